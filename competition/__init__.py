@@ -1,0 +1,1 @@
+"""The nouns of the pipeline: images, tracks, folds, models, maps, decisions, submissions."""

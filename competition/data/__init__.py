@@ -1,0 +1,1 @@
+"""Manifest, cache, folds, augmentation and datasets."""

@@ -1,0 +1,1 @@
+"""Submissions, their validator, and the leaderboard."""

@@ -1,0 +1,1 @@
+"""Everything chosen on out-of-fold predictions: thresholds, weights, post-processing, the decision."""

@@ -1,0 +1,20 @@
+"""The one kind of error that is shown to a user as a sentence instead of a traceback."""
+
+from pathlib import Path
+
+
+class CompetitionError(Exception):
+    """A mistake the user can mend.
+
+    The message is what happened, where, and what mends it: "polygon of unknown class 'finger-99':
+    train/outputs_json/ID001/a.json. Correct the label or run prepare --skip-bad".
+
+    Args:
+        what: What is wrong, with the offending value.
+        where: The file, column or sample it was found in.
+        mend: The command or action that mends it.
+    """
+
+    def __init__(self, what: str, where: Path | str | None = None, mend: str | None = None) -> None:
+        sentence = what if where is None else f"{what}: {where}"
+        super().__init__(sentence + ("." if mend is None else f". {mend}."))

@@ -1,0 +1,1 @@
+"""Pixels: readers, cleaning, label planes and run lengths."""

@@ -1,0 +1,1 @@
+"""Views, tiles, probability maps on disk, and the predictor."""

@@ -1,0 +1,108 @@
+"""What a track is: classes, groups, mirror pairs, metric, submission form, and how its samples are listed and read."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Task = Literal["segmentation", "classification"]
+SubmissionForm = Literal["rle", "table"]
+Split = Literal["train", "test"]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One thing that gets one prediction: an image, or a patient with several views.
+
+    Attributes:
+        key: Unique and safe as a file name (an image's stem, a patient's index).
+        name: What the submission calls it (an image's base name, a patient's index).
+        split: "train" or "test".
+        group: What may never stand on both sides of a fold (a person).
+        images: Path of each view below the data root, in the order of ``Track.views``; None where the view is missing.
+        label: Path of the label file below the data root; None for test samples and classification.
+        targets: 0/1 per class for classification; None otherwise.
+        stratum: What StratifiedGroupKFold balances; empty where nothing is known.
+    """
+
+    key: str
+    name: str
+    split: Split
+    group: str
+    images: tuple[str | None, ...]
+    label: str | None = None
+    targets: tuple[int, ...] | None = None
+    stratum: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A sample that can't be used as it is, with the file and the reason."""
+
+    key: str
+    split: Split
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What was found under a data root: the samples, in submission order for the test split, and what is wrong."""
+
+    samples: list[Sample]
+    problems: list[Problem] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """What a horizontal flip does to a sample besides moving its pixels.
+
+    Attributes:
+        classes: For each class, the index of the class it becomes (left and right change places).
+        views: For each view, the index of the view whose place it takes.
+        flipped_views: Whether the pixels of a view are mirrored at all.
+    """
+
+    classes: tuple[int, ...]
+    views: tuple[int, ...] = (0,)
+    flipped_views: tuple[bool, ...] = (True,)
+
+
+@dataclass(frozen=True)
+class Track:
+    """A competition, as data.
+
+    Attributes:
+        name: "hand_bone"; also the folder name everywhere.
+        task: Segmentation (a mask per class) or classification (a probability per class).
+        classes: In the organiser's order.
+        metric: What ``score`` reports and everything is ranked by: "dice" or "auroc".
+        submission: "rle" (image_name, class, rle) or "table" (one row per sample).
+        views: Names of the images that make up one sample.
+        channels: 1 (grey) or 3 (RGB) of every image as read.
+        size_hw: Rows and columns where the organiser fixes them; None where sizes differ from image to image.
+        mirror: What a horizontal flip does; None where a flip is never allowed.
+        visible: For multi-view tracks, (views, classes): which class can be seen in which view.
+        list_samples: Data root -> listing.
+        read_image: Path -> (H, W) or (H, W, 3) uint8, cleaned the same way for training and inference.
+        read_label: (path, size_hw) -> label planes (H, W, ceil(C/8)) uint8; None for classification.
+        layout: What the data folder looks like, for messages.
+    """
+
+    name: str
+    task: Task
+    classes: tuple[str, ...]
+    metric: Literal["dice", "auroc"]
+    submission: SubmissionForm
+    list_samples: Callable[[Path], Listing]
+    read_image: Callable[[Path], NDArray[np.uint8]]
+    read_label: Callable[[Path, tuple[int, int]], NDArray[np.uint8]] | None
+    layout: str
+    views: tuple[str, ...] = ("image",)
+    channels: int = 1
+    size_hw: tuple[int, int] | None = None
+    mirror: Mirror | None = None
+    visible: tuple[tuple[bool, ...], ...] | None = None
