@@ -1,1 +1,33 @@
 """What is competed in. One file per track; a track is data plus how its samples are listed and read."""
+
+from pathlib import Path
+
+from competition.config import nearest_hint
+from competition.errors import CompetitionError
+from competition.tracks.aneurysm import ANEURYSM
+from competition.tracks.cardiac import CARDIAC
+from competition.tracks.folder import load_folder_track
+from competition.tracks.hand_bone import HAND_BONE
+from competition.tracks.track import Track
+
+FOLDER_TRACKS = Path(__file__).resolve().parent
+TRACKS = {track.name: track for track in (HAND_BONE, ANEURYSM, CARDIAC)}
+
+
+def track_names() -> list[str]:
+    """Names of all tracks: those in code, and those declared in a YAML beside this file."""
+    return [*TRACKS, *sorted(path.stem for path in FOLDER_TRACKS.glob("*.yaml"))]
+
+
+def get_track(name: str) -> Track:
+    """The track of that name, or the folder track declared in a YAML file of that path.
+
+    Raises:
+        CompetitionError: There is no such track.
+    """
+    if name in TRACKS:
+        return TRACKS[name]
+    declaration = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER_TRACKS / f"{name}.yaml"
+    if not declaration.exists():
+        raise CompetitionError(f"unknown track {name!r}{nearest_hint(name, track_names())}")
+    return load_folder_track(declaration)

@@ -1,6 +1,6 @@
 """What a track is: classes, groups, mirror pairs, metric, submission form, and how its samples are listed and read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,8 @@ class Sample:
         split: "train" or "test".
         group: What may never stand on both sides of a fold (a person).
         images: Path of each view below the data root, in the order of ``Track.views``; None where the view is missing.
-        label: Path of the label file below the data root; None for test samples and classification.
+        label: Path of the label file below the data root; None for test samples and classification. "{class}" in it
+            stands for one file per class.
         targets: 0/1 per class for classification; None otherwise.
         stratum: What StratifiedGroupKFold balances; empty where nothing is known.
     """
@@ -106,3 +107,10 @@ class Track:
     size_hw: tuple[int, int] | None = None
     mirror: Mirror | None = None
     visible: tuple[tuple[bool, ...], ...] | None = None
+
+
+def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
+    """The files behind a sample's label: one, or one per class where its path holds "{class}"."""
+    if "{class}" not in str(label):
+        return [label]
+    return [Path(str(label).replace("{class}", name)) for name in classes]

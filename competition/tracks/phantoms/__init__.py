@@ -1,1 +1,36 @@
 """Drawn stand-in data in the organisers' own on-disk form, so that everything runs with no download."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.tracks.phantoms import hand, vessels
+
+Draw = Callable[[Path, int, int, int, int, Callable[[], None]], None]
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """How a track's stand-in data is drawn.
+
+    Attributes:
+        draw: (root, people, test_people, size, seed, advance) -> None.
+        people: Training people drawn by default.
+        test_people: Test people drawn by default.
+        size: Default side in pixels, the organiser's.
+        images_per_person: For the progress bar.
+        truth: Where the labels of the drawn test samples lie below the data folder; real organisers keep them.
+    """
+
+    draw: Draw
+    people: int
+    test_people: int
+    size: int
+    images_per_person: int
+    truth: str
+
+
+PHANTOMS = {
+    "hand_bone": Phantom(hand.draw, 20, 6, 2048, 2, "truth/outputs_json"),
+    "aneurysm": Phantom(vessels.draw, 72, 24, 720, 8, "truth/test.csv"),
+}

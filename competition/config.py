@@ -1,0 +1,217 @@
+"""The settings of an experiment: strict, small, hashed.
+
+An experiment is a YAML file that names only what differs from the defaults below. An unknown key is an error with the
+nearest names, because a silently ignored typo costs a training run.
+"""
+
+import contextlib
+import difflib
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from competition.errors import CompetitionError
+
+Positive = Annotated[int, Field(gt=0)]
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and no key that is not listed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ModelSettings(Section):
+    """Which network."""
+
+    architecture: str = "Unet"
+    """A decoder of segmentation_models_pytorch (Unet, UnetPlusPlus, FPN, Segformer ...) or "multiview"."""
+    encoder: str = "resnet34"
+    """An smp encoder name, or "tu-<timm name>"; for "multiview" a timm name."""
+    pretrained: bool = True
+    """Whether the encoder starts from ImageNet weights (fetched by timm the first time)."""
+    decoder_channels: tuple[Positive, ...] | None = None
+    """Channels of each decoder level, for the U-Net family; None is smp's default."""
+    init: Path | None = None
+    """A checkpoint to start from; layers that do not fit (another head) are listed and stay fresh."""
+    prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """What the untrained head answers everywhere. A small value spares the first epochs, which otherwise go into
+    learning that nearly all pixels are background."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout before the last layer."""
+
+
+class DataSettings(Section):
+    """What the network is shown."""
+
+    size: Positive = 512
+    """The long side of an image is brought to this many pixels (the training grid)."""
+    crop: Positive | None = None
+    """Side of the square that is cut at random from the training grid, for images too large to train on whole."""
+    oversample: Positive = 2
+    """Augmentation works on a grid this many times finer than the training grid (never finer than the image), and
+    labels are area-averaged from there: 2 costs little, more comes closer to the exact coverage."""
+    augmentation: str = "light"
+    """A preset of competition/data/augmentation.py."""
+    flip: bool = False
+    """Mirror half of the draws; classes and views of left and right change places as the track says."""
+    shuffle_labels: bool = False
+    """A leak alarm for classification: train on shuffled targets; the score must then fall to chance."""
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Processes that load data; null is 0 without a GPU (training needs the cores itself), else cores - 1, at most 8."""
+
+
+class TrainSettings(Section):
+    """How the network learns."""
+
+    epochs: Positive = 30
+    batch_size: Positive = 8
+    accumulate: Positive = 1
+    """Batches per optimizer step: the effective batch is batch_size * accumulate."""
+    repeats: Positive = 1
+    """How often each training sample is drawn in an epoch; more than 1 for small data sets with crops."""
+    loss: str = "bce_dice"
+    """A loss of competition/training/losses.py."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Only for sgd."""
+    schedule: Literal["cosine", "step"] = "cosine"
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
+    step_epochs: Positive = 10
+    """Only for the step schedule: the rate is multiplied by step_factor every so many epochs."""
+    step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Gradients are scaled down to this norm; null switches it off."""
+    ema: bool = True
+    """Predict with an exponential moving average of the weights."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 on GPUs that have it, fp16 with loss scaling on older ones; on a CPU bf16 where it is faster."""
+    seed: int = 0
+    deterministic: bool = True
+    """The same weights from the same settings, bit for bit, on the same machine."""
+    validate_every: Positive = 5
+    """Epochs between two scores at native size; the last epoch is always scored."""
+
+
+class PredictSettings(Section):
+    """How the network is asked. The same for out-of-fold and test predictions."""
+
+    views: tuple[str, ...] = ("identity",)
+    """Test-time views of competition/prediction/views.py; their probabilities are averaged."""
+    tile: Positive | None = None
+    """Side of the tiles of a sliding window on the training grid; null predicts the whole image at once."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of a tile that its neighbour sees too."""
+
+
+class Experiment(Section):
+    """All settings of one experiment."""
+
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    train: TrainSettings = TrainSettings()
+    predict: PredictSettings = PredictSettings()
+
+    @model_validator(mode="after")
+    def _tile_fits(self) -> "Experiment":
+        if self.predict.tile is not None and self.predict.tile > self.data.size:
+            raise ValueError(f"predict.tile {self.predict.tile} is larger than data.size {self.data.size}")
+        if self.data.crop is not None and self.data.crop > self.data.size:
+            raise ValueError(f"data.crop {self.data.crop} is larger than data.size {self.data.size}")
+        return self
+
+    def hash(self) -> str:
+        """Ten characters that differ when any setting that shapes the weights or the maps differs.
+
+        The number of loading processes is left out: every sample draws its own random numbers, so it changes nothing.
+        """
+        settings = self.model_dump(mode="json")
+        del settings["data"]["workers"]
+        canonical = json.dumps(settings, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+    def to_yaml(self) -> str:
+        """All settings, also those left at their defaults."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Reads an experiment's YAML and applies ``--set`` overrides.
+
+    Args:
+        path: The YAML file.
+        overrides: "train.lr=1e-4" and the like; values are read as YAML.
+
+    Returns:
+        The checked settings.
+
+    Raises:
+        CompetitionError: The file is missing or not YAML, or a key or value is wrong (the nearest names are given).
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except FileNotFoundError as error:
+        raise CompetitionError("no such experiment file", path) from error
+    except yaml.YAMLError as error:
+        raise CompetitionError(f"not valid YAML ({' '.join(str(error).split())})", path) from error
+    if not isinstance(values, dict):
+        raise CompetitionError("an experiment is a mapping of sections (model, data, train, predict)", path)
+    for override in overrides:
+        _apply_override(values, override)
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        raise CompetitionError(_explain(error), path, "Correct the file or the --set option") from error
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    name, separator, text = override.partition("=")
+    parts = name.split(".")
+    if not separator or len(parts) != 2:
+        raise CompetitionError(f"--set takes SECTION.KEY=VALUE, for example train.lr=1e-4, not {override!r}")
+    value = yaml.safe_load(text)
+    if isinstance(value, str):
+        # YAML 1.1 reads 1e-4 as text because the dot is missing; every reader of this project means the number.
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    section = values.setdefault(parts[0], {})
+    if not isinstance(section, dict):
+        raise CompetitionError(f"{parts[0]!r} is not a section of the settings", f"--set {override}")
+    section[parts[1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    sentences = []
+    for problem in error.errors():
+        location = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            hint = nearest_hint(str(problem["loc"][-1]), _known_keys(problem["loc"]))
+            sentences.append(f"unknown key {location!r}{hint}")
+        else:
+            given = "" if problem["type"] == "value_error" else f" (given: {problem['input']!r})"
+            sentences.append(f"{location or 'settings'}: {problem['msg']}{given}")
+    return "; ".join(sentences)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    if len(location) == 1:
+        return list(Experiment.model_fields)
+    section = Experiment.model_fields[str(location[0])].annotation
+    assert isinstance(section, type)
+    assert issubclass(section, BaseModel)
+    return list(section.model_fields)
+
+
+def nearest_hint(name: str, known: Sequence[str]) -> str:
+    """Says which known names come near a mistyped one: ", did you mean 'lr'?" or the list of all."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return ", did you mean " + " or ".join(repr(match) for match in near) + "?"
+    return "; known are " + ", ".join(known)

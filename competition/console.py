@@ -1,0 +1,120 @@
+"""What a stage says: rich progress and tables on a terminal, plain lines in a log."""
+
+import os
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+T = TypeVar("T")
+
+# A log has no width of its own; 120 keeps a table of ten columns on one line.
+_stdout = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+
+# In a log a progress line is written at most this often, so that a long run stays readable.
+LOG_LINE_SECONDS = 20.0
+
+
+def say(text: str) -> None:
+    """Prints one line of plain text (square brackets are not markup)."""
+    _stdout.print(text, markup=False)
+
+
+def shout(text: str) -> None:
+    """Prints a line nobody should miss, for example that the data is drawn and not real."""
+    _stdout.print(f"*** {text} ***", markup=False, style="bold yellow")
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Prints a table; the first column is left-aligned, the others right-aligned."""
+    grid = Table(title=title, title_justify="left", title_style="bold")
+    for position, column in enumerate(columns):
+        grid.add_column(column, justify="left" if position == 0 else "right", no_wrap=position == 0)
+    for row in rows:
+        grid.add_row(*(str(cell) for cell in row))
+    _stdout.print(grid)
+
+
+class Ticker:
+    """One line of progress: advanced by the work, described by its newest metric."""
+
+    def __init__(self, title: str, total: int) -> None:
+        """Starts the clock; ``total`` is the number of steps the work will take."""
+        self.title = title
+        self.total = total
+        self.done = 0
+        self._start = time.monotonic()
+        self._last_line = self._start
+        self._bar: Progress | None = None
+        if _stdout.is_terminal and "NO_PROGRESS" not in os.environ:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                TextColumn("ETA"),
+                TimeRemainingColumn(),
+                TextColumn("{task.fields[metric]}"),
+                console=_stdout,
+                transient=True,
+            )
+            self._task = self._bar.add_task(title, total=total, metric="")
+            self._bar.start()
+
+    def advance(self, metric: str = "") -> None:
+        """One step is done; ``metric`` is shown beside the bar."""
+        self.done += 1
+        if self._bar is not None:
+            self._bar.update(self._task, advance=1, metric=metric)
+            return
+        now = time.monotonic()
+        if now - self._last_line >= LOG_LINE_SECONDS:
+            self._last_line = now
+            left = (now - self._start) / self.done * (self.total - self.done)
+            say(f"{self.title}: {self.done}/{self.total}, ETA {duration(left)} {metric}".rstrip())
+
+    def close(self) -> None:
+        """Takes the bar off the screen."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Ticker]:
+    """Shows progress with ETA while the block runs.
+
+    Args:
+        title: What is being done.
+        total: Number of calls of ``advance`` that make it whole.
+
+    Yields:
+        The ticker to advance.
+    """
+    ticker = Ticker(title, total)
+    try:
+        yield ticker
+    finally:
+        ticker.close()
+
+
+def track(items: Sequence[T], title: str) -> Iterator[T]:
+    """Iterates over ``items`` and shows how far it got."""
+    with progress(title, len(items)) as ticker:
+        for item in items:
+            yield item
+            ticker.advance()
+
+
+def duration(seconds: float) -> str:
+    """Says a number of seconds as people do: "48 s", "3 min 20 s", "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

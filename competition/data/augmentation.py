@@ -1,0 +1,108 @@
+"""Augmentation presets: what a training image may look like on another day. All use of albumentations is in this file.
+
+Albumentations works on the image and, for segmentation, on the packed label planes: nearest-neighbour warps move whole
+pixels, so the bits of 29 classes travel together and come out exactly as 29 masks would, at a quarter of the time.
+Flips are not here, because a flip may change class names; see ``datasets``.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import albumentations as A
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.config import nearest_hint
+from competition.errors import CompetitionError
+
+
+def _affine(degrees: float, scale: float, shift: float, probability: float = 0.8) -> A.Affine:
+    return A.Affine(
+        rotate=(-degrees, degrees),
+        scale=(1 - scale, 1 + scale),
+        translate_percent=(-shift, shift),
+        interpolation=cv2.INTER_LINEAR,
+        mask_interpolation=cv2.INTER_NEAREST,
+        fill=0,  # scalar, because OpenCV 5 zeroes every fourth channel of a per-channel fill above four channels
+        fill_mask=0,
+        p=probability,
+    )
+
+
+def _none() -> list[Any]:
+    return []
+
+
+def _light() -> list[Any]:
+    return [_affine(degrees=10, scale=0.1, shift=0.05), A.RandomBrightnessContrast(0.15, 0.15, p=0.5)]
+
+
+def _strong() -> list[Any]:
+    return [
+        _affine(degrees=25, scale=0.2, shift=0.08),
+        A.ElasticTransform(alpha=40, sigma=8, interpolation=cv2.INTER_LINEAR, fill=0, fill_mask=0, p=0.2),
+        A.RandomBrightnessContrast(0.25, 0.25, p=0.7),
+        A.RandomGamma((70, 140), p=0.4),
+        A.OneOf([A.GaussianBlur((3, 5)), A.Sharpen((0.1, 0.4)), A.GaussNoise((0.01, 0.05))], p=0.4),
+    ]
+
+
+def _grid_dropout() -> list[Any]:
+    return [*_light(), A.GridDropout(ratio=0.3, random_offset=True, fill=0, fill_mask=None, p=0.3)]
+
+
+def _turning() -> list[Any]:
+    """For anatomy that has no fixed up, such as a round ventricle."""
+    return [A.RandomRotate90(p=1.0), *_strong()]
+
+
+PRESETS: dict[str, Callable[[], list[Any]]] = {
+    "none": _none,
+    "light": _light,
+    "strong": _strong,
+    "turning": _turning,
+    "grid_dropout": _grid_dropout,
+}
+
+
+class Augmenter:
+    """One preset, ready to be applied; the only state is albumentations' generator, re-seeded by every call."""
+
+    def __init__(self, preset: str) -> None:
+        """Builds the transforms.
+
+        Args:
+            preset: A name of ``PRESETS``.
+
+        Raises:
+            CompetitionError: There is no such preset.
+        """
+        if preset not in PRESETS:
+            raise CompetitionError(f"unknown augmentation {preset!r}{nearest_hint(preset, list(PRESETS))}")
+        self._transform = A.Compose(PRESETS[preset]())
+
+    def __call__(
+        self, images: Sequence[NDArray[np.uint8]], planes: NDArray[np.uint8] | None, seed: int
+    ) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None]:
+        """Augments one sample.
+
+        Args:
+            images: Its views, (H, W) or (H, W, 3) uint8 each. Every view draws its own transform.
+            planes: Label planes (H, W, P) uint8 of the only view, or None.
+            seed: The same seed gives the same result, in any process.
+
+        Returns:
+            Images and planes of the same shapes.
+        """
+        augmented = []
+        for view, image in enumerate(images):
+            # Augmented views of one patient must not move in step; 8191 keeps the seeds of views apart.
+            self._transform.set_random_seed((seed + 8191 * view) % 2**32)
+            if planes is None:
+                augmented.append(self._transform(image=image)["image"])
+            else:
+                result = self._transform(image=image, mask=planes)
+                augmented.append(result["image"])
+                planes = result["mask"]
+        return augmented, planes

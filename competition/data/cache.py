@@ -1,0 +1,116 @@
+"""The cache: each sample decoded once, its images and label planes stored compressed beside each other."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.data.manifest import CACHE_VERSION, Entry
+from competition.errors import CompetitionError
+from competition.imaging.planes import class_areas
+from competition.imaging.stored_arrays import read_array, write_array
+from competition.tracks.track import Problem, Sample, Track, label_files
+from competition.workspace import Workspace
+
+
+def fingerprint(track: Track, root: Path, sample: Sample) -> str:
+    """A hash that changes when a source file of the sample changes (path, size, time) or its targets do."""
+    parts: list[object] = [CACHE_VERSION, sample]
+    labels = [] if sample.label is None else label_files(root / sample.label, track.classes)
+    for path in [*(root / image for image in sample.images if image is not None), *labels]:
+        status = path.stat() if path.exists() else None
+        parts.append((str(path), status and (status.st_size, status.st_mtime_ns)))
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+def is_cached(workspace: Workspace, track: Track, entry: Entry) -> bool:
+    """Whether all files of a sample are in the cache."""
+    files = [workspace.image_file(entry.sample, view) for view in track.views]
+    if track.task == "segmentation" and entry.split == "train":
+        files.append(workspace.label_file(entry.sample))
+    return all(file.exists() for file in files)
+
+
+def cache_sample(
+    workspace: Workspace, track: Track, root: Path, sample: Sample, fill: bool = False
+) -> tuple[Entry, list[Problem]]:
+    """Decodes one sample into the cache.
+
+    A view of a test sample that can't be read is masked (black, ``present`` false) and reported; in training data it is
+    an error.
+
+    Args:
+        workspace: Where the cache lies.
+        track: How to read.
+        root: Where the raw data lies.
+        sample: What to read.
+        fill: Take a test sample of which nothing can be read as black instead of raising.
+
+    Returns:
+        Its row of the manifest, and the views that were masked.
+
+    Raises:
+        CompetitionError: It can't be read.
+    """
+    images, problems = _read_views(track, root, sample)
+    readable = [image for image in images if image is not None]
+    if not readable:
+        if not fill:
+            raise CompetitionError("no image of it can be read", root / next(filter(None, sample.images), sample.key))
+        readable = [np.zeros((*(track.size_hw or (256, 256)), *((3,) if track.channels == 3 else ())), np.uint8)]
+    size_hw = (readable[0].shape[0], readable[0].shape[1])
+    targets = sample.targets or ()
+    if sample.label is not None and track.read_label is not None:
+        planes = track.read_label(root / sample.label, size_hw)
+        targets = tuple(int(area > 0) for area in class_areas(planes, len(track.classes)))
+        write_array(workspace.label_file(sample.key), planes)
+    for view, image in zip(track.views, images, strict=True):
+        write_array(workspace.image_file(sample.key, view), np.zeros_like(readable[0]) if image is None else image)
+    entry = Entry(
+        sample=sample.key,
+        name=sample.name,
+        split=sample.split,
+        group=sample.group,
+        stratum=sample.stratum,
+        present=tuple(image is not None for image in images),
+        height=size_hw[0],
+        width=size_hw[1],
+        mean=float(np.mean([image.mean() for image in readable])),
+        std=float(np.mean([image.std() for image in readable])),
+        targets=targets,
+        pixels=_pixel_hash(readable),
+        fingerprint=fingerprint(track, root, sample),
+    )
+    return entry, problems
+
+
+def _read_views(track: Track, root: Path, sample: Sample) -> tuple[list[NDArray[np.uint8] | None], list[Problem]]:
+    images: list[NDArray[np.uint8] | None] = []
+    problems = []
+    for path in sample.images:
+        try:
+            images.append(None if path is None else track.read_image(root / path))
+        except CompetitionError as error:
+            if sample.split == "train":
+                raise
+            images.append(None)
+            problems.append(Problem(sample.key, sample.split, str(path), f"{error} This view is masked."))
+    return images, problems
+
+
+def _pixel_hash(images: list[NDArray[np.uint8]]) -> str:
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(repr(image.shape).encode() + np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def read_cached_image(workspace: Workspace, key: str, view: str) -> NDArray[np.uint8]:
+    """One view of a sample: (H, W) or (H, W, 3) uint8."""
+    return read_array(workspace.image_file(key, view))
+
+
+def read_cached_planes(workspace: Workspace, key: str) -> NDArray[np.uint8]:
+    """The label planes of a training sample: (H, W, ceil(C/8)) uint8."""
+    return read_array(workspace.label_file(key))

@@ -1,0 +1,224 @@
+"""What the training loop draws from: augmented samples, each reproducible from (seed, epoch, position) alone.
+
+No draw depends on how many were drawn before it, so a run that was cut and resumed sees exactly what the whole run
+would have seen, with any number of loading processes.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from competition.config import Experiment
+from competition.data.augmentation import Augmenter
+from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, oversampling
+from competition.data.manifest import Entry
+from competition.tracks.track import Mirror, Track
+from competition.workspace import Workspace
+
+Draw = tuple[int, int]
+"""(index of the entry, random seed of this draw)"""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """One augmented draw on the augmentation grid (k times finer than the training grid of S pixels).
+
+    Attributes:
+        sample: Key.
+        images: (V, channels, k*S, k*S) uint8.
+        planes: (k*S, k*S, P) uint8 label planes, or None for classification.
+        targets: (C,) int64 for classification, or None.
+        present: (V,) bool.
+        mean, std: Grey statistics of the whole sample, 0..255.
+    """
+
+    sample: str
+    images: NDArray[np.uint8]
+    planes: NDArray[np.uint8] | None
+    targets: NDArray[np.int64] | None
+    present: NDArray[np.bool_]
+    mean: float
+    std: float
+
+
+@dataclass
+class Batch:
+    """Draws stacked along a first axis N; the fields are those of ``Drawn``."""
+
+    samples: list[str]
+    images: torch.Tensor
+    planes: torch.Tensor | None
+    targets: torch.Tensor | None
+    present: torch.Tensor
+    mean: torch.Tensor
+    std: torch.Tensor
+
+
+class TrainingSet(Dataset[Drawn]):
+    """Draws augmented training samples."""
+
+    def __init__(self, entries: Sequence[Entry], workspace: Workspace, track: Track, experiment: Experiment) -> None:
+        """Remembers what to draw from; nothing is read yet."""
+        self.entries = list(entries)
+        self.factor = oversampling(entries, track, experiment.data)
+        self._track = track
+        self._settings = experiment.data
+        self._augment = Augmenter(experiment.data.augmentation)
+        budget = MEMORY_BUDGET_BYTES // max(1, loading_processes(experiment))
+        self._reader = GridReader(workspace, track, experiment.data.size * self.factor, budget)
+
+    def __len__(self) -> int:
+        """Number of training samples."""
+        return len(self.entries)
+
+    def __getitem__(self, draw: Draw) -> Drawn:
+        """One augmented draw."""
+        index, seed = draw
+        entry = self.entries[index]
+        random = np.random.default_rng(seed)
+        sample = self._reader.read(entry)
+        side = self._settings.size * self.factor
+        images = [pad_to(image, side) for image in sample.images]
+        planes = None if sample.planes is None else pad_to(sample.planes, side)
+        targets, present = entry.targets, entry.present
+        if self._settings.flip and self._track.mirror is not None and random.random() < 0.5:
+            images, planes, targets, present = mirror_sample(images, planes, targets, present, self._track.mirror)
+        images, planes = self._augment(images, planes, int(random.integers(2**32)))
+        if self._settings.crop is not None:
+            images, planes = random_crop(images, planes, self._settings.crop * self.factor, random)
+        stacked = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in images])
+        classification = self._track.task == "classification"
+        return Drawn(
+            sample=entry.sample,
+            images=stacked,
+            planes=planes,
+            targets=np.array(targets, dtype=np.int64) if classification else None,
+            present=np.array(present),
+            mean=entry.mean,
+            std=entry.std,
+        )
+
+
+def pad_to(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Pads (h, w) or (h, w, channels) with black at the bottom and right to a square of ``side`` pixels."""
+    height, width = image.shape[:2]
+    if (height, width) == (side, side):
+        return image
+    return np.pad(image, [(0, side - height), (0, side - width), *[(0, 0)] * (image.ndim - 2)])
+
+
+def mirror_sample(
+    images: list[NDArray[np.uint8]],
+    planes: NDArray[np.uint8] | None,
+    targets: tuple[int, ...],
+    present: tuple[bool, ...],
+    mirror: Mirror,
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None, tuple[int, ...], tuple[bool, ...]]:
+    """Mirrors a sample left to right, with everything that has to move along.
+
+    Args:
+        images: One per view.
+        planes: Label planes, or None.
+        targets: One per class.
+        present: One per view.
+        mirror: What changes places.
+
+    Returns:
+        The four in mirrored form.
+    """
+    flipped = [image[:, ::-1] if flips else image for image, flips in zip(images, mirror.flipped_views, strict=True)]
+    if planes is not None:
+        if mirror.classes != tuple(range(len(mirror.classes))):
+            raise ValueError("label planes of classes that change places can't be mirrored bit by bit")
+        planes = np.ascontiguousarray(planes[:, ::-1])
+    return (
+        [np.ascontiguousarray(flipped[view]) for view in mirror.views],
+        planes,
+        tuple(targets[index] for index in mirror.classes),
+        tuple(present[view] for view in mirror.views),
+    )
+
+
+def random_crop(
+    images: list[NDArray[np.uint8]], planes: NDArray[np.uint8] | None, side: int, random: np.random.Generator
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None]:
+    """Cuts the same random square out of all images and the planes."""
+    height, width = images[0].shape[:2]
+    top, left = int(random.integers(height - side + 1)), int(random.integers(width - side + 1))
+    window = slice(top, top + side), slice(left, left + side)
+    return [image[window] for image in images], None if planes is None else planes[window]
+
+
+class DrawSampler(Sampler[list[Draw]]):
+    """Which samples make up each batch of an epoch, and the seed of each draw."""
+
+    def __init__(self, samples: int, batch_size: int, repeats: int, seed: int) -> None:
+        """Starts before the first epoch; ``set_epoch`` chooses another."""
+        self._samples = samples
+        self._batch_size = batch_size
+        self._repeats = repeats
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next iteration gives the batches of this epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Batches in an epoch."""
+        draws = self._samples * self._repeats
+        whole, rest = divmod(draws, self._batch_size)
+        # A single last sample joins the batch before it: batch normalisation can't work on one.
+        return max(1, whole + (rest > 1 or (rest == 1 and whole == 0)))
+
+    def __iter__(self) -> Iterator[list[Draw]]:
+        """The batches of the epoch."""
+        random = np.random.default_rng([self._seed, self._epoch])
+        order = np.concatenate([random.permutation(self._samples) for _ in range(self._repeats)])
+        seeds = random.integers(2**32, size=len(order))
+        draws = list(zip(order.tolist(), seeds.tolist(), strict=True))
+        for number in range(len(self)):
+            start = number * self._batch_size
+            last = number == len(self) - 1
+            yield draws[start:] if last else draws[start : start + self._batch_size]
+
+
+def loading_processes(experiment: Experiment) -> int:
+    """Number of processes that load data beside the one that trains."""
+    if experiment.data.workers is not None:
+        return experiment.data.workers
+    # Without a GPU the loading would only take cores away from the training.
+    return min(8, max(0, (os.cpu_count() or 1) - 1)) if torch.cuda.is_available() else 0
+
+
+def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Experiment) -> DataLoader[Drawn]:
+    """A loader that gives ``Batch`` objects in the sampler's order."""
+    workers = loading_processes(experiment)
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=workers,
+        collate_fn=collate,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def collate(drawn: list[Drawn]) -> Batch:
+    """Stacks draws into a batch."""
+    planes = [draw.planes for draw in drawn if draw.planes is not None]
+    targets = [draw.targets for draw in drawn if draw.targets is not None]
+    return Batch(
+        samples=[draw.sample for draw in drawn],
+        images=torch.from_numpy(np.stack([draw.images for draw in drawn])),
+        planes=torch.from_numpy(np.stack(planes)) if planes else None,
+        targets=torch.from_numpy(np.stack(targets)).float() if targets else None,
+        present=torch.from_numpy(np.stack([draw.present for draw in drawn])),
+        mean=torch.tensor([draw.mean for draw in drawn]),
+        std=torch.tensor([draw.std for draw in drawn]),
+    )

@@ -1,0 +1,185 @@
+"""Folds: which group is held out by which model. The fold file is the truth; it is never silently rewritten.
+
+scikit-learn's GroupKFold gives other folds in other versions (an unstable sort until 1.5), so a checkpoint called
+"fold 0" means nothing without the file that says who was in it.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+from competition.data.manifest import Entry
+from competition.errors import CompetitionError
+from competition.workspace import Workspace, write_text
+
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Folds:
+    """Group -> fold.
+
+    Attributes:
+        fold_of: The fold that holds each group out.
+        path: The file it was read from.
+    """
+
+    fold_of: dict[str, int]
+    path: Path
+
+    @property
+    def count(self) -> int:
+        """Number of folds."""
+        return max(self.fold_of.values()) + 1
+
+    def hash(self) -> str:
+        """Ten characters that differ when any group is in another fold; row order and comments do not matter."""
+        text = "\n".join(f"{group},{fold}" for group, fold in sorted(self.fold_of.items()))
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def held_out(self, entries: Sequence[Entry], fold: int) -> list[Entry]:
+        """The entries whose group fold ``fold`` holds out."""
+        return [entry for entry in entries if self.fold_of[entry.group] == fold]
+
+    def training(self, entries: Sequence[Entry], fold: int) -> list[Entry]:
+        """The entries fold ``fold`` trains on."""
+        return [entry for entry in entries if self.fold_of[entry.group] != fold]
+
+
+def make_folds(entries: Sequence[Entry], count: int = FOLDS, stratified: bool = False) -> dict[str, int]:
+    """Splits groups into folds of about equal numbers of samples.
+
+    Args:
+        entries: The training samples.
+        count: Number of folds.
+        stratified: Balance ``stratum`` too (StratifiedGroupKFold); where none is known, the set of classes present.
+
+    Returns:
+        Group -> fold.
+
+    Raises:
+        CompetitionError: There are fewer groups than folds.
+    """
+    # Sorted, so that the order in which the disk lists files never moves a group.
+    ordered = sorted(entries, key=lambda entry: (entry.group, entry.sample))
+    groups = [entry.group for entry in ordered]
+    if len(set(groups)) < count:
+        reason = f"{len(set(groups))} groups can't be split into {count} folds"
+        raise CompetitionError(reason, None, "Give --folds a smaller number")
+    if stratified:
+        strata = [entry.stratum or "".join(map(str, entry.targets)) for entry in ordered]
+        # Classes rarer than the folds can't be balanced and only draw warnings; they are pooled.
+        frequent = Counter(strata)
+        labels = np.unique([s if frequent[s] >= count else "rare" for s in strata], return_inverse=True)[1]
+        splits = StratifiedGroupKFold(count, shuffle=True, random_state=0).split(groups, labels, groups)
+    else:
+        splits = GroupKFold(count).split(groups, groups=groups)
+    return {groups[index]: fold for fold, (_, held_out) in enumerate(splits) for index in held_out}
+
+
+def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str, int]:
+    """Gives each new group the fold with the fewest samples; groups that have a fold keep it.
+
+    Args:
+        fold_of: The folds so far.
+        entries: All training samples.
+
+    Returns:
+        Folds for all groups of ``entries`` (and those of ``fold_of`` that have no sample now).
+    """
+    sizes = Counter(dict.fromkeys(range(max(fold_of.values()) + 1), 0))
+    sizes.update(fold_of[entry.group] for entry in entries if entry.group in fold_of)
+    extended = dict(fold_of)
+    for group, samples in sorted(Counter(e.group for e in entries if e.group not in fold_of).items()):
+        fold = min(sizes, key=lambda candidate: (sizes[candidate], candidate))
+        extended[group] = fold
+        sizes[fold] += samples
+    return extended
+
+
+def write_folds(path: Path, fold_of: dict[str, int], how: str) -> None:
+    """Writes a fold file: a comment that says how it was made, then group,fold sorted by group."""
+    lines = [f"# {how}", "group,fold", *(f"{group},{fold}" for group, fold in sorted(fold_of.items()))]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_folds(path: Path) -> Folds:
+    """Reads a fold file.
+
+    Raises:
+        CompetitionError: It is missing or malformed, a group stands in two folds, or a fold has no group.
+    """
+    try:
+        frame = pd.read_csv(path, comment="#", dtype={"group": str}, keep_default_na=False)
+    except FileNotFoundError as error:
+        raise CompetitionError("no fold file", path, "Run prepare") from error
+    except ValueError as error:
+        raise CompetitionError(f"not a fold file ({error})", path) from error
+    if list(frame.columns) != ["group", "fold"] or not pd.api.types.is_integer_dtype(frame["fold"]) or frame.empty:
+        raise CompetitionError("a fold file has the columns group,fold and whole numbers for folds", path)
+    twice = frame.loc[frame["group"].duplicated(), "group"]
+    if len(twice):
+        raise CompetitionError(
+            f"group {twice.iloc[0]!r} is listed twice, so it could leak from one fold to another", path
+        )
+    numbers = sorted(frame["fold"].unique())
+    if numbers != list(range(len(numbers))):
+        raise CompetitionError(f"folds must be numbered 0, 1, 2 ... without a gap, not {numbers}", path)
+    return Folds(dict(zip(frame["group"], frame["fold"].astype(int), strict=True)), path)
+
+
+def find_folds(workspace: Workspace) -> Folds | None:
+    """The data set's fold file: the workspace's own, else the one shipped in the repository, else None."""
+    for path in (workspace.fold_file(), workspace.shipped_fold_file()):
+        if path.exists():
+            return read_folds(path)
+    return None
+
+
+def check_leaks(folds: Folds, entries: Sequence[Entry]) -> None:
+    """Proves that nothing of a held-out sample is seen in training.
+
+    Args:
+        folds: The folds.
+        entries: The training samples.
+
+    Raises:
+        CompetitionError: A group has no fold, or the same pixels appear in groups of different folds.
+    """
+    for entry in entries:
+        if entry.group not in folds.fold_of:
+            raise CompetitionError(f"group {entry.group!r} has no fold", folds.path, "Run prepare")
+    first: dict[str, Entry] = {}
+    for entry in entries:
+        other = first.setdefault(entry.pixels, entry)
+        if folds.fold_of[other.group] != folds.fold_of[entry.group]:
+            raise CompetitionError(
+                f"{other.name} of group {other.group} and {entry.name} of group {entry.group} are the same picture in "
+                f"folds {folds.fold_of[other.group]} and {folds.fold_of[entry.group]}",
+                folds.path,
+                "Remove one of them, or put both groups into one fold",
+            )
+
+
+def fold_table(folds: Folds, entries: Sequence[Entry], classes: Sequence[str]) -> list[list[str]]:
+    """Rows for the console: fold, samples, groups, and the smallest number of positives of any class.
+
+    Returns:
+        One row of cells per fold.
+    """
+    rows = []
+    for fold in range(folds.count):
+        held_out = folds.held_out(entries, fold)
+        positives = (
+            np.array([entry.targets for entry in held_out], dtype=np.int64).reshape(len(held_out), -1).sum(axis=0)
+        )
+        rarest = int(positives.argmin()) if positives.size else 0
+        fewest = f"{positives[rarest]} {classes[rarest]}" if positives.size else "-"
+        rows.append([str(fold), str(len(held_out)), str(len({entry.group for entry in held_out})), fewest])
+    return rows

@@ -1,0 +1,109 @@
+"""From native pixels to the training grid: the geometry that training and prediction share.
+
+The long side of an image is brought to ``data.size`` pixels, the aspect is kept, the rest is padded at the right and
+bottom. Augmentation works on a grid that is an integer factor finer, so that labels can be averaged exactly over the
+blocks of the training grid (see ``imaging/soft_targets``).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.config import DataSettings
+from competition.data.cache import read_cached_image, read_cached_planes
+from competition.data.manifest import Entry
+from competition.imaging.planes import sample_planes
+from competition.tracks.track import Track
+from competition.workspace import Workspace
+
+# What the shrunken images may take in memory; a folder of 800 hands at 1024 pixels needs about 4 GB and is read again
+# from the cache each epoch instead.
+MEMORY_BUDGET_BYTES = 2 * 1024**3
+
+
+def grid_size(native_hw: tuple[int, int], long_side: int) -> tuple[int, int]:
+    """Rows and columns of an image whose long side is brought to ``long_side`` pixels."""
+    height, width = native_hw
+    scale = long_side / max(height, width)
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def oversampling(entries: Sequence[Entry], track: Track, settings: DataSettings) -> int:
+    """How many times finer than the training grid augmentation works, for all samples of a data set.
+
+    Never finer than the smallest image, and 1 for classification, where there is no label to average.
+    """
+    if track.task == "classification":
+        return 1
+    smallest = min(max(entry.height, entry.width) for entry in entries)
+    return max(1, min(settings.oversample, smallest // settings.size))
+
+
+def resize_image(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Resizes an image, by area where it shrinks (no aliasing) and bilinearly where it grows."""
+    if image.shape[:2] == size_hw:
+        return image
+    shrinks = size_hw[0] <= image.shape[0]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size_hw[::-1], interpolation=method), dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class GridSample:
+    """One sample on the augmentation grid.
+
+    Attributes:
+        images: Per view, (h, w) or (h, w, 3) uint8.
+        planes: (h, w, P) uint8 label planes, or None.
+    """
+
+    images: tuple[NDArray[np.uint8], ...]
+    planes: NDArray[np.uint8] | None
+
+    def nbytes(self) -> int:
+        """Memory it takes."""
+        return sum(image.nbytes for image in self.images) + (0 if self.planes is None else self.planes.nbytes)
+
+
+class GridReader:
+    """Reads samples onto a grid and keeps what fits in memory, so that small data is shrunk only once."""
+
+    def __init__(
+        self, workspace: Workspace, track: Track, long_side: int, budget_bytes: int = MEMORY_BUDGET_BYTES
+    ) -> None:
+        """Remembers what to do; nothing is read yet.
+
+        Args:
+            workspace: Where the cache is.
+            track: Which views there are.
+            long_side: Pixels of the long side on the grid.
+            budget_bytes: What the kept samples may take.
+        """
+        self._workspace = workspace
+        self._track = track
+        self._long_side = long_side
+        self._budget_bytes = budget_bytes
+        self._kept: dict[str, GridSample] = {}
+
+    def read(self, entry: Entry) -> GridSample:
+        """The sample on the grid, with planes where it is labelled; treat it as read-only."""
+        if entry.sample in self._kept:
+            return self._kept[entry.sample]
+        sample = self._load(entry)
+        if sample.nbytes() <= self._budget_bytes:
+            self._kept[entry.sample] = sample
+            self._budget_bytes -= sample.nbytes()
+        return sample
+
+    def _load(self, entry: Entry) -> GridSample:
+        images = []
+        for view in self._track.views:
+            image = read_cached_image(self._workspace, entry.sample, view)
+            images.append(resize_image(image, grid_size(image.shape[:2], self._long_side)))
+        planes = None
+        if self._track.task == "segmentation" and entry.split == "train":
+            planes = sample_planes(read_cached_planes(self._workspace, entry.sample), images[0].shape[:2])
+        return GridSample(tuple(images), planes)

@@ -1,0 +1,118 @@
+"""The manifest: one row per sample, the table every later stage joins on."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.tracks.track import Split, Track
+from competition.workspace import Workspace, read_json, whole_file, write_json
+
+# Raised when the cached form of a sample changes, so that an old cache is made again.
+CACHE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One prepared sample.
+
+    Attributes:
+        sample: Unique key.
+        name: What the submission calls it.
+        split: "train" or "test".
+        group: What may never stand on both sides of a fold.
+        stratum: What StratifiedGroupKFold balances.
+        present: Per view, whether it could be read; the cached picture of an absent view is black.
+        height, width: Native size of the first view that could be read, in pixels.
+        mean, std: Grey statistics over all views as read (0..255), which standardise the network's input.
+        targets: 0/1 per class: classification targets, or whether the class has any pixel; empty for test samples.
+        pixels: Hash of the decoded pixels, to find one picture in two groups.
+        fingerprint: Hash of the source files' paths, sizes and times; a sample is cached again when it changes.
+    """
+
+    sample: str
+    name: str
+    split: Split
+    group: str
+    stratum: str
+    present: tuple[bool, ...]
+    height: int
+    width: int
+    mean: float
+    std: float
+    targets: tuple[int, ...]
+    pixels: str
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All prepared samples of a data set, in the organiser's order.
+
+    Attributes:
+        data_root: Where the raw data lies.
+        entries: One per sample.
+    """
+
+    data_root: Path
+    entries: tuple[Entry, ...]
+
+    def of(self, split: Split) -> list[Entry]:
+        """The entries of one split, in order."""
+        return [entry for entry in self.entries if entry.split == split]
+
+    def by_sample(self) -> dict[str, Entry]:
+        """The entries by their key."""
+        return {entry.sample: entry for entry in self.entries}
+
+
+def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> None:
+    """Writes manifest.parquet and prepared.json (what the cache was made from), each whole or not at all."""
+    about = {"track": track.name, "classes": list(track.classes), "version": CACHE_VERSION}
+    write_json(_about_file(workspace), about | {"data_root": str(manifest.data_root)})
+    frame = pd.DataFrame([asdict(entry) for entry in manifest.entries])
+    with whole_file(workspace.manifest_file()) as part:
+        frame.to_parquet(part, index=False)
+
+
+def read_manifest(workspace: Workspace, track: Track) -> Manifest:
+    """Reads what prepare wrote.
+
+    Raises:
+        CompetitionError: Nothing is prepared, or it was prepared for other classes.
+    """
+    command = prepare_command(workspace, track)
+    if not workspace.manifest_file().exists():
+        raise CompetitionError("no prepared data", workspace.manifest_file(), f"Run {command}")
+    about = read_json(_about_file(workspace), f"Run {command}")
+    if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
+        folder = workspace.cache_folder()
+        raise CompetitionError(
+            "prepared for other classes or by another version", folder, f"Delete it and run {command}"
+        )
+    frame = pd.read_parquet(workspace.manifest_file())
+    return Manifest(Path(about["data_root"]), tuple(_entry(row) for row in frame.to_dict("records")))
+
+
+def _entry(row: dict[str, Any]) -> Entry:
+    lists = {"present": tuple(map(bool, row["present"])), "targets": tuple(map(int, row["targets"]))}
+    return Entry(**row | lists)
+
+
+def prepare_command(workspace: Workspace, track: Track) -> str:
+    """The command that prepares this data set."""
+    return f"./run.sh prepare --track {track.name}" + (" --phantom" if workspace.phantom else "")
+
+
+def target_matrix(entries: Sequence[Entry]) -> NDArray[np.int64]:
+    """Targets as a table (n, classes) int64."""
+    return np.array([entry.targets for entry in entries], dtype=np.int64)
+
+
+def _about_file(workspace: Workspace) -> Path:
+    return workspace.cache_folder() / "prepared.json"

@@ -1,0 +1,260 @@
+"""The competition's own metric of a submission file against a truth, without making a pixel.
+
+Dice needs three integers per (image, class): two areas and an intersection. All three follow from run lengths.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from competition.console import say
+from competition.console import track as shown
+from competition.delivery.submissions import ID_COLUMN, Key, few, read_rle_csv, read_table_csv
+from competition.errors import CompetitionError
+from competition.imaging.planes import plane_count
+from competition.imaging.runlengths import area, encode_planes, intersection, parse
+from competition.metrics import dice, score_aneurysm
+from competition.tracks.track import Track, label_files
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a submission is worth.
+
+    Attributes:
+        metric: "dice" or "auroc".
+        score: What the competition ranks by.
+        per_class: Class -> mean Dice over the images, or AUROC of the column (None with only one kind of truth).
+        rows: Scored (image, class) pairs, or patients.
+        beside: Further figures the organiser prints: accuracy, all_zero_accuracy, cells_gained; empty for Dice.
+    """
+
+    metric: str
+    score: float
+    per_class: dict[str, float | None]
+    rows: int
+    beside: dict[str, float]
+
+    def figures(self) -> dict[str, Any]:
+        """The keys that ``score --json`` promises."""
+        return {
+            "metric": self.metric,
+            "score": self.score,
+            "per_class": self.per_class,
+            "rows": self.rows,
+            **self.beside,
+        }
+
+
+def score_rle(
+    submission: Path,
+    truth: Mapping[Key, str],
+    classes: Sequence[str],
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> Score:
+    """Mean Dice over all (image, class) pairs, as the hand-bone organiser defines it; empty against empty is 1.
+
+    Args:
+        submission: CSV of image_name, class, rle.
+        truth: (image name, class) -> run lengths, in any order: rows are joined by key.
+        classes: All classes; each image of the truth must have each.
+        sizes: Image name -> rows and columns, where known: runs beyond the last pixel are then refused.
+
+    Returns:
+        The score, per class in the order of ``classes``.
+
+    Raises:
+        CompetitionError: A row is missing on either side, or a run length is malformed.
+    """
+    predicted = read_rle_csv(submission)
+    images = list(dict.fromkeys(name for name, _ in truth))
+    keys = [(image, name) for image in images for name in classes]
+    wanted = [" ".join(key) for key in keys]
+    _same_rows(wanted, [" ".join(key) for key in truth], "the truth", "of an unknown class")
+    _same_rows(wanted, [" ".join(key) for key in predicted], submission, "not in the truth")
+    if not keys:
+        raise CompetitionError("there is nothing to score: no rows", submission)
+    counts = np.zeros((3, len(keys)), dtype=np.int64)
+    for position, key in enumerate(keys):
+        where = f"{key[0]}, {key[1]}"
+        size = (sizes or {}).get(key[0])
+        pixels = size and math.prod(size)
+        ours = parse(predicted[key], f"{submission}, {where}", pixels)
+        theirs = parse(truth[key], f"truth, {where}", pixels)
+        counts[:, position] = intersection(ours, theirs), area(ours), area(theirs)
+    scores = dice(*counts).reshape(len(images), len(classes))
+    per_class = dict(zip(classes, scores.mean(axis=0).tolist(), strict=True))
+    return Score("dice", float(scores.mean()), per_class, len(keys), {})
+
+
+def score_table(submission: Path, truth: pd.DataFrame, classes: Sequence[str]) -> Score:
+    """AUROC of the first column, and beside it the accuracy over the others (the aneurysm organiser's scorer).
+
+    The organiser joins by position; this joins by id, which is the same where ``check`` found no fault. Ids that differ
+    only in leading zeros ("0047", "47") are one patient: spreadsheets and pandas drop them.
+
+    Args:
+        submission: CSV of Index and the classes.
+        truth: 0/1 columns of the classes, indexed by id, in any order.
+        classes: The probability's column, then those of the decisions.
+
+    Returns:
+        The score; per_class is the AUROC of each column.
+
+    Raises:
+        CompetitionError: An id is missing on either side, a value is NaN or the truth is not 0 or 1, or the truth has
+            no positive or no negative at all.
+    """
+    predicted = _by_number(read_table_csv(submission, ID_COLUMN, classes), submission)
+    truth = _by_number(truth, "the truth")
+    _same_rows(list(truth.index), list(predicted.index), submission, "not in the truth")
+    outputs = predicted.loc[truth.index, list(classes)].to_numpy(np.float64)
+    answers = truth[list(classes)].to_numpy(np.float64)
+    if not np.isfinite(outputs).all():
+        row, column = np.argwhere(~np.isfinite(outputs))[0]
+        raise CompetitionError(
+            f"{classes[column]} of {ID_COLUMN} {truth.index[row]} is not a finite number", submission
+        )
+    if not np.isin(answers, (0, 1)).all():
+        row, column = np.argwhere(~np.isin(answers, (0, 1)))[0]
+        value = answers[row, column]
+        raise CompetitionError(
+            f"the truth of {classes[column]} of {ID_COLUMN} {truth.index[row]} is {value}, not 0 or 1"
+        )
+    if len(set(answers[:, 0])) < 2:
+        raise CompetitionError(
+            f"the truth has only one kind of {classes[0]}, so there is no AUROC (test.csv is all zeros and no truth)"
+        )
+    result = score_aneurysm(answers.astype(np.int64), outputs)
+    per_class = {
+        name: None if math.isnan(value) else float(value)
+        for name, value in zip(classes, (result.auroc, *result.location_aurocs), strict=True)
+    }
+    beside = {
+        "accuracy": result.accuracy,
+        "all_zero_accuracy": result.all_zero_accuracy,
+        "cells_gained": result.cells_gained,
+    }
+    return Score("auroc", float(result.auroc), per_class, len(truth), beside)
+
+
+def truth_from_folder(
+    track: Track,
+    folder: Path,
+    names: Sequence[str],
+    size_hw: tuple[int, int] | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> tuple[dict[Key, str], dict[str, tuple[int, int]]]:
+    """Reads labels in the track's own form and encodes them like a submission.
+
+    A label belongs to an image when the stems of the two file names are equal.
+
+    Args:
+        track: Whose labels they are (segmentation).
+        folder: Searched with all folders below it.
+        names: Image names as the submission has them.
+        size_hw: Rows and columns of every image. None: a label image has its own size, a list of points that of
+            ``sizes``, else that of the track.
+        sizes: Image name -> rows and columns, where they are known.
+
+    Returns:
+        (image name, class) -> run lengths, and image name -> rows and columns.
+
+    Raises:
+        CompetitionError: An image has no label, two, or one that can't be read, or nothing tells its size.
+    """
+    if track.read_label is None:
+        raise CompetitionError(f"track {track.name} has no label files: give the truth as a CSV", folder)
+    files = _labels(folder, names, track.classes)
+    truth: dict[Key, str] = {}
+    used: dict[str, tuple[int, int]] = {}
+    for name in shown(names, "reading the truth"):
+        path = files[name]
+        own = size_hw or _image_size(label_files(path, track.classes)[0]) or (sizes or {}).get(name) or track.size_hw
+        if own is None:
+            raise CompetitionError("nothing tells how large this image is", path, "Give --size ROWSxCOLUMNS")
+        planes = track.read_label(path, own)
+        if planes.shape != (*own, plane_count(len(track.classes))):
+            raise CompetitionError(f"the label is {planes.shape[0]}x{planes.shape[1]}, not {own[0]}x{own[1]}", path)
+        used[name] = own
+        for class_name, rle in zip(track.classes, encode_planes(planes, len(track.classes)), strict=True):
+            truth[name, class_name] = rle
+    return truth, used
+
+
+def _by_number(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
+    """The same rows, ids without leading zeros."""
+    plain = [str(int(name)) if name.isdecimal() else name for name in map(str, frame.index)]
+    twice = sorted({name for name in plain if plain.count(name) > 1}) if len(set(plain)) < len(plain) else []
+    if twice:
+        raise CompetitionError(f"{ID_COLUMN} {few(twice)} stands twice, once with leading zeros", where)
+    return frame.set_axis(plain, axis="index")
+
+
+def _labels(folder: Path, names: Sequence[str], classes: Sequence[str]) -> dict[str, Path]:
+    """The one label of each image name; "{class}" stands in its path where every class has a folder of its own."""
+    by_stem: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            by_stem.setdefault(path.stem, []).append(path)
+    missing = [name for name in names if Path(name).stem not in by_stem]
+    if missing:
+        raise CompetitionError(f"{len(missing)} of {len(names)} images have no label, first {few(missing)}", folder)
+    labels = {}
+    for name in names:
+        files = by_stem[Path(name).stem]
+        found = files if len(files) == 1 else _joined(folder, files, classes)
+        if len(found) > 1:
+            both = " and ".join(str(path.relative_to(folder)) for path in found[:2])
+            raise CompetitionError(
+                f"{len(found)} files could be the label of {name!r} ({both})", folder, "Name the folder of labels alone"
+            )
+        labels[name] = found[0]
+    _say_unused(folder, by_stem, labels)
+    return labels
+
+
+def _say_unused(folder: Path, by_stem: Mapping[str, Sequence[Path]], labels: Mapping[str, Path]) -> None:
+    """A submission that lacks images must not look complete."""
+    stems = {Path(name).stem for name in labels}
+    suffixes = {label.suffix for label in labels.values()}
+    others = [stem for stem, files in by_stem.items() if stem not in stems and files[0].suffix in suffixes]
+    if others:
+        say(f"{len(others)} labels below {folder} belong to no submitted image and are not scored: {few(others)}")
+
+
+def _joined(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> list[Path]:
+    """Joins masks/Radius/1.png and masks/Ulna/1.png into masks/{class}/1.png; files of other forms stay as they are."""
+    templates = {
+        folder.joinpath(*("{class}" if part in classes else part for part in file.relative_to(folder).parts))
+        for file in files
+    }
+    if len(templates) == 1 and set(label_files(min(templates), classes)) == set(files):
+        return list(templates)
+    return list(files)
+
+
+def _image_size(path: Path) -> tuple[int, int] | None:
+    """Rows and columns of a label that is an image; None for any other form."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    return None if image is None else (int(image.shape[0]), int(image.shape[1]))
+
+
+def _same_rows(expected: Sequence[str], found: Sequence[str], where: Path | str, extra: str) -> None:
+    """Raises where one side has a row that the other lacks."""
+    in_expected, in_found = set(expected), set(found)
+    missing = [row for row in expected if row not in in_found]
+    unknown = [row for row in found if row not in in_expected]
+    parts = []
+    if missing:
+        parts.append(f"{len(missing)} rows are missing ({few(missing)})")
+    if unknown:
+        parts.append(f"{len(unknown)} rows are {extra} ({few(unknown)})")
+    if parts:
+        raise CompetitionError(" and ".join(parts), where)

@@ -1,0 +1,218 @@
+"""Submissions as files: written row by row and whole or not at all, read back by key.
+
+Two forms: run lengths, one row per image and class (``image_name,class,rle``), and a table, one row per patient
+(``Index``, a probability, then 0/1 columns).
+"""
+
+import csv
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.workspace import whole_file
+
+RLE_COLUMNS = ("image_name", "class", "rle")
+ID_COLUMN = "Index"
+
+Key = tuple[str, str]
+"""Image name and class."""
+
+# pandas writes an empty cell of a float column as "nan"; both mean an empty mask.
+NO_MASK = frozenset(("", "nan", "NaN"))
+
+# The csv module stops at 131,072 characters per field, and a smeared mask has more; no cell here is ever too long.
+csv.field_size_limit(sys.maxsize)
+
+
+def write_rle_csv(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+    """Writes a run-length submission, one row at a time: memory does not grow with the number of images.
+
+    Args:
+        path: The file to write; an old one is replaced only when the new one is whole.
+        rows: Image name, class, run lengths ("" for an empty mask), in the organiser's order.
+
+    Raises:
+        CompetitionError: The disk is full or the folder can't be written.
+    """
+    _write(path, RLE_COLUMNS, rows)
+
+
+def write_table_csv(
+    path: Path, id_column: str, ids: Sequence[str], columns: Sequence[str], values: NDArray[np.floating]
+) -> None:
+    """Writes a table submission: the first value of a row is a probability, the others are decisions.
+
+    Args:
+        path: The file to write; an old one is replaced only when the new one is whole.
+        id_column: Header of the first column ("Index").
+        ids: One per row, in the organiser's order.
+        columns: Headers of the values.
+        values: (rows, columns) float; column 0 in [0, 1], the others 0 or 1. Eight decimals are written, because
+            the organiser compared AUROC to six and ties cost.
+
+    Raises:
+        CompetitionError: A value is NaN or out of its range, the shape does not fit, or the file can't be written.
+    """
+    if values.shape != (len(ids), len(columns)):
+        raise CompetitionError(f"{values.shape} values for {len(ids)} rows x {len(columns)} columns", path)
+    allowed = np.isin(values, (0, 1))
+    allowed[:, 0] = (values[:, 0] >= 0) & (values[:, 0] <= 1)
+    if not allowed.all():
+        row, column = np.argwhere(~allowed)[0]
+        kind = "a probability from 0 to 1" if column == 0 else "0 or 1"
+        value = values[row, column]
+        raise CompetitionError(f"{columns[column]} of {id_column} {ids[row]} is {value}, not {kind}", path)
+    rows = (
+        (name, f"{line[0]:.8f}", *(str(int(value)) for value in line[1:]))
+        for name, line in zip(ids, values, strict=True)
+    )
+    _write(path, (id_column, *columns), rows)
+
+
+def read_rle_csv(path: Path) -> dict[Key, str]:
+    """Reads a run-length submission.
+
+    Takes a byte order mark, Windows line ends and NaN for an empty mask, as spreadsheets and pandas write them.
+
+    Args:
+        path: CSV of image_name, class, rle.
+
+    Returns:
+        (image name, class) -> run lengths ("" for an empty mask), in the order of the file.
+
+    Raises:
+        CompetitionError: The file is missing, a column is missing or too many, a row is cut, a key stands twice.
+    """
+    header, lines = read_lines(path)
+    name_at, class_at, rle_at = _positions(path, header, RLE_COLUMNS)
+    found: dict[Key, str] = {}
+    for number, fields in lines:
+        _check_width(path, number, fields, len(header))
+        key = (fields[name_at], fields[class_at])
+        if key in found:
+            raise CompetitionError(f"row {number}: class {key[1]!r} of image {key[0]!r} stands twice", path)
+        rle = fields[rle_at]
+        found[key] = "" if rle in NO_MASK else rle
+    return found
+
+
+def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Reads a table submission or a truth in the same form.
+
+    Args:
+        path: The CSV; its columns may stand in any order, because they are joined by name.
+        id_column: The column that names the row ("Index"); kept as text, so that "0047" stays what it is.
+        columns: The columns of numbers.
+
+    Returns:
+        float64 columns in the order of ``columns``, indexed by the id in the order of the file.
+
+    Raises:
+        CompetitionError: The file is missing, a column is missing or too many, a cell is not a number, an id stands
+            twice.
+    """
+    header, lines = read_lines(path)
+    id_at, *value_at = _positions(path, header, (id_column, *columns))
+    ids: dict[str, None] = {}
+    values = []
+    for number, fields in lines:
+        _check_width(path, number, fields, len(header))
+        name = fields[id_at].strip()
+        if name in ids:
+            raise CompetitionError(f"row {number}: {id_column} {name!r} stands twice", path)
+        ids[name] = None
+        values.append([_number(path, number, column, fields[at]) for column, at in zip(columns, value_at, strict=True)])
+    index = pd.Index(list(ids), name=id_column, dtype=object)
+    return pd.DataFrame(np.array(values, dtype=np.float64).reshape(-1, len(columns)), index, list(columns))
+
+
+def read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Reads a CSV without judging it.
+
+    Args:
+        path: UTF-8, with or without a byte order mark; any line ends; blank lines are no rows.
+
+    Returns:
+        The header, and for each row its line number in the file (the header is line 1) and its fields.
+
+    Raises:
+        CompetitionError: The file is missing, empty, or no CSV text at all.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = next(reader, None)
+            lines = [(reader.line_num, fields) for fields in reader if fields]
+    except OSError as error:
+        raise CompetitionError(f"can't read the file ({error.strerror or error})", path) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CompetitionError(f"this is not a CSV in UTF-8 ({error})", path) from error
+    if header is None:
+        raise CompetitionError("the file is empty", path)
+    return header, lines
+
+
+def header_problem(header: Sequence[str], columns: Sequence[str]) -> str | None:
+    """Says which columns are missing or too many; None where the set is right, in whatever order."""
+    missing = [column for column in columns if column not in header]
+    extra = [column for column in header if column not in columns]
+    twice = sorted({column for column in header if header.count(column) > 1})
+    parts = [
+        f"{what} {', '.join(repr(name) for name in names)}"
+        for what, names in (("missing", missing), ("too many", extra), ("twice", twice))
+        if names
+    ]
+    if not parts:
+        return None
+    hint = " (an unnamed column is a row number: write with index=False)" if "" in extra else ""
+    return f"the columns are not {','.join(columns)}: {'; '.join(parts)}{hint}"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first five of many names, and how many more there are: a message must stay readable."""
+    more = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(_outside(rows))
+        file.flush()
+        os.fsync(file.fileno())  # renamed before its bytes are on disk, a power cut would leave an empty file
+
+
+def _outside(rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """Passes rows on; a file their maker can't read must not be reported as one that can't be written."""
+    try:
+        yield from rows
+    except OSError as error:
+        raise CompetitionError(
+            f"a prediction for the submission can't be read ({error.strerror or error})", error.filename
+        ) from error
+
+
+def _positions(path: Path, header: list[str], columns: Sequence[str]) -> list[int]:
+    problem = header_problem(header, columns)
+    if problem is not None:
+        raise CompetitionError(problem, path)
+    return [header.index(column) for column in columns]
+
+
+def _check_width(path: Path, number: int, fields: list[str], width: int) -> None:
+    if len(fields) != width:
+        raise CompetitionError(f"row {number} has {len(fields)} fields, not {width}", path)
+
+
+def _number(path: Path, row: int, column: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise CompetitionError(f"row {row}: {column} is {text!r}, not a number", path) from error

@@ -1,0 +1,152 @@
+"""What was chosen on out-of-fold predictions, frozen: ``tune`` writes it, ``ensemble`` obeys it and decides nothing."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from competition.ensembling.postprocessing import OPERATIONS
+from competition.ensembling.thresholds import threshold_of
+from competition.ensembling.voting import WHOLE
+from competition.errors import CompetitionError
+from competition.workspace import read_json, write_json
+
+Cut = Annotated[int, Field(ge=0, le=254)]
+Threshold = Annotated[float, Field(ge=0, le=1)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Member(_Frozen):
+    """A run that votes.
+
+    Attributes:
+        name: Of the run.
+        folds: Its folds that vote, equally.
+        weight: In thousandths.
+        config_hash: Of the experiment it was trained with.
+        fold_hash: Of the fold file it was trained on; the same for all members.
+    """
+
+    name: str
+    folds: tuple[int, ...] = Field(min_length=1)
+    weight: int = Field(ge=0, le=WHOLE)
+    config_hash: str
+    fold_hash: str
+
+
+class Scores(_Frozen):
+    """The honest numbers; None where one can't be had.
+
+    Attributes:
+        fold_mean: Mean over folds at threshold 0.5 and equal weights.
+        fold_sd: Standard deviation over folds; None with one fold.
+        oof: Out-of-fold after tuning: optimistic.
+        oof_crossfit: Tuned on the other folds, scored on the left-out one: what is ranked by.
+        interval_low: Of the 95 % group-bootstrap interval of ``oof_crossfit``.
+        interval_high: Its upper end.
+    """
+
+    fold_mean: float | None
+    fold_sd: float | None
+    oof: float | None
+    oof_crossfit: float | None
+    interval_low: float | None
+    interval_high: float | None
+
+
+class Decision(_Frozen):
+    """Everything ``ensemble`` needs to know.
+
+    Attributes:
+        track: Name of the track.
+        dataset: Name of the data set ("phantom_..." for drawn data).
+        task: Segmentation or classification.
+        classes: In the track's order.
+        members: Who votes, with weights that sum to 1000.
+        cuts: Class -> level cut, for segmentation all classes, for classification empty.
+        thresholds: Class -> probability above which it is positive; for segmentation (cut + 0.5) / 255, for
+            classification only the classes that are handed in as 0 or 1.
+        operations: Class -> post-processing, for segmentation all classes, for classification empty.
+        scores: The honest numbers.
+        coverage: How many samples all members cover; the choice was made on these.
+        reason: Why these weights.
+        created: When, with time zone.
+    """
+
+    track: str
+    dataset: str
+    task: Literal["segmentation", "classification"]
+    classes: tuple[str, ...] = Field(min_length=1)
+    members: tuple[Member, ...] = Field(min_length=1)
+    cuts: dict[str, Cut]
+    thresholds: dict[str, Threshold]
+    operations: dict[str, str]
+    scores: Scores
+    coverage: int = Field(ge=0)
+    reason: str
+    created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> "Decision":
+        if sum(member.weight for member in self.members) != WHOLE:
+            raise ValueError(f"the members' weights do not sum to {WHOLE}")
+        if len({member.fold_hash for member in self.members}) > 1:
+            raise ValueError("the members were trained on different fold files")
+        if unknown := set(self.operations.values()) - set(OPERATIONS):
+            raise ValueError(f"unknown operations {sorted(unknown)}; known: {', '.join(OPERATIONS)}")
+        self._check_classes()
+        return self
+
+    def _check_classes(self) -> None:
+        if self.task == "classification":
+            if self.cuts or self.operations or not set(self.thresholds) <= set(self.classes):
+                raise ValueError("a classification has thresholds of its own classes, no cuts and no operations")
+            return
+        for name, given in (("cuts", self.cuts), ("thresholds", self.thresholds), ("operations", self.operations)):
+            if set(given) != set(self.classes):
+                odd = sorted(set(given) ^ set(self.classes))
+                raise ValueError(f"{name} and classes differ in {', '.join(odd)}")
+        expected = threshold_of(self.cut_array())
+        if not np.allclose([self.thresholds[name] for name in self.classes], expected, rtol=0, atol=1e-9):
+            raise ValueError("thresholds do not equal (cut + 0.5) / 255")
+
+    def weights(self) -> list[int]:
+        """Gives the members' weights in thousandths, in the order of ``members``."""
+        return [member.weight for member in self.members]
+
+    def cut_array(self) -> NDArray[np.int64]:
+        """Gives the cuts int64 (C,) in the order of ``classes``."""
+        return np.array([self.cuts[name] for name in self.classes], dtype=np.int64)
+
+    def operation_list(self) -> list[str]:
+        """Gives the operations in the order of ``classes``."""
+        return [self.operations[name] for name in self.classes]
+
+
+def save_decision(path: Path, decision: Decision) -> None:
+    """Writes decision.json, whole or not at all."""
+    write_json(path, decision.model_dump(mode="json"))
+
+
+def load_decision(path: Path) -> Decision:
+    """Reads decision.json.
+
+    Raises:
+        CompetitionError: It is missing, or not what ``tune`` writes.
+    """
+    mend = "Run tune"
+    content = read_json(path, mend)
+    try:
+        return Decision.model_validate(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CompetitionError(
+            f"not a decision of tune ({place + ': ' if place else ''}{first['msg']})", path, mend
+        ) from error

@@ -1,0 +1,118 @@
+"""How sure one can be of a score or of a gain when the images of one person are not independent."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def gain_with_error(differences: NDArray[np.float64], groups: Sequence[str]) -> tuple[float, float]:
+    """Gives the mean of paired differences and its standard error, clustered by group.
+
+    The error is that of a ratio estimate with groups as units (Cochran, Sampling Techniques, ch. 6):
+    sqrt(G / (G - 1) * sum over groups of (sum over the group's images of d - mean)^2) / n. With one image per group it
+    is the usual s / sqrt(n).
+
+    Args:
+        differences: float64 (n,), one per image.
+        groups: The person each image belongs to, (n,).
+
+    Returns:
+        Mean and standard error; the error of a single group is infinite, because nothing can be said about another.
+    """
+    mean = float(differences.mean())
+    members = np.unique(np.asarray(groups), return_inverse=True)[1]
+    sums = np.bincount(members, weights=differences - mean)
+    if len(sums) < 2:
+        return mean, float("inf")
+    return mean, float(np.sqrt(len(sums) / (len(sums) - 1) * np.sum(sums**2)) / len(differences))
+
+
+def group_draws(groups: Sequence[str], draws: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draws whole groups with replacement.
+
+    Args:
+        groups: The person each row belongs to, (n,).
+        draws: How many draws of as many groups as there are.
+        seed: Of the draws.
+
+    Returns:
+        How often each group was drawn, int64 (draws, G), and the group of each row, int64 (n,).
+    """
+    names, members = np.unique(np.asarray(groups), return_inverse=True)
+    picked = np.random.default_rng(seed).integers(len(names), size=(draws, len(names)))
+    times = np.stack([np.bincount(draw, minlength=len(names)) for draw in picked])
+    return times.astype(np.int64), members.astype(np.int64)
+
+
+def bootstrap_interval(
+    values: NDArray[np.float64], groups: Sequence[str], seed: int, draws: int = 2000
+) -> tuple[float, float]:
+    """Gives the 95 % interval of a mean by drawing groups.
+
+    Args:
+        values: float64 (n,), one per image.
+        groups: The person each image belongs to, (n,).
+        seed: Of the draws.
+        draws: How many draws; 2,000 settle the ends to about 3 % of the width.
+
+    Returns:
+        Low and high end.
+    """
+    times, members = group_draws(groups, draws, seed)
+    means = (times @ np.bincount(members, weights=values)) / (times @ np.bincount(members))
+    low, high = np.quantile(means, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def auroc_interval(
+    truth: NDArray[np.integer], score: NDArray[np.floating], groups: Sequence[str], seed: int, draws: int = 2000
+) -> tuple[float, float] | None:
+    """Gives the 95 % interval of an AUROC by drawing groups.
+
+    Args:
+        truth: 0/1 (n,).
+        score: (n,), higher means more likely positive.
+        groups: The person each row belongs to, (n,).
+        seed: Of the draws.
+        draws: How many draws; those of one class only have no AUROC and are left out.
+
+    Returns:
+        Low and high end, or None where no draw holds both classes.
+    """
+    times, members = group_draws(groups, draws, seed)
+    drawn = weighted_aurocs(truth, score, times[:, members])
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) == 0:
+        return None
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    return float(low), float(high)
+
+
+def weighted_aurocs(
+    truth: NDArray[np.integer], score: NDArray[np.floating], times: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Computes the AUROC of many selections of the same rows at once.
+
+    It is ``metrics.auroc`` of the rows repeated as often as ``times`` says, sorted once instead of once per selection:
+    for 200 draws of 1,127 patients 6 ms against 317 ms.
+
+    Args:
+        truth: 0/1 (n,).
+        score: (n,), higher means more likely positive.
+        times: (selections, n) how often each row is taken.
+
+    Returns:
+        float64 (selections,); nan where a selection holds one class only.
+    """
+    order = np.argsort(score, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(score[order]) > 0, True))  # last row of each run of equal scores
+    positive = np.asarray(truth)[order].astype(bool)
+    taken = times[:, order]
+    # Whole numbers up to here, so only the last division rounds.
+    positives = np.diff(np.cumsum(taken * positive, axis=1)[:, ends], axis=1, prepend=0)
+    negatives_up_to = np.cumsum(taken * ~positive, axis=1)[:, ends]
+    negatives = np.diff(negatives_up_to, axis=1, prepend=0)
+    doubled = np.sum(positives * (2 * negatives_up_to - negatives), axis=1)  # pairs won twice, ties once
+    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
+    return np.where(pairs > 0, doubled / (2.0 * np.maximum(pairs, 1)), np.nan)

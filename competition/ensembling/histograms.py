@@ -1,0 +1,163 @@
+"""Exact counts per probability level, from which the Dice at every threshold follows at once.
+
+A pixel is positive where its level p (0..255) is greater than a cut (0..254); the threshold of a cut is
+(cut + 0.5) / 255, so that 0.5 is cut 127 and a pixel is positive from level 128 on. Trying the 256 cuts one by one
+costs 0.24 s for each cut on 29 x 2048 x 2048 pixels; one histogram holds the answer to all of them.
+"""
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.imaging.planes import unpack_class
+from competition.metrics import dice
+from competition.workspace import whole_file
+
+LEVELS = 256
+
+# OpenCV counts in float32, which holds every integer up to here and not beyond.
+EXACT_FLOAT32 = 2**24
+
+
+def count_levels(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Counts how often each level occurs.
+
+    Args:
+        levels: uint8 of any shape.
+
+    Returns:
+        int64 (256,), exact for any number of pixels.
+    """
+    if levels.size == 0:
+        return np.zeros(LEVELS, dtype=np.int64)
+    if levels.size > EXACT_FLOAT32:
+        return np.bincount(levels.ravel(), minlength=LEVELS).astype(np.int64)
+    # 3 to 8 times faster than np.bincount, which widens every pixel to 8 bytes first.
+    rows = np.ascontiguousarray(levels if levels.ndim == 2 else levels.reshape(1, -1))
+    counts: NDArray[np.int64] = cv2.calcHist([rows], [0], None, [LEVELS], [0, LEVELS]).ravel().astype(np.int64)
+    return counts
+
+
+def image_histogram(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Counts an image's pixels per class and level, all of them and those inside the truth.
+
+    Args:
+        probs_u8: Probability map, uint8 (C, H, W).
+        planes: Label planes of the truth, uint8 (H, W, ceil(C / 8)).
+
+    Returns:
+        int64 (C, 2, 256): ``[:, 0]`` all pixels, ``[:, 1]`` pixels of the truth.
+
+    Raises:
+        ValueError: Map and truth are of different sizes.
+    """
+    classes = probs_u8.shape[0]
+    check_same_size(probs_u8, planes)
+    histogram = np.zeros((classes, 2, LEVELS), dtype=np.int64)
+    for index in range(classes):
+        if index % 8 == 0:  # one contiguous plane serves eight classes
+            plane = np.ascontiguousarray(planes[..., index // 8 : index // 8 + 1])
+        histogram[index, 0] = count_levels(probs_u8[index])
+        histogram[index, 1] = count_levels(probs_u8[index][unpack_class(plane, index % 8)])
+    return histogram
+
+
+def check_same_size(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> None:
+    """Makes sure that a map and label planes belong together.
+
+    Raises:
+        ValueError: Rows, columns or number of classes differ.
+    """
+    classes, *size_hw = probs_u8.shape
+    if list(planes.shape) != [*size_hw, -(-classes // 8)]:
+        raise ValueError(f"a map of shape {probs_u8.shape} does not fit label planes of shape {planes.shape}")
+
+
+def dice_curves(histograms: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Gives the exact Dice of every image and class at every cut.
+
+    Args:
+        histograms: (n, C, 2, 256) counts as made by ``image_histogram``.
+
+    Returns:
+        float64 (n, C, 256): entry t is the Dice of "level > t" with the truth; at 255 nothing is positive. Both empty
+        is 1.
+    """
+    counts = np.asarray(histograms, dtype=np.int64)
+    from_level = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
+    above = np.zeros_like(from_level)
+    above[..., :-1] = from_level[..., 1:]
+    truth_area = from_level[:, :, 1, :1]
+    curves: NDArray[np.float64] = dice(above[:, :, 1], above[:, :, 0], truth_area)
+    return curves
+
+
+def save_histograms(path: Path, keys: Sequence[str], histograms: NDArray[np.integer]) -> None:
+    """Writes the histograms of several images into one file, whole or not at all.
+
+    Args:
+        path: An .npz file.
+        keys: The images' keys, unique.
+        histograms: (n, C, 2, 256) counts.
+
+    Raises:
+        ValueError: Keys are repeated or not as many as histograms, or a count does not fit 32 bits.
+    """
+    if len(set(keys)) != len(keys) or len(keys) != len(histograms):
+        raise ValueError(f"{len(keys)} keys ({len(set(keys))} different) for {len(histograms)} histograms")
+    if histograms.size and int(histograms.max()) > np.iinfo(np.int32).max:
+        raise ValueError("a count does not fit 32 bits")
+    with whole_file(path) as part, part.open("wb") as file:
+        np.savez_compressed(file, keys=np.array(keys, dtype=np.str_), histograms=histograms.astype(np.int32))
+
+
+def load_histograms(path: Path) -> dict[str, NDArray[np.int64]]:
+    """Reads a file of ``save_histograms``.
+
+    Returns:
+        Key -> int64 (C, 2, 256). Files of several folds are merged as dictionaries.
+
+    Raises:
+        CompetitionError: The file is missing or not whole.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            keys, histograms = stored["keys"], stored["histograms"].astype(np.int64)
+    except FileNotFoundError as error:
+        raise CompetitionError("no histograms of out-of-fold maps", path, "Run train for this fold") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise CompetitionError(
+            f"can't be read as histograms ({error})", path, "Run train for this fold again"
+        ) from error
+    return dict(zip(keys.tolist(), histograms, strict=True))
+
+
+def join_histograms(
+    by_key: Mapping[str, NDArray[np.int64]], keys: Sequence[str], where: Path | str
+) -> NDArray[np.int64]:
+    """Puts histograms into the order of ``keys``.
+
+    Args:
+        by_key: Key -> int64 (C, 2, 256).
+        keys: The wanted images.
+        where: Whose histograms these are, for the message.
+
+    Returns:
+        int64 (n, C, 2, 256).
+
+    Raises:
+        CompetitionError: Some image has no histogram.
+    """
+    missing = [key for key in keys if key not in by_key]
+    if missing:
+        raise CompetitionError(
+            f"{len(missing)} of {len(keys)} images have no out-of-fold prediction (first: {missing[0]})",
+            where,
+            "Train the missing folds or leave them out of --members",
+        )
+    return np.stack([by_key[key] for key in keys])

@@ -1,0 +1,151 @@
+"""Cleaning of angiogram stills: black margins are cropped, burned-in white text is covered with local background.
+
+Exports of one console come with black bars or frames of any width, with or without text. Both are constant per console
+and so a shortcut for a network, and a stretched 5:3 canvas makes a 3 mm aneurysm vanish. Training and inference go
+through the same function, because a difference between the two costs more than the cleaning wins.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# A pixel counts as picture between a third of the picture's own grey (frames around a picture of grey 130: 43, ordinary
+# pictures of 195: 65; black bars decode to 0-20) and this white, which only burned-in text and edge ticks reach (the
+# 99th percentile of a real still is 206).
+WHITE = 245
+DARK_SHARE = 1 / 3
+
+# Text stands in the lower third, in the outer 40 % of the columns; the blocks seen lie at 78-90 % of the height.
+TEXT_TOP = 0.66
+TEXT_WIDTH = 0.4
+LETTERS_IN_A_BLOCK = 6
+TEXT_CONTRAST = 25  # grey levels above the local background: six times the noise of a still (sigma about 4)
+
+
+def clean_angiogram(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Crops black margins and covers burned-in text.
+
+    Args:
+        image: Grey still, (H, W) uint8.
+
+    Returns:
+        A new (H', W') uint8 array; a still without margins loses its one or two black edge lines at most.
+
+    Raises:
+        ValueError: If the image is not two-dimensional uint8 or has no pixels.
+    """
+    if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
+        raise ValueError(f"expected a grey uint8 image (H, W), got {image.dtype} {image.shape}")
+    top, bottom, left, right = margin_box(image)
+    return cover_text(image[top:bottom, left:right])
+
+
+def margin_box(image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+    """Finds the picture inside black margins, walking in from every edge until grey begins.
+
+    A row (column) belongs to the picture where at least half of its centre half is grey. The centre half is looked at
+    because text in the margin stands in the corners, and because the other margin pair would darken the outer parts;
+    a share instead of one pixel, because a vessel leaving the picture is black too (at most 22 of 720 pixels wide).
+
+    Args:
+        image: Grey still, (H, W) uint8.
+
+    Returns:
+        (top, bottom, left, right), half-open pixels. The whole image where less than a quarter of a side would be left:
+        no console frames a picture that small, so such an image is dark and not framed.
+    """
+    height, width = image.shape
+    rows, columns = _centre_half(height), _centre_half(width)
+    dark = DARK_SHARE * float(np.median(image[rows, columns]))
+    grey = (image >= dark) & (image < WHITE)
+    top, bottom = _grey_run(grey[:, columns].mean(axis=1))
+    left, right = _grey_run(grey[rows].mean(axis=0))
+    if bottom - top < height / 4 or right - left < width / 4:
+        return 0, height, 0, width
+    return top, bottom, left, right
+
+
+def _centre_half(length: int) -> slice:
+    return slice(length // 4, length - length // 4)
+
+
+def _grey_run(share: NDArray[np.float64]) -> tuple[int, int]:
+    """First and one past the last position that is grey for at least half of its length; (0, 0) where none is."""
+    grey = np.flatnonzero(share >= 0.5)
+    return (int(grey[0]), int(grey[-1]) + 1) if grey.size else (0, 0)
+
+
+def text_boxes(height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where burned-in text can stand: (rows, columns) of the lower-left and the lower-right corner.
+
+    Args:
+        height: Rows of the cropped still.
+        width: Columns of the cropped still.
+    """
+    rows = slice(int(TEXT_TOP * height), height)
+    across = int(np.ceil(TEXT_WIDTH * width))
+    return (rows, slice(0, across)), (rows, slice(width - across, width))
+
+
+def local_background(corner: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+    """Median of a window of three to four text lines: strokes fill less than half of it and drop out.
+
+    Args:
+        corner: One text corner, (h, w) uint8.
+        height: Rows of the whole still; text lines are about 1/45 of it.
+
+    Returns:
+        (h, w) uint8.
+    """
+    window = 2 * (height // 30) + 1
+    return np.asarray(cv2.medianBlur(corner, max(window, 9)), dtype=np.uint8)
+
+
+def text_mask(corner: NDArray[np.uint8], background: NDArray[np.uint8], height: int) -> NDArray[np.bool_]:
+    """Marks the strokes of burned-in text, with their blurred edges.
+
+    Text is a number of letter-sized parts nearer to white than to the background. Subtraction residue of bone is white
+    too, but comes as one or two larger parts; edge ticks are one or two pixels wide. Fewer than
+    ``LETTERS_IN_A_BLOCK`` letters are no text.
+
+    Args:
+        corner: One text corner, (h, w) uint8.
+        background: Its ``local_background``.
+        height: Rows of the whole still, which bounds a letter: 1/120 to 1/20 of it, 3 to 12 pixels in small stills.
+
+    Returns:
+        (h, w) bool, all False where there is no text.
+    """
+    contrast = corner.astype(np.int16) - background
+    bright = (2 * contrast > WHITE - background.astype(np.int16)) & (contrast > TEXT_CONTRAST)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=8)
+    tall, wide = stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_WIDTH]
+    small = (tall <= max(height / 20, 12)) & (wide <= max(height / 20, 12))
+    small[0] = False  # the background is part 0
+    letters = small & (tall >= max(height / 120, 3)) & (wide >= 3)
+    if np.count_nonzero(letters) < LETTERS_IN_A_BLOCK:
+        return np.zeros(corner.shape, dtype=np.bool_)
+    # JPEG carries a white stroke over into two neighbouring pixels on every side.
+    strokes = cv2.dilate(small[labels].astype(np.uint8), np.ones((5, 5), dtype=np.uint8))
+    return np.asarray(strokes > 0, dtype=np.bool_)
+
+
+def cover_text(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Replaces text strokes in the lower corners by the local background.
+
+    Args:
+        image: Still without margins, (H, W) uint8.
+
+    Returns:
+        A new (H, W) uint8 array, equal to the image where there is no text.
+    """
+    covered = image.copy()
+    height, width = image.shape
+    for rows, columns in text_boxes(height, width):
+        corner = np.ascontiguousarray(image[rows, columns])
+        if not (corner >= WHITE).any():
+            continue
+        background = local_background(corner, height)
+        strokes = text_mask(corner, background, height)
+        covered[rows, columns][strokes] = background[strokes]
+    return covered

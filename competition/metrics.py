@@ -1,0 +1,180 @@
+"""The scores, each from the smallest thing that determines it: whole-number counts for Dice, ranks for AUROC."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.metrics import roc_auc_score
+
+
+def dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -> NDArray[np.float64]:
+    """Dice = 2 |A and B| / (|A| + |B|) from pixel counts.
+
+    Counts from dense masks, label planes or run lengths are the same whole numbers, so all three give the same score,
+    with none of the smoothing terms that move it. Two empty masks agree: 1.
+
+    Args:
+        intersection: Pixels in both, any shape.
+        area_a: Pixels in the one.
+        area_b: Pixels in the other.
+
+    Returns:
+        float64 of the common shape.
+
+    Raises:
+        ValueError: Counts that no two masks can have (an intersection larger than an area, or below 0).
+    """
+    both, one, other = (np.asarray(count, dtype=np.int64) for count in (intersection, area_a, area_b))
+    if (both < 0).any() or (both > one).any() or (both > other).any():
+        raise ValueError("an intersection is at least 0 and at most the smaller of the two areas")
+    total = one + other
+    return np.where(total == 0, 1.0, 2.0 * both / np.maximum(total, 1))
+
+
+def pooled_dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -> NDArray[np.float64]:
+    """Dice of all samples taken together: counts are summed over axis 0 (samples) before they are divided.
+
+    Args:
+        intersection: (samples, ...) pixels in both, for instance (samples, classes).
+        area_a: Likewise, pixels in the one.
+        area_b: Likewise, pixels in the other.
+
+    Returns:
+        float64, one score per class.
+
+    Raises:
+        ValueError: Counts that no masks can have.
+    """
+    both, one, other = (np.asarray(count, dtype=np.int64).sum(axis=0) for count in (intersection, area_a, area_b))
+    return dice(both, one, other)
+
+
+def auroc(truth: ArrayLike, score: ArrayLike) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative, ties counting half.
+
+    Args:
+        truth: (n,) 0 or 1.
+        score: (n,) float, higher means more likely positive.
+
+    Returns:
+        0 to 1; nan where the truth holds one class only, because then there is no pair to rank.
+    """
+    labels = np.asarray(truth)
+    if np.unique(labels).size < 2:
+        return float("nan")
+    return float(roc_auc_score(labels, np.asarray(score)))
+
+
+def accuracy(truth: ArrayLike, decision: ArrayLike) -> float:
+    """The share of equal entries of two arrays of one shape.
+
+    Raises:
+        ValueError: Different shapes, or nothing to compare.
+    """
+    expected, given = np.asarray(truth), np.asarray(decision)
+    if expected.shape != given.shape or not expected.size:
+        raise ValueError(f"accuracy compares two filled arrays of one shape, not {expected.shape} and {given.shape}")
+    return float((expected == given).mean())
+
+
+def pixel_accuracy(truth_mask: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
+    """The share of pixels on which two masks agree, background included.
+
+    Raises:
+        ValueError: Different sizes, or no pixels.
+    """
+    return accuracy(truth_mask, mask)
+
+
+def f1(truth: ArrayLike, decision: ArrayLike) -> float:
+    """F1 = 2 TP / (2 TP + FP + FN) of 0/1 vectors; 0 where neither holds a positive, as scikit-learn has it.
+
+    Raises:
+        ValueError: Different shapes.
+    """
+    expected, given = np.asarray(truth, dtype=np.bool_), np.asarray(decision, dtype=np.bool_)
+    if expected.shape != given.shape:
+        raise ValueError(f"F1 compares two vectors of one shape, not {expected.shape} and {given.shape}")
+    positives = int(expected.sum()) + int(given.sum())
+    return 2 * int((expected & given).sum()) / positives if positives else 0.0
+
+
+@dataclass(frozen=True)
+class AneurysmScore:
+    """What the aneurysm competition counts, and what it means.
+
+    Attributes:
+        auroc: Of the first column, aneurysm or not. It ranks first.
+        accuracy: Of the locations: 1 - mean |truth - output|. A probability p costs |truth - p|.
+        all_zero_accuracy: What saying "no aneurysm anywhere" scores; about 0.97, so that accuracy alone says little.
+        cells_gained: How many location entries (rows x locations) better than all zeros; negative where worse.
+        location_aurocs: AUROC of each location in column order; nan where it never or always occurs.
+    """
+
+    auroc: float
+    accuracy: float
+    all_zero_accuracy: float
+    cells_gained: float
+    location_aurocs: tuple[float, ...]
+
+
+def score_aneurysm(truth: NDArray[np.integer], outputs: NDArray[np.floating | np.integer]) -> AneurysmScore:
+    """Scores aneurysm predictions as the organisers' script does, without rounding.
+
+    Args:
+        truth: (n, 22) 0 or 1: aneurysm, then the 21 locations.
+        outputs: (n, 22) in the same order of rows and columns: probabilities, or 0/1 decisions for the locations.
+
+    Returns:
+        The score.
+
+    Raises:
+        ValueError: Different shapes, or no location columns.
+    """
+    if truth.shape != outputs.shape or truth.ndim != 2 or truth.shape[1] < 2 or not len(truth):
+        raise ValueError(f"truth and outputs are (samples, 1 + locations) alike, not {truth.shape} and {outputs.shape}")
+    locations = truth[:, 1:].astype(np.float64)
+    wrong = float(np.abs(locations - outputs[:, 1:]).sum())
+    wrong_all_zero = float(locations.sum())
+    return AneurysmScore(
+        auroc=auroc(truth[:, 0], outputs[:, 0]),
+        accuracy=1 - wrong / locations.size,
+        all_zero_accuracy=1 - wrong_all_zero / locations.size,
+        cells_gained=wrong_all_zero - wrong,
+        location_aurocs=tuple(auroc(truth[:, column], outputs[:, column]) for column in range(1, truth.shape[1])),
+    )
+
+
+def group_bootstrap(
+    values: NDArray[np.float64], groups: Sequence[str], draws: int = 1000, seed: int = 0, level: float = 0.95
+) -> tuple[float, float]:
+    """Says how sure a mean is, when samples of one group (a person) resemble each other.
+
+    Whole groups are drawn with replacement, as many as there are, and all samples of a drawn group count. The interval
+    lies between the percentiles of the drawn means (percentile bootstrap: Efron and Tibshirani, An Introduction to the
+    Bootstrap, chapter 13).
+
+    Args:
+        values: (n,) float64, one score per sample.
+        groups: (n,) which group each sample belongs to.
+        draws: How many times to draw.
+        seed: Of the draws.
+        level: Share of the means that lie within.
+
+    Returns:
+        Lower and upper end.
+
+    Raises:
+        ValueError: No values, values that aren't finite, or not one group per value.
+    """
+    if not len(values) or len(values) != len(groups):
+        raise ValueError(f"the bootstrap needs one group per value, not {len(groups)} groups for {len(values)} values")
+    if not np.isfinite(values).all():
+        raise ValueError("the bootstrap needs finite values")
+    _, of_sample = np.unique(np.asarray(groups), return_inverse=True)
+    sums, counts = np.bincount(of_sample, weights=values), np.bincount(of_sample)
+    drawn = np.random.default_rng(seed).integers(0, len(sums), size=(draws, len(sums)))
+    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

@@ -1,0 +1,87 @@
+"""One encoder for all views of a patient, a probability per class for the patient.
+
+Every view is judged on its own (an aneurysm is seen in some views only), then the views' logits of a class are joined
+by a smooth maximum over the views in which the class can be seen at all. A label of the patient therefore never forces
+a view that can't show it to answer for it, which is what label noise of per-view training comes from.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from competition.models import torchvision_ops  # noqa: F401  (must come before timm)
+
+import timm  # isort: skip
+
+
+class MultiViewClassifier(nn.Module):
+    """A timm encoder shared by all views, a slot embedding, and a smooth maximum over views."""
+
+    visible: torch.Tensor
+
+    def __init__(
+        self,
+        encoder: str,
+        pretrained: bool,
+        channels: int,
+        classes: int,
+        views: int,
+        visible: Sequence[Sequence[bool]] | None,
+        prior: float,
+        dropout: float,
+    ) -> None:
+        """Builds the network.
+
+        Args:
+            encoder: A timm model name.
+            pretrained: Start the encoder from timm's weights.
+            channels: 1 or 3.
+            classes: Number of outputs.
+            views: Number of views of a patient.
+            visible: (views, classes), which class can be seen in which view; None means all in all.
+            prior: What the fresh head answers for every class.
+            dropout: Before the head.
+        """
+        super().__init__()
+        self.encoder = timm.create_model(encoder, pretrained=pretrained, in_chans=channels, num_classes=0)
+        features = self.encoder.num_features
+        self.slot = nn.Parameter(torch.zeros(views, features))
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(features, classes)
+        nn.init.constant_(self.head.bias, math.log(prior / (1 - prior)))
+        seen = (
+            torch.ones(views, classes, dtype=torch.bool) if visible is None else torch.tensor(visible, dtype=torch.bool)
+        )
+        self.register_buffer("visible", seen, persistent=False)
+
+    def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Predicts.
+
+        Args:
+            images: (N, V, channels, H, W) float32, standardised.
+            present: (N, V) bool; views that could not be read have no say.
+
+        Returns:
+            Logits (N, C) float32.
+        """
+        patients, views = images.shape[:2]
+        features = self.encoder(images.flatten(0, 1)).unflatten(0, (patients, views))
+        logits = self.head(self.dropout(features.float() + self.slot))
+        return smooth_maximum(logits, present[:, :, None] & self.visible)
+
+
+def smooth_maximum(logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """Log of the mean of exponentials over the counted views: between mean and maximum, with a gradient for every view.
+
+    Args:
+        logits: (N, V, C).
+        counted: (N, V, C) bool. Where no view of a class counts, all of them do, so that the answer stays finite.
+
+    Returns:
+        (N, C).
+    """
+    counted = counted | ~counted.any(dim=1, keepdim=True)
+    masked = logits.masked_fill(~counted, float("-inf"))
+    return torch.logsumexp(masked, dim=1) - counted.sum(dim=1).float().log()

@@ -1,0 +1,112 @@
+"""Pictures for people: samples with their labels outlined, exactly as the pipeline reads them."""
+
+import colorsys
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.data.cache import read_cached_image, read_cached_planes
+from competition.data.grid import grid_size, resize_image
+from competition.data.manifest import Entry
+from competition.imaging.planes import unpack_class
+from competition.tracks.track import Track
+from competition.workspace import Workspace, whole_file
+
+TILE = 320
+COLUMNS = 4
+ROWS = 3
+VIEW_TILE = 160
+CAPTION = 22
+
+
+def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
+    """Draws up to twelve training samples of different groups, evenly spread over the data set.
+
+    Args:
+        path: A PNG; replaced whole.
+        workspace: Where the cache is.
+        track: Classes and views.
+        entries: All samples.
+    """
+    training = [entry for entry in entries if entry.split == "train"]
+    shown = [training[index] for index in np.unique(np.linspace(0, len(training) - 1, ROWS * COLUMNS).astype(int))]
+    if len(track.views) > 1:
+        rows = [_patient(workspace, track, entry) for entry in shown[: 2 * ROWS]]
+    else:
+        tiles = [_image(workspace, track, entry) for entry in shown]
+        blank = np.zeros_like(tiles[0])
+        tiles += [blank] * (-len(tiles) % COLUMNS)
+        rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
+    write_png(path, np.vstack(rows))
+
+
+def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
+    """Writes an RGB picture (H, W, 3) whole or not at all."""
+    encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
+    with whole_file(path) as part:
+        part.write_bytes(encoded.tobytes())
+
+
+def class_colours(classes: int) -> list[tuple[int, int, int]]:
+    """Well-spread RGB colours; neighbours in class order are far apart in hue."""
+    golden = 0.61803398875  # the fraction of the circle that keeps successive hues apart, however many there are
+    colours = []
+    for index in range(classes):
+        red, green, blue = colorsys.hsv_to_rgb((index * golden) % 1, 0.75, 1.0)
+        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
+    return colours
+
+
+def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int, thickness: int = 1) -> None:
+    """Draws the outline of every class onto an RGB picture of any size, in place.
+
+    Args:
+        picture: (h, w, 3) uint8.
+        planes: Label planes (H, W, P) uint8 at native size.
+        classes: Number of classes.
+        thickness: Of the lines, in pixels of the picture.
+    """
+    scale = np.array([picture.shape[1] / planes.shape[1], picture.shape[0] / planes.shape[0]])
+    for index, colour in enumerate(class_colours(classes)):
+        mask = unpack_class(planes, index).astype(np.uint8)
+        contours = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+        scaled = [np.round((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
+        cv2.polylines(picture, scaled, isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)
+
+
+def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Grey or RGB to RGB, a new array."""
+    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
+
+
+def _image(workspace: Workspace, track: Track, entry: Entry) -> NDArray[np.uint8]:
+    image = read_cached_image(workspace, entry.sample, track.views[0])
+    picture = as_rgb(resize_image(image, grid_size((entry.height, entry.width), TILE)))
+    outline(picture, read_cached_planes(workspace, entry.sample), len(track.classes))
+    return _caption(_centre(picture, TILE, TILE), f"{entry.group}  {entry.name}")
+
+
+def _patient(workspace: Workspace, track: Track, entry: Entry) -> NDArray[np.uint8]:
+    tiles = []
+    for view, present in zip(track.views, entry.present, strict=True):
+        image = read_cached_image(workspace, entry.sample, view)
+        picture = as_rgb(resize_image(image, grid_size(image.shape[:2], VIEW_TILE)))
+        tiles.append(_caption(_centre(picture, VIEW_TILE, VIEW_TILE), view if present else f"{view} missing"))
+    positive = [name for name, target in zip(track.classes, entry.targets, strict=True) if target]
+    return _caption(np.hstack(tiles), f"{entry.name}: {', '.join(positive) or 'negative'}")
+
+
+def _centre(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    canvas = np.zeros((height, width, 3), np.uint8)
+    top, left = (height - picture.shape[0]) // 2, (width - picture.shape[1]) // 2
+    canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return canvas
+
+
+def _caption(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
+    strip = np.zeros((CAPTION, picture.shape[1], 3), np.uint8)
+    cv2.putText(strip, text, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
+    return np.vstack([strip, picture])

@@ -1,0 +1,160 @@
+"""Hand bone: 29 overlapping bones on 2048x2048 X-rays of both hands; group = person (the ID folder).
+
+Layout and traps of the data were gathered from the public team repositories of the yearly competition.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.config import nearest_hint
+from competition.errors import CompetitionError
+from competition.imaging.planes import plane_count
+from competition.imaging.readers import read_grey
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
+
+FINGER_BONES = tuple(f"finger-{number}" for number in range(1, 20))
+CARPAL_BONES = ("Trapezium", "Trapezoid", "Capitate", "Hamate", "Scaphoid", "Lunate", "Triquetrum", "Pisiform")
+HAND_BONE_CLASSES = (*FINGER_BONES, *CARPAL_BONES, "Radius", "Ulna")
+
+LAYOUT = """DIR/train/DCM/IDxxx/*.png, DIR/train/outputs_json/IDxxx/*.json and DIR/test/DCM/IDxxx/*.png"""
+
+
+def list_hands(root: Path) -> Listing:
+    """Lists the X-rays of both splits, sorted by relative path as the organiser's submission is.
+
+    Args:
+        root: Folder that holds ``train`` and ``test``.
+
+    Returns:
+        Samples and problems (an X-ray without annotation, two X-rays of one name, an annotation without X-ray).
+
+    Raises:
+        CompetitionError: There is no training X-ray below ``root``.
+    """
+    samples: list[Sample] = []
+    problems: list[Problem] = []
+    seen: dict[str, str] = {}
+    splits: tuple[Split, ...] = ("train", "test")
+    for split in splits:
+        for image in sorted(root.glob(f"{split}/DCM/*/*.png")):
+            relative = image.relative_to(root).as_posix()
+            if image.stem in seen:
+                reason = f"two X-rays share the name {image.name} (the other is {seen[image.stem]})"
+                problems.append(Problem(image.stem, split, relative, reason))
+                continue
+            seen[image.stem] = relative
+            samples.append(_sample(root, image, split))
+    if not any(sample.split == "train" for sample in samples):
+        raise CompetitionError("no training X-ray found", root / "train" / "DCM", f"The data folder must hold {LAYOUT}")
+    for sample in samples:
+        if sample.label is not None and not (root / sample.label).exists():
+            problems.append(Problem(sample.key, sample.split, sample.label, "annotation missing"))
+    problems += _annotations_without_image(root, samples)
+    return Listing(samples, problems)
+
+
+def _sample(root: Path, image: Path, split: Split) -> Sample:
+    person = image.parent.name
+    label = f"train/outputs_json/{person}/{image.stem}.json" if split == "train" else None
+    relative = image.relative_to(root).as_posix()
+    return Sample(key=image.stem, name=image.name, split=split, group=person, images=(relative,), label=label)
+
+
+def _annotations_without_image(root: Path, samples: list[Sample]) -> list[Problem]:
+    known = {sample.label for sample in samples}
+    return [
+        Problem(path.stem, "train", path.relative_to(root).as_posix(), "annotation without X-ray")
+        for path in sorted(root.glob("train/outputs_json/*/*.json"))
+        if path.relative_to(root).as_posix() not in known
+    ]
+
+
+def read_bones(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Draws the polygons of one annotation file into label planes.
+
+    The file's own ``metadata`` (3060x3060), ``filename`` (.jpg) and ``parent_path`` are stale and not read; points lie
+    on the image's grid. Annotations come in any order. As in the organiser's baseline, cv2.fillPoly includes the border.
+
+    Args:
+        path: A JSON file of ``outputs_json``.
+        size_hw: Rows and columns of the X-ray.
+
+    Returns:
+        Label planes (H, W, 4) uint8.
+
+    Raises:
+        CompetitionError: Not such a JSON, an unknown label, a point outside the X-ray, or a bone without polygon.
+    """
+    planes = np.zeros((*size_hw, plane_count(len(HAND_BONE_CLASSES))), np.uint8)
+    drawn = set()
+    for annotation in _annotations(path):
+        label = str(annotation["label"])
+        if label not in HAND_BONE_CLASSES:
+            raise CompetitionError(f"unknown label {label!r}{nearest_hint(label, HAND_BONE_CLASSES)}", path)
+        polygon = _polygon(annotation["points"], label, path, size_hw)
+        _draw(planes, HAND_BONE_CLASSES.index(label), polygon)
+        drawn.add(label)
+    absent = [name for name in HAND_BONE_CLASSES if name not in drawn]
+    if absent:
+        raise CompetitionError(f"no polygon for {', '.join(absent)}", path)
+    return planes
+
+
+def _draw(planes: NDArray[np.uint8], index: int, polygon: NDArray[np.int32]) -> None:
+    """Fills a polygon in one class, touching only the box around it."""
+    low = polygon.min(axis=0)
+    width, height = polygon.max(axis=0) - low + 1
+    mask = np.zeros((height, width), np.uint8)
+    cv2.fillPoly(mask, [polygon - low], 1)
+    box = planes[low[1] : low[1] + height, low[0] : low[0] + width, index // 8]
+    box |= mask[: box.shape[0], : box.shape[1]] << (index % 8)  # points on the far border line stick out by one pixel
+
+
+def _annotations(path: Path) -> list[dict[str, Any]]:
+    try:
+        annotations = json.loads(path.read_text(encoding="utf-8"))["annotations"]
+        for annotation in annotations:
+            annotation["label"], annotation["points"]
+    except FileNotFoundError as error:
+        raise CompetitionError("annotation not found", path) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise CompetitionError(f"annotation file without annotations, labels and points ({reason})", path) from error
+    return list(annotations)
+
+
+def _polygon(points: Any, label: str, path: Path, size_hw: tuple[int, int]) -> NDArray[np.int32]:
+    try:
+        # One public description shows an extra level of nesting; reshaping reads both.
+        polygon = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    except (ValueError, TypeError) as error:
+        raise CompetitionError(f"points of {label} are not pairs of numbers", path) from error
+    if len(polygon) < 3:
+        raise CompetitionError(f"polygon of {label} has {len(polygon)} points, 3 are needed", path)
+    height, width = size_hw
+    # A point may lie on the far border line itself (x == width); fillPoly clips it.
+    inside = (polygon >= 0).all() and (polygon <= (width, height)).all()
+    if not inside:  # also catches NaN
+        raise CompetitionError(f"polygon of {label} leaves the X-ray of {width}x{height} pixels", path)
+    return polygon.astype(np.int32)
+
+
+HAND_BONE = Track(
+    name="hand_bone",
+    task="segmentation",
+    classes=HAND_BONE_CLASSES,
+    metric="dice",
+    submission="rle",
+    list_samples=list_hands,
+    read_image=read_grey,
+    read_label=read_bones,
+    layout=LAYOUT,
+    size_hw=(2048, 2048),
+    # A mirrored left hand is a right hand: every bone keeps its name.
+    mirror=Mirror(classes=tuple(range(len(HAND_BONE_CLASSES)))),
+)

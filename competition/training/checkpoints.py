@@ -1,0 +1,149 @@
+"""Checkpoints: plain dictionaries of tensors, numbers and text, loadable with ``weights_only=True``.
+
+last.pt holds everything a cut run needs to go on as if it had not been cut; best.pt holds what predicts.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from competition.config import Experiment
+from competition.errors import CompetitionError
+from competition.models.factory import build_model
+from competition.tracks.track import Track
+from competition.workspace import whole_file
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a trained fold belongs to; weights are never mixed across identities.
+
+    Attributes:
+        dataset: "hand_bone" or "phantom_hand_bone".
+        classes: In order.
+        config_hash: Of the experiment.
+        fold_hash: Of the fold file.
+        fold: Which groups were held out.
+    """
+
+    dataset: str
+    classes: tuple[str, ...]
+    config_hash: str
+    fold_hash: str
+    fold: int
+
+
+@dataclass(frozen=True)
+class Best:
+    """The weights that predict, with where they come from.
+
+    Attributes:
+        weights: State dict.
+        experiment: All settings.
+        identity: What they belong to.
+        precision: "fp32", "bf16" or "fp16".
+        epoch: Number of epochs they were trained for.
+        score: At native size on the held-out fold at threshold 0.5; NaN where it is undefined.
+    """
+
+    weights: dict[str, torch.Tensor]
+    experiment: Experiment
+    identity: Identity
+    precision: str
+    epoch: int
+    score: float
+
+
+def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
+    """Writes a checkpoint whole or not at all.
+
+    Raises:
+        CompetitionError: The disk is full; an old checkpoint is untouched.
+    """
+    with whole_file(path) as part:
+        try:
+            torch.save(content, part)
+        except RuntimeError as error:  # torch's zip writer reports a full disk so
+            raise OSError(f"torch.save: {error}") from error
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Reads a checkpoint onto the CPU.
+
+    Raises:
+        CompetitionError: It is missing or damaged.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CompetitionError("checkpoint not found", path) from error
+    except Exception as error:  # torch raises many kinds for damaged files
+        reason = " ".join(str(error).split())[:200]
+        raise CompetitionError(
+            f"checkpoint is damaged ({reason})", path, "Train the fold again with --force"
+        ) from error
+    assert isinstance(content, dict)
+    return content
+
+
+def save_best(path: Path, best: Best) -> None:
+    """Writes best.pt."""
+    content = asdict(best) | {"experiment": best.experiment.model_dump(mode="json"), "weights": best.weights}
+    content["identity"]["classes"] = list(best.identity.classes)
+    save_checkpoint(path, content)
+
+
+def load_best(path: Path) -> Best:
+    """Reads best.pt.
+
+    Raises:
+        CompetitionError: It is missing, damaged or not one of this project.
+    """
+    content = load_checkpoint(path)
+    try:
+        identity = content["identity"]
+        return Best(
+            weights=content["weights"],
+            experiment=Experiment.model_validate(content["experiment"]),
+            identity=Identity(**identity | {"classes": tuple(identity["classes"])}),
+            precision=content["precision"],
+            epoch=content["epoch"],
+            score=content["score"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CompetitionError("not a checkpoint of this project", path) from error
+
+
+def check_identity(found: Identity, expected: Identity, path: Path) -> None:
+    """Refuses a checkpoint that belongs to something else.
+
+    Raises:
+        CompetitionError: With what differs, and what mends it.
+    """
+    if found.dataset != expected.dataset or found.classes != expected.classes:
+        raise CompetitionError(f"checkpoint was trained on {found.dataset}, not {expected.dataset}", path)
+    if found.fold_hash != expected.fold_hash:
+        raise CompetitionError(
+            f"checkpoint was trained with other folds (fold file {found.fold_hash}, now {expected.fold_hash})",
+            path,
+            "Restore that fold file, or train again under another name (--name NEW) or over it (--force)",
+        )
+    if found.config_hash != expected.config_hash:
+        raise CompetitionError(
+            f"checkpoint was trained with other settings ({found.config_hash}, now {expected.config_hash})",
+            path,
+            "Give the changed experiment a name of its own (--name NEW), or train over it (--force)",
+        )
+    if found.fold != expected.fold:
+        raise CompetitionError(f"checkpoint holds out fold {found.fold}, not fold {expected.fold}", path)
+
+
+def load_network(best: Best, track: Track) -> nn.Module:
+    """Builds the network of a checkpoint with its weights, on the GPU where there is one, ready to predict."""
+    network = build_model(best.experiment, track, pretrained=False)
+    network.load_state_dict(best.weights)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return network.to(device, memory_format=torch.channels_last).eval()

@@ -1,0 +1,168 @@
+"""The training loop of one fold: epochs, accumulation, moving average, scores, and a checkpoint after each epoch."""
+
+import csv
+import io
+import math
+import os
+import time
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+from torch.utils.tensorboard import SummaryWriter
+
+from competition.console import Ticker, progress, say
+from competition.data.datasets import Batch, DrawSampler, TrainingSet, training_loader
+from competition.errors import CompetitionError
+from competition.prediction.predictor import make_predictor
+from competition.training.checkpoints import Best, save_best, save_checkpoint
+from competition.training.losses import get_loss
+from competition.training.precision import AUTOCAST
+from competition.training.schedules import learning_rate, set_learning_rate
+from competition.training.state import FoldJob, FoldState, snapshot, start_or_resume
+from competition.training.steps import backward_in_chunks, batch_loss
+from competition.training.validation import held_out_score
+from competition.workspace import write_text
+
+
+def train_fold(job: FoldJob) -> FoldState:
+    """Trains one fold, or goes on where it was cut.
+
+    After every epoch last.pt is replaced as a whole; a run killed at any moment and started again gives the same
+    weights, bit for bit on a CPU, as one that was not killed.
+
+    Args:
+        job: What to train.
+
+    Returns:
+        The finished state; best.pt and history.csv are in the job's folder.
+
+    Raises:
+        CompetitionError: The loss is not a number, memory is short even for one sample, or last.pt is of another run.
+    """
+    settings = job.experiment.train
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    _make_deterministic(settings.deterministic)
+    dataset = TrainingSet(job.training, job.workspace, job.track, job.experiment)
+    sampler = DrawSampler(len(dataset), settings.batch_size, settings.repeats, settings.seed + 1000 * job.identity.fold)
+    state = start_or_resume(job, dataset, sampler, device)
+    loader = training_loader(dataset, sampler, job.experiment)
+    curves = SummaryWriter(str(job.folder / "tensorboard"), purge_step=state.epoch + 1)
+    with progress(f"fold {job.identity.fold}", (settings.epochs - state.epoch) * len(sampler)) as ticker:
+        while state.epoch < settings.epochs:
+            sampler.set_epoch(state.epoch)
+            row = _train_epoch(job, state, loader, len(sampler), dataset.factor, ticker)
+            state.epoch += 1
+            if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
+                row["score"] = _score(job, state)
+            _finish_epoch(job, state, row, curves)
+    curves.close()
+    return state
+
+
+def _train_epoch(
+    job: FoldJob, state: FoldState, loader: Iterable[Batch], batches: int, factor: int, ticker: Ticker
+) -> dict[str, float]:
+    settings = job.experiment.train
+    state.model.train()
+    started = time.perf_counter()
+    steps_per_epoch = math.ceil(batches / settings.accumulate)
+    total = 0.0
+    for number, batch in enumerate(loader):
+        set_learning_rate(state.optimizer, learning_rate(settings, state.step, steps_per_epoch))
+        first = number - number % settings.accumulate
+        group = min(settings.accumulate, batches - first)  # the last group may be smaller; its mean is still a mean
+        loss = _add_gradients(job, state, batch, factor, share=1 / group)
+        if not math.isfinite(loss):
+            raise CompetitionError(
+                f"the loss became {loss} in epoch {state.epoch + 1}, batch {number + 1} ({', '.join(batch.samples)})",
+                job.folder,
+                "Try a smaller --set train.lr=... or train.precision=fp32 under another name (--name NEW)",
+            )
+        if number + 1 == first + group:
+            _optimizer_step(state, settings.clip)
+        total += loss
+        best = "" if math.isnan(state.best_score) else f", best score {state.best_score:.4f}"
+        ticker.advance(f"epoch {state.epoch + 1}/{settings.epochs}, loss {total / (number + 1):.4f}{best}")
+    rate = state.optimizer.param_groups[0]["lr"]
+    return {"epoch": state.epoch + 1, "loss": total / batches, "lr": rate, "seconds": time.perf_counter() - started}
+
+
+def _add_gradients(job: FoldJob, state: FoldState, batch: Batch, factor: int, share: float) -> float:
+    """Adds the gradients of one batch; where the GPU's memory is short, in smaller chunks from now on."""
+    loss = get_loss(job.experiment.train.loss)
+    autocast = AUTOCAST[state.precision]
+
+    def loss_of(part: Batch) -> torch.Tensor:
+        return batch_loss(state.model, part, factor, len(job.track.classes), loss, autocast)
+
+    def backward(value: torch.Tensor) -> None:
+        state.scaler.scale(value * share).backward()  # type: ignore[no-untyped-call]
+
+    while True:
+        try:
+            return backward_in_chunks(batch, state.chunk, loss_of, backward)
+        except torch.cuda.OutOfMemoryError as error:
+            largest = min(state.chunk, len(batch.samples))
+            if largest == 1:
+                raise CompetitionError(
+                    f"the GPU's memory does not hold one sample of {job.experiment.data.size} pixels",
+                    None,
+                    "Train on crops (--set data.crop=512 --set predict.tile=512) or on a smaller grid (--set data.size=...)",
+                ) from error
+            # The gradients of the batch so far are incomplete; those of an earlier batch of the group go with them.
+            state.optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+            state.chunk = largest // 2
+            say(f"GPU memory is short: batches now go through the network {state.chunk} samples at a time")
+
+
+def _optimizer_step(state: FoldState, clip: float | None) -> None:
+    state.scaler.unscale_(state.optimizer)
+    if clip is not None:
+        nn.utils.clip_grad_norm_(state.model.parameters(), clip)
+    state.scaler.step(state.optimizer)
+    state.scaler.update()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    if state.ema is not None:
+        state.ema.update(state.model, step=state.step)  # without the step its warm-up is silently off
+
+
+def _score(job: FoldJob, state: FoldState) -> float:
+    model = state.predicting()
+    predictor = make_predictor([model], job.experiment, job.track, job.workspace, AUTOCAST[state.precision])
+    return held_out_score(predictor, job.workspace, job.held_out)
+
+
+def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves: SummaryWriter) -> None:
+    state.history.append(row)
+    score = row.get("score")
+    # "not <=" is also true where one of the two is NaN (a fold with one class has no AUROC): then the newest is kept.
+    if score is not None and not score <= state.best_score:
+        state.best_score = score
+        weights = {name: value.detach().cpu().clone() for name, value in state.predicting().state_dict().items()}
+        best = Best(weights, job.experiment, job.identity, state.precision, state.epoch, score)
+        save_best(job.folder / "best.pt", best)
+    for name in ("loss", "lr", "score"):
+        if name in row:
+            curves.add_scalar(name, row[name], state.epoch)
+    curves.flush()
+    _write_history(job, state)
+    # The checkpoint comes last: a run cut before it repeats the epoch and writes the same files again.
+    save_checkpoint(job.folder / "last.pt", snapshot(job, state))
+
+
+def _write_history(job: FoldJob, state: FoldState) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ["epoch", "loss", "lr", "seconds", "score"], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(state.history)
+    write_text(job.folder / "history.csv", text.getvalue())
+
+
+def _make_deterministic(deterministic: bool) -> None:
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it before it is first used
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    torch.backends.cudnn.benchmark = not deterministic

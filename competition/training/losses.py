@@ -1,0 +1,106 @@
+"""Losses, as plain functions of float32 logits and soft targets, chosen by name."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+
+from competition.config import nearest_hint
+from competition.errors import CompetitionError
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
+def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Binary cross-entropy, the mean over everything.
+
+    Args:
+        logits: (N, C, ...) float32.
+        targets: The same shape, in [0, 1].
+    """
+    return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """One minus the Dice of probabilities, per sample and class, then averaged.
+
+    Per sample, because that is the metric; pooling the batch would let a large bone of one hand pay for a small one of
+    another. A class absent from a sample is left to the cross-entropy: its Dice has no useful gradient.
+
+    Args:
+        logits: (N, C, H, W) float32.
+        targets: The same shape, in [0, 1].
+
+    Reference:
+        Milletari et al. 2016, V-Net, with the sum instead of squares in the denominator.
+    """
+    probs = logits.sigmoid()
+    overlap = (probs * targets).sum(dim=(-2, -1))
+    area = targets.sum(dim=(-2, -1))
+    dice = (2 * overlap + 1) / (probs.sum(dim=(-2, -1)) + area + 1)
+    present = (area > 0).float()
+    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+
+
+def bce_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """``bce`` + ``soft_dice``: the first cares for every pixel, the second for small bones."""
+    return bce(logits, targets) + soft_dice(logits, targets)
+
+
+def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy weighted by the squared error, so that easy background fades.
+
+    Reference:
+        Lin et al. 2017; in the form for soft targets of Li et al. 2020 (quality focal loss), gamma 2.
+    """
+    weight = (logits.sigmoid() - targets).square()
+    return (weight * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")).mean()
+
+
+def focal_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """``focal`` + ``soft_dice``."""
+    return focal(logits, targets) + soft_dice(logits, targets)
+
+
+def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Asymmetric loss for rare labels: easy negatives are cut off (margin 0.05) and down-weighted (gamma 4).
+
+    The mean, where timm's version of it gives the sum. In float32: its logarithm of 1e-8 is minus infinity in half.
+
+    Reference:
+        Ridnik et al. 2021, gamma- 4, gamma+ 1, clip 0.05.
+    """
+    probs = logits.sigmoid()
+    against = (1 - probs + 0.05).clamp(max=1)
+    positive = targets * probs.clamp_min(1e-8).log() * (1 - probs)
+    negative = (1 - targets) * against.clamp_min(1e-8).log() * (1 - against) ** 4
+    return -(positive + negative).mean()
+
+
+def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy in which the first class weighs as much as all others together.
+
+    For the aneurysm track: the score is the AUROC of the first column alone, the 21 locations only help to find it.
+    """
+    return bce(logits[:, :1], targets[:, :1]) + bce(logits[:, 1:], targets[:, 1:])
+
+
+LOSSES: dict[str, Loss] = {
+    "bce": bce,
+    "bce_dice": bce_dice,
+    "focal": focal,
+    "focal_dice": focal_dice,
+    "asymmetric": asymmetric,
+    "bce_first": bce_first,
+}
+
+
+def get_loss(name: str) -> Loss:
+    """The loss of that name.
+
+    Raises:
+        CompetitionError: There is none.
+    """
+    if name not in LOSSES:
+        raise CompetitionError(f"unknown loss {name!r}{nearest_hint(name, list(LOSSES))}")
+    return LOSSES[name]

@@ -1,0 +1,192 @@
+"""The state of a training fold: made fresh, kept in last.pt, restored where a run was cut."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from competition.config import Experiment
+from competition.console import duration, say
+from competition.data.datasets import DrawSampler, TrainingSet, collate
+from competition.data.manifest import Entry
+from competition.models.factory import build_model, load_weights, read_weights
+from competition.tracks.track import Track
+from competition.training.checkpoints import Identity, check_identity, load_checkpoint
+from competition.training.losses import get_loss
+from competition.training.precision import choose_precision, time_step
+from competition.training.schedules import make_optimizer
+from competition.training.steps import batch_loss
+from competition.workspace import Workspace
+
+from timm.utils import ModelEmaV3  # isort: skip  (after competition.models, which makes timm importable)
+
+LONG_RUN_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class FoldJob:
+    """What to train.
+
+    Attributes:
+        experiment: All settings.
+        track: What is competed in.
+        workspace: Where the cache is.
+        folder: Where checkpoints and curves go.
+        identity: What the weights belong to.
+        training: Samples to learn from.
+        held_out: Samples to score on; never learned from.
+    """
+
+    experiment: Experiment
+    track: Track
+    workspace: Workspace
+    folder: Path
+    identity: Identity
+    training: list[Entry]
+    held_out: list[Entry]
+
+
+@dataclass
+class FoldState:
+    """Everything that changes while a fold trains; all of it is in last.pt.
+
+    Attributes:
+        model: The network that learns.
+        ema: Its moving average, or None.
+        optimizer: With its moments.
+        scaler: Loss scaling of fp16 (a no-op otherwise).
+        precision: "fp32", "bf16" or "fp16".
+        chunk: Samples that go through the network at once; smaller than a batch where GPU memory is short.
+        epoch: Epochs done.
+        step: Optimizer steps done.
+        best_score: At native size; NaN before the first score.
+        history: One row per epoch.
+    """
+
+    model: nn.Module
+    ema: ModelEmaV3 | None
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    precision: str
+    chunk: int
+    epoch: int = 0
+    step: int = 0
+    best_score: float = math.nan
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    def predicting(self) -> nn.Module:
+        """The weights that predict: the moving average where there is one."""
+        if self.ema is None:
+            return self.model
+        averaged: nn.Module = self.ema.module
+        return averaged
+
+
+def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, device: torch.device) -> FoldState:
+    """The state to go on from: that of last.pt where there is one, a fresh one otherwise.
+
+    Raises:
+        CompetitionError: last.pt is damaged or belongs to another experiment or fold file.
+    """
+    settings = job.experiment.train
+    last = job.folder / "last.pt"
+    stored = load_checkpoint(last) if last.exists() else None
+    if stored is not None:
+        identity = Identity(**stored["identity"] | {"classes": tuple(stored["identity"]["classes"])})
+        check_identity(identity, job.identity, last)
+    model = build_model(job.experiment, job.track, pretrained=False if stored else None)
+    if stored is None and job.experiment.model.init is not None:
+        _warm_start(model, job.experiment.model.init)
+    model = model.to(device, memory_format=torch.channels_last)
+    torch.manual_seed(settings.seed)
+    precision = stored["precision"] if stored else _choose_precision(job, model, dataset, sampler)
+    steps = math.ceil(len(sampler) / settings.accumulate) * settings.epochs
+    state = FoldState(
+        model=model,
+        # The average reaches back over a twentieth of the run: long enough to smooth, short enough to forget the start.
+        ema=ModelEmaV3(model, decay=1 - 1 / max(2.0, steps / 20), use_warmup=True) if settings.ema else None,
+        optimizer=make_optimizer(model, settings),
+        scaler=torch.amp.GradScaler(device.type, enabled=precision == "fp16" and device.type == "cuda"),
+        precision=precision,
+        chunk=settings.batch_size + 1,  # the last batch of an epoch may hold one sample more
+    )
+    if stored is not None:
+        _restore(state, stored)
+        say(f"fold {job.identity.fold}: resumed after epoch {state.epoch} of {settings.epochs}")
+    return state
+
+
+def _warm_start(model: nn.Module, path: Path) -> None:
+    remarks = load_weights(model, read_weights(path))
+    say(f"warm start from {path}: {len(remarks)} of {len(model.state_dict())} tensors have no match")
+    for remark in remarks:
+        say(f"  {remark}")
+
+
+def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, sampler: DrawSampler) -> str:
+    """Chooses the precision by timing one real batch, and says when the run will end."""
+    settings = job.experiment.train
+    loss = get_loss(settings.loss)
+    start = time.perf_counter()
+    batch = collate([dataset[draw] for draw in next(iter(sampler))])
+    loading = (time.perf_counter() - start) / max(1, job.experiment.data.workers or 0)
+
+    def step(trial: nn.Module, autocast: torch.dtype | None) -> torch.Tensor:
+        return batch_loss(trial, batch, dataset.factor, len(job.track.classes), loss, autocast)
+
+    timings: dict[str, float] = {}
+
+    def time_of(precision: str) -> float:
+        timings[precision] = time_step(model, step, precision)
+        return timings[precision]
+
+    device = next(model.parameters()).device
+    precision, why = choose_precision(settings.precision, device, time_of)
+    counts = f"{len(job.training)} samples to learn from, {len(job.held_out)} held out"
+    say(f"fold {job.identity.fold}: {counts}; precision {why}")
+    try:
+        seconds = timings[precision] if precision in timings else time_of(precision)
+    except torch.cuda.OutOfMemoryError:
+        return precision  # the first real step makes its chunks smaller, and says so
+    total = (seconds + loading) * len(sampler) * settings.epochs
+    if total > LONG_RUN_SECONDS:
+        end = time.strftime("%H:%M", time.localtime(time.time() + total))
+        say(f"fold {job.identity.fold}: about {duration(total)} of training, until about {end}")
+    return precision
+
+
+def snapshot(job: FoldJob, state: FoldState) -> dict[str, Any]:
+    """The content of last.pt."""
+    return {
+        "identity": vars(job.identity) | {"classes": list(job.identity.classes)},
+        "config": job.experiment.model_dump(mode="json"),
+        "model": state.model.state_dict(),
+        "ema": None if state.ema is None else state.ema.module.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict(),
+        "precision": state.precision,
+        "chunk": state.chunk,
+        "epoch": state.epoch,
+        "step": state.step,
+        "best_score": state.best_score,
+        "history": state.history,
+        "random": torch.get_rng_state(),
+        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _restore(state: FoldState, stored: dict[str, Any]) -> None:
+    state.model.load_state_dict(stored["model"])
+    if state.ema is not None:
+        state.ema.module.load_state_dict(stored["ema"])
+    state.optimizer.load_state_dict(stored["optimizer"])
+    state.scaler.load_state_dict(stored["scaler"])
+    state.chunk, state.epoch, state.step = stored["chunk"], stored["epoch"], stored["step"]
+    state.best_score, state.history = stored["best_score"], stored["history"]
+    torch.set_rng_state(stored["random"])
+    if torch.cuda.is_available() and stored["random_cuda"]:
+        torch.cuda.set_rng_state_all(stored["random_cuda"])

@@ -1,0 +1,85 @@
+"""One step: the loss of a batch, and its gradients in chunks that fit the memory."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from competition.data.datasets import Batch
+from competition.imaging.soft_targets import soft_targets
+from competition.prediction.predictor import standardise
+from competition.training.losses import Loss
+
+
+def batch_loss(
+    model: nn.Module, batch: Batch, factor: int, classes: int, loss: Loss, autocast: torch.dtype | None
+) -> torch.Tensor:
+    """The loss of a batch, a scalar with its graph.
+
+    Images and labels come on the augmentation grid and are averaged to the training grid on the model's device: a byte
+    per pixel and a bit per class travel to it instead of floats.
+
+    Args:
+        model: In the mode it should be in.
+        batch: Its draws.
+        factor: How many times finer than the training grid they are.
+        classes: Number of classes.
+        loss: Computed in float32 whatever the network computes in.
+        autocast: What the network computes in; None is float32.
+    """
+    device = next(model.parameters()).device
+    images = batch.images.to(device, non_blocking=True).float()
+    if factor > 1:
+        images = F.avg_pool2d(images.flatten(0, 1), factor).unflatten(0, images.shape[:2])
+    images = standardise(images, batch.mean, batch.std)
+    with torch.autocast(device.type, autocast, enabled=autocast is not None):
+        if batch.planes is None:
+            logits = model(images, batch.present.to(device))
+        else:
+            logits = model(images[:, 0].contiguous(memory_format=torch.channels_last))
+    if batch.planes is None:
+        assert batch.targets is not None
+        targets = batch.targets.to(device)
+    else:
+        targets = soft_targets(batch.planes.to(device, non_blocking=True), classes, logits.shape[-2:])
+    return loss(logits.float(), targets)
+
+
+def backward_in_chunks(
+    batch: Batch, chunk: int, loss_of: Callable[[Batch], torch.Tensor], backward: Callable[[torch.Tensor], None]
+) -> float:
+    """Adds the gradients of a batch's mean loss, ``chunk`` samples at a time.
+
+    Args:
+        batch: All samples.
+        chunk: How many go through the network at once.
+        loss_of: Loss of a part of the batch.
+        backward: Adds the gradients of a loss.
+
+    Returns:
+        The mean loss of the batch.
+    """
+    size = len(batch.samples)
+    total = 0.0
+    for start in range(0, size, chunk):
+        part = slice_batch(batch, start, min(size, start + chunk))
+        share = len(part.samples) / size
+        loss = loss_of(part)
+        backward(loss * share)
+        total += float(loss.detach()) * share
+    return total
+
+
+def slice_batch(batch: Batch, start: int, stop: int) -> Batch:
+    """The samples ``start`` to ``stop`` of a batch."""
+    part = slice(start, stop)
+    return Batch(
+        samples=batch.samples[part],
+        images=batch.images[part],
+        planes=None if batch.planes is None else batch.planes[part],
+        targets=None if batch.targets is None else batch.targets[part],
+        present=batch.present[part],
+        mean=batch.mean[part],
+        std=batch.std[part],
+    )

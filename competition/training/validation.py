@@ -1,0 +1,37 @@
+"""The score that chooses the best checkpoint: exact, at native size, with the competition's own metric."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from competition.data.cache import read_cached_planes
+from competition.data.manifest import Entry
+from competition.imaging.planes import class_areas, intersections, pack_masks
+from competition.metrics import auroc, dice
+from competition.prediction.predictor import Predictor, predict_map, predict_scores
+from competition.prediction.probability_maps import CUT_OF_HALF
+from competition.workspace import Workspace
+
+# One plain view, because a score every few epochs must not take longer than the training between.
+PLAIN = ("identity",)
+
+
+def held_out_score(predictor: Predictor, workspace: Workspace, held_out: Sequence[Entry]) -> float:
+    """Scores a network on the held-out samples.
+
+    Returns:
+        Segmentation: mean Dice over images and classes at threshold 0.5 and native size. Classification: the AUROC of
+        the first class, NaN where the held-out samples are all of one kind.
+    """
+    if predictor.track.task == "classification":
+        scores = [predict_scores(predictor, entry, PLAIN)[0] for entry in held_out]
+        return auroc(np.array([entry.targets[0] for entry in held_out]), np.array(scores))
+    return float(np.mean([_image_dice(predictor, workspace, entry) for entry in held_out]))
+
+
+def _image_dice(predictor: Predictor, workspace: Workspace, entry: Entry) -> float:
+    classes = len(predictor.track.classes)
+    predicted = pack_masks(predict_map(predictor, entry, PLAIN) > CUT_OF_HALF)
+    truth = read_cached_planes(workspace, entry.sample)
+    overlap = intersections(predicted, truth, classes)
+    return float(dice(overlap, class_areas(predicted, classes), class_areas(truth, classes)).mean())

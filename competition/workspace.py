@@ -1,0 +1,193 @@
+"""Every path the pipeline writes is built here and nowhere else, and every file is written whole or not at all."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from competition.errors import CompetitionError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+PHANTOM = "phantom_"
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where one data set's files lie.
+
+    Attributes:
+        root: Everything written lies below it; by default the repository.
+        dataset: The track's name, or "phantom_" + the track's name for drawn data, which never mixes with real data.
+    """
+
+    root: Path
+    dataset: str
+
+    @property
+    def phantom(self) -> bool:
+        """Whether the data is drawn."""
+        return self.dataset.startswith(PHANTOM)
+
+    def data_folder(self) -> Path:
+        """Where raw data is looked for (and phantom data drawn) when no --data is given."""
+        return self.root / "data" / self.dataset
+
+    def cache_folder(self) -> Path:
+        """Decoded images, label planes and the manifest."""
+        return self.root / "cache" / self.dataset
+
+    def manifest_file(self) -> Path:
+        """One row per sample; made by prepare."""
+        return self.cache_folder() / "manifest.parquet"
+
+    def contact_sheet_file(self) -> Path:
+        """Samples with their labels outlined, as the pipeline reads them."""
+        return self.cache_folder() / "contact_sheet.png"
+
+    def image_file(self, key: str, view: str) -> Path:
+        """The cached image of one view of a sample."""
+        return self.cache_folder() / "images" / f"{key}.{view}.b2"
+
+    def label_file(self, key: str) -> Path:
+        """The cached label planes of a sample."""
+        return self.cache_folder() / "labels" / f"{key}.b2"
+
+    def fold_file(self) -> Path:
+        """Group -> fold; the truth about the folds."""
+        return self.root / "folds" / f"{self.dataset}.csv"
+
+    def shipped_fold_file(self) -> Path:
+        """The fold file committed in the repository; also used when the workspace is elsewhere."""
+        return REPOSITORY / "folds" / f"{self.dataset}.csv"
+
+    def run_folder(self, run: str) -> Path:
+        """All folds of one experiment."""
+        return self.root / "runs" / self.dataset / run
+
+    def fold_folder(self, run: str, fold: int) -> Path:
+        """One trained fold: config, history, checkpoints and out-of-fold maps."""
+        return self.run_folder(run) / f"fold{fold}"
+
+    def test_maps_folder(self, run: str, name: str) -> Path:
+        """A member's probability maps of a test set, kept so that re-weighting never runs a network again."""
+        return self.run_folder(run) / "test" / name
+
+    def ensembles_folder(self) -> Path:
+        """All tuned decisions."""
+        return self.root / "runs" / self.dataset / "ensembles"
+
+    def ensemble_folder(self, name: str) -> Path:
+        """One tuned decision with its trials and tables."""
+        return self.ensembles_folder() / name
+
+    def submissions_folder(self) -> Path:
+        """All submissions of this data set."""
+        return self.root / "submissions" / self.dataset
+
+    def submission_file(self, submission_id: str) -> Path:
+        """The file to hand in."""
+        return self.submissions_folder() / submission_id / "submission.csv"
+
+    def latest_submission_file(self) -> Path:
+        """Always a copy of the newest submission."""
+        return self.submissions_folder() / "submission.csv"
+
+    def leaderboard_file(self) -> Path:
+        """All submissions of all tracks with their scores."""
+        return self.root / "submissions" / "leaderboard.csv"
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside ``path``; renamed to it when the block ends well, removed otherwise.
+
+    Args:
+        path: The file to write. Its folder is made.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        CompetitionError: The disk is full or the folder can't be written; the old file, if any, is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+        os.close(descriptor)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    part = Path(name)
+    try:
+        yield part
+        part.chmod(0o644)  # mkstemp makes private files; results are for the whole team
+        os.replace(part, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path) -> Iterator[Path]:
+    """Like ``whole_file`` for a folder; an old folder of that name is replaced at the end.
+
+    Yields:
+        An empty folder to write to.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    try:
+        yield part
+        part.chmod(0o755)
+        if path.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+            os.replace(path, old / "old")
+            os.replace(part, path)
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            os.replace(part, path)
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 text file whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all; NaN is not JSON and is refused."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, mend: str) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        CompetitionError: It is missing or not JSON; ``mend`` says what makes it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CompetitionError("file not found", path, mend) from error
+    except (OSError, ValueError) as error:
+        raise CompetitionError(f"can't be read as JSON ({error})", path, mend) from error
+
+
+def _cannot_write(path: Path, error: OSError) -> CompetitionError:
+    reason = error.strerror or str(error)
+    mend = (
+        "Nothing was changed; make room or choose another place with --workspace DIR, then run the same command again"
+    )
+    return CompetitionError(f"can't write ({reason})", path, mend)

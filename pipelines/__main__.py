@@ -1,0 +1,107 @@
+"""The command line: ``./run.sh STAGE [options]``. Each stage is a module with HELP, EXAMPLE, add_arguments and run."""
+
+import argparse
+import importlib
+import resource
+import sys
+import time
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from competition.errors import CompetitionError
+from competition.workspace import write_json
+
+STAGES = ("demo", "prepare", "train", "tune", "ensemble", "score", "check", "leaderboard")
+
+OVERVIEW = """\
+usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
+
+  in this order:
+    demo         the whole pipeline on drawn data: no download, no GPU, a few minutes
+    prepare      raw data -> cache and folds                   ./run.sh prepare --track hand_bone --data DIR
+    train        one model per fold                            ./run.sh train --fold 0..4
+    tune         weights, thresholds and post-processing       ./run.sh tune --members quick,strong
+    ensemble     test images -> submission.csv                 ./run.sh ensemble
+  at any time:
+    score        the competition's own metric                  ./run.sh score SUBMISSION.csv TRUTH
+    check        would the organiser take it?                  ./run.sh check SUBMISSION.csv
+    leaderboard  all submissions with their scores             ./run.sh leaderboard
+    test         ruff, mypy and the tests
+
+  tracks: hand_bone (default), aneurysm, cardiac, knee, or a YAML file of your own.
+  With no data under data/<track> everything works on drawn stand-in data, and says so.
+"""
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a stage.
+
+    Args:
+        arguments: What was typed after ./run.sh.
+
+    Returns:
+        The exit status: 0 done, 1 a mistake the user can mend, 2 a wrong command line, 130 interrupted.
+    """
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(OVERVIEW, end="")
+        return 0
+    name = arguments[0]
+    if name not in STAGES:
+        print(f"run.sh: unknown stage {name!r}. Stages are {', '.join(STAGES)} and test.", file=sys.stderr)
+        return 2
+    # One stage at a time is imported, so that --help does not wait for torch.
+    stage = importlib.import_module(f"pipelines.{name}")
+    args = build_parser(name, stage).parse_args(arguments[1:])
+    try:
+        figures = run_stage(stage, args)
+    except CompetitionError as error:
+        if args.debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        again = " ".join(arguments)
+        print(f"\ninterrupted. What is finished is kept; the same command goes on: ./run.sh {again}", file=sys.stderr)
+        return 130
+    if args.json is not None:
+        write_json(args.json, figures)
+    return 0
+
+
+def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
+    """The parser of a stage: its own options and those that every stage takes."""
+    parser = argparse.ArgumentParser(
+        prog=f"./run.sh {name}",
+        description=stage.HELP,
+        epilog=f"example:\n  {stage.EXAMPLE}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    common = parser.add_argument_group("options of every stage")
+    common.add_argument("--track", default="hand_bone", help="what is competed in (default: hand_bone)")
+    common.add_argument("--phantom", action="store_true", help="work on the drawn stand-in data")
+    common.add_argument("--workspace", metavar="DIR", help="where everything written goes (default: the repository)")
+    common.add_argument("--json", type=Path, metavar="FILE", help="write the stage's figures there")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    stage.add_arguments(parser)  # last, because a stage may change a default (leaderboard shows all tracks)
+    return parser
+
+
+def run_stage(stage: ModuleType, args: argparse.Namespace) -> dict[str, Any]:
+    """Runs a stage and adds how long it took and the most memory the process has held."""
+    start = time.perf_counter()
+    figures: dict[str, Any] = stage.run(args)
+    figures.setdefault("seconds", round(time.perf_counter() - start, 2))
+    figures.setdefault("peak_mb", peak_memory_mb())
+    return figures
+
+
+def peak_memory_mb() -> float:
+    """The most memory this process has held so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts kilobytes, macOS bytes.
+    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,131 @@
+"""Says whether the organiser would take a submission, and everything that speaks against it.
+
+Without prepared data it looks at the form, the classes of every image and the bounds of the image; with prepared data
+also at the set of images and their order.
+"""
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from competition.console import say, table
+from competition.delivery.submissions import ID_COLUMN, read_lines
+from competition.delivery.validator import CheckResult, check_rle_submission, check_table_submission
+from competition.errors import CompetitionError
+from competition.workspace import Workspace
+from pipelines.context import open_track, open_workspace
+
+HELP = "would the organiser take this submission?"
+EXAMPLE = "./run.sh check --track hand_bone submissions/hand_bone/submission.csv"
+
+SHOWN = 20
+"""Errors printed; the others are counted."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what only this stage takes."""
+    parser.add_argument("submission", type=Path, metavar="SUBMISSION.csv", help="the file to check")
+    parser.add_argument(
+        "--size",
+        type=parse_size,
+        metavar="ROWSxCOLUMNS",
+        help="size of every image (default: that of the prepared images, else the track's own, as 2048x2048)",
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Checks and prints.
+
+    Returns:
+        ok, errors, warnings, rows, images, positive_share, size_bytes, prepared (whether the image set was compared).
+
+    Raises:
+        CompetitionError: The organiser would refuse the file.
+    """
+    track = open_track(args)
+    if not args.submission.is_file():
+        raise CompetitionError("no such file", args.submission)
+    workspace, expected = _prepared(args)
+    looked = ["form", "values"]
+    if track.submission == "rle":
+        sizes = {} if args.size or workspace is None else image_sizes(workspace)
+        result = check_rle_submission(args.submission, track.classes, args.size or track.size_hw, expected, sizes)
+        looked = ["form", "classes", "run lengths", *(["bounds"] if args.size or track.size_hw or sizes else [])]
+    else:
+        result = check_table_submission(args.submission, ID_COLUMN, track.classes, expected)
+    _show(result, [*looked, *(["image set", "order"] if expected is not None else [])])
+    if not result.ok:
+        count = f"{len(result.errors)} errors" if len(result.errors) > 1 else "1 error"
+        raise CompetitionError(
+            f"the organiser would refuse this submission ({count}; {result.errors[0]})", args.submission
+        )
+    return {
+        "ok": result.ok,
+        "errors": result.errors,
+        "warnings": result.warnings,
+        "rows": result.rows,
+        "images": result.images,
+        "positive_share": result.positive_share,
+        "size_bytes": result.size_bytes,
+        "prepared": expected is not None,
+    }
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Reads "2048x1536" as rows and columns."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ROWSxCOLUMNS, for example 2048x2048")
+    return int(match[1]), int(match[2])
+
+
+def image_sizes(*workspaces: Workspace) -> dict[str, tuple[int, int]]:
+    """Image name -> rows and columns of what is prepared; a later workspace wins over an earlier one."""
+    sizes = {}
+    for workspace in workspaces:
+        if workspace.manifest_file().exists():
+            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "height", "width"])
+            for name, height, width in manifest.dropna().itertuples(index=False):
+                sizes[str(name)] = (int(height), int(width))
+    return sizes
+
+
+def _prepared(args: argparse.Namespace) -> tuple[Workspace | None, list[str] | None]:
+    """The workspace of the images this submission is about, and their names in order; None where there is none."""
+    workspace = open_workspace(args)
+    if not workspace.manifest_file().exists():
+        return None, None
+    manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "split"])
+    expected = [str(name) for name in manifest.loc[manifest["split"] == "test", "name"]]
+    if workspace.phantom and not args.phantom and not _is_about(args.submission, set(expected)):
+        say("these are not the drawn images: only the form is checked (--phantom compares with the drawn ones)")
+        return None, None
+    if not expected:
+        say("the prepared data has no test images: the image set and the order are not checked")
+        return workspace, None
+    return workspace, expected
+
+
+def _is_about(submission: Path, names: set[str]) -> bool:
+    """Whether at least half of the rows belong to these images."""
+    _, lines = read_lines(submission)
+    return 2 * sum(fields[0] in names for _, fields in lines) >= len(lines)
+
+
+def _show(result: CheckResult, looked: Sequence[str]) -> None:
+    say(f"{result.rows} rows, {result.images} images or patients, {result.size_bytes / 1e6:.1f} MB")
+    say(f"looked at: {', '.join(looked)}")
+    shares = ((name, f"{share:.3f}") for name, share in result.positive_share.items())
+    table("share of positives", ["class", "share"], shares)
+    for warning in result.warnings:
+        say(f"warning: {warning}")
+    for error in result.errors[:SHOWN]:
+        say(f"error: {error}")
+    if len(result.errors) > SHOWN:
+        say(f"error: ... and {len(result.errors) - SHOWN} more")
+    if result.ok:
+        say("ok: nothing speaks against handing it in")

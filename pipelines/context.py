@@ -1,0 +1,72 @@
+"""What every stage needs first: which track, which data set, which workspace, which experiment."""
+
+import argparse
+import os
+from pathlib import Path
+
+from competition.config import Experiment, load_experiment, nearest_hint
+from competition.console import say, shout
+from competition.errors import CompetitionError
+from competition.tracks import get_track
+from competition.tracks.track import Track
+from competition.workspace import PHANTOM, Workspace
+
+EXPERIMENTS = Path(__file__).resolve().parent / "experiments"
+
+
+def workspace_root(args: argparse.Namespace) -> Path:
+    """The folder of --workspace, of COMPETITION_WORKSPACE, or the repository."""
+    chosen = args.workspace or os.environ.get("COMPETITION_WORKSPACE")
+    return Path(chosen).expanduser().resolve() if chosen else Path(__file__).resolve().parent.parent
+
+
+def open_track(args: argparse.Namespace) -> Track:
+    """The track of --track."""
+    return get_track(args.track)
+
+
+def open_workspace(args: argparse.Namespace) -> Workspace:
+    """The workspace of the data set that is meant.
+
+    --phantom asks for the drawn data. Otherwise prepared real data wins, then prepared phantom data (said loudly).
+    """
+    root = workspace_root(args)
+    real, phantom = Workspace(root, args.track), Workspace(root, PHANTOM + args.track)
+    if args.phantom:
+        return phantom
+    if not real.manifest_file().exists() and phantom.manifest_file().exists():
+        shout(f"PHANTOM DATA: no real {args.track} data is prepared, so this works on drawn images")
+        return phantom
+    return real
+
+
+def experiment_file(track: Track, name: str) -> Path:
+    """The YAML of an experiment: a name known to the track, or a path.
+
+    Raises:
+        CompetitionError: There is none of that name; the nearest are given.
+    """
+    if name.endswith((".yaml", ".yml")):
+        return Path(name)
+    path = EXPERIMENTS / track.name / f"{name}.yaml"
+    if not path.exists():
+        known = sorted(file.stem for file in (EXPERIMENTS / track.name).glob("*.yaml"))
+        raise CompetitionError(f"unknown experiment {name!r} of track {track.name}{nearest_hint(name, known)}")
+    return path
+
+
+def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspace) -> tuple[str, Experiment]:
+    """The name and settings of the experiment that is meant.
+
+    With no --experiment: "quick" for phantom data or without a GPU, "strong" otherwise.
+    """
+    name = args.experiment
+    if name is None:
+        import torch  # here, because the stages that only read files should not wait for it
+
+        quick = workspace.phantom or not torch.cuda.is_available()
+        name = "quick" if quick else "strong"
+        why = "phantom data" if workspace.phantom else "no GPU here" if quick else "a GPU is here"
+        say(f"experiment: {name} ({why}; --experiment NAME chooses another)")
+    path = experiment_file(track, name)
+    return path.stem, load_experiment(path, args.set or [])

@@ -1,0 +1,92 @@
+"""Shows all submissions, ranked by their cross-fitted score, and records what the organiser said.
+
+Real and drawn data never stand in one ranking, nor do two tracks.
+"""
+
+import argparse
+from typing import Any
+
+import pandas as pd
+
+from competition.console import say, table
+from competition.delivery.leaderboard import rankings, record
+from competition.errors import CompetitionError
+from competition.workspace import Workspace
+from pipelines.context import workspace_root
+
+HELP = "all submissions, ranked; leaderboard record ID --public S --private S enters the organiser's scores"
+EXAMPLE = "./run.sh leaderboard record 20261121-153012-strong --public 0.9730 --private 0.9733"
+
+COLUMNS = (
+    "id",
+    "rank",
+    "members",
+    "folds at 0.5",
+    "out-of-fold",
+    "cross-fitted",
+    "interval",
+    "test",
+    "public",
+    "private",
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what only this stage takes; without --track it shows all tracks."""
+    parser.add_argument(
+        "action", nargs="?", choices=("show", "record"), default="show", help="show (default) or record"
+    )
+    parser.add_argument("id", nargs="?", metavar="ID", help="with record: which submission")
+    parser.add_argument("--public", type=float, metavar="SCORE", help="with record: the public score, 0 to 1")
+    parser.add_argument("--private", type=float, metavar="SCORE", help="with record: the private score, 0 to 1")
+    parser.set_defaults(track=None)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Records, when asked to, and prints the rankings.
+
+    Returns:
+        rankings: one per track and kind of data, each with track, phantom and its rows, best first.
+    """
+    path = Workspace(workspace_root(args), args.track or "").leaderboard_file()
+    if args.action == "record":
+        if args.id is None:
+            raise CompetitionError("record needs the id of a submission", path, f"For example: {EXAMPLE}")
+        record(path, args.id, args.public, args.private)
+        say(f"recorded for {args.id}")
+    elif args.public is not None or args.private is not None:
+        raise CompetitionError("scores are only entered by record", path, f"For example: {EXAMPLE}")
+    found = rankings(path, args.track)
+    if not found:
+        say("no submission was made yet; ./run.sh ensemble makes one")
+    for (track, phantom), ranking in found.items():
+        title = f"{track}, drawn data (PHANTOM)" if phantom else track
+        table(title, COLUMNS, [_line(place, row) for place, row in enumerate(ranking.to_dict("records"), start=1)])
+    return {
+        "rankings": [
+            {
+                "track": track,
+                "phantom": phantom,
+                "rows": ranking.astype(object).where(ranking.notna(), None).to_dict("records"),
+            }
+            for (track, phantom), ranking in found.items()
+        ]
+    }
+
+
+def _line(place: int, row: dict[Any, Any]) -> list[str]:
+    def number(name: str) -> str:
+        return "-" if pd.isna(row[name]) else f"{row[name]:.4f}"
+
+    return [
+        row["id"],
+        str(place),
+        row["members"],
+        f"{number('cv_fold_mean')} ± {number('cv_fold_sd')}",
+        number("cv_oof"),
+        number("cv_crossfit"),
+        f"{number('cv_low')} to {number('cv_high')}",
+        number("test_score"),
+        number("public"),
+        number("private"),
+    ]

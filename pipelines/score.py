@@ -1,0 +1,110 @@
+"""Scores a submission against a truth with the competition's own metric.
+
+Needs no prepared data: the two files are enough. The truth is a CSV in submission form, or a folder of labels in the
+track's own form.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from competition.console import say, shout, table
+from competition.delivery.scoring import Score, score_rle, score_table, truth_from_folder
+from competition.delivery.submissions import ID_COLUMN, few, header_problem, read_lines, read_rle_csv, read_table_csv
+from competition.errors import CompetitionError
+from competition.tracks.track import Track
+from competition.workspace import PHANTOM, Workspace
+from pipelines.check import image_sizes, parse_size
+from pipelines.context import open_track, workspace_root
+
+HELP = "the competition's own metric of a submission, overall and per class"
+EXAMPLE = "./run.sh score --track cardiac submissions/cardiac/submission.csv data/cardiac/test/labels"
+
+# Run lengths do not say how wide their image is: read at a wrong width they are still valid, and almost disjoint.
+SUSPICIOUS_DICE = 0.3
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds what only this stage takes."""
+    parser.add_argument("submission", type=Path, metavar="SUBMISSION.csv", help="the file to score")
+    parser.add_argument(
+        "truth",
+        type=Path,
+        metavar="TRUTH",
+        help="a CSV in submission form, or a folder of labels in the track's own form",
+    )
+    parser.add_argument(
+        "--size",
+        type=parse_size,
+        metavar="ROWSxCOLUMNS",
+        help="size of every image, where the labels are lists of points and the track's own size is not meant",
+    )
+    parser.add_argument("--per-class", action="store_true", help="show all classes, not only the worst ten")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Scores and prints.
+
+    Returns:
+        metric, score, per_class, rows; for the aneurysm track also accuracy, all_zero_accuracy, cells_gained.
+    """
+    track = open_track(args)
+    if not args.truth.exists():
+        raise CompetitionError("no such file or folder", args.truth)
+    result = _score_masks(args, track) if track.submission == "rle" else _score_table(args, track)
+    _show(result, args.per_class)
+    return result.figures()
+
+
+def _score_masks(args: argparse.Namespace, track: Track) -> Score:
+    if args.truth.is_file():
+        truth = read_rle_csv(args.truth)
+        sizes = dict.fromkeys((name for name, _ in truth), args.size) if args.size else None
+        return score_rle(args.submission, truth, track.classes, sizes)
+    root = workspace_root(args)
+    prepared = [Workspace(root, PHANTOM + track.name), Workspace(root, track.name)]
+    names = list(dict.fromkeys(name for name, _ in read_rle_csv(args.submission)))
+    known = image_sizes(*(prepared[:1] if args.phantom else prepared))
+    truth, sizes = truth_from_folder(track, args.truth, names, args.size, known)
+    used = few(sorted({f"{height}x{width}" for height, width in sizes.values()}))
+    say(f"truth: labels of {len(names)} images below {args.truth}, {used} pixels")
+    result = score_rle(args.submission, truth, track.classes, sizes)
+    if result.score < SUSPICIOUS_DICE:
+        shout(f"a Dice of {result.score:.3f} is what a wrong image size gives: are the images {used}? See --size")
+    return result
+
+
+def _score_table(args: argparse.Namespace, track: Track) -> Score:
+    file = args.truth if args.truth.is_file() else _table_in(args.truth, track)
+    return score_table(args.submission, read_table_csv(file, ID_COLUMN, track.classes), track.classes)
+
+
+def _table_in(folder: Path, track: Track) -> Path:
+    """The one CSV of the track's own form below a folder."""
+    columns = (ID_COLUMN, *track.classes)
+    found = [path for path in sorted(folder.rglob("*.csv")) if header_problem(read_lines(path)[0], columns) is None]
+    if len(found) != 1:
+        names = ": " + ", ".join(str(path.relative_to(folder)) for path in found) if found else ""
+        raise CompetitionError(
+            f"{len(found)} files with the columns {ID_COLUMN},{track.classes[0]},...{names}",
+            folder,
+            "Name the one that is the truth",
+        )
+    return found[0]
+
+
+def _show(result: Score, all_classes: bool) -> None:
+    scored = sorted(result.per_class.items(), key=lambda item: (item[1] is None, item[1]))
+    rows = list(result.per_class.items()) if all_classes else scored[:10]
+    title = (
+        "per class"
+        if len(rows) == len(scored)
+        else f"the worst {len(rows)} of {len(scored)} classes (--per-class shows all)"
+    )
+    table(title, ["class", result.metric], [(name, "-" if value is None else f"{value:.4f}") for name, value in rows])
+    say(f"{result.metric} {result.score:.6f} over {result.rows} rows")
+    if result.beside:
+        say(
+            f"accuracy of the locations {result.beside['accuracy']:.6f}, all zero would give "
+            f"{result.beside['all_zero_accuracy']:.6f}: {result.beside['cells_gained']:+.0f} cells gained"
+        )

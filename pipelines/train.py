@@ -1,0 +1,199 @@
+"""train: one model per fold, its out-of-fold probability maps and their histograms."""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from competition.config import Experiment
+from competition.console import progress, say, table
+from competition.data.cache import read_cached_planes
+from competition.data.folds import Folds, check_leaks, find_folds
+from competition.data.manifest import Entry, Manifest, prepare_command, read_manifest
+from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
+from competition.errors import CompetitionError
+from competition.metrics import auroc
+from competition.prediction.predictor import make_predictor, predict_map, predict_scores
+from competition.prediction.probability_maps import (
+    CUT_OF_HALF,
+    MapFolder,
+    read_scores,
+    write_index,
+    write_map,
+    write_scores,
+)
+from competition.prediction.views import check_views
+from competition.tracks.track import Track
+from competition.training.checkpoints import Identity, check_identity, load_best, load_checkpoint, load_network
+from competition.training.loop import train_fold
+from competition.training.losses import get_loss
+from competition.training.precision import AUTOCAST
+from competition.training.state import FoldJob
+from competition.workspace import Workspace, whole_folder, write_json, write_text
+from pipelines.context import choose_experiment, open_track, open_workspace
+
+HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
+EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set train.lr=5e-4 --name quick_lr5e-4"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the stage's options."""
+    parser.add_argument("--experiment", metavar="NAME", help="an experiment of the track, or a YAML file")
+    parser.add_argument("--fold", default="all", metavar="F", help="0, or 0..4, or 0,2,3, or all (default)")
+    parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help="change a setting; repeatable")
+    parser.add_argument("--name", metavar="NAME", help="name of the run (default: the experiment's)")
+    parser.add_argument("--force", action="store_true", help="train again over a finished run")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Trains folds; see HELP.
+
+    Returns:
+        Scores per fold and the paths that were made.
+    """
+    track, workspace = open_track(args), open_workspace(args)
+    name, experiment = choose_experiment(args, track, workspace)
+    name = args.name or name
+    check_views(experiment.predict.views, track)
+    get_loss(experiment.train.loss)
+    manifest = read_manifest(workspace, track)
+    folds = find_folds(workspace)
+    if folds is None:
+        raise CompetitionError("no fold file", workspace.fold_file(), f"Run {prepare_command(workspace, track)}")
+    check_leaks(folds, manifest.of("train"))
+    scores = {}
+    for fold in parse_folds(args.fold, folds.count):
+        scores[fold] = _train_one(track, workspace, name, experiment, manifest, folds, fold, args.force)
+    measure = "Dice" if track.metric == "dice" else "AUROC"
+    table(
+        f"{name}: {measure} of held-out samples at native size",
+        ["fold", measure],
+        [[f, f"{s:.4f}"] for f, s in scores.items()],
+    )
+    known = [score for score in scores.values() if not np.isnan(score)]
+    if len(known) > 1:
+        say(f"mean of {len(known)} folds: {np.mean(known):.4f} +- {np.std(known, ddof=1):.4f}")
+    return {
+        "run": name,
+        "scores": {str(fold): None if np.isnan(score) else score for fold, score in scores.items()},
+        "folder": str(workspace.run_folder(name)),
+    }
+
+
+def parse_folds(text: str, count: int) -> list[int]:
+    """Reads "all", "3", "0,2" or "0..4".
+
+    Args:
+        text: What the user typed.
+        count: Number of folds there are.
+
+    Raises:
+        CompetitionError: It is none of these, or a fold does not exist.
+    """
+    try:
+        if text == "all":
+            return list(range(count))
+        first, dots, last = text.partition("..")
+        chosen = list(range(int(first), int(last) + 1)) if dots else [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise CompetitionError(f"--fold takes 0, or 0..4, or 0,2,3, or all, not {text!r}") from error
+    for fold in chosen:
+        if not 0 <= fold < count:
+            raise CompetitionError(f"there is no fold {fold}; the folds are 0..{count - 1}")
+    if not chosen:
+        raise CompetitionError(f"--fold {text} names no fold")
+    return list(dict.fromkeys(chosen))
+
+
+def _train_one(
+    track: Track,
+    workspace: Workspace,
+    name: str,
+    experiment: Experiment,
+    manifest: Manifest,
+    folds: Folds,
+    fold: int,
+    force: bool,
+) -> float:
+    folder = workspace.fold_folder(name, fold)
+    identity = Identity(workspace.dataset, track.classes, experiment.hash(), folds.hash(), fold)
+    if force:
+        _remove_run(folder)
+    _check_run(folder, identity)
+    training, held_out = folds.training(manifest.of("train"), fold), folds.held_out(manifest.of("train"), fold)
+    if experiment.data.shuffle_labels:
+        training = _shuffled(training, experiment.train.seed)
+    finished = folder / "finished.json"
+    if finished.exists():
+        say(f"fold {fold}: finished before (./run.sh train --force trains again)")
+    else:
+        write_text(folder / "config.yaml", experiment.to_yaml())
+        train_fold(FoldJob(experiment, track, workspace, folder, identity, training, held_out))
+        _predict_held_out(track, workspace, folder, experiment, held_out)
+        write_json(finished, {"identity": vars(identity) | {"classes": list(identity.classes)}})
+    return _held_out_score(track, folder / "oof", held_out)
+
+
+def _check_run(folder: Path, identity: Identity) -> None:
+    """Refuses to go on in a folder that another experiment or fold file trained."""
+    for name in ("best.pt", "last.pt"):
+        path = folder / name
+        if path.exists():
+            stored = load_checkpoint(path)["identity"]
+            check_identity(Identity(**stored | {"classes": tuple(stored["classes"])}), identity, path)
+
+
+def _remove_run(folder: Path) -> None:
+    # finished.json first: a removal that is cut leaves an unfinished run, never a finished one without its maps.
+    for name in ("finished.json", "last.pt", "best.pt", "history.csv"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _shuffled(entries: Sequence[Entry], seed: int) -> list[Entry]:
+    """The same samples with targets dealt out at random."""
+    order = np.random.default_rng(seed).permutation(len(entries))
+    return [replace(entry, targets=entries[index].targets) for entry, index in zip(entries, order, strict=True)]
+
+
+def _predict_held_out(
+    track: Track, workspace: Workspace, folder: Path, experiment: Experiment, held_out: Sequence[Entry]
+) -> None:
+    """Writes oof/: what the fold's best weights say about the samples they never saw."""
+    best = load_best(folder / "best.pt")
+    predictor = make_predictor([load_network(best, track)], experiment, track, workspace, AUTOCAST[best.precision])
+    views = experiment.predict.views
+    samples = [entry.sample for entry in held_out]
+    made_by = {"config_hash": best.identity.config_hash, "fold_hash": best.identity.fold_hash, "epoch": best.epoch}
+    with (
+        whole_folder(folder / "oof") as part,
+        progress(f"fold {best.identity.fold}: held out", len(held_out)) as ticker,
+    ):
+        if track.task == "classification":
+            scores = []
+            for entry in held_out:
+                scores.append(predict_scores(predictor, entry, views))
+                ticker.advance(entry.sample)
+            write_scores(part, samples, track.classes, np.stack(scores))
+        else:
+            histograms = []
+            for entry in held_out:
+                values = predict_map(predictor, entry, views)
+                write_map(part, entry.sample, values)
+                histograms.append(image_histogram(values, read_cached_planes(workspace, entry.sample)))
+                ticker.advance(entry.sample)
+            save_histograms(part / "histograms.npz", samples, np.stack(histograms))
+        write_index(part, MapFolder(track.classes, tuple(samples), made_by))
+
+
+def _held_out_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float:
+    """The score of stored out-of-fold predictions at threshold 0.5."""
+    samples = [entry.sample for entry in held_out]
+    if track.task == "classification":
+        scores = read_scores(folder, samples, track.classes)
+        return auroc(np.array([entry.targets[0] for entry in held_out]), scores[:, 0])
+    stored = load_histograms(folder / "histograms.npz")
+    curves = dice_curves(np.stack([stored[sample] for sample in samples]))
+    return float(curves[:, :, CUT_OF_HALF].mean())

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The one door. Makes .venv at first use (or when pyproject.toml changed), then runs a stage:
+#   ./run.sh            lists the stages
+#   ./run.sh demo       the whole pipeline on drawn data, no download, no GPU
+#   ./run.sh test       ruff, mypy and the tests
+set -euo pipefail
+
+home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+venv=$home/.venv
+python=$venv/bin/python
+stamp=$venv/installed.sha256
+
+fail() { echo "run.sh: $*" >&2; exit 1; }
+
+fingerprint() {
+    # Plain Python, because sha256sum is not on every Mac.
+    "$1" -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read() + sys.argv[2].encode()).hexdigest())' \
+        "$home/pyproject.toml" "$home"
+}
+
+find_python() {
+    local candidate
+    for candidate in python3 python3.13 python3.12 python3.11; do
+        if command -v "$candidate" >/dev/null 2>&1 &&
+            "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "Python 3.11 or newer is needed and was not found. Install it (for example: apt install python3 python3-venv), then run this again."
+}
+
+set_up() {
+    local base log=$venv/pip.log
+    base=$(find_python)
+    echo "run.sh: setting up $venv with $("$base" --version) (once, a few minutes: the packages are about 2 GB)" >&2
+    # A cut set-up may have left half an environment; it has no stamp, so it is made again from the start.
+    rm -rf "$venv"
+    "$base" -m venv "$venv" || fail "python -m venv failed. On Debian or Ubuntu: apt install python3-venv, then run this again."
+    echo "run.sh: installing the packages of pyproject.toml (log: $log)" >&2
+    if ! "$python" -m pip install --disable-pip-version-check --editable "$home[test]" >"$log" 2>&1; then
+        tail -n 15 "$log" >&2
+        fail "pip could not install the packages; the whole log is $log. Mend what it names, then run this again."
+    fi
+    fingerprint "$python" >"$stamp"
+    echo "run.sh: set-up done" >&2
+}
+
+installed() { [ -x "$python" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint "$python")" ]; }
+
+if ! installed; then
+    # Two terminals must not set up the same folder at once; without flock (macOS) the user takes that care.
+    if command -v flock >/dev/null 2>&1; then
+        exec 9>"$home/.venv.lock"
+        flock 9
+    fi
+    installed || set_up
+    if command -v flock >/dev/null 2>&1; then exec 9>&-; fi
+fi
+
+export NO_ALBUMENTATIONS_UPDATE=1 # albumentations asks the network for a newer version at every import otherwise
+
+if [ "${1:-}" = test ]; then
+    shift
+    cd "$home"
+    if [ $# -gt 0 ]; then exec "$python" -m pytest "$@"; fi
+    "$python" -m ruff check .
+    "$python" -m ruff format --check .
+    "$python" -m mypy
+    exec "$python" -m pytest
+fi
+exec "$python" -m pipelines "$@"

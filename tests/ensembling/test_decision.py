@@ -1,0 +1,94 @@
+import json
+
+import pytest
+
+from competition.ensembling.decision import Decision, Member, Scores, load_decision, save_decision
+from competition.errors import CompetitionError
+
+SCORES = Scores(fold_mean=0.9, fold_sd=None, oof=0.92, oof_crossfit=0.91, interval_low=0.9, interval_high=0.92)
+
+
+def member(name="a", weight=1000, fold_hash="f"):
+    return Member(name=name, folds=(0, 1), weight=weight, config_hash="c", fold_hash=fold_hash)
+
+
+def content(**changes):
+    """A whole decision of two classes as a dictionary, some of it changed."""
+    decision = {
+        "track": "cardiac",
+        "dataset": "cardiac",
+        "task": "segmentation",
+        "classes": ["lv", "rv"],
+        "members": [member("a", 400).model_dump(mode="json"), member("b", 600).model_dump(mode="json")],
+        "cuts": {"rv": 101, "lv": 127},
+        "thresholds": {"lv": 0.5, "rv": 101.5 / 255},
+        "operations": {"lv": "largest", "rv": "none"},
+        "scores": SCORES.model_dump(mode="json"),
+        "coverage": 12,
+        "reason": "equal weights kept",
+    }
+    return {**decision, **changes}
+
+
+def test_a_decision_comes_back_as_it_was_written(tmp_path):
+    decision = Decision.model_validate(content())
+    path = tmp_path / "ensembles" / "one" / "decision.json"
+    save_decision(path, decision)
+    read = load_decision(path)
+    assert read == decision
+    assert read.created.tzinfo is not None
+    assert read.weights() == [400, 600]
+    # In the order of the classes, whatever the order in the file.
+    assert read.cut_array().tolist() == [127, 101]
+    assert read.operation_list() == ["largest", "none"]
+
+
+def test_a_classification_has_thresholds_of_some_classes(tmp_path):
+    decision = Decision.model_validate(
+        content(task="classification", classes=["Aneurysm", "L_ICA"], cuts={}, operations={}, thresholds={"L_ICA": 1.0})
+    )
+    save_decision(tmp_path / "decision.json", decision)
+    assert load_decision(tmp_path / "decision.json").thresholds == {"L_ICA": 1.0}
+
+
+def test_a_missing_decision_says_what_makes_it(tmp_path):
+    with pytest.raises(CompetitionError, match=r"decision\.json\. Run tune"):
+        load_decision(tmp_path / "decision.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"members": [member("a", 400).model_dump(mode="json")]}, "sum to 1000"),
+        ({"members": []}, "members"),
+        ({"members": [member("a", 400).model_dump(), member("b", 600, "other").model_dump()]}, "different fold files"),
+        ({"cuts": {"lv": 127}}, "cuts and classes differ in rv"),
+        ({"cuts": {"lv": 127, "rv": 255}}, r"cuts\.rv"),
+        ({"thresholds": {"lv": 0.5, "rv": 0.5}}, r"\(cut \+ 0.5\) / 255"),
+        ({"thresholds": {"lv": 0.5, "rv": 0.4, "la": 0.5}}, "thresholds and classes differ in la"),
+        ({"operations": {"lv": "largest", "rv": "melt"}}, "melt"),
+        ({"task": "classification"}, "no cuts"),
+        ({"temperature": 2}, "temperature"),
+        ({"created": "2024-01-01T00:00:00"}, "created"),
+        ({"coverage": -1}, "coverage"),
+    ],
+)
+def test_a_foreign_decision_is_refused_and_named(tmp_path, changes, said):
+    path = tmp_path / "decision.json"
+    path.write_text(json.dumps(content(**changes)))
+    with pytest.raises(CompetitionError, match=said) as caught:
+        load_decision(path)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"tune"'])
+def test_something_else_is_refused(tmp_path, text):
+    path = tmp_path / "decision.json"
+    path.write_text(text)
+    with pytest.raises(CompetitionError, match=r"decision\.json"):
+        load_decision(path)
+
+
+def test_a_score_that_is_no_number_is_refused():
+    with pytest.raises(ValueError, match="finite"):
+        Scores(fold_mean=float("nan"), fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None)

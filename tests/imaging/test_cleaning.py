@@ -1,0 +1,205 @@
+"""Cleaning on the three kinds of stills (clean; black margins; margins and text) in the sizes of the real set."""
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from competition.imaging.cleaning import clean_angiogram, cover_text, margin_box, text_mask
+
+Image = NDArray[np.uint8]
+TEXT_LEFT = ("FOV: 20x20 cm", "RAO: 0.1 deg", "CRA: 27.5 deg", "L: -0.1 deg", "Tilt: 0 deg")
+TEXT_RIGHT = ("(Filt. 7) (Shut.)", "FRNT", "Seq: 3", "FRAME = 27 / 52", "MASK = 1")
+
+# Width x height of the canvas, and the picture inside it (top, bottom, left, right).
+FRAMED = {
+    "side bars 5:4": ((1250, 1000), (0, 1000, 125, 1125)),
+    "side bars 5:3": ((1672, 1000), (0, 1000, 336, 1336)),
+    "small 5:4": ((940, 750), (0, 750, 95, 845)),
+    "thin frame": ((960, 960), (12, 948, 12, 948)),
+    "wide frame": ((720, 720), (120, 600, 120, 600)),
+    "bars above and below": ((1024, 1024), (70, 954, 0, 1024)),
+    "one bar": ((777, 776), (0, 776, 0, 690)),
+    "uneven frame": ((1000, 800), (5, 700, 180, 960)),
+}
+
+
+def still(height: int, width: int, grey: int = 190, seed: int = 0) -> Image:
+    """Noisy grey with a thick dark vessel that leaves at the bottom, and thin ones that leave on both sides."""
+    rng = np.random.default_rng(seed)
+    image = np.clip(rng.normal(grey, 4, (height, width)), 0, 255).astype(np.uint8)
+    unit = height / 720
+    for start, end, wide in (
+        ((0.6, 1.1), (0.55, 0.5), 22),
+        ((-0.1, 0.4), (1.1, 0.3), 6),
+        ((0.55, 0.5), (0.9, -0.1), 9),
+    ):
+        a = (int(start[0] * width), int(start[1] * height))
+        b = (int(end[0] * width), int(end[1] * height))
+        cv2.line(image, a, b, 30, max(int(wide * unit), 1), cv2.LINE_AA)
+    return image
+
+
+def frame(picture: Image, canvas_wh: tuple[int, int], box: tuple[int, int, int, int]) -> Image:
+    canvas = np.zeros((canvas_wh[1], canvas_wh[0]), dtype=np.uint8)
+    canvas[box[0] : box[1], box[2] : box[3]] = picture
+    return canvas
+
+
+def burn(image: Image, box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    """Burns both text blocks in across the picture's edges; returns where there is ink."""
+    ink = np.zeros_like(image)
+    scale = 0.42 * max(image.shape[0] / 720, 1)
+    for row in range(5):
+        base = box[0] + int((0.79 + 0.036 * row) * (box[1] - box[0]))
+        for text, start in ((TEXT_LEFT[row], max(box[2] - 30, 5)), (TEXT_RIGHT[row], box[3] - int(200 * scale))):
+            cv2.putText(ink, text, (start, base), cv2.FONT_HERSHEY_SIMPLEX, scale, 255, 1, cv2.LINE_AA)
+    image[ink > 100] = 255
+    return ink > 100
+
+
+def jpeg(image: Image) -> Image:
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 92])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(720, 720), (777, 776), (940, 750), (960, 960), (1000, 800), (1024, 1024), (1672, 1000)]
+)
+def test_clean_still_is_left_as_it_is(width: int, height: int) -> None:
+    image = still(height, width)
+    before = image.copy()
+    cleaned = clean_angiogram(image)
+    np.testing.assert_array_equal(cleaned, before)
+    cleaned[:] = 0
+    np.testing.assert_array_equal(image, before)  # a copy: the caller's image is not written to
+
+
+@pytest.mark.parametrize("lossy", [False, True])
+def test_edge_lines_and_ticks_cost_at_most_two_pixels_a_side(lossy: bool) -> None:
+    image = still(720, 720)
+    lined = image.copy()
+    lined[0], lined[-2:], lined[:, -2:] = 0, 0, 0
+    lined[1, :360] = 90
+    lined[::27, 0], lined[13::27, 0] = 255, 0
+    top, bottom, left, right = margin_box(jpeg(lined) if lossy else lined)
+    assert 1 <= top <= 2
+    assert (bottom, right) == (718, 718)
+    assert 0 <= left <= 1
+    cleaned = clean_angiogram(lined)
+    np.testing.assert_array_equal(cleaned[1:, 2:], image[top + 1 : bottom, left + 2 : right])
+
+
+def test_column_of_black_and_white_dashes_is_no_picture() -> None:
+    image = still(720, 720)
+    image[:, 0] = np.where(np.arange(720) % 27 < 14, 255, 0)
+    assert margin_box(image) == (0, 720, 1, 720)
+
+
+@pytest.mark.parametrize("name", FRAMED)
+@pytest.mark.parametrize("lossy", [False, True])
+def test_margins_are_cropped_to_the_picture(name: str, lossy: bool) -> None:
+    canvas_wh, box = FRAMED[name]
+    picture = still(box[1] - box[0], box[3] - box[2], grey=130 if name == "wide frame" else 190)
+    framed = frame(picture, canvas_wh, box)
+    found = margin_box(jpeg(framed) if lossy else framed)
+    # JPEG smears the edge of a bar over a pixel.
+    np.testing.assert_allclose(found, box, atol=1 if lossy else 0)
+
+
+def test_black_bars_need_not_be_quite_black() -> None:
+    rng = np.random.default_rng(0)
+    canvas = rng.integers(0, 25, (720, 900)).astype(np.uint8)
+    canvas[:, 90:810] = still(720, 720)
+    assert margin_box(canvas) == (0, 720, 90, 810)
+
+
+@pytest.mark.parametrize("name", FRAMED)
+@pytest.mark.parametrize("text", [False, True])
+def test_framed_version_of_a_still_cleans_to_the_still(name: str, text: bool) -> None:
+    canvas_wh, box = FRAMED[name]
+    picture = still(box[1] - box[0], box[3] - box[2], grey=130 if name == "wide frame" else 190, seed=3)
+    framed = frame(picture, canvas_wh, box)
+    if text:
+        burn(framed, box)
+    top, bottom, left, right = margin_box(framed)
+    assert (top, bottom, left, right) == box
+    difference = np.abs(clean_angiogram(framed).astype(int) - clean_angiogram(picture))
+    if text:
+        assert np.quantile(difference, 0.999) < 25  # nothing white is left; the vessel itself may be under a letter
+        assert np.mean(difference > 0) < 0.06
+    else:
+        assert difference.max() == 0
+
+
+def test_text_over_the_picture_disappears_and_nothing_else_changes() -> None:
+    canvas_wh, box = FRAMED["side bars 5:4"]
+    picture = still(1000, 1000)
+    framed = frame(picture, canvas_wh, box)
+    ink = burn(framed, box)[:, 125:1125]
+    assert ink.sum() > 300  # there is text on the picture
+    cleaned = clean_angiogram(jpeg(framed))
+    assert cleaned[ink].max() < 215
+    assert cleaned.max() < 215  # nor a halo around the strokes, where JPEG smeared them
+    assert abs(float(np.median(cleaned[ink])) - 190) < 3
+    reach = cv2.dilate(ink.astype(np.uint8), np.ones((11, 11), np.uint8)) > 0
+    np.testing.assert_array_equal(cleaned[~reach], jpeg(framed)[:, 125:1125][~reach])
+
+
+def test_one_white_patch_is_residue_and_not_text() -> None:
+    image = still(720, 720)
+    cv2.ellipse(image, (150, 600), (25, 12), 30, 0, 360, 255, -1)
+    for x in (40, 80, 120):  # three stray letters' worth of small spots are none either
+        image[650:660, x : x + 6] = 255
+    np.testing.assert_array_equal(cover_text(image), image)
+
+
+def test_white_outside_the_lower_corners_is_not_covered() -> None:
+    image = still(720, 720)
+    cv2.putText(image, "FRAME = 27 / 52", (20, 100), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 255, 1)
+    np.testing.assert_array_equal(cover_text(image), image)
+
+
+def test_text_mask_covers_every_stroke() -> None:
+    corner = np.full((240, 288), 190, dtype=np.uint8)
+    ink = np.zeros_like(corner)
+    for row, line in enumerate(TEXT_LEFT):
+        cv2.putText(ink, line, (10, 40 + 26 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 255, 1, cv2.LINE_AA)
+    corner[ink > 100] = 255
+    mask = text_mask(corner, np.full_like(corner, 190), 720)
+    assert mask[ink > 100].all()
+    assert mask.mean() < 0.25
+
+
+@pytest.mark.parametrize("value", [0, 3, 255])
+def test_image_without_grey_is_returned_whole(value: int) -> None:
+    image = np.full((60, 80), value, dtype=np.uint8)
+    assert margin_box(image) == (0, 60, 0, 80)
+    np.testing.assert_array_equal(clean_angiogram(image), image)
+
+
+def test_speck_of_grey_on_black_is_no_frame() -> None:
+    image = np.zeros((400, 400), dtype=np.uint8)
+    image[150:190, 180:220] = 190
+    assert margin_box(image) == (0, 400, 0, 400)
+
+
+@pytest.mark.parametrize("rows", [40, 99])
+def test_strip_of_grey_is_no_frame(rows: int) -> None:
+    image = np.full((400, 300), 255, dtype=np.uint8)
+    image[200 : 200 + rows] = 190
+    assert margin_box(image) == (0, 400, 0, 300)
+    assert margin_box(np.ascontiguousarray(image.T)) == (0, 300, 0, 400)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 50), (3, 3), (20, 31)])
+def test_tiny_images_keep_their_size(shape: tuple[int, int]) -> None:
+    assert clean_angiogram(np.full(shape, 180, dtype=np.uint8)).shape == shape
+
+
+@pytest.mark.parametrize(
+    "image", [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.float32), np.zeros((0, 4), np.uint8)]
+)
+def test_wrong_arrays_are_refused(image: Image) -> None:
+    with pytest.raises(ValueError, match="grey uint8"):
+        clean_angiogram(image)

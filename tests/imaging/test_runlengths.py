@@ -1,0 +1,199 @@
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pycocotools import mask as coco
+
+from competition.errors import CompetitionError
+from competition.imaging.planes import pack_masks
+from competition.imaging.runlengths import (
+    Order,
+    area,
+    decode_planes,
+    encode_mask,
+    encode_planes,
+    intersection,
+    parse,
+    runs_to_mask,
+)
+
+SIZES = [(1, 1), (1, 7), (7, 1), (3, 5), (64, 48)]
+ORDERS: list[Order] = ["row", "column"]
+
+
+def organisers_encoder(mask: NDArray[np.bool_]) -> str:
+    """What the competition's baseline writes."""
+    pixels = np.concatenate([[0], mask.flatten(), [0]])
+    runs = np.where(pixels[1:] != pixels[:-1])[0] + 1
+    runs[1::2] -= runs[::2]
+    return " ".join(map(str, runs))
+
+
+def expected_rle(mask: NDArray[np.bool_], order: Order) -> str:
+    return organisers_encoder(mask if order == "row" else mask.T)
+
+
+def masks_of(size_hw: tuple[int, int]) -> Iterator[NDArray[np.bool_]]:
+    """Empty, full, first pixel, last pixel, a run across a row's end, a chessboard, and noise of every density."""
+    height, width = size_hw
+    yield np.zeros(size_hw, np.bool_)
+    yield np.ones(size_hw, np.bool_)
+    for flat in (0, height * width - 1, height * width // 2):
+        mask = np.zeros(size_hw, np.bool_)
+        mask.flat[flat] = True
+        yield mask
+    wrapping = np.zeros(size_hw, np.bool_)
+    wrapping.flat[max(0, width - 2) : width + 2] = True
+    yield wrapping
+    yield np.indices(size_hw).sum(axis=0) % 2 == 0
+    rng = np.random.default_rng(height * 100 + width)
+    for density in (0.05, 0.3, 0.5, 0.7, 0.95):
+        yield rng.random(size_hw) < density
+
+
+def random_masks(classes: int, size_hw: tuple[int, int], seed: int = 0) -> NDArray[np.bool_]:
+    rng = np.random.default_rng(seed)
+    return rng.random((classes, *size_hw)) < rng.random((classes, 1, 1))
+
+
+def test_worked_by_hand() -> None:
+    mask = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 1]], np.bool_)
+    assert encode_mask(mask) == "2 3 9 1"  # the run of row 1 goes on into row 2; the last pixel is the ninth
+    assert encode_mask(mask, "column") == "2 1 4 1 7 1 9 1"
+    assert parse("2 3 9 1", "here", 9).tolist() == [[1, 4], [8, 9]]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("size_hw", SIZES)
+def test_strings_are_the_organisers(size_hw: tuple[int, int], order: Order) -> None:
+    for mask in masks_of(size_hw):
+        assert encode_mask(mask, order) == expected_rle(mask, order)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("classes", [1, 2, 8, 9, 17, 29, 33, 64, 65, 130])
+def test_all_classes_at_once_are_the_organisers(classes: int, order: Order) -> None:
+    for size_hw in [*SIZES, (2, 31)]:
+        masks = random_masks(classes, size_hw, seed=classes)
+        planes = pack_masks(masks)
+        rles = encode_planes(planes, classes, order)
+        assert rles == [expected_rle(mask, order) for mask in masks]
+        decoded = decode_planes(rles, size_hw, order)
+        assert decoded.dtype == np.uint8
+        assert decoded.flags.c_contiguous
+        np.testing.assert_array_equal(decoded, planes)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("size_hw", SIZES)
+def test_every_mask_comes_back(size_hw: tuple[int, int], order: Order) -> None:
+    pixels = size_hw[0] * size_hw[1]
+    for mask in masks_of(size_hw):
+        runs = parse(expected_rle(mask, order), "here", pixels)
+        assert runs.dtype == np.int64
+        assert runs.shape == (len(runs), 2)
+        assert area(runs) == mask.sum()
+        drawn = runs_to_mask(runs, size_hw, order)
+        assert drawn.dtype == np.bool_
+        np.testing.assert_array_equal(drawn, mask)
+    masks = np.stack(list(masks_of(size_hw)))
+    rles = [expected_rle(mask, order) for mask in masks]
+    np.testing.assert_array_equal(decode_planes(rles, size_hw, order), pack_masks(masks))
+
+
+@pytest.mark.parametrize("size_hw", SIZES)
+def test_column_order_is_that_of_coco(size_hw: tuple[int, int]) -> None:
+    for mask in masks_of(size_hw):
+        runs = parse(encode_mask(mask, "column"), "here", mask.size)
+        # COCO's counts go background, object, background, ... down the columns; a last background of 0 pixels is left
+        # out.
+        counts = np.diff(runs.ravel(), prepend=0, append=mask.size).tolist()
+        uncompressed = {"size": list(size_hw), "counts": counts if counts[-1] else counts[:-1]}
+        ours = coco.frPyObjects(uncompressed, *size_hw)
+        theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+        assert ours["counts"] == theirs["counts"]
+        assert area(runs) == coco.area(theirs)
+
+
+def test_intersection_is_that_of_dense_masks() -> None:
+    for size_hw in SIZES:
+        masks = list(masks_of(size_hw))
+        runs = [parse(organisers_encoder(mask), "here") for mask in masks]
+        for mask_a, runs_a in zip(masks, runs, strict=True):
+            for mask_b, runs_b in zip(masks, runs, strict=True):
+                assert intersection(runs_a, runs_b) == (mask_a & mask_b).sum()
+
+
+def test_touching_runs_are_read_as_they_stand() -> None:
+    runs = parse("1 2 3 4", "here", 6)
+    assert runs.tolist() == [[0, 2], [2, 6]]
+    assert area(runs) == 6
+    assert intersection(runs, parse("2 3", "here")) == 3
+    assert runs_to_mask(runs, (2, 3)).all()
+    assert decode_planes(["1 2 3 4", ""], (2, 3)).ravel().tolist() == [1] * 6
+
+
+def test_blanks_of_any_kind_separate() -> None:
+    assert parse("  1 2\t4   1\n", "here").tolist() == [[0, 2], [3, 4]]
+    assert parse("", "here", 9).shape == (0, 2)
+    assert parse("  ", "here", 9).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("rle", "message"),
+    [
+        ("1 2 3", "run lengths of 3 numbers, the last start has no length"),
+        ("7", "run lengths of 1 numbers, the last start has no length"),
+        ("1 x", "'x' in run lengths is no pixel number"),
+        ("1 2.0", "'2.0' in run lengths is no pixel number"),
+        ("1 1e3", "'1e3' in run lengths is no pixel number"),
+        ("1_0 2", "'1_0' in run lengths is no pixel number"),
+        ("-3 2", "'-3' in run lengths is no pixel number"),
+        ("+3 2", "'+3' in run lengths is no pixel number"),
+        ("1,2", "'1,2' in run lengths is no pixel number"),
+        ("nan", "'nan' in run lengths is no pixel number"),
+        ("٣ 2", "'٣' in run lengths is no pixel number"),
+        ("1\u00a02", "'1\u00a02' in run lengths is no pixel number"),
+        ("1 9223372036854775807", "'9223372036854775807' in run lengths is no pixel number"),
+        ("99999999999999999999999 1", "'99999999999999999999999' in run lengths is no pixel number"),
+        ("0 2", "run 1 ('0 2') starts at 0, but pixels are counted from 1"),
+        ("1 2 5 0", "run 2 ('5 0') has length 0"),
+        ("1 3 3 2", "run 2 ('3 2') starts before the one ahead of it has ended"),
+        ("1 1 6 1 3 1", "run 3 ('3 1') starts before the one ahead of it has ended"),
+        ("2 1 2 1", "run 2 ('2 1') starts before the one ahead of it has ended"),
+        ("12 2", "a run ends at pixel 13, but the image has 12"),
+        ("1 999999999999999999", "a run ends at pixel 999999999999999999, but the image has 12"),
+        ("14 1", "a run ends at pixel 14, but the image has 12"),
+    ],
+)
+def test_malformed_strings_are_named(rle: str, message: str) -> None:
+    with pytest.raises(CompetitionError) as caught:
+        parse(rle, "submission.csv row 4", 12)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{message}: submission.csv row 4.")
+    assert "'start length' pairs" in sentence
+
+
+def test_the_last_pixel_is_still_inside() -> None:
+    assert parse("12 1", "here", 12).tolist() == [[11, 12]]
+    assert parse("13 1", "here").tolist() == [[12, 13]]  # the size isn't known
+
+
+def test_decoding_names_image_and_class() -> None:
+    with pytest.raises(CompetitionError, match=r"has 12: a\.csv image 7, class index 1\."):
+        decode_planes(["1 2", "12 2"], (3, 4), where="a.csv image 7")
+    with pytest.raises(CompetitionError, match=r"has 12: class index 0\."):
+        decode_planes(["12 2"], (3, 4))
+
+
+def test_misuse_is_refused() -> None:
+    with pytest.raises(ValueError, match="label planes of 9 classes"):
+        encode_planes(np.zeros((2, 2, 1), np.uint8), 9)
+    with pytest.raises(ValueError, match="a mask is"):
+        encode_mask(np.full((2, 2), 255, np.uint8))
+    with pytest.raises(ValueError, match="no classes"):
+        decode_planes([], (2, 2))
+    for runs in ([[0, 5]], [[2, 3], [0, 1]], [[-1, 2]]):
+        with pytest.raises(ValueError, match="negative"):
+            runs_to_mask(np.array(runs, np.int64), (2, 2))

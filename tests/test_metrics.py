@@ -1,0 +1,230 @@
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+
+from competition.imaging.planes import class_areas, intersections, pack_masks
+from competition.imaging.runlengths import area, encode_mask, intersection, parse
+from competition.metrics import (
+    accuracy,
+    auroc,
+    dice,
+    f1,
+    group_bootstrap,
+    pixel_accuracy,
+    pooled_dice,
+    score_aneurysm,
+)
+
+
+def test_dice_by_hand() -> None:
+    scores = dice([0, 3, 2, 0, 5], [0, 3, 4, 4, 5], [0, 3, 2, 0, 11])
+    assert scores.dtype == np.float64
+    # empty against empty; equal; half missing; something against nothing; 10 / 16
+    np.testing.assert_allclose(scores, [1, 1, 2 / 3, 0, 0.625], rtol=0, atol=1e-15)
+
+
+def test_dice_is_one_answer_for_masks_planes_and_run_lengths() -> None:
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 29, 17, 13)) < rng.random((1, 29, 1, 1))
+    a[0] = b[0] = False
+    b[1] = False
+    from_f1 = [f1_score(one.ravel(), other.ravel(), zero_division=1.0) for one, other in zip(a, b, strict=True)]
+    planes_a, planes_b = pack_masks(a), pack_masks(b)
+    from_planes = dice(intersections(planes_a, planes_b, 29), class_areas(planes_a, 29), class_areas(planes_b, 29))
+    runs_a, runs_b = ([parse(encode_mask(mask), "here") for mask in masks] for masks in (a, b))
+    from_runs = dice(
+        [intersection(one, other) for one, other in zip(runs_a, runs_b, strict=True)],
+        [area(one) for one in runs_a],
+        [area(other) for other in runs_b],
+    )
+    np.testing.assert_allclose(from_planes, from_f1, rtol=0, atol=1e-12)
+    np.testing.assert_array_equal(from_runs, from_planes)
+
+
+def test_dice_keeps_the_shape() -> None:
+    assert dice(np.ones((3, 4), np.int64), np.ones((3, 4), np.int64), np.ones((3, 4), np.int64)).shape == (3, 4)
+    assert float(dice(1, 1, 1)) == 1
+
+
+@pytest.mark.parametrize("counts", [(3, 2, 5), (3, 5, 2), (-1, 2, 2)])
+def test_impossible_counts_are_refused(counts: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="intersection"):
+        dice(*counts)
+
+
+def test_pooled_dice_sums_before_it_divides() -> None:
+    both, one, other = [[1, 0], [90, 0]], [[2, 0], [100, 0]], [[8, 0], [100, 0]]
+    np.testing.assert_allclose(pooled_dice(both, one, other), [182 / 210, 1], rtol=0, atol=1e-15)
+    assert dice(both, one, other).mean(axis=0)[0] == pytest.approx((0.2 + 0.9) / 2)  # the other mean, for contrast
+
+
+def test_pooled_dice_is_that_of_one_large_image() -> None:
+    rng = np.random.default_rng(1)
+    a, b = rng.random((2, 5, 3, 8, 8)) < 0.4  # 5 images, 3 classes
+    both, of_a, of_b = (masks.sum(axis=(2, 3)) for masks in (a & b, a, b))
+    expected = [f1_score(a[:, index].ravel(), b[:, index].ravel()) for index in range(3)]
+    np.testing.assert_allclose(pooled_dice(both, of_a, of_b), expected, rtol=0, atol=1e-12)
+
+
+def test_auroc_counts_ordered_pairs() -> None:
+    rng = np.random.default_rng(2)
+    truth = rng.integers(0, 2, 60)
+    score = rng.integers(0, 8, 60) / 8  # with ties
+    positive, negative = score[truth == 1][:, None], score[truth == 0][None]
+    expected = ((positive > negative) + 0.5 * (positive == negative)).mean()
+    assert auroc(truth, score) == pytest.approx(expected, abs=1e-12)
+    assert auroc([0, 1], [0.2, 0.9]) == 1
+    assert auroc([0, 1], [0.9, 0.2]) == 0
+    assert auroc([0, 1, 1], [0.5, 0.5, 0.5]) == 0.5
+
+
+@pytest.mark.parametrize("truth", [[1, 1, 1], [0, 0], [1]])
+def test_auroc_of_one_class_is_nan(truth: list[int]) -> None:
+    assert math.isnan(auroc(truth, np.linspace(0, 1, len(truth))))
+
+
+def test_accuracy_and_f1_are_scikit_learns() -> None:
+    rng = np.random.default_rng(3)
+    for positives in (0.02, 0.3, 0.9):
+        truth, decision = rng.random((2, 50)) < positives
+        assert accuracy(truth, decision) == pytest.approx(accuracy_score(truth, decision), abs=1e-15)
+        assert f1(truth, decision) == pytest.approx(f1_score(truth, decision, zero_division=0.0), abs=1e-15)
+
+
+def test_f1_without_positives_is_zero() -> None:
+    assert f1([0, 0], [0, 0]) == 0
+    assert f1([0, 1], [1, 0]) == 0
+    assert f1([0, 1, 1], [0, 1, 1]) == 1
+    assert f1([1, 1, 0, 0], [1, 0, 1, 0]) == 0.5
+
+
+def test_accuracy_and_f1_refuse_other_shapes() -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        accuracy([0, 1], [0])
+    with pytest.raises(ValueError, match="one shape"):
+        accuracy([], [])
+    with pytest.raises(ValueError, match="one shape"):
+        f1([0, 1], [1])
+
+
+def test_pixel_accuracy() -> None:
+    truth = np.zeros((4, 5), np.bool_)
+    mask = truth.copy()
+    assert pixel_accuracy(truth, mask) == 1
+    mask[3, 4] = True
+    assert pixel_accuracy(truth, mask) == 0.95
+    assert pixel_accuracy(truth, ~truth) == 0
+    with pytest.raises(ValueError, match="one shape"):
+        pixel_accuracy(truth, mask[:1])  # would broadcast
+
+
+def aneurysm_truth(patients: int = 40) -> NDArray[np.int64]:
+    locations = (np.random.default_rng(4).random((patients, 21)) < 0.06).astype(np.int64)
+    locations[:, 20] = 0
+    locations[0, 20] = 1
+    locations[:, 19] = 0  # never occurs
+    return np.column_stack([locations.any(axis=1), locations]).astype(np.int64)
+
+
+def organisers_accuracy(truth: NDArray[np.int64], outputs: NDArray[np.float64]) -> float:
+    """Cell by cell, as their script states it."""
+    total = 0.0
+    for row in range(truth.shape[0]):
+        for column in range(1, 22):
+            total += abs(float(truth[row, column]) - float(outputs[row, column]))
+    return 1 - total / (truth.shape[0] * 21)
+
+
+def test_aneurysm_score_is_the_organisers() -> None:
+    truth = aneurysm_truth()
+    outputs = np.random.default_rng(5).random((40, 22))
+    score = score_aneurysm(truth, outputs)
+    assert score.auroc == pytest.approx(roc_auc_score(truth[:, 0], outputs[:, 0]), abs=1e-12)
+    assert score.accuracy == pytest.approx(organisers_accuracy(truth, outputs), abs=1e-12)
+    assert score.all_zero_accuracy == pytest.approx(organisers_accuracy(truth, np.zeros((40, 22))), abs=1e-12)
+    assert score.cells_gained == pytest.approx((score.accuracy - score.all_zero_accuracy) * 40 * 21, abs=1e-9)
+    assert score.cells_gained < 0
+    assert len(score.location_aurocs) == 21
+    assert math.isnan(score.location_aurocs[19])
+    for index in (0, 1, 20):
+        expected = roc_auc_score(truth[:, 1 + index], outputs[:, 1 + index])
+        assert score.location_aurocs[index] == pytest.approx(expected, abs=1e-12)
+
+
+def test_aneurysm_cells_gained_counts_whole_cells() -> None:
+    truth = aneurysm_truth()
+    perfect = score_aneurysm(truth, truth.astype(np.float64))
+    assert (perfect.auroc, perfect.accuracy, perfect.cells_gained) == (1, 1, truth[:, 1:].sum())
+    nothing = score_aneurysm(truth, np.zeros((40, 22)))
+    assert (nothing.auroc, nothing.cells_gained) == (0.5, 0)
+    decisions = np.zeros((40, 22), np.int64)
+    decisions[0, 21] = 1  # right
+    decisions[:3, 20] = 1  # wrong three times
+    assert score_aneurysm(truth, decisions).cells_gained == 1 - 3
+
+
+def test_aneurysm_all_zero_accuracy_of_the_training_set() -> None:
+    truth = np.zeros((1127, 22), np.int64)
+    truth[:681, 5] = 1  # 681 positive cells of 1127 x 21
+    assert score_aneurysm(truth, np.zeros((1127, 22))).all_zero_accuracy == pytest.approx(0.97123, abs=5e-6)
+
+
+def test_aneurysm_refuses_other_shapes() -> None:
+    truth = aneurysm_truth()
+    for outputs in (np.zeros((40, 21)), np.zeros((1, 22))):
+        with pytest.raises(ValueError, match="alike"):
+            score_aneurysm(truth, outputs)
+    with pytest.raises(ValueError, match="alike"):
+        score_aneurysm(truth[:0], np.zeros((0, 22)))
+
+
+def bootstrap_one_by_one(values: list[float], groups: list[str], draws: int, seed: int) -> list[float]:
+    names = sorted(set(groups))
+    drawn = np.random.default_rng(seed).integers(0, len(names), size=(draws, len(names)))
+    means = []
+    for draw in drawn:
+        samples = [v for index in draw for v, group in zip(values, groups, strict=True) if group == names[index]]
+        means.append(sum(samples) / len(samples))
+    return means
+
+
+def test_bootstrap_draws_whole_groups() -> None:
+    values, groups = [0.1, 0.9, 0.5, 0.7, 0.2, 0.3], ["b", "a", "b", "c", "c", "c"]
+    means = bootstrap_one_by_one(values, groups, draws=200, seed=7)
+    interval = group_bootstrap(np.array(values), groups, draws=200, seed=7, level=0.9)
+    np.testing.assert_allclose(interval, np.percentile(means, [5, 95]), rtol=0, atol=1e-12)
+
+
+def test_bootstrap_is_about_as_wide_as_theory_says() -> None:
+    values = np.random.default_rng(8).normal(size=400)
+    low, high = group_bootstrap(values, [str(index) for index in range(400)], draws=4000)
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
+    assert low < values.mean() < high
+
+
+def test_bootstrap_is_wider_where_samples_share_a_group() -> None:
+    per_person = np.random.default_rng(9).normal(size=50)
+    values = per_person.repeat(8)
+    low, high = group_bootstrap(values, [f"person {index // 8}" for index in range(400)])
+    naive_low, naive_high = group_bootstrap(values, [str(index) for index in range(400)])
+    assert (high - low) / (naive_high - naive_low) == pytest.approx(math.sqrt(8), rel=0.15)
+
+
+def test_bootstrap_repeats_itself_and_one_group_has_no_width() -> None:
+    values, groups = np.arange(20) / 20, [str(index // 3) for index in range(20)]
+    assert group_bootstrap(values, groups) == group_bootstrap(values, groups)
+    assert group_bootstrap(values, groups) != group_bootstrap(values, groups, seed=1)
+    assert group_bootstrap(np.array([0.25, 0.75]), ["a", "a"]) == (0.5, 0.5)
+    assert group_bootstrap(np.array([0.25]), ["a"]) == (0.25, 0.25)
+
+
+def test_bootstrap_refuses_what_it_cannot_draw() -> None:
+    with pytest.raises(ValueError, match="one group per value"):
+        group_bootstrap(np.array([]), [])
+    with pytest.raises(ValueError, match="one group per value"):
+        group_bootstrap(np.array([1.0, 2.0]), ["a"])
+    with pytest.raises(ValueError, match="finite"):
+        group_bootstrap(np.array([1.0, np.nan]), ["a", "b"])
