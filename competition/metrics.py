@@ -144,37 +144,3 @@ def score_aneurysm(truth: NDArray[np.integer], outputs: NDArray[np.floating | np
         cells_gained=wrong_all_zero - wrong,
         location_aurocs=tuple(auroc(truth[:, column], outputs[:, column]) for column in range(1, truth.shape[1])),
     )
-
-
-def group_bootstrap(
-    values: NDArray[np.float64], groups: Sequence[str], draws: int = 1000, seed: int = 0, level: float = 0.95
-) -> tuple[float, float]:
-    """Says how sure a mean is, when samples of one group (a person) resemble each other.
-
-    Whole groups are drawn with replacement, as many as there are, and all samples of a drawn group count. The interval
-    lies between the percentiles of the drawn means (percentile bootstrap: Efron and Tibshirani, An Introduction to the
-    Bootstrap, chapter 13).
-
-    Args:
-        values: (n,) float64, one score per sample.
-        groups: (n,) which group each sample belongs to.
-        draws: How many times to draw.
-        seed: Of the draws.
-        level: Share of the means that lie within.
-
-    Returns:
-        Lower and upper end.
-
-    Raises:
-        ValueError: No values, values that aren't finite, or not one group per value.
-    """
-    if not len(values) or len(values) != len(groups):
-        raise ValueError(f"the bootstrap needs one group per value, not {len(groups)} groups for {len(values)} values")
-    if not np.isfinite(values).all():
-        raise ValueError("the bootstrap needs finite values")
-    _, of_sample = np.unique(np.asarray(groups), return_inverse=True)
-    sums, counts = np.bincount(of_sample, weights=values), np.bincount(of_sample)
-    drawn = np.random.default_rng(seed).integers(0, len(sums), size=(draws, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)

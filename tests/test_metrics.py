@@ -12,7 +12,6 @@ from competition.metrics import (
     auroc,
     dice,
     f1,
-    group_bootstrap,
     pixel_accuracy,
     pooled_dice,
     score_aneurysm,
@@ -179,52 +178,3 @@ def test_aneurysm_refuses_other_shapes() -> None:
             score_aneurysm(truth, outputs)
     with pytest.raises(ValueError, match="alike"):
         score_aneurysm(truth[:0], np.zeros((0, 22)))
-
-
-def bootstrap_one_by_one(values: list[float], groups: list[str], draws: int, seed: int) -> list[float]:
-    names = sorted(set(groups))
-    drawn = np.random.default_rng(seed).integers(0, len(names), size=(draws, len(names)))
-    means = []
-    for draw in drawn:
-        samples = [v for index in draw for v, group in zip(values, groups, strict=True) if group == names[index]]
-        means.append(sum(samples) / len(samples))
-    return means
-
-
-def test_bootstrap_draws_whole_groups() -> None:
-    values, groups = [0.1, 0.9, 0.5, 0.7, 0.2, 0.3], ["b", "a", "b", "c", "c", "c"]
-    means = bootstrap_one_by_one(values, groups, draws=200, seed=7)
-    interval = group_bootstrap(np.array(values), groups, draws=200, seed=7, level=0.9)
-    np.testing.assert_allclose(interval, np.percentile(means, [5, 95]), rtol=0, atol=1e-12)
-
-
-def test_bootstrap_is_about_as_wide_as_theory_says() -> None:
-    values = np.random.default_rng(8).normal(size=400)
-    low, high = group_bootstrap(values, [str(index) for index in range(400)], draws=4000)
-    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.06)
-    assert low < values.mean() < high
-
-
-def test_bootstrap_is_wider_where_samples_share_a_group() -> None:
-    per_person = np.random.default_rng(9).normal(size=50)
-    values = per_person.repeat(8)
-    low, high = group_bootstrap(values, [f"person {index // 8}" for index in range(400)])
-    naive_low, naive_high = group_bootstrap(values, [str(index) for index in range(400)])
-    assert (high - low) / (naive_high - naive_low) == pytest.approx(math.sqrt(8), rel=0.15)
-
-
-def test_bootstrap_repeats_itself_and_one_group_has_no_width() -> None:
-    values, groups = np.arange(20) / 20, [str(index // 3) for index in range(20)]
-    assert group_bootstrap(values, groups) == group_bootstrap(values, groups)
-    assert group_bootstrap(values, groups) != group_bootstrap(values, groups, seed=1)
-    assert group_bootstrap(np.array([0.25, 0.75]), ["a", "a"]) == (0.5, 0.5)
-    assert group_bootstrap(np.array([0.25]), ["a"]) == (0.25, 0.25)
-
-
-def test_bootstrap_refuses_what_it_cannot_draw() -> None:
-    with pytest.raises(ValueError, match="one group per value"):
-        group_bootstrap(np.array([]), [])
-    with pytest.raises(ValueError, match="one group per value"):
-        group_bootstrap(np.array([1.0, 2.0]), ["a"])
-    with pytest.raises(ValueError, match="finite"):
-        group_bootstrap(np.array([1.0, np.nan]), ["a", "b"])

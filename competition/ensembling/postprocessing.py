@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from competition.ensembling.evidence import gain_with_error
 from competition.ensembling.nested import Excluded, choose, left_out_sets
 from competition.imaging.planes import set_class, unpack_class
-from competition.metrics import dice
 
 Operation = Callable[[NDArray[np.bool_]], NDArray[np.bool_]]
 
@@ -85,8 +84,8 @@ def apply(planes: NDArray[np.uint8], operations: Sequence[str]) -> NDArray[np.ui
     return result
 
 
-def operation_dice(planes: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
-    """Scores every operation on every class of one decided image.
+def operation_counts(planes: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    """Counts what every operation makes of every class of one decided image.
 
     Args:
         planes: Decided label planes uint8 (H, W, ceil(C / 8)).
@@ -94,7 +93,8 @@ def operation_dice(planes: NDArray[np.uint8], truth: NDArray[np.uint8], classes:
         classes: C.
 
     Returns:
-        Dice float64 (C, number of operations), in the order of ``OPERATIONS``.
+        Pixels int64 (3, C, number of operations): intersection with the truth, decided area, truth area; operations
+        in the order of ``OPERATIONS``. ``metrics.dice(*counts)`` scores them.
     """
     counts = np.zeros((3, classes, len(OPERATIONS)), dtype=np.int64)  # intersection, decided area, truth area
     for index in range(classes):
@@ -108,15 +108,14 @@ def operation_dice(planes: NDArray[np.uint8], truth: NDArray[np.uint8], classes:
             processed = operation(mask[box])
             counts[0, index, position] = np.count_nonzero(processed & wanted[box])
             counts[1, index, position] = np.count_nonzero(processed)
-    scores: NDArray[np.float64] = dice(counts[0], counts[1], counts[2])
-    return scores
+    return counts
 
 
 def choose_operations(dice_of: NDArray[np.float64], folds: NDArray[np.integer], groups: Sequence[str]) -> list[str]:
     """Chooses each class's operation; "none" where the cross-fitted gain is within one standard error.
 
     Args:
-        dice_of: float64 (n, C, number of operations) of ``operation_dice``. To be honest they are made of images
+        dice_of: Dice float64 (n, C, number of operations) of ``operation_counts``. To be honest they are made of images
             decided at cuts that were tuned without the image's own fold.
         folds: (n,) fold of each image.
         groups: (n,) person of each image.
@@ -130,8 +129,8 @@ def choose_operations(dice_of: NDArray[np.float64], folds: NDArray[np.integer], 
 
 def crossfit_operations(
     dice_of: NDArray[np.float64], folds: NDArray[np.integer], groups: Sequence[str]
-) -> NDArray[np.float64] | None:
-    """Scores each image with the operations chosen on the other folds by the same rule.
+) -> NDArray[np.int64] | None:
+    """Gives each image the operations chosen on the other folds by the same rule.
 
     Args:
         dice_of: As for ``choose_operations``.
@@ -139,18 +138,16 @@ def crossfit_operations(
         groups: (n,) person of each image.
 
     Returns:
-        Dice float64 (n, C), or None with fewer than two folds.
+        Positions in ``OPERATIONS`` int64 (n, C), or None with fewer than two folds.
     """
     fold_names = [int(fold) for fold in np.unique(folds)]
     if len(fold_names) < 2:
         return None
-    scored = np.empty(dice_of.shape[:2], dtype=np.float64)
+    chosen = np.empty(dice_of.shape[:2], dtype=np.int64)
     for fold in fold_names:
-        held = folds == fold
         for index in range(dice_of.shape[1]):
-            chosen = _choose_one(dice_of[:, index], folds, groups, frozenset({fold}))
-            scored[held, index] = dice_of[held, index, chosen]
-    return scored
+            chosen[folds == fold, index] = _choose_one(dice_of[:, index], folds, groups, frozenset({fold}))
+    return chosen
 
 
 def _choose_one(

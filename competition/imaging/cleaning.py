@@ -52,7 +52,7 @@ def margin_box(image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
 
     Returns:
         (top, bottom, left, right), half-open pixels. The whole image where less than a quarter of a side would be left:
-        no console frames a picture that small, so such an image is dark and not framed.
+        no console frames a picture that small, so it is a dark or a white image and not a framed one.
     """
     height, width = image.shape
     rows, columns = _centre_half(height), _centre_half(width)

@@ -281,6 +281,7 @@ ANEURYSM = Track(
     metric="auroc",
     submission="table",
     list_samples=list_samples,
+    list_test=list_test_samples,
     read_image=read_image,
     read_label=None,
     layout=LAYOUT,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.imaging.readers import read_grey
-from competition.tracks.folder import FolderTrack, list_folder, read_mask
+from competition.tracks.folder import FolderTrack, list_folder, list_test_folder, read_mask
 from competition.tracks.track import Listing, Mirror, Track
 
 # The PNG form is two folders of equal names; a file name starts with the patient: SC-HF-I-05-IM-0001-0027.dcm.png.
@@ -28,6 +28,11 @@ def list_slices(root: Path) -> Listing:
     return list_folder(root, PNG_PAIRS)
 
 
+def list_test_slices(folder: Path) -> Listing:
+    """Lists a test set that came later; errors as ``folder.list_test_folder``."""
+    return list_test_folder(folder, PNG_PAIRS)
+
+
 def read_ventricle(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Reads the label picture of one slice into label planes (H, W, 1) uint8; errors as ``folder.read_mask``."""
     return read_mask(path, size_hw, PNG_PAIRS)
@@ -40,6 +45,7 @@ CARDIAC = Track(
     metric="dice",
     submission="rle",
     list_samples=list_slices,
+    list_test=list_test_slices,
     read_image=read_grey,
     read_label=read_ventricle,
     layout=f"DIR/{PNG_PAIRS.train}, DIR/{PNG_PAIRS.masks} and DIR/{PNG_PAIRS.test}",

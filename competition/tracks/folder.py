@@ -18,7 +18,7 @@ from competition.config import Section
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
 from competition.imaging.readers import read_grey, read_rgb, read_values
-from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, label_files
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names, label_files
 
 
 class FolderTrack(Section):
@@ -76,6 +76,7 @@ def load_folder_track(path: Path) -> Track:
         metric="dice",
         submission="rle",
         list_samples=partial(list_folder, declaration=declaration),
+        list_test=partial(list_test_folder, declaration=declaration),
         read_image=read_grey if declaration.channels == 1 else read_rgb,
         read_label=partial(read_mask, declaration=declaration),
         layout=f"DIR/{declaration.train}, DIR/{declaration.masks} and DIR/{declaration.test}",
@@ -112,6 +113,22 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
         raise CompetitionError("no training image found", root / declaration.train)
     problems += _missing_masks(root, samples, declaration)
     return Listing(samples, problems)
+
+
+def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
+    """Lists a test set that came later: every file below ``folder`` named as the declaration's test images are.
+
+    Raises:
+        CompetitionError: There is none, or two of one name.
+    """
+    images = sorted(folder.rglob(Path(declaration.test).name))
+    check_names(images, folder)
+    samples = []
+    for image in images:
+        group = re.search(declaration.group, image.name)
+        relative = image.relative_to(folder).as_posix()
+        samples.append(_sample(image, relative, "test", group.group(1) if group else image.stem, declaration))
+    return Listing(samples)
 
 
 def _sample(image: Path, relative: str, split: Split, group: str, declaration: FolderTrack) -> Sample:

@@ -15,7 +15,7 @@ from competition.config import nearest_hint
 from competition.errors import CompetitionError
 from competition.imaging.planes import plane_count
 from competition.imaging.readers import read_grey
-from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names
 
 FINGER_BONES = tuple(f"finger-{number}" for number in range(1, 20))
 CARPAL_BONES = ("Trapezium", "Trapezoid", "Capitate", "Hamate", "Scaphoid", "Lunate", "Triquetrum", "Pisiform")
@@ -56,6 +56,17 @@ def list_hands(root: Path) -> Listing:
             problems.append(Problem(sample.key, sample.split, sample.label, "annotation missing"))
     problems += _annotations_without_image(root, samples)
     return Listing(samples, problems)
+
+
+def list_test_hands(folder: Path) -> Listing:
+    """Lists a test set that came later: every PNG below ``folder``, sorted by path; the person is the PNG's folder.
+
+    Raises:
+        CompetitionError: There is no PNG, or two of one name.
+    """
+    images = sorted(folder.rglob("*.png"))
+    check_names(images, folder)
+    return Listing([_sample(folder, image, "test") for image in images])
 
 
 def _sample(root: Path, image: Path, split: Split) -> Sample:
@@ -151,6 +162,7 @@ HAND_BONE = Track(
     metric="dice",
     submission="rle",
     list_samples=list_hands,
+    list_test=list_test_hands,
     read_image=read_grey,
     read_label=read_bones,
     layout=LAYOUT,

@@ -8,6 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.errors import CompetitionError
+
 Task = Literal["segmentation", "classification"]
 SubmissionForm = Literal["rle", "table"]
 Split = Literal["train", "test"]
@@ -87,7 +89,8 @@ class Track:
         size_hw: Rows and columns where the organiser fixes them; None where sizes differ from image to image.
         mirror: What a horizontal flip does; None where a flip is never allowed.
         visible: For multi-view tracks, (views, classes): which class can be seen in which view.
-        list_samples: Data root -> listing.
+        list_samples: Data root -> listing of both splits.
+        list_test: Folder of a test set that came later -> listing of test samples.
         read_image: Path -> (H, W) or (H, W, 3) uint8, cleaned the same way for training and inference.
         read_label: (path, size_hw) -> label planes (H, W, ceil(C/8)) uint8; None for classification.
         layout: What the data folder looks like, for messages.
@@ -99,6 +102,7 @@ class Track:
     metric: Literal["dice", "auroc"]
     submission: SubmissionForm
     list_samples: Callable[[Path], Listing]
+    list_test: Callable[[Path], Listing]
     read_image: Callable[[Path], NDArray[np.uint8]]
     read_label: Callable[[Path, tuple[int, int]], NDArray[np.uint8]] | None
     layout: str
@@ -114,3 +118,18 @@ def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
     if "{class}" not in str(label):
         return [label]
     return [Path(str(label).replace("{class}", name)) for name in classes]
+
+
+def check_names(images: Sequence[Path], folder: Path) -> None:
+    """Refuses a test folder without images or with two images of one name, which a submission could not tell apart.
+
+    Raises:
+        CompetitionError: With the folder or the two images.
+    """
+    if not images:
+        raise CompetitionError("no test image found", folder)
+    first: dict[str, Path] = {}
+    for image in images:
+        other = first.setdefault(image.stem, image)
+        if other is not image:
+            raise CompetitionError(f"two test images share the name {image.stem} (the other is {other})", image)

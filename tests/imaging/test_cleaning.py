@@ -140,7 +140,8 @@ def test_text_over_the_picture_disappears_and_nothing_else_changes() -> None:
     assert ink.sum() > 300  # there is text on the picture
     cleaned = clean_angiogram(jpeg(framed))
     assert cleaned[ink].max() < 215
-    assert cleaned.max() < 215  # nor a halo around the strokes, where JPEG smeared them
+    around = cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    assert np.abs(cleaned[around].astype(int) - 190).mean() < 1  # the JPEG halo of the strokes is covered too
     assert abs(float(np.median(cleaned[ink])) - 190) < 3
     reach = cv2.dilate(ink.astype(np.uint8), np.ones((11, 11), np.uint8)) > 0
     np.testing.assert_array_equal(cleaned[~reach], jpeg(framed)[:, 125:1125][~reach])
@@ -184,10 +185,10 @@ def test_speck_of_grey_on_black_is_no_frame() -> None:
     assert margin_box(image) == (0, 400, 0, 400)
 
 
-@pytest.mark.parametrize("rows", [40, 99])
-def test_strip_of_grey_is_no_frame(rows: int) -> None:
-    image = np.full((400, 300), 255, dtype=np.uint8)
-    image[200 : 200 + rows] = 190
+@pytest.mark.parametrize("ground", [0, 255])
+def test_thin_grey_lines_are_no_frame(ground: int) -> None:
+    image = np.full((400, 300), ground, dtype=np.uint8)
+    image[200], image[:, 80], image[:, 220] = 190, 190, 190
     assert margin_box(image) == (0, 400, 0, 300)
     assert margin_box(np.ascontiguousarray(image.T)) == (0, 300, 0, 400)
 

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.tracks.phantoms.drawing import fill_polygon, grain, standardise, to_grey
+from competition.tracks.phantoms.drawing import fill_polygon, grain, inner_distance, shell_path, standardise, to_grey
 from competition.tracks.phantoms.hand_anatomy import CANVAS_MM, FOREARM_END_MM
 from competition.tracks.phantoms.hand_film import Film
 from competition.tracks.phantoms.hand_pose import PlacedBone, PlacedHand
@@ -53,9 +53,9 @@ def draw_exposure(rng: np.random.Generator) -> Exposure:
     marker, shutter = rng.random(), rng.random()
     widths = rng.uniform(4.0, 22.0, 2)
     return Exposure(
-        bone=float(rng.uniform(0.085, 0.130)),
-        flesh=float(rng.uniform(0.24, 0.44)),
-        gain=float(rng.uniform(0.88, 1.12)),
+        bone=float(rng.uniform(0.058, 0.098)),
+        flesh=float(rng.uniform(0.46, 0.78)),
+        gain=float(rng.uniform(0.85, 1.12)),
         background=float(rng.uniform(0.012, 0.055)),
         tilt=(float(rng.normal(0.0, 0.018)), float(rng.normal(0.0, 0.018))),
         noise=float(rng.uniform(0.008, 0.022)),
@@ -64,11 +64,6 @@ def draw_exposure(rng: np.random.Generator) -> Exposure:
         ring=bool(rng.random() < 0.06),
         collimated_mm=(float(widths[0]), float(widths[1])) if shutter < 0.25 else (0.0, 0.0),
     )
-
-
-def _chord(radius: Picture, distance: Picture) -> Picture:
-    """Length of a ray through a rod of this radius at this distance from its middle line."""
-    return np.asarray(2.0 * np.sqrt(np.maximum(radius * radius - distance * distance, 0.0)), np.float32)
 
 
 def _radius_and_cortex(bone: PlacedBone, film: Film, size: int, box: tuple[int, int, int, int]) -> tuple[Picture, ...]:
@@ -108,18 +103,14 @@ def _bone_path(
     x0, y0, x1, y1 = max(x - 1, 0), max(y - 1, 0), min(x + width + 1, size), min(y + height + 1, size)
     window = (slice(y0, y1), slice(x0, x1))
     inside = np.ascontiguousarray(mask[window])
-    mm_per_px = np.float32(CANVAS_MM / size)
-    edge = np.maximum(cv2.distanceTransform(inside, cv2.DIST_L2, 3) - np.float32(0.5), 0.0) * mm_per_px * inside
+    edge = inner_distance(inside, CANVAS_MM / size)
     if bone.axis_mm is None:
         radius = np.full(edge.shape, float(edge.max()), np.float32)
         cortex, marrow = np.full_like(radius, _CARPAL_CORTEX_MM), np.full_like(radius, 0.30)
     else:
         radius, cortex, marrow = _radius_and_cortex(bone, film, size, (x0, y0, x1, y1))
-    distance = radius - np.minimum(edge, radius)
-    whole, hollow = _chord(radius, distance), _chord(radius - cortex, distance)
-    hollow *= inside
-    path = whole * inside - hollow + hollow * marrow * (1 + np.float32(0.12) * texture[window])
-    return path, window
+    struts = marrow * (1 + np.float32(0.12) * texture[window])
+    return shell_path(edge, radius, cortex, struts), window
 
 
 def _flesh(hand: PlacedHand, film: Film, size: int) -> Picture:
@@ -182,7 +173,7 @@ def _flesh(hand: PlacedHand, film: Film, size: int) -> Picture:
     # Rounding off the webs between the fingers: blur over 1.6 mm and cut at the half.
     mask = (cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.6 * per_mm) > 0.5).astype(np.uint8)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5) / per_mm
-    thickness = 1.0 - np.exp(-depth / 7.0)
+    thickness = 1.0 - np.exp(-depth / 12.0)
     balls = [
         (0.55 * thumb[0] + 0.45 * thumb[1] + [8.0, -3.0], 17.0, 0.32),
         (0.6 * little[0] + 0.4 * little[1] + [3.0, 0.0], 15.0, 0.22),

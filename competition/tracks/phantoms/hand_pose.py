@@ -110,7 +110,7 @@ def draw_pose(rng: np.random.Generator, oblique: bool) -> Pose:
     Returns:
         The pose.
     """
-    spread = float(rng.normal(2.6, 1.9))
+    spread = max(float(rng.normal(3.4, 1.8)), 0.5)
     small_bend, small_roll = rng.normal(0.0, (3.0, 3.0))
     # Four of five bent wrists lean to the little finger's side, the way a hand falls when the elbow is lifted.
     sign = 1.0 if rng.random() < 0.8 else -0.75
@@ -152,7 +152,7 @@ def _point_count(outline: Points) -> int:
 def _long_bone(
     bone: anatomy.FingerBone, base: Points, tip: Points, width: float, lean: float, wobble: Points
 ) -> PlacedBone:
-    """Lay a finger bone's shape between two points; ``lean`` slants its base, ``wobble`` (2,) makes its sides differ."""
+    """Lay a finger bone's shape between two points; ``lean`` slants its base, ``wobble`` (2,) makes it uneven."""
     half = np.array(bone.shape)
     along = np.concatenate([half[:, 0], half[-2:0:-1, 0]])
     across = np.concatenate([half[:, 1] * (1 + wobble[0]), -half[-2:0:-1, 1] * (1 + wobble[1])]) * width
@@ -180,7 +180,7 @@ def _place_ray(index: int, build: Build, pose: Pose, rng: np.random.Generator) -
     flat = np.array(ray.base_mm)
     joints, bones = [flat], []
     for place, (bone, angle) in enumerate(zip(ray.bones, ray.angles_deg, strict=True)):
-        # Only the fingers spread; the metacarpals follow by a fifth: their bases are bound together, but for the thumb's.
+        # Only the fingers spread; the metacarpals follow by a fifth: ligaments bind their bases (not the thumb's).
         share = 1.0 if place or index == 0 else 0.2
         heading = np.deg2rad(angle + pose.spread * ray.spread * share + pose.joints[index, place])
         length = bone.length_mm * pose.shortening[index, place]

@@ -1,0 +1,156 @@
+"""Tuning a segmentation ensemble: weights and cuts on exact histograms, then post-processing on the decided images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.console import Ticker
+from competition.data.cache import read_cached_planes
+from competition.ensembling.contested import (
+    check_contested_share,
+    contest,
+    contested_curves,
+    contested_share,
+    load_contested,
+    save_contested,
+)
+from competition.ensembling.histograms import dice_curves, join_histograms, load_histograms
+from competition.ensembling.members import TrainedMember
+from competition.ensembling.postprocessing import (
+    OPERATIONS,
+    choose_operations,
+    crossfit_operations,
+    operation_counts,
+)
+from competition.ensembling.thresholds import HALF, Window, crossfit_cuts, scores_at, study_cuts
+from competition.ensembling.voting import blend, decide
+from competition.ensembling.weights import Evaluate, WeightSearch, candidate_weights, search_weights
+from competition.metrics import dice, pooled_dice
+from competition.prediction.probability_maps import read_map
+from competition.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class TunedSegmentation:
+    """What was chosen, with the Dice of every image and class.
+
+    Attributes:
+        search: Weights and cuts.
+        at_half: float64 (n, C), equal weights at threshold 0.5.
+        study: int64 (C,), the cuts that one-dimensional Optuna studies found; the exact sweep in ``search`` decides.
+        operations: Post-processing per class.
+        oof: float64 (n, C) of everything chosen: optimistic.
+        crossfit: float64 (n, C), everything chosen without the image's own fold; None with fewer than two folds.
+        pooled_crossfit: float64 (C,), the same decisions with pixels pooled over images; None likewise.
+        contested: Share of contested pixels, None for one member.
+    """
+
+    search: WeightSearch
+    at_half: NDArray[np.float64]
+    study: NDArray[np.int64]
+    operations: list[str]
+    oof: NDArray[np.float64]
+    crossfit: NDArray[np.float64] | None
+    pooled_crossfit: NDArray[np.float64] | None
+    contested: float | None
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """The images everything is chosen on.
+
+    Attributes:
+        members: Who votes.
+        workspace: Where the label planes are.
+        samples: Keys of the images all members cover, (n,).
+        folds: (n,) int64.
+        groups: (n,).
+        classes: C.
+    """
+
+    members: Sequence[TrainedMember]
+    workspace: Workspace
+    samples: list[str]
+    folds: NDArray[np.int64]
+    groups: list[str]
+    classes: int
+
+
+def tune_segmentation(data: OutOfFold, window: Window, trials: int, folder: Path, ticker: Ticker) -> TunedSegmentation:
+    """Chooses weights, cuts and post-processing.
+
+    Args:
+        data: The out-of-fold images.
+        window: Lowest and highest threshold that may be chosen.
+        trials: Weight vectors to try beside equal and single-member weights.
+        folder: Where the contested pixels of each image are kept.
+        ticker: Advanced twice per image (once with a single member).
+
+    Raises:
+        CompetitionError: A map is missing or damaged, or too many pixels are contested.
+    """
+    evaluate, share = _evaluator(data, window, folder, ticker)
+    candidates = candidate_weights(len(data.members), trials if len(data.members) > 1 else 0, seed=0)
+    search = search_weights(evaluate, candidates, data.folds, data.groups, window)
+    equal = evaluate(candidates[0])
+    chosen = evaluate(np.array(search.weights))
+    honest_cuts = crossfit_cuts(chosen, data.folds, window)
+    counts = _operation_counts(data, search, honest_cuts, ticker)
+    by_operation = dice(*counts)
+    operations = choose_operations(by_operation, data.folds, data.groups)
+    picked = [list(OPERATIONS).index(name) for name in operations]
+    processed = by_operation[:, np.arange(data.classes), picked]
+    crossfit, pooled = None, None
+    choices = crossfit_operations(by_operation, data.folds, data.groups)
+    if search.crossfit is not None and choices is not None:
+        held = np.take_along_axis(by_operation, choices[..., None], axis=2)[..., 0]
+        # The gain of post-processing is measured at the final weights, but at cuts and choices of the other folds.
+        crossfit = search.crossfit + held - by_operation[:, :, 0]
+        pooled = pooled_dice(*np.take_along_axis(counts, choices[None, ..., None], axis=3)[..., 0])
+    return TunedSegmentation(
+        search=search,
+        at_half=scores_at(equal, np.full(data.classes, HALF)),
+        study=study_cuts(chosen, trials=100, seed=0, window=window),
+        operations=operations,
+        oof=search.oof + processed - by_operation[:, :, 0],
+        crossfit=crossfit,
+        pooled_crossfit=pooled,
+        contested=share,
+    )
+
+
+def _evaluator(data: OutOfFold, window: Window, folder: Path, ticker: Ticker) -> tuple[Evaluate, float | None]:
+    """Gives weights -> curves: from histograms of the only member, else from contested pixels."""
+    if len(data.members) == 1:
+        stored: dict[str, NDArray[np.int64]] = {}
+        for oof in dict.fromkeys(data.members[0].folder_of.values()):
+            stored |= load_histograms(oof / "histograms.npz")
+        curves = dice_curves(join_histograms(stored, data.samples, data.members[0].name))
+        return lambda weights: curves, None
+    paths = []
+    for sample in data.samples:
+        maps = [read_map(member.folder_of[sample], sample) for member in data.members]
+        path = folder / f"{sample}.npz"
+        save_contested(path, contest(maps, read_cached_planes(data.workspace, sample), window))
+        paths.append(path)
+        ticker.advance(sample)
+    share = contested_share(load_contested(path) for path in paths)
+    check_contested_share(share, window, f"{len(data.members)} members on {len(paths)} images")
+    return lambda weights: contested_curves(paths, weights.tolist(), window), share
+
+
+def _operation_counts(
+    data: OutOfFold, search: WeightSearch, honest_cuts: NDArray[np.int64] | None, ticker: Ticker
+) -> NDArray[np.int64]:
+    """Pixel counts int64 (3, n, C, operations) of every image, decided at cuts tuned without its own fold."""
+    counts = []
+    for position, sample in enumerate(data.samples):
+        maps = [read_map(member.folder_of[sample], sample) for member in data.members]
+        cuts = search.cuts if honest_cuts is None else honest_cuts[position]
+        decided = decide(blend(maps, search.weights), cuts)
+        counts.append(operation_counts(decided, read_cached_planes(data.workspace, sample), data.classes))
+        ticker.advance(sample)
+    return np.stack(counts, axis=1)

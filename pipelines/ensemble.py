@@ -1,0 +1,272 @@
+"""ensemble: test images -> a validated submission and its row on the leaderboard. Decides nothing: decision.json does."""
+
+import argparse
+import hashlib
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.console import progress, say, shout
+from competition.data.cache import cache_sample
+from competition.data.manifest import Entry, Manifest, read_manifest
+from competition.delivery.leaderboard import Row, append, new_submission_id
+from competition.delivery.scoring import score_rle, score_table, truth_from_folder
+from competition.delivery.submissions import ID_COLUMN, read_rle_csv, read_table_csv, write_rle_csv, write_table_csv
+from competition.delivery.validator import check_rle_submission, check_table_submission
+from competition.ensembling.decision import Decision, load_decision
+from competition.ensembling.members import parse_members
+from competition.ensembling.postprocessing import apply
+from competition.ensembling.test_maps import predict_test_set
+from competition.ensembling.voting import blend, blend_scores, decide
+from competition.errors import CompetitionError
+from competition.imaging.runlengths import encode_planes
+from competition.prediction.probability_maps import read_map, read_scores
+from competition.tracks.phantoms import PHANTOMS
+from competition.tracks.track import Track
+from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
+from pipelines import tune
+from pipelines.context import open_track, open_workspace
+
+HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
+EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the stage's options."""
+    parser.add_argument("--decision", metavar="NAME", help="what tune chose (default: the newest; tunes if there is none)")
+    parser.add_argument("--members", metavar="RUN,...", help="must be the decision's members: a guard for scripts")
+    parser.add_argument("--folds", metavar="F,...", help="let only these folds of each member vote")
+    parser.add_argument("--test", type=Path, metavar="DIR", help="a test set that came later, instead of the prepared one")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="also copy the submission there")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Makes a submission; see HELP.
+
+    Returns:
+        The submission's path, the decision's out-of-fold scores, and the test score where the truth is here.
+    """
+    track, workspace = open_track(args), open_workspace(args)
+    decision_file, decision = _find_decision(args, workspace)
+    decision = _only_folds(decision, args.folds)
+    prepared, entries = _test_samples(args, track, workspace)
+    folders = [predict_test_set(track, prepared, workspace, member, entries) for member in decision.members]
+    moment = datetime.now().astimezone()
+    name = decision_file.parent.name
+    submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
+    path = workspace.submission_file(submission_id)
+    if track.submission == "rle":
+        with progress("voting", len(entries)) as ticker:
+            rows = _voted_rows(track, decision, folders, entries)
+            write_rle_csv(path, _ticking(rows, ticker.advance, len(track.classes)))
+    else:
+        names = [entry.name for entry in entries]
+        write_table_csv(path, ID_COLUMN, names, track.classes, _voted_table(track, decision, folders, entries))
+    _validate(track, path, entries)
+    test_score = _phantom_score(args, track, workspace, path)
+    for copy in filter(None, (workspace.latest_submission_file(), args.out)):
+        with whole_file(copy) as part:
+            shutil.copyfile(path, part)
+    row = _leaderboard_row(submission_id, moment, track, workspace, decision, decision_file, path, test_score)
+    write_json(path.parent / "manifest.json", vars(row) | {"decision": decision.model_dump(mode="json")})
+    append(workspace.leaderboard_file(), row)
+    _say_result(decision, path, test_score)
+    return {
+        "submission": str(path),
+        "id": submission_id,
+        "samples": len(entries),
+        "oof": decision.scores.oof,
+        "oof_crossfit": decision.scores.oof_crossfit,
+        "test": test_score,
+    }
+
+
+def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path, Decision]:
+    """The decision of --decision, else the newest, else one that is tuned now."""
+    if args.decision is not None:
+        path = workspace.ensemble_folder(args.decision) / "decision.json"
+        if not path.exists():
+            known = ", ".join(sorted(file.parent.name for file in path.parent.parent.glob("*/decision.json"))) or "none"
+            raise CompetitionError(f"no decision {args.decision!r} (there are: {known})", path, "Run tune --name first")
+    else:
+        made = list(workspace.ensembles_folder().glob("*/decision.json"))
+        if made:
+            path = max(made, key=lambda file: load_decision(file).created)
+            say(f"decision: {path.parent.name} (the newest; --decision NAME chooses another)")
+        else:
+            say("nothing is tuned yet, so tune runs first")
+            path = Path(tune.run(_tune_arguments(args))["decision"])
+    decision = load_decision(path)
+    if args.members is not None and list(parse_members(args.members)) != [member.name for member in decision.members]:
+        voting = ",".join(member.name for member in decision.members)
+        raise CompetitionError(f"decision has the members {voting}, not {args.members}", path, "Run tune with them first")
+    return path, decision
+
+
+def _tune_arguments(args: argparse.Namespace) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    tune.add_arguments(parser)
+    tuning = parser.parse_args([] if args.members is None else ["--members", args.members])
+    return argparse.Namespace(**vars(args) | vars(tuning))
+
+
+def _only_folds(decision: Decision, text: str | None) -> Decision:
+    if text is None:
+        return decision
+    if not all(part.isdigit() for part in text.split(",")):
+        raise CompetitionError(f"--folds takes numbers such as 0,2, not {text!r}")
+    wanted = [int(part) for part in text.split(",")]
+    members = []
+    for member in decision.members:
+        kept = tuple(fold for fold in member.folds if fold in wanted)
+        if not kept:
+            raise CompetitionError(f"member {member.name} has none of the folds {text}; it has {member.folds}")
+        members.append(member.model_copy(update={"folds": kept}))
+    say(f"only folds {text} vote")
+    return decision.model_copy(update={"members": tuple(members)})
+
+
+def _test_samples(args: argparse.Namespace, track: Track, workspace: Workspace) -> tuple[Workspace, list[Entry]]:
+    """The prepared test samples, or those of --test, which are read into a cache of their own."""
+    if args.test is None:
+        entries = read_manifest(workspace, track).of("test")
+        if not entries:
+            raise CompetitionError(
+                f"the prepared data of {workspace.dataset} has no test images",
+                workspace.manifest_file(),
+                "When the organisers hand them out, run ensemble --test DIR",
+            )
+        return workspace, entries
+    folder = args.test.expanduser().resolve()
+    if not folder.is_dir():
+        raise CompetitionError("test folder not found", folder)
+    listing = track.list_test(folder)
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:10]
+    late = replace(workspace, root=workspace.cache_folder() / "late" / digest)
+    entries = []
+    with progress("reading", len(listing.samples)) as ticker:
+        for sample in listing.samples:
+            entry, masked = cache_sample(late, track, folder, sample)
+            entries.append(entry)
+            for problem in (*masked, *(p for p in listing.problems if p.key == sample.key)):
+                shout(f"{problem.path}: {problem.reason}")
+            ticker.advance(sample.key)
+    say(f"{len(entries)} test samples read from {folder}")
+    return late, entries
+
+
+def _voted_rows(
+    track: Track, decision: Decision, folders: Sequence[Path], entries: Sequence[Entry]
+) -> Iterator[tuple[str, str, str]]:
+    """Submission rows, one image in memory at a time."""
+    for entry in entries:
+        maps = [read_map(folder, entry.sample) for folder in folders]
+        planes = apply(decide(blend(maps, decision.weights()), decision.cut_array()), decision.operation_list())
+        for name, rle in zip(track.classes, encode_planes(planes, len(track.classes)), strict=True):
+            yield entry.name, name, rle
+
+
+def _ticking(rows: Iterator[tuple[str, str, str]], advance: Any, per_image: int) -> Iterator[tuple[str, str, str]]:
+    for number, row in enumerate(rows, start=1):
+        yield row
+        if number % per_image == 0:
+            advance(row[0])
+
+
+def _voted_table(
+    track: Track, decision: Decision, folders: Sequence[Path], entries: Sequence[Entry]
+) -> NDArray[np.float64]:
+    """(n, C): the first class as a probability, the others cut at their thresholds."""
+    samples = [entry.sample for entry in entries]
+    probs = blend_scores([read_scores(folder, samples, track.classes) for folder in folders], decision.weights())
+    thresholds = np.array([decision.thresholds[name] for name in track.classes[1:]])
+    return np.column_stack([probs[:, 0], probs[:, 1:] > thresholds])
+
+
+def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
+    """Checks the written file as ``./run.sh check`` would; a file that fails is never copied or entered."""
+    names = [entry.name for entry in entries]
+    if track.submission == "rle":
+        sizes = {entry.name: (entry.height, entry.width) for entry in entries}
+        result = check_rle_submission(path, track.classes, None, names, sizes)
+    else:
+        result = check_table_submission(path, ID_COLUMN, track.classes, names)
+    for warning in result.warnings:
+        say(f"warning: {warning}")
+    if not result.ok:
+        raise CompetitionError(f"the organiser would refuse this submission ({result.errors[0]})", path)
+    say(f"validated: {result.rows} rows, nothing speaks against handing it in")
+
+
+def _phantom_score(args: argparse.Namespace, track: Track, workspace: Workspace, path: Path) -> float | None:
+    """The score on drawn test samples, whose truth is known; real organisers keep theirs."""
+    if not workspace.phantom or args.test is not None:
+        return None
+    manifest: Manifest = read_manifest(workspace, track)
+    truth = manifest.data_root / PHANTOMS[track.name].truth
+    if track.submission == "table":
+        return score_table(path, read_table_csv(truth, ID_COLUMN, track.classes), track.classes).score
+    entries = manifest.of("test")
+    sizes = {entry.name: (entry.height, entry.width) for entry in entries}
+    labels, _ = truth_from_folder(track, truth, [entry.name for entry in entries], None, sizes)
+    return score_rle(path, labels, track.classes, sizes).score
+
+
+def _leaderboard_row(
+    submission_id: str,
+    moment: datetime,
+    track: Track,
+    workspace: Workspace,
+    decision: Decision,
+    decision_file: Path,
+    path: Path,
+    test_score: float | None,
+) -> Row:
+    scores = decision.scores
+    return Row(
+        id=submission_id,
+        time=moment.isoformat(timespec="seconds"),
+        track=track.name,
+        phantom=workspace.phantom,
+        members="+".join(f"{member.name}:{','.join(map(str, member.folds))}" for member in decision.members),
+        weights="+".join(f"{member.weight / 1000:g}" for member in decision.members),
+        cv_fold_mean=scores.fold_mean,
+        cv_fold_sd=scores.fold_sd,
+        cv_oof=scores.oof,
+        cv_crossfit=scores.oof_crossfit,
+        cv_low=scores.interval_low,
+        cv_high=scores.interval_high,
+        test_score=test_score,
+        git_commit=_git_commit(),
+        config_hash=hashlib.sha256(decision_file.read_bytes()).hexdigest()[:10],
+        file_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def _git_commit() -> str:
+    """The commit of the code, with a + where files were changed since; empty outside of a git checkout."""
+    try:
+        command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _say_result(decision: Decision, path: Path, test_score: float | None) -> None:
+    honest = decision.scores.oof_crossfit
+    if honest is None:
+        folds = ", ".join(str(fold) for member in decision.members for fold in member.folds)
+        say(f"expect about {decision.scores.fold_mean or 0:.4f}: scored on fold {folds} alone, not cross-fitted")
+    else:
+        low, high = decision.scores.interval_low, decision.scores.interval_high
+        say(f"expect about {honest:.4f} (cross-fitted out-of-fold; 95 % interval {low:.4f} .. {high:.4f})")
+    if test_score is not None:
+        say(f"drawn test samples, whose truth is known: {test_score:.4f}")
+    say(f"submission: {path}")

@@ -1,0 +1,75 @@
+import re
+
+import cv2
+import numpy as np
+import pytest
+
+from competition.tracks.phantoms import heart
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    root = tmp_path_factory.mktemp("hearts")
+    calls = []
+    heart.draw(root, 4, 1, 128, 3, lambda: calls.append(1))
+    assert len(calls) == 5 * heart.IMAGES_PER_PERSON
+    return root
+
+
+def test_names_pair_up_and_carry_the_person(drawn):
+    people = {}
+    for part in ("train", "test"):
+        images = sorted(path.name for path in (drawn / part / "images").iterdir())
+        assert images == sorted(path.name for path in (drawn / part / "labels").iterdir())
+        assert all(re.fullmatch(r"SC-(HF-I|HF-NI|HYP|N)-\d\d-IM-0001-\d{4}\.dcm\.png", name) for name in images)
+        people[part] = {name.split("-IM-")[0] for name in images}
+    assert people["train"] == {"SC-HF-I-01", "SC-HF-NI-01", "SC-HYP-01", "SC-N-01"}
+    assert people["test"] == {"SC-HF-I-02"}
+
+
+def test_pictures_and_labels_are_grey_in_three_equal_channels(drawn):
+    for path in drawn.rglob("*.png"):
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert picture.shape == (128, 128, 3)
+        assert np.ptp(picture, axis=2).max() == 0
+        if path.parent.name == "labels":
+            assert set(np.unique(picture)) == {0, 255}
+
+
+def test_pool_is_one_piece_brighter_than_the_wall_around_it(drawn):
+    for path in (drawn / "train" / "labels").iterdir():
+        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) // 255
+        assert cv2.connectedComponents(mask, connectivity=4)[0] == 2
+        grey = cv2.imread(str(path.parent.parent / "images" / path.name), cv2.IMREAD_GRAYSCALE)
+        near, far = (cv2.dilate(mask, np.ones((n, n), np.uint8)) for n in (3, 7))
+        assert grey[mask > 0].mean() > 1.15 * grey[(far - near) > 0].mean()
+
+
+def test_pool_shrinks_with_contraction_and_towards_the_apex():
+    areas = {
+        (level, contracted): (heart.draw_slice(3, 4, level, contracted, 256)[1] > 0).sum()
+        for level in (0, 4, heart.SLICES - 1)
+        for contracted in (False, True)
+    }
+    for level in (0, 4):
+        assert areas[level, True] < 0.7 * areas[level, False]
+    assert areas[heart.SLICES - 1, False] < 0.35 * areas[0, False]
+    assert 900 < areas[0, False] < 2500
+
+
+def test_a_threshold_does_not_find_the_pool():
+    best = []
+    for person in range(1, 5):
+        grey, label = heart.draw_slice(3, person, 3, False, 256)
+        pool = label > 0
+        best.append(max(2 * (pool & (grey > cut)).sum() / (pool.sum() + (grey > cut).sum()) for cut in range(256)))
+    assert max(best) < 0.7
+
+
+def test_deterministic_and_independent_of_the_number_of_people(drawn, tmp_path):
+    heart.draw(tmp_path, 1, 0, 128, 3, lambda: None)
+    files = list(tmp_path.rglob("*.png"))
+    assert len(files) == 2 * heart.IMAGES_PER_PERSON
+    for path in files:
+        assert path.read_bytes() == (drawn / path.relative_to(tmp_path)).read_bytes()
+    assert (heart.draw_slice(3, 1, 0, False, 128)[0] != heart.draw_slice(4, 1, 0, False, 128)[0]).any()
