@@ -59,6 +59,9 @@ if ! installed; then
 fi
 
 export NO_ALBUMENTATIONS_UPDATE=1 # albumentations asks the network for a newer version at every import otherwise
+# Threads that wait in a busy loop starve each other where cores are shared (a virtual machine, a second job): a training
+# step of 0.2 s then took 3 to 7 s on two cores. Sleeping costs nothing measurable where the cores are free.
+export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 
 if [ "${1:-}" = test ]; then
     shift

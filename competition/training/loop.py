@@ -25,10 +25,14 @@ from competition.training.validation import held_out_score
 from competition.workspace import write_text
 
 
+# A cut run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
+CHECKPOINT_SECONDS = 30.0
+
+
 def train_fold(job: FoldJob) -> FoldState:
     """Trains one fold, or goes on where it was cut.
 
-    After every epoch last.pt is replaced as a whole; a run killed at any moment and started again gives the same
+    After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started again gives the same
     weights, bit for bit on a CPU, as one that was not killed.
 
     Args:
@@ -48,6 +52,7 @@ def train_fold(job: FoldJob) -> FoldState:
     state = start_or_resume(job, dataset, sampler, device)
     loader = training_loader(dataset, sampler, job.experiment)
     curves = SummaryWriter(str(job.folder / "tensorboard"), purge_step=state.epoch + 1)
+    saved = time.monotonic()
     with progress(f"fold {job.identity.fold}", (settings.epochs - state.epoch) * len(sampler)) as ticker:
         while state.epoch < settings.epochs:
             sampler.set_epoch(state.epoch)
@@ -56,6 +61,9 @@ def train_fold(job: FoldJob) -> FoldState:
             if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
                 row["score"] = _score(job, state)
             _finish_epoch(job, state, row, curves)
+            if time.monotonic() - saved > CHECKPOINT_SECONDS or state.epoch == settings.epochs:
+                save_checkpoint(job.folder / "last.pt", snapshot(job, state))
+                saved = time.monotonic()
     curves.close()
     return state
 
@@ -149,8 +157,6 @@ def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves:
             curves.add_scalar(name, row[name], state.epoch)
     curves.flush()
     _write_history(job, state)
-    # The checkpoint comes last: a run cut before it repeats the epoch and writes the same files again.
-    save_checkpoint(job.folder / "last.pt", snapshot(job, state))
 
 
 def _write_history(job: FoldJob, state: FoldState) -> None:
