@@ -1,6 +1,5 @@
 """The scores, each from the smallest thing that determines it: whole-number counts for Dice, ranks for AUROC."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np

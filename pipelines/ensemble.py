@@ -18,7 +18,7 @@ from competition.data.cache import cache_sample
 from competition.data.manifest import Entry, Manifest, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
 from competition.delivery.scoring import score_rle, score_table, truth_from_folder
-from competition.delivery.submissions import ID_COLUMN, read_rle_csv, read_table_csv, write_rle_csv, write_table_csv
+from competition.delivery.submissions import ID_COLUMN, read_table_csv, write_rle_csv, write_table_csv
 from competition.delivery.validator import check_rle_submission, check_table_submission
 from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.members import parse_members
@@ -40,10 +40,14 @@ EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the stage's options."""
-    parser.add_argument("--decision", metavar="NAME", help="what tune chose (default: the newest; tunes if there is none)")
+    parser.add_argument(
+        "--decision", metavar="NAME", help="what tune chose (default: the newest; tunes if there is none)"
+    )
     parser.add_argument("--members", metavar="RUN,...", help="must be the decision's members: a guard for scripts")
     parser.add_argument("--folds", metavar="F,...", help="let only these folds of each member vote")
-    parser.add_argument("--test", type=Path, metavar="DIR", help="a test set that came later, instead of the prepared one")
+    parser.add_argument(
+        "--test", type=Path, metavar="DIR", help="a test set that came later, instead of the prepared one"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="also copy the submission there")
 
 
@@ -106,7 +110,9 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
     decision = load_decision(path)
     if args.members is not None and list(parse_members(args.members)) != [member.name for member in decision.members]:
         voting = ",".join(member.name for member in decision.members)
-        raise CompetitionError(f"decision has the members {voting}, not {args.members}", path, "Run tune with them first")
+        raise CompetitionError(
+            f"decision has the members {voting}, not {args.members}", path, "Run tune with them first"
+        )
     return path, decision
 
 

@@ -127,7 +127,7 @@ def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) 
         workspace.fold_file().unlink(missing_ok=True)
     with (
         whole_folder(folder) as part,
-        progress("drawing", (people + test_people) * phantom.images_per_person) as ticker,
+        progress("drawing", (people + test_people) * phantom.steps_per_person) as ticker,
     ):
         phantom.draw(part, people, test_people, size, args.seed, ticker.advance)
         (part / "drawn.txt").write_text(recipe)

@@ -27,13 +27,23 @@ from competition.prediction.probability_maps import (
 )
 from competition.prediction.views import check_views
 from competition.tracks.track import Track
-from competition.training.checkpoints import Identity, check_identity, load_best, load_checkpoint, load_network
+from competition.training.checkpoints import (
+    Identity,
+    check_identity,
+    fold_lock,
+    load_best,
+    load_checkpoint,
+    load_network,
+)
 from competition.training.loop import train_fold
 from competition.training.losses import get_loss
 from competition.training.precision import AUTOCAST
 from competition.training.state import FoldJob
 from competition.workspace import Workspace, whole_folder, write_json, write_text
 from pipelines.context import choose_experiment, open_track, open_workspace
+from pipelines.parallel_folds import announce, end_with_parent, slots, train_in_parallel
+
+FINISHED = "finished.json"
 
 HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
 EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set train.lr=5e-4 --name quick_lr5e-4"
@@ -64,9 +74,33 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if folds is None:
         raise CompetitionError("no fold file", workspace.fold_file(), f"Run {prepare_command(workspace, track)}")
     check_leaks(folds, manifest.of("train"))
+    chosen = parse_folds(args.fold, folds.count)
+    is_child = end_with_parent()
+    environments = slots(len(chosen))
+    for fold in chosen:
+        _check_run(track, workspace, name, experiment, folds, fold, args.force)
+    if len(environments) > 1 and not is_child:
+        unfinished = [fold for fold in chosen if args.force or not _is_finished(workspace, name, fold)]
+        if unfinished:
+            announce(environments)
+        train_in_parallel(args, unfinished, environments)
+    else:
+        for fold in chosen:
+            _train_one(track, workspace, name, experiment, manifest, folds, fold, args.force)
     scores = {}
-    for fold in parse_folds(args.fold, folds.count):
-        scores[fold] = _train_one(track, workspace, name, experiment, manifest, folds, fold, args.force)
+    for fold in chosen:
+        held_out = folds.held_out(manifest.of("train"), fold)
+        scores[fold] = _held_out_score(track, workspace.fold_folder(name, fold) / "oof", held_out)
+    if not is_child:
+        _say_scores(track, name, scores)
+    return {
+        "run": name,
+        "scores": {str(fold): None if np.isnan(score) else score for fold, score in scores.items()},
+        "folder": str(workspace.run_folder(name)),
+    }
+
+
+def _say_scores(track: Track, name: str, scores: dict[int, float]) -> None:
     measure = "Dice" if track.metric == "dice" else "AUROC"
     table(
         f"{name}: {measure} of held-out samples at native size",
@@ -76,11 +110,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     known = [score for score in scores.values() if not np.isnan(score)]
     if len(known) > 1:
         say(f"mean of {len(known)} folds: {np.mean(known):.4f} +- {np.std(known, ddof=1):.4f}")
-    return {
-        "run": name,
-        "scores": {str(fold): None if np.isnan(score) else score for fold, score in scores.items()},
-        "folder": str(workspace.run_folder(name)),
-    }
 
 
 def parse_folds(text: str, count: int) -> list[int]:
@@ -117,38 +146,47 @@ def _train_one(
     folds: Folds,
     fold: int,
     force: bool,
-) -> float:
+) -> None:
     folder = workspace.fold_folder(name, fold)
-    identity = Identity(workspace.dataset, track.classes, experiment.hash(), folds.hash(), fold)
-    if force:
-        _remove_run(folder)
-    _check_run(folder, identity)
-    training, held_out = folds.training(manifest.of("train"), fold), folds.held_out(manifest.of("train"), fold)
-    if experiment.data.shuffle_labels:
-        training = _shuffled(training, experiment.train.seed)
-    finished = folder / "finished.json"
-    if finished.exists():
-        say(f"fold {fold}: finished before (./run.sh train --force trains again)")
-    else:
+    if _is_finished(workspace, name, fold) and not force:
+        say(f"fold {fold}: finished before (--force trains it again)")
+        return
+    with fold_lock(folder, fold):
+        if force:
+            _remove_run(folder)
+        training, held_out = folds.training(manifest.of("train"), fold), folds.held_out(manifest.of("train"), fold)
+        if experiment.data.shuffle_labels:
+            training = _shuffled(training, experiment.train.seed)
+        identity = _identity(track, workspace, experiment, folds, fold)
         write_text(folder / "config.yaml", experiment.to_yaml())
         train_fold(FoldJob(experiment, track, workspace, folder, identity, training, held_out))
         _predict_held_out(track, workspace, folder, experiment, held_out)
-        write_json(finished, {"identity": vars(identity) | {"classes": list(identity.classes)}})
-    return _held_out_score(track, folder / "oof", held_out)
+        write_json(folder / FINISHED, {"identity": vars(identity) | {"classes": list(identity.classes)}})
 
 
-def _check_run(folder: Path, identity: Identity) -> None:
-    """Refuses to go on in a folder that another experiment or fold file trained."""
-    for name in ("best.pt", "last.pt"):
-        path = folder / name
-        if path.exists():
+def _identity(track: Track, workspace: Workspace, experiment: Experiment, folds: Folds, fold: int) -> Identity:
+    return Identity(workspace.dataset, track.classes, experiment.hash(), folds.hash(), fold)
+
+
+def _is_finished(workspace: Workspace, name: str, fold: int) -> bool:
+    return (workspace.fold_folder(name, fold) / FINISHED).exists()
+
+
+def _check_run(
+    track: Track, workspace: Workspace, name: str, experiment: Experiment, folds: Folds, fold: int, force: bool
+) -> None:
+    """Refuses to go on in a folder that another experiment or fold file trained, unless it is to be trained over."""
+    for file in ("best.pt", "last.pt"):
+        path = workspace.fold_folder(name, fold) / file
+        if path.exists() and not force:
             stored = load_checkpoint(path)["identity"]
-            check_identity(Identity(**stored | {"classes": tuple(stored["classes"])}), identity, path)
+            found = Identity(**stored | {"classes": tuple(stored["classes"])})
+            check_identity(found, _identity(track, workspace, experiment, folds, fold), path)
 
 
 def _remove_run(folder: Path) -> None:
-    # finished.json first: a removal that is cut leaves an unfinished run, never a finished one without its maps.
-    for name in ("finished.json", "last.pt", "best.pt", "history.csv"):
+    # The mark of a finished fold goes first: a removal that is cut must not leave one without its predictions.
+    for name in (FINISHED, "last.pt", "best.pt", "history.csv"):
         (folder / name).unlink(missing_ok=True)
 
 

@@ -37,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", help="name of the decision (default: the members', joined by +)")
     parser.add_argument("--trials", type=int, default=300, help="weight vectors to try (default: 300)")
     parser.add_argument(
-        "--window", metavar="LOW:HIGH", help=f"thresholds that may be chosen (default: {ALONE}, several members {TOGETHER})"
+        "--window",
+        metavar="LOW:HIGH",
+        help=f"thresholds that may be chosen (default: {ALONE}, several members {TOGETHER})",
     )
 
 

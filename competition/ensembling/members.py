@@ -82,7 +82,9 @@ def open_member(workspace: Workspace, folds: Folds, name: str, wanted: Sequence[
     for fold in chosen:
         folder = workspace.fold_folder(name, fold)
         if fold not in finished:
-            raise CompetitionError(f"fold {fold} of run {name!r} is not trained yet", folder, f"Run train --fold {fold}")
+            raise CompetitionError(
+                f"fold {fold} of run {name!r} is not trained yet", folder, f"Run train --fold {fold}"
+            )
         identity = read_json(folder / "finished.json", "Train the fold again")["identity"]
         if identity["fold_hash"] != folds.hash():
             raise CompetitionError(

@@ -3,6 +3,9 @@
 last.pt holds everything a cut run needs to go on as if it had not been cut; best.pt holds what predicts.
 """
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -147,3 +150,21 @@ def load_network(best: Best, track: Track) -> nn.Module:
     network.load_state_dict(best.weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return network.to(device, memory_format=torch.channels_last).eval()
+
+
+@contextmanager
+def fold_lock(folder: Path, fold: int) -> Iterator[None]:
+    """Holds a fold's folder, so that two processes never train the same fold.
+
+    The lock belongs to the open file: it is free again when the process ends, however it ended.
+
+    Raises:
+        CompetitionError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CompetitionError(f"fold {fold} is being trained by another process", folder) from error
+        yield

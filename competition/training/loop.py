@@ -24,7 +24,6 @@ from competition.training.steps import backward_in_chunks, batch_loss
 from competition.training.validation import held_out_score
 from competition.workspace import write_text
 
-
 # A cut run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
 CHECKPOINT_SECONDS = 30.0
 

@@ -111,7 +111,9 @@ FOLDS, GROUPS = np.arange(40) % 5, [str(index) for index in range(40)]
 
 
 def test_an_operation_that_helps_is_kept():
-    scores = np.concatenate([table([0, 0.02, 0.001, 0.01]), table([0, -0.02, -0.01, -0.01]), table([0, 0, 0, 0])], axis=1)
+    scores = np.concatenate(
+        [table([0, 0.02, 0.001, 0.01]), table([0, -0.02, -0.01, -0.01]), table([0, 0, 0, 0])], axis=1
+    )
     assert choose_operations(scores, FOLDS, GROUPS) == ["largest", "none", "none"]
     np.testing.assert_array_equal(crossfit_operations(scores, FOLDS, GROUPS), np.tile([1, 0, 0], (40, 1)))
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from competition.tracks.phantoms import hand, vessels
+from competition.tracks.phantoms import hand, heart, knee, vessels
 
 Draw = Callable[[Path, int, int, int, int, Callable[[], None]], None]
 
@@ -18,7 +18,7 @@ class Phantom:
         people: Training people drawn by default.
         test_people: Test people drawn by default.
         size: Default side in pixels, the organiser's.
-        images_per_person: For the progress bar.
+        steps_per_person: How often ``draw`` reports progress.
         truth: Where the labels of the drawn test samples lie below the data folder; real organisers keep them.
     """
 
@@ -26,11 +26,13 @@ class Phantom:
     people: int
     test_people: int
     size: int
-    images_per_person: int
+    steps_per_person: int
     truth: str
 
 
 PHANTOMS = {
     "hand_bone": Phantom(hand.draw, 20, 6, 2048, 2, "truth/outputs_json"),
-    "aneurysm": Phantom(vessels.draw, 72, 24, 720, 8, "truth/test.csv"),
+    "aneurysm": Phantom(vessels.draw, 72, 24, 720, 1, "truth/test.csv"),
+    "cardiac": Phantom(heart.draw, 15, 5, 256, heart.IMAGES_PER_PERSON, "test/labels"),
+    "knee": Phantom(knee.draw, 30, 8, 240, 2, "truth/labels"),
 }
