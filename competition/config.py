@@ -23,7 +23,7 @@ Positive = Annotated[int, Field(gt=0)]
 class Section(BaseModel):
     """A part of the settings: frozen, and no key that is not listed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ModelSettings(Section):
@@ -63,7 +63,7 @@ class DataSettings(Section):
     shuffle_labels: bool = False
     """A leak alarm for classification: train on shuffled targets; the score must then fall to chance."""
     workers: Annotated[int, Field(ge=0)] | None = None
-    """Processes that load data; null is 0 without a GPU (training needs the cores itself), else cores - 1, at most 8."""
+    """Processes that load data; null is 0 without a GPU (training needs the cores), else cores - 1, at most 8."""
 
 
 class TrainSettings(Section):
@@ -159,6 +159,8 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except FileNotFoundError as error:
         raise CompetitionError("no such experiment file", path) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CompetitionError(f"can't be read ({error})", path) from error
     except yaml.YAMLError as error:
         raise CompetitionError(f"not valid YAML ({' '.join(str(error).split())})", path) from error
     if not isinstance(values, dict):
@@ -176,7 +178,10 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     parts = name.split(".")
     if not separator or len(parts) != 2:
         raise CompetitionError(f"--set takes SECTION.KEY=VALUE, for example train.lr=1e-4, not {override!r}")
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise CompetitionError(f"the value is not valid YAML ({' '.join(str(error).split())})", f"--set {override}") from error
     if isinstance(value, str):
         # YAML 1.1 reads 1e-4 as text because the dot is missing; every reader of this project means the number.
         with contextlib.suppress(ValueError):

@@ -14,7 +14,8 @@ from rich.table import Table
 T = TypeVar("T")
 
 # A log has no width of its own; 120 keeps a table of ten columns on one line.
-_stdout = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+# File names and regular expressions hold brackets and colons, which are neither markup nor emoji here.
+_stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
 
 # In a log a progress line is written at most this often, so that a long run stays readable.
 LOG_LINE_SECONDS = 20.0
@@ -53,13 +54,13 @@ class Ticker:
         self._bar: Progress | None = None
         if _stdout.is_terminal and "NO_PROGRESS" not in os.environ:
             self._bar = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 TextColumn("ETA"),
                 TimeRemainingColumn(),
-                TextColumn("{task.fields[metric]}"),
+                TextColumn("{task.fields[metric]}", markup=False),
                 console=_stdout,
                 transient=True,
             )

@@ -4,17 +4,15 @@ from pathlib import Path
 
 
 class CompetitionError(Exception):
-    """A mistake the user can mend.
-
-    The message is what happened, where, and what mends it: "polygon of unknown class 'finger-99':
-    train/outputs_json/ID001/a.json. Correct the label or run prepare --skip-bad".
-
-    Args:
-        what: What is wrong, with the offending value.
-        where: The file, column or sample it was found in.
-        mend: The command or action that mends it.
-    """
+    """A mistake the user can mend, for example a polygon of an unknown class."""
 
     def __init__(self, what: str, where: Path | str | None = None, mend: str | None = None) -> None:
+        """Puts the sentence together in the order: what, where, what mends it.
+
+        Args:
+            what: What is wrong, with the offending value.
+            where: The file, column or sample it was found in.
+            mend: The command or action that mends it.
+        """
         sentence = what if where is None else f"{what}: {where}"
         super().__init__(sentence + ("." if mend is None else f". {mend}."))

@@ -147,13 +147,16 @@ def whole_folder(path: Path) -> Iterator[Path]:
     try:
         yield part
         part.chmod(0o755)
+        old = part.with_suffix(".old")
         if path.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-            os.replace(path, old / "old")
+            os.replace(path, old)
+        try:
             os.replace(part, path)
-            shutil.rmtree(old, ignore_errors=True)
-        else:
-            os.replace(part, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:

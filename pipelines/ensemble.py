@@ -1,4 +1,4 @@
-"""ensemble: test images -> a validated submission and its row on the leaderboard. Decides nothing: decision.json does."""
+"""ensemble: test images -> a validated submission and its leaderboard row. Decides nothing: decision.json does."""
 
 import argparse
 import hashlib

@@ -21,6 +21,7 @@ from competition.data.folds import (
     write_folds,
 )
 from competition.data.manifest import Entry, Manifest, read_manifest, write_manifest
+from competition.delivery.submissions import few
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
 from competition.tracks.phantoms import PHANTOMS
@@ -193,7 +194,7 @@ def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Na
     if lost:
         first = lost[0]
         raise CompetitionError(
-            f"{len(lost)} test samples can't be used, and a missing row voids a submission; the first is {first.reason}",
+            f"{len(lost)} test samples can't be used, and a missing row voids a submission; the first: {first.reason}",
             first.path,
             "Mend the files, or predict black images in their place with --fill-bad",
         )
@@ -213,23 +214,23 @@ def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Na
 
 
 def _settle_folds(workspace: Workspace, training: Sequence[Entry], args: argparse.Namespace) -> Folds:
+    """The fold file that is there, extended where there are new groups; a new one where there is none."""
     folds = None if args.refold else find_folds(workspace)
-    how = f"{'StratifiedGroupKFold' if args.stratified else 'GroupKFold'} of {args.folds} over {len(training)} samples"
+    path = workspace.fold_file()
     if folds is None:
-        write_folds(workspace.fold_file(), make_folds(training, args.folds, args.stratified), f"{how}; made by prepare")
-        say(f"folds: {how}, written to {workspace.fold_file()} (commit it: everybody must use the same)")
+        how = f"{'StratifiedGroupKFold' if args.stratified else 'GroupKFold'} of {args.folds}, {len(training)} samples"
+        write_folds(path, make_folds(training, args.folds, args.stratified), f"{how}; made by prepare")
+        advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
+        say(f"folds: {how}, written to {path} ({advice})")
+        folds = read_folds(path)
     else:
         say(f"folds: {folds.path} as it is ({folds.count} folds, {folds.hash()}); --refold makes others")
         new = sorted({entry.group for entry in training} - set(folds.fold_of))
         if new:
             extended = extend_folds(folds.fold_of, training)
-            write_folds(workspace.fold_file(), extended, f"{folds.path.name} with {len(new)} groups added by prepare")
-            shout(
-                f"{len(new)} new groups got the emptiest folds ({', '.join(new[:5])} ...); folds trained before must be trained again"
-            )
-    folds = read_folds(
-        workspace.fold_file() if workspace.fold_file().exists() else folds.path if folds else workspace.fold_file()
-    )
+            write_folds(path, extended, f"{folds.path.name} with {len(new)} groups added by prepare")
+            folds = read_folds(path)
+            shout(f"{len(new)} new groups ({few(new)}) got the emptiest folds; train those trained before again")
     check_leaks(folds, training)
     return folds
 
@@ -248,9 +249,8 @@ def _report(
     )
     sizes = Counter((entry.width, entry.height) for entry in entries)
     width, height = sizes.most_common(1)[0][0]
-    say(
-        f"{len(training)} training samples of {len(groups)} groups, {len(test)} test samples, mostly {width}x{height} pixels"
-    )
+    counts = f"{len(training)} training samples of {len(groups)} groups, {len(test)} test samples"
+    say(f"{counts}, mostly {width}x{height} pixels")
     say(f"{made} samples read, {len(entries) - made} unchanged; contact sheet: {workspace.contact_sheet_file()}")
     return {
         "dataset": workspace.dataset,

@@ -205,10 +205,9 @@ def _tune_classes(
 
 def _say_locations(tuned: TunedClassification) -> None:
     honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
-    say(
-        f"locations: accuracy {honest.accuracy:.5f}, all zero {honest.all_zero_accuracy:.5f}: "
-        f"{honest.cells_gained:+.0f} cells gained; {np.sum(tuned.thresholds < NEVER)} of {len(tuned.thresholds)} are ever 1"
-    )
+    used = f"{np.sum(tuned.thresholds < NEVER)} of {len(tuned.thresholds)} locations are ever 1"
+    gained = f"{honest.cells_gained:+.0f} cells gained"
+    say(f"locations: accuracy {honest.accuracy:.5f}, all zero {honest.all_zero_accuracy:.5f}: {gained}; {used}")
 
 
 def _location_rows(track: Track, entries: Sequence[Entry], tuned: TunedClassification) -> list[dict[str, Any]]:

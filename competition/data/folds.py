@@ -64,8 +64,10 @@ def make_folds(entries: Sequence[Entry], count: int = FOLDS, stratified: bool = 
         Group -> fold.
 
     Raises:
-        CompetitionError: There are fewer groups than folds.
+        CompetitionError: There are fewer groups than folds, or fewer than two folds.
     """
+    if count < 2:
+        raise CompetitionError(f"{count} folds hold nothing out", None, "Give --folds at least 2")
     # Sorted, so that the order in which the disk lists files never moves a group.
     ordered = sorted(entries, key=lambda entry: (entry.group, entry.sample))
     groups = [entry.group for entry in ordered]
@@ -105,8 +107,13 @@ def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str,
 
 def write_folds(path: Path, fold_of: dict[str, int], how: str) -> None:
     """Writes a fold file: a comment that says how it was made, then group,fold sorted by group."""
-    lines = [f"# {how}", "group,fold", *(f"{group},{fold}" for group, fold in sorted(fold_of.items()))]
+    lines = [f"# {how}", "group,fold", *(f"{_cell(group)},{fold}" for group, fold in sorted(fold_of.items()))]
     write_text(path, "\n".join(lines) + "\n")
+
+
+def _cell(group: str) -> str:
+    """Quotes a name that CSV would cut: at a comma, or at the sign that starts a comment."""
+    return '"' + group.replace('"', '""') + '"' if set(group) & set('",#\n') else group
 
 
 def read_folds(path: Path) -> Folds:
@@ -121,7 +128,9 @@ def read_folds(path: Path) -> Folds:
         raise CompetitionError("no fold file", path, "Run prepare") from error
     except ValueError as error:
         raise CompetitionError(f"not a fold file ({error})", path) from error
-    if list(frame.columns) != ["group", "fold"] or not pd.api.types.is_integer_dtype(frame["fold"]) or frame.empty:
+    whole = list(frame.columns) == ["group", "fold"] and pd.api.types.is_integer_dtype(frame["fold"])
+    # pandas takes the first cell of longer rows for an index.
+    if not whole or frame.empty or not isinstance(frame.index, pd.RangeIndex):
         raise CompetitionError("a fold file has the columns group,fold and whole numbers for folds", path)
     twice = frame.loc[frame["group"].duplicated(), "group"]
     if len(twice):

@@ -1,6 +1,6 @@
 """The manifest: one row per sample, the table every later stage joins on."""
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,9 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     return Manifest(Path(about["data_root"]), tuple(_entry(row) for row in frame.to_dict("records")))
 
 
-def _entry(row: dict[str, Any]) -> Entry:
+def _entry(row: dict[Hashable, Any]) -> Entry:
     lists = {"present": tuple(map(bool, row["present"])), "targets": tuple(map(int, row["targets"]))}
-    return Entry(**row | lists)
+    return Entry(**{str(name): value for name, value in row.items()} | lists)
 
 
 def prepare_command(workspace: Workspace, track: Track) -> str:

@@ -1,4 +1,4 @@
-"""Tuning a classification ensemble: weights by the AUROC of the first class, thresholds of the others by correct cells."""
+"""Tuning a classification ensemble: weights by the AUROC of the first class, thresholds of the others by cells."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

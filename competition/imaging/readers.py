@@ -53,7 +53,7 @@ def read_values(path: Path) -> NDArray[np.integer]:
     if values.dtype == bool:
         return values.astype(np.uint8)
     if values.ndim == 3:
-        colour = values[..., :3]
+        colour = values[..., : 1 if values.shape[2] == 2 else 3]  # what follows is opacity
         if not (colour == colour[..., :1]).all():
             raise CompetitionError("label picture is in colour, so its values name no class", path)
         values = np.ascontiguousarray(colour[..., 0])

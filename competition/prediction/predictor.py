@@ -1,4 +1,4 @@
-"""From a prepared sample to its probabilities at native size. Out-of-fold and test predictions go through here alike."""
+"""From a prepared sample to its probabilities at native size; out-of-fold and test predictions alike."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

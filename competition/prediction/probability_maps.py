@@ -1,8 +1,8 @@
 """Probability maps on disk: the common currency of members, whoever made them.
 
-A map is uint8 (C, H, W) at native size: round(255 * probability), with a dead zone (below 4 -> 0, above 251 -> 255) that
-makes the noise of the background compress away. 29x2048x2048 takes 1.4 MB on a noisy background, where float16 takes
-191 MB, at equal Dice to six digits. A pixel counts as positive where its value is greater than the cut; the threshold
+A map is uint8 (C, H, W) at native size: round(255 * probability), with a dead zone (below 4 -> 0, above 251 -> 255)
+that makes the noise of the background compress away. 29x2048x2048 takes 1.4 MB on a noisy background, where float16
+takes 191 MB, at equal Dice to six digits. A pixel counts as positive where its value is greater than the cut; the threshold
 0.5 is 127.5, so from 128 on, which is the same as "> 0.5" on floats.
 
 A classification member is a table: one row per sample, one float column per class.
@@ -50,7 +50,7 @@ def map_file(folder: Path, sample: str) -> Path:
 
 def write_map(folder: Path, sample: str, values: NDArray[np.uint8]) -> None:
     """Stores one map (C, H, W) uint8; pieces of one class and 512x512 pixels can be read on their own."""
-    classes, height, width = values.shape
+    height, width = values.shape[1:]
     write_array(map_file(folder, sample), values, chunks=(1, min(512, height), min(512, width)))
 
 

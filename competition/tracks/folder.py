@@ -25,8 +25,8 @@ class FolderTrack(Section):
     """The declaration of a folder track."""
 
     classes: Annotated[dict[str, int] | list[str], Field(min_length=1)]
-    """A list of names: each class has mask files of its own, positive at half of their maximum (with one class, "{class}"
-    may be left out of ``masks``). A mapping name -> value: one label picture holds all classes by pixel value."""
+    """A list of names: each class has mask files of its own, positive at half of their maximum (with one class,
+    "{class}" may be left out of ``masks``). A mapping name -> value: one label picture holds all classes by value."""
     train: str
     """Training images: a glob pattern below the data folder, for example "train/images/*.png"."""
     masks: str
@@ -44,7 +44,11 @@ class FolderTrack(Section):
     @field_validator("group")
     @classmethod
     def _one_bracket(cls, pattern: str) -> str:
-        if re.compile(pattern).groups < 1:
+        try:
+            brackets = re.compile(pattern).groups
+        except re.error as error:
+            raise ValueError(f"is no regular expression ({error})") from error
+        if brackets < 1:
             raise ValueError("needs a bracket around the part that names the group, for example '^(\\d+)_'")
         return pattern
 
@@ -67,8 +71,13 @@ def load_folder_track(path: Path) -> Track:
         known = ", ".join(FolderTrack.model_fields)
         raise CompetitionError(f"{key}: {first['msg']} (keys are {known})", path) from error
     classes = tuple(declaration.classes)
-    if "{class}" not in declaration.masks and isinstance(declaration.classes, list) and len(classes) > 1:
+    if "{stem}" not in declaration.masks:
+        raise CompetitionError("masks needs {stem}, the image's name without its ending", path)
+    by_value = isinstance(declaration.classes, dict)
+    if "{class}" not in declaration.masks and not by_value and len(classes) > 1:
         raise CompetitionError("several classes need {class} in masks, or a pixel value for each class", path)
+    if "{class}" in declaration.masks and by_value:
+        raise CompetitionError("classes with pixel values lie in one picture, so masks can't hold {class}", path)
     return Track(
         name=path.stem,
         task="segmentation",
@@ -104,7 +113,7 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
                 continue
             seen[image.stem] = relative
             group = re.search(declaration.group, image.name)
-            if group is None:
+            if group is None or not group.group(1):
                 reason = f"name does not match the group {declaration.group!r}"
                 problems.append(Problem(image.stem, split, relative, reason))
                 continue
@@ -127,7 +136,7 @@ def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
     for image in images:
         group = re.search(declaration.group, image.name)
         relative = image.relative_to(folder).as_posix()
-        samples.append(_sample(image, relative, "test", group.group(1) if group else image.stem, declaration))
+        samples.append(_sample(image, relative, "test", (group and group.group(1)) or image.stem, declaration))
     return Listing(samples)
 
 

@@ -89,7 +89,7 @@ def read_bones(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Draws the polygons of one annotation file into label planes.
 
     The file's own ``metadata`` (3060x3060), ``filename`` (.jpg) and ``parent_path`` are stale and not read; points lie
-    on the image's grid. Annotations come in any order. As in the organiser's baseline, cv2.fillPoly includes the border.
+    on the image's grid. Annotations come in any order. As in the organiser's baseline, cv2.fillPoly includes borders.
 
     Args:
         path: A JSON file of ``outputs_json``.
@@ -120,10 +120,12 @@ def _draw(planes: NDArray[np.uint8], index: int, polygon: NDArray[np.int32]) -> 
     """Fills a polygon in one class, touching only the box around it."""
     low = polygon.min(axis=0)
     width, height = polygon.max(axis=0) - low + 1
-    mask = np.zeros((height, width), np.uint8)
-    cv2.fillPoly(mask, [polygon - low], 1)
+    # Cut at the X-ray's far border before it is filled: how fillPoly clips an edge changes the pixels along it.
     box = planes[low[1] : low[1] + height, low[0] : low[0] + width, index // 8]
-    box |= mask[: box.shape[0], : box.shape[1]] << (index % 8)  # points on the far border line stick out by one pixel
+    if box.size:
+        mask = np.zeros(box.shape, np.uint8)
+        cv2.fillPoly(mask, [polygon - low], 1)
+        box |= mask << (index % 8)
 
 
 def _annotations(path: Path) -> list[dict[str, Any]]:
@@ -142,7 +144,8 @@ def _annotations(path: Path) -> list[dict[str, Any]]:
 def _polygon(points: Any, label: str, path: Path, size_hw: tuple[int, int]) -> NDArray[np.int32]:
     try:
         # One public description shows an extra level of nesting; reshaping reads both.
-        polygon = np.asarray(points, dtype=np.float64).reshape(-1, 2)
+        values = np.asarray(points, dtype=np.float64)
+        polygon = values.reshape(max((1, *values.shape[:-1])) if values.size else 0, 2)
     except (ValueError, TypeError) as error:
         raise CompetitionError(f"points of {label} are not pairs of numbers", path) from error
     if len(polygon) < 3:

@@ -15,7 +15,7 @@ from torch import nn
 
 from competition.config import Experiment
 from competition.errors import CompetitionError
-from competition.models.factory import build_model
+from competition.models.factory import build_model, place
 from competition.tracks.track import Track
 from competition.workspace import whole_file
 
@@ -149,7 +149,7 @@ def load_network(best: Best, track: Track) -> nn.Module:
     network = build_model(best.experiment, track, pretrained=False)
     network.load_state_dict(best.weights)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return network.to(device, memory_format=torch.channels_last).eval()
+    return place(network, torch.device(device)).eval()
 
 
 @contextmanager

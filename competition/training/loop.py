@@ -31,8 +31,8 @@ CHECKPOINT_SECONDS = 30.0
 def train_fold(job: FoldJob) -> FoldState:
     """Trains one fold, or goes on where it was cut.
 
-    After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started again gives the same
-    weights, bit for bit on a CPU, as one that was not killed.
+    After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started
+    again gives the same weights, bit for bit on a CPU, as one that was not killed.
 
     Args:
         job: What to train.
@@ -115,7 +115,7 @@ def _add_gradients(job: FoldJob, state: FoldState, batch: Batch, factor: int, sh
                 raise CompetitionError(
                     f"the GPU's memory does not hold one sample of {job.experiment.data.size} pixels",
                     None,
-                    "Train on crops (--set data.crop=512 --set predict.tile=512) or on a smaller grid (--set data.size=...)",
+                    "Train on crops (--set data.crop=512 --set predict.tile=512) or smaller (--set data.size=...)",
                 ) from error
             # The gradients of the batch so far are incomplete; those of an earlier batch of the group go with them.
             state.optimizer.zero_grad(set_to_none=True)

@@ -65,7 +65,7 @@ def focal_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Asymmetric loss for rare labels: easy negatives are cut off (margin 0.05) and down-weighted (gamma 4).
 
-    The mean, where timm's version of it gives the sum. In float32: its logarithm of 1e-8 is minus infinity in half.
+    The mean over everything, where timm's version of it sums over classes, and in older releases over the batch too. In float32: its logarithm of 1e-8 is minus infinity in half.
 
     Reference:
         Ridnik et al. 2021, gamma- 4, gamma+ 1, clip 0.05.
@@ -82,6 +82,8 @@ def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
     For the aneurysm track: the score is the AUROC of the first column alone, the 21 locations only help to find it.
     """
+    if logits.shape[1] == 1:
+        return bce(logits, targets)
     return bce(logits[:, :1], targets[:, :1]) + bce(logits[:, 1:], targets[:, 1:])
 
 

@@ -13,7 +13,7 @@ from competition.config import Experiment
 from competition.console import duration, say
 from competition.data.datasets import DrawSampler, TrainingSet, collate
 from competition.data.manifest import Entry
-from competition.models.factory import build_model, load_weights, read_weights
+from competition.models.factory import build_model, load_weights, place, read_weights
 from competition.tracks.track import Track
 from competition.training.checkpoints import Identity, check_identity, load_checkpoint
 from competition.training.losses import get_loss
@@ -101,7 +101,7 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
     model = build_model(job.experiment, job.track, pretrained=False if stored else None)
     if stored is None and job.experiment.model.init is not None:
         _warm_start(model, job.experiment.model.init)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = place(model, device)
     torch.manual_seed(settings.seed)
     precision = stored["precision"] if stored else _choose_precision(job, model, dataset, sampler)
     steps = math.ceil(len(sampler) / settings.accumulate) * settings.epochs

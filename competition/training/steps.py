@@ -31,7 +31,8 @@ def batch_loss(
     device = next(model.parameters()).device
     images = batch.images.to(device, non_blocking=True).float()
     if factor > 1:
-        images = F.avg_pool2d(images.flatten(0, 1), factor).unflatten(0, images.shape[:2])
+        pooled = F.avg_pool2d(images.flatten(0, 1), factor)
+        images = pooled.view(*images.shape[:2], *pooled.shape[1:])
     images = standardise(images, batch.mean, batch.std)
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         if batch.planes is None:

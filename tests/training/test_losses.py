@@ -1,0 +1,153 @@
+"""Losses against their formulas written out in float64, pixel by pixel where that is clearest."""
+
+import numpy as np
+import pytest
+import torch
+
+from competition.errors import CompetitionError
+from competition.models import torchvision_ops  # noqa: F401  (must come before timm)
+from competition.training.losses import (
+    LOSSES,
+    asymmetric,
+    bce,
+    bce_dice,
+    bce_first,
+    focal,
+    focal_dice,
+    get_loss,
+    soft_dice,
+)
+
+from timm.loss import AsymmetricLossMultiLabel  # isort: skip
+
+
+def sigmoid(logits):
+    return 1 / (1 + np.exp(-logits))
+
+
+def cross_entropies(logits, targets):
+    probs = sigmoid(logits)
+    return -(targets * np.log(probs) + (1 - targets) * np.log(1 - probs))
+
+
+def mean_dice_loss(logits, targets):
+    """Loops over samples and classes and leaves out those without a pixel."""
+    losses = []
+    for sample_logits, sample_targets in zip(logits, targets, strict=True):
+        for class_logits, truth in zip(sample_logits, sample_targets, strict=True):
+            if truth.sum() > 0:
+                probs = sigmoid(class_logits)
+                losses.append(1 - (2 * (probs * truth).sum() + 1) / (probs.sum() + truth.sum() + 1))
+    return np.mean(losses) if losses else 0.0
+
+
+def soft_case(seed=0, shape=(3, 4, 5, 6)):
+    random = np.random.default_rng(seed)
+    logits, targets = random.normal(0, 3, shape), random.random(shape)
+    targets[0, 1] = targets[2, 3] = 0
+    return logits, targets
+
+
+def value(loss, logits, targets):
+    return float(loss(torch.tensor(logits, dtype=torch.float32), torch.tensor(targets, dtype=torch.float32)))
+
+
+def test_bce_equals_its_formula_on_soft_targets():
+    logits, targets = soft_case()
+    assert value(bce, logits, targets) == pytest.approx(cross_entropies(logits, targets).mean(), rel=1e-5)
+
+
+def test_soft_dice_equals_its_formula_and_leaves_out_absent_classes():
+    logits, targets = soft_case()
+    assert value(soft_dice, logits, targets) == pytest.approx(mean_dice_loss(logits, targets), rel=1e-5)
+
+
+def test_soft_dice_is_zero_where_no_class_is_present():
+    assert value(soft_dice, np.ones((2, 3, 4, 4)), np.zeros((2, 3, 4, 4))) == 0
+
+
+def test_an_absent_class_draws_no_gradient_from_dice_but_one_from_bce_dice():
+    logits = torch.zeros(1, 2, 4, 4, requires_grad=True)
+    targets = torch.zeros(1, 2, 4, 4)
+    targets[0, 0, :2] = 1
+    (from_dice,) = torch.autograd.grad(soft_dice(logits, targets), logits)
+    assert (from_dice[0, 1] == 0).all()
+    assert (from_dice[0, 0] != 0).all()
+    (from_both,) = torch.autograd.grad(bce_dice(logits, targets), logits)
+    assert (from_both[0, 1] > 0).all()
+
+
+def test_soft_dice_of_a_sample_does_not_depend_on_what_else_is_in_the_batch():
+    random = np.random.default_rng(1)
+    logits, targets = random.normal(0, 3, (2, 1, 6, 6)), random.random((2, 1, 6, 6))
+    targets[0] *= 0.01  # a small bone beside a large one
+    apart = [mean_dice_loss(logits[[index]], targets[[index]]) for index in range(2)]
+    assert value(soft_dice, logits, targets) == pytest.approx(np.mean(apart), rel=1e-5)
+
+
+def test_focal_equals_its_formula_on_soft_targets():
+    logits, targets = soft_case()
+    expected = ((sigmoid(logits) - targets) ** 2 * cross_entropies(logits, targets)).mean()
+    assert value(focal, logits, targets) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("both", "first"), [(bce_dice, bce), (focal_dice, focal)])
+def test_the_sums_are_sums_of_equal_parts(both, first):
+    logits, targets = soft_case(2)
+    assert value(both, logits, targets) == pytest.approx(
+        value(first, logits, targets) + mean_dice_loss(logits, targets), rel=1e-5
+    )
+
+
+@pytest.mark.parametrize("shape", [(7, 22), (1, 1), (2, 3, 4, 4)])
+def test_asymmetric_is_the_mean_of_what_timm_computes(shape):
+    random = np.random.default_rng(3)
+    logits = torch.tensor(random.normal(0, 4, shape), dtype=torch.float32)
+    targets = torch.tensor(random.random(shape) < 0.3, dtype=torch.float32)
+    reference = AsymmetricLossMultiLabel(gamma_neg=4, gamma_pos=1, clip=0.05, eps=1e-8)
+    # One number at a time, because versions of timm differ in what they sum over.
+    pairs = zip(logits.flatten(), targets.flatten(), strict=True)
+    expected = np.mean([float(reference(logit.view(1, 1), target.view(1, 1))) for logit, target in pairs])
+    assert float(asymmetric(logits, targets)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_asymmetric_ignores_negatives_below_the_margin():
+    logits = torch.tensor([[np.log(0.049 / 0.951)]], dtype=torch.float32)
+    assert asymmetric(logits, torch.zeros(1, 1)) == 0
+    assert asymmetric(logits + 1, torch.zeros(1, 1)) > 0
+
+
+def test_bce_first_gives_the_first_class_the_weight_of_all_others():
+    random = np.random.default_rng(4)
+    logits, targets = random.normal(0, 2, (5, 22)), (random.random((5, 22)) < 0.4).astype(float)
+    parts = cross_entropies(logits, targets)
+    assert value(bce_first, logits, targets) == pytest.approx(parts[:, 0].mean() + parts[:, 1:].mean(), rel=1e-5)
+
+
+def test_bce_first_of_a_single_class_is_bce():
+    logits, targets = np.array([[0.3], [-2.0]]), np.array([[1.0], [0.0]])
+    assert value(bce_first, logits, targets) == pytest.approx(cross_entropies(logits, targets).mean(), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
+def test_loss_and_gradient_stay_finite_at_extreme_logits(name, target):
+    logits = torch.tensor([-1e4, -200.0, -20.0, 0.0, 20.0, 200.0, 1e4]).repeat(2, 3, 4, 1).requires_grad_()
+    loss = LOSSES[name](logits, torch.full_like(logits, target))
+    loss.backward()
+    assert torch.isfinite(loss)
+    assert torch.isfinite(logits.grad).all()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_falls_when_logits_move_towards_the_targets(name):
+    targets = (torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+    weak, strong = (2 * targets - 1), 4 * (2 * targets - 1)
+    losses = [float(LOSSES[name](logits, targets)) for logits in (-weak, weak, strong)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[2] < losses[1] < losses[0]
+
+
+def test_an_unknown_loss_names_the_nearest():
+    with pytest.raises(CompetitionError, match=r"unknown loss 'bce_dise', did you mean 'bce_dice'"):
+        get_loss("bce_dise")
