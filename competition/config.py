@@ -181,7 +181,9 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise CompetitionError(f"the value is not valid YAML ({' '.join(str(error).split())})", f"--set {override}") from error
+        raise CompetitionError(
+            f"the value is not valid YAML ({' '.join(str(error).split())})", f"--set {override}"
+        ) from error
     if isinstance(value, str):
         # YAML 1.1 reads 1e-4 as text because the dot is missing; every reader of this project means the number.
         with contextlib.suppress(ValueError):

@@ -15,7 +15,9 @@ T = TypeVar("T")
 
 # A log has no width of its own; 120 keeps a table of ten columns on one line.
 # File names and regular expressions hold brackets and colons, which are neither markup nor emoji here.
-_stdout = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120)
+_stdout = Console(
+    highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120
+)
 
 # In a log a progress line is written at most this often, so that a long run stays readable.
 LOG_LINE_SECONDS = 20.0

@@ -34,7 +34,7 @@ class Drawn:
         planes: (k*S, k*S, P) uint8 label planes, or None for classification.
         targets: (C,) int64 for classification, or None.
         present: (V,) bool.
-        mean, std: Grey statistics of the whole sample, 0..255.
+        mean, std: (V,) float32, grey statistics of the whole views, 0..255.
     """
 
     sample: str
@@ -42,8 +42,8 @@ class Drawn:
     planes: NDArray[np.uint8] | None
     targets: NDArray[np.int64] | None
     present: NDArray[np.bool_]
-    mean: float
-    std: float
+    mean: NDArray[np.float32]
+    std: NDArray[np.float32]
 
 
 @dataclass
@@ -85,9 +85,10 @@ class TrainingSet(Dataset[Drawn]):
         side = self._settings.size * self.factor
         images = [pad_to(image, side) for image in sample.images]
         planes = None if sample.planes is None else pad_to(sample.planes, side)
-        targets, present = entry.targets, entry.present
+        targets, present, statistics = entry.targets, entry.present, list(zip(entry.mean, entry.std, strict=True))
         if self._settings.flip and self._track.mirror is not None and random.random() < 0.5:
             images, planes, targets, present = mirror_sample(images, planes, targets, present, self._track.mirror)
+            statistics = [statistics[view] for view in self._track.mirror.views]
         images, planes = self._augment(images, planes, int(random.integers(2**32)))
         if self._settings.crop is not None:
             images, planes = random_crop(images, planes, self._settings.crop * self.factor, random)
@@ -99,8 +100,8 @@ class TrainingSet(Dataset[Drawn]):
             planes=planes,
             targets=np.array(targets, dtype=np.int64) if classification else None,
             present=np.array(present),
-            mean=entry.mean,
-            std=entry.std,
+            mean=np.array([mean for mean, _ in statistics], dtype=np.float32),
+            std=np.array([std for _, std in statistics], dtype=np.float32),
         )
 
 
@@ -206,6 +207,8 @@ def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Expe
         collate_fn=collate,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
+        # One of its own, or the loader would draw from the numbers of dropout, once or in each epoch as it is resumed.
+        generator=torch.Generator(),
     )
 
 
@@ -219,6 +222,6 @@ def collate(drawn: list[Drawn]) -> Batch:
         planes=torch.from_numpy(np.stack(planes)) if planes else None,
         targets=torch.from_numpy(np.stack(targets)).float() if targets else None,
         present=torch.from_numpy(np.stack([draw.present for draw in drawn])),
-        mean=torch.tensor([draw.mean for draw in drawn]),
-        std=torch.tensor([draw.std for draw in drawn]),
+        mean=torch.from_numpy(np.stack([draw.mean for draw in drawn])),
+        std=torch.from_numpy(np.stack([draw.std for draw in drawn])),
     )

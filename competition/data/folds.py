@@ -185,10 +185,9 @@ def fold_table(folds: Folds, entries: Sequence[Entry], classes: Sequence[str]) -
     rows = []
     for fold in range(folds.count):
         held_out = folds.held_out(entries, fold)
-        positives = (
-            np.array([entry.targets for entry in held_out], dtype=np.int64).reshape(len(held_out), -1).sum(axis=0)
-        )
-        rarest = int(positives.argmin()) if positives.size else 0
-        fewest = f"{positives[rarest]} {classes[rarest]}" if positives.size else "-"
+        positives = np.array([entry.targets for entry in held_out], dtype=np.int64).sum(axis=0)
+        known = positives.size if held_out else 0  # the fold's groups may all be missing from this data
+        rarest = int(positives.argmin()) if known else 0
+        fewest = f"{positives[rarest]} {classes[rarest]}" if known else "-"
         rows.append([str(fold), str(len(held_out)), str(len({entry.group for entry in held_out})), fewest])
     return rows

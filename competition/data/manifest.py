@@ -14,7 +14,7 @@ from competition.tracks.track import Split, Track
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 1
+CACHE_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Entry:
         stratum: What StratifiedGroupKFold balances.
         present: Per view, whether it could be read; the cached picture of an absent view is black.
         height, width: Native size of the first view that could be read, in pixels.
-        mean, std: Grey statistics over all views as read (0..255), which standardise the network's input.
+        mean, std: Per view, grey statistics of the picture as read (0..255), which standardise the network's input. Per
+            view, because exposure differs from view to view by more than a vessel from its background.
         targets: 0/1 per class: classification targets, or whether the class has any pixel; empty for test samples.
         pixels: Hash of the decoded pixels, to find one picture in two groups.
         fingerprint: Hash of the source files' paths, sizes and times; a sample is cached again when it changes.
@@ -43,8 +44,8 @@ class Entry:
     present: tuple[bool, ...]
     height: int
     width: int
-    mean: float
-    std: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     targets: tuple[int, ...]
     pixels: str
     fingerprint: str
@@ -100,7 +101,8 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
-    lists = {"present": tuple(map(bool, row["present"])), "targets": tuple(map(int, row["targets"]))}
+    kinds = {"present": bool, "mean": float, "std": float, "targets": int}
+    lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
     return Entry(**{str(name): value for name, value in row.items()} | lists)
 
 

@@ -114,12 +114,13 @@ def _explain(error: Exception, settings: ModelSettings) -> CompetitionError:
     return CompetitionError(f"can't build {settings.architecture} with encoder {settings.encoder!r} ({reason})")
 
 
-def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> list[str]:
+def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> list[str]:
     """Loads what fits by name and shape, for a warm start with another head.
 
     Args:
         model: Changed in place.
         weights: A state dict.
+        path: Where it came from, for the message.
 
     Returns:
         One sentence per tensor that did not match.
@@ -139,7 +140,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor]) -> list[
             )
     remarks += [f"{name} of the checkpoint has no place here" for name in weights if name not in own]
     if not fitting:
-        raise CompetitionError("no layer of the checkpoint fits this model")
+        raise CompetitionError("no layer of the checkpoint fits this model", path)
     model.load_state_dict(fitting, strict=False)
     return remarks
 

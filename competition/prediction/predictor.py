@@ -76,8 +76,8 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
     (image,) = predictor.reader.read(entry).images
     pixels = torch.from_numpy(image.copy()).to(predictor.device).float()
     pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
-    standardised = standardise(pixels[None], torch.tensor([entry.mean]), torch.tensor([entry.std]))
-    black = -entry.mean / max(entry.std, 1.0)
+    standardised = standardise(pixels[None, None], torch.tensor([entry.mean]), torch.tensor([entry.std]))[:, 0]
+    black = -entry.mean[0] / max(entry.std[0], 1.0)
     total: torch.Tensor | None = None
     with torch.inference_mode():
         for view in views:
@@ -94,16 +94,15 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
 
 
 def standardise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Grey values 0..255 to zero mean and unit deviation, by the statistics of the whole sample.
+    """Grey values 0..255 to zero mean and unit deviation, by the statistics of each whole view.
 
     Args:
-        images: (N, ...) float32.
-        mean: (N,).
-        std: (N,); below one grey value (an empty image) one is used.
+        images: (N, V, channels, H, W) float32.
+        mean: (N, V).
+        std: (N, V); below one grey value (an empty image) one is used.
     """
-    shape = (-1, *[1] * (images.ndim - 1))
-    mean, std = mean.to(images.device), std.to(images.device)
-    return (images - mean.view(shape)) / std.clamp_min(1.0).view(shape)
+    mean, std = mean.to(images.device), std.to(images.device).clamp_min(1.0)
+    return (images - mean[:, :, None, None, None]) / std[:, :, None, None, None]
 
 
 def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float) -> torch.Tensor:

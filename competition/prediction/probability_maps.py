@@ -2,8 +2,8 @@
 
 A map is uint8 (C, H, W) at native size: round(255 * probability), with a dead zone (below 4 -> 0, above 251 -> 255)
 that makes the noise of the background compress away. 29x2048x2048 takes 1.4 MB on a noisy background, where float16
-takes 191 MB, at equal Dice to six digits. A pixel counts as positive where its value is greater than the cut; the threshold
-0.5 is 127.5, so from 128 on, which is the same as "> 0.5" on floats.
+takes 191 MB, at equal Dice to six digits. A pixel counts as positive where its value is greater than the cut; the
+threshold 0.5 is 127.5, so from 128 on, which is the same as "> 0.5" on floats.
 
 A classification member is a table: one row per sample, one float column per class.
 """
@@ -37,7 +37,8 @@ def quantise(probs: torch.Tensor) -> torch.Tensor:
     Returns:
         uint8 of the same shape and device.
     """
-    values = probs.mul(255).round_().to(torch.uint8)
+    # Halves are rounded down: exactly 0.5 is not "> 0.5", so it must become 127.
+    values = probs.mul(255).sub_(0.5).ceil_().to(torch.uint8)
     values[values < DEAD_BELOW] = 0
     values[values > DEAD_ABOVE] = 255
     return values
@@ -78,12 +79,18 @@ def read_scores(folder: Path, samples: Sequence[str], classes: Sequence[str]) ->
     """Reads probabilities (n, C) in the order of ``samples``, joined by key.
 
     Raises:
-        CompetitionError: The table is missing, lacks a class, or lacks a sample (named).
+        CompetitionError: The table is missing or damaged, lacks a class or a sample, or lists a sample twice (named).
     """
     path = folder / "scores.parquet"
     if not path.exists():
         raise CompetitionError("member has no scores", path)
-    frame = pd.read_parquet(path).set_index("sample")
+    try:
+        frame = pd.read_parquet(path).set_index("sample")
+    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors
+        raise CompetitionError(f"scores can't be read ({' '.join(str(error).split())[:200]})", path) from error
+    twice = frame.index[frame.index.duplicated()]
+    if len(twice):
+        raise CompetitionError(f"sample {twice[0]!r} is listed twice", path)
     for name in classes:
         if name not in frame.columns:
             raise CompetitionError(f"member has no column {name!r}", path)

@@ -77,7 +77,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Reads a checkpoint onto the CPU.
 
     Raises:
-        CompetitionError: It is missing or damaged.
+        CompetitionError: It is missing, damaged or not one of this project.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
@@ -88,7 +88,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         raise CompetitionError(
             f"checkpoint is damaged ({reason})", path, "Train the fold again with --force"
         ) from error
-    assert isinstance(content, dict)
+    if not isinstance(content, dict):
+        raise CompetitionError("not a checkpoint of this project", path)
     return content
 
 
@@ -126,8 +127,10 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
     Raises:
         CompetitionError: With what differs, and what mends it.
     """
-    if found.dataset != expected.dataset or found.classes != expected.classes:
+    if found.dataset != expected.dataset:
         raise CompetitionError(f"checkpoint was trained on {found.dataset}, not {expected.dataset}", path)
+    if found.classes != expected.classes:
+        raise CompetitionError("checkpoint was trained for other classes", path)
     if found.fold_hash != expected.fold_hash:
         raise CompetitionError(
             f"checkpoint was trained with other folds (fold file {found.fold_hash}, now {expected.fold_hash})",

@@ -65,7 +65,8 @@ def focal_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Asymmetric loss for rare labels: easy negatives are cut off (margin 0.05) and down-weighted (gamma 4).
 
-    The mean over everything, where timm's version of it sums over classes, and in older releases over the batch too. In float32: its logarithm of 1e-8 is minus infinity in half.
+    The mean over everything, where timm's version sums over classes, and in older releases over the batch too. In
+    float32: its logarithm of 1e-8 is minus infinity in half.
 
     Reference:
         Ridnik et al. 2021, gamma- 4, gamma+ 1, clip 0.05.
@@ -84,7 +85,7 @@ def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """
     if logits.shape[1] == 1:
         return bce(logits, targets)
-    return bce(logits[:, :1], targets[:, :1]) + bce(logits[:, 1:], targets[:, 1:])
+    return bce(logits[:, :1], targets[:, :1]) + 5 * bce(logits[:, 1:], targets[:, 1:])
 
 
 LOSSES: dict[str, Loss] = {

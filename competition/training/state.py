@@ -121,7 +121,7 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
 
 
 def _warm_start(model: nn.Module, path: Path) -> None:
-    remarks = load_weights(model, read_weights(path))
+    remarks = load_weights(model, read_weights(path), path)
     say(f"warm start from {path}: {len(remarks)} of {len(model.state_dict())} tensors have no match")
     for remark in remarks:
         say(f"  {remark}")

@@ -17,7 +17,8 @@ def test_what_the_experiment_says_is_taken_without_timing(wanted):
 
 
 @pytest.mark.parametrize(
-    ("plain", "half", "expected"), [(0.33, 0.16, "bf16"), (0.58, 1.02, "fp32"), (1.0, 0.95, "fp32"), (1.0, 0.90, "bf16")]
+    ("plain", "half", "expected"),
+    [(0.33, 0.16, "bf16"), (0.58, 1.02, "fp32"), (1.0, 0.95, "fp32"), (1.0, 0.90, "bf16")],
 )
 def test_bf16_on_a_processor_only_where_it_is_a_tenth_faster(plain, half, expected):
     chosen, why = choose_precision("auto", CPU, {"fp32": plain, "bf16": half}.__getitem__)
@@ -61,4 +62,5 @@ def test_the_first_slow_step_does_not_count(monkeypatch):
 
 
 def test_every_precision_has_a_number_format():
-    assert AUTOCAST == {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+    assert set(AUTOCAST) == {"fp32", "bf16", "fp16"}
+    assert [AUTOCAST[name] for name in ("fp32", "bf16", "fp16")] == [None, torch.bfloat16, torch.float16]

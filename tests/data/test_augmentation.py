@@ -1,0 +1,143 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from competition.data.augmentation import PRESETS, Augmenter
+from competition.errors import CompetitionError
+from competition.imaging.planes import pack_masks, plane_count, unpack_planes
+
+SIDE = 96
+SEEDS = range(12)
+
+
+def square(side: int = SIDE) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """A bright square on dark ground, off the centre, and its mask."""
+    mask = np.zeros((side, side), bool)
+    mask[side // 4 : side // 4 * 3, side // 3 : side // 4 * 3] = True
+    return np.where(mask, 220, 30).astype(np.uint8), mask
+
+
+def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float(2 * (a & b).sum() / (a.sum() + b.sum()))
+
+
+@pytest.mark.parametrize("preset", ["light", "strong", "turning"])
+def test_a_label_moves_with_its_image(preset: str) -> None:
+    image, mask = square()
+    augment = Augmenter(preset)
+    moved = 0
+    for seed in range(30):
+        images, planes = augment([image], pack_masks(mask[None]), seed)
+        assert planes is not None
+        label = unpack_planes(planes, 1)[0]
+        # Brightness may change, so the cut lies between what the square and its surroundings have become.
+        cut = (images[0][label].mean() + images[0][~label].mean()) / 2
+        assert dice(images[0] > cut, label) > 0.9
+        moved += dice(mask, label) < 0.9
+    assert moved > 5  # the label of the unmoved image would not have passed
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+@pytest.mark.parametrize("classes", [1, 8, 29, 41])
+def test_packed_classes_move_exactly_as_masks_one_by_one(preset: str, classes: int) -> None:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (SIDE, SIDE), dtype=np.uint8)
+    masks = np.zeros((classes, SIDE, SIDE), bool)
+    for mask in masks:
+        top, left = random.integers(0, SIDE // 2, 2)
+        mask[top : top + SIDE // 2, left : left + SIDE // 3] = True
+    augment = Augmenter(preset)
+    for seed in SEEDS:
+        _, planes = augment([image], pack_masks(masks), seed)
+        assert planes is not None
+        assert (planes.shape, planes.dtype) == ((SIDE, SIDE, plane_count(classes)), np.uint8)
+        packed = unpack_planes(planes, classes)
+        for mask, moved in zip(masks[::5], packed[::5], strict=True):
+            _, alone = augment([image], mask[..., None].astype(np.uint8), seed)
+            assert alone is not None
+            np.testing.assert_array_equal(moved, alone[..., 0].astype(bool))
+        assert packed.any(axis=(1, 2)).all()
+        unused = planes[..., -1] >> (classes - 8 * (plane_count(classes) - 1))
+        assert classes % 8 == 0 or not unused.any()
+
+
+@pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"none"}))
+def test_the_same_seed_gives_the_same_picture_whatever_came_before(preset: str) -> None:
+    image, mask = square()
+    planes = pack_masks(mask[None])
+    augment, other = Augmenter(preset), Augmenter(preset)
+    first = [augment([image], planes, seed)[0][0] for seed in SEEDS]
+    backwards = [other([image], planes, seed)[0][0] for seed in reversed(SEEDS)][::-1]
+    np.testing.assert_array_equal(first, backwards)
+    assert len({picture.tobytes() for picture in first}) > len(SEEDS) / 2
+
+
+def test_none_changes_nothing() -> None:
+    image, mask = square()
+    images, planes = Augmenter("none")([image], pack_masks(mask[None]), 5)
+    np.testing.assert_array_equal(images[0], image)
+    np.testing.assert_array_equal(planes, pack_masks(mask[None]))
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_colour_and_labels_come_back_in_their_own_shape_and_the_source_is_untouched(preset: str) -> None:
+    image, mask = square()
+    colour, planes = np.stack([image, image // 2, 255 - image], axis=2), pack_masks(mask[None])
+    kept = colour.copy(), planes.copy()
+    augment = Augmenter(preset)
+    for seed in SEEDS:
+        images, moved = augment([colour], planes, seed)
+        assert moved is not None
+        assert (images[0].shape, images[0].dtype, moved.shape) == (colour.shape, np.uint8, planes.shape)
+        np.testing.assert_array_equal(colour, kept[0])
+        np.testing.assert_array_equal(planes, kept[1])
+
+
+def test_views_of_one_patient_do_not_move_in_step() -> None:
+    image, _ = square()
+    augment = Augmenter("light")
+    different = 0
+    for seed in SEEDS:
+        images, planes = augment([image, image, image], None, seed)
+        assert planes is None
+        assert [one.shape for one in images] == [image.shape] * 3
+        different += len({one.tobytes() for one in images}) == 3
+        np.testing.assert_array_equal(images[0], augment([image], None, seed)[0][0])
+    assert different > len(SEEDS) / 2
+
+
+def test_the_largest_seed_is_a_seed() -> None:
+    image, _ = square()
+    assert len(Augmenter("light")([image] * 8, None, 2**32 - 1)[0]) == 8
+
+
+def test_turning_reaches_all_four_quarters() -> None:
+    corner = np.zeros((SIDE, SIDE), bool)
+    corner[8:40, 8:40] = True
+    image = np.where(corner, 200, 0).astype(np.uint8)
+    quarters = set()
+    for seed in range(30):
+        planes = Augmenter("turning")([image], pack_masks(corner[None]), seed)[1]
+        assert planes is not None
+        row, column = (axis.mean() for axis in np.nonzero(planes[..., 0]))
+        quarters.add((row > SIDE / 2, column > SIDE / 2))
+    assert len(quarters) == 4
+
+
+def test_dropped_patches_are_hidden_from_the_network_and_kept_in_the_label() -> None:
+    image, mask = np.full((SIDE, SIDE), 255, np.uint8), np.ones((SIDE, SIDE), bool)
+    light, dropout = Augmenter("light"), Augmenter("grid_dropout")
+    hidden = 0
+    for seed in range(30):
+        images, planes = dropout([image], pack_masks(mask[None]), seed)
+        reference, label = light([image], pack_masks(mask[None]), seed)
+        assert planes is not None
+        assert label is not None
+        np.testing.assert_array_equal(planes, label)
+        hidden += int(((images[0] == 0) & (reference[0] > 0)).mean() > 0.03)
+    assert 2 <= hidden <= 20
+
+
+def test_an_unknown_preset_is_an_error_that_names_the_nearest() -> None:
+    with pytest.raises(CompetitionError, match="unknown augmentation 'stong', did you mean 'strong'"):
+        Augmenter("stong")

@@ -1,0 +1,280 @@
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from competition.config import Experiment
+from competition.data.datasets import (
+    Batch,
+    Draw,
+    DrawSampler,
+    TrainingSet,
+    loading_processes,
+    mirror_sample,
+    pad_to,
+    random_crop,
+    training_loader,
+)
+from competition.data.manifest import Entry
+from competition.imaging.planes import pack_masks, unpack_planes
+from competition.imaging.stored_arrays import write_array
+from competition.tracks import get_track
+from competition.tracks.track import Mirror
+from competition.workspace import Workspace
+
+KNEE, VESSELS = get_track("knee"), get_track("aneurysm")
+SAMPLES = 5
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Five images of 40x30 whose label is what is brighter than 127, and two patients of eight 16x16 views."""
+    workspace = Workspace(tmp_path, "mixed")
+    random = np.random.default_rng(0)
+    for number in range(SAMPLES):
+        mask = np.zeros((40, 30), bool)
+        top, left = random.integers(2, 15, 2)
+        mask[top : top + 18, left : left + 12] = True
+        write_array(workspace.image_file(f"s{number}", "image"), np.where(mask, 230, 20 + number).astype(np.uint8))
+        write_array(workspace.label_file(f"s{number}"), pack_masks(mask[None]))
+    for patient in range(2):
+        for number, view in enumerate(VESSELS.views):
+            image = np.full((16, 16), 10 * number + 100 * patient, np.uint8)
+            image[:, 0] = 255
+            write_array(workspace.image_file(f"p{patient}", view), image)
+    return workspace
+
+
+def entries() -> list[Entry]:
+    first = Entry("s0", "s0.png", "train", "g", "", (True,), 40, 30, (80.5,), (60.25,), (1,), "", "")
+    return [replace(first, sample=f"s{number}") for number in range(SAMPLES)]
+
+
+def patients() -> list[Entry]:
+    targets = (1, *[number % 2 for number in range(21)])
+    mean, std = tuple(float(view) for view in range(8)), tuple(view + 0.5 for view in range(8))
+    first = Entry("p0", "0", "train", "0", "", (True,) * 7 + (False,), 16, 16, mean, std, targets, "", "")
+    return [first, replace(first, sample="p1")]
+
+
+def experiment(workers: int = 0, **data: object) -> Experiment:
+    train = {"batch_size": 2, "repeats": 2}
+    return Experiment.model_validate(
+        {"data": {"size": 20, "oversample": 2, "flip": True, "workers": workers} | data, "train": train}
+    )
+
+
+def epochs(workspace: Workspace, settings: Experiment, numbers: list[int]) -> list[Batch]:
+    """All batches of these epochs, from one loader as the training loop has it."""
+    dataset = TrainingSet(entries(), workspace, KNEE, settings)
+    sampler = DrawSampler(len(dataset), settings.train.batch_size, settings.train.repeats, seed=3)
+    loader = training_loader(dataset, sampler, settings)
+    batches = []
+    for number in numbers:
+        sampler.set_epoch(number)
+        batches += list(loader)
+    return batches
+
+
+def as_bytes(batches: list[Batch]) -> list[tuple[object, ...]]:
+    return [
+        (b.samples, b.images.numpy().tobytes(), b.planes.numpy().tobytes()) for b in batches if b.planes is not None
+    ]
+
+
+def test_draws_do_not_depend_on_the_number_of_loading_processes(workspace: Workspace) -> None:
+    alone = as_bytes(epochs(workspace, experiment(0, augmentation="strong"), [0, 1]))
+    assert len(alone) == 10
+    assert as_bytes(epochs(workspace, experiment(2, augmentation="strong"), [0, 1])) == alone
+
+
+def test_a_resumed_run_sees_what_the_whole_run_would_have_seen(workspace: Workspace) -> None:
+    settings = experiment(augmentation="strong", crop=16)
+    whole = as_bytes(epochs(workspace, settings, [0, 1, 2]))
+    assert as_bytes(epochs(workspace, settings, [2])) == whole[10:]
+    assert len(set(map(str, whole))) == 15  # no epoch repeats another
+
+
+def test_a_draw_is_of_its_index_and_seed_alone(workspace: Workspace) -> None:
+    dataset = TrainingSet(entries(), workspace, KNEE, experiment(augmentation="strong", crop=16))
+    first = dataset[(1, 99)]
+    for other in ((0, 7), (1, 98), (4, 99)):
+        assert dataset[other].images.tobytes() != first.images.tobytes()
+    again = dataset[(1, 99)]
+    assert again.images.tobytes() == first.images.tobytes()
+    assert first.planes is not None
+    assert again.planes is not None
+    assert again.planes.tobytes() == first.planes.tobytes()
+
+
+def test_a_draw_without_augmentation_is_the_padded_sample(workspace: Workspace) -> None:
+    dataset = TrainingSet(entries(), workspace, KNEE, experiment(augmentation="none", flip=False))
+    assert (len(dataset), dataset.factor) == (SAMPLES, 2)
+    drawn = dataset[(3, 0)]
+    assert drawn.planes is not None
+    assert (drawn.images.shape, drawn.planes.shape, drawn.targets) == ((1, 1, 40, 40), (40, 40, 1), None)
+    assert (drawn.sample, drawn.present.tolist()) == ("s3", [True])
+    assert (drawn.mean.tolist(), drawn.std.tolist()) == ([80.5], [60.25])
+    image = drawn.images[0, 0]
+    assert not image[:, 30:].any()  # padded at the right
+    assert set(np.unique(image[:, :30])) == {23, 230}
+    np.testing.assert_array_equal(unpack_planes(drawn.planes, 1)[0], image == 230)
+
+
+@pytest.mark.parametrize("crop", [None, 12, 20])
+def test_image_and_planes_are_mirrored_and_cropped_together(workspace: Workspace, crop: int | None) -> None:
+    dataset = TrainingSet(entries(), workspace, KNEE, experiment(augmentation="none", crop=crop))
+    side = 2 * (crop or 20)
+    pictures = set()
+    for seed in range(20):
+        drawn = dataset[(0, seed)]
+        assert drawn.planes is not None
+        assert drawn.images.shape == (1, 1, side, side)
+        np.testing.assert_array_equal(unpack_planes(drawn.planes, 1)[0], drawn.images[0, 0] == 230)
+        pictures.add(drawn.images.tobytes())
+    assert len(pictures) == 2 if side == 40 else len(pictures) > 10
+
+
+def test_half_of_the_draws_are_mirrored_and_none_without_flip(workspace: Workspace) -> None:
+    for flip, low, high in ((True, 35, 65), (False, 0, 0)):
+        dataset = TrainingSet(entries(), workspace, KNEE, experiment(augmentation="none", flip=flip))
+        mirrored = sum(not dataset[(0, seed)].images[0, 0, :, 0].any() for seed in range(100))
+        assert low <= mirrored <= high
+
+
+def test_a_track_without_mirror_is_never_mirrored(workspace: Workspace) -> None:
+    dataset = TrainingSet(entries(), workspace, replace(KNEE, mirror=None), experiment(augmentation="none"))
+    assert all(dataset[(0, seed)].images[0, 0, :, 0].all() for seed in range(20))
+
+
+def test_classification_draws_views_targets_and_presence_together(workspace: Workspace) -> None:
+    dataset = TrainingSet(patients(), workspace, VESSELS, experiment(augmentation="none", size=16))
+    assert dataset.factor == 1
+    forms = Counter()
+    for seed in range(20):
+        drawn = dataset[(1, seed)]
+        assert drawn.planes is None
+        assert drawn.targets is not None
+        assert drawn.images.shape == (8, 1, 16, 16)
+        swapped = drawn.images[0, 0, 0, 5] == 140  # the first place shows RI-A, the fifth view
+        forms[bool(swapped)] += 1
+        plain = patients()[0]
+        # Typed from the columns: left and right are neighbours but for the first (any aneurysm) and the 20th (BA).
+        columns = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15, 18, 17, 19, 21, 20]
+        expected = [plain.targets[index] for index in columns] if swapped else list(plain.targets)
+        assert drawn.targets.tolist() == expected
+        assert drawn.present.tolist() == ([True] * 3 + [False] + [True] * 4 if swapped else [*plain.present])
+        order = [4, 5, 6, 7, 0, 1, 2, 3] if swapped else list(range(8))
+        assert drawn.mean.tolist() == order  # the statistics go with their view
+        assert drawn.std.tolist() == [view + 0.5 for view in order]
+        assert drawn.images[:, 0, 0, 5].tolist() == [100 + 10 * view for view in order]
+        bright = [int(np.flatnonzero(view[0, 0] == 255)[0]) for view in drawn.images]
+        assert bright == ([15, 0] * 4 if swapped else [0] * 8)  # frontal views are flipped, lateral ones are not
+    assert min(forms[True], forms[False]) > 3
+
+
+def test_a_mirrored_sample_by_hand() -> None:
+    images = [np.array([[1, 2]], np.uint8), np.array([[3, 4]], np.uint8), np.array([[5, 6]], np.uint8)]
+    mirror = Mirror(classes=(0, 2, 1), views=(1, 0, 2), flipped_views=(True, True, False))
+    flipped, planes, targets, present = mirror_sample(images, None, (7, 8, 9), (True, False, True), mirror)
+    assert [image.tolist() for image in flipped] == [[[4, 3]], [[2, 1]], [[5, 6]]]
+    assert (planes, targets, present) == (None, (7, 9, 8), (False, True, True))
+    back = mirror_sample(flipped, None, targets, present, mirror)
+    assert [image.tolist() for image in back[0]] == [image.tolist() for image in images]
+    assert back[2:] == ((7, 8, 9), (True, False, True))
+
+
+def test_planes_are_mirrored_where_classes_keep_their_names_and_refused_elsewhere() -> None:
+    image, planes = np.zeros((1, 2), np.uint8), np.array([[[1, 2], [3, 4]]], np.uint8)
+    mirrored = mirror_sample([image], planes, (1, 1), (True,), Mirror(classes=(0, 1)))[1]
+    assert mirrored is not None
+    assert mirrored.tolist() == [[[3, 4], [1, 2]]]
+    with pytest.raises(ValueError, match="change places"):
+        mirror_sample([image], planes, (1, 1), (True,), Mirror(classes=(1, 0)))
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 2), (5, 5), (1, 1), (3, 5, 4), (5, 3, 1)])
+def test_padding_is_black_at_the_bottom_and_right(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
+    padded = pad_to(image, 5)
+    expected = np.zeros((5, 5, *shape[2:]), np.uint8)
+    expected[: shape[0], : shape[1]] = image
+    np.testing.assert_array_equal(padded, expected)
+
+
+def test_a_crop_cuts_one_window_out_of_everything_and_reaches_every_corner() -> None:
+    rows, columns = np.mgrid[:6, :8].astype(np.uint8)
+    corners = set()
+    for seed in range(200):
+        images, planes = random_crop([rows, columns], np.dstack([rows, columns]), 4, np.random.default_rng(seed))
+        assert planes is not None
+        np.testing.assert_array_equal(planes, np.dstack(images))
+        top, left = int(images[0][0, 0]), int(images[1][0, 0])
+        np.testing.assert_array_equal(images[0], rows[top : top + 4, left : left + 4])
+        corners.add((top, left))
+    assert corners == {(top, left) for top in range(3) for left in range(5)}
+
+
+def draws(samples: int, batch_size: int, repeats: int = 1, seed: int = 0, epoch: int = 0) -> list[list[Draw]]:
+    sampler = DrawSampler(samples, batch_size, repeats, seed)
+    sampler.set_epoch(epoch)
+    batches = list(sampler)
+    assert len(batches) == len(sampler)
+    return batches
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "repeats", "sizes"),
+    [
+        (8, 4, 1, [4, 4]),
+        (9, 4, 1, [4, 5]),  # a single last sample joins the batch before
+        (10, 4, 1, [4, 4, 2]),
+        (3, 4, 1, [3]),
+        (1, 4, 1, [1]),
+        (5, 1, 1, [1, 1, 1, 1, 1]),
+        (3, 2, 3, [2, 2, 2, 3]),
+        (1, 2, 3, [3]),
+    ],
+)
+def test_every_sample_is_drawn_as_often_as_asked(samples: int, batch_size: int, repeats: int, sizes: list[int]) -> None:
+    batches = draws(samples, batch_size, repeats)
+    assert [len(batch) for batch in batches] == sizes
+    assert Counter(index for batch in batches for index, _ in batch) == dict.fromkeys(range(samples), repeats)
+
+
+def test_no_two_draws_of_an_epoch_have_one_seed_and_every_epoch_has_others() -> None:
+    first, second, other = (
+        [draw for batch in draws(50, 8, 2, seed, epoch) for draw in batch] for seed, epoch in ((0, 0), (0, 1), (1, 0))
+    )
+    assert len({seed for _, seed in first}) == 100
+    for different in (second, other):
+        assert not {seed for _, seed in first} & {seed for _, seed in different}
+        assert [index for index, _ in first] != [index for index, _ in different]
+    assert first == [draw for batch in draws(50, 8, 2) for draw in batch]
+
+
+def test_a_batch_stacks_its_draws_in_order(workspace: Workspace) -> None:
+    batch = epochs(workspace, experiment(), [0])[0]
+    assert batch.planes is not None
+    assert batch.targets is None
+    assert (batch.images.shape, batch.images.dtype) == ((2, 1, 1, 40, 40), torch.uint8)
+    assert (batch.planes.shape, batch.planes.dtype) == ((2, 40, 40, 1), torch.uint8)
+    assert batch.present.tolist() == [[True]] * 2
+    assert (batch.mean.tolist(), batch.std.tolist()) == ([[80.5]] * 2, [[60.25]] * 2)
+    settings = experiment(augmentation="none", size=16)
+    dataset = TrainingSet(patients(), workspace, VESSELS, settings)
+    loader = training_loader(dataset, DrawSampler(2, 2, 1, 0), settings)
+    batch = next(iter(loader))
+    assert batch.planes is None
+    assert batch.targets is not None
+    assert (batch.images.shape, batch.targets.shape, batch.targets.dtype) == ((2, 8, 1, 16, 16), (2, 22), torch.float32)
+    assert (batch.mean.shape, batch.std.shape, batch.mean.dtype) == ((2, 8), (2, 8), torch.float32)
+
+
+def test_the_number_of_loading_processes_is_the_one_asked_for() -> None:
+    assert [loading_processes(experiment(workers)) for workers in (0, 3)] == [0, 3]
+    if not torch.cuda.is_available():
+        assert loading_processes(Experiment()) == 0  # loading would only take cores from the training

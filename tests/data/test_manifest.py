@@ -1,0 +1,72 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from competition.data.manifest import Entry, Manifest, prepare_command, read_manifest, target_matrix, write_manifest
+from competition.errors import CompetitionError
+from competition.tracks import get_track
+from competition.workspace import Workspace, read_json, write_json
+
+KNEE = get_track("knee")
+TRAIN = Entry("012_L", "012_L.png", "train", "012", "", (True,), 240, 200, (101.25,), (1 / 3,), (1,), "abc", "def")
+TEST = replace(TRAIN, sample="NA", name="NA", split="test", group="001", present=(False,), targets=(), pixels="e")
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    return Workspace(tmp_path, "knee")
+
+
+def test_a_manifest_comes_back_in_order_and_exactly(workspace: Workspace, tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path / "data", (TEST, TRAIN, replace(TRAIN, sample="001_R", group="001")))
+    write_manifest(workspace, KNEE, manifest)
+    back = read_manifest(workspace, KNEE)
+    assert back == manifest
+    assert [one.sample for one in back.of("train")] == ["012_L", "001_R"]
+    assert back.of("test") == [TEST]
+    assert back.by_sample()["001_R"].group == "001"
+
+
+@pytest.mark.parametrize("entries", [(), (TEST,), (TRAIN,)])
+def test_one_split_alone_or_nothing_comes_back_too(workspace: Workspace, entries: tuple[Entry, ...]) -> None:
+    write_manifest(workspace, KNEE, Manifest(Path("/data"), entries))
+    assert read_manifest(workspace, KNEE).entries == entries
+
+
+def test_several_views_and_classes_come_back_as_plain_tuples(tmp_path: Path) -> None:
+    workspace, track = Workspace(tmp_path, "aneurysm"), get_track("aneurysm")
+    statistics = tuple(number / 3 for number in range(8))
+    entry = replace(TRAIN, present=(True, False) * 4, mean=statistics, std=statistics[::-1], targets=(0, 1) * 10 + (1,))
+    write_manifest(workspace, track, Manifest(Path("/data"), (entry,)))
+    back = read_manifest(workspace, track).entries[0]
+    assert back == entry
+    assert {type(value) for value in back.present} == {bool}
+    assert {type(value) for value in back.targets} == {int}
+    assert {type(value) for value in back.mean + back.std} == {float}
+
+
+def test_nothing_prepared_is_an_error_that_gives_the_command(workspace: Workspace) -> None:
+    with pytest.raises(CompetitionError, match=r"no prepared data: .*Run \./run\.sh prepare --track knee\.$"):
+        read_manifest(workspace, KNEE)
+
+
+def test_what_was_prepared_for_other_classes_or_by_another_version_is_refused(workspace: Workspace) -> None:
+    write_manifest(workspace, KNEE, Manifest(Path("/data"), (TRAIN,)))
+    with pytest.raises(CompetitionError, match="prepared for other classes"):
+        read_manifest(workspace, replace(KNEE, classes=("tibia",)))
+    about = workspace.cache_folder() / "prepared.json"
+    write_json(about, read_json(about, "") | {"version": -1})
+    with pytest.raises(CompetitionError, match="by another version"):
+        read_manifest(workspace, KNEE)
+
+
+def test_drawn_data_is_prepared_by_another_command(tmp_path: Path) -> None:
+    assert prepare_command(Workspace(tmp_path, "phantom_knee"), KNEE) == "./run.sh prepare --track knee --phantom"
+
+
+def test_targets_are_a_table_of_one_row_per_sample() -> None:
+    table = target_matrix([replace(TRAIN, targets=(1, 0, 1)), replace(TRAIN, targets=(0, 0, 1))])
+    assert table.dtype == np.int64
+    np.testing.assert_array_equal(table, [[1, 0, 1], [0, 0, 1]])

@@ -1,0 +1,150 @@
+"""Real processes throughout: a small script takes the place of the training, everything else is the pipeline's own."""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from competition.errors import CompetitionError
+from pipelines import parallel_folds
+from pipelines.parallel_folds import CHILD, end_with_parent, slots, train_in_parallel
+
+
+def arguments(folder, **changes):
+    options = {"track": "knee", "experiment": None, "name": None, "workspace": str(folder), "set": None}
+    return argparse.Namespace(**options | {"phantom": False, "force": False, "debug": False} | changes)
+
+
+@pytest.mark.parametrize(
+    ("folds", "cores", "expected"),
+    [
+        (1, 2, [{"OMP_NUM_THREADS": "2"}]),
+        (2, 2, [{"OMP_NUM_THREADS": "1"}] * 2),
+        (5, 2, [{"OMP_NUM_THREADS": "1"}] * 2),
+        (5, 16, [{"OMP_NUM_THREADS": "3"}] * 5),
+        (2, 1, [{"OMP_NUM_THREADS": "1"}]),
+    ],
+)
+def test_cores_are_shared_out_where_there_is_no_gpu(monkeypatch, folds, cores, expected):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
+    assert slots(folds) == expected
+
+
+@pytest.mark.parametrize(
+    ("folds", "visible", "expected"),
+    [(1, None, ["0"]), (2, None, ["0", "1"]), (5, None, ["0", "1"]), (5, "3,7", ["3", "7"]), (1, "3,7", ["3"])],
+)
+def test_each_fold_gets_a_gpu_of_its_own(monkeypatch, folds, visible, expected):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert slots(folds) == [{"CUDA_VISIBLE_DEVICES": name} for name in expected]
+
+
+# Stands for ``python -m pipelines train ...``: notes what it was given, and waits, works or fails as its fold says.
+STAND_IN = """#!{python}
+import os, sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from pipelines.parallel_folds import end_with_parent
+words = sys.argv[1:]
+fold = words[words.index("--fold") + 1]
+folder = Path(words[words.index("--workspace") + 1])
+assert end_with_parent()
+(folder / f"arguments{{fold}}").write_text(" ".join(words))
+(folder / f"threads{{fold}}").write_text(os.environ.get("OMP_NUM_THREADS", ""))
+part = folder / f"part{{fold}}"
+part.write_text(str(os.getpid()))
+part.rename(folder / f"started{{fold}}")
+if (folder / f"wait{{fold}}").exists():
+    time.sleep(60)
+if (folder / f"fail{{fold}}").exists():
+    while not all((folder / name).exists() for name in (folder / f"fail{{fold}}").read_text().split()):
+        time.sleep(0.01)
+    sys.exit(3)
+(folder / f"done{{fold}}").touch()
+"""
+
+
+@pytest.fixture
+def stand_in(tmp_path, monkeypatch):
+    """A folder of notes, and a program in place of Python."""
+    script = tmp_path / "python"
+    script.write_text(STAND_IN.format(python=sys.executable, root=str(parallel_folds.__file__).rsplit("/", 2)[0]))
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    return tmp_path
+
+
+def wait_for(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
+
+
+def is_running(process):
+    """Whether it runs; one that ended and was not waited for (a zombie) does not."""
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_all_folds_are_trained_with_the_options_that_were_given(stand_in):
+    options = {"experiment": "quick", "name": "mine", "set": ["train.lr=1e-3", "data.size=64"], "force": True}
+    args = arguments(stand_in, **options, phantom=True)
+    train_in_parallel(args, [0, 2, 3], [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "7"}])
+    assert [(stand_in / f"done{fold}").exists() for fold in range(4)] == [True, False, True, True]
+    assert (stand_in / "arguments2").read_text() == (
+        f"-m pipelines train --track knee --fold 2 --experiment quick --name mine --workspace {stand_in} "
+        "--set train.lr=1e-3 --set data.size=64 --phantom --force"
+    )
+    assert [(stand_in / f"threads{fold}").read_text() for fold in (0, 2)] == ["1", "7"]
+
+
+def test_a_fold_that_fails_is_named_and_stops_the_others(stand_in):
+    (stand_in / "wait0").touch()
+    (stand_in / "fail1").write_text("started0")
+    with pytest.raises(CompetitionError, match=r"fold 1 failed .*the same command goes on"):
+        train_in_parallel(arguments(stand_in), [0, 1, 2], [{}, {}])
+    process = int((stand_in / "started0").read_text())
+    wait_for(lambda: not is_running(process))
+    assert not (stand_in / "done0").exists()
+    assert not (stand_in / "started2").exists()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
+def test_children_end_when_their_parent_is_killed(stand_in, monkeypatch):
+    program = (
+        "import sys; from argparse import Namespace; from pipelines.parallel_folds import train_in_parallel\n"
+        f"sys.executable = {sys.executable!r}\n"
+        f"train_in_parallel(Namespace(**{vars(arguments(stand_in))!r}), [0, 1], [{{}}, {{}}])"
+    )
+    for fold in (0, 1):
+        (stand_in / f"wait{fold}").touch()
+    monkeypatch.undo()
+    root = str(parallel_folds.__file__).rsplit("/", 2)[0]
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=root)
+    try:
+        wait_for(lambda: all((stand_in / f"started{fold}").exists() for fold in (0, 1)))
+        children = [int((stand_in / f"started{fold}").read_text()) for fold in (0, 1)]
+        assert all(map(is_running, children))
+    finally:
+        parent.send_signal(signal.SIGKILL)
+        parent.wait(20)
+    wait_for(lambda: not any(map(is_running, children)))
+    assert not list(stand_in.glob("done*"))
+
+
+def test_a_process_without_a_parent_of_this_kind_is_not_watched(monkeypatch):
+    monkeypatch.delenv(CHILD, raising=False)
+    assert not end_with_parent()

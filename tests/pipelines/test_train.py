@@ -1,0 +1,202 @@
+import argparse
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from competition.data.folds import write_folds
+from competition.ensembling.histograms import load_histograms
+from competition.errors import CompetitionError
+from competition.prediction.predictor import make_predictor, predict_map, predict_scores
+from competition.prediction.probability_maps import read_index, read_map, read_scores
+from competition.training.checkpoints import fold_lock, load_best, load_checkpoint, load_network
+from pipelines import train
+
+
+@pytest.mark.parametrize(
+    ("text", "count", "expected"),
+    [
+        ("all", 3, [0, 1, 2]),
+        ("2", 3, [2]),
+        ("0..2", 5, [0, 1, 2]),
+        ("3..3", 5, [3]),
+        ("4,0,2", 5, [4, 0, 2]),
+        ("1,1,0", 2, [1, 0]),
+        (" 1 , 0 ", 2, [1, 0]),
+    ],
+)
+def test_folds_are_read_in_every_form(text, count, expected):
+    assert train.parse_folds(text, count) == expected
+
+
+@pytest.mark.parametrize("text", ["", "x", "0..", "..2", "0;1", "1.5", "0..1..2", "0,", "ALL"])
+def test_what_names_no_fold_is_explained(text):
+    with pytest.raises(CompetitionError, match=r"--fold takes 0, or 0\.\.4, or 0,2,3, or all, not"):
+        train.parse_folds(text, 5)
+
+
+@pytest.mark.parametrize(("text", "fold"), [("5", 5), ("0..5", 5), ("0,7", 7), ("-1", -1)])
+def test_a_fold_that_does_not_exist_is_named(text, fold):
+    with pytest.raises(CompetitionError, match=rf"there is no fold {fold}; the folds are 0\.\.4"):
+        train.parse_folds(text, 5)
+
+
+def test_a_range_that_runs_backwards_names_no_fold():
+    with pytest.raises(CompetitionError, match=r"--fold 3\.\.1 names no fold"):
+        train.parse_folds("3..1", 5)
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """Runs the stage on a prepared data set, whose track is none of the tracks that are known by name."""
+
+    def run(prepared, experiment, **options):
+        monkeypatch.setattr(train, "open_track", lambda args: prepared.track)
+        monkeypatch.setattr(train, "open_workspace", lambda args: prepared.workspace)
+        monkeypatch.setattr(train, "choose_experiment", lambda args, track, workspace: ("tiny", experiment))
+        return train.run(argparse.Namespace(**{"fold": "1", "name": None, "force": False, "set": None} | options))
+
+    return run
+
+
+def test_a_trained_fold_has_maps_of_what_it_held_out_and_their_score(command, tiny_hands, tiny_experiment):
+    views = ("identity", "hflip")
+    experiment = tiny_experiment(predict={"views": views})
+    figures = command(tiny_hands, experiment)
+    folder = tiny_hands.workspace.fold_folder("tiny", 1)
+    held_out = tiny_hands.folds.held_out(tiny_hands.train(), 1)
+    index = read_index(folder / "oof", "")
+    assert index.samples == tuple(entry.sample for entry in held_out)
+    assert index.classes == tiny_hands.track.classes
+    assert index.made_by["config_hash"] == experiment.hash()
+    best = load_best(folder / "best.pt")
+    predictor = make_predictor(
+        [load_network(best, tiny_hands.track)], experiment, tiny_hands.track, tiny_hands.workspace, None
+    )
+    histograms = load_histograms(folder / "oof" / "histograms.npz")
+    scores = []
+    for entry in held_out:
+        values = read_map(folder / "oof", entry.sample)
+        assert np.array_equal(values, predict_map(predictor, entry, views))
+        truth = np.load(tiny_hands.workspace.root / "raw" / f"{entry.sample.replace('hand', 'mask')}.npy")
+        for index, (levels, mask) in enumerate(zip(values, truth, strict=True)):
+            positive = levels >= 128
+            assert histograms[entry.sample][index, 1, 128:].sum() == (positive & mask).sum()
+            total = positive.sum() + mask.sum()
+            scores.append(2 * (positive & mask).sum() / total if total else 1.0)
+    assert figures["run"] == "tiny"
+    assert figures["scores"] == {"1": pytest.approx(np.mean(scores), rel=1e-12)}
+    assert figures["folder"] == str(folder.parent)
+
+
+def test_patients_get_a_table_of_scores(command, tiny_patients, tiny_experiment):
+    experiment = tiny_experiment(multiview=True, model={"encoder": "test_resnet"}, train={"epochs": 1})
+    figures = command(tiny_patients, experiment, name="other")
+    folder = tiny_patients.workspace.fold_folder("other", 1)
+    held_out = tiny_patients.folds.held_out(tiny_patients.train(), 1)
+    table = read_scores(folder / "oof", [entry.sample for entry in held_out], tiny_patients.track.classes)
+    network = load_network(load_best(folder / "best.pt"), tiny_patients.track)
+    predictor = make_predictor([network], experiment, tiny_patients.track, tiny_patients.workspace, None)
+    for row, entry in zip(table, held_out, strict=True):
+        assert np.array_equal(row, predict_scores(predictor, entry, ["identity"]))
+    pairs = [
+        (positive > negative) + 0.5 * (positive == negative)
+        for positive, one in zip(table[:, 0], held_out, strict=True)
+        for negative, other in zip(table[:, 0], held_out, strict=True)
+        if one.targets[0] > other.targets[0]
+    ]
+    assert figures["scores"] == {"1": pytest.approx(np.mean(pairs))}
+
+
+def test_a_finished_fold_is_left_alone_and_trained_again_with_force(command, tiny_hands, tiny_experiment, capsys):
+    experiment = tiny_experiment(train={"epochs": 1})
+    first = command(tiny_hands, experiment)
+    folder = tiny_hands.workspace.fold_folder("tiny", 1)
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    assert command(tiny_hands, experiment) == first
+    assert "fold 1: finished before" in capsys.readouterr().out
+    assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert command(tiny_hands, experiment, force=True)["scores"] == first["scores"]
+    assert (folder / "best.pt").stat().st_mtime_ns > times[folder / "best.pt"]
+
+
+def test_other_settings_need_another_name_or_force(command, tiny_hands, tiny_experiment):
+    command(tiny_hands, tiny_experiment(train={"epochs": 1}))
+    changed = tiny_experiment(train={"epochs": 1, "lr": 5e-4})
+    with pytest.raises(CompetitionError, match=r"trained with other settings .*best\.pt.*--name NEW.*--force"):
+        command(tiny_hands, changed)
+    command(tiny_hands, changed, force=True)
+    stored = load_checkpoint(tiny_hands.workspace.fold_folder("tiny", 1) / "last.pt")
+    assert stored["config"]["train"]["lr"] == 5e-4
+    assert (
+        json.loads((tiny_hands.workspace.fold_folder("tiny", 1) / "finished.json").read_text())["identity"][
+            "config_hash"
+        ]
+        == changed.hash()
+    )
+
+
+def test_other_folds_need_another_name_or_force(command, tiny_hands, tiny_experiment):
+    experiment = tiny_experiment(train={"epochs": 1})
+    command(tiny_hands, experiment)
+    moved = tiny_hands.folds.fold_of | {"person0": 1}
+    write_folds(tiny_hands.workspace.fold_file(), moved, "moved by hand")
+    with pytest.raises(CompetitionError, match=r"trained with other folds .*best\.pt.*Restore that fold file"):
+        command(tiny_hands, experiment)
+
+
+def test_a_fold_cut_while_predicting_goes_on_without_training_again(command, tiny_hands, tiny_experiment, monkeypatch):
+    experiment = tiny_experiment(train={"epochs": 1})
+
+    def cut(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "_predict_held_out", cut)
+        with pytest.raises(KeyboardInterrupt):
+            command(tiny_hands, experiment)
+    folder = tiny_hands.workspace.fold_folder("tiny", 1)
+    trained = (folder / "last.pt").read_bytes()
+    assert not (folder / "finished.json").exists()
+    command(tiny_hands, experiment)
+    assert (folder / "last.pt").read_bytes() == trained
+    assert (folder / "finished.json").exists()
+
+
+def test_a_fold_that_another_process_trains_is_refused(command, tiny_hands, tiny_experiment):
+    folder = tiny_hands.workspace.fold_folder("tiny", 1)
+    with fold_lock(folder, 1), pytest.raises(CompetitionError, match="fold 1 is being trained by another process"):
+        command(tiny_hands, tiny_experiment(train={"epochs": 1}))
+    assert not (folder / "last.pt").exists()
+
+
+def test_mistakes_are_found_before_anything_is_trained(command, tiny_hands, tiny_experiment):
+    with pytest.raises(CompetitionError, match="unknown loss 'bse'"):
+        command(tiny_hands, tiny_experiment(train={"loss": "bse"}))
+    unmirrored = replace(tiny_hands, track=replace(tiny_hands.track, mirror=None))
+    with pytest.raises(CompetitionError, match="'hflip' mirrors the image"):
+        command(unmirrored, tiny_experiment(predict={"views": ["hflip"]}))
+    tiny_hands.workspace.fold_file().unlink()
+    with pytest.raises(CompetitionError, match=r"no fold file: .*tiny_hands\.csv\. Run \./run\.sh prepare"):
+        command(tiny_hands, tiny_experiment())
+    assert not tiny_hands.workspace.run_folder("tiny").exists()
+
+
+def test_shuffled_labels_are_the_same_labels_dealt_out_anew(tiny_patients):
+    entries = tiny_patients.train()
+    shuffled = train._shuffled(entries, seed=0)
+    assert [replace(entry, targets=()) for entry in shuffled] == [replace(entry, targets=()) for entry in entries]
+    assert sorted(entry.targets for entry in shuffled) == sorted(entry.targets for entry in entries)
+    assert [entry.targets for entry in shuffled] != [entry.targets for entry in entries]
+    assert train._shuffled(entries, seed=0) == shuffled
+
+
+def test_a_fold_of_one_kind_of_patients_has_no_score(command, tiny_patients, tiny_experiment):
+    healthy = {"0": 1, "1": 1, "4": 1, "5": 1, "2": 0, "3": 0, "6": 0, "7": 0}
+    write_folds(tiny_patients.workspace.fold_file(), healthy, "made for a test")
+    experiment = tiny_experiment(multiview=True, model={"encoder": "test_resnet"}, train={"epochs": 1})
+    assert command(tiny_patients, experiment)["scores"] == {"1": None}
+    assert torch.isnan(torch.tensor(load_best(tiny_patients.workspace.fold_folder("tiny", 1) / "best.pt").score))

@@ -1,0 +1,243 @@
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from competition.data.grid import GridReader
+from competition.prediction import predictor as module
+from competition.prediction.predictor import Predictor, predict_map, predict_scores, standardise, to_native
+from competition.tracks.track import Mirror
+
+SLOPES = (1.0, -0.5, 2.0)
+
+
+class Pointwise(nn.Module):
+    """Logits of a pixel follow from that pixel alone."""
+
+    def forward(self, images):
+        return torch.cat([slope * images - 0.3 for slope in SLOPES], dim=1)
+
+
+class Answer(nn.Module):
+    """The same logits whatever is shown: (C, columns), for every row."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = torch.tensor(logits)
+
+    def forward(self, images):
+        return self.logits[None, :, None, :].expand(len(images), -1, images.shape[-2], -1)
+
+
+class Recorder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.seen = []
+
+    def forward(self, images):
+        self.seen.append((images, torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+        return torch.zeros(len(images), 3, *images.shape[-2:])
+
+
+def predictor_of(prepared, experiment, *models, track=None, autocast=None):
+    track = track or prepared.track
+    reader = GridReader(prepared.workspace, track, experiment.data.size, budget_bytes=0)
+    return Predictor(models, experiment, track, reader, torch.device("cpu"), autocast)
+
+
+def bilinear(values, size_hw):
+    """Half-pixel centres, clamped at the border, in float64."""
+    positions = []
+    for have, want in zip(values.shape[-2:], size_hw, strict=True):
+        place = np.clip((np.arange(want) + 0.5) * have / want - 0.5, 0, have - 1)
+        low = np.minimum(place.astype(int), have - 1)
+        positions.append((low, np.minimum(low + 1, have - 1), place - low))
+    (top, bottom, down), (left, right, across) = positions
+    rows = values[:, top] * (1 - down)[:, None] + values[:, bottom] * down[:, None]
+    return rows[:, :, left] * (1 - across) + rows[:, :, right] * across
+
+
+def expected_map(prepared, entry, size):
+    """What ``Pointwise`` says, computed from the raw picture."""
+    raw = np.load(prepared.workspace.root / "raw" / f"{entry.sample}.npy")
+    scale = size / max(raw.shape)
+    height, width = round(raw.shape[0] * scale), round(raw.shape[1] * scale)
+    small = cv2.resize(raw, (width, height), interpolation=cv2.INTER_AREA).astype(np.float64)
+    standardised = (small - raw.mean()) / raw.std()
+    probs = np.stack([1 / (1 + np.exp(0.3 - slope * standardised)) for slope in SLOPES])
+    return 255 * bilinear(probs, raw.shape)
+
+
+def assert_levels(levels, expected):
+    assert levels.dtype == np.uint8
+    assert levels.shape == expected.shape
+    alive = (expected > 5) & (expected < 250)
+    assert alive.mean() > 0.5
+    assert np.abs(levels - expected)[alive].max() < 0.501
+
+
+@pytest.mark.parametrize("index", [0, 1, 11])
+@pytest.mark.parametrize("predict", [{}, {"tile": 32, "overlap": 0.3}, {"views": ["identity", "hflip", "rotate90"]}])
+def test_a_map_is_the_networks_probability_brought_to_native_size(shared_hands, tiny_experiment, index, predict):
+    entry = shared_hands.manifest.entries[index]
+    size = 40 if predict.get("tile") else 32
+    experiment = tiny_experiment(predict=predict, data={"size": size})
+    levels = predict_map(predictor_of(shared_hands, experiment, Pointwise()), entry, experiment.predict.views)
+    assert levels.shape == (3, *((64, 64) if index == 0 else (61, 47)))
+    # Moving whole pixels and cutting tiles must not change the answer of a network that sees single pixels.
+    assert_levels(levels, expected_map(shared_hands, entry, size))
+
+
+def test_the_edge_is_filled_with_black_to_whole_strides(shared_hands, tiny_experiment):
+    entry = shared_hands.manifest.entries[1]  # 61x47 becomes 40x31
+    network = Recorder()
+    predict_map(predictor_of(shared_hands, tiny_experiment(data={"size": 40}), network), entry, ["identity"])
+    seen = network.seen[0][0][0, 0]
+    assert seen.shape == (64, 32)
+    raw = np.load(shared_hands.workspace.root / "raw" / f"{entry.sample}.npy")
+    black = torch.tensor(-raw.mean() / raw.std(), dtype=torch.float32)
+    torch.testing.assert_close(seen[40:], black.expand(24, 32))
+    torch.testing.assert_close(seen[:, 31], black.expand(64))
+    assert not torch.isclose(seen[:40, :31], black).any()
+
+
+def test_probabilities_are_averaged_over_views_and_not_logits(shared_hands, tiny_experiment):
+    entry = shared_hands.manifest.entries[0]
+    network = Answer([[6.0] * 32 + [-2.0] * 32] * 3)
+    experiment = tiny_experiment(data={"size": 64})
+    levels = predict_map(predictor_of(shared_hands, experiment, network), entry, ["identity", "hflip"])
+    # (sigmoid(6) + sigmoid(-2)) / 2 = 0.558; the mean of the logits would be sigmoid(2) = 0.881.
+    assert (levels == round(255 * (0.997527 + 0.119203) / 2)).all()
+
+
+def test_probabilities_are_averaged_over_models(shared_hands, tiny_experiment):
+    entry = shared_hands.manifest.entries[0]
+    networks = [Answer([[float(np.log(p / (1 - p)))] * 64] * 3) for p in (0.2, 0.9, 0.4)]
+    experiment = tiny_experiment(data={"size": 64})
+    levels = predict_map(predictor_of(shared_hands, experiment, *networks), entry, ["identity", "rotate180"])
+    assert (levels == round(255 * 0.5 - 0.01)).all()
+
+
+@pytest.mark.parametrize("view", ["hflip", "hflip_rotate180"])
+def test_classes_of_left_and_right_change_back_after_a_mirrored_view(shared_hands, tiny_experiment, view):
+    # This network calls "disc" what is on the left of the picture it sees, and "square" what is on the right.
+    left = [4.0] * 32 + [-4.0] * 32
+    network = Answer([left, left[::-1], [1.0] * 64])
+    track = replace(shared_hands.track, mirror=Mirror(classes=(1, 0, 2)))
+    predictor = predictor_of(shared_hands, tiny_experiment(data={"size": 64}), network, track=track)
+    levels = predict_map(predictor, shared_hands.manifest.entries[0], [view])
+    plain = predict_map(predictor, shared_hands.manifest.entries[0], ["identity"])
+    # Half a turn brings the left to the right, a mirror image and a swap of names bring it back.
+    assert np.array_equal(levels, plain if view == "hflip" else plain[:, :, ::-1])
+
+
+def test_a_rotation_does_not_swap_classes(shared_hands, tiny_experiment):
+    network = Answer([[4.0] * 64, [-4.0] * 64, [0.5] * 64])
+    track = replace(shared_hands.track, mirror=Mirror(classes=(1, 0, 2)))
+    predictor = predictor_of(shared_hands, tiny_experiment(data={"size": 64}), network, track=track)
+    entry = shared_hands.manifest.entries[0]
+    assert np.array_equal(predict_map(predictor, entry, ["rotate90"]), predict_map(predictor, entry, ["identity"]))
+
+
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16])
+def test_the_network_computes_in_the_precision_it_was_trained_in(shared_hands, tiny_experiment, autocast):
+    network = Recorder()
+    predictor = predictor_of(shared_hands, tiny_experiment(), network, autocast=autocast)
+    predict_map(predictor, shared_hands.manifest.entries[0], ["identity"])
+    _, enabled, dtype = network.seen[0]
+    assert enabled == (autocast is not None)
+    assert autocast is None or dtype == autocast
+
+
+@pytest.mark.parametrize(
+    ("grid_hw", "size_hw"), [((8, 8), (31, 17)), ((20, 13), (20, 13)), ((9, 7), (4, 5)), ((1, 1), (3, 5))]
+)
+def test_native_size_equals_dense_interpolation(grid_hw, size_hw):
+    probs = torch.rand(5, *grid_hw, generator=torch.Generator().manual_seed(0)) * 0.8 + 0.1
+    levels = to_native(probs, size_hw)
+    exact = 255 * bilinear(probs.double().numpy(), size_hw)
+    assert np.abs(levels - exact).max() <= 0.5 + 1e-3
+    dense = F.interpolate(probs[None], size=size_hw, mode="bilinear", align_corners=False)[0]
+    assert np.array_equal(levels, torch.round(dense * 255).to(torch.uint8).numpy())
+
+
+@pytest.mark.parametrize("pixels", [1, 31 * 17 * 2, 31 * 17 * 5])
+def test_pieces_do_not_change_the_map(monkeypatch, pixels):
+    # Other numbers each time, or a piece that is never written might show the right ones of an earlier map.
+    probs = torch.rand(5, 8, 9, generator=torch.Generator().manual_seed(pixels))
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "NATIVE_CHUNK_PIXELS", pixels)
+        pieces = to_native(probs, (31, 17))
+    assert np.array_equal(pieces, to_native(probs, (31, 17)))
+
+
+def test_standardising_uses_each_views_own_statistics_and_survives_an_empty_image():
+    images = torch.tensor([[10.0, 30.0], [3.0, 4.0], [7.0, 7.0], [0.0, 9.0]]).reshape(2, 2, 1, 1, 2)
+    result = standardise(images, torch.tensor([[20.0, 2.0], [7.0, 0.0]]), torch.tensor([[5.0, 2.0], [0.0, 3.0]]))
+    assert result.flatten().tolist() == [-2, 2, 0.5, 1, 0, 0, 0, 3]
+
+
+class Sides(nn.Module):
+    """Answers from fixed places of fixed views, and from which views are there."""
+
+    def forward(self, images, present):
+        corner = images[:, :, 0, 0, 0]  # (N, V) upper left pixel of each view
+        there = present.float()
+        both = corner.sum(1)
+        left = corner[:, 0] - 0.5 * corner[:, 1] + there[:, 0] - 3 * there[:, 1]
+        right = 0.3 * corner[:, 2] + 0.7 * corner[:, 3] + 2 * there[:, 2]
+        return torch.stack([both, left, right], dim=1)
+
+
+def patient(shared_patients, present):
+    entry = shared_patients.manifest.by_sample()["2"]
+    views = [np.load(shared_patients.workspace.root / "raw" / f"2-{view}.npy") for view in shared_patients.track.views]
+    standardised = [(view.astype(float) - view.mean()) / view.std() for view in views]
+    return replace(entry, present=present), standardised
+
+
+def sigmoid(logit):
+    return 1 / (1 + np.exp(-logit))
+
+
+def test_a_patients_scores_are_what_the_network_says(shared_patients, tiny_experiment):
+    entry, views = patient(shared_patients, (True, False, True, True))
+    experiment = tiny_experiment(multiview=True, data={"size": 64})
+    scores = predict_scores(predictor_of(shared_patients, experiment, Sides()), entry, ["identity"])
+    corner = [view[0, 0] for view in views]
+    left = corner[0] - 0.5 * corner[1] + 1
+    right = 0.3 * corner[2] + 0.7 * corner[3] + 2
+    assert scores == pytest.approx(sigmoid(np.array([sum(corner), left, right])), rel=1e-4)
+
+
+def test_a_mirrored_patient_swaps_slots_and_classes_and_flips_some_views(shared_patients, tiny_experiment):
+    entry, views = patient(shared_patients, (True, False, True, True))
+    experiment = tiny_experiment(multiview=True, data={"size": 64})
+    predictor = predictor_of(shared_patients, experiment, Sides())
+    mirrored = predict_scores(predictor, entry, ["hflip"])
+    # Slots hold R-A flipped, R-B, L-A flipped, L-B; the absent L-B is now the last one.
+    corner = [views[2][0, -1], views[3][0, 0], views[0][0, -1], views[1][0, 0]]
+    said_left = corner[0] - 0.5 * corner[1] + 1 - 3
+    said_right = 0.3 * corner[2] + 0.7 * corner[3] + 2
+    expected = sigmoid(np.array([sum(corner), said_right, said_left]))
+    assert mirrored == pytest.approx(expected, rel=1e-4)
+    both = predict_scores(predictor, entry, ["identity", "hflip"])
+    assert both == pytest.approx((predict_scores(predictor, entry, ["identity"]) + expected) / 2, rel=1e-4)
+
+
+def test_patients_scores_are_averaged_over_models(shared_patients, tiny_experiment):
+    class Constant(nn.Module):
+        def __init__(self, logit):
+            super().__init__()
+            self.logit = logit
+
+        def forward(self, images, present):
+            return torch.full((len(images), 3), self.logit)
+
+    predictor = predictor_of(shared_patients, tiny_experiment(multiview=True), Constant(6.0), Constant(-2.0))
+    scores = predict_scores(predictor, shared_patients.manifest.entries[0], ["identity"])
+    assert scores == pytest.approx([(0.997527 + 0.119203) / 2] * 3, rel=1e-5)

@@ -1,0 +1,161 @@
+import math
+import multiprocessing
+import os
+import signal
+import time
+from dataclasses import replace
+
+import pytest
+import torch
+
+from competition.errors import CompetitionError
+from competition.models.factory import build_model
+from competition.training.checkpoints import (
+    Best,
+    Identity,
+    check_identity,
+    fold_lock,
+    load_best,
+    load_checkpoint,
+    load_network,
+    save_best,
+    save_checkpoint,
+)
+
+IDENTITY = Identity("hands", ("a", "b", "c"), "config1", "folds1", 2)
+
+
+@pytest.fixture
+def best(shared_hands, tiny_experiment):
+    experiment = tiny_experiment(train={"seed": 3})
+    weights = build_model(experiment, shared_hands.track).state_dict()
+    return Best(weights, experiment, IDENTITY, "bf16", 7, 0.875)
+
+
+def test_the_best_weights_come_back_with_all_that_belongs_to_them(tmp_path, best):
+    save_best(tmp_path / "best.pt", best)
+    back = load_best(tmp_path / "best.pt")
+    assert replace(back, weights={}) == replace(best, weights={})
+    assert list(back.weights) == list(best.weights)
+    assert all(torch.equal(back.weights[name], value) for name, value in best.weights.items())
+
+
+def test_a_score_that_is_undefined_comes_back_so(tmp_path, best):
+    save_best(tmp_path / "best.pt", replace(best, score=math.nan))
+    assert math.isnan(load_best(tmp_path / "best.pt").score)
+
+
+def test_the_network_of_a_checkpoint_answers_as_the_one_that_was_saved(tmp_path, best, shared_hands):
+    network = build_model(best.experiment, shared_hands.track)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.01)
+    save_best(tmp_path / "best.pt", replace(best, weights=network.state_dict()))
+    loaded = load_network(load_best(tmp_path / "best.pt"), shared_hands.track)
+    images = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        # Another order of channels in memory adds numbers up in another order.
+        torch.testing.assert_close(loaded.cpu()(images), network.eval()(images), rtol=1e-3, atol=1e-3)
+    assert all(torch.equal(loaded.state_dict()[name].cpu(), value) for name, value in network.state_dict().items())
+    assert not loaded.training
+
+
+def test_a_checkpoint_is_nothing_that_runs_code(tmp_path):
+    torch.save({"harmless": os.system}, tmp_path / "evil.pt")
+    with pytest.raises(CompetitionError, match=r"evil\.pt"):
+        load_checkpoint(tmp_path / "evil.pt")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 0.999])
+def test_a_damaged_file_is_named_with_what_mends_it(tmp_path, best, share):
+    path = tmp_path / "best.pt"
+    save_best(path, best)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    for load in (load_best, load_checkpoint):
+        with pytest.raises(CompetitionError, match=r"checkpoint is damaged .*best\.pt\. Train the fold again"):
+            load(path)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(CompetitionError, match=r"checkpoint not found: .*best\.pt"):
+        load_best(tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize(
+    "content", [{"weights": {}}, {"state_dict": {}, "identity": {"fold": 1}}, [1, 2], torch.zeros(2)]
+)
+def test_a_file_of_another_project_is_refused(tmp_path, content):
+    torch.save(content, tmp_path / "best.pt")
+    with pytest.raises(CompetitionError, match=r"not a checkpoint of this project: .*best\.pt"):
+        load_best(tmp_path / "best.pt")
+
+
+def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
+    save_checkpoint(tmp_path / "a.pt", {"epoch": 1})
+
+    def full(*_):
+        raise RuntimeError("unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(CompetitionError, match=r"can't write .*a\.pt"):
+        save_checkpoint(tmp_path / "a.pt", {"epoch": 2})
+    monkeypatch.undo()
+    assert load_checkpoint(tmp_path / "a.pt") == {"epoch": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_an_equal_identity_passes(tmp_path):
+    check_identity(IDENTITY, replace(IDENTITY), tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"dataset": "phantom_hands"}, r"trained on phantom_hands, not hands: .*best\.pt"),
+        ({"classes": ("a", "c", "b")}, r"trained for other classes: .*best\.pt"),
+        (
+            {"fold_hash": "f2"},
+            r"trained with other folds \(fold file f2, now folds1\): .*best\.pt\. .*--name NEW.*--force",
+        ),
+        ({"config_hash": "c2"}, r"trained with other settings \(c2, now config1\): .*best\.pt\. .*--name NEW.*--force"),
+        ({"fold": 0}, r"holds out fold 0, not fold 2: .*best\.pt"),
+    ],
+)
+def test_weights_of_something_else_are_refused_with_what_differs(tmp_path, change, sentence):
+    with pytest.raises(CompetitionError, match=sentence):
+        check_identity(replace(IDENTITY, **change), IDENTITY, tmp_path / "best.pt")
+
+
+def hold(folder, fold, held):
+    with fold_lock(folder, fold):
+        held.set()
+        time.sleep(60)
+
+
+def test_a_fold_is_held_by_one_process_and_free_when_that_is_killed(tmp_path):
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    process = context.Process(target=hold, args=(tmp_path / "fold3", 3, held), daemon=True)
+    process.start()
+    try:
+        assert held.wait(30)
+        with (
+            pytest.raises(CompetitionError, match=r"fold 3 is being trained by another process: .*fold3"),
+            fold_lock(tmp_path / "fold3", 3),
+        ):
+            pass
+        with fold_lock(tmp_path / "fold4", 4):
+            pass
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(30)
+    with fold_lock(tmp_path / "fold3", 3):
+        pass
+
+
+def test_a_fold_is_free_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="inside"), fold_lock(tmp_path, 0):
+        raise ValueError("inside")
+    with fold_lock(tmp_path, 0):
+        pass

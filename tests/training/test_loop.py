@@ -1,0 +1,225 @@
+import csv
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from competition.data.datasets import DrawSampler
+from competition.errors import CompetitionError
+from competition.models.factory import build_model
+from competition.prediction.predictor import make_predictor
+from competition.training import loop
+from competition.training.checkpoints import load_best, load_checkpoint, load_network
+from competition.training.schedules import learning_rate, make_optimizer
+from competition.training.state import FoldState, start_or_resume
+from competition.training.validation import held_out_score
+
+from timm.utils import ModelEmaV3  # isort: skip
+
+
+def timm_decay(step, highest):
+    """ModelEmaV3's warm-up as its documentation has it: 1 - (1 + updates)^(-2/3), at most ``highest``."""
+    return 0.0 if step <= 1 else min(1 - step ** (-2 / 3), highest)
+
+
+def test_the_moving_average_equals_one_made_by_hand(tiny_experiment):
+    settings = tiny_experiment(train={"optimizer": "sgd", "momentum": 0, "weight_decay": 0, "lr": 0.1}).train
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1.0)
+    ema = ModelEmaV3(model, decay=0.6, use_warmup=True)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    state = FoldState(model, ema, make_optimizer(model, settings), scaler, "fp32", chunk=1)
+    weight = average = 1.0
+    for step in range(1, 9):
+        (model(torch.tensor([[1.0]])).squeeze() * step).backward()  # the gradient is the number of the step
+        loop._optimizer_step(state, clip=None)
+        weight -= 0.1 * step
+        decay = timm_decay(step, 0.6)
+        average = decay * average + (1 - decay) * weight
+        assert model.weight.item() == pytest.approx(weight, rel=1e-5, abs=1e-6)
+        assert state.predicting().weight.item() == pytest.approx(average, rel=1e-5, abs=1e-6)
+    assert state.step == 8
+
+
+def test_gradients_are_clipped_to_the_norm_of_all(tiny_experiment):
+    settings = tiny_experiment(train={"optimizer": "sgd", "momentum": 0, "weight_decay": 0, "lr": 1.0}).train
+    model = nn.Linear(2, 1)
+    before = torch.cat([model.weight.detach().flatten(), model.bias.detach()])
+    state = FoldState(
+        model, None, make_optimizer(model, settings), torch.amp.GradScaler("cpu", enabled=False), "fp32", 1
+    )
+    model(torch.tensor([[2.0, 2.0]])).squeeze().backward()  # gradients 2, 2 and 1: norm 3
+    loop._optimizer_step(state, clip=1.5)
+    after = torch.cat([model.weight.detach().flatten(), model.bias.detach()])
+    assert (before - after).tolist() == pytest.approx([1.0, 1.0, 0.5], rel=1e-4)
+    assert model.weight.grad is None
+
+
+def test_a_run_leaves_history_curves_and_the_best_of_its_weights(shared_hands, tiny_experiment, tmp_path):
+    experiment = tiny_experiment(train={"epochs": 5, "validate_every": 2, "ema": False, "lr": 1e-2})
+    job = shared_hands.job(experiment, tmp_path)
+    state = loop.train_fold(job)
+    rows = list(csv.DictReader((tmp_path / "history.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert [row["score"] != "" for row in rows] == [False, True, False, True, True]
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    # Two batches an epoch; the row shows the rate of the last.
+    rates = [learning_rate(experiment.train, step, 2) for step in (1, 3, 5, 7, 9)]
+    assert [float(row["lr"]) for row in rows] == pytest.approx(rates)
+    best = load_best(tmp_path / "best.pt")
+    scores = {int(row["epoch"]): float(row["score"]) for row in rows if row["score"]}
+    assert best.score == scores[best.epoch] == max(scores.values()) == state.best_score
+    assert (best.identity, best.experiment, best.precision) == (job.identity, experiment, "fp32")
+    assert list((tmp_path / "tensorboard").glob("events*"))
+
+
+@pytest.mark.parametrize(
+    ("scores", "kept"),
+    [
+        ([0.2, 0.9, 0.3], 2),
+        ([0.5, 0.5, 0.5], 1),
+        ([math.nan, math.nan, math.nan], 3),
+        ([math.nan, 0.1, 0.0], 2),
+    ],
+)
+def test_the_best_epoch_is_kept_the_first_of_equals_and_the_newest_without_a_score(
+    shared_hands, tiny_experiment, tmp_path, monkeypatch, scores, kept
+):
+    answers = iter(scores)
+    monkeypatch.setattr(loop, "held_out_score", lambda *_: next(answers))
+    experiment = tiny_experiment(train={"epochs": 3, "validate_every": 1})
+    loop.train_fold(shared_hands.job(experiment, tmp_path))
+    assert load_best(tmp_path / "best.pt").epoch == kept
+
+
+@pytest.mark.parametrize("ema", [True, False])
+def test_the_weights_that_are_scored_are_those_that_are_kept(shared_hands, tiny_experiment, tmp_path, ema):
+    experiment = tiny_experiment(train={"epochs": 1, "ema": ema, "lr": 0.1})
+    job = shared_hands.job(experiment, tmp_path)
+    loop.train_fold(job)
+    last, best = load_checkpoint(tmp_path / "last.pt"), load_best(tmp_path / "best.pt")
+    expected = last["ema" if ema else "model"]
+    assert all(torch.equal(best.weights[name], value) for name, value in expected.items())
+    network = load_network(best, shared_hands.track)
+    predictor = make_predictor([network], experiment, shared_hands.track, shared_hands.workspace, None)
+    assert held_out_score(predictor, shared_hands.workspace, job.held_out) == pytest.approx(best.score, abs=1e-3)
+
+
+def test_the_same_settings_give_the_same_weights_and_another_fold_or_seed_others(
+    shared_hands, tiny_experiment, tmp_path
+):
+    def conv(name, fold, **train):
+        (tmp_path / name).mkdir()
+        loop.train_fold(shared_hands.job(tiny_experiment(train={"epochs": 1} | train), tmp_path / name, fold))
+        return load_checkpoint(tmp_path / name / "last.pt")["model"]["encoder.model.conv1.0.weight"]
+
+    first = conv("a", 0)
+    assert torch.equal(first, conv("b", 0))
+    assert not torch.equal(first, conv("c", 0, seed=1))
+    assert not torch.equal(first, conv("d", 1))
+
+
+def test_every_epoch_draws_anew(shared_hands, tiny_experiment, tmp_path, monkeypatch):
+    shown, original = [], loop.batch_loss
+
+    def recording(model, batch, *others):
+        shown.extend((name, image.numpy().tobytes()) for name, image in zip(batch.samples, batch.images, strict=True))
+        return original(model, batch, *others)
+
+    monkeypatch.setattr(loop, "batch_loss", recording)
+    job = shared_hands.job(tiny_experiment(data={"augmentation": "light"}), tmp_path, fold=1)
+    loop.train_fold(job)
+    first, second = shown[:6], shown[6:]
+    everyone = sorted(entry.sample for entry in job.training)
+    assert [sorted(name for name, _ in epoch) for epoch in (first, second)] == [everyone, everyone]
+    assert [name for name, _ in first] != [name for name, _ in second]
+    assert sum(dict(first)[name] != dict(second)[name] for name in everyone) >= 5
+
+
+def test_a_loss_that_is_no_number_names_the_samples(shared_hands, tiny_experiment, tmp_path):
+    plain = tiny_experiment()
+    weights = build_model(plain, shared_hands.track).state_dict()
+    weights["segmentation_head.0.bias"][1] = math.nan
+    torch.save(weights, tmp_path / "nan.pt")
+    experiment = tiny_experiment(model={"init": tmp_path / "nan.pt"}, train={"batch_size": 3})
+    job = shared_hands.job(experiment, tmp_path / "run", fold=1)
+    job.folder.mkdir()
+    sampler = DrawSampler(len(job.training), 3, 1, 1000)
+    names = ", ".join(job.training[index].sample for index, _ in next(iter(sampler)))
+    with pytest.raises(CompetitionError, match=rf"loss became nan in epoch 1, batch 1 \({names}\).*train\.lr"):
+        loop.train_fold(job)
+    assert not (job.folder / "best.pt").exists()
+
+
+def test_a_warm_start_begins_with_the_given_weights_and_lists_what_does_not_fit(
+    shared_hands, tiny_experiment, tmp_path, capsys
+):
+    other = build_model(tiny_experiment(train={"seed": 7}), replace(shared_hands.track, classes=("a", "b")))
+    torch.save(other.state_dict(), tmp_path / "other.pt")
+    experiment = tiny_experiment(model={"init": tmp_path / "other.pt"})
+    state = fresh_state(shared_hands, experiment, tmp_path)
+    stored, own = other.state_dict(), state.model.state_dict()
+    same = [name for name in own if own[name].shape == stored[name].shape and torch.equal(own[name], stored[name])]
+    assert set(own) - set(same) == {"segmentation_head.0.weight", "segmentation_head.0.bias"}
+    said = capsys.readouterr().out
+    assert f"2 of {len(own)} tensors have no match" in said
+    assert "segmentation_head.0.bias is (2,) in the checkpoint, (3,) here, and stays fresh" in said
+
+
+def test_a_warm_start_of_which_nothing_fits_names_the_file(shared_hands, tiny_experiment, tmp_path):
+    torch.save({"something": torch.zeros(3)}, tmp_path / "other.pt")
+    experiment = tiny_experiment(model={"init": tmp_path / "other.pt"})
+    with pytest.raises(CompetitionError, match=r"no layer of the checkpoint fits this model: .*other\.pt"):
+        fresh_state(shared_hands, experiment, tmp_path)
+
+
+def fresh_state(prepared, experiment, folder):
+    job = prepared.job(experiment, folder)
+    dataset = loop.TrainingSet(job.training, job.workspace, job.track, experiment)
+    return start_or_resume(job, dataset, DrawSampler(len(dataset), 2, 1, 0), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(("epochs", "decay"), [(1, 0.5), (400, 1 - 20 / 800)])
+def test_the_average_reaches_over_a_twentieth_of_the_run(shared_hands, tiny_experiment, tmp_path, epochs, decay):
+    # Fold 0 learns from four samples, two batches an epoch.
+    state = fresh_state(shared_hands, tiny_experiment(train={"epochs": epochs}), tmp_path)
+    assert state.ema.decay == pytest.approx(decay)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"fold_hash": "0123456789"}, "trained with other folds .*0123456789.*--name NEW"),
+        ({"config_hash": "0123456789"}, "trained with other settings .*0123456789.*--name NEW"),
+        ({"fold": 1}, "holds out fold 0, not fold 1"),
+        ({"dataset": "phantom_tiny"}, "trained on tiny_hands, not phantom_tiny"),
+    ],
+)
+def test_a_run_of_something_else_is_not_gone_on_with(shared_hands, tiny_experiment, tmp_path, change, sentence):
+    job = shared_hands.job(tiny_experiment(train={"epochs": 1}), tmp_path)
+    loop.train_fold(job)
+    before = (tmp_path / "last.pt").read_bytes()
+    with pytest.raises(CompetitionError, match=rf"{sentence}|{sentence}.*last\.pt"):
+        loop.train_fold(replace(job, identity=replace(job.identity, **change)))
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+def test_a_damaged_checkpoint_is_named(shared_hands, tiny_experiment, tmp_path):
+    job = shared_hands.job(tiny_experiment(train={"epochs": 1}), tmp_path)
+    loop.train_fold(job)
+    path = tmp_path / "last.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CompetitionError, match=r"checkpoint is damaged .*last\.pt.*--force"):
+        loop.train_fold(job)
+
+
+def test_a_network_learns_the_task(shared_hands, tiny_experiment, tmp_path):
+    experiment = tiny_experiment(
+        train={"epochs": 6, "repeats": 4, "batch_size": 4, "lr": 1e-2, "validate_every": 6}, model={"prior": 0.1}
+    )
+    state = loop.train_fold(shared_hands.job(experiment, tmp_path, fold=1))
+    assert np.isfinite(state.best_score)
+    assert state.best_score > 0.6

@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from competition.data.grid import GridReader
+from competition.prediction.predictor import Predictor, predict_map
+from competition.training.validation import held_out_score
+
+
+class Threshold(nn.Module):
+    """Calls bright pixels positive, each class at another brightness."""
+
+    def forward(self, images):
+        return torch.cat([4 * (images - level) for level in (0.2, 0.9, 5.0)], dim=1)
+
+
+class Lopsided(Threshold):
+    """Sees less on the right, so that a mirrored image gets another answer."""
+
+    def forward(self, images):
+        return super().forward(images) - torch.linspace(0, 6, images.shape[-1])
+
+
+class Corner(nn.Module):
+    """Judges a patient by one pixel of the first view."""
+
+    def forward(self, images, present):
+        return images[:, 0, 0, 0, :1].expand(-1, 3)
+
+
+def predictor_of(prepared, experiment, network):
+    reader = GridReader(prepared.workspace, prepared.track, experiment.data.size, budget_bytes=0)
+    return Predictor((network,), experiment, prepared.track, reader, torch.device("cpu"), None)
+
+
+def test_the_score_is_the_dice_of_the_map_against_the_raw_masks(shared_hands, tiny_experiment):
+    held_out = shared_hands.folds.held_out(shared_hands.train(), 0)
+    predictor = predictor_of(shared_hands, tiny_experiment(), Threshold())
+    scores = []
+    for entry in held_out:
+        truth = np.load(shared_hands.workspace.root / "raw" / f"{entry.sample.replace('hand', 'mask')}.npy")
+        positive = predict_map(predictor, entry, ["identity"]) >= 128
+        assert positive.shape == truth.shape
+        for one, other in zip(positive, truth, strict=True):
+            total = one.sum() + other.sum()
+            scores.append(2 * (one & other).sum() / total if total else 1.0)
+    assert 0.1 < np.mean(scores) < 0.95
+    assert 1.0 in scores  # images without a bar, of which none is found
+    assert held_out_score(predictor, shared_hands.workspace, held_out) == pytest.approx(np.mean(scores), rel=1e-12)
+
+
+def test_validation_shows_the_plain_image_only(shared_hands, tiny_experiment):
+    held_out = shared_hands.train()[:2]
+    plain = predictor_of(shared_hands, tiny_experiment(), Lopsided())
+    many = predictor_of(shared_hands, tiny_experiment(predict={"views": ["hflip"]}), Lopsided())
+    workspace = shared_hands.workspace
+    entry = held_out[0]
+    assert not np.array_equal(predict_map(plain, entry, ["identity"]), predict_map(plain, entry, ["hflip"]))
+    assert held_out_score(many, workspace, held_out) == held_out_score(plain, workspace, held_out)
+
+
+def test_patients_are_scored_by_the_auroc_of_the_first_class(shared_patients, tiny_experiment):
+    entries = shared_patients.train()
+    predictor = predictor_of(shared_patients, tiny_experiment(multiview=True, data={"size": 64}), Corner())
+    corners = []
+    for entry in entries:
+        path = shared_patients.workspace.root / "raw" / f"{entry.sample}-L-A.npy"
+        view = np.load(path).astype(float)
+        corners.append((view[0, 0] - view.mean()) / view.std() if entry.present[0] else 0.0)
+    expected = roc_auc_score([entry.targets[0] for entry in entries], corners)
+    assert held_out_score(predictor, shared_patients.workspace, entries) == pytest.approx(expected)
+    assert 0 < expected < 1
+
+
+def test_patients_of_one_kind_have_no_score(shared_patients, tiny_experiment):
+    predictor = predictor_of(shared_patients, tiny_experiment(multiview=True), Corner())
+    healthy = [replace(entry, targets=(0, 0, 0)) for entry in shared_patients.train()[:3]]
+    assert np.isnan(held_out_score(predictor, shared_patients.workspace, healthy))
