@@ -28,6 +28,7 @@ from competition.ensembling.voting import blend, blend_scores, decide
 from competition.errors import CompetitionError
 from competition.imaging.runlengths import encode_planes
 from competition.prediction.probability_maps import read_map, read_scores
+from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
 from competition.tracks.phantoms import PHANTOMS
 from competition.tracks.track import Track
 from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
@@ -68,8 +69,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     path = workspace.submission_file(submission_id)
     if track.submission == "rle":
         with progress("voting", len(entries)) as ticker:
-            rows = _voted_rows(track, decision, folders, entries)
+            preview: list[NDArray[np.uint8]] = []
+            rows = _voted_rows(track, decision, prepared, folders, entries, preview)
             write_rle_csv(path, _ticking(rows, ticker.advance, len(track.classes)))
+        write_png(path.with_name("preview.png"), tile_sheet(preview))
     else:
         names = [entry.name for entry in entries]
         write_table_csv(path, ID_COLUMN, names, track.classes, _voted_table(track, decision, folders, entries))
@@ -169,12 +172,20 @@ def _test_samples(args: argparse.Namespace, track: Track, workspace: Workspace) 
 
 
 def _voted_rows(
-    track: Track, decision: Decision, folders: Sequence[Path], entries: Sequence[Entry]
+    track: Track,
+    decision: Decision,
+    workspace: Workspace,
+    folders: Sequence[Path],
+    entries: Sequence[Entry],
+    preview: list[NDArray[np.uint8]],
 ) -> Iterator[tuple[str, str, str]]:
-    """Submission rows, one image in memory at a time."""
+    """Submission rows, one image in memory at a time; small pictures of some of them are added to ``preview``."""
+    shown = {entry.sample for entry in spread(entries)}
     for entry in entries:
         maps = [read_map(folder, entry.sample) for folder in folders]
         planes = apply(decide(blend(maps, decision.weights()), decision.cut_array()), decision.operation_list())
+        if entry.sample in shown:
+            preview.append(outlined_tile(workspace, track, entry, planes))
         for name, rle in zip(track.classes, encode_planes(planes, len(track.classes)), strict=True):
             yield entry.name, name, rle
 
@@ -276,3 +287,5 @@ def _say_result(decision: Decision, path: Path, test_score: float | None) -> Non
     if test_score is not None:
         say(f"drawn test samples, whose truth is known: {test_score:.4f}")
     say(f"submission: {path}")
+    if (preview := path.with_name("preview.png")).exists():
+        say(f"what it says, as a picture: {preview}")

@@ -65,8 +65,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         Scores per fold and the paths that were made.
     """
     track, workspace = open_track(args), open_workspace(args)
-    name, experiment = choose_experiment(args, track, workspace)
-    name = args.name or name
+    experiment_name, experiment = choose_experiment(args, track, workspace)
+    name = args.name or experiment_name
     check_views(experiment.predict.views, track)
     get_loss(experiment.train.loss)
     manifest = read_manifest(workspace, track)
@@ -83,7 +83,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         unfinished = [fold for fold in chosen if args.force or not _is_finished(workspace, name, fold)]
         if unfinished:
             announce(environments)
-        train_in_parallel(args, unfinished, environments)
+        resolved = {"experiment": args.experiment or experiment_name, "phantom": workspace.phantom}
+        train_in_parallel(argparse.Namespace(**vars(args) | resolved), unfinished, environments)
     else:
         for fold in chosen:
             _train_one(track, workspace, name, experiment, manifest, folds, fold, args.force)

@@ -34,6 +34,15 @@ def _none() -> list[Any]:
     return []
 
 
+def _shift() -> list[Any]:
+    """For findings of a few pixels, which a rotation's interpolation would blur: whole-pixel shifts and exposure."""
+    pixels = {"x": (-4, 4), "y": (-4, 4)}
+    return [
+        A.Affine(translate_px=pixels, border_mode=cv2.BORDER_REPLICATE, p=0.9),
+        A.RandomBrightnessContrast(0.1, 0.1, p=0.5),
+    ]
+
+
 def _light() -> list[Any]:
     return [_affine(degrees=10, scale=0.1, shift=0.05), A.RandomBrightnessContrast(0.15, 0.15, p=0.5)]
 
@@ -59,6 +68,7 @@ def _turning() -> list[Any]:
 
 PRESETS: dict[str, Callable[[], list[Any]]] = {
     "none": _none,
+    "shift": _shift,
     "light": _light,
     "strong": _strong,
     "turning": _turning,

@@ -22,8 +22,13 @@ VIEW_TILE = 160
 CAPTION = 22
 
 
+def spread(entries: Sequence[Entry], count: int = ROWS * COLUMNS) -> list[Entry]:
+    """Up to ``count`` entries, evenly spread over all of them."""
+    return [entries[index] for index in np.unique(np.linspace(0, len(entries) - 1, count).astype(int))]
+
+
 def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
-    """Draws up to twelve training samples of different groups, evenly spread over the data set.
+    """Draws training samples, evenly spread over the data set, with their labels.
 
     Args:
         path: A PNG; replaced whole.
@@ -32,15 +37,20 @@ def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: 
         entries: All samples.
     """
     training = [entry for entry in entries if entry.split == "train"]
-    shown = [training[index] for index in np.unique(np.linspace(0, len(training) - 1, ROWS * COLUMNS).astype(int))]
     if len(track.views) > 1:
-        rows = [_patient(workspace, track, entry) for entry in shown[: 2 * ROWS]]
-    else:
-        tiles = [_image(workspace, track, entry) for entry in shown]
-        blank = np.zeros_like(tiles[0])
-        tiles += [blank] * (-len(tiles) % COLUMNS)
-        rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
-    write_png(path, np.vstack(rows))
+        write_png(path, np.vstack([_patient(workspace, track, entry) for entry in spread(training, 2 * ROWS)]))
+        return
+    tiles = []
+    for entry in spread(training):
+        tiles.append(outlined_tile(workspace, track, entry, read_cached_planes(workspace, entry.sample)))
+    write_png(path, tile_sheet(tiles))
+
+
+def tile_sheet(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Lays tiles of one size out in rows of four."""
+    columns = min(COLUMNS, len(tiles))
+    filled = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
+    return np.vstack([np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)])
 
 
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -82,10 +92,11 @@ def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
 
 
-def _image(workspace: Workspace, track: Track, entry: Entry) -> NDArray[np.uint8]:
+def outlined_tile(workspace: Workspace, track: Track, entry: Entry, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One image with the outlines of label planes (true or predicted) and its name, as a small RGB picture."""
     image = read_cached_image(workspace, entry.sample, track.views[0])
     picture = as_rgb(resize_image(image, grid_size((entry.height, entry.width), TILE)))
-    outline(picture, read_cached_planes(workspace, entry.sample), len(track.classes))
+    outline(picture, planes, len(track.classes))
     return _caption(_centre(picture, TILE, TILE), f"{entry.group}  {entry.name}")
 
 

@@ -79,9 +79,10 @@ def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy in which the first class weighs as much as all others together.
+    """Cross-entropy of the first class plus five times the mean over the others.
 
-    For the aneurysm track: the score is the AUROC of the first column alone, the 21 locations only help to find it.
+    For the aneurysm track: the score is the AUROC of the first column alone, but the 21 locations say in which views
+    the finding is. Most of them are 0, so that their mean alone would hardly be heard beside the first.
     """
     if logits.shape[1] == 1:
         return bce(logits, targets)

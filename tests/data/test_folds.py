@@ -134,8 +134,9 @@ def test_a_fold_whose_groups_are_all_gone_is_filled_first() -> None:
 AWKWARD = ["001", "01", "1", "NA", "nan", "None", "1e5", "a,b", "p#7", "#first", 'say "x"', " left", "Müller", "True"]
 
 
-def test_a_fold_file_comes_back_with_group_names_as_text(tmp_path: Path) -> None:
-    fold_of = {name: number % 3 for number, name in enumerate(AWKWARD)}
+@pytest.mark.parametrize("names", [AWKWARD, ["001", "010", "7"], ["NA", "nan", ""], ["1.0", "2", "1e3"]])
+def test_a_fold_file_comes_back_with_group_names_as_text(tmp_path: Path, names: list[str]) -> None:
+    fold_of = {name: number % 3 for number, name in enumerate(names)}
     path = tmp_path / "folds" / "knee.csv"
     write_folds(path, fold_of, "GroupKFold of 3, 14 samples; made by prepare")
     folds = read_folds(path)

@@ -1,4 +1,3 @@
-import math
 from itertools import product
 
 import numpy as np
@@ -29,23 +28,16 @@ def ask(network, images, present):
         return network(images, torch.tensor(present, dtype=torch.bool).expand(len(images), -1))
 
 
-def sharpness():
-    """How near the smooth maximum is to the maximum: of 0 and something far below, it is -log(2) / sharpness."""
-    joined = smooth_maximum(torch.tensor([[[0.0], [-1e3]]], dtype=torch.float64), torch.ones(1, 2, 1, dtype=torch.bool))
-    return -math.log(2) / joined.item()
-
-
-def test_smooth_maximum_is_the_log_of_a_mean_of_exponentials_over_the_counted_views():
+def test_smooth_maximum_lies_between_mean_and_maximum_of_the_counted_views():
     random = np.random.default_rng(0)
     logits, counted = random.normal(0, 3, (5, 4, 3)), random.random((5, 4, 3)) < 0.6
     counted[0, :, 1] = False
     result = smooth_maximum(torch.tensor(logits), torch.tensor(counted)).numpy()
-    sharp = sharpness()
-    assert sharp >= 1
     for n, c in product(range(5), range(3)):
         chosen = logits[n, counted[n, :, c], c] if counted[n, :, c].any() else logits[n, :, c]
-        assert result[n, c] == pytest.approx(math.log(np.mean(np.exp(sharp * chosen))) / sharp, rel=1e-6)
         assert chosen.mean() - 1e-9 <= result[n, c] <= chosen.max() + 1e-9
+        if len(chosen) > 1:
+            assert result[n, c] > chosen.mean()
 
 
 def test_smooth_maximum_of_equal_views_is_that_value_and_of_one_view_its_own():
@@ -55,13 +47,15 @@ def test_smooth_maximum_of_equal_views_is_that_value_and_of_one_view_its_own():
     assert smooth_maximum(logits, torch.tensor([[[True], [False], [False]]])).item() == pytest.approx(-4)
 
 
-def test_smooth_maximum_is_finite_at_extreme_logits_and_gives_every_view_a_gradient():
-    logits = torch.tensor([[[1e3], [-1e3]], [[0.0], [1.0]]], requires_grad=True)
-    result = smooth_maximum(logits, torch.ones(2, 2, 1, dtype=torch.bool))
+def test_smooth_maximum_and_its_gradient_are_finite_at_extreme_logits_and_with_views_that_do_not_count():
+    logits = torch.tensor([[[1e3], [-1e3]], [[0.0], [1.0]], [[3.0], [4.0]]], requires_grad=True)
+    counted = torch.tensor([[[True], [True]], [[True], [True]], [[True], [False]]])
+    result = smooth_maximum(logits, counted)
     assert 999 < result[0].item() <= 1000
     result.sum().backward()
     assert torch.isfinite(logits.grad).all()
-    assert (logits.grad[1] > 0).all()
+    assert logits.grad[1, 1] > 0.25
+    assert logits.grad[2].flatten().tolist() == pytest.approx([1, 0])
 
 
 @pytest.mark.parametrize("view", range(4))

@@ -63,7 +63,8 @@ def command(monkeypatch):
 
 def test_a_trained_fold_has_maps_of_what_it_held_out_and_their_score(command, tiny_hands, tiny_experiment):
     views = ("identity", "hflip")
-    experiment = tiny_experiment(predict={"views": views})
+    # A network that is unsure everywhere shows which side of the threshold a pixel near it is counted on.
+    experiment = tiny_experiment(predict={"views": views}, model={"prior": 0.5}, train={"lr": 1e-4})
     figures = command(tiny_hands, experiment)
     folder = tiny_hands.workspace.fold_folder("tiny", 1)
     held_out = tiny_hands.folds.held_out(tiny_hands.train(), 1)
@@ -76,16 +77,18 @@ def test_a_trained_fold_has_maps_of_what_it_held_out_and_their_score(command, ti
         [load_network(best, tiny_hands.track)], experiment, tiny_hands.track, tiny_hands.workspace, None
     )
     histograms = load_histograms(folder / "oof" / "histograms.npz")
-    scores = []
+    scores, nearest = [], 0
     for entry in held_out:
         values = read_map(folder / "oof", entry.sample)
         assert np.array_equal(values, predict_map(predictor, entry, views))
+        nearest += int((values == 127).sum()) * int((values == 128).sum())
         truth = np.load(tiny_hands.workspace.root / "raw" / f"{entry.sample.replace('hand', 'mask')}.npy")
         for index, (levels, mask) in enumerate(zip(values, truth, strict=True)):
             positive = levels >= 128
             assert histograms[entry.sample][index, 1, 128:].sum() == (positive & mask).sum()
             total = positive.sum() + mask.sum()
             scores.append(2 * (positive & mask).sum() / total if total else 1.0)
+    assert nearest
     assert figures["run"] == "tiny"
     assert figures["scores"] == {"1": pytest.approx(np.mean(scores), rel=1e-12)}
     assert figures["folder"] == str(folder.parent)
