@@ -20,7 +20,7 @@ from competition.data.folds import (
     read_folds,
     write_folds,
 )
-from competition.data.manifest import Entry, Manifest, read_manifest, write_manifest
+from competition.data.manifest import Entry, Manifest, prepared_root, reusable_entries, write_manifest
 from competition.delivery.submissions import few
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     listing = track.list_samples(root)
     say(f"{len(listing.samples)} samples listed below {root}")
     problems = list(listing.problems)
-    old = read_manifest(workspace, track).by_sample() if workspace.manifest_file().exists() else {}
+    old = reusable_entries(workspace, track)
     entries, read_problems, made = _cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad)
     problems += read_problems + _same_pixels(entries)
     entries = _settle(problems, entries, args)
@@ -85,8 +85,8 @@ def _find_data(args: argparse.Namespace, track: Track) -> tuple[Workspace, Path]
     if not args.phantom:
         if args.data is not None:
             return real, _existing(args.data.expanduser().resolve())
-        if real.manifest_file().exists():
-            return real, _existing(read_manifest(real, track).data_root)
+        if (known := prepared_root(real)) is not None:
+            return real, _existing(known)
         if real.data_folder().exists():
             return real, _existing(real.data_folder())
     elif args.data is not None:
@@ -182,10 +182,9 @@ def _same_pixels(entries: Sequence[Entry]) -> list[Problem]:
 
 def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Namespace) -> list[Entry]:
     """Lists what is wrong, and stops unless the user has said how to go on."""
-    present = {entry.sample for entry in entries}
     training = [problem for problem in problems if problem.split == "train"]
-    masked = [problem for problem in problems if problem.split == "test" and problem.key in present]
-    lost = [problem for problem in problems if problem.split == "test" and problem.key not in present]
+    masked = [problem for problem in problems if problem.split == "test" and problem.masked]
+    lost = [problem for problem in problems if problem.split == "test" and not problem.masked]
     if problems:
         rows = [[problem.key, problem.split, problem.path, problem.reason] for problem in problems[:SHOWN_PROBLEMS]]
         table(f"{len(problems)} problems", ["sample", "split", "file", "reason"], rows)

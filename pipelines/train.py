@@ -34,6 +34,7 @@ from competition.training.checkpoints import (
     load_best,
     load_checkpoint,
     load_network,
+    stored_identity,
 )
 from competition.training.loop import train_fold
 from competition.training.losses import get_loss
@@ -180,8 +181,7 @@ def _check_run(
     for file in ("best.pt", "last.pt"):
         path = workspace.fold_folder(name, fold) / file
         if path.exists() and not force:
-            stored = load_checkpoint(path)["identity"]
-            found = Identity(**stored | {"classes": tuple(stored["classes"])})
+            found = stored_identity(load_checkpoint(path), path)
             check_identity(found, _identity(track, workspace, experiment, folds, fold), path)
 
 

@@ -95,7 +95,7 @@ def _read_views(track: Track, root: Path, sample: Sample) -> tuple[list[NDArray[
             if sample.split == "train":
                 raise
             images.append(None)
-            problems.append(Problem(sample.key, sample.split, str(path), f"{error} This view is masked."))
+            problems.append(Problem(sample.key, sample.split, str(path), f"{error} This view is masked.", masked=True))
     return images, problems
 
 

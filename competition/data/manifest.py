@@ -93,9 +93,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     about = read_json(_about_file(workspace), f"Run {command}")
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         folder = workspace.cache_folder()
-        raise CompetitionError(
-            "prepared for other classes or by another version", folder, f"Delete it and run {command}"
-        )
+        raise CompetitionError("prepared for other classes or by another version", folder, f"Run {command}")
     frame = pd.read_parquet(workspace.manifest_file())
     return Manifest(Path(about["data_root"]), tuple(_entry(row) for row in frame.to_dict("records")))
 
@@ -104,6 +102,23 @@ def _entry(row: dict[Hashable, Any]) -> Entry:
     kinds = {"present": bool, "mean": float, "std": float, "targets": int}
     lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
     return Entry(**{str(name): value for name, value in row.items()} | lists)
+
+
+def prepared_root(workspace: Workspace) -> Path | None:
+    """Where the raw data of a prepared data set lies, whatever version prepared it; None where nothing is prepared."""
+    if not workspace.manifest_file().exists() or not _about_file(workspace).exists():
+        return None
+    return Path(read_json(_about_file(workspace), "Delete it and run prepare --data DIR")["data_root"])
+
+
+def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
+    """The prepared entries by their key, none where another version or other classes were prepared."""
+    if prepared_root(workspace) is None:
+        return {}
+    about = read_json(_about_file(workspace), "Delete it and run prepare")
+    if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
+        return {}
+    return read_manifest(workspace, track).by_sample()
 
 
 def prepare_command(workspace: Workspace, track: Track) -> str:

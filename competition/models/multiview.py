@@ -1,8 +1,8 @@
 """One encoder for all views of a patient, a probability per class for the patient.
 
 Every view is judged on its own (an aneurysm is seen in some views only), then the views' logits of a class are joined
-by a smooth maximum over the views in which the class can be seen at all. A label of the patient therefore never forces
-a view that can't show it to answer for it, which is what label noise of per-view training comes from.
+by the maximum over the views in which the class can be seen at all. A label of the patient therefore never forces a
+view that can't show it to answer for it, which is what label noise of per-view training comes from.
 """
 
 import math
@@ -17,7 +17,7 @@ import timm  # isort: skip
 
 
 class MultiViewClassifier(nn.Module):
-    """A timm encoder shared by all views, a slot embedding, and a smooth maximum over views."""
+    """A timm encoder shared by all views, a slot embedding, and the maximum over views."""
 
     visible: torch.Tensor
 
@@ -69,11 +69,14 @@ class MultiViewClassifier(nn.Module):
         patients, views = images.shape[:2]
         features = self.encoder(images.flatten(0, 1)).unflatten(0, (patients, views))
         logits = self.head(self.dropout(features.float() + self.slot))
-        return smooth_maximum(logits, present[:, :, None] & self.visible)
+        return view_maximum(logits, present[:, :, None] & self.visible)
 
 
-def smooth_maximum(logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """Log of the mean of exponentials over the counted views: between mean and maximum, with a gradient for every view.
+def view_maximum(logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    """The maximum over the counted views: a finding in one view is a finding of the patient.
+
+    A smooth maximum (log of the mean of exponentials) learned far slower: it spreads the gradient over views that show
+    nothing.
 
     Args:
         logits: (N, V, C).

@@ -43,12 +43,21 @@ class Sample:
 
 @dataclass(frozen=True)
 class Problem:
-    """A sample that can't be used as it is, with the file and the reason."""
+    """Something that is wrong with a sample, with the file and the reason.
+
+    Attributes:
+        key: Of the sample.
+        split: "train" or "test".
+        path: The file.
+        reason: What is wrong with it.
+        masked: Only a view is missing and the (test) sample stays; otherwise the sample can't be used.
+    """
 
     key: str
     split: Split
     path: str
     reason: str
+    masked: bool = False
 
 
 @dataclass(frozen=True)

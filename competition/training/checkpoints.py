@@ -108,16 +108,28 @@ def load_best(path: Path) -> Best:
     """
     content = load_checkpoint(path)
     try:
-        identity = content["identity"]
         return Best(
             weights=content["weights"],
             experiment=Experiment.model_validate(content["experiment"]),
-            identity=Identity(**identity | {"classes": tuple(identity["classes"])}),
+            identity=stored_identity(content, path),
             precision=content["precision"],
             epoch=content["epoch"],
             score=content["score"],
         )
     except (KeyError, TypeError, ValueError) as error:
+        raise CompetitionError("not a checkpoint of this project", path) from error
+
+
+def stored_identity(content: dict[str, Any], path: Path) -> Identity:
+    """What a loaded checkpoint belongs to.
+
+    Raises:
+        CompetitionError: It is not one of this project.
+    """
+    try:
+        identity = content["identity"]
+        return Identity(**identity | {"classes": tuple(identity["classes"])})
+    except (KeyError, TypeError) as error:
         raise CompetitionError("not a checkpoint of this project", path) from error
 
 

@@ -39,7 +39,9 @@ def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     area = targets.sum(dim=(-2, -1))
     dice = (2 * overlap + 1) / (probs.sum(dim=(-2, -1)) + area + 1)
     present = (area > 0).float()
-    return ((1 - dice) * present).sum() / present.sum().clamp_min(1)
+    # Averaged within each sample first, so that a batch gives the same loss whole or in chunks.
+    per_sample = ((1 - dice) * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)
+    return per_sample.mean()
 
 
 def bce_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

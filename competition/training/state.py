@@ -15,7 +15,7 @@ from competition.data.datasets import DrawSampler, TrainingSet, collate
 from competition.data.manifest import Entry
 from competition.models.factory import build_model, load_weights, place, read_weights
 from competition.tracks.track import Track
-from competition.training.checkpoints import Identity, check_identity, load_checkpoint
+from competition.training.checkpoints import Identity, check_identity, load_checkpoint, stored_identity
 from competition.training.losses import get_loss
 from competition.training.precision import choose_precision, time_step
 from competition.training.schedules import make_optimizer
@@ -96,8 +96,7 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
     last = job.folder / "last.pt"
     stored = load_checkpoint(last) if last.exists() else None
     if stored is not None:
-        identity = Identity(**stored["identity"] | {"classes": tuple(stored["identity"]["classes"])})
-        check_identity(identity, job.identity, last)
+        check_identity(stored_identity(stored, last), job.identity, last)
     model = build_model(job.experiment, job.track, pretrained=False if stored else None)
     if stored is None and job.experiment.model.init is not None:
         _warm_start(model, job.experiment.model.init)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from competition.models.multiview import MultiViewClassifier, smooth_maximum
+from competition.models.multiview import MultiViewClassifier, view_maximum
 
 VISIBLE = ((True, True, False), (True, True, False), (True, False, True), (True, False, True))
 
@@ -28,11 +28,11 @@ def ask(network, images, present):
         return network(images, torch.tensor(present, dtype=torch.bool).expand(len(images), -1))
 
 
-def test_smooth_maximum_lies_between_mean_and_maximum_of_the_counted_views():
+def test_view_maximum_lies_between_mean_and_maximum_of_the_counted_views():
     random = np.random.default_rng(0)
     logits, counted = random.normal(0, 3, (5, 4, 3)), random.random((5, 4, 3)) < 0.6
     counted[0, :, 1] = False
-    result = smooth_maximum(torch.tensor(logits), torch.tensor(counted)).numpy()
+    result = view_maximum(torch.tensor(logits), torch.tensor(counted)).numpy()
     for n, c in product(range(5), range(3)):
         chosen = logits[n, counted[n, :, c], c] if counted[n, :, c].any() else logits[n, :, c]
         assert chosen.mean() - 1e-9 <= result[n, c] <= chosen.max() + 1e-9
@@ -40,17 +40,17 @@ def test_smooth_maximum_lies_between_mean_and_maximum_of_the_counted_views():
             assert result[n, c] > chosen.mean()
 
 
-def test_smooth_maximum_of_equal_views_is_that_value_and_of_one_view_its_own():
+def test_view_maximum_of_equal_views_is_that_value_and_of_one_view_its_own():
     logits = torch.tensor([[[2.5], [2.5], [2.5]]])
-    assert smooth_maximum(logits, torch.ones(1, 3, 1, dtype=torch.bool)).item() == pytest.approx(2.5)
+    assert view_maximum(logits, torch.ones(1, 3, 1, dtype=torch.bool)).item() == pytest.approx(2.5)
     logits = torch.tensor([[[-4.0], [9.0], [1.0]]])
-    assert smooth_maximum(logits, torch.tensor([[[True], [False], [False]]])).item() == pytest.approx(-4)
+    assert view_maximum(logits, torch.tensor([[[True], [False], [False]]])).item() == pytest.approx(-4)
 
 
-def test_smooth_maximum_and_its_gradient_are_finite_at_extreme_logits_and_with_views_that_do_not_count():
+def test_view_maximum_and_its_gradient_are_finite_at_extreme_logits_and_with_views_that_do_not_count():
     logits = torch.tensor([[[1e3], [-1e3]], [[0.0], [1.0]], [[3.0], [4.0]]], requires_grad=True)
     counted = torch.tensor([[[True], [True]], [[True], [True]], [[True], [False]]])
-    result = smooth_maximum(logits, counted)
+    result = view_maximum(logits, counted)
     assert 999 < result[0].item() <= 1000
     result.sum().backward()
     assert torch.isfinite(logits.grad).all()
