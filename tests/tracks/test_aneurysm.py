@@ -209,12 +209,14 @@ def test_test_patient_with_seven_views_is_kept_and_listed(root: Path) -> None:
     assert len(listing.problems) == 1
 
 
-def test_test_patient_without_any_view_is_a_problem(root: Path) -> None:
+def test_a_test_patient_without_any_view_keeps_its_row_and_all_its_views_are_listed(root: Path) -> None:
     for view in VIEWS:
         (root / "test_set" / f"0042{view}.jpg").unlink()
     listing = list_samples(root)
-    assert [(p.key, p.split, p.reason) for p in listing.problems] == [("0042", "test", "no view can be read")]
-    assert [s.key for s in listing.samples if s.split == "test"] == ["3001", "7"]
+    assert [(p.key, p.split, p.masked) for p in listing.problems] == [("0042", "test", True)] * 8
+    samples = {s.key: s.images for s in listing.samples if s.split == "test"}
+    assert list(samples) == ["3001", "7", "0042"]
+    assert samples["0042"] == (None,) * 8
 
 
 @pytest.mark.parametrize("positive", [("Aneurysm",), ("L_SCA",)])
