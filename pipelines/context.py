@@ -30,12 +30,12 @@ def open_workspace(args: argparse.Namespace) -> Workspace:
 
     --phantom asks for the drawn data. Otherwise prepared real data wins, then prepared phantom data (said loudly).
     """
-    root = workspace_root(args)
-    real, phantom = Workspace(root, args.track), Workspace(root, PHANTOM + args.track)
+    root, name = workspace_root(args), open_track(args).name
+    real, phantom = Workspace(root, name), Workspace(root, PHANTOM + name)
     if args.phantom:
         return phantom
     if not real.manifest_file().exists() and phantom.manifest_file().exists():
-        shout(f"PHANTOM DATA: no real {args.track} data is prepared, so this works on drawn images")
+        shout(f"PHANTOM DATA: no real {name} data is prepared, so this works on drawn images")
         return phantom
     return real
 
@@ -43,14 +43,19 @@ def open_workspace(args: argparse.Namespace) -> Workspace:
 def experiment_file(track: Track, name: str) -> Path:
     """The YAML of an experiment: a name known to the track, or a path.
 
+    A track that has no experiments of its own takes those of "folder", which suit any image and mask.
+
     Raises:
         CompetitionError: There is none of that name; the nearest are given.
     """
     if name.endswith((".yaml", ".yml")):
         return Path(name)
-    path = EXPERIMENTS / track.name / f"{name}.yaml"
+    folder = EXPERIMENTS / track.name
+    if not folder.exists():
+        folder = EXPERIMENTS / "folder"
+    path = folder / f"{name}.yaml"
     if not path.exists():
-        known = sorted(file.stem for file in (EXPERIMENTS / track.name).glob("*.yaml"))
+        known = sorted(file.stem for file in folder.glob("*.yaml"))
         raise CompetitionError(f"unknown experiment {name!r} of track {track.name}{nearest_hint(name, known)}")
     return path
 

@@ -17,6 +17,7 @@ from competition.config import Experiment
 from competition.data.augmentation import Augmenter
 from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, oversampling
 from competition.data.manifest import Entry
+from competition.errors import CompetitionError
 from competition.tracks.track import Mirror, Track
 from competition.workspace import Workspace
 
@@ -63,7 +64,14 @@ class TrainingSet(Dataset[Drawn]):
     """Draws augmented training samples."""
 
     def __init__(self, entries: Sequence[Entry], workspace: Workspace, track: Track, experiment: Experiment) -> None:
-        """Remembers what to draw from; nothing is read yet."""
+        """Remembers what to draw from; nothing is read yet.
+
+        Raises:
+            CompetitionError: Draws are to be mirrored and the track's anatomy does not allow it, or the augmentation
+                is unknown.
+        """
+        if experiment.data.flip and track.mirror is None:
+            raise CompetitionError(f"data.flip mirrors the images, which track {track.name} does not allow")
         self.entries = list(entries)
         self.factor = oversampling(entries, track, experiment.data)
         self._track = track
