@@ -277,13 +277,15 @@ def _git_commit() -> str:
 
 
 def _say_result(decision: Decision, path: Path, test_score: float | None) -> None:
-    honest = decision.scores.oof_crossfit
-    if honest is None:
+    scores = decision.scores
+    if scores.oof_crossfit is not None:
+        interval = f"95 % interval {scores.interval_low:.4f} .. {scores.interval_high:.4f}"
+        say(f"expect about {scores.oof_crossfit:.4f} (cross-fitted out-of-fold; {interval})")
+    elif scores.fold_mean is not None:
         folds = ", ".join(str(fold) for member in decision.members for fold in member.folds)
-        say(f"expect about {decision.scores.fold_mean or 0:.4f}: scored on fold {folds} alone, not cross-fitted")
+        say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone, not cross-fitted")
     else:
-        low, high = decision.scores.interval_low, decision.scores.interval_high
-        say(f"expect about {honest:.4f} (cross-fitted out-of-fold; 95 % interval {low:.4f} .. {high:.4f})")
+        say("no score is known: nothing could be tuned")
     if test_score is not None:
         say(f"drawn test samples, whose truth is known: {test_score:.4f}")
     say(f"submission: {path}")

@@ -4,6 +4,7 @@ Real and drawn data never stand in one ranking, nor do two tracks.
 """
 
 import argparse
+import re
 from typing import Any
 
 import pandas as pd
@@ -20,7 +21,7 @@ EXAMPLE = "./run.sh leaderboard record 20261121-153012-strong --public 0.9730 --
 COLUMNS = (
     "id",
     "rank",
-    "members",
+    "members x folds",
     "folds at 0.5",
     "out-of-fold",
     "cross-fitted",
@@ -81,11 +82,12 @@ def _line(place: int, row: dict[Any, Any]) -> list[str]:
     return [
         row["id"],
         str(place),
-        row["members"],
-        f"{number('cv_fold_mean')} ± {number('cv_fold_sd')}",
+        # "quick:0,1,2" is exact, and too wide for a table
+        re.sub(r":([\d,]+)", lambda folds: f" x{folds[1].count(',') + 1}", str(row["members"])),
+        f"{number('cv_fold_mean')} ±{number('cv_fold_sd')}",
         number("cv_oof"),
         number("cv_crossfit"),
-        f"{number('cv_low')} to {number('cv_high')}",
+        f"{number('cv_low')}-{number('cv_high')}",
         number("test_score"),
         number("public"),
         number("private"),

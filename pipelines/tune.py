@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.console import progress, say, table
+from competition.console import progress, say, shout, table
 from competition.data.folds import Folds, find_folds
 from competition.data.manifest import Entry, read_manifest, target_matrix
 from competition.ensembling.classification import TunedClassification, tune_classification
@@ -18,6 +18,7 @@ from competition.ensembling.evidence import bootstrap_interval
 from competition.ensembling.members import TrainedMember, covered, open_member, parse_members, trained_runs
 from competition.ensembling.segmentation import OutOfFold, TunedSegmentation, tune_segmentation
 from competition.ensembling.thresholds import HALF, NEVER, threshold_of
+from competition.ensembling.weights import round_weights
 from competition.errors import CompetitionError
 from competition.tracks.track import Track
 from competition.workspace import Workspace, whole_folder
@@ -57,17 +58,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     name = args.name or "+".join(member.name for member in members)
     entries = manifest.by_sample()
     samples = covered(members, [entry.sample for entry in manifest.of("train")])
-    if not samples:
-        raise CompetitionError("no image is covered by all members, so nothing can be weighed", args.members)
     chosen = [entries[sample] for sample in samples]
     say(f"{len(samples)} of {len(manifest.of('train'))} samples are covered by " + ", ".join(map(_describe, members)))
+    rows: list[dict[str, Any]] = []
     with whole_folder(workspace.ensemble_folder(name)) as folder:
-        if track.task == "classification":
+        if not samples:
+            shout("no sample is covered by all members, so nothing can be tuned: equal weights at threshold 0.5")
+            decision = _untuned(track, workspace, folds, members)
+        elif track.task == "classification":
             decision, rows = _tune_classes(track, workspace, folds, members, chosen, args.trials)
         else:
             window = parse_window(args.window or (ALONE if len(members) == 1 else TOGETHER))
             decision, rows = _tune_pixels(track, workspace, folds, members, chosen, args.trials, window, folder)
-        _write_csv(folder / "per_class.csv", rows)
+        if rows:
+            _write_csv(folder / "per_class.csv", rows)
         save_decision(folder / "decision.json", decision)
     _say_scores(track, decision, rows)
     path = workspace.ensemble_folder(name) / "decision.json"
@@ -149,6 +153,26 @@ def _tune_pixels(
     )
     _write_trials(folder / "trials.csv", members, tuned.search.candidates, tuned.search.candidate_scores)
     return decision, _class_rows(track, tuned)
+
+
+def _untuned(track: Track, workspace: Workspace, folds: Folds, members: Sequence[TrainedMember]) -> Decision:
+    """Equal weights, threshold 0.5 (locations: never), no post-processing, no scores."""
+    segments = track.task == "segmentation"
+    reason = "equal weights: no sample is covered by all members"
+    half, never = dict.fromkeys(track.classes, (HALF + 0.5) / 255), dict.fromkeys(track.classes[1:], NEVER)
+    return Decision(
+        track=track.name,
+        dataset=workspace.dataset,
+        task=track.task,
+        classes=track.classes,
+        members=_weighted(members, round_weights(np.ones(len(members))).tolist(), folds),
+        cuts=dict.fromkeys(track.classes, HALF) if segments else {},
+        thresholds=half if segments else never,
+        operations=dict.fromkeys(track.classes, "none") if segments else {},
+        scores=Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None),
+        coverage=0,
+        reason=reason,
+    )
 
 
 def _class_rows(track: Track, tuned: TunedSegmentation) -> list[dict[str, Any]]:
@@ -264,7 +288,7 @@ def _say_scores(track: Track, decision: Decision, rows: Sequence[dict[str, Any]]
     if pooled:
         lines.append(["cross-fitted, pixels pooled over images", f"{np.mean(pooled):.4f}"])
     table(f"{measure} on {decision.coverage} samples", ["honest numbers", measure], lines)
-    if scores.oof_crossfit is None:
+    if scores.oof_crossfit is None and scores.oof is not None:
         say("with one fold nothing can be cross-fitted: the tuned figure was chosen on the samples it is measured on")
     weights = ", ".join(f"{member.name} {member.weight / 1000:.3f}" for member in decision.members)
     say(f"weights: {weights}")
