@@ -13,10 +13,10 @@ from rich.table import Table
 
 T = TypeVar("T")
 
-# A log has no width of its own; 120 keeps a table of ten columns on one line.
+# A log has no width of its own; 160 keeps a table of ten columns on one line.
 # File names and regular expressions hold brackets and colons, which are neither markup nor emoji here.
 _stdout = Console(
-    highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 120
+    highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160
 )
 
 # In a log a progress line is written at most this often, so that a long run stays readable.

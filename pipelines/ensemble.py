@@ -4,6 +4,7 @@ import argparse
 import hashlib
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -61,6 +62,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     track, workspace = open_track(args), open_workspace(args)
     decision_file, decision = _find_decision(args, workspace)
     decision = _only_folds(decision, args.folds)
+    start = time.perf_counter()
     prepared, entries = _test_samples(args, track, workspace)
     folders = [predict_test_set(track, prepared, workspace, member, entries) for member in decision.members]
     moment = datetime.now().astimezone()
@@ -77,6 +79,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         names = [entry.name for entry in entries]
         write_table_csv(path, ID_COLUMN, names, track.classes, _voted_table(track, decision, folders, entries))
     _validate(track, path, entries)
+    per_sample = (time.perf_counter() - start) / len(entries)
+    say(f"{len(entries)} test samples, {per_sample:.2f} s each from image to row")
     test_score = _phantom_score(args, track, workspace, path)
     for copy in filter(None, (workspace.latest_submission_file(), args.out)):
         with whole_file(copy) as part:
@@ -89,6 +93,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "submission": str(path),
         "id": submission_id,
         "samples": len(entries),
+        "seconds_per_sample": round(per_sample, 4),
         "oof": decision.scores.oof,
         "oof_crossfit": decision.scores.oof_crossfit,
         "test": test_score,

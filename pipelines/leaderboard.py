@@ -20,12 +20,11 @@ EXAMPLE = "./run.sh leaderboard record 20261121-153012-strong --public 0.9730 --
 
 COLUMNS = (
     "id",
-    "rank",
     "members x folds",
-    "folds at 0.5",
-    "out-of-fold",
+    "at 0.5",
+    "tuned",
     "cross-fitted",
-    "interval",
+    "95 %",
     "test",
     "public",
     "private",
@@ -62,7 +61,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say("no submission was made yet; ./run.sh ensemble makes one")
     for (track, phantom), ranking in found.items():
         title = f"{track}, drawn data (PHANTOM)" if phantom else track
-        table(title, COLUMNS, [_line(place, row) for place, row in enumerate(ranking.to_dict("records"), start=1)])
+        table(title, COLUMNS, [_line(row) for row in ranking.to_dict("records")])
     return {
         "rankings": [
             {
@@ -75,13 +74,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _line(place: int, row: dict[Any, Any]) -> list[str]:
+def _line(row: dict[Any, Any]) -> list[str]:
     def number(name: str) -> str:
         return "-" if pd.isna(row[name]) else f"{row[name]:.4f}"
 
     return [
         row["id"],
-        str(place),
         # "quick:0,1,2" is exact, and too wide for a table
         re.sub(r":([\d,]+)", lambda folds: f" x{folds[1].count(',') + 1}", str(row["members"])),
         f"{number('cv_fold_mean')} ±{number('cv_fold_sd')}",

@@ -123,8 +123,9 @@ def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) 
     if note.exists():
         if note.read_text() == recipe or not (args.people or args.test_people or args.size or args.seed):
             return
-        say(f"drawing again: {folder} held {note.read_text().strip()}")
-        shutil.rmtree(workspace.cache_folder(), ignore_errors=True)
+        say(f"drawing again: {folder} held {note.read_text().strip()}; what was trained on it goes with it")
+        for made_of_it in (workspace.cache_folder(), workspace.run_folder("*").parent):
+            shutil.rmtree(made_of_it, ignore_errors=True)
         workspace.fold_file().unlink(missing_ok=True)
     with (
         whole_folder(folder) as part,

@@ -144,8 +144,12 @@ def read_folds(path: Path) -> Folds:
 
 
 def find_folds(workspace: Workspace) -> Folds | None:
-    """The data set's fold file: the workspace's own, else the one shipped in the repository, else None."""
-    for path in (workspace.fold_file(), workspace.shipped_fold_file()):
+    """The data set's fold file: the workspace's own, else the one shipped in the repository, else None.
+
+    None is shipped for drawn data: one that lies in the repository is that of another drawing.
+    """
+    shipped = [] if workspace.phantom else [workspace.shipped_fold_file()]
+    for path in (workspace.fold_file(), *shipped):
         if path.exists():
             return read_folds(path)
     return None
