@@ -55,6 +55,8 @@ def main(arguments: list[str]) -> int:
     args = build_parser(name, stage).parse_args(arguments[1:])
     try:
         figures = run_stage(stage, args)
+        if args.json is not None:
+            write_json(args.json, figures)
     except CompetitionError as error:
         if args.debug:
             raise
@@ -64,8 +66,6 @@ def main(arguments: list[str]) -> int:
         again = " ".join(arguments)
         print(f"\ninterrupted. What is finished is kept; the same command goes on: ./run.sh {again}", file=sys.stderr)
         return 130
-    if args.json is not None:
-        write_json(args.json, figures)
     return 0
 
 

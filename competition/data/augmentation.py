@@ -68,7 +68,11 @@ def _grid_dropout() -> list[Any]:
 
 def _turning() -> list[Any]:
     """For anatomy that has no fixed up, such as a round ventricle."""
-    return [A.RandomRotate90(p=1.0), *_strong()]
+    return [
+        A.RandomRotate90(p=1.0),
+        _affine(degrees=20, scale=0.15, shift=0.05),
+        A.RandomBrightnessContrast(0.1, 0.2, p=0.5),
+    ]
 
 
 PRESETS: dict[str, Callable[[], list[Any]]] = {
