@@ -20,7 +20,7 @@ from competition.data.folds import (
     read_folds,
     write_folds,
 )
-from competition.data.manifest import Entry, Manifest, prepared_root, reusable_entries, write_manifest
+from competition.data.manifest import Entry, Manifest, prepared_root, remember_decoded, reusable_entries, write_manifest
 from competition.delivery.submissions import few
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
@@ -68,6 +68,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     problems = list(listing.problems)
     old = reusable_entries(workspace, track)
     entries, read_problems, made = _cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad)
+    remember_decoded(workspace, track, entries)
     problems += read_problems + _same_pixels(entries)
     entries = _settle(problems, entries, args)
     write_manifest(workspace, track, Manifest(root, tuple(entries)))

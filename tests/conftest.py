@@ -1,5 +1,6 @@
 """Two data sets small enough to train on in a second: images with three classes, and patients with four views."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.sh does, before torch is imported
 
 from competition.config import Experiment
 from competition.data.cache import cache_sample

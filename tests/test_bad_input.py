@@ -121,8 +121,9 @@ def test_a_cut_off_training_png_stops_until_it_is_skipped(hands, refusal, stage)
     assert "--skip-bad" in error
     assert image.name in said
     figures, _ = stage(*prepare("hand_bone", hands, "--skip-bad"))
-    assert figures["samples"] == {"train": 5, "test": 2, "read": 6 - 5 + 0}
+    assert (figures["samples"]["train"], figures["samples"]["test"]) == (5, 2)
     assert [problem["key"] for problem in figures["problems"]] == [image.stem]
+    assert figures["samples"]["read"] == 1  # the bad one is tried again, nothing else is read twice
 
 
 def test_a_cut_off_test_png_stops_until_it_is_filled(hands, refusal, stage):
@@ -150,7 +151,10 @@ def test_an_unknown_label_names_the_file_and_the_nearest_bone(hands, refusal, st
     [
         (lambda file: file.unlink(), "annotation missing"),
         (lambda file: file.write_text("{"), "annotation file without annotations"),
-        (lambda file: file.write_text(file.read_text().replace('"points": [[', '"points": [[9000, 9000], [')), "leaves"),
+        (
+            lambda file: file.write_text(file.read_text().replace('"points": [[', '"points": [[9000, 9000], [')),
+            "leaves",
+        ),
     ],
 )
 def test_a_missing_or_damaged_annotation_is_a_training_problem(hands, refusal, damage, reason):
@@ -235,7 +239,7 @@ def test_an_unknown_class_in_a_submission_is_named(tmp_path, refusal):
     (tmp_path / "t.csv").write_text("image_name,class,rle\na.png,lv,1 2\n")
     for words in (["check", tmp_path / "s.csv"], ["score", tmp_path / "s.csv", tmp_path / "t.csv"]):
         error, _ = refusal(*words, "--track", "cardiac")
-        assert "'lvv'" in error
+        assert "lvv" in error
         assert str(tmp_path / "s.csv") in error
 
 
@@ -284,7 +288,7 @@ def test_a_late_test_set_is_asked_for_and_taken(patients, stage, refusal, tiny, 
     written = [line.split(",")[0] for line in Path(figures["submission"]).read_text().splitlines()]
     assert written == [line.split(",")[0] for line in (late / "test.csv").read_text().splitlines()]
     assert missing.name in said
-    assert re.search(r"seconds per (patient|sample)|s per (patient|sample)", said)
+    assert re.search(r"2 test samples, \d+\.\d+ s each", said)
 
 
 def test_a_workspace_that_cannot_be_written_is_named(hands, refusal, tmp_path):

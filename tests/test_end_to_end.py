@@ -311,7 +311,7 @@ def assert_equal_weights(found, expected, where=""):
 
 
 def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(drawn, experiment, tmp_path):
-    words = ["train", "--experiment", experiment, "--fold", 0, "--name", "long", "--set", "train.epochs=20"]
+    words = ["train", "--experiment", experiment, "--fold", 0, "--name", "long", "--set", "train.epochs=12"]
     fold = Path("runs") / "phantom_hand_bone" / "long" / "fold0"
     through_the_door(drawn[0], *words)
     duration = (drawn[0] / fold / "last.pt").stat().st_mtime - (drawn[0] / fold / "config.yaml").stat().st_mtime

@@ -1,7 +1,7 @@
 """The manifest: one row per sample, the table every later stage joins on."""
 
 from collections.abc import Hashable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,7 @@ def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> No
     """Writes manifest.parquet and prepared.json (what the cache was made from), each whole or not at all."""
     about = {"track": track.name, "classes": list(track.classes), "version": CACHE_VERSION}
     write_json(_about_file(workspace), about | {"data_root": str(manifest.data_root)})
-    frame = pd.DataFrame([asdict(entry) for entry in manifest.entries])
-    with whole_file(workspace.manifest_file()) as part:
-        frame.to_parquet(part, index=False)
+    _write_entries(workspace.manifest_file(), manifest.entries)
 
 
 def read_manifest(workspace: Workspace, track: Track) -> Manifest:
@@ -94,8 +92,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         folder = workspace.cache_folder()
         raise CompetitionError("prepared for other classes or by another version", folder, f"Run {command}")
-    frame = pd.read_parquet(workspace.manifest_file())
-    return Manifest(Path(about["data_root"]), tuple(_entry(row) for row in frame.to_dict("records")))
+    return Manifest(Path(about["data_root"]), _read_entries(workspace.manifest_file()))
 
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
@@ -111,14 +108,38 @@ def prepared_root(workspace: Workspace) -> Path | None:
     return Path(read_json(_about_file(workspace), "Delete it and run prepare --data DIR")["data_root"])
 
 
+def remember_decoded(workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
+    """Notes what is in the cache, also where prepare then stops on a bad sample, so that nothing is read twice."""
+    write_json(_decoded_about_file(workspace), {"classes": list(track.classes), "version": CACHE_VERSION})
+    _write_entries(_decoded_file(workspace), entries)
+
+
 def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
-    """The prepared entries by their key, none where another version or other classes were prepared."""
-    if prepared_root(workspace) is None:
+    """What ``remember_decoded`` noted, by key; nothing where another version or other classes were cached."""
+    if not _decoded_file(workspace).exists():
         return {}
-    about = read_json(_about_file(workspace), "Delete it and run prepare")
+    about = read_json(_decoded_about_file(workspace), "Delete the cache folder and run prepare")
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         return {}
-    return read_manifest(workspace, track).by_sample()
+    return {entry.sample: entry for entry in _read_entries(_decoded_file(workspace))}
+
+
+def _write_entries(path: Path, entries: Sequence[Entry]) -> None:
+    frame = pd.DataFrame([asdict(entry) for entry in entries], columns=[field.name for field in fields(Entry)])
+    with whole_file(path) as part:
+        frame.to_parquet(part, index=False)
+
+
+def _read_entries(path: Path) -> tuple[Entry, ...]:
+    return tuple(_entry(row) for row in pd.read_parquet(path).to_dict("records"))
+
+
+def _decoded_file(workspace: Workspace) -> Path:
+    return workspace.cache_folder() / "decoded.parquet"
+
+
+def _decoded_about_file(workspace: Workspace) -> Path:
+    return workspace.cache_folder() / "decoded.json"
 
 
 def prepare_command(workspace: Workspace, track: Track) -> str:
