@@ -19,6 +19,7 @@ from competition.data.datasets import (
     training_loader,
 )
 from competition.data.manifest import Entry
+from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks, unpack_planes
 from competition.imaging.stored_arrays import write_array
 from competition.tracks import get_track
@@ -145,9 +146,9 @@ def test_half_of_the_draws_are_mirrored_and_none_without_flip(workspace: Workspa
         assert low <= mirrored <= high
 
 
-def test_a_track_without_mirror_is_never_mirrored(workspace: Workspace) -> None:
-    dataset = TrainingSet(entries(), workspace, replace(KNEE, mirror=None), experiment(augmentation="none"))
-    assert all(dataset[(0, seed)].images[0, 0, :, 0].all() for seed in range(20))
+def test_a_track_without_mirror_refuses_to_be_mirrored(workspace: Workspace) -> None:
+    with pytest.raises(CompetitionError, match="track knee does not allow"):
+        TrainingSet(entries(), workspace, replace(KNEE, mirror=None), experiment(augmentation="none"))
 
 
 def test_classification_draws_views_targets_and_presence_together(workspace: Workspace) -> None:
