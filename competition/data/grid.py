@@ -72,7 +72,12 @@ class GridReader:
     """Reads samples onto a grid and keeps what fits in memory, so that small data is shrunk only once."""
 
     def __init__(
-        self, workspace: Workspace, track: Track, long_side: int, budget_bytes: int = MEMORY_BUDGET_BYTES
+        self,
+        workspace: Workspace,
+        track: Track,
+        long_side: int,
+        budget_bytes: int = MEMORY_BUDGET_BYTES,
+        labels: bool = True,
     ) -> None:
         """Remembers what to do; nothing is read yet.
 
@@ -81,11 +86,13 @@ class GridReader:
             track: Which views there are.
             long_side: Pixels of the long side on the grid.
             budget_bytes: What the kept samples may take.
+            labels: Whether label planes are read too; prediction has no use for them.
         """
         self._workspace = workspace
         self._track = track
         self._long_side = long_side
         self._budget_bytes = budget_bytes
+        self._labels = labels and track.task == "segmentation"
         self._kept: dict[str, GridSample] = {}
 
     def read(self, entry: Entry) -> GridSample:
@@ -104,6 +111,6 @@ class GridReader:
             image = read_cached_image(self._workspace, entry.sample, view)
             images.append(resize_image(image, grid_size(image.shape[:2], self._long_side)))
         planes = None
-        if self._track.task == "segmentation" and entry.split == "train":
+        if self._labels and entry.split == "train":
             planes = sample_planes(read_cached_planes(self._workspace, entry.sample), images[0].shape[:2])
         return GridSample(tuple(images), planes)

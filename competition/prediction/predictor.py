@@ -55,7 +55,7 @@ def make_predictor(
 ) -> Predictor:
     """Puts a predictor together; the models must be on one device already."""
     device = next(models[0].parameters()).device
-    reader = GridReader(workspace, track, experiment.data.size, budget_bytes=0)
+    reader = GridReader(workspace, track, experiment.data.size, budget_bytes=0, labels=False)
     return Predictor(tuple(model.eval() for model in models), experiment, track, reader, device, autocast)
 
 
