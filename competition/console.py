@@ -81,6 +81,12 @@ class Ticker:
             left = (now - self._start) / self.done * (self.total - self.done)
             say(f"{self.title}: {self.done}/{self.total}, ETA {duration(left)} {metric}".rstrip())
 
+    def extend(self, steps: int) -> None:
+        """There is more to do than was thought."""
+        self.total += steps
+        if self._bar is not None:
+            self._bar.update(self._task, total=self.total)
+
     def close(self) -> None:
         """Takes the bar off the screen."""
         if self._bar is not None:

@@ -5,36 +5,24 @@ import hashlib
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from competition.console import progress, say, shout
 from competition.data.cache import cache_sample
-from competition.data.manifest import Entry, Manifest, read_manifest
+from competition.data.manifest import Entry, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
-from competition.delivery.scoring import score_rle, score_table, truth_from_folder
-from competition.delivery.submissions import ID_COLUMN, read_table_csv, write_rle_csv, write_table_csv
-from competition.delivery.validator import check_rle_submission, check_table_submission
 from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.members import parse_members
-from competition.ensembling.postprocessing import apply
 from competition.ensembling.test_maps import predict_test_set
-from competition.ensembling.voting import blend, blend_scores, decide
 from competition.errors import CompetitionError
-from competition.imaging.runlengths import encode_planes
-from competition.prediction.probability_maps import read_map, read_scores
-from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
-from competition.tracks.phantoms import PHANTOMS
 from competition.tracks.track import Track
 from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
 from pipelines import tune
 from pipelines.context import open_track, open_workspace
+from pipelines.submission import score_phantom, write_submission
 
 HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"
@@ -69,19 +57,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     name = decision_file.parent.name
     submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
     path = workspace.submission_file(submission_id)
-    if track.submission == "rle":
-        with progress("voting", len(entries)) as ticker:
-            preview: list[NDArray[np.uint8]] = []
-            rows = _voted_rows(track, decision, prepared, folders, entries, preview)
-            write_rle_csv(path, _ticking(rows, ticker.advance, len(track.classes)))
-        write_png(path.with_name("preview.png"), tile_sheet(preview))
-    else:
-        names = [entry.name for entry in entries]
-        write_table_csv(path, ID_COLUMN, names, track.classes, _voted_table(track, decision, folders, entries))
-    _validate(track, path, entries)
+    write_submission(track, decision, prepared, folders, entries, path)
     per_sample = (time.perf_counter() - start) / len(entries)
     say(f"{len(entries)} test samples, {per_sample:.2f} s each from image to row")
-    test_score = _phantom_score(args, track, workspace, path)
+    drawn = workspace.phantom and args.test is None
+    test_score = score_phantom(track, read_manifest(workspace, track), path) if drawn else None
     for copy in filter(None, (workspace.latest_submission_file(), args.out)):
         with whole_file(copy) as part:
             shutil.copyfile(path, part)
@@ -174,71 +154,6 @@ def _test_samples(args: argparse.Namespace, track: Track, workspace: Workspace) 
             ticker.advance(sample.key)
     say(f"{len(entries)} test samples read from {folder}")
     return late, entries
-
-
-def _voted_rows(
-    track: Track,
-    decision: Decision,
-    workspace: Workspace,
-    folders: Sequence[Path],
-    entries: Sequence[Entry],
-    preview: list[NDArray[np.uint8]],
-) -> Iterator[tuple[str, str, str]]:
-    """Submission rows, one image in memory at a time; small pictures of some of them are added to ``preview``."""
-    shown = {entry.sample for entry in spread(entries)}
-    for entry in entries:
-        maps = [read_map(folder, entry.sample) for folder in folders]
-        planes = apply(decide(blend(maps, decision.weights()), decision.cut_array()), decision.operation_list())
-        if entry.sample in shown:
-            preview.append(outlined_tile(workspace, track, entry, planes))
-        for name, rle in zip(track.classes, encode_planes(planes, len(track.classes)), strict=True):
-            yield entry.name, name, rle
-
-
-def _ticking(rows: Iterator[tuple[str, str, str]], advance: Any, per_image: int) -> Iterator[tuple[str, str, str]]:
-    for number, row in enumerate(rows, start=1):
-        yield row
-        if number % per_image == 0:
-            advance(row[0])
-
-
-def _voted_table(
-    track: Track, decision: Decision, folders: Sequence[Path], entries: Sequence[Entry]
-) -> NDArray[np.float64]:
-    """(n, C): the first class as a probability, the others cut at their thresholds."""
-    samples = [entry.sample for entry in entries]
-    probs = blend_scores([read_scores(folder, samples, track.classes) for folder in folders], decision.weights())
-    thresholds = np.array([decision.thresholds[name] for name in track.classes[1:]])
-    return np.column_stack([probs[:, 0], probs[:, 1:] > thresholds])
-
-
-def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
-    """Checks the written file as ``./run.sh check`` would; a file that fails is never copied or entered."""
-    names = [entry.name for entry in entries]
-    if track.submission == "rle":
-        sizes = {entry.name: (entry.height, entry.width) for entry in entries}
-        result = check_rle_submission(path, track.classes, None, names, sizes)
-    else:
-        result = check_table_submission(path, ID_COLUMN, track.classes, names)
-    for warning in result.warnings:
-        say(f"warning: {warning}")
-    if not result.ok:
-        raise CompetitionError(f"the organiser would refuse this submission ({result.errors[0]})", path)
-    say(f"validated: {result.rows} rows, nothing speaks against handing it in")
-
-
-def _phantom_score(args: argparse.Namespace, track: Track, workspace: Workspace, path: Path) -> float | None:
-    """The score on drawn test samples, whose truth is known; real organisers keep theirs."""
-    if not workspace.phantom or args.test is not None:
-        return None
-    manifest: Manifest = read_manifest(workspace, track)
-    truth = manifest.data_root / PHANTOMS[track.name].truth
-    if track.submission == "table":
-        return score_table(path, read_table_csv(truth, ID_COLUMN, track.classes), track.classes).score
-    entries = manifest.of("test")
-    sizes = {entry.name: (entry.height, entry.width) for entry in entries}
-    labels, _ = truth_from_folder(track, truth, [entry.name for entry in entries], None, sizes)
-    return score_rle(path, labels, track.classes, sizes).score
 
 
 def _leaderboard_row(

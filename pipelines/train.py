@@ -12,7 +12,7 @@ from competition.config import Experiment
 from competition.console import progress, say, table
 from competition.data.cache import read_cached_planes
 from competition.data.folds import Folds, check_leaks, find_folds
-from competition.data.manifest import Entry, Manifest, prepare_command, read_manifest
+from competition.data.manifest import Entry, Manifest, data_hash, prepare_command, read_manifest
 from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
 from competition.errors import CompetitionError
 from competition.metrics import auroc
@@ -30,6 +30,7 @@ from competition.tracks.track import Track
 from competition.training.checkpoints import (
     Identity,
     check_identity,
+    code_hash,
     fold_lock,
     load_best,
     load_checkpoint,
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     is_child = end_with_parent()
     environments = slots(len(chosen))
     for fold in chosen:
-        _check_run(track, workspace, name, experiment, folds, fold, args.force)
+        _check_run(workspace, name, fold, _identity(track, manifest, workspace, experiment, folds, fold), args.force)
     if len(environments) > 1 and not is_child:
         unfinished = [fold for fold in chosen if args.force or not _is_finished(workspace, name, fold)]
         if unfinished:
@@ -159,30 +160,36 @@ def _train_one(
         training, held_out = folds.training(manifest.of("train"), fold), folds.held_out(manifest.of("train"), fold)
         if experiment.data.shuffle_labels:
             training = _shuffled(training, experiment.train.seed)
-        identity = _identity(track, workspace, experiment, folds, fold)
+        identity = _identity(track, manifest, workspace, experiment, folds, fold)
         write_text(folder / "config.yaml", experiment.to_yaml())
         train_fold(FoldJob(experiment, track, workspace, folder, identity, training, held_out))
         _predict_held_out(track, workspace, folder, experiment, held_out)
         write_json(folder / FINISHED, {"identity": vars(identity) | {"classes": list(identity.classes)}})
 
 
-def _identity(track: Track, workspace: Workspace, experiment: Experiment, folds: Folds, fold: int) -> Identity:
-    return Identity(workspace.dataset, track.classes, experiment.hash(), folds.hash(), fold)
+def _identity(
+    track: Track, manifest: Manifest, workspace: Workspace, experiment: Experiment, folds: Folds, fold: int
+) -> Identity:
+    data = data_hash(manifest.of("train"))
+    return Identity(workspace.dataset, track.classes, experiment.hash(), folds.hash(), data, fold)
 
 
 def _is_finished(workspace: Workspace, name: str, fold: int) -> bool:
     return (workspace.fold_folder(name, fold) / FINISHED).exists()
 
 
-def _check_run(
-    track: Track, workspace: Workspace, name: str, experiment: Experiment, folds: Folds, fold: int, force: bool
-) -> None:
-    """Refuses to go on in a folder that another experiment or fold file trained, unless it is to be trained over."""
+def _check_run(workspace: Workspace, name: str, fold: int, identity: Identity, force: bool) -> None:
+    """Refuses to go on where other settings, folds or data were trained, unless it is to be trained over."""
+    if force:
+        return
     for file in ("best.pt", "last.pt"):
         path = workspace.fold_folder(name, fold) / file
-        if path.exists() and not force:
-            found = stored_identity(load_checkpoint(path), path)
-            check_identity(found, _identity(track, workspace, experiment, folds, fold), path)
+        if path.exists():
+            found = load_checkpoint(path)
+            check_identity(stored_identity(found, path), identity, path)
+            if found.get("code_hash") != code_hash():
+                say(f"fold {fold}: the program has changed since {path.name} was made; it is kept as it is")
+                break
 
 
 def _remove_run(folder: Path) -> None:

@@ -14,7 +14,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.sh does, before to
 from competition.config import Experiment
 from competition.data.cache import cache_sample
 from competition.data.folds import Folds, read_folds, write_folds
-from competition.data.manifest import Entry, Manifest, read_manifest, write_manifest
+from competition.data.manifest import Entry, Manifest, data_hash, read_manifest, write_manifest
 from competition.imaging.planes import pack_masks
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
@@ -48,7 +48,10 @@ class Prepared:
         from competition.training.checkpoints import Identity
         from competition.training.state import FoldJob
 
-        identity = Identity(self.workspace.dataset, self.track.classes, experiment.hash(), self.folds.hash(), fold)
+        data = data_hash(self.train())
+        identity = Identity(
+            self.workspace.dataset, self.track.classes, experiment.hash(), self.folds.hash(), data, fold
+        )
         training, held_out = self.folds.training(self.train(), fold), self.folds.held_out(self.train(), fold)
         return FoldJob(experiment, self.track, self.workspace, folder, identity, training, held_out)
 

@@ -273,6 +273,26 @@ def test_weights_of_another_experiment_and_untrained_folds_are_refused(patients,
     assert "not a checkpoint of this project" in refusal("ensemble", *track, "--decision", "mine")[0]
 
 
+def test_weights_of_changed_images_are_refused_and_of_a_changed_program_reported(
+    patients, stage, refusal, tiny, monkeypatch
+):
+    stage(*prepare("aneurysm", patients))
+    train = ("train", "--track", "aneurysm", "--experiment", tiny, "--fold", 0)
+    assert "program has changed" not in stage(*train)[1]
+    assert "program has changed" not in stage(*train)[1]
+    monkeypatch.setattr("pipelines.train.code_hash", lambda: "another")
+    assert "the program has changed since best.pt was made" in stage(*train)[1]
+    view = min((patients / "train_set").glob("*.jpg"))
+    cv2.imwrite(str(view), 255 - cv2.imread(str(view)))
+    stage("prepare", "--track", "aneurysm")
+    for words in (train, ("tune", "--track", "aneurysm")):
+        error, _ = refusal(*words)
+        assert "images or labels have changed since" in error
+        assert "--force" in error
+    stage(*train, "--force")
+    stage("tune", "--track", "aneurysm")
+
+
 def test_a_late_test_set_is_asked_for_and_taken(patients, stage, refusal, tiny, tmp_path):
     late = tmp_path / "late"
     shutil.move(patients / "test_set", late)

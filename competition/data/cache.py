@@ -60,11 +60,12 @@ def cache_sample(
             raise CompetitionError("no image of it can be read", root / next(filter(None, sample.images), sample.key))
         readable = [np.zeros((*(track.size_hw or (256, 256)), *((3,) if track.channels == 3 else ())), np.uint8)]
     size_hw = (readable[0].shape[0], readable[0].shape[1])
-    targets = sample.targets or ()
+    targets, labels = sample.targets or (), ""
     if sample.label is not None and track.read_label is not None:
         planes = track.read_label(root / sample.label, size_hw)
         targets = tuple(int(area > 0) for area in class_areas(planes, len(track.classes)))
         write_array(workspace.label_file(sample.key), planes)
+        labels = _pixel_hash([planes])
     for view, image in zip(track.views, images, strict=True):
         write_array(workspace.image_file(sample.key, view), np.zeros_like(readable[0]) if image is None else image)
     entry = Entry(
@@ -80,6 +81,7 @@ def cache_sample(
         std=tuple(1.0 if image is None else float(image.std()) for image in images),
         targets=targets,
         pixels=_pixel_hash(readable),
+        labels=labels,
         fingerprint=fingerprint(track, root, sample),
     )
     return entry, problems

@@ -1,5 +1,6 @@
 """The manifest: one row per sample, the table every later stage joins on."""
 
+import hashlib
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -14,7 +15,7 @@ from competition.tracks.track import Split, Track
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 2
+CACHE_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Entry:
             view, because exposure differs from view to view by more than a vessel from its background.
         targets: 0/1 per class: classification targets, or whether the class has any pixel; empty for test samples.
         pixels: Hash of the decoded pixels, to find one picture in two groups.
+        labels: Hash of the label planes; empty where there are none.
         fingerprint: Hash of the source files' paths, sizes and times; a sample is cached again when it changes.
     """
 
@@ -48,6 +50,7 @@ class Entry:
     std: tuple[float, ...]
     targets: tuple[int, ...]
     pixels: str
+    labels: str
     fingerprint: str
 
 
@@ -145,6 +148,12 @@ def _decoded_about_file(workspace: Workspace) -> Path:
 def prepare_command(workspace: Workspace, track: Track) -> str:
     """The command that prepares this data set."""
     return f"./run.sh prepare --track {track.name}" + (" --phantom" if workspace.phantom else "")
+
+
+def data_hash(entries: Sequence[Entry]) -> str:
+    """Ten characters that differ when a picture, label or target of the samples differs; their order does not count."""
+    rows = sorted((e.sample, e.group, e.pixels, e.labels, e.targets, e.present) for e in entries)
+    return hashlib.sha256(repr(rows).encode()).hexdigest()[:10]
 
 
 def target_matrix(entries: Sequence[Entry]) -> NDArray[np.int64]:

@@ -134,11 +134,14 @@ def check_contested_share(share: float, window: Window, where: Path | str) -> No
     if share > CONTESTED_LIMIT:
         low, high = window
         narrower = f"{low + (0.5 - low) / 2:.2f}:{high + (0.5 - high) / 2:.2f}"
+        mend = f"Narrow the window of thresholds, for example --window {narrower}"
+        if low == high:
+            mend = "The members disagree there: leave the weaker one out with --members"
         raise CompetitionError(
             f"{share:.1%} of the pixels are contested between the thresholds {low} and {high} "
             f"(limit {CONTESTED_LIMIT:.0%})",
             where,
-            f"Narrow the window of thresholds, for example --window {narrower}",
+            mend,
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from competition.config import nearest_hint
 from competition.data.folds import Folds
+from competition.data.manifest import Entry, data_hash
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import read_index
 from competition.workspace import Workspace, read_json
@@ -59,18 +60,21 @@ def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
     )
 
 
-def open_member(workspace: Workspace, folds: Folds, name: str, wanted: Sequence[int] | None) -> TrainedMember:
+def open_member(
+    workspace: Workspace, folds: Folds, training: Sequence[Entry], name: str, wanted: Sequence[int] | None
+) -> TrainedMember:
     """Opens a trained run.
 
     Args:
         workspace: Where the runs are.
         folds: The fold file in force.
+        training: The prepared training samples.
         name: Of the run.
         wanted: Its folds that are to vote; None means all that are finished.
 
     Raises:
-        CompetitionError: There is no such run, a fold is not trained yet, or it was trained on another fold file or
-            with other settings than the member's first fold.
+        CompetitionError: There is no such run, a fold is not trained yet, or it was trained on another fold file, on
+            other images or labels, or with other settings than the member's first fold.
     """
     finished = sorted(int(path.parent.name[4:]) for path in workspace.run_folder(name).glob("fold*/finished.json"))
     if not finished:
@@ -91,6 +95,10 @@ def open_member(workspace: Workspace, folds: Folds, name: str, wanted: Sequence[
                 f"run {name!r} was trained on other folds ({identity['fold_hash']}, now {folds.hash()})",
                 folder,
                 "Restore that fold file, or train the run again with --force",
+            )
+        if identity["data_hash"] != data_hash(training):
+            raise CompetitionError(
+                f"images or labels have changed since run {name!r} was trained", folder, "Train it again with --force"
             )
         if config_hash not in ("", identity["config_hash"]):
             raise CompetitionError(f"folds of run {name!r} were trained with different settings", folder)

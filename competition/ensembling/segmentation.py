@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.console import Ticker
+from competition.console import Ticker, say
 from competition.data.cache import read_cached_planes
 from competition.ensembling.contested import (
+    CONTESTED_LIMIT,
     check_contested_share,
     contest,
     contested_curves,
@@ -45,7 +46,8 @@ class TunedSegmentation:
         oof: float64 (n, C) of everything chosen: optimistic.
         crossfit: float64 (n, C), everything chosen without the image's own fold; None with fewer than two folds.
         pooled_crossfit: float64 (C,), the same decisions with pixels pooled over images; None likewise.
-        contested: Share of contested pixels, None for one member.
+        window: Lowest and highest threshold that could be chosen.
+        contested: Share of contested pixels between them, None for one member.
     """
 
     search: WeightSearch
@@ -55,6 +57,7 @@ class TunedSegmentation:
     oof: NDArray[np.float64]
     crossfit: NDArray[np.float64] | None
     pooled_crossfit: NDArray[np.float64] | None
+    window: Window
     contested: float | None
 
 
@@ -79,20 +82,23 @@ class OutOfFold:
     classes: int
 
 
-def tune_segmentation(data: OutOfFold, window: Window, trials: int, folder: Path, ticker: Ticker) -> TunedSegmentation:
+def tune_segmentation(
+    data: OutOfFold, windows: Sequence[Window], trials: int, folder: Path, ticker: Ticker
+) -> TunedSegmentation:
     """Chooses weights, cuts and post-processing.
 
     Args:
         data: The out-of-fold images.
-        window: Lowest and highest threshold that may be chosen.
+        windows: Lowest and highest threshold that may be chosen; where too many pixels are contested between them, the
+            next pair is tried.
         trials: Weight vectors to try beside equal and single-member weights.
         folder: Where the contested pixels of each image are kept.
         ticker: Advanced twice per image (once with a single member).
 
     Raises:
-        CompetitionError: A map is missing or damaged, or too many pixels are contested.
+        CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
     """
-    evaluate, share = _evaluator(data, window, folder, ticker)
+    evaluate, window, share = _evaluator(data, windows, folder, ticker)
     candidates = candidate_weights(len(data.members), trials if len(data.members) > 1 else 0, seed=0)
     search = search_weights(evaluate, candidates, data.folds, data.groups, window)
     equal = evaluate(candidates[0])
@@ -118,18 +124,35 @@ def tune_segmentation(data: OutOfFold, window: Window, trials: int, folder: Path
         oof=search.oof + processed - by_operation[:, :, 0],
         crossfit=crossfit,
         pooled_crossfit=pooled,
+        window=window,
         contested=share,
     )
 
 
-def _evaluator(data: OutOfFold, window: Window, folder: Path, ticker: Ticker) -> tuple[Evaluate, float | None]:
+def _evaluator(
+    data: OutOfFold, windows: Sequence[Window], folder: Path, ticker: Ticker
+) -> tuple[Evaluate, Window, float | None]:
     """Gives weights -> curves: from histograms of the only member, else from contested pixels."""
     if len(data.members) == 1:
         stored: dict[str, NDArray[np.int64]] = {}
         for oof in dict.fromkeys(data.members[0].folder_of.values()):
             stored |= load_histograms(oof / "histograms.npz")
         curves = dice_curves(join_histograms(stored, data.samples, data.members[0].name))
-        return lambda weights: curves, None
+        return lambda weights: curves, windows[0], None
+    for attempt, window in enumerate(windows):
+        if attempt > 0:
+            ticker.extend(len(data.samples))
+        paths = _contest_all(data, window, folder, ticker)
+        share = contested_share(load_contested(path) for path in paths)
+        if share <= CONTESTED_LIMIT:
+            break
+        say(f"{share:.1%} of the pixels are contested between thresholds {window[0]} and {window[1]}: too many")
+    check_contested_share(share, window, f"{len(data.members)} members on {len(paths)} images")
+    return lambda weights: contested_curves(paths, weights.tolist(), window), window, share
+
+
+def _contest_all(data: OutOfFold, window: Window, folder: Path, ticker: Ticker) -> list[Path]:
+    """Keeps the contested pixels of every image in a file of its own."""
     paths = []
     for sample in data.samples:
         maps = [read_map(member.folder_of[sample], sample) for member in data.members]
@@ -137,9 +160,7 @@ def _evaluator(data: OutOfFold, window: Window, folder: Path, ticker: Ticker) ->
         save_contested(path, contest(maps, read_cached_planes(data.workspace, sample), window))
         paths.append(path)
         ticker.advance(sample)
-    share = contested_share(load_contested(path) for path in paths)
-    check_contested_share(share, window, f"{len(data.members)} members on {len(paths)} images")
-    return lambda weights: contested_curves(paths, weights.tolist(), window), share
+    return paths
 
 
 def _operation_counts(

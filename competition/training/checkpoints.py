@@ -4,6 +4,7 @@ last.pt holds everything a cut run needs to go on as if it had not been cut; bes
 """
 
 import fcntl
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from competition.config import Experiment
 from competition.errors import CompetitionError
 from competition.models.factory import build_model, place
 from competition.tracks.track import Track
-from competition.workspace import whole_file
+from competition.workspace import REPOSITORY, whole_file
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Identity:
         classes: In order.
         config_hash: Of the experiment.
         fold_hash: Of the fold file.
+        data_hash: Of the training data.
         fold: Which groups were held out.
     """
 
@@ -36,6 +38,7 @@ class Identity:
     classes: tuple[str, ...]
     config_hash: str
     fold_hash: str
+    data_hash: str
     fold: int
 
 
@@ -97,7 +100,7 @@ def save_best(path: Path, best: Best) -> None:
     """Writes best.pt."""
     content = asdict(best) | {"experiment": best.experiment.model_dump(mode="json"), "weights": best.weights}
     content["identity"]["classes"] = list(best.identity.classes)
-    save_checkpoint(path, content)
+    save_checkpoint(path, content | {"code_hash": code_hash()})
 
 
 def load_best(path: Path) -> Best:
@@ -149,6 +152,12 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
             path,
             "Restore that fold file, or train again under another name (--name NEW) or over it (--force)",
         )
+    if found.data_hash != expected.data_hash:
+        raise CompetitionError(
+            f"images or labels have changed since this was trained (data {found.data_hash}, now {expected.data_hash})",
+            path,
+            "Train again under another name (--name NEW) or over it (--force)",
+        )
     if found.config_hash != expected.config_hash:
         raise CompetitionError(
             f"checkpoint was trained with other settings ({found.config_hash}, now {expected.config_hash})",
@@ -157,6 +166,15 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
         )
     if found.fold != expected.fold:
         raise CompetitionError(f"checkpoint holds out fold {found.fold}, not fold {expected.fold}", path)
+
+
+def code_hash() -> str:
+    """Ten characters that differ when the part of the program that shapes weights and maps differs."""
+    digest = hashlib.sha256()
+    for folder in ("imaging", "tracks", "data", "models", "prediction", "training"):
+        for path in sorted((REPOSITORY / "competition" / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:10]
 
 
 def load_network(best: Best, track: Track) -> nn.Module:

@@ -15,7 +15,7 @@ from competition.data.datasets import DrawSampler, TrainingSet, collate
 from competition.data.manifest import Entry
 from competition.models.factory import build_model, load_weights, place, read_weights
 from competition.tracks.track import Track
-from competition.training.checkpoints import Identity, check_identity, load_checkpoint, stored_identity
+from competition.training.checkpoints import Identity, check_identity, code_hash, load_checkpoint, stored_identity
 from competition.training.losses import get_loss
 from competition.training.precision import choose_precision, time_step
 from competition.training.schedules import make_optimizer
@@ -163,6 +163,7 @@ def snapshot(job: FoldJob, state: FoldState) -> dict[str, Any]:
     return {
         "identity": vars(job.identity) | {"classes": list(job.identity.classes)},
         "config": job.experiment.model_dump(mode="json"),
+        "code_hash": code_hash(),
         "model": state.model.state_dict(),
         "ema": None if state.ema is None else state.ema.module.state_dict(),
         "optimizer": state.optimizer.state_dict(),

@@ -50,14 +50,14 @@ def workspace(tmp_path: Path) -> Workspace:
 
 
 def entries() -> list[Entry]:
-    first = Entry("s0", "s0.png", "train", "g", "", (True,), 40, 30, (80.5,), (60.25,), (1,), "", "")
+    first = Entry("s0", "s0.png", "train", "g", "", (True,), 40, 30, (80.5,), (60.25,), (1,), "", "", "")
     return [replace(first, sample=f"s{number}") for number in range(SAMPLES)]
 
 
 def patients() -> list[Entry]:
     targets = (1, *[number % 2 for number in range(21)])
     mean, std = tuple(float(view) for view in range(8)), tuple(view + 0.5 for view in range(8))
-    first = Entry("p0", "0", "train", "0", "", (True,) * 7 + (False,), 16, 16, mean, std, targets, "", "")
+    first = Entry("p0", "0", "train", "0", "", (True,) * 7 + (False,), 16, 16, mean, std, targets, "", "", "")
     return [first, replace(first, sample="p1")]
 
 

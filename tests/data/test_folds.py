@@ -22,7 +22,20 @@ from competition.workspace import Workspace
 
 def entry(sample: str, group: str, stratum: str = "", targets: tuple[int, ...] = (1,), pixels: str = "") -> Entry:
     return Entry(
-        sample, f"{sample}.png", "train", group, stratum, (True,), 8, 8, (0.0,), (1.0,), targets, pixels or sample, ""
+        sample,
+        f"{sample}.png",
+        "train",
+        group,
+        stratum,
+        (True,),
+        8,
+        8,
+        (0.0,),
+        (1.0,),
+        targets,
+        pixels or sample,
+        "",
+        "",
     )
 
 

@@ -13,7 +13,7 @@ from competition.tracks import get_track
 from competition.workspace import Workspace
 
 HAND, VESSELS, KNEE = get_track("hand_bone"), get_track("aneurysm"), get_track("knee")
-ENTRY = Entry("a", "a.png", "train", "g", "", (True,), 48, 64, (0.0,), (1.0,), (1,), "x", "")
+ENTRY = Entry("a", "a.png", "train", "g", "", (True,), 48, 64, (0.0,), (1.0,), (1,), "x", "", "")
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,27 @@
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from competition.data.manifest import Entry, Manifest, prepare_command, read_manifest, target_matrix, write_manifest
+from competition.data.manifest import (
+    Entry,
+    Manifest,
+    data_hash,
+    prepare_command,
+    read_manifest,
+    target_matrix,
+    write_manifest,
+)
 from competition.errors import CompetitionError
 from competition.tracks import get_track
 from competition.workspace import Workspace, read_json, write_json
 
 KNEE = get_track("knee")
-TRAIN = Entry("012_L", "012_L.png", "train", "012", "", (True,), 240, 200, (101.25,), (1 / 3,), (1,), "abc", "def")
+TRAIN = Entry(
+    "012_L", "012_L.png", "train", "012", "", (True,), 240, 200, (101.25,), (1 / 3,), (1,), "abc", "ghi", "def"
+)
 TEST = replace(TRAIN, sample="NA", name="NA", split="test", group="001", present=(False,), targets=(), pixels="e")
 
 
@@ -27,6 +38,17 @@ def test_a_manifest_comes_back_in_order_and_exactly(workspace: Workspace, tmp_pa
     assert [one.sample for one in back.of("train")] == ["012_L", "001_R"]
     assert back.of("test") == [TEST]
     assert back.by_sample()["001_R"].group == "001"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"pixels": "x"}, {"labels": "x"}, {"targets": (0,)}, {"group": "013"}, {"sample": "x"}, {"present": (False,)}],
+)
+def test_the_data_hash_tells_changed_content_from_another_order_or_place(change: dict[str, Any]) -> None:
+    other = replace(TRAIN, sample="001_R", group="001")
+    assert data_hash([TRAIN, other]) == data_hash([other, replace(TRAIN, fingerprint="copied elsewhere")])
+    assert data_hash([TRAIN, other]) != data_hash([replace(TRAIN, **change), other])
+    assert data_hash([TRAIN, other]) != data_hash([TRAIN])
 
 
 @pytest.mark.parametrize("entries", [(), (TEST,), (TRAIN,)])

@@ -22,7 +22,7 @@ from competition.training.checkpoints import (
     save_checkpoint,
 )
 
-IDENTITY = Identity("hands", ("a", "b", "c"), "config1", "folds1", 2)
+IDENTITY = Identity("hands", ("a", "b", "c"), "config1", "folds1", "data1", 2)
 
 
 @pytest.fixture
@@ -119,6 +119,7 @@ def test_an_equal_identity_passes(tmp_path):
             r"trained with other folds \(fold file f2, now folds1\): .*best\.pt\. .*--name NEW.*--force",
         ),
         ({"config_hash": "c2"}, r"trained with other settings \(c2, now config1\): .*best\.pt\. .*--name NEW.*--force"),
+        ({"data_hash": "d2"}, r"images or labels have changed .*d2, now data1\): .*best\.pt\. .*--name NEW.*--force"),
         ({"fold": 0}, r"holds out fold 0, not fold 2: .*best\.pt"),
     ],
 )

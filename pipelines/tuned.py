@@ -1,0 +1,37 @@
+"""What every tuning ends in: weighted members and the honest numbers of a decision."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from competition.data.folds import Folds
+from competition.ensembling.decision import Member, Scores
+from competition.ensembling.members import TrainedMember
+
+
+def weigh(members: Sequence[TrainedMember], weights: Sequence[int], folds: Folds) -> tuple[Member, ...]:
+    """The members as a decision names them, with their weights in thousandths."""
+    return tuple(
+        Member(name=m.name, folds=m.folds, weight=weight, config_hash=m.config_hash, fold_hash=folds.hash())
+        for m, weight in zip(members, weights, strict=True)
+    )
+
+
+def honest_scores(
+    by_fold: Sequence[float], oof: float, crossfit: float | None, interval: tuple[float | None, float | None]
+) -> Scores:
+    """The honest numbers; with one member of a ranking metric nothing was tuned, so ``crossfit`` may equal ``oof``."""
+    return Scores(
+        fold_mean=number(np.mean(by_fold)) if by_fold else None,
+        fold_sd=number(np.std(by_fold, ddof=1)) if len(by_fold) > 1 else None,
+        oof=number(oof),
+        oof_crossfit=None if crossfit is None else number(crossfit),
+        interval_low=interval[0],
+        interval_high=interval[1],
+    )
+
+
+def number(value: float | np.floating[Any]) -> float | None:
+    """A figure for JSON, where NaN does not exist."""
+    return None if np.isnan(value) else float(value)
