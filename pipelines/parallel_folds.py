@@ -19,11 +19,7 @@ CHILD = "COMPETITION_FOLD_OF_PARENT"
 
 
 def slots(folds: int) -> list[dict[str, str]]:
-    """Environments of the processes that may run at once; a single one means no other process is worth it.
-
-    The number of threads follows from the number of folds that were asked for, not from how many are left: the order in
-    which threads add numbers up shows in the last bit, and a resumed run must give the same weights.
-    """
+    """Environments of the processes that may run at once; a single one means no other process is worth it."""
     import torch  # here, because --help should not wait for it
 
     gpus = torch.cuda.device_count()
@@ -31,30 +27,56 @@ def slots(folds: int) -> list[dict[str, str]]:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = visible.split(",") if visible else [str(index) for index in range(gpus)]
         return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:folds]]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    jobs = min(folds, cores)
-    return [{"OMP_NUM_THREADS": str(cores // jobs)}] * jobs
+    return [{}] * min(folds, _cores())
 
 
-def train_in_parallel(args: argparse.Namespace, folds: Sequence[int], environments: Sequence[dict[str, str]]) -> None:
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads(position: int, folds: int, at_once: int) -> int:
+    """Threads of one fold where there is no GPU.
+
+    They follow from the folds that were asked for, not from how many are left: the order in which threads add numbers
+    up shows in the last bit, and a resumed run must give the same weights.
+
+    Args:
+        position: Of the fold among those that were asked for.
+        folds: How many were asked for.
+        at_once: How many train at once.
+
+    Returns:
+        The cores, shared by the folds of its round; the last round may be smaller: the fifth of five folds on two cores
+        has both for itself.
+    """
+    first_of_round = position - position % at_once
+    return max(1, _cores() // min(at_once, folds - first_of_round))
+
+
+def train_in_parallel(
+    args: argparse.Namespace, asked: Sequence[int], unfinished: Sequence[int], environments: Sequence[dict[str, str]]
+) -> None:
     """Trains each fold in a process of its own, as many at once as there are environments.
 
     Args:
         args: The stage's options, passed on to each process.
-        folds: What to train.
+        asked: All folds that were asked for.
+        unfinished: Those of them to train.
         environments: One per process that may run at once.
 
     Raises:
         CompetitionError: A fold failed; its own sentence was printed, and the others were stopped.
     """
-    waiting = list(folds)
+    waiting = list(unfinished)
     running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
     try:
         while waiting or running:
-            for slot in range(len(environments)):
+            for slot, environment in enumerate(environments):
                 if waiting and slot not in running:
                     fold = waiting.pop(0)
-                    running[slot] = fold, _start(args, fold, environments[slot])
+                    count = threads(asked.index(fold), len(asked), len(environments))
+                    without_gpu = {} if environment else {"OMP_NUM_THREADS": str(count)}
+                    running[slot] = fold, _start(args, fold, environment | without_gpu)
             slot = _wait_for_one(running)
             fold, process = running.pop(slot)
             if process.returncode != 0:
@@ -107,5 +129,5 @@ def end_with_parent() -> bool:
 
 def announce(environments: Sequence[dict[str, str]]) -> None:
     """Says how many folds are trained at once."""
-    kind = "GPU" if "CUDA_VISIBLE_DEVICES" in environments[0] else "core"
+    kind = "GPU" if environments[0] else "core"
     say(f"{len(environments)} folds at once, one per {kind}")

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         if unfinished:
             announce(environments)
         resolved = {"experiment": args.experiment or experiment_name, "phantom": workspace.phantom}
-        train_in_parallel(argparse.Namespace(**vars(args) | resolved), unfinished, environments)
+        train_in_parallel(argparse.Namespace(**vars(args) | resolved), chosen, unfinished, environments)
     else:
         for fold in chosen:
             _train_one(track, workspace, name, experiment, manifest, folds, fold, args.force)

@@ -12,7 +12,7 @@ import torch
 
 from competition.errors import CompetitionError
 from pipelines import parallel_folds
-from pipelines.parallel_folds import CHILD, end_with_parent, slots, train_in_parallel
+from pipelines.parallel_folds import CHILD, end_with_parent, slots, threads, train_in_parallel
 
 
 def arguments(folder, **changes):
@@ -21,19 +21,21 @@ def arguments(folder, **changes):
 
 
 @pytest.mark.parametrize(
-    ("folds", "cores", "expected"),
+    ("folds", "cores", "at_once", "shares"),
     [
-        (1, 2, [{"OMP_NUM_THREADS": "2"}]),
-        (2, 2, [{"OMP_NUM_THREADS": "1"}] * 2),
-        (5, 2, [{"OMP_NUM_THREADS": "1"}] * 2),
-        (5, 16, [{"OMP_NUM_THREADS": "3"}] * 5),
-        (2, 1, [{"OMP_NUM_THREADS": "1"}]),
+        (1, 2, 1, [2]),
+        (2, 2, 2, [1, 1]),
+        (5, 2, 2, [1, 1, 1, 1, 2]),  # the fifth has both cores for itself
+        (5, 4, 4, [1, 1, 1, 1, 4]),
+        (5, 16, 5, [3] * 5),
+        (2, 1, 1, [1, 1]),
     ],
 )
-def test_cores_are_shared_out_where_there_is_no_gpu(monkeypatch, folds, cores, expected):
+def test_cores_are_shared_out_where_there_is_no_gpu(monkeypatch, folds, cores, at_once, shares):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
-    assert slots(folds) == expected
+    assert slots(folds) == [{}] * at_once
+    assert [threads(position, folds, at_once) for position in range(folds)] == shares
 
 
 @pytest.mark.parametrize(
@@ -99,23 +101,25 @@ def is_running(process):
         return False
 
 
-def test_all_folds_are_trained_with_the_options_that_were_given(stand_in):
+def test_all_folds_are_trained_with_the_options_that_were_given(stand_in, monkeypatch):
     options = {"experiment": "quick", "name": "mine", "set": ["train.lr=1e-3", "data.size=64"], "force": True}
     args = arguments(stand_in, **options, phantom=True)
-    train_in_parallel(args, [0, 2, 3], [{"OMP_NUM_THREADS": "1"}, {"OMP_NUM_THREADS": "7"}])
-    assert [(stand_in / f"done{fold}").exists() for fold in range(4)] == [True, False, True, True]
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
+    train_in_parallel(args, [0, 1, 2, 3, 4], [0, 2, 4], [{}, {}])
+    assert [(stand_in / f"done{fold}").exists() for fold in range(5)] == [True, False, True, False, True]
     assert (stand_in / "arguments2").read_text() == (
         f"-m pipelines train --track knee --fold 2 --experiment quick --name mine --workspace {stand_in} "
         "--set train.lr=1e-3 --set data.size=64 --phantom --force"
     )
-    assert [(stand_in / f"threads{fold}").read_text() for fold in (0, 2)] == ["1", "7"]
+    # As many threads as if all five were trained: fold 4 is alone in its round.
+    assert [(stand_in / f"threads{fold}").read_text() for fold in (0, 2, 4)] == ["3", "3", "6"]
 
 
 def test_a_fold_that_fails_is_named_and_stops_the_others(stand_in):
     (stand_in / "wait0").touch()
     (stand_in / "fail1").write_text("started0")
     with pytest.raises(CompetitionError, match=r"fold 1 failed .*the same command goes on"):
-        train_in_parallel(arguments(stand_in), [0, 1, 2], [{}, {}])
+        train_in_parallel(arguments(stand_in), [0, 1, 2], [0, 1, 2], [{}, {}])
     process = int((stand_in / "started0").read_text())
     wait_for(lambda: not is_running(process))
     assert not (stand_in / "done0").exists()
@@ -127,7 +131,7 @@ def test_children_end_when_their_parent_is_killed(stand_in, monkeypatch):
     program = (
         "import sys; from argparse import Namespace; from pipelines.parallel_folds import train_in_parallel\n"
         f"sys.executable = {sys.executable!r}\n"
-        f"train_in_parallel(Namespace(**{vars(arguments(stand_in))!r}), [0, 1], [{{}}, {{}}])"
+        f"train_in_parallel(Namespace(**{vars(arguments(stand_in))!r}), [0, 1], [0, 1], [{{}}, {{}}])"
     )
     for fold in (0, 1):
         (stand_in / f"wait{fold}").touch()
