@@ -87,6 +87,13 @@ class Ticker:
         if self._bar is not None:
             self._bar.update(self._task, total=self.total)
 
+    def ticking(self, rows: Iterable[T], rows_per_step: int) -> Iterator[T]:
+        """Passes rows on and advances after every ``rows_per_step`` of them."""
+        for number, row in enumerate(rows, start=1):
+            yield row
+            if number % rows_per_step == 0:
+                self.advance()
+
     def close(self) -> None:
         """Takes the bar off the screen."""
         if self._bar is not None:

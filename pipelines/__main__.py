@@ -12,7 +12,7 @@ from typing import Any
 from competition.errors import CompetitionError
 from competition.workspace import write_json
 
-STAGES = ("demo", "prepare", "train", "tune", "ensemble", "score", "check", "leaderboard")
+STAGES = ("demo", "prepare", "train", "tune", "ensemble", "score", "check", "vote", "compare", "leaderboard")
 
 OVERVIEW = """\
 usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
@@ -26,6 +26,8 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
   at any time:
     score        the competition's own metric                  ./run.sh score SUBMISSION.csv TRUTH
     check        would the organiser take it?                  ./run.sh check SUBMISSION.csv
+    vote         joins finished submissions                    ./run.sh vote A.csv B.csv --out V.csv
+    compare      where two submissions differ                  ./run.sh compare A.csv B.csv
     leaderboard  all submissions with their scores             ./run.sh leaderboard
     test         ruff, mypy and the tests
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +43,7 @@ def write_submission(
         with progress("voting", len(entries)) as ticker:
             preview: list[NDArray[np.uint8]] = []
             rows = _voted_rows(track, decision, prepared, folders, entries, preview)
-            write_rle_csv(path, _ticking(rows, ticker.advance, len(track.classes)))
+            write_rle_csv(path, ticker.ticking(rows, len(track.classes)))
         write_png(path.with_name("preview.png"), tile_sheet(preview))
     else:
         names = [entry.name for entry in entries]
@@ -69,13 +68,6 @@ def _voted_rows(
             preview.append(outlined_tile(workspace, track, entry, planes))
         for name, rle in zip(track.classes, encode_planes(planes, len(track.classes)), strict=True):
             yield entry.name, name, rle
-
-
-def _ticking(rows: Iterator[tuple[str, str, str]], advance: Any, per_image: int) -> Iterator[tuple[str, str, str]]:
-    for number, row in enumerate(rows, start=1):
-        yield row
-        if number % per_image == 0:
-            advance(row[0])
 
 
 def _voted_table(

@@ -1,0 +1,101 @@
+"""Votes of finished submission files, joined by key: all that is needed where only the files are left."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.delivery.submissions import ID_COLUMN, Key, few, read_rle_csv, read_table_csv
+from competition.errors import CompetitionError
+from competition.imaging.runlength_votes import Quorum, vote
+
+
+def read_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[dict[Key, str]]:
+    """Reads run-length submissions that are to be joined.
+
+    Args:
+        paths: CSVs of image_name, class, rle, their rows in any order.
+        classes: Of the track.
+
+    Returns:
+        One dictionary per file; all have the same keys.
+
+    Raises:
+        CompetitionError: A file is no submission, or lacks an image or a class that another one has.
+    """
+    files = [read_rle_csv(path) for path in paths]
+    images = dict.fromkeys(name for file in files for name, _ in file)
+    wanted = {(image, name): None for image in images for name in classes}
+    for path, file in zip(paths, files, strict=True):
+        missing = [" ".join(key) for key in wanted if key not in file]
+        unknown = [" ".join(key) for key in file if key not in wanted]
+        if missing:
+            raise CompetitionError(f"{len(missing)} rows are missing ({few(missing)})", path)
+        if unknown:
+            raise CompetitionError(f"{len(unknown)} rows are of an unknown class ({few(unknown)})", path)
+    return files
+
+
+def vote_on_masks(
+    paths: Sequence[Path],
+    files: Sequence[Mapping[Key, str]],
+    classes: Sequence[str],
+    election: Quorum,
+    sizes: Mapping[str, tuple[int, int]],
+) -> Iterator[tuple[str, str, str]]:
+    """Votes image by image.
+
+    Args:
+        paths: Names of the files, for messages.
+        files: Of ``read_alike``.
+        classes: Of the track.
+        election: Weights and threshold.
+        sizes: Image name -> rows and columns, where known: a run beyond the last pixel is then refused.
+
+    Yields:
+        Rows of a submission, in the image order of the first file.
+
+    Raises:
+        CompetitionError: Malformed run lengths.
+    """
+    for image in dict.fromkeys(name for name, _ in files[0]):
+        height, width = sizes.get(image, (0, 0))
+        rles = [[file[image, name] for name in classes] for file in files]
+        places = [f"{path}, {image}" for path in paths]
+        for name, rle in zip(classes, vote(rles, election, height * width or None, places), strict=True):
+            yield image, name, rle
+
+
+def vote_on_tables(
+    paths: Sequence[Path], classes: Sequence[str], weights: Sequence[Fraction], election: Quorum
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Votes on patients: the weighted mean of the probability, an election on each 0/1 column.
+
+    Args:
+        paths: CSVs of Index and the classes, their rows in any order.
+        classes: The probability's column, then those of the decisions.
+        weights: One per file.
+        election: The same weights, with the threshold of the decisions.
+
+    Returns:
+        The patients in the order of the first file, and their values (n, C).
+
+    Raises:
+        CompetitionError: A file lacks a patient, or a decision is neither 0 nor 1.
+    """
+    tables = [read_table_csv(path, ID_COLUMN, classes) for path in paths]
+    patients = [str(name) for name in tables[0].index]
+    every = {str(name) for table in tables for name in table.index}
+    for path, table in zip(paths, tables, strict=True):
+        missing = sorted(every - {str(name) for name in table.index})
+        if missing:
+            raise CompetitionError(f"{len(missing)} patients are missing ({few(missing)})", path)
+        if not np.isin(table[list(classes[1:])], (0, 1)).all():
+            raise CompetitionError("a location is neither 0 nor 1", path, "Run check on it")
+    values = np.stack([table.loc[patients, list(classes)].to_numpy(np.float64) for table in tables])
+    shares = np.array([float(weight / sum(weights)) for weight in weights])
+    sums = np.tensordot(np.array(election.weights), values[:, :, 1:].astype(np.int64), axes=1)
+    probability = np.clip(np.tensordot(shares, values[:, :, 0], axes=1), 0, 1)  # shares sum to 1 within rounding
+    return patients, np.column_stack([probability, sums > election.more_than])

@@ -1,0 +1,72 @@
+"""vote: joins finished submission files by weighted vote. Needs no maps, no prepared data and draws no pixel."""
+
+import argparse
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from competition.console import progress, say
+from competition.delivery.file_votes import read_alike, vote_on_masks, vote_on_tables
+from competition.delivery.submissions import ID_COLUMN, write_rle_csv, write_table_csv
+from competition.errors import CompetitionError
+from competition.imaging.runlength_votes import quorum
+from pipelines.check import image_sizes
+from pipelines.context import open_track, open_workspace
+
+HELP = "Joins submission files by a weighted vote, in seconds: where only the files of other runs are left."
+EXAMPLE = "./run.sh vote --track hand_bone A.csv B.csv C.csv --weights 2,1,1 --out V.csv"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the stage's options."""
+    parser.add_argument("submissions", type=Path, nargs="+", metavar="SUBMISSION.csv", help="two files or more")
+    parser.add_argument("--weights", metavar="W,W,...", help="one per file, in any scale (default: equal)")
+    parser.add_argument(
+        "--threshold", default="0.5", help="a pixel is taken where more than this share votes for it (default: 0.5)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the submission to write")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Votes; see HELP.
+
+    Returns:
+        submission, members, weights (summing to 1), rows.
+    """
+    track, paths = open_track(args), list(args.submissions)
+    weights = _weights(args.weights, len(paths))
+    election = quorum(weights, _fraction(args.threshold, "--threshold"))
+    shares = [float(weight / sum(weights)) for weight in weights]
+    if args.weights and sum(weights) != 1:
+        say(f"weights, normalised: {', '.join(f'{share:.4f}' for share in shares)}")
+    if track.submission == "table":
+        patients, values = vote_on_tables(paths, track.classes, weights, election)
+        write_table_csv(args.out, ID_COLUMN, patients, track.classes, values)
+        rows = len(patients)
+    else:
+        files = read_alike(paths, track.classes)
+        rows = len(files[0])
+        with progress("voting", rows // len(track.classes)) as ticker:
+            voted = vote_on_masks(paths, files, track.classes, election, image_sizes(open_workspace(args)))
+            write_rle_csv(args.out, ticker.ticking(voted, len(track.classes)))
+    say(f"{len(paths)} submissions, {rows} rows: {args.out}")
+    return {"submission": str(args.out), "members": [str(path) for path in paths], "weights": shares, "rows": rows}
+
+
+def _weights(text: str | None, count: int) -> list[Fraction]:
+    if count < 2:
+        raise CompetitionError("a vote takes two submissions or more")
+    if text is None:
+        return [Fraction(1)] * count
+    weights = [_fraction(part, "--weights") for part in text.split(",")]
+    if len(weights) != count:
+        raise CompetitionError(f"--weights names {len(weights)} weights for {count} submissions")
+    return weights
+
+
+def _fraction(text: str, option: str) -> Fraction:
+    """Reads "0.1" as exactly a tenth."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise CompetitionError(f"{option} takes numbers such as 0.5, not {text!r}") from error
