@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -30,20 +30,38 @@ class ModelSettings(Section):
     """Which network."""
 
     architecture: str = "Unet"
-    """A decoder of segmentation_models_pytorch (Unet, UnetPlusPlus, FPN, Segformer ...) or "multiview"."""
+    """A decoder of segmentation_models_pytorch (Unet, UnetPlusPlus, FPN, Segformer ...), a network of the reports
+    (unet3plus_ds_2048, plain_unet ...; all are in competition/models/factory.py); for several views "multiview",
+    "multiview_fused" or "report_fourfold"."""
     encoder: str = "resnet34"
-    """An smp encoder name, or "tu-<timm name>"; for "multiview" a timm name."""
+    """An smp encoder name, or "tu-<timm name>"; for several views a timm name. The reports' networks have their own."""
+    anterior_encoder: str = "swinv2_cr_tiny_ns_224"
+    """Only for "report_fourfold": timm name of the network of anterior locations; ``encoder`` is that of the others."""
     pretrained: bool = True
     """Whether the encoder starts from ImageNet weights (fetched by timm the first time)."""
     decoder_channels: tuple[Positive, ...] | None = None
     """Channels of each decoder level, for the U-Net family; None is smp's default."""
+    width: Positive | None = None
+    """For the reports' networks: channels of the first level (hidden units of hidden_layer); None is the report's."""
     init: Path | None = None
-    """A checkpoint to start from; layers that do not fit (another head) are listed and stay fresh."""
+    """A checkpoint to start from, of this project or another (also 3D medical weights, see
+    competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and stay fresh."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """What the untrained head answers everywhere. A small value spares the first epochs, which otherwise go into
     learning that nearly all pixels are background."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the last layer."""
+
+
+class CropSettings(Section):
+    """The first of two stages: where another run sees some classes, this run looks more closely."""
+
+    run: str
+    """A trained run of the same track, with all folds: its out-of-fold maps (for test images its test maps) tell."""
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The box is drawn around what is seen of these classes."""
+    margin: Annotated[float, Field(ge=0)] = 0.3
+    """Added on every side, as a share of the box's rows and columns."""
 
 
 class DataSettings(Section):
@@ -58,8 +76,19 @@ class DataSettings(Section):
     labels are area-averaged from there: 2 costs little, more comes closer to the exact coverage."""
     augmentation: str = "light"
     """A preset of competition/data/augmentation.py."""
+    preprocess: tuple[str, ...] = ()
+    """What every picture goes through in training and at inference alike, in this order: names of
+    competition/data/preprocessing.py."""
     flip: bool = False
     """Mirror half of the draws; classes and views of left and right change places as the track says."""
+    copy_paste: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Segmentation: the share of draws into which one class of another training image is pasted, a little shifted."""
+    pseudo: str | None = None
+    """A trained run whose fold k labels the test images, from which the new run's fold k then learns as well."""
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Segmentation: predict only these classes; such a run votes on these alone. Null is all of the track."""
+    crop_to: CropSettings | None = None
+    """Segmentation: cut every image to a box before it is resized; outside of it nothing is predicted."""
     shuffle_labels: bool = False
     """A leak alarm for classification: train on shuffled targets; the score must then fall to chance."""
     workers: Annotated[int, Field(ge=0)] | None = None
@@ -98,6 +127,8 @@ class TrainSettings(Section):
     """The same weights from the same settings, bit for bit, on the same machine."""
     validate_every: Positive = 5
     """Epochs between two scores at native size; the last epoch is always scored."""
+    keep_every: Positive | None = None
+    """Keep the weights of every so many epochs with predictions of their own: members RUN@EPOCH; null keeps none."""
 
 
 class PredictSettings(Section):
@@ -125,6 +156,14 @@ class Experiment(Section):
             raise ValueError(f"predict.tile {self.predict.tile} is larger than data.size {self.data.size}")
         if self.data.crop is not None and self.data.crop > self.data.size:
             raise ValueError(f"data.crop {self.data.crop} is larger than data.size {self.data.size}")
+        if self.data.crop_to is not None and self.data.pseudo is not None:
+            raise ValueError("data.crop_to has boxes for training images only, so it can't go with data.pseudo")
+        return self
+
+    @model_validator(mode="after")
+    def _loss_fits(self) -> "Experiment":
+        if (self.model.architecture == "report_fourfold") != (self.train.loss == "four_sets"):
+            raise ValueError("model.architecture report_fourfold and train.loss four_sets need each other")
         return self
 
     def hash(self) -> str:
@@ -208,11 +247,12 @@ def _explain(error: ValidationError) -> str:
 
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
-    if len(location) == 1:
-        return list(Experiment.model_fields)
-    section = Experiment.model_fields[str(location[0])].annotation
-    assert isinstance(section, type)
-    assert issubclass(section, BaseModel)
+    section: type[BaseModel] = Experiment
+    for name in location[:-1]:
+        annotation = section.model_fields[str(name)].annotation
+        # An optional section is "Section | None".
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        section = next(kind for kind in kinds if issubclass(kind, BaseModel))
     return list(section.model_fields)
 
 

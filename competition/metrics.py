@@ -1,10 +1,13 @@
 """The scores, each from the smallest thing that determines it: whole-number counts for Dice, ranks for AUROC."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import roc_auc_score
+
+from competition.imaging.planes import check_planes
 
 
 def dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -> NDArray[np.float64]:
@@ -47,6 +50,77 @@ def pooled_dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -
     """
     both, one, other = (np.asarray(count, dtype=np.int64).sum(axis=0) for count in (intersection, area_a, area_b))
     return dice(both, one, other)
+
+
+def false_positive_owners(
+    decided: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Counts to whom the pixels belong that each class claims wrongly: an index finger seen in a ring finger, say.
+
+    Args:
+        decided: Label planes uint8 (H, W, ceil(C / 8)).
+        truth: Label planes of the truth, of the same shape.
+        classes: C.
+
+    Returns:
+        int64 (C, C + 1): entry (c, d) is how many false-positive pixels of class c lie in class d; the last column is
+        how many lie in no class. A pixel where two classes overlap belongs to both. And int64 (C,), all false-positive
+        pixels of each class.
+
+    Raises:
+        ValueError: Different sizes, or planes that don't fit the number of classes.
+    """
+    if decided.shape != truth.shape:
+        raise ValueError(f"label planes of different sizes: {decided.shape} and {truth.shape}")
+    check_planes(truth, classes)
+    wrong = decided & ~truth
+    somewhere = wrong.any(axis=2)  # few pixels, so that their bits can be unpacked
+    claimed, owned = (
+        np.unpackbits(planes[somewhere], axis=1, count=classes, bitorder="little").astype(np.float64)
+        for planes in (wrong, truth)
+    )
+    nobody = ~owned.any(axis=1, keepdims=True)
+    # Whole numbers below 2^53, so products of floats are exact: 9 ms for 42,000 pixels, where integers take 246 ms.
+    counts = claimed.T @ np.concatenate([owned, nobody], axis=1)
+    return counts.astype(np.int64), claimed.sum(axis=0).astype(np.int64)
+
+
+def mean_by_stratum(values: ArrayLike, strata: Sequence[str]) -> dict[str, float]:
+    """The mean of each kind of picture.
+
+    Args:
+        values: (n,) one score per image.
+        strata: (n,) the stratum of each image.
+
+    Returns:
+        Stratum -> mean, in alphabetical order.
+
+    Raises:
+        ValueError: Not one stratum per value.
+    """
+    scores, names = np.asarray(values, dtype=np.float64), np.asarray(strata)
+    if scores.shape != names.shape:
+        raise ValueError(f"{scores.size} values of {names.size} strata")
+    return {str(name): float(scores[names == name].mean()) for name in np.unique(names)}
+
+
+def reweighted_mean(values: ArrayLike, strata: Sequence[str], mix: Mapping[str, float]) -> float | None:
+    """What the mean would be if the strata had other shares: the sum over strata of share * mean of the stratum.
+
+    (Post-stratification: Cochran, Sampling Techniques, ch. 5A.9.)
+
+    Args:
+        values: (n,) one score per image.
+        strata: (n,) the stratum of each image.
+        mix: Stratum -> its share where the score is to hold; the shares sum to 1.
+
+    Returns:
+        The mean, or None where a stratum of the mix has no image here, or an image's stratum is none of them.
+    """
+    means = mean_by_stratum(values, strata)
+    if set(means) != set(mix):
+        return None
+    return float(sum(share * means[name] for name, share in mix.items()))
 
 
 def auroc(truth: ArrayLike, score: ArrayLike) -> float:

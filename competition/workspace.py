@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from competition.errors import CompetitionError
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PHANTOM = "phantom_"
+
+# The csv module stops at 131,072 characters per field, and a smeared mask has more; no cell here is ever too long.
+csv.field_size_limit(sys.maxsize)
 
 
 @dataclass(frozen=True)
@@ -70,13 +74,21 @@ class Workspace:
         """All folds of one experiment."""
         return self.root / "runs" / self.dataset / run
 
-    def fold_folder(self, run: str, fold: int) -> Path:
-        """One trained fold: config, history, checkpoints and out-of-fold maps."""
-        return self.run_folder(run) / f"fold{fold}"
+    def fold_folder(self, run: str, fold: int | str) -> Path:
+        """One trained fold: config, history, checkpoints and out-of-fold maps; "full" learned from all samples."""
+        return self.run_folder(run) / ("full" if fold == "full" else f"fold{fold}")
 
     def test_maps_folder(self, run: str, name: str) -> Path:
         """A member's probability maps of a test set, kept so that re-weighting never runs a network again."""
         return self.run_folder(run) / "test" / name
+
+    def search_file(self, name: str) -> Path:
+        """The trials of a search over training settings, an SQLite database."""
+        return self.root / "runs" / self.dataset / "search" / f"{name}.db"
+
+    def trial_folder(self, name: str, settings: str) -> Path:
+        """What one trial of a search trained; ``settings`` is the hash of its experiment."""
+        return self.search_file(name).with_suffix("") / settings
 
     def ensembles_folder(self) -> Path:
         """All tuned decisions."""
@@ -90,17 +102,42 @@ class Workspace:
         """All submissions of this data set."""
         return self.root / "submissions" / self.dataset
 
-    def submission_file(self, submission_id: str) -> Path:
+    def submission_file(self, submission_id: str, ending: str = ".csv") -> Path:
         """The file to hand in."""
-        return self.submissions_folder() / submission_id / "submission.csv"
+        return self.submissions_folder() / submission_id / f"submission{ending}"
 
-    def latest_submission_file(self) -> Path:
+    def latest_submission_file(self, ending: str = ".csv") -> Path:
         """Always a copy of the newest submission."""
-        return self.submissions_folder() / "submission.csv"
+        return self.submissions_folder() / f"submission{ending}"
 
     def leaderboard_file(self) -> Path:
         """All submissions of all tracks with their scores."""
         return self.root / "submissions" / "leaderboard.csv"
+
+
+def checkpoint_file(fold_folder: Path, epoch: int | None = None) -> Path:
+    """The weights of a trained fold that predict: the best, or those that were kept after an epoch."""
+    return fold_folder / ("best.pt" if epoch is None else f"epoch{epoch:03d}.pt")
+
+
+def out_of_fold_folder(fold_folder: Path, epoch: int | None = None) -> Path:
+    """What the weights of ``checkpoint_file`` say about the samples the fold held out."""
+    return fold_folder / ("oof" if epoch is None else f"oof@{epoch}")
+
+
+def pseudo_labels_folder(fold_folder: Path) -> Path:
+    """What the teacher of a fold says about the test samples, from which the fold learns."""
+    return fold_folder / "pseudo"
+
+
+def pseudo_label_file(pseudo_labels: Path, key: str) -> Path:
+    """The label planes that a teacher gave to a test sample."""
+    return pseudo_labels / f"{key}.b2"
+
+
+def plane_files_folder(submission: Path) -> Path:
+    """The single files of a submission that is handed in as a zip of them."""
+    return submission.with_name("planes")
 
 
 @contextmanager
@@ -181,6 +218,32 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Reads a CSV without judging it.
+
+    Args:
+        path: UTF-8, with or without a byte order mark; any line ends; blank lines are no rows.
+
+    Returns:
+        The header, and for each row its line number in the file (the header is line 1) and its fields.
+
+    Raises:
+        CompetitionError: The file is missing, empty, or no CSV text at all.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = next(reader, None)
+            lines = [(reader.line_num, fields) for fields in reader if fields]
+    except OSError as error:
+        raise CompetitionError(f"can't read the file ({error.strerror or error})", path) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CompetitionError(f"this is not a CSV in UTF-8 ({error})", path) from error
+    if header is None:
+        raise CompetitionError("the file is empty", path)
+    return header, lines
 
 
 def read_json(path: Path, mend: str) -> Any:

@@ -13,10 +13,13 @@ from typing import Any
 import pandas as pd
 
 from competition.console import say, table
-from competition.delivery.submissions import ID_COLUMN, read_lines
+from competition.delivery.plane_files import list_plane_files, plane_file_name
+from competition.delivery.plane_validator import check_planes_submission
+from competition.delivery.submissions import ID_COLUMN
 from competition.delivery.validator import CheckResult, check_rle_submission, check_table_submission
 from competition.errors import CompetitionError
-from competition.workspace import Workspace
+from competition.tracks.track import Track
+from competition.workspace import Workspace, read_csv
 from pipelines.context import open_track, open_workspace
 
 HELP = "would the organiser take this submission?"
@@ -28,7 +31,9 @@ SHOWN = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what only this stage takes."""
-    parser.add_argument("submission", type=Path, metavar="SUBMISSION.csv", help="the file to check")
+    parser.add_argument(
+        "submission", type=Path, metavar="SUBMISSION", help="the file to check: a CSV, or a zip of .npy"
+    )
     parser.add_argument(
         "--size",
         type=parse_size,
@@ -47,17 +52,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         CompetitionError: The organiser would refuse the file.
     """
     track = open_track(args)
-    if not args.submission.is_file():
+    if not (args.submission.is_file() or (track.submission == "planes" and args.submission.is_dir())):
         raise CompetitionError("no such file", args.submission)
-    workspace, expected = _prepared(args)
-    looked = ["form", "values"]
-    if track.submission == "rle":
-        sizes = {} if args.size or workspace is None else image_sizes(workspace)
-        result = check_rle_submission(args.submission, track.classes, args.size or track.size_hw, expected, sizes)
-        looked = ["form", "classes", "run lengths", *(["bounds"] if args.size or track.size_hw or sizes else [])]
-    else:
-        result = check_table_submission(args.submission, ID_COLUMN, track.classes, expected)
-    _show(result, [*looked, *(["image set", "order"] if expected is not None else [])])
+    workspace, expected = _prepared(args, track)
+    result, looked = _look(args, track, workspace, expected)
+    _show(result, looked)
     if not result.ok:
         count = f"{len(result.errors)} errors" if len(result.errors) > 1 else "1 error"
         raise CompetitionError(
@@ -75,6 +74,24 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _look(
+    args: argparse.Namespace, track: Track, workspace: Workspace | None, expected: list[str] | None
+) -> tuple[CheckResult, list[str]]:
+    """What was found, and what was looked at."""
+    images = [] if expected is None else ["image set"]
+    order = [] if expected is None else ["image set", "order"]
+    if track.submission == "table":
+        return check_table_submission(args.submission, ID_COLUMN, track.classes, expected), ["form", "values", *order]
+    sizes = {} if args.size or workspace is None else image_sizes(workspace)
+    size_hw = args.size or track.size_hw
+    bounds = ["bounds"] if size_hw or sizes else []
+    if track.submission == "planes":
+        result = check_planes_submission(args.submission, track.classes, size_hw, expected, sizes)
+        return result, ["form", "values", "background", *bounds, *images]
+    result = check_rle_submission(args.submission, track.classes, size_hw, expected, sizes)
+    return result, ["form", "classes", "run lengths", *bounds, *order]
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """Reads "2048x1536" as rows and columns."""
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
@@ -88,20 +105,22 @@ def image_sizes(*workspaces: Workspace) -> dict[str, tuple[int, int]]:
     sizes = {}
     for workspace in workspaces:
         if workspace.manifest_file().exists():
-            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "height", "width"])
-            for name, height, width in manifest.dropna().itertuples(index=False):
+            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "height", "width", "split"])
+            # Test images last: where a training image bears the same name, it is not the one that is handed in.
+            ordered = manifest.sort_values("split", ascending=False, kind="stable")
+            for name, height, width in ordered[["name", "height", "width"]].dropna().itertuples(index=False):
                 sizes[str(name)] = (int(height), int(width))
     return sizes
 
 
-def _prepared(args: argparse.Namespace) -> tuple[Workspace | None, list[str] | None]:
+def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None, list[str] | None]:
     """The workspace of the images this submission is about, and their names in order; None where there is none."""
     workspace = open_workspace(args)
     if not workspace.manifest_file().exists():
         return None, None
     manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "split"])
     expected = [str(name) for name in manifest.loc[manifest["split"] == "test", "name"]]
-    if workspace.phantom and not args.phantom and not _is_about(args.submission, set(expected)):
+    if workspace.phantom and not args.phantom and not _is_about(args.submission, track, set(expected)):
         say("these are not the drawn images: only the form is checked (--phantom compares with the drawn ones)")
         return None, None
     if not expected:
@@ -110,10 +129,13 @@ def _prepared(args: argparse.Namespace) -> tuple[Workspace | None, list[str] | N
     return workspace, expected
 
 
-def _is_about(submission: Path, names: set[str]) -> bool:
-    """Whether at least half of the rows belong to these images."""
-    _, lines = read_lines(submission)
-    return 2 * sum(fields[0] in names for _, fields in lines) >= len(lines)
+def _is_about(submission: Path, track: Track, names: set[str]) -> bool:
+    """Whether at least half of the rows or files belong to these images."""
+    if track.submission == "planes":
+        found, names = list_plane_files(submission), {plane_file_name(name) for name in names}
+    else:
+        found = [fields[0] for _, fields in read_csv(submission)[1]]
+    return 2 * sum(name in names for name in found) >= len(found)
 
 
 def _show(result: CheckResult, looked: Sequence[str]) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 from competition.console import progress, say, shout
 from competition.data.cache import cache_sample
+from competition.data.folds import FULL
 from competition.data.manifest import Entry, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
 from competition.ensembling.decision import Decision, load_decision
-from competition.ensembling.members import parse_members
+from competition.ensembling.members import as_fold, is_fold, parse_members
 from competition.ensembling.test_maps import predict_test_set
 from competition.errors import CompetitionError
 from competition.tracks.track import Track
@@ -56,13 +57,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     moment = datetime.now().astimezone()
     name = decision_file.parent.name
     submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
-    path = workspace.submission_file(submission_id)
+    path = workspace.submission_file(submission_id, track.submission_ending)
     write_submission(track, decision, prepared, folders, entries, path)
     per_sample = (time.perf_counter() - start) / len(entries)
     say(f"{len(entries)} test samples, {per_sample:.2f} s each from image to row")
     drawn = workspace.phantom and args.test is None
     test_score = score_phantom(track, read_manifest(workspace, track), path) if drawn else None
-    for copy in filter(None, (workspace.latest_submission_file(), args.out)):
+    for copy in filter(None, (workspace.latest_submission_file(track.submission_ending), args.out)):
         with whole_file(copy) as part:
             shutil.copyfile(path, part)
     row = _leaderboard_row(submission_id, moment, track, workspace, decision, decision_file, path, test_score)
@@ -114,9 +115,9 @@ def _tune_arguments(args: argparse.Namespace) -> argparse.Namespace:
 def _only_folds(decision: Decision, text: str | None) -> Decision:
     if text is None:
         return decision
-    if not all(part.isdigit() for part in text.split(",")):
-        raise CompetitionError(f"--folds takes numbers such as 0,2, not {text!r}")
-    wanted = [int(part) for part in text.split(",")]
+    if not all(map(is_fold, text.split(","))):
+        raise CompetitionError(f"--folds takes numbers such as 0,2, or {FULL}, not {text!r}")
+    wanted = [as_fold(part) for part in text.split(",")]
     members = []
     for member in decision.members:
         kept = tuple(fold for fold in member.folds if fold in wanted)
@@ -202,7 +203,7 @@ def _say_result(decision: Decision, path: Path, test_score: float | None) -> Non
         interval = f"95 % interval {scores.interval_low:.4f} .. {scores.interval_high:.4f}"
         say(f"expect about {scores.oof_crossfit:.4f} (cross-fitted out-of-fold; {interval})")
     elif scores.fold_mean is not None:
-        folds = ", ".join(str(fold) for member in decision.members for fold in member.folds)
+        folds = ", ".join(str(fold) for member in decision.members for fold in member.folds if fold != FULL)
         say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone, not cross-fitted")
     else:
         say("no score is known: nothing could be tuned")

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Sequence
 
 from competition.console import say
+from competition.data.folds import Fold
 from competition.errors import CompetitionError
 
 # Set for a process that trains one fold for another process; it ends when that one does, however that ended.
@@ -54,7 +55,7 @@ def threads(position: int, folds: int, at_once: int) -> int:
 
 
 def train_in_parallel(
-    args: argparse.Namespace, asked: Sequence[int], unfinished: Sequence[int], environments: Sequence[dict[str, str]]
+    args: argparse.Namespace, asked: Sequence[Fold], unfinished: Sequence[Fold], environments: Sequence[dict[str, str]]
 ) -> None:
     """Trains each fold in a process of its own, as many at once as there are environments.
 
@@ -68,7 +69,7 @@ def train_in_parallel(
         CompetitionError: A fold failed; its own sentence was printed, and the others were stopped.
     """
     waiting = list(unfinished)
-    running: dict[int, tuple[int, subprocess.Popen[bytes]]] = {}
+    running: dict[int, tuple[Fold, subprocess.Popen[bytes]]] = {}
     try:
         while waiting or running:
             for slot, environment in enumerate(environments):
@@ -88,7 +89,7 @@ def train_in_parallel(
             process.kill()
 
 
-def _start(args: argparse.Namespace, fold: int, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+def _start(args: argparse.Namespace, fold: Fold, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "pipelines", "train", "--track", args.track, "--fold", str(fold)]
     for option in ("experiment", "name", "workspace"):
         if getattr(args, option) is not None:
@@ -100,7 +101,7 @@ def _start(args: argparse.Namespace, fold: int, environment: dict[str, str]) -> 
     return subprocess.Popen(command, stdin=subprocess.PIPE, env=os.environ | environment | {CHILD: "1"})
 
 
-def _wait_for_one(running: "dict[int, tuple[int, subprocess.Popen[bytes]]]") -> int:
+def _wait_for_one(running: "dict[int, tuple[Fold, subprocess.Popen[bytes]]]") -> int:
     while True:
         for slot, (_, process) in running.items():
             try:

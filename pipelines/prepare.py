@@ -4,6 +4,7 @@ import argparse
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     old = reusable_entries(workspace, track)
     entries, read_problems, made = _cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad)
     remember_decoded(workspace, track, entries)
-    problems += read_problems + _same_pixels(entries)
+    problems += read_problems + _same_pixels(entries) + _same_labels(entries)
+    remarks = [*listing.remarks, *_cut_labels(entries)]
+    for remark in remarks:
+        say(remark)
     entries = _settle(problems, entries, args)
     write_manifest(workspace, track, Manifest(root, tuple(entries)))
     folds = _settle_folds(workspace, [entry for entry in entries if entry.split == "train"], args)
     sheet = workspace.contact_sheet_file()
     if made or not sheet.exists():
         draw_contact_sheet(sheet, workspace, track, entries)
-    return _report(workspace, track, entries, folds, problems, made)
+    return _report(workspace, track, entries, folds, problems, made) | {"remarks": remarks}
 
 
 def _find_data(args: argparse.Namespace, track: Track) -> tuple[Workspace, Path]:
@@ -146,7 +150,7 @@ def _cache_all(
     fill_bad: bool,
 ) -> tuple[list[Entry], list[Problem], int]:
     """Caches what is new or changed; returns all rows, what could not be read, and how many samples were read."""
-    hopeless = {problem.key for problem in problems if problem.split == "train"}
+    hopeless = {problem.key for problem in problems if problem.split == "train" and not problem.note}
     entries: list[Entry] = []
     found: list[Problem] = []
     made = 0
@@ -156,7 +160,7 @@ def _cache_all(
             if sample.split == "train" and sample.key in hopeless:
                 pass
             elif known and known.fingerprint == fingerprint(track, root, sample) and is_cached(workspace, track, known):
-                entries.append(known)
+                entries.append(replace(known, stratum=sample.stratum, side=sample.side))
             else:
                 try:
                     entry, masked = cache_sample(workspace, track, root, sample, fill=fill_bad)
@@ -182,11 +186,36 @@ def _same_pixels(entries: Sequence[Entry]) -> list[Problem]:
     return problems
 
 
+def _same_labels(entries: Sequence[Entry]) -> list[Problem]:
+    """One label in two people is nearly always a copy; a few pixels can agree by chance, so it is only noted."""
+    first: dict[str, Entry] = {}
+    problems = []
+    for entry in entries:
+        if entry.labels and any(entry.targets):
+            other = first.setdefault(entry.labels, entry)
+            if other.group != entry.group:
+                reason = f"the same label as {other.name} of group {other.group}: is one of the two a copy?"
+                problems.append(Problem(entry.sample, entry.split, entry.name, reason, note=True))
+    return problems
+
+
+def _cut_labels(entries: Sequence[Entry]) -> list[str]:
+    """Says how many label pixels were neither background nor the class."""
+    counts = [entry.between for entry in entries if entry.between]
+    if not counts:
+        return []
+    return [
+        f"labels: {sum(counts)} pixels of {len(counts)} label pictures lie between 0 and the maximum (soft or "
+        "compressed edges) and were cut at half of it"
+    ]
+
+
 def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Namespace) -> list[Entry]:
     """Lists what is wrong, and stops unless the user has said how to go on."""
-    training = [problem for problem in problems if problem.split == "train"]
-    masked = [problem for problem in problems if problem.split == "test" and problem.masked]
-    lost = [problem for problem in problems if problem.split == "test" and not problem.masked]
+    serious = [problem for problem in problems if not problem.note]
+    training = [problem for problem in serious if problem.split == "train"]
+    masked = [problem for problem in serious if problem.split == "test" and problem.masked]
+    lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
     if problems:
         rows = [[problem.key, problem.split, problem.path, problem.reason] for problem in problems[:SHOWN_PROBLEMS]]
         table(f"{len(problems)} problems", ["sample", "split", "file", "reason"], rows)
@@ -225,14 +254,22 @@ def _settle_folds(workspace: Workspace, training: Sequence[Entry], args: argpars
         say(f"folds: {how}, written to {path} ({advice})")
         folds = read_folds(path)
     else:
-        say(f"folds: {folds.path} as it is ({folds.count} folds, {folds.hash()}); --refold makes others")
         new = sorted({entry.group for entry in training} - set(folds.fold_of))
+        shared = not new and not workspace.phantom and folds.path == workspace.shipped_fold_file()
+        remark = "of the repository has every group of this data: everybody's folds" if shared else "as it is"
+        say(f"folds: {folds.path} {remark} ({folds.count} folds, {folds.hash()}); --refold makes others")
         if new:
             extended = extend_folds(folds.fold_of, training)
             write_folds(path, extended, f"{folds.path.name} with {len(new)} groups added by prepare")
             folds = read_folds(path)
             shout(f"{len(new)} new groups ({few(new)}) got the emptiest folds; train those trained before again")
     check_leaks(folds, training)
+    if empty := [fold for fold in range(folds.count) if not folds.held_out(training, fold)]:
+        raise CompetitionError(
+            f"fold {empty[0]} holds out no group of this data, so it can't be trained",
+            folds.path,
+            "Make folds of this data alone with prepare --refold",
+        )
     return folds
 
 

@@ -1,19 +1,24 @@
 """Scores a submission against a truth with the competition's own metric.
 
 Needs no prepared data: the two files are enough. The truth is a CSV in submission form, or a folder of labels in the
-track's own form.
+track's own form. A zip of arrays is scored against such labels or another zip.
 """
 
 import argparse
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from competition.console import say, shout, table
+from competition.delivery.plane_files import list_plane_files
+from competition.delivery.plane_scoring import score_planes
 from competition.delivery.scoring import Score, score_rle, score_table, truth_from_folder
-from competition.delivery.submissions import ID_COLUMN, few, header_problem, read_lines, read_rle_csv, read_table_csv
+from competition.delivery.submissions import ID_COLUMN, few, header_problem, read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
+from competition.metrics import mean_by_stratum
 from competition.tracks.track import Track
-from competition.workspace import PHANTOM, Workspace
+from competition.workspace import PHANTOM, Workspace, read_csv
 from pipelines.check import image_sizes, parse_size
 from pipelines.context import open_track, workspace_root
 
@@ -23,15 +28,19 @@ EXAMPLE = "./run.sh score --track cardiac submissions/cardiac/submission.csv dat
 # Run lengths do not say how wide their image is: read at a wrong width they are still valid, and almost disjoint.
 SUSPICIOUS_DICE = 0.3
 
+UNKNOWN = "unknown"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds what only this stage takes."""
-    parser.add_argument("submission", type=Path, metavar="SUBMISSION.csv", help="the file to score")
+    parser.add_argument(
+        "submission", type=Path, metavar="SUBMISSION", help="the file to score: a CSV, or a zip of .npy"
+    )
     parser.add_argument(
         "truth",
         type=Path,
         metavar="TRUTH",
-        help="a CSV in submission form, or a folder of labels in the track's own form",
+        help="a file in submission form, or a folder of labels in the track's own form",
     )
     parser.add_argument(
         "--size",
@@ -40,20 +49,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="size of every image, where the labels are lists of points and the track's own size is not meant",
     )
     parser.add_argument("--per-class", action="store_true", help="show all classes, not only the worst ten")
+    parser.add_argument(
+        "--by", choices=["stratum"], help="also the score of each kind of picture that prepare knows of"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Scores and prints.
 
     Returns:
-        metric, score, per_class, rows; for the aneurysm track also accuracy, all_zero_accuracy, cells_gained.
+        metric, score, per_class, rows; for the aneurysm track also accuracy, all_zero_accuracy, cells_gained; for
+        arrays plane_accuracy, all_background_accuracy; with --by stratum also per_stratum.
     """
     track = open_track(args)
     if not args.truth.exists():
         raise CompetitionError("no such file or folder", args.truth)
-    result = _score_masks(args, track) if track.submission == "rle" else _score_table(args, track)
+    result = SCORES[track.submission](args, track)
     _show(result, args.per_class)
-    return result.figures()
+    if args.by is None:
+        return result.figures()
+    return result.figures() | {"per_stratum": _score_by_stratum(args, track, result)}
 
 
 def _score_masks(args: argparse.Namespace, track: Track) -> Score:
@@ -61,10 +76,8 @@ def _score_masks(args: argparse.Namespace, track: Track) -> Score:
         truth = read_rle_csv(args.truth)
         sizes = dict.fromkeys((name for name, _ in truth), args.size) if args.size else None
         return score_rle(args.submission, truth, track.classes, sizes)
-    root = workspace_root(args)
-    prepared = [Workspace(root, PHANTOM + track.name), Workspace(root, track.name)]
     names = list(dict.fromkeys(name for name, _ in read_rle_csv(args.submission)))
-    known = image_sizes(*(prepared[:1] if args.phantom else prepared))
+    known = image_sizes(*_prepared(args, track))
     truth, sizes = truth_from_folder(track, args.truth, names, args.size, known)
     used = few(sorted({f"{height}x{width}" for height, width in sizes.values()}))
     say(f"truth: labels of {len(names)} images below {args.truth}, {used} pixels")
@@ -74,15 +87,56 @@ def _score_masks(args: argparse.Namespace, track: Track) -> Score:
     return result
 
 
+def _prepared(args: argparse.Namespace, track: Track) -> list[Workspace]:
+    """Whose manifests may know the scored images, the later one better: drawn data, and real data if it is meant."""
+    root = workspace_root(args)
+    both = [Workspace(root, PHANTOM + track.name), Workspace(root, track.name)]
+    return both[:1] if args.phantom else both
+
+
+def _score_by_stratum(args: argparse.Namespace, track: Track, result: Score) -> dict[str, float]:
+    """Prints and gives the score of each stratum; images of which none is known are a stratum of their own."""
+    if not result.per_image:
+        raise CompetitionError(f"--by stratum splits a mean over images, and {result.metric} is none")
+    known: dict[str, str] = {}
+    for workspace in _prepared(args, track):
+        if workspace.manifest_file().exists():
+            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "stratum"])
+            known |= dict(zip(manifest["name"], manifest["stratum"], strict=True))
+    strata = [known.get(name) or UNKNOWN for name in result.per_image]
+    if set(strata) == {UNKNOWN}:
+        raise CompetitionError(
+            f"the stratum of none of these {len(strata)} images is known",
+            args.submission,
+            "Put a strata.csv (image_name,stratum) into the data folder and run prepare",
+        )
+    means = mean_by_stratum(list(result.per_image.values()), strata)
+    table(
+        "by stratum", ["stratum", "images", result.metric], [(s, strata.count(s), f"{m:.4f}") for s, m in means.items()]
+    )
+    return means
+
+
 def _score_table(args: argparse.Namespace, track: Track) -> Score:
     file = args.truth if args.truth.is_file() else _table_in(args.truth, track)
     return score_table(args.submission, read_table_csv(file, ID_COLUMN, track.classes), track.classes)
 
 
+def _score_arrays(args: argparse.Namespace, track: Track) -> Score:
+    sizes = image_sizes(*_prepared(args, track))
+    if args.size is not None:
+        sizes = dict.fromkeys(list_plane_files(args.submission), args.size)
+    return score_planes(track, args.submission, args.truth, sizes)
+
+
+SCORES = {"rle": _score_masks, "table": _score_table, "planes": _score_arrays}
+"""Form of the submission -> how it is scored."""
+
+
 def _table_in(folder: Path, track: Track) -> Path:
     """The one CSV of the track's own form below a folder."""
     columns = (ID_COLUMN, *track.classes)
-    found = [path for path in sorted(folder.rglob("*.csv")) if header_problem(read_lines(path)[0], columns) is None]
+    found = [path for path in sorted(folder.rglob("*.csv")) if header_problem(read_csv(path)[0], columns) is None]
     if len(found) != 1:
         names = ": " + ", ".join(str(path.relative_to(folder)) for path in found) if found else ""
         raise CompetitionError(
@@ -103,7 +157,12 @@ def _show(result: Score, all_classes: bool) -> None:
     )
     table(title, ["class", result.metric], [(name, "-" if value is None else f"{value:.4f}") for name, value in rows])
     say(f"{result.metric} {result.score:.6f} over {result.rows} rows")
-    if result.beside:
+    if "plane_accuracy" in result.beside:
+        say(
+            f"plane accuracy {result.beside['plane_accuracy']:.6f}, all background would give "
+            f"{result.beside['all_background_accuracy']:.6f}"
+        )
+    elif result.beside:
         say(
             f"accuracy of the locations {result.beside['accuracy']:.6f}, all zero would give "
             f"{result.beside['all_zero_accuracy']:.6f}: {result.beside['cells_gained']:+.0f} cells gained"

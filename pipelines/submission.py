@@ -1,6 +1,6 @@
 """The submission of a vote: written in the organiser's form, checked, and scored where the truth is known."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,19 +8,24 @@ from numpy.typing import NDArray
 
 from competition.console import progress, say
 from competition.data.manifest import Entry, Manifest
+from competition.delivery.plane_files import with_background, write_plane_files
+from competition.delivery.plane_scoring import score_planes
+from competition.delivery.plane_validator import check_planes_submission
 from competition.delivery.scoring import score_rle, score_table, truth_from_folder
 from competition.delivery.submissions import ID_COLUMN, read_table_csv, write_rle_csv, write_table_csv
 from competition.delivery.validator import check_rle_submission, check_table_submission
 from competition.ensembling.decision import Decision
+from competition.ensembling.locations import LocationRule
 from competition.ensembling.postprocessing import apply
-from competition.ensembling.voting import blend, blend_scores, decide
+from competition.ensembling.voters import blend
+from competition.ensembling.voting import blend_scores, decide
 from competition.errors import CompetitionError
 from competition.imaging.runlengths import encode_planes
 from competition.prediction.probability_maps import read_map, read_scores
 from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
 from competition.tracks.phantoms import PHANTOMS
 from competition.tracks.track import Track
-from competition.workspace import Workspace
+from competition.workspace import Workspace, plane_files_folder
 
 
 def write_submission(
@@ -39,60 +44,75 @@ def write_submission(
     Raises:
         CompetitionError: A member lacks a sample, or the organiser would refuse the file.
     """
-    if track.submission == "rle":
-        with progress("voting", len(entries)) as ticker:
-            preview: list[NDArray[np.uint8]] = []
-            rows = _voted_rows(track, decision, prepared, folders, entries, preview)
-            write_rle_csv(path, ticker.ticking(rows, len(track.classes)))
-        write_png(path.with_name("preview.png"), tile_sheet(preview))
-    else:
+    if track.submission == "table":
         names = [entry.name for entry in entries]
         write_table_csv(path, ID_COLUMN, names, track.classes, _voted_table(track, decision, folders, entries))
+    else:
+        preview: list[NDArray[np.uint8]] = []
+        votes = _voted_planes(track, decision, prepared, folders, entries, preview)
+        if track.submission == "rle":
+            write_rle_csv(path, _rows(votes, track.classes))
+        else:
+            arrays = ((entry.name, with_background(planes, len(track.classes))) for entry, planes in votes)
+            write_plane_files(path, plane_files_folder(path), arrays)
+        write_png(path.with_name("preview.png"), tile_sheet(preview))
     _validate(track, path, entries)
 
 
-def _voted_rows(
+def _voted_planes(
     track: Track,
     decision: Decision,
     workspace: Workspace,
     folders: Sequence[Path],
     entries: Sequence[Entry],
     preview: list[NDArray[np.uint8]],
-) -> Iterator[tuple[str, str, str]]:
-    """Submission rows, one image in memory at a time; small pictures of some of them are added to ``preview``."""
+) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
+    """Voted label planes, one image in memory at a time; small pictures of some of them are added to ``preview``."""
     shown = {entry.sample for entry in spread(entries)}
-    for entry in entries:
-        maps = [read_map(folder, entry.sample) for folder in folders]
-        planes = apply(decide(blend(maps, decision.weights()), decision.cut_array()), decision.operation_list())
-        if entry.sample in shown:
-            preview.append(outlined_tile(workspace, track, entry, planes))
-        for name, rle in zip(track.classes, encode_planes(planes, len(track.classes)), strict=True):
+    voters = decision.voters()
+    with progress("voting", len(entries)) as ticker:
+        for entry in entries:
+            maps = [read_map(folder, entry.sample) for folder in folders]
+            blended = blend(maps, decision.weights(), voters)
+            planes = apply(decide(blended, decision.cut_array()), decision.operation_list())
+            if entry.sample in shown:
+                preview.append(outlined_tile(workspace, track, entry, planes))
+            yield entry, planes
+            ticker.advance(entry.name)
+
+
+def _rows(votes: Iterable[tuple[Entry, NDArray[np.uint8]]], classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    for entry, planes in votes:
+        for name, rle in zip(classes, encode_planes(planes, len(classes)), strict=True):
             yield entry.name, name, rle
 
 
 def _voted_table(
     track: Track, decision: Decision, folders: Sequence[Path], entries: Sequence[Entry]
 ) -> NDArray[np.float64]:
-    """(n, C): the first class as a probability, the others cut at their thresholds."""
+    """(n, C): the first class as a probability, the others cut at their thresholds behind the gate."""
     samples = [entry.sample for entry in entries]
     probs = blend_scores([read_scores(folder, samples, track.classes) for folder in folders], decision.weights())
-    thresholds = np.array([decision.thresholds[name] for name in track.classes[1:]])
-    return np.column_stack([probs[:, 0], probs[:, 1:] > thresholds])
+    rule = LocationRule(decision.gate, np.array([decision.thresholds[name] for name in track.classes[1:]]))
+    return np.column_stack([probs[:, 0], rule.decide(probs)])
 
 
 def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
     """Checks the written file as ``./run.sh check`` would; a file that fails is never copied or entered."""
     names = [entry.name for entry in entries]
+    sizes = {entry.name: (entry.height, entry.width) for entry in entries}
     if track.submission == "rle":
-        sizes = {entry.name: (entry.height, entry.width) for entry in entries}
         result = check_rle_submission(path, track.classes, None, names, sizes)
+    elif track.submission == "planes":
+        result = check_planes_submission(path, track.classes, None, names, sizes)
     else:
         result = check_table_submission(path, ID_COLUMN, track.classes, names)
     for warning in result.warnings:
         say(f"warning: {warning}")
     if not result.ok:
         raise CompetitionError(f"the organiser would refuse this submission ({result.errors[0]})", path)
-    say(f"validated: {result.rows} rows, nothing speaks against handing it in")
+    kind = "files" if track.submission == "planes" else "rows"
+    say(f"validated: {result.rows} {kind}, nothing speaks against handing it in")
 
 
 def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:
@@ -102,5 +122,7 @@ def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:
         return score_table(path, read_table_csv(truth, ID_COLUMN, track.classes), track.classes).score
     entries = manifest.of("test")
     sizes = {entry.name: (entry.height, entry.width) for entry in entries}
+    if track.submission == "planes":
+        return score_planes(track, path, truth, sizes).score
     labels, _ = truth_from_folder(track, truth, [entry.name for entry in entries], None, sizes)
     return score_rle(path, labels, track.classes, sizes).score

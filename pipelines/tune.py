@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 
 from competition.console import say, shout, table
-from competition.data.folds import Folds, find_folds
+from competition.data.folds import FULL, Folds, find_folds
 from competition.data.manifest import Entry, read_manifest
 from competition.ensembling.decision import Decision, Scores, save_decision
+from competition.ensembling.locations import NEVER
 from competition.ensembling.members import TrainedMember, covered, open_member, parse_members, trained_runs
-from competition.ensembling.thresholds import HALF, NEVER, Window
-from competition.ensembling.weights import round_weights
+from competition.ensembling.thresholds import HALF, Window
+from competition.ensembling.voters import find_voters
+from competition.ensembling.voting import round_weights
 from competition.errors import CompetitionError
 from competition.tracks.track import Track
 from competition.workspace import Workspace, whole_folder, write_csv
@@ -54,6 +56,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     folds = find_folds(workspace)
     assert folds is not None  # a prepared data set has a fold file
     members = _open_members(workspace, folds, manifest.of("train"), args.members)
+    find_voters(track.classes, [member.classes for member in members])  # every class needs one
     name = args.name or "+".join(member.name for member in members)
     entries = manifest.by_sample()
     samples = covered(members, [entry.sample for entry in manifest.of("train")])
@@ -80,6 +83,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "decision": str(path),
         "members": {member.name: member.weight / 1000 for member in decision.members},
         "thresholds": decision.thresholds,
+        "gate": decision.gate,
         "operations": decision.operations,
         "coverage": decision.coverage,
         "per_class": {str(row["class"]): row for row in rows},
@@ -95,7 +99,13 @@ def _open_members(
             raise CompetitionError("no run is trained", workspace.run_folder("*").parent, "Run train first")
         say(f"members: {', '.join(runs)} (all trained runs; --members chooses)")
         return [open_member(workspace, folds, training, name, None) for name in runs]
-    return [open_member(workspace, folds, training, name, wanted) for name, wanted in parse_members(text).items()]
+    members = [open_member(workspace, folds, training, name, wanted) for name, wanted in parse_members(text).items()]
+    for member in members:
+        if FULL in member.folds:
+            say(
+                f"{member.name}: {FULL} learned from every sample, so it votes on test samples and nothing is tuned on it"
+            )
+    return members
 
 
 def parse_window(text: str) -> Window:
@@ -152,6 +162,9 @@ def _say_scores(track: Track, decision: Decision, rows: Sequence[dict[str, Any]]
         ["out-of-fold, cross-fitted (rank by this)", shown(scores.oof_crossfit)],
         ["95 % interval (groups drawn)", f"{shown(scores.interval_low)} .. {shown(scores.interval_high)}"],
     ]
+    if track.test_mix is not None:
+        mix = ", ".join(f"{share:.0%} {stratum}" for stratum, share in track.test_mix.items())
+        lines.append([f"re-weighted to the test's mix ({mix})", shown(scores.oof_reweighted)])
     pooled = [row["oof_crossfit_pooled"] for row in rows if row.get("oof_crossfit_pooled") is not None]
     if pooled:
         lines.append(["cross-fitted, pixels pooled over images", f"{np.mean(pooled):.4f}"])

@@ -10,8 +10,8 @@ from competition.data.folds import Folds
 from competition.data.manifest import Entry, target_matrix
 from competition.ensembling.classification import TunedClassification, tune_classification
 from competition.ensembling.decision import Decision
+from competition.ensembling.locations import NEVER
 from competition.ensembling.members import TrainedMember
-from competition.ensembling.thresholds import NEVER
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 from pipelines.tuned import honest_scores, number, weigh
@@ -52,7 +52,8 @@ def tune_classes(
         classes=track.classes,
         members=weigh(members, tuned.search.weights, folds),
         cuts={},
-        thresholds=dict(zip(track.classes[1:], tuned.thresholds.tolist(), strict=True)),
+        thresholds=dict(zip(track.classes[1:], tuned.locations.rule.thresholds.tolist(), strict=True)),
+        gate=tuned.locations.rule.gate,
         operations={},
         scores=scores,
         coverage=len(entries),
@@ -64,15 +65,18 @@ def tune_classes(
 
 def _say_locations(tuned: TunedClassification) -> None:
     honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
-    used = f"{np.sum(tuned.thresholds < NEVER)} of {len(tuned.thresholds)} locations are ever 1"
+    thresholds, gate = tuned.locations.rule.thresholds, tuned.locations.rule.gate
+    say(tuned.locations.reason)
+    used = f"{np.sum(thresholds < NEVER)} of {len(thresholds)} locations are ever 1"
+    behind = "" if gate is None else f", of patients above {gate:.3f}"
     gained = f"{honest.cells_gained:+.0f} cells gained"
-    say(f"locations: accuracy {honest.accuracy:.5f}, all zero {honest.all_zero_accuracy:.5f}: {gained}; {used}")
+    say(f"locations: accuracy {honest.accuracy:.5f}, all zero {honest.all_zero_accuracy:.5f}: {gained}; {used}{behind}")
 
 
 def _location_rows(track: Track, entries: Sequence[Entry], tuned: TunedClassification) -> list[dict[str, Any]]:
     positives = target_matrix(entries).sum(axis=0)
     aurocs = (tuned.oof.auroc, *tuned.oof.location_aurocs)
-    thresholds = [None, *(round(float(value), 4) for value in tuned.thresholds)]
+    thresholds = [None, *(round(float(value), 4) for value in tuned.locations.rule.thresholds)]
     return [
         {"class": name, "positives": int(count), "auroc": number(value), "threshold": threshold}
         for name, count, value, threshold in zip(track.classes, positives, aurocs, thresholds, strict=True)

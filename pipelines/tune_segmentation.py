@@ -15,6 +15,8 @@ from competition.ensembling.evidence import bootstrap_interval
 from competition.ensembling.members import TrainedMember
 from competition.ensembling.segmentation import OutOfFold, TunedSegmentation, tune_segmentation
 from competition.ensembling.thresholds import Window, threshold_of
+from competition.metrics import reweighted_mean
+from competition.reporting.neighbours import neighbour_rows, worst_neighbours
 from competition.tracks.track import Track
 from competition.workspace import Workspace, write_csv
 from pipelines.tuned import honest_scores, weigh
@@ -40,14 +42,14 @@ def tune_pixels(
         entries: The samples all members cover.
         trials: Weight vectors to try.
         windows: Thresholds that may be chosen; the next one where too many pixels are contested.
-        folder: Where contested pixels and trials.csv are kept.
+        folder: Where contested pixels, trials.csv and neighbours.csv are kept.
 
     Returns:
         The decision, and a row per class for per_class.csv.
     """
     fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
     groups = [entry.group for entry in entries]
-    data = OutOfFold(members, workspace, [entry.sample for entry in entries], fold_of, groups, len(track.classes))
+    data = OutOfFold(members, workspace, [entry.sample for entry in entries], fold_of, groups, track.classes)
     with progress("tuning", len(entries) * (1 + (len(members) > 1))) as ticker:
         tuned = tune_segmentation(data, windows, trials, folder / "contested", ticker)
     if tuned.contested is not None:
@@ -56,9 +58,13 @@ def tune_pixels(
     say(tuned.search.reason)
     by_fold = [tuned.at_half[fold_of == fold].mean() for fold in np.unique(fold_of)]
     ranked = tuned.oof if tuned.crossfit is None else tuned.crossfit
-    low, high = bootstrap_interval(ranked.mean(axis=1), groups, seed=0)
+    per_image = ranked.mean(axis=1)
     scores = honest_scores(
-        by_fold, tuned.oof.mean(), None if tuned.crossfit is None else tuned.crossfit.mean(), (low, high)
+        by_fold,
+        tuned.oof.mean(),
+        None if tuned.crossfit is None else tuned.crossfit.mean(),
+        bootstrap_interval(per_image, groups, seed=0),
+        _reweighted(track, per_image, entries),
     )
     decision = Decision(
         track=track.name,
@@ -74,7 +80,17 @@ def tune_pixels(
         reason=tuned.search.reason,
     )
     _write_trials(folder / "trials.csv", members, tuned.search.candidates, tuned.search.candidate_scores)
+    write_csv(folder / "neighbours.csv", neighbour_rows(track.classes, tuned.owners, tuned.false_positives))
+    for sentence in worst_neighbours(track.classes, tuned.owners, tuned.false_positives):
+        say(sentence)
     return decision, _class_rows(track, tuned)
+
+
+def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[Entry]) -> float | None:
+    """The mean with the strata in the test's shares; None where the test's or an image's are not known."""
+    if track.test_mix is None:
+        return None
+    return reweighted_mean(per_image, [entry.stratum for entry in entries], track.test_mix)
 
 
 def _class_rows(track: Track, tuned: TunedSegmentation) -> list[dict[str, Any]]:

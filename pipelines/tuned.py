@@ -13,13 +13,24 @@ from competition.ensembling.members import TrainedMember
 def weigh(members: Sequence[TrainedMember], weights: Sequence[int], folds: Folds) -> tuple[Member, ...]:
     """The members as a decision names them, with their weights in thousandths."""
     return tuple(
-        Member(name=m.name, folds=m.folds, weight=weight, config_hash=m.config_hash, fold_hash=folds.hash())
+        Member(
+            name=m.name,
+            folds=m.folds,
+            weight=weight,
+            config_hash=m.config_hash,
+            fold_hash=folds.hash(),
+            classes=m.classes,
+        )
         for m, weight in zip(members, weights, strict=True)
     )
 
 
 def honest_scores(
-    by_fold: Sequence[float], oof: float, crossfit: float | None, interval: tuple[float | None, float | None]
+    by_fold: Sequence[float],
+    oof: float,
+    crossfit: float | None,
+    interval: tuple[float | None, float | None],
+    reweighted: float | None = None,
 ) -> Scores:
     """The honest numbers; with one member of a ranking metric nothing was tuned, so ``crossfit`` may equal ``oof``."""
     return Scores(
@@ -29,6 +40,7 @@ def honest_scores(
         oof_crossfit=None if crossfit is None else number(crossfit),
         interval_low=interval[0],
         interval_high=interval[1],
+        oof_reweighted=reweighted,
     )
 
 

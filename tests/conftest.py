@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.sh does, before torch is imported
 
@@ -211,3 +213,28 @@ def tiny_experiment() -> Callable[..., Experiment]:
         return Experiment.model_validate({name: part | sections.get(name, {}) for name, part in settings.items()})
 
     return make
+
+
+@pytest.fixture(scope="session")
+def write_dicom() -> Callable[..., Path]:
+    """Writes stored values (H, W), uint16 or int16, as a plain DICOM; keyword arguments set or replace attributes."""
+
+    def write(path: Path, stored: np.ndarray, **attributes: object) -> Path:
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
+        meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dataset = FileDataset("", {}, file_meta=meta, preamble=bytes(128))
+        dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        dataset.Rows, dataset.Columns, dataset.SamplesPerPixel = *stored.shape, 1
+        dataset.PhotometricInterpretation = "MONOCHROME2"
+        dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+        dataset.PixelRepresentation = int(stored.dtype.kind == "i")
+        dataset.PixelData = stored.tobytes()
+        for name, value in attributes.items():
+            setattr(dataset, name, value)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        dataset.save_as(path, enforce_file_format=True)
+        return path
+
+    return write

@@ -12,8 +12,11 @@ from competition.metrics import (
     auroc,
     dice,
     f1,
+    false_positive_owners,
+    mean_by_stratum,
     pixel_accuracy,
     pooled_dice,
+    reweighted_mean,
     score_aneurysm,
 )
 
@@ -52,6 +55,62 @@ def test_dice_keeps_the_shape() -> None:
 def test_impossible_counts_are_refused(counts: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="intersection"):
         dice(*counts)
+
+
+@pytest.mark.parametrize("classes", [1, 3, 8, 9, 29])
+def test_false_positives_belong_to_whom_dense_masks_say(classes: int) -> None:
+    rng = np.random.default_rng(classes)
+    decided, truth = rng.random((2, classes, 11, 7)) < 0.25
+    decided[0], truth[-1] = True, False
+    if classes > 1:
+        decided[1] = truth[1]  # a class without false positives
+    owners, totals = false_positive_owners(pack_masks(decided), pack_masks(truth), classes)
+    nobody = ~truth.any(axis=0)
+    for one in range(classes):
+        wrong = decided[one] & ~truth[one]
+        assert totals[one] == wrong.sum()
+        assert owners[one].tolist() == [(wrong & mask).sum() for mask in (*truth, nobody)]
+    assert (owners.diagonal() == 0).all()
+
+
+def test_false_positives_of_nothing_and_of_the_last_pixel() -> None:
+    empty = np.zeros((2, 3, 4), bool)
+    last = empty.copy()
+    last[0, -1, -1] = True
+    owners, totals = false_positive_owners(pack_masks(empty), pack_masks(last), 2)
+    assert owners.tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert totals.tolist() == [0, 0]
+    assert false_positive_owners(pack_masks(last[::-1]), pack_masks(last), 2)[0].tolist() == [[0, 0, 0], [1, 0, 0]]
+    assert false_positive_owners(pack_masks(last), pack_masks(empty), 2)[0].tolist() == [[0, 0, 1], [0, 0, 0]]
+    with pytest.raises(ValueError, match="different sizes"):
+        false_positive_owners(pack_masks(last), pack_masks(last[:, 1:]), 2)
+    with pytest.raises(ValueError, match="9 classes"):
+        false_positive_owners(pack_masks(last), pack_masks(last), 9)
+
+
+def test_strata_have_their_own_means() -> None:
+    values, strata = [0.5, 1.0, 0.25, 0.0], ["b", "a", "b", ""]
+    assert mean_by_stratum(values, strata) == {"": 0.0, "a": 1.0, "b": 0.375}
+    assert list(mean_by_stratum(values, strata)) == ["", "a", "b"]
+    assert mean_by_stratum([], []) == {}
+    with pytest.raises(ValueError, match="4 values of 3 strata"):
+        mean_by_stratum(values, strata[1:])
+
+
+def test_a_reweighted_mean_is_that_of_a_sample_with_the_other_shares() -> None:
+    rng = np.random.default_rng(0)
+    values, strata = rng.random(50), ["oblique"] * 6 + ["straight"] * 44
+    # 42 straight ones for every 58 oblique ones: each straight image 42 * 6 times, each oblique one 58 * 44 times.
+    as_in_the_test = np.concatenate([np.tile(values[:6], 58 * 44), np.tile(values[6:], 42 * 6)])
+    found = reweighted_mean(values, strata, {"oblique": 0.58, "straight": 0.42})
+    assert found == pytest.approx(as_in_the_test.mean(), abs=1e-12)
+    own_shares = {"oblique": 6 / 50, "straight": 44 / 50}
+    assert reweighted_mean(values, strata, own_shares) == pytest.approx(values.mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize("strata", [["a", "a"], ["a", ""], ["a", "c"], ["", ""]])
+def test_a_mix_of_strata_that_are_not_all_known_has_no_mean(strata: list[str]) -> None:
+    assert reweighted_mean([0.5, 0.6], strata, {"a": 0.5, "b": 0.5}) is None
 
 
 def test_pooled_dice_sums_before_it_divides() -> None:

@@ -66,6 +66,21 @@ def _grid_dropout() -> list[Any]:
     return [*_light(), A.GridDropout(ratio=0.3, random_offset=True, fill=0, fill_mask=None, p=0.3)]
 
 
+def _cutout() -> list[Any]:
+    """Up to six squares are hidden from the network; their labels stay."""
+    holes = A.CoarseDropout((1, 6), (0.05, 0.15), (0.05, 0.15), fill=0, fill_mask=None, p=0.5)
+    return [*_light(), holes]
+
+
+def _rotate10() -> list[Any]:
+    """Rotations of half of the draws and nothing else, as the hand-bone report compared them."""
+    return [_affine(degrees=10, scale=0, shift=0, probability=0.5)]
+
+
+def _rotate30() -> list[Any]:
+    return [_affine(degrees=30, scale=0, shift=0, probability=0.5)]
+
+
 def _turning() -> list[Any]:
     """For anatomy that has no fixed up, such as a round ventricle."""
     return [
@@ -83,6 +98,9 @@ PRESETS: dict[str, Callable[[], list[Any]]] = {
     "strong": _strong,
     "turning": _turning,
     "grid_dropout": _grid_dropout,
+    "cutout": _cutout,
+    "rotate10": _rotate10,
+    "rotate30": _rotate30,
 }
 
 

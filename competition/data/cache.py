@@ -1,6 +1,7 @@
 """The cache: each sample decoded once, its images and label planes stored compressed beside each other."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,18 +9,22 @@ from numpy.typing import NDArray
 
 from competition.data.manifest import CACHE_VERSION, Entry
 from competition.errors import CompetitionError
-from competition.imaging.planes import class_areas
+from competition.imaging.planes import class_areas, select_classes
 from competition.imaging.stored_arrays import read_array, write_array
-from competition.tracks.track import Problem, Sample, Track, label_files
+from competition.tracks.track import Problem, Sample, Track, label_files, split_part
 from competition.workspace import Workspace
 
 
 def fingerprint(track: Track, root: Path, sample: Sample) -> str:
-    """A hash that changes when a source file of the sample changes (path, size, time) or its targets do."""
-    parts: list[object] = [CACHE_VERSION, sample]
+    """A hash that changes when a source file of the sample changes (path, size, time) or its targets do.
+
+    What is only known about it, its stratum and side, is not in the cached files and does not count.
+    """
+    parts: list[object] = [CACHE_VERSION, replace(sample, stratum="", side="")]
     labels = [] if sample.label is None else label_files(root / sample.label, track.classes)
     for path in [*(root / image for image in sample.images if image is not None), *labels]:
-        status = path.stat() if path.exists() else None
+        file, _ = split_part(path)
+        status = file.stat() if file.exists() else None
         parts.append((str(path), status and (status.st_size, status.st_mtime_ns)))
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
@@ -60,12 +65,14 @@ def cache_sample(
             raise CompetitionError("no image of it can be read", root / next(filter(None, sample.images), sample.key))
         readable = [np.zeros((*(track.size_hw or (256, 256)), *((3,) if track.channels == 3 else ())), np.uint8)]
     size_hw = (readable[0].shape[0], readable[0].shape[1])
-    targets, labels = sample.targets or (), ""
+    targets, labels, between = sample.targets or (), "", 0
     if sample.label is not None and track.read_label is not None:
         planes = track.read_label(root / sample.label, size_hw)
         targets = tuple(int(area > 0) for area in class_areas(planes, len(track.classes)))
         write_array(workspace.label_file(sample.key), planes)
         labels = _pixel_hash([planes])
+        if track.count_between is not None:
+            between = track.count_between(root / sample.label)
     for view, image in zip(track.views, images, strict=True):
         write_array(workspace.image_file(sample.key, view), np.zeros_like(readable[0]) if image is None else image)
     entry = Entry(
@@ -83,6 +90,9 @@ def cache_sample(
         pixels=_pixel_hash(readable),
         labels=labels,
         fingerprint=fingerprint(track, root, sample),
+        side=sample.side,
+        spacing_mm=_spacing(track, root, sample) if images[0] is not None else None,
+        between=between,
     )
     return entry, problems
 
@@ -101,6 +111,11 @@ def _read_views(track: Track, root: Path, sample: Sample) -> tuple[list[NDArray[
     return images, problems
 
 
+def _spacing(track: Track, root: Path, sample: Sample) -> tuple[float, float] | None:
+    first = sample.images[0]
+    return None if track.read_spacing is None or first is None else track.read_spacing(root / first)
+
+
 def _pixel_hash(images: list[NDArray[np.uint8]]) -> str:
     digest = hashlib.sha256()
     for image in images:
@@ -111,6 +126,12 @@ def _pixel_hash(images: list[NDArray[np.uint8]]) -> str:
 def read_cached_image(workspace: Workspace, key: str, view: str) -> NDArray[np.uint8]:
     """One view of a sample: (H, W) or (H, W, 3) uint8."""
     return read_array(workspace.image_file(key, view))
+
+
+def read_label_planes(workspace: Workspace, track: Track, key: str) -> NDArray[np.uint8]:
+    """The label planes of a training sample with the classes of a track, which may be narrowed to some of them."""
+    planes = read_cached_planes(workspace, key)
+    return planes if track.bits is None else select_classes(planes, track.bits)
 
 
 def read_cached_planes(workspace: Workspace, key: str) -> NDArray[np.uint8]:

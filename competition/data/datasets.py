@@ -7,14 +7,17 @@ would have seen, with any number of loading processes.
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from competition.config import Experiment
+from competition.config import Experiment, TrainSettings
 from competition.data.augmentation import Augmenter
+from competition.data.copy_paste import copy_paste
+from competition.data.folds import FULL, Fold
 from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, oversampling
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
@@ -33,15 +36,15 @@ class Drawn:
         sample: Key.
         images: (V, channels, k*S, k*S) uint8.
         planes: (k*S, k*S, P) uint8 label planes, or None for classification.
-        targets: (C,) int64 for classification, or None.
+        targets: (C,) float32 for classification, 0 or 1 or a teacher's probability; or None.
         present: (V,) bool.
-        mean, std: (V,) float32, grey statistics of the whole views, 0..255.
+        mean, std: (V,) float32, grey statistics of the whole preprocessed views, 0..255.
     """
 
     sample: str
     images: NDArray[np.uint8]
     planes: NDArray[np.uint8] | None
-    targets: NDArray[np.int64] | None
+    targets: NDArray[np.float32] | None
     present: NDArray[np.bool_]
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
@@ -63,22 +66,45 @@ class Batch:
 class TrainingSet(Dataset[Drawn]):
     """Draws augmented training samples."""
 
-    def __init__(self, entries: Sequence[Entry], workspace: Workspace, track: Track, experiment: Experiment) -> None:
+    def __init__(
+        self,
+        entries: Sequence[Entry],
+        workspace: Workspace,
+        track: Track,
+        experiment: Experiment,
+        pseudo: Path | None = None,
+    ) -> None:
         """Remembers what to draw from; nothing is read yet.
 
+        Args:
+            entries: Training samples, and test samples that a teacher has labelled.
+            workspace: Where the cache is.
+            track: What is competed in.
+            experiment: All settings.
+            pseudo: Folder of the label planes of those test samples.
+
         Raises:
-            CompetitionError: Draws are to be mirrored and the track's anatomy does not allow it, or the augmentation
-                is unknown.
+            CompetitionError: Draws are to be mirrored and the track's anatomy does not allow it, classes are to be
+                pasted and the track has no masks, or the augmentation or a preprocessing is unknown.
         """
         if experiment.data.flip and track.mirror is None:
             raise CompetitionError(f"data.flip mirrors the images, which track {track.name} does not allow")
+        if experiment.data.copy_paste and track.task == "classification":
+            raise CompetitionError(f"data.copy_paste pastes what masks mark, and track {track.name} has no masks")
         self.entries = list(entries)
         self.factor = oversampling(entries, track, experiment.data)
         self._track = track
         self._settings = experiment.data
         self._augment = Augmenter(experiment.data.augmentation)
         budget = MEMORY_BUDGET_BYTES // max(1, loading_processes(experiment))
-        self._reader = GridReader(workspace, track, experiment.data.size * self.factor, budget)
+        self._reader = GridReader(
+            workspace,
+            track,
+            experiment.data.size * self.factor,
+            budget,
+            preprocessing=experiment.data.preprocess,
+            pseudo=pseudo,
+        )
 
     def __len__(self) -> int:
         """Number of training samples."""
@@ -93,7 +119,9 @@ class TrainingSet(Dataset[Drawn]):
         side = self._settings.size * self.factor
         images = [pad_to(image, side) for image in sample.images]
         planes = None if sample.planes is None else pad_to(sample.planes, side)
-        targets, present, statistics = entry.targets, entry.present, list(zip(entry.mean, entry.std, strict=True))
+        if planes is not None and self._settings.copy_paste and random.random() < self._settings.copy_paste:
+            images[0], planes = self._paste(index, images[0], planes, random)
+        targets, present, statistics = entry.targets, entry.present, list(zip(sample.mean, sample.std, strict=True))
         if self._settings.flip and self._track.mirror is not None and random.random() < 0.5:
             images, planes, targets, present = mirror_sample(images, planes, targets, present, self._track.mirror)
             statistics = [statistics[view] for view in self._track.mirror.views]
@@ -106,11 +134,24 @@ class TrainingSet(Dataset[Drawn]):
             sample=entry.sample,
             images=stacked,
             planes=planes,
-            targets=np.array(targets, dtype=np.int64) if classification else None,
+            targets=np.array(targets, dtype=np.float32) if classification else None,
             present=np.array(present),
             mean=np.array([mean for mean, _ in statistics], dtype=np.float32),
             std=np.array([std for _, std in statistics], dtype=np.float32),
         )
+
+    def _paste(
+        self, index: int, image: NDArray[np.uint8], planes: NDArray[np.uint8], random: np.random.Generator
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Lays one class of another sample over this one; a single sample stays as it is."""
+        if len(self.entries) == 1:
+            return image, planes
+        away = int(random.integers(1, len(self.entries)))
+        other = self._reader.read(self.entries[(index + away) % len(self.entries)])
+        assert other.planes is not None
+        side = len(image)
+        donor, donor_planes = pad_to(other.images[0], side), pad_to(other.planes, side)
+        return copy_paste(image, planes, donor, donor_planes, len(self._track.classes), random)
 
 
 def pad_to(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
@@ -124,10 +165,10 @@ def pad_to(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 def mirror_sample(
     images: list[NDArray[np.uint8]],
     planes: NDArray[np.uint8] | None,
-    targets: tuple[int, ...],
+    targets: tuple[float, ...],
     present: tuple[bool, ...],
     mirror: Mirror,
-) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None, tuple[int, ...], tuple[bool, ...]]:
+) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None, tuple[float, ...], tuple[bool, ...]]:
     """Mirrors a sample left to right, with everything that has to move along.
 
     Args:
@@ -197,6 +238,16 @@ class DrawSampler(Sampler[list[Draw]]):
             yield draws[start:] if last else draws[start : start + self._batch_size]
 
 
+# The model of all samples draws its own numbers; no fold has this one.
+NUMBER_OF_FULL = 999
+
+
+def fold_sampler(samples: int, settings: TrainSettings, fold: Fold) -> DrawSampler:
+    """The batches of a fold: other folds and other seeds draw others."""
+    number = NUMBER_OF_FULL if fold == FULL else fold
+    return DrawSampler(samples, settings.batch_size, settings.repeats, settings.seed + 1000 * number)
+
+
 def loading_processes(experiment: Experiment) -> int:
     """Number of processes that load data beside the one that trains."""
     if experiment.data.workers is not None:
@@ -228,7 +279,7 @@ def collate(drawn: list[Drawn]) -> Batch:
         samples=[draw.sample for draw in drawn],
         images=torch.from_numpy(np.stack([draw.images for draw in drawn])),
         planes=torch.from_numpy(np.stack(planes)) if planes else None,
-        targets=torch.from_numpy(np.stack(targets)).float() if targets else None,
+        targets=torch.from_numpy(np.stack(targets)) if targets else None,
         present=torch.from_numpy(np.stack([draw.present for draw in drawn])),
         mean=torch.from_numpy(np.stack([draw.mean for draw in drawn])),
         std=torch.from_numpy(np.stack([draw.std for draw in drawn])),

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,11 @@ from competition.errors import CompetitionError
 from competition.workspace import Workspace, write_text
 
 FOLDS = 5
+
+Fold = int | Literal["full"]
+"""Which groups a model held out: those of a numbered fold, or none."""
+FULL: Final = "full"
+"""The fold of a model that learned from all training samples: it has no out-of-fold score."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,12 @@ class Folds:
         text = "\n".join(f"{group},{fold}" for group, fold in sorted(self.fold_of.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
-    def held_out(self, entries: Sequence[Entry], fold: int) -> list[Entry]:
-        """The entries whose group fold ``fold`` holds out."""
+    def held_out(self, entries: Sequence[Entry], fold: Fold) -> list[Entry]:
+        """The entries whose group fold ``fold`` holds out; none for ``FULL``."""
         return [entry for entry in entries if self.fold_of[entry.group] == fold]
 
-    def training(self, entries: Sequence[Entry], fold: int) -> list[Entry]:
-        """The entries fold ``fold`` trains on."""
+    def training(self, entries: Sequence[Entry], fold: Fold) -> list[Entry]:
+        """The entries fold ``fold`` trains on; all for ``FULL``."""
         return [entry for entry in entries if self.fold_of[entry.group] != fold]
 
 

@@ -7,17 +7,20 @@ blocks of the training grid (see ``imaging/soft_targets``).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.config import DataSettings
-from competition.data.cache import read_cached_image, read_cached_planes
+from competition.data.cache import read_cached_image, read_label_planes
 from competition.data.manifest import Entry
+from competition.data.preprocessing import check_preprocessing, preprocess
 from competition.imaging.planes import sample_planes
+from competition.imaging.stored_arrays import read_array
 from competition.tracks.track import Track
-from competition.workspace import Workspace
+from competition.workspace import Workspace, pseudo_label_file
 
 # What the shrunken images may take in memory; a folder of 800 hands at 1024 pixels needs about 4 GB and is read again
 # from the cache each epoch instead.
@@ -58,10 +61,13 @@ class GridSample:
     Attributes:
         images: Per view, (h, w) or (h, w, 3) uint8.
         planes: (h, w, P) uint8 label planes, or None.
+        mean, std: Per view, grey statistics (0..255) of the whole preprocessed picture at native size.
     """
 
     images: tuple[NDArray[np.uint8], ...]
     planes: NDArray[np.uint8] | None
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
 
     def nbytes(self) -> int:
         """Memory it takes."""
@@ -78,6 +84,8 @@ class GridReader:
         long_side: int,
         budget_bytes: int = MEMORY_BUDGET_BYTES,
         labels: bool = True,
+        preprocessing: Sequence[str] = (),
+        pseudo: Path | None = None,
     ) -> None:
         """Remembers what to do; nothing is read yet.
 
@@ -87,12 +95,20 @@ class GridReader:
             long_side: Pixels of the long side on the grid.
             budget_bytes: What the kept samples may take.
             labels: Whether label planes are read too; prediction has no use for them.
+            preprocessing: What every picture goes through before it is resized (``data.preprocess``).
+            pseudo: Folder of the label planes that a teacher gave to test samples.
+
+        Raises:
+            CompetitionError: A preprocessing is unknown.
         """
+        check_preprocessing(preprocessing)
         self._workspace = workspace
         self._track = track
         self._long_side = long_side
         self._budget_bytes = budget_bytes
         self._labels = labels and track.task == "segmentation"
+        self._preprocessing = tuple(preprocessing)
+        self._pseudo = pseudo
         self._kept: dict[str, GridSample] = {}
 
     def read(self, entry: Entry) -> GridSample:
@@ -106,11 +122,20 @@ class GridReader:
         return sample
 
     def _load(self, entry: Entry) -> GridSample:
-        images = []
-        for view in self._track.views:
+        images, statistics = [], []
+        for number, view in enumerate(self._track.views):
             image = read_cached_image(self._workspace, entry.sample, view)
+            known = entry.mean[number], entry.std[number]
+            if self._preprocessing and entry.present[number]:  # an absent view stays black
+                image = preprocess(image, self._preprocessing)
+                known = float(image.mean()), float(image.std())
             images.append(resize_image(image, grid_size(image.shape[:2], self._long_side)))
+            statistics.append(known)
         planes = None
         if self._labels and entry.split == "train":
-            planes = sample_planes(read_cached_planes(self._workspace, entry.sample), images[0].shape[:2])
-        return GridSample(tuple(images), planes)
+            stored = read_label_planes(self._workspace, self._track, entry.sample)
+            planes = sample_planes(stored, images[0].shape[:2])
+        elif self._labels and self._pseudo is not None:
+            planes = sample_planes(read_array(pseudo_label_file(self._pseudo, entry.sample)), images[0].shape[:2])
+        mean, std = zip(*statistics, strict=True)
+        return GridSample(tuple(images), planes, mean, std)

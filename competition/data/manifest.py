@@ -15,7 +15,7 @@ from competition.tracks.track import Split, Track
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -27,15 +27,19 @@ class Entry:
         name: What the submission calls it.
         split: "train" or "test".
         group: What may never stand on both sides of a fold.
-        stratum: What StratifiedGroupKFold balances.
+        stratum: The kind of picture, which folds can balance and a score can be split by; empty where it is not known.
         present: Per view, whether it could be read; the cached picture of an absent view is black.
         height, width: Native size of the first view that could be read, in pixels.
         mean, std: Per view, grey statistics of the picture as read (0..255), which standardise the network's input. Per
             view, because exposure differs from view to view by more than a vessel from its background.
-        targets: 0/1 per class: classification targets, or whether the class has any pixel; empty for test samples.
+        targets: 0/1 per class: classification targets, or whether the class has any pixel; empty for test samples. A
+            teacher's probabilities where it labelled a test sample for its student.
         pixels: Hash of the decoded pixels, to find one picture in two groups.
         labels: Hash of the label planes; empty where there are none.
         fingerprint: Hash of the source files' paths, sizes and times; a sample is cached again when it changes.
+        side: "right" or "left" of a paired organ; empty where it is not known or means nothing.
+        spacing_mm: Distance of pixel centres between rows and columns of the first view; None where no file tells it.
+        between: Pixels of the label pictures between 0 and their maximum, which were cut at half of it.
     """
 
     sample: str
@@ -48,10 +52,13 @@ class Entry:
     width: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    targets: tuple[int, ...]
+    targets: tuple[float, ...]
     pixels: str
     labels: str
     fingerprint: str
+    side: str = ""
+    spacing_mm: tuple[float, float] | None = None
+    between: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,8 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 def _entry(row: dict[Hashable, Any]) -> Entry:
     kinds = {"present": bool, "mean": float, "std": float, "targets": int}
     lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
-    return Entry(**{str(name): value for name, value in row.items()} | lists)
+    spacing = {"spacing_mm": None if row["spacing_mm"] is None else tuple(map(float, row["spacing_mm"]))}
+    return Entry(**{str(name): value for name, value in row.items()} | lists | spacing)
 
 
 def prepared_root(workspace: Workspace) -> Path | None:

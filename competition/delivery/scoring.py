@@ -4,8 +4,9 @@ Dice needs three integers per (image, class): two areas and an intersection. All
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from competition.errors import CompetitionError
 from competition.imaging.planes import plane_count
 from competition.imaging.runlengths import area, encode_planes, intersection, parse
 from competition.metrics import dice, score_aneurysm
-from competition.tracks.track import Track, label_files
+from competition.tracks.track import Track, label_files, split_part
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Score:
         per_class: Class -> mean Dice over the images, or AUROC of the column (None with only one kind of truth).
         rows: Scored (image, class) pairs, or patients.
         beside: Further figures the organiser prints: accuracy, all_zero_accuracy, cells_gained; empty for Dice.
+        per_image: Image -> mean Dice over the classes; empty for AUROC, which no single patient has.
     """
 
     metric: str
@@ -40,6 +42,7 @@ class Score:
     per_class: dict[str, float | None]
     rows: int
     beside: dict[str, float]
+    per_image: dict[str, float] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
         """The keys that ``score --json`` promises."""
@@ -90,7 +93,8 @@ def score_rle(
         counts[:, position] = intersection(ours, theirs), area(ours), area(theirs)
     scores = dice(*counts).reshape(len(images), len(classes))
     per_class = dict(zip(classes, scores.mean(axis=0).tolist(), strict=True))
-    return Score("dice", float(scores.mean()), per_class, len(keys), {})
+    per_image = dict(zip(images, scores.mean(axis=1).tolist(), strict=True))
+    return Score("dice", float(scores.mean()), per_class, len(keys), {}, per_image)
 
 
 def score_table(submission: Path, truth: pd.DataFrame, classes: Sequence[str]) -> Score:
@@ -153,7 +157,7 @@ def truth_from_folder(
 ) -> tuple[dict[Key, str], dict[str, tuple[int, int]]]:
     """Reads labels in the track's own form and encodes them like a submission.
 
-    A label belongs to an image when the stems of the two file names are equal.
+    A label belongs to an image when the track's ``label_key`` of the two file names is equal: the stem, or a number.
 
     Args:
         track: Whose labels they are (segmentation).
@@ -171,12 +175,17 @@ def truth_from_folder(
     """
     if track.read_label is None:
         raise CompetitionError(f"track {track.name} has no label files: give the truth as a CSV", folder)
-    files = _labels(folder, names, track.classes)
+    files = labels_of(track, folder, names)
     truth: dict[Key, str] = {}
     used: dict[str, tuple[int, int]] = {}
     for name in shown(names, "reading the truth"):
         path = files[name]
-        own = size_hw or _image_size(label_files(path, track.classes)[0]) or (sizes or {}).get(name) or track.size_hw
+        own = (
+            size_hw
+            or _image_size(label_files(split_part(path)[0], track.classes)[0])
+            or (sizes or {}).get(name)
+            or track.size_hw
+        )
         if own is None:
             raise CompetitionError("nothing tells how large this image is", path, "Give --size ROWSxCOLUMNS")
         planes = track.read_label(path, own)
@@ -197,34 +206,58 @@ def _by_number(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
     return frame.set_axis(plain, axis="index")
 
 
-def _labels(folder: Path, names: Sequence[str], classes: Sequence[str]) -> dict[str, Path]:
-    """The one label of each image name; "{class}" stands in its path where every class has a folder of its own."""
-    by_stem: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            by_stem.setdefault(path.stem, []).append(path)
-    missing = [name for name in names if Path(name).stem not in by_stem]
+def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Finds the label of each image.
+
+    Args:
+        track: Tells what an image and its label have in common.
+        folder: Searched with all folders below it.
+        names: Image names as the submission has them.
+
+    Returns:
+        Name -> its one label; "{class}" stands in its path where every class has a folder of its own.
+
+    Raises:
+        CompetitionError: An image has no label or several, or two images would have the same.
+    """
+    by_key = _files_by_key(track, folder) if track.find_labels is None else track.find_labels(folder)
+    key_of = {name: track.label_key(name) for name in names}
+    missing = [name for name in names if key_of[name] not in by_key]
     if missing:
         raise CompetitionError(f"{len(missing)} of {len(names)} images have no label, first {few(missing)}", folder)
+    counts = Counter(key_of.values())
+    twice = [name for name in names if counts[key_of[name]] > 1]
+    if twice:
+        raise CompetitionError(f"images {few(twice)} would have the same label", by_key[key_of[twice[0]]][0])
     labels = {}
     for name in names:
-        files = by_stem[Path(name).stem]
-        found = files if len(files) == 1 else _joined(folder, files, classes)
+        files = by_key[key_of[name]]
+        found = files if len(files) == 1 else _joined(folder, files, track.classes)
         if len(found) > 1:
             both = " and ".join(str(path.relative_to(folder)) for path in found[:2])
             raise CompetitionError(
                 f"{len(found)} files could be the label of {name!r} ({both})", folder, "Name the folder of labels alone"
             )
         labels[name] = found[0]
-    _say_unused(folder, by_stem, labels)
+    _say_unused(folder, by_key, labels, set(key_of.values()))
     return labels
 
 
-def _say_unused(folder: Path, by_stem: Mapping[str, Sequence[Path]], labels: Mapping[str, Path]) -> None:
+def _files_by_key(track: Track, folder: Path) -> dict[str, list[Path]]:
+    by_key: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.startswith("."):
+            by_key.setdefault(track.label_key(path.name), []).append(path)
+    return by_key
+
+
+def _say_unused(
+    folder: Path, by_key: Mapping[str, Sequence[Path]], labels: Mapping[str, Path], used: Container[str]
+) -> None:
     """A submission that lacks images must not look complete."""
-    stems = {Path(name).stem for name in labels}
-    suffixes = {label.suffix for label in labels.values()}
-    others = [stem for stem, files in by_stem.items() if stem not in stems and files[0].suffix in suffixes]
+    suffixes = {split_part(label)[0].suffix for label in labels.values()}
+    unused = [files[0] for key, files in by_key.items() if key not in used]
+    others = [file.name for file in unused if split_part(file)[0].suffix in suffixes]
     if others:
         say(f"{len(others)} labels below {folder} belong to no submitted image and are not scored: {few(others)}")
 

@@ -6,7 +6,6 @@ Two forms: run lengths, one row per image and class (``image_name,class,rle``), 
 
 import csv
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.workspace import whole_file
+from competition.workspace import read_csv, whole_file
 
 RLE_COLUMNS = ("image_name", "class", "rle")
 ID_COLUMN = "Index"
@@ -25,9 +24,6 @@ Key = tuple[str, str]
 
 # pandas writes an empty cell of a float column as "nan"; both mean an empty mask.
 NO_MASK = frozenset(("", "nan", "NaN"))
-
-# The csv module stops at 131,072 characters per field, and a smeared mask has more; no cell here is ever too long.
-csv.field_size_limit(sys.maxsize)
 
 
 def write_rle_csv(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
@@ -89,7 +85,7 @@ def read_rle_csv(path: Path) -> dict[Key, str]:
     Raises:
         CompetitionError: The file is missing, a column is missing or too many, a row is cut, a key stands twice.
     """
-    header, lines = read_lines(path)
+    header, lines = read_csv(path)
     name_at, class_at, rle_at = _positions(path, header, RLE_COLUMNS)
     found: dict[Key, str] = {}
     for number, fields in lines:
@@ -117,7 +113,7 @@ def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.Dat
         CompetitionError: The file is missing, a column is missing or too many, a cell is not a number, an id stands
             twice.
     """
-    header, lines = read_lines(path)
+    header, lines = read_csv(path)
     id_at, *value_at = _positions(path, header, (id_column, *columns))
     ids: dict[str, None] = {}
     values = []
@@ -130,32 +126,6 @@ def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.Dat
         values.append([_number(path, number, column, fields[at]) for column, at in zip(columns, value_at, strict=True)])
     index = pd.Index(list(ids), name=id_column, dtype=object)
     return pd.DataFrame(np.array(values, dtype=np.float64).reshape(-1, len(columns)), index, list(columns))
-
-
-def read_lines(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Reads a CSV without judging it.
-
-    Args:
-        path: UTF-8, with or without a byte order mark; any line ends; blank lines are no rows.
-
-    Returns:
-        The header, and for each row its line number in the file (the header is line 1) and its fields.
-
-    Raises:
-        CompetitionError: The file is missing, empty, or no CSV text at all.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = next(reader, None)
-            lines = [(reader.line_num, fields) for fields in reader if fields]
-    except OSError as error:
-        raise CompetitionError(f"can't read the file ({error.strerror or error})", path) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CompetitionError(f"this is not a CSV in UTF-8 ({error})", path) from error
-    if header is None:
-        raise CompetitionError("the file is empty", path)
-    return header, lines
 
 
 def header_problem(header: Sequence[str], columns: Sequence[str]) -> str | None:

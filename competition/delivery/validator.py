@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from competition.config import nearest_hint
-from competition.delivery.submissions import NO_MASK, RLE_COLUMNS, Key, few, header_problem, read_lines
+from competition.delivery.submissions import NO_MASK, RLE_COLUMNS, Key, few, header_problem
 from competition.errors import CompetitionError
 from competition.imaging.runlengths import parse
+from competition.workspace import read_csv
 
 Item = TypeVar("Item")
 
@@ -90,7 +91,7 @@ def check_rle_submission(
     result.images = len(found)
     result.positive_share = {name: count / max(len(found), 1) for name, count in non_empty.items()}
     if expected is not None:
-        result.errors += _wrong_names("image", found, expected)
+        result.errors += wrong_names("image", found, expected)
     result.errors += _wrong_rows(first_row, classes, found if expected is None else expected)
     if found:
         result.warnings += [f"class {name!r} is empty in every image" for name, count in non_empty.items() if not count]
@@ -133,7 +134,7 @@ def check_table_submission(
     result.images = len(found)
     result.positive_share = {column: count / max(len(found), 1) for column, count in positive.items()}
     if expected is not None:
-        result.errors += _wrong_names(id_column, found, expected)
+        result.errors += wrong_names(id_column, found, expected)
         result.errors += _wrong_order(found, expected, lambda name: f"{id_column} {name}", first_row.__getitem__)
     if len(found) > 1 and len(probabilities) == 1:
         result.warnings.append(f"{columns[0]} is {probabilities.pop()} in every row: an AUROC of 0.5")
@@ -144,7 +145,7 @@ def _open(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tuple[i
     """Reads the file; rows of another width than the header are reported and left out."""
     result = CheckResult()
     try:
-        header, lines = read_lines(path)
+        header, lines = read_csv(path)
         result.size_bytes = path.stat().st_size
     except CompetitionError as error:
         result.errors.append(str(error))
@@ -172,7 +173,8 @@ def _open(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tuple[i
     return result, whole
 
 
-def _wrong_names(kind: str, found: Sequence[str], expected: Sequence[str]) -> list[str]:
+def wrong_names(kind: str, found: Sequence[str], expected: Sequence[str]) -> list[str]:
+    """Says which names are missing and which don't belong, one sentence each; nothing where the sets are equal."""
     in_found, in_expected = set(found), set(expected)
     missing = [name for name in expected if name not in in_found]
     unknown = [name for name in found if name not in in_expected]

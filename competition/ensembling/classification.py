@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from competition.ensembling.auroc_weights import AurocSearch, search_weights_auroc
 from competition.ensembling.evidence import auroc_interval
+from competition.ensembling.locations import ChosenLocations, choose_locations
 from competition.ensembling.members import TrainedMember
-from competition.ensembling.thresholds import crossfit_locations, location_cuts
 from competition.ensembling.weights import candidate_weights
 from competition.metrics import AneurysmScore, auroc, score_aneurysm
 from competition.prediction.probability_maps import read_scores
@@ -22,15 +22,15 @@ class TunedClassification:
     Attributes:
         search: Weights, with the blended out-of-fold probabilities.
         fold_aurocs: Fold -> AUROC at equal weights, without folds whose samples are all of one kind.
-        thresholds: float64 (C - 1,): the class is handed in as 1 where its probability is greater; 1.0 is never.
+        locations: Thresholds and gate of the other classes, which are handed in as 0 or 1.
         oof: Score of everything chosen, on the samples it was chosen on.
-        crossfit: The same with weights and thresholds chosen on the other folds; None with fewer than two folds.
+        crossfit: The same with everything chosen on the other folds; None with fewer than two folds.
         interval: 95 % group-bootstrap interval of the cross-fitted AUROC, or of ``oof`` where that is None.
     """
 
     search: AurocSearch
     fold_aurocs: dict[int, float]
-    thresholds: NDArray[np.float64]
+    locations: ChosenLocations
     oof: AneurysmScore
     crossfit: AneurysmScore | None
     interval: tuple[float, float] | None
@@ -45,7 +45,7 @@ def tune_classification(
     groups: Sequence[str],
     trials: int,
 ) -> TunedClassification:
-    """Chooses weights and thresholds.
+    """Chooses weights, then thresholds and a gate.
 
     Args:
         members: Who votes.
@@ -64,19 +64,19 @@ def tune_classification(
     search = search_weights_auroc(probs, truth, candidates, folds, groups)
     equal = probs.mean(axis=0)[:, 0]
     by_fold = {int(fold): auroc(truth[folds == fold, 0], equal[folds == fold]) for fold in np.unique(folds)}
-    thresholds = location_cuts(truth[:, 1:], search.probs[:, 1:])
-    oof = score_aneurysm(truth, np.column_stack([search.probs[:, 0], search.probs[:, 1:] > thresholds]))
+    locations = choose_locations(truth[:, 1:], search.probs, folds, groups)
+    oof = score_aneurysm(truth, np.column_stack([search.probs[:, 0], locations.rule.decide(search.probs)]))
     crossfit = None
     ranked = search.probs
     if search.crossfit_probs is not None:
         ranked = search.crossfit_probs
-        decided = crossfit_locations(truth[:, 1:], ranked[:, 1:], folds)
+        decided = choose_locations(truth[:, 1:], ranked, folds, groups).crossfit
         assert decided is not None  # the folds are the same
         crossfit = score_aneurysm(truth, np.column_stack([ranked[:, 0], decided]))
     return TunedClassification(
         search=search,
         fold_aurocs={fold: value for fold, value in by_fold.items() if not np.isnan(value)},
-        thresholds=thresholds,
+        locations=locations,
         oof=oof,
         crossfit=crossfit,
         interval=auroc_interval(truth[:, 0], ranked[:, 0], groups, seed=0),

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from competition.ensembling.histograms import LEVELS, check_same_size, dice_curves
 from competition.ensembling.thresholds import Window, window_cuts
+from competition.ensembling.voters import Voters, check_maps, everyone
 from competition.ensembling.voting import blend_levels
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_class
@@ -33,7 +34,7 @@ class ContestedImage:
 
     Attributes:
         values: uint8 (M, N): the members' levels at the contested pixels, class by class, and within a class those
-            outside the truth before those inside.
+            outside the truth before those inside; 0 where a member does not vote on the class, which nobody reads.
         counts: int64 (C, 2): contested pixels of each class outside and inside the truth; they sum to N.
         positive: int64 (C, 2): surely positive pixels of each class, all of them and those inside the truth.
         truth_area: int64 (C,).
@@ -49,13 +50,16 @@ class ContestedImage:
     cuts: NDArray[np.int64]
 
 
-def contest(maps: Sequence[NDArray[np.uint8]], planes: NDArray[np.uint8], window: Window) -> ContestedImage:
+def contest(
+    maps: Sequence[NDArray[np.uint8]], planes: NDArray[np.uint8], window: Window, voters: Voters | None = None
+) -> ContestedImage:
     """Keeps the contested pixels of one image.
 
     Args:
-        maps: One uint8 (C, H, W) probability map per member.
+        maps: One uint8 (C, H, W) probability map per member; fewer classes where it predicts some only.
         planes: Label planes of the truth, uint8 (H, W, ceil(C / 8)).
         window: Lowest and highest threshold that may be chosen later.
+        voters: Who votes on which class; None where all members predict all classes in one order.
 
     Returns:
         The contested pixels and the counts of all others.
@@ -64,14 +68,11 @@ def contest(maps: Sequence[NDArray[np.uint8]], planes: NDArray[np.uint8], window
         CompetitionError: The members' maps have different sizes, or the window holds no cut.
         ValueError: The truth has another size than the maps.
     """
-    if len({array.shape for array in maps}) != 1:
-        raise CompetitionError(
-            f"members' maps have different sizes: {[array.shape for array in maps]}",
-            mend="Make them again on the same images",
-        )
-    check_same_size(maps[0], planes)
+    check_maps(maps, voters)
+    voters = voters or everyone(len(maps[0]), len(maps))
+    classes = len(voters.rows)
+    check_same_size((classes, *maps[0].shape[1:]), planes)
     lowest, highest = window_cuts(window)
-    classes = maps[0].shape[0]
     counts = np.zeros((classes, 2), dtype=np.int64)
     positive = np.zeros((classes, 2), dtype=np.int64)
     truth_area = np.zeros(classes, dtype=np.int64)
@@ -81,7 +82,7 @@ def contest(maps: Sequence[NDArray[np.uint8]], planes: NDArray[np.uint8], window
             plane = np.ascontiguousarray(planes[..., index // 8 : index // 8 + 1])
         truth = unpack_class(plane, index % 8)
         truth_area[index] = np.count_nonzero(truth)
-        levels = [array[index] for array in maps]
+        levels = voters.levels(maps, index)
         smallest, greatest = _extremes(levels)
         sure = smallest > highest
         positive[index] = np.count_nonzero(sure), np.count_nonzero(sure & truth)
@@ -89,7 +90,9 @@ def contest(maps: Sequence[NDArray[np.uint8]], planes: NDArray[np.uint8], window
         inside = truth.ravel()[picked]
         picked = np.concatenate([picked[~inside], picked[inside]])
         counts[index] = np.count_nonzero(~inside), np.count_nonzero(inside)
-        values.append(np.stack([level.ravel()[picked] for level in levels]))
+        kept = np.zeros((len(maps), len(picked)), dtype=np.uint8)
+        kept[voters.of(index)] = [level.ravel()[picked] for level in levels]
+        values.append(kept)
     return ContestedImage(
         values=np.concatenate(values, axis=1),
         counts=counts,
@@ -145,12 +148,12 @@ def check_contested_share(share: float, window: Window, where: Path | str) -> No
         )
 
 
-def blend_histograms(contested: ContestedImage, weights: Sequence[int]) -> NDArray[np.int64]:
+def blend_histograms(contested: ContestedImage, weights: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
     """Counts the levels of the members' blend as ``histograms.image_histogram`` would on dense maps.
 
     Args:
         contested: One image.
-        weights: One per member, in thousandths, 1000 in sum.
+        weights: One per member, in thousandths, 1000 in sum; or (C, M) of ``Voters.weights_by_class``.
 
     Returns:
         int64 (C, 2, 256). Surely negative pixels are counted at level 0 and surely positive ones at 255, so that
@@ -160,7 +163,7 @@ def blend_histograms(contested: ContestedImage, weights: Sequence[int]) -> NDArr
         CompetitionError: The weights are not convex.
     """
     classes = len(contested.counts)
-    levels = blend_levels(list(contested.values), weights)
+    levels = _blend_contested(contested, np.asarray(weights))
     slots = np.repeat(np.arange(2 * classes) * LEVELS, contested.counts.ravel())
     slots += levels
     by_truth = np.bincount(slots, minlength=2 * classes * LEVELS).reshape(classes, 2, LEVELS)
@@ -169,6 +172,21 @@ def blend_histograms(contested: ContestedImage, weights: Sequence[int]) -> NDArr
     histogram[:, 0, 0] += contested.pixels - contested.counts.sum(axis=1) - contested.positive[:, 0]
     histogram[:, 1, 0] += contested.truth_area - contested.counts[:, 1] - contested.positive[:, 1]
     return histogram
+
+
+def _blend_contested(contested: ContestedImage, weights: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """The blend uint8 (N,) of the kept levels; neighbouring classes of equal weights are blended at once."""
+    if weights.ndim == 1:
+        return blend_levels(list(contested.values), weights.tolist())
+    levels = np.empty(contested.values.shape[1], dtype=np.uint8)
+    ends = np.cumsum(contested.counts.sum(axis=1))
+    first = start = 0
+    for last in range(len(weights)):
+        if last + 1 == len(weights) or (weights[last + 1] != weights[first]).any():
+            part = slice(start, int(ends[last]))
+            levels[part] = blend_levels(list(contested.values[:, part]), weights[first].tolist())
+            first, start = last + 1, int(ends[last])
+    return levels
 
 
 def save_contested(path: Path, contested: ContestedImage) -> None:
@@ -193,12 +211,14 @@ def load_contested(path: Path) -> ContestedImage:
         ) from error
 
 
-def contested_curves(paths: Sequence[Path], weights: Sequence[int], window: Window) -> NDArray[np.float64]:
+def contested_curves(
+    paths: Sequence[Path], weights: Sequence[int] | NDArray[np.integer], window: Window
+) -> NDArray[np.float64]:
     """Gives the Dice of a weight vector on many stored images, one of them in memory at a time.
 
     Args:
         paths: Files of ``save_contested``.
-        weights: One per member, in thousandths, 1000 in sum.
+        weights: As for ``blend_histograms``.
         window: The window of thresholds the files were made for.
 
     Returns:

@@ -8,8 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from competition.data.folds import Fold
 from competition.ensembling.postprocessing import OPERATIONS
 from competition.ensembling.thresholds import threshold_of
+from competition.ensembling.voters import Voters, find_voters
 from competition.ensembling.voting import WHOLE
 from competition.errors import CompetitionError
 from competition.workspace import read_json, write_json
@@ -26,18 +28,20 @@ class Member(_Frozen):
     """A run that votes.
 
     Attributes:
-        name: Of the run.
-        folds: Its folds that vote, equally.
+        name: Of the run, or RUN@EPOCH for the weights it kept after an epoch.
+        folds: Its folds that vote, equally; "full" is the one that learned from all training samples.
         weight: In thousandths.
         config_hash: Of the experiment it was trained with.
         fold_hash: Of the fold file it was trained on; the same for all members.
+        classes: Those of its maps, in their order; None is all of the decision in their order.
     """
 
     name: str
-    folds: tuple[int, ...] = Field(min_length=1)
+    folds: tuple[Fold, ...] = Field(min_length=1)
     weight: int = Field(ge=0, le=WHOLE)
     config_hash: str
     fold_hash: str
+    classes: tuple[str, ...] | None = None
 
 
 class Scores(_Frozen):
@@ -50,6 +54,8 @@ class Scores(_Frozen):
         oof_crossfit: Tuned on the other folds, scored on the left-out one: what is ranked by.
         interval_low: Of the 95 % group-bootstrap interval of ``oof_crossfit``.
         interval_high: Its upper end.
+        oof_reweighted: ``oof_crossfit`` (``oof`` where that is None) with the strata in the shares that they have in
+            the organiser's test set; None where that is not known.
     """
 
     fold_mean: float | None
@@ -58,6 +64,7 @@ class Scores(_Frozen):
     oof_crossfit: float | None
     interval_low: float | None
     interval_high: float | None
+    oof_reweighted: float | None = None
 
 
 class Decision(_Frozen):
@@ -73,6 +80,8 @@ class Decision(_Frozen):
         thresholds: Class -> probability above which it is positive; for segmentation (cut + 0.5) / 255, for
             classification only the classes that are handed in as 0 or 1.
         operations: Class -> post-processing, for segmentation all classes, for classification empty.
+        gate: For classification: all classes of ``thresholds`` are 0 where the first class's probability is not
+            greater; None lets every sample pass.
         scores: The honest numbers.
         coverage: How many samples all members cover; the choice was made on these.
         reason: Why these weights.
@@ -90,6 +99,7 @@ class Decision(_Frozen):
     scores: Scores
     coverage: int = Field(ge=0)
     reason: str
+    gate: Threshold | None = None
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
 
     @model_validator(mode="after")
@@ -98,6 +108,10 @@ class Decision(_Frozen):
             raise ValueError(f"the members' weights do not sum to {WHOLE}")
         if len({member.fold_hash for member in self.members}) > 1:
             raise ValueError("the members were trained on different fold files")
+        try:
+            self.voters()
+        except CompetitionError as error:
+            raise ValueError(str(error)) from error
         if unknown := set(self.operations.values()) - set(OPERATIONS):
             raise ValueError(f"unknown operations {sorted(unknown)}; known: {', '.join(OPERATIONS)}")
         self._check_classes()
@@ -108,6 +122,8 @@ class Decision(_Frozen):
             if self.cuts or self.operations or not set(self.thresholds) <= set(self.classes):
                 raise ValueError("a classification has thresholds of its own classes, no cuts and no operations")
             return
+        if self.gate is not None:
+            raise ValueError("a segmentation has no gate")
         for name, given in (("cuts", self.cuts), ("thresholds", self.thresholds), ("operations", self.operations)):
             if set(given) != set(self.classes):
                 odd = sorted(set(given) ^ set(self.classes))
@@ -119,6 +135,10 @@ class Decision(_Frozen):
     def weights(self) -> list[int]:
         """Gives the members' weights in thousandths, in the order of ``members``."""
         return [member.weight for member in self.members]
+
+    def voters(self) -> Voters:
+        """Says who votes on which class."""
+        return find_voters(self.classes, [member.classes for member in self.members])
 
     def cut_array(self) -> NDArray[np.int64]:
         """Gives the cuts int64 (C,) in the order of ``classes``."""

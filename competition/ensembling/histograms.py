@@ -57,7 +57,7 @@ def image_histogram(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> N
         ValueError: Map and truth are of different sizes.
     """
     classes = probs_u8.shape[0]
-    check_same_size(probs_u8, planes)
+    check_same_size(probs_u8.shape, planes)
     histogram = np.zeros((classes, 2, LEVELS), dtype=np.int64)
     for index in range(classes):
         if index % 8 == 0:  # one contiguous plane serves eight classes
@@ -67,15 +67,15 @@ def image_histogram(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> N
     return histogram
 
 
-def check_same_size(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> None:
-    """Makes sure that a map and label planes belong together.
+def check_same_size(shape: tuple[int, ...], planes: NDArray[np.uint8]) -> None:
+    """Makes sure that a map of shape (C, H, W) and label planes belong together.
 
     Raises:
         ValueError: Rows, columns or number of classes differ.
     """
-    classes, *size_hw = probs_u8.shape
+    classes, *size_hw = shape
     if list(planes.shape) != [*size_hw, -(-classes // 8)]:
-        raise ValueError(f"a map of shape {probs_u8.shape} does not fit label planes of shape {planes.shape}")
+        raise ValueError(f"a map of shape {shape} does not fit label planes of shape {planes.shape}")
 
 
 def dice_curves(histograms: NDArray[np.integer]) -> NDArray[np.float64]:

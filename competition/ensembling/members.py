@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition.config import nearest_hint
-from competition.data.folds import Folds
+from competition.data.folds import FULL, Fold, Folds
 from competition.data.manifest import Entry, data_hash
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import read_index
-from competition.workspace import Workspace, read_json
+from competition.workspace import Workspace, checkpoint_file, out_of_fold_folder, read_json
 
 
 @dataclass(frozen=True)
@@ -17,35 +17,59 @@ class TrainedMember:
     """A run that can vote.
 
     Attributes:
-        name: Of the run.
-        folds: Its folds that vote.
+        name: Of the run, or RUN@EPOCH for the weights it kept after an epoch.
+        folds: Its folds that vote. ``FULL`` has no out-of-fold prediction: it votes on test samples only.
         config_hash: Of the experiment all of them were trained with.
         folder_of: Sample -> folder that holds its out-of-fold prediction.
+        classes: Those of its maps, in their order; None is all of the track in its order.
     """
 
     name: str
-    folds: tuple[int, ...]
+    folds: tuple[Fold, ...]
     config_hash: str
     folder_of: dict[str, Path]
+    classes: tuple[str, ...] | None = None
 
 
-def parse_members(text: str) -> dict[str, tuple[int, ...] | None]:
-    """Reads "quick,strong:0,1": names, each with its folds (None means all that are trained).
+def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
+    """Reads "quick@10,strong:0,1,full": names, each with its folds (None means all that are trained, without full).
 
     Raises:
-        CompetitionError: A name is empty, given twice, or a fold is no number.
+        CompetitionError: A name is empty, given twice, an epoch is no number, or a fold neither a number nor "full".
     """
-    members: dict[str, tuple[int, ...] | None] = {}
+    members: dict[str, tuple[Fold, ...] | None] = {}
     name = ""
     for part in text.split(","):
-        if part.isdigit() and name and members[name]:
-            members[name] = (*(members[name] or ()), int(part))
+        if name and members[name] and is_fold(part):
+            members[name] = (*(members[name] or ()), as_fold(part))
             continue
         name, colon, fold = part.partition(":")
-        if not name or name in members or (colon and not fold.isdigit()):
-            raise CompetitionError(f"--members takes NAME[:FOLD,FOLD...],NAME2..., each name once, not {text!r}")
-        members[name] = (int(fold),) if colon else None
+        run, at, epoch = name.partition("@")
+        if not run or name in members or (at and not epoch.isdigit()) or (colon and not is_fold(fold)):
+            raise CompetitionError(
+                f"--members takes NAME[@EPOCH][:FOLD,FOLD...],NAME2..., each name once, not {text!r}"
+            )
+        members[name] = (as_fold(fold),) if colon else None
     return members
+
+
+def is_fold(text: str) -> bool:
+    """Whether a text names a fold: a number or "full"."""
+    return text == FULL or text.isdigit()
+
+
+def as_fold(text: str) -> Fold:
+    """The fold that a text names."""
+    return FULL if text == FULL else int(text)
+
+
+def split_member(name: str) -> tuple[str, int | None]:
+    """The run of a member and the epoch its weights were kept after: "quick@10" is ("quick", 10).
+
+    The epoch of a member that votes with the best weights of its run is None.
+    """
+    run, at, epoch = name.partition("@")
+    return run, int(epoch) if at else None
 
 
 def trained_runs(workspace: Workspace) -> list[str]:
@@ -61,7 +85,7 @@ def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
 
 
 def open_member(
-    workspace: Workspace, folds: Folds, training: Sequence[Entry], name: str, wanted: Sequence[int] | None
+    workspace: Workspace, folds: Folds, training: Sequence[Entry], name: str, wanted: Sequence[Fold] | None
 ) -> TrainedMember:
     """Opens a trained run.
 
@@ -69,43 +93,60 @@ def open_member(
         workspace: Where the runs are.
         folds: The fold file in force.
         training: The prepared training samples.
-        name: Of the run.
-        wanted: Its folds that are to vote; None means all that are finished.
+        name: Of the run, or RUN@EPOCH.
+        wanted: Its folds that are to vote; None means all that are finished, without ``FULL``.
 
     Raises:
-        CompetitionError: There is no such run, a fold is not trained yet, or it was trained on another fold file, on
-            other images or labels, or with other settings than the member's first fold.
+        CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, or it was
+            trained on another fold file, on other images or labels, or with other settings than the member's first
+            fold.
     """
-    finished = sorted(int(path.parent.name[4:]) for path in workspace.run_folder(name).glob("fold*/finished.json"))
-    if not finished:
-        hint = nearest_hint(name, trained_runs(workspace))
-        raise CompetitionError(f"run {name!r} has no trained fold{hint}", workspace.run_folder(name), "Run train first")
-    chosen = tuple(finished if wanted is None else wanted)
-    config_hash = ""
+    run, epoch = split_member(name)
+    finished = _finished_folds(workspace, run)
+    chosen = tuple(fold for fold in finished if fold != FULL) if wanted is None else tuple(wanted)
+    if not finished or not chosen:
+        hint = nearest_hint(run, trained_runs(workspace))
+        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), "Run train first")
+    config_hash, classes = "", ()
     folder_of: dict[str, Path] = {}
     for fold in chosen:
-        folder = workspace.fold_folder(name, fold)
+        folder = workspace.fold_folder(run, fold)
         if fold not in finished:
-            raise CompetitionError(
-                f"fold {fold} of run {name!r} is not trained yet", folder, f"Run train --fold {fold}"
-            )
+            raise CompetitionError(f"fold {fold} of run {run!r} is not trained yet", folder, f"Run train --fold {fold}")
+        if not checkpoint_file(folder, epoch).exists():
+            raise CompetitionError(f"run {run!r} kept no weights of epoch {epoch}", folder, _epochs_kept(folder))
         identity = read_json(folder / "finished.json", "Train the fold again")["identity"]
         if identity["fold_hash"] != folds.hash():
             raise CompetitionError(
-                f"run {name!r} was trained on other folds ({identity['fold_hash']}, now {folds.hash()})",
+                f"run {run!r} was trained on other folds ({identity['fold_hash']}, now {folds.hash()})",
                 folder,
                 "Restore that fold file, or train the run again with --force",
             )
         if identity["data_hash"] != data_hash(training):
             raise CompetitionError(
-                f"images or labels have changed since run {name!r} was trained", folder, "Train it again with --force"
+                f"images or labels have changed since run {run!r} was trained", folder, "Train it again with --force"
             )
         if config_hash not in ("", identity["config_hash"]):
-            raise CompetitionError(f"folds of run {name!r} were trained with different settings", folder)
-        config_hash = identity["config_hash"]
-        index = read_index(folder / "oof", f"Train fold {fold} again with --force")
-        folder_of |= dict.fromkeys(index.samples, folder / "oof")
-    return TrainedMember(name, chosen, config_hash, folder_of)
+            raise CompetitionError(f"folds of run {run!r} were trained with different settings", folder)
+        config_hash, classes = identity["config_hash"], tuple(identity["classes"])
+        if fold != FULL:
+            predictions = out_of_fold_folder(folder, epoch)
+            index = read_index(predictions, f"Train fold {fold} again with --force")
+            folder_of |= dict.fromkeys(index.samples, predictions)
+    return TrainedMember(name, chosen, config_hash, folder_of, classes)
+
+
+def _finished_folds(workspace: Workspace, run: str) -> list[Fold]:
+    finished = workspace.run_folder(run).glob("fold*/finished.json")
+    numbers: list[Fold] = [*sorted(int(path.parent.name[4:]) for path in finished)]
+    return [*numbers, FULL] if (workspace.fold_folder(run, FULL) / "finished.json").exists() else numbers
+
+
+def _epochs_kept(folder: Path) -> str:
+    kept = ", ".join(str(int(path.stem[5:])) for path in sorted(folder.glob("epoch*.pt")))
+    if kept:
+        return f"It kept those of epochs {kept}"
+    return "Train it under another name with --set train.keep_every=N"
 
 
 def covered(members: Sequence[TrainedMember], samples: Sequence[str]) -> list[str]:

@@ -27,9 +27,10 @@ from competition.ensembling.postprocessing import (
     operation_counts,
 )
 from competition.ensembling.thresholds import HALF, Window, crossfit_cuts, scores_at, study_cuts
-from competition.ensembling.voting import blend, decide
+from competition.ensembling.voters import Voters, blend, find_voters
+from competition.ensembling.voting import decide
 from competition.ensembling.weights import Evaluate, WeightSearch, candidate_weights, search_weights
-from competition.metrics import dice, pooled_dice
+from competition.metrics import dice, false_positive_owners, pooled_dice
 from competition.prediction.probability_maps import read_map
 from competition.workspace import Workspace
 
@@ -46,6 +47,9 @@ class TunedSegmentation:
         oof: float64 (n, C) of everything chosen: optimistic.
         crossfit: float64 (n, C), everything chosen without the image's own fold; None with fewer than two folds.
         pooled_crossfit: float64 (C,), the same decisions with pixels pooled over images; None likewise.
+        owners: int64 (C, C + 1), of ``metrics.false_positive_owners`` summed over the images, each decided at cuts
+            tuned without its own fold, before post-processing.
+        false_positives: int64 (C,) likewise.
         window: Lowest and highest threshold that could be chosen.
         contested: Share of contested pixels between them, None for one member.
     """
@@ -57,6 +61,8 @@ class TunedSegmentation:
     oof: NDArray[np.float64]
     crossfit: NDArray[np.float64] | None
     pooled_crossfit: NDArray[np.float64] | None
+    owners: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
     window: Window
     contested: float | None
 
@@ -71,7 +77,7 @@ class OutOfFold:
         samples: Keys of the images all members cover, (n,).
         folds: (n,) int64.
         groups: (n,).
-        classes: C.
+        classes: (C,) names, in the order of the label planes.
     """
 
     members: Sequence[TrainedMember]
@@ -79,7 +85,11 @@ class OutOfFold:
     samples: list[str]
     folds: NDArray[np.int64]
     groups: list[str]
-    classes: int
+    classes: tuple[str, ...]
+
+    def voters(self) -> Voters:
+        """Who votes on which class."""
+        return find_voters(self.classes, [member.classes for member in self.members])
 
 
 def tune_segmentation(
@@ -104,11 +114,11 @@ def tune_segmentation(
     equal = evaluate(candidates[0])
     chosen = evaluate(np.array(search.weights))
     honest_cuts = crossfit_cuts(chosen, data.folds, window)
-    counts = _operation_counts(data, search, honest_cuts, ticker)
+    counts, owners, false_positives = _decided_counts(data, search, honest_cuts, ticker)
     by_operation = dice(*counts)
     operations = choose_operations(by_operation, data.folds, data.groups)
     picked = [list(OPERATIONS).index(name) for name in operations]
-    processed = by_operation[:, np.arange(data.classes), picked]
+    processed = by_operation[:, np.arange(len(picked)), picked]
     crossfit, pooled = None, None
     choices = crossfit_operations(by_operation, data.folds, data.groups)
     if search.crossfit is not None and choices is not None:
@@ -118,12 +128,14 @@ def tune_segmentation(
         pooled = pooled_dice(*np.take_along_axis(counts, choices[None, ..., None], axis=3)[..., 0])
     return TunedSegmentation(
         search=search,
-        at_half=scores_at(equal, np.full(data.classes, HALF)),
+        at_half=scores_at(equal, np.full(len(data.classes), HALF)),
         study=study_cuts(chosen, trials=100, seed=0, window=window),
         operations=operations,
         oof=search.oof + processed - by_operation[:, :, 0],
         crossfit=crossfit,
         pooled_crossfit=pooled,
+        owners=owners,
+        false_positives=false_positives,
         window=window,
         contested=share,
     )
@@ -133,45 +145,58 @@ def _evaluator(
     data: OutOfFold, windows: Sequence[Window], folder: Path, ticker: Ticker
 ) -> tuple[Evaluate, Window, float | None]:
     """Gives weights -> curves: from histograms of the only member, else from contested pixels."""
+    voters = data.voters()
     if len(data.members) == 1:
         stored: dict[str, NDArray[np.int64]] = {}
         for oof in dict.fromkeys(data.members[0].folder_of.values()):
             stored |= load_histograms(oof / "histograms.npz")
-        curves = dice_curves(join_histograms(stored, data.samples, data.members[0].name))
+        curves = dice_curves(join_histograms(stored, data.samples, data.members[0].name))[:, voters.rows[:, 0]]
         return lambda weights: curves, windows[0], None
     for attempt, window in enumerate(windows):
         if attempt > 0:
             ticker.extend(len(data.samples))
-        paths = _contest_all(data, window, folder, ticker)
+        paths = _contest_all(data, voters, window, folder, ticker)
         share = contested_share(load_contested(path) for path in paths)
         if share <= CONTESTED_LIMIT:
             break
         say(f"{share:.1%} of the pixels are contested between thresholds {window[0]} and {window[1]}: too many")
     check_contested_share(share, window, f"{len(data.members)} members on {len(paths)} images")
-    return lambda weights: contested_curves(paths, weights.tolist(), window), window, share
+    return lambda weights: contested_curves(paths, voters.weights_by_class(weights), window), window, share
 
 
-def _contest_all(data: OutOfFold, window: Window, folder: Path, ticker: Ticker) -> list[Path]:
+def _contest_all(data: OutOfFold, voters: Voters, window: Window, folder: Path, ticker: Ticker) -> list[Path]:
     """Keeps the contested pixels of every image in a file of its own."""
     paths = []
     for sample in data.samples:
         maps = [read_map(member.folder_of[sample], sample) for member in data.members]
         path = folder / f"{sample}.npz"
-        save_contested(path, contest(maps, read_cached_planes(data.workspace, sample), window))
+        save_contested(path, contest(maps, read_cached_planes(data.workspace, sample), window, voters))
         paths.append(path)
         ticker.advance(sample)
     return paths
 
 
-def _operation_counts(
+def _decided_counts(
     data: OutOfFold, search: WeightSearch, honest_cuts: NDArray[np.int64] | None, ticker: Ticker
-) -> NDArray[np.int64]:
-    """Pixel counts int64 (3, n, C, operations) of every image, decided at cuts tuned without its own fold."""
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Pixel counts of every image, decided at cuts tuned without its own fold.
+
+    Returns:
+        int64 (3, n, C, operations) of every image and operation, and over all images the owners of false positives
+        (C, C + 1) and the false positives (C,).
+    """
+    voters, classes = data.voters(), len(data.classes)
     counts = []
+    owners = np.zeros((classes, classes + 1), dtype=np.int64)
+    false_positives = np.zeros(classes, dtype=np.int64)
     for position, sample in enumerate(data.samples):
         maps = [read_map(member.folder_of[sample], sample) for member in data.members]
         cuts = search.cuts if honest_cuts is None else honest_cuts[position]
-        decided = decide(blend(maps, search.weights), cuts)
-        counts.append(operation_counts(decided, read_cached_planes(data.workspace, sample), data.classes))
+        decided = decide(blend(maps, search.weights, voters), cuts)
+        truth = read_cached_planes(data.workspace, sample)
+        counts.append(operation_counts(decided, truth, classes))
+        here = false_positive_owners(decided, truth, classes)
+        owners += here[0]
+        false_positives += here[1]
         ticker.advance(sample)
-    return np.stack(counts, axis=1)
+    return np.stack(counts, axis=1), owners, false_positives

@@ -9,15 +9,18 @@ from typing import Any
 import numpy as np
 
 from competition.console import progress, say
+from competition.data.folds import Fold
 from competition.data.manifest import Entry
 from competition.ensembling.decision import Member
+from competition.ensembling.members import split_member
 from competition.errors import CompetitionError
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import MapFolder, map_file, write_index, write_map, write_scores
+from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
-from competition.training.checkpoints import Best, load_best, load_network
+from competition.training.checkpoints import Best, load_best, load_network, weights_hash
 from competition.training.precision import AUTOCAST
-from competition.workspace import Workspace
+from competition.workspace import Workspace, checkpoint_file
 
 
 def predict_test_set(
@@ -41,10 +44,11 @@ def predict_test_set(
     Raises:
         CompetitionError: A fold is missing or belongs to something else.
     """
+    track = narrow(track, member.classes)
     checkpoints = [_load_fold(runs, track, member, fold) for fold in member.folds]
     made_by = _made_by(member, checkpoints, entries)
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:10]
-    folder = runs.test_maps_folder(member.name, digest)
+    folder = runs.test_maps_folder(split_member(member.name)[0], digest)
     if (folder / "index.json").exists():
         say(f"{member.name}: test predictions of folds {_listed(member.folds)} are kept from before")
         return folder
@@ -66,8 +70,9 @@ def predict_test_set(
     return folder
 
 
-def _load_fold(runs: Workspace, track: Track, member: Member, fold: int) -> Best:
-    path = runs.fold_folder(member.name, fold) / "best.pt"
+def _load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best:
+    run, epoch = split_member(member.name)
+    path = checkpoint_file(runs.fold_folder(run, fold), epoch)
     best = load_best(path)
     expected = (runs.dataset, track.classes, member.config_hash, member.fold_hash, fold)
     found = best.identity
@@ -78,18 +83,14 @@ def _load_fold(runs: Workspace, track: Track, member: Member, fold: int) -> Best
 
 def _made_by(member: Member, checkpoints: Sequence[Best], entries: Sequence[Entry]) -> dict[str, Any]:
     pictures = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
-    weights = hashlib.sha256()
-    for best in checkpoints:
-        for name, tensor in best.weights.items():
-            weights.update(name.encode() + tensor.contiguous().numpy().tobytes())
     return {
         "folds": list(member.folds),
         "config_hash": member.config_hash,
         "fold_hash": member.fold_hash,
-        "weights": weights.hexdigest()[:16],
+        "weights": weights_hash(*checkpoints),
         "pictures": pictures[:16],
     }
 
 
-def _listed(folds: Sequence[int]) -> str:
+def _listed(folds: Sequence[Fold]) -> str:
     return ", ".join(map(str, folds))

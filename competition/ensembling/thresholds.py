@@ -19,7 +19,6 @@ Window = tuple[float, float]
 
 WINDOW: Window = (0.05, 0.95)
 HALF = 127  # the cut of threshold 0.5
-NEVER = 1.0  # no probability is greater
 
 
 def threshold_of(cuts: NDArray[np.integer]) -> NDArray[np.float64]:
@@ -187,55 +186,3 @@ def crossfit(
     """
     cuts = crossfit_cuts(curves, folds, window)
     return None if cuts is None else scores_at(curves, cuts)
-
-
-def location_cuts(truth: NDArray[np.integer], probs: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Gives each column the threshold with the most correct cells.
-
-    Args:
-        truth: 0/1 (n, L).
-        probs: Out-of-fold probabilities (n, L).
-
-    Returns:
-        float64 (L,): midpoints between neighbouring probabilities (below the lowest: halfway to 0), or 1.0 ("never")
-        where no threshold has more correct cells than all zeros. Of equal thresholds the highest. A cell is positive
-        where its probability is greater.
-
-    Raises:
-        CompetitionError: A probability is not a number.
-    """
-    if not np.isfinite(probs).all():
-        raise CompetitionError("a probability is not a number", "out-of-fold predictions", "Train the fold again")
-    pairs = zip(truth.T, np.asarray(probs, dtype=np.float64).T, strict=True)
-    return np.array([_location_cut(column, column_probs) for column, column_probs in pairs], dtype=np.float64)
-
-
-def _location_cut(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> float:
-    levels, members = np.unique(probs, return_inverse=True)
-    worth = np.bincount(members, weights=2.0 * truth - 1.0)  # calling a cell positive gains or loses one
-    gains = np.cumsum(worth[::-1])[::-1]  # entry i: everything from level i up is positive
-    below = np.concatenate([[0.0], levels[:-1]])
-    gains[below >= levels] = 0.0  # a probability of 0 is never greater than a threshold
-    best = len(gains) - 1 - int(np.argmax(gains[::-1]))
-    if gains[best] <= 0:
-        return NEVER
-    middle = float(below[best] + (levels[best] - below[best]) / 2)
-    # Between two neighbouring floats there is no middle; "greater than the lower one" is the same cut.
-    return middle if middle < levels[best] else float(below[best])
-
-
-def crossfit_locations(
-    truth: NDArray[np.integer], probs: NDArray[np.floating], folds: NDArray[np.integer]
-) -> NDArray[np.bool_] | None:
-    """Decides each sample's columns with thresholds tuned on all other folds.
-
-    Returns:
-        bool (n, L), or None with fewer than two folds.
-    """
-    if len(np.unique(folds)) < 2:
-        return None
-    decided = np.zeros(probs.shape, dtype=np.bool_)
-    for fold in np.unique(folds):
-        held = folds == fold
-        decided[held] = probs[held] > location_cuts(truth[~held], probs[~held])
-    return decided

@@ -36,6 +36,31 @@ def check_weights(weights: Sequence[int], members: int) -> list[int]:
     return whole
 
 
+def round_weights(weights: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rounds weights to thousandths that sum to exactly 1000, by largest remainder.
+
+    Args:
+        weights: (M,) numbers >= 0 with a positive sum; they need not sum to 1.
+
+    Returns:
+        int64 (M,). Of equal remainders the earlier member gets the odd thousandth.
+
+    Raises:
+        CompetitionError: A weight is negative or not a number, or all are zero.
+    """
+    given = np.asarray(weights, dtype=np.float64)
+    if given.size == 0 or not np.isfinite(given).all() or given.min() < 0 or given.sum() <= 0:
+        raise CompetitionError(
+            f"weights {list(weights)} can't be normalised", mend="Give numbers >= 0 that are not all zero"
+        )
+    exact = given / given.sum() * WHOLE
+    rounded: NDArray[np.int64] = np.floor(exact).astype(np.int64)
+    # Nine decimals: 0.2005 and 0.3005 have equal remainders, which floats would decide at random.
+    order = np.argsort(-np.round(exact - rounded, 9), kind="stable")
+    rounded[order[: WHOLE - int(rounded.sum())]] += 1
+    return rounded
+
+
 def blend_levels(levels: Sequence[NDArray[np.uint8]], weights: Sequence[int]) -> NDArray[np.uint8]:
     """Blends members' levels: (sum of weight * level + 500) // 1000.
 
@@ -79,32 +104,6 @@ def _blend_block(
         total += term
     np.floor_divide(total, np.uint32(WHOLE), out=total)
     out[:] = total
-
-
-def blend(maps: Sequence[NDArray[np.uint8]], weights: Sequence[int]) -> NDArray[np.uint8]:
-    """Blends the members' probability maps of one image, class by class.
-
-    Beside the maps and the result it needs the memory of one class.
-
-    Args:
-        maps: One uint8 (C, H, W) per member.
-        weights: One per member, in thousandths, 1000 in sum.
-
-    Returns:
-        Probability map uint8 (C, H, W).
-
-    Raises:
-        CompetitionError: The maps have different sizes or the weights are not convex.
-    """
-    if len({array.shape for array in maps}) != 1:
-        raise CompetitionError(
-            f"members' maps have different sizes: {[array.shape for array in maps]}",
-            mend="Make them again on the same images",
-        )
-    blended = np.empty(maps[0].shape, dtype=np.uint8)
-    for index in range(len(blended)):
-        blended[index] = blend_levels([array[index] for array in maps], weights)
-    return blended
 
 
 def decide(probs_u8: NDArray[np.uint8], cuts: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:

@@ -11,8 +11,7 @@ from competition.ensembling.evidence import gain_with_error
 from competition.ensembling.nested import Choice, Excluded, choose, left_out_sets
 from competition.ensembling.studies import low_discrepancy_sampler, quiet_study
 from competition.ensembling.thresholds import WINDOW, FoldSums, Window, best_cuts_of_mean, scores_at
-from competition.ensembling.voting import WHOLE, check_weights
-from competition.errors import CompetitionError
+from competition.ensembling.voting import WHOLE, check_weights, round_weights
 
 Evaluate = Callable[[NDArray[np.int64]], NDArray[np.float64]]
 
@@ -43,31 +42,6 @@ class WeightSearch:
     gain: float | None
     error: float | None
     reason: str
-
-
-def round_weights(weights: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
-    """Rounds weights to thousandths that sum to exactly 1000, by largest remainder.
-
-    Args:
-        weights: (M,) numbers >= 0 with a positive sum; they need not sum to 1.
-
-    Returns:
-        int64 (M,). Of equal remainders the earlier member gets the odd thousandth.
-
-    Raises:
-        CompetitionError: A weight is negative or not a number, or all are zero.
-    """
-    given = np.asarray(weights, dtype=np.float64)
-    if given.size == 0 or not np.isfinite(given).all() or given.min() < 0 or given.sum() <= 0:
-        raise CompetitionError(
-            f"weights {list(weights)} can't be normalised", mend="Give numbers >= 0 that are not all zero"
-        )
-    exact = given / given.sum() * WHOLE
-    rounded: NDArray[np.int64] = np.floor(exact).astype(np.int64)
-    # Nine decimals: 0.2005 and 0.3005 have equal remainders, which floats would decide at random.
-    order = np.argsort(-np.round(exact - rounded, 9), kind="stable")
-    rounded[order[: WHOLE - int(rounded.sum())]] += 1
-    return rounded
 
 
 def candidate_weights(members: int, trials: int, seed: int) -> NDArray[np.int64]:

@@ -5,6 +5,8 @@ of 122 MB, and whatever only moves whole pixels (a flip, a warp with nearest int
 and exactly. Bits above the last class are 0.
 """
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +102,19 @@ def set_class(planes: NDArray[np.uint8], index: int, mask: NDArray[np.bool_]) ->
     channel = planes[..., index // CLASSES_PER_PLANE]
     channel &= ~_bit(index)
     channel |= mask.view(np.uint8) * _bit(index)
+
+
+def select_classes(planes: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8]:
+    """Takes some classes out of label planes.
+
+    Args:
+        planes: (H, W, P) uint8.
+        indices: The classes, in the order they are wanted.
+
+    Returns:
+        (H, W, ceil(len(indices) / 8)) uint8: class k of it is class ``indices[k]`` of ``planes``.
+    """
+    return pack_masks(np.stack([unpack_class(planes, index) for index in indices]))
 
 
 def class_areas(planes: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:

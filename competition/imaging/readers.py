@@ -28,7 +28,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
     """
     picture = _decode(path)
     if picture.mode.startswith(("I", "F")):
-        return _stretch(np.asarray(picture, dtype=np.float64))
+        return stretch(np.asarray(picture, dtype=np.float64))
     return np.asarray(picture.convert("L"))
 
 
@@ -36,7 +36,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Reads a picture as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
     picture = _decode(path)
     if picture.mode.startswith(("I", "F")):
-        return np.repeat(_stretch(np.asarray(picture, dtype=np.float64))[..., None], 3, axis=2)
+        return np.repeat(stretch(np.asarray(picture, dtype=np.float64))[..., None], 3, axis=2)
     return np.asarray(picture.convert("RGB"))
 
 
@@ -72,7 +72,8 @@ def _decode(path: Path) -> Image.Image:
     return picture
 
 
-def _stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+def stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Stretches a picture's own minimum and maximum to 0..255; a constant picture comes out black."""
     low, high = float(values.min()), float(values.max())
     if high == low:
         return np.zeros(values.shape, np.uint8)

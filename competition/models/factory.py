@@ -1,8 +1,7 @@
 """Builds the network an experiment names."""
 
-import math
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,11 +10,20 @@ from torch import nn
 from competition.config import Experiment, ModelSettings, nearest_hint
 from competition.errors import CompetitionError
 from competition.models import torchvision_ops  # noqa: F401  (must come before smp and timm)
+from competition.models.cardiac_lab import HiddenLayer, LabFCN
+from competition.models.classical_spine import ClassicalSpine
+from competition.models.fcn_resnet101 import FCNResNet101
+from competition.models.layers import answer_prior
 from competition.models.multiview import MultiViewClassifier
+from competition.models.multiview_fused import FusedMultiViewClassifier
+from competition.models.plain_unet import PlainUNet
+from competition.models.report_fourfold import ReportFourFold
+from competition.models.unet3plus import UNet3Plus
 from competition.tracks.track import Track
 
 import segmentation_models_pytorch as smp  # isort: skip
 
+# Decoders of smp, each for any of its encoders.
 ARCHITECTURES = (
     "Unet",
     "UnetPlusPlus",
@@ -31,12 +39,29 @@ ARCHITECTURES = (
     "DPT",
 )
 
+# The reports' networks, whole: decoder and encoder are one.
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "unet3plus": UNet3Plus,
+    "unet3plus_ds": partial(UNet3Plus, deep_supervision=True),
+    "unet3plus_ds_2048": partial(UNet3Plus, deep_supervision=True, output_scale=4),
+    "unet3plus_ds_2048_eff": partial(
+        UNet3Plus, width=32, rate=4, deep_supervision=True, output_scale=2, most_enlarged=4
+    ),
+    "plain_unet": PlainUNet,
+    "vgg_unet": partial(PlainUNet, width=32, transposed=False),
+    "hidden_layer": HiddenLayer,
+    "lab_fcn": LabFCN,
+    "fcn_resnet101": FCNResNet101,
+    "classical": ClassicalSpine,
+}
+
 
 def build_model(experiment: Experiment, track: Track, pretrained: bool | None = None) -> nn.Module:
     """Builds the network of an experiment, on the CPU.
 
-    A segmentation network takes (N, channels, H, W) float32 and gives logits (N, C, H, W); the multi-view classifier
-    takes (N, V, channels, H, W) and ``present`` (N, V) and gives logits (N, C).
+    A segmentation network takes (N, channels, H, W) float32 and gives logits (N, C, h, w), which may be finer or
+    coarser than the image; while training it may give a list of them (deep supervision), the one that counts first.
+    The multi-view classifier takes (N, V, channels, H, W) and ``present`` (N, V) and gives logits (N, C).
 
     Args:
         experiment: The settings; ``train.seed`` seeds the fresh weights.
@@ -47,7 +72,8 @@ def build_model(experiment: Experiment, track: Track, pretrained: bool | None = 
         The network.
 
     Raises:
-        CompetitionError: Unknown architecture or encoder, or the pretrained weights can't be had.
+        CompetitionError: Unknown architecture or encoder, a side that it can't halve, or the pretrained weights can't
+            be had.
     """
     settings = experiment.model
     if pretrained is None:
@@ -56,21 +82,40 @@ def build_model(experiment: Experiment, track: Track, pretrained: bool | None = 
         torch.manual_seed(experiment.train.seed)
         try:
             if track.task == "classification":
-                return _classifier(settings, track, pretrained)
-            return _segmenter(settings, track, pretrained)
+                return _classifier(experiment, track, pretrained)
+            return _segmenter(experiment, track, pretrained)
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise _explain(error, settings) from error
         except OSError as error:  # the hub could not be reached
+            name = settings.architecture if settings.architecture in NETWORKS else settings.encoder
             raise CompetitionError(
-                f"pretrained weights of {settings.encoder} can't be fetched ({type(error).__name__})",
+                f"pretrained weights of {name} can't be fetched ({type(error).__name__})",
                 None,
                 "Go on from fresh weights with --set model.pretrained=false, or give a file with --set model.init=PATH",
             ) from error
 
 
-def _classifier(settings: ModelSettings, track: Track, pretrained: bool) -> nn.Module:
+def _classifier(experiment: Experiment, track: Track, pretrained: bool) -> nn.Module:
+    settings = experiment.model
+    if settings.architecture == "multiview_fused":
+        return FusedMultiViewClassifier(settings.encoder, pretrained, track, settings.prior, settings.dropout)
+    if settings.architecture == "report_fourfold":
+        return ReportFourFold(
+            encoder=settings.encoder,
+            anterior_encoder=settings.anterior_encoder,
+            pretrained=pretrained,
+            channels=track.channels,
+            classes=track.classes,
+            views=track.views,
+            size=experiment.data.size,
+            prior=settings.prior,
+            dropout=settings.dropout,
+        )
     if settings.architecture != "multiview":
-        raise CompetitionError(f"track {track.name} needs model.architecture multiview, not {settings.architecture!r}")
+        raise CompetitionError(
+            f"track {track.name} needs model.architecture multiview, multiview_fused or report_fourfold, "
+            f"not {settings.architecture!r}"
+        )
     return MultiViewClassifier(
         encoder=settings.encoder,
         pretrained=pretrained,
@@ -83,16 +128,52 @@ def _classifier(settings: ModelSettings, track: Track, pretrained: bool) -> nn.M
     )
 
 
-def _segmenter(settings: ModelSettings, track: Track, pretrained: bool) -> nn.Module:
-    name = settings.architecture
-    if name not in ARCHITECTURES:
-        raise CompetitionError(f"unknown architecture {name!r}{nearest_hint(name, ARCHITECTURES)}")
+def _segmenter(experiment: Experiment, track: Track, pretrained: bool) -> nn.Module:
+    name = experiment.model.architecture
+    if name in NETWORKS:
+        model = _report_network(experiment, track, pretrained)
+    elif name in ARCHITECTURES:
+        model = _smp_network(experiment.model, track, pretrained)
+    else:
+        raise CompetitionError(f"unknown architecture {name!r}{nearest_hint(name, [*ARCHITECTURES, *NETWORKS])}")
+    _check_sides(model, experiment)
+    return model
+
+
+def _report_network(experiment: Experiment, track: Track, pretrained: bool) -> nn.Module:
+    settings, name = experiment.model, experiment.model.architecture
     options: dict[str, Any] = {}
+    if settings.decoder_channels is not None:
+        raise CompetitionError(f"model.decoder_channels is for the decoders of smp; {name} has its own channels")
+    if settings.width is not None:
+        options["width"] = settings.width
+    if name == "fcn_resnet101":
+        if settings.width is not None:
+            raise CompetitionError("model.width can't be changed in fcn_resnet101, which is torchvision's")
+        options["pretrained"] = pretrained
+    elif pretrained:
+        raise CompetitionError(f"there are no pretrained weights of {name}", None, "Say --set model.pretrained=false")
+    if name == "hidden_layer":
+        options["side"] = experiment.data.crop or experiment.data.size
+        asked = experiment.predict.tile or experiment.data.size
+        if asked != options["side"]:
+            raise CompetitionError(f"hidden_layer trained on {options['side']} pixels can't be asked about {asked}")
+    return NETWORKS[name](track.channels, len(track.classes), settings.prior, dropout=settings.dropout, **options)
+
+
+def _smp_network(settings: ModelSettings, track: Track, pretrained: bool) -> nn.Module:
+    options: dict[str, Any] = {}
+    if settings.width is not None:
+        raise CompetitionError(
+            f"model.width is for the reports' networks; the decoder {settings.architecture} takes model.decoder_channels"
+        )
     if settings.decoder_channels is not None:
         options["decoder_channels"] = settings.decoder_channels
         options["encoder_depth"] = len(settings.decoder_channels)
+    if settings.encoder.startswith("tu-swin"):
+        options["strict_img_size"] = False  # timm would take images of the pre-training's 224 pixels only
     model: nn.Module = smp.create_model(
-        name,
+        settings.architecture,
         encoder_name=settings.encoder,
         encoder_weights="imagenet" if pretrained else None,
         in_channels=track.channels,
@@ -101,68 +182,33 @@ def _segmenter(settings: ModelSettings, track: Track, pretrained: bool) -> nn.Mo
     )
     head = model.segmentation_head
     assert isinstance(head, nn.Module)
-    last = [layer for layer in head.modules() if isinstance(layer, nn.Conv2d)][-1]
-    assert last.bias is not None
-    nn.init.constant_(last.bias, math.log(settings.prior / (1 - settings.prior)))
+    answer_prior([layer for layer in head.modules() if isinstance(layer, nn.Conv2d)][-1], settings.prior)
     if settings.dropout:
         model.segmentation_head = nn.Sequential(nn.Dropout2d(settings.dropout), head)
     return model
 
 
+def _check_sides(model: nn.Module, experiment: Experiment) -> None:
+    """Refuses sides that the network can't halve often enough, before hours are spent up to the first prediction."""
+    stride = getattr(model, "stride", 1)
+    if isinstance(model, smp.base.SegmentationModel) and model.requires_divisible_input_shape:
+        stride = model.encoder.output_stride
+    data = experiment.data
+    sides = {"data.crop": data.crop} if data.crop else {"data.size": data.size}
+    for key, side in (sides | {"predict.tile": experiment.predict.tile}).items():
+        if side is not None and side % stride:
+            near = f"{max(1, side // stride) * stride} or {(side // stride + 1) * stride}"
+            raise CompetitionError(
+                f"{key} {side} is not a multiple of {stride}, which {experiment.model.architecture} needs",
+                None,
+                f"Say --set {key}=N with N for example {near}",
+            )
+
+
 def _explain(error: Exception, settings: ModelSettings) -> CompetitionError:
     reason = " ".join(str(error).split())[:300]
-    return CompetitionError(f"can't build {settings.architecture} with encoder {settings.encoder!r} ({reason})")
-
-
-def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> list[str]:
-    """Loads what fits by name and shape, for a warm start with another head.
-
-    Args:
-        model: Changed in place.
-        weights: A state dict.
-        path: Where it came from, for the message.
-
-    Returns:
-        One sentence per tensor that did not match.
-
-    Raises:
-        CompetitionError: Nothing matches at all.
-    """
-    own = model.state_dict()
-    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
-    remarks = []
-    for name, value in own.items():
-        if name not in weights:
-            remarks.append(f"{name} {tuple(value.shape)} is not in the checkpoint and stays fresh")
-        elif name not in fitting:
-            remarks.append(
-                f"{name} is {tuple(weights[name].shape)} in the checkpoint, {tuple(value.shape)} here, and stays fresh"
-            )
-    remarks += [f"{name} of the checkpoint has no place here" for name in weights if name not in own]
-    if not fitting:
-        raise CompetitionError("no layer of the checkpoint fits this model", path)
-    model.load_state_dict(fitting, strict=False)
-    return remarks
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Reads a checkpoint's weights: one of this project, or a plain state dict.
-
-    Raises:
-        CompetitionError: The file is missing, damaged or holds no weights.
-    """
-    try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CompetitionError("checkpoint not found", path) from error
-    except Exception as error:  # torch raises many kinds for damaged or unsafe files
-        raise CompetitionError(f"checkpoint can't be read ({' '.join(str(error).split())[:200]})", path) from error
-    for key in ("weights", "model", "state_dict"):
-        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
-            stored = stored[key]
-    if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
-        raise CompetitionError("checkpoint holds no weights", path)
-    return stored
+    encoder = "" if settings.architecture in NETWORKS else f" with encoder {settings.encoder!r}"
+    return CompetitionError(f"can't build {settings.architecture}{encoder} ({reason})")
 
 
 def place(model: nn.Module, device: torch.device) -> nn.Module:

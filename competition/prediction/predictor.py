@@ -19,7 +19,7 @@ from competition.prediction.views import VIEWS, is_mirrored
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
-# Every smp encoder halves its input five times.
+# Every smp encoder halves its input five times; a network that differs says its own ``stride``.
 STRIDE = 32
 # A float32 map of 29x2048x2048 is 486 MB; brought to native size in pieces of this many pixels it never exists whole.
 NATIVE_CHUNK_PIXELS = 16 * 1024**2
@@ -55,15 +55,16 @@ def make_predictor(
 ) -> Predictor:
     """Puts a predictor together; the models must be on one device already."""
     device = next(models[0].parameters()).device
-    reader = GridReader(workspace, track, experiment.data.size, budget_bytes=0, labels=False)
+    data = experiment.data
+    reader = GridReader(workspace, track, data.size, budget_bytes=0, labels=False, preprocessing=data.preprocess)
     return Predictor(tuple(model.eval() for model in models), experiment, track, reader, device, autocast)
 
 
 def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.uint8]:
     """Probability map of an image at its native size.
 
-    The network's probabilities are averaged over models and views on the training grid, brought to native size, and
-    only then rounded (and later cut): cutting first costs 0.006 Dice.
+    The network's probabilities are averaged over models and views on the training grid, or on the finer grid that the
+    network answers on, brought to native size, and only then rounded (and later cut): cutting first costs 0.006 Dice.
 
     Args:
         predictor: Networks and settings.
@@ -73,23 +74,26 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
     Returns:
         (C, H, W) uint8.
     """
-    (image,) = predictor.reader.read(entry).images
+    sample = predictor.reader.read(entry)
+    (image,) = sample.images
     pixels = torch.from_numpy(image.copy()).to(predictor.device).float()
     pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
-    standardised = standardise(pixels[None, None], torch.tensor([entry.mean]), torch.tensor([entry.std]))[:, 0]
-    black = -entry.mean[0] / max(entry.std[0], 1.0)
+    standardised = standardise(pixels[None, None], torch.tensor([sample.mean]), torch.tensor([sample.std]))[:, 0]
+    black = -sample.mean[0] / max(sample.std[0], 1.0)
+    finest = max(1, max(entry.height, entry.width) // max(pixels.shape[-2:]))
     total: torch.Tensor | None = None
     with torch.inference_mode():
         for view in views:
             chain = VIEWS[view]
             seen = chain.augment_image(standardised)
             for model in predictor.models:
-                probs = chain.deaugment_mask(_segment(predictor, model, seen, black))
+                probs = chain.deaugment_mask(_segment(predictor, model, seen, black, finest))
                 if is_mirrored(view) and predictor.track.mirror is not None:
                     probs = probs[:, list(predictor.track.mirror.classes)]
-                total = probs if total is None else total + probs
+                # In place: 29 classes at 2048 pixels are 486 MB.
+                total = probs if total is None else total.add_(probs)
         assert total is not None
-        mean = total / (len(views) * len(predictor.models))
+        mean = total.div_(len(views) * len(predictor.models))
         return to_native(mean[0], (entry.height, entry.width))
 
 
@@ -105,25 +109,51 @@ def standardise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> 
     return (images - mean[:, :, None, None, None]) / std[:, :, None, None, None]
 
 
-def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float) -> torch.Tensor:
-    """Probabilities (1, C, H, W) float32 of one view, which is padded with black to what the network can take."""
+def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int) -> torch.Tensor:
+    """Probabilities (1, C, k * H, k * W) float32 of one view, which is padded with black to what the network can take.
+
+    k is 1, or as many times finer as the network answers, but at most ``finest``: the image itself is no finer, and 29
+    classes at 4096 pixels would be 2 GB.
+    """
     height, width = image.shape[-2:]
     tile = predictor.experiment.predict.tile
-    least = STRIDE if tile is None else tile
-    padded_h, padded_w = (max(least, -(-side // STRIDE) * STRIDE) for side in (height, width))
+    stride: int = getattr(model, "stride", STRIDE)
+    least = stride if tile is None else tile
+    padded_h, padded_w = (max(least, -(-side // stride) * stride) for side in (height, width))
     padded = F.pad(image, (0, padded_w - width, 0, padded_h - height), value=black)
 
     def predict(pixels: torch.Tensor) -> torch.Tensor:
         with torch.autocast(predictor.device.type, predictor.autocast, enabled=predictor.autocast is not None):
             logits = model(pixels)
-        probs: torch.Tensor = logits.float().sigmoid()
-        return probs
+        return to_whole_multiple(logits.float().sigmoid(), (pixels.shape[-2], pixels.shape[-1]), finest)
 
     if tile is None:
         probs = predict(padded)
     else:
         probs = predict_tiles(predict, padded, tile, predictor.experiment.predict.overlap)
-    return probs[..., :height, :width]
+    finer = probs.shape[-1] // padded_w
+    return probs[..., : finer * height, : finer * width]
+
+
+def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int) -> torch.Tensor:
+    """Brings a network's probabilities to a grid that is a whole number of times finer than its image.
+
+    Args:
+        probs: (N, C, h, w), of any size.
+        size_hw: Rows and columns of the image.
+        finest: At most this many times finer.
+
+    Returns:
+        (N, C, k * rows, k * columns): itself where it is such a multiple already; averaged by area where it is too
+        fine, bilinear where it is coarser than the image.
+    """
+    finer = min(finest, max(1, round(probs.shape[-1] / size_hw[1])))
+    wanted = (finer * size_hw[0], finer * size_hw[1])
+    if probs.shape[-2:] == wanted:
+        return probs
+    if probs.shape[-1] > wanted[1]:
+        return F.interpolate(probs, size=wanted, mode="area")
+    return F.interpolate(probs, size=wanted, mode="bilinear", align_corners=False)
 
 
 def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -149,10 +179,11 @@ def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8
 def predict_scores(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.float64]:
     """Probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views."""
     side = predictor.experiment.data.size
-    grid = [pad_to(image, side) for image in predictor.reader.read(entry).images]
+    sample = predictor.reader.read(entry)
+    grid = [pad_to(image, side) for image in sample.images]
     stacked = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in grid])
     pixels = torch.from_numpy(stacked).to(predictor.device).float()[None]
-    images = standardise(pixels, torch.tensor([entry.mean]), torch.tensor([entry.std]))
+    images = standardise(pixels, torch.tensor([sample.mean]), torch.tensor([sample.std]))
     present = torch.tensor([entry.present], device=predictor.device)
     total = np.zeros(len(predictor.track.classes))
     with torch.inference_mode():

@@ -1,6 +1,7 @@
 """Predicts an image larger than the network was trained on, tile by tile, blended with a Gaussian."""
 
 from collections.abc import Callable
+from itertools import product
 
 import torch
 
@@ -36,25 +37,26 @@ def predict_tiles(
     """Predicts tile by tile.
 
     Args:
-        predict: (1, channels, tile, tile) -> probabilities (1, C, tile, tile).
+        predict: (1, channels, tile, tile) -> probabilities (1, C, k * tile, k * tile), k a whole number: 1, or more
+            where the network answers on a finer grid than it sees.
         image: (1, channels, H, W) with H and W at least ``tile``.
         tile: Side of a tile in pixels.
         overlap: Share that neighbours see too.
 
     Returns:
-        Probabilities (1, C, H, W): at each pixel the weighted mean of the tiles that cover it.
+        Probabilities (1, C, k * H, k * W): at each pixel the weighted mean of the tiles that cover it.
     """
     height, width = image.shape[-2:]
-    weight = gaussian_weight(tile).to(image.device)
     total: torch.Tensor | None = None
-    weights = torch.zeros(height, width, device=image.device)
-    for top in tile_starts(height, tile, overlap):
-        for left in tile_starts(width, tile, overlap):
-            window = (..., slice(top, top + tile), slice(left, left + tile))
-            probs = predict(image[window])
-            if total is None:
-                total = torch.zeros(1, probs.shape[1], height, width, device=image.device)
-            total[window] += probs * weight
-            weights[window] += weight
+    for top, left in product(tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)):
+        probs = predict(image[..., top : top + tile, left : left + tile])
+        finer = probs.shape[-1] // tile
+        if total is None:
+            weight = gaussian_weight(finer * tile).to(image.device)
+            weights = torch.zeros(finer * height, finer * width, device=image.device)
+            total = torch.zeros(1, probs.shape[1], finer * height, finer * width, device=image.device)
+        window = (..., *(slice(finer * start, finer * (start + tile)) for start in (top, left)))
+        total[window] += probs * weight
+        weights[window] += weight
     assert total is not None
-    return total / weights
+    return total.div_(weights)

@@ -40,6 +40,11 @@ def check_views(names: Sequence[str], track: Track) -> None:
             raise CompetitionError(f"unknown view {name!r}{nearest_hint(name, list(VIEWS))}")
         if is_mirrored(name) and track.mirror is None:
             raise CompetitionError(f"view {name!r} mirrors the image, which track {track.name} does not allow")
+        if track.upright and name != "identity":
+            raise CompetitionError(
+                f"view {name!r} turns or mirrors the image, and track {track.name} tells its classes by their order "
+                "from the top, seen from one side: use [identity]"
+            )
         if len(track.views) > 1 and name not in ("identity", "hflip"):
             raise CompetitionError(
                 f"view {name!r} is not defined for the {len(track.views)} views of track {track.name}"

@@ -8,10 +8,12 @@ from competition.tracks.aneurysm import ANEURYSM
 from competition.tracks.cardiac import CARDIAC
 from competition.tracks.folder import load_folder_track
 from competition.tracks.hand_bone import HAND_BONE
+from competition.tracks.lumbar import LUMBAR
 from competition.tracks.track import Track
+from competition.workspace import PHANTOM
 
 FOLDER_TRACKS = Path(__file__).resolve().parent
-TRACKS = {track.name: track for track in (HAND_BONE, ANEURYSM, CARDIAC)}
+TRACKS = {track.name: track for track in (HAND_BONE, ANEURYSM, CARDIAC, LUMBAR)}
 
 
 def track_names() -> list[str]:
@@ -23,11 +25,16 @@ def get_track(name: str) -> Track:
     """The track of that name, or the folder track declared in a YAML file of that path.
 
     Raises:
-        CompetitionError: There is no such track.
+        CompetitionError: There is no such track, or the declaration bears a name that is taken.
     """
     if name in TRACKS:
         return TRACKS[name]
     declaration = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER_TRACKS / f"{name}.yaml"
     if not declaration.exists():
         raise CompetitionError(f"unknown track {name!r}{nearest_hint(name, track_names())}")
+    # The name is the track's folder in the workspace, where it would meet another track's folds and runs.
+    taken = declaration.stem in track_names() and declaration.resolve().parent != FOLDER_TRACKS
+    if taken or declaration.stem.startswith(PHANTOM):
+        reason = "there is a built-in track of this name" if taken else f"{PHANTOM}... names drawn data"
+        raise CompetitionError(reason, declaration, "Give the declaration's file another name")
     return load_folder_track(declaration)

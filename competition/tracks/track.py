@@ -1,6 +1,6 @@
 """What a track is: classes, groups, mirror pairs, metric, submission form, and how its samples are listed and read."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 
 Task = Literal["segmentation", "classification"]
-SubmissionForm = Literal["rle", "table"]
+SubmissionForm = Literal["rle", "table", "planes"]
 Split = Literal["train", "test"]
 
 
@@ -28,7 +28,8 @@ class Sample:
         label: Path of the label file below the data root; None for test samples and classification. "{class}" in it
             stands for one file per class.
         targets: 0/1 per class for classification; None otherwise.
-        stratum: What StratifiedGroupKFold balances; empty where nothing is known.
+        stratum: The kind of picture, which folds can balance and a score can be split by; empty where it is not known.
+        side: Of a paired organ, "right" or "left"; empty where it is not known or means nothing.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Sample:
     label: str | None = None
     targets: tuple[int, ...] | None = None
     stratum: str = ""
+    side: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Problem:
         path: The file.
         reason: What is wrong with it.
         masked: Only a view is missing and the (test) sample stays; otherwise the sample can't be used.
+        note: Only worth knowing: nothing that is read is wrong, and the sample stays.
     """
 
     key: str
@@ -58,14 +61,22 @@ class Problem:
     path: str
     reason: str
     masked: bool = False
+    note: bool = False
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What was found under a data root: the samples, in submission order for the test split, and what is wrong."""
+    """What was found under a data root.
+
+    Attributes:
+        samples: In submission order for the test split.
+        problems: What is wrong.
+        remarks: Sentences the user should read although nothing is wrong, for example what was left out on demand.
+    """
 
     samples: list[Sample]
     problems: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -83,6 +94,11 @@ class Mirror:
     flipped_views: tuple[bool, ...] = (True,)
 
 
+def stem(name: str) -> str:
+    """A file name without its last ending."""
+    return Path(name).stem
+
+
 @dataclass(frozen=True)
 class Track:
     """A competition, as data.
@@ -92,7 +108,8 @@ class Track:
         task: Segmentation (a mask per class) or classification (a probability per class).
         classes: In the organiser's order.
         metric: What ``score`` reports and everything is ranked by: "dice" or "auroc".
-        submission: "rle" (image_name, class, rle) or "table" (one row per sample).
+        submission: "rle" (image_name, class, rle), "table" (one row per sample) or "planes" (a zip with an array of 0
+            and 1 per image, its last plane the background).
         views: Names of the images that make up one sample.
         channels: 1 (grey) or 3 (RGB) of every image as read.
         size_hw: Rows and columns where the organiser fixes them; None where sizes differ from image to image.
@@ -103,6 +120,18 @@ class Track:
         read_image: Path -> (H, W) or (H, W, 3) uint8, cleaned the same way for training and inference.
         read_label: (path, size_hw) -> label planes (H, W, ceil(C/8)) uint8; None for classification.
         layout: What the data folder looks like, for messages.
+        bits: Of a track narrowed to some of its classes, the bit of each in the cached label planes; None where class c
+            is bit c.
+        test_mix: Share of each stratum among the organiser's test images, where it differs from that of training; the
+            shares sum to 1. None where nothing is known about it.
+        read_spacing: Path -> distance of pixel centres between rows and columns in mm, where image files tell it.
+        label_key: Image or label file name -> what the two have in common; the stem unless the track says otherwise.
+        find_labels: Folder -> ``label_key`` of an image -> the labels below the folder that may be its; None where
+            the files' own ``label_key`` tells.
+        count_between: Label path -> pixels between 0 and the maximum, which are cut at half of it; None where labels
+            hold no such pixels.
+        upright: Whether classes are told by their order from the top, so that nothing may be predicted from an image
+            that was turned or mirrored.
     """
 
     name: str
@@ -120,6 +149,18 @@ class Track:
     size_hw: tuple[int, int] | None = None
     mirror: Mirror | None = None
     visible: tuple[tuple[bool, ...], ...] | None = None
+    bits: tuple[int, ...] | None = None
+    test_mix: Mapping[str, float] | None = None
+    read_spacing: Callable[[Path], tuple[float, float] | None] | None = None
+    label_key: Callable[[str], str] = stem
+    find_labels: Callable[[Path], dict[str, list[Path]]] | None = None
+    count_between: Callable[[Path], int] | None = None
+    upright: bool = False
+
+    @property
+    def submission_ending(self) -> str:
+        """Ending of the file that is handed in."""
+        return ".zip" if self.submission == "planes" else ".csv"
 
 
 def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
@@ -127,6 +168,17 @@ def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
     if "{class}" not in str(label):
         return [label]
     return [Path(str(label).replace("{class}", name)) for name in classes]
+
+
+def split_part(path: Path) -> tuple[Path, str]:
+    """Splits the path of a part of a file: "train.tfrecord#12" -> (train.tfrecord, "12").
+
+    Returns:
+        The file on disk and the part's name, "" where the path is the file itself.
+    """
+    text = str(path)
+    cuts = [] if path.exists() else [at for at, character in enumerate(text) if character == "#"]
+    return next(((Path(text[:at]), text[at + 1 :]) for at in cuts if Path(text[:at]).is_file()), (path, ""))
 
 
 def check_names(images: Sequence[Path], folder: Path) -> None:

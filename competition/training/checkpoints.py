@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from competition.config import Experiment
+from competition.data.folds import Fold
 from competition.errors import CompetitionError
 from competition.models.factory import build_model, place
 from competition.tracks.track import Track
@@ -32,6 +33,7 @@ class Identity:
         fold_hash: Of the fold file.
         data_hash: Of the training data.
         fold: Which groups were held out.
+        pseudo_hash: Of the teacher's weights and the test samples it labelled; empty where there was none.
     """
 
     dataset: str
@@ -39,7 +41,8 @@ class Identity:
     config_hash: str
     fold_hash: str
     data_hash: str
-    fold: int
+    fold: Fold
+    pseudo_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,6 +169,13 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
         )
     if found.fold != expected.fold:
         raise CompetitionError(f"checkpoint holds out fold {found.fold}, not fold {expected.fold}", path)
+    if found.pseudo_hash != expected.pseudo_hash:
+        raise CompetitionError(
+            f"the teacher or the test images it labelled have changed since this was trained "
+            f"({found.pseudo_hash or 'none'}, now {expected.pseudo_hash or 'none'})",
+            path,
+            "Train again under another name (--name NEW) or over it (--force)",
+        )
 
 
 def code_hash() -> str:
@@ -177,6 +187,15 @@ def code_hash() -> str:
     return digest.hexdigest()[:10]
 
 
+def weights_hash(*checkpoints: Best) -> str:
+    """Sixteen characters that differ when any weight of the checkpoints differs."""
+    digest = hashlib.sha256()
+    for best in checkpoints:
+        for name, tensor in best.weights.items():
+            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
 def load_network(best: Best, track: Track) -> nn.Module:
     """Builds the network of a checkpoint with its weights, on the GPU where there is one, ready to predict."""
     network = build_model(best.experiment, track, pretrained=False)
@@ -186,10 +205,14 @@ def load_network(best: Best, track: Track) -> nn.Module:
 
 
 @contextmanager
-def fold_lock(folder: Path, fold: int) -> Iterator[None]:
-    """Holds a fold's folder, so that two processes never train the same fold.
+def folder_lock(folder: Path, busy: str) -> Iterator[None]:
+    """Holds a folder, so that two processes never train the same fold or go on with the same search.
 
     The lock belongs to the open file: it is free again when the process ends, however it ended.
+
+    Args:
+        folder: Is made where it is missing.
+        busy: What is said where another process holds it.
 
     Raises:
         CompetitionError: Another process holds it.
@@ -199,5 +222,5 @@ def fold_lock(folder: Path, fold: int) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise CompetitionError(f"fold {fold} is being trained by another process", folder) from error
+            raise CompetitionError(busy, folder) from error
         yield

@@ -5,14 +5,15 @@ import io
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 
 import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from competition.console import Ticker, progress, say
-from competition.data.datasets import Batch, DrawSampler, TrainingSet, training_loader
+from competition.data.datasets import Batch, TrainingSet, fold_sampler, training_loader
 from competition.errors import CompetitionError
 from competition.prediction.predictor import make_predictor
 from competition.training.checkpoints import Best, save_best, save_checkpoint
@@ -22,13 +23,17 @@ from competition.training.schedules import learning_rate, set_learning_rate
 from competition.training.state import FoldJob, FoldState, snapshot, start_or_resume
 from competition.training.steps import backward_in_chunks, batch_loss
 from competition.training.validation import held_out_score
-from competition.workspace import write_text
+from competition.workspace import checkpoint_file, write_text
 
 # A cut run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
 CHECKPOINT_SECONDS = 30.0
 
 
-def train_fold(job: FoldJob) -> FoldState:
+class DivergedError(CompetitionError):
+    """The loss is not a number any more."""
+
+
+def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = None) -> FoldState:
     """Trains one fold, or goes on where it was cut.
 
     After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started
@@ -36,19 +41,26 @@ def train_fold(job: FoldJob) -> FoldState:
 
     Args:
         job: What to train.
+        on_score: Called with the number of epochs done and the score at native size: first for the scores of a run
+            that goes on, then after each score. What it raises ends the training.
 
     Returns:
         The finished state; best.pt and history.csv are in the job's folder.
 
     Raises:
-        CompetitionError: The loss is not a number, memory is short even for one sample, or last.pt is of another run.
+        CompetitionError: The loss is not a number (``DivergedError``), memory is short even for one sample, or last.pt
+            is of another run.
     """
     settings = job.experiment.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _make_deterministic(settings.deterministic)
-    dataset = TrainingSet(job.training, job.workspace, job.track, job.experiment)
-    sampler = DrawSampler(len(dataset), settings.batch_size, settings.repeats, settings.seed + 1000 * job.identity.fold)
+    dataset = TrainingSet(job.training, job.workspace, job.track, job.experiment, job.pseudo)
+    sampler = fold_sampler(len(dataset), settings, job.identity.fold)
     state = start_or_resume(job, dataset, sampler, device)
+    if on_score is not None:
+        for row in state.history:
+            if "score" in row:
+                on_score(int(row["epoch"]), row["score"])
     loader = training_loader(dataset, sampler, job.experiment)
     curves = SummaryWriter(str(job.folder / "tensorboard"), purge_step=state.epoch + 1)
     saved = time.monotonic()
@@ -63,6 +75,8 @@ def train_fold(job: FoldJob) -> FoldState:
             if time.monotonic() - saved > CHECKPOINT_SECONDS or state.epoch == settings.epochs:
                 save_checkpoint(job.folder / "last.pt", snapshot(job, state))
                 saved = time.monotonic()
+            if on_score is not None and "score" in row:
+                on_score(state.epoch, row["score"])
     curves.close()
     return state
 
@@ -74,29 +88,38 @@ def _train_epoch(
     state.model.train()
     started = time.perf_counter()
     steps_per_epoch = math.ceil(batches / settings.accumulate)
-    total = 0.0
-    for number, batch in enumerate(loader):
+    total, done = 0.0, 0
+    for group in _groups(loader, settings.accumulate):
         set_learning_rate(state.optimizer, learning_rate(settings, state.step, steps_per_epoch))
-        first = number - number % settings.accumulate
-        group = min(settings.accumulate, batches - first)  # the last group may be smaller; its mean is still a mean
-        loss = _add_gradients(job, state, batch, factor, share=1 / group)
-        if not math.isfinite(loss):
-            raise CompetitionError(
-                f"the loss became {loss} in epoch {state.epoch + 1}, batch {number + 1} ({', '.join(batch.samples)})",
-                job.folder,
-                "Try a smaller --set train.lr=... or train.precision=fp32 under another name (--name NEW)",
-            )
-        if number + 1 == first + group:
-            _optimizer_step(state, settings.clip)
-        total += loss
-        best = "" if math.isnan(state.best_score) else f", best score {state.best_score:.4f}"
-        ticker.advance(f"epoch {state.epoch + 1}/{settings.epochs}, loss {total / (number + 1):.4f}{best}")
+        for batch, loss in zip(group, _add_gradients(job, state, group, factor), strict=True):
+            done += 1
+            if not math.isfinite(loss):
+                raise DivergedError(
+                    f"the loss became {loss} in epoch {state.epoch + 1}, batch {done} ({', '.join(batch.samples)})",
+                    job.folder,
+                    "Try a smaller --set train.lr=... or train.precision=fp32 under another name (--name NEW)",
+                )
+            total += loss
+            best = "" if math.isnan(state.best_score) else f", best score {state.best_score:.4f}"
+            ticker.advance(f"epoch {state.epoch + 1}/{settings.epochs}, loss {total / done:.4f}{best}")
+        _optimizer_step(state, settings.clip)
     rate = state.optimizer.param_groups[0]["lr"]
     return {"epoch": state.epoch + 1, "loss": total / batches, "lr": rate, "seconds": time.perf_counter() - started}
 
 
-def _add_gradients(job: FoldJob, state: FoldState, batch: Batch, factor: int, share: float) -> float:
-    """Adds the gradients of one batch; where the GPU's memory is short, in smaller chunks from now on."""
+def _groups(loader: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
+    """The batches of each optimizer step; the last group may be smaller, its mean is still a mean."""
+    batches = iter(loader)
+    while group := list(islice(batches, size)):
+        yield group
+
+
+def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], factor: int) -> list[float]:
+    """Adds the gradients of one optimizer step; where the GPU's memory is short, in smaller chunks from now on.
+
+    Returns:
+        The mean loss of each batch.
+    """
     loss = get_loss(job.experiment.train.loss)
     autocast = AUTOCAST[state.precision]
 
@@ -104,20 +127,20 @@ def _add_gradients(job: FoldJob, state: FoldState, batch: Batch, factor: int, sh
         return batch_loss(state.model, part, factor, len(job.track.classes), loss, autocast)
 
     def backward(value: torch.Tensor) -> None:
-        state.scaler.scale(value * share).backward()  # type: ignore[no-untyped-call]
+        state.scaler.scale(value / len(group)).backward()  # type: ignore[no-untyped-call]
 
     while True:
         try:
-            return backward_in_chunks(batch, state.chunk, loss_of, backward)
+            return [backward_in_chunks(batch, state.chunk, loss_of, backward) for batch in group]
         except torch.cuda.OutOfMemoryError as error:
-            largest = min(state.chunk, len(batch.samples))
+            largest = min(state.chunk, max(len(batch.samples) for batch in group))
             if largest == 1:
                 raise CompetitionError(
                     f"the GPU's memory does not hold one sample of {job.experiment.data.size} pixels",
                     None,
                     "Train on crops (--set data.crop=512 --set predict.tile=512) or smaller (--set data.size=...)",
                 ) from error
-            # The gradients of the batch so far are incomplete; those of an earlier batch of the group go with them.
+            # The gradients hold part of a batch, which can't be told from the rest: the whole group is done again.
             state.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
             state.chunk = largest // 2
@@ -137,6 +160,8 @@ def _optimizer_step(state: FoldState, clip: float | None) -> None:
 
 
 def _score(job: FoldJob, state: FoldState) -> float:
+    if not job.held_out:
+        return math.nan  # a model of all samples has nothing to be scored on: its last weights are its best
     model = state.predicting()
     predictor = make_predictor([model], job.experiment, job.track, job.workspace, AUTOCAST[state.precision])
     return held_out_score(predictor, job.workspace, job.held_out)
@@ -148,14 +173,21 @@ def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves:
     # "not <=" is also true where one of the two is NaN (a fold with one class has no AUROC): then the newest is kept.
     if score is not None and not score <= state.best_score:
         state.best_score = score
-        weights = {name: value.detach().cpu().clone() for name, value in state.predicting().state_dict().items()}
-        best = Best(weights, job.experiment, job.identity, state.precision, state.epoch, score)
-        save_best(job.folder / "best.pt", best)
+        save_best(checkpoint_file(job.folder), _predicting_weights(job, state, score))
+    keep_every = job.experiment.train.keep_every
+    if keep_every is not None and state.epoch % keep_every == 0:
+        kept = _predicting_weights(job, state, math.nan if score is None else score)
+        save_best(checkpoint_file(job.folder, state.epoch), kept)
     for name in ("loss", "lr", "score"):
         if name in row:
             curves.add_scalar(name, row[name], state.epoch)
     curves.flush()
     _write_history(job, state)
+
+
+def _predicting_weights(job: FoldJob, state: FoldState, score: float) -> Best:
+    weights = {name: value.detach().cpu().clone() for name, value in state.predicting().state_dict().items()}
+    return Best(weights, job.experiment, job.identity, state.precision, state.epoch, score)
 
 
 def _write_history(job: FoldJob, state: FoldState) -> None:

@@ -34,19 +34,48 @@ def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     Reference:
         Milletari et al. 2016, V-Net, with the sum instead of squares in the denominator.
     """
+    overlap, predicted, area = _areas(logits, targets)
+    dice = (2 * overlap + 1) / (predicted + area + 1)
+    return _mean_of_present(1 - dice, area)
+
+
+def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """One minus intersection over union of probabilities, per sample and class, averaged as in ``soft_dice``.
+
+    Args:
+        logits: (N, C, H, W) float32.
+        targets: The same shape, in [0, 1].
+
+    Reference:
+        Rahman and Wang 2016; the hand-bone report trained its first UNet 3+ with it.
+    """
+    overlap, predicted, area = _areas(logits, targets)
+    iou = (overlap + 1) / (predicted + area - overlap + 1)
+    return _mean_of_present(1 - iou, area)
+
+
+def _areas(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Overlap, predicted area and true area in pixels, (N, C) each."""
     probs = logits.sigmoid()
-    overlap = (probs * targets).sum(dim=(-2, -1))
-    area = targets.sum(dim=(-2, -1))
-    dice = (2 * overlap + 1) / (probs.sum(dim=(-2, -1)) + area + 1)
+    return (probs * targets).sum(dim=(-2, -1)), probs.sum(dim=(-2, -1)), targets.sum(dim=(-2, -1))
+
+
+def _mean_of_present(losses: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
+    """The mean over the classes that a sample shows, then over samples; both (N, C)."""
     present = (area > 0).float()
     # Averaged within each sample first, so that a batch gives the same loss whole or in chunks.
-    per_sample = ((1 - dice) * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)
+    per_sample = (losses * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)
     return per_sample.mean()
 
 
 def bce_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """``bce`` + ``soft_dice``: the first cares for every pixel, the second for small bones."""
     return bce(logits, targets) + soft_dice(logits, targets)
+
+
+def bce_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """``bce`` + ``soft_iou``."""
+    return bce(logits, targets) + soft_iou(logits, targets)
 
 
 def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -91,13 +120,37 @@ def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return bce(logits[:, :1], targets[:, :1]) + 5 * bce(logits[:, 1:], targets[:, 1:])
 
 
+def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The aneurysm report's losses, of every view on its own: is there anything (``bce``), and where (``asymmetric``).
+
+    The report has four data sets, anterior and posterior pictures with either question. The means here are over both
+    kinds of pictures; the networks share no weight, so that this only scales their gradients, which AdamW divides by.
+
+    Args:
+        logits: (N, V, C) float32 of each view, the question for anything first; minus infinity where a view is not
+            asked. It shows something where any of the locations that it is asked about is 1.
+        targets: (N, C) of the patients.
+    """
+    asked = logits != float("-inf")
+    shown = targets[:, None] * asked
+    anything = shown[:, :, 1:].amax(dim=2)
+    judged = asked[:, :, 0]
+    found = bce(logits[:, :, 0][judged], anything[judged])
+    return found + asymmetric(logits[:, :, 1:][asked[:, :, 1:]], shown[:, :, 1:][asked[:, :, 1:]])
+
+
 LOSSES: dict[str, Loss] = {
     "bce": bce,
+    "dice": soft_dice,
+    "iou": soft_iou,
     "bce_dice": bce_dice,
+    "bce_iou": bce_iou,
+    "soft_margin": bce,  # MultiLabelSoftMarginLoss is the same mean over all entries, under the lumbar report's name
     "focal": focal,
     "focal_dice": focal_dice,
     "asymmetric": asymmetric,
     "bce_first": bce_first,
+    "four_sets": four_sets,
 }
 
 

@@ -13,9 +13,17 @@ from competition.config import Experiment
 from competition.console import duration, say
 from competition.data.datasets import DrawSampler, TrainingSet, collate
 from competition.data.manifest import Entry
-from competition.models.factory import build_model, load_weights, place, read_weights
+from competition.models.checkpoint_loading import load_weights, read_weights
+from competition.models.factory import build_model, place
 from competition.tracks.track import Track
-from competition.training.checkpoints import Identity, check_identity, code_hash, load_checkpoint, stored_identity
+from competition.training.checkpoints import (
+    Identity,
+    check_identity,
+    code_hash,
+    load_checkpoint,
+    save_checkpoint,
+    stored_identity,
+)
 from competition.training.losses import get_loss
 from competition.training.precision import choose_precision, time_step
 from competition.training.schedules import make_optimizer
@@ -38,7 +46,8 @@ class FoldJob:
         folder: Where checkpoints and curves go.
         identity: What the weights belong to.
         training: Samples to learn from.
-        held_out: Samples to score on; never learned from.
+        held_out: Samples to score on; never learned from. Empty for a model of all samples.
+        pseudo: Folder of the label planes a teacher gave to the test samples among ``training``; None without one.
     """
 
     experiment: Experiment
@@ -48,6 +57,7 @@ class FoldJob:
     identity: Identity
     training: list[Entry]
     held_out: list[Entry]
+    pseudo: Path | None = None
 
 
 @dataclass
@@ -116,13 +126,19 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
     if stored is not None:
         _restore(state, stored)
         say(f"fold {job.identity.fold}: resumed after epoch {state.epoch} of {settings.epochs}")
+    else:
+        # At once, because the precision may have been chosen by timing, which could come out differently the next time.
+        save_checkpoint(last, snapshot(job, state))
     return state
 
 
 def _warm_start(model: nn.Module, path: Path) -> None:
-    remarks = load_weights(model, read_weights(path), path)
-    say(f"warm start from {path}: {len(remarks)} of {len(model.state_dict())} tensors have no match")
-    for remark in remarks:
+    loaded = load_weights(model, read_weights(path), path)
+    total = len(model.state_dict())
+    say(
+        f"warm start from {path}: {len(loaded.names)} of {total} tensors loaded, {len(loaded.changed)} of them reshaped"
+    )
+    for remark in loaded.changed + loaded.unmatched:
         say(f"  {remark}")
 
 

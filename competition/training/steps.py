@@ -1,6 +1,6 @@
 """One step: the loss of a batch, and its gradients in chunks that fit the memory."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ def batch_loss(
     per pixel and a bit per class travel to it instead of floats.
 
     Args:
-        model: In the mode it should be in.
+        model: In the mode it should be in. Its logits may be finer or coarser than the image, and several.
         batch: Its draws.
         factor: How many times finer than the training grid they are.
         classes: Number of classes.
@@ -36,16 +36,37 @@ def batch_loss(
     images = standardise(images, batch.mean, batch.std)
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         if batch.planes is None:
-            logits = model(images, batch.present.to(device))
+            outputs = model(images, batch.present.to(device))
         else:
-            logits = model(images[:, 0].contiguous(memory_format=torch.channels_last))
+            outputs = model(images[:, 0].contiguous(memory_format=torch.channels_last))
     if batch.planes is None:
         assert batch.targets is not None
-        targets = batch.targets.to(device)
-    else:
-        targets = soft_targets(batch.planes.to(device, non_blocking=True), classes, logits.shape[-2:])
-    # In the targets' order of memory: mixed with the convolutions' channels-last, the loss takes twice the time.
-    return loss(logits.float().contiguous(), targets)
+        return loss(outputs.float(), batch.targets.to(device))
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    return supervised_loss(outputs, batch.planes.to(device, non_blocking=True), classes, loss)
+
+
+def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, classes: int, loss: Loss) -> torch.Tensor:
+    """The mean over a network's outputs of their losses, each against soft targets of its own size.
+
+    Args:
+        outputs: Logits (N, C, h, w), each of any size: several where every level of a decoder is supervised.
+        planes: (N, H, W, P) uint8 label planes.
+        classes: C.
+        loss: Of one output.
+
+    Reference:
+        Deep supervision as in Huang et al. 2020, UNet 3+: every level weighs the same.
+    """
+    targets: dict[tuple[int, int], torch.Tensor] = {}
+    losses = []
+    for logits in outputs:
+        size_hw = (logits.shape[-2], logits.shape[-1])
+        if size_hw not in targets:
+            targets[size_hw] = soft_targets(planes, classes, size_hw)
+        # In the targets' order of memory: mixed with the convolutions' channels-last, the loss takes twice the time.
+        losses.append(loss(logits.float().contiguous(), targets[size_hw]))
+    return torch.stack(losses).mean()
 
 
 def backward_in_chunks(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from competition.data.cache import read_cached_planes
+from competition.data.cache import read_label_planes
 from competition.data.manifest import Entry
 from competition.imaging.planes import class_areas, intersections, pack_masks
 from competition.metrics import auroc, dice
@@ -32,6 +32,6 @@ def held_out_score(predictor: Predictor, workspace: Workspace, held_out: Sequenc
 def _image_dice(predictor: Predictor, workspace: Workspace, entry: Entry) -> float:
     classes = len(predictor.track.classes)
     predicted = pack_masks(predict_map(predictor, entry, PLAIN) > CUT_OF_HALF)
-    truth = read_cached_planes(workspace, entry.sample)
+    truth = read_label_planes(workspace, predictor.track, entry.sample)
     overlap = intersections(predicted, truth, classes)
     return float(dice(overlap, class_areas(predicted, classes), class_areas(truth, classes)).mean())

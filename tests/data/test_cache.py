@@ -8,11 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from competition.data.cache import cache_sample, fingerprint, is_cached, read_cached_image, read_cached_planes
+from competition.data.cache import (
+    cache_sample,
+    fingerprint,
+    is_cached,
+    read_cached_image,
+    read_cached_planes,
+    read_label_planes,
+)
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
 from competition.imaging.readers import read_grey
 from competition.tracks.folder import load_folder_track
+from competition.tracks.narrowing import narrow
 from competition.tracks.track import Listing, Sample, Track
 from competition.workspace import Workspace
 
@@ -82,6 +90,23 @@ def test_a_sample_is_cached_with_its_statistics(workspace: Workspace, track: Tra
     assert (entry.height, entry.width, entry.present, entry.targets) == (10, 14, (True,), (1, 1, 0))
     assert entry.mean == pytest.approx((image.astype(np.float64).mean(),))
     assert entry.std == pytest.approx((image.astype(np.float64).std(),))
+
+
+def test_a_narrowed_track_reads_its_own_classes_from_the_same_planes(
+    workspace: Workspace, track: Track, root: Path
+) -> None:
+    cache_sample(workspace, track, root, TRAIN)
+    label = np.asarray(Image.open(root / "labels" / "a.png"))
+    np.testing.assert_array_equal(
+        unpack_planes(read_label_planes(workspace, narrow(track, track.classes[1:2]), "a"), 1), [label == 2]
+    )
+    np.testing.assert_array_equal(read_label_planes(workspace, track, "a"), read_cached_planes(workspace, "a"))
+
+
+def test_what_is_only_known_about_a_sample_does_not_make_it_read_again(track: Track, root: Path) -> None:
+    told = replace(TRAIN, stratum="oblique", side="left")
+    assert fingerprint(track, root, told) == fingerprint(track, root, TRAIN)
+    assert fingerprint(track, root, replace(TRAIN, group="p2")) != fingerprint(track, root, TRAIN)
 
 
 def test_a_sample_is_in_the_cache_only_with_all_its_files(workspace: Workspace, track: Track, root: Path) -> None:

@@ -125,5 +125,5 @@ def test_what_fits_in_memory_is_read_once_and_the_rest_again(workspace: Workspac
 
 def test_memory_is_counted_over_all_views_and_planes() -> None:
     image = np.zeros((4, 5), np.uint8)
-    assert GridSample((image, image), None).nbytes() == 40
-    assert GridSample((image,), np.zeros((4, 5, 4), np.uint8)).nbytes() == 100
+    assert GridSample((image, image), None, (0.0, 0.0), (1.0, 1.0)).nbytes() == 40
+    assert GridSample((image,), np.zeros((4, 5, 4), np.uint8), (0.0,), (1.0,)).nbytes() == 100

@@ -84,6 +84,7 @@ def test_dice_equals_dense_masks(tmp_path, size_hw):
     assert score.score == pytest.approx(dense.mean(), abs=1e-12)
     assert list(score.per_class) == list(CLASSES)
     assert list(score.per_class.values()) == pytest.approx(dense.mean(axis=0), abs=1e-12)
+    assert score.per_image == pytest.approx(dict(zip(truth, dense.mean(axis=1), strict=True)), abs=1e-12)
     assert set(score.figures()) == {"metric", "score", "per_class", "rows"}
     assert (score.metric, score.rows) == ("dice", 18)
 

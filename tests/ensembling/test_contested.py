@@ -12,7 +12,7 @@ from competition.ensembling.contested import (
 )
 from competition.ensembling.histograms import dice_curves, image_histogram
 from competition.ensembling.thresholds import window_cuts
-from competition.ensembling.voting import blend
+from competition.ensembling.voters import blend
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
 

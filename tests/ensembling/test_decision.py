@@ -51,6 +51,15 @@ def test_a_classification_has_thresholds_of_some_classes(tmp_path):
     assert load_decision(tmp_path / "decision.json").thresholds == {"L_ICA": 1.0}
 
 
+@pytest.mark.parametrize("gate", [None, 0.25])
+def test_a_classification_may_have_a_gate_and_a_segmentation_not(tmp_path, gate):
+    patients = content(task="classification", classes=["a", "b"], cuts={}, operations={}, thresholds={}, gate=gate)
+    save_decision(tmp_path / "decision.json", Decision.model_validate(patients))
+    assert load_decision(tmp_path / "decision.json").gate == gate
+    with pytest.raises(ValueError, match="no gate"):
+        Decision.model_validate(content(gate=0.5))
+
+
 def test_a_missing_decision_says_what_makes_it(tmp_path):
     with pytest.raises(CompetitionError, match=r"decision\.json\. Run tune"):
         load_decision(tmp_path / "decision.json")
@@ -79,6 +88,17 @@ def test_a_foreign_decision_is_refused_and_named(tmp_path, changes, said):
     with pytest.raises(CompetitionError, match=said) as caught:
         load_decision(path)
     assert str(path) in str(caught.value)
+
+
+def test_members_of_some_classes_vote_on_those(tmp_path):
+    members = [member("a", 400).model_dump(), member("b", 600).model_dump() | {"classes": ("rv",)}]
+    save_decision(tmp_path / "decision.json", Decision.model_validate(content(members=members)))
+    voters = load_decision(tmp_path / "decision.json").voters()
+    assert voters.rows.tolist() == [[0, -1], [1, 0]]
+    assert voters.weights_by_class([400, 600]).tolist() == [[1000, 0], [400, 600]]
+    alone = [member().model_dump() | {"classes": ("rv",)}]
+    with pytest.raises(ValueError, match="no member predicts lv"):
+        Decision.model_validate(content(members=alone))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '"tune"'])

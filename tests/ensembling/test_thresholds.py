@@ -1,16 +1,13 @@
-from itertools import pairwise, permutations
+from itertools import permutations
 
 import numpy as np
 import pytest
 
 from competition.ensembling.histograms import dice_curves, image_histogram
 from competition.ensembling.thresholds import (
-    NEVER,
     best_cuts,
     crossfit,
     crossfit_cuts,
-    crossfit_locations,
-    location_cuts,
     scores_at,
     study_cuts,
     threshold_of,
@@ -140,58 +137,3 @@ def test_tuning_on_noise_promises_nothing():
     error = np.std(honest) / np.sqrt(len(honest))
     assert min(seen) > 0.01
     assert np.mean(honest) < 3 * error
-
-
-def test_location_cuts_equal_brute_force():
-    random = np.random.default_rng(9)
-    for rounded in (1, 2, 6):
-        truth = (random.random((40, 12)) < np.linspace(0, 1, 12)).astype(int)
-        probs = np.round(np.clip(0.3 * truth + 0.7 * random.random((40, 12)), 0, 1), rounded)
-        for index, threshold in enumerate(location_cuts(truth, probs)):
-            levels = [0.0, *sorted(set(probs[:, index]) - {0.0})]
-            middles = [(low + high) / 2 for low, high in pairwise(levels)]
-            correct = {tried: ((probs[:, index] > tried) == truth[:, index]).sum() for tried in [*middles, NEVER]}
-            best = max(correct.values())
-            assert threshold == pytest.approx(max(tried for tried, cells in correct.items() if cells == best))
-
-
-@pytest.mark.parametrize(
-    ("truth", "probs", "expected"),
-    [
-        ([0, 0, 0], [0.9, 0.1, 0.2], NEVER),
-        ([1, 0, 0], [0.9, 0.1, 0.2], 0.55),
-        ([1, 1, 1], [0.5, 0.7, 0.6], 0.25),
-        ([1, 0], [0.6, 0.6], NEVER),  # a tie with all zeros
-        ([1, 1, 0], [0.6, 0.6, 0.6], 0.3),
-        ([1], [1.0], 0.5),
-        ([1], [0.0], NEVER),  # nothing is below 0
-        ([0, 1, 0, 1], [0.1, 0.2, 0.3, 0.4], 0.35),  # 0.15 has as many correct cells; the higher wins
-    ],
-)
-def test_location_cuts_at_the_edges(truth, probs, expected):
-    truth, probs = np.array(truth)[:, None], np.array(probs)[:, None]
-    threshold = location_cuts(truth, probs)
-    assert threshold == pytest.approx(expected)
-    assert ((probs > threshold) == truth).sum() >= (truth == 0).sum()
-
-
-@pytest.mark.parametrize("start", [0.5, np.nextafter(0.5, 1), 0.1, 1e-300])
-def test_neighbouring_floats_are_told_apart(start):
-    probs = np.array([[start], [np.nextafter(start, 1)]])
-    assert ((probs > location_cuts(np.array([[0], [1]]), probs)) == [[False], [True]]).all()
-
-
-def test_probabilities_that_are_no_numbers_are_refused():
-    with pytest.raises(CompetitionError, match="not a number"):
-        location_cuts(np.ones((2, 1), int), np.array([[0.5], [np.nan]]))
-
-
-def test_crossfitted_locations_never_see_their_own_fold():
-    random = np.random.default_rng(11)
-    truth, folds = (random.random((60, 4)) < 0.4).astype(int), np.arange(60) % 3
-    probs = 0.5 * truth + 0.5 * random.random((60, 4))
-    decided = crossfit_locations(truth, probs, folds)
-    for fold in range(3):
-        held = folds == fold
-        np.testing.assert_array_equal(decided[held], probs[held] > location_cuts(truth[~held], probs[~held]))
-    assert crossfit_locations(truth, probs, np.zeros(60, int)) is None

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from competition.ensembling import voting
-from competition.ensembling.voting import blend, blend_levels, blend_scores, check_weights, decide
+from competition.ensembling.voters import blend
+from competition.ensembling.voting import blend_levels, blend_scores, check_weights, decide
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
 

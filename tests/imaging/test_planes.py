@@ -8,6 +8,7 @@ from competition.imaging.planes import (
     pack_masks,
     plane_count,
     sample_planes,
+    select_classes,
     set_class,
     unpack_class,
     unpack_planes,
@@ -119,6 +120,13 @@ def test_sampling_returns_a_copy() -> None:
     planes = pack_masks(np.zeros((1, 3, 3), np.bool_))
     sample_planes(planes, (3, 3))[:] = 1
     assert not planes.any()
+
+
+@pytest.mark.parametrize("indices", [[0], [28], [8, 7], list(range(28, -1, -1)), [3, 3], list(range(9, 18))])
+def test_selected_classes_are_those_masks_in_that_order(indices: list[int]) -> None:
+    masks = random_masks(29, (5, 7))
+    selected = select_classes(pack_masks(masks), indices)
+    np.testing.assert_array_equal(selected, pack_masks(masks[indices]))
 
 
 def test_misuse_is_refused() -> None:

@@ -197,3 +197,65 @@ def test_misuse_is_refused() -> None:
     for runs in ([[0, 5]], [[2, 3], [0, 1]], [[-1, 2]]):
         with pytest.raises(ValueError, match="negative"):
             runs_to_mask(np.array(runs, np.int64), (2, 2))
+
+
+def relative_encoder(mask: NDArray[np.bool_], order: Order) -> str:
+    """Gap and length of each run, pixel by pixel, as the pneumothorax competition hands them out."""
+    numbers, count, inside = [], 0, False
+    for pixel in mask.ravel() if order == "row" else mask.T.ravel():
+        if pixel != inside:
+            numbers.append(count)
+            count, inside = 0, bool(pixel)
+        count += 1
+    return " ".join(map(str, [*numbers, count] if inside else numbers))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("size_hw", SIZES)
+def test_gaps_instead_of_starts_are_read(size_hw: tuple[int, int], order: Order) -> None:
+    for mask in masks_of(size_hw):
+        runs = parse(relative_encoder(mask, order), "here", mask.size, first=0, relative=True)
+        np.testing.assert_array_equal(runs_to_mask(runs, size_hw, order), mask)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("size_hw", SIZES)
+def test_pixels_counted_from_zero_are_read(size_hw: tuple[int, int], order: Order) -> None:
+    for mask in masks_of(size_hw):
+        numbers = [int(word) for word in expected_rle(mask, order).split()]
+        shifted = " ".join(str(number - (at % 2 == 0)) for at, number in enumerate(numbers))
+        np.testing.assert_array_equal(runs_to_mask(parse(shifted, "here", mask.size, first=0), size_hw, order), mask)
+
+
+def test_gaps_by_hand() -> None:
+    # Two pixels off, three on, none off, one on, four off, two on: 12 pixels.
+    assert parse("2 3 0 1 4 2", "here", 12, first=0, relative=True).tolist() == [[2, 5], [5, 6], [10, 12]]
+    assert parse("3 3 0 1 4 2", "here", 12, first=1, relative=True).tolist() == [[2, 5], [5, 6], [10, 12]]
+    assert parse("", "here", 12, first=0, relative=True).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("rle", "first", "relative", "message"),
+    [
+        ("0 2 1 1", 0, False, "run 2 ('1 1') starts before the one ahead of it has ended"),
+        ("0 13", 0, False, "a run ends at pixel 12, but the image has 12"),
+        ("11 2", 0, False, "a run ends at pixel 12, but the image has 12"),
+        ("0 3", 1, True, "run 1 ('0 3') starts at 0, but pixels are counted from 1"),
+        ("3 0", 0, True, "run 1 ('3 0') has length 0"),
+        ("2 3 5 3", 0, True, "a run ends at pixel 12, but the image has 12"),
+        ("2 3 5", 0, True, "run lengths of 3 numbers, the last start has no length"),
+        ("-1", 0, True, "'-1' in run lengths is no pixel number"),
+        (" ".join(["999999999999999999"] * 20), 0, True, "the run lengths add up to more than any image has"),
+    ],
+)
+def test_malformed_strings_of_other_forms_are_named(rle: str, first: int, relative: bool, message: str) -> None:
+    with pytest.raises(CompetitionError) as caught:
+        parse(rle, "train.csv, row 4", 12, first, relative)
+    sentence = str(caught.value)
+    assert sentence.startswith(f"{message}: train.csv, row 4.")
+    assert f"'{'gap' if relative else 'start'} length' pairs of whole numbers, counted from {first}" in sentence
+
+
+def test_the_last_pixel_is_still_inside_in_other_forms() -> None:
+    assert parse("11 1", "here", 12, first=0).tolist() == [[11, 12]]
+    assert parse("2 3 5 2", "here", 12, first=0, relative=True).tolist() == [[2, 5], [10, 12]]

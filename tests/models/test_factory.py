@@ -1,19 +1,15 @@
 from dataclasses import replace
-from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
 from torch import nn
 
 from competition.errors import CompetitionError
-from competition.models.factory import ARCHITECTURES, build_model, load_weights, read_weights
+from competition.models.factory import ARCHITECTURES, NETWORKS, build_model
 
 # All but DPT, which takes transformers only.
 CONVOLUTIONAL = tuple(name for name in ARCHITECTURES if name != "DPT")
-
-
-def weights_of(model):
-    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 @pytest.mark.parametrize("architecture", CONVOLUTIONAL)
@@ -99,44 +95,89 @@ def test_weights_that_can_not_be_fetched_name_the_ways_out(monkeypatch, shared_p
         build_model(tiny_experiment(multiview=True, model={"pretrained": True}), shared_patients.track)
 
 
-def test_a_warm_start_loads_what_fits_and_lists_the_rest(shared_hands, tiny_experiment):
-    source = build_model(tiny_experiment(train={"seed": 1}), replace(shared_hands.track, classes=("a", "b")))
-    target = build_model(tiny_experiment(), shared_hands.track)
-    before = weights_of(target)
-    stored = weights_of(source)
-    del stored["encoder.model.conv1.0.weight"]
-    stored["elsewhere"] = torch.zeros(1)
-    assert load_weights(target, stored, Path("other.pt")) == [
-        "encoder.model.conv1.0.weight (24, 1, 3, 3) is not in the checkpoint and stays fresh",
-        "segmentation_head.0.weight is (2, 8, 3, 3) in the checkpoint, (3, 8, 3, 3) here, and stays fresh",
-        "segmentation_head.0.bias is (2,) in the checkpoint, (3,) here, and stays fresh",
-        "elsewhere of the checkpoint has no place here",
-    ]
-    fresh = {"encoder.model.conv1.0.weight", "segmentation_head.0.weight", "segmentation_head.0.bias"}
-    for name, value in target.state_dict().items():
-        assert torch.equal(value, before[name] if name in fresh else stored[name])
+@pytest.mark.parametrize("architecture", sorted(set(NETWORKS) - {"hidden_layer", "fcn_resnet101"}))
+def test_the_reports_networks_are_built_by_name_and_width(architecture, shared_hands, tiny_experiment):
+    settings = {"architecture": architecture, "decoder_channels": None, "width": 2}
+    experiment = tiny_experiment(model=settings, data={"size": 256})
+    model = build_model(experiment, shared_hands.track).eval()
+    with torch.inference_mode():
+        logits = model(torch.zeros(1, 1, 256, 256))
+    finer = {"unet3plus_ds_2048": 4, "unet3plus_ds_2048_eff": 2}.get(architecture, 1)
+    assert logits.shape == (1, 3, finer * 256, finer * 256)
+    assert next(model.parameters()).shape[0] == 2
 
 
-def test_a_checkpoint_of_which_nothing_fits_is_an_error():
-    with pytest.raises(CompetitionError, match=r"no layer of the checkpoint fits this model: other\.pt"):
-        load_weights(nn.Linear(2, 3), {"weight": torch.zeros(9, 9), "other": torch.zeros(1)}, Path("other.pt"))
+def test_the_hidden_layer_is_made_for_the_size_it_is_trained_on(shared_hands, tiny_experiment):
+    settings = {"architecture": "hidden_layer", "decoder_channels": None, "width": 4}
+    assert build_model(tiny_experiment(model=settings), shared_hands.track).stride == 32
+    cropped = tiny_experiment(model=settings, data={"size": 64, "crop": 32}, predict={"tile": 32})
+    assert build_model(cropped, shared_hands.track).stride == 32
+    whole = tiny_experiment(model=settings, data={"size": 64, "crop": 32})
+    with pytest.raises(CompetitionError, match="hidden_layer trained on 32 pixels can't be asked about 64"):
+        build_model(whole, shared_hands.track)
 
 
-@pytest.mark.parametrize("wrap", [lambda w: w, lambda w: {"weights": w}, lambda w: {"model": w, "epoch": 3}])
-def test_weights_are_found_in_our_checkpoints_and_in_plain_state_dicts(tmp_path, wrap):
-    weights = {"layer": torch.arange(3.0)}
-    torch.save(wrap(weights), tmp_path / "some.pt")
-    assert torch.equal(read_weights(tmp_path / "some.pt")["layer"], weights["layer"])
+@pytest.mark.parametrize(
+    ("model", "data", "sentence"),
+    [
+        ({"architecture": "unet3plu"}, {}, "unknown architecture 'unet3plu', did you mean 'unet3plus'"),
+        (
+            {"architecture": "plain_unet"},
+            {},
+            "model.decoder_channels is for the decoders of smp; plain_unet has its own",
+        ),
+        (
+            {"width": 8},
+            {},
+            r"model\.width is for the reports' networks; the decoder Unet takes model\.decoder_channels",
+        ),
+        (
+            {"architecture": "plain_unet", "decoder_channels": None, "pretrained": True},
+            {},
+            r"no pretrained weights of plain_unet\. Say --set model\.pretrained=false",
+        ),
+        (
+            {"architecture": "fcn_resnet101", "decoder_channels": None, "width": 8},
+            {},
+            r"model\.width can't be changed in fcn_resnet101",
+        ),
+        (
+            {"architecture": "unet3plus_ds_2048_eff", "decoder_channels": None, "width": 2},
+            {"size": 512, "crop": 288},
+            r"data\.crop 288 is not a multiple of 256, .*data\.crop=N with N for example 256 or 512",
+        ),
+        (
+            {"architecture": "FPN", "decoder_channels": None},
+            {"size": 40},
+            r"data\.size 40 is not a multiple of 32, which FPN needs.*32 or 64",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_said(model, data, sentence, shared_hands, tiny_experiment):
+    with pytest.raises(CompetitionError, match=sentence):
+        build_model(tiny_experiment(model=model, data=data), shared_hands.track)
 
 
-def test_a_file_without_weights_is_named(tmp_path):
-    path = tmp_path / "some.pt"
-    with pytest.raises(CompetitionError, match=r"checkpoint not found: .*some\.pt"):
-        read_weights(path)
-    path.write_bytes(b"PK\x03\x04 cut off")
-    with pytest.raises(CompetitionError, match=r"checkpoint can't be read .*some.pt"):
-        read_weights(path)
-    for content in ([1, 2], {"epoch": 3}, torch.zeros(2)):
-        torch.save(content, path)
-        with pytest.raises(CompetitionError, match=r"checkpoint holds no weights: .*some.pt"):
-            read_weights(path)
+def test_a_tile_that_the_network_can_not_halve_is_refused_before_training(shared_hands, tiny_experiment):
+    settings = {"architecture": "plain_unet", "decoder_channels": None, "width": 2}
+    experiment = tiny_experiment(model=settings, data={"size": 64}, predict={"tile": 40})
+    with pytest.raises(CompetitionError, match=r"predict\.tile 40 is not a multiple of 16.*32 or 48"):
+        build_model(experiment, shared_hands.track)
+
+
+@pytest.mark.parametrize("encoder", ["tu-swin_tiny_patch4_window7_224", "tu-swinv2_cr_tiny_ns_224"])
+def test_swin_encoders_take_images_of_any_size(encoder, shared_hands, tiny_experiment):
+    settings = {"architecture": "UPerNet", "encoder": encoder, "decoder_channels": None}
+    model = build_model(tiny_experiment(model=settings, data={"size": 96}), shared_hands.track).eval()
+    with torch.inference_mode():
+        assert model(torch.zeros(1, 1, 96, 64)).shape == (1, 3, 96, 64)
+
+
+def test_weights_of_torchvision_that_can_not_be_fetched_name_the_ways_out(monkeypatch, shared_hands, tiny_experiment):
+    def unreachable(**_):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr("competition.models.fcn_resnet101.fcn_resnet101", unreachable)
+    settings = {"architecture": "fcn_resnet101", "decoder_channels": None, "pretrained": True}
+    with pytest.raises(CompetitionError, match=r"weights of fcn_resnet101 can't be fetched .*model.pretrained=false"):
+        build_model(tiny_experiment(model=settings), shared_hands.track)

@@ -63,10 +63,11 @@ def annotate(folder, name, seed):
     (folder / f"{name}.json").write_text(text)
 
 
-def prepare(tmp_path, dataset, names, sizes=SIZE, split="test"):
+def prepare(tmp_path, dataset, names, sizes=SIZE, split="test", strata=""):
     folder = tmp_path / "workspace" / "cache" / dataset
     folder.mkdir(parents=True)
     frame = pd.DataFrame({"sample": names, "name": names, "split": split, "height": sizes[0], "width": sizes[1]})
+    frame["stratum"] = strata
     frame.to_parquet(folder / "manifest.parquet")
 
 
@@ -126,6 +127,34 @@ def test_score_of_polygons_at_a_given_or_prepared_size(tmp_path, capsys):
     prepare(tmp_path, "phantom_hand_bone", names)
     assert call(score, tmp_path, "hand_bone", ours, tmp_path / "labels") == figures
     assert call(score, tmp_path, "hand_bone", ours, tmp_path / "labels", "--phantom") == figures
+
+
+def test_score_by_stratum_is_that_of_each_strata_alone(tmp_path, capsys):
+    names = ["a.png", "b.png", "c.png", "d.png"]
+    truth, ours = tmp_path / "t.csv", tmp_path / "s.csv"
+    write_rle_csv(truth, [(name, cls, "1 4") for name in names for cls in HAND_BONE_CLASSES])
+    scored = {"a.png": "1 4", "b.png": "3 4", "c.png": "", "d.png": "5 4"}  # Dice 1, 0.5, 0, 0
+    write_rle_csv(ours, [(name, cls, scored[name]) for name in names for cls in HAND_BONE_CLASSES])
+    with pytest.raises(CompetitionError, match=r"none of these 4 images is known: .*s\.csv\. Put a strata\.csv"):
+        call(score, tmp_path, "hand_bone", ours, truth, "--by", "stratum")
+    # Drawn data knows an image too; what is known of the real one goes before it. Image d is in neither.
+    prepare(tmp_path, "phantom_hand_bone", ["a.png", "c.png"], strata=["straight", "straight"])
+    prepare(tmp_path, "hand_bone", ["c.png", "b.png", "a.png"], strata=["oblique", "", "oblique"])
+    capsys.readouterr()
+    figures = call(score, tmp_path, "hand_bone", ours, truth, "--by", "stratum")
+    assert figures["per_stratum"] == pytest.approx({"oblique": 0.5, "unknown": 0.25})
+    assert figures["score"] == pytest.approx(0.375)
+    said = capsys.readouterr().out
+    assert "by stratum" in said
+    drawn = call(score, tmp_path, "hand_bone", ours, truth, "--by", "stratum", "--phantom")
+    assert drawn["per_stratum"] == pytest.approx({"straight": 0.5, "unknown": 0.25})
+    assert "per_stratum" not in call(score, tmp_path, "hand_bone", ours, truth)
+
+
+def test_an_auroc_is_not_split_by_stratum(tmp_path):
+    vessel_tables(tmp_path)
+    with pytest.raises(CompetitionError, match="splits a mean over images, and auroc is none"):
+        call(score, tmp_path, "aneurysm", tmp_path / "s.csv", tmp_path / "t.csv", "--by", "stratum")
 
 
 def vessel_tables(tmp_path):

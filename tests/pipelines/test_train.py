@@ -11,8 +11,8 @@ from competition.ensembling.histograms import load_histograms
 from competition.errors import CompetitionError
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import read_index, read_map, read_scores
-from competition.training.checkpoints import fold_lock, load_best, load_checkpoint, load_network
-from pipelines import train
+from competition.training.checkpoints import folder_lock, load_best, load_checkpoint, load_network
+from pipelines import one_fold, train
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,9 @@ from pipelines import train
         ("4,0,2", 5, [4, 0, 2]),
         ("1,1,0", 2, [1, 0]),
         (" 1 , 0 ", 2, [1, 0]),
+        ("full", 2, ["full"]),
+        ("0..2,full", 3, [0, 1, 2, "full"]),
+        ("full,1,0..1", 2, ["full", 1, 0]),
     ],
 )
 def test_folds_are_read_in_every_form(text, count, expected):
@@ -33,7 +36,7 @@ def test_folds_are_read_in_every_form(text, count, expected):
 
 @pytest.mark.parametrize("text", ["", "x", "0..", "..2", "0;1", "1.5", "0..1..2", "0,", "ALL"])
 def test_what_names_no_fold_is_explained(text):
-    with pytest.raises(CompetitionError, match=r"--fold takes 0, or 0\.\.4, or 0,2,3, or all, not"):
+    with pytest.raises(CompetitionError, match=r"--fold takes 0, or 0\.\.4, or 0,2,3, or all, or full, not"):
         train.parse_folds(text, 5)
 
 
@@ -56,7 +59,8 @@ def command(monkeypatch):
         monkeypatch.setattr(train, "open_track", lambda args: prepared.track)
         monkeypatch.setattr(train, "open_workspace", lambda args: prepared.workspace)
         monkeypatch.setattr(train, "choose_experiment", lambda args, track, workspace: ("tiny", experiment))
-        return train.run(argparse.Namespace(**{"fold": "1", "name": None, "force": False, "set": None} | options))
+        given = {"fold": "1", "name": None, "force": False, "set": None, "pseudo": None, "experiment": None} | options
+        return train.run(argparse.Namespace(**given))
 
     return run
 
@@ -158,7 +162,7 @@ def test_a_fold_cut_while_predicting_goes_on_without_training_again(command, tin
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_predict_held_out", cut)
+        patch.setattr(one_fold, "_predict_held_out", cut)
         with pytest.raises(KeyboardInterrupt):
             command(tiny_hands, experiment)
     folder = tiny_hands.workspace.fold_folder("tiny", 1)
@@ -171,7 +175,7 @@ def test_a_fold_cut_while_predicting_goes_on_without_training_again(command, tin
 
 def test_a_fold_that_another_process_trains_is_refused(command, tiny_hands, tiny_experiment):
     folder = tiny_hands.workspace.fold_folder("tiny", 1)
-    with fold_lock(folder, 1), pytest.raises(CompetitionError, match="fold 1 is being trained by another process"):
+    with folder_lock(folder, ""), pytest.raises(CompetitionError, match="fold 1 is being trained by another process"):
         command(tiny_hands, tiny_experiment(train={"epochs": 1}))
     assert not (folder / "last.pt").exists()
 
@@ -190,11 +194,11 @@ def test_mistakes_are_found_before_anything_is_trained(command, tiny_hands, tiny
 
 def test_shuffled_labels_are_the_same_labels_dealt_out_anew(tiny_patients):
     entries = tiny_patients.train()
-    shuffled = train._shuffled(entries, seed=0)
+    shuffled = one_fold._shuffled(entries, seed=0)
     assert [replace(entry, targets=()) for entry in shuffled] == [replace(entry, targets=()) for entry in entries]
     assert sorted(entry.targets for entry in shuffled) == sorted(entry.targets for entry in entries)
     assert [entry.targets for entry in shuffled] != [entry.targets for entry in entries]
-    assert train._shuffled(entries, seed=0) == shuffled
+    assert one_fold._shuffled(entries, seed=0) == shuffled
 
 
 def test_a_fold_of_one_kind_of_patients_has_no_score(command, tiny_patients, tiny_experiment):

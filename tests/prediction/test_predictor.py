@@ -9,7 +9,14 @@ from torch import nn
 
 from competition.data.grid import GridReader
 from competition.prediction import predictor as module
-from competition.prediction.predictor import Predictor, predict_map, predict_scores, standardise, to_native
+from competition.prediction.predictor import (
+    Predictor,
+    predict_map,
+    predict_scores,
+    standardise,
+    to_native,
+    to_whole_multiple,
+)
 from competition.tracks.track import Mirror
 
 SLOPES = (1.0, -0.5, 2.0)
@@ -61,15 +68,20 @@ def bilinear(values, size_hw):
     return rows[:, :, left] * (1 - across) + rows[:, :, right] * across
 
 
-def expected_map(prepared, entry, size):
-    """What ``Pointwise`` says, computed from the raw picture."""
+def shown_probabilities(prepared, entry, size):
+    """What ``Pointwise`` says of each pixel of the training grid, (3, h, w), and the size it is asked for."""
     raw = np.load(prepared.workspace.root / "raw" / f"{entry.sample}.npy")
     scale = size / max(raw.shape)
-    height, width = round(raw.shape[0] * scale), round(raw.shape[1] * scale)
-    small = cv2.resize(raw, (width, height), interpolation=cv2.INTER_AREA).astype(np.float64)
+    size_hw = round(raw.shape[0] * scale), round(raw.shape[1] * scale)
+    small = cv2.resize(raw, size_hw[::-1], interpolation=cv2.INTER_AREA).astype(np.float64)
     standardised = (small - raw.mean()) / raw.std()
-    probs = np.stack([1 / (1 + np.exp(0.3 - slope * standardised)) for slope in SLOPES])
-    return 255 * bilinear(probs, raw.shape)
+    return np.stack([1 / (1 + np.exp(0.3 - slope * standardised)) for slope in SLOPES]), raw.shape
+
+
+def expected_map(prepared, entry, size):
+    """What ``Pointwise`` says, computed from the raw picture."""
+    probs, native_hw = shown_probabilities(prepared, entry, size)
+    return 255 * bilinear(probs, native_hw)
 
 
 def assert_levels(levels, expected):
@@ -141,6 +153,110 @@ def test_a_rotation_does_not_swap_classes(shared_hands, tiny_experiment):
     predictor = predictor_of(shared_hands, tiny_experiment(data={"size": 64}), network, track=track)
     entry = shared_hands.manifest.entries[0]
     assert np.array_equal(predict_map(predictor, entry, ["rotate90"]), predict_map(predictor, entry, ["identity"]))
+
+
+class Finer(nn.Module):
+    """``Pointwise``, every answer repeated for the finer pixels of a pixel, or averaged over coarser ones."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, images):
+        logits = Pointwise()(images)
+        if self.scale < 1:
+            return F.avg_pool2d(logits, round(1 / self.scale))
+        return logits.repeat_interleave(self.scale, 2).repeat_interleave(self.scale, 3)
+
+
+@pytest.mark.parametrize(("index", "size"), [(0, 16), (1, 15)])  # a quarter of 64x64 and of 61x47 pixels
+@pytest.mark.parametrize(
+    "predict", [{}, {"tile": 8, "overlap": 0.3}, {"views": ["identity", "hflip", "rotate90", "hflip_rotate180"]}]
+)
+def test_an_answer_four_times_finer_than_the_image_keeps_its_detail(
+    shared_hands, tiny_experiment, index, size, predict
+):
+    entry = shared_hands.manifest.entries[index]
+    experiment = tiny_experiment(predict=predict, data={"size": size})
+    found = predict_map(predictor_of(shared_hands, experiment, Finer(4)), entry, experiment.predict.views)
+    probs, native_hw = shown_probabilities(shared_hands, entry, size)
+    assert_levels(found, 255 * bilinear(probs.repeat(4, 1).repeat(4, 2), native_hw))
+
+
+def test_a_coarser_answer_is_enlarged_before_the_padding_is_cut_off(shared_hands, tiny_experiment):
+    entry = shared_hands.manifest.entries[1]  # 61x47 becomes 40x31, padded to 64x32
+    probs, native_hw = shown_probabilities(shared_hands, entry, 40)
+    raw = np.load(shared_hands.workspace.root / "raw" / f"{entry.sample}.npy")
+    logits = np.stack([np.full((64, 32), -slope * raw.mean() / raw.std() - 0.3) for slope in SLOPES])
+    logits[:, :40, :31] = np.log(probs / (1 - probs))
+    coarse = 1 / (1 + np.exp(-logits.reshape(3, 16, 4, 8, 4).mean(axis=(2, 4))))
+    found = predict_map(
+        predictor_of(shared_hands, tiny_experiment(data={"size": 40}), Finer(0.25)), entry, ["identity"]
+    )
+    assert_levels(found, 255 * bilinear(bilinear(coarse, (64, 32))[:, :40, :31], native_hw))
+
+
+@pytest.mark.parametrize("size", [32, 64])
+def test_an_answer_finer_than_the_image_itself_is_averaged_to_its_size(shared_hands, tiny_experiment, size):
+    seen = []
+
+    class Checkered(nn.Module):
+        """Four times finer; of each pixel's sixteen answers three are 0.9 and the rest 0.1."""
+
+        def forward(self, images):
+            height, width = images.shape[-2:]
+            cell = torch.full((4, 4), 0.1)
+            cell[0, 0] = cell[2, 1] = cell[3, 3] = 0.9
+            seen.append((height, width))
+            return cell.logit().repeat(height, width).expand(1, 3, -1, -1)
+
+    entry = shared_hands.manifest.entries[0]
+    experiment = tiny_experiment(data={"size": size})
+    found = predict_map(predictor_of(shared_hands, experiment, Checkered()), entry, ["identity"])
+    assert seen == [(size, size)]
+    if size == 64:
+        assert (found == round(255 * (3 * 0.9 + 13 * 0.1) / 16)).all()
+    else:  # four answers of two by two to each pixel of the image
+        blocks = np.array([[1, 0], [1, 1]]) * 0.2 + 0.1
+        expected = np.tile(blocks, (32, 32)) * 255
+        assert np.abs(found - expected).max() <= 0.501
+
+
+@pytest.mark.parametrize(("stride", "padded_hw"), [(16, (48, 32)), (48, (48, 48)), (256, (256, 256))])
+def test_a_network_says_itself_what_its_sides_must_be_multiples_of(shared_hands, tiny_experiment, stride, padded_hw):
+    network = Recorder()
+    network.stride = stride
+    entry = shared_hands.manifest.entries[1]  # 61x47 becomes 40x31
+    predict_map(predictor_of(shared_hands, tiny_experiment(data={"size": 40}), network), entry, ["identity"])
+    assert network.seen[0][0].shape[-2:] == padded_hw
+
+
+@pytest.mark.parametrize(
+    ("have", "image", "finest", "wanted"),
+    [
+        (64, 16, 4, 64),
+        (64, 16, 3, 48),
+        (64, 16, 1, 16),
+        (4, 16, 4, 16),
+        (16, 16, 4, 16),
+        (44, 16, 4, 48),
+        (24, 16, 1, 16),
+    ],
+)
+def test_answers_are_brought_to_a_whole_multiple_of_the_image(have, image, finest, wanted):
+    probs = torch.rand(1, 2, have, 2 * have, generator=torch.Generator().manual_seed(0))
+    result = to_whole_multiple(probs, (image, 2 * image), finest)
+    assert result.shape == (1, 2, wanted, 2 * wanted)
+    if have == wanted:
+        assert result is probs
+    if have % wanted == 0:
+        block = have // wanted
+        blocks = probs[0].numpy().reshape(2, wanted, block, 2 * wanted, block).mean(axis=(2, 4))
+        np.testing.assert_allclose(result[0].numpy(), blocks, rtol=1e-5)
+    if have < wanted:
+        np.testing.assert_allclose(
+            result[0].numpy(), bilinear(probs[0].double().numpy(), (wanted, 2 * wanted)), atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("autocast", [None, torch.bfloat16])

@@ -82,6 +82,32 @@ def test_overlapping_tiles_are_blended_by_their_weights_pixel_by_pixel():
             assert result[row, column] == pytest.approx(total / weights, rel=1e-5)
 
 
+@pytest.mark.parametrize("finer", [2, 4])
+@pytest.mark.parametrize("size_hw", SIZES)
+def test_a_finer_answer_is_put_back_on_the_finer_grid(size_hw, finer):
+    rows, columns = torch.meshgrid(torch.arange(size_hw[0]).float(), torch.arange(size_hw[1]).float(), indexing="ij")
+    image = torch.stack([rows, columns])[None]
+
+    def enlarge(pixels):  # and say where within its pixel each one is
+        large = pixels.repeat_interleave(finer, 2).repeat_interleave(finer, 3)
+        place = torch.arange(finer).repeat(large.shape[-1] // finer)
+        return torch.cat([large, place.expand(1, 1, large.shape[-2], -1)], dim=1)
+
+    torch.testing.assert_close(predict_tiles(enlarge, image, 32, 0.5), enlarge(image))
+
+
+def test_finer_tiles_are_blended_by_a_gaussian_of_their_own_size():
+    answers = iter([0.2, 0.8])
+    found = predict_tiles(lambda _: torch.full((1, 1, 32, 32), next(answers)), torch.zeros(1, 1, 16, 24), 16, 0.4)
+    bell = np.exp(-0.5 * ((np.arange(32) - 15.5) / 4) ** 2)
+    for column in (15, 16, 23, 24, 31, 32):
+        first = bell[column] if column < 32 else 0.0
+        second = bell[column - 16] if column >= 16 else 0.0
+        share = [max(1e-3, weight * bell[15]) if weight else 0.0 for weight in (first, second)]
+        expected = (0.2 * share[0] + 0.8 * share[1]) / sum(share)
+        assert found[0, 0, 15, column].item() == pytest.approx(expected, rel=1e-4)
+
+
 def test_every_tile_is_cut_where_it_is_put_back():
     # A model that answers the position it was shown would show any shift.
     rows, columns = torch.meshgrid(torch.arange(45.0), torch.arange(39.0), indexing="ij")

@@ -1,6 +1,5 @@
-"""Folder tracks: a declaration in YAML becomes a track, in every way masks can be stored."""
+"""Folder tracks: a declaration in YAML becomes a track that lists and reads images, mask files and run lengths."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ from PIL import Image
 
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
-from competition.tracks.folder import binarise, load_folder_track
+from competition.tracks.folder import load_folder_track
 from competition.tracks.track import Track
 
 BASE = {
@@ -37,20 +36,9 @@ def save(path: Path, values: NDArray[np.uint8]) -> Path:
     return path
 
 
-def random_mask(seed: int) -> NDArray[np.bool_]:
-    return np.random.default_rng(seed).random(SIZE_HW) < 0.4
-
-
 def read_masks(track: Track, path: Path) -> NDArray[np.bool_]:
     assert track.read_label is not None
     return unpack_planes(track.read_label(path, SIZE_HW), len(track.classes))
-
-
-def failure(path: Path) -> str:
-    with pytest.raises(CompetitionError) as caught:
-        load_folder_track(path)
-    assert "mine.yaml" in str(caught.value)
-    return str(caught.value)
 
 
 def test_a_declaration_becomes_a_track_named_after_its_file(tmp_path: Path) -> None:
@@ -153,85 +141,56 @@ def test_a_later_test_set_is_listed_from_any_folder(tmp_path: Path) -> None:
         track.list_test(tmp_path / "train")
 
 
-@pytest.mark.parametrize("positive", [1, 7, 255])
-def test_one_class_is_positive_at_whatever_value_its_mask_has(tmp_path: Path, positive: int) -> None:
-    mask = random_mask(0)
-    path = save(tmp_path / "a.png", (mask * positive).astype(np.uint8))
-    np.testing.assert_array_equal(read_masks(load_folder_track(declare(tmp_path)), path), mask[None])
+def test_masks_are_read_as_declared(tmp_path: Path) -> None:
+    values = np.zeros(SIZE_HW, np.uint8)
+    values[2, 3:6] = [255, 128, 127]
+    path = save(tmp_path / "a.png", values)
+    track = load_folder_track(declare(tmp_path))
+    assert np.argwhere(read_masks(track, path)[0]).tolist() == [[2, 3], [2, 4]]
+    assert track.count_between is not None
+    assert track.count_between(path) == 2
 
 
-def test_an_empty_mask_is_empty(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.zeros(SIZE_HW, np.uint8))
-    assert not read_masks(load_folder_track(declare(tmp_path)), path).any()
+def test_masks_with_an_ending_of_their_own_are_found_for_scoring_too(tmp_path: Path) -> None:
+    track = load_folder_track(declare(tmp_path, masks="'train/labels/{stem}_mask.png'"))
+    lay(tmp_path, "train/images/1.png", "train/labels/1_mask.png", "truth/2_mask.png")
+    assert track.list_samples(tmp_path).problems == []
+    assert track.find_labels is not None
+    assert track.find_labels(tmp_path / "truth") == {"2": [tmp_path / "truth" / "2_mask.png"]}
 
 
-def test_soft_edges_are_cut_above_half_of_the_maximum() -> None:
-    np.testing.assert_array_equal(binarise(np.array([0, 99, 100, 101, 200], np.uint8)), [False] * 3 + [True] * 2)
-    assert not binarise(np.zeros(3, np.uint8)).any()
-    assert binarise(np.array([0, 60_000], np.uint16))[1]
+TABLE = "{csv: train.csv, image: id, class: kind, rle: rle, order: column}"
 
 
-def test_each_class_has_a_file_of_its_own_where_masks_holds_class(tmp_path: Path) -> None:
-    masks = np.stack([random_mask(seed) for seed in range(10)])
-    names = [f"c{number}" for number in range(10)]
-    for number, (name, mask) in enumerate(zip(names, masks, strict=True)):
-        save(tmp_path / name / "a.png", (mask * (255 if number % 2 else 1)).astype(np.uint8))
-    track = load_folder_track(declare(tmp_path, classes=str(names), masks="'{class}/{stem}.png'"))
-    np.testing.assert_array_equal(read_masks(track, tmp_path / "{class}" / "a.png"), masks)
+def test_run_lengths_in_a_csv_take_the_place_of_mask_files(tmp_path: Path) -> None:
+    lay(tmp_path, "train/images/1.png", "train/images/2.png", "test/images/3.png")
+    (tmp_path / "train.csv").write_text("id,kind,rle\n2,b,1 7\n1.png,a,3 1\n2,a,-1\n1.png,b,\n")
+    track = load_folder_track(declare(tmp_path, classes="[a, b]", masks=TABLE))
+    listing = track.list_samples(tmp_path)
+    assert listing.problems == []
+    labels = {sample.key: sample.label for sample in listing.samples}
+    assert labels == {"1": "train.csv#1.png", "2": "train.csv#2", "3": None}
+    first, second = (read_masks(track, tmp_path / str(labels[key])) for key in "12")
+    assert np.argwhere(first).tolist() == [[0, 2, 0]]  # class a, third row of the first column
+    assert second.sum() == 7
+    assert second[1, :, 0].all()
+    assert second[1, 0, 1]
+    assert track.count_between is not None
+    assert track.count_between(tmp_path / "train.csv#2") == 0
+    assert "DIR/train.csv" in track.layout
 
 
-def test_classes_by_pixel_value_lie_in_one_picture(tmp_path: Path) -> None:
-    label = np.random.default_rng(0).choice(np.array([0, 1, 2, 200], np.uint8), SIZE_HW)
-    track = load_folder_track(declare(tmp_path, classes="{cup: 200, disc: 1, vessel: 2}"))
-    assert track.classes == ("cup", "disc", "vessel")
-    expected = np.stack([label == 200, label == 1, label == 2])
-    np.testing.assert_array_equal(read_masks(track, save(tmp_path / "a.png", label)), expected)
+def test_rows_and_images_that_do_not_fit_are_problems(tmp_path: Path) -> None:
+    lay(tmp_path, "train/images/1.png", "train/images/2.png", "train/images/x.png")
+    (tmp_path / "train.csv").write_text("id,kind,rle\n1,a,\n1,b,\n7,a,\n7,b,\nx,a,\nx,b,\n")
+    track = load_folder_track(declare(tmp_path, classes="[a, b]", masks=TABLE))
+    found = {(problem.key, problem.path) for problem in track.list_samples(tmp_path).problems}
+    # The row of x is fine; it is the image that names no group.
+    assert found == {("x", "train/images/x.png"), ("2", "train.csv"), ("7", "train.csv")}
 
 
-def test_a_value_of_no_class_is_an_error_that_names_it(tmp_path: Path) -> None:
-    label = np.zeros(SIZE_HW, np.uint8)
-    label[-1, -1] = 3
-    track = load_folder_track(declare(tmp_path, classes="{a: 1, b: 2}"))
-    with pytest.raises(CompetitionError, match=r"pixel value 3 belongs to no class.*a\.png"):
-        read_masks(track, save(tmp_path / "a.png", label))
-
-
-def test_a_mask_of_another_size_is_an_error_that_says_both(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.zeros((9, 6), np.uint8))
-    with pytest.raises(CompetitionError, match=r"mask is 6x9 pixels, its image 9x6: .*a\.png"):
-        read_masks(load_folder_track(declare(tmp_path)), path)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "expected"),
-    [
-        ("flipp", "true", "flipp: "),
-        ("group", None, "group: Field required"),
-        ("group", "'abc'", "group: .*needs a bracket"),
-        ("group", "'('", "group: .*is no regular expression"),
-        ("classes", "[]", "classes: "),
-        ("classes", "[a, b]", "several classes need {class} in masks"),
-        ("classes", "{a: x}", "classes: "),
-        ("channels", "2", "channels: Input should be 1 or 3"),
-        ("masks", "'train/labels/all.png'", "masks needs {stem}"),
-    ],
-)
-def test_a_bad_declaration_is_an_error_in_one_sentence(
-    tmp_path: Path, key: str, value: str | None, expected: str
-) -> None:
-    assert re.search(expected, failure(declare(tmp_path, **{key: value})))
-
-
-def test_classes_by_value_in_files_of_their_own_are_refused(tmp_path: Path) -> None:
-    path = declare(tmp_path, classes="{a: 1}", masks="'m/{class}/{stem}.png'")
-    assert "classes with pixel values lie in one picture" in failure(path)
-
-
-@pytest.mark.parametrize(("content", "expected"), [("", "declaration: "), ("a: b: c", "not valid YAML")])
-def test_a_file_that_declares_nothing_is_an_error(tmp_path: Path, content: str, expected: str) -> None:
-    (tmp_path / "mine.yaml").write_text(content)
-    assert expected in failure(tmp_path / "mine.yaml")
-
-
-def test_a_missing_declaration_is_an_error(tmp_path: Path) -> None:
-    assert "no such track declaration" in failure(tmp_path / "mine.yaml")
+def test_rows_are_found_for_scoring(tmp_path: Path) -> None:
+    (tmp_path / "truth.csv").write_text("id,kind,rle\n3.png,a,1 1\n3.png,b,\n")
+    track = load_folder_track(declare(tmp_path, classes="[a, b]", masks=TABLE))
+    assert track.find_labels is not None
+    assert track.find_labels(tmp_path) == {"3": [tmp_path / "truth.csv#3.png"]}

@@ -14,7 +14,7 @@ from competition.training.checkpoints import (
     Best,
     Identity,
     check_identity,
-    fold_lock,
+    folder_lock,
     load_best,
     load_checkpoint,
     load_network,
@@ -121,6 +121,11 @@ def test_an_equal_identity_passes(tmp_path):
         ({"config_hash": "c2"}, r"trained with other settings \(c2, now config1\): .*best\.pt\. .*--name NEW.*--force"),
         ({"data_hash": "d2"}, r"images or labels have changed .*d2, now data1\): .*best\.pt\. .*--name NEW.*--force"),
         ({"fold": 0}, r"holds out fold 0, not fold 2: .*best\.pt"),
+        ({"fold": "full"}, r"holds out fold full, not fold 2: .*best\.pt"),
+        (
+            {"pseudo_hash": "p2"},
+            r"the teacher or the test images .*\(p2, now none\): .*best\.pt\. .*--name NEW.*--force",
+        ),
     ],
 )
 def test_weights_of_something_else_are_refused_with_what_differs(tmp_path, change, sentence):
@@ -128,35 +133,35 @@ def test_weights_of_something_else_are_refused_with_what_differs(tmp_path, chang
         check_identity(replace(IDENTITY, **change), IDENTITY, tmp_path / "best.pt")
 
 
-def hold(folder, fold, held):
-    with fold_lock(folder, fold):
+def hold(folder, held):
+    with folder_lock(folder, "held"):
         held.set()
         time.sleep(60)
 
 
-def test_a_fold_is_held_by_one_process_and_free_when_that_is_killed(tmp_path):
+def test_a_folder_is_held_by_one_process_and_free_when_that_is_killed(tmp_path):
     context = multiprocessing.get_context("fork")
     held = context.Event()
-    process = context.Process(target=hold, args=(tmp_path / "fold3", 3, held), daemon=True)
+    process = context.Process(target=hold, args=(tmp_path / "fold3", held), daemon=True)
     process.start()
     try:
         assert held.wait(30)
         with (
-            pytest.raises(CompetitionError, match=r"fold 3 is being trained by another process: .*fold3"),
-            fold_lock(tmp_path / "fold3", 3),
+            pytest.raises(CompetitionError, match=r"it is taken: .*fold3"),
+            folder_lock(tmp_path / "fold3", "it is taken"),
         ):
             pass
-        with fold_lock(tmp_path / "fold4", 4):
+        with folder_lock(tmp_path / "fold4", "it is taken"):
             pass
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.join(30)
-    with fold_lock(tmp_path / "fold3", 3):
+    with folder_lock(tmp_path / "fold3", "it is taken"):
         pass
 
 
-def test_a_fold_is_free_after_an_error(tmp_path):
-    with pytest.raises(ValueError, match="inside"), fold_lock(tmp_path, 0):
+def test_a_folder_is_free_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="inside"), folder_lock(tmp_path, "it is taken"):
         raise ValueError("inside")
-    with fold_lock(tmp_path, 0):
+    with folder_lock(tmp_path, "it is taken"):
         pass

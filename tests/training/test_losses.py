@@ -12,10 +12,12 @@ from competition.training.losses import (
     bce,
     bce_dice,
     bce_first,
+    bce_iou,
     focal,
     focal_dice,
     get_loss,
     soft_dice,
+    soft_iou,
 )
 
 from timm.loss import AsymmetricLossMultiLabel  # isort: skip
@@ -43,6 +45,20 @@ def mean_dice_loss(logits, targets):
     return np.mean(samples)
 
 
+def mean_iou_loss(logits, targets):
+    """One minus intersection over union, class by class; classes without a pixel are left out."""
+    samples = []
+    for sample_logits, sample_targets in zip(logits, targets, strict=True):
+        losses = []
+        for class_logits, truth in zip(sample_logits, sample_targets, strict=True):
+            if truth.sum() > 0:
+                probs = sigmoid(class_logits)
+                shared = (probs * truth).sum()
+                losses.append(1 - (shared + 1) / ((probs + truth - probs * truth).sum() + 1))
+        samples.append(np.mean(losses) if losses else 0.0)
+    return np.mean(samples)
+
+
 def soft_case(seed=0, shape=(3, 4, 5, 6)):
     random = np.random.default_rng(seed)
     logits, targets = random.normal(0, 3, shape), random.random(shape)
@@ -64,19 +80,44 @@ def test_soft_dice_equals_its_formula_and_leaves_out_absent_classes():
     assert value(soft_dice, logits, targets) == pytest.approx(mean_dice_loss(logits, targets), rel=1e-5)
 
 
-def test_soft_dice_is_zero_where_no_class_is_present():
-    assert value(soft_dice, np.ones((2, 3, 4, 4)), np.zeros((2, 3, 4, 4))) == 0
+def test_soft_iou_equals_its_formula_and_leaves_out_absent_classes():
+    logits, targets = soft_case(5)
+    assert value(soft_iou, logits, targets) == pytest.approx(mean_iou_loss(logits, targets), rel=1e-5)
 
 
-def test_an_absent_class_draws_no_gradient_from_dice_but_one_from_bce_dice():
+def test_soft_iou_of_a_certain_answer_is_counted_pixel_by_pixel():
+    truth = np.zeros((1, 1, 4, 4))
+    truth[0, 0, :2] = 1
+    answer = np.full((1, 1, 4, 4), -60.0)
+    answer[0, 0, 1:3] = 60
+    # Four pixels shared, twelve in the union, and the one that keeps the fraction finite.
+    assert value(soft_iou, answer, truth) == pytest.approx(1 - 5 / 13)
+    assert value(soft_dice, answer, truth) == pytest.approx(1 - 9 / 17)
+
+
+@pytest.mark.parametrize("loss", [soft_dice, soft_iou])
+def test_overlap_losses_are_zero_where_no_class_is_present(loss):
+    assert value(loss, np.ones((2, 3, 4, 4)), np.zeros((2, 3, 4, 4))) == 0
+
+
+@pytest.mark.parametrize(("overlap", "both"), [(soft_dice, bce_dice), (soft_iou, bce_iou)])
+def test_an_absent_class_draws_no_gradient_from_overlap_but_one_from_the_sum_with_bce(overlap, both):
     logits = torch.zeros(1, 2, 4, 4, requires_grad=True)
     targets = torch.zeros(1, 2, 4, 4)
     targets[0, 0, :2] = 1
-    (from_dice,) = torch.autograd.grad(soft_dice(logits, targets), logits)
-    assert (from_dice[0, 1] == 0).all()
-    assert (from_dice[0, 0] != 0).all()
-    (from_both,) = torch.autograd.grad(bce_dice(logits, targets), logits)
+    (from_overlap,) = torch.autograd.grad(overlap(logits, targets), logits)
+    assert (from_overlap[0, 1] == 0).all()
+    assert (from_overlap[0, 0] != 0).all()
+    (from_both,) = torch.autograd.grad(both(logits, targets), logits)
     assert (from_both[0, 1] > 0).all()
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (2, 3, 5, 4)])
+def test_soft_margin_is_torchs_multi_label_soft_margin_loss(shape):
+    random = np.random.default_rng(6)
+    logits, targets = random.normal(0, 3, shape), (random.random(shape) < 0.3).astype(float)
+    expected = float(torch.nn.MultiLabelSoftMarginLoss()(torch.tensor(logits), torch.tensor(targets)))
+    assert value(get_loss("soft_margin"), logits, targets) == pytest.approx(expected, rel=1e-5)
 
 
 def test_soft_dice_of_a_sample_does_not_depend_on_what_else_is_in_the_batch():
@@ -93,12 +134,19 @@ def test_focal_equals_its_formula_on_soft_targets():
     assert value(focal, logits, targets) == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize(("both", "first"), [(bce_dice, bce), (focal_dice, focal)])
-def test_the_sums_are_sums_of_equal_parts(both, first):
+@pytest.mark.parametrize(
+    ("both", "first", "second"),
+    [(bce_dice, bce, mean_dice_loss), (focal_dice, focal, mean_dice_loss), (bce_iou, bce, mean_iou_loss)],
+)
+def test_the_sums_are_sums_of_equal_parts(both, first, second):
     logits, targets = soft_case(2)
-    assert value(both, logits, targets) == pytest.approx(
-        value(first, logits, targets) + mean_dice_loss(logits, targets), rel=1e-5
-    )
+    expected = value(first, logits, targets) + second(logits, targets)
+    assert value(both, logits, targets) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("name", "loss"), [("dice", soft_dice), ("iou", soft_iou), ("bce_iou", bce_iou)])
+def test_experiments_find_the_reports_losses_by_name(name, loss):
+    assert get_loss(name) is loss
 
 
 @pytest.mark.parametrize("shape", [(7, 22), (1, 1), (2, 3, 4, 4)])

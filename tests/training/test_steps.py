@@ -11,7 +11,7 @@ from competition.training import loop
 from competition.training.losses import bce, bce_dice
 from competition.training.schedules import make_optimizer
 from competition.training.state import FoldState
-from competition.training.steps import backward_in_chunks, batch_loss, slice_batch
+from competition.training.steps import backward_in_chunks, batch_loss, slice_batch, supervised_loss
 
 
 def small_network(seed=0):
@@ -53,6 +53,56 @@ def test_the_loss_of_a_batch_equals_dense_averages(batches, shared_hands):
     assert 0 < ((truth > 0) & (truth < 1)).mean() < 0.3
     expected = -(truth * np.log(probs) + (1 - truth) * np.log(1 - probs)).mean()
     assert batch_loss(model, batch, 2, 3, bce, None).item() == pytest.approx(expected, rel=1e-4)
+
+
+def block_means(masks, side):
+    """(C, H, W) bool -> (C, side, side): the share of each block that is covered; blocks may be whole copies."""
+    if side > masks.shape[-1]:
+        return masks.astype(float).repeat(side // masks.shape[-1], 1).repeat(side // masks.shape[-1], 2)
+    block = masks.shape[-1] // side
+    return masks.astype(float).reshape(len(masks), side, block, side, block).mean(axis=(2, 4))
+
+
+def test_several_outputs_are_each_compared_with_targets_of_their_own_size(batches):
+    planes = batches[0].planes  # five samples on a grid of 64 pixels
+    masks = [unpack_planes(sample.numpy(), 3) for sample in planes]
+    random = np.random.default_rng(0)
+    sides = (128, 64, 32, 8, 8)
+    outputs = [random.normal(0, 2, (5, 3, side, side)) for side in sides]
+    expected = []
+    for side, logits in zip(sides, outputs, strict=True):
+        truth, probs = np.stack([block_means(sample, side) for sample in masks]), 1 / (1 + np.exp(-logits))
+        expected.append(-(truth * np.log(probs) + (1 - truth) * np.log(1 - probs)).mean())
+    tensors = [torch.tensor(logits, dtype=torch.float32) for logits in outputs]
+    assert len({round(value, 3) for value in expected}) == 5
+    assert supervised_loss(tensors, planes, 3, bce).item() == pytest.approx(np.mean(expected), rel=1e-5)
+
+
+class Several(nn.Module):
+    """Answers on two grids while training, on the finer one otherwise."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = small_network()
+
+    def forward(self, images):
+        logits = self.inner(images)
+        fine = nn.functional.interpolate(logits, scale_factor=2)
+        return [fine, nn.functional.avg_pool2d(logits, 4)] if self.training else fine
+
+
+def test_a_batch_of_a_network_with_several_outputs_is_the_mean_of_their_losses(batches):
+    model, batch = Several().train(), batches[0]
+    total = batch_loss(model, batch, 2, 3, bce_dice, None)
+    seen = []
+    model.inner.register_forward_hook(lambda _, __, logits: seen.append(logits))
+    again = batch_loss(model, batch, 2, 3, bce_dice, None)
+    fine, coarse = nn.functional.interpolate(seen[0], scale_factor=2), nn.functional.avg_pool2d(seen[0], 4)
+    parts = [supervised_loss([logits], batch.planes, 3, bce_dice).item() for logits in (fine, coarse)]
+    assert abs(parts[0] - parts[1]) > 1e-3
+    assert total.item() == again.item() == pytest.approx(np.mean(parts), rel=1e-6)
+    model.eval()
+    assert batch_loss(model, batch, 2, 3, bce_dice, None).item() == pytest.approx(parts[0], rel=1e-6)
 
 
 def test_patients_reach_the_network_with_their_views(shared_patients, tiny_experiment):
@@ -186,12 +236,28 @@ def test_gradients_of_chunks_before_the_failure_do_not_count_twice(batches, shar
     batch = batches[0]
     limited = Limited(1, spared=1)
     state = state_of(limited, experiment, chunk=2)
-    loop._add_gradients(shared_hands.job(experiment, tmp_path), state, batch, 2, share=1.0)
+    loop._add_gradients(shared_hands.job(experiment, tmp_path), state, [batch], 2)
     assert limited.sizes == [2, 2, 1, 1, 1, 1, 1]
     model = small_network()
     batch_loss(model, batch, 2, 3, bce, None).backward()
     for found, wanted in zip(gradients(limited.inner), gradients(model), strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-7)
+
+
+def test_a_failure_in_a_later_batch_keeps_the_gradients_of_those_before(
+    batches, shared_hands, tiny_experiment, tmp_path, monkeypatch
+):
+    experiment = steps_experiment(tiny_experiment, 3)
+    group = [slice_batch(batches[0], 0, 2), slice_batch(batches[1], 0, 4), slice_batch(batches[0], 2, 5)]
+    limited = Limited(2, spared=1)
+    state, row = run_epoch(shared_hands, experiment, tmp_path, group, limited)
+    # Two samples fit, four do not: the three batches are done again, two samples at a time.
+    assert limited.sizes == [2, 4, 2, 2, 2, 2, 1]
+    assert (state.chunk, state.step) == (2, 1)
+    whole, whole_row = run_epoch(shared_hands, experiment, tmp_path, group)
+    assert row["loss"] == pytest.approx(whole_row["loss"], rel=1e-5)
+    for name, value in limited.inner.named_parameters():
+        torch.testing.assert_close(value, whole.model.get_parameter(name), rtol=1e-5, atol=1e-7)
 
 
 def test_memory_too_short_for_one_sample_says_what_to_do(batches, shared_hands, tiny_experiment, tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from competition.tracks.phantoms import hand, heart, knee, vessels
+from competition.tracks.phantoms import hand, heart, knee, spine, vessels
 
 Draw = Callable[[Path, int, int, int, int, Callable[[], None]], None]
 
@@ -34,5 +34,6 @@ PHANTOMS = {
     "hand_bone": Phantom(hand.draw, 20, 6, 2048, 2, "truth/outputs_json"),
     "aneurysm": Phantom(vessels.draw, 72, 24, 720, 1, "truth/test.csv"),
     "cardiac": Phantom(heart.draw, 15, 5, 256, heart.IMAGES_PER_PERSON, "test/labels"),
+    "lumbar": Phantom(spine.draw, 16, 5, 1024, spine.IMAGES_PER_PERSON, "truth/label"),
     "knee": Phantom(knee.draw, 30, 8, 240, 2, "truth/labels"),
 }

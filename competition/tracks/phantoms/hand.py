@@ -6,6 +6,7 @@ Under the data root::
     train/outputs_json/ID001/image1661130828152_R.json
     test/DCM/ID017/image1661134204152.png
     truth/outputs_json/ID017/image1661134204152.json  the test hands' answers: the organisers do NOT give these
+    strata.csv                                        whose wrist is bent, as a team that has looked would list it
 
 The traps of the real annotation files are all there: ``metadata`` says 3060x3060 although the points live in the
 image's own grid; ``filename`` ends in .jpg; ``parent_path`` points to a folder that doesn't exist; annotations don't
@@ -167,10 +168,12 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
     Raises:
         CompetitionError: A file could not be written.
     """
+    strata = ["ID,stratum"]
     for number in range(1, people + test_people + 1):
         person = f"ID{number:03d}"
         train = number <= people
         oblique = is_oblique(seed, number, TRAIN_OBLIQUE if train else TEST_OBLIQUE)
+        strata.append(f"{person},{'oblique' if oblique else 'straight'}")
         pictures, answers = ("train/DCM", "train/outputs_json") if train else ("test/DCM", "truth/outputs_json")
         (root / answers / person).mkdir(parents=True, exist_ok=True)
         sides: tuple[Side, Side] = ("right", "left")
@@ -183,3 +186,4 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
             text = json.dumps(content, ensure_ascii=False)
             (root / answers / person / f"{stem}.json").write_text(text, encoding="utf-8")
             advance()
+    (root / "strata.csv").write_text("\n".join(strata) + "\n")

@@ -192,10 +192,10 @@ def test_size_scales_everything():
 
 def test_same_seed_same_bytes_and_a_person_is_independent_of_the_others(drawn, tmp_path):
     hand.draw(tmp_path, 1, 0, 512, SEED, lambda: None)
-    for path in tmp_path.rglob("*.*"):
+    for path in tmp_path.rglob("ID*/*.*"):
         twin = drawn / path.relative_to(tmp_path)
         assert hashlib.sha256(path.read_bytes()).digest() == hashlib.sha256(twin.read_bytes()).digest()
-    assert len(list(tmp_path.rglob("*.*"))) == 4
+    assert len(list(tmp_path.rglob("ID*/*.*"))) == 4
     other, _ = hand.draw_hand(SEED + 1, 1, "right", False, 512)
     same, _ = hand.draw_hand(SEED, 1, "right", False, 512)
     assert (other != same).mean() > 0.1
@@ -208,6 +208,19 @@ def test_share_of_bent_wrists(share, people):
     for seed in (0, 7):
         count = sum(hand.is_oblique(seed, person, share) for person in range(1, people + 1))
         assert count == pytest.approx(share * people, abs=3)
+
+
+def test_the_list_of_wrists_tells_how_each_person_was_drawn(tmp_path):
+    hand.draw(tmp_path, 4, 2, 64, SEED, lambda: None)
+    header, *rows = (line.split(",") for line in (tmp_path / "strata.csv").read_text().splitlines())
+    assert header == ["ID", "stratum"]
+    assert [name for name, _ in rows] == [f"ID{number:03d}" for number in range(1, 7)]
+    assert {stratum for _, stratum in rows} == {"oblique", "straight"}
+    for number, (name, stratum) in enumerate(rows, start=1):
+        (file,) = tmp_path.rglob(f"outputs_json/{name}/{hand.image_stems(SEED, number)[0]}.json")
+        points = {entry["label"]: entry["points"] for entry in json.loads(file.read_text())["annotations"]}
+        _, polygons = hand.draw_hand(SEED, number, "right", stratum == "oblique", 64)
+        assert points["finger-11"] == polygons[10].tolist()
 
 
 def test_bent_wrists_are_bent():

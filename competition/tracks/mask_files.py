@@ -1,0 +1,87 @@
+"""Masks as pictures: a file per image or per image and class, found and read as a folder track declares them."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.imaging.planes import pack_masks
+from competition.imaging.readers import read_values
+from competition.tracks.track import label_files
+
+
+def read_masks(path: Path, size_hw: tuple[int, int], classes: dict[str, int] | list[str]) -> NDArray[np.uint8]:
+    """Reads the mask of one image into label planes.
+
+    Args:
+        path: The mask file (with "{class}" where each class has a file of its own).
+        size_hw: Rows and columns of the image.
+        classes: Names, or names and pixel values.
+
+    Returns:
+        Label planes (H, W, ceil(C/8)) uint8.
+
+    Raises:
+        CompetitionError: A file is missing or damaged, its size is not the image's, or a value belongs to no class.
+    """
+    values = []
+    for file in label_files(path, tuple(classes)):
+        stored = read_values(file)
+        if stored.shape != size_hw:
+            found, wanted = f"{stored.shape[1]}x{stored.shape[0]}", f"{size_hw[1]}x{size_hw[0]}"
+            raise CompetitionError(f"mask is {found} pixels, its image {wanted}", file)
+        values.append(stored)
+    if isinstance(classes, list):
+        return pack_masks(np.stack([binarise(mask) for mask in values]))
+    strange = np.setdiff1d(np.unique(values[0]), [0, *classes.values()])
+    if strange.size:
+        raise CompetitionError(f"pixel value {int(strange[0])} belongs to no class ({classes})", path)
+    return pack_masks(np.stack([values[0] == value for value in classes.values()]))
+
+
+def binarise(values: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Cuts a mask at half of its maximum: {0, 1}, {0, 255} and soft edges all come out right; all zero is empty."""
+    return values.astype(np.int64) * 2 > int(values.max())
+
+
+def count_between(path: Path, classes: dict[str, int] | list[str]) -> int:
+    """Counts what ``binarise`` has to decide: pixels between 0 and the picture's maximum.
+
+    Args:
+        path: As for ``read_masks``, which can read it.
+        classes: Names; where they have pixel values nothing is cut and the count is 0.
+    """
+    if isinstance(classes, dict):
+        return 0
+    masks = [read_values(file) for file in label_files(path, classes)]
+    return sum(int(np.count_nonzero((mask > 0) & (mask < mask.max()))) for mask in masks)
+
+
+def find_masks(folder: Path, template: str, classes: Sequence[str]) -> dict[str, list[Path]]:
+    """The masks below a folder whose names are those of the training masks, wherever the folder lies.
+
+    Args:
+        folder: Searched with all folders below it.
+        template: The track's ``masks``: of "train/masks/{class}/{stem}_mask.png" the part from "{class}" on counts.
+        classes: All of them.
+
+    Returns:
+        Image name without ending -> mask paths, with "{class}" where each class has a file of its own.
+    """
+    parts = PurePosixPath(template).parts
+    tail = "/".join(parts[next(at for at, part in enumerate(parts) if "{" in part) :])
+    pattern = re.escape(tail)
+    for name, allowed in (("stem", "[^/]+"), ("class", "|".join(map(re.escape, classes)))):
+        field = re.escape(f"{{{name}}}")
+        pattern = pattern.replace(field, f"(?P<{name}>{allowed})", 1).replace(field, f"(?P={name})")
+    found: dict[str, dict[Path, None]] = {}
+    for path in sorted(folder.rglob("*")):
+        match = re.search(f"(?:^|/){pattern}$", path.relative_to(folder).as_posix())
+        if match is not None and path.is_file():
+            own = tail.replace("{stem}", match["stem"])
+            start = path.relative_to(folder).as_posix()[: match.start()]
+            found.setdefault(match["stem"], {})[folder / start / own] = None
+    return {stem: list(paths) for stem, paths in found.items()}

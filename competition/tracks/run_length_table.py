@@ -1,0 +1,196 @@
+"""Masks as run lengths in a CSV, the way Kaggle hands them out: ``masks: {csv: train.csv, image: id, ...}`` in a YAML.
+
+A row holds the mask of one image and class, or of one image with a column per class. Several rows of an image and
+class (one per object) are joined. Which image has which mask is never guessed: an image without a row, a row without an
+image, a class without a row and a row that stands twice are problems; "no mask" is written as -1, NaN or empty.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from competition.config import Section, nearest_hint
+from competition.errors import CompetitionError
+from competition.imaging.planes import pack_masks
+from competition.imaging.runlengths import Order, parse, runs_to_mask
+from competition.tracks.track import Problem, split_part
+from competition.workspace import read_csv
+
+NO_MASK = ("", "-1", "nan", "NaN")
+
+
+class RunLengthTable(Section):
+    """Where the run lengths stand and how they count."""
+
+    csv: str
+    """The CSV below the data folder, for example "train.csv"."""
+    image: str
+    """The column of image names, with or without their ending."""
+    class_column: Annotated[str | None, Field(alias="class")] = None
+    """The column of class names. Left out with one class, or where each class has a column of run lengths."""
+    rle: str | None = None
+    """The column of run lengths. Left out where each class has a column of its own, named as the class."""
+    order: Order = "row"
+    """Whether pixels are counted row by row or column by column."""
+    start: Literal[0, 1] = 1
+    """The number of the first pixel."""
+    relative: bool = False
+    """Whether a start counts from the end of the run before it instead of from the first pixel."""
+
+    def columns(self, classes: Sequence[str]) -> list[str]:
+        """The columns that hold run lengths."""
+        return list(classes) if self.rle is None else [self.rle]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One mask of the CSV.
+
+    Attributes:
+        line: Where it stands in the file; the header is line 1.
+        class_name: Whose mask it is.
+        rle: Run lengths, "" for no mask.
+    """
+
+    line: int
+    class_name: str
+    rle: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows by their image, as the CSV writes its name."""
+
+    rows: dict[str, list[Row]]
+
+    def written(self, image_name: str) -> str:
+        """How the CSV writes an image's name: with its ending, or without."""
+        stem = Path(image_name).stem
+        return stem if stem in self.rows and image_name not in self.rows else image_name
+
+
+def read_table(path: Path, form: RunLengthTable, classes: tuple[str, ...]) -> Table:
+    """Reads the whole CSV.
+
+    Raises:
+        CompetitionError: The file or a column is missing, a row has too few values, or a class is unknown.
+    """
+    status = path.stat() if path.exists() else None
+    return _read_table(path, status and (status.st_size, status.st_mtime_ns), form, classes)
+
+
+@lru_cache(maxsize=4)  # asked for again by every image; a file that has changed has another stamp
+def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable, classes: tuple[str, ...]) -> Table:
+    header, lines = read_csv(path)
+    names = [name.strip() for name in header]
+    for column in (form.image, form.class_column, *form.columns(classes)):
+        if column is not None and names.count(column) != 1:
+            twice = "is there twice" if column in names else f"is missing{nearest_hint(column, names)}"
+            raise CompetitionError(f"column {column!r} {twice}", path)
+    rows: dict[str, list[Row]] = {}
+    for line, fields in lines:
+        if len(fields) != len(names):
+            raise CompetitionError(f"{len(fields)} values for {len(names)} columns", f"{path}, row {line}")
+        row = dict(zip(names, map(str.strip, fields), strict=True))
+        for column in form.columns(classes):
+            class_name = row[form.class_column] if form.class_column else column if form.rle is None else classes[0]
+            if class_name not in classes:
+                reason = f"unknown class {class_name!r}{nearest_hint(class_name, classes)}"
+                raise CompetitionError(reason, f"{path}, row {line}")
+            rle = "" if row[column] in NO_MASK else row[column]
+            rows.setdefault(row[form.image], []).append(Row(line, class_name, rle))
+    return Table(rows)
+
+
+def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
+    """What is wrong between the rows and the training images on disk.
+
+    Args:
+        table: As read.
+        images: Paths of all training images.
+        form: The declaration.
+        classes: All of them.
+
+    Returns:
+        Images without row, classes of an image without row, rows that stand twice, and rows without image.
+    """
+    keys = {table.written(image.name): image.stem for image in images}
+    problems = [
+        Problem(key, "train", form.csv, f"annotation missing: no row of image {written!r}")
+        for written, key in keys.items()
+        if written not in table.rows
+    ]
+    for written, rows in table.rows.items():
+        if written not in keys:
+            reason = f"row {rows[0].line}: there is no training image {written!r}"
+            problems.append(Problem(written, "train", form.csv, reason))
+            continue
+        for class_name in classes:
+            if all(row.class_name != class_name for row in rows):
+                reason = f"annotation missing: no row of class {class_name!r} (write -1 where there is no mask)"
+                problems.append(Problem(keys[written], "train", form.csv, reason))
+        first: dict[tuple[str, str], int] = {}
+        for row in rows:
+            line = first.setdefault((row.class_name, row.rle), row.line)
+            if line != row.line:
+                problems.append(Problem(keys[written], "train", form.csv, f"row {row.line} repeats row {line}"))
+    return problems
+
+
+def read_run_lengths(
+    path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]
+) -> NDArray[np.uint8]:
+    """Reads the masks of one image.
+
+    Args:
+        path: The CSV and the image as it is written there: "train.csv#0007a.png".
+        size_hw: Rows and columns of the image.
+        form: The declaration.
+        classes: All of them.
+
+    Returns:
+        Label planes (H, W, ceil(C/8)) uint8.
+
+    Raises:
+        CompetitionError: The image has no row, or run lengths are malformed, overlap or leave the image.
+    """
+    file, image = split_part(path)
+    rows = read_table(file, form, classes).rows.get(image)
+    if rows is None:
+        raise CompetitionError(f"no row of image {image!r}", file)
+    masks = np.zeros((len(classes), *size_hw), np.bool_)
+    for row in rows:
+        where = f"{file}, row {row.line}, image {image}, class {row.class_name}"
+        runs = parse(row.rle, where, size_hw[0] * size_hw[1], form.start, form.relative)
+        masks[classes.index(row.class_name)] |= runs_to_mask(runs, size_hw, form.order)
+    return pack_masks(masks)
+
+
+def find_rows(
+    folder: Path, form: RunLengthTable, classes: tuple[str, ...], endings: Collection[str]
+) -> dict[str, list[Path]]:
+    """The images of every CSV below a folder that has the declared columns.
+
+    Args:
+        folder: Searched with all folders below it.
+        form: The declaration.
+        classes: All of them.
+        endings: Of image files (".png"), which names in a CSV may or may not have.
+
+    Returns:
+        Image name without ending -> paths that ``read_run_lengths`` takes.
+    """
+    wanted = {form.image, *form.columns(classes), *([form.class_column] if form.class_column else [])}
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.rglob("*.csv")):
+        if wanted <= {name.strip() for name in read_csv(path)[0]}:
+            for image in read_table(path, form, classes).rows:
+                stem = Path(image).stem if Path(image).suffix in endings else image
+                found.setdefault(stem, []).append(Path(f"{path}#{image}"))
+    return found

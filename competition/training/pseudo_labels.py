@@ -1,0 +1,127 @@
+"""Pseudo-labels without a leak: the teacher of fold k labels the test images for the student of fold k alone.
+
+A test image labelled by a model that has learned from fold k would carry what that model knows of fold k into the
+student that is scored on it. So student k only ever hears the teacher that held out the same groups.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.console import progress
+from competition.data.manifest import Entry
+from competition.errors import CompetitionError
+from competition.imaging.planes import class_areas, pack_masks
+from competition.imaging.stored_arrays import read_array, write_array
+from competition.prediction.predictor import Predictor, make_predictor, predict_map, predict_scores
+from competition.prediction.probability_maps import (
+    CUT_OF_HALF,
+    MapFolder,
+    read_index,
+    read_scores,
+    write_index,
+    write_scores,
+)
+from competition.tracks.track import Track
+from competition.training.checkpoints import Best, Identity, check_identity, load_best, load_network, weights_hash
+from competition.training.precision import AUTOCAST
+from competition.workspace import Workspace, checkpoint_file, pseudo_label_file, whole_folder
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained fold that labels the test samples.
+
+    Attributes:
+        run: Its name.
+        best: Its weights.
+        samples: What it labels.
+        pseudo_hash: Ten characters that differ when a weight or a test picture differs.
+    """
+
+    run: str
+    best: Best
+    samples: tuple[Entry, ...]
+    pseudo_hash: str
+
+
+def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequence[Entry]) -> Teacher:
+    """Opens the fold of another run that held out the same groups.
+
+    Args:
+        workspace: Where the runs are.
+        run: The teacher's.
+        student: What the student belongs to; data set, classes, folds, training data and fold must be the teacher's.
+        test: The test samples; one of which nothing could be read is not labelled.
+
+    Raises:
+        CompetitionError: The fold is not trained, belongs to something else, or there is no test sample.
+    """
+    folder = workspace.fold_folder(run, student.fold)
+    if not (folder / "finished.json").exists():
+        command = f"Run train --name {run} --fold {student.fold} first"
+        raise CompetitionError(f"fold {student.fold} of the teacher {run!r} is not trained yet", folder, command)
+    samples = tuple(entry for entry in test if any(entry.present))
+    if not samples:
+        raise CompetitionError(f"the prepared data of {workspace.dataset} has no test image to label")
+    path = checkpoint_file(folder)
+    best = load_best(path)
+    found = best.identity
+    check_identity(found, replace(student, config_hash=found.config_hash, pseudo_hash=found.pseudo_hash), path)
+    digest = hashlib.sha256(weights_hash(best).encode())
+    for entry in samples:
+        digest.update(f"{entry.sample} {entry.pixels}\n".encode())
+    return Teacher(run, best, samples, digest.hexdigest()[:10])
+
+
+def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, folder: Path) -> list[Entry]:
+    """Labels the test samples, or takes the labels of a run that was cut.
+
+    Args:
+        teacher: Who labels, with its own test-time views.
+        track: What is competed in.
+        workspace: Where the prepared test images are.
+        folder: Segmentation: gets the label planes of every image, cut at 0.5. Classification: gets the probabilities.
+
+    Returns:
+        The samples with their targets: of segmentation which classes were found, of classification probabilities.
+    """
+    made_by = {"teacher": teacher.run, "pseudo_hash": teacher.pseudo_hash}
+    if not (folder / "index.json").exists() or read_index(folder, "").made_by != made_by:
+        with whole_folder(folder) as part:
+            _write_labels(teacher, track, workspace, part)
+            write_index(part, MapFolder(track.classes, tuple(entry.sample for entry in teacher.samples), made_by))
+    if track.task == "classification":
+        probs = read_scores(folder, [entry.sample for entry in teacher.samples], track.classes)
+        return [replace(entry, targets=tuple(row)) for entry, row in zip(teacher.samples, probs.tolist(), strict=True)]
+    return [replace(entry, targets=_classes_found(folder, entry, track)) for entry in teacher.samples]
+
+
+def _write_labels(teacher: Teacher, track: Track, workspace: Workspace, folder: Path) -> None:
+    best = teacher.best
+    network = load_network(best, track)
+    predictor = make_predictor([network], best.experiment, track, workspace, AUTOCAST[best.precision])
+    views = best.experiment.predict.views
+    scores = []
+    with progress(f"fold {best.identity.fold}: labels by {teacher.run}", len(teacher.samples)) as ticker:
+        for entry in teacher.samples:
+            if track.task == "classification":
+                scores.append(predict_scores(predictor, entry, views))
+            else:
+                write_array(pseudo_label_file(folder, entry.sample), _decided(predictor, entry, views))
+            ticker.advance(entry.sample)
+    if scores:
+        write_scores(folder, [entry.sample for entry in teacher.samples], track.classes, np.stack(scores))
+
+
+def _decided(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.uint8]:
+    return pack_masks(predict_map(predictor, entry, views) > CUT_OF_HALF)
+
+
+def _classes_found(folder: Path, entry: Entry, track: Track) -> tuple[int, ...]:
+    areas = class_areas(read_array(pseudo_label_file(folder, entry.sample)), len(track.classes))
+    return tuple(int(area > 0) for area in areas)

@@ -1,0 +1,226 @@
+"""Training one fold of a run: what it belongs to, what it learns from, and what it says about what it held out."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from competition.config import Experiment, TrainSettings
+from competition.console import progress, say
+from competition.data.cache import read_label_planes
+from competition.data.folds import Fold, Folds
+from competition.data.manifest import Entry, Manifest, data_hash
+from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
+from competition.metrics import auroc
+from competition.prediction.predictor import make_predictor, predict_map, predict_scores
+from competition.prediction.probability_maps import (
+    CUT_OF_HALF,
+    MapFolder,
+    read_scores,
+    write_index,
+    write_map,
+    write_scores,
+)
+from competition.tracks.track import Track
+from competition.training.checkpoints import (
+    Identity,
+    check_identity,
+    code_hash,
+    folder_lock,
+    load_best,
+    load_checkpoint,
+    load_network,
+    stored_identity,
+)
+from competition.training.loop import train_fold
+from competition.training.precision import AUTOCAST
+from competition.training.pseudo_labels import Teacher, find_teacher, label_test_samples
+from competition.training.state import FoldJob
+from competition.workspace import (
+    Workspace,
+    checkpoint_file,
+    out_of_fold_folder,
+    pseudo_labels_folder,
+    whole_folder,
+    write_json,
+    write_text,
+)
+
+FINISHED = "finished.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One experiment on one data set, of which folds are trained.
+
+    Attributes:
+        name: Of its folder.
+        track: What is competed in, narrowed to the classes that the experiment predicts.
+        workspace: Of the data set.
+        experiment: All settings.
+        manifest: The prepared samples.
+        folds: The fold file in force.
+    """
+
+    name: str
+    track: Track
+    workspace: Workspace
+    experiment: Experiment
+    manifest: Manifest
+    folds: Folds
+
+    def folder(self, fold: Fold) -> Path:
+        """Where a fold is trained."""
+        return self.workspace.fold_folder(self.name, fold)
+
+    def is_finished(self, fold: Fold) -> bool:
+        """Whether a fold is trained and has predicted what it held out."""
+        return (self.folder(fold) / FINISHED).exists()
+
+    def held_out(self, fold: Fold) -> list[Entry]:
+        """What a fold is scored on."""
+        return self.folds.held_out(self.manifest.of("train"), fold)
+
+
+def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
+    """What the weights of a fold belong to, and who labels test samples for it.
+
+    Raises:
+        CompetitionError: The teacher can't be used.
+    """
+    identity = Identity(
+        dataset=run.workspace.dataset,
+        classes=run.track.classes,
+        config_hash=run.experiment.hash(),
+        fold_hash=run.folds.hash(),
+        data_hash=data_hash(run.manifest.of("train")),
+        fold=fold,
+    )
+    if run.experiment.data.pseudo is None:
+        return identity, None
+    teacher = find_teacher(run.workspace, run.experiment.data.pseudo, identity, run.manifest.of("test"))
+    return replace(identity, pseudo_hash=teacher.pseudo_hash), teacher
+
+
+def check_fold(run: Run, fold: Fold) -> None:
+    """Refuses to go on where other settings, folds or data were trained.
+
+    Raises:
+        CompetitionError: With what differs.
+    """
+    identity, _ = fold_identity(run, fold)
+    for path in (checkpoint_file(run.folder(fold)), run.folder(fold) / "last.pt"):
+        if path.exists():
+            found = load_checkpoint(path)
+            check_identity(stored_identity(found, path), identity, path)
+            if found.get("code_hash") != code_hash():
+                say(f"fold {fold}: the program has changed since {path.name} was made; it is kept as it is")
+                break
+
+
+def train_one(run: Run, fold: Fold, force: bool) -> None:
+    """Trains a fold and predicts what it held out, unless that was done before.
+
+    Args:
+        run: Of which a fold is trained.
+        fold: Which.
+        force: Train it again.
+    """
+    if run.is_finished(fold) and not force:
+        say(f"fold {fold}: finished before (--force trains it again)")
+        return
+    folder = run.folder(fold)
+    with folder_lock(folder, f"fold {fold} is being trained by another process"):
+        if force:
+            _remove_trained(folder)
+        job = fold_job(run, fold, folder)
+        write_text(folder / "config.yaml", run.experiment.to_yaml())
+        train_fold(job)
+        if job.held_out:
+            for epoch in (None, *kept_epochs(run.experiment.train)):
+                _predict_held_out(run, folder, epoch, job.held_out)
+        write_json(folder / FINISHED, {"identity": vars(job.identity) | {"classes": list(job.identity.classes)}})
+
+
+def kept_epochs(settings: TrainSettings) -> list[int]:
+    """The epochs whose weights are kept beside the best."""
+    if settings.keep_every is None:
+        return []
+    return list(range(settings.keep_every, settings.epochs + 1, settings.keep_every))
+
+
+def fold_job(run: Run, fold: Fold, folder: Path) -> FoldJob:
+    """What trains a fold in a folder; where there is a teacher, it labels the test samples first."""
+    training = run.folds.training(run.manifest.of("train"), fold)
+    if run.experiment.data.shuffle_labels:
+        training = _shuffled(training, run.experiment.train.seed)
+    identity, teacher = fold_identity(run, fold)
+    pseudo = None
+    if teacher is not None:
+        pseudo = pseudo_labels_folder(folder)
+        labelled = label_test_samples(teacher, run.track, run.workspace, pseudo)
+        say(f"fold {fold}: learns from {len(labelled)} test samples too, labelled by fold {fold} of {teacher.run}")
+        training = training + labelled
+    return FoldJob(run.experiment, run.track, run.workspace, folder, identity, training, run.held_out(fold), pseudo)
+
+
+def _remove_trained(folder: Path) -> None:
+    # The mark of a finished fold goes first: a removal that is cut must not leave one without its predictions.
+    for path in (folder / FINISHED, *folder.glob("*.pt"), folder / "history.csv"):
+        path.unlink(missing_ok=True)
+    for path in (*folder.glob("oof@*"), pseudo_labels_folder(folder)):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _shuffled(entries: Sequence[Entry], seed: int) -> list[Entry]:
+    """The same samples with targets dealt out at random."""
+    order = np.random.default_rng(seed).permutation(len(entries))
+    return [replace(entry, targets=entries[index].targets) for entry, index in zip(entries, order, strict=True)]
+
+
+def _predict_held_out(run: Run, folder: Path, epoch: int | None, held_out: Sequence[Entry]) -> None:
+    """Writes what the best weights, or those kept after an epoch, say about the samples they never saw."""
+    track = run.track
+    best = load_best(checkpoint_file(folder, epoch))
+    network = load_network(best, track)
+    predictor = make_predictor([network], run.experiment, track, run.workspace, AUTOCAST[best.precision])
+    views = run.experiment.predict.views
+    samples = [entry.sample for entry in held_out]
+    made_by = {"config_hash": best.identity.config_hash, "fold_hash": best.identity.fold_hash, "epoch": best.epoch}
+    which = "" if epoch is None else f" after epoch {epoch}"
+    with (
+        whole_folder(out_of_fold_folder(folder, epoch)) as part,
+        progress(f"fold {best.identity.fold}: held out{which}", len(held_out)) as ticker,
+    ):
+        if track.task == "classification":
+            scores = []
+            for entry in held_out:
+                scores.append(predict_scores(predictor, entry, views))
+                ticker.advance(entry.sample)
+            write_scores(part, samples, track.classes, np.stack(scores))
+        else:
+            histograms = []
+            for entry in held_out:
+                values = predict_map(predictor, entry, views)
+                write_map(part, entry.sample, values)
+                histograms.append(image_histogram(values, read_label_planes(run.workspace, track, entry.sample)))
+                ticker.advance(entry.sample)
+            save_histograms(part / "histograms.npz", samples, np.stack(histograms))
+        write_index(part, MapFolder(track.classes, tuple(samples), made_by))
+
+
+def out_of_fold_score(run: Run, fold: Fold) -> float:
+    """The score of a fold's stored out-of-fold predictions at threshold 0.5; NaN where nothing was held out."""
+    held_out = run.held_out(fold)
+    if not held_out:
+        return float("nan")
+    folder = out_of_fold_folder(run.folder(fold))
+    samples = [entry.sample for entry in held_out]
+    if run.track.task == "classification":
+        scores = read_scores(folder, samples, run.track.classes)
+        return auroc(np.array([entry.targets[0] for entry in held_out]), scores[:, 0])
+    stored = load_histograms(folder / "histograms.npz")
+    curves = dice_curves(np.stack([stored[sample] for sample in samples]))
+    return float(curves[:, :, CUT_OF_HALF].mean())

@@ -1,0 +1,27 @@
+import pytest
+import torch
+from torch import nn
+
+from competition.models.layers import answer_prior, double_convolution
+
+
+def test_a_block_is_two_convolutions_each_normalised_and_cut_at_zero():
+    torch.manual_seed(0)
+    block = double_convolution(2, 3).double().train()
+    images = torch.randn(4, 2, 7, 5, dtype=torch.float64)
+    features = images
+    for layer in block:
+        kernel = layer[0].weight
+        padded = nn.functional.pad(features, (1, 1, 1, 1)).unfold(2, 3, 1).unfold(3, 3, 1)
+        features = torch.einsum("nchwij,ocij->nohw", padded, kernel)
+        mean, variance = features.mean((0, 2, 3), keepdim=True), features.var((0, 2, 3), unbiased=False, keepdim=True)
+        features = ((features - mean) / (variance + 1e-5).sqrt()).clamp(min=0)
+    torch.testing.assert_close(block(images), features)
+    assert len(block) == 2
+
+
+@pytest.mark.parametrize("prior", [0.01, 0.5, 0.9])
+def test_the_bias_answers_the_prior(prior):
+    layer = nn.Conv2d(3, 2, 1)
+    answer_prior(layer, prior)
+    torch.testing.assert_close(layer(torch.zeros(1, 3, 2, 2)).sigmoid(), torch.full((1, 2, 2, 2), prior))

@@ -1,0 +1,171 @@
+"""Every experiment of a track of masks: its figures at full size, and a step and a prediction of a small one.
+
+At full size nothing is computed: on the meta device a network has shapes and no numbers. A step runs on the track's own
+drawn data with a small sibling of the encoder.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from competition.config import load_experiment
+from competition.data.datasets import TrainingSet, collate
+from competition.data.manifest import read_manifest
+from competition.models.factory import NETWORKS, build_model
+from competition.prediction.predictor import make_predictor, predict_map
+from competition.prediction.sliding_window import tile_starts
+from competition.prediction.views import check_views
+from competition.tracks import get_track
+from competition.training.losses import get_loss
+from competition.training.steps import batch_loss
+from competition.workspace import Workspace
+from pipelines.__main__ import main
+from pipelines.context import EXPERIMENTS
+
+# Parameters in all, and the sides of the outputs while training, for a square of data.crop or data.size pixels.
+FIGURES = {
+    "cardiac/fcn": (1_854_663, [256]),
+    "cardiac/fcn_dice": (1_854_663, [256]),
+    "cardiac/hidden_layer": (67_174_912, [256]),
+    "cardiac/quick": (6_441_881, [160]),
+    "cardiac/strong": (22_646_353, [384]),
+    "folder/quick": (6_441_881, [128]),
+    "folder/strong": (22_093_041, [512]),
+    "hand_bone/deeplabv3plus_2048": (45_670_637, [2048]),
+    "hand_bone/deeplabv3plus_resnet101": (45_670_637, [512]),
+    "hand_bone/fcn_resnet101": (51_946_973, [512]),
+    "hand_bone/hrnet_w48_tiles": (67_962_717, [1024]),
+    "hand_bone/quick": (1_901_125, [128]),
+    "hand_bone/segformer_b4": (61_369_693, [1024]),
+    "hand_bone/strong": (76_967_277, [1024]),
+    "hand_bone/unet3plus": (27_044_765, [512]),
+    "hand_bone/unet3plus_ds": (27_562_705, [512] * 5),
+    "hand_bone/unet3plus_ds_2048": (27_562_995, [2048, 512, 512, 512, 512]),
+    "hand_bone/unet3plus_ds_2048_augmented": (27_562_995, [2048, 512, 512, 512, 512]),
+    "hand_bone/unet3plus_ds_2048_eff": (7_044_819, [2048, 1024, 256, 64, 16]),
+    "hand_bone/unet_efficientnet_b0": (6_254_953, [512]),
+    "hand_bone/unetplusplus_efficientnet_b8_tiles": (87_018_219, [1024]),
+    "hand_bone/unetplusplus_hrnet_w64": (127_557_357, [1536]),
+    "hand_bone/upernet_swin": (36_747_223, [512]),
+    "knee/quick": (6_441_881, [128]),
+    "knee/strong": (22_093_041, [512]),
+    "knee/vgg_unet": (7_849_025, [256]),
+    "lumbar/plain_unet": (31_036_806, [512]),
+    "lumbar/quick": (6_442_606, [160]),
+    "lumbar/strong": (22_647_078, [1024]),
+}
+# A narrower one of the same kind, for encoders that take long to set up.
+SIBLINGS = {
+    "mit_b4": "mit_b0",
+    "resnet101": "resnet18",
+    "tu-hrnet_w48": "tu-hrnet_w18_small",
+    "tu-hrnet_w48.ms_in1k": "tu-hrnet_w18_small",
+    "tu-hrnet_w64.ms_in1k": "tu-hrnet_w18_small",
+    "tu-resnet101.a1h_in1k": "tu-resnet18",
+    "tu-swin_tiny_patch4_window7_224.ms_in1k": "tu-swin_tiny_patch4_window7_224",
+    "tu-tf_efficientnet_b8.ap_in1k": "tu-tf_efficientnet_b0",
+    "tu-tf_efficientnetv2_s.in21k_ft_in1k": "tu-tf_efficientnetv2_b0",
+}
+
+
+def experiment_file(name):
+    return EXPERIMENTS / f"{name}.yaml"
+
+
+def track_of(name):
+    track = name.split("/")[0]
+    return get_track("knee" if track == "folder" else track)
+
+
+def small(name):
+    """The experiment with a tenth of its pixels and channels."""
+    experiment = load_experiment(experiment_file(name))
+    sides = {"data.size": 64}
+    if experiment.model.architecture == "unet3plus_ds_2048_eff":
+        sides = {"data.size": 256}
+    if experiment.data.crop or experiment.predict.tile:
+        sides = {"data.size": 96}
+    if experiment.data.crop:
+        sides["data.crop"] = 64
+    if experiment.predict.tile:
+        sides["predict.tile"] = 64
+    overrides = [f"{key}={value}" for key, value in sides.items()] + ["model.pretrained=false"]
+    if experiment.model.encoder in SIBLINGS:
+        overrides.append(f"model.encoder={SIBLINGS[experiment.model.encoder]}")
+    if experiment.model.architecture in NETWORKS and experiment.model.architecture != "fcn_resnet101":
+        overrides.append("model.width=4")
+    return load_experiment(experiment_file(name), overrides)
+
+
+@pytest.fixture(scope="module")
+def phantoms(tmp_path_factory):
+    """Track name -> its workspace with drawn, prepared data; drawn when it is first asked for."""
+    root, made = tmp_path_factory.mktemp("phantoms"), {}
+
+    def workspace_of(track):
+        if track not in made:
+            drawn = ["--phantom", "--people", "3", "--test-people", "1", "--size", "128", "--folds", "2"]
+            assert main(["prepare", "--track", track, "--workspace", str(root), *drawn]) == 0
+            made[track] = Workspace(root, f"phantom_{track}")
+        return made[track]
+
+    return workspace_of
+
+
+def test_every_experiment_of_masks_has_its_figures():
+    found = {f"{path.parent.name}/{path.stem}" for path in EXPERIMENTS.glob("*/*.yaml")}
+    assert {name for name in found if not name.startswith("aneurysm/")} == set(FIGURES)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_parameters_and_outputs_at_full_size(name):
+    experiment, track = load_experiment(experiment_file(name), ["model.pretrained=false"]), track_of(name)
+    if experiment.model.encoder.startswith("mit_"):  # it reads numbers while it is built
+        model = build_model(experiment, track).to("meta")
+    else:
+        with torch.device("meta"):
+            model = build_model(experiment, track)
+    side = experiment.data.crop or experiment.data.size
+    outputs = model.train()(torch.zeros(2, track.channels, side, side, device="meta"))
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    parameters, sides = FIGURES[name]
+    assert sum(value.numel() for value in model.parameters()) == parameters
+    assert [tuple(logits.shape) for logits in outputs] == [(2, len(track.classes), size, size) for size in sides]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_step_and_a_prediction_on_drawn_data(name, phantoms):
+    experiment, track = small(name), track_of(name)
+    workspace = phantoms(track.name)
+    check_views(experiment.predict.views, track)
+    entries = read_manifest(workspace, track).of("train")
+    dataset = TrainingSet(entries, workspace, track, experiment)
+    model = build_model(experiment, track).train()
+    batch = collate([dataset[index, index] for index in range(2)])
+    loss = batch_loss(model, batch, dataset.factor, len(track.classes), get_loss(experiment.train.loss), None)
+    loss.backward()
+    assert torch.isfinite(loss)
+    silent = [key for key, value in model.named_parameters() if value.grad is None or not value.grad.isfinite().all()]
+    assert not silent or experiment.model.architecture not in NETWORKS
+    assert len(silent) < 0.1 * len(list(model.parameters()))  # some encoders end in layers that no decoder looks at
+    before = [value.detach().clone() for value in model.parameters()]
+    torch.optim.SGD(model.parameters(), lr=0.01).step()
+    assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    entry = entries[-1]
+    levels = predict_map(make_predictor([model], experiment, track, workspace, None), entry, experiment.predict.views)
+    assert (levels.shape, levels.dtype) == ((len(track.classes), entry.height, entry.width), np.uint8)
+
+
+def test_tiles_of_1024_start_every_512_pixels():
+    for name in ("hand_bone/hrnet_w48_tiles", "hand_bone/unetplusplus_efficientnet_b8_tiles"):
+        predict = load_experiment(experiment_file(name)).predict
+        assert tile_starts(2048, predict.tile, predict.overlap) == [0, 512, 1024]
+
+
+def test_every_experiment_says_first_what_it_is():
+    for path in EXPERIMENTS.glob("*/*.yaml"):
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        assert lines[0].startswith("# "), path
+        assert len(lines) <= 20, path

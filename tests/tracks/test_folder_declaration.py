@@ -1,0 +1,121 @@
+"""The YAML of a folder track: what it says, and one sentence about everything that it can say wrongly."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from competition.errors import CompetitionError
+from competition.tracks.folder_declaration import read_declaration
+from competition.tracks.run_length_table import RunLengthTable
+
+BASE = {
+    "classes": "[femur]",
+    "train": "train/images/*.png",
+    "masks": "train/labels/{stem}.png",
+    "test": "test/images/*.png",
+    "group": r"'^(\d+)'",
+}
+
+
+def declare(folder: Path, **changes: str | None) -> Path:
+    """Writes a declaration; a change to None leaves the key out."""
+    keys = BASE | changes
+    path = folder / "mine.yaml"
+    path.write_text("\n".join(f"{key}: {value}" for key, value in keys.items() if value is not None))
+    return path
+
+
+def failure(path: Path) -> str:
+    with pytest.raises(CompetitionError) as caught:
+        read_declaration(path)
+    assert "mine.yaml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("flipp", "true", "flipp: "),
+        ("group", None, "group: Field required"),
+        ("group", "'abc'", "group: .*needs a bracket"),
+        ("group", "'('", "group: .*is no regular expression"),
+        ("classes", "[]", "classes: "),
+        ("classes", "[a, b]", "several classes need {class} in masks"),
+        ("classes", "{a: x}", "classes: "),
+        ("channels", "2", "channels: Input should be 1 or 3"),
+        ("masks", "'train/labels/all.png'", "masks needs {stem}"),
+        ("masks", None, "masks: Field required"),
+        ("masks", "3", "masks: "),
+    ],
+)
+def test_a_bad_declaration_is_an_error_in_one_sentence(
+    tmp_path: Path, key: str, value: str | None, expected: str
+) -> None:
+    assert re.search(expected, failure(declare(tmp_path, **{key: value})))
+
+
+@pytest.mark.parametrize("key", ["train", "test", "masks"])
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("/data/{stem}.png", "must be a path below the data folder, not '/data/{stem}.png'"),
+        ("", "must be a path below the data folder, not ''"),
+        (".", "must be a path below the data folder, not '.'"),
+        ("../{stem}.png", "must be a path below the data folder, not '../{stem}.png'"),
+        ("images/../../{stem}.png", "must be a path below the data folder"),
+    ],
+)
+def test_a_pattern_that_does_not_lie_below_the_data_folder_is_named(
+    tmp_path: Path, key: str, pattern: str, reason: str
+) -> None:
+    sentence = failure(declare(tmp_path, **{key: f"'{pattern}'"}))
+    assert sentence.startswith(f"{key}: ")
+    assert reason in sentence
+
+
+def test_classes_by_value_in_files_of_their_own_are_refused(tmp_path: Path) -> None:
+    path = declare(tmp_path, classes="{a: 1}", masks="'m/{class}/{stem}.png'")
+    assert "classes with pixel values lie in one picture" in failure(path)
+
+
+@pytest.mark.parametrize(("content", "expected"), [("", "declaration: "), ("a: b: c", "not valid YAML")])
+def test_a_file_that_declares_nothing_is_an_error(tmp_path: Path, content: str, expected: str) -> None:
+    (tmp_path / "mine.yaml").write_text(content)
+    assert expected in failure(tmp_path / "mine.yaml")
+
+
+def test_a_missing_or_unreadable_declaration_is_an_error(tmp_path: Path) -> None:
+    assert "no such track declaration" in failure(tmp_path / "mine.yaml")
+    (tmp_path / "mine.yaml").write_bytes(b"\xff\xfe\x00")
+    assert "can't be read" in failure(tmp_path / "mine.yaml")
+
+
+def test_a_table_of_run_lengths_is_declared_with_its_columns(tmp_path: Path) -> None:
+    plain = read_declaration(declare(tmp_path, masks="{csv: train.csv, image: id, rle: rle}")).masks
+    assert isinstance(plain, RunLengthTable)
+    assert (plain.class_column, plain.order, plain.start, plain.relative) == (None, "row", 1, False)
+    text = "{csv: a/b.csv, image: ImageId, class: kind, rle: pixels, order: column, start: 0, relative: true}"
+    full = read_declaration(declare(tmp_path, classes="[a, b]", masks=text)).masks
+    assert isinstance(full, RunLengthTable)
+    assert (full.csv, full.image, full.class_column, full.rle) == ("a/b.csv", "ImageId", "kind", "pixels")
+    assert (full.order, full.start, full.relative) == ("column", 0, True)
+
+
+@pytest.mark.parametrize(
+    ("classes", "masks", "expected"),
+    [
+        ("[a]", "{csv: t.csv, rle: rle}", r"masks.image: Field required \(keys are csv, image, class, rle, order"),
+        ("[a]", "{csv: t.csv, image: i, rle: r, ordr: row}", r"masks.ordr: .*\(keys are csv, image, class, rle"),
+        ("[a]", "{csv: t.csv, image: i, rle: r, order: both}", "masks.order: Input should be 'row' or 'column'"),
+        ("[a]", "{csv: t.csv, image: i, rle: r, start: 2}", "masks.start: Input should be 0 or 1"),
+        ("[a]", "{csv: /t.csv, image: i, rle: r}", "masks: .*below the data folder, not '/t.csv'"),
+        ("[a]", "{csv: '', image: i, rle: r}", "masks: .*below the data folder, not ''"),
+        ("[a, b]", "{csv: t.csv, image: i, rle: r}", "several classes need a class column in masks"),
+        ("[a, b]", "{csv: t.csv, image: i, class: c}", "needs an rle column too"),
+        ("{a: 1}", "{csv: t.csv, image: i, rle: r}", "with run lengths, classes is a list of names"),
+    ],
+)
+def test_a_bad_table_is_an_error_in_one_sentence(tmp_path: Path, classes: str, masks: str, expected: str) -> None:
+    assert re.search(expected, failure(declare(tmp_path, classes=classes, masks=masks)))

@@ -1,0 +1,156 @@
+"""Masks as pictures: every way in which a file can hold them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from competition.errors import CompetitionError
+from competition.imaging.planes import unpack_planes
+from competition.tracks.mask_files import binarise, count_between, find_masks, read_masks
+
+SIZE_HW = (6, 9)
+
+
+def save(path: Path, values: NDArray[np.generic]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def save_palette(path: Path, indices: NDArray[np.uint8], *colours: int) -> Path:
+    """A palette PNG: what a viewer shows is the colours, the label is the indices."""
+    picture = Image.fromarray(indices, mode="P")
+    picture.putpalette([*colours, *[0] * (768 - len(colours))])
+    picture.save(path)
+    assert Image.open(path).mode == "P"
+    return path
+
+
+def random_mask(seed: int) -> NDArray[np.bool_]:
+    return np.random.default_rng(seed).random(SIZE_HW) < 0.4
+
+
+def read(path: Path, classes: dict[str, int] | list[str]) -> NDArray[np.bool_]:
+    return unpack_planes(read_masks(path, SIZE_HW, classes), len(classes))
+
+
+@pytest.mark.parametrize("positive", [1, 7, 255])
+def test_one_class_is_positive_at_whatever_value_its_mask_has(tmp_path: Path, positive: int) -> None:
+    mask = random_mask(0)
+    path = save(tmp_path / "a.png", (mask * positive).astype(np.uint8))
+    np.testing.assert_array_equal(read(path, ["femur"]), mask[None])
+    assert count_between(path, ["femur"]) == 0
+
+
+def test_an_empty_mask_is_empty(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.zeros(SIZE_HW, np.uint8))
+    assert not read(path, ["femur"]).any()
+    assert count_between(path, ["femur"]) == 0
+
+
+@pytest.mark.parametrize("positive", [1, 300, 65_535])
+def test_sixteen_bit_labels_are_read(tmp_path: Path, positive: int) -> None:
+    mask = random_mask(1)
+    path = save(tmp_path / "a.png", (mask * positive).astype(np.uint16))
+    assert Image.open(path).mode.startswith("I")
+    np.testing.assert_array_equal(read(path, ["femur"]), mask[None])
+
+
+def test_sixteen_bit_values_name_classes(tmp_path: Path) -> None:
+    label = np.random.default_rng(2).choice(np.array([0, 256, 1000], np.uint16), SIZE_HW)
+    path = save(tmp_path / "a.png", label)
+    np.testing.assert_array_equal(read(path, {"a": 1000, "b": 256}), [label == 1000, label == 256])
+
+
+def test_palette_labels_keep_their_indices(tmp_path: Path) -> None:
+    indices = np.random.default_rng(3).integers(0, 3, SIZE_HW, dtype=np.uint8)
+    # As seen, index 0 is white and index 1 black: the colours would tell the opposite.
+    path = save_palette(tmp_path / "a.png", indices, 255, 255, 255, 0, 0, 0, 255, 0, 0)
+    np.testing.assert_array_equal(read(path, {"a": 1, "b": 2}), [indices == 1, indices == 2])
+    mask = random_mask(4)
+    path = save_palette(tmp_path / "b.png", mask.astype(np.uint8), 255, 255, 255, 0, 0, 0)
+    np.testing.assert_array_equal(read(path, ["femur"]), mask[None])
+
+
+def test_soft_edges_are_cut_above_half_of_the_maximum() -> None:
+    np.testing.assert_array_equal(binarise(np.array([0, 99, 100, 101, 200], np.uint8)), [False] * 3 + [True] * 2)
+    assert not binarise(np.zeros(3, np.uint8)).any()
+    assert binarise(np.array([0, 60_000], np.uint16))[1]
+
+
+def test_what_was_cut_is_counted_over_the_files_of_all_classes(tmp_path: Path) -> None:
+    values = np.zeros(SIZE_HW, np.uint8)
+    values[0, :5] = [1, 99, 100, 200, 200]
+    save(tmp_path / "a" / "1.png", values)
+    save(tmp_path / "b" / "1.png", values // 2)  # its maximum is 100; the 1 became 0
+    path = tmp_path / "{class}" / "1.png"
+    assert count_between(path, ["a", "b"]) == 3 + 2
+    assert count_between(path, ["a"]) == 3
+    assert count_between(tmp_path / "a" / "1.png", {"x": 1, "y": 99}) == 0  # values are classes there
+
+
+def test_each_class_has_a_file_of_its_own_where_masks_holds_class(tmp_path: Path) -> None:
+    masks = np.stack([random_mask(seed) for seed in range(10)])
+    names = [f"c{number}" for number in range(10)]
+    for number, (name, mask) in enumerate(zip(names, masks, strict=True)):
+        save(tmp_path / name / "a.png", (mask * (255 if number % 2 else 1)).astype(np.uint8))
+    np.testing.assert_array_equal(read(tmp_path / "{class}" / "a.png", names), masks)
+
+
+def test_classes_by_pixel_value_lie_in_one_picture(tmp_path: Path) -> None:
+    label = np.random.default_rng(0).choice(np.array([0, 1, 2, 200], np.uint8), SIZE_HW)
+    expected = np.stack([label == 200, label == 1, label == 2])
+    found = read(save(tmp_path / "a.png", label), {"cup": 200, "disc": 1, "vessel": 2})
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_value_of_no_class_is_an_error_that_names_it(tmp_path: Path) -> None:
+    label = np.zeros(SIZE_HW, np.uint8)
+    label[-1, -1] = 3
+    with pytest.raises(CompetitionError, match=r"pixel value 3 belongs to no class.*a\.png"):
+        read(save(tmp_path / "a.png", label), {"a": 1, "b": 2})
+
+
+def test_a_mask_of_another_size_is_an_error_that_says_both(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", np.zeros((9, 6), np.uint8))
+    with pytest.raises(CompetitionError, match=r"mask is 6x9 pixels, its image 9x6: .*a\.png"):
+        read(path, ["femur"])
+
+
+def lay(root: Path, *names: str) -> None:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).touch()
+
+
+def test_masks_of_another_ending_than_the_images_are_found_by_the_template(tmp_path: Path) -> None:
+    lay(tmp_path, "deep/1_mask.png", "deep/2_mask_mask.png", "deep/3.png", "deep/4_mask.tif", "1_mask.png.txt")
+    assert find_masks(tmp_path, "train/labels/{stem}_mask.png", ["a"]) == {
+        "1": [tmp_path / "deep" / "1_mask.png"],
+        "2_mask": [tmp_path / "deep" / "2_mask_mask.png"],
+    }
+
+
+def test_masks_of_classes_are_found_as_one_path(tmp_path: Path) -> None:
+    lay(tmp_path, "x/a/1.png", "x/b/1.png", "x/b/2.png", "y/a/1.png", "c/1.png")
+    assert find_masks(tmp_path, "train/{class}/{stem}.png", ["a", "b"]) == {
+        "1": [tmp_path / "x/{class}/1.png", tmp_path / "y/{class}/1.png"],
+        "2": [tmp_path / "x/{class}/2.png"],
+    }
+    assert find_masks(tmp_path / "x", "train/{class}/{stem}.png", ["a", "b"])["2"] == [tmp_path / "x/{class}/2.png"]
+
+
+def test_a_name_that_stands_twice_in_the_template_must_be_the_same(tmp_path: Path) -> None:
+    lay(tmp_path, "1/1_a.png", "1/2_a.png", "3/3_b.png")
+    assert find_masks(tmp_path, "masks/{stem}/{stem}_{class}.png", ["a", "b"]) == {
+        "1": [tmp_path / "1/1_{class}.png"],
+        "3": [tmp_path / "3/3_{class}.png"],
+    }
+
+
+def test_signs_of_the_template_are_no_pattern(tmp_path: Path) -> None:
+    lay(tmp_path, "1(x).png", "2(x)+png")
+    assert list(find_masks(tmp_path, "m/{stem}(x).png", ["a"])) == ["1"]
