@@ -47,7 +47,9 @@ class PlainUNet(nn.Module):
         super().__init__()
         widths = [width * 2**level for level in range(LEVELS)]
         inputs = [channels, *widths[:-1]]
-        self.encoder = nn.ModuleList(double_convolution(before, now) for before, now in zip(inputs, widths, strict=True))
+        self.encoder = nn.ModuleList(
+            double_convolution(before, now) for before, now in zip(inputs, widths, strict=True)
+        )
         self.pool = nn.MaxPool2d(2)
         self.enlargements = nn.ModuleList(_enlargement(2 * level, transposed) for level in widths[:-1])
         self.decoder = nn.ModuleList(

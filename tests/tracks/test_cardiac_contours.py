@@ -133,9 +133,7 @@ def test_two_files_of_one_number_and_a_name_without_number_are_problems(hearts: 
     (hearts / "dicom" / "SCD01" / "scout.dcm").touch()
     found = {problem.path: problem.reason for problem in list_dicom_slices(hearts).problems}
     assert found == {
-        "dicom/SCD01/again/20.dcm": (
-            "two DICOM files of SC-HF-I-02 have number 20 (the other is dicom/SCD01/20.dcm)"
-        ),
+        "dicom/SCD01/again/20.dcm": ("two DICOM files of SC-HF-I-02 have number 20 (the other is dicom/SCD01/20.dcm)"),
         "dicom/SCD01/scout.dcm": "the name does not end in the slice's number",
     }
 

@@ -77,9 +77,7 @@ def test_files_lie_at_the_root_or_one_folder_below(tmp_path: Path) -> None:
         ("b-0000", "train"),
         ("a_test-0000", "test"),
     ]
-    assert [s.images for s in list_test_records(tmp_path / "test").samples] == [
-        ("a_test.tfrecord-00000-of-00001#0",)
-    ]
+    assert [s.images for s in list_test_records(tmp_path / "test").samples] == [("a_test.tfrecord-00000-of-00001#0",)]
 
 
 def test_one_name_twice_is_a_problem(tmp_path: Path) -> None:
@@ -87,6 +85,17 @@ def test_one_name_twice_is_a_problem(tmp_path: Path) -> None:
     (problem,) = list_records(tmp_path).problems
     assert problem.path == "train.tfrecord#1"
     assert problem.reason == "two records share the name SC-N-2-a (the other is train.tfrecord#0)"
+
+
+def test_a_later_test_set_without_records_or_with_a_name_twice_is_refused(tmp_path: Path) -> None:
+    write_records(tmp_path / "a.tfrecord", [])
+    with pytest.raises(CompetitionError, match="no test image found"):
+        list_test_records(tmp_path)
+    write(tmp_path, "b.tfrecord", record(name=b"SC-N-2-a"))
+    assert len(list_test_records(tmp_path).samples) == 1
+    write(tmp_path, "c.tfrecord", record(name=b"SC-N-2-a"))
+    with pytest.raises(CompetitionError, match=r"two records share the name SC-N-2-a \(the other is b\.tfrecord#0\)"):
+        list_test_records(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["u1", "<i2", "<i8"])
@@ -109,7 +118,10 @@ def test_labels_of_zero_and_one_or_255(tmp_path: Path, positive: int) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"img_raw": None}, r"record has no feature image_raw or img_raw \(features: depth, height, label_raw, width\)"),
+        (
+            {"img_raw": None},
+            r"record has no feature image_raw or img_raw \(features: depth, height, label_raw, width\)",
+        ),
         ({"label_raw": None}, r"record has no feature label_raw \("),
     ],
 )
