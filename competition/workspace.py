@@ -125,6 +125,11 @@ def out_of_fold_folder(fold_folder: Path, epoch: int | None = None) -> Path:
     return fold_folder / ("oof" if epoch is None else f"oof@{epoch}")
 
 
+def training_scores_folder(fold_folder: Path) -> Path:
+    """What the best weights of a fold say about the samples the fold learned from, where that was asked for."""
+    return fold_folder / "training_scores"
+
+
 def pseudo_labels_folder(fold_folder: Path) -> Path:
     """What the teacher of a fold says about the test samples, from which the fold learns."""
     return fold_folder / "pseudo"

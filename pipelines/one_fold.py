@@ -9,9 +9,11 @@ import numpy as np
 
 from competition.config import Experiment, TrainSettings
 from competition.console import progress, say
+from competition.data.boxes import describe_boxes
 from competition.data.cache import read_label_planes
 from competition.data.folds import Fold, Folds
 from competition.data.manifest import Entry, Manifest, data_hash
+from competition.ensembling.first_stage import FirstStage, find_boxes, find_first_stage
 from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
 from competition.metrics import auroc
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
@@ -88,7 +90,7 @@ def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
     """What the weights of a fold belong to, and who labels test samples for it.
 
     Raises:
-        CompetitionError: The teacher can't be used.
+        CompetitionError: The teacher or the first stage can't be used.
     """
     identity = Identity(
         dataset=run.workspace.dataset,
@@ -98,10 +100,24 @@ def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
         data_hash=data_hash(run.manifest.of("train")),
         fold=fold,
     )
+    if (stage := first_stage(run)) is not None:
+        identity = replace(identity, stage_hash=stage.stage_hash)
     if run.experiment.data.pseudo is None:
         return identity, None
     teacher = find_teacher(run.workspace, run.experiment.data.pseudo, identity, run.manifest.of("test"))
     return replace(identity, pseudo_hash=teacher.pseudo_hash), teacher
+
+
+def first_stage(run: Run) -> FirstStage | None:
+    """The trained run that tells where to look; None where whole images are seen.
+
+    Raises:
+        CompetitionError: It can't be used.
+    """
+    settings = run.experiment.data.crop_to
+    if settings is None:
+        return None
+    return find_first_stage(run.workspace, run.folds, run.manifest.of("train"), settings)
 
 
 def check_fold(run: Run, fold: Fold) -> None:
@@ -140,7 +156,7 @@ def train_one(run: Run, fold: Fold, force: bool) -> None:
         train_fold(job)
         if job.held_out:
             for epoch in (None, *kept_epochs(run.experiment.train)):
-                _predict_held_out(run, folder, epoch, job.held_out)
+                _predict_held_out(run, job, epoch)
         write_json(folder / FINISHED, {"identity": vars(job.identity) | {"classes": list(job.identity.classes)}})
 
 
@@ -152,7 +168,7 @@ def kept_epochs(settings: TrainSettings) -> list[int]:
 
 
 def fold_job(run: Run, fold: Fold, folder: Path) -> FoldJob:
-    """What trains a fold in a folder; where there is a teacher, it labels the test samples first."""
+    """What trains a fold in a folder; a teacher labels the test samples first, a first stage tells where to look."""
     training = run.folds.training(run.manifest.of("train"), fold)
     if run.experiment.data.shuffle_labels:
         training = _shuffled(training, run.experiment.train.seed)
@@ -163,7 +179,11 @@ def fold_job(run: Run, fold: Fold, folder: Path) -> FoldJob:
         labelled = label_test_samples(teacher, run.track, run.workspace, pseudo)
         say(f"fold {fold}: learns from {len(labelled)} test samples too, labelled by fold {fold} of {teacher.run}")
         training = training + labelled
-    return FoldJob(run.experiment, run.track, run.workspace, folder, identity, training, run.held_out(fold), pseudo)
+    held_out, boxes = run.held_out(fold), None
+    if (stage := first_stage(run)) is not None:
+        boxes = find_boxes(stage, stage.member.folder_of, run.manifest.of("train"))
+        say(f"fold {fold}: {describe_boxes(boxes)}")
+    return FoldJob(run.experiment, run.track, run.workspace, folder, identity, training, held_out, pseudo, boxes)
 
 
 def _remove_trained(folder: Path) -> None:
@@ -180,12 +200,12 @@ def _shuffled(entries: Sequence[Entry], seed: int) -> list[Entry]:
     return [replace(entry, targets=entries[index].targets) for entry, index in zip(entries, order, strict=True)]
 
 
-def _predict_held_out(run: Run, folder: Path, epoch: int | None, held_out: Sequence[Entry]) -> None:
+def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
     """Writes what the best weights, or those kept after an epoch, say about the samples they never saw."""
-    track = run.track
+    track, folder, held_out = run.track, job.folder, job.held_out
     best = load_best(checkpoint_file(folder, epoch))
     network = load_network(best, track)
-    predictor = make_predictor([network], run.experiment, track, run.workspace, AUTOCAST[best.precision])
+    predictor = make_predictor([network], run.experiment, track, run.workspace, AUTOCAST[best.precision], job.boxes)
     views = run.experiment.predict.views
     samples = [entry.sample for entry in held_out]
     made_by = {"config_hash": best.identity.config_hash, "fold_hash": best.identity.fold_hash, "epoch": best.epoch}

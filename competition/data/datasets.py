@@ -5,7 +5,7 @@ would have seen, with any number of loading processes.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from competition.config import Experiment, TrainSettings
 from competition.data.augmentation import Augmenter
+from competition.data.boxes import Box
 from competition.data.copy_paste import copy_paste
 from competition.data.folds import FULL, Fold
 from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, oversampling
@@ -73,6 +74,7 @@ class TrainingSet(Dataset[Drawn]):
         track: Track,
         experiment: Experiment,
         pseudo: Path | None = None,
+        boxes: Mapping[str, Box] | None = None,
     ) -> None:
         """Remembers what to draw from; nothing is read yet.
 
@@ -82,6 +84,7 @@ class TrainingSet(Dataset[Drawn]):
             track: What is competed in.
             experiment: All settings.
             pseudo: Folder of the label planes of those test samples.
+            boxes: Sample -> the part of it to draw from, at native size; None draws from whole images.
 
         Raises:
             CompetitionError: Draws are to be mirrored and the track's anatomy does not allow it, classes are to be
@@ -92,7 +95,7 @@ class TrainingSet(Dataset[Drawn]):
         if experiment.data.copy_paste and track.task == "classification":
             raise CompetitionError(f"data.copy_paste pastes what masks mark, and track {track.name} has no masks")
         self.entries = list(entries)
-        self.factor = oversampling(entries, track, experiment.data)
+        self.factor = oversampling(entries, track, experiment.data, boxes)
         self._track = track
         self._settings = experiment.data
         self._augment = Augmenter(experiment.data.augmentation)
@@ -104,6 +107,7 @@ class TrainingSet(Dataset[Drawn]):
             budget,
             preprocessing=experiment.data.preprocess,
             pseudo=pseudo,
+            boxes=boxes,
         )
 
     def __len__(self) -> int:

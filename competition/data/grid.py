@@ -5,7 +5,7 @@ bottom. Augmentation works on a grid that is an integer factor finer, so that la
 blocks of the training grid (see ``imaging/soft_targets``).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.config import DataSettings
+from competition.data.boxes import Box
 from competition.data.cache import read_cached_image, read_label_planes
 from competition.data.manifest import Entry
 from competition.data.preprocessing import check_preprocessing, preprocess
@@ -34,14 +35,18 @@ def grid_size(native_hw: tuple[int, int], long_side: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def oversampling(entries: Sequence[Entry], track: Track, settings: DataSettings) -> int:
+def oversampling(
+    entries: Sequence[Entry], track: Track, settings: DataSettings, boxes: Mapping[str, Box] | None = None
+) -> int:
     """How many times finer than the training grid augmentation works, for all samples of a data set.
 
-    Never finer than the smallest image, and 1 for classification, where there is no label to average.
+    Never finer than the smallest image (or box, where images are cropped to boxes), and 1 for classification, where
+    there is no label to average.
     """
     if track.task == "classification":
         return 1
-    smallest = min(max(entry.height, entry.width) for entry in entries)
+    sizes = [(entry.height, entry.width) if boxes is None else boxes[entry.sample].size_hw for entry in entries]
+    smallest = min(max(size_hw) for size_hw in sizes)
     return max(1, min(settings.oversample, smallest // settings.size))
 
 
@@ -86,6 +91,7 @@ class GridReader:
         labels: bool = True,
         preprocessing: Sequence[str] = (),
         pseudo: Path | None = None,
+        boxes: Mapping[str, Box] | None = None,
     ) -> None:
         """Remembers what to do; nothing is read yet.
 
@@ -97,6 +103,7 @@ class GridReader:
             labels: Whether label planes are read too; prediction has no use for them.
             preprocessing: What every picture goes through before it is resized (``data.preprocess``).
             pseudo: Folder of the label planes that a teacher gave to test samples.
+            boxes: Sample -> the part of it that is read, at native size; None reads whole images.
 
         Raises:
             CompetitionError: A preprocessing is unknown.
@@ -109,7 +116,12 @@ class GridReader:
         self._labels = labels and track.task == "segmentation"
         self._preprocessing = tuple(preprocessing)
         self._pseudo = pseudo
+        self._boxes = boxes
         self._kept: dict[str, GridSample] = {}
+
+    def box(self, entry: Entry) -> Box:
+        """The part of the image that is read."""
+        return Box(0, 0, entry.height, entry.width) if self._boxes is None else self._boxes[entry.sample]
 
     def read(self, entry: Entry) -> GridSample:
         """The sample on the grid, with planes where it is labelled; treat it as read-only."""
@@ -122,6 +134,7 @@ class GridReader:
         return sample
 
     def _load(self, entry: Entry) -> GridSample:
+        window = ... if self._boxes is None else self.box(entry).window
         images, statistics = [], []
         for number, view in enumerate(self._track.views):
             image = read_cached_image(self._workspace, entry.sample, view)
@@ -129,12 +142,13 @@ class GridReader:
             if self._preprocessing and entry.present[number]:  # an absent view stays black
                 image = preprocess(image, self._preprocessing)
                 known = float(image.mean()), float(image.std())
+            image = image[window]
             images.append(resize_image(image, grid_size(image.shape[:2], self._long_side)))
             statistics.append(known)
         planes = None
         if self._labels and entry.split == "train":
             stored = read_label_planes(self._workspace, self._track, entry.sample)
-            planes = sample_planes(stored, images[0].shape[:2])
+            planes = sample_planes(stored[window], images[0].shape[:2])
         elif self._labels and self._pseudo is not None:
             planes = sample_planes(read_array(pseudo_label_file(self._pseudo, entry.sample)), images[0].shape[:2])
         mean, std = zip(*statistics, strict=True)

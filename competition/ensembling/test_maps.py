@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from competition.console import progress, say
-from competition.data.folds import Fold
-from competition.data.manifest import Entry
+from competition.data.boxes import Box
+from competition.data.folds import Fold, find_folds
+from competition.data.manifest import Entry, read_manifest
 from competition.ensembling.decision import Member
+from competition.ensembling.first_stage import find_boxes, find_first_stage
 from competition.ensembling.members import split_member
 from competition.errors import CompetitionError
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
@@ -42,9 +44,10 @@ def predict_test_set(
         The folder of the maps (or of the scores, for classification).
 
     Raises:
-        CompetitionError: A fold is missing or belongs to something else.
+        CompetitionError: A fold is missing or belongs to something else, or the run that tells it where to look was
+            trained again.
     """
-    track = narrow(track, member.classes)
+    whole_track, track = track, narrow(track, member.classes)
     checkpoints = [_load_fold(runs, track, member, fold) for fold in member.folds]
     made_by = _made_by(member, checkpoints, entries)
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:10]
@@ -54,7 +57,8 @@ def predict_test_set(
         return folder
     experiment = checkpoints[0].experiment
     models = [load_network(best, track) for best in checkpoints]
-    predictor = make_predictor(models, experiment, track, workspace, AUTOCAST[checkpoints[0].precision])
+    boxes = _find_test_boxes(whole_track, workspace, runs, member, checkpoints, entries)
+    predictor = make_predictor(models, experiment, track, workspace, AUTOCAST[checkpoints[0].precision], boxes)
     samples = [entry.sample for entry in entries]
     with progress(f"{member.name}: test samples", len(entries)) as ticker:
         scores = []
@@ -81,6 +85,39 @@ def _load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Bes
     return best
 
 
+def _find_test_boxes(
+    track: Track,
+    workspace: Workspace,
+    runs: Workspace,
+    member: Member,
+    checkpoints: Sequence[Best],
+    entries: Sequence[Entry],
+) -> dict[str, Box] | None:
+    """Where a member of two stages looks, told by the test maps of its first stage; None where it sees all."""
+    settings = checkpoints[0].experiment.data.crop_to
+    if settings is None:
+        return None
+    folds = find_folds(runs)
+    assert folds is not None  # a run was trained on them
+    stage = find_first_stage(runs, folds, read_manifest(runs, track).of("train"), settings)
+    if any(best.identity.stage_hash != stage.stage_hash for best in checkpoints):
+        raise CompetitionError(
+            f"run {settings.run!r}, which tells {member.name!r} where to look, was trained again since",
+            runs.run_folder(settings.run),
+            f"Train {member.name!r} again with --force, then run tune",
+        )
+    first = Member(
+        name=stage.member.name,
+        folds=stage.member.folds,
+        weight=0,
+        config_hash=stage.member.config_hash,
+        fold_hash=member.fold_hash,
+        classes=stage.member.classes,
+    )
+    folder = predict_test_set(track, workspace, runs, first, entries)
+    return find_boxes(stage, dict.fromkeys((entry.sample for entry in entries), folder), entries)
+
+
 def _made_by(member: Member, checkpoints: Sequence[Best], entries: Sequence[Entry]) -> dict[str, Any]:
     pictures = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
     return {
@@ -88,6 +125,7 @@ def _made_by(member: Member, checkpoints: Sequence[Best], entries: Sequence[Entr
         "config_hash": member.config_hash,
         "fold_hash": member.fold_hash,
         "weights": weights_hash(*checkpoints),
+        "stage_hash": checkpoints[0].identity.stage_hash,
         "pictures": pictures[:16],
     }
 

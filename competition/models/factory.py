@@ -165,7 +165,7 @@ def _smp_network(settings: ModelSettings, track: Track, pretrained: bool) -> nn.
     options: dict[str, Any] = {}
     if settings.width is not None:
         raise CompetitionError(
-            f"model.width is for the reports' networks; the decoder {settings.architecture} takes model.decoder_channels"
+            f"model.width is for the reports' networks; {settings.architecture} of smp takes model.decoder_channels"
         )
     if settings.decoder_channels is not None:
         options["decoder_channels"] = settings.decoder_channels

@@ -114,9 +114,11 @@ class UNet3Plus(nn.Module):
         decoded = list(encoded)
         for level in reversed(range(LEVELS - 1)):
             size_hw = encoded[level].shape[-2:]
+            branches = self.branches[level]
+            assert isinstance(branches, nn.ModuleList)
             seen = []
             # "decoded" still holds the encoder's features at this level and at the finer ones.
-            for other, (features, branch) in enumerate(zip(decoded, self.branches[level], strict=True)):
+            for other, (features, branch) in enumerate(zip(decoded, branches, strict=True)):
                 if other < level:
                     features = F.max_pool2d(features, self._rate ** (level - other))
                 elif other > level:
@@ -129,7 +131,7 @@ class UNet3Plus(nn.Module):
 def _enlargement(classes: int, scale: int) -> nn.Sequential:
     """Bilinear enlargement of logits, then a 3x3 convolution of each class on its own.
 
-    The convolution starts as the identity, so that weights trained without it go on exactly where they were, only finer.
+    The convolution starts as the identity, so that weights trained without it go on where they were, only finer.
     """
     convolve = nn.Conv2d(classes, classes, 3, padding=1, groups=classes)
     nn.init.dirac_(convolve.weight, groups=classes)

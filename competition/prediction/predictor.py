@@ -1,6 +1,6 @@
 """From a prepared sample to its probabilities at native size; out-of-fold and test predictions alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from competition.config import Experiment
+from competition.data.boxes import Box
 from competition.data.datasets import pad_to
 from competition.data.grid import GridReader
 from competition.data.manifest import Entry
@@ -52,11 +53,17 @@ def make_predictor(
     track: Track,
     workspace: Workspace,
     autocast: torch.dtype | None,
+    boxes: Mapping[str, Box] | None = None,
 ) -> Predictor:
-    """Puts a predictor together; the models must be on one device already."""
+    """Puts a predictor together; the models must be on one device already.
+
+    With ``boxes`` (sample -> part of it at native size) it looks at these parts only.
+    """
     device = next(models[0].parameters()).device
     data = experiment.data
-    reader = GridReader(workspace, track, data.size, budget_bytes=0, labels=False, preprocessing=data.preprocess)
+    reader = GridReader(
+        workspace, track, data.size, budget_bytes=0, labels=False, preprocessing=data.preprocess, boxes=boxes
+    )
     return Predictor(tuple(model.eval() for model in models), experiment, track, reader, device, autocast)
 
 
@@ -65,6 +72,7 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
 
     The network's probabilities are averaged over models and views on the training grid, or on the finer grid that the
     network answers on, brought to native size, and only then rounded (and later cut): cutting first costs 0.006 Dice.
+    Where the predictor looks at a part of the image, the map is 0 outside of it.
 
     Args:
         predictor: Networks and settings.
@@ -80,7 +88,8 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
     pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
     standardised = standardise(pixels[None, None], torch.tensor([sample.mean]), torch.tensor([sample.std]))[:, 0]
     black = -sample.mean[0] / max(sample.std[0], 1.0)
-    finest = max(1, max(entry.height, entry.width) // max(pixels.shape[-2:]))
+    box = predictor.reader.box(entry)
+    finest = max(1, max(box.size_hw) // max(pixels.shape[-2:]))
     total: torch.Tensor | None = None
     with torch.inference_mode():
         for view in views:
@@ -94,7 +103,12 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
                 total = probs if total is None else total.add_(probs)
         assert total is not None
         mean = total.div_(len(views) * len(predictor.models))
-        return to_native(mean[0], (entry.height, entry.width))
+        values = to_native(mean[0], box.size_hw)
+    if box.size_hw == (entry.height, entry.width):
+        return values
+    pasted = np.zeros((len(values), entry.height, entry.width), np.uint8)
+    pasted[:, *box.window] = values
+    return pasted
 
 
 def standardise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:

@@ -55,8 +55,8 @@ def predict_tiles(
             weight = gaussian_weight(finer * tile).to(image.device)
             weights = torch.zeros(finer * height, finer * width, device=image.device)
             total = torch.zeros(1, probs.shape[1], finer * height, finer * width, device=image.device)
-        window = (..., *(slice(finer * start, finer * (start + tile)) for start in (top, left)))
-        total[window] += probs * weight
-        weights[window] += weight
+        rows, columns = (slice(finer * start, finer * (start + tile)) for start in (top, left))
+        total[..., rows, columns] += probs * weight
+        weights[rows, columns] += weight
     assert total is not None
     return total.div_(weights)

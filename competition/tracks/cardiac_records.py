@@ -58,8 +58,20 @@ def list_records(root: Path) -> Listing:
 
 
 def list_test_records(folder: Path) -> Listing:
-    """Lists a test set that came later: every record below ``folder``; errors as ``list_records``."""
-    return Listing([sample for file in record_files(folder) for sample in _samples(folder, file, "test")])
+    """Lists a test set that came later: every record below ``folder``.
+
+    Raises:
+        CompetitionError: As ``list_records``, or there is no record, or two of one name.
+    """
+    samples = [sample for file in record_files(folder) for sample in _samples(folder, file, "test")]
+    first: dict[str, str] = {}
+    for sample in samples:
+        path = str(sample.images[0])
+        if first.setdefault(sample.key, path) != path:
+            raise CompetitionError(f"two records share the name {sample.key} (the other is {first[sample.key]})", path)
+    if not samples:
+        raise CompetitionError("no test image found", folder)
+    return Listing(samples)
 
 
 def find_records(folder: Path) -> dict[str, list[Path]]:

@@ -34,6 +34,7 @@ class Identity:
         data_hash: Of the training data.
         fold: Which groups were held out.
         pseudo_hash: Of the teacher's weights and the test samples it labelled; empty where there was none.
+        stage_hash: Of the weights of the run that told where to look; empty where whole images were seen.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class Identity:
     data_hash: str
     fold: Fold
     pseudo_hash: str = ""
+    stage_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,13 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
         raise CompetitionError(
             f"the teacher or the test images it labelled have changed since this was trained "
             f"({found.pseudo_hash or 'none'}, now {expected.pseudo_hash or 'none'})",
+            path,
+            "Train again under another name (--name NEW) or over it (--force)",
+        )
+    if found.stage_hash != expected.stage_hash:
+        raise CompetitionError(
+            f"the run of data.crop_to, which tells where to look, was trained again since this was trained "
+            f"({found.stage_hash or 'none'}, now {expected.stage_hash or 'none'})",
             path,
             "Train again under another name (--name NEW) or over it (--force)",
         )

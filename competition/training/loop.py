@@ -54,7 +54,7 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     settings = job.experiment.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _make_deterministic(settings.deterministic)
-    dataset = TrainingSet(job.training, job.workspace, job.track, job.experiment, job.pseudo)
+    dataset = TrainingSet(job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes)
     sampler = fold_sampler(len(dataset), settings, job.identity.fold)
     state = start_or_resume(job, dataset, sampler, device)
     if on_score is not None:
@@ -163,7 +163,8 @@ def _score(job: FoldJob, state: FoldState) -> float:
     if not job.held_out:
         return math.nan  # a model of all samples has nothing to be scored on: its last weights are its best
     model = state.predicting()
-    predictor = make_predictor([model], job.experiment, job.track, job.workspace, AUTOCAST[state.precision])
+    autocast = AUTOCAST[state.precision]
+    predictor = make_predictor([model], job.experiment, job.track, job.workspace, autocast, job.boxes)
     return held_out_score(predictor, job.workspace, job.held_out)
 
 

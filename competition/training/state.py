@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 
 from competition.config import Experiment
 from competition.console import duration, say
+from competition.data.boxes import Box
 from competition.data.datasets import DrawSampler, TrainingSet, collate
 from competition.data.manifest import Entry
 from competition.models.checkpoint_loading import load_weights, read_weights
@@ -48,6 +50,7 @@ class FoldJob:
         training: Samples to learn from.
         held_out: Samples to score on; never learned from. Empty for a model of all samples.
         pseudo: Folder of the label planes a teacher gave to the test samples among ``training``; None without one.
+        boxes: Sample -> the part of it that is learned from and scored; None looks at whole images.
     """
 
     experiment: Experiment
@@ -58,6 +61,7 @@ class FoldJob:
     training: list[Entry]
     held_out: list[Entry]
     pseudo: Path | None = None
+    boxes: Mapping[str, Box] | None = None
 
 
 @dataclass

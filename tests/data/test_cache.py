@@ -150,6 +150,26 @@ def test_the_fingerprint_watches_the_file_of_every_class(tmp_path: Path, root: P
     assert len(set(prints)) == 3
 
 
+def test_the_fingerprint_watches_the_file_of_which_a_part_is_read(track: Track, root: Path) -> None:
+    (root / "train.tfrecord").write_bytes(b"12")
+    sample = replace(TRAIN, images=("train.tfrecord#0",), label="train.tfrecord#0")
+    prints = [fingerprint(track, root, sample), fingerprint(track, root, replace(sample, images=("train.tfrecord#1",)))]
+    (root / "train.tfrecord").write_bytes(b"123")
+    prints += [fingerprint(track, root, sample), fingerprint(track, root, replace(sample, label="train.tfrecord#1"))]
+    assert len(set(prints)) == 4
+
+
+def test_label_pixels_that_were_cut_are_counted_where_a_track_can_tell(
+    workspace: Workspace, track: Track, root: Path
+) -> None:
+    assert cache_sample(workspace, track, root, TRAIN)[0].between == 0  # its pixel values are classes
+    seen: list[Path] = []
+    counting = replace(track, count_between=lambda path: seen.append(path) or 7)
+    assert cache_sample(workspace, counting, root, TRAIN)[0].between == 7
+    assert seen == [root / "labels/a.png"]
+    assert cache_sample(workspace, counting, root, replace(TRAIN, label=None, split="test"))[0].between == 0
+
+
 def test_the_same_pixels_have_the_same_hash_and_others_another(workspace: Workspace, track: Track, root: Path) -> None:
     pixels = np.asarray(Image.open(root / "images/a.png"))
     save(root / "images/copy.png", np.stack([pixels] * 3, axis=2))  # another file of the same picture

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -248,6 +249,30 @@ def test_one_mask_per_class_in_a_folder_of_its_name(tmp_path):
     (tmp_path / "masks" / "both" / "1.png").unlink()
     with pytest.raises(CompetitionError, match=r"2 files could be the label of '1\.png'"):
         truth_from_folder(folder_track(read), tmp_path, list(masks))
+
+
+def test_a_track_that_finds_its_own_labels_is_asked_for_them(tmp_path, capsys):
+    masks = blobs(5, 4, (5, 7))
+    (tmp_path / "all.labels").touch()
+
+    def find(folder):
+        return {f"{number}": [folder / f"all.labels#{number}"] for number in range(4)}
+
+    def read(path, size_hw):
+        assert size_hw == (5, 7)
+        return pack_masks(masks[f"{path.name.removeprefix('all.labels#')}.png"])
+
+    track = replace(folder_track(read), find_labels=find)
+    names = ["2.png", "0.png"]
+    truth, sizes = truth_from_folder(track, tmp_path, names, sizes=dict.fromkeys(masks, (5, 7)))
+    assert truth == keyed({name: masks[name] for name in names})
+    assert set(sizes) == set(names)
+    assert "2 labels below" in capsys.readouterr().out  # of images 1 and 3
+    with pytest.raises(CompetitionError, match=r"1 of 1 images have no label, first 9\.png"):
+        truth_from_folder(track, tmp_path, ["9.png"])
+    twice = replace(track, find_labels=lambda folder: {"0": [folder / "a#0", folder / "b#0"]})
+    with pytest.raises(CompetitionError, match=r"2 files could be the label of '0\.png' \(a#0 and b#0\)"):
+        truth_from_folder(twice, tmp_path, ["0.png"])
 
 
 def test_leading_zeros_of_an_index_do_not_matter(tmp_path):

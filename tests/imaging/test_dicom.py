@@ -68,10 +68,10 @@ def test_an_empty_rescale_changes_nothing(tmp_path, write_dicom):
 
 
 def test_monochrome1_is_turned_so_that_bright_is_dense(tmp_path, write_dicom):
-    stored = np.array([[10, 20], [30, 110]], np.uint16)
+    stored = np.array([[10, 30], [50, 110]], np.uint16)
     path = write_dicom(tmp_path / "a.dcm", stored, PhotometricInterpretation="MONOCHROME1", RescaleIntercept="5")
-    np.testing.assert_array_equal(read_dicom(path).pixels, [[115, 105], [95, 15]])
-    np.testing.assert_array_equal(read_dicom_grey(path), [[255, 230], [204, 0]])
+    np.testing.assert_array_equal(read_dicom(path).pixels, [[115, 95], [75, 15]])
+    np.testing.assert_array_equal(read_dicom_grey(path), [[255, 204], [153, 0]])
 
 
 def test_a_picture_is_stretched_from_its_own_minimum_to_its_own_maximum(plain):

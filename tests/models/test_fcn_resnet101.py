@@ -26,7 +26,7 @@ def test_it_is_torchvisions_with_a_head_of_its_own(channels, made):
         model = FCNResNet101(channels, 29, 0.01, pretrained=False, dropout=0.1)
         assert model(torch.zeros(2, channels, 512, 512)).shape == (2, 29, 512, 512)
     assert made == [(None, None)]
-    # torchvision counts 54,314,346 with 21 classes and a second, auxiliary head; without that head and with our classes:
+    # torchvision counts 54,314,346 with 21 classes and a second, auxiliary head; without it and with our classes:
     auxiliary = 9 * 1024 * 256 + 2 * 256 + 21 * 256 + 21
     heads = (29 - 21) * (512 + 1)
     stem = (3 - channels) * 64 * 49

@@ -87,6 +87,17 @@ def test_one_name_twice_is_a_problem(tmp_path: Path) -> None:
     assert problem.reason == "two records share the name SC-N-2-a (the other is train.tfrecord#0)"
 
 
+def test_a_later_test_set_without_records_or_with_a_name_twice_is_refused(tmp_path: Path) -> None:
+    write_records(tmp_path / "a.tfrecord", [])
+    with pytest.raises(CompetitionError, match="no test image found"):
+        list_test_records(tmp_path)
+    write(tmp_path, "b.tfrecord", record(name=b"SC-N-2-a"))
+    assert len(list_test_records(tmp_path).samples) == 1
+    write(tmp_path, "c.tfrecord", record(name=b"SC-N-2-a"))
+    with pytest.raises(CompetitionError, match=r"two records share the name SC-N-2-a \(the other is b\.tfrecord#0\)"):
+        list_test_records(tmp_path)
+
+
 @pytest.mark.parametrize("kind", ["u1", "<i2", "<i8"])
 def test_pixels_of_one_two_or_eight_bytes(tmp_path: Path, kind: str) -> None:
     path = write(tmp_path, "train.tfrecord", record(img_raw=None, image_raw=IMAGE.astype(kind).tobytes()))

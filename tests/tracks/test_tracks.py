@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from competition.errors import CompetitionError
-from competition.tracks import TRACKS, get_track, track_names
+from competition.tracks import FOLDER_TRACKS, TRACKS, get_track, track_names
 from competition.tracks.phantoms import PHANTOMS
 
 
 def test_every_named_track_can_be_had_and_bears_its_name() -> None:
-    assert track_names() == ["hand_bone", "aneurysm", "cardiac", "knee"]
+    assert track_names() == ["hand_bone", "aneurysm", "cardiac", "lumbar", "knee"]
     for name in track_names():
         assert get_track(name).name == name
     assert get_track("cardiac") is TRACKS["cardiac"]
@@ -49,6 +49,19 @@ def test_a_path_of_a_declaration_is_a_track(tmp_path: Path, ending: str) -> None
 def test_an_unknown_track_is_an_error_that_names_the_nearest(name: str, expected: str) -> None:
     with pytest.raises(CompetitionError, match=f"unknown track '{name}'.*{expected}"):
         get_track(name)
+
+
+@pytest.mark.parametrize("name", ["cardiac.yaml", "knee.yaml", "knee.yml", "phantom_mine.yaml"])
+def test_a_declaration_of_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("{classes: [a], train: 'i/*.png', masks: 'm/{stem}.png', test: 't/*.png', group: '(.+)'}")
+    reason = "names drawn data" if name.startswith("phantom_") else "there is a built-in track of this name"
+    with pytest.raises(CompetitionError, match=rf"{reason}: .*{name}\. Give the declaration's file another name"):
+        get_track(str(path))
+
+
+def test_the_built_in_declaration_may_be_given_by_its_path() -> None:
+    assert get_track(str(FOLDER_TRACKS / "knee.yaml")).name == "knee"
 
 
 def test_a_declaration_that_is_not_there_is_an_unknown_track(tmp_path: Path) -> None:

@@ -22,6 +22,8 @@ from competition.training.losses import (
 
 from timm.loss import AsymmetricLossMultiLabel  # isort: skip
 
+OF_ANY_SHAPE = sorted(set(LOSSES) - {"four_sets"})  # that one takes the logits of each view beside a patient's targets
+
 
 def sigmoid(logits):
     return 1 / (1 + np.exp(-logits))
@@ -179,7 +181,7 @@ def test_bce_first_of_a_single_class_is_bce():
     assert value(bce_first, logits, targets) == pytest.approx(cross_entropies(logits, targets).mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", OF_ANY_SHAPE)
 @pytest.mark.parametrize("target", [0.0, 0.3, 1.0])
 def test_loss_and_gradient_stay_finite_at_extreme_logits(name, target):
     logits = torch.tensor([-1e4, -200.0, -20.0, 0.0, 20.0, 200.0, 1e4]).repeat(2, 3, 4, 1).requires_grad_()
@@ -189,7 +191,7 @@ def test_loss_and_gradient_stay_finite_at_extreme_logits(name, target):
     assert torch.isfinite(logits.grad).all()
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", OF_ANY_SHAPE)
 def test_every_loss_falls_when_logits_move_towards_the_targets(name):
     targets = (torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0)) < 0.5).float()
     weak, strong = (2 * targets - 1), 4 * (2 * targets - 1)

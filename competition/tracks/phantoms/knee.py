@@ -8,7 +8,7 @@ Under the data root::
     truth/labels/020_R.png    the test knees' answers: the organisers do NOT give these
 
 Most training labels hold 0 and 255. As in the real ones, a few hold 0 and 1, a few are palette files, and a few have
-grey edges; the femur is always what lies above half of the file's maximum.
+grey edges; the femur is always what lies above half of the file's maximum. A few pictures are RGB or palette files.
 """
 
 import struct
@@ -34,7 +34,11 @@ from competition.tracks.phantoms.drawing import (
 Points = NDArray[np.float64]
 Picture = NDArray[np.float32]
 LabelForm = Literal["plain", "zero_one", "palette", "grey_edges"]
+PictureForm = Literal["grey", "rgb", "palette"]
 Side = Literal["R", "L"]
+
+_BLACK_AND_RED = bytes([0, 0, 0, 255, 0, 0])
+_GREYS = bytes(level for level in range(256) for _ in range(3))
 
 HEIGHT_MM = 190.0  # of the picture
 _JOINT_MM = 104.0  # the joint line below the upper edge
@@ -70,6 +74,12 @@ def label_form(person: int, side: Side) -> LabelForm:
     """Say how a training label is stored: one in twelve of each odd form."""
     forms: dict[int, LabelForm] = {3: "zero_one", 6: "palette", 9: "grey_edges"}
     return forms.get((2 * person + (side == "L")) % 12, "plain")
+
+
+def picture_form(person: int, side: Side) -> PictureForm:
+    """Say how a picture is stored: one in fourteen of each odd form."""
+    forms: dict[int, PictureForm] = {4: "rgb", 11: "palette"}
+    return forms.get((2 * person + (side == "L")) % 14, "grey")
 
 
 def draw_knee(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -150,29 +160,47 @@ def _soft_tissue(
     return np.asarray(cv2.GaussianBlur(1 - np.exp(-depth / 20), (0, 0), 0.8 * per_mm), np.float32)
 
 
-def write_palette_png(path: Path, mask: NDArray[np.uint8]) -> None:
-    """Write a mask as an 8-bit palette PNG: 0 is black, 1 is red. OpenCV can't write this form.
+def write_palette_png(path: Path, indices: NDArray[np.uint8], colours: bytes) -> None:
+    """Write an 8-bit palette PNG. OpenCV can't write this form.
 
     Args:
         path: Where to; its folder is made.
-        mask: (H, W) of 0 and 1.
+        indices: (H, W) places in the palette.
+        colours: Red, green and blue of each place.
     """
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    height, width = mask.shape
+    height, width = indices.shape
     rows = np.zeros((height, width + 1), np.uint8)  # each row begins with its filter's number, 0 = none
-    rows[:, 1:] = mask
+    rows[:, 1:] = indices
     header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
     chunks = (
         (b"IHDR", header),
-        (b"PLTE", bytes([0, 0, 0, 255, 0, 0])),
+        (b"PLTE", colours),
         (b"IDAT", zlib.compress(rows.tobytes())),
         (b"IEND", b""),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, content) for kind, content in chunks))
+
+
+def write_picture(path: Path, grey: NDArray[np.uint8], form: PictureForm) -> None:
+    """Write a picture in one of the forms found in the real data, which all show the same grey values.
+
+    Args:
+        path: Where to.
+        grey: (H, W) uint8.
+        form: "grey", "rgb" (three equal channels) or "palette" (a palette of 256 greys).
+
+    Raises:
+        CompetitionError: The file could not be written.
+    """
+    if form == "palette":
+        write_palette_png(path, grey, _GREYS)
+    else:
+        write_png(path, grey, channels=3 if form == "rgb" else 1)
 
 
 def write_label(path: Path, femur: NDArray[np.uint8], form: LabelForm) -> None:
@@ -187,7 +215,7 @@ def write_label(path: Path, femur: NDArray[np.uint8], form: LabelForm) -> None:
         CompetitionError: The file could not be written.
     """
     if form == "palette":
-        write_palette_png(path, femur)
+        write_palette_png(path, femur, _BLACK_AND_RED)
     elif form == "zero_one":
         write_png(path, femur, channels=1)
     elif form == "grey_edges":
@@ -218,6 +246,6 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
         for side in sides:
             name = f"{person:03d}_{side}.png"
             grey, femur = draw_knee(seed, person, side, size)
-            write_png(root / pictures / name, grey, channels=1)
+            write_picture(root / pictures / name, grey, picture_form(person, side))
             write_label(root / answers / name, femur, label_form(person, side) if train else "plain")
             advance()
