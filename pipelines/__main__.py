@@ -12,7 +12,19 @@ from typing import Any
 from competition.errors import CompetitionError
 from competition.workspace import write_json
 
-STAGES = ("demo", "prepare", "train", "tune", "ensemble", "score", "check", "vote", "compare", "leaderboard")
+STAGES = (
+    "demo",
+    "prepare",
+    "train",
+    "search",
+    "tune",
+    "ensemble",
+    "score",
+    "check",
+    "vote",
+    "compare",
+    "leaderboard",
+)
 
 OVERVIEW = """\
 usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
@@ -24,6 +36,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     tune         weights, thresholds and post-processing       ./run.sh tune --members quick,strong
     ensemble     test images -> submission.csv                 ./run.sh ensemble
   at any time:
+    search       training settings, tried by Optuna            ./run.sh search --trials 30
     score        the competition's own metric                  ./run.sh score SUBMISSION.csv TRUTH
     check        would the organiser take it?                  ./run.sh check SUBMISSION.csv
     vote         joins finished submissions                    ./run.sh vote A.csv B.csv --out V.csv
@@ -31,7 +44,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     leaderboard  all submissions with their scores             ./run.sh leaderboard
     test         ruff, mypy and the tests
 
-  tracks: hand_bone (default), aneurysm, cardiac, knee, or a YAML file of your own.
+  tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, or a YAML file of your own.
   With no data under data/<track> everything works on drawn stand-in data, and says so.
 """
 

@@ -1,6 +1,8 @@
 """Two data sets small enough to train on in a second: images with three classes, and patients with four views."""
 
+import json
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +22,7 @@ from competition.data.manifest import Entry, Manifest, data_hash, read_manifest,
 from competition.imaging.planes import pack_masks
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
+from pipelines.__main__ import main
 
 if TYPE_CHECKING:
     from competition.training.state import FoldJob
@@ -238,3 +241,32 @@ def write_dicom() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[dict[str, object], str]]:
+    """Runs a stage that must succeed; returns its figures and what it said."""
+
+    def run(*words: object) -> tuple[dict[str, object], str]:
+        file = tmp_path / "figures.json"
+        status = main([*map(str, words), "--workspace", str(tmp_path / "workspace"), "--json", str(file)])
+        captured = capsys.readouterr()
+        assert status == 0, captured.err
+        return json.loads(file.read_text()), captured.out
+
+    return run
+
+
+@pytest.fixture
+def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
+    """Runs a stage that must refuse; returns its one sentence and what it said before."""
+
+    def run(*words: object, workspace: Path = tmp_path / "workspace") -> tuple[str, str]:
+        status = main([*map(str, words), "--workspace", str(workspace)])
+        captured = capsys.readouterr()
+        assert status == 1, captured.out
+        assert re.fullmatch(r"error: [^\n]+\n", captured.err), captured.err
+        assert "Traceback" not in captured.out
+        return captured.err, captured.out
+
+    return run

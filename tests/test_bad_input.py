@@ -1,6 +1,5 @@
 """Bad input is answered with status 1 and one sentence that names the file and says what mends it; nothing is lost."""
 
-import json
 import os
 import re
 import shutil
@@ -53,35 +52,6 @@ def tiny(tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY)
     return str(path)
-
-
-@pytest.fixture
-def stage(tmp_path, capsys):
-    """Runs a stage that must succeed; returns its figures and what it said."""
-
-    def run(*words):
-        file = tmp_path / "figures.json"
-        status = main([*map(str, words), "--workspace", str(tmp_path / "workspace"), "--json", str(file)])
-        captured = capsys.readouterr()
-        assert status == 0, captured.err
-        return json.loads(file.read_text()), captured.out
-
-    return run
-
-
-@pytest.fixture
-def refusal(tmp_path, capsys):
-    """Runs a stage that must refuse; returns its one sentence and what it said before."""
-
-    def run(*words, workspace=tmp_path / "workspace"):
-        status = main([*map(str, words), "--workspace", str(workspace)])
-        captured = capsys.readouterr()
-        assert status == 1, captured.out
-        assert re.fullmatch(r"error: [^\n]+\n", captured.err), captured.err
-        assert "Traceback" not in captured.out
-        return captured.err, captured.out
-
-    return run
 
 
 def prepare(track, data, *words):

@@ -79,6 +79,8 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(tmp_path: Path, text:
         ("train: {optimizer: adam}", "given: 'adam'"),
         ("train: {1: 2}", "train.1"),
         ("data: {size: 64, crop: 65}", "data.crop 65 is larger than data.size 64"),
+        ("model: {architecture: report_fourfold}", "report_fourfold and train.loss four_sets need each other"),
+        ("train: {loss: four_sets}", "report_fourfold and train.loss four_sets need each other"),
         ("data: {size: 64}\npredict: {tile: 65}", "predict.tile 65 is larger than data.size 64"),
         ("predict: {overlap: 1}", "predict.overlap"),
     ],
@@ -163,7 +165,9 @@ OTHER: dict[str, dict[str, object]] = {
     "model": {
         "architecture": "FPN",
         "encoder": "resnet18",
+        "anterior_encoder": "resnet18",
         "pretrained": False,
+        "width": 8,
         "decoder_channels": [8, 4],
         "init": "start.pt",
         "prior": 0.02,

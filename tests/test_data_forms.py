@@ -1,7 +1,6 @@
 """From each form of the data to a submission: DICOM with contours, TFRecords, run lengths in a CSV; and bad files."""
 
 import csv
-import json
 import re
 import shutil
 from pathlib import Path
@@ -11,41 +10,12 @@ import numpy as np
 import pytest
 
 from competition.tracks.phantoms import heart, knee
-from pipelines.__main__ import main
 
 MASKS = """\
 model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.3}
 data: {size: 64, workers: 0}
 train: {epochs: 1, batch_size: 4, precision: fp32}
 """
-
-
-@pytest.fixture
-def stage(tmp_path, capsys):
-    """Runs a stage that must succeed; returns its figures and what it said."""
-
-    def run(*words):
-        file = tmp_path / "figures.json"
-        status = main([*map(str, words), "--workspace", str(tmp_path / "workspace"), "--json", str(file)])
-        captured = capsys.readouterr()
-        assert status == 0, captured.err
-        return json.loads(file.read_text()), captured.out
-
-    return run
-
-
-@pytest.fixture
-def refusal(tmp_path, capsys):
-    """Runs a stage that must refuse; returns its one sentence."""
-
-    def run(*words):
-        status = main([*map(str, words), "--workspace", str(tmp_path / "workspace")])
-        captured = capsys.readouterr()
-        assert status == 1, captured.out
-        assert re.fullmatch(r"error: [^\n]+\n", captured.err), captured.err
-        return captured.err
-
-    return run
 
 
 @pytest.fixture
@@ -73,11 +43,17 @@ def dice_of(submission, masks):
     return np.mean(scores)
 
 
+@pytest.fixture(scope="module")
+def drawn_hearts(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawn_hearts")
+    heart.draw_dicom(folder, 2, 1, 64, 0, lambda: None)
+    return folder
+
+
 @pytest.fixture
-def hearts(tmp_path):
-    """Two training people and one test person, as DICOM with contours."""
-    heart.draw_dicom(tmp_path / "dicom", 2, 1, 64, 0, lambda: None)
-    return tmp_path / "dicom"
+def hearts(drawn_hearts, tmp_path):
+    """Two training people and one test person of the test's own, as DICOM with contours."""
+    return Path(shutil.copytree(drawn_hearts, tmp_path / "dicom"))
 
 
 def test_dicom_with_contours_goes_all_the_way_and_is_scored_by_every_form(hearts, tiny, stage, tmp_path):
@@ -121,7 +97,7 @@ def test_a_bad_contour_stops_until_its_slice_is_skipped(hearts, stage, refusal, 
     count = len(contour.read_text().splitlines())
     contour.write_text(contour.read_text() + line + "\n")
     words = ("prepare", "--track", "cardiac", "--data", hearts, "--folds", 2)
-    error = refusal(*words)
+    error = refusal(*words)[0]
     assert reason in error
     assert f"{contour.name}, line {count + 1}" in error
     assert "--skip-bad" in error
@@ -141,7 +117,7 @@ def test_copies_of_labels_are_listed_and_those_of_no_class_stop_nothing(hearts, 
     assert "byte copy" in said
     inner = [sorted(hearts.glob(f"contours/{person}/i-contours/*")) for person in ("SC-HF-I-1", "SC-HF-NI-1")]
     shutil.copy(inner[0][0], inner[1][0])
-    assert "2 training samples can't be used" in refusal(*words)
+    assert "2 training samples can't be used" in refusal(*words)[0]
     assert stage(*words, "--skip-bad")[0]["samples"]["train"] == 34
 
 
@@ -169,9 +145,9 @@ def test_damaged_records_stop_with_the_record(tmp_path, refusal, stage):
     file = data / "train_images.tfrecords"
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2 + 100])
-    assert re.search(r"the file ends within a record: .*train_images\.tfrecords, record 18\.", refusal(*words))
+    assert re.search(r"the file ends within a record: .*train_images\.tfrecords, record 18\.", refusal(*words)[0])
     file.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
-    assert re.search(r"check sum is wrong: .*train_images\.tfrecords, record 0\.", refusal(*words))
+    assert re.search(r"check sum is wrong: .*train_images\.tfrecords, record 0\.", refusal(*words)[0])
     file.write_bytes(whole)
     assert stage(*words)[0]["samples"]["read"] == 36  # the file of all of them was written anew
 
@@ -274,7 +250,7 @@ def test_rows_that_do_not_fit_stop_with_a_sentence(table_track, refusal, find, p
     text = table.read_text()
     assert re.search(find, text)
     table.write_text(re.sub(find, put, text))
-    error = refusal("prepare", "--track", declaration, "--data", data, "--folds", 3)
+    error = refusal("prepare", "--track", declaration, "--data", data, "--folds", 3)[0]
     assert re.search(reason, error)
     assert str(table) in error or "train.csv" in error
 
@@ -285,7 +261,7 @@ def test_overlapping_absolute_run_lengths_stop_with_the_row(table_track, refusal
     (data / "train.csv").write_text(
         "id,kind,pixels\n" + "".join(f"{n // 2}_{n},{k},1 5 4 2\n" for n in range(6) for k in ("disc", "bar"))
     )
-    error = refusal("prepare", "--track", declaration, "--data", data, "--folds", 3)
+    error = refusal("prepare", "--track", declaration, "--data", data, "--folds", 3)[0]
     assert "run 2 ('4 2') starts before the one ahead of it has ended" in error
     assert "train.csv, row 2, image 0_0, class disc" in error
 
@@ -306,13 +282,13 @@ def test_masks_with_an_ending_are_scored_from_a_folder(tmp_path, stage):
 def test_a_pattern_outside_the_data_folder_is_a_sentence(tmp_path, refusal, pattern):
     (tmp_path / "mine.yaml").write_text(TABLE.replace("images/train/*.png", pattern))
     (tmp_path / "raw").mkdir()
-    error = refusal("prepare", "--track", tmp_path / "mine.yaml", "--data", tmp_path / "raw")
+    error = refusal("prepare", "--track", tmp_path / "mine.yaml", "--data", tmp_path / "raw")[0]
     assert "train: Value error, must be a path below the data folder" in error
 
 
 def test_a_declaration_named_like_a_built_in_track_is_a_sentence(tmp_path, refusal):
     (tmp_path / "cardiac.yaml").write_text(TABLE)
-    error = refusal("prepare", "--track", tmp_path / "cardiac.yaml", "--data", tmp_path)
+    error = refusal("prepare", "--track", tmp_path / "cardiac.yaml", "--data", tmp_path)[0]
     assert "there is a built-in track of this name" in error
 
 

@@ -8,7 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
+from competition.data.folds import find_folds
+from competition.data.manifest import read_manifest
+from competition.ensembling.members import open_member
+from competition.ensembling.report_rules import decide_as_the_report, report_rule
+from competition.ensembling.training_scores import training_scores
+from competition.tracks import get_track
 from competition.tracks.aneurysm import CLASSES
+from competition.workspace import Workspace
 from pipelines.__main__ import main
 
 NET = "model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.3}\n"
@@ -63,6 +70,38 @@ def test_aneurysm_gives_a_probability_and_21_cells_per_test_patient(tmp_path):
     cells = [[float(value) for value in row[2:]] for row in rows]
     wanted = [[float(value) for value in row[2:]] for row in truth[1:]]
     assert result["accuracy"] == pytest.approx(np.mean(np.equal(cells, wanted)))
+
+
+FUSED = VIEWS.replace("multiview", "multiview_fused").replace("resnet10t", "test_resnet")
+REPORT = """\
+model:
+  {architecture: report_fourfold, encoder: test_resnet, anterior_encoder: test_resnet, pretrained: false, prior: 0.3}
+data: {size: 32, workers: 0, preprocess: [median], augmentation: none}
+train: {epochs: 1, batch_size: 4, precision: fp32, loss: four_sets, clip: null, ema: false}
+"""
+
+
+@pytest.mark.parametrize("settings", [FUSED, REPORT])
+def test_the_fused_network_and_the_reports_recipe_hand_in_too(tmp_path, settings):
+    drawn = ("--people", "8", "--test-people", "3", "--size", "128", "--folds", "2", "--stratified")
+    figures = hand_in(tmp_path, "aneurysm", settings, *drawn)
+    header, *rows = read_csv(figures["submission"])
+    assert header == ["Index", *CLASSES]
+    assert len(rows) == 3
+    assert all(0 < float(row[1]) < 1 for row in rows)
+    workspace, track = Workspace(tmp_path, "phantom_aneurysm"), get_track("aneurysm")
+    training, folds = read_manifest(workspace, track).of("train"), find_folds(workspace)
+    learned = folds.training(training, 0)
+    probs = training_scores(track, workspace, "tiny", 0, learned)
+    assert probs.shape == (len(learned), 22)
+    # By definition half of the training patients pass the gate, and a location calls a tenth of all.
+    rule = report_rule(probs)
+    assert (probs[:, 0] > rule.gate).sum() == len(learned) // 2
+    assert ((probs[:, 1:] > rule.thresholds).sum(axis=0) <= 1).all()
+    member = open_member(workspace, folds, training, "tiny", None)
+    held_out = [entry for entry in training if entry.sample in member.folder_of]
+    table = decide_as_the_report(track, workspace, folds, member, training, held_out)
+    assert table.shape == (len(held_out), 22)
 
 
 @pytest.mark.parametrize(("track", "name", "labels"), [("cardiac", "lv", "test"), ("knee", "femur", "truth")])

@@ -39,9 +39,14 @@ def report_rule(training_probs: NDArray[np.floating]) -> LocationRule:
 
 
 def decide_as_the_report(
-    track: Track, workspace: Workspace, folds: Folds, member: TrainedMember, training: Sequence[Entry]
+    track: Track,
+    workspace: Workspace,
+    folds: Folds,
+    member: TrainedMember,
+    training: Sequence[Entry],
+    entries: Sequence[Entry],
 ) -> NDArray[np.float64]:
-    """Hands in the out-of-fold samples of a run as the report would: each fold with the rule of its own training set.
+    """Hands in out-of-fold samples of a run as the report would: each fold with the rule of its own training set.
 
     Args:
         track: A classification.
@@ -49,29 +54,27 @@ def decide_as_the_report(
         folds: The fold file in force.
         member: The run; its best weights are asked.
         training: All training samples.
+        entries: Those to decide.
 
     Returns:
-        (n, 1 + L) in the order of ``training``: the score, and the locations 0 or 1, as ``metrics.score_aneurysm``
+        (n, 1 + L) in the order of ``entries``: the score, and the locations 0 or 1, as ``metrics.score_aneurysm``
         takes it.
 
     Raises:
         CompetitionError: A sample was held out by no fold of the run.
     """
-    table = np.full((len(training), len(track.classes)), np.nan)
-    for fold in member.folds:
-        here = [row for row, entry in enumerate(training) if folds.fold_of[entry.group] == fold]
-        if not here:  # FULL holds nothing out
-            continue
-        learned = folds.training(training, fold)
-        rule = report_rule(training_scores(track, workspace, member.name, fold, learned))
-        samples = [training[row].sample for row in here]
+    for entry in entries:
+        if entry.sample not in member.folder_of:
+            place = workspace.run_folder(member.name)
+            raise CompetitionError(
+                f"no fold of run {member.name!r} held out sample {entry.sample!r}", place, "Train all"
+            )
+    table = np.empty((len(entries), len(track.classes)))
+    fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
+    for fold in np.unique(fold_of).tolist():
+        rule = report_rule(training_scores(track, workspace, member.name, fold, folds.training(training, fold)))
+        here = np.flatnonzero(fold_of == fold)
+        samples = [entries[row].sample for row in here]
         probs = read_scores(member.folder_of[samples[0]], samples, track.classes)
         table[here] = np.column_stack([probs[:, 0], rule.decide(probs)])
-    if np.isnan(table).any():
-        missing = training[int(np.argmax(np.isnan(table).any(axis=1)))].sample
-        raise CompetitionError(
-            f"sample {missing!r} was held out by no fold of run {member.name!r}",
-            workspace.run_folder(member.name),
-            "Train all folds",
-        )
     return table

@@ -201,7 +201,7 @@ def test_a_damaged_member_is_found_by_its_checksum(tmp_path):
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(CompetitionError, match="7.npy can't be read"):
+    with pytest.raises(CompetitionError, match=r"7\.npy can't be read"):
         read_plane_file(path, "7.npy")
 
 

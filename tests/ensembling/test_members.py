@@ -19,7 +19,7 @@ def run_of(prepared, experiment, name):
 
 @pytest.fixture(scope="module")
 def trained(shared_hands, tiny_experiment):
-    """Runs of one data set: quick (both folds and full, epochs 1 and 2 kept), other_seed (fold 0), whole (only full)."""
+    """Runs: quick (both folds and full, epochs 1 and 2 kept), other_seed (fold 0), whole (only full)."""
     quick = run_of(shared_hands, tiny_experiment(train={"keep_every": 1}), "quick")
     other_seed = run_of(shared_hands, tiny_experiment(train={"epochs": 1, "seed": 1}), "other_seed")
     whole = run_of(shared_hands, tiny_experiment(train={"epochs": 1}), "whole")

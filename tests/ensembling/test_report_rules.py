@@ -107,8 +107,9 @@ def test_training_scores_are_kept_until_the_weights_change(run, monkeypatch):
 
 def test_each_fold_is_decided_by_the_rule_of_its_own_training_set(run):
     training = run.manifest.of("train")
-    table = decide_as_the_report(run.track, run.workspace, run.folds, member_of(run), training)
-    for row, entry in zip(table, training, strict=True):
+    asked = training[::-1]
+    table = decide_as_the_report(run.track, run.workspace, run.folds, member_of(run), training, asked)
+    for row, entry in zip(table, asked, strict=True):
         fold = run.folds.fold_of[entry.group]
         learned = run.folds.training(training, fold)
         assert entry.sample not in [other.sample for other in learned]
@@ -117,13 +118,15 @@ def test_each_fold_is_decided_by_the_rule_of_its_own_training_set(run):
         assert row[0] == own[0]
         passes = own[0] > np.median(seen[:, 0])
         assert row[1:].tolist() == [passes and own[i] > np.quantile(seen[:, i], 0.9) for i in (1, 2)]
-    truth = np.array([entry.targets for entry in training])
+    truth = np.array([entry.targets for entry in asked])
     assert 0 <= score_aneurysm(truth, table).accuracy <= 1
 
 
 def test_a_sample_no_fold_held_out_is_an_error(run):
-    with pytest.raises(CompetitionError, match="held out by no fold of run 'ours'"):
-        decide_as_the_report(run.track, run.workspace, run.folds, member_of(run, [0]), run.manifest.of("train"))
+    training = run.manifest.of("train")
+    lost = run.folds.held_out(training, 1)[0].sample
+    with pytest.raises(CompetitionError, match=f"no fold of run 'ours' held out sample '{lost}'"):
+        decide_as_the_report(run.track, run.workspace, run.folds, member_of(run, [0]), training, training)
 
 
 def test_the_rule_uses_the_weights_of_the_fold(run):

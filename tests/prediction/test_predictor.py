@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from competition.data.boxes import Box
 from competition.data.grid import GridReader
 from competition.prediction import predictor as module
 from competition.prediction.predictor import (
@@ -102,6 +103,26 @@ def test_a_map_is_the_networks_probability_brought_to_native_size(shared_hands, 
     assert levels.shape == (3, *((64, 64) if index == 0 else (61, 47)))
     # Moving whole pixels and cutting tiles must not change the answer of a network that sees single pixels.
     assert_levels(levels, expected_map(shared_hands, entry, size))
+
+
+@pytest.mark.parametrize("views", [["identity"], ["identity", "hflip", "rotate90"]])
+@pytest.mark.parametrize("box", [Box(4, 10, 58, 40), Box(0, 0, 20, 47), Box(60, 46, 61, 47)], ids=str)
+def test_a_box_is_predicted_as_an_image_and_pasted_back_where_it_was(shared_hands, tiny_experiment, box, views):
+    entry = shared_hands.manifest.entries[1]
+    raw = np.load(shared_hands.workspace.root / "raw" / f"{entry.sample}.npy")
+    crop = raw[box.top : box.bottom, box.left : box.right]
+    size_hw = tuple(round(side * 32 / max(crop.shape)) for side in crop.shape)
+    shrunk = crop.shape[0] >= size_hw[0]
+    grid = cv2.resize(crop, size_hw[::-1], interpolation=cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR)
+    standardised = (grid.astype(np.float64).reshape(size_hw) - raw.mean()) / raw.std()
+    probs = np.stack([1 / (1 + np.exp(0.3 - slope * standardised)) for slope in SLOPES])
+    reader = GridReader(shared_hands.workspace, shared_hands.track, 32, budget_bytes=0, boxes={entry.sample: box})
+    predictor = replace(predictor_of(shared_hands, tiny_experiment(), Pointwise()), reader=reader)
+    levels = predict_map(predictor, entry, views)
+    assert levels.shape == (3, 61, 47)
+    assert_levels(levels[:, box.top : box.bottom, box.left : box.right], 255 * bilinear(probs, crop.shape))
+    levels[:, box.top : box.bottom, box.left : box.right] = 0
+    assert not levels.any()
 
 
 def test_the_edge_is_filled_with_black_to_whole_strides(shared_hands, tiny_experiment):

@@ -15,6 +15,7 @@ from competition.training.losses import (
     bce_iou,
     focal,
     focal_dice,
+    four_sets,
     get_loss,
     soft_dice,
     soft_iou,
@@ -179,6 +180,47 @@ def test_bce_first_adds_five_times_the_mean_of_the_other_classes():
 def test_bce_first_of_a_single_class_is_bce():
     logits, targets = np.array([[0.3], [-2.0]]), np.array([[1.0], [0.0]])
     assert value(bce_first, logits, targets) == pytest.approx(cross_entropies(logits, targets).mean(), rel=1e-5)
+
+
+def four_sets_by_hand(logits, targets):
+    """Every view of every patient, one by one; what is minus infinity is not asked."""
+    anything, places = [], []
+    for views, wanted in zip(logits, targets, strict=True):
+        for view in views:
+            asked = [index for index in range(1, len(view)) if np.isfinite(view[index])]
+            if not np.isfinite(view[0]):
+                continue
+            shown = float(any(wanted[index] for index in asked))
+            anything.append(cross_entropies(view[0], shown))
+            for index in asked:
+                prob = sigmoid(view[index])
+                against = min(1 - prob + 0.05, 1)
+                yes, no = np.log(prob) * (1 - prob), np.log(against) * (1 - against) ** 4
+                places.append(-yes if wanted[index] else -no)
+    return np.mean(anything) + np.mean(places)
+
+
+def test_four_sets_asks_each_view_for_what_it_can_show():
+    random = np.random.default_rng(5)
+    logits, targets = random.normal(0, 2, (4, 3, 6)), (random.random((4, 6)) < 0.4).astype(float)
+    logits[:, 0, 1:4] = logits[:, 1, 3:] = logits[:, 2, 1:3] = -np.inf
+    logits[1, 2] = -np.inf  # a view that is absent
+    assert value(four_sets, logits, targets) == pytest.approx(four_sets_by_hand(logits, targets), rel=1e-5)
+    moved = targets.copy()
+    moved[:, 0] = 1 - moved[:, 0]  # the patient's own label is asked of no view
+    assert value(four_sets, logits, moved) == value(four_sets, logits, targets)
+
+
+def test_four_sets_has_finite_gradients_and_none_where_nothing_is_asked():
+    logits = torch.tensor([[[3.0, -2.0, float("-inf")], [float("-inf")] * 3]], requires_grad=True)
+    four_sets(logits, torch.tensor([[1.0, 1.0, 1.0]])).backward()
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad != 0).tolist() == [[[True, True, False], [False] * 3]]
+
+
+def test_four_sets_of_a_network_that_diverged_is_no_number():
+    logits = torch.tensor([[[float("nan"), 0.0]]])
+    assert torch.isnan(four_sets(logits, torch.ones(1, 2)))
 
 
 @pytest.mark.parametrize("name", OF_ANY_SHAPE)

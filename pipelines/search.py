@@ -1,0 +1,235 @@
+"""search: an Optuna study over training settings, on one fold."""
+
+import argparse
+import shlex
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from competition.config import Experiment, load_experiment
+from competition.console import say, table
+from competition.errors import CompetitionError
+from competition.tracks.track import Track
+from competition.training.checkpoints import folder_lock
+from competition.training.loop import DivergedError, train_fold
+from competition.training.search_study import (
+    Space,
+    default_space,
+    ends,
+    finished_trials,
+    next_trial,
+    open_study,
+    own_values,
+    parse_space,
+    settings_of,
+)
+from competition.workspace import Workspace
+from pipelines.context import choose_experiment, experiment_file, open_track, open_workspace
+from pipelines.one_fold import Run, fold_identity, fold_job
+from pipelines.train import open_run
+
+HELP = (
+    "Tries training settings on one fold with Optuna, stops what falls behind, and prints the best as --set options.\n"
+    "A search that was cut goes on where it was; a larger --trials goes on with a finished one."
+)
+EXAMPLE = "./run.sh search --track hand_bone --experiment quick --trials 30 --space train.lr=log:1e-4:1e-2"
+
+# Scores a trial has at least, unless it has fewer epochs: what falls behind is seen early.
+SCORES_PER_TRIAL = 8
+SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched.
+
+    Attributes:
+        name: Of the study.
+        track: What is competed in.
+        workspace: Of the data set.
+        experiment_path: The YAML of the experiment.
+        given: Settings that hold for all trials, as --set options.
+        space: Settings that vary.
+        fold: What the trials are scored on.
+    """
+
+    name: str
+    track: Track
+    workspace: Workspace
+    experiment_path: Path
+    given: list[str]
+    space: Space
+    fold: int
+
+    def run_with(self, settings: list[str]) -> Run:
+        """The run of a trial, scored often enough to be pruned."""
+        experiment = _scored_often(load_experiment(self.experiment_path, [*self.given, *settings]))
+        return open_run(self.name, self.track, self.workspace, experiment)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the stage's options."""
+    parser.add_argument("--experiment", metavar="NAME", help="an experiment of the track, or a YAML file")
+    parser.add_argument("--trials", type=int, default=20, help="how many settings are tried in all (default: 20)")
+    parser.add_argument("--fold", type=int, default=0, help="the fold they are scored on (default: 0)")
+    parser.add_argument(
+        "--space",
+        action="append",
+        metavar="SECTION.KEY=VALUES",
+        help="what may vary: log:1e-4:1e-2, 0.8:0.99, int:10:40 or bce|bce_dice; repeatable (default: learning rate, "
+        "weight decay, batch size and loss around the experiment's own)",
+    )
+    parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help="change a setting; repeatable")
+    parser.add_argument("--name", metavar="NAME", help="name of the search (default: the experiment's)")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Searches; see HELP.
+
+    Returns:
+        The best settings with their score, all trials, and the command that trains them.
+    """
+    if args.trials < 1:
+        raise CompetitionError(f"--trials {args.trials} tries nothing")
+    track, workspace = open_track(args), open_workspace(args)
+    experiment_name, experiment = choose_experiment(args, track, workspace)
+    search = Search(
+        name=args.name or experiment_name,
+        track=track,
+        workspace=workspace,
+        experiment_path=experiment_file(track, args.experiment or experiment_name),
+        given=args.set or [],
+        space=_space(args, experiment, track),
+        fold=args.fold,
+    )
+    path = workspace.search_file(search.name)
+    base = _check(search)
+    with folder_lock(path.with_suffix(""), f"search {search.name!r} is being run by another process"):
+        study = open_study(path, _made_for(search, base), experiment.train.epochs)
+        if not study.get_trials(deepcopy=False):
+            study.enqueue_trial(own_values(search.space, experiment))
+        _run_trials(search, study, args.trials)
+    return _report(args, search, study)
+
+
+def _space(args: argparse.Namespace, experiment: Experiment, track: Track) -> Space:
+    given = [setting.partition("=")[0] for setting in args.set or []]
+    if args.space is None:
+        space = default_space(experiment, track.task, given)
+        say(f"searched: {', '.join(space)} around the experiment's own values (--space chooses)")
+        return space
+    space = parse_space(args.space)
+    if both := sorted(set(space) & set(given)):
+        raise CompetitionError(f"{both[0]} is given by --set and searched by --space", None, "Leave out one of them")
+    return space
+
+
+def _check(search: Search) -> Run:
+    """Checks the settings at all ends of the space before anything is trained; gives the experiment itself as a run."""
+    base = search.run_with([])
+    if not 0 <= search.fold < base.folds.count:
+        raise CompetitionError(f"there is no fold {search.fold}; the folds are 0..{base.folds.count - 1}")
+    if search.track.task == "classification" and len({entry.targets[0] for entry in base.held_out(search.fold)}) < 2:
+        raise CompetitionError(f"fold {search.fold} holds out samples of one kind only, which have no AUROC")
+    for setting in ends(search.space):
+        search.run_with([setting])
+    return base
+
+
+def _made_for(search: Search, base: Run) -> dict[str, str]:
+    identity, _ = fold_identity(base, search.fold)
+    return {
+        "experiment": identity.config_hash,
+        "fold": str(search.fold),
+        "fold file": identity.fold_hash,
+        "data": identity.data_hash,
+        "teacher": identity.pseudo_hash,
+        "space": " ".join(f"{name}={values}" for name, values in search.space.items()),
+    }
+
+
+def _run_trials(search: Search, study: optuna.Study, trials: int) -> None:
+    done = len(finished_trials(study))
+    if done:
+        say(f"search {search.name}: goes on after {done} trials")
+    for number in range(done, trials):
+        trial = next_trial(study, search.space)
+        settings = settings_of(trial.params)
+        say(f"trial {number + 1} of {trials}: {' '.join(settings)}")
+        outcome = _train(search.run_with(settings), search, trial)
+        if outcome is None:
+            study.tell(trial, state=TrialState.PRUNED)
+        else:
+            study.tell(trial, outcome)
+            say(f"trial {number + 1}: {outcome:.4f} (best {study.best_value:.4f})")
+
+
+def _train(run: Run, search: Search, trial: optuna.Trial) -> float | None:
+    """Trains a trial; its best score, or None where it fell behind the median or its loss left the numbers."""
+    folder = search.workspace.trial_folder(search.name, run.experiment.hash())
+
+    def on_score(epoch: int, score: float) -> None:
+        trial.report(score, epoch)
+        if epoch < run.experiment.train.epochs and trial.should_prune():
+            raise optuna.TrialPruned(f"{score:.4f} after epoch {epoch} is below the median of the trials before")
+
+    try:
+        return train_fold(fold_job(run, search.fold, folder), on_score).best_score
+    except (optuna.TrialPruned, DivergedError) as reason:
+        say(f"stopped: {reason}")
+        shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+
+def _scored_often(experiment: Experiment) -> Experiment:
+    train = experiment.train
+    often = min(train.validate_every, max(1, train.epochs // SCORES_PER_TRIAL))
+    return experiment.model_copy(update={"train": train.model_copy(update={"validate_every": often})})
+
+
+def _report(args: argparse.Namespace, search: Search, study: optuna.Study) -> dict[str, Any]:
+    ended = finished_trials(study)
+    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+    if not complete:
+        raise CompetitionError(
+            f"none of {len(ended)} trials was trained to its end",
+            search.workspace.search_file(search.name),
+            "Search smaller learning rates (--space train.lr=log:1e-5:1e-3) under another --name",
+        )
+    best = study.best_trial
+    ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))[:SHOWN]
+    measure = "Dice" if search.track.metric == "dice" else "AUROC"
+    table(
+        f"{search.name}: best of {len(ended)} trials on fold {search.fold} ({len(ended) - len(complete)} were stopped)",
+        [measure, "settings"],
+        [[f"{trial.value:.4f}", " ".join(settings_of(trial.params))] for trial in ranked],
+    )
+    command = _train_command(args, search, settings_of(best.params))
+    say(f"train the best: {command}")
+    return {
+        "search": search.name,
+        "file": str(search.workspace.search_file(search.name)),
+        "fold": search.fold,
+        "trials": len(ended),
+        "pruned": len(ended) - len(complete),
+        "best": {"score": best.value, "settings": settings_of(best.params)},
+        "all": [
+            {"settings": settings_of(trial.params), "score": trial.value if trial in complete else None}
+            for trial in ended
+        ],
+        "command": command,
+    }
+
+
+def _train_command(args: argparse.Namespace, search: Search, settings: list[str]) -> str:
+    words = ["./run.sh", "train", "--track", args.track]
+    words += ["--phantom"] if search.workspace.phantom else []
+    words += ["--workspace", args.workspace] if args.workspace else []
+    words += ["--experiment", args.experiment or search.experiment_path.stem]
+    for setting in (*search.given, *settings):
+        words += ["--set", setting]
+    return shlex.join([*words, "--name", f"{search.name}_best"])
