@@ -1,5 +1,7 @@
 """Two stages: boxes come from the first stage's maps, and the second is trained, scored and asked through them."""
 
+import shutil
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -7,6 +9,7 @@ from scipy import ndimage
 from competition.config import CropSettings
 from competition.data.boxes import Box
 from competition.data.cache import read_cached_planes
+from competition.data.folds import read_folds
 from competition.ensembling.decision import Member
 from competition.ensembling.first_stage import find_boxes, find_first_stage
 from competition.ensembling.histograms import load_histograms
@@ -14,6 +17,7 @@ from competition.ensembling.test_maps import predict_test_set
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
 from competition.prediction.probability_maps import read_index, read_map, write_map
+from competition.workspace import Workspace
 from pipelines.one_fold import Run, check_fold, fold_job, train_one
 from pipelines.train import open_run
 
@@ -21,12 +25,13 @@ CROP = {"run": "first", "classes": ["square"], "margin": 0.25}
 
 
 @pytest.fixture(scope="module")
-def first(shared_hands, tiny_experiment):
+def first(shared_hands, tiny_experiment, tmp_path_factory):
     """A first stage of both folds; its out-of-fold maps are replaced by the truth, hand 3's by one without a square."""
-    experiment = tiny_experiment(train={"epochs": 1})
-    run = Run(
-        "first", shared_hands.track, shared_hands.workspace, experiment, shared_hands.manifest, shared_hands.folds
-    )
+    root = tmp_path_factory.mktemp("stages") / "hands"
+    shutil.copytree(shared_hands.workspace.root, root, ignore=shutil.ignore_patterns("runs"))
+    workspace = Workspace(root, shared_hands.workspace.dataset)
+    experiment, folds = tiny_experiment(train={"epochs": 1}), read_folds(workspace.fold_file())
+    run = Run("first", shared_hands.track, workspace, experiment, shared_hands.manifest, folds)
     for fold in (0, 1):
         train_one(run, fold, force=False)
         for entry in run.held_out(fold):

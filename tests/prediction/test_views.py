@@ -71,3 +71,12 @@ def test_no_view_and_an_unknown_view_are_refused(shared_hands):
         check_views([], shared_hands.track)
     with pytest.raises(CompetitionError, match="unknown view 'hflp', did you mean 'hflip'"):
         check_views(["hflp"], shared_hands.track)
+
+
+def test_an_upright_track_is_seen_only_as_it_is(shared_hands):
+    upright = replace(shared_hands.track, upright=True)
+    check_views(["identity"], upright)
+    for name in ALL:
+        if name != "identity":
+            with pytest.raises(CompetitionError, match=f"view '{name}' turns or mirrors the image"):
+                check_views(["identity", name], upright)
