@@ -102,9 +102,7 @@ def _open_members(
     members = [open_member(workspace, folds, training, name, wanted) for name, wanted in parse_members(text).items()]
     for member in members:
         if FULL in member.folds:
-            say(
-                f"{member.name}: {FULL} learned from every sample, so it votes on test samples and nothing is tuned on it"
-            )
+            say(f"{member.name}: {FULL} learned from every sample, so nothing is tuned on it; it votes on test samples")
     return members
 
 

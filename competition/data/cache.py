@@ -93,6 +93,7 @@ def cache_sample(
         side=sample.side,
         spacing_mm=_spacing(track, root, sample) if images[0] is not None else None,
         between=between,
+        traits=_traits(track, root, sample),
     )
     return entry, problems
 
@@ -114,6 +115,10 @@ def _read_views(track: Track, root: Path, sample: Sample) -> tuple[list[NDArray[
 def _spacing(track: Track, root: Path, sample: Sample) -> tuple[float, float] | None:
     first = sample.images[0]
     return None if track.read_spacing is None or first is None else track.read_spacing(root / first)
+
+
+def _traits(track: Track, root: Path, sample: Sample) -> tuple[float, ...]:
+    return () if track.read_traits is None or sample.split == "test" else track.read_traits(root, sample)
 
 
 def _pixel_hash(images: list[NDArray[np.uint8]]) -> str:

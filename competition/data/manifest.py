@@ -15,7 +15,7 @@ from competition.tracks.track import Split, Track
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 4
+CACHE_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Entry:
         side: "right" or "left" of a paired organ; empty where it is not known or means nothing.
         spacing_mm: Distance of pixel centres between rows and columns of the first view; None where no file tells it.
         between: Pixels of the label pictures between 0 and their maximum, which were cut at half of it.
+        traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
     """
 
     sample: str
@@ -59,6 +60,7 @@ class Entry:
     side: str = ""
     spacing_mm: tuple[float, float] | None = None
     between: int = 0
+    traits: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
-    kinds = {"present": bool, "mean": float, "std": float, "targets": int}
+    kinds = {"present": bool, "mean": float, "std": float, "targets": int, "traits": float}
     lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
     spacing = {"spacing_mm": None if row["spacing_mm"] is None else tuple(map(float, row["spacing_mm"]))}
     return Entry(**{str(name): value for name, value in row.items()} | lists | spacing)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.imaging.cleaning import clean_angiogram
+from competition.imaging.cleaning import clean_angiogram, has_text, margin_share
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
 # The organisers' column order; BA is the one location without a side.
@@ -84,6 +84,31 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Raises:
         CompetitionError: If the file can't be read, is cut off or is no image.
     """
+    return clean_angiogram(_decode(path))
+
+
+def read_traits(root: Path, sample: Sample) -> tuple[float, ...]:
+    """What a patient's files give away without a look at the vessels: a shortcut if it tells who has an aneurysm.
+
+    Args:
+        root: Data root.
+        sample: The patient.
+
+    Returns:
+        Rows, columns, the share of the canvas that is margin, and whether there is text, each the mean over the views
+        that are there; then the Index in thousands, because the patients come in two blocks.
+
+    Raises:
+        CompetitionError: If a file can't be read.
+    """
+    stills = [_decode(root / path) for path in sample.images if path is not None]
+    of_views = [(*still.shape, margin_share(still), float(has_text(still))) for still in stills]
+    means = np.mean(of_views, axis=0).tolist() if of_views else [0.0] * 4
+    return (*means, float(int(sample.key) // 1000))
+
+
+def _decode(path: Path) -> NDArray[np.uint8]:
+    """The still as it was exported, (H, W) uint8."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -96,7 +121,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
     if image is None:
         raise CompetitionError("not a readable image", path, "Copy it again")
-    return clean_angiogram(np.asarray(image, dtype=np.uint8))
+    return np.asarray(image, dtype=np.uint8)
 
 
 def list_samples(root: Path) -> Listing:
@@ -282,6 +307,7 @@ ANEURYSM = Track(
     list_test=list_test_samples,
     read_image=read_image,
     read_label=None,
+    read_traits=read_traits,
     layout=LAYOUT,
     views=VIEWS,
     channels=1,

@@ -130,6 +130,8 @@ class Track:
             the files' own ``label_key`` tells.
         count_between: Label path -> pixels between 0 and the maximum, which are cut at half of it; None where labels
             hold no such pixels.
+        read_traits: (data root, sample) -> numbers that a sample's files give away beside what the picture shows, for
+            example its size: if they alone tell the targets, a network may learn them. None where nobody asks.
         upright: Whether classes are told by their order from the top, so that nothing may be predicted from an image
             that was turned or mirrored.
     """
@@ -155,6 +157,7 @@ class Track:
     label_key: Callable[[str], str] = stem
     find_labels: Callable[[Path], dict[str, list[Path]]] | None = None
     count_between: Callable[[Path], int] | None = None
+    read_traits: Callable[[Path, Sample], tuple[float, ...]] | None = None
     upright: bool = False
 
     @property

@@ -150,6 +150,7 @@ def test_a_later_test_set_is_found_below_its_folder(spines) -> None:
         (["A", "", " ", "B"], ["A", "2.dcm", "3.dcm", "B"], 0),
         (["ANON", "ANON", "ANON", "B"], ["1.dcm", "2.dcm", "3.dcm", "B"], 1),
         (["A", "A"], ["A", "A"], 0),
+        (["A", "A", "A", "B", "C", "D"], ["A", "A", "A", "B", "C", "D"], 0),
     ],
 )
 def test_the_group_is_the_patient_unless_the_id_is_everybodys(tmp_path, write_dicom, patients, groups, remarks) -> None:

@@ -69,14 +69,13 @@ def test_the_default_space_lies_around_the_experiment_and_holds_it():
     assert space["train.batch_size"].choices == ("1", "2")
     assert {"dice", "bce_dice"} <= set(space["train.loss"].choices)
     own = own_values(space, experiment)
-    assert own == {
-        "train.lr": 2e-3,
-        "train.batch_size": "1",
-        "train.loss": "dice",
-    }  # no decay is no place in a logarithm
+    # A decay of zero has no place in a logarithm.
+    assert own == {"train.lr": 2e-3, "train.batch_size": "1", "train.loss": "dice"}
     given = default_space(experiment, "classification", ["train.lr", "train.loss"])
     assert sorted(given) == ["train.batch_size", "train.weight_decay"]
-    assert "bce_dice" not in default_space(Experiment(), "classification", [])["train.loss"].choices[:3]
+    patients = Experiment.model_validate({"train": {"loss": "bce_first"}})
+    tried = default_space(patients, "classification", [])["train.loss"].choices
+    assert set(tried) == {"bce", "focal", "asymmetric", "bce_first"}
 
 
 def test_ends_are_all_choices_and_both_ends():
