@@ -59,7 +59,8 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
         test: The test samples; one of which nothing could be read is not labelled.
 
     Raises:
-        CompetitionError: The fold is not trained, belongs to something else, or there is no test sample.
+        CompetitionError: The fold is not trained, belongs to something else or looks at parts of images, or there is no
+            test sample.
     """
     folder = workspace.fold_folder(run, student.fold)
     if not (folder / "finished.json").exists():
@@ -70,6 +71,12 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
         raise CompetitionError(f"the prepared data of {workspace.dataset} has no test image to label")
     path = checkpoint_file(folder)
     best = load_best(path)
+    if best.experiment.data.crop_to is not None:
+        raise CompetitionError(
+            f"the teacher {run!r} looks at boxes that are known for training images only (data.crop_to)",
+            path,
+            "Choose a teacher of whole images",
+        )
     found = best.identity
     check_identity(found, replace(student, config_hash=found.config_hash, pseudo_hash=found.pseudo_hash), path)
     digest = hashlib.sha256(weights_hash(best).encode())

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from competition.imaging.cleaning import clean_angiogram, cover_text, margin_box, text_mask
+from competition.imaging.cleaning import clean_angiogram, cover_text, has_text, margin_box, margin_share, text_mask
 
 Image = NDArray[np.uint8]
 TEXT_LEFT = ("FOV: 20x20 cm", "RAO: 0.1 deg", "CRA: 27.5 deg", "L: -0.1 deg", "Tilt: 0 deg")
@@ -75,19 +75,65 @@ def test_clean_still_is_left_as_it_is(width: int, height: int) -> None:
     np.testing.assert_array_equal(image, before)  # a copy: the caller's image is not written to
 
 
-@pytest.mark.parametrize("lossy", [False, True])
-def test_edge_lines_and_ticks_cost_at_most_two_pixels_a_side(lossy: bool) -> None:
-    image = still(720, 720)
+def with_edge_lines(image: Image) -> Image:
+    """As measured on an export of 720 x 720: a black row above and half of the next, two black lines right and below."""
     lined = image.copy()
     lined[0], lined[-2:], lined[:, -2:] = 0, 0, 0
-    lined[1, :360] = 90
-    lined[::27, 0], lined[13::27, 0] = 255, 0
-    top, bottom, left, right = margin_box(jpeg(lined) if lossy else lined)
-    assert 1 <= top <= 2
-    assert (bottom, right) == (718, 718)
-    assert 0 <= left <= 1
+    lined[1, : image.shape[1] // 2] = 90
+    return lined
+
+
+def with_ticks(image: Image, line: tuple[slice, int] | tuple[int, slice], length: int) -> Image:
+    """White ticks of some pixels every 27, with black ones between them, along one outer line."""
+    ticked = image.copy()
+    along = np.arange(ticked[line].shape[0]) % 27
+    ticked[line] = np.where(along < length, 255, np.where((along >= 13) & (along < 13 + length), 0, ticked[line]))
+    return ticked
+
+
+COLUMN, ROW = (slice(None), 0), (0, slice(None))
+
+
+def test_edge_lines_and_ticks_are_cut_off_and_nothing_else() -> None:
+    image = still(720, 720)
+    lined = with_ticks(with_edge_lines(image), COLUMN, 1)
+    np.testing.assert_array_equal(clean_angiogram(lined), image[2:718, 1:718])
+
+
+@pytest.mark.parametrize("length", [1, 4, 8, 13])
+@pytest.mark.parametrize("line", [COLUMN, ROW, (slice(None), -1), (-1, slice(None))])
+def test_ticks_of_any_length_are_cut_off_on_every_side(line: tuple[slice, int], length: int) -> None:
+    image = still(720, 720)
+    kept = tuple(
+        slice(None) if isinstance(part, slice) else slice(1, None) if part == 0 else slice(-1) for part in line
+    )
+    np.testing.assert_array_equal(clean_angiogram(with_ticks(image, line, length)), image[kept])
+
+
+@pytest.mark.parametrize("length", [1, 4, 8])
+def test_nothing_of_edge_lines_and_ticks_is_left_in_a_jpeg(length: int) -> None:
+    image = still(720, 720)
+    lined = jpeg(with_ticks(with_edge_lines(image), COLUMN, length))
     cleaned = clean_angiogram(lined)
-    np.testing.assert_array_equal(cleaned[1:, 2:], image[top + 1 : bottom, left + 2 : right])
+    assert min(cleaned.shape) >= 720 - 6
+    for line in (cleaned[0], cleaned[-1], cleaned[:, 0], cleaned[:, -1]):
+        assert line.max() < 235
+        assert np.mean(line < 150) < 0.06  # a vessel may leave there
+
+
+def test_vessels_that_leave_the_picture_are_no_edge_line() -> None:
+    image = np.full((720, 720), 190, dtype=np.uint8)
+    image[700:, 300:322] = image[700:, 400:422] = image[:20, 100:122] = image[200:222, :20] = 20
+    np.testing.assert_array_equal(clean_angiogram(image), image)
+
+
+def test_residue_of_bone_at_the_edge_costs_three_lines_at_most_and_stays_what_it_is() -> None:
+    image = still(720, 720)
+    cv2.ellipse(image, (10, 640), (30, 14), 20, 0, 360, 255, -1)
+    cv2.ellipse(image, (24, 650), (28, 12), 20, 0, 360, 10, -1)
+    cleaned = clean_angiogram(image)
+    np.testing.assert_array_equal(cleaned, image[:, 720 - cleaned.shape[1] :])
+    assert cleaned.shape[1] >= 717
 
 
 def test_column_of_black_and_white_dashes_is_no_picture() -> None:
@@ -170,6 +216,27 @@ def test_text_mask_covers_every_stroke() -> None:
     mask = text_mask(corner, np.full_like(corner, 190), 720)
     assert mask[ink > 100].all()
     assert mask.mean() < 0.25
+
+
+@pytest.mark.parametrize("name", FRAMED)
+@pytest.mark.parametrize("text", [False, True])
+def test_margins_and_text_are_told(name: str, text: bool) -> None:
+    (width, height), box = FRAMED[name]
+    framed = frame(
+        still(box[1] - box[0], box[3] - box[2], grey=130 if name == "wide frame" else 190), (width, height), box
+    )
+    if text:
+        burn(framed, box)
+    assert margin_share(framed) == pytest.approx(1 - (box[1] - box[0]) * (box[3] - box[2]) / (width * height))
+    assert has_text(framed) is text
+
+
+def test_a_clean_still_has_neither_margin_nor_text() -> None:
+    image = still(720, 720)
+    assert margin_share(image) == 0
+    assert not has_text(image)
+    cv2.ellipse(image, (150, 600), (25, 12), 30, 0, 360, 255, -1)  # residue of bone
+    assert not has_text(image)
 
 
 @pytest.mark.parametrize("value", [0, 3, 255])

@@ -180,6 +180,42 @@ def test_a_fold_that_another_process_trains_is_refused(command, tiny_hands, tiny
     assert not (folder / "last.pt").exists()
 
 
+@pytest.mark.parametrize("name", ["search", "ensembles", "a@10", "a:0", "a,b", "a/b"])
+def test_a_name_that_members_could_not_be_called_by_is_refused(command, tiny_hands, tiny_experiment, name):
+    with pytest.raises(CompetitionError, match=rf"a run can't be called '{name}' .*Give another --name"):
+        command(tiny_hands, tiny_experiment(), name=name)
+
+
+def test_full_is_trained_beside_the_folds_and_has_no_score(command, tiny_hands, tiny_experiment, monkeypatch, capsys):
+    monkeypatch.setattr(train, "slots", lambda folds: [{}])  # in this process, whose track is known nowhere else
+    figures = command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="0,full")
+    assert figures["scores"]["full"] is None
+    assert 0 <= figures["scores"]["0"] <= 1
+    assert "--members tiny:0,full" in capsys.readouterr().out
+    assert (tiny_hands.workspace.run_folder("tiny") / "full" / "finished.json").exists()
+
+
+def test_a_teacher_is_named_by_an_option_which_is_a_setting_too(command, tiny_hands, tiny_experiment, monkeypatch):
+    seen = []
+
+    def choose(args, track, workspace):
+        seen.extend(args.set)
+        return "tiny", tiny_experiment(data={"pseudo": "tiny"})
+
+    command(tiny_hands, tiny_experiment(train={"epochs": 1}))
+    with pytest.raises(CompetitionError, match="run 'tiny' can't be its own teacher"):
+        command(tiny_hands, tiny_experiment(data={"pseudo": "tiny"}))
+    monkeypatch.setattr(train, "choose_experiment", choose)
+    args = {"fold": "0", "name": "student", "force": False, "set": ["train.lr=0.1"], "experiment": None}
+    with pytest.raises(
+        CompetitionError, match=r"fold 0 of the teacher 'tiny' is not trained yet.*Run train --name tiny"
+    ):
+        train.run(argparse.Namespace(**args, pseudo="tiny"))
+    assert seen == ["train.lr=0.1", 'data.pseudo="tiny"']
+    figures = train.run(argparse.Namespace(**args | {"fold": "1"}, pseudo="tiny"))
+    assert list(figures["scores"]) == ["1"]
+
+
 def test_mistakes_are_found_before_anything_is_trained(command, tiny_hands, tiny_experiment):
     with pytest.raises(CompetitionError, match="unknown loss 'bse'"):
         command(tiny_hands, tiny_experiment(train={"loss": "bse"}))

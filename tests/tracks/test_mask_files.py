@@ -144,11 +144,17 @@ def test_masks_of_classes_are_found_as_one_path(tmp_path: Path) -> None:
 
 
 def test_a_name_that_stands_twice_in_the_template_must_be_the_same(tmp_path: Path) -> None:
-    lay(tmp_path, "1/1_a.png", "1/2_a.png", "3/3_b.png")
+    lay(tmp_path, "1/1_a.png", "3/3_b.png", "4/5_a.png")
     assert find_masks(tmp_path, "masks/{stem}/{stem}_{class}.png", ["a", "b"]) == {
         "1": [tmp_path / "1/1_{class}.png"],
         "3": [tmp_path / "3/3_{class}.png"],
     }
+
+
+def test_a_part_of_a_name_is_no_mask(tmp_path: Path) -> None:
+    lay(tmp_path, "xmask_1.png", "mask_2.png", "deep/mask_3.png", "xa/1.png", "a/2.png")
+    assert list(find_masks(tmp_path, "m/mask_{stem}.png", ["a"])) == ["3", "2"]
+    assert list(find_masks(tmp_path, "m/{class}/{stem}.png", ["a"])) == ["2"]
 
 
 def test_signs_of_the_template_are_no_pattern(tmp_path: Path) -> None:

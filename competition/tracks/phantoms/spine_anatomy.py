@@ -119,12 +119,11 @@ def grow_back(rng: np.random.Generator) -> Back:
         body = _body(rng, (place, lean), (upper, upper_lean), depth)
         vertebrae.append(Vertebra(level.name, body, _behind(rng, (place + upper) / 2, lean - wedge / 2, depth, height)))
         place, lean = upper, upper_lean
-    back_of = [(vertebra.behind[0].mean(axis=0), vertebra.body) for vertebra in vertebrae]
     return Back(
         vertebrae=tuple(vertebrae),
         sacrum=_sacrum(slope, 34 * build),
         pelvis=tuple(_iliac_wing(rng, build) for _ in range(2)),
-        ribs=tuple(_rib(rng, back_of[index][0], build) for index in (5, 5, 6, 6, 7, 7)),
+        ribs=tuple(_rib(rng, vertebrae[index].behind[0].mean(axis=0), build) for index in (5, 5, 6, 6, 7, 7)),
         density=float(rng.uniform(0.6, 1.1)),
         cortex=float(rng.uniform(1.0, 1.7)),
     )
