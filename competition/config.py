@@ -61,7 +61,7 @@ class DataSettings(Section):
     flip: bool = False
     """Mirror half of the draws; classes and views of left and right change places as the track says."""
     shuffle_labels: bool = False
-    """A leak alarm for classification: train on shuffled targets; the score must then fall to chance."""
+    """A leak alarm for classification: learn shuffled targets and be scored against them; that must be chance, 0.5."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Processes that load data; null is 0 without a GPU (training needs the cores), else cores - 1, at most 8."""
 

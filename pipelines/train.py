@@ -2,7 +2,6 @@
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from competition.data.cache import read_cached_planes
 from competition.data.folds import Folds, check_leaks, find_folds
 from competition.data.manifest import Entry, Manifest, data_hash, prepare_command, read_manifest
 from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
+from competition.ensembling.leak_alarm import learned_entries
 from competition.errors import CompetitionError
 from competition.metrics import auroc
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     name = args.name or experiment_name
     check_views(experiment.predict.views, track)
     get_loss(experiment.train.loss)
+    if experiment.data.shuffle_labels and track.task == "segmentation":
+        raise CompetitionError(f"data.shuffle_labels deals out the labels of patients; track {track.name} has masks")
     manifest = read_manifest(workspace, track)
     folds = find_folds(workspace)
     if folds is None:
@@ -90,9 +92,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     else:
         for fold in chosen:
             _train_one(track, workspace, name, experiment, manifest, folds, fold, args.force)
-    scores = {}
+    entries, scores = learned_entries(manifest.of("train"), experiment), {}
     for fold in chosen:
-        held_out = folds.held_out(manifest.of("train"), fold)
+        held_out = folds.held_out(entries, fold)
         scores[fold] = _held_out_score(track, workspace.fold_folder(name, fold) / "oof", held_out)
     if not is_child:
         _say_scores(track, name, scores)
@@ -157,9 +159,8 @@ def _train_one(
     with fold_lock(folder, fold):
         if force:
             _remove_run(folder)
-        training, held_out = folds.training(manifest.of("train"), fold), folds.held_out(manifest.of("train"), fold)
-        if experiment.data.shuffle_labels:
-            training = _shuffled(training, experiment.train.seed)
+        entries = learned_entries(manifest.of("train"), experiment)
+        training, held_out = folds.training(entries, fold), folds.held_out(entries, fold)
         identity = _identity(track, manifest, workspace, experiment, folds, fold)
         write_text(folder / "config.yaml", experiment.to_yaml())
         train_fold(FoldJob(experiment, track, workspace, folder, identity, training, held_out))
@@ -196,12 +197,6 @@ def _remove_run(folder: Path) -> None:
     # The mark of a finished fold goes first: a removal that is cut must not leave one without its predictions.
     for name in (FINISHED, "last.pt", "best.pt", "history.csv"):
         (folder / name).unlink(missing_ok=True)
-
-
-def _shuffled(entries: Sequence[Entry], seed: int) -> list[Entry]:
-    """The same samples with targets dealt out at random."""
-    order = np.random.default_rng(seed).permutation(len(entries))
-    return [replace(entry, targets=entries[index].targets) for entry, index in zip(entries, order, strict=True)]
 
 
 def _predict_held_out(
