@@ -90,7 +90,7 @@ class DataSettings(Section):
     crop_to: CropSettings | None = None
     """Segmentation: cut every image to a box before it is resized; outside of it nothing is predicted."""
     shuffle_labels: bool = False
-    """A leak alarm for classification: train on shuffled targets; the score must then fall to chance."""
+    """A leak alarm for classification: learn shuffled targets and be scored against them; that must be chance, 0.5."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Processes that load data; null is 0 without a GPU (training needs the cores), else cores - 1, at most 8."""
 

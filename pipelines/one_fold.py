@@ -1,7 +1,6 @@
 """Training one fold of a run: what it belongs to, what it learns from, and what it says about what it held out."""
 
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from competition.data.folds import Fold, Folds
 from competition.data.manifest import Entry, Manifest, data_hash
 from competition.ensembling.first_stage import FirstStage, find_boxes, find_first_stage
 from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
+from competition.ensembling.leak_alarm import learned_entries
 from competition.metrics import auroc
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import (
@@ -83,7 +83,11 @@ class Run:
 
     def held_out(self, fold: Fold) -> list[Entry]:
         """What a fold is scored on."""
-        return self.folds.held_out(self.manifest.of("train"), fold)
+        return self.folds.held_out(self.learned(), fold)
+
+    def learned(self) -> list[Entry]:
+        """All training samples, with the targets that are learned."""
+        return learned_entries(self.manifest.of("train"), self.experiment)
 
 
 def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
@@ -169,9 +173,7 @@ def kept_epochs(settings: TrainSettings) -> list[int]:
 
 def fold_job(run: Run, fold: Fold, folder: Path) -> FoldJob:
     """What trains a fold in a folder; a teacher labels the test samples first, a first stage tells where to look."""
-    training = run.folds.training(run.manifest.of("train"), fold)
-    if run.experiment.data.shuffle_labels:
-        training = _shuffled(training, run.experiment.train.seed)
+    training = run.folds.training(run.learned(), fold)
     identity, teacher = fold_identity(run, fold)
     pseudo = None
     if teacher is not None:
@@ -192,12 +194,6 @@ def _remove_trained(folder: Path) -> None:
         path.unlink(missing_ok=True)
     for path in (*folder.glob("oof@*"), pseudo_labels_folder(folder)):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _shuffled(entries: Sequence[Entry], seed: int) -> list[Entry]:
-    """The same samples with targets dealt out at random."""
-    order = np.random.default_rng(seed).permutation(len(entries))
-    return [replace(entry, targets=entries[index].targets) for entry, index in zip(entries, order, strict=True)]
 
 
 def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:

@@ -104,6 +104,8 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
         raise CompetitionError(f"run {name!r} can't be its own teacher", None, "Give the student another --name")
     check_views(experiment.predict.views, track)
     get_loss(experiment.train.loss)
+    if experiment.data.shuffle_labels and track.task == "segmentation":
+        raise CompetitionError(f"data.shuffle_labels deals out the labels of patients; track {track.name} has masks")
     manifest = read_manifest(workspace, track)
     folds = find_folds(workspace)
     if folds is None:

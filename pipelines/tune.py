@@ -10,6 +10,7 @@ from competition.console import say, shout, table
 from competition.data.folds import FULL, Folds, find_folds
 from competition.data.manifest import Entry, read_manifest
 from competition.ensembling.decision import Decision, Scores, save_decision
+from competition.ensembling.leak_alarm import learned_by
 from competition.ensembling.locations import NEVER
 from competition.ensembling.members import TrainedMember, covered, open_member, parse_members, trained_runs
 from competition.ensembling.thresholds import HALF, Window
@@ -58,8 +59,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     members = _open_members(workspace, folds, manifest.of("train"), args.members)
     find_voters(track.classes, [member.classes for member in members])  # every class needs one
     name = args.name or "+".join(member.name for member in members)
-    entries = manifest.by_sample()
-    samples = covered(members, [entry.sample for entry in manifest.of("train")])
+    entries = {entry.sample: entry for entry in learned_by(workspace, members, manifest.of("train"))}
+    samples = covered(members, list(entries))
     chosen = [entries[sample] for sample in samples]
     say(f"{len(samples)} of {len(manifest.of('train'))} samples are covered by " + ", ".join(map(_describe, members)))
     rows: list[dict[str, Any]] = []

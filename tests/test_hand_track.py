@@ -299,7 +299,10 @@ def test_a_member_of_the_carpals_mends_the_carpals_and_nothing_else(tuned):
 def test_their_votes_on_test_images_differ_in_the_carpals_alone(tuned):
     figures, _ = tuned
     alone, both = (
-        {tuple(row[:2]): row[2] for row in csv.reader(Path(figures[f"{name} handed in"]["submission"]).open())}
+        {
+            tuple(row[:2]): row[2]
+            for row in csv.reader(Path(figures[f"{name} handed in"]["submission"]).read_text().splitlines())
+        }
         for name in ("alone", "both")
     )
     assert list(alone) == list(both)

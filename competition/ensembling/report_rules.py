@@ -74,7 +74,7 @@ def decide_as_the_report(
     for fold in np.unique(fold_of).tolist():
         rule = report_rule(training_scores(track, workspace, member.name, fold, folds.training(training, fold)))
         here = np.flatnonzero(fold_of == fold)
-        samples = [entries[row].sample for row in here]
+        samples = [entries[row].sample for row in here.tolist()]
         probs = read_scores(member.folder_of[samples[0]], samples, track.classes)
         table[here] = np.column_stack([probs[:, 0], rule.decide(probs)])
     return table

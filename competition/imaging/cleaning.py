@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 WHITE = 245
 DARK_SHARE = 1 / 3
 
-# Exports of 720 x 720 end in black lines one or two pixels wide, and in lines of white and black ticks. A line counts as
-# one where so much of it is nearer to white, or to black, than to the picture's grey. Nothing in a picture is white, but
-# vessels that leave it are black: at most 22 of 720 pixels each.
+# Exports of 720 x 720 end in black lines one or two pixels wide, and in lines of white and black ticks. A line counts
+# as one where so much of it is nearer to white, or to black, than to the picture's grey. Nothing in a picture is white,
+# but vessels that leave it are black: at most 22 of 720 pixels each.
 EDGE_LINES = 3
 WHITE_SHARE = 0.02
 BLACK_SHARE = 0.1

@@ -76,7 +76,7 @@ def test_clean_still_is_left_as_it_is(width: int, height: int) -> None:
 
 
 def with_edge_lines(image: Image) -> Image:
-    """As measured on an export of 720 x 720: a black row above and half of the next, two black lines right and below."""
+    """As on an export of 720 x 720: a black row above and half of the next, two black lines right and below."""
     lined = image.copy()
     lined[0], lined[-2:], lined[:, -2:] = 0, 0, 0
     lined[1, : image.shape[1] // 2] = 90

@@ -228,13 +228,9 @@ def test_mistakes_are_found_before_anything_is_trained(command, tiny_hands, tiny
     assert not tiny_hands.workspace.run_folder("tiny").exists()
 
 
-def test_shuffled_labels_are_the_same_labels_dealt_out_anew(tiny_patients):
-    entries = tiny_patients.train()
-    shuffled = one_fold._shuffled(entries, seed=0)
-    assert [replace(entry, targets=()) for entry in shuffled] == [replace(entry, targets=()) for entry in entries]
-    assert sorted(entry.targets for entry in shuffled) == sorted(entry.targets for entry in entries)
-    assert [entry.targets for entry in shuffled] != [entry.targets for entry in entries]
-    assert one_fold._shuffled(entries, seed=0) == shuffled
+def test_masks_have_no_labels_to_shuffle(command, tiny_hands, tiny_experiment):
+    with pytest.raises(CompetitionError, match=r"shuffle_labels deals out the labels of patients; track .* has masks"):
+        command(tiny_hands, tiny_experiment(data={"shuffle_labels": True}))
 
 
 def test_a_fold_of_one_kind_of_patients_has_no_score(command, tiny_patients, tiny_experiment):

@@ -1,4 +1,4 @@
-"""A track of some classes only: the classes it keeps, where they stand in the cache, and what a mirror makes of them."""
+"""A track of some classes only: which it keeps, where they stand in the cache, and what a mirror makes of them."""
 
 from dataclasses import replace
 from pathlib import Path
