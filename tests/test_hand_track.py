@@ -27,7 +27,7 @@ BONES = [
     "Ulna",
 ]
 CARPALS = BONES[19:27]
-PEOPLE = 9  # the first nine people of the public training part are in all five folds
+PEOPLE = 14  # the first fourteen people of the public training part are in all five folds
 SETTINGS = """\
 model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [8, 8], prior: 0.1}
 data: {size: 32, augmentation: none, workers: 0}
@@ -175,7 +175,7 @@ def test_the_sheet_of_people_is_summed_up(hands, stage):
     book.save(hands / "meta_data.xlsx")
     _, said = stage("prepare", "--data", hands)
     assert (
-        "meta_data.xlsx: 11 people; train 9 of 9 (100% female, 30.0 years (30-30), 170.0 cm (170-170), "
+        "meta_data.xlsx: 16 people; train 14 of 14 (100% female, 30.0 years (30-30), 170.0 cm (170-170), "
         "60.0 kg (60-60)); test 2 of 2 (0% female, 30.0 years (30-30), 170.0 cm (170-170), 60.0 kg (60-60))"
     ) in said
 
@@ -183,7 +183,7 @@ def test_the_sheet_of_people_is_summed_up(hands, stage):
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
-        ("exclude.txt", "ID010\n", "'ID010' is a test X-ray, and a missing row voids a submission"),
+        ("exclude.txt", "ID015\n", "'ID015' is a test X-ray, and a missing row voids a submission"),
         ("strata.csv", "ID,stratum\nID001,obliqe\n", "unknown stratum 'obliqe', did you mean 'oblique'"),
         ("strata.csv", "name;stratum\n", "the columns are image_name,stratum or ID,stratum"),
         ("meta_data.xlsx", "no sheet at all", "can't be read as an Excel sheet"),
@@ -225,6 +225,11 @@ def tuned(tmp_path_factory):
     figures["neighbours"] = root / "runs" / "phantom_hand_bone" / "ensembles" / "alone" / "neighbours.csv"
     for name in ("alone", "both"):
         figures[f"{name} handed in"] = here("ensemble", "--decision", name)
+    # After one epoch nothing is seen anywhere; a second vote reads the maps that were kept, here full of carpals.
+    for folder in workspace.run_folder("wrist").glob("test/*"):
+        for sample in json.loads((folder / "index.json").read_text())["samples"]:
+            write_map(folder, sample, np.full((len(CARPALS), 128, 128), 255, np.uint8))
+    figures["both handed in"] = here("ensemble", "--decision", "both")
     return figures, here
 
 
@@ -308,8 +313,7 @@ def test_their_votes_on_test_images_differ_in_the_carpals_alone(tuned):
     assert list(alone) == list(both)
     assert len(alone) == 1 + 4 * 29
     changed = {bone for (image, bone), rle in alone.items() if both[image, bone] != rle}
-    assert changed <= set(CARPALS)
-    assert changed
+    assert changed == set(CARPALS)
 
 
 def test_carpals_alone_are_no_ensemble(tuned, capsys):

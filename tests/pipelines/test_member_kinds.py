@@ -30,17 +30,17 @@ def stage(monkeypatch, tmp_path):
 
 def test_all_kinds_of_members_vote_together(stage, tiny_hands, tiny_experiment, tmp_path, capsys):
     settings = tmp_path / "tiny.yaml"
-    settings.write_text(tiny_experiment(train={"lr": 1e-2, "keep_every": 1}, model={"prior": 0.3}).to_yaml())
+    settings.write_text(tiny_experiment(train={"lr": 1e-2, "epochs": 16, "keep_every": 8}, model={"prior": 0.3}).to_yaml())
     common = ("--experiment", settings)
     stage(train, tiny_hands, *common, "--fold", "0..1,full")
     stage(train, tiny_hands, *common, "--fold", "0..1", "--set", "train.seed=1", "--name", "seed1")
     stage(train, tiny_hands, *common, "--fold", "0..1", "--pseudo", "tiny", "--name", "pupil")
     capsys.readouterr()
-    members = "tiny@1,tiny:0,1,full,seed1,pupil"
+    members = "tiny@8,tiny:0,1,full,seed1,pupil"
     figures = stage(tune, tiny_hands, "--members", members, "--name", "kinds", "--trials", 5, "--window", "0.5:0.5")
     assert "tiny: full learned from every sample" in capsys.readouterr().out
     assert figures["coverage"] == 10
-    assert list(figures["members"]) == ["tiny@1", "tiny", "seed1", "pupil"]
+    assert list(figures["members"]) == ["tiny@8", "tiny", "seed1", "pupil"]
     decision = json.loads((tiny_hands.workspace.ensemble_folder("kinds") / "decision.json").read_text())
     assert [member["folds"] for member in decision["members"]] == [[0, 1], [0, 1, FULL], [0, 1], [0, 1]]
     made = stage(ensemble, tiny_hands, "--decision", "kinds", "--members", members)
@@ -65,5 +65,5 @@ def map_folders(prepared, member):
     run, _, epoch = member["name"].partition("@")
     for index in sorted((prepared.workspace.run_folder(run) / "test").glob("*/index.json")):
         made_by = json.loads(index.read_text())["made_by"]
-        if made_by["folds"] == member["folds"] and (member["name"] != "tiny@1" or epoch):
+        if made_by["folds"] == member["folds"] and (member["name"] != "tiny@8" or epoch):
             yield index.parent

@@ -85,7 +85,7 @@ def stand_in(tmp_path, monkeypatch):
     return tmp_path
 
 
-def wait_for(condition, seconds=20):
+def wait_for(condition, seconds=90):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited too long"
