@@ -82,11 +82,13 @@ def _rotate30() -> list[Any]:
 
 
 def _turning() -> list[Any]:
-    """For anatomy that has no fixed up, such as a round ventricle."""
+    """For anatomy that has no fixed up, such as a round ventricle, on scanners whose greys differ."""
     return [
         A.RandomRotate90(p=1.0),
-        _affine(degrees=20, scale=0.15, shift=0.05),
-        A.RandomBrightnessContrast(0.1, 0.2, p=0.5),
+        _affine(degrees=20, scale=0.25, shift=0.05),
+        A.ElasticTransform(alpha=40, sigma=8, interpolation=cv2.INTER_LINEAR, fill=0, fill_mask=0, p=0.3),
+        A.RandomBrightnessContrast(0.15, 0.3, p=0.7),
+        A.RandomGamma((60, 160), p=0.5),
     ]
 
 

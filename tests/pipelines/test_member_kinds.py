@@ -30,7 +30,8 @@ def stage(monkeypatch, tmp_path):
 
 def test_all_kinds_of_members_vote_together(stage, tiny_hands, tiny_experiment, tmp_path, capsys):
     settings = tmp_path / "tiny.yaml"
-    settings.write_text(tiny_experiment(train={"lr": 1e-2, "epochs": 16, "keep_every": 8}, model={"prior": 0.3}).to_yaml())
+    sections = {"train": {"lr": 1e-2, "epochs": 16, "keep_every": 8}, "model": {"prior": 0.3}}
+    settings.write_text(tiny_experiment(**sections).to_yaml())
     common = ("--experiment", settings)
     stage(train, tiny_hands, *common, "--fold", "0..1,full")
     stage(train, tiny_hands, *common, "--fold", "0..1", "--set", "train.seed=1", "--name", "seed1")
