@@ -204,12 +204,18 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise CompetitionError(f"not valid YAML ({' '.join(str(error).split())})", path) from error
     if not isinstance(values, dict):
         raise CompetitionError("an experiment is a mapping of sections (model, data, train, predict)", path)
+    try:
+        experiment = Experiment.model_validate(values)
+    except ValidationError as error:
+        raise CompetitionError(_explain(error), path, "Correct the file") from error
+    if not overrides:
+        return experiment
     for override in overrides:
         _apply_override(values, override)
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise CompetitionError(_explain(error), path, "Correct the file or the --set option") from error
+        raise CompetitionError(_explain(error), f"--set {' --set '.join(overrides)}") from error
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:
@@ -238,7 +244,8 @@ def _explain(error: ValidationError) -> str:
     for problem in error.errors():
         location = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            hint = nearest_hint(str(problem["loc"][-1]), _known_keys(problem["loc"]))
+            within = "".join(f"{part}." for part in problem["loc"][:-1])
+            hint = nearest_hint(str(problem["loc"][-1]), _known_keys(problem["loc"]), within)
             sentences.append(f"unknown key {location!r}{hint}")
         else:
             given = "" if problem["type"] == "value_error" else f" (given: {problem['input']!r})"
@@ -256,9 +263,15 @@ def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     return list(section.model_fields)
 
 
-def nearest_hint(name: str, known: Sequence[str]) -> str:
-    """Says which known names come near a mistyped one: ", did you mean 'lr'?" or the list of all."""
+def nearest_hint(name: str, known: Sequence[str], within: str = "") -> str:
+    """Says which known names come near a mistyped one: ", did you mean 'train.lr'?" or the list of all.
+
+    Args:
+        name: As it was typed, without ``within``.
+        known: What could have been meant; with none there is no hint.
+        within: Stands before every name that is shown.
+    """
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
-        return ", did you mean " + " or ".join(repr(match) for match in near) + "?"
-    return "; known are " + ", ".join(known)
+        return ", did you mean " + " or ".join(repr(within + match) for match in near) + "?"
+    return "; known are " + ", ".join(within + one for one in known) if known else ""

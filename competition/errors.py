@@ -14,5 +14,7 @@ class CompetitionError(Exception):
             where: The file, column or sample it was found in.
             mend: The command or action that mends it.
         """
-        sentence = what if where is None else f"{what}: {where}"
-        super().__init__(sentence + ("." if mend is None else f". {mend}."))
+        asks = what.endswith("?")
+        sentence = what if where is None else f"{what} ({where})" if asks else f"{what}: {where}"
+        end = "" if asks and where is None else "."
+        super().__init__(sentence + end + ("" if mend is None else f" {mend}."))

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
@@ -68,6 +69,7 @@ def main(arguments: list[str]) -> int:
     # One stage at a time is imported, so that --help does not wait for torch.
     stage = importlib.import_module(f"pipelines.{name}")
     args = build_parser(name, stage).parse_args(arguments[1:])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is the same as Ctrl-C
     try:
         figures = run_stage(stage, args)
         if args.json is not None:
@@ -95,7 +97,11 @@ def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
     common = parser.add_argument_group("options of every stage")
     common.add_argument("--track", default="hand_bone", help="what is competed in (default: hand_bone)")
     common.add_argument("--phantom", action="store_true", help="work on the drawn stand-in data")
-    common.add_argument("--workspace", metavar="DIR", help="where everything written goes (default: the repository)")
+    common.add_argument(
+        "--workspace",
+        metavar="DIR",
+        help="where everything written goes (default: $COMPETITION_WORKSPACE, else the repository)",
+    )
     common.add_argument("--json", type=Path, metavar="FILE", help="write the stage's figures there")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     stage.add_arguments(parser)  # last, because a stage may change a default (leaderboard shows all tracks)

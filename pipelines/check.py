@@ -22,7 +22,7 @@ from competition.tracks.track import Track
 from competition.workspace import Workspace, read_csv
 from pipelines.context import open_track, open_workspace
 
-HELP = "would the organiser take this submission?"
+HELP = "Would the organiser take this submission?"
 EXAMPLE = "./run.sh check --track hand_bone submissions/hand_bone/submission.csv"
 
 SHOWN = 20
@@ -141,11 +141,12 @@ def _is_about(submission: Path, track: Track, names: set[str]) -> bool:
 def _show(result: CheckResult, looked: Sequence[str]) -> None:
     say(f"{result.rows} rows, {result.images} images or patients, {result.size_bytes / 1e6:.1f} MB")
     say(f"looked at: {', '.join(looked)}")
-    shares = ((name, f"{share:.3f}") for name, share in result.positive_share.items())
-    table("share of positives", ["class", "share"], shares)
+    if result.ok:
+        shares = ((name, f"{share:.3f}") for name, share in result.positive_share.items())
+        table("share of positives", ["class", "share"], shares)
     for warning in result.warnings:
         say(f"warning: {warning}")
-    for error in result.errors[:SHOWN]:
+    for error in result.errors[:SHOWN] if len(result.errors) > 1 else []:
         say(f"error: {error}")
     if len(result.errors) > SHOWN:
         say(f"error: ... and {len(result.errors) - SHOWN} more")

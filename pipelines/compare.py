@@ -32,24 +32,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if track.submission == "table":
         columns = compare_tables(args.first, args.second, track.classes)
         changed = columns[columns.rows > 0]
-        table(
-            "columns that differ",
-            ["class", "rows", "largest difference", "rank correlation"],
-            changed.round(4).reset_index().to_numpy().tolist(),
-        )
+        if len(changed):
+            table(
+                "columns that differ",
+                ["class", "rows", "largest difference", "rank correlation"],
+                changed.round(4).reset_index().to_numpy().tolist(),
+            )
         say(f"{len(changed)} of {len(columns)} columns differ")
         per_class = {str(name): int(rows) for name, rows in columns.rows.items()}
         return {"rows_that_differ": int(columns.rows.max()), "per_class": per_class}
     differences = compare_masks(args.first, args.second, track.classes)
     by_class, rows = differences.by_class(), differences.table
-    columns_shown = ["only in A", "only in B", "Dice"]
-    _show_least(
-        "classes that agree least (pixels)",
-        ["class", "rows that differ", *columns_shown],
-        by_class.reset_index()[["class", "rows", "only_a", "only_b", "dice"]],
-    )
-    _show_least("rows that agree least (pixels)", ["image", "class", *columns_shown], rows)
     differing, pixels = int(by_class.rows.sum()), int(rows.only_a.sum() + rows.only_b.sum())
+    if differing:
+        _show_masks(by_class, rows)
     say(f"{differing} of {len(rows)} rows differ, by {pixels} pixels; Dice of the two {rows.dice.mean():.6f}")
     return {
         "rows": len(rows),
@@ -58,6 +54,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "dice": float(rows.dice.mean()),
         "per_class": {str(name): float(value) for name, value in by_class.dice.items()},
     }
+
+
+def _show_masks(by_class: pd.DataFrame, rows: pd.DataFrame) -> None:
+    columns_shown = ["only in A", "only in B", "Dice"]
+    _show_least(
+        "classes that agree least (pixels)",
+        ["class", "rows that differ", *columns_shown],
+        by_class.reset_index()[["class", "rows", "only_a", "only_b", "dice"]],
+    )
+    _show_least("rows that agree least (pixels)", ["image", "class", *columns_shown], rows)
 
 
 def _show_least(title: str, columns: list[str], frame: pd.DataFrame) -> None:

@@ -16,7 +16,14 @@ from competition.data.folds import FULL
 from competition.data.manifest import Entry, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
 from competition.ensembling.decision import Decision, load_decision
-from competition.ensembling.members import as_fold, is_fold, parse_members
+from competition.ensembling.members import (
+    as_fold,
+    finished_folds,
+    is_fold,
+    parse_members,
+    split_member,
+    trained_runs,
+)
 from competition.ensembling.test_maps import predict_test_set
 from competition.errors import CompetitionError
 from competition.tracks.track import Track
@@ -34,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--decision", metavar="NAME", help="what tune chose (default: the newest; tunes if there is none)"
     )
-    parser.add_argument("--members", metavar="RUN,...", help="must be the decision's members: a guard for scripts")
+    parser.add_argument("--members", metavar="RUN,...", help="stop if the decision has other members than these")
     parser.add_argument("--folds", metavar="F,...", help="let only these folds of each member vote")
     parser.add_argument(
         "--test", type=Path, metavar="DIR", help="a test set that came later, instead of the prepared one"
@@ -89,13 +96,7 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
             known = ", ".join(sorted(file.parent.name for file in path.parent.parent.glob("*/decision.json"))) or "none"
             raise CompetitionError(f"no decision {args.decision!r} (there are: {known})", path, "Run tune --name first")
     else:
-        made = list(workspace.ensembles_folder().glob("*/decision.json"))
-        if made:
-            path = max(made, key=lambda file: load_decision(file).created)
-            say(f"decision: {path.parent.name} (the newest; --decision NAME chooses another)")
-        else:
-            say("nothing is tuned yet, so tune runs first")
-            path = Path(tune.run(_tune_arguments(args))["decision"])
+        path = _newest_decision(args, workspace)
     decision = load_decision(path)
     if args.members is not None and list(parse_members(args.members)) != [member.name for member in decision.members]:
         voting = ",".join(member.name for member in decision.members)
@@ -103,6 +104,40 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
             f"decision has the members {voting}, not {args.members}", path, "Run tune with them first"
         )
     return path, decision
+
+
+def _newest_decision(args: argparse.Namespace, workspace: Workspace) -> Path:
+    """The newest decision; tunes where there is none, or where it was to know everything and there is more now."""
+    made = list(workspace.ensembles_folder().glob("*/decision.json"))
+    if not made:
+        say("nothing is tuned yet, so tune runs first")
+        return Path(tune.run(_tune_arguments(args))["decision"])
+    path = max(made, key=lambda file: load_decision(file).created)
+    decision = load_decision(path)
+    new = _trained_since(decision, workspace)
+    if new and decision.everything and args.members is None:
+        say(f"decision {path.parent.name} does not know {new}, trained since: tune runs again")
+        return Path(tune.run(_tune_arguments(args))["decision"])
+    say(f"decision: {path.parent.name} (the newest; --decision NAME chooses another)")
+    if new:
+        shout(f"this decision does not know {new}, trained since: tune with them to let them vote")
+    return path
+
+
+def _trained_since(decision: Decision, workspace: Workspace) -> str:
+    """Runs and folds that were finished after a decision and are not in it: "quick (folds 1,2)"; "" for none."""
+    voting = {(split_member(member.name)[0], fold) for member in decision.members for fold in member.folds}
+    found = []
+    for run in trained_runs(workspace):
+        new = [
+            fold
+            for fold in finished_folds(workspace, run)
+            if (run, fold) not in voting
+            and (workspace.fold_folder(run, fold) / "finished.json").stat().st_mtime > decision.created.timestamp()
+        ]
+        if new:
+            found.append(f"{run} (folds {','.join(map(str, new))})")
+    return ", ".join(found)
 
 
 def _tune_arguments(args: argparse.Namespace) -> argparse.Namespace:
@@ -204,7 +239,7 @@ def _say_result(decision: Decision, path: Path, test_score: float | None) -> Non
         say(f"expect about {scores.oof_crossfit:.4f} (cross-fitted out-of-fold; {interval})")
     elif scores.fold_mean is not None:
         folds = ", ".join(str(fold) for member in decision.members for fold in member.folds if fold != FULL)
-        say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone, not cross-fitted")
+        say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone at threshold 0.5, not cross-fitted")
     else:
         say("no score is known: nothing could be tuned")
     if test_score is not None:

@@ -15,7 +15,7 @@ from competition.errors import CompetitionError
 from competition.workspace import Workspace
 from pipelines.context import workspace_root
 
-HELP = "all submissions, ranked; leaderboard record ID --public S --private S enters the organiser's scores"
+HELP = "All submissions, ranked; leaderboard record ID --public S --private S enters the organiser's scores"
 EXAMPLE = "./run.sh leaderboard record 20261121-153012-strong --public 0.9730 --private 0.9733"
 
 COLUMNS = (

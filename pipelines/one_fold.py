@@ -152,7 +152,7 @@ def train_one(run: Run, fold: Fold, force: bool) -> None:
         say(f"fold {fold}: finished before (--force trains it again)")
         return
     folder = run.folder(fold)
-    with folder_lock(folder, f"fold {fold} is being trained by another process"):
+    with folder_lock(folder, f"fold {fold} is being trained by another process; wait for it, or give another --name"):
         if force:
             _remove_trained(folder)
         job = fold_job(run, fold, folder)

@@ -49,7 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refold", action="store_true", help="replace an existing fold file; trained folds become useless"
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave out training samples that can't be used")
-    parser.add_argument("--fill-bad", action="store_true", help="take unreadable test samples as black images")
+    parser.add_argument(
+        "--fill-bad", action="store_true", help="take unreadable test samples as black images, which score next to 0"
+    )
     parser.add_argument("--people", type=int, metavar="N", help="drawn data: number of training people")
     parser.add_argument("--test-people", type=int, metavar="N", help="drawn data: number of test people")
     parser.add_argument("--size", type=int, metavar="PX", help="drawn data: side of an image")
@@ -226,7 +228,8 @@ def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Na
         raise CompetitionError(
             f"{len(lost)} test samples can't be used, and a missing row voids a submission; the first: {first.reason}",
             first.path,
-            "Mend the files, or predict black images in their place with --fill-bad",
+            "Mend the files, or predict black images in their place with --fill-bad"
+            + (" (and leave out bad training samples with --skip-bad)" if training and not args.skip_bad else ""),
         )
     if training and not args.skip_bad:
         first = training[0]

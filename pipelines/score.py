@@ -22,7 +22,7 @@ from competition.workspace import PHANTOM, Workspace, read_csv
 from pipelines.check import image_sizes, parse_size
 from pipelines.context import open_track, workspace_root
 
-HELP = "the competition's own metric of a submission, overall and per class"
+HELP = "The competition's own metric of a submission, overall and per class"
 EXAMPLE = "./run.sh score --track cardiac submissions/cardiac/submission.csv data/cardiac/test/labels"
 
 # Run lengths do not say how wide their image is: read at a wrong width they are still valid, and almost disjoint.

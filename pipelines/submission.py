@@ -55,7 +55,8 @@ def write_submission(
         else:
             arrays = ((entry.name, with_background(planes, len(track.classes))) for entry, planes in votes)
             write_plane_files(path, plane_files_folder(path), arrays)
-        write_png(path.with_name("preview.png"), tile_sheet(preview))
+        title = f"{prepared.dataset}: test samples with what {path.parent.name} PREDICTS"
+        write_png(path.with_name("preview.png"), tile_sheet(preview, title))
     _validate(track, path, entries)
 
 

@@ -76,6 +76,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             decision, rows = tune_pixels(track, workspace, folds, members, chosen, args.trials, windows, folder)
         if rows:
             write_csv(folder / "per_class.csv", rows)
+        decision = decision.model_copy(update={"everything": args.members is None})
         save_decision(folder / "decision.json", decision)
     _say_scores(track, decision, rows)
     path = workspace.ensemble_folder(name) / "decision.json"

@@ -32,14 +32,17 @@ def honest_scores(
     interval: tuple[float | None, float | None],
     reweighted: float | None = None,
 ) -> Scores:
-    """The honest numbers; with one member of a ranking metric nothing was tuned, so ``crossfit`` may equal ``oof``."""
+    """The honest numbers; with one member of a ranking metric nothing was tuned, so ``crossfit`` may equal ``oof``.
+
+    The interval is that of ``crossfit``: an optimistic figure gets none.
+    """
     return Scores(
         fold_mean=number(np.mean(by_fold)) if by_fold else None,
         fold_sd=number(np.std(by_fold, ddof=1)) if len(by_fold) > 1 else None,
         oof=number(oof),
         oof_crossfit=None if crossfit is None else number(crossfit),
-        interval_low=interval[0],
-        interval_high=interval[1],
+        interval_low=None if crossfit is None else interval[0],
+        interval_high=None if crossfit is None else interval[1],
         oof_reweighted=reweighted,
     )
 

@@ -196,7 +196,9 @@ def test_missing_and_damaged_views_of_test_patients_are_masked_and_listed(patien
 
 
 def test_unknown_settings_are_answered_with_the_nearest(refusal, tiny):
-    assert "unknown key 'train.lrr', did you mean 'lr'?" in refusal("train", "--set", "train.lrr=1", "--phantom")[0]
+    assert (
+        "unknown key 'train.lrr', did you mean 'train.lr'?" in refusal("train", "--set", "train.lrr=1", "--phantom")[0]
+    )
     Path(tiny).write_text(TINY + "predcit: {tile: 3}\n")
     error, _ = refusal("train", "--experiment", tiny)
     assert "did you mean 'predict'?" in error

@@ -49,11 +49,14 @@ def test_the_written_settings_read_back_the_same(file: Path) -> None:
     ("text", "expected"),
     [
         ("trian: {lr: 1}", ["'trian'", "did you mean 'train'"]),
-        ("train: {epoch: 1}", ["'train.epoch'", "'epochs'"]),
-        ("model: {encodr: x}", ["'model.encodr'", "'encoder'"]),
-        ("data: {xyzzy: 1}", ["'data.xyzzy'", "known are size, crop, oversample"]),
-        ("data: {crop_to: {runn: quick}}", ["'data.crop_to.runn'", "'run'", "data.crop_to.classes: Field required"]),
-        ("train: {lrr: 1}\npredict: {tiles: 8}", ["'train.lrr'", "'lr'", "'predict.tiles'", "'tile'"]),
+        ("train: {epoch: 1}", ["'train.epoch'", "'train.epochs'"]),
+        ("model: {encodr: x}", ["'model.encodr'", "'model.encoder'"]),
+        ("data: {xyzzy: 1}", ["'data.xyzzy'", "known are data.size, data.crop, data.oversample"]),
+        (
+            "data: {crop_to: {runn: quick}}",
+            ["'data.crop_to.runn'", "'data.crop_to.run'", "data.crop_to.classes: Field required"],
+        ),
+        ("train: {lrr: 1}\npredict: {tiles: 8}", ["'train.lrr'", "'train.lr'", "'predict.tiles'", "'predict.tile'"]),
     ],
 )
 def test_an_unknown_key_is_an_error_that_names_the_nearest(tmp_path: Path, text: str, expected: list[str]) -> None:
@@ -148,7 +151,7 @@ def test_a_set_of_another_form_is_explained(file: Path, override: str) -> None:
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("train.lrr=1", "did you mean 'lr'"),
+        ("train.lrr=1", "did you mean 'train.lr'"),
         ("tarin.lr=1", "did you mean 'train'"),
         ("train.lr=[", "--set train.lr=["),
         ("train.lr=fast", "given: 'fast'"),

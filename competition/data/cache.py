@@ -108,7 +108,8 @@ def _read_views(track: Track, root: Path, sample: Sample) -> tuple[list[NDArray[
             if sample.split == "train":
                 raise
             images.append(None)
-            problems.append(Problem(sample.key, sample.split, str(path), f"{error} This view is masked.", masked=True))
+            reason = f"{error} This view is masked." if len(sample.images) > 1 else str(error)
+            problems.append(Problem(sample.key, sample.split, str(path), reason, masked=True))
     return images, problems
 
 

@@ -93,8 +93,8 @@ def check_rle_submission(
     if expected is not None:
         result.errors += wrong_names("image", found, expected)
     result.errors += _wrong_rows(first_row, classes, found if expected is None else expected)
-    if found:
-        result.warnings += [f"class {name!r} is empty in every image" for name, count in non_empty.items() if not count]
+    if found and (empty := [name for name, count in non_empty.items() if not count]):
+        result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")
     return result
 
 
@@ -141,6 +141,15 @@ def check_table_submission(
     return result
 
 
+def _traces_of_a_spreadsheet(path: Path) -> list[str]:
+    """What a spreadsheet leaves in a file it has saved; an organiser's plain reader may stumble over it."""
+    start = path.read_bytes()[:4096]
+    traces = ["begins with a byte-order mark"] * start.startswith(b"\xef\xbb\xbf") + ["has Windows line ends"] * (
+        b"\r\n" in start
+    )
+    return [f"the file {' and '.join(traces)}: was it saved by a spreadsheet?"] if traces else []
+
+
 def _open(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tuple[int, list[str]]]]:
     """Reads the file; rows of another width than the header are reported and left out."""
     result = CheckResult()
@@ -151,6 +160,7 @@ def _open(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tuple[i
         result.errors.append(str(error))
         return result, []
     result.rows = len(lines)
+    result.warnings += _traces_of_a_spreadsheet(path)
     problem = header_problem(header, columns)
     if problem is None and header != list(columns):
         problem = f"the columns are in another order: {','.join(header)} instead of {','.join(columns)}"

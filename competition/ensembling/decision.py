@@ -80,6 +80,8 @@ class Decision(_Frozen):
         thresholds: Class -> probability above which it is positive; for segmentation (cut + 0.5) / 255, for
             classification only the classes that are handed in as 0 or 1.
         operations: Class -> post-processing, for segmentation all classes, for classification empty.
+        everything: Whether all runs were meant that were trained then (tune without --members): ``ensemble`` tunes
+            again when there are more.
         gate: For classification: all classes of ``thresholds`` are 0 where the first class's probability is not
             greater; None lets every sample pass.
         scores: The honest numbers.
@@ -100,6 +102,7 @@ class Decision(_Frozen):
     coverage: int = Field(ge=0)
     reason: str
     gate: Threshold | None = None
+    everything: bool = False
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
 
     @model_validator(mode="after")

@@ -102,7 +102,7 @@ def open_member(
             fold.
     """
     run, epoch = split_member(name)
-    finished = _finished_folds(workspace, run)
+    finished = finished_folds(workspace, run)
     chosen = tuple(fold for fold in finished if fold != FULL) if wanted is None else tuple(wanted)
     if not finished or not chosen:
         hint = nearest_hint(run, trained_runs(workspace))
@@ -136,7 +136,8 @@ def open_member(
     return TrainedMember(name, chosen, config_hash, folder_of, classes)
 
 
-def _finished_folds(workspace: Workspace, run: str) -> list[Fold]:
+def finished_folds(workspace: Workspace, run: str) -> list[Fold]:
+    """The folds of a run that are trained and have predicted what they held out, ``FULL`` last."""
     finished = workspace.run_folder(run).glob("fold*/finished.json")
     numbers: list[Fold] = [*sorted(int(path.parent.name[4:]) for path in finished)]
     return [*numbers, FULL] if (workspace.fold_folder(run, FULL) / "finished.json").exists() else numbers

@@ -45,7 +45,7 @@ def open_array(path: Path) -> "blosc2.NDArray":
     try:
         return blosc2.open(str(path), mode="r")
     except FileNotFoundError as error:
-        raise CompetitionError("stored array not found", path) from error
+        raise CompetitionError("stored array not found", path, _REMAKE) from error
     except Exception as error:  # blosc2 raises plain RuntimeError and others for damaged files
         raise CompetitionError(f"stored array is damaged ({error})", path, _REMAKE) from error
 

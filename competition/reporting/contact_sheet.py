@@ -37,20 +37,23 @@ def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: 
         entries: All samples.
     """
     training = [entry for entry in entries if entry.split == "train"]
+    title = f"{workspace.dataset}: training samples with their LABELS, as the pipeline reads them"
     if len(track.views) > 1:
-        write_png(path, np.vstack([_patient(workspace, track, entry) for entry in spread(training, 2 * ROWS)]))
+        patients = np.vstack([_patient(workspace, track, entry) for entry in spread(training, 2 * ROWS)])
+        write_png(path, _caption(patients, title))
         return
     tiles = []
     for entry in spread(training):
         tiles.append(outlined_tile(workspace, track, entry, read_cached_planes(workspace, entry.sample)))
-    write_png(path, tile_sheet(tiles))
+    write_png(path, tile_sheet(tiles, title))
 
 
-def tile_sheet(tiles: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Lays tiles of one size out in rows of four."""
+def tile_sheet(tiles: Sequence[NDArray[np.uint8]], title: str) -> NDArray[np.uint8]:
+    """Lays tiles of one size out in rows of four below a title."""
     columns = min(COLUMNS, len(tiles))
     filled = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
-    return np.vstack([np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)])
+    rows = [np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)]
+    return _caption(np.vstack(rows), title)
 
 
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:

@@ -30,6 +30,8 @@ def get_track(name: str) -> Track:
     if name in TRACKS:
         return TRACKS[name]
     declaration = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER_TRACKS / f"{name}.yaml"
+    if not declaration.exists() and declaration.parent != FOLDER_TRACKS:
+        raise CompetitionError("no such track declaration", declaration, "Give the path of a YAML file to --track")
     if not declaration.exists():
         raise CompetitionError(f"unknown track {name!r}{nearest_hint(name, track_names())}")
     # The name is the track's folder in the workspace, where it would meet another track's folds and runs.

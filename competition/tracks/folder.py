@@ -56,7 +56,12 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
     """
     images = _list_images(root, declaration)
     if not any(sample.split == "train" for sample in images.samples):
-        raise CompetitionError("no training image found", root / declaration.train)
+        if refused := [problem for problem in images.problems if problem.split == "train"]:
+            what = f"none of the {len(refused)} images of {declaration.train} can be used"
+            first = f"{what}; the first: {refused[0].reason}"
+            raise CompetitionError(first, root / refused[0].path, "Mend the track's YAML file")
+        mend = f"The data folder (--data DIR) is the one that holds {declaration.train}"
+        raise CompetitionError("no training image found", root / declaration.train, mend)
     labels, problems = _labels(root, images.samples, declaration)
     samples = [replace(sample, label=labels.get(sample.key)) for sample in images.samples]
     return Listing(samples, images.problems + problems)

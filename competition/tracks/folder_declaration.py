@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from competition.config import Section
+from competition.config import Section, nearest_hint
 from competition.errors import CompetitionError
 from competition.tracks.run_length_table import RunLengthTable
 
@@ -85,11 +85,14 @@ def _explain(error: ValidationError) -> str:
     # Masks are a text or a table. Pydantic says what speaks against each, but only one of them was meant.
     table = ("masks", RunLengthTable.__name__)
     within = [problem for problem in errors if problem["loc"][:2] == table and len(problem["loc"]) > 2]
-    first = within[0] if within else errors[0]
+    # A misspelt key is one that is missing too; what was typed is what the user looks for.
+    first = min(within or errors, key=lambda problem: problem["type"] != "extra_forbidden")
     form: type[Section] = RunLengthTable if within else FolderTrack
-    known = ", ".join(field.alias or name for name, field in form.model_fields.items())
+    known = [field.alias or name for name, field in form.model_fields.items()]
     key = f"masks.{first['loc'][2]}" if within else ".".join(map(str, first["loc"][:1])) or "declaration"
-    return f"{key}: {first['msg']} (keys are {known})"
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {key!r}{nearest_hint(str(first['loc'][-1]), known, 'masks.' if within else '')}"
+    return f"{key}: {first['msg']} (keys are {', '.join(known)})"
 
 
 def _contradiction(declaration: FolderTrack) -> str | None:

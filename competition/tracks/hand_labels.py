@@ -72,6 +72,8 @@ def read_annotations(path: Path) -> list[dict[str, Any]]:
             annotation["label"], annotation["points"]
     except FileNotFoundError as error:
         raise CompetitionError("annotation not found", path) from error
+    except UnicodeDecodeError as error:
+        raise CompetitionError("not a text file, so it holds no annotations (they are .json files)", path) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise CompetitionError(f"annotation file without annotations, labels and points ({reason})", path) from error

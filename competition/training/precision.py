@@ -1,11 +1,16 @@
 """Which number format a step is computed in, chosen by what the machine is good at, and said."""
 
 import copy
+import fcntl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import nn
+
+from competition.workspace import write_text
 
 AUTOCAST: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -36,6 +41,31 @@ def time_step(model: nn.Module, step: Callable[[nn.Module, torch.dtype | None], 
             if number:
                 seconds = min(seconds, time.perf_counter() - start)
     return seconds
+
+
+@contextmanager
+def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
+    """Lets all folds of a run compute in one precision, although timing may come out differently for each.
+
+    Folds that start at once wait for each other here, so that the timing is not disturbed by another.
+
+    Args:
+        run: Folder of the run.
+        made_for: Settings and device, without blanks; a choice made for others does not count.
+
+    Yields:
+        The precision chosen before, or an empty list, to which the caller adds the one that is chosen now.
+    """
+    file = run / "precision.txt"
+    run.mkdir(parents=True, exist_ok=True)
+    with (run / ".precision.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        known = file.read_text().split() if file.exists() else []
+        chosen = known[1:] if known[:1] == [made_for] else []
+        before = len(chosen)
+        yield chosen
+        if len(chosen) > before:
+            write_text(file, f"{made_for} {chosen[-1]}\n")
 
 
 def choose_precision(wanted: str, device: torch.device, time_of: Callable[[str], float]) -> tuple[str, str]:

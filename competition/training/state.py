@@ -27,7 +27,7 @@ from competition.training.checkpoints import (
     stored_identity,
 )
 from competition.training.losses import get_loss
-from competition.training.precision import choose_precision, time_step
+from competition.training.precision import choose_precision, one_choice, time_step
 from competition.training.schedules import make_optimizer
 from competition.training.steps import batch_loss
 from competition.workspace import Workspace
@@ -164,7 +164,12 @@ def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, samp
         return timings[precision]
 
     device = next(model.parameters()).device
-    precision, why = choose_precision(settings.precision, device, time_of)
+    with one_choice(job.folder.parent, f"{job.identity.config_hash}-{device.type}") as chosen:
+        if chosen:
+            precision, why = chosen[0], f"{chosen[0]}, as the run began"
+        else:
+            precision, why = choose_precision(settings.precision, device, time_of)
+            chosen.append(precision)
     counts = f"{len(job.training)} samples to learn from, {len(job.held_out)} held out"
     say(f"fold {job.identity.fold}: {counts}; precision {why}")
     try:

@@ -130,11 +130,32 @@ def test_no_rows_and_no_file(tmp_path):
     assert "No such file" in check_rle_submission(tmp_path / "none.csv", CLASSES).errors[0]
 
 
+@pytest.mark.parametrize(
+    ("start", "end", "expected"),
+    [
+        (b"", b"\n", []),
+        (b"\xef\xbb\xbf", b"\n", ["the file begins with a byte-order mark: was it saved by a spreadsheet?"]),
+        (b"", b"\r\n", ["the file has Windows line ends: was it saved by a spreadsheet?"]),
+        (
+            b"\xef\xbb\xbf",
+            b"\r\n",
+            ["the file begins with a byte-order mark and has Windows line ends: was it saved by a spreadsheet?"],
+        ),
+    ],
+)
+def test_traces_of_a_spreadsheet_are_warnings(tmp_path, start, end, expected):
+    path = tmp_path / "s.csv"
+    path.write_bytes(start + end.join([b"image_name,class,rle", b"a.png,one,1 2", b""]))
+    result = check_rle_submission(path, ["one"])
+    assert result.ok
+    assert result.warnings == expected
+
+
 def test_a_class_that_is_always_empty_is_a_warning(tmp_path):
     rows = [(name, cls, "" if cls == "Ulna" else rle or "1 1") for name, cls, rle in GOOD]
     result = check_rle_submission(rle_file(tmp_path, rows), CLASSES)
     assert result.ok
-    assert result.warnings == ["class 'Ulna' is empty in every image"]
+    assert result.warnings == ["1 of 2 classes are empty in every image: Ulna"]
 
 
 def test_a_huge_file_is_a_warning(tmp_path, monkeypatch):

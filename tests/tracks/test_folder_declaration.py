@@ -37,7 +37,7 @@ def failure(path: Path) -> str:
 @pytest.mark.parametrize(
     ("key", "value", "expected"),
     [
-        ("flipp", "true", "flipp: "),
+        ("flipp", "true", "unknown key 'flipp', did you mean 'flip'"),
         ("group", None, "group: Field required"),
         ("group", "'abc'", "group: .*needs a bracket"),
         ("group", "'('", "group: .*is no regular expression"),
@@ -107,7 +107,7 @@ def test_a_table_of_run_lengths_is_declared_with_its_columns(tmp_path: Path) -> 
     ("classes", "masks", "expected"),
     [
         ("[a]", "{csv: t.csv, rle: rle}", r"masks.image: Field required \(keys are csv, image, class, rle, order"),
-        ("[a]", "{csv: t.csv, image: i, rle: r, ordr: row}", r"masks.ordr: .*\(keys are csv, image, class, rle"),
+        ("[a]", "{csv: t.csv, image: i, rle: r, ordr: row}", "unknown key 'masks.ordr', did you mean 'masks.order'"),
         ("[a]", "{csv: t.csv, image: i, rle: r, order: both}", "masks.order: Input should be 'row' or 'column'"),
         ("[a]", "{csv: t.csv, image: i, rle: r, start: 2}", "masks.start: Input should be 0 or 1"),
         ("[a]", "{csv: /t.csv, image: i, rle: r}", "masks: .*below the data folder, not '/t.csv'"),

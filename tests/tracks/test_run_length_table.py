@@ -128,7 +128,7 @@ def test_rows_and_images_that_do_not_fit_are_problems(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["id,rl", "x,1 1"], r"column 'rle' is missing, did you mean 'rl'\?: .*train\.csv"),
+        (["id,rl", "x,1 1"], r"column 'rle' is missing, did you mean 'rl'\? \(.*train\.csv\)"),
         (["image,rle", "x,1 1"], r"column 'id' is missing.*train\.csv"),
         (["id,rle,rle", "x,1 1,"], "column 'rle' is there twice"),
         (["id,rle", "x"], r"1 values for 2 columns: .*train\.csv, row 2"),
@@ -141,7 +141,7 @@ def test_a_table_without_its_columns_is_named(tmp_path: Path, lines: list[str], 
 
 def test_an_unknown_class_is_named_with_its_row(tmp_path: Path) -> None:
     path = write(tmp_path, "id,kind,rle", "1,disc,1 1", "1,disk,1 1")
-    with pytest.raises(CompetitionError, match=r"unknown class 'disk', did you mean 'disc'\?: .*train\.csv, row 3"):
+    with pytest.raises(CompetitionError, match=r"unknown class 'disk', did you mean 'disc'\? \(.*train\.csv, row 3\)"):
         read_table(path, CLASSES, ("disc", "bar"))
 
 

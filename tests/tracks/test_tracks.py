@@ -64,6 +64,6 @@ def test_the_built_in_declaration_may_be_given_by_its_path() -> None:
     assert get_track(str(FOLDER_TRACKS / "knee.yaml")).name == "knee"
 
 
-def test_a_declaration_that_is_not_there_is_an_unknown_track(tmp_path: Path) -> None:
-    with pytest.raises(CompetitionError, match=r"unknown track .*absent\.yaml"):
+def test_a_declaration_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(CompetitionError, match=r"no such track declaration: .*absent\.yaml\. Give the path"):
         get_track(str(tmp_path / "absent.yaml"))

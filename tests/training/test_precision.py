@@ -1,8 +1,10 @@
+import threading
+
 import pytest
 import torch
 from torch import nn
 
-from competition.training.precision import AUTOCAST, choose_precision, time_step
+from competition.training.precision import AUTOCAST, choose_precision, one_choice, time_step
 
 CPU = torch.device("cpu")
 
@@ -31,6 +33,44 @@ def test_bf16_on_a_processor_only_where_it_is_a_tenth_faster(plain, half, expect
 def test_on_a_gpu_its_generation_decides(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_precision("auto", torch.device("cuda"), never)[0] == expected
+
+
+def test_all_folds_of_a_run_take_the_first_ones_choice(tmp_path):
+    run = tmp_path / "run"
+    with one_choice(run, "settings-cpu") as chosen:
+        assert chosen == []
+        chosen.append("bf16")
+    with one_choice(run, "settings-cpu") as chosen:
+        assert chosen == ["bf16"]
+    with one_choice(run, "settings-cuda") as chosen:
+        assert chosen == []
+        chosen.append("fp16")
+    with one_choice(run, "settings-cpu") as chosen:
+        assert chosen == []
+
+
+def test_a_choice_that_was_cut_is_none(tmp_path):
+    with pytest.raises(KeyboardInterrupt), one_choice(tmp_path, "settings-cpu"):
+        raise KeyboardInterrupt
+    with one_choice(tmp_path, "settings-cpu") as chosen:
+        assert chosen == []
+
+
+def test_folds_that_start_at_once_wait_for_the_first_ones_choice(tmp_path):
+    seen = []
+
+    def second():
+        with one_choice(tmp_path, "settings-cpu") as chosen:
+            seen.extend(chosen)
+
+    with one_choice(tmp_path, "settings-cpu") as chosen:
+        other = threading.Thread(target=second)
+        other.start()
+        other.join(0.2)
+        assert other.is_alive()
+        chosen.append("fp32")
+    other.join(10)
+    assert seen == ["fp32"]
 
 
 def test_timing_changes_neither_the_model_nor_the_random_numbers():

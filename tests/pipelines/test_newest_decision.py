@@ -1,0 +1,55 @@
+"""Which decision ensemble obeys when none is named: folds that were trained since must not be left out silently."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pipelines import ensemble, train, tune
+from pipelines.__main__ import build_parser
+
+
+@pytest.fixture
+def stage(monkeypatch, tiny_hands, tiny_experiment, tmp_path):
+    """Runs a stage on tiny hands; train takes the tiny settings."""
+    for module in (train, tune, ensemble):
+        monkeypatch.setattr(module, "open_track", lambda args: tiny_hands.track)
+        monkeypatch.setattr(module, "open_workspace", lambda args: tiny_hands.workspace)
+    monkeypatch.setattr(train, "slots", lambda folds: [{}])  # in this process, where the track is known
+    settings = tmp_path / "tiny.yaml"
+    settings.write_text(tiny_experiment(train={"epochs": 1}).to_yaml())
+
+    def run(module, *words):
+        name = module.__name__.removeprefix("pipelines.")
+        words = [*words, "--experiment", str(settings)] if module is train else words
+        return module.run(build_parser(name, module).parse_args(list(words)))
+
+    return run
+
+
+def voting(figures):
+    """Run -> folds that voted, as the submission's own record says."""
+    manifest = json.loads(Path(figures["submission"]).with_name("manifest.json").read_text())
+    return {member["name"]: member["folds"] for member in manifest["decision"]["members"]}
+
+
+def test_folds_trained_since_are_tuned_in_where_everything_was_meant(stage, capsys):
+    stage(train, "--fold", "0")
+    assert voting(stage(ensemble)) == {"tiny": [0]}
+    assert voting(stage(ensemble)) == {"tiny": [0]}
+    assert "tune runs again" not in capsys.readouterr().out
+    stage(train, "--fold", "0,1")
+    assert voting(stage(ensemble)) == {"tiny": [0, 1]}
+    assert "decision tiny does not know tiny (folds 1), trained since: tune runs again" in capsys.readouterr().out
+    stage(train, "--fold", "0,1", "--name", "second", "--set", "train.seed=1")
+    assert voting(stage(ensemble)) == {"second": [0, 1], "tiny": [0, 1]}
+
+
+def test_a_choice_of_ones_own_is_kept_and_what_it_does_not_know_is_said(stage, capsys):
+    stage(train, "--fold", "0,1")
+    stage(tune, "--members", "tiny:0", "--name", "mine")
+    assert voting(stage(ensemble)) == {"tiny": [0]}
+    assert "does not know" not in capsys.readouterr().out  # fold 1 was there and was left out
+    stage(train, "--fold", "0", "--name", "second")
+    assert voting(stage(ensemble)) == {"tiny": [0]}
+    assert "*** this decision does not know second (folds 0), trained since" in capsys.readouterr().out
