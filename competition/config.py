@@ -19,6 +19,13 @@ from competition.errors import CompetitionError
 
 Positive = Annotated[int, Field(gt=0)]
 
+# Networks that give more than logits of the classes while training, each with the one loss that can take it.
+LOSS_OF = {
+    "report_fourfold": "four_sets",
+    "contrastive": "bce_first_and_own",
+    "reconstructed": "bce_first_and_own",
+}
+
 
 class Section(BaseModel):
     """A part of the settings: frozen, and no key that is not listed."""
@@ -32,7 +39,7 @@ class ModelSettings(Section):
     architecture: str = "Unet"
     """A decoder of segmentation_models_pytorch (Unet, UnetPlusPlus, FPN, Segformer ...), a network of the reports
     (unet3plus_ds_2048, plain_unet ...; all are in competition/models/factory.py); for several views "multiview",
-    "multiview_fused" or "report_fourfold"."""
+    "multiview_fused", "report_fourfold", "contrastive" or "reconstructed"."""
     encoder: str = "resnet34"
     """An smp encoder name, or "tu-<timm name>"; for several views a timm name. The reports' networks have their own."""
     anterior_encoder: str = "swinv2_cr_tiny_ns_224"
@@ -45,7 +52,8 @@ class ModelSettings(Section):
     """For the reports' networks: channels of the first level (hidden units of hidden_layer); None is the report's."""
     init: Path | None = None
     """A checkpoint to start from, of this project or another (also 3D medical weights, see
-    competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and stay fresh."""
+    competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and stay fresh. A path
+    with "{fold}" in it is below the data set's runs, and each fold starts from its own: contrastive/{fold}/best.pt."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """What the untrained head answers everywhere. A small value spares the first epochs, which otherwise go into
     learning that nearly all pixels are background."""
@@ -162,8 +170,12 @@ class Experiment(Section):
 
     @model_validator(mode="after")
     def _loss_fits(self) -> "Experiment":
-        if (self.model.architecture == "report_fourfold") != (self.train.loss == "four_sets"):
-            raise ValueError("model.architecture report_fourfold and train.loss four_sets need each other")
+        architecture, loss = self.model.architecture, self.train.loss
+        if architecture in LOSS_OF and loss != LOSS_OF[architecture]:
+            raise ValueError(f"model.architecture {architecture} needs train.loss {LOSS_OF[architecture]}, not {loss}")
+        if loss in LOSS_OF.values() and architecture not in LOSS_OF:
+            needed = " or ".join(name for name, own in LOSS_OF.items() if own == loss)
+            raise ValueError(f"train.loss {loss} needs model.architecture {needed}, not {architecture}")
         return self
 
     def hash(self) -> str:
@@ -194,14 +206,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         CompetitionError: The file is missing or not YAML, or a key or value is wrong (the nearest names are given).
     """
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except FileNotFoundError as error:
-        raise CompetitionError("no such experiment file", path) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise CompetitionError(f"can't be read ({error})", path) from error
-    except yaml.YAMLError as error:
-        raise CompetitionError(f"not valid YAML ({' '.join(str(error).split())})", path) from error
+    values = read_yaml(path, "no such experiment file") or {}
     if not isinstance(values, dict):
         raise CompetitionError("an experiment is a mapping of sections (model, data, train, predict)", path)
     try:
@@ -216,6 +221,26 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         return Experiment.model_validate(values)
     except ValidationError as error:
         raise CompetitionError(_explain(error), f"--set {' --set '.join(overrides)}") from error
+
+
+def read_yaml(path: Path, missing: str) -> Any:
+    """Reads a YAML file without judging what it says.
+
+    Args:
+        path: In UTF-8.
+        missing: What is said where it is missing.
+
+    Raises:
+        CompetitionError: It is missing, can't be read or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CompetitionError(missing, path) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CompetitionError(f"can't be read ({error})", path) from error
+    except yaml.YAMLError as error:
+        raise CompetitionError(f"not valid YAML ({' '.join(str(error).split())})", path) from error
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

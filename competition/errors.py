@@ -4,7 +4,13 @@ from pathlib import Path
 
 
 class CompetitionError(Exception):
-    """A mistake the user can mend, for example a polygon of an unknown class."""
+    """A mistake the user can mend, for example a polygon of an unknown class.
+
+    Attributes:
+        what: What is wrong.
+        where: The file, column or sample; empty where there is none.
+        mend: What mends it; empty where the sentence doesn't say.
+    """
 
     def __init__(self, what: str, where: Path | str | None = None, mend: str | None = None) -> None:
         """Puts the sentence together in the order: what, where, what mends it.
@@ -14,6 +20,7 @@ class CompetitionError(Exception):
             where: The file, column or sample it was found in.
             mend: The command or action that mends it.
         """
+        self.what, self.where, self.mend = what, "" if where is None else str(where), mend or ""
         asks = what.endswith("?")
         sentence = what if where is None else f"{what} ({where})" if asks else f"{what}: {where}"
         end = "" if asks and where is None else "."

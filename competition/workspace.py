@@ -115,6 +115,11 @@ class Workspace:
         return self.root / "submissions" / "leaderboard.csv"
 
 
+def contest_root(root: Path, name: str) -> Path:
+    """The root of a workspace in which a contest draws its own data and trains its own runs, apart from all others."""
+    return root / "contests" / name
+
+
 def checkpoint_file(fold_folder: Path, epoch: int | None = None) -> Path:
     """The weights of a trained fold that predict: the best, or those that were kept after an epoch."""
     return fold_folder / ("best.pt" if epoch is None else f"epoch{epoch:03d}.pt")

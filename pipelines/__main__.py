@@ -15,6 +15,7 @@ from competition.workspace import write_json
 
 STAGES = (
     "demo",
+    "tracks",
     "prepare",
     "train",
     "search",
@@ -24,6 +25,7 @@ STAGES = (
     "check",
     "vote",
     "compare",
+    "contest",
     "leaderboard",
 )
 
@@ -37,11 +39,13 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     tune         weights, thresholds and post-processing       ./run.sh tune --members quick,strong
     ensemble     test images -> submission.csv                 ./run.sh ensemble
   at any time:
+    tracks       what can be competed in, and whether it works ./run.sh tracks --check
     search       training settings, tried by Optuna            ./run.sh search --trials 30
     score        the competition's own metric                  ./run.sh score SUBMISSION.csv TRUTH
     check        would the organiser take it?                  ./run.sh check SUBMISSION.csv
     vote         joins finished submissions                    ./run.sh vote A.csv B.csv --out V.csv
     compare      where two submissions differ                  ./run.sh compare A.csv B.csv
+    contest      ways to do it, side by side on drawn data     ./run.sh contest soft_targets
     leaderboard  all submissions with their scores             ./run.sh leaderboard
     test         ruff, mypy and the tests
 

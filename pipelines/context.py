@@ -3,6 +3,8 @@
 import argparse
 import os
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from competition.config import Experiment, load_experiment, nearest_hint
 from competition.console import say, shout
@@ -75,3 +77,23 @@ def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspa
         say(f"experiment: {name} ({why}; --experiment NAME chooses another)")
     path = experiment_file(track, name)
     return path.stem, load_experiment(path, args.set or [])
+
+
+def run_on_phantom(stage: ModuleType, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:
+    """Runs a stage as the command line would, on drawn data, and gives its figures.
+
+    Args:
+        stage: The module.
+        args: Options that every stage takes.
+        track: Name of the track.
+        options: The stage's own options, as they would be typed.
+    """
+    return call_stage(stage, argparse.Namespace(**vars(args) | {"track": track, "phantom": True}), options)
+
+
+def call_stage(stage: ModuleType, args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
+    """Runs a stage as the command line would; arguments as ``run_on_phantom``, the track among the common options."""
+    parser = argparse.ArgumentParser()
+    stage.add_arguments(parser)
+    figures: dict[str, Any] = stage.run(argparse.Namespace(**vars(args) | vars(parser.parse_args(options))))
+    return figures

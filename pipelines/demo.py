@@ -2,12 +2,11 @@
 
 import argparse
 import time
-from types import ModuleType
 from typing import Any
 
 from competition.console import say, shout, table
 from pipelines import ensemble, leaderboard, prepare, train, tune
-from pipelines.context import open_workspace
+from pipelines.context import open_workspace, run_on_phantom
 
 HELP = "The whole pipeline on drawn hands and drawn angiograms: no download, no GPU, about eight minutes on two cores."
 EXAMPLE = "./run.sh demo"
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         for name, figures in tracks.items()
     ]
     table("drawn data, scored at native size", ["track", "out-of-fold", "cross-fitted", "test", "seconds"], rows)
-    _call(leaderboard, args, "hand_bone", [])
+    run_on_phantom(leaderboard, args, "hand_bone", [])
     seconds = round(time.perf_counter() - start, 1)
     workspace = open_workspace(argparse.Namespace(**vars(args) | {"track": "hand_bone", "phantom": True}))
     say(f"look at {workspace.contact_sheet_file()}; done in {seconds:.0f} s")
@@ -47,21 +46,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _run_track(args: argparse.Namespace, name: str, options: list[str]) -> dict[str, Any]:
     start = time.perf_counter()
     say(f"\n== {name}: prepare ==")
-    _call(prepare, args, name, options)
+    run_on_phantom(prepare, args, name, options)
     say(f"\n== {name}: train ==")
-    _call(train, args, name, [])
+    run_on_phantom(train, args, name, [])
     say(f"\n== {name}: tune ==")
-    _call(tune, args, name, ["--members", "quick"])
+    run_on_phantom(tune, args, name, ["--members", "quick"])
     say(f"\n== {name}: ensemble ==")
-    figures = _call(ensemble, args, name, ["--decision", "quick"])
+    figures = run_on_phantom(ensemble, args, name, ["--decision", "quick"])
     kept = {key: figures[key] for key in ("oof", "oof_crossfit", "test", "submission")}
     return kept | {"seconds": round(time.perf_counter() - start, 1)}
-
-
-def _call(stage: ModuleType, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:
-    """Runs a stage as the command line would, on drawn data."""
-    parser = argparse.ArgumentParser()
-    stage.add_arguments(parser)
-    merged = vars(args) | {"track": track, "phantom": True} | vars(parser.parse_args(options))
-    figures: dict[str, Any] = stage.run(argparse.Namespace(**merged))
-    return figures

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import progress, say, shout, table
-from competition.data.cache import cache_sample, fingerprint, is_cached
+from competition.data.cache import cache_sample, fingerprint, is_cached, problem_of
 from competition.data.folds import (
     FOLDS,
     Folds,
@@ -22,6 +22,7 @@ from competition.data.folds import (
     write_folds,
 )
 from competition.data.manifest import Entry, Manifest, prepared_root, remember_decoded, reusable_entries, write_manifest
+from competition.data.shortcuts import find_shortcut
 from competition.delivery.submissions import few
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
@@ -78,11 +79,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say(remark)
     entries = _settle(problems, entries, args)
     write_manifest(workspace, track, Manifest(root, tuple(entries)))
-    folds = _settle_folds(workspace, [entry for entry in entries if entry.split == "train"], args)
+    training = [entry for entry in entries if entry.split == "train"]
+    folds = _settle_folds(workspace, training, args)
+    shortcut_auroc, alarm = find_shortcut(training, folds)
+    if alarm:
+        shout(alarm)
     sheet = workspace.contact_sheet_file()
     if made or not sheet.exists():
         draw_contact_sheet(sheet, workspace, track, entries)
-    return _report(workspace, track, entries, folds, problems, made) | {"remarks": remarks}
+    figures = _report(workspace, track, entries, folds, problems, made)
+    return figures | {"remarks": remarks, "shortcut_auroc": shortcut_auroc}
 
 
 def _find_data(args: argparse.Namespace, track: Track) -> tuple[Workspace, Path]:
@@ -169,8 +175,7 @@ def _cache_all(
                     entries.append(entry)
                     found += masked
                 except CompetitionError as error:
-                    path = sample.images[0] or sample.key
-                    found.append(Problem(sample.key, sample.split, path, str(error)))
+                    found.append(problem_of(root, sample, error))
                 made += 1
             ticker.advance(sample.key)
     return entries, found, made
@@ -226,7 +231,7 @@ def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Na
     if lost:
         first = lost[0]
         raise CompetitionError(
-            f"{len(lost)} test samples can't be used, and a missing row voids a submission; the first: {first.reason}",
+            f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}",
             first.path,
             "Mend the files, or predict black images in their place with --fill-bad"
             + (" (and leave out bad training samples with --skip-bad)" if training and not args.skip_bad else ""),
@@ -234,7 +239,7 @@ def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Na
     if training and not args.skip_bad:
         first = training[0]
         raise CompetitionError(
-            f"{len(training)} training samples can't be used; the first is {first.key}: {first.reason}",
+            f"{_samples(training)} can't be used; the first is {first.key}: {first.reason}",
             first.path,
             "Mend the files, or leave those samples out with --skip-bad",
         )
@@ -242,8 +247,15 @@ def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Na
         shout(f"{len(masked)} views of test samples can't be read and are masked (listed above)")
     bad = {problem.key for problem in training}
     if training:
-        say(f"--skip-bad: {len(bad)} training samples are left out")
+        say(f"--skip-bad: {_samples(training)} left out")
     return [entry for entry in entries if entry.split == "test" or entry.sample not in bad]
+
+
+def _samples(problems: Sequence[Problem]) -> str:
+    """How many samples the problems of one split concern: "1 training sample"."""
+    count = len({problem.key for problem in problems})
+    kind = "training" if problems[0].split == "train" else "test"
+    return f"{count} {kind} sample{'s' if count > 1 else ''}"
 
 
 def _settle_folds(workspace: Workspace, training: Sequence[Entry], args: argparse.Namespace) -> Folds:

@@ -82,8 +82,19 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(tmp_path: Path, text:
         ("train: {optimizer: adam}", "given: 'adam'"),
         ("train: {1: 2}", "train.1"),
         ("data: {size: 64, crop: 65}", "data.crop 65 is larger than data.size 64"),
-        ("model: {architecture: report_fourfold}", "report_fourfold and train.loss four_sets need each other"),
-        ("train: {loss: four_sets}", "report_fourfold and train.loss four_sets need each other"),
+        (
+            "model: {architecture: report_fourfold}",
+            "model.architecture report_fourfold needs train.loss four_sets, not bce_dice",
+        ),
+        (
+            "model: {architecture: contrastive}\ntrain: {loss: four_sets}",
+            "contrastive needs train.loss bce_first_and_own, not four_sets",
+        ),
+        ("train: {loss: four_sets}", "train.loss four_sets needs model.architecture report_fourfold, not Unet"),
+        (
+            "train: {loss: bce_first_and_own}",
+            "train.loss bce_first_and_own needs model.architecture contrastive or reconstructed, not Unet",
+        ),
         ("data: {size: 64}\npredict: {tile: 65}", "predict.tile 65 is larger than data.size 64"),
         ("predict: {overlap: 1}", "predict.overlap"),
     ],

@@ -307,7 +307,7 @@ def test_sixteen_bit_and_palette_files_are_prepared(tmp_path, stage):
         if number < 3:
             mask = (noise.random((20, 24)) < 0.5).astype(np.uint16)
             if number == 0:
-                knee.write_palette_png(data / "m" / "0.png", mask.astype(np.uint8), bytes([255, 255, 255, 0, 0, 0]))
+                knee.write_palette_png(data / "m" / "0.png", mask.astype(np.uint8), bytes([255, 255, 255, 255, 0, 0]))
             else:
                 cv2.imwrite(str(data / "m" / f"{number}.png"), mask * (1 if number == 1 else 40_000))
     figures, _ = stage("prepare", "--track", tmp_path / "mine.yaml", "--data", data, "--folds", 3)

@@ -66,7 +66,7 @@ def nan_in_73(root):
 @pytest.mark.parametrize(
     ("break_it", "expected"),
     [
-        (lambda root: cut(root / "train/img/1.dcm"), "DICOM's pixel data can't be decoded"),
+        (lambda root: cut(root / "train/img/1.dcm"), "DICOM was cut: "),
         (lambda root: cut(root / "train/img/2.dcm"), "no pixel data, or was cut before its end"),
         (lambda root: without_pixels(root / "train/img/1.dcm"), "DICOM has no pixel data"),
         (lambda root: (root / "train/img/1.dcm").write_bytes(b"PNG"), "file is no DICOM"),

@@ -58,11 +58,13 @@ def cache_sample(
     Raises:
         CompetitionError: It can't be read.
     """
-    images, problems = _read_views(track, root, sample)
+    images, errors = _read_views(track, root, sample)
     readable = [image for image in images if image is not None]
     if not readable:
         if not fill or sample.split == "train":
-            raise CompetitionError("no image of it can be read", root / next(filter(None, sample.images), sample.key))
+            why = f" ({errors[0].what})" if errors else ""
+            where = root / next(filter(None, sample.images), sample.key)
+            raise CompetitionError(f"no image of it can be read{why}", where)
         readable = [np.zeros((*(track.size_hw or (256, 256)), *((3,) if track.channels == 3 else ())), np.uint8)]
     size_hw = (readable[0].shape[0], readable[0].shape[1])
     targets, labels, between = sample.targets or (), "", 0
@@ -95,12 +97,23 @@ def cache_sample(
         between=between,
         traits=_traits(track, root, sample),
     )
-    return entry, problems
+    return entry, [problem_of(root, sample, error, masked=True) for error in errors]
 
 
-def _read_views(track: Track, root: Path, sample: Sample) -> tuple[list[NDArray[np.uint8] | None], list[Problem]]:
+def problem_of(root: Path, sample: Sample, error: CompetitionError, masked: bool = False) -> Problem:
+    """What kept a sample, or only a view of it, from being read, with the file below the root that is at fault."""
+    reason = f"{error.what} ({error.mend[0].lower()}{error.mend[1:]})" if error.mend else error.what
+    path = error.where.removeprefix(f"{root}/") or sample.images[0] or sample.key
+    remark = "; the view is masked" if masked and len(sample.images) > 1 else ""
+    return Problem(sample.key, sample.split, path, reason + remark, masked)
+
+
+def _read_views(
+    track: Track, root: Path, sample: Sample
+) -> tuple[list[NDArray[np.uint8] | None], list[CompetitionError]]:
+    """The views, and what is wrong with those of a test sample that can't be read."""
     images: list[NDArray[np.uint8] | None] = []
-    problems = []
+    errors = []
     for path in sample.images:
         try:
             images.append(None if path is None else track.read_image(root / path))
@@ -108,9 +121,8 @@ def _read_views(track: Track, root: Path, sample: Sample) -> tuple[list[NDArray[
             if sample.split == "train":
                 raise
             images.append(None)
-            reason = f"{error} This view is masked." if len(sample.images) > 1 else str(error)
-            problems.append(Problem(sample.key, sample.split, str(path), reason, masked=True))
-    return images, problems
+            errors.append(error)
+    return images, errors
 
 
 def _spacing(track: Track, root: Path, sample: Sample) -> tuple[float, float] | None:

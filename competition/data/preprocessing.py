@@ -36,6 +36,11 @@ def _brightness(picture: Picture) -> Picture:
     return np.asarray(ImageEnhance.Brightness(Image.fromarray(picture)).enhance(2.0))
 
 
+def _saturation(picture: Picture) -> Picture:
+    """Twice the distance of every pixel from its own grey; a grey picture has none and stays as it is."""
+    return np.asarray(ImageEnhance.Color(Image.fromarray(picture)).enhance(2.0))
+
+
 def _gamma(picture: Picture) -> Picture:
     """Squares the values, as a share of 255: dark parts get darker."""
     squares = np.rint((np.arange(256) / 255) ** 2 * 255).astype(np.uint8)
@@ -65,6 +70,7 @@ PREPROCESSINGS: dict[str, Callable[[Picture], Picture]] = {
     "sharpness": _sharpness,
     "contrast": _contrast,
     "brightness": _brightness,
+    "saturation": _saturation,
     "gamma": _gamma,
     "clahe": _clahe,
     "invert": _invert,

@@ -1,9 +1,28 @@
 """How sure one can be of a score or of a gain when the images of one person are not independent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+Statistic = Callable[[NDArray[np.integer]], NDArray[np.float64]]
+"""How often each sample is taken, (draws, n) -> the figure of each draw, (draws,)."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What one contestant is better by than another on the same samples.
+
+    Attributes:
+        value: The figure of the one less that of the other.
+        low: Low end of its 95 % interval.
+        high: High end.
+    """
+
+    value: float
+    low: float
+    high: float
 
 
 def gain_with_error(differences: NDArray[np.float64], groups: Sequence[str]) -> tuple[float, float]:
@@ -63,6 +82,52 @@ def bootstrap_interval(
     means = (times @ np.bincount(members, weights=values)) / (times @ np.bincount(members))
     low, high = np.quantile(means, (0.025, 0.975))
     return float(low), float(high)
+
+
+def mean_of(values: NDArray[np.floating]) -> Statistic:
+    """The mean of values (n,), for example of the images' Dice."""
+    return lambda times: times @ values / times.sum(axis=1)
+
+
+def sum_of(values: NDArray[np.number]) -> Statistic:
+    """The sum of values (n,), for example of the cells that each patient gains."""
+    return lambda times: np.asarray(times @ values, dtype=np.float64)
+
+
+def auroc_of(truth: NDArray[np.integer], score: NDArray[np.floating]) -> Statistic:
+    """The AUROC of scores (n,) for the truth 0/1 (n,)."""
+    return lambda times: weighted_aurocs(truth, score, times)
+
+
+def figure_of(statistic: Statistic, samples: int) -> float:
+    """A statistic of all samples, each taken once."""
+    return float(statistic(np.ones((1, samples), dtype=np.int64))[0])
+
+
+def paired_difference(
+    one: Statistic, other: Statistic, groups: Sequence[str], seed: int, draws: int = 2000
+) -> Difference:
+    """Gives the difference of two figures of the same samples, and its 95 % interval by drawing groups.
+
+    Both figures are taken of the same draws, so what makes a person easy or hard for both falls out.
+
+    Args:
+        one: Figure of the samples.
+        other: Likewise, of the one that it is compared with.
+        groups: The person each sample belongs to, (n,).
+        seed: Of the draws.
+        draws: How many draws; those in which a figure is not defined (an AUROC of one class) are left out.
+
+    Returns:
+        The difference; its ends are nan where no draw defines it.
+    """
+    times, members = group_draws(groups, draws, seed)
+    taken = times[:, members]
+    drawn = one(taken) - other(taken)
+    drawn = drawn[np.isfinite(drawn)]
+    low, high = np.quantile(drawn, (0.025, 0.975)) if len(drawn) else (np.nan, np.nan)
+    value = figure_of(one, len(groups)) - figure_of(other, len(groups))
+    return Difference(value, float(low), float(high))
 
 
 def auroc_interval(

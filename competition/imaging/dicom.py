@@ -1,6 +1,7 @@
 """DICOM images of one frame in grey: pixel values, spacing and patient; compressed files included."""
 
 import math
+import re
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,10 @@ from pydicom.multival import MultiValue
 
 from competition.errors import CompetitionError
 from competition.imaging.readers import stretch
+
+_MEND = "Copy the file again"
+_SHORT = re.compile(r"less than expected \((\d+) vs (\d+) bytes\)")
+"""What pydicom says of pixels that are not compressed and not all there; compressed ones tell no length."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +104,7 @@ def _load(path: Path, header_only: bool = False) -> Dataset:
     except FileNotFoundError as error:
         raise CompetitionError("image not found", path) from error
     except InvalidDicomError as error:
-        raise CompetitionError("file is no DICOM, or was cut within its header", path) from error
+        raise CompetitionError("file is no DICOM, or was cut within its header", path, _MEND) from error
     except Exception as error:  # a damaged header makes pydicom raise almost anything, struct.error included
         raise CompetitionError(f"DICOM can't be read ({_first_line(error)})", path) from error
 
@@ -107,7 +112,7 @@ def _load(path: Path, header_only: bool = False) -> Dataset:
 def _decode(dataset: Dataset, path: Path) -> NDArray[np.generic]:
     """The stored values (H, W), before any rescaling."""
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise CompetitionError("DICOM has no pixel data, or was cut before its end", path)
+        raise CompetitionError("DICOM has no pixel data, or was cut before its end", path, _MEND)
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise CompetitionError(f"DICOM has {frames} frames, one is expected", path)
@@ -117,6 +122,9 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.generic]:
     try:
         return np.asarray(dataset.pixel_array)
     except Exception as error:  # decoders of four libraries, each with its own kinds of errors
+        if short := _SHORT.search(str(error)):
+            reason = f"DICOM was cut: {short[1]} of {short[2]} bytes of its pixel data are there"
+            raise CompetitionError(reason, path, _MEND) from error
         raise CompetitionError(f"DICOM's pixel data can't be decoded ({_first_line(error)})", path) from error
 
 

@@ -14,8 +14,8 @@ Image.MAX_IMAGE_PIXELS = 20_000 * 20_000  # an X-ray larger than Pillow's defaul
 def read_grey(path: Path) -> NDArray[np.uint8]:
     """Reads a PNG or JPEG as grey values.
 
-    Sixteen-bit pictures are stretched from their own minimum and maximum to 0..255, because a 12-bit X-ray in a 16-bit
-    file would come out black otherwise. Colour is turned to luminance.
+    Sixteen-bit grey is stretched from its own minimum and maximum to 0..255, because a 12-bit X-ray in a 16-bit file
+    would come out black otherwise. Colour is turned to luminance.
 
     Args:
         path: The file.
@@ -24,7 +24,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         (H, W) uint8.
 
     Raises:
-        CompetitionError: The file is missing, truncated or no picture.
+        CompetitionError: The file is missing, truncated or no picture, or holds 16 bits per colour.
     """
     picture = _decode(path)
     if picture.mode.startswith(("I", "F")):
@@ -49,7 +49,49 @@ def read_values(path: Path) -> NDArray[np.integer]:
     Raises:
         CompetitionError: As ``read_grey``, or the file has unequal colour channels (then no value is *the* label).
     """
-    values = np.asarray(_decode(path))
+    return _stored_values(_decode(path), path)
+
+
+def read_ordered_values(path: Path) -> NDArray[np.integer]:
+    """Reads a label picture in which a larger value is more of the one class it holds.
+
+    Of a palette that is the index where there are two, and the grey level where the palette is a row of greys (soft
+    edges). Anything else in a palette has no order.
+
+    Returns:
+        (H, W) of the file's own integer type.
+
+    Raises:
+        CompetitionError: As ``read_values``, or a palette holds three or more indices that are no greys in ascending
+            order, or shows index 0 brighter than the other, so that index and picture say the opposite.
+    """
+    picture = _decode(path)
+    values = _stored_values(picture, path)
+    if picture.mode != "P":
+        return values
+    indices = np.unique(values)
+    palette = np.zeros((256, 3), np.int64)  # black where a file names fewer colours than it uses
+    named = np.asarray(picture.getpalette("RGB"), np.int64).reshape(-1, 3)
+    palette[: len(named)] = named
+    colours = palette[indices]
+    steps = np.diff(colours[:, 0])
+    grey = bool((colours == colours[:, :1]).all())
+    if grey and len(indices) == 2 and steps[0] < 0:
+        reason = f"palette label shows index {indices[0]} brighter than index {indices[1]}: which is the class?"
+        raise CompetitionError(reason, path, "Save it as 8-bit grey, 0 and 255")
+    if len(indices) <= 2:
+        return values
+    if grey and (steps > 0).all():
+        return np.asarray(picture.convert("L"))
+    raise CompetitionError(
+        f"palette label holds the indices {', '.join(map(str, indices[:6]))}: which of them is the class?",
+        path,
+        "Save it as 8-bit grey, 0 and 255; a folder track can name them in its YAML, classes: {name: index}",
+    )
+
+
+def _stored_values(picture: Image.Image, path: Path) -> NDArray[np.integer]:
+    values = np.asarray(picture)
     if values.dtype == bool:
         return values.astype(np.uint8)
     if values.ndim == 3:
@@ -63,12 +105,17 @@ def read_values(path: Path) -> NDArray[np.integer]:
 def _decode(path: Path) -> Image.Image:
     try:
         picture = Image.open(path)
+        # Pillow keeps the upper byte of 16 bits per colour: labels of 0 and 1 would be empty, a 12-bit X-ray black.
+        wide_colour = len(picture.getbands()) > 1 and any("16" in str(tile[3]) for tile in picture.tile)
         picture.load()
     except FileNotFoundError as error:
         raise CompetitionError("image not found", path) from error
     except (OSError, SyntaxError, ValueError) as error:
         # Pillow reports broken chunks of a PNG as SyntaxError.
         raise CompetitionError(f"image can't be read ({str(error) or type(error).__name__})", path) from error
+    if wide_colour:
+        reason = "picture has 16 bits per colour, of which only the upper 8 could be read"
+        raise CompetitionError(reason, path, "Save it as 16-bit grey, or with 8 bits per colour")
     return picture
 
 

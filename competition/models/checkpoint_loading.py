@@ -7,11 +7,13 @@ MedicalNet and torchvision name the layers of a ResNet as timm does (layer1.0.co
 names fit once the prefix is gone; MedicalNet's ResNet-18 and -34 have no downsample layers ("shortcut A").
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from competition.errors import CompetitionError
@@ -78,11 +80,14 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
 
 
 def bare_name(name: str) -> str:
-    """A tensor's name without the prefixes: "module.encoder.conv1.weight" -> "conv1.weight"."""
+    """A tensor's name without the prefixes: "module.encoder.conv1.weight" -> "conv1.weight".
+
+    timm writes "layers_0." for "layers.0." where a network gives the features of all its levels, as smp asks it to.
+    """
     while True:
         prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
         if prefix is None:
-            return name
+            return re.sub(r"_([0-9]+)\.", r".\1.", name)
         name = name.removeprefix(prefix)
 
 
@@ -109,18 +114,29 @@ def fit_shape(value: torch.Tensor, wanted: torch.Size) -> tuple[torch.Tensor | N
     return (value, " and ".join(steps)) if value.shape == wanted else (None, "")
 
 
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """Reads a checkpoint's weights: one of this project, or a plain state dict.
+def read_checkpoint(path: Path) -> object:
+    """Reads a checkpoint onto the CPU, whoever wrote it: by torch.save, or in the safetensors form of the hubs.
 
     Raises:
-        CompetitionError: The file is missing, damaged or holds no weights.
+        CompetitionError: The file is missing or damaged.
     """
     try:
-        stored = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        stored: object = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise CompetitionError("checkpoint not found", path) from error
-    except Exception as error:  # torch raises many kinds for damaged or unsafe files
+    except Exception as error:  # both raise many kinds for damaged or unsafe files
         raise CompetitionError(f"checkpoint can't be read ({' '.join(str(error).split())[:200]})", path) from error
+    return stored
+
+
+def weights_in(stored: object, path: Path) -> dict[str, torch.Tensor]:
+    """The weights of what ``read_checkpoint`` read: a checkpoint of this project, or a plain state dict.
+
+    Raises:
+        CompetitionError: It holds no weights.
+    """
     for key in ("weights", "model", "state_dict"):
         if isinstance(stored, dict) and isinstance(stored.get(key), dict):
             stored = stored[key]

@@ -12,11 +12,13 @@ from competition.errors import CompetitionError
 from competition.models import torchvision_ops  # noqa: F401  (must come before smp and timm)
 from competition.models.cardiac_lab import HiddenLayer, LabFCN
 from competition.models.classical_spine import ClassicalSpine
+from competition.models.contrastive import ContrastiveClassifier
 from competition.models.fcn_resnet101 import FCNResNet101
 from competition.models.layers import answer_prior
 from competition.models.multiview import MultiViewClassifier
 from competition.models.multiview_fused import FusedMultiViewClassifier
 from competition.models.plain_unet import PlainUNet
+from competition.models.reconstructed import ReconstructedClassifier
 from competition.models.report_fourfold import ReportFourFold
 from competition.models.unet3plus import UNet3Plus
 from competition.tracks.track import Track
@@ -55,13 +57,23 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "classical": ClassicalSpine,
 }
 
+# For several views of a patient.
+CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
+    "multiview": MultiViewClassifier,
+    "multiview_fused": FusedMultiViewClassifier,
+    "report_fourfold": ReportFourFold,
+    "contrastive": ContrastiveClassifier,
+    "reconstructed": ReconstructedClassifier,
+}
+
 
 def build_model(experiment: Experiment, track: Track, pretrained: bool | None = None) -> nn.Module:
     """Builds the network of an experiment, on the CPU.
 
     A segmentation network takes (N, channels, H, W) float32 and gives logits (N, C, h, w), which may be finer or
     coarser than the image; while training it may give a list of them (deep supervision), the one that counts first.
-    The multi-view classifier takes (N, V, channels, H, W) and ``present`` (N, V) and gives logits (N, C).
+    A classifier of several views takes (N, V, channels, H, W) and ``present`` (N, V) and gives logits (N, C); while
+    training it may give what its own loss takes.
 
     Args:
         experiment: The settings; ``train.seed`` seeds the fresh weights.
@@ -84,48 +96,40 @@ def build_model(experiment: Experiment, track: Track, pretrained: bool | None = 
             if track.task == "classification":
                 return _classifier(experiment, track, pretrained)
             return _segmenter(experiment, track, pretrained)
-        except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise _explain(error, settings) from error
-        except OSError as error:  # the hub could not be reached
+        except OSError as error:  # first, because some errors of the hub are of both kinds
             name = settings.architecture if settings.architecture in NETWORKS else settings.encoder
             raise CompetitionError(
-                f"pretrained weights of {name} can't be fetched ({type(error).__name__})",
+                f"pretrained weights of {name} can't be fetched from the network ({type(error).__name__})",
                 None,
                 "Go on from fresh weights with --set model.pretrained=false, or give a file with --set model.init=PATH",
             ) from error
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
+            raise _explain(error, settings) from error
 
 
 def _classifier(experiment: Experiment, track: Track, pretrained: bool) -> nn.Module:
     settings = experiment.model
-    if settings.architecture == "multiview_fused":
-        return FusedMultiViewClassifier(settings.encoder, pretrained, track, settings.prior, settings.dropout)
-    if settings.architecture == "report_fourfold":
-        return ReportFourFold(
-            encoder=settings.encoder,
-            anterior_encoder=settings.anterior_encoder,
-            pretrained=pretrained,
-            channels=track.channels,
-            classes=track.classes,
-            views=track.views,
-            size=experiment.data.size,
-            prior=settings.prior,
-            dropout=settings.dropout,
-        )
-    if settings.architecture != "multiview":
+    if settings.architecture not in CLASSIFIERS:
         raise CompetitionError(
-            f"track {track.name} needs model.architecture multiview, multiview_fused or report_fourfold, "
+            f"track {track.name} needs one of the model.architecture {', '.join(CLASSIFIERS)}, "
             f"not {settings.architecture!r}"
         )
-    return MultiViewClassifier(
-        encoder=settings.encoder,
-        pretrained=pretrained,
-        channels=track.channels,
-        classes=len(track.classes),
-        views=len(track.views),
-        visible=track.visible,
-        prior=settings.prior,
-        dropout=settings.dropout,
-    )
+    options: dict[str, Any] = {
+        "encoder": settings.encoder,
+        "pretrained": pretrained,
+        "size": experiment.data.size,
+        "prior": settings.prior,
+        "dropout": settings.dropout,
+    }
+    if settings.architecture == "multiview_fused":
+        options |= {"track": track}
+    elif settings.architecture == "report_fourfold":
+        options |= {"anterior_encoder": settings.anterior_encoder, "channels": track.channels}
+        options |= {"classes": track.classes, "views": track.views}
+    else:
+        options |= {"channels": track.channels, "classes": len(track.classes)}
+        options |= {"views": len(track.views), "visible": track.visible}
+    return CLASSIFIERS[settings.architecture](**options)
 
 
 def _segmenter(experiment: Experiment, track: Track, pretrained: bool) -> nn.Module:

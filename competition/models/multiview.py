@@ -7,6 +7,7 @@ view that can't show it to answer for it, which is what label noise of per-view 
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,6 +30,7 @@ class MultiViewClassifier(nn.Module):
         classes: int,
         views: int,
         visible: Sequence[Sequence[bool]] | None,
+        size: int,
         prior: float,
         dropout: float,
     ) -> None:
@@ -41,11 +43,12 @@ class MultiViewClassifier(nn.Module):
             classes: Number of outputs.
             views: Number of views of a patient.
             visible: (views, classes), which class can be seen in which view; None means all in all.
+            size: Side of a picture in pixels.
             prior: What the fresh head answers for every class.
             dropout: Before the head.
         """
         super().__init__()
-        self.encoder = timm.create_model(encoder, pretrained=pretrained, in_chans=channels, num_classes=0)
+        self.encoder = view_network(encoder, pretrained, channels, 0, size)
         features = self.encoder.num_features
         self.slot = nn.Parameter(torch.zeros(views, features))
         self.dropout = nn.Dropout(dropout)
@@ -66,10 +69,34 @@ class MultiViewClassifier(nn.Module):
         Returns:
             Logits (N, C) float32.
         """
-        patients, views = images.shape[:2]
-        features = self.encoder(images.flatten(0, 1)).unflatten(0, (patients, views))
-        logits = self.head(self.dropout(features.float() + self.slot))
+        return self.answer(self.view_features(images), present)
+
+    def view_features(self, images: torch.Tensor) -> torch.Tensor:
+        """What the encoder says of each view: images (N, V, channels, H, W) -> features (N, V, F) float32."""
+        features: torch.Tensor = self.encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        return features.float()
+
+    def answer(self, features: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
+        """Features of the views (N, V, F) -> the patients' logits (N, C)."""
+        logits = self.head(self.dropout(features + self.slot))
         return view_maximum(logits, present[:, :, None] & self.visible)
+
+
+def view_network(name: str, pretrained: bool, channels: int, outputs: int, size: int, dropout: float = 0.0) -> Any:
+    """A timm network for one view.
+
+    Args:
+        name: Of timm.
+        pretrained: Start from timm's weights.
+        channels: 1 or 3.
+        outputs: Number of logits; 0 gives the features before them.
+        size: Side of a picture in pixels, which Swin transformers are built for; all others take any.
+        dropout: Before the logits.
+    """
+    fixed_size = {"img_size": size} if name.startswith("swin") else {}
+    return timm.create_model(
+        name, pretrained=pretrained, in_chans=channels, num_classes=outputs, drop_rate=dropout, **fixed_size
+    )
 
 
 def view_maximum(logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:

@@ -17,12 +17,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from competition.models import torchvision_ops  # noqa: F401  (must come before timm)
 from competition.models.layers import answer_prior
-from competition.models.multiview import view_maximum
+from competition.models.multiview import view_maximum, view_network
 from competition.tracks.track import Track
-
-import timm  # isort: skip
 
 WIDTH = 256  # of what is kept of an injection
 
@@ -73,19 +70,20 @@ class FusedMultiViewClassifier(nn.Module):
     seen: torch.Tensor
     arteries: torch.Tensor
 
-    def __init__(self, encoder: str, pretrained: bool, track: Track, prior: float, dropout: float) -> None:
+    def __init__(self, encoder: str, pretrained: bool, track: Track, size: int, prior: float, dropout: float) -> None:
         """Builds the network.
 
         Args:
             encoder: A timm model name.
             pretrained: Start the encoder from timm's weights.
             track: Its views, classes, mirror and what can be seen where.
+            size: Side of a picture in pixels.
             prior: What the fresh heads answer.
             dropout: Before each head.
         """
         super().__init__()
         anatomy = anatomy_of(track)
-        self.encoder = timm.create_model(encoder, pretrained=pretrained, in_chans=track.channels, num_classes=0)
+        self.encoder = view_network(encoder, pretrained, track.channels, 0, size)
         features = self.encoder.num_features
         self.slot = nn.Parameter(torch.zeros(len(track.views), features))
         self.join = nn.Linear(features * len(anatomy.injections[0]), WIDTH)

@@ -14,11 +14,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from competition.models import torchvision_ops  # noqa: F401  (must come before timm)
 from competition.models.layers import answer_prior
-from competition.models.multiview import view_maximum
-
-import timm  # isort: skip
+from competition.models.multiview import view_maximum, view_network
 
 # The report counts the posterior communicating artery to the vertebral injection alone.
 ARTERIES = {
@@ -55,7 +52,7 @@ class ReportFourFold(nn.Module):
             channels: 1.
             classes: "Aneurysm", then locations with their side, as the aneurysm track names them.
             views: As the aneurysm track names them.
-            size: Side of a picture in pixels, which a Swin transformer is built for.
+            size: Side of a picture in pixels.
             prior: What each fresh network answers.
             dropout: Before each last layer.
         """
@@ -65,18 +62,10 @@ class ReportFourFold(nn.Module):
             for supply, letter in INJECTION.items()
         }
         self.binary = nn.ModuleDict(
-            {supply: BinaryNetwork(encoder, pretrained, channels, dropout) for supply in ARTERIES}
+            {supply: BinaryNetwork(encoder, pretrained, channels, size, dropout) for supply in ARTERIES}
         )
-        fixed_size = {"img_size": size} if anterior_encoder.startswith("swin") else {}
-        anterior = timm.create_model(
-            anterior_encoder,
-            pretrained=pretrained,
-            in_chans=channels,
-            num_classes=len(ARTERIES["anterior"]),
-            drop_rate=dropout,
-            **fixed_size,
-        )
-        posterior = PosteriorLocations(encoder, pretrained, channels, len(ARTERIES["posterior"]), dropout)
+        anterior = view_network(anterior_encoder, pretrained, channels, len(ARTERIES["anterior"]), size, dropout)
+        posterior = PosteriorLocations(encoder, pretrained, channels, len(ARTERIES["posterior"]), size, dropout)
         self.locations = nn.ModuleDict({"anterior": anterior, "posterior": posterior})
         for network in (*self.binary.values(), *self.locations.values()):
             answer_prior([layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1], prior)
@@ -132,10 +121,10 @@ class ReportFourFold(nn.Module):
 class BinaryNetwork(nn.Module):
     """Is there any aneurysm in the picture? The report's head 512-256-128-16-1 on an encoder of 512 features."""
 
-    def __init__(self, encoder: str, pretrained: bool, channels: int, dropout: float) -> None:
+    def __init__(self, encoder: str, pretrained: bool, channels: int, size: int, dropout: float) -> None:
         """Builds encoder and head."""
         super().__init__()
-        self.encoder = timm.create_model(encoder, pretrained=pretrained, in_chans=channels, num_classes=0)
+        self.encoder = view_network(encoder, pretrained, channels, 0, size)
         self.head = perceptron(self.encoder.num_features, 256, 128, 16, 1, dropout=dropout)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
@@ -147,11 +136,11 @@ class BinaryNetwork(nn.Module):
 class PosteriorLocations(nn.Module):
     """Grey to three colours by a 1x1 convolution, an ImageNet network with its 1000 outputs, head 1000-100-10-n."""
 
-    def __init__(self, encoder: str, pretrained: bool, channels: int, outputs: int, dropout: float) -> None:
+    def __init__(self, encoder: str, pretrained: bool, channels: int, outputs: int, size: int, dropout: float) -> None:
         """Builds the layers."""
         super().__init__()
         self.colours = nn.Conv2d(channels, 3, 1)
-        self.network = timm.create_model(encoder, pretrained=pretrained, in_chans=3, num_classes=1000)
+        self.network = view_network(encoder, pretrained, 3, 1000, size)
         self.head = perceptron(1000, 100, 10, outputs, dropout=dropout)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:

@@ -163,4 +163,5 @@ CARDIAC = Track(
     read_spacing=read_spacing,
     find_labels=find_labels,
     count_between=count_cut_pixels,
+    public_data="Sunnybrook Cardiac Data, CC0",
 )

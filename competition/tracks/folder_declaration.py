@@ -4,10 +4,9 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import Field, ValidationError, field_validator
 
-from competition.config import Section, nearest_hint
+from competition.config import Section, nearest_hint, read_yaml
 from competition.errors import CompetitionError
 from competition.tracks.run_length_table import RunLengthTable
 
@@ -64,13 +63,7 @@ def read_declaration(path: Path) -> FolderTrack:
         CompetitionError: The file is missing, not YAML, or a key is wrong.
     """
     try:
-        declaration = FolderTrack.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-    except FileNotFoundError as error:
-        raise CompetitionError("no such track declaration", path) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise CompetitionError(f"can't be read ({error})", path) from error
-    except yaml.YAMLError as error:
-        raise CompetitionError(f"not valid YAML ({' '.join(str(error).split())})", path) from error
+        declaration = FolderTrack.model_validate(read_yaml(path, "no such track declaration"))
     except ValidationError as error:
         raise CompetitionError(_explain(error), path) from error
     contradiction = _contradiction(declaration)

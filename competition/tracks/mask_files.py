@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
-from competition.imaging.readers import read_values
+from competition.imaging.readers import read_ordered_values, read_values
 from competition.tracks.track import label_files
 
 
@@ -25,11 +25,13 @@ def read_masks(path: Path, size_hw: tuple[int, int], classes: dict[str, int] | l
         Label planes (H, W, ceil(C/8)) uint8.
 
     Raises:
-        CompetitionError: A file is missing or damaged, its size is not the image's, or a value belongs to no class.
+        CompetitionError: A file is missing or damaged, its size is not the image's, a value belongs to no class, or a
+            palette does not tell which index the class is.
     """
+    read = read_ordered_values if isinstance(classes, list) else read_values
     values = []
     for file in label_files(path, tuple(classes)):
-        stored = read_values(file)
+        stored = read(file)
         if stored.shape != size_hw:
             found, wanted = f"{stored.shape[1]}x{stored.shape[0]}", f"{size_hw[1]}x{size_hw[0]}"
             raise CompetitionError(f"mask is {found} pixels, its image {wanted}", file)
@@ -56,7 +58,7 @@ def count_between(path: Path, classes: dict[str, int] | list[str]) -> int:
     """
     if isinstance(classes, dict):
         return 0
-    masks = [read_values(file) for file in label_files(path, classes)]
+    masks = [read_ordered_values(file) for file in label_files(path, classes)]
     return sum(int(np.count_nonzero((mask > 0) & (mask < mask.max()))) for mask in masks)
 
 

@@ -23,6 +23,7 @@ from competition.tracks.track import Problem, split_part
 from competition.workspace import read_csv
 
 NO_MASK = ("", "-1", "nan", "NaN")
+_MEND = "Where all rows are refused, look at start, relative and order of masks in the track's YAML"
 
 
 class RunLengthTable(Section):
@@ -167,7 +168,10 @@ def read_run_lengths(
     masks = np.zeros((len(classes), *size_hw), np.bool_)
     for row in rows:
         where = f"{file}, row {row.line}, image {image}, class {row.class_name}"
-        runs = parse(row.rle, where, size_hw[0] * size_hw[1], form.start, form.relative)
+        try:
+            runs = parse(row.rle, where, size_hw[0] * size_hw[1], form.start, form.relative)
+        except CompetitionError as error:
+            raise CompetitionError(error.what, where, _MEND) from error
         masks[classes.index(row.class_name)] |= runs_to_mask(runs, size_hw, form.order)
     return pack_masks(masks)
 

@@ -132,6 +132,7 @@ class Track:
             hold no such pixels.
         read_traits: (data root, sample) -> numbers that a sample's files give away beside what the picture shows, for
             example its size: if they alone tell the targets, a network may learn them. None where nobody asks.
+        public_data: Where anybody may fetch real data of the organiser's, with its licence; empty where none is known.
         upright: Whether classes are told by their order from the top, so that nothing may be predicted from an image
             that was turned or mirrored.
     """
@@ -159,6 +160,7 @@ class Track:
     count_between: Callable[[Path], int] | None = None
     read_traits: Callable[[Path, Sample], tuple[float, ...]] | None = None
     upright: bool = False
+    public_data: str = ""
 
     @property
     def submission_ending(self) -> str:

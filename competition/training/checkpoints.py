@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from competition.config import Experiment
-from competition.data.folds import Fold
+from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
 from competition.models.factory import build_model, place
 from competition.tracks.track import Track
@@ -184,6 +184,29 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
             f"({found.stage_hash or 'none'}, now {expected.stage_hash or 'none'})",
             path,
             "Train again under another name (--name NEW) or over it (--force)",
+        )
+
+
+def check_start(stored: object, expected: Identity, path: Path) -> None:
+    """Refuses to start a fold from weights that have learned from what it holds out.
+
+    Args:
+        stored: A checkpoint, of this project or another, which knows nothing of our folds.
+        expected: What is to be trained. The model of all samples holds nothing out and may start from any.
+        path: Where the checkpoint came from.
+
+    Raises:
+        CompetitionError: It learned from this data set, by other folds or with another fold held out.
+    """
+    if expected.fold == FULL or not isinstance(stored, dict) or "identity" not in stored:
+        return
+    found = stored_identity(stored, path)
+    if found.dataset == expected.dataset and (found.fold_hash, found.fold) != (expected.fold_hash, expected.fold):
+        raise CompetitionError(
+            f"weights of fold {found.fold} (folds {found.fold_hash}) have learned from what fold {expected.fold} "
+            f"(folds {expected.fold_hash}) holds out",
+            path,
+            "Start every fold from its own: --set model.init=RUN/{fold}/best.pt",
         )
 
 

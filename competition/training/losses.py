@@ -139,6 +139,19 @@ def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return found + asymmetric(logits[:, :, 1:][asked[:, :, 1:]], shown[:, :, 1:][asked[:, :, 1:]])
 
 
+def bce_first_and_own(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """``bce_first`` plus a loss that the network computes itself, where it learns something else beside the classes.
+
+    The two train different parts of the network, so that neither needs a weight; a step's gradient must not be clipped,
+    because that would tie them together.
+
+    Args:
+        outputs: (N, C + 1) float32: logits, and in the last column each sample's own loss.
+        targets: (N, C) in [0, 1].
+    """
+    return bce_first(outputs[:, :-1], targets) + outputs[:, -1].mean()
+
+
 LOSSES: dict[str, Loss] = {
     "bce": bce,
     "dice": soft_dice,
@@ -150,6 +163,7 @@ LOSSES: dict[str, Loss] = {
     "focal_dice": focal_dice,
     "asymmetric": asymmetric,
     "bce_first": bce_first,
+    "bce_first_and_own": bce_first_and_own,
     "four_sets": four_sets,
 }
 

@@ -15,12 +15,13 @@ from competition.console import duration, say
 from competition.data.boxes import Box
 from competition.data.datasets import DrawSampler, TrainingSet, collate
 from competition.data.manifest import Entry
-from competition.models.checkpoint_loading import load_weights, read_weights
+from competition.models.checkpoint_loading import load_weights, read_checkpoint, weights_in
 from competition.models.factory import build_model, place
 from competition.tracks.track import Track
 from competition.training.checkpoints import (
     Identity,
     check_identity,
+    check_start,
     code_hash,
     load_checkpoint,
     save_checkpoint,
@@ -104,7 +105,8 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
     """The state to go on from: that of last.pt where there is one, a fresh one otherwise.
 
     Raises:
-        CompetitionError: last.pt is damaged or belongs to another experiment or fold file.
+        CompetitionError: last.pt is damaged or belongs to another experiment or fold file, or the weights to start from
+            don't fit or have learned from what the fold holds out.
     """
     settings = job.experiment.train
     last = job.folder / "last.pt"
@@ -113,7 +115,7 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
         check_identity(stored_identity(stored, last), job.identity, last)
     model = build_model(job.experiment, job.track, pretrained=False if stored else None)
     if stored is None and job.experiment.model.init is not None:
-        _warm_start(model, job.experiment.model.init)
+        _warm_start(model, job, job.experiment.model.init)
     model = place(model, device)
     torch.manual_seed(settings.seed)
     precision = stored["precision"] if stored else _choose_precision(job, model, dataset, sampler)
@@ -136,8 +138,13 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
     return state
 
 
-def _warm_start(model: nn.Module, path: Path) -> None:
-    loaded = load_weights(model, read_weights(path), path)
+def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
+    if "{fold}" in str(path):
+        own = job.workspace.fold_folder("*", job.identity.fold)
+        path = own.parents[1] / str(path).replace("{fold}", own.name)
+    stored = read_checkpoint(path)
+    check_start(stored, job.identity, path)
+    loaded = load_weights(model, weights_in(stored, path), path)
     total = len(model.state_dict())
     say(
         f"warm start from {path}: {len(loaded.names)} of {total} tensors loaded, {len(loaded.changed)} of them reshaped"

@@ -206,8 +206,8 @@ def test_a_test_view_that_cannot_be_read_is_masked_and_reported(workspace: Works
     assert [(problem.key, problem.split, problem.path) for problem in problems] == [
         ("1", "test", f"test/1{'AB'[broken]}.png")
     ]
-    assert path.name in problems[0].reason
-    assert "masked" in problems[0].reason
+    assert problems[0].reason.startswith("image can't be read (")
+    assert problems[0].reason.endswith("; the view is masked")
 
 
 def test_a_view_that_was_never_taken_is_absent_without_a_problem(workspace: Workspace, root: Path) -> None:
@@ -229,7 +229,7 @@ def test_a_training_view_that_cannot_be_read_is_an_error(workspace: Workspace, r
 def test_a_test_sample_without_any_view_is_an_error_or_black_where_asked(workspace: Workspace, root: Path) -> None:
     for view in "AB":
         (root / f"test/1{view}.png").unlink()
-    with pytest.raises(CompetitionError, match=r"no image of it can be read: .*1A\.png"):
+    with pytest.raises(CompetitionError, match=r"no image of it can be read \(image not found\): .*1A\.png"):
         cache_sample(workspace, TWO_VIEWS, root, PATIENT)
     assert not workspace.cache_folder().exists()
     entry, problems = cache_sample(workspace, TWO_VIEWS, root, PATIENT, fill=True)

@@ -39,6 +39,13 @@ def test_contrast_doubles_the_distance_from_the_mean() -> None:
     np.testing.assert_array_equal(preprocess(image, ["contrast"]), expected)
 
 
+def test_saturation_doubles_the_distance_from_a_pixels_own_grey() -> None:
+    colour = np.array([[[200, 100, 40], [90, 90, 90], [0, 0, 255]]], np.uint8)
+    grey = np.rint(colour @ [0.299, 0.587, 0.114])[..., None]
+    np.testing.assert_array_equal(preprocess(colour, ["saturation"]), np.clip(2.0 * colour - grey, 0, 255))
+    np.testing.assert_array_equal(preprocess(picture(), ["saturation"]), picture())
+
+
 @pytest.mark.parametrize(
     ("name", "pairs"),
     [

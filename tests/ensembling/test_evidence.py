@@ -3,9 +3,14 @@ import pytest
 
 from competition.ensembling.evidence import (
     auroc_interval,
+    auroc_of,
     bootstrap_interval,
+    figure_of,
     gain_with_error,
     group_draws,
+    mean_of,
+    paired_difference,
+    sum_of,
     weighted_aurocs,
 )
 from competition.ensembling.nested import first_best, left_out_sets
@@ -67,6 +72,50 @@ def test_interval_agrees_with_the_clustered_error():
     assert low == pytest.approx(mean - 1.96 * error, abs=0.15 * error)
     assert high == pytest.approx(mean + 1.96 * error, abs=0.15 * error)
     assert bootstrap_interval(values, groups, seed=0) == (low, high)
+
+
+def test_the_difference_of_two_means_is_the_mean_of_paired_differences():
+    random = np.random.default_rng(5)
+    one, other = random.random(30), random.random(30)
+    groups = [f"person {index // 4}" for index in range(30)]
+    found = paired_difference(mean_of(one), mean_of(other), groups, seed=3)
+    assert found.value == pytest.approx((one - other).mean())
+    assert (found.low, found.high) == pytest.approx(bootstrap_interval(one - other, groups, seed=3))
+
+
+def test_a_difference_by_hand():
+    """Two people, of one and of two samples, are drawn as AA, AB, BA or BB: 2, 3, 3 or 4 samples."""
+    one, other, groups = np.array([3.0, 1.0, 2.0]), np.array([1.0, 1.0, 1.0]), ["a", "b", "b"]
+    mean, total = (paired_difference(of(one), of(other), groups, seed=0) for of in (mean_of, sum_of))
+    assert (mean.value, mean.low, mean.high) == (1.0, 0.5, 2.0)
+    assert (total.value, total.low, total.high) == (3.0, 2.0, 4.0)
+    alike = paired_difference(sum_of(one), sum_of(one), groups, seed=0)
+    assert (alike.value, alike.low, alike.high) == (0, 0, 0)
+
+
+def test_the_difference_of_two_aurocs_is_that_of_the_repeated_rows():
+    random = np.random.default_rng(6)
+    truth = np.arange(24) % 2
+    one, other = truth + random.normal(0, 1, 24), np.round(truth + random.normal(0, 3, 24))
+    groups = [str(index // 2) for index in range(24)]
+    times, members = group_draws(groups, 100, seed=9)
+    drawn = [
+        auroc(np.repeat(truth, row), np.repeat(one, row)) - auroc(np.repeat(truth, row), np.repeat(other, row))
+        for row in times[:, members]
+    ]
+    found = paired_difference(auroc_of(truth, one), auroc_of(truth, other), groups, seed=9, draws=100)
+    assert found.value == pytest.approx(auroc(truth, one) - auroc(truth, other), abs=1e-14)
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, (0.025, 0.975))), abs=1e-12)
+    assert figure_of(auroc_of(truth, one), 24) == pytest.approx(auroc(truth, one), abs=1e-14)
+
+
+def test_draws_of_one_class_have_no_auroc_and_are_left_out():
+    truth = np.array([0, 1])
+    right, wrong, groups = np.array([0.1, 0.9]), np.array([0.9, 0.1]), ["a", "b"]
+    found = paired_difference(auroc_of(truth, right), auroc_of(truth, wrong), groups, seed=0)
+    assert (found.value, found.low, found.high) == (1, 1, 1)
+    never = paired_difference(auroc_of(np.ones(2, int), right), auroc_of(np.ones(2, int), wrong), groups, seed=0)
+    assert np.isnan([never.value, never.low, never.high]).all()
 
 
 def test_first_of_equals_and_undefined():

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -60,6 +61,16 @@ def test_sixteen_bits_are_stretched_from_their_own_minimum_to_their_own_maximum(
 def test_sixteen_bits_of_one_value_are_black(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", np.full((3, 3), 40_000, np.uint16))
     np.testing.assert_array_equal(read_grey(path), np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_sixteen_bits_per_colour_are_an_error(tmp_path: Path, channels: int, read) -> None:  # type: ignore[no-untyped-def]
+    """Pillow would keep the upper bytes: a label of 0 and 1 would be empty."""
+    path = tmp_path / "a.png"
+    cv2.imwrite(str(path), np.ones((4, 5, channels), np.uint16))
+    with pytest.raises(CompetitionError, match=r"16 bits per colour.*a\.png\. Save it as 16-bit grey"):
+        read(path)
 
 
 @pytest.mark.parametrize("values", [(0, 1), (0, 255), (0, 7), (3, 200)])

@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from torch import nn
 
 from competition.errors import CompetitionError
-from competition.models.checkpoint_loading import bare_name, fit_shape, load_weights, read_weights
+from competition.models.checkpoint_loading import bare_name, fit_shape, load_weights, read_checkpoint, weights_in
 from competition.models.factory import build_model
 
 from timm import create_model  # isort: skip  (after competition.models, which makes timm importable)
@@ -61,7 +62,7 @@ def test_a_medical_resnet_finds_its_place_in_the_encoder_of_a_patients_classifie
     settings = {"encoder": "resnet18", "pretrained": True, "init": str(path)}
     model = build_model(tiny_experiment(multiview=True, model=settings), shared_patients.track)
     before = weights_of(model)
-    loaded = load_weights(model, read_weights(path), path)
+    loaded = load_weights(model, weights_in(read_checkpoint(path), path), path)
     encoder = {name for name in before if name.startswith("encoder.")}
     shortcuts = {name for name in encoder if "downsample" in name}
     assert len(shortcuts) == 18  # three layers, each a convolution and five tensors of its normalisation
@@ -112,6 +113,9 @@ def test_the_whole_name_comes_before_the_name_without_prefixes():
         ("decoder.encoder.weight", "decoder.encoder.weight"),
         ("encoders.weight", "encoders.weight"),
         ("backbone.model.module.bn1.bias", "bn1.bias"),
+        ("encoder.model.layers_0.blocks.10.norm1.bias", "layers.0.blocks.10.norm1.bias"),
+        ("conv_seg.0.weight", "conv_seg.0.weight"),
+        ("block_1x1.weight", "block_1x1.weight"),
     ],
 )
 def test_only_whole_prefixes_in_front_are_taken_off(name, bare):
@@ -160,17 +164,45 @@ def test_a_checkpoint_of_which_nothing_fits_is_an_error(stored):
 def test_weights_are_found_in_our_checkpoints_and_in_plain_state_dicts(tmp_path, wrap):
     weights = {"layer": torch.arange(3.0)}
     torch.save(wrap(weights), tmp_path / "some.pt")
-    assert torch.equal(read_weights(tmp_path / "some.pt")["layer"], weights["layer"])
+    assert torch.equal(
+        weights_in(read_checkpoint(tmp_path / "some.pt"), tmp_path / "some.pt")["layer"], weights["layer"]
+    )
 
 
 def test_a_file_without_weights_is_named(tmp_path):
     path = tmp_path / "some.pt"
     with pytest.raises(CompetitionError, match=r"checkpoint not found: .*some\.pt"):
-        read_weights(path)
+        weights_in(read_checkpoint(path), path)
     path.write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(CompetitionError, match=r"checkpoint can't be read .*some.pt"):
-        read_weights(path)
+        weights_in(read_checkpoint(path), path)
     for content in ([1, 2], {"epoch": 3}, torch.zeros(2)):
         torch.save(content, path)
         with pytest.raises(CompetitionError, match=r"checkpoint holds no weights: .*some.pt"):
-            read_weights(path)
+            weights_in(read_checkpoint(path), path)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "file_of"),
+    [
+        ("UPerNet", "tu-swin_tiny_patch4_window7_224", "swin_tiny_patch4_window7_224"),
+        ("Unet", "tu-resnet10t", "resnet10t"),
+    ],
+)
+def test_a_file_fetched_from_the_hub_by_hand_starts_the_whole_encoder(
+    tmp_path, shared_hands, tiny_experiment, architecture, encoder, file_of
+):
+    torch.manual_seed(2)
+    path = tmp_path / "model.safetensors"
+    source = create_model(file_of, in_chans=3)
+    save_file(source.state_dict(), path)
+    settings = {"architecture": architecture, "encoder": encoder, "decoder_channels": None}
+    model = build_model(tiny_experiment(model=settings, data={"size": 64}), shared_hands.track)
+    own = [name for name in model.state_dict() if name.startswith("encoder.")]
+    loaded = load_weights(model, weights_in(read_checkpoint(path), path), path)
+    fresh = [name for name in own if name not in loaded.names]
+    assert not [name for name in fresh if "norm" not in name], fresh  # smp asks for a norm of each level, timm for one
+    assert len(loaded.names) > 0.9 * len(own)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(CompetitionError, match=r"checkpoint can't be read .*model\.safetensors"):
+        read_checkpoint(path)

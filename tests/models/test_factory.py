@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from competition.config import LOSS_OF
 from competition.errors import CompetitionError
 from competition.models.factory import ARCHITECTURES, NETWORKS, build_model
 
@@ -82,16 +83,53 @@ def test_what_can_not_be_built_is_said(settings, sentence, shared_hands, tiny_ex
 
 
 def test_a_segmentation_network_for_patients_is_refused(shared_patients, tiny_experiment):
-    with pytest.raises(CompetitionError, match=r"tiny_patients needs model\.architecture multiview.*, not 'Unet'"):
+    with pytest.raises(
+        CompetitionError, match=r"tiny_patients needs one of the model\.architecture multiview, .*, not 'Unet'"
+    ):
         build_model(tiny_experiment(), shared_patients.track)
 
 
-def test_weights_that_can_not_be_fetched_name_the_ways_out(monkeypatch, shared_patients, tiny_experiment):
-    def unreachable(*_, **__):
-        raise ConnectionError("no route to host")
+WAYS_OUT = r"pretrained weights of {} can't be fetched from the network .*model\.pretrained=false.*model\.init=PATH"
 
-    monkeypatch.setattr("competition.models.multiview.timm.create_model", unreachable)
-    with pytest.raises(CompetitionError, match=r"resnet10t can't be fetched .*model.pretrained=false.*model.init=PATH"):
+
+@pytest.fixture
+def unreachable(monkeypatch, tmp_path):
+    """A machine that has fetched nothing yet and is told not to ask."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+@pytest.mark.parametrize("encoder", ["tu-resnet10t", "efficientnet-b0"])
+@pytest.mark.usefixtures("unreachable")
+def test_weights_for_masks_that_can_not_be_fetched_name_the_ways_out(encoder, shared_hands, tiny_experiment):
+    settings = {"encoder": encoder, "pretrained": True}
+    with pytest.raises(CompetitionError, match=WAYS_OUT.format(encoder)):
+        build_model(tiny_experiment(model=settings), shared_hands.track)
+    from_file = tiny_experiment(model=settings | {"init": "some.pt"})
+    assert build_model(from_file, shared_hands.track) is not None  # the file is read where training starts
+
+
+@pytest.mark.parametrize("architecture", ["multiview", "multiview_fused", "contrastive", "reconstructed"])
+@pytest.mark.usefixtures("unreachable")
+def test_weights_for_patients_that_can_not_be_fetched_name_the_ways_out(architecture, shared_patients, tiny_experiment):
+    loss = {"loss": LOSS_OF.get(architecture, "bce_first")}
+    settings = {"architecture": architecture, "pretrained": True}
+    experiment = tiny_experiment(multiview=True, model=settings, train=loss)
+    with pytest.raises(CompetitionError, match=WAYS_OUT.format("resnet10t")):
+        build_model(experiment, shared_patients.track)
+
+
+class OlderHubError(FileNotFoundError, ValueError):
+    """What huggingface_hub raised before its version 1, of both kinds."""
+
+
+@pytest.mark.parametrize("reason", [ConnectionError("no route to host"), OlderHubError("not cached")])
+def test_whatever_keeps_weights_from_being_fetched(monkeypatch, shared_patients, tiny_experiment, reason):
+    def fails(*_, **__):
+        raise reason
+
+    monkeypatch.setattr("competition.models.multiview.timm.create_model", fails)
+    with pytest.raises(CompetitionError, match=WAYS_OUT.format("resnet10t")):
         build_model(tiny_experiment(multiview=True, model={"pretrained": True}), shared_patients.track)
 
 
@@ -179,5 +217,5 @@ def test_weights_of_torchvision_that_can_not_be_fetched_name_the_ways_out(monkey
 
     monkeypatch.setattr("competition.models.fcn_resnet101.fcn_resnet101", unreachable)
     settings = {"architecture": "fcn_resnet101", "decoder_channels": None, "pretrained": True}
-    with pytest.raises(CompetitionError, match=r"weights of fcn_resnet101 can't be fetched .*model.pretrained=false"):
+    with pytest.raises(CompetitionError, match=WAYS_OUT.format("fcn_resnet101")):
         build_model(tiny_experiment(model=settings), shared_hands.track)

@@ -12,7 +12,7 @@ VISIBLE = ((True, True, False), (True, True, False), (True, False, True), (True,
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    model = MultiViewClassifier("resnet10t", False, 1, 3, 4, VISIBLE, prior=0.05, dropout=0.3).eval()
+    model = MultiViewClassifier("resnet10t", False, 1, 3, 4, VISIBLE, size=32, prior=0.05, dropout=0.3).eval()
     # A fresh network hardly looks at its slots and answers nearly the same for every picture.
     torch.nn.init.normal_(model.slot)
     return model
@@ -99,14 +99,14 @@ def test_a_class_whose_views_are_all_absent_is_judged_by_all_views(network, imag
 
 
 def test_a_head_without_weights_answers_the_prior_for_any_views(images):
-    model = MultiViewClassifier("resnet10t", False, 1, 3, 4, VISIBLE, prior=0.05, dropout=0.0).eval()
+    model = MultiViewClassifier("resnet10t", False, 1, 3, 4, VISIBLE, size=32, prior=0.05, dropout=0.0).eval()
     torch.nn.init.zeros_(model.head.weight)
     for present in ([True] * 4, [True, False, False, True], [False] * 4):
         torch.testing.assert_close(ask(model, images, present).sigmoid(), torch.full((2, 3), 0.05))
 
 
 def test_a_fresh_network_answers_about_the_prior(images):
-    model = MultiViewClassifier("resnet10t", False, 1, 3, 4, None, prior=0.05, dropout=0.0).eval()
+    model = MultiViewClassifier("resnet10t", False, 1, 3, 4, None, size=32, prior=0.05, dropout=0.0).eval()
     probs = ask(model, images, [True] * 4).sigmoid()
     assert ((probs > 0.02) & (probs < 0.12)).all()
 

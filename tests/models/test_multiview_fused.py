@@ -16,7 +16,7 @@ ALL = [True] * 8
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return FusedMultiViewClassifier("test_resnet", False, ANEURYSM, prior=0.05, dropout=0.3).eval()
+    return FusedMultiViewClassifier("test_resnet", False, ANEURYSM, size=32, prior=0.05, dropout=0.3).eval()
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ class GreyLevels(torch.nn.Module):
 
 def test_the_answers_are_those_of_the_four_steps_by_hand(images, monkeypatch):
     torch.manual_seed(3)
-    network = FusedMultiViewClassifier("test_resnet", False, ANEURYSM, prior=0.05, dropout=0.3).eval()
+    network = FusedMultiViewClassifier("test_resnet", False, ANEURYSM, size=32, prior=0.05, dropout=0.3).eval()
     monkeypatch.setattr(network, "encoder", GreyLevels())
     network.slot, network.join = torch.nn.Parameter(torch.randn(8, 2)), torch.nn.Linear(4, 5)
     network.location_head, network.patient_head = torch.nn.Linear(5, 11), torch.nn.Linear(5, 1)

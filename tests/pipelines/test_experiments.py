@@ -1,4 +1,4 @@
-"""Every experiment of a track of masks: its figures at full size, and a step and a prediction of a small one.
+"""Every experiment file: its figures at full size, and a step and a prediction of a small one.
 
 At full size nothing is computed: on the meta device a network has shapes and no numbers. A step runs on the track's own
 drawn data with a small sibling of the encoder.
@@ -14,7 +14,7 @@ from competition.config import load_experiment
 from competition.data.datasets import TrainingSet, collate
 from competition.data.manifest import read_manifest
 from competition.models.factory import NETWORKS, build_model
-from competition.prediction.predictor import make_predictor, predict_map
+from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.sliding_window import tile_starts
 from competition.prediction.views import check_views
 from competition.tracks import get_track
@@ -56,8 +56,25 @@ FIGURES = {
     "lumbar/quick": (6_442_606, [160]),
     "lumbar/strong": (22_647_078, [1024]),
 }
+# Of the tracks of patients: parameters in all, and the shape of what two patients give while training.
+FIGURES_OF_PATIENTS = {
+    "aneurysm/contrastive": (5_265_758, (2, 23)),
+    "aneurysm/densenet121": (6_978_326, (2, 22)),
+    "aneurysm/efficientnet_b0": (4_675_912, (2, 22)),
+    "aneurysm/fused": (5_191_636, (2, 22)),
+    "aneurysm/quick": (4_937_438, (2, 22)),
+    "aneurysm/reconstructed": (4_989_271, (2, 23)),
+    "aneurysm/report": (62_029_025, (2, 8, 22)),
+    "aneurysm/report_quick": (20_638_013, (2, 8, 22)),
+    "aneurysm/resnet18": (11_185_622, (2, 22)),
+    "aneurysm/strong": (49_474_678, (2, 22)),
+    "aneurysm/swinv2_cr_tiny": (27_964_096, (2, 22)),
+}
+# It has no layers, so there is nothing to measure on the meta device: it finds vertebrae by rules.
+BY_RULES = "lumbar/classical"
 # A narrower one of the same kind, for encoders that take long to set up.
 SIBLINGS = {
+    "convnext_small.fb_in22k_ft_in1k": "convnext_atto",
     "mit_b4": "mit_b0",
     "resnet101": "resnet18",
     "tu-hrnet_w48": "tu-hrnet_w18_small",
@@ -94,7 +111,8 @@ def small(name):
     overrides = [f"{key}={value}" for key, value in sides.items()] + ["model.pretrained=false"]
     if experiment.model.encoder in SIBLINGS:
         overrides.append(f"model.encoder={SIBLINGS[experiment.model.encoder]}")
-    if experiment.model.architecture in NETWORKS and experiment.model.architecture != "fcn_resnet101":
+    without_width = ("classical", "fcn_resnet101")
+    if experiment.model.architecture in NETWORKS and experiment.model.architecture not in without_width:
         overrides.append("model.width=4")
     return load_experiment(experiment_file(name), overrides)
 
@@ -114,9 +132,9 @@ def phantoms(tmp_path_factory):
     return workspace_of
 
 
-def test_every_experiment_of_masks_has_its_figures():
+def test_every_experiment_has_its_figures():
     found = {f"{path.parent.name}/{path.stem}" for path in EXPERIMENTS.glob("*/*.yaml")}
-    assert {name for name in found if not name.startswith("aneurysm/")} == set(FIGURES)
+    assert found == {*FIGURES, *FIGURES_OF_PATIENTS, BY_RULES}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -135,27 +153,59 @@ def test_parameters_and_outputs_at_full_size(name):
     assert [tuple(logits.shape) for logits in outputs] == [(2, len(track.classes), size, size) for size in sides]
 
 
-@pytest.mark.parametrize("name", FIGURES)
-def test_a_step_and_a_prediction_on_drawn_data(name, phantoms):
-    experiment, track = small(name), track_of(name)
-    workspace = phantoms(track.name)
+@pytest.mark.parametrize("name", FIGURES_OF_PATIENTS)
+def test_parameters_and_outputs_for_patients_at_full_size(name):
+    experiment, track = load_experiment(experiment_file(name), ["model.pretrained=false"]), track_of(name)
+    with torch.device("meta"):
+        model = build_model(experiment, track).train()
+        images = torch.zeros(2, len(track.views), track.channels, *[experiment.data.size] * 2)
+        outputs = model(images, torch.ones(2, len(track.views), dtype=torch.bool))
+    parameters, shape = FIGURES_OF_PATIENTS[name]
+    assert sum(value.numel() for value in model.parameters()) == parameters
+    assert tuple(outputs.shape) == shape
+
+
+def take_a_step(name, experiment, track, workspace, entries):
+    """A step on two samples; returns the network and the names of the weights that no gradient reached."""
     check_views(experiment.predict.views, track)
-    entries = read_manifest(workspace, track).of("train")
     dataset = TrainingSet(entries, workspace, track, experiment)
     model = build_model(experiment, track).train()
     batch = collate([dataset[index, index] for index in range(2)])
     loss = batch_loss(model, batch, dataset.factor, len(track.classes), get_loss(experiment.train.loss), None)
     loss.backward()
-    assert torch.isfinite(loss)
-    silent = [key for key, value in model.named_parameters() if value.grad is None or not value.grad.isfinite().all()]
-    assert not silent or experiment.model.architecture not in NETWORKS
-    assert len(silent) < 0.1 * len(list(model.parameters()))  # some encoders end in layers that no decoder looks at
+    assert torch.isfinite(loss), name
     before = [value.detach().clone() for value in model.parameters()]
     torch.optim.SGD(model.parameters(), lr=0.01).step()
     assert any(not torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+    return model, [
+        key for key, value in model.named_parameters() if value.grad is None or not value.grad.isfinite().all()
+    ]
+
+
+@pytest.mark.parametrize("name", [*FIGURES, BY_RULES])
+def test_a_step_and_a_prediction_on_drawn_data(name, phantoms):
+    experiment, track = small(name), track_of(name)
+    workspace = phantoms(track.name)
+    entries = read_manifest(workspace, track).of("train")
+    model, silent = take_a_step(name, experiment, track, workspace, entries)
+    assert not silent or experiment.model.architecture not in NETWORKS
+    assert len(silent) < 0.1 * len(list(model.parameters()))  # some encoders end in layers that no decoder looks at
     entry = entries[-1]
     levels = predict_map(make_predictor([model], experiment, track, workspace, None), entry, experiment.predict.views)
     assert (levels.shape, levels.dtype) == ((len(track.classes), entry.height, entry.width), np.uint8)
+
+
+@pytest.mark.parametrize("name", FIGURES_OF_PATIENTS)
+def test_a_step_and_a_prediction_on_drawn_patients(name, phantoms):
+    experiment, track = small(name), track_of(name)
+    workspace = phantoms(track.name)
+    entries = read_manifest(workspace, track).of("train")
+    model, silent = take_a_step(name, experiment, track, workspace, entries)
+    assert not silent
+    predictor = make_predictor([model], experiment, track, workspace, None)
+    probs = predict_scores(predictor, entries[-1], experiment.predict.views)
+    assert probs.shape == (len(track.classes),)
+    assert ((probs > 0) & (probs < 1)).all()
 
 
 def test_tiles_of_1024_start_every_512_pixels():

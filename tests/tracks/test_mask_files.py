@@ -10,6 +10,7 @@ from PIL import Image
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
 from competition.tracks.mask_files import binarise, count_between, find_masks, read_masks
+from competition.tracks.phantoms.knee import write_palette_png
 
 SIZE_HW = (6, 9)
 
@@ -71,8 +72,46 @@ def test_palette_labels_keep_their_indices(tmp_path: Path) -> None:
     path = save_palette(tmp_path / "a.png", indices, 255, 255, 255, 0, 0, 0, 255, 0, 0)
     np.testing.assert_array_equal(read(path, {"a": 1, "b": 2}), [indices == 1, indices == 2])
     mask = random_mask(4)
-    path = save_palette(tmp_path / "b.png", mask.astype(np.uint8), 255, 255, 255, 0, 0, 0)
+    path = save_palette(tmp_path / "b.png", mask.astype(np.uint8), 255, 255, 255, 255, 0, 0)
     np.testing.assert_array_equal(read(path, ["femur"]), mask[None])
+
+
+def test_a_palette_of_greys_is_what_it_shows(tmp_path: Path) -> None:
+    """Soft edges that a program saved as a palette: index 1 of 0..3 is half of the largest index, and nearly white."""
+    indices = np.random.default_rng(5).integers(0, 4, SIZE_HW, dtype=np.uint8)
+    path = save_palette(tmp_path / "a.png", indices, *[grey for level in (0, 200, 220, 255) for grey in [level] * 3])
+    np.testing.assert_array_equal(read(path, ["femur"]), [indices >= 1])
+    assert count_between(path, ["femur"]) == np.isin(indices, [1, 2]).sum()
+
+
+@pytest.mark.parametrize(
+    ("count", "colours", "reason"),
+    [
+        (2, [255, 255, 255, 0, 0, 0], "shows index 0 brighter than index 1: which is the class"),
+        (3, [0, 0, 0, 255, 0, 0, 0, 255, 0], "holds the indices 0, 1, 2: which of them is the class"),
+        (3, [0, 0, 0, 255, 255, 255, 9, 9, 9], "holds the indices 0, 1, 2: which of them is the class"),
+    ],
+)
+def test_a_palette_that_does_not_tell_the_class_is_an_error(
+    tmp_path: Path, count: int, colours: list[int], reason: str
+) -> None:
+    indices = np.random.default_rng(6).integers(0, count, SIZE_HW, dtype=np.uint8)
+    path = save_palette(tmp_path / "a.png", indices, *colours)
+    with pytest.raises(CompetitionError, match=rf"palette label {reason}.*a\.png\. Save it as 8-bit grey"):
+        read(path, ["femur"])
+
+
+def test_a_palette_that_names_too_few_colours_is_read(tmp_path: Path) -> None:
+    mask = random_mask(7)
+    path = tmp_path / "a.png"
+    write_palette_png(path, mask.astype(np.uint8), bytes([0, 0, 0]))
+    np.testing.assert_array_equal(read(path, ["femur"]), mask[None])
+
+
+def test_a_palette_of_one_index_is_full_or_empty(tmp_path: Path) -> None:
+    for index in (0, 1):
+        path = save_palette(tmp_path / "a.png", np.full(SIZE_HW, index, np.uint8), 255, 255, 255, 0, 0, 0)
+        assert (read(path, ["femur"]) == bool(index)).all()
 
 
 def test_soft_edges_are_cut_above_half_of_the_maximum() -> None:

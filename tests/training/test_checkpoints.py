@@ -14,6 +14,7 @@ from competition.training.checkpoints import (
     Best,
     Identity,
     check_identity,
+    check_start,
     folder_lock,
     load_best,
     load_checkpoint,
@@ -137,6 +138,34 @@ def hold(folder, held):
     with folder_lock(folder, "held"):
         held.set()
         time.sleep(60)
+
+
+def stored(**change):
+    identity = replace(IDENTITY, **change)
+    return {"weights": {}, "identity": vars(identity) | {"classes": list(identity.classes)}}
+
+
+@pytest.mark.parametrize("change", [{"fold": 1}, {"fold": "full"}, {"fold_hash": "folds2"}])
+def test_a_fold_never_starts_from_weights_that_know_what_it_holds_out(tmp_path, change):
+    with pytest.raises(
+        CompetitionError, match=r"weights of fold .* have learned from what fold 2 .*RUN/\{fold\}/best\.pt"
+    ):
+        check_start(stored(**change), IDENTITY, tmp_path / "best.pt")
+    assert check_start(stored(**change), replace(IDENTITY, fold="full"), tmp_path / "best.pt") is None
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        stored(),
+        stored(config_hash="config2", classes=("d",), data_hash="data2"),  # other settings, another head
+        stored(dataset="other_hands", fold=0, fold_hash="folds2"),
+        {"state_dict": {}},
+        [1, 2],
+    ],
+)
+def test_weights_of_the_same_fold_of_other_data_or_of_another_program_may_start_a_fold(tmp_path, content):
+    assert check_start(content, IDENTITY, tmp_path / "best.pt") is None
 
 
 def test_a_folder_is_held_by_one_process_and_free_when_that_is_killed(tmp_path):

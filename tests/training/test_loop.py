@@ -165,7 +165,7 @@ def test_a_warm_start_begins_with_the_given_weights_and_lists_what_does_not_fit(
     same = [name for name in own if own[name].shape == stored[name].shape and torch.equal(own[name], stored[name])]
     assert set(own) - set(same) == {"segmentation_head.0.weight", "segmentation_head.0.bias"}
     said = capsys.readouterr().out
-    assert f"{len(own) - 2} of {len(own)} tensors loaded" in said
+    assert f"{len(own) - 2} of {len(own)} tensors loaded, 0 of them reshaped" in said
     assert "segmentation_head.0.bias is (2,) in the checkpoint, (3,) here, and stays fresh" in said
 
 
@@ -176,8 +176,47 @@ def test_a_warm_start_of_which_nothing_fits_names_the_file(shared_hands, tiny_ex
         fresh_state(shared_hands, experiment, tmp_path)
 
 
-def fresh_state(prepared, experiment, folder):
-    job = prepared.job(experiment, folder)
+def test_every_fold_starts_from_the_checkpoint_of_its_own_fold(tiny_hands, tiny_experiment, tmp_path):
+    source = tiny_experiment(train={"epochs": 1, "ema": False, "seed": 7})
+    folders = {fold: tiny_hands.workspace.fold_folder("first", fold) for fold in (0, 1)}
+    for fold, folder in folders.items():
+        folder.mkdir(parents=True)
+        loop.train_fold(tiny_hands.job(source, folder, fold=fold))
+    learned = {fold: load_best(folder / "best.pt").weights for fold, folder in folders.items()}
+    name = "segmentation_head.0.weight"
+    assert not torch.equal(learned[0][name], learned[1][name])
+    experiment = tiny_experiment(model={"init": "first/{fold}/best.pt"})
+    for fold in (0, 1):
+        (tmp_path / f"next{fold}").mkdir()
+        state = fresh_state(tiny_hands, experiment, tmp_path / f"next{fold}", fold)
+        assert torch.equal(state.model.state_dict()[name], learned[fold][name])
+    leaking = tiny_experiment(model={"init": folders[1] / "best.pt"})
+    with pytest.raises(CompetitionError, match=r"weights of fold 1 .* have learned from what fold 0 .* holds out"):
+        fresh_state(tiny_hands, leaking, tmp_path / "leak")
+
+
+@pytest.mark.parametrize("architecture", ["contrastive", "reconstructed"])
+def test_a_network_with_a_loss_of_its_own_trains_and_starts_a_classifier(
+    tiny_patients, tiny_experiment, tmp_path, capsys, architecture
+):
+    settings = {"architecture": architecture, "encoder": "test_resnet"}
+    train = {"loss": "bce_first_and_own", "clip": None, "ema": False, "epochs": 1, "batch_size": 4}
+    experiment = tiny_experiment(multiview=True, model=settings, train=train)
+    folder = tiny_patients.workspace.fold_folder("first", 0)
+    folder.mkdir(parents=True)
+    loop.train_fold(tiny_patients.job(experiment, folder))
+    learned = load_best(folder / "best.pt")
+    assert 0 <= learned.score <= 1
+    classifier = tiny_experiment(multiview=True, model={"encoder": "test_resnet", "init": "first/{fold}/best.pt"})
+    capsys.readouterr()
+    state = fresh_state(tiny_patients, classifier, tmp_path)
+    own = state.model.state_dict()
+    assert f"{len(own)} of {len(own)} tensors loaded" in capsys.readouterr().out
+    assert all(torch.equal(value, learned.weights[name]) for name, value in own.items())
+
+
+def fresh_state(prepared, experiment, folder, fold=0):
+    job = prepared.job(experiment, folder, fold=fold)
     dataset = loop.TrainingSet(job.training, job.workspace, job.track, experiment)
     return start_or_resume(job, dataset, DrawSampler(len(dataset), 2, 1, 0), torch.device("cpu"))
 

@@ -12,6 +12,7 @@ from competition.training.losses import (
     bce,
     bce_dice,
     bce_first,
+    bce_first_and_own,
     bce_iou,
     focal,
     focal_dice,
@@ -23,7 +24,8 @@ from competition.training.losses import (
 
 from timm.loss import AsymmetricLossMultiLabel  # isort: skip
 
-OF_ANY_SHAPE = sorted(set(LOSSES) - {"four_sets"})  # that one takes the logits of each view beside a patient's targets
+# Not those that take more than logits of the classes: of each view, or beside a loss of the network's own.
+OF_ANY_SHAPE = sorted(set(LOSSES) - {"four_sets", "bce_first_and_own"})
 
 
 def sigmoid(logits):
@@ -180,6 +182,15 @@ def test_bce_first_adds_five_times_the_mean_of_the_other_classes():
 def test_bce_first_of_a_single_class_is_bce():
     logits, targets = np.array([[0.3], [-2.0]]), np.array([[1.0], [0.0]])
     assert value(bce_first, logits, targets) == pytest.approx(cross_entropies(logits, targets).mean(), rel=1e-5)
+
+
+def test_bce_first_and_own_adds_the_mean_of_what_the_network_brings():
+    random = np.random.default_rng(7)
+    logits, targets = random.normal(0, 2, (5, 22)), (random.random((5, 22)) < 0.4).astype(float)
+    own = random.random(5)
+    outputs = np.concatenate([logits, own[:, None]], axis=1)
+    expected = value(bce_first, logits, targets) + own.mean()
+    assert value(bce_first_and_own, outputs, targets) == pytest.approx(expected, rel=1e-5)
 
 
 def four_sets_by_hand(logits, targets):

@@ -20,6 +20,7 @@ class Phantom:
         size: Default side in pixels, the organiser's.
         steps_per_person: How often ``draw`` reports progress.
         truth: Where the labels of the drawn test samples lie below the data folder; real organisers keep them.
+        other_forms: Draw the same data in the organiser's other forms, where there are several.
     """
 
     draw: Draw
@@ -28,12 +29,15 @@ class Phantom:
     size: int
     steps_per_person: int
     truth: str
+    other_forms: tuple[Draw, ...] = ()
 
 
 PHANTOMS = {
     "hand_bone": Phantom(hand.draw, 20, 6, 2048, 2, "truth/outputs_json"),
     "aneurysm": Phantom(vessels.draw, 72, 24, 720, 1, "truth/test.csv"),
-    "cardiac": Phantom(heart.draw, 15, 5, 256, heart.IMAGES_PER_PERSON, "test/labels"),
+    "cardiac": Phantom(
+        heart.draw, 15, 5, 256, heart.IMAGES_PER_PERSON, "test/labels", (heart.draw_dicom, heart.draw_tfrecords)
+    ),
     "lumbar": Phantom(spine.draw, 16, 5, 1024, spine.IMAGES_PER_PERSON, "truth/label"),
     "knee": Phantom(knee.draw, 30, 8, 240, 2, "truth/labels"),
 }

@@ -1,0 +1,45 @@
+"""What a perfect network of some training targets could reach: labels taken down to the grid and up again."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from competition.config import DataSettings
+from competition.data.datasets import pad_to
+from competition.data.grid import GridReader, grid_size, oversampling
+from competition.data.manifest import Entry
+from competition.imaging.soft_targets import soft_targets
+from competition.prediction.predictor import to_native
+from competition.tracks.track import Track
+from competition.workspace import Workspace
+
+
+def target_maps(
+    workspace: Workspace, track: Track, settings: DataSettings, entries: Sequence[Entry]
+) -> Iterator[NDArray[np.uint8]]:
+    """Gives the targets of whole images, without augmentation, as a network would answer that has learned them all.
+
+    With ``data.oversample`` 1 every target is the label under the middle of its pixel (nearest neighbour), with more it
+    is the share of the pixel that the class covers (soft).
+
+    Args:
+        workspace: Where the cache is.
+        track: A segmentation.
+        settings: Training grid and oversampling.
+        entries: Training samples; the smallest image bounds the oversampling, as in training.
+
+    Yields:
+        Of each sample in order, a probability map (C, H, W) uint8 at native size.
+    """
+    factor = oversampling(entries, track, settings)
+    reader = GridReader(workspace, track, settings.size * factor, budget_bytes=0)
+    for entry in entries:
+        planes = reader.read(entry).planes
+        assert planes is not None  # training samples are labelled
+        padded = torch.from_numpy(pad_to(planes, settings.size * factor))
+        targets = soft_targets(padded[None], len(track.classes), (settings.size, settings.size))[0]
+        native_hw = (entry.height, entry.width)
+        height, width = grid_size(native_hw, settings.size)
+        yield to_native(targets[:, :height, :width], native_hw)

@@ -1,0 +1,131 @@
+"""What the YAML file of a contest may say, and what is wrong with one that says something else."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError
+
+from competition.config import Experiment, Positive, Section, load_experiment, nearest_hint, read_yaml
+from competition.errors import CompetitionError
+from competition.tracks import get_track
+from competition.tracks.phantoms import PHANTOMS
+from pipelines.contest_figures import FIGURES
+from pipelines.context import experiment_file
+
+CONTESTS = Path(__file__).resolve().parent / "contests"
+
+# A contest is fair where every contestant sees as many images as every other, in the same order.
+EQUAL = ("train.epochs", "train.repeats", "train.seed", "data.classes")
+
+
+class Drawn(Section):
+    """The drawn data of a contest."""
+
+    people: Positive
+    """Training people; all of them are held out once."""
+    size: Positive
+    """Side of an image in pixels."""
+    seed: int = 0
+    """Another seed draws other people."""
+
+
+class Contestant(Section):
+    """Who competes."""
+
+    experiment: str
+    """An experiment of the track, or a YAML file."""
+    set: tuple[str, ...] = ()
+    """Its own changed settings, as ``train --set`` takes them."""
+    rule: Literal["ours", "report"] = "ours"
+    """How locations of patients are decided: thresholds that must earn their place, or the aneurysm report's."""
+
+
+class Contest(Section):
+    """A question, and those who answer it on the same held-out images."""
+
+    question: str
+    """One sentence."""
+    track: str
+    """A track that has drawn data."""
+    phantom: Drawn
+    folds: Annotated[int, Field(ge=2)] = 2
+    """Every contestant trains all of them, so that every person is held out once."""
+    set: tuple[str, ...] = ()
+    """Changed settings of all contestants; a contestant's own come after them."""
+    columns: tuple[str, ...] = ()
+    """Figures beside the track's own metric, of pipelines/contest_figures.py."""
+    contestants: Annotated[dict[str, Contestant], Field(min_length=2)]
+    """Name -> who it is; the others are compared with the first."""
+
+    def settings(self, name: str) -> list[str]:
+        """The changed settings of a contestant, as --set options."""
+        return [*self.set, *self.contestants[name].set]
+
+
+def find_contest(name: str) -> tuple[str, Contest]:
+    """The name and the declaration of a contest, shipped or in a YAML file of the user's.
+
+    Raises:
+        CompetitionError: There is none, or what it says can't be.
+    """
+    path = Path(name) if name.endswith((".yaml", ".yml")) else CONTESTS / f"{name}.yaml"
+    if path.parent == CONTESTS and not path.exists():
+        raise CompetitionError(f"unknown contest {name!r}{nearest_hint(name, contest_names())}")
+    try:
+        contest = Contest.model_validate(read_yaml(path, "no such contest"))
+    except ValidationError as error:
+        raise CompetitionError(_explain(error), path) from error
+    _check(contest, path)
+    return path.stem, contest
+
+
+def contest_names() -> list[str]:
+    """The contests that are shipped."""
+    return sorted(path.stem for path in CONTESTS.glob("*.yaml"))
+
+
+def load_contestants(contest: Contest) -> dict[str, Experiment]:
+    """The settings of every contestant.
+
+    Raises:
+        CompetitionError: An experiment or a setting is unknown, or the contestants differ where they must be equal.
+    """
+    track = get_track(contest.track)
+    experiments = {
+        name: load_experiment(experiment_file(track, contestant.experiment), contest.settings(name))
+        for name, contestant in contest.contestants.items()
+    }
+    first = next(iter(experiments))
+    for key in EQUAL:
+        section, field = key.split(".")
+        values = {name: getattr(getattr(each, section), field) for name, each in experiments.items()}
+        for name, value in values.items():
+            if value != values[first]:
+                raise CompetitionError(
+                    f"{first} and {name} differ in {key} ({values[first]} and {value}), so the contest is not fair",
+                    None,
+                    f"Put one {key} under the contest's own set",
+                )
+    return experiments
+
+
+def _check(contest: Contest, path: Path) -> None:
+    track = get_track(contest.track)
+    if track.name not in PHANTOMS:
+        raise CompetitionError(f"track {track.name} has no drawn data (only {', '.join(PHANTOMS)})", path)
+    own, *further = FIGURES[track.task]
+    for column in contest.columns:
+        if column not in further:
+            raise CompetitionError(f"unknown column {column!r} beside {own}{nearest_hint(column, further)}", path)
+    reports = [name for name, contestant in contest.contestants.items() if contestant.rule == "report"]
+    if reports and track.task == "segmentation":
+        raise CompetitionError(f"{reports[0]}: rule decides locations of patients, and {track.name} has masks", path)
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing that is wrong, with the keys that are known there."""
+    first: dict[str, Any] = dict(error.errors()[0])
+    place = [str(part) for part in first["loc"]]
+    forms: dict[str, type[Section]] = {"phantom": Drawn, "contestants": Contestant}
+    form = forms.get(place[0], Contest) if len(place) > 1 else Contest
+    return f"{'.'.join(place) or 'contest'}: {first['msg']} (keys are {', '.join(form.model_fields)})"

@@ -1,0 +1,117 @@
+"""The README's tutorial does what it says: its YAML, its table and its commands, as printed, on small drawn knees."""
+
+import csv
+import re
+import shlex
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from competition.data.manifest import read_manifest
+from competition.tracks import get_track
+from competition.workspace import Workspace
+from pipelines.__main__ import main
+
+README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+TUTORIAL = README.split("## Join another competition in ten minutes\n")[1].split("\n## ")[0]
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TUTORIAL, re.MULTILINE | re.DOTALL)
+MINE, KAGGLE = (text for kind, text in BLOCKS if kind == "yaml")
+(COMMANDS,) = (text for kind, text in BLOCKS if not kind)
+(ROWS,) = (text for kind, text in BLOCKS if kind == "csv")
+SIZE_HW = (240, 60)
+BONES = ("femur", "tibia")
+
+
+def words_of(line):
+    return shlex.split(line, comments=True)[1:]
+
+
+def draw_knee(number):
+    """A grey picture and its two masks; the first knee has the masks of the README's rows, no tibia among them."""
+    masks = {bone: np.zeros(SIZE_HW, bool) for bone in BONES}
+    if number == 0:
+        # The README's runs by hand: 240 pixels a column, so pixel 1402 is row 201 of column 5.
+        masks["femur"][201:207, 5] = masks["femur"][201:210, 6] = True
+    else:
+        masks["femur"][20 + number : 110, 15:45] = True
+        masks["tibia"][130 : 220 - number, 18:42] = True
+    noise = np.random.default_rng(number).integers(0, 30, SIZE_HW)
+    return (40 + 120 * masks["femur"] + 90 * masks["tibia"] + noise).astype(np.uint8), masks
+
+
+def starts_and_lengths(mask):
+    """Down the columns, counted from 1, the plain way; -1 for none."""
+    ends = np.flatnonzero(np.diff(np.pad(mask.T.ravel().astype(int), 1)))
+    return " ".join(f"{start + 1} {end - start}" for start, end in ends.reshape(-1, 2)) or "-1"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home with the same knees for both tracks: six people, 012 to 017, the last for the test; they are read here."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COMPETITION_WORKSPACE", str(tmp_path / "workspace"))
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text(MINE)
+    Path("kaggle.yaml").write_text(KAGGLE)
+    rows = ROWS.splitlines()
+    for number in range(6):
+        name = f"{12 + number:03d}_a"
+        picture, masks = draw_knee(number)
+        split = "test" if number == 5 else "train"
+        files = {f"mine/{split}/images/{name}.png": picture, f"kaggle/{split}/{name}.png": picture}
+        if split == "train":
+            files |= {f"mine/train/masks/{bone}/{name}.png": mask * np.uint8(255) for bone, mask in masks.items()}
+        for path, image in files.items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(path, image)
+        if 0 < number < 5:
+            rows += [f"{name},{bone},{starts_and_lengths(mask)}" for bone, mask in masks.items()]
+    Path("kaggle/train.csv").write_text("\n".join(rows) + "\n")
+    return tmp_path
+
+
+def labels(home, name):
+    track = get_track(f"{name}.yaml")
+    return {
+        entry.sample: entry.labels for entry in read_manifest(Workspace(home / "workspace", name), track).of("train")
+    }
+
+
+def test_the_commands_as_printed_end_in_a_submission_that_is_taken(home, capsys):
+    lines = COMMANDS.splitlines()
+    assert [words_of(line)[0] for line in lines] == ["prepare", "train", "ensemble", "check"]
+    for line in lines:
+        assert main(words_of(line)) == 0, capsys.readouterr().err
+    assert "ok: nothing speaks against handing it in" in capsys.readouterr().out
+    with open("mine.csv", newline="") as file:
+        assert [row[:2] for row in csv.reader(file)][1:] == [["017_a.png", bone] for bone in BONES]
+    (prepare,) = [words_of(line) for line in lines if words_of(line)[0] == "prepare"]
+    assert main([word.replace("mine", "kaggle") for word in prepare]) == 0, capsys.readouterr().err
+    assert sorted(labels(home, "mine")) == ["012_a", "013_a", "014_a", "015_a", "016_a"]
+    assert labels(home, "kaggle") == labels(home, "mine")
+
+
+def test_the_other_ways_to_say_it_are_taken_too(home, capsys):
+    """One label picture by value, as the remark says, and a column per class, as the last paragraph says."""
+    values, columns = Path("values.yaml"), Path("columns.yaml")
+    line = next(line for line in MINE.splitlines() if line.startswith("masks:"))
+    classes = re.search(r"classes: \{.*?\}", line)[0]
+    assert "no {class} here" in line
+    text = MINE.replace(line, "masks: train/labels/{stem}.png")
+    values.write_text(re.sub(r"^classes: .*$", classes, text, flags=re.MULTILINE))
+    (Path("mine") / "train" / "labels").mkdir()
+    wide = ["id,femur,tibia"]
+    for number in range(5):
+        _, masks = draw_knee(number)
+        cv2.imwrite(f"mine/train/labels/{12 + number:03d}_a.png", masks["femur"] + masks["tibia"] * np.uint8(2))
+        wide.append(
+            f"{12 + number:03d}_a," + ",".join(starts_and_lengths(masks[bone]).replace("-1", "") for bone in BONES)
+        )
+    Path("kaggle/train.csv").write_text("\n".join(wide) + "\n")
+    columns.write_text(KAGGLE.replace("class: class, rle: segmentation, ", ""))
+    for declaration, data in (("mine", "mine"), ("values", "mine"), ("columns", "kaggle")):
+        assert main(["prepare", "--track", f"{declaration}.yaml", "--data", data]) == 0, capsys.readouterr().err
+    assert labels(home, "values") == labels(home, "columns") == labels(home, "mine")
+    assert len(set(labels(home, "mine").values())) == 5
