@@ -121,7 +121,7 @@ def test_a_track_without_drawn_data_is_refused(tmp_path):
     [
         ("train.epochs=2", r"large and small differ in train\.epochs \(1 and 2\), so the contest is not fair"),
         ("train.seed=1", r"differ in train\.seed \(0 and 1\)"),
-        ("train.epoch=1", "unknown key 'train.epoch', did you mean 'epochs'"),
+        ("train.epoch=1", "unknown key 'train.epoch', did you mean 'train.epochs'"),
     ],
 )
 def test_contestants_learn_equally_long(tmp_path, setting, sentence):

@@ -166,7 +166,7 @@ def test_the_printed_command_trains_the_best_settings(command, tiny_hands, tiny_
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"space": ["train.lrr=0.1:0.2"]}, r"unknown key 'train\.lrr', did you mean 'lr'"),
+        ({"space": ["train.lrr=0.1:0.2"]}, r"unknown key 'train\.lrr', did you mean 'train.lr'"),
         ({"space": ["trian.lr=0.1:0.2"]}, "unknown key 'trian', did you mean 'train'"),
         ({"space": ["train.lr=-1:0.2"]}, r"train\.lr.*given: -1"),
         ({"space": ["train.loss=bce|bse"]}, "unknown loss 'bse'"),

@@ -97,7 +97,7 @@ def test_a_palette_that_does_not_tell_the_class_is_an_error(
 ) -> None:
     indices = np.random.default_rng(6).integers(0, count, SIZE_HW, dtype=np.uint8)
     path = save_palette(tmp_path / "a.png", indices, *colours)
-    with pytest.raises(CompetitionError, match=rf"palette label {reason}.*a\.png\. Save it as 8-bit grey"):
+    with pytest.raises(CompetitionError, match=rf"palette label {reason}.*a\.png\)\. Save it as 8-bit grey"):
         read(path, ["femur"])
 
 
