@@ -6,18 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from competition.config import Experiment
+from competition.config import Experiment, TrainSettings
 from competition.data.datasets import (
     Batch,
     Draw,
     DrawSampler,
     TrainingSet,
+    fold_sampler,
     loading_processes,
     mirror_sample,
     pad_to,
     random_crop,
     training_loader,
 )
+from competition.data.folds import FULL
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks, unpack_planes
@@ -279,3 +281,12 @@ def test_the_number_of_loading_processes_is_the_one_asked_for() -> None:
     assert [loading_processes(experiment(workers)) for workers in (0, 3)] == [0, 3]
     if not torch.cuda.is_available():
         assert loading_processes(Experiment()) == 0  # loading would only take cores from the training
+
+
+def test_every_fold_and_every_seed_draws_its_own_batches():
+    def batches(fold, seed=0):
+        return list(fold_sampler(20, TrainSettings(batch_size=4, seed=seed), fold))
+
+    assert batches(1) == batches(1)
+    drawn = [batches(fold) for fold in (0, 1, 2, FULL)] + [batches(0, seed=1)]
+    assert all(one != other for number, one in enumerate(drawn) for other in drawn[:number])
