@@ -83,7 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what may vary: log:1e-4:1e-2, 0.8:0.99, int:10:40 or bce|bce_dice; repeatable (default: learning rate, "
         "weight decay, batch size and loss around the experiment's own)",
     )
-    parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help="change a setting; repeatable")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="SECTION.KEY=VALUE",
+        help="change a setting of competition/config.py; repeatable",
+    )
     parser.add_argument("--name", metavar="NAME", help="name of the search (default: the experiment's)")
 
 

@@ -38,7 +38,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="F",
         help="0, or 0..4, or 0,2,3, or all (default); full learns from all samples",
     )
-    parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help="change a setting; repeatable")
+    parser.add_argument(
+        "--set",
+        action="append",
+        metavar="SECTION.KEY=VALUE",
+        help="change a setting of competition/config.py; repeatable",
+    )
     parser.add_argument("--name", metavar="NAME", help="name of the run (default: the experiment's)")
     parser.add_argument(
         "--pseudo", metavar="RUN", help="learn from the test images too, as fold k of RUN labels them for fold k"
