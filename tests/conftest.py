@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +23,8 @@ from competition.data.manifest import Entry, Manifest, data_hash, read_manifest,
 from competition.imaging.planes import pack_masks
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
-from pipelines.__main__ import main
+from pipelines import ensemble, train, tune
+from pipelines.__main__ import build_parser, main
 
 if TYPE_CHECKING:
     from competition.training.state import FoldJob
@@ -268,5 +270,20 @@ def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
         assert re.fullmatch(r"error: [^\n]+\n", captured.err), captured.err
         assert "Traceback" not in captured.out
         return captured.err, captured.out
+
+    return run
+
+
+@pytest.fixture
+def stage_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, object]]:
+    """Runs a stage on a prepared data set, whose track is none of the tracks that are known by name."""
+    monkeypatch.setattr(train, "slots", lambda folds: [{}])  # in this process, where the track is known
+
+    def run(module: ModuleType, prepared: Prepared, *words: object) -> dict[str, object]:
+        name = module.__name__.removeprefix("pipelines.")
+        for each in (train, tune, ensemble):  # ensemble calls tune
+            monkeypatch.setattr(each, "open_track", lambda args: prepared.track)
+            monkeypatch.setattr(each, "open_workspace", lambda args: prepared.workspace)
+        return module.run(build_parser(name, module).parse_args([str(word) for word in words]))
 
     return run

@@ -51,34 +51,6 @@ def hands(drawn, tmp_path):
     return folder
 
 
-@pytest.fixture
-def stage(tmp_path, capsys):
-    """Runs a stage in a workspace of the test's own; returns its figures and what it said."""
-
-    def run(*words):
-        file = tmp_path / "figures.json"
-        status = main([*map(str, words), "--workspace", str(tmp_path / "workspace"), "--json", str(file)])
-        captured = capsys.readouterr()
-        assert status == 0, captured.err
-        return json.loads(file.read_text()), captured.out
-
-    return run
-
-
-@pytest.fixture
-def refusal(tmp_path, capsys):
-    """Runs a stage that must refuse; returns its one sentence."""
-
-    def run(*words):
-        status = main([*map(str, words), "--workspace", str(tmp_path / "workspace")])
-        captured = capsys.readouterr()
-        assert status == 1, captured.out
-        assert re.fullmatch(r"error: [^\n]+\n", captured.err), captured.err
-        return captured.err
-
-    return run
-
-
 def manifest_of(tmp_path):
     return pd.read_parquet(tmp_path / "workspace" / "cache" / "hand_bone" / "manifest.parquet").set_index("sample")
 
@@ -114,7 +86,7 @@ def test_folds_that_would_hold_out_nobody_are_refused(hands, refusal, stage):
     for number in range(2, PEOPLE + 1):
         shutil.rmtree(hands / "train" / "DCM" / f"ID{number:03d}")
         shutil.rmtree(hands / "train" / "outputs_json" / f"ID{number:03d}")
-    error = refusal("prepare", "--data", hands)
+    error, _ = refusal("prepare", "--data", hands)
     assert re.search(r"fold 0 holds out no group of this data.*hand_bone\.csv.*prepare --refold", error)
 
 
@@ -191,7 +163,7 @@ def test_the_sheet_of_people_is_summed_up(hands, stage):
 )
 def test_a_bad_list_stops_with_its_sentence(hands, refusal, name, content, sentence):
     (hands / name).write_text(content)
-    error = refusal("prepare", "--data", hands)
+    error, _ = refusal("prepare", "--data", hands)
     assert sentence in error
     assert str(hands / name) in error
 

@@ -10,7 +10,6 @@ from competition.ensembling.leak_alarm import learned_entries
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import read_scores
 from pipelines import train, tune
-from pipelines.__main__ import build_parser
 
 
 def shuffling(seed=0):
@@ -32,30 +31,21 @@ def test_without_the_alarm_every_sample_keeps_its_label(shared_patients):
 
 
 @pytest.fixture
-def trained(monkeypatch, tiny_patients, tiny_experiment, tmp_path):
-    """Trains all folds of a run with given settings, and parses the words of tune."""
-    for module in (train, tune):
-        monkeypatch.setattr(module, "open_track", lambda args: tiny_patients.track)
-        monkeypatch.setattr(module, "open_workspace", lambda args: tiny_patients.workspace)
-    monkeypatch.setattr(train, "slots", lambda folds: [{}])  # in this process, where the track is known
-
-    def stage(module, *words):
-        name = module.__name__.removeprefix("pipelines.")
-        return module.run(build_parser(name, module).parse_args([str(word) for word in words]))
+def trained(stage_on, tiny_patients, tiny_experiment, tmp_path):
+    """Trains all folds of a run with given settings."""
 
     def run(name, **data):
         file = tmp_path / f"{name}.yaml"
         model, settings = {"encoder": "test_resnet"}, {"epochs": 1}
         file.write_text(tiny_experiment(multiview=True, model=model, data=data, train=settings).to_yaml())
-        return stage(train, "--experiment", file, "--name", name, "--fold", "all")
+        return stage_on(train, tiny_patients, "--experiment", file, "--name", name, "--fold", "all")
 
-    run.tune = lambda members: stage(tune, "--members", members)
     return run
 
 
-def test_predictions_are_scored_against_the_labels_that_were_dealt(trained, tiny_patients):
+def test_predictions_are_scored_against_the_labels_that_were_dealt(trained, stage_on, tiny_patients):
     figures = trained("alarm", shuffle_labels=True)
-    tuned = trained.tune("alarm")
+    tuned = stage_on(tune, tiny_patients, "--members", "alarm")
     dealt = learned_entries(tiny_patients.train(), shuffling())
     answers = {}
     for fold in range(tiny_patients.folds.count):
@@ -72,10 +62,10 @@ def test_predictions_are_scored_against_the_labels_that_were_dealt(trained, tiny
     assert tuned["oof"] == pytest.approx(roc_auc_score(truth, [answers[entry.sample] for entry in dealt]))
 
 
-def test_a_run_of_the_alarm_is_not_weighed_against_others(trained):
+def test_a_run_of_the_alarm_is_not_weighed_against_others(trained, stage_on, tiny_patients):
     trained("alarm", shuffle_labels=True)
     trained("honest")
     with pytest.raises(CompetitionError, match="shuffled labels can't be weighed against others"):
-        trained.tune("alarm,honest")
+        stage_on(tune, tiny_patients, "--members", "alarm,honest")
     with pytest.raises(CompetitionError, match="shuffled labels can't be weighed against others"):
-        trained.tune("honest,alarm")
+        stage_on(tune, tiny_patients, "--members", "honest,alarm")

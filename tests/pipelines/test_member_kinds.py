@@ -4,47 +4,31 @@ import csv
 import json
 
 import numpy as np
-import pytest
 
 from competition.data.folds import FULL
 from competition.ensembling.voters import blend
 from competition.imaging.runlengths import parse, runs_to_mask
 from competition.prediction.probability_maps import read_map
 from pipelines import ensemble, train, tune
-from pipelines.__main__ import build_parser
 
 
-@pytest.fixture
-def stage(monkeypatch, tmp_path):
-    """Runs a stage on a prepared data set, whose track is none of the tracks that are known by name."""
-
-    def run(module, prepared, *words):
-        name = module.__name__.removeprefix("pipelines.")
-        monkeypatch.setattr(module, "open_track", lambda args: prepared.track)
-        monkeypatch.setattr(module, "open_workspace", lambda args: prepared.workspace)
-        return module.run(build_parser(name, module).parse_args([str(word) for word in words]))
-
-    monkeypatch.setattr(train, "slots", lambda folds: [{}])  # in this process, where the track is known
-    return run
-
-
-def test_all_kinds_of_members_vote_together(stage, tiny_hands, tiny_experiment, tmp_path, capsys):
+def test_all_kinds_of_members_vote_together(stage_on, tiny_hands, tiny_experiment, tmp_path, capsys):
     settings = tmp_path / "tiny.yaml"
     sections = {"train": {"lr": 1e-2, "epochs": 16, "keep_every": 8}, "model": {"prior": 0.3}}
     settings.write_text(tiny_experiment(**sections).to_yaml())
     common = ("--experiment", settings)
-    stage(train, tiny_hands, *common, "--fold", "0..1,full")
-    stage(train, tiny_hands, *common, "--fold", "0..1", "--set", "train.seed=1", "--name", "seed1")
-    stage(train, tiny_hands, *common, "--fold", "0..1", "--pseudo", "tiny", "--name", "pupil")
+    stage_on(train, tiny_hands, *common, "--fold", "0..1,full")
+    stage_on(train, tiny_hands, *common, "--fold", "0..1", "--set", "train.seed=1", "--name", "seed1")
+    stage_on(train, tiny_hands, *common, "--fold", "0..1", "--pseudo", "tiny", "--name", "pupil")
     capsys.readouterr()
     members = "tiny@8,tiny:0,1,full,seed1,pupil"
-    figures = stage(tune, tiny_hands, "--members", members, "--name", "kinds", "--trials", 5, "--window", "0.5:0.5")
+    figures = stage_on(tune, tiny_hands, "--members", members, "--name", "kinds", "--trials", 5, "--window", "0.5:0.5")
     assert "tiny: full learned from every sample" in capsys.readouterr().out
     assert figures["coverage"] == 10
     assert list(figures["members"]) == ["tiny@8", "tiny", "seed1", "pupil"]
     decision = json.loads((tiny_hands.workspace.ensemble_folder("kinds") / "decision.json").read_text())
     assert [member["folds"] for member in decision["members"]] == [[0, 1], [0, 1, FULL], [0, 1], [0, 1]]
-    made = stage(ensemble, tiny_hands, "--decision", "kinds", "--members", members)
+    made = stage_on(ensemble, tiny_hands, "--decision", "kinds", "--members", members)
 
     # What was handed in is the weighted vote of the members' maps, decided at the thresholds.
     weights = [member["weight"] for member in decision["members"]]

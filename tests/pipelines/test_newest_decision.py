@@ -6,23 +6,16 @@ from pathlib import Path
 import pytest
 
 from pipelines import ensemble, train, tune
-from pipelines.__main__ import build_parser
 
 
 @pytest.fixture
-def stage(monkeypatch, tiny_hands, tiny_experiment, tmp_path):
+def stage(stage_on, tiny_hands, tiny_experiment, tmp_path):
     """Runs a stage on tiny hands; train takes the tiny settings."""
-    for module in (train, tune, ensemble):
-        monkeypatch.setattr(module, "open_track", lambda args: tiny_hands.track)
-        monkeypatch.setattr(module, "open_workspace", lambda args: tiny_hands.workspace)
-    monkeypatch.setattr(train, "slots", lambda folds: [{}])  # in this process, where the track is known
     settings = tmp_path / "tiny.yaml"
     settings.write_text(tiny_experiment(train={"epochs": 1}).to_yaml())
 
     def run(module, *words):
-        name = module.__name__.removeprefix("pipelines.")
-        words = [*words, "--experiment", str(settings)] if module is train else words
-        return module.run(build_parser(name, module).parse_args(list(words)))
+        return stage_on(module, tiny_hands, *words, *(("--experiment", settings) if module is train else ()))
 
     return run
 
