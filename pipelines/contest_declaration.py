@@ -14,7 +14,8 @@ from pipelines.context import experiment_file
 
 CONTESTS = Path(__file__).resolve().parent / "contests"
 
-# A contest is fair where every contestant sees as many images as every other, in the same order.
+# On drawn data every network sees as many images as every other, in the same order. On prepared data each keeps the
+# recipe of its own, because whose recipe is better is the question there.
 EQUAL = ("train.epochs", "train.repeats", "train.seed", "data.classes")
 
 
@@ -38,6 +39,8 @@ class Contestant(Section):
     """Its own changed settings, as ``train --set`` takes them."""
     rule: Literal["ours", "report"] = "ours"
     """How locations of patients are decided: thresholds that must earn their place, or the aneurysm report's."""
+    learns: bool = True
+    """False for rules without a network, which need not see images as often as networks do."""
 
 
 class Contest(Section):
@@ -46,10 +49,11 @@ class Contest(Section):
     question: str
     """One sentence."""
     track: str
-    """A track that has drawn data."""
-    phantom: Drawn
+    """What is competed in."""
+    phantom: Drawn | None = None
+    """The drawn data; without it the contest is about the data that is prepared, with its folds."""
     folds: Annotated[int, Field(ge=2)] = 2
-    """Every contestant trains all of them, so that every person is held out once."""
+    """Of drawn data. Every contestant trains all of them, so that every person is held out once."""
     set: tuple[str, ...] = ()
     """Changed settings of all contestants; a contestant's own come after them."""
     columns: tuple[str, ...] = ()
@@ -88,30 +92,35 @@ def load_contestants(contest: Contest) -> dict[str, Experiment]:
     """The settings of every contestant.
 
     Raises:
-        CompetitionError: An experiment or a setting is unknown, or the contestants differ where they must be equal.
+        CompetitionError: An experiment or a setting is unknown, or networks differ where they must be equal.
     """
     track = get_track(contest.track)
     experiments = {
         name: load_experiment(experiment_file(track, contestant.experiment), contest.settings(name))
         for name, contestant in contest.contestants.items()
     }
-    first = next(iter(experiments))
+    if contest.phantom is not None:
+        _check_equal({name: each for name, each in experiments.items() if contest.contestants[name].learns})
+    return experiments
+
+
+def _check_equal(experiments: dict[str, Experiment]) -> None:
     for key in EQUAL:
         section, field = key.split(".")
         values = {name: getattr(getattr(each, section), field) for name, each in experiments.items()}
+        first, wanted = next(iter(values.items()))
         for name, value in values.items():
-            if value != values[first]:
+            if value != wanted:
                 raise CompetitionError(
-                    f"{first} and {name} differ in {key} ({values[first]} and {value}), so the contest is not fair",
+                    f"{first} and {name} differ in {key} ({wanted} and {value}), so the contest is not fair",
                     None,
                     f"Put one {key} under the contest's own set",
                 )
-    return experiments
 
 
 def _check(contest: Contest, path: Path) -> None:
     track = get_track(contest.track)
-    if track.name not in PHANTOMS:
+    if contest.phantom is not None and track.name not in PHANTOMS:
         raise CompetitionError(f"track {track.name} has no drawn data (only {', '.join(PHANTOMS)})", path)
     own, *further = FIGURES[track.task]
     for column in contest.columns:

@@ -1,12 +1,12 @@
 """What a contestant is worth on the samples that its folds held out, as figures that can be compared in pairs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.cache import read_label_planes
-from competition.data.manifest import target_matrix
+from competition.data.manifest import Entry, target_matrix
 from competition.ensembling.classification import member_scores
 from competition.ensembling.evidence import Statistic, auroc_of, mean_of, sum_of
 from competition.ensembling.histograms import dice_curves, image_histogram, join_histograms, load_histograms
@@ -19,27 +19,28 @@ from competition.prediction.probability_maps import CUT_OF_HALF
 from competition.workspace import out_of_fold_folder
 from pipelines.one_fold import Run
 
-Figure = Callable[[Run, str], Statistic]
-"""(trained run, "ours" or "report": how locations are decided) -> the figure, over all training samples in order."""
+Entries = Sequence[Entry]
+
+Figure = Callable[[Run, str, Entries], Statistic]
+"""(trained run, "ours" or "report": how locations are decided, held-out samples) -> the figure, over these samples."""
 
 
-def dice_figure(run: Run, _: str) -> Statistic:
+def dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
     """Mean Dice over images and classes at the threshold 0.5, at native size."""
-    return mean_of(_dice(_held_out_histograms(run)))
+    return mean_of(_dice(_held_out_histograms(run, entries)))
 
 
-def accuracy_figure(run: Run, _: str) -> Statistic:
+def accuracy_figure(run: Run, _: str, entries: Entries) -> Statistic:
     """The share of pixels that are right at the threshold 0.5, mean over images and classes."""
-    counts = _held_out_histograms(run)
+    counts = _held_out_histograms(run, entries)
     called = counts[..., CUT_OF_HALF + 1 :].sum(axis=-1)
     pixels = counts.sum(axis=-1)
     wrong = called[..., 0] - called[..., 1] + pixels[..., 1] - called[..., 1]
     return mean_of((1 - wrong / pixels[..., 0]).mean(axis=1))
 
 
-def ceiling_figure(run: Run, _: str) -> Statistic:
+def ceiling_figure(run: Run, _: str, entries: Entries) -> Statistic:
     """The Dice of a perfect network: the targets it learns from, brought to native size as a prediction is."""
-    entries = run.manifest.of("train")
     targets = target_maps(run.workspace, run.track, run.experiment.data, entries)
     counts = [
         image_histogram(values, read_label_planes(run.workspace, run.track, entry.sample))
@@ -48,18 +49,18 @@ def ceiling_figure(run: Run, _: str) -> Statistic:
     return mean_of(_dice(np.stack(counts)))
 
 
-def auroc_figure(run: Run, rule: str) -> Statistic:
+def auroc_figure(run: Run, rule: str, entries: Entries) -> Statistic:
     """AUROC of the first class."""
-    kinds = {entry.targets[0] for entry in run.manifest.of("train")}
+    kinds = {entry.targets[0] for entry in entries}
     if len(kinds) < 2:
-        raise CompetitionError("all drawn patients are of one kind, which has no AUROC", None, "Draw more people")
-    truth, outputs = _patients(run, rule)
+        raise CompetitionError("all held-out patients are of one kind, which has no AUROC", None, "Take more people")
+    truth, outputs = _patients(run, rule, entries)
     return auroc_of(truth[:, 0], outputs[:, 0])
 
 
-def cells_figure(run: Run, rule: str) -> Statistic:
+def cells_figure(run: Run, rule: str, entries: Entries) -> Statistic:
     """How many location entries better than all zeros."""
-    truth, outputs = _patients(run, rule)
+    truth, outputs = _patients(run, rule, entries)
     return sum_of(cells_gained(truth[:, 1:], outputs[:, 1:] > 0))
 
 
@@ -75,25 +76,25 @@ def _dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.asarray(dice_curves(counts)[:, :, CUT_OF_HALF].mean(axis=1))
 
 
-def _held_out_histograms(run: Run) -> NDArray[np.int64]:
+def _held_out_histograms(run: Run, entries: Entries) -> NDArray[np.int64]:
     by_sample: dict[str, NDArray[np.int64]] = {}
-    for fold in range(run.folds.count):
+    for fold in sorted({run.folds.fold_of[entry.group] for entry in entries}):
         by_sample |= load_histograms(out_of_fold_folder(run.folder(fold)) / "histograms.npz")
-    samples = [entry.sample for entry in run.manifest.of("train")]
+    samples = [entry.sample for entry in entries]
     return join_histograms(by_sample, samples, run.workspace.run_folder(run.name))
 
 
-def _patients(run: Run, rule: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def _patients(run: Run, rule: str, entries: Entries) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Truth and out-of-fold outputs, (n, 1 + L) each: a score, then locations 0 or 1.
 
     Nothing is decided by a rule that saw the patient's own answer: ours is chosen on the other folds, the report's on
     what the fold learned from.
     """
-    entries = run.manifest.of("train")
-    member = open_member(run.workspace, run.folds, entries, run.name, None)
+    training = run.manifest.of("train")
+    member = open_member(run.workspace, run.folds, training, run.name, None)
     truth = target_matrix(entries)
     if rule == "report":
-        return truth, decide_as_the_report(run.track, run.workspace, run.folds, member, entries, entries)
+        return truth, decide_as_the_report(run.track, run.workspace, run.folds, member, training, entries)
     probs = member_scores(member, [entry.sample for entry in entries], run.track.classes)
     fold_of = np.array([run.folds.fold_of[entry.group] for entry in entries])
     decided = choose_locations(truth[:, 1:], probs, fold_of, [entry.group for entry in entries]).crossfit

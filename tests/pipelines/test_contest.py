@@ -46,6 +46,11 @@ contestants:
 """
 
 
+def on_all(figure, run, rule="ours"):
+    """A figure of all training samples."""
+    return figure(run, rule, run.manifest.of("train"))
+
+
 def make_run(prepared, experiment, name):
     return Run(name, prepared.track, prepared.workspace, experiment, prepared.manifest, prepared.folds)
 
@@ -60,11 +65,12 @@ def test_every_contest_is_fair_and_asks_a_question(name):
     assert contest.question.endswith("?")
     experiments = load_contestants(contest)
     assert len(experiments) >= 2
-    trained = {(each.train.epochs, each.train.repeats, each.train.seed) for each in experiments.values()}
-    assert len(trained) == 1
-    # Weights that are chosen at the last epoch are not chosen on what they are scored on.
-    assert all(each.train.validate_every >= each.train.epochs for each in experiments.values())
     assert not any(each.model.pretrained for each in experiments.values())
+    if contest.phantom is not None:
+        networks = [each for key, each in experiments.items() if contest.contestants[key].learns]
+        assert len({(each.train.epochs, each.train.repeats, each.train.seed) for each in networks}) == 1
+        # Weights that are chosen at the last epoch are not chosen on what they are scored on.
+        assert all(each.train.validate_every >= each.train.epochs for each in experiments.values())
 
 
 def test_soft_and_nearest_targets_differ_in_nothing_else():
@@ -186,8 +192,8 @@ def test_dice_and_pixel_accuracy_are_those_of_dense_masks(drawn_maps):
         pairs = list(zip(truth, [each >= 128 for each in levels], strict=True))
         dice = np.mean([dense_dice(mask, decided) for mask, decided in pairs])
         right = np.mean([(mask == decided).mean() for mask, decided in pairs])
-        assert figure_of(dice_figure(run, "ours"), len(truth)) == pytest.approx(dice, abs=1e-12)
-        assert figure_of(accuracy_figure(run, "ours"), len(truth)) == pytest.approx(right, abs=1e-12)
+        assert figure_of(on_all(dice_figure, run), len(truth)) == pytest.approx(dice, abs=1e-12)
+        assert figure_of(on_all(accuracy_figure, run), len(truth)) == pytest.approx(right, abs=1e-12)
 
 
 def test_the_difference_is_taken_image_by_image_and_drawn_person_by_person(drawn_maps):
@@ -200,7 +206,7 @@ def test_the_difference_is_taken_image_by_image_and_drawn_person_by_person(drawn
     for draw in random.integers(len(names), size=(400, len(names))):
         rows = [row for pick in draw for row, person in enumerate(people) if person == names[pick]]
         means.append(differences[rows].mean())
-    found = paired_difference(dice_figure(two, "ours"), dice_figure(one, "ours"), people, seed=7, draws=400)
+    found = paired_difference(on_all(dice_figure, two), on_all(dice_figure, one), people, seed=7, draws=400)
     assert found.value == pytest.approx(differences.mean(), abs=1e-12)
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(means, (0.025, 0.975))), abs=1e-12)
     assert 0 < found.low < found.value < found.high
@@ -209,7 +215,7 @@ def test_the_difference_is_taken_image_by_image_and_drawn_person_by_person(drawn
 def test_an_image_that_no_fold_predicted_is_an_error(drawn_maps):
     run = drawn_maps[0][0]
     with pytest.raises(CompetitionError, match="of 10 images have no out-of-fold prediction"):
-        dice_figure(replace(run, folds=replace(run.folds, fold_of=dict.fromkeys(run.folds.fold_of, 0))), "ours")
+        on_all(dice_figure, replace(run, folds=replace(run.folds, fold_of=dict.fromkeys(run.folds.fold_of, 0))))
 
 
 @pytest.mark.parametrize("oversample", [1, 2])
@@ -225,14 +231,15 @@ def test_the_ceiling_is_what_the_targets_themselves_would_score(shared_hands, ti
         small = blocks[:, :, 1, :, 1].astype(float) if oversample == 1 else blocks.mean(axis=(2, 4))
         native = np.stack([cv2.resize(each, (64, 64), interpolation=cv2.INTER_LINEAR) for each in small])
         scores.append(dense_dice(mask, np.round(native, 9) > 0.5))
-    assert figure_of(ceiling_figure(run, "ours"), len(even)) == pytest.approx(np.mean(scores), abs=1e-12)
+    assert figure_of(on_all(ceiling_figure, run), len(even)) == pytest.approx(np.mean(scores), abs=1e-12)
 
 
 def test_the_targets_of_an_image_that_is_not_square_lie_where_its_labels_do(shared_hands, tiny_experiment):
     uneven = [entry for entry in shared_hands.train() if entry.height != entry.width]
     manifest = replace(shared_hands.manifest, entries=tuple(uneven))
     nearest, soft = (
-        ceiling_figure(
+        on_all(
+            ceiling_figure,
             make_run(
                 replace(shared_hands, manifest=manifest), tiny_experiment(data={"size": 30, "oversample": k}), "any"
             ),
@@ -267,23 +274,23 @@ def test_patients_are_ranked_by_their_score_and_their_cells_are_counted(patients
         ]
     )
     for rule in ("ours", "report"):
-        assert figure_of(auroc_figure(patients, rule), len(entries)) == auroc(truth[:, 0], probs[:, 0])
+        assert figure_of(on_all(auroc_figure, patients, rule), len(entries)) == auroc(truth[:, 0], probs[:, 0])
     member = open_member(patients.workspace, patients.folds, entries, "patients", None)
     table = decide_as_the_report(patients.track, patients.workspace, patients.folds, member, entries, entries)
-    cells = cells_figure(patients, "report")
+    cells = on_all(cells_figure, patients, "report")
     assert figure_of(cells, len(entries)) == score_aneurysm(truth, table).cells_gained
     each = (truth[:, 1:] - np.abs(truth[:, 1:] - table[:, 1:])).sum(axis=1)
     assert each.any()
     assert cells(np.eye(len(entries), dtype=int)).tolist() == each.tolist()
     # With two folds nothing can be shown on the one that is left, so ours says "never" and gains nothing.
-    assert figure_of(cells_figure(patients, "ours"), len(entries)) == 0
+    assert figure_of(on_all(cells_figure, patients), len(entries)) == 0
 
 
 def test_patients_of_one_kind_have_no_auroc(patients):
     healthy = tuple(replace(entry, targets=(0, 0, 0)) for entry in patients.manifest.entries)
     manifest = replace(patients.manifest, entries=healthy)
     with pytest.raises(CompetitionError, match="one kind"):
-        auroc_figure(replace(patients, manifest=manifest), "ours")
+        on_all(auroc_figure, replace(patients, manifest=manifest))
 
 
 # One small contest, from drawing to table.
@@ -332,6 +339,31 @@ def test_a_contest_is_drawn_trained_and_compared_and_goes_on_where_it_was(
     forced, _ = stage("contest", contest_of("1e-5", "1e-2"), "--force")
     assert forced["contestants"]["large"]["dice"] == large["dice"]
     assert forced["contestants"]["small"]["dice"] != small["dice"]
+
+
+def test_prepared_data_is_contested_by_the_users_own_runs_on_the_folds_that_are_chosen(
+    contest_of, stage, refusal, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(train, "slots", lambda folds: [{}])
+    sentence, _ = refusal("contest", contest_of(), "--fold", "0")
+    assert "contest mine is held on drawn data, of which all folds are trained" in sentence
+    own = contest_of("phantom: {people: 4, size: 64}\n", "")
+    sentence, _ = refusal("contest", own)
+    assert "Run ./run.sh prepare --track knee" in sentence
+    stage("prepare", "--track", "knee", "--phantom", "--people", "6", "--size", "64", "--folds", "3")
+    # Recipes may differ here: each keeps its own.
+    own.write_text(own.read_text().replace("set: [train.lr=1e-5]", "set: [train.lr=1e-5, train.epochs=2]"))
+    figures, said = stage("contest", own, "--fold", "0,2")
+    assert "8 held-out samples of 4 people, 2 folds, drawn data" in said
+    runs = tmp_path / "workspace" / "runs" / "phantom_knee"
+    trained = sorted(f"{path.parent.name} {path.name}" for path in runs.glob("*/fold*"))
+    assert trained == ["large fold0", "large fold2", "small fold0", "small fold2"]
+    assert not (tmp_path / "workspace" / "contests").exists()
+    for name, figure in figures["contestants"].items():
+        stored = [np.load(path)["histograms"] for path in sorted(runs.glob(f"{name}/fold*/oof/histograms.npz"))]
+        above = np.concatenate(stored)[..., 128:].sum(axis=-1)[:, 0]
+        inside = np.concatenate(stored)[:, 0, 1].sum(axis=-1)
+        assert figure["dice"]["value"] == pytest.approx(np.mean(2 * above[:, 1] / (above[:, 0] + inside)), abs=1e-12)
 
 
 def test_nothing_is_drawn_for_a_network_that_can_not_be_built(contest_of, refusal, tmp_path):
