@@ -188,10 +188,8 @@ def tell_failed(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
 
 def known_score(study: optuna.Study, params: Mapping[str, Any]) -> float | None:
     """The score of a trial that was trained to its end with the same settings; None where there is none."""
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)):
-        if settings_of(trial.params) == settings_of(params):
-            return trial.value
-    return None
+    complete: list[optuna.trial.FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return next((trial.value for trial in complete if settings_of(trial.params) == settings_of(params)), None)
 
 
 def next_trial(study: optuna.Study, space: Space) -> optuna.Trial:
