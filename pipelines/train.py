@@ -9,6 +9,7 @@ import numpy as np
 
 from competition.config import Experiment
 from competition.console import say, table
+from competition.data.augmentation import check_augmentation
 from competition.data.folds import FULL, Fold, check_leaks, find_folds
 from competition.data.manifest import prepare_command, read_manifest
 from competition.errors import CompetitionError
@@ -109,6 +110,7 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
         )
     if experiment.data.pseudo == name:
         raise CompetitionError(f"run {name!r} can't be its own teacher", None, "Give the student another --name")
+    check_augmentation(experiment.data.augmentation, track)
     check_views(experiment.predict.views, track)
     get_loss(experiment.train.loss)
     if experiment.data.shuffle_labels and track.task == "segmentation":

@@ -229,6 +229,9 @@ def test_mistakes_are_found_before_anything_is_trained(command, tiny_hands, tiny
     unmirrored = replace(tiny_hands, track=replace(tiny_hands.track, mirror=None))
     with pytest.raises(CompetitionError, match="'hflip' mirrors the image"):
         command(unmirrored, tiny_experiment(predict={"views": ["hflip"]}))
+    upright = replace(tiny_hands, track=replace(tiny_hands.track, upright=True))
+    with pytest.raises(CompetitionError, match=r"data\.augmentation 'turning' turns images"):
+        command(upright, tiny_experiment(data={"augmentation": "turning"}))
     tiny_hands.workspace.fold_file().unlink()
     with pytest.raises(CompetitionError, match=r"no fold file: .*tiny_hands\.csv\. Run \./run\.sh prepare"):
         command(tiny_hands, tiny_experiment())
