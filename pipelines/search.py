@@ -156,6 +156,7 @@ def _made_for(search: Search, base: Run) -> dict[str, str]:
         "fold file": identity.fold_hash,
         "data": identity.data_hash,
         "teacher": identity.pseudo_hash,
+        "start": identity.init_hash,
         "space": " ".join(f"{name}={values}" for name, values in search.space.items()),
     }
 

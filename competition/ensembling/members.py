@@ -97,8 +97,8 @@ def open_member(
         wanted: Its folds that are to vote; None means all that are finished, without ``FULL``.
 
     Raises:
-        CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, ``FULL`` is to
-            vote without folds, or it was trained on another fold file, on other images or labels, or with other
+        CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, ``FULL`` is
+            to vote without folds, or it was trained on another fold file, on other images or labels, or with other
             settings than the member's first fold.
     """
     run, epoch = split_member(name)

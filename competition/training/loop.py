@@ -136,7 +136,9 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
         except torch.cuda.OutOfMemoryError as error:
             smaller = max(map(max, sizes)) // 2
             if smaller < state.fewest:
-                needed = "one sample" if state.fewest == 1 else f"the {max(map(max, sizes))} samples it must see at once"
+                needed = (
+                    "one sample" if state.fewest == 1 else f"the {max(map(max, sizes))} samples it must see at once"
+                )
                 raise CompetitionError(
                     f"the GPU's memory does not hold {needed} of {job.experiment.data.size} pixels",
                     None,
@@ -145,7 +147,7 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
             # The gradients hold part of a batch, which can't be told from the rest: the whole group is done again.
             state.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
-            state.chunk = smaller
+            state.chunk = largest // 2
             say(f"GPU memory is short: batches now go through the network {state.chunk} samples at a time")
 
 

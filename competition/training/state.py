@@ -14,6 +14,7 @@ from competition.config import Experiment
 from competition.console import duration, say
 from competition.data.boxes import Box
 from competition.data.datasets import DrawSampler, TrainingSet, collate
+from competition.data.folds import Fold
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.models.checkpoint_loading import load_weights, read_checkpoint, weights_in
@@ -26,6 +27,7 @@ from competition.training.checkpoints import (
     code_hash,
     load_checkpoint,
     save_checkpoint,
+    state_hash,
     stored_identity,
 )
 from competition.training.losses import get_loss
@@ -119,7 +121,7 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
     model = build_model(job.experiment, job.track, pretrained=False if stored else None)
     fewest = _fewest_samples(model, job)
     if stored is None and job.experiment.model.init is not None:
-        _warm_start(model, job, job.experiment.model.init)
+        _warm_start(model, job, start_file(job.workspace, job.experiment.model.init, job.identity.fold))
     model = place(model, device)
     torch.manual_seed(settings.seed)
     precision = stored["precision"] if stored else _choose_precision(job, model, dataset, sampler)
@@ -158,10 +160,27 @@ def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
     return fewest
 
 
+def start_file(workspace: Workspace, init: Path, fold: Fold) -> Path:
+    """The checkpoint a fold starts from: ``model.init``, or the fold's own where it has "{fold}" in it."""
+    if "{fold}" not in str(init):
+        return init
+    own = workspace.fold_folder("*", fold)
+    return own.parents[1] / str(init).replace("{fold}", own.name)
+
+
+def start_hash(workspace: Workspace, experiment: Experiment, fold: Fold) -> str:
+    """Differs when any weight differs that a fold starts from; empty where it starts from none.
+
+    Raises:
+        CompetitionError: The checkpoint is missing, damaged or holds no weights.
+    """
+    if experiment.model.init is None:
+        return ""
+    path = start_file(workspace, experiment.model.init, fold)
+    return state_hash(weights_in(read_checkpoint(path), path))
+
+
 def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
-    if "{fold}" in str(path):
-        own = job.workspace.fold_folder("*", job.identity.fold)
-        path = own.parents[1] / str(path).replace("{fold}", own.name)
     stored = read_checkpoint(path)
     check_start(stored, job.identity, path)
     loaded = load_weights(model, weights_in(stored, path), path)

@@ -184,9 +184,7 @@ class OnePixel(nn.Module):
         return self.classes(self.norm(self.pool(images)) + images.mean())
 
 
-@pytest.mark.parametrize(
-    ("network", "fewest"), [(OnePixel(), 2), (OnePixel(pooled=False), 1), (nn.Conv2d(1, 3, 1), 1)]
-)
+@pytest.mark.parametrize(("network", "fewest"), [(OnePixel(), 2), (OnePixel(pooled=False), 1), (nn.Conv2d(1, 3, 1), 1)])
 def test_a_try_with_shapes_alone_finds_out_how_many_samples_are_needed(shared_hands, network, fewest):
     network.train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
