@@ -134,11 +134,9 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
         try:
             return [backward_in_chunks(batch, own, loss_of, backward) for batch, own in zip(group, sizes, strict=True)]
         except torch.cuda.OutOfMemoryError as error:
-            smaller = max(map(max, sizes)) // 2
-            if smaller < state.fewest:
-                needed = (
-                    "one sample" if state.fewest == 1 else f"the {max(map(max, sizes))} samples it must see at once"
-                )
+            largest = max(map(max, sizes))
+            if largest // 2 < state.fewest:
+                needed = "one sample" if state.fewest == 1 else f"the {largest} samples it must see at once"
                 raise CompetitionError(
                     f"the GPU's memory does not hold {needed} of {job.experiment.data.size} pixels",
                     None,

@@ -167,7 +167,7 @@ def test_what_has_a_fixed_up_is_not_turned(preset: str) -> None:
     assert spine.upright
     if preset == "turning":
         with pytest.raises(
-            CompetitionError, match="'turning' turns images .*track lumbar .*order from the top.*strong"
+            CompetitionError, match=r"'turning' turns images .*track lumbar .*order from the top.*strong"
         ):
             check_augmentation(preset, spine)
         return
