@@ -105,11 +105,12 @@ class TrainingSet(Dataset[Drawn]):
         self._reader = GridReader(
             workspace,
             track,
-            experiment.data.size * self.factor,
+            experiment.data.size,
             budget,
             preprocessing=experiment.data.preprocess,
             pseudo=pseudo,
             boxes=boxes,
+            finer=self.factor,
         )
 
     def __len__(self) -> int:

@@ -264,6 +264,17 @@ def test_the_ceiling_is_what_the_targets_themselves_would_score(shared_hands, ti
     assert figure_of(on_all(ceiling_figure, run), len(even)) == pytest.approx(np.mean(scores), abs=1e-12)
 
 
+def test_labels_are_soft_too_where_the_grid_is_no_whole_part_of_the_image(shared_hands, tiny_experiment):
+    """64 pixels on a grid of 48, as 2048 on 1536: labels at 96 are as fine as the image, so nothing of them is lost."""
+    even = [entry for entry in shared_hands.train() if entry.height == 64]
+    here = replace(shared_hands, manifest=replace(shared_hands.manifest, entries=tuple(even)))
+    nearest, soft = (
+        figure_of(on_all(ceiling_figure, make_run(here, tiny_experiment(data={"size": 48, "oversample": k}), "any")), 5)
+        for k in (1, 4)
+    )
+    assert nearest < 0.99 < soft
+
+
 def test_the_targets_of_an_image_that_is_not_square_lie_where_its_labels_do(shared_hands, tiny_experiment):
     uneven = [entry for entry in shared_hands.train() if entry.height != entry.width]
     manifest = replace(shared_hands.manifest, entries=tuple(uneven))
