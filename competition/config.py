@@ -79,14 +79,15 @@ class DataSettings(Section):
     """The long side of an image is brought to this many pixels (the training grid)."""
     crop: Positive | None = None
     """Side of the square that is cut at random from the training grid, for images too large to train on whole."""
-    oversample: Positive = 2
-    """Augmentation works on a grid this many times finer than the training grid (never finer than the image), and
-    labels are area-averaged from there: 2 costs little, more comes closer to the exact coverage."""
+    oversample: Positive = 4
+    """Augmentation works on a grid as many times finer than the training grid as make it as fine as the images, but at
+    most this many times, and labels are area-averaged from there. Below that, labels are first shrunk to the finer grid
+    by nearest neighbour: cheaper, and nearest targets altogether at 1."""
     augmentation: str = "light"
     """A preset of competition/data/augmentation.py."""
     preprocess: tuple[str, ...] = ()
     """What every picture goes through in training and at inference alike, in this order: names of
-    competition/data/preprocessing.py."""
+    competition/data/preprocessing.py, which also says on which grid."""
     flip: bool = False
     """Mirror half of the draws; classes and views of left and right change places as the track says."""
     copy_paste: Annotated[float, Field(ge=0, le=1)] = 0.0

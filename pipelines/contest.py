@@ -34,6 +34,7 @@ HEADINGS = {
     "auroc": "AUROC",
     "accuracy": "pixel accuracy",
     "ceiling": "Dice ceiling",
+    "index_and_ring": "index bones also called ring",
     "cells": "cells above all zeros",
 }
 

@@ -14,12 +14,17 @@ from competition.ensembling.locations import cells_gained, choose_locations
 from competition.ensembling.members import open_member
 from competition.ensembling.report_rules import decide_as_the_report
 from competition.errors import CompetitionError
+from competition.imaging.planes import unpack_planes
 from competition.prediction.ceiling import target_maps
-from competition.prediction.probability_maps import CUT_OF_HALF
+from competition.prediction.probability_maps import CUT_OF_HALF, read_map
 from competition.workspace import out_of_fold_folder
 from pipelines.one_fold import Run
 
 Entries = Sequence[Entry]
+
+# Bones of hands, from the fingertip on.
+INDEX_FINGER = tuple(f"finger-{number}" for number in range(4, 8))
+RING_FINGER = tuple(f"finger-{number}" for number in range(12, 16))
 
 Figure = Callable[[Run, str, Entries], Statistic]
 """(trained run, "ours" or "report": how locations are decided, held-out samples) -> the figure, over these samples."""
@@ -49,6 +54,24 @@ def ceiling_figure(run: Run, _: str, entries: Entries) -> Statistic:
     return mean_of(_dice(np.stack(counts)))
 
 
+def index_and_ring_figure(run: Run, _: str, entries: Entries) -> Statistic:
+    """How much of the index finger two fingers claim: pixels called a bone of the index and one of the ring finger.
+
+    As a share of the index bones' true pixels, mean over images, at the threshold 0.5. The true bones never overlap.
+    """
+    classes = run.track.classes
+    if not {*INDEX_FINGER, *RING_FINGER} <= set(classes):
+        raise CompetitionError(f"track {run.track.name} has no index and ring finger", None, "Drop that column")
+    index, ring = ([classes.index(bone) for bone in bones] for bones in (INDEX_FINGER, RING_FINGER))
+    shares = []
+    for entry in entries:
+        called = read_map(out_of_fold_folder(run.folder(run.folds.fold_of[entry.group])), entry.sample) > CUT_OF_HALF
+        both = called[index].any(axis=0) & called[ring].any(axis=0)
+        truth = unpack_planes(read_label_planes(run.workspace, run.track, entry.sample), len(classes))[index]
+        shares.append(both.sum() / max(1, truth.any(axis=0).sum()))
+    return mean_of(np.array(shares))
+
+
 def auroc_figure(run: Run, rule: str, entries: Entries) -> Statistic:
     """AUROC of the first class."""
     kinds = {entry.targets[0] for entry in entries}
@@ -65,7 +88,12 @@ def cells_figure(run: Run, rule: str, entries: Entries) -> Statistic:
 
 
 FIGURES: dict[str, dict[str, Figure]] = {
-    "segmentation": {"dice": dice_figure, "accuracy": accuracy_figure, "ceiling": ceiling_figure},
+    "segmentation": {
+        "dice": dice_figure,
+        "accuracy": accuracy_figure,
+        "ceiling": ceiling_figure,
+        "index_and_ring": index_and_ring_figure,
+    },
     "classification": {"auroc": auroc_figure, "cells": cells_figure},
 }
 """By task; the first is what its tracks are ranked by."""

@@ -125,14 +125,18 @@ def _newest_decision(args: argparse.Namespace, workspace: Workspace) -> Path:
 
 
 def _trained_since(decision: Decision, workspace: Workspace) -> str:
-    """Runs and folds that were finished after a decision and are not in it: "quick (folds 1,2)"; "" for none."""
+    """Runs and folds that were finished after a decision and are not in it: "quick (folds 1,2)"; "" for none.
+
+    A model of all samples is no news: it votes only where it is named.
+    """
     voting = {(split_member(member.name)[0], fold) for member in decision.members for fold in member.folds}
     found = []
     for run in trained_runs(workspace):
         new = [
             fold
             for fold in finished_folds(workspace, run)
-            if (run, fold) not in voting
+            if fold != FULL
+            and (run, fold) not in voting
             and (workspace.fold_folder(run, fold) / "finished.json").stat().st_mtime > decision.created.timestamp()
         ]
         if new:

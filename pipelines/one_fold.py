@@ -39,7 +39,7 @@ from competition.training.checkpoints import (
 from competition.training.loop import train_fold
 from competition.training.precision import AUTOCAST
 from competition.training.pseudo_labels import Teacher, find_teacher, label_test_samples
-from competition.training.state import FoldJob
+from competition.training.state import FoldJob, start_hash
 from competition.workspace import (
     Workspace,
     checkpoint_file,
@@ -94,7 +94,7 @@ def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
     """What the weights of a fold belong to, and who labels test samples for it.
 
     Raises:
-        CompetitionError: The teacher or the first stage can't be used.
+        CompetitionError: The teacher, the first stage or the weights to start from can't be used.
     """
     identity = Identity(
         dataset=run.workspace.dataset,
@@ -103,6 +103,7 @@ def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
         fold_hash=run.folds.hash(),
         data_hash=data_hash(run.manifest.of("train")),
         fold=fold,
+        init_hash=start_hash(run.workspace, run.experiment, fold),
     )
     if (stage := first_stage(run)) is not None:
         identity = replace(identity, stage_hash=stage.stage_hash)

@@ -17,15 +17,18 @@ from competition.tracks.track import Track
 from competition.training.checkpoints import folder_lock
 from competition.training.loop import DivergedError, train_fold
 from competition.training.search_study import (
+    FAILED,
     Space,
     default_space,
     ends,
     finished_trials,
+    known_score,
     next_trial,
     open_study,
     own_values,
     parse_space,
     settings_of,
+    tell_failed,
 )
 from competition.workspace import Workspace
 from pipelines.context import choose_experiment, experiment_file, open_track, open_workspace
@@ -153,6 +156,7 @@ def _made_for(search: Search, base: Run) -> dict[str, str]:
         "fold file": identity.fold_hash,
         "data": identity.data_hash,
         "teacher": identity.pseudo_hash,
+        "start": identity.init_hash,
         "space": " ".join(f"{name}={values}" for name, values in search.space.items()),
     }
 
@@ -163,31 +167,65 @@ def _run_trials(search: Search, study: optuna.Study, trials: int) -> None:
         say(f"search {search.name}: goes on after {done} trials")
     for number in range(done, trials):
         trial = next_trial(study, search.space)
-        settings = settings_of(trial.params)
-        say(f"trial {number + 1} of {trials}: {' '.join(settings)}")
-        outcome = _train(search.run_with(settings), search, trial)
-        if outcome is None:
-            study.tell(trial, state=TrialState.PRUNED)
+        say(f"trial {number + 1} of {trials}: {' '.join(settings_of(trial.params))}")
+        score = known_score(study, trial.params)
+        if score is not None:
+            study.tell(trial, score)
         else:
-            study.tell(trial, outcome)
-            say(f"trial {number + 1}: {outcome:.4f} (best {study.best_value:.4f})")
+            score = _run_trial(search, study, trial)
+        if score is not None:
+            say(f"trial {number + 1}: {score:.4f} (best {study.best_value:.4f})")
 
 
-def _train(run: Run, search: Search, trial: optuna.Trial) -> float | None:
-    """Trains a trial; its best score, or None where it fell behind the median or its loss left the numbers."""
+def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> float | None:
+    """Trains a trial and tells the study how it ended; its score, or None where it was not trained to its end.
+
+    Only what was interrupted stays open, and is run again: a trial that fails by itself would fail again for ever.
+    """
+    try:
+        run = search.run_with(settings_of(trial.params))
+    except CompetitionError as error:
+        _fail(study, trial, error)
+        return None
     folder = search.workspace.trial_folder(search.name, run.experiment.hash())
+    try:
+        score = _train(run, search.fold, folder, trial)
+    except (optuna.TrialPruned, DivergedError) as reason:
+        say(f"stopped: {reason}")
+        study.tell(trial, state=TrialState.PRUNED)
+    except (CompetitionError, ValueError, RuntimeError) as error:  # torch raises the last two for shapes and memory
+        if isinstance(error.__cause__, OSError):
+            raise  # a full disk is not the trial's fault
+        _fail(study, trial, error)
+    else:
+        study.tell(trial, score)
+        # It holds the optimizer too, twice the weights, and nothing goes on from it; best.pt stays.
+        (folder / "last.pt").unlink(missing_ok=True)
+        return score
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
+
+
+def _fail(study: optuna.Study, trial: optuna.Trial, error: Exception) -> None:
+    reason = " ".join(str(error).split())
+    say(f"failed: {reason}")
+    tell_failed(study, trial, reason)
+
+
+def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
+    """The best score of a trial.
+
+    Raises:
+        TrialPruned: It fell behind the median.
+        CompetitionError: It can't be trained, or its loss left the numbers (``DivergedError``).
+    """
 
     def on_score(epoch: int, score: float) -> None:
         trial.report(score, epoch)
         if epoch < run.experiment.train.epochs and trial.should_prune():
             raise optuna.TrialPruned(f"{score:.4f} after epoch {epoch} is below the median of the trials before")
 
-    try:
-        return train_fold(fold_job(run, search.fold, folder), on_score).best_score
-    except (optuna.TrialPruned, DivergedError) as reason:
-        say(f"stopped: {reason}")
-        shutil.rmtree(folder, ignore_errors=True)
-        return None
+    return train_fold(fold_job(run, fold, folder), on_score).best_score
 
 
 def _scored_often(experiment: Experiment) -> Experiment:
@@ -199,9 +237,11 @@ def _scored_often(experiment: Experiment) -> Experiment:
 def _report(args: argparse.Namespace, search: Search, study: optuna.Study) -> dict[str, Any]:
     ended = finished_trials(study)
     complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+    failed = [trial.user_attrs[FAILED] for trial in ended if trial.state == TrialState.FAIL]
     if not complete:
+        reason = f" (the last failed: {failed[-1]})" if failed else ""
         raise CompetitionError(
-            f"none of {len(ended)} trials was trained to its end",
+            f"none of {len(ended)} trials was trained to its end{reason}",
             search.workspace.search_file(search.name),
             "Search smaller learning rates (--space train.lr=log:1e-5:1e-3) under another --name",
         )
@@ -209,7 +249,8 @@ def _report(args: argparse.Namespace, search: Search, study: optuna.Study) -> di
     ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))[:SHOWN]
     measure = "Dice" if search.track.metric == "dice" else "AUROC"
     table(
-        f"{search.name}: best of {len(ended)} trials on fold {search.fold} ({len(ended) - len(complete)} were stopped)",
+        f"{search.name}: best of {len(ended)} trials on fold {search.fold} "
+        f"({len(ended) - len(complete) - len(failed)} were stopped, {len(failed)} failed)",
         [measure, "settings"],
         [[f"{trial.value:.4f}", " ".join(settings_of(trial.params))] for trial in ranked],
     )
@@ -220,7 +261,8 @@ def _report(args: argparse.Namespace, search: Search, study: optuna.Study) -> di
         "file": str(search.workspace.search_file(search.name)),
         "fold": search.fold,
         "trials": len(ended),
-        "pruned": len(ended) - len(complete),
+        "pruned": len(ended) - len(complete) - len(failed),
+        "failed": len(failed),
         "best": {"score": best.value, "settings": settings_of(best.params)},
         "all": [
             {"settings": settings_of(trial.params), "score": trial.value if trial in complete else None}

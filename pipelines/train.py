@@ -9,6 +9,7 @@ import numpy as np
 
 from competition.config import Experiment
 from competition.console import say, table
+from competition.data.augmentation import check_augmentation
 from competition.data.folds import FULL, Fold, check_leaks, find_folds
 from competition.data.manifest import prepare_command, read_manifest
 from competition.errors import CompetitionError
@@ -80,6 +81,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     scores = {fold: out_of_fold_score(run, fold) for fold in chosen}
     if not is_child:
         _say_scores(track, run.name, scores)
+        if FULL in scores:
+            say(_how_full_votes(run))
     return {
         "run": run.name,
         "scores": {str(fold): None if np.isnan(score) else score for fold, score in scores.items()},
@@ -107,6 +110,7 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
         )
     if experiment.data.pseudo == name:
         raise CompetitionError(f"run {name!r} can't be its own teacher", None, "Give the student another --name")
+    check_augmentation(experiment.data.augmentation, track)
     check_views(experiment.predict.views, track)
     get_loss(experiment.train.loss)
     if experiment.data.shuffle_labels and track.task == "segmentation":
@@ -129,8 +133,14 @@ def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
     known = [score for score in scores.values() if not np.isnan(score)]
     if len(known) > 1:
         say(f"mean of {len(known)} folds: {np.mean(known):.4f} +- {np.std(known, ddof=1):.4f}")
-    if FULL in scores:
-        say(f"{FULL} learned from every sample and has no score; it votes beside folds, as --members {name}:0,{FULL}")
+
+
+def _how_full_votes(run: Run) -> str:
+    """What lets the model of all samples vote, in terms of the folds that there are."""
+    trained = [str(fold) for fold in range(run.folds.count) if run.is_finished(fold)]
+    together = f"--members {run.name}:{','.join([*(trained or ['0']), FULL])}"
+    how = "as" if trained else "so train a fold too (--fold 0), then"
+    return f"{FULL} learned from every sample and has no score; it votes only beside folds of its run, {how} {together}"
 
 
 def parse_folds(text: str, count: int) -> list[Fold]:

@@ -81,7 +81,7 @@ def tune_pixels(
     )
     _write_trials(folder / "trials.csv", members, tuned.search.candidates, tuned.search.candidate_scores)
     write_csv(folder / "neighbours.csv", neighbour_rows(track.classes, tuned.owners, tuned.false_positives))
-    for sentence in worst_neighbours(track.classes, tuned.owners, tuned.false_positives):
+    for sentence in worst_neighbours(track.classes, tuned.owners, tuned.areas):
         say(sentence)
     return decision, _class_rows(track, tuned)
 

@@ -245,7 +245,7 @@ def test_the_hash_changes_with_every_setting_but_the_number_of_workers() -> None
 
 def test_the_hash_does_not_depend_on_the_order_or_on_naming_a_default() -> None:
     one = Experiment.model_validate({"train": {"lr": 0.1, "epochs": 2}, "data": {"size": 8}})
-    other = Experiment.model_validate({"data": {"size": 8, "oversample": 2}, "train": {"epochs": 2, "lr": 0.1}})
+    other = Experiment.model_validate({"data": {"size": 8, "oversample": 4}, "train": {"epochs": 2, "lr": 0.1}})
     assert one.hash() == other.hash()
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from competition.config import Experiment, TrainSettings
-from competition.data.augmentation import Augmenter
+from competition.data.augmentation import Augmenter, check_augmentation
 from competition.data.boxes import Box
 from competition.data.copy_paste import copy_paste
 from competition.data.folds import FULL, Fold
@@ -88,12 +88,14 @@ class TrainingSet(Dataset[Drawn]):
 
         Raises:
             CompetitionError: Draws are to be mirrored and the track's anatomy does not allow it, classes are to be
-                pasted and the track has no masks, or the augmentation or a preprocessing is unknown.
+                pasted and the track has no masks, the augmentation is unknown or turns what has a fixed up, or a
+                preprocessing is unknown.
         """
         if experiment.data.flip and track.mirror is None:
             raise CompetitionError(f"data.flip mirrors the images, which track {track.name} does not allow")
         if experiment.data.copy_paste and track.task == "classification":
             raise CompetitionError(f"data.copy_paste pastes what masks mark, and track {track.name} has no masks")
+        check_augmentation(experiment.data.augmentation, track)
         self.entries = list(entries)
         self.factor = oversampling(entries, track, experiment.data, boxes)
         self._track = track
@@ -103,11 +105,12 @@ class TrainingSet(Dataset[Drawn]):
         self._reader = GridReader(
             workspace,
             track,
-            experiment.data.size * self.factor,
+            experiment.data.size,
             budget,
             preprocessing=experiment.data.preprocess,
             pseudo=pseudo,
             boxes=boxes,
+            finer=self.factor,
         )
 
     def __len__(self) -> int:

@@ -2,7 +2,8 @@
 
 The long side of an image is brought to ``data.size`` pixels, the aspect is kept, the rest is padded at the right and
 bottom. Augmentation works on a grid that is an integer factor finer, so that labels can be averaged exactly over the
-blocks of the training grid (see ``imaging/soft_targets``).
+blocks of the training grid (see ``imaging/soft_targets``). Averaged so, a picture on the finer grid is the one that
+prediction sees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from competition.config import DataSettings
 from competition.data.boxes import Box
 from competition.data.cache import read_cached_image, read_label_planes
 from competition.data.manifest import Entry
-from competition.data.preprocessing import check_preprocessing, preprocess
+from competition.data.preprocessing import Picture, by_grid, check_preprocessing, preprocess
 from competition.imaging.planes import sample_planes
 from competition.imaging.stored_arrays import read_array
 from competition.tracks.track import Track
@@ -40,14 +41,15 @@ def oversampling(
 ) -> int:
     """How many times finer than the training grid augmentation works, for all samples of a data set.
 
-    Never finer than the smallest image (or box, where images are cropped to boxes), and 1 for classification, where
-    there is no label to average.
+    As many times as make it as fine as the largest image (or box, where images are cropped to boxes), so that no label
+    is shrunk by nearest neighbour, but at most ``data.oversample``; 1 for classification, where there is no label to
+    average.
     """
     if track.task == "classification":
         return 1
     sizes = [(entry.height, entry.width) if boxes is None else boxes[entry.sample].size_hw for entry in entries]
-    smallest = min(max(size_hw) for size_hw in sizes)
-    return max(1, min(settings.oversample, smallest // settings.size))
+    largest = max(max(size_hw) for size_hw in sizes)
+    return min(settings.oversample, -(-largest // settings.size))
 
 
 def resize_image(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -59,6 +61,29 @@ def resize_image(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[
     return np.asarray(cv2.resize(image, size_hw[::-1], interpolation=method), dtype=np.uint8)
 
 
+def picture_on_grid(image: Picture, long_side: int, finer: int, filters: Sequence[str]) -> Picture:
+    """Brings a picture to a grid ``finer`` times finer than the training grid.
+
+    Where filters see the training grid, or the finer grid is finer than the picture, the picture comes from the
+    training grid and every pixel of it is repeated: filtered or enlarged on the finer grid, it would not average to
+    what prediction sees.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8.
+        long_side: Pixels of the long side on the training grid.
+        finer: 1 for prediction.
+        filters: Preprocessings of the training grid.
+
+    Returns:
+        (finer * h, finer * w) or with 3 channels, where (h, w) is ``grid_size``.
+    """
+    height, width = grid_size((image.shape[0], image.shape[1]), long_side)
+    if not filters and finer * max(height, width) <= max(image.shape[:2]):
+        return resize_image(image, (finer * height, finer * width))
+    picture = preprocess(resize_image(image, (height, width)), filters)
+    return picture.repeat(finer, axis=0).repeat(finer, axis=1)
+
+
 @dataclass(frozen=True)
 class GridSample:
     """One sample on the augmentation grid.
@@ -66,7 +91,8 @@ class GridSample:
     Attributes:
         images: Per view, (h, w) or (h, w, 3) uint8.
         planes: (h, w, P) uint8 label planes, or None.
-        mean, std: Per view, grey statistics (0..255) of the whole preprocessed picture at native size.
+        mean, std: Per view, grey statistics (0..255) of the whole preprocessed picture: at native size, or on the
+            training grid (within the box) where it was filtered there.
     """
 
     images: tuple[NDArray[np.uint8], ...]
@@ -92,18 +118,20 @@ class GridReader:
         preprocessing: Sequence[str] = (),
         pseudo: Path | None = None,
         boxes: Mapping[str, Box] | None = None,
+        finer: int = 1,
     ) -> None:
         """Remembers what to do; nothing is read yet.
 
         Args:
             workspace: Where the cache is.
             track: Which views there are.
-            long_side: Pixels of the long side on the grid.
+            long_side: Pixels of the long side on the training grid.
             budget_bytes: What the kept samples may take.
             labels: Whether label planes are read too; prediction has no use for them.
-            preprocessing: What every picture goes through before it is resized (``data.preprocess``).
+            preprocessing: What every picture goes through (``data.preprocess``).
             pseudo: Folder of the label planes that a teacher gave to test samples.
             boxes: Sample -> the part of it that is read, at native size; None reads whole images.
+            finer: How many times finer than the training grid samples are read, for augmentation.
 
         Raises:
             CompetitionError: A preprocessing is unknown.
@@ -114,9 +142,10 @@ class GridReader:
         self._long_side = long_side
         self._budget_bytes = budget_bytes
         self._labels = labels and track.task == "segmentation"
-        self._preprocessing = tuple(preprocessing)
+        self._preprocessing, self._filters = by_grid(preprocessing)
         self._pseudo = pseudo
         self._boxes = boxes
+        self._finer = finer
         self._kept: dict[str, GridSample] = {}
 
     def box(self, entry: Entry) -> Box:
@@ -142,8 +171,11 @@ class GridReader:
             if self._preprocessing and entry.present[number]:  # an absent view stays black
                 image = preprocess(image, self._preprocessing)
                 known = float(image.mean()), float(image.std())
-            image = image[window]
-            images.append(resize_image(image, grid_size(image.shape[:2], self._long_side)))
+            filters = self._filters if entry.present[number] else ()
+            picture = picture_on_grid(image[window], self._long_side, self._finer, filters)
+            if filters:
+                known = float(picture.mean()), float(picture.std())
+            images.append(picture)
             statistics.append(known)
         planes = None
         if self._labels and entry.split == "train":

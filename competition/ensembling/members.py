@@ -97,9 +97,9 @@ def open_member(
         wanted: Its folds that are to vote; None means all that are finished, without ``FULL``.
 
     Raises:
-        CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, or it was
-            trained on another fold file, on other images or labels, or with other settings than the member's first
-            fold.
+        CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, ``FULL`` is
+            to vote without folds, or it was trained on another fold file, on other images or labels, or with other
+            settings than the member's first fold.
     """
     run, epoch = split_member(name)
     finished = finished_folds(workspace, run)
@@ -107,6 +107,8 @@ def open_member(
     if not finished or not chosen:
         hint = nearest_hint(run, trained_runs(workspace))
         raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), "Run train first")
+    if set(chosen) == {FULL}:
+        raise _without_folds(workspace, name, finished)
     config_hash, classes = "", ()
     folder_of: dict[str, Path] = {}
     for fold in chosen:
@@ -141,6 +143,19 @@ def finished_folds(workspace: Workspace, run: str) -> list[Fold]:
     finished = workspace.run_folder(run).glob("fold*/finished.json")
     numbers: list[Fold] = [*sorted(int(path.parent.name[4:]) for path in finished)]
     return [*numbers, FULL] if (workspace.fold_folder(run, FULL) / "finished.json").exists() else numbers
+
+
+def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) -> CompetitionError:
+    """Beside a member that no sample was held out from, no sample is covered by all, and nothing could be tuned."""
+    run, _ = split_member(name)
+    held_out = [str(fold) for fold in finished if fold != FULL]
+    together = f"--members {name}:{','.join([*(held_out or ['0']), FULL])}"
+    return CompetitionError(
+        f"{FULL} of run {run!r} learned from every sample, so without folds of its run it has no held-out score to be "
+        "weighed by",
+        workspace.fold_folder(run, FULL),
+        f"Say {together}" if held_out else f"Train a fold of it too (train --fold 0), then say {together}",
+    )
 
 
 def _epochs_kept(folder: Path) -> str:

@@ -50,6 +50,7 @@ class TunedSegmentation:
         owners: int64 (C, C + 1), of ``metrics.false_positive_owners`` summed over the images, each decided at cuts
             tuned without its own fold, before post-processing.
         false_positives: int64 (C,) likewise.
+        areas: int64 (C,), true pixels of every class over the images.
         window: Lowest and highest threshold that could be chosen.
         contested: Share of contested pixels between them, None for one member.
     """
@@ -63,6 +64,7 @@ class TunedSegmentation:
     pooled_crossfit: NDArray[np.float64] | None
     owners: NDArray[np.int64]
     false_positives: NDArray[np.int64]
+    areas: NDArray[np.int64]
     window: Window
     contested: float | None
 
@@ -136,6 +138,7 @@ def tune_segmentation(
         pooled_crossfit=pooled,
         owners=owners,
         false_positives=false_positives,
+        areas=counts[2, :, :, 0].sum(axis=0),
         window=window,
         contested=share,
     )

@@ -28,13 +28,13 @@ def target_maps(
         workspace: Where the cache is.
         track: A segmentation.
         settings: Training grid and oversampling.
-        entries: Training samples; the smallest image bounds the oversampling, as in training.
+        entries: Training samples; the largest image bounds the oversampling, as in training.
 
     Yields:
         Of each sample in order, a probability map (C, H, W) uint8 at native size.
     """
     factor = oversampling(entries, track, settings)
-    reader = GridReader(workspace, track, settings.size * factor, budget_bytes=0)
+    reader = GridReader(workspace, track, settings.size, budget_bytes=0, finer=factor)
     for entry in entries:
         planes = reader.read(entry).planes
         assert planes is not None  # training samples are labelled

@@ -36,25 +36,25 @@ def neighbour_rows(
     return rows
 
 
-def worst_neighbours(
-    classes: Sequence[str], owners: NDArray[np.int64], false_positives: NDArray[np.int64]
-) -> list[str]:
-    """Says which classes claim most pixels of which others, at most three pairs and none of 0 pixels.
+def worst_neighbours(classes: Sequence[str], owners: NDArray[np.int64], areas: NDArray[np.int64]) -> list[str]:
+    """Says which classes claim most of which others, at most three pairs and none of 0 pixels.
+
+    By the share of the other's area and not by pixels, or large bones would always come first.
 
     Args:
         classes: (C,) names.
         owners: int64 (C, C + 1) of ``metrics.false_positive_owners``.
-        false_positives: int64 (C,) likewise.
+        areas: int64 (C,), true pixels of every class in the same images.
 
     Returns:
-        A sentence per pair, the most pixels first; of equal pairs the first in the order of the classes.
+        A sentence per pair, the largest share first; of equal pairs the first in the order of the classes.
     """
     pixels = owners[:, : len(classes)]
-    order = np.argsort(-pixels, axis=None, kind="stable")[:WORST]
+    shares = pixels / np.maximum(areas, 1)
+    order = np.argsort(-shares, axis=None, kind="stable")[:WORST]
     pairs = [divmod(int(position), len(classes)) for position in order]
     return [
-        f"{classes[one]} covers {pixels[one, other]} pixels of {classes[other]}: "
-        f"{pixels[one, other] / false_positives[one]:.0%} of its false positives"
+        f"{classes[one]} covers {shares[one, other]:.2%} of {classes[other]} wrongly ({pixels[one, other]} pixels)"
         for one, other in pairs
         if pixels[one, other]
     ]

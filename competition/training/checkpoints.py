@@ -5,7 +5,7 @@ last.pt holds everything a cut run needs to go on as if it had not been cut; bes
 
 import fcntl
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -35,6 +35,7 @@ class Identity:
         fold: Which groups were held out.
         pseudo_hash: Of the teacher's weights and the test samples it labelled; empty where there was none.
         stage_hash: Of the weights of the run that told where to look; empty where whole images were seen.
+        init_hash: Of the weights it started from (``model.init``); empty where it started from none.
     """
 
     dataset: str
@@ -45,6 +46,7 @@ class Identity:
     fold: Fold
     pseudo_hash: str = ""
     stage_hash: str = ""
+    init_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -185,6 +187,13 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
             path,
             "Train again under another name (--name NEW) or over it (--force)",
         )
+    if found.init_hash != expected.init_hash:
+        raise CompetitionError(
+            f"the weights of model.init, from which this started, have changed since this was trained "
+            f"({found.init_hash or 'not kept'}, now {expected.init_hash or 'none'})",
+            path,
+            "Train again under another name (--name NEW) or over it (--force)",
+        )
 
 
 def check_start(stored: object, expected: Identity, path: Path) -> None:
@@ -221,10 +230,16 @@ def code_hash() -> str:
 
 def weights_hash(*checkpoints: Best) -> str:
     """Sixteen characters that differ when any weight of the checkpoints differs."""
+    return state_hash(*(best.weights for best in checkpoints))
+
+
+def state_hash(*weights: Mapping[str, torch.Tensor]) -> str:
+    """As ``weights_hash``, of state dicts, whoever made them."""
     digest = hashlib.sha256()
-    for best in checkpoints:
-        for name, tensor in best.weights.items():
-            digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    for state in weights:
+        for name, tensor in state.items():
+            # As bytes, because NumPy knows no bfloat16.
+            digest.update(name.encode() + tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
 

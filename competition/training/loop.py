@@ -21,7 +21,7 @@ from competition.training.losses import get_loss
 from competition.training.precision import AUTOCAST
 from competition.training.schedules import learning_rate, set_learning_rate
 from competition.training.state import FoldJob, FoldState, snapshot, start_or_resume
-from competition.training.steps import backward_in_chunks, batch_loss
+from competition.training.steps import backward_in_chunks, batch_loss, chunk_sizes
 from competition.training.validation import held_out_score
 from competition.workspace import checkpoint_file, write_text
 
@@ -130,13 +130,15 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
         state.scaler.scale(value / len(group)).backward()  # type: ignore[no-untyped-call]
 
     while True:
+        sizes = [chunk_sizes(len(batch.samples), state.chunk, state.fewest) for batch in group]
         try:
-            return [backward_in_chunks(batch, state.chunk, loss_of, backward) for batch in group]
+            return [backward_in_chunks(batch, own, loss_of, backward) for batch, own in zip(group, sizes, strict=True)]
         except torch.cuda.OutOfMemoryError as error:
-            largest = min(state.chunk, max(len(batch.samples) for batch in group))
-            if largest == 1:
+            largest = max(map(max, sizes))
+            if largest // 2 < state.fewest:
+                needed = "one sample" if state.fewest == 1 else f"the {largest} samples it must see at once"
                 raise CompetitionError(
-                    f"the GPU's memory does not hold one sample of {job.experiment.data.size} pixels",
+                    f"the GPU's memory does not hold {needed} of {job.experiment.data.size} pixels",
                     None,
                     "Train on crops (--set data.crop=512 --set predict.tile=512) or smaller (--set data.size=...)",
                 ) from error

@@ -78,7 +78,8 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
             "Choose a teacher of whole images",
         )
     found = best.identity
-    check_identity(found, replace(student, config_hash=found.config_hash, pseudo_hash=found.pseudo_hash), path)
+    wanted = replace(student, config_hash=found.config_hash, pseudo_hash=found.pseudo_hash, init_hash=found.init_hash)
+    check_identity(found, wanted, path)
     digest = hashlib.sha256(weights_hash(best).encode())
     for entry in samples:
         digest.update(f"{entry.sample} {entry.pixels}\n".encode())

@@ -9,7 +9,7 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from competition.config import Experiment
+from competition.config import LOSS_OF, Experiment
 from competition.errors import CompetitionError
 from competition.tracks.track import Task
 
@@ -26,6 +26,8 @@ DECADE = 10.0
 TRIALS_BEFORE_PRUNING = 4
 # Share of the epochs before which nothing is pruned: a high rate looks bad at first and may win in the end.
 UNPRUNED_SHARE = 1 / 3
+# The attribute that tells a trial that failed by itself from one that was cut; it holds the reason.
+FAILED = "failed"
 
 _FORMS = "train.lr=log:1e-4:1e-2, train.momentum=0.8:0.99, train.epochs=int:10:40 or train.loss=bce|bce_dice"
 
@@ -75,6 +77,9 @@ def _distribution(text: str) -> BaseDistribution:
 def default_space(experiment: Experiment, task: Task, given: Sequence[str]) -> Space:
     """What is worth varying in any experiment, around its own values: rate, weight decay, batch size and loss.
 
+    The loss stays where the network takes only its own, and single samples, on which batch normalisation may fail, are
+    only tried where the experiment itself learns from them.
+
     Args:
         experiment: Whose values are the middle.
         task: Decides which losses are tried.
@@ -82,14 +87,15 @@ def default_space(experiment: Experiment, task: Task, given: Sequence[str]) -> S
     """
     train = experiment.train
     decay = train.weight_decay or 1e-4
-    sizes = sorted({max(1, train.batch_size // 2), train.batch_size, 2 * train.batch_size})
-    losses = sorted({*LOSSES_TO_TRY[task], train.loss})
+    smallest = min(2, train.batch_size)
+    sizes = sorted({max(smallest, train.batch_size // 2), train.batch_size, 2 * train.batch_size})
     space: Space = {
         "train.lr": FloatDistribution(train.lr / DECADE, train.lr * DECADE, log=True),
         "train.weight_decay": FloatDistribution(decay / DECADE, decay * DECADE, log=True),
         "train.batch_size": CategoricalDistribution([str(size) for size in sizes]),
-        "train.loss": CategoricalDistribution(losses),
     }
+    if experiment.model.architecture not in LOSS_OF:
+        space["train.loss"] = CategoricalDistribution(sorted({*LOSSES_TO_TRY[task], train.loss}))
     return {name: values for name, values in space.items() if name not in given}
 
 
@@ -167,11 +173,23 @@ def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.S
 
 
 def finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that have ended, trained to their end or pruned."""
+    """The trials that have ended: trained to their end, pruned, or failed by themselves (not those that were cut)."""
     ended: list[optuna.trial.FrozenTrial] = study.get_trials(
-        deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED)
+        deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     )
-    return ended
+    return [trial for trial in ended if trial.state != TrialState.FAIL or FAILED in trial.user_attrs]
+
+
+def tell_failed(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
+    """Ends a trial that can't be trained, for good: it is not run again."""
+    trial.set_user_attr(FAILED, reason)
+    study.tell(trial, state=TrialState.FAIL)
+
+
+def known_score(study: optuna.Study, params: Mapping[str, Any]) -> float | None:
+    """The score of a trial that was trained to its end with the same settings; None where there is none."""
+    complete: list[optuna.trial.FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return next((trial.value for trial in complete if settings_of(trial.params) == settings_of(params)), None)
 
 
 def next_trial(study: optuna.Study, space: Space) -> optuna.Trial:

@@ -14,7 +14,9 @@ from competition.config import Experiment
 from competition.console import duration, say
 from competition.data.boxes import Box
 from competition.data.datasets import DrawSampler, TrainingSet, collate
+from competition.data.folds import Fold
 from competition.data.manifest import Entry
+from competition.errors import CompetitionError
 from competition.models.checkpoint_loading import load_weights, read_checkpoint, weights_in
 from competition.models.factory import build_model, place
 from competition.tracks.track import Track
@@ -25,12 +27,13 @@ from competition.training.checkpoints import (
     code_hash,
     load_checkpoint,
     save_checkpoint,
+    state_hash,
     stored_identity,
 )
 from competition.training.losses import get_loss
 from competition.training.precision import choose_precision, one_choice, time_step
 from competition.training.schedules import make_optimizer
-from competition.training.steps import batch_loss
+from competition.training.steps import batch_loss, fewest_samples
 from competition.workspace import Workspace
 
 from timm.utils import ModelEmaV3  # isort: skip  (after competition.models, which makes timm importable)
@@ -76,6 +79,7 @@ class FoldState:
         scaler: Loss scaling of fp16 (a no-op otherwise).
         precision: "fp32", "bf16" or "fp16".
         chunk: Samples that go through the network at once; smaller than a batch where GPU memory is short.
+        fewest: Samples that must go through it at once (``steps.fewest_samples``), whatever ``chunk`` says.
         epoch: Epochs done.
         step: Optimizer steps done.
         best_score: At native size; NaN before the first score.
@@ -88,6 +92,7 @@ class FoldState:
     scaler: torch.amp.GradScaler
     precision: str
     chunk: int
+    fewest: int = 1
     epoch: int = 0
     step: int = 0
     best_score: float = math.nan
@@ -105,8 +110,8 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
     """The state to go on from: that of last.pt where there is one, a fresh one otherwise.
 
     Raises:
-        CompetitionError: last.pt is damaged or belongs to another experiment or fold file, or the weights to start from
-            don't fit or have learned from what the fold holds out.
+        CompetitionError: last.pt is damaged or belongs to another experiment or fold file, the weights to start from
+            don't fit or have learned from what the fold holds out, or the network can't learn from single samples.
     """
     settings = job.experiment.train
     last = job.folder / "last.pt"
@@ -114,8 +119,9 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
     if stored is not None:
         check_identity(stored_identity(stored, last), job.identity, last)
     model = build_model(job.experiment, job.track, pretrained=False if stored else None)
+    fewest = _fewest_samples(model, job)
     if stored is None and job.experiment.model.init is not None:
-        _warm_start(model, job, job.experiment.model.init)
+        _warm_start(model, job, start_file(job.workspace, job.experiment.model.init, job.identity.fold))
     model = place(model, device)
     torch.manual_seed(settings.seed)
     precision = stored["precision"] if stored else _choose_precision(job, model, dataset, sampler)
@@ -128,6 +134,7 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
         scaler=torch.amp.GradScaler(device.type, enabled=precision == "fp16" and device.type == "cuda"),
         precision=precision,
         chunk=settings.batch_size + 1,  # the last batch of an epoch may hold one sample more
+        fewest=fewest,
     )
     if stored is not None:
         _restore(state, stored)
@@ -138,10 +145,42 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
     return state
 
 
+def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
+    """How many samples the network must see at once; refuses batches that hold fewer."""
+    settings, data = job.experiment.train, job.experiment.data
+    fewest = fewest_samples(model, job.track, data.crop or data.size)
+    if min(settings.batch_size, len(job.training) * settings.repeats) < fewest:
+        few = "train.batch_size" if settings.batch_size < fewest else "train.repeats"
+        raise CompetitionError(
+            f"{job.experiment.model.architecture} can't learn from one sample at a time: it normalises single pixels "
+            "over the batch",
+            None,
+            f"Say --set {few}={fewest} or more",
+        )
+    return fewest
+
+
+def start_file(workspace: Workspace, init: Path, fold: Fold) -> Path:
+    """The checkpoint a fold starts from: ``model.init``, or the fold's own where it has "{fold}" in it."""
+    if "{fold}" not in str(init):
+        return init
+    own = workspace.fold_folder("*", fold)
+    return own.parents[1] / str(init).replace("{fold}", own.name)
+
+
+def start_hash(workspace: Workspace, experiment: Experiment, fold: Fold) -> str:
+    """Differs when any weight differs that a fold starts from; empty where it starts from none.
+
+    Raises:
+        CompetitionError: The checkpoint is missing, damaged or holds no weights.
+    """
+    if experiment.model.init is None:
+        return ""
+    path = start_file(workspace, experiment.model.init, fold)
+    return state_hash(weights_in(read_checkpoint(path), path))
+
+
 def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
-    if "{fold}" in str(path):
-        own = job.workspace.fold_folder("*", job.identity.fold)
-        path = own.parents[1] / str(path).replace("{fold}", own.name)
     stored = read_checkpoint(path)
     check_start(stored, job.identity, path)
     loaded = load_weights(model, weights_in(stored, path), path)

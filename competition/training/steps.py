@@ -1,6 +1,7 @@
 """One step: the loss of a batch, and its gradients in chunks that fit the memory."""
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate, pairwise
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +10,7 @@ from torch import nn
 from competition.data.datasets import Batch
 from competition.imaging.soft_targets import soft_targets
 from competition.prediction.predictor import standardise
+from competition.tracks.track import Track
 from competition.training.losses import Loss
 
 
@@ -69,25 +71,68 @@ def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, class
     return torch.stack(losses).mean()
 
 
+def fewest_samples(model: nn.Module, track: Track, side: int) -> int:
+    """How many samples a network must see at once to learn: 2 where it normalises single pixels over the batch, else 1.
+
+    A try with one sample finds it out. It takes the shapes alone (the "meta" device has no numbers), so it costs no
+    memory and leaves the network as it was.
+
+    Args:
+        model: In training mode, on any device.
+        track: Views and channels.
+        side: Of the square the network is shown, in pixels of the training grid.
+    """
+    if not any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in model.modules()):
+        return 1
+    state = {name: value.to("meta") for name, value in [*model.named_parameters(), *model.named_buffers()]}
+    views = torch.empty((1, len(track.views), track.channels, side, side), device="meta")
+    present = torch.empty((1, len(track.views)), dtype=torch.bool, device="meta")
+    shown = (views, present) if track.task == "classification" else (views[:, 0],)
+    try:
+        torch.func.functional_call(model, state, shown)
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        return 2
+    except RuntimeError:
+        return 1  # it reads numbers, which shapes do not have: if a step fails, it says so itself
+    return 1
+
+
+def chunk_sizes(size: int, chunk: int, fewest: int) -> list[int]:
+    """Parts of a batch, as even as can be and none smaller than ``fewest`` (which then decides over ``chunk``).
+
+    Args:
+        size: Samples in the batch.
+        chunk: How many may go through the network at once.
+        fewest: How many the network must see at once.
+    """
+    parts = max(1, min(-(-size // chunk), size // fewest))
+    edges = [part * size // parts for part in range(parts + 1)]
+    return [stop - start for start, stop in pairwise(edges)]
+
+
 def backward_in_chunks(
-    batch: Batch, chunk: int, loss_of: Callable[[Batch], torch.Tensor], backward: Callable[[torch.Tensor], None]
+    batch: Batch,
+    sizes: Sequence[int],
+    loss_of: Callable[[Batch], torch.Tensor],
+    backward: Callable[[torch.Tensor], None],
 ) -> float:
-    """Adds the gradients of a batch's mean loss, ``chunk`` samples at a time.
+    """Adds the gradients of a batch's mean loss, a chunk at a time.
 
     Args:
         batch: All samples.
-        chunk: How many go through the network at once.
+        sizes: How many go through the network at once, chunk by chunk; they sum to the batch.
         loss_of: Loss of a part of the batch.
         backward: Adds the gradients of a loss.
 
     Returns:
         The mean loss of the batch.
     """
-    size = len(batch.samples)
     total = 0.0
-    for start in range(0, size, chunk):
-        part = slice_batch(batch, start, min(size, start + chunk))
-        share = len(part.samples) / size
+    for start, stop in pairwise(accumulate(sizes, initial=0)):
+        part = slice_batch(batch, start, stop)
+        share = len(part.samples) / len(batch.samples)
         loss = loss_of(part)
         backward(loss * share)
         total += float(loss.detach()) * share

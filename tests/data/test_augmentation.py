@@ -1,10 +1,12 @@
+import albumentations as A
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from competition.data.augmentation import PRESETS, Augmenter
+from competition.data.augmentation import PRESETS, Augmenter, check_augmentation
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks, plane_count, unpack_planes
+from competition.tracks import get_track
 
 SIDE = 96
 SEEDS = range(12)
@@ -143,20 +145,48 @@ def test_half_of_the_draws_are_rotated_by_up_to_the_angle_and_about_the_middle(d
 
 
 @pytest.mark.parametrize("preset", ["grid_dropout", "cutout"])
-def test_dropped_patches_are_hidden_from_the_network_and_kept_in_the_label(preset: str) -> None:
-    image, mask = np.full((SIDE, SIDE), 255, np.uint8), np.ones((SIDE, SIDE), bool)
-    light, dropout = Augmenter("light"), Augmenter(preset)
+def test_half_of_the_draws_have_holes_and_nothing_else_is_changed(preset: str) -> None:
+    image, mask = square()
+    dropout = Augmenter(preset)
     hidden = 0
-    for seed in range(30):
+    for seed in range(60):
         images, planes = dropout([image], pack_masks(mask[None]), seed)
-        reference, label = light([image], pack_masks(mask[None]), seed)
         assert planes is not None
-        assert label is not None
-        np.testing.assert_array_equal(planes, label)
-        hidden += int(((images[0] == 0) & (reference[0] > 0)).mean() > 0.01)
-    assert 2 <= hidden <= 22
+        np.testing.assert_array_equal(planes, pack_masks(mask[None]))
+        holes = images[0] == 0  # the picture itself has no black
+        np.testing.assert_array_equal(images[0][~holes], image[~holes])
+        hidden += bool(holes.any())
+        assert holes.mean() < 0.35
+    assert 20 <= hidden <= 40
+
+
+@pytest.mark.parametrize("preset", sorted(PRESETS))
+def test_what_has_a_fixed_up_is_not_turned(preset: str) -> None:
+    check_augmentation(preset, get_track("cardiac"))
+    spine = get_track("lumbar")
+    assert spine.upright
+    if preset == "turning":
+        with pytest.raises(
+            CompetitionError, match=r"'turning' turns images .*track lumbar .*order from the top.*strong"
+        ):
+            check_augmentation(preset, spine)
+        return
+    check_augmentation(preset, spine)
+    bar = np.zeros((SIDE, SIDE), bool)
+    bar[8:20, 40:56] = True  # at the top
+    for seed in range(40):
+        planes = Augmenter(preset)([np.where(bar, 200, 30).astype(np.uint8)], pack_masks(bar[None]), seed)[1]
+        assert planes is not None
+        assert np.nonzero(planes[..., 0])[0].mean() < SIDE / 2
+
+
+@pytest.mark.parametrize("turn", [A.RandomRotate90(), A.VerticalFlip(), A.Transpose(), A.D4()])
+def test_every_kind_of_turn_is_found(turn: A.BasicTransform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "mine", lambda: [A.RandomGamma(), turn])
+    with pytest.raises(CompetitionError, match="'mine' turns images"):
+        check_augmentation("mine", get_track("lumbar"))
 
 
 def test_an_unknown_preset_is_an_error_that_names_the_nearest() -> None:
     with pytest.raises(CompetitionError, match="unknown augmentation 'stong', did you mean 'strong'"):
-        Augmenter("stong")
+        check_augmentation("stong", get_track("cardiac"))

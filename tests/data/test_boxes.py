@@ -77,15 +77,12 @@ def test_a_reader_without_boxes_sees_all(shared_hands):
     assert GridReader(shared_hands.workspace, shared_hands.track, 32).box(entry) == Box(0, 0, 61, 47)
 
 
-def test_augmentation_is_never_finer_than_the_smallest_box(shared_hands, tiny_experiment):
+def test_augmentation_is_as_fine_as_the_largest_box(shared_hands, tiny_experiment):
     entries = shared_hands.train()
     settings = tiny_experiment(data={"size": 16, "oversample": 3}).data
-    boxes = {entry.sample: Box(0, 0, 60, 40) for entry in entries}
-    assert oversampling(entries, shared_hands.track, settings, boxes) == 3
-    boxes[entries[-1].sample] = Box(0, 0, 20, 33)
-    assert oversampling(entries, shared_hands.track, settings, boxes) == 2
-    boxes[entries[-1].sample] = Box(0, 0, 5, 5)
-    assert oversampling(entries, shared_hands.track, settings, boxes) == 1
+    for size_hw, factor in (((5, 5), 1), ((16, 9), 1), ((20, 17), 2), ((33, 20), 3), ((60, 40), 3)):
+        boxes = {entry.sample: Box(0, 0, 5, 5) for entry in entries} | {entries[-1].sample: Box(0, 0, *size_hw)}
+        assert oversampling(entries, shared_hands.track, settings, boxes) == factor
 
 
 def test_draws_are_made_from_the_boxes(shared_hands, tiny_experiment):

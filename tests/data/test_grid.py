@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from competition.config import DataSettings
-from competition.data.grid import GridReader, GridSample, grid_size, oversampling, resize_image
+from competition.data.grid import GridReader, GridSample, grid_size, oversampling, picture_on_grid, resize_image
 from competition.data.manifest import Entry
+from competition.data.preprocessing import preprocess
 from competition.imaging.planes import pack_masks, unpack_planes
 from competition.imaging.stored_arrays import write_array
 from competition.tracks import get_track
@@ -40,19 +41,46 @@ def test_the_long_side_is_as_asked_and_the_aspect_is_kept(
         ([(2048, 2048)], 512, 2, 2),
         ([(2048, 2048)], 512, 8, 4),
         ([(2048, 2048)], 512, 1, 1),
+        ([(2048, 2048)], 1536, 4, 2),  # no whole number of times: as fine as the image and a little finer
+        ([(2048, 2048)], 1536, 1, 1),
+        ([(2048, 2048)], 2047, 4, 2),
         ([(2048, 2048)], 2048, 2, 1),
         ([(2048, 2048)], 4096, 2, 1),
-        ([(2048, 2048), (600, 1023)], 512, 4, 1),
-        ([(2048, 2048), (600, 1024)], 512, 4, 2),
+        ([(600, 1024), (2048, 1000)], 512, 8, 4),
+        ([(600, 1024), (500, 500)], 512, 8, 2),
     ],
 )
-def test_augmentation_is_never_finer_than_the_smallest_image(
+def test_augmentation_is_as_fine_as_the_largest_image_up_to_what_is_asked(
     sizes_hw: list[tuple[int, int]], size: int, oversample: int, factor: int
 ) -> None:
     entries = [replace(ENTRY, height=height, width=width) for height, width in sizes_hw]
     settings = DataSettings(size=size, oversample=oversample)
     assert oversampling(entries, HAND, settings) == factor
     assert oversampling(entries, VESSELS, settings) == 1  # no label to average
+
+
+def test_a_512_experiment_of_2048_pictures_keeps_every_pixel_of_its_labels() -> None:
+    entry = replace(ENTRY, height=2048, width=2048)
+    assert oversampling([entry], HAND, DataSettings()) * DataSettings().size == 2048
+
+
+@pytest.mark.parametrize("native_hw", [(64, 64), (61, 47), (40, 90), (31, 17)])
+@pytest.mark.parametrize("finer", [1, 2, 3])
+@pytest.mark.parametrize("filters", [(), ("sharpness",), ("sharpness", "gamma")])
+def test_a_picture_on_the_finer_grid_averages_to_the_one_prediction_sees(
+    native_hw: tuple[int, int], finer: int, filters: tuple[str, ...]
+) -> None:
+    image = np.random.default_rng(0).integers(0, 256, native_hw, dtype=np.uint8)
+    size_hw = grid_size(native_hw, 32)
+    asked = preprocess(resize_image(image, size_hw), filters)
+    np.testing.assert_array_equal(picture_on_grid(image, 32, 1, filters), asked)
+    fine = picture_on_grid(image, 32, finer, filters)
+    assert fine.shape == (finer * size_hw[0], finer * size_hw[1])
+    blocks = fine.reshape(size_hw[0], finer, size_hw[1], finer)
+    repeated = (blocks == blocks[:, :1, :, :1]).all()
+    assert repeated == (finer == 1 or bool(filters) or finer * 32 > max(native_hw))
+    # Nothing is lost by it; without filters the picture keeps its detail and differs by the rounding of bytes.
+    np.testing.assert_allclose(blocks.mean(axis=(1, 3)), asked, atol=0 if repeated else 1.01)
 
 
 def test_shrinking_averages_over_the_area() -> None:
@@ -104,6 +132,14 @@ def test_a_sample_comes_with_image_and_planes_on_the_same_grid(workspace: Worksp
     assert half.planes is not None
     assert (half.images[0].shape, half.planes.shape) == ((24, 32), (24, 32, 1))
     np.testing.assert_array_equal(half.planes, sample.planes[1::2, 1::2])  # the pixel under each centre
+
+
+def test_image_and_planes_of_a_finer_grid_have_one_form(workspace: Workspace) -> None:
+    for long_side, finer in ((32, 2), (20, 3), (7, 4), (50, 2)):
+        sample = GridReader(workspace, KNEE, long_side, finer=finer).read(ENTRY)
+        height, width = grid_size((48, 64), long_side)
+        assert sample.planes is not None
+        assert sample.images[0].shape == sample.planes.shape[:2] == (finer * height, finer * width)
 
 
 def test_a_test_sample_has_no_planes(workspace: Workspace) -> None:

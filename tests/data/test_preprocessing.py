@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from competition.data.datasets import TrainingSet, collate
-from competition.data.grid import GridReader
-from competition.data.preprocessing import PREPROCESSINGS, check_preprocessing, preprocess
+from competition.data.grid import GridReader, resize_image
+from competition.data.preprocessing import PREPROCESSINGS, by_grid, check_preprocessing, preprocess
 from competition.errors import CompetitionError
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.training.losses import bce
@@ -130,14 +130,60 @@ def test_a_network_is_shown_the_same_picture_in_training_and_at_inference(shared
     predict_map(predictor, entry, ["identity"])
     trained, asked = recorder.seen
     raw = np.load(shared_hands.workspace.root / "raw" / f"{entry.sample}.npy")
-    processed = preprocess(raw, names).astype(np.float64)
+    native, filters = by_grid(names)
+    processed = preprocess(raw, native).astype(np.float64)
     blocks = processed.reshape(32, 2, 32, 2).mean(axis=(1, 3))
+    if filters:
+        processed = blocks = preprocess(np.floor(blocks + 0.5).astype(np.uint8), filters).astype(np.float64)
+        assert names[-1] == "sharpness"
     expected = (blocks - processed.mean()) / processed.std()
-    # Prediction shrinks in bytes, training averages in floats: they differ by half a grey value at most.
-    half = 0.501 / processed.std()
+    # Prediction shrinks in bytes, training averages in floats: they differ by half a grey value at most, and where
+    # filters have seen the training grid by nothing.
+    half = 1e-4 if filters else 0.501 / processed.std()
     np.testing.assert_allclose(trained[0, 0].numpy(), expected, atol=1e-4)
     np.testing.assert_allclose(asked[0, 0].numpy(), expected, atol=half)
     assert trained.std().item() == pytest.approx(1, abs=0.3)
+
+
+def test_crops_and_tiles_show_the_whole_picture_sharpened(shared_hands, tiny_experiment) -> None:
+    names = ["invert", "sharpness", "contrast"]
+    entry = next(entry for entry in shared_hands.train() if (entry.height, entry.width) == (64, 64))
+    raw = np.load(shared_hands.workspace.root / "raw" / f"{entry.sample}.npy")
+    whole = preprocess(resize_image(255 - raw, (32, 32)), ["sharpness", "contrast"]).astype(np.float64)
+    whole = (whole - whole.mean()) / whole.std()
+    windows = np.lib.stride_tricks.sliding_window_view(whole, (16, 16)).reshape(-1, 16, 16)
+    settings = {"size": 32, "crop": 16, "preprocess": names}
+    experiment = tiny_experiment(data=settings, predict={"tile": 16, "overlap": 0.5})
+    recorder = Recorder(3)
+    dataset = TrainingSet([entry], shared_hands.workspace, shared_hands.track, experiment)
+    for seed in range(5):
+        batch_loss(recorder, collate([dataset[(0, seed)]]), dataset.factor, 3, bce, None)
+        # A crop begins anywhere on the finer grid; those on the training grid are windows of the whole picture.
+    predictor = make_predictor([recorder], experiment, shared_hands.track, shared_hands.workspace, None)
+    predict_map(predictor, entry, ["identity"])
+    crops, tiles = recorder.seen[:5], recorder.seen[5:]
+    tiles = [tile for batch in tiles for tile in batch]
+    assert len(tiles) == 9
+    for shown in tiles:
+        assert np.abs(windows - shown[0].double().numpy()).max(axis=(1, 2)).min() < 1e-4
+    finer = np.lib.stride_tricks.sliding_window_view(whole.repeat(2, 0).repeat(2, 1), (32, 32)).reshape(-1, 32, 32)
+    between = finer.reshape(-1, 16, 2, 16, 2).mean(axis=(2, 4))
+    for shown in crops:
+        assert np.abs(between - shown[0, 0].double().numpy()).max(axis=(1, 2)).min() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("names", "native", "filters"),
+    [
+        ((), (), ()),
+        (("clahe", "gamma"), ("clahe", "gamma"), ()),
+        (("sharpness",), (), ("sharpness",)),
+        (("median", "sharpness", "gamma"), ("median",), ("sharpness", "gamma")),
+        (("sharpness", "clahe"), (), ("sharpness", "clahe")),
+    ],
+)
+def test_what_comes_after_a_filter_of_the_training_grid_is_done_there(names, native, filters) -> None:
+    assert by_grid(names) == (native, filters)
 
 
 def test_patients_too_and_an_absent_view_stays_black(shared_patients, tiny_experiment) -> None:
@@ -155,6 +201,14 @@ def test_patients_too_and_an_absent_view_stays_black(shared_patients, tiny_exper
     for view in (1, 3):
         assert trained[0, view].mean().item() == pytest.approx(0, abs=1e-3)
         assert trained[0, view].std().item() == pytest.approx(1, abs=1e-2)
+
+
+def test_an_absent_view_is_not_sharpened_either(shared_patients, tiny_experiment) -> None:
+    entry = shared_patients.manifest.by_sample()["3"]
+    reader = GridReader(shared_patients.workspace, shared_patients.track, 32, preprocessing=("sharpness", "invert"))
+    sample = reader.read(entry)
+    assert [bool(image.any()) for image in sample.images] == list(entry.present)
+    assert (sample.mean[0], sample.std[0]) == (entry.mean[0], entry.std[0])
 
 
 def test_without_preprocessing_the_statistics_are_those_of_the_manifest(shared_hands) -> None:

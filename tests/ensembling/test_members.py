@@ -83,12 +83,9 @@ def test_full_votes_only_where_it_is_named_and_is_scored_on_nothing(trained):
     assert member.folds == (0, FULL)
     held_out = [entry.sample for entry in trained.folds.held_out(trained.train(), 0)]
     assert sorted(member.folder_of) == sorted(held_out)
-    alone = opened(trained, "whole", (FULL,))
-    assert (alone.folds, alone.folder_of) == ((FULL,), {})
     samples = [entry.sample for entry in trained.train()]
     assert covered([opened(trained, "quick")], samples) == samples
     assert covered([opened(trained, "quick"), member], samples) == [name for name in samples if name in held_out]
-    assert covered([opened(trained, "quick"), alone], samples) == []
 
 
 def test_a_run_of_another_seed_is_another_member(trained):
@@ -109,7 +106,10 @@ def test_a_run_of_another_seed_is_another_member(trained):
         ("other_seed", (1,), r"fold 1 of run 'other_seed' is not trained yet.*Run train --fold 1"),
         ("other_seed", (0, FULL), r"fold full of run 'other_seed' is not trained yet.*Run train --fold full"),
         ("quick@7", None, r"run 'quick' kept no weights of epoch 7: .*fold0\. It kept those of epochs 1, 2\."),
-        ("quick@7", (FULL,), r"run 'quick' kept no weights of epoch 7: .*full\. It kept those of epochs 1, 2\."),
+        ("quick@7", (FULL, 0), r"run 'quick' kept no weights of epoch 7: .*full\. It kept those of epochs 1, 2\."),
+        ("quick", (FULL,), r"full of run 'quick' learned from every sample.*Say --members quick:0,1,full\."),
+        ("quick@1", (FULL,), r"full of run 'quick' learned .*Say --members quick@1:0,1,full\."),
+        ("whole", (FULL,), r"full of run 'whole' .*Train a fold .*train --fold 0.*--members whole:0,full\."),
         ("other_seed@1", None, r"kept no weights of epoch 1: .* --set train\.keep_every=N"),
     ],
 )
@@ -120,11 +120,11 @@ def test_what_can_not_vote_is_named_with_what_mends_it(trained, name, wanted, se
 
 def test_full_of_other_folds_other_data_or_other_settings_is_refused(trained, tmp_path):
     moved = Folds(trained.folds.fold_of | {"person0": 1}, trained.folds.path)
-    with pytest.raises(CompetitionError, match="'whole' was trained on other folds"):
-        opened(trained, "whole", (FULL,), moved)
+    with pytest.raises(CompetitionError, match="'quick' was trained on other folds"):
+        opened(trained, "quick", (FULL, 0), moved)
     entries = [replace(entry, pixels="other") for entry in trained.train()]
-    with pytest.raises(CompetitionError, match="images or labels have changed since run 'whole'"):
-        open_member(trained.workspace, trained.folds, entries, "whole", (FULL,))
+    with pytest.raises(CompetitionError, match="images or labels have changed since run 'quick'"):
+        open_member(trained.workspace, trained.folds, entries, "quick", (FULL, 0))
     mark = trained.workspace.fold_folder("quick", FULL) / "finished.json"
     content = mark.read_text()
     stored = json.loads(content)

@@ -108,15 +108,17 @@ def test_whose_pixels_each_class_claims_is_counted_over_all_images(make_data, tm
 
     data = make_data(a=square_as_disc, b=square_as_disc)
     tuned = tune(data, WINDOWS[:1], tmp_path)
-    expected, last = 0, [0, 0, 0]
+    expected, last, areas = 0, [0, 0, 0], np.zeros(3, int)
     for sample in data.samples:
         disc, square, bar = unpack_planes(read_cached_planes(data.workspace, sample), 3)
         expected += (square & ~disc).sum()
+        areas += [mask.sum() for mask in (disc, square, bar)]
         last[0] += disc[-1, -1]
         last[1] += square[-1, -1]
         last[2] += not (disc | square | bar)[-1, -1]
     assert tuned.owners.tolist() == [[0, expected, 0, 0], [0, 0, 0, 0], [*last[:2], 0, last[2]]]
     assert tuned.false_positives.tolist() == [expected, 0, 10]
+    assert tuned.areas.tolist() == areas.tolist()
 
 
 def test_members_that_disagree_are_refused_by_name_of_the_option(make_data, tmp_path):

@@ -14,7 +14,7 @@ from competition.ensembling.report_rules import decide_as_the_report
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
 from competition.metrics import auroc, score_aneurysm
-from competition.prediction.probability_maps import read_scores
+from competition.prediction.probability_maps import read_scores, write_map
 from competition.workspace import out_of_fold_folder
 from pipelines.contest_figures import (
     accuracy_figure,
@@ -22,6 +22,7 @@ from pipelines.contest_figures import (
     ceiling_figure,
     cells_figure,
     dice_figure,
+    index_and_ring_figure,
 )
 from pipelines.one_fold import Run, train_one
 
@@ -101,6 +102,35 @@ def test_an_image_that_no_fold_predicted_is_an_error(drawn_maps):
         on_all(dice_figure, replace(run, folds=replace(run.folds, fold_of=dict.fromkeys(run.folds.fold_of, 0))))
 
 
+FINGERS = tuple(f"finger-{number}" for number in (4, 5, 12, 6, 7, 13, 14, 15))
+
+
+def test_pixels_called_index_and_ring_at_once_are_a_share_of_the_index_bones(tiny_hands, tiny_experiment):
+    """The disc and the square are bones of an index finger, the bar is one of a ring finger; the others are empty."""
+    run = make_run(replace(tiny_hands, track=replace(tiny_hands.track, classes=FINGERS)), tiny_experiment(), "any")
+    expected = []
+    for number, entry in enumerate(tiny_hands.train()):
+        disc, square, _ = unpack_planes(read_label_planes(run.workspace, tiny_hands.track, entry.sample), 3)
+        levels = np.zeros((8, entry.height, entry.width), np.uint8)
+        levels[0], levels[1] = 200 * disc, 200 * square
+        levels[5, : entry.height // 2] = 128  # the upper half is also called a bone of the ring finger
+        levels[6, entry.height // 2 :] = 127  # not at 0.5
+        levels[7, :5] = 255  # a second ring bone on the same pixels counts once
+        if number % 2:
+            levels[5:] = 0
+        both = (disc | square)[: entry.height // 2] if number % 2 == 0 else np.zeros(1)
+        expected.append(both.sum() / (disc | square).sum())
+        write_map(out_of_fold_folder(run.folder(run.folds.fold_of[entry.group])), entry.sample, levels)
+    assert 0.1 < max(expected) < 1
+    found = on_all(index_and_ring_figure, run)(np.eye(len(expected), dtype=int))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_a_track_without_fingers_has_no_such_column(shared_hands, tiny_experiment):
+    with pytest.raises(CompetitionError, match="track tiny_hands has no index and ring finger"):
+        on_all(index_and_ring_figure, make_run(shared_hands, tiny_experiment(), "any"))
+
+
 @pytest.mark.parametrize("oversample", [1, 2])
 def test_the_ceiling_is_what_the_targets_themselves_would_score(shared_hands, tiny_experiment, oversample):
     """64x64 masks on a grid of 32: every second pixel, or means of 2x2, enlarged again by OpenCV."""
@@ -115,6 +145,17 @@ def test_the_ceiling_is_what_the_targets_themselves_would_score(shared_hands, ti
         native = np.stack([cv2.resize(each, (64, 64), interpolation=cv2.INTER_LINEAR) for each in small])
         scores.append(dense_dice(mask, np.round(native, 9) > 0.5))
     assert figure_of(on_all(ceiling_figure, run), len(even)) == pytest.approx(np.mean(scores), abs=1e-12)
+
+
+def test_labels_are_soft_too_where_the_grid_is_no_whole_part_of_the_image(shared_hands, tiny_experiment):
+    """64 pixels on a grid of 48, as 2048 on 1536: labels at 96 are as fine as the image, so nothing of them is lost."""
+    even = [entry for entry in shared_hands.train() if entry.height == 64]
+    here = replace(shared_hands, manifest=replace(shared_hands.manifest, entries=tuple(even)))
+    nearest, soft = (
+        figure_of(on_all(ceiling_figure, make_run(here, tiny_experiment(data={"size": 48, "oversample": k}), "any")), 5)
+        for k in (1, 4)
+    )
+    assert nearest < 0.99 < soft
 
 
 def test_the_targets_of_an_image_that_is_not_square_lie_where_its_labels_do(shared_hands, tiny_experiment):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from competition.errors import CompetitionError
 from pipelines import ensemble, train, tune
 
 
@@ -46,3 +47,24 @@ def test_a_choice_of_ones_own_is_kept_and_what_it_does_not_know_is_said(stage, c
     stage(train, "--fold", "0", "--name", "second")
     assert voting(stage(ensemble)) == {"tiny": [0]}
     assert "*** this decision does not know second (folds 0), trained since" in capsys.readouterr().out
+
+
+def test_a_model_of_all_samples_is_no_news(stage, capsys):
+    stage(train, "--fold", "0,1")
+    stage(ensemble)
+    stage(train, "--fold", "full")
+    stage(train, "--fold", "full", "--name", "alldata")
+    capsys.readouterr()
+    assert voting(stage(ensemble)) == {"tiny": [0, 1]}
+    said = capsys.readouterr().out
+    assert "trained since" not in said
+    assert "tune runs again" not in said
+
+
+def test_a_model_of_all_samples_does_not_throw_away_what_folds_can_tell(stage):
+    stage(train, "--fold", "0,1")
+    stage(train, "--fold", "full", "--name", "alldata")
+    with pytest.raises(CompetitionError, match=r"full of run 'alldata' .*train --fold 0.*--members alldata:0,full"):
+        stage(tune, "--members", "tiny:0,1,alldata:full")
+    figures = stage(tune, "--members", "tiny")
+    assert figures["coverage"] == 10

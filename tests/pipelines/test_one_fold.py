@@ -92,6 +92,29 @@ def test_training_over_a_run_leaves_no_weights_of_the_old_one(tiny_hands, tiny_e
     check_fold(new, 0)
 
 
+def test_a_pupil_is_not_finished_any_more_when_the_run_it_starts_from_is_trained_again(tiny_hands, tiny_experiment):
+    source = run_of(tiny_hands, tiny_experiment(train={"epochs": 1}), "source")
+    pupil = run_of(tiny_hands, tiny_experiment(train={"epochs": 1}, model={"init": "source/{fold}/best.pt"}), "pupil")
+    with pytest.raises(CompetitionError, match=r"checkpoint not found: .*source/fold0/best\.pt"):
+        check_fold(pupil, 0)
+    for fold in (0, 1):
+        train_one(source, fold, force=False)
+    train_one(pupil, 0, force=False)
+    check_fold(pupil, 0)
+    train_one(source, 0, force=True)  # the same weights, bit for bit
+    check_fold(pupil, 0)
+    train_one(run_of(tiny_hands, tiny_experiment(train={"epochs": 1, "lr": 0.1}), "source"), 1, force=True)
+    check_fold(pupil, 0)  # fold 0 started from fold 0
+    train_one(run_of(tiny_hands, tiny_experiment(train={"epochs": 1, "lr": 0.1}), "source"), 0, force=True)
+    with pytest.raises(CompetitionError, match=r"the weights of model\.init, .* have changed since .*--force"):
+        check_fold(pupil, 0)
+    train_one(pupil, 0, force=True)
+    check_fold(pupil, 0)
+    # One that started from weights may teach one that did not.
+    student = run_of(tiny_hands, tiny_experiment(train={"epochs": 1}, data={"pseudo": "pupil"}), "student")
+    check_fold(student, 0)
+
+
 def test_full_learns_from_every_sample_and_keeps_its_last_weights(tiny_hands, tiny_experiment, capsys):
     run = run_of(tiny_hands, tiny_experiment(train={"epochs": 3, "validate_every": 1}))
     job = fold_job(run, FULL, run.folder(FULL))

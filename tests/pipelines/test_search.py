@@ -43,7 +43,8 @@ def pretended(monkeypatch):
     def train_fold(job, on_score):
         rates.append(job.experiment.train.lr)
         job.folder.mkdir(parents=True, exist_ok=True)
-        (job.folder / "last.pt").touch()
+        for name in ("last.pt", "best.pt"):
+            (job.folder / name).touch()
         best = 1 - abs(math.log10(job.experiment.train.lr / 3e-3)) / 4
         for epoch in range(1, job.experiment.train.epochs + 1):
             if epoch % job.experiment.train.validate_every == 0:
@@ -75,12 +76,15 @@ def test_the_first_trial_is_the_experiment_itself_and_the_best_is_better(
     assert abs(math.log10(float(setting.removeprefix("train.lr=")) / 3e-3)) < 0.2
 
 
-def test_what_was_stopped_leaves_no_folder_and_the_rest_does(command, tiny_hands, tiny_experiment, pretended):
+def test_what_was_stopped_leaves_no_folder_and_the_rest_its_best_weights(
+    command, tiny_hands, tiny_experiment, pretended
+):
     figures = command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=12)
-    folders = list((tiny_hands.workspace.root / "runs" / "tiny_hands" / "search" / "tiny").glob("*/last.pt"))
+    folder = tiny_hands.workspace.root / "runs" / "tiny_hands" / "search"
     assert figures["pruned"] > 0
-    assert len(folders) == 12 - figures["pruned"]
-    assert (tiny_hands.workspace.root / "runs" / "tiny_hands" / "search" / "tiny.db").is_file()
+    assert len(list(folder.glob("tiny/*/best.pt"))) == 12 - figures["pruned"]
+    assert not list(folder.glob("tiny/*/last.pt"))  # with its optimizer it is three times as large
+    assert (folder / "tiny.db").is_file()
 
 
 def test_only_trials_below_the_median_are_stopped(command, tiny_hands, tiny_experiment, pretended):
@@ -147,6 +151,73 @@ def test_a_trial_whose_loss_leaves_the_numbers_is_one_that_was_stopped(
     figures = command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=4)
     assert [trial["score"] is None for trial in figures["all"]] == [True, True, False, False]
     assert len(list(tiny_hands.workspace.trial_folder("tiny", "x").parent.glob("*/"))) == 2
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("Expected more than 1 value"), RuntimeError("sizes\nof tensors"), CompetitionError("no room")]
+)
+def test_a_trial_that_fails_by_itself_is_not_run_again(
+    command, tiny_hands, tiny_experiment, pretended, monkeypatch, capsys, error
+):
+    original = search.train_fold
+
+    def failing(job, on_score):
+        if job.experiment.train.batch_size == 1:
+            pretended.append(0.0)
+            job.folder.mkdir(parents=True)
+            raise error
+        return original(job, on_score)
+
+    monkeypatch.setattr(search, "train_fold", failing)
+    space = [*RATE, "train.batch_size=1|2"]
+    figures = command(tiny_hands, pretend(tiny_experiment), space=space, trials=8)
+    said = capsys.readouterr().out
+    single = ["train.batch_size=1" in trial["settings"] for trial in figures["all"]]
+    assert figures["failed"] == sum(single) == said.count(f"failed: {' '.join(str(error).split())}") > 0
+    assert all(trial["score"] is None for trial, one in zip(figures["all"], single, strict=True) if one)
+    trained = len(pretended)
+    assert command(tiny_hands, pretend(tiny_experiment), space=space, trials=8) == figures
+    assert len(pretended) == trained
+    kept = list(tiny_hands.workspace.trial_folder("tiny", "x").parent.glob("*/"))
+    assert len(kept) == 8 - figures["failed"] - figures["pruned"]
+
+
+def test_a_search_in_which_all_trials_fail_says_why(command, tiny_hands, tiny_experiment, monkeypatch):
+    def failing(job, on_score):
+        raise ValueError("one pixel only")
+
+    monkeypatch.setattr(search, "train_fold", failing)
+    with pytest.raises(CompetitionError, match=r"none of 2 trials .*\(the last failed: one pixel only\)"):
+        command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=2)
+
+
+def test_a_full_disk_ends_the_search_and_its_trial_is_run_again(
+    command, tiny_hands, tiny_experiment, pretended, monkeypatch
+):
+    def full(job, on_score):
+        raise CompetitionError("can't write") from OSError("no space left")
+
+    original = search.train_fold
+    monkeypatch.setattr(search, "train_fold", full)
+    with pytest.raises(CompetitionError, match="can't write"):
+        command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=3)
+    monkeypatch.setattr(search, "train_fold", original)
+    assert command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=3)["failed"] == 0
+    assert pretended[0] == 1e-3
+
+
+def test_settings_that_do_not_go_together_fail_as_a_trial(command, tiny_hands, tiny_experiment, pretended, capsys):
+    space = ["data.size=16|32", "data.crop=16|32"]
+    figures = command(tiny_hands, pretend(tiny_experiment), space=space, trials=12)
+    assert "failed: settings: Value error, data.crop 32 is larger than data.size 16" in capsys.readouterr().out
+    assert figures["failed"] > 0
+    assert figures["best"]["score"] > 0
+
+
+def test_settings_drawn_twice_are_trained_once(command, tiny_hands, tiny_experiment, pretended):
+    figures = command(tiny_hands, pretend(tiny_experiment), space=["train.batch_size=2|4"], trials=6)
+    assert len(pretended) == len({tuple(trial["settings"]) for trial in figures["all"]}) == 2
+    assert len({trial["score"] for trial in figures["all"]}) == 1
 
 
 def test_the_printed_command_trains_the_best_settings(command, tiny_hands, tiny_experiment, pretended, tmp_path):

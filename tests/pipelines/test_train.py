@@ -191,7 +191,14 @@ def test_full_is_trained_beside_the_folds_and_has_no_score(command, tiny_hands, 
     figures = command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="0,full")
     assert figures["scores"]["full"] is None
     assert 0 <= figures["scores"]["0"] <= 1
-    assert "--members tiny:0,full" in capsys.readouterr().out
+    assert "it votes only beside folds of its run, as --members tiny:0,full" in capsys.readouterr().out
+    command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="full", name="alone")
+    said = capsys.readouterr().out
+    assert "so train a fold too (--fold 0), then --members alone:0,full" in said
+    command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="1", name="alone")
+    capsys.readouterr()
+    command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="full", name="alone")
+    assert "as --members alone:1,full" in capsys.readouterr().out
     assert (tiny_hands.workspace.run_folder("tiny") / "full" / "finished.json").exists()
 
 
@@ -222,6 +229,9 @@ def test_mistakes_are_found_before_anything_is_trained(command, tiny_hands, tiny
     unmirrored = replace(tiny_hands, track=replace(tiny_hands.track, mirror=None))
     with pytest.raises(CompetitionError, match="'hflip' mirrors the image"):
         command(unmirrored, tiny_experiment(predict={"views": ["hflip"]}))
+    upright = replace(tiny_hands, track=replace(tiny_hands.track, upright=True))
+    with pytest.raises(CompetitionError, match=r"data\.augmentation 'turning' turns images"):
+        command(upright, tiny_experiment(data={"augmentation": "turning"}))
     tiny_hands.workspace.fold_file().unlink()
     with pytest.raises(CompetitionError, match=r"no fold file: .*tiny_hands\.csv\. Run \./run\.sh prepare"):
         command(tiny_hands, tiny_experiment())

@@ -17,14 +17,19 @@ def test_a_row_has_the_share_of_every_other_class():
     assert list(rows[3].values()) == ["wrist", 3, 0.0, 0.3333, 0.0, 0.6667, ""]
 
 
-def test_the_worst_pairs_are_those_of_most_pixels():
-    assert worst_neighbours(CLASSES, OWNERS, TOTALS) == [
-        "index covers 30 pixels of ring: 75% of its false positives",
-        "ring covers 30 pixels of index: 30% of its false positives",
-        "index covers 5 pixels of thumb: 12% of its false positives",
+def test_the_worst_pairs_are_those_of_the_largest_share_of_a_class():
+    areas = np.array([300, 1000, 10, 50])
+    assert worst_neighbours(CLASSES, OWNERS, areas) == [
+        "index covers 50.00% of thumb wrongly (5 pixels)",  # few pixels, and half of a small bone
+        "wrist covers 20.00% of thumb wrongly (2 pixels)",
+        "ring covers 10.00% of index wrongly (30 pixels)",
     ]
-    assert worst_neighbours(CLASSES[2:], np.array([[0, 0, 9], [2, 0, 1]]), np.array([9, 3])) == [
-        "wrist covers 2 pixels of thumb: 67% of its false positives"
+    # With equal areas the most pixels come first, and of equal pairs the first.
+    assert [sentence.split(" ")[0] for sentence in worst_neighbours(CLASSES, OWNERS, np.full(4, 100))] == [
+        *("index", "ring", "index")
+    ]
+    assert worst_neighbours(CLASSES[2:], np.array([[0, 0, 9], [2, 0, 1]]), np.array([9, 0])) == [
+        "wrist covers 22.22% of thumb wrongly (2 pixels)"
     ]
 
 
@@ -32,4 +37,4 @@ def test_one_class_has_no_neighbour():
     assert neighbour_rows(["lv"], np.array([[0, 7]]), np.array([7])) == [
         {"class": "lv", "false_positives": 7, "no_class": 1.0, "lv": ""}
     ]
-    assert worst_neighbours(["lv"], np.array([[0, 7]]), np.array([7])) == []
+    assert worst_neighbours(["lv"], np.array([[0, 7]]), np.array([70])) == []

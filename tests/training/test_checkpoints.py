@@ -21,6 +21,7 @@ from competition.training.checkpoints import (
     load_network,
     save_best,
     save_checkpoint,
+    state_hash,
 )
 
 IDENTITY = Identity("hands", ("a", "b", "c"), "config1", "folds1", "data1", 2)
@@ -127,6 +128,7 @@ def test_an_equal_identity_passes(tmp_path):
             {"pseudo_hash": "p2"},
             r"the teacher or the test images .*\(p2, now none\): .*best\.pt\. .*--name NEW.*--force",
         ),
+        ({"init_hash": "i2"}, r"weights of model\.init, .* \(i2, now none\): .*best\.pt\. .*--name NEW.*--force"),
     ],
 )
 def test_weights_of_something_else_are_refused_with_what_differs(tmp_path, change, sentence):
@@ -143,6 +145,26 @@ def hold(folder, held):
 def stored(**change):
     identity = replace(IDENTITY, **change)
     return {"weights": {}, "identity": vars(identity) | {"classes": list(identity.classes)}}
+
+
+def test_a_checkpoint_from_before_starts_were_hashed_belongs_to_a_run_that_started_from_nothing(tmp_path, best):
+    save_best(tmp_path / "best.pt", best)
+    content = load_checkpoint(tmp_path / "best.pt")
+    del content["identity"]["init_hash"]
+    save_checkpoint(tmp_path / "best.pt", content)
+    found = load_best(tmp_path / "best.pt").identity
+    check_identity(found, IDENTITY, tmp_path / "best.pt")
+    with pytest.raises(CompetitionError, match=r"have changed since .*\(not kept, now i1\)"):
+        check_identity(found, replace(IDENTITY, init_hash="i1"), tmp_path / "best.pt")
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16, torch.float16, torch.int64])
+def test_every_weight_counts_in_the_hash_and_its_order_in_memory_does_not(kind):
+    weights = {"a": torch.arange(24).reshape(2, 3, 2, 2).to(kind), "b": torch.tensor(3).to(kind)}
+    same = {"a": weights["a"].to(memory_format=torch.channels_last), "b": weights["b"].clone()}
+    assert state_hash(weights) == state_hash(same)
+    changed = [weights | {"b": torch.tensor(2).to(kind)}, weights | {"a": weights["a"].flip(0)}, {"a": weights["a"]}]
+    assert len({state_hash(each) for each in (weights, *changed)}) == 4
 
 
 @pytest.mark.parametrize("change", [{"fold": 1}, {"fold": "full"}, {"fold_hash": "folds2"}])

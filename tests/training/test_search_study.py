@@ -2,19 +2,24 @@ import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from competition.config import Experiment
+from competition.config import LOSS_OF, Experiment, load_experiment
 from competition.errors import CompetitionError
+from competition.tracks import get_track
+from competition.training.losses import get_loss
 from competition.training.search_study import (
     TRIALS_BEFORE_PRUNING,
     default_space,
     ends,
     finished_trials,
+    known_score,
     next_trial,
     open_study,
     own_values,
     parse_space,
     settings_of,
+    tell_failed,
 )
+from pipelines.context import EXPERIMENTS
 
 SPACE = {"train.lr": FloatDistribution(1e-4, 1e-2, log=True), "train.loss": CategoricalDistribution(["bce", "focal"])}
 MADE_FOR = {"experiment": "abc", "fold": "0"}
@@ -78,6 +83,32 @@ def test_the_default_space_lies_around_the_experiment_and_holds_it():
     assert set(tried) == {"bce", "focal", "asymmetric", "bce_first"}
 
 
+def test_the_loss_of_a_network_that_takes_only_its_own_does_not_vary():
+    for architecture, loss in LOSS_OF.items():
+        experiment = Experiment.model_validate({"model": {"architecture": architecture}, "train": {"loss": loss}})
+        assert sorted(default_space(experiment, "classification", [])) == [
+            *("train.batch_size", "train.lr", "train.weight_decay")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("batch", "sizes"), [(1, ("1", "2")), (2, ("2", "4")), (3, ("2", "3", "6")), (8, ("4", "8", "16"))]
+)
+def test_single_samples_are_only_tried_where_the_experiment_takes_them(batch, sizes):
+    experiment = Experiment.model_validate({"train": {"batch_size": batch}})
+    assert default_space(experiment, "segmentation", [])["train.batch_size"].choices == sizes
+
+
+@pytest.mark.parametrize(
+    "path", sorted(EXPERIMENTS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_all_ends_of_every_experiments_own_space_are_settings(path):
+    track = get_track("knee" if path.parent.name == "folder" else path.parent.name)
+    space = default_space(load_experiment(path), track.task, [])
+    for setting in ends(space):
+        get_loss(load_experiment(path, [setting]).train.loss)
+
+
 def test_ends_are_all_choices_and_both_ends():
     assert ends(SPACE | {"train.epochs": IntDistribution(3, 9)}) == [
         *("train.lr=0.0001", "train.lr=0.01", "train.loss=bce", "train.loss=focal", "train.epochs=3", "train.epochs=9")
@@ -92,6 +123,27 @@ def test_rates_are_typed_with_three_digits():
 def test_own_values_outside_of_the_space_are_left_open():
     space = {"train.lr": FloatDistribution(0.1, 1), "train.loss": CategoricalDistribution(["x", "y"])}
     assert own_values(space, Experiment()) == {}
+
+
+def test_a_trial_that_failed_by_itself_has_ended_and_one_that_was_cut_has_not(tmp_path):
+    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
+    failed = next_trial(study, SPACE)
+    tell_failed(study, failed, "no room")
+    cut = next_trial(study, SPACE)
+    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
+    assert [trial.number for trial in finished_trials(study)] == [failed.number]
+    assert next_trial(study, SPACE).params == cut.params
+    assert cut.params != failed.params
+
+
+def test_a_known_score_is_that_of_the_settings_as_they_are_typed(tmp_path):
+    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
+    trial = next_trial(study, SPACE)
+    assert known_score(study, trial.params) is None
+    study.tell(trial, 0.5)
+    rate = float(f"{trial.params['train.lr']:.3g}")
+    assert known_score(study, trial.params | {"train.lr": rate}) == 0.5
+    assert known_score(study, trial.params | {"train.lr": rate * 1.1}) is None
 
 
 def values_of(study):

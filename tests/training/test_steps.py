@@ -7,11 +7,19 @@ from competition.console import Ticker
 from competition.data.datasets import Batch, TrainingSet, collate
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
+from competition.models.factory import build_model
 from competition.training import loop
 from competition.training.losses import bce, bce_dice
 from competition.training.schedules import make_optimizer
 from competition.training.state import FoldState
-from competition.training.steps import backward_in_chunks, batch_loss, slice_batch, supervised_loss
+from competition.training.steps import (
+    backward_in_chunks,
+    batch_loss,
+    chunk_sizes,
+    fewest_samples,
+    slice_batch,
+    supervised_loss,
+)
 
 
 def small_network(seed=0):
@@ -24,8 +32,7 @@ def small_network(seed=0):
 def batches(shared_hands, tiny_experiment):
     """(samples of all classes) and (samples of two or three classes): batches on a grid twice as fine as 32 pixels."""
     dataset = TrainingSet(shared_hands.train(), shared_hands.workspace, shared_hands.track, tiny_experiment())
-    dataset.factor = 2
-    dataset._reader._long_side = 64
+    assert dataset.factor == 2
     return collate([dataset[i, 1] for i in (0, 2, 4, 6, 8)]), collate([dataset[i, 1] for i in range(4)])
 
 
@@ -33,9 +40,9 @@ def gradients(model):
     return [parameter.grad.clone() for parameter in model.parameters()]
 
 
-def state_of(model, experiment, chunk=99):
+def state_of(model, experiment, chunk=99, fewest=1):
     optimizer = make_optimizer(model, experiment.train)
-    return FoldState(model, None, optimizer, torch.amp.GradScaler("cpu", enabled=False), "fp32", chunk)
+    return FoldState(model, None, optimizer, torch.amp.GradScaler("cpu", enabled=False), "fp32", chunk, fewest)
 
 
 def test_the_loss_of_a_batch_equals_dense_averages(batches, shared_hands):
@@ -126,7 +133,7 @@ def test_patients_reach_the_network_with_their_views(shared_patients, tiny_exper
     assert loss.item() == pytest.approx(np.log(2))
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 5, 99])
+@pytest.mark.parametrize("chunk", [1, 2, 3, 4, 99])
 @pytest.mark.parametrize(("loss", "which"), [(bce, 0), (bce, 1), (bce_dice, 0)])
 def test_chunks_give_the_gradients_of_the_whole_batch(batches, loss, which, chunk):
     model, batch = small_network(), batches[which]
@@ -135,11 +142,75 @@ def test_chunks_give_the_gradients_of_the_whole_batch(batches, loss, which, chun
     expected = gradients(model)
     model.zero_grad()
     value = backward_in_chunks(
-        batch, chunk, lambda part: batch_loss(model, part, 2, 3, loss, None), lambda part: part.backward()
+        batch,
+        chunk_sizes(len(batch.samples), chunk, 1),
+        lambda part: batch_loss(model, part, 2, 3, loss, None),
+        lambda part: part.backward(),
     )
     assert value == pytest.approx(expected_loss.item(), rel=1e-5)
     for found, wanted in zip(gradients(model), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    ("size", "chunk", "fewest", "sizes"),
+    [
+        (8, 9, 1, [8]),
+        (8, 4, 1, [4, 4]),
+        (5, 4, 1, [2, 3]),  # not 4 and 1
+        (7, 3, 1, [2, 2, 3]),
+        (3, 1, 1, [1, 1, 1]),
+        (1, 1, 1, [1]),
+        (3, 2, 2, [3]),  # two of them and one alone would be too few
+        (5, 2, 2, [2, 3]),
+        (4, 1, 2, [2, 2]),
+        (1, 1, 2, [1]),
+    ],
+)
+def test_chunks_are_even_and_none_is_too_small(size, chunk, fewest, sizes):
+    assert chunk_sizes(size, chunk, fewest) == sizes
+
+
+class OnePixel(nn.Module):
+    """Normalises over the batch what is left of an image: one pixel where ``pooled``."""
+
+    def __init__(self, pooled=True):
+        super().__init__()
+        self.pool, self.norm = nn.AdaptiveAvgPool2d(1 if pooled else 2), nn.BatchNorm2d(1)
+        self.classes = nn.Conv2d(1, 3, 1)
+
+    def forward(self, images):
+        return self.classes(self.norm(self.pool(images)) + images.mean())
+
+
+@pytest.mark.parametrize(("network", "fewest"), [(OnePixel(), 2), (OnePixel(pooled=False), 1), (nn.Conv2d(1, 3, 1), 1)])
+def test_a_try_with_shapes_alone_finds_out_how_many_samples_are_needed(shared_hands, network, fewest):
+    network.train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    assert fewest_samples(network, shared_hands.track, 32) == fewest
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    images = torch.rand(fewest, 1, 32, 32)
+    assert network(images).shape[:2] == (fewest, 3)
+    if fewest == 2:
+        with pytest.raises(ValueError, match="more than 1 value per channel"):
+            network(images[:1])
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "fewest"),
+    [("DeepLabV3Plus", "tu-resnet10t", 2), ("Unet", "tu-resnet10t", 1), ("Segformer", "mit_b0", 1)],
+)
+def test_networks_that_are_built_say_how_many_samples_they_need(
+    shared_hands, tiny_experiment, architecture, encoder, fewest
+):
+    settings = {"architecture": architecture, "encoder": encoder, "decoder_channels": None}
+    model = build_model(tiny_experiment(model=settings, data={"size": 64}), shared_hands.track)
+    assert fewest_samples(model, shared_hands.track, 64) == fewest
+
+
+def test_patients_in_single_batches_are_normalised_over_their_views(shared_patients, tiny_experiment):
+    model = build_model(tiny_experiment(multiview=True), shared_patients.track)
+    assert fewest_samples(model, shared_patients.track, 32) == 1
 
 
 def test_a_slice_cuts_every_field():
@@ -223,7 +294,7 @@ def test_short_memory_halves_the_chunks_and_goes_on_with_the_same_gradients(
     batch = batches[0]  # five samples
     limited = Limited(1)
     state, _ = run_epoch(shared_hands, experiment, tmp_path, [batch, batch], limited)
-    assert limited.sizes == [5, 2] + [1] * 5 + [1] * 5
+    assert limited.sizes == [5, 1, 2] + [1] * 5 + [1] * 5
     assert state.chunk == 1
     assert "1 samples at a time" in capsys.readouterr().out
     whole, _ = run_epoch(shared_hands, experiment, tmp_path, [batch, batch])
@@ -234,10 +305,10 @@ def test_short_memory_halves_the_chunks_and_goes_on_with_the_same_gradients(
 def test_gradients_of_chunks_before_the_failure_do_not_count_twice(batches, shared_hands, tiny_experiment, tmp_path):
     experiment = steps_experiment(tiny_experiment, 1)
     batch = batches[0]
-    limited = Limited(1, spared=1)
+    limited = Limited(1)
     state = state_of(limited, experiment, chunk=2)
     loop._add_gradients(shared_hands.job(experiment, tmp_path), state, [batch], 2)
-    assert limited.sizes == [2, 2, 1, 1, 1, 1, 1]
+    assert limited.sizes == [1, 2, 1, 1, 1, 1, 1]
     model = small_network()
     batch_loss(model, batch, 2, 3, bce, None).backward()
     for found, wanted in zip(gradients(limited.inner), gradients(model), strict=True):
@@ -252,7 +323,7 @@ def test_a_failure_in_a_later_batch_keeps_the_gradients_of_those_before(
     limited = Limited(2, spared=1)
     state, row = run_epoch(shared_hands, experiment, tmp_path, group, limited)
     # Two samples fit, four do not: the three batches are done again, two samples at a time.
-    assert limited.sizes == [2, 4, 2, 2, 2, 2, 1]
+    assert limited.sizes == [2, 4, 2, 2, 2, 1, 2]
     assert (state.chunk, state.step) == (2, 1)
     whole, whole_row = run_epoch(shared_hands, experiment, tmp_path, group)
     assert row["loss"] == pytest.approx(whole_row["loss"], rel=1e-5)
@@ -263,3 +334,16 @@ def test_a_failure_in_a_later_batch_keeps_the_gradients_of_those_before(
 def test_memory_too_short_for_one_sample_says_what_to_do(batches, shared_hands, tiny_experiment, tmp_path):
     with pytest.raises(CompetitionError, match=r"does not hold one sample of 32 pixels.*data\.crop.*data\.size"):
         run_epoch(shared_hands, steps_experiment(tiny_experiment, 1), tmp_path, [batches[0]], Limited(0))
+
+
+def test_a_network_that_needs_two_samples_is_never_shown_one(batches, shared_hands, tiny_experiment, tmp_path):
+    experiment = steps_experiment(tiny_experiment, 1)
+    limited = Limited(3)
+    state = state_of(limited, experiment, chunk=99, fewest=2)
+    job = shared_hands.job(experiment, tmp_path)
+    loop._add_gradients(job, state, [batches[0]], 2)
+    assert limited.sizes == [5, 2, 3]
+    limited.limit = 2
+    with pytest.raises(CompetitionError, match=r"does not hold the 3 samples it must see at once of 32 pixels"):
+        loop._add_gradients(job, state, [batches[0]], 2)
+    assert limited.sizes[3:] == [2, 3]
