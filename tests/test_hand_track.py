@@ -64,22 +64,23 @@ def test_public_people_get_everybodys_folds_and_that_is_said(hands, stage, tmp_p
     shipped = REPOSITORY / "folds" / "hand_bone.csv"
     assert figures["folds"]["path"] == str(shipped)
     assert figures["folds"]["count"] == 5
-    assert f"{shipped} of the repository has every group of this data" in said
+    assert f"{shipped} has every group of this data: everybody's folds" in said
     assert not (tmp_path / "workspace" / "folds").exists()
 
 
-def test_people_who_are_not_in_the_shipped_folds_are_added_to_a_copy(hands, stage, tmp_path):
+def test_one_person_who_is_not_in_the_shipped_folds_makes_folds_of_ones_own(hands, stage, tmp_path):
     for folder in ("DCM", "outputs_json"):
         (hands / "train" / folder / "ID009").rename(hands / "train" / folder / "ID999")
-    shipped = (REPOSITORY / "folds" / "hand_bone.csv").read_bytes()
+    shipped = REPOSITORY / "folds" / "hand_bone.csv"
+    before = shipped.read_bytes()
     figures, said = stage("prepare", "--data", hands)
-    assert figures["folds"]["path"] == str(tmp_path / "workspace" / "folds" / "hand_bone.csv")
-    assert "1 new groups (ID999)" in said
-    assert (REPOSITORY / "folds" / "hand_bone.csv").read_bytes() == shipped
+    assert figures["folds"]["path"] == str(tmp_path / "workspace" / "folds" / "hand_bone_own.csv")
+    assert f"folds: 1 of {PEOPLE} groups (ID999) are not in the shipped {shipped}" in said
+    assert "everybody" not in said.replace("everybody must use the same", "")
+    assert shipped.read_bytes() == before
     with open(figures["folds"]["path"]) as file:
-        mine = dict(line.strip().split(",") for line in file if not line.startswith("#"))
-    everybodys = dict(line.split(",") for line in shipped.decode().splitlines()[1:])
-    assert {group: fold for group, fold in mine.items() if group != "ID999"} == everybodys
+        mine = [line.split(",")[0] for line in file if line.startswith("ID")]
+    assert mine == sorted(path.name for path in (hands / "train" / "DCM").iterdir())
 
 
 def test_folds_that_would_hold_out_nobody_are_refused(hands, refusal, stage):
