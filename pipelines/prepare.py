@@ -19,7 +19,7 @@ from competition.workspace import Workspace
 from pipelines.context import open_track
 from pipelines.prepared_folds import settle_folds
 from pipelines.raw_data import find_data
-from pipelines.sample_problems import cut_labels, same_labels, same_pixels, settle_problems
+from pipelines.sample_problems import cut_labels, same_labels, same_pixels, settle_problems, turned_labels
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     entries, read_problems, made = _cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad)
     remember_decoded(workspace, track, entries)
     problems += read_problems + same_pixels(entries) + same_labels(entries)
-    remarks = [*listing.remarks, *cut_labels(entries)]
+    remarks = [*listing.remarks, *cut_labels(entries), *turned_labels(entries)]
     for remark in remarks:
         say(remark)
     entries = settle_problems(problems, entries, args)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from competition.console import say, shout, table
 from competition.data.manifest import Entry
+from competition.delivery.submissions import few
 from competition.errors import CompetitionError
 from competition.tracks.track import Problem
 
@@ -45,6 +46,14 @@ def cut_labels(entries: Sequence[Entry]) -> list[str]:
         f"labels: {sum(counts)} pixels of {len(counts)} label pictures lie between 0 and the maximum (soft or "
         "compressed edges) and were cut at half of it"
     ]
+
+
+def turned_labels(entries: Sequence[Entry]) -> list[str]:
+    """Names the images whose labels were transposed although their size fitted as it was."""
+    turned = [entry.name for entry in entries if entry.turned]
+    if not turned:
+        return []
+    return [f"labels: {len(turned)} square labels have rows and columns exchanged and were transposed ({few(turned)})"]
 
 
 def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: argparse.Namespace) -> list[Entry]:
