@@ -103,6 +103,21 @@ def test_what_is_excluded_is_left_out_with_its_faults_and_said(hands, stage, tmp
     assert entries.loc[entries["group"] == "ID003", "side"].tolist() == ["left"]
 
 
+def test_xrays_known_to_be_bad_are_named_where_they_are_not_excluded(hands, stage):
+    name = "image1661392103627"
+    for folder, ending in (("DCM", "png"), ("outputs_json", "json")):
+        person = (hands / "train" / folder / "ID002").rename(hands / "train" / folder / "ID058")
+        min(person.iterdir()).rename(person / f"{name}.{ending}")
+    sentence = f"known to be labelled wrongly: ID058/{name} (bones mixed up); lines of exclude.txt with these names"
+    figures, said = stage("prepare", "--data", hands)
+    assert said.count(sentence) == 1
+    assert figures["samples"]["train"] == 2 * PEOPLE
+    (hands / "exclude.txt").write_text(f"ID058/{name}\n")
+    figures, said = stage("prepare")
+    assert "known to be labelled wrongly" not in said
+    assert figures["samples"]["train"] == 2 * PEOPLE - 1
+
+
 def test_labels_of_the_other_hand_are_listed(hands, stage):
     first, second = sorted((hands / "train" / "outputs_json" / "ID002").glob("*.json"))
     content = first.read_bytes(), second.read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 from competition.errors import CompetitionError
 from competition.imaging.readers import read_grey
 from competition.tracks.hand_labels import HAND_BONE_CLASSES, read_bones
-from competition.tracks.hand_lists import OBLIQUE, STRAIGHT, with_strata, without_excluded
+from competition.tracks.hand_lists import OBLIQUE, STRAIGHT, with_strata, without_excluded, wrongly_labelled
 from competition.tracks.hand_people import SHEET, describe_people, read_people
 from competition.tracks.hand_sides import with_sides
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names
@@ -55,7 +55,8 @@ def list_hands(root: Path) -> Listing:
     samples, remarks = with_sides(root, samples)
     listing = without_excluded(root, Listing(samples, problems, remarks))
     samples, strata = with_strata(root, listing.samples)
-    return Listing(samples, listing.problems, [*listing.remarks, *strata, *_people(root, samples)])
+    remarks = [*listing.remarks, *wrongly_labelled(samples), *strata, *_people(root, samples)]
+    return Listing(samples, listing.problems, remarks)
 
 
 def _people(root: Path, samples: list[Sample]) -> list[str]:
