@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     entries = settle_problems(problems, entries, args)
     write_manifest(workspace, track, Manifest(root, tuple(entries)))
     training = [entry for entry in entries if entry.split == "train"]
-    folds = settle_folds(workspace, training, args)
+    folds = settle_folds(workspace, training, listing.kinds, args)
     shortcut_auroc, alarm = find_shortcut(training, folds)
     if alarm:
         shout(alarm)

@@ -1,7 +1,7 @@
 """Which folds prepare settles on: those in force, the shipped ones, or folds of the user's own that are made here."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from competition.console import say, shout
 from competition.data.folds import (
@@ -21,12 +21,15 @@ from competition.errors import CompetitionError
 from competition.workspace import SHIPPED_FOLDS, Workspace
 
 
-def settle_folds(workspace: Workspace, training: Sequence[Entry], args: argparse.Namespace) -> Folds:
+def settle_folds(
+    workspace: Workspace, training: Sequence[Entry], kinds: Mapping[str, str], args: argparse.Namespace
+) -> Folds:
     """The folds in force; fresh ones where there are none, where they are not wanted, or where the shipped do not fit.
 
     Args:
         workspace: Of the data set.
         training: The training samples that can be used.
+        kinds: Group -> what --stratified balances beside the stratum.
         args: The stage's options --folds, --stratified and --refold.
 
     Returns:
@@ -39,7 +42,7 @@ def settle_folds(workspace: Workspace, training: Sequence[Entry], args: argparse
     if folds is not None and _does_not_fit(workspace, folds, training):
         folds = None
     if folds is None:
-        folds = _make(workspace, training, args)
+        folds = _make(workspace, training, kinds, args)
     else:
         _refuse_contradiction(folds, args)
         _describe(workspace, folds, training)
@@ -63,10 +66,10 @@ def _does_not_fit(workspace: Workspace, folds: Folds, training: Sequence[Entry])
     return bool(missing)
 
 
-def _make(workspace: Workspace, training: Sequence[Entry], args: argparse.Namespace) -> Folds:
+def _make(workspace: Workspace, training: Sequence[Entry], kinds: Mapping[str, str], args: argparse.Namespace) -> Folds:
     count, path = FOLDS if args.folds is None else args.folds, workspace.fold_file()
     how = f"{STRATIFIED if args.stratified else 'GroupKFold'} of {count}, {len(training)} samples"
-    write_folds(path, make_folds(training, count, args.stratified), f"{how}; made by prepare")
+    write_folds(path, make_folds(training, count, args.stratified, kinds), f"{how}; made by prepare")
     advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
     say(f"folds: {how}, written to {path} ({advice})")
     return read_folds(path)

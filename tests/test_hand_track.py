@@ -8,6 +8,7 @@ import openpyxl
 import pandas as pd
 import pytest
 
+from competition.data.folds import read_folds
 from competition.tracks.phantoms import hand
 from competition.workspace import REPOSITORY
 
@@ -144,6 +145,20 @@ def test_the_sheet_of_people_is_summed_up(hands, stage):
         "meta_data.xlsx: 16 people; train 14 of 14 (100% female, 30.0 years (30-30), 170.0 cm (170-170), "
         "60.0 kg (60-60)); test 2 of 2 (0% female, 30.0 years (30-30), 170.0 cm (170-170), 60.0 kg (60-60))"
     ) in said
+
+
+def test_folds_that_are_made_balance_the_sexes_of_the_sheet_and_keep_them_to_themselves(hands, stage, tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["ID", "성별"])
+    women = {f"ID{number:03d}" for number in (1, 2, 3, 4, 8, 9)}
+    for number in range(1, PEOPLE + 1):
+        book.active.append([f"{number:03d}", "여" if f"ID{number:03d}" in women else "남"])
+    book.save(hands / "meta_data.xlsx")
+    figures, _ = stage("prepare", "--data", hands, "--folds", 2, "--stratified", "--refold")
+    fold_of = read_folds(Path(figures["folds"]["path"])).fold_of
+    assert sorted(fold_of[name] for name in women) == [0] * 3 + [1] * 3
+    assert "sex" not in manifest_of(tmp_path).columns
+    assert not manifest_of(tmp_path).isin(["female", "male"]).any(axis=None)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -204,21 +205,34 @@ def test_carpals_alone_are_no_ensemble(tuned, capsys):
     assert "Add a run of all classes to --members" in error
 
 
-def test_the_score_of_each_stratum_is_that_of_its_images_alone(tuned, tmp_path):
+@pytest.mark.parametrize(
+    ("by", "parts"),
+    [
+        ("stratum", {"oblique": ["ID006/*.json"], "straight": ["ID007/*.json"]}),
+        ("side", {"right": ["ID006/{0}", "ID007/{0}"], "left": ["ID006/{1}", "ID007/{1}"]}),
+    ],
+)
+def test_the_score_of_each_kind_is_that_of_its_images_alone(tuned, tmp_path, by, parts):
     figures, here = tuned
     submission = Path(figures["both handed in"]["submission"])
     truth = figures["root"] / "data" / "phantom_hand_bone" / "truth" / "outputs_json"
-    whole = here("score", submission, truth, "--by", "stratum")
-    assert set(whole["per_stratum"]) == {"oblique", "straight"}
-    people = {"oblique": "ID006", "straight": "ID007"}
+    whole = here("score", submission, truth, "--by", by)
+    assert set(whole[f"per_{by}"]) == set(parts)
     header, *lines = submission.read_text().splitlines()
-    for stratum, person in people.items():
-        images = {path.stem for path in (truth / person).glob("*.json")}
-        part = tmp_path / f"{stratum}.csv"
+    for kind, places in parts.items():
+        folder = tmp_path / kind
+        folder.mkdir()
+        for place in places:
+            person = place.split("/")[0]
+            names = sorted(path.name for path in (truth / person).glob("*.json"))  # the right hand's sorts first
+            for label in truth.glob(place.format(*names)):
+                shutil.copy(label, folder)
+        images = {path.stem for path in folder.glob("*.json")}
+        assert len(images) == 2
+        part = tmp_path / f"{kind}.csv"
         part.write_text("\n".join([header, *(line for line in lines if line.split(".png")[0] in images)]) + "\n")
-        alone = here("score", part, truth / person)["score"]
-        assert whole["per_stratum"][stratum] == pytest.approx(alone, abs=1e-12)
-    assert whole["score"] == pytest.approx(np.mean(list(whole["per_stratum"].values())))
+        assert whole[f"per_{by}"][kind] == pytest.approx(here("score", part, folder)["score"], abs=1e-12)
+    assert whole["score"] == pytest.approx(np.mean(list(whole[f"per_{by}"].values())))
 
 
 def test_a_first_stage_that_is_not_there_is_named(tuned, capsys):

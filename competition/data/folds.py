@@ -9,7 +9,7 @@ scikit-learn's GroupKFold gives other folds in other versions (an unstable sort 
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -69,13 +69,16 @@ class Folds:
         return [entry for entry in entries if self.fold_of[entry.group] != fold]
 
 
-def make_folds(entries: Sequence[Entry], count: int = FOLDS, stratified: bool = False) -> dict[str, int]:
+def make_folds(
+    entries: Sequence[Entry], count: int = FOLDS, stratified: bool = False, kinds: Mapping[str, str] | None = None
+) -> dict[str, int]:
     """Splits groups into folds of about equal numbers of samples.
 
     Args:
         entries: The training samples.
         count: Number of folds.
         stratified: Balance ``stratum`` too (StratifiedGroupKFold); where none is known, the set of classes present.
+        kinds: Group -> what is balanced beside that where it is known, such as a person's sex.
 
     Returns:
         Group -> fold.
@@ -92,7 +95,8 @@ def make_folds(entries: Sequence[Entry], count: int = FOLDS, stratified: bool = 
         reason = f"{len(set(groups))} groups can't be split into {count} folds"
         raise CompetitionError(reason, None, "Give --folds a smaller number")
     if stratified:
-        strata = [entry.stratum or "".join(map(str, entry.targets)) for entry in ordered]
+        kinds = kinds or {}
+        strata = [(entry.stratum or "".join(map(str, entry.targets))) + kinds.get(entry.group, "") for entry in ordered]
         # Classes rarer than the folds can't be balanced and only draw warnings; they are pooled.
         frequent = Counter(strata)
         labels = np.unique([s if frequent[s] >= count else "rare" for s in strata], return_inverse=True)[1]

@@ -72,11 +72,13 @@ class Listing:
         samples: In submission order for the test split.
         problems: What is wrong.
         remarks: Sentences the user should read although nothing is wrong, for example what was left out on demand.
+        kinds: Group -> what stratified folds balance beside the stratum, such as a person's sex. Stored nowhere.
     """
 
     samples: list[Sample]
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

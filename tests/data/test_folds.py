@@ -103,6 +103,26 @@ def test_stratified_folds_are_as_balanced_as_those_of_scikit_learn() -> None:
     assert [Counter(one.stratum for one in folds.held_out(entries, fold)) for fold in range(5)] == reference
 
 
+@pytest.mark.parametrize("strata", [("", ""), ("rare", "common")])
+def test_stratified_folds_hold_further_kinds_of_people_in_equal_shares(strata: tuple[str, str]) -> None:
+    entries = [entry(f"{n}", f"g{n:03d}", strata[n % 4 > 0]) for n in range(160)]
+    kinds = {f"g{n:03d}": "ab"[n // 4 % 2] for n in range(160)}
+    folds = Folds(make_folds(entries, 5, True, kinds), Path("f.csv"))
+    for fold in range(5):
+        found = Counter((one.stratum, kinds[one.group]) for one in folds.held_out(entries, fold))
+        assert found == Counter({(strata[0], "a"): 4, (strata[0], "b"): 4}) + Counter(
+            {(strata[1], "a"): 12, (strata[1], "b"): 12}
+        )
+    assert make_folds(entries, 5, False, kinds) == make_folds(entries, 5)
+
+
+def test_groups_of_unknown_kind_are_a_kind() -> None:
+    entries = [entry(f"{n}", f"g{n:03d}") for n in range(60)]
+    known = {f"g{n:03d}": "a" for n in range(15)}
+    folds = Folds(make_folds(entries, 5, True, known), Path("f.csv"))
+    assert [sum(one.group in known for one in folds.held_out(entries, fold)) for fold in range(5)] == [3] * 5
+
+
 def test_without_strata_the_classes_present_are_balanced() -> None:
     entries = [entry(f"{n}", f"g{n:03d}", targets=(int(n < 20), 1)) for n in range(60)]
     folds = Folds(make_folds(entries, 4, stratified=True), Path("f.csv"))
