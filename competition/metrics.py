@@ -111,14 +111,14 @@ def reweighted_mean(values: ArrayLike, strata: Sequence[str], mix: Mapping[str, 
 
     Args:
         values: (n,) one score per image.
-        strata: (n,) the stratum of each image.
+        strata: (n,) the stratum of each image; one of which it is not known, or none of the mix, does not count.
         mix: Stratum -> its share where the score is to hold; the shares sum to 1.
 
     Returns:
-        The mean, or None where a stratum of the mix has no image here, or an image's stratum is none of them.
+        The mean, or None where a stratum of the mix has no image here.
     """
     means = mean_by_stratum(values, strata)
-    if set(means) != set(mix):
+    if not set(mix) <= set(means):
         return None
     return float(sum(share * means[name] for name, share in mix.items()))
 

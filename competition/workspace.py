@@ -17,6 +17,9 @@ from competition.errors import CompetitionError
 REPOSITORY = Path(__file__).resolve().parent.parent
 PHANTOM = "phantom_"
 
+SHIPPED_FOLDS = {"hand_bone": "fe98a8b48c"}
+"""Data set -> hash of the folds that are shipped in the repository, so that everybody's fold 0 is the same."""
+
 # The csv module stops at 131,072 characters per field, and a smeared mask has more; no cell here is ever too long.
 csv.field_size_limit(sys.maxsize)
 
@@ -63,12 +66,19 @@ class Workspace:
         return self.cache_folder() / "labels" / f"{key}.b2"
 
     def fold_file(self) -> Path:
-        """Group -> fold; the truth about the folds."""
-        return self.root / "folds" / f"{self.dataset}.csv"
+        """Group -> fold as prepare makes it; where folds are shipped the plain name is theirs and never written to."""
+        return self.root / "folds" / self._fold_name()
 
-    def shipped_fold_file(self) -> Path:
-        """The fold file committed in the repository; also used when the workspace is elsewhere."""
-        return REPOSITORY / "folds" / f"{self.dataset}.csv"
+    def committed_fold_file(self) -> Path:
+        """The same in the repository, where a team commits it; also used when the workspace is elsewhere."""
+        return REPOSITORY / "folds" / self._fold_name()
+
+    def shipped_fold_file(self) -> Path | None:
+        """Group -> fold as everybody has it; None where no folds are shipped."""
+        return REPOSITORY / "folds" / f"{self.dataset}.csv" if self.dataset in SHIPPED_FOLDS else None
+
+    def _fold_name(self) -> str:
+        return f"{self.dataset}_own.csv" if self.dataset in SHIPPED_FOLDS else f"{self.dataset}.csv"
 
     def run_folder(self, run: str) -> Path:
         """All folds of one experiment."""

@@ -220,6 +220,7 @@ def _leaderboard_row(
         cv_crossfit=scores.oof_crossfit,
         cv_low=scores.interval_low,
         cv_high=scores.interval_high,
+        cv_reweighted=scores.oof_reweighted,
         test_score=test_score,
         git_commit=_git_commit(),
         config_hash=hashlib.sha256(decision_file.read_bytes()).hexdigest()[:10],

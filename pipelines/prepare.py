@@ -1,7 +1,6 @@
 """prepare: raw data -> manifest, cache, folds and a contact sheet."""
 
 import argparse
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,31 +9,20 @@ from typing import Any
 
 from competition.console import progress, say, shout, table
 from competition.data.cache import cache_sample, fingerprint, is_cached, problem_of
-from competition.data.folds import (
-    FOLDS,
-    Folds,
-    check_leaks,
-    extend_folds,
-    find_folds,
-    fold_table,
-    make_folds,
-    read_folds,
-    write_folds,
-)
-from competition.data.manifest import Entry, Manifest, prepared_root, remember_decoded, reusable_entries, write_manifest
+from competition.data.folds import FOLDS, Folds, fold_table
+from competition.data.manifest import Entry, Manifest, remember_decoded, reusable_entries, write_manifest
 from competition.data.shortcuts import find_shortcut
-from competition.delivery.submissions import few
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
-from competition.tracks.phantoms import PHANTOMS
 from competition.tracks.track import Problem, Sample, Track
-from competition.workspace import PHANTOM, Workspace, whole_folder
-from pipelines.context import open_track, workspace_root
+from competition.workspace import Workspace
+from pipelines.context import open_track
+from pipelines.prepared_folds import settle_folds
+from pipelines.raw_data import find_data
+from pipelines.sample_problems import cut_labels, same_labels, same_pixels, settle_problems, turned_labels
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
-
-SHOWN_PROBLEMS = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,12 +30,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="the raw data (default: data/<track>, else drawn data)"
     )
-    parser.add_argument("--folds", type=int, default=FOLDS, metavar="K", help=f"number of folds (default: {FOLDS})")
+    parser.add_argument("--folds", type=int, metavar="K", help=f"number of folds to make (default: {FOLDS})")
     parser.add_argument(
         "--stratified", action="store_true", help="balance strata over the folds (StratifiedGroupKFold)"
     )
     parser.add_argument(
-        "--refold", action="store_true", help="replace an existing fold file; trained folds become useless"
+        "--refold", action="store_true", help="make other folds of your own; what was trained becomes useless"
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave out training samples that can't be used")
     parser.add_argument(
@@ -66,21 +54,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         Counts of samples, groups, classes and problems, and the paths that were made.
     """
     track = open_track(args)
-    workspace, root = _find_data(args, track)
+    workspace, root = find_data(args, track)
     listing = track.list_samples(root)
     say(f"{len(listing.samples)} samples listed below {root}")
     problems = list(listing.problems)
     old = reusable_entries(workspace, track)
     entries, read_problems, made = _cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad)
     remember_decoded(workspace, track, entries)
-    problems += read_problems + _same_pixels(entries) + _same_labels(entries)
-    remarks = [*listing.remarks, *_cut_labels(entries)]
+    problems += read_problems + same_pixels(entries) + same_labels(entries)
+    remarks = [*listing.remarks, *cut_labels(entries), *turned_labels(entries)]
     for remark in remarks:
         say(remark)
-    entries = _settle(problems, entries, args)
+    entries = settle_problems(problems, entries, args)
     write_manifest(workspace, track, Manifest(root, tuple(entries)))
     training = [entry for entry in entries if entry.split == "train"]
-    folds = _settle_folds(workspace, training, args)
+    folds = settle_folds(workspace, training, listing.kinds, args)
     shortcut_auroc, alarm = find_shortcut(training, folds)
     if alarm:
         shout(alarm)
@@ -89,63 +77,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         draw_contact_sheet(sheet, workspace, track, entries)
     figures = _report(workspace, track, entries, folds, problems, made)
     return figures | {"remarks": remarks, "shortcut_auroc": shortcut_auroc}
-
-
-def _find_data(args: argparse.Namespace, track: Track) -> tuple[Workspace, Path]:
-    """Where the raw data is: --data, what was prepared before, data/<track>, else drawn data."""
-    root = workspace_root(args)
-    real = Workspace(root, track.name)
-    if not args.phantom:
-        if args.data is not None:
-            return real, _existing(args.data.expanduser().resolve())
-        if (known := prepared_root(real)) is not None:
-            return real, _existing(known)
-        if real.data_folder().exists():
-            return real, _existing(real.data_folder())
-    elif args.data is not None:
-        raise CompetitionError("--phantom draws its own data, so --data can't be given with it")
-    phantom = Workspace(root, PHANTOM + track.name)
-    if not args.phantom:
-        shout(
-            f"PHANTOM DATA: {real.data_folder()} does not exist, so this works on drawn images (--data DIR gives yours)"
-        )
-    _draw_phantom(args, track, phantom)
-    return phantom, phantom.data_folder()
-
-
-def _existing(folder: Path) -> Path:
-    if not folder.is_dir():
-        raise CompetitionError("data folder not found", folder, "Give the folder of the raw data with --data DIR")
-    if not any(folder.iterdir()):
-        raise CompetitionError("data folder is empty", folder)
-    return folder
-
-
-def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) -> None:
-    if track.name not in PHANTOMS:
-        known = ", ".join(PHANTOMS)
-        raise CompetitionError(
-            f"track {track.name} has no drawn data (only {known})", None, "Give yours with --data DIR"
-        )
-    phantom = PHANTOMS[track.name]
-    people, test_people = args.people or phantom.people, args.test_people or phantom.test_people
-    size = args.size or phantom.size
-    recipe = f"people {people}, test people {test_people}, size {size}, seed {args.seed}\n"
-    folder = workspace.data_folder()
-    note = folder / "drawn.txt"
-    if note.exists():
-        if note.read_text() == recipe or not (args.people or args.test_people or args.size or args.seed):
-            return
-        say(f"drawing again: {folder} held {note.read_text().strip()}; what was trained on it goes with it")
-        for made_of_it in (workspace.cache_folder(), workspace.run_folder("*").parent):
-            shutil.rmtree(made_of_it, ignore_errors=True)
-        workspace.fold_file().unlink(missing_ok=True)
-    with (
-        whole_folder(folder) as part,
-        progress("drawing", (people + test_people) * phantom.steps_per_person) as ticker,
-    ):
-        phantom.draw(part, people, test_people, size, args.seed, ticker.advance)
-        (part / "drawn.txt").write_text(recipe)
 
 
 def _cache_all(
@@ -179,113 +110,6 @@ def _cache_all(
                 made += 1
             ticker.advance(sample.key)
     return entries, found, made
-
-
-def _same_pixels(entries: Sequence[Entry]) -> list[Problem]:
-    """One picture in two training groups would be learned from and scored on."""
-    first: dict[str, Entry] = {}
-    problems = []
-    for entry in entries:
-        other = first.setdefault(entry.pixels, entry)
-        if entry.split == "train" and other.split == "train" and other.group != entry.group:
-            reason = f"same pixels as {other.name} of group {other.group}: it would leak between folds"
-            problems.append(Problem(entry.sample, entry.split, entry.name, reason))
-    return problems
-
-
-def _same_labels(entries: Sequence[Entry]) -> list[Problem]:
-    """One label in two people is nearly always a copy; a few pixels can agree by chance, so it is only noted."""
-    first: dict[str, Entry] = {}
-    problems = []
-    for entry in entries:
-        if entry.labels and any(entry.targets):
-            other = first.setdefault(entry.labels, entry)
-            if other.group != entry.group:
-                reason = f"the same label as {other.name} of group {other.group}: is one of the two a copy?"
-                problems.append(Problem(entry.sample, entry.split, entry.name, reason, note=True))
-    return problems
-
-
-def _cut_labels(entries: Sequence[Entry]) -> list[str]:
-    """Says how many label pixels were neither background nor the class."""
-    counts = [entry.between for entry in entries if entry.between]
-    if not counts:
-        return []
-    return [
-        f"labels: {sum(counts)} pixels of {len(counts)} label pictures lie between 0 and the maximum (soft or "
-        "compressed edges) and were cut at half of it"
-    ]
-
-
-def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Namespace) -> list[Entry]:
-    """Lists what is wrong, and stops unless the user has said how to go on."""
-    serious = [problem for problem in problems if not problem.note]
-    training = [problem for problem in serious if problem.split == "train"]
-    masked = [problem for problem in serious if problem.split == "test" and problem.masked]
-    lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
-    if problems:
-        rows = [[problem.key, problem.split, problem.path, problem.reason] for problem in problems[:SHOWN_PROBLEMS]]
-        table(f"{len(problems)} problems", ["sample", "split", "file", "reason"], rows)
-        if len(problems) > SHOWN_PROBLEMS:
-            say(f"... and {len(problems) - SHOWN_PROBLEMS} more")
-    if lost:
-        first = lost[0]
-        raise CompetitionError(
-            f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}",
-            first.path,
-            "Mend the files, or predict black images in their place with --fill-bad"
-            + (" (and leave out bad training samples with --skip-bad)" if training and not args.skip_bad else ""),
-        )
-    if training and not args.skip_bad:
-        first = training[0]
-        raise CompetitionError(
-            f"{_samples(training)} can't be used; the first is {first.key}: {first.reason}",
-            first.path,
-            "Mend the files, or leave those samples out with --skip-bad",
-        )
-    if masked:
-        shout(f"{len(masked)} views of test samples can't be read and are masked (listed above)")
-    bad = {problem.key for problem in training}
-    if training:
-        say(f"--skip-bad: {_samples(training)} left out")
-    return [entry for entry in entries if entry.split == "test" or entry.sample not in bad]
-
-
-def _samples(problems: Sequence[Problem]) -> str:
-    """How many samples the problems of one split concern: "1 training sample"."""
-    count = len({problem.key for problem in problems})
-    kind = "training" if problems[0].split == "train" else "test"
-    return f"{count} {kind} sample{'s' if count > 1 else ''}"
-
-
-def _settle_folds(workspace: Workspace, training: Sequence[Entry], args: argparse.Namespace) -> Folds:
-    """The fold file that is there, extended where there are new groups; a new one where there is none."""
-    folds = None if args.refold else find_folds(workspace)
-    path = workspace.fold_file()
-    if folds is None:
-        how = f"{'StratifiedGroupKFold' if args.stratified else 'GroupKFold'} of {args.folds}, {len(training)} samples"
-        write_folds(path, make_folds(training, args.folds, args.stratified), f"{how}; made by prepare")
-        advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
-        say(f"folds: {how}, written to {path} ({advice})")
-        folds = read_folds(path)
-    else:
-        new = sorted({entry.group for entry in training} - set(folds.fold_of))
-        shared = not new and not workspace.phantom and folds.path == workspace.shipped_fold_file()
-        remark = "of the repository has every group of this data: everybody's folds" if shared else "as it is"
-        say(f"folds: {folds.path} {remark} ({folds.count} folds, {folds.hash()}); --refold makes others")
-        if new:
-            extended = extend_folds(folds.fold_of, training)
-            write_folds(path, extended, f"{folds.path.name} with {len(new)} groups added by prepare")
-            folds = read_folds(path)
-            shout(f"{len(new)} new groups ({few(new)}) got the emptiest folds; train those trained before again")
-    check_leaks(folds, training)
-    if empty := [fold for fold in range(folds.count) if not folds.held_out(training, fold)]:
-        raise CompetitionError(
-            f"fold {empty[0]} holds out no group of this data, so it can't be trained",
-            folds.path,
-            "Make folds of this data alone with prepare --refold",
-        )
-    return folds
 
 
 def _report(

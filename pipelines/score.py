@@ -29,6 +29,11 @@ EXAMPLE = "./run.sh score --track cardiac submissions/cardiac/submission.csv dat
 SUSPICIOUS_DICE = 0.3
 
 UNKNOWN = "unknown"
+KINDS = {
+    "stratum": "Put a strata.csv (image_name,stratum) into the data folder and run prepare",
+    "side": "prepare knows the side of hands: by names that end in _R or _L, else where a person's folder holds both",
+}
+"""What of the manifest --by can split a score by, and what makes it known."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--per-class", action="store_true", help="show all classes, not only the worst ten")
     parser.add_argument(
-        "--by", choices=["stratum"], help="also the score of each kind of picture that prepare knows of"
+        "--by", choices=list(KINDS), help="also the score of each kind of picture, or of each side, that prepare knows"
     )
 
 
@@ -59,7 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     Returns:
         metric, score, per_class, rows; for the aneurysm track also accuracy, all_zero_accuracy, cells_gained; for
-        arrays plane_accuracy, all_background_accuracy; with --by stratum also per_stratum.
+        arrays plane_accuracy, all_background_accuracy; with --by stratum also per_stratum, with --by side per_side.
     """
     track = open_track(args)
     if not args.truth.exists():
@@ -68,7 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     _show(result, args.per_class)
     if args.by is None:
         return result.figures()
-    return result.figures() | {"per_stratum": _score_by_stratum(args, track, result)}
+    return result.figures() | {f"per_{args.by}": _score_by(args, track, result)}
 
 
 def _score_masks(args: argparse.Namespace, track: Track) -> Score:
@@ -94,26 +99,22 @@ def _prepared(args: argparse.Namespace, track: Track) -> list[Workspace]:
     return both[:1] if args.phantom else both
 
 
-def _score_by_stratum(args: argparse.Namespace, track: Track, result: Score) -> dict[str, float]:
-    """Prints and gives the score of each stratum; images of which none is known are a stratum of their own."""
+def _score_by(args: argparse.Namespace, track: Track, result: Score) -> dict[str, float]:
+    """Prints and gives the score of each stratum or side; images of which none is known are a kind of their own."""
+    by = args.by
     if not result.per_image:
-        raise CompetitionError(f"--by stratum splits a mean over images, and {result.metric} is none")
+        raise CompetitionError(f"--by {by} splits a mean over images, and {result.metric} is none")
     known: dict[str, str] = {}
     for workspace in _prepared(args, track):
         if workspace.manifest_file().exists():
-            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "stratum"])
-            known |= dict(zip(manifest["name"], manifest["stratum"], strict=True))
-    strata = [known.get(name) or UNKNOWN for name in result.per_image]
-    if set(strata) == {UNKNOWN}:
-        raise CompetitionError(
-            f"the stratum of none of these {len(strata)} images is known",
-            args.submission,
-            "Put a strata.csv (image_name,stratum) into the data folder and run prepare",
-        )
-    means = mean_by_stratum(list(result.per_image.values()), strata)
-    table(
-        "by stratum", ["stratum", "images", result.metric], [(s, strata.count(s), f"{m:.4f}") for s, m in means.items()]
-    )
+            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", by])
+            known |= dict(zip(manifest["name"], manifest[by], strict=True))
+    kinds = [known.get(name) or UNKNOWN for name in result.per_image]
+    if set(kinds) == {UNKNOWN}:
+        raise CompetitionError(f"the {by} of none of these {len(kinds)} images is known", args.submission, KINDS[by])
+    means = mean_by_stratum(list(result.per_image.values()), kinds)
+    rows = [(kind, kinds.count(kind), f"{mean:.4f}") for kind, mean in means.items()]
+    table(f"by {by}", [by, "images", result.metric], rows)
     return means
 
 

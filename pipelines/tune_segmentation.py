@@ -87,10 +87,16 @@ def tune_pixels(
 
 
 def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[Entry]) -> float | None:
-    """The mean with the strata in the test's shares; None where the test's or an image's are not known."""
+    """The mean with the strata in the test's shares; what is left out of it, or why it can't be had, is said."""
     if track.test_mix is None:
         return None
-    return reweighted_mean(per_image, [entry.stratum for entry in entries], track.test_mix)
+    strata = [entry.stratum for entry in entries]
+    if absent := [stratum for stratum in track.test_mix if stratum not in strata]:
+        which = " and none ".join(absent)
+        say(f"no score re-weighted to the test's mix: of {len(strata)} samples none is known to be {which}")
+    elif unknown := sum(stratum not in track.test_mix for stratum in strata):
+        say(f"the re-weighted score leaves out {unknown} of {len(strata)} samples whose stratum is not known")
+    return reweighted_mean(per_image, strata, track.test_mix)
 
 
 def _class_rows(track: Track, tuned: TunedSegmentation) -> list[dict[str, Any]]:

@@ -1,8 +1,11 @@
 """Two data sets small enough to train on in a second: images with three classes, and patients with four views."""
 
+import argparse
+import importlib
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,6 +273,17 @@ def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[...,
         assert re.fullmatch(r"error: [^\n]+\n", captured.err), captured.err
         assert "Traceback" not in captured.out
         return captured.err, captured.out
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def parse() -> Callable[[str], argparse.Namespace]:
+    """Parses a line "./run.sh STAGE ..." as its stage would; the line may end in a remark."""
+
+    def run(line: str) -> argparse.Namespace:
+        _, stage, *words = shlex.split(line, comments=True)
+        return build_parser(stage, importlib.import_module(f"pipelines.{stage}")).parse_args(words)
 
     return run
 

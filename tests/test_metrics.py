@@ -108,8 +108,13 @@ def test_a_reweighted_mean_is_that_of_a_sample_with_the_other_shares() -> None:
     assert reweighted_mean(values, strata, own_shares) == pytest.approx(values.mean(), abs=1e-12)
 
 
+def test_images_of_unknown_strata_are_left_out_of_a_reweighted_mean() -> None:
+    values, strata = [0.5, 0.9, 0.1, 0.7, 0.3], ["a", "", "b", "a", "other"]
+    assert reweighted_mean(values, strata, {"a": 0.25, "b": 0.75}) == pytest.approx(0.25 * 0.6 + 0.75 * 0.1, abs=1e-12)
+
+
 @pytest.mark.parametrize("strata", [["a", "a"], ["a", ""], ["a", "c"], ["", ""]])
-def test_a_mix_of_strata_that_are_not_all_known_has_no_mean(strata: list[str]) -> None:
+def test_a_mix_with_a_stratum_of_no_image_has_no_mean(strata: list[str]) -> None:
     assert reweighted_mean([0.5, 0.6], strata, {"a": 0.5, "b": 0.5}) is None
 
 

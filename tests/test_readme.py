@@ -1,13 +1,12 @@
 """The README and the help say what is: every command line in them parses, and every file they name is there."""
 
-import importlib
 import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from pipelines.__main__ import STAGES, build_parser, main
+from pipelines.__main__ import STAGES, main
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -20,19 +19,13 @@ def command_lines():
     return list(dict.fromkeys(line for line in lines if line.startswith("./run.sh")))
 
 
-def parse(line):
-    """Parses a command line as its stage would."""
-    _, stage, *words = shlex.split(line, comments=True)
-    return build_parser(stage, importlib.import_module(f"pipelines.{stage}")).parse_args(words)
-
-
 def test_the_readme_shows_the_way_from_data_to_leaderboard():
     shown = set(re.findall(r"\./run\.sh ([a-z]+)", README))
     assert shown == {*STAGES, "test"}
 
 
 @pytest.mark.parametrize("line", command_lines())
-def test_each_command_of_the_readme_is_one_that_the_program_takes(line):
+def test_each_command_of_the_readme_is_one_that_the_program_takes(line, parse):
     words = shlex.split(line, comments=True)
     if words[1] == "test":
         assert all((ROOT / word).exists() for word in words[2:])
@@ -42,13 +35,13 @@ def test_each_command_of_the_readme_is_one_that_the_program_takes(line):
 
 
 @pytest.mark.parametrize("line", [line for line in command_lines() if "--experiment" in line])
-def test_experiments_named_in_the_readme_exist(line):
+def test_experiments_named_in_the_readme_exist(line, parse):
     args = parse(line)
     folder = "folder" if args.track.endswith(".yaml") else args.track  # a folder track takes those of all of them
     assert (ROOT / "pipelines" / "experiments" / folder / f"{args.experiment}.yaml").is_file()
 
 
-def test_a_command_that_the_program_does_not_take_would_be_noticed():
+def test_a_command_that_the_program_does_not_take_would_be_noticed(parse):
     with pytest.raises(SystemExit):
         parse("./run.sh train --folds 0..4")
     with pytest.raises(ModuleNotFoundError):
@@ -64,7 +57,7 @@ def test_all_files_the_readme_links_or_names_are_there():
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_help_explains_each_stage_with_an_example_that_parses(stage, capsys):
+def test_help_explains_each_stage_with_an_example_that_parses(stage, parse, capsys):
     with pytest.raises(SystemExit) as end:
         main([stage, "--help"])
     assert end.value.code == 0
@@ -76,7 +69,7 @@ def test_help_explains_each_stage_with_an_example_that_parses(stage, capsys):
         assert option in text
 
 
-def test_without_a_stage_all_stages_are_listed(capsys):
+def test_without_a_stage_all_stages_are_listed(parse, capsys):
     assert main([]) == 0
     text = capsys.readouterr().out
     assert all(re.search(rf"^    {stage} ", text, re.MULTILINE) for stage in (*STAGES, "test"))

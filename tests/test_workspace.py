@@ -84,8 +84,17 @@ def test_phantom_data_never_shares_a_path_with_real_data(tmp_path: Path) -> None
         assert not b.is_relative_to(a)
 
 
-def test_the_shipped_fold_file_is_found_from_any_workspace(tmp_path: Path) -> None:
-    assert Workspace(tmp_path, "knee").shipped_fold_file() == REPOSITORY / "folds" / "knee.csv"
+def test_the_fold_files_of_the_repository_are_found_from_any_workspace(tmp_path: Path) -> None:
+    knee, hands = Workspace(tmp_path, "knee"), Workspace(tmp_path, "hand_bone")
+    assert knee.committed_fold_file() == REPOSITORY / "folds" / "knee.csv"
+    assert knee.shipped_fold_file() is None
+    assert hands.shipped_fold_file() == REPOSITORY / "folds" / "hand_bone.csv"
+    assert hands.committed_fold_file() == REPOSITORY / "folds" / "hand_bone_own.csv"
+
+
+def test_nothing_written_has_the_name_of_a_shipped_fold_file() -> None:
+    assert Workspace(REPOSITORY, "hand_bone").fold_file() == REPOSITORY / "folds" / "hand_bone_own.csv"
+    assert Workspace(REPOSITORY, "phantom_hand_bone").fold_file() == REPOSITORY / "folds" / "phantom_hand_bone.csv"
     assert (REPOSITORY / "pyproject.toml").exists()
 
 

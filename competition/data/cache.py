@@ -67,7 +67,7 @@ def cache_sample(
             raise CompetitionError(f"no image of it can be read{why}", where)
         readable = [np.zeros((*(track.size_hw or (256, 256)), *((3,) if track.channels == 3 else ())), np.uint8)]
     size_hw = (readable[0].shape[0], readable[0].shape[1])
-    targets, labels, between = sample.targets or (), "", 0
+    targets, labels, between, turned = sample.targets or (), "", 0, False
     if sample.label is not None and track.read_label is not None:
         planes = track.read_label(root / sample.label, size_hw)
         targets = tuple(int(area > 0) for area in class_areas(planes, len(track.classes)))
@@ -75,6 +75,8 @@ def cache_sample(
         labels = _pixel_hash([planes])
         if track.count_between is not None:
             between = track.count_between(root / sample.label)
+        if track.is_turned is not None:
+            turned = track.is_turned(root / sample.label, size_hw)
     for view, image in zip(track.views, images, strict=True):
         write_array(workspace.image_file(sample.key, view), np.zeros_like(readable[0]) if image is None else image)
     entry = Entry(
@@ -95,6 +97,7 @@ def cache_sample(
         side=sample.side,
         spacing_mm=_spacing(track, root, sample) if images[0] is not None else None,
         between=between,
+        turned=turned,
         traits=_traits(track, root, sample),
     )
     return entry, [problem_of(root, sample, error, masked=True) for error in errors]

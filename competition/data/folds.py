@@ -1,12 +1,15 @@
 """Folds: which group is held out by which model. The fold file is the truth; it is never silently rewritten.
 
+One rule finds it: a data set's own fold file goes before the shipped one, and prepare makes an own one where a training
+group is not in the shipped one. The shipped one is never written to.
+
 scikit-learn's GroupKFold gives other folds in other versions (an unstable sort until 1.5), so a checkpoint called
 "fold 0" means nothing without the file that says who was in it.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -20,6 +23,8 @@ from competition.errors import CompetitionError
 from competition.workspace import Workspace, write_text
 
 FOLDS = 5
+STRATIFIED = "StratifiedGroupKFold"
+"""What a fold file that was balanced says about how it was made."""
 
 Fold = int | Literal["full"]
 """Which groups a model held out: those of a numbered fold, or none."""
@@ -34,10 +39,12 @@ class Folds:
     Attributes:
         fold_of: The fold that holds each group out.
         path: The file it was read from.
+        how: The remark in its first line, on how it was made.
     """
 
     fold_of: dict[str, int]
     path: Path
+    how: str = ""
 
     @property
     def count(self) -> int:
@@ -49,6 +56,10 @@ class Folds:
         text = "\n".join(f"{group},{fold}" for group, fold in sorted(self.fold_of.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
+    def without_fold(self, entries: Sequence[Entry]) -> list[str]:
+        """The groups of the entries that are in no fold, sorted."""
+        return sorted({entry.group for entry in entries} - set(self.fold_of))
+
     def held_out(self, entries: Sequence[Entry], fold: Fold) -> list[Entry]:
         """The entries whose group fold ``fold`` holds out; none for ``FULL``."""
         return [entry for entry in entries if self.fold_of[entry.group] == fold]
@@ -58,13 +69,16 @@ class Folds:
         return [entry for entry in entries if self.fold_of[entry.group] != fold]
 
 
-def make_folds(entries: Sequence[Entry], count: int = FOLDS, stratified: bool = False) -> dict[str, int]:
+def make_folds(
+    entries: Sequence[Entry], count: int = FOLDS, stratified: bool = False, kinds: Mapping[str, str] | None = None
+) -> dict[str, int]:
     """Splits groups into folds of about equal numbers of samples.
 
     Args:
         entries: The training samples.
         count: Number of folds.
         stratified: Balance ``stratum`` too (StratifiedGroupKFold); where none is known, the set of classes present.
+        kinds: Group -> what is balanced beside that where it is known, such as a person's sex.
 
     Returns:
         Group -> fold.
@@ -81,7 +95,8 @@ def make_folds(entries: Sequence[Entry], count: int = FOLDS, stratified: bool = 
         reason = f"{len(set(groups))} groups can't be split into {count} folds"
         raise CompetitionError(reason, None, "Give --folds a smaller number")
     if stratified:
-        strata = [entry.stratum or "".join(map(str, entry.targets)) for entry in ordered]
+        kinds = kinds or {}
+        strata = [(entry.stratum or "".join(map(str, entry.targets))) + kinds.get(entry.group, "") for entry in ordered]
         # Classes rarer than the folds can't be balanced and only draw warnings; they are pooled.
         frequent = Counter(strata)
         labels = np.unique([s if frequent[s] >= count else "rare" for s in strata], return_inverse=True)[1]
@@ -129,6 +144,7 @@ def read_folds(path: Path) -> Folds:
         CompetitionError: It is missing or malformed, a group stands in two folds, or a fold has no group.
     """
     try:
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
         frame = pd.read_csv(path, comment="#", dtype={"group": str}, keep_default_na=False)
     except FileNotFoundError as error:
         raise CompetitionError("no fold file", path, "Run prepare") from error
@@ -146,17 +162,20 @@ def read_folds(path: Path) -> Folds:
     numbers = sorted(frame["fold"].unique())
     if numbers != list(range(len(numbers))):
         raise CompetitionError(f"folds must be numbered 0, 1, 2 ... without a gap, not {numbers}", path)
-    return Folds(dict(zip(frame["group"], frame["fold"].astype(int), strict=True)), path)
+    fold_of = dict(zip(frame["group"], frame["fold"].astype(int), strict=True))
+    return Folds(fold_of, path, first.lstrip("# ") if first.startswith("#") else "")
 
 
 def find_folds(workspace: Workspace) -> Folds | None:
-    """The data set's fold file: the workspace's own, else the one shipped in the repository, else None.
+    """The folds in force: the data set's own file (of the workspace, else of the repository), else the shipped one.
 
-    None is shipped for drawn data: one that lies in the repository is that of another drawing.
+    Returns:
+        None where there is neither. For drawn data only the workspace counts: a file in the repository is that of
+        another drawing.
     """
-    shipped = [] if workspace.phantom else [workspace.shipped_fold_file()]
-    for path in (workspace.fold_file(), *shipped):
-        if path.exists():
+    others = [] if workspace.phantom else [workspace.committed_fold_file(), workspace.shipped_fold_file()]
+    for path in (workspace.fold_file(), *others):
+        if path is not None and path.exists():
             return read_folds(path)
     return None
 

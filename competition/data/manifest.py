@@ -15,7 +15,7 @@ from competition.tracks.track import Split, Track
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 5
+CACHE_VERSION = 6
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Entry:
         side: "right" or "left" of a paired organ; empty where it is not known or means nothing.
         spacing_mm: Distance of pixel centres between rows and columns of the first view; None where no file tells it.
         between: Pixels of the label pictures between 0 and their maximum, which were cut at half of it.
+        turned: Whether the label was transposed because of what it shows; see ``Track.is_turned``.
         traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
     """
 
@@ -60,6 +61,7 @@ class Entry:
     side: str = ""
     spacing_mm: tuple[float, float] | None = None
     between: int = 0
+    turned: bool = False
     traits: tuple[float, ...] = ()
 
 

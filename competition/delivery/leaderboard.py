@@ -40,6 +40,7 @@ class Row:
         cv_crossfit: Out-of-fold, tuned on the other folds: what is ranked by.
         cv_low: Lower end of the group-bootstrap interval of ``cv_crossfit``.
         cv_high: Upper end of it.
+        cv_reweighted: ``cv_crossfit`` with the kinds of pictures in the shares that the organiser's test set has.
         test_score: Score on a test set whose truth is here (phantoms, or a set held back).
         public: The organiser's public score.
         private: The organiser's private score.
@@ -60,6 +61,7 @@ class Row:
     cv_crossfit: float | None = None
     cv_low: float | None = None
     cv_high: float | None = None
+    cv_reweighted: float | None = None
     test_score: float | None = None
     public: float | None = None
     private: float | None = None
@@ -69,6 +71,8 @@ class Row:
 
 
 COLUMNS = tuple(column.name for column in fields(Row))
+EARLIER = tuple(name for name in COLUMNS if name != "cv_reweighted")
+"""The columns of the first version: such a file is read as it is, and gets all columns with its next entry."""
 NUMBERS = COLUMNS[COLUMNS.index("cv_fold_mean") : COLUMNS.index("git_commit")]
 
 
@@ -103,6 +107,8 @@ def append(path: Path, row: Row) -> None:
         lines = _read_lines(path)
         if row.id in {line[0] for line in lines}:
             raise CompetitionError(f"submission {row.id!r} is on the leaderboard already", path)
+        if path.exists() and not path.read_text(encoding="utf-8").startswith(_text([COLUMNS])):
+            _rewrite(path, lines)
         header = [] if path.exists() else [COLUMNS]
         content = _text([*header, [_cell(value) for value in asdict(row).values()]]).encode()
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -159,10 +165,7 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
         line = lines[known.index(submission_id)]
         for name, value in scores.items():
             line[COLUMNS.index(name)] = _cell(value)
-        with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
-            file.write(_text([COLUMNS, *lines]))
-            file.flush()
-            os.fsync(file.fileno())
+        _rewrite(path, lines)
 
 
 def rankings(path: Path, track: str | None = None) -> dict[tuple[str, bool], pd.DataFrame]:
@@ -205,6 +208,13 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _rewrite(path: Path, lines: Sequence[Sequence[str]]) -> None:
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        file.write(_text([COLUMNS, *lines]))
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def _write_whole(path: Path, descriptor: int, content: bytes, before: int) -> None:
     """Appends all of ``content`` or nothing."""
     try:
@@ -219,18 +229,23 @@ def _write_whole(path: Path, descriptor: int, content: bytes, before: int) -> No
 
 
 def _read_lines(path: Path) -> list[list[str]]:
-    """The lines below the header as text; a cut last line is moved away first. Call it under the lock."""
+    """The lines below the header, a text for each of ``COLUMNS``; a cut last line is moved away first.
+
+    Call it under the lock.
+    """
     if not path.exists():
         return []
     _mend(path)
     with path.open(encoding="utf-8", newline="") as file:
         lines = [line for line in csv.reader(file) if line]
-    if not lines or tuple(lines[0]) != COLUMNS:
+    header = tuple(lines[0]) if lines else ()
+    if header not in (COLUMNS, EARLIER):
         raise CompetitionError("the first line is not that of a leaderboard", path, "Restore the file from git")
     for number, line in enumerate(lines[1:], start=2):
-        if len(line) != len(COLUMNS):
-            raise CompetitionError(f"line {number} has {len(line)} fields, not {len(COLUMNS)}", path)
-    return lines[1:]
+        if len(line) != len(header):
+            raise CompetitionError(f"line {number} has {len(line)} fields, not {len(header)}", path)
+    rows = [dict(zip(header, line, strict=True)) for line in lines[1:]]
+    return [[row.get(name, "") for name in COLUMNS] for row in rows]
 
 
 def _mend(path: Path) -> None:
@@ -243,7 +258,7 @@ def _mend(path: Path) -> None:
     if whole == len(content) and content:
         return
     last = next(csv.reader([content[whole:].decode(errors="replace")]), [])
-    if len(last) == len(COLUMNS) and len(last[-1]) == 64:
+    if len(last) in (len(COLUMNS), len(EARLIER)) and len(last[-1]) == 64:
         path.write_bytes(content + b"\n")
         return
     cut = path.with_name(path.name + ".cut")

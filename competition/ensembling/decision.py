@@ -55,7 +55,7 @@ class Scores(_Frozen):
         interval_low: Of the 95 % group-bootstrap interval of ``oof_crossfit``.
         interval_high: Its upper end.
         oof_reweighted: ``oof_crossfit`` (``oof`` where that is None) with the strata in the shares that they have in
-            the organiser's test set; None where that is not known.
+            the organiser's test set, over the samples whose stratum is known; None where it can't be had.
     """
 
     fold_mean: float | None

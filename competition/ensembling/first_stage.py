@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from competition.config import CropSettings, nearest_hint
-from competition.console import shout, track
+from competition.console import shout
+from competition.console import track as shown
 from competition.data.boxes import Box, box_around
 from competition.data.folds import Folds
 from competition.data.manifest import Entry
@@ -94,7 +95,7 @@ def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequen
     """
     rows = [(stage.member.classes or ()).index(name) for name in stage.settings.classes]
     boxes, unseen = {}, []
-    for entry in track(entries, f"boxes by {stage.settings.run}"):
+    for entry in shown(entries, f"boxes by {stage.settings.run}"):
         stored = open_array(map_file(folder_of[entry.sample], entry.sample))
         if stored.shape[1:] != (entry.height, entry.width):
             found = f"{stored.shape[1]}x{stored.shape[2]}, not {entry.height}x{entry.width}"

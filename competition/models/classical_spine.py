@@ -1,14 +1,15 @@
-"""The lumbar report's baseline without a network: threshold, Canny edges and region growing.
+"""The lumbar report's baseline without a network, carried through: Canny edges and region growing.
 
 The report cut the picture at the grey values 50 to 100 and took Canny edges, described region growing without running
-it, and could not tell the vertebrae apart. This is the attempt carried through, so that a network has more to beat than
-an empty picture. Every number below is the report's or a proportion of the human body:
+it, and could not tell the vertebrae apart. Here 50 and 100 are Canny's limits, and a band of brightness around each
+seed's own takes the place of the fixed threshold, so that a network has more to beat than an empty picture:
 
 1. The picture is freed of its slow changes of exposure, because a fixed band of grey values lies in the soft tissue of
    one picture and in the bone of the next.
 2. The spine is the brightest path from top to bottom that bends little.
 3. Along the path bodies are brighter than discs: the crests of the profile are the seeds.
-4. From each seed a region grows over pixels of like brightness, not across edges, not beyond the middle to the next.
+4. From each seed a region grows over pixels in a band around its median brightness, as wide as brightness varies there,
+   not across edges, not beyond the middle to the next.
 5. The six neighbouring regions that lie most centrally are taken as the six vertebrae, from the top down.
 
 It has the form of a network, although all that training can change is how sure it is of itself: so it is held out,

@@ -1,6 +1,7 @@
 """Builds the network an experiment names."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,7 @@ from torch import nn
 
 from competition.config import Experiment, ModelSettings, nearest_hint
 from competition.errors import CompetitionError
-from competition.models import torchvision_ops  # noqa: F401  (must come before smp and timm)
+from competition.models import hub, torchvision_ops  # noqa: F401  (the second must come before smp and timm)
 from competition.models.cardiac_lab import HiddenLayer, LabFCN
 from competition.models.classical_spine import ClassicalSpine
 from competition.models.contrastive import ContrastiveClassifier
@@ -92,10 +93,10 @@ def build_model(experiment: Experiment, track: Track, pretrained: bool | None = 
         pretrained = settings.pretrained and settings.init is None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.train.seed)
+        build = _classifier if track.task == "classification" else _segmenter
         try:
-            if track.task == "classification":
-                return _classifier(experiment, track, pretrained)
-            return _segmenter(experiment, track, pretrained)
+            with hub.without_retries() if pretrained else nullcontext():
+                return build(experiment, track, pretrained)
         except OSError as error:  # first, because some errors of the hub are of both kinds
             name = settings.architecture if settings.architecture in NETWORKS else settings.encoder
             raise CompetitionError(

@@ -8,8 +8,8 @@ from pathlib import Path
 from competition.errors import CompetitionError
 from competition.imaging.readers import read_grey
 from competition.tracks.hand_labels import HAND_BONE_CLASSES, read_bones
-from competition.tracks.hand_lists import OBLIQUE, STRAIGHT, with_strata, without_excluded
-from competition.tracks.hand_people import SHEET, describe_people, read_people
+from competition.tracks.hand_lists import OBLIQUE, STRAIGHT, with_strata, without_excluded, wrongly_labelled
+from competition.tracks.hand_people import SHEET, Person, describe_people, read_people
 from competition.tracks.hand_sides import with_sides
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names
 
@@ -28,7 +28,7 @@ def list_hands(root: Path) -> Listing:
 
     Returns:
         Samples with side and stratum, problems (an X-ray without annotation, two X-rays of one name, an annotation
-        without X-ray), and remarks on what was left out, on the people and their wrists.
+        without X-ray), remarks on what was left out, on the people and their wrists, and the people's sexes.
 
     Raises:
         CompetitionError: There is no training X-ray below ``root``, or one of the three files can't be read.
@@ -55,14 +55,14 @@ def list_hands(root: Path) -> Listing:
     samples, remarks = with_sides(root, samples)
     listing = without_excluded(root, Listing(samples, problems, remarks))
     samples, strata = with_strata(root, listing.samples)
-    return Listing(samples, listing.problems, [*listing.remarks, *strata, *_people(root, samples)])
+    people = read_people(root / SHEET) if (root / SHEET).exists() else {}
+    remarks = [*listing.remarks, *wrongly_labelled(samples), *strata, *_describe(people, samples)]
+    return Listing(samples, listing.problems, remarks, {name: person.sex or "" for name, person in people.items()})
 
 
-def _people(root: Path, samples: list[Sample]) -> list[str]:
-    if not (root / SHEET).exists():
-        return []
+def _describe(people: dict[str, Person], samples: list[Sample]) -> list[str]:
     groups = {split: {sample.group for sample in samples if sample.split == split} for split in ("train", "test")}
-    return [describe_people(read_people(root / SHEET), groups["train"], groups["test"])]
+    return [describe_people(people, groups["train"], groups["test"])] if people else []
 
 
 def list_test_hands(folder: Path) -> Listing:

@@ -1,7 +1,7 @@
 """``meta_data.xlsx``: age, sex, weight and height of the people, read as far as it can be read.
 
 The organiser's sheet is called "ID", has a row for each of 550 people, Korean headings, six spellings of two sexes and
-stray columns. It is personal data: it is summed up here and stored nowhere.
+stray columns. It is personal data: it is summed up here, the sexes are balanced over folds, and nothing is stored.
 """
 
 from collections.abc import Collection, Iterator, Sequence

@@ -3,32 +3,22 @@
 On disk: ``train/img/*.dcm``, ``train/label/NNN.mat`` and ``test/img/*.dcm``; PNG images and PNG labels (values 1 to 6)
 are taken too. An image belongs to the label of the same *number*, the last one in its name: "7.dcm" and "007.mat" are
 one, and sorting never decides.
-
-A MATLAB label has seven planes: the vertebrae from the top down, then the background. The background is not a class
-here: it is what none of the six covers, so it is left unread (some files hold 0 and 255 there instead of 0 and 1, which
-made the report's loss negative) and written into submissions as the complement.
 """
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.dicom import read_dicom_grey, read_patient_id, read_spacing_mm
-from competition.imaging.matlab import read_matlab
-from competition.imaging.planes import pack_masks
-from competition.imaging.readers import read_grey, read_values
+from competition.imaging.readers import read_grey
+from competition.tracks.lumbar_labels import VERTEBRAE, is_turned_square, read_vertebrae
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names
 
-VERTEBRAE = tuple(f"vertebra_{number}" for number in range(1, 7))
-"""From the top down."""
-LABEL_KEY = "label_separated"
-LABEL_PLANES = len(VERTEBRAE) + 1
 _IMAGES = (".dcm", ".png")
 _LABELS = (".mat", ".png")
 
@@ -160,56 +150,6 @@ def read_spacing(path: Path) -> tuple[float, float] | None:
     return None if path.suffix.lower() == ".png" else read_spacing_mm(path)
 
 
-def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Reads a label into label planes.
-
-    Args:
-        path: A MATLAB file, (rows, columns, 7) or (columns, rows, 7), or a PNG with the values 1 to 6.
-        size_hw: Rows and columns of the image. A MATLAB label is transposed where only that fits it.
-
-    Returns:
-        (H, W, 1) uint8: bit c is the vertebra c from the top. A vertebra outside of the picture is empty.
-
-    Raises:
-        CompetitionError: The file can't be read, the size does not fit either way, the number of planes is not 7, or a
-            plane or picture holds values that are no labels.
-    """
-    if path.suffix.lower() == ".png":
-        return _read_label_picture(path, size_hw)
-    stored = read_matlab(path, LABEL_KEY)
-    if stored.ndim != 3 or stored.shape[2] != LABEL_PLANES:
-        shape = "x".join(map(str, stored.shape))
-        raise CompetitionError(f"label is {shape}, not rows x columns x {LABEL_PLANES} planes", path)
-    if stored.shape[:2] != size_hw:
-        if stored.shape[1::-1] != size_hw:
-            found, wanted = "x".join(map(str, stored.shape[:2])), "x".join(map(str, size_hw))
-            raise CompetitionError(f"label is {found}, which fits its image of {wanted} neither way round", path)
-        stored = stored.transpose(1, 0, 2)
-    return pack_masks(np.stack([_mask(stored[..., index], index, path) for index in range(len(VERTEBRAE))]))
-
-
-def _mask(plane: NDArray[Any], index: int, path: Path) -> NDArray[np.bool_]:
-    """A plane of zeros and one other value, 1 or 255, as a mask."""
-    mask: NDArray[np.bool_] = plane != 0
-    top = plane.max()
-    if top < 0 or (plane[mask] != top).any():
-        raise CompetitionError(
-            f"plane {index} ({VERTEBRAE[index]}) holds more values than 0 and {top:g}: was it resized smoothly?", path
-        )
-    return mask
-
-
-def _read_label_picture(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    values = read_values(path)
-    if values.shape != size_hw:
-        found, wanted = "x".join(map(str, values.shape)), "x".join(map(str, size_hw))
-        raise CompetitionError(f"label is {found}, its image {wanted}", path)
-    strange = np.setdiff1d(np.unique(values), np.arange(LABEL_PLANES))
-    if strange.size:
-        raise CompetitionError(f"value {int(strange[0])} names no vertebra (0 is none, 1 to 6 from the top down)", path)
-    return pack_masks(np.stack([values == number for number in range(1, LABEL_PLANES)]))
-
-
 LUMBAR = Track(
     name="lumbar",
     task="segmentation",
@@ -225,5 +165,6 @@ LUMBAR = Track(
     mirror=Mirror(classes=tuple(range(len(VERTEBRAE)))),
     read_spacing=read_spacing,
     label_key=number_of,
+    is_turned=is_turned_square,
     upright=True,
 )

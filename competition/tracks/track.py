@@ -72,11 +72,13 @@ class Listing:
         samples: In submission order for the test split.
         problems: What is wrong.
         remarks: Sentences the user should read although nothing is wrong, for example what was left out on demand.
+        kinds: Group -> what stratified folds balance beside the stratum, such as a person's sex. Stored nowhere.
     """
 
     samples: list[Sample]
     problems: list[Problem] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class Track:
             the files' own ``label_key`` tells.
         count_between: Label path -> pixels between 0 and the maximum, which are cut at half of it; None where labels
             hold no such pixels.
+        is_turned: (label path, size_hw) -> whether only what the label shows, and not its size, told that its rows and
+            columns were exchanged and it was transposed. None where labels are never transposed.
         read_traits: (data root, sample) -> numbers that a sample's files give away beside what the picture shows, for
             example its size: if they alone tell the targets, a network may learn them. None where nobody asks.
         public_data: Where anybody may fetch real data of the organiser's, with its licence; empty where none is known.
@@ -158,6 +162,7 @@ class Track:
     label_key: Callable[[str], str] = stem
     find_labels: Callable[[Path], dict[str, list[Path]]] | None = None
     count_between: Callable[[Path], int] | None = None
+    is_turned: Callable[[Path, tuple[int, int]], bool] | None = None
     read_traits: Callable[[Path, Sample], tuple[float, ...]] | None = None
     upright: bool = False
     public_data: str = ""

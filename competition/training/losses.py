@@ -25,7 +25,8 @@ def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """One minus the Dice of probabilities, per sample and class, then averaged.
 
     Per sample, because that is the metric; pooling the batch would let a large bone of one hand pay for a small one of
-    another. A class absent from a sample is left to the cross-entropy: its Dice has no useful gradient.
+    another. A class absent from a sample is left out, because its Dice has no useful gradient: in a mixture the
+    cross-entropy speaks for it, and by ``dice`` and ``iou`` alone nothing is learned of absence.
 
     Args:
         logits: (N, C, H, W) float32.

@@ -103,6 +103,26 @@ def test_stratified_folds_are_as_balanced_as_those_of_scikit_learn() -> None:
     assert [Counter(one.stratum for one in folds.held_out(entries, fold)) for fold in range(5)] == reference
 
 
+@pytest.mark.parametrize("strata", [("", ""), ("rare", "common")])
+def test_stratified_folds_hold_further_kinds_of_people_in_equal_shares(strata: tuple[str, str]) -> None:
+    entries = [entry(f"{n}", f"g{n:03d}", strata[n % 4 > 0]) for n in range(160)]
+    kinds = {f"g{n:03d}": "ab"[n // 4 % 2] for n in range(160)}
+    folds = Folds(make_folds(entries, 5, True, kinds), Path("f.csv"))
+    for fold in range(5):
+        found = Counter((one.stratum, kinds[one.group]) for one in folds.held_out(entries, fold))
+        assert found == Counter({(strata[0], "a"): 4, (strata[0], "b"): 4}) + Counter(
+            {(strata[1], "a"): 12, (strata[1], "b"): 12}
+        )
+    assert make_folds(entries, 5, False, kinds) == make_folds(entries, 5)
+
+
+def test_groups_of_unknown_kind_are_a_kind() -> None:
+    entries = [entry(f"{n}", f"g{n:03d}") for n in range(60)]
+    known = {f"g{n:03d}": "a" for n in range(15)}
+    folds = Folds(make_folds(entries, 5, True, known), Path("f.csv"))
+    assert [sum(one.group in known for one in folds.held_out(entries, fold)) for fold in range(5)] == [3] * 5
+
+
 def test_without_strata_the_classes_present_are_balanced() -> None:
     entries = [entry(f"{n}", f"g{n:03d}", targets=(int(n < 20), 1)) for n in range(60)]
     folds = Folds(make_folds(entries, 4, stratified=True), Path("f.csv"))
@@ -208,20 +228,36 @@ def test_the_hash_is_of_who_is_where_and_of_nothing_else(tmp_path: Path) -> None
     assert len(a) == 10
 
 
-def test_the_workspaces_own_fold_file_comes_before_the_shipped_one(
+@pytest.mark.parametrize(("dataset", "own"), [("knee", "knee.csv"), ("hand_bone", "hand_bone_own.csv")])
+def test_own_folds_come_before_committed_ones_and_those_before_shipped_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, own: str
+) -> None:
+    monkeypatch.setattr("competition.workspace.REPOSITORY", tmp_path / "repository")
+    workspace = Workspace(tmp_path / "work", dataset)
+    assert find_folds(workspace) is None
+    files = [f"repository/folds/{own}", f"work/folds/{own}"]
+    if dataset == "hand_bone":
+        files.insert(0, "repository/folds/hand_bone.csv")
+    for number, file in enumerate(files):
+        write_folds(tmp_path / file, {"a": 0, "b": 1, f"c{number}": 0}, "made for a test")
+        found = find_folds(workspace)
+        assert found is not None
+        assert found.path == tmp_path / file
+        assert f"c{number}" in found.fold_of
+
+
+def test_a_file_of_the_shipped_name_in_another_workspace_is_nobodys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("competition.workspace.REPOSITORY", tmp_path / "repository")
-    workspace = Workspace(tmp_path / "work", "knee")
-    assert find_folds(workspace) is None
-    write_folds(tmp_path / "repository" / "folds" / "knee.csv", {"a": 0, "b": 1}, "shipped")
-    found = find_folds(workspace)
-    assert found is not None
-    assert found.fold_of == {"a": 0, "b": 1}
-    write_folds(workspace.fold_file(), {"a": 1, "b": 0}, "own")
-    found = find_folds(workspace)
-    assert found is not None
-    assert found.fold_of == {"a": 1, "b": 0}
+    write_folds(tmp_path / "work/folds/hand_bone.csv", {"a": 0, "b": 1}, "made for a test")
+    assert find_folds(Workspace(tmp_path / "work", "hand_bone")) is None
+
+
+@pytest.mark.parametrize("line", ["", "# by hand, with care\n", "#\n"])
+def test_the_remark_on_how_folds_were_made_comes_back(tmp_path: Path, line: str) -> None:
+    (tmp_path / "f.csv").write_text(f"{line}group,fold\na,0\nb,1\n")
+    assert read_folds(tmp_path / "f.csv").how == line.strip("# \n")
 
 
 def test_the_same_picture_in_two_folds_is_a_leak() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from competition.data.folds import Folds, find_folds, read_folds
-from competition.workspace import REPOSITORY, Workspace
+from competition.workspace import REPOSITORY, SHIPPED_FOLDS, Workspace
 
 # Typed from the organisers' list of training people, not from the code.
 TRAINING = [*range(1, 40), *range(50, 68), *range(69, 137), *range(274, 549)]
@@ -41,6 +41,10 @@ def test_the_rule_of_its_first_line_makes_it_again(shipped: Folds) -> None:
 
     dealt = shuffled(OBLIQUE) + shuffled(set(TRAINING) - OBLIQUE)
     assert shipped.fold_of == {name: position % 5 for position, name in enumerate(dealt)}
+
+
+def test_the_program_knows_what_was_shipped(shipped: Folds) -> None:
+    assert dict.fromkeys(["hand_bone"], shipped.hash()) == SHIPPED_FOLDS
 
 
 def test_it_is_found_from_any_workspace_but_never_for_drawn_hands(tmp_path: Path) -> None:

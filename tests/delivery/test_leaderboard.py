@@ -40,7 +40,7 @@ def note_crossfit(worker, number):
 def test_columns_are_the_promised_ones():
     assert ",".join(COLUMNS) == (
         "id,time,track,phantom,members,weights,cv_fold_mean,cv_fold_sd,cv_oof,cv_crossfit,cv_low,cv_high,"
-        "test_score,public,private,git_commit,config_hash,file_sha256"
+        "cv_reweighted,test_score,public,private,git_commit,config_hash,file_sha256"
     )
 
 
@@ -59,6 +59,38 @@ def test_what_is_appended_is_read(tmp_path):
     assert frame["git_commit"][0] == "abc, def ghi"
     assert frame["cv_crossfit"].dtype == "float64"
     assert path.read_text().count("\n") == 3
+
+
+EARLIER = (
+    "id,time,track,phantom,members,weights,cv_fold_mean,cv_fold_sd,cv_oof,cv_crossfit,cv_low,cv_high,"
+    "test_score,public,private,git_commit,config_hash,file_sha256\n"
+    f"old,2026-11-21T15:30:12,hand_bone,false,quick,1,0.9,0.01,0.92,0.91,0.9,0.93,,0.95,,abc,def,{SHA}\n"
+)
+
+
+def test_a_board_without_the_reweighted_score_is_read_and_grows_with_its_next_entry(tmp_path):
+    path = tmp_path / "leaderboard.csv"
+    path.write_text(EARLIER)
+    frame = read(path)
+    assert path.read_text() == EARLIER
+    assert list(frame.columns) == list(COLUMNS)
+    assert math.isnan(frame["cv_reweighted"][0])
+    figures = frame.loc[0, ["id", "cv_high", "public", "file_sha256"]].to_list()
+    assert figures == ["old", 0.93, 0.95, SHA]
+    append(path, row("new", cv_reweighted=0.875))
+    with path.open(newline="") as file:
+        header, *lines = csv.reader(file)
+    assert tuple(header) == COLUMNS
+    assert [(line[0], line[COLUMNS.index("cv_reweighted")]) for line in lines] == [("old", ""), ("new", "0.875000")]
+    assert read(path).loc[0, ["id", "cv_high", "public", "file_sha256"]].to_list() == figures
+
+
+def test_scores_are_recorded_on_a_board_without_the_reweighted_score(tmp_path):
+    path = tmp_path / "leaderboard.csv"
+    path.write_text(EARLIER.removesuffix("\n"))  # as some editors leave it
+    record(path, "old", private=0.96)
+    assert read(path).loc[0, ["cv_high", "public", "private"]].to_list() == [0.93, 0.95, 0.96]
+    assert not (tmp_path / "leaderboard.csv.cut").exists()
 
 
 def test_an_id_is_unique(tmp_path):

@@ -11,13 +11,17 @@ import pytest
 import torch
 
 from competition.config import load_experiment
+from competition.data.boxes import box_around
+from competition.data.cache import read_cached_planes
 from competition.data.datasets import TrainingSet, collate
 from competition.data.manifest import read_manifest
+from competition.imaging.planes import unpack_planes
 from competition.models.factory import NETWORKS, build_model
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.sliding_window import tile_starts
 from competition.prediction.views import check_views
 from competition.tracks import get_track
+from competition.tracks.narrowing import narrow
 from competition.training.losses import get_loss
 from competition.training.steps import batch_loss
 from competition.workspace import Workspace
@@ -49,6 +53,7 @@ FIGURES = {
     "hand_bone/unetplusplus_efficientnet_b8_tiles": (87_018_219, [1024]),
     "hand_bone/unetplusplus_hrnet_w64": (127_557_357, [1536]),
     "hand_bone/upernet_swin": (36_747_223, [512]),
+    "hand_bone/wrist_crop": (76_964_232, [512]),
     "knee/quick": (6_441_881, [128]),
     "knee/strong": (22_093_041, [512]),
     "knee/vgg_unet": (7_849_025, [256]),
@@ -70,7 +75,7 @@ FIGURES_OF_PATIENTS = {
     "aneurysm/strong": (49_474_678, (2, 22)),
     "aneurysm/swinv2_cr_tiny": (27_964_096, (2, 22)),
 }
-# It has no layers, so there is nothing to measure on the meta device: it finds vertebrae by rules.
+# It finds vertebrae by rules, in numbers that the meta device does not have, so its one parameter is measured apart.
 BY_RULES = "lumbar/classical"
 # A narrower one of the same kind, for encoders that take long to set up.
 SIBLINGS = {
@@ -92,8 +97,23 @@ def experiment_file(name):
 
 
 def track_of(name):
+    """The track as the experiment's network sees it."""
     track = name.split("/")[0]
-    return get_track("knee" if track == "folder" else track)
+    classes = load_experiment(experiment_file(name)).data.classes
+    return narrow(get_track("knee" if track == "folder" else track), classes)
+
+
+def boxes_of(experiment, workspace, entries):
+    """Where a first stage that knows the labels would look; None for an experiment that looks at whole images."""
+    if experiment.data.crop_to is None:
+        return None
+    whole, settings = get_track("hand_bone"), experiment.data.crop_to
+    rows = [whole.classes.index(name) for name in settings.classes]
+    boxes = {}
+    for entry in entries:
+        masks = unpack_planes(read_cached_planes(workspace, entry.sample), len(whole.classes))
+        boxes[entry.sample] = box_around(masks[rows].any(axis=0), settings.margin)
+    return boxes
 
 
 def small(name):
@@ -165,10 +185,19 @@ def test_parameters_and_outputs_for_patients_at_full_size(name):
     assert tuple(outputs.shape) == shape
 
 
+def test_the_rules_have_one_parameter_and_answer_at_full_size():
+    experiment, track = load_experiment(experiment_file(BY_RULES)), track_of(BY_RULES)
+    model = build_model(experiment, track).train()
+    assert [value.numel() for value in model.parameters()] == [1]
+    side = experiment.data.size
+    logits = model(torch.randn(1, 1, side, side, generator=torch.Generator().manual_seed(0)))
+    assert tuple(logits.shape) == (1, len(track.classes), side, side) == (1, 6, 512, 512)
+
+
 def take_a_step(name, experiment, track, workspace, entries):
     """A step on two samples; returns the network and the names of the weights that no gradient reached."""
     check_views(experiment.predict.views, track)
-    dataset = TrainingSet(entries, workspace, track, experiment)
+    dataset = TrainingSet(entries, workspace, track, experiment, boxes=boxes_of(experiment, workspace, entries))
     model = build_model(experiment, track).train()
     batch = collate([dataset[index, index] for index in range(2)])
     loss = batch_loss(model, batch, dataset.factor, len(track.classes), get_loss(experiment.train.loss), None)
@@ -186,12 +215,13 @@ def take_a_step(name, experiment, track, workspace, entries):
 def test_a_step_and_a_prediction_on_drawn_data(name, phantoms):
     experiment, track = small(name), track_of(name)
     workspace = phantoms(track.name)
-    entries = read_manifest(workspace, track).of("train")
+    entries = read_manifest(workspace, get_track(track.name)).of("train")
     model, silent = take_a_step(name, experiment, track, workspace, entries)
     assert not silent or experiment.model.architecture not in NETWORKS
     assert len(silent) < 0.1 * len(list(model.parameters()))  # some encoders end in layers that no decoder looks at
-    entry = entries[-1]
-    levels = predict_map(make_predictor([model], experiment, track, workspace, None), entry, experiment.predict.views)
+    entry, boxes = entries[-1], boxes_of(experiment, workspace, entries)
+    predictor = make_predictor([model], experiment, track, workspace, None, boxes)
+    levels = predict_map(predictor, entry, experiment.predict.views)
     assert (levels.shape, levels.dtype) == ((len(track.classes), entry.height, entry.width), np.uint8)
 
 
@@ -199,7 +229,7 @@ def test_a_step_and_a_prediction_on_drawn_data(name, phantoms):
 def test_a_step_and_a_prediction_on_drawn_patients(name, phantoms):
     experiment, track = small(name), track_of(name)
     workspace = phantoms(track.name)
-    entries = read_manifest(workspace, track).of("train")
+    entries = read_manifest(workspace, get_track(track.name)).of("train")
     model, silent = take_a_step(name, experiment, track, workspace, entries)
     assert not silent
     predictor = make_predictor([model], experiment, track, workspace, None)
@@ -212,6 +242,20 @@ def test_tiles_of_1024_start_every_512_pixels():
     for name in ("hand_bone/hrnet_w48_tiles", "hand_bone/unetplusplus_efficientnet_b8_tiles"):
         predict = load_experiment(experiment_file(name)).predict
         assert tile_starts(2048, predict.tile, predict.overlap) == [0, 512, 1024]
+
+
+def test_the_wrist_crop_is_of_the_carpals_around_the_carpals(phantoms):
+    experiment = load_experiment(experiment_file("hand_bone/wrist_crop"))
+    carpals = ("Trapezium", "Trapezoid", "Capitate", "Hamate", "Scaphoid", "Lunate", "Triquetrum", "Pisiform")
+    assert experiment.data.classes == experiment.data.crop_to.classes == carpals
+    assert experiment_file(f"hand_bone/{experiment.data.crop_to.run}").exists()
+    workspace, whole = phantoms("hand_bone"), get_track("hand_bone")
+    entries = read_manifest(workspace, whole).of("train")
+    for sample, box in boxes_of(experiment, workspace, entries).items():
+        masks = unpack_planes(read_cached_planes(workspace, sample), len(whole.classes))
+        found = masks[[whole.classes.index(name) for name in carpals]].any(axis=0)
+        assert found[box.window].sum() == found.sum()
+        assert max(box.size_hw) < 0.5 * max(found.shape)
 
 
 def test_every_experiment_says_first_what_it_is():

@@ -9,9 +9,11 @@ from PIL import Image
 
 from competition.errors import CompetitionError
 from competition.imaging.planes import class_areas, unpack_class
+from competition.imaging.tfrecords import write_records
 from competition.metrics import dice
 from competition.tracks.cardiac import CARDIAC
 from competition.tracks.phantoms import heart
+from competition.tracks.phantoms.heart_files import slice_record
 
 SUNNYBROOK = Path(__file__).resolve().parents[3] / "shared" / "data" / "sunnybrook"
 real = pytest.mark.skipif(not SUNNYBROOK.is_dir(), reason=f"the Sunnybrook data is not at {SUNNYBROOK}")
@@ -196,6 +198,36 @@ def test_the_real_contours_are_the_published_labels_pixel_by_pixel() -> None:
         grey = CARDIAC.read_image(SUNNYBROOK / str(sample.images[0])).astype(int)
         assert np.abs(grey - CARDIAC.read_image(SUNNYBROOK / "png" / str(twin.images[0]))).max() <= 1
     assert min(scores) == 1.0
+
+
+@real
+def test_the_real_slices_as_records_have_the_labels_of_contours_and_pictures_byte_by_byte(tmp_path: Path) -> None:
+    assert CARDIAC.read_label is not None
+    contours = {s.key: s for s in CARDIAC.list_samples(SUNNYBROOK).samples}
+    pictures = {s.key: s for s in CARDIAC.list_samples(SUNNYBROOK / "png").samples}
+    files = {}
+    for key in contours:
+        part = SUNNYBROOK / "png" / pictures[key].split
+        files[key] = part / "images" / f"{key}.png", part / "labels" / f"{key}.png"
+    write_records(
+        tmp_path / "train_images.tfrecords",
+        # What the pictures hold, as Pillow sees it, in reverse order: records are found by name, not by place.
+        (slice_record(key, *(np.asarray(Image.open(file))[..., 0] for file in files[key])) for key in [*files][::-1]),
+    )
+    listing = CARDIAC.list_samples(tmp_path)
+    assert (listing.problems, listing.remarks) == ([], [])
+    assert [sample.key for sample in listing.samples] == [*files][::-1]
+    assert len(files) == 56
+    for sample in listing.samples:
+        twin = contours[sample.key]
+        assert (sample.group, sample.name, sample.stratum) == (twin.group, twin.name, twin.stratum)
+        size_hw = (256, 256)
+        record = CARDIAC.read_label(tmp_path / str(sample.label), size_hw)
+        assert record.any()
+        assert record.tobytes() == CARDIAC.read_label(SUNNYBROOK / str(twin.label), size_hw).tobytes()
+        assert record.tobytes() == CARDIAC.read_label(files[sample.key][1], size_hw).tobytes()
+        grey = CARDIAC.read_image(tmp_path / str(sample.images[0])).astype(int)
+        assert np.abs(grey - CARDIAC.read_image(SUNNYBROOK / str(twin.images[0]))).max() <= 1
 
 
 @real

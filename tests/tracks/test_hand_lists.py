@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from competition.errors import CompetitionError
-from competition.tracks.hand_lists import with_strata, without_excluded
+from competition.tracks.hand_lists import with_strata, without_excluded, wrongly_labelled
 from competition.tracks.track import Listing, Problem, Sample, Split
 
 
@@ -82,6 +82,34 @@ def test_a_list_that_is_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "exclude.txt").write_bytes(b"\xff\xfe\x00a")
     with pytest.raises(CompetitionError, match=r"can't be read as a list of names .*exclude\.txt"):
         without_excluded(tmp_path, Listing(HANDS))
+
+
+BAD = {
+    "ID058": "image1661392103627",
+    "ID325": "image1664846270124",
+    "ID363": "image1664935962797",
+    "ID547": "image1667353928376",
+}
+
+
+def test_known_bad_xrays_are_named_until_they_are_excluded(tmp_path: Path) -> None:
+    hands = [*HANDS, *(xray(person, stem) for person, stem in BAD.items()), xray("ID058", "image1661392103628")]
+    (sentence,) = wrongly_labelled(hands)
+    assert all(f"{person}/{stem} (" in sentence for person, stem in BAD.items())
+    assert "image1661392103628" not in sentence
+    assert "exclude.txt" in sentence
+    names = re.findall(r"ID\d+/image\d+", sentence)
+    (tmp_path / "exclude.txt").write_text("\n".join(names[:3]))
+    (sentence,) = wrongly_labelled(without_excluded(tmp_path, Listing(hands)).samples)
+    assert re.findall(r"ID\d+/image\d+", sentence) == names[3:]
+    (tmp_path / "exclude.txt").write_text("\n".join(names))
+    assert wrongly_labelled(without_excluded(tmp_path, Listing(hands)).samples) == []
+
+
+def test_only_training_xrays_of_those_very_names_are_known_to_be_bad() -> None:
+    assert wrongly_labelled(HANDS) == []
+    assert wrongly_labelled([xray(person, stem, "test") for person, stem in BAD.items()]) == []
+    assert wrongly_labelled([xray("ID325", BAD["ID058"])]) == []
 
 
 def strata(root: Path, samples: list[Sample], text: str | None = None) -> dict[str, str]:

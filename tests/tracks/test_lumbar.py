@@ -1,59 +1,19 @@
-"""The lumbar track: images and labels in every form they come in, paired by number, refused with a sentence."""
+"""The lumbar track: images and labels paired by number, groups, pictures and their spacing."""
 
-import h5py
 import numpy as np
 import pytest
-import scipy.io
 from PIL import Image
 
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_planes
-from competition.tracks.lumbar import LUMBAR, list_spines, list_test_spines, number_of, read_vertebrae
+from competition.tracks.lumbar import LUMBAR, list_spines, list_test_spines, number_of
 
 SIZE_HW = (40, 30)
-CLASSES = 6
 
 
-def boxes(size_hw=SIZE_HW):
-    """Six boxes (6, H, W) from the top down; the third is empty, and two share a row of pixels."""
-    masks = np.zeros((CLASSES, *size_hw), bool)
-    for index in range(CLASSES):
-        masks[index, 6 * index : 6 * index + 4 + (index == 4) * 3, 8 + index : 20] = index != 2
-    return masks
-
-
-def planes_of(masks, background=1, kind=np.uint8):
-    """(rows, columns, 7) as the organisers store them."""
-    stored = np.zeros((*masks.shape[1:], 7), kind)
-    for index, mask in enumerate(masks):
-        stored[..., index][mask] = 1
-    stored[..., 6][~masks.any(axis=0)] = background
-    return stored
-
-
-def write_mat(path, stored, key="label_separated"):
+def put_label(path):
+    """Listing pairs labels and reads none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scipy.io.savemat(path, {key: stored}, do_compression=True)
-    return path
-
-
-def write_mat_73(path, stored):
-    with h5py.File(path, "w", userblock_size=512) as file:
-        file["label_separated"] = np.transpose(stored, (2, 1, 0))
-    return path
-
-
-def masks_in(path, size_hw=SIZE_HW):
-    planes = read_vertebrae(path, size_hw)
-    assert (planes.shape, planes.dtype) == ((*size_hw, 1), np.uint8)
-    return unpack_planes(planes, CLASSES)
-
-
-def failure(path, size_hw=SIZE_HW):
-    with pytest.raises(CompetitionError) as caught:
-        read_vertebrae(path, size_hw)
-    assert str(path) in str(caught.value)
-    return str(caught.value)
+    path.touch()
 
 
 @pytest.fixture
@@ -61,7 +21,7 @@ def spines(tmp_path, write_dicom):
     """Three training and two test images, in folders whose sorted orders do not agree."""
     for number in (2, 10, 9):
         write_dicom(tmp_path / f"train/img/{number}.dcm", np.full(SIZE_HW, number, np.uint16), PatientID=f"P{number}")
-        write_mat(tmp_path / f"train/label/{number:03d}.mat", planes_of(boxes()))
+        put_label(tmp_path / f"train/label/{number:03d}.mat")
     for number in (2, 77):
         write_dicom(tmp_path / f"test/img/{number}.DCM", np.full(SIZE_HW, 500 + number, np.uint16))
     return tmp_path
@@ -96,8 +56,8 @@ def test_images_and_labels_are_paired_by_number_not_by_order(spines) -> None:
 
 def test_whatever_has_no_partner_is_a_problem(spines, write_dicom) -> None:
     (spines / "train/label/009.mat").unlink()
-    write_mat(spines / "train/label/118.mat", planes_of(boxes()))
-    write_mat(spines / "train/label/119.mat", planes_of(boxes()))
+    put_label(spines / "train/label/118.mat")
+    put_label(spines / "train/label/119.mat")
     write_dicom(spines / "train/img/spine.dcm", np.ones(SIZE_HW, np.uint16))
     (spines / "train/img/._2.dcm").touch()
     listing = list_spines(spines)
@@ -156,7 +116,7 @@ def test_a_later_test_set_is_found_below_its_folder(spines) -> None:
 def test_the_group_is_the_patient_unless_the_id_is_everybodys(tmp_path, write_dicom, patients, groups, remarks) -> None:
     for number, patient in enumerate(patients, start=1):
         write_dicom(tmp_path / f"train/img/{number}.dcm", np.ones(SIZE_HW, np.uint16), PatientID=patient)
-        write_mat(tmp_path / f"train/label/{number}.mat", planes_of(boxes()))
+        put_label(tmp_path / f"train/label/{number}.mat")
     listing = list_spines(tmp_path)
     assert [sample.group for sample in listing.samples] == groups
     assert len(listing.remarks) == remarks
@@ -167,7 +127,7 @@ def test_a_png_is_an_image_of_its_own_group_without_spacing(tmp_path) -> None:
     values = np.arange(SIZE_HW[0] * SIZE_HW[1], dtype=np.uint8).reshape(SIZE_HW)
     (tmp_path / "train/img").mkdir(parents=True)
     Image.fromarray(values).save(tmp_path / "train/img/4.png")
-    write_mat(tmp_path / "train/label/4.mat", planes_of(boxes()))
+    put_label(tmp_path / "train/label/4.mat")
     (sample,) = list_spines(tmp_path).samples
     assert sample.group == "4.png"
     path = tmp_path / str(sample.images[0])
@@ -182,84 +142,3 @@ def test_a_dicom_gives_picture_and_spacing(tmp_path, write_dicom) -> None:
     np.testing.assert_array_equal(LUMBAR.read_image(path), [[0, 51], [102, 255]])
     assert LUMBAR.read_spacing is not None
     assert LUMBAR.read_spacing(path) == (0.143, 0.144)
-
-
-@pytest.mark.parametrize("background", [1, 255, 0])
-@pytest.mark.parametrize("kind", [np.uint8, np.float64])
-def test_the_background_plane_may_hold_anything(tmp_path, background, kind) -> None:
-    path = write_mat(tmp_path / "1.mat", planes_of(boxes(), background, kind))
-    np.testing.assert_array_equal(masks_in(path), boxes())
-
-
-def test_vertebrae_of_255_and_of_logical_values_are_the_same(tmp_path) -> None:
-    stored = planes_of(boxes())
-    np.testing.assert_array_equal(masks_in(write_mat(tmp_path / "1.mat", stored * np.uint8(255))), boxes())
-    np.testing.assert_array_equal(masks_in(write_mat(tmp_path / "2.mat", stored.astype(bool))), boxes())
-
-
-def test_version_73_is_the_same_label(tmp_path) -> None:
-    np.testing.assert_array_equal(masks_in(write_mat_73(tmp_path / "1.mat", planes_of(boxes()))), boxes())
-
-
-@pytest.mark.parametrize("write", [write_mat, write_mat_73])
-def test_a_label_is_transposed_where_only_that_fits(tmp_path, write) -> None:
-    path = write(tmp_path / "1.mat", planes_of(boxes()).transpose(1, 0, 2))
-    np.testing.assert_array_equal(masks_in(path), boxes())
-
-
-def test_a_square_label_is_taken_as_it_is(tmp_path) -> None:
-    square = boxes((40, 40))
-    path = write_mat(tmp_path / "1.mat", planes_of(square))
-    np.testing.assert_array_equal(masks_in(path, (40, 40)), square)
-
-
-def test_a_label_of_another_size_is_refused(tmp_path) -> None:
-    path = write_mat(tmp_path / "1.mat", planes_of(boxes()))
-    assert "label is 40x30, which fits its image of 40x31 neither way round" in failure(path, (40, 31))
-    assert "neither way round" in failure(path, (39, 30))
-
-
-@pytest.mark.parametrize("shape", [(40, 30), (40, 30, 6), (40, 30, 8), (7, 40, 30), (40, 30, 7, 2)])
-def test_a_label_of_another_depth_is_refused(tmp_path, shape) -> None:
-    path = write_mat(tmp_path / "1.mat", np.ones(shape, np.uint8))
-    assert f"label is {'x'.join(map(str, shape))}, not rows x columns x 7 planes" in failure(path)
-
-
-def test_a_missing_key_nan_and_cut_files_are_refused(tmp_path) -> None:
-    assert "no key 'label_separated' (it has label)" in failure(write_mat(tmp_path / "1.mat", boxes(), "label"))
-    stored = planes_of(boxes(), kind=np.float64)
-    stored[3, 3, 6] = np.nan
-    assert "NaN" in failure(write_mat(tmp_path / "2.mat", stored))
-    whole = write_mat(tmp_path / "3.mat", planes_of(boxes())).read_bytes()
-    (tmp_path / "3.mat").write_bytes(whole[:-30])
-    assert "can't be read" in failure(tmp_path / "3.mat")
-
-
-@pytest.mark.parametrize("odd", [128, -1, 0.5])
-def test_a_smoothly_resized_plane_is_refused(tmp_path, odd) -> None:
-    stored = planes_of(boxes(), kind=np.float64)
-    stored[1, 10, 0] = odd
-    path = write_mat(tmp_path / "1.mat", stored)
-    assert "plane 0 (vertebra_1) holds more values than 0 and" in failure(path)
-
-
-def test_a_plane_of_one_negative_value_is_refused(tmp_path) -> None:
-    stored = planes_of(boxes(), kind=np.float64)
-    stored[..., 5] = -1
-    assert "plane 5 (vertebra_6)" in failure(write_mat(tmp_path / "1.mat", stored))
-
-
-@pytest.mark.parametrize("palette", [False, True])
-def test_a_png_holds_the_vertebrae_by_value(tmp_path, palette) -> None:
-    masks = boxes()
-    masks[5] &= ~masks[4]  # one picture can't hold two at a pixel
-    values = sum(np.where(mask, number, 0) for number, mask in enumerate(masks, start=1)).astype(np.uint8)
-    picture = Image.fromarray(values)
-    if palette:
-        picture.putpalette([n for value in range(256) for n in (value, 255 - value, 7)])
-    picture.save(tmp_path / "1.png")
-    np.testing.assert_array_equal(masks_in(tmp_path / "1.png"), masks)
-    assert "label is 40x30, its image 30x40" in failure(tmp_path / "1.png", (30, 40))
-    values[0, 0] = 7
-    Image.fromarray(values).save(tmp_path / "2.png")
-    assert "value 7 names no vertebra" in failure(tmp_path / "2.png")

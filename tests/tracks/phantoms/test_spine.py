@@ -9,7 +9,8 @@ import pytest
 import scipy.io
 
 from competition.imaging.planes import unpack_planes
-from competition.tracks.lumbar import LUMBAR, list_spines, read_spine, read_vertebrae
+from competition.tracks.lumbar import LUMBAR, list_spines, read_spine
+from competition.tracks.lumbar_labels import read_vertebrae
 from competition.tracks.phantoms import spine
 from competition.tracks.phantoms.spine_files import form_of
 from competition.tracks.phantoms.spine_picture import draw_spine

@@ -1,0 +1,116 @@
+"""Which folds prepare settles on: those in force, the shipped ones, or folds of the user's own that are made here."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+
+from competition.console import say, shout
+from competition.data.folds import (
+    FOLDS,
+    STRATIFIED,
+    Folds,
+    check_leaks,
+    extend_folds,
+    find_folds,
+    make_folds,
+    read_folds,
+    write_folds,
+)
+from competition.data.manifest import Entry
+from competition.delivery.submissions import few
+from competition.errors import CompetitionError
+from competition.workspace import SHIPPED_FOLDS, Workspace
+
+
+def settle_folds(
+    workspace: Workspace, training: Sequence[Entry], kinds: Mapping[str, str], args: argparse.Namespace
+) -> Folds:
+    """The folds in force; fresh ones where there are none, where they are not wanted, or where the shipped do not fit.
+
+    Args:
+        workspace: Of the data set.
+        training: The training samples that can be used.
+        kinds: Group -> what --stratified balances beside the stratum.
+        args: The stage's options --folds, --stratified and --refold.
+
+    Returns:
+        Folds that have every group, in a file that is written already.
+
+    Raises:
+        CompetitionError: --folds or --stratified contradict the folds in force, or the folds leak or hold out nobody.
+    """
+    folds = None if args.refold else find_folds(workspace)
+    if folds is not None and _does_not_fit(workspace, folds, training):
+        folds = None
+    if folds is None:
+        folds = _make(workspace, training, kinds, args)
+    else:
+        _refuse_contradiction(folds, args)
+        _describe(workspace, folds, training)
+        folds = _extend(workspace, folds, training)
+    check_leaks(folds, training)
+    if empty := [fold for fold in range(folds.count) if not folds.held_out(training, fold)]:
+        raise CompetitionError(
+            f"fold {empty[0]} holds out no group of this data, so it can't be trained",
+            folds.path,
+            "Make folds of this data alone with prepare --refold",
+        )
+    return folds
+
+
+def _does_not_fit(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> bool:
+    """Whether these are the shipped folds and lack a group, which is said."""
+    missing = folds.without_fold(training) if folds.path == workspace.shipped_fold_file() else []
+    if missing:
+        groups = len({entry.group for entry in training})
+        say(f"folds: {len(missing)} of {groups} groups ({few(missing)}) are not in the shipped {folds.path}")
+    return bool(missing)
+
+
+def _make(workspace: Workspace, training: Sequence[Entry], kinds: Mapping[str, str], args: argparse.Namespace) -> Folds:
+    count, path = FOLDS if args.folds is None else args.folds, workspace.fold_file()
+    how = f"{STRATIFIED if args.stratified else 'GroupKFold'} of {count}, {len(training)} samples"
+    write_folds(path, make_folds(training, count, args.stratified, kinds), f"{how}; made by prepare")
+    advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
+    say(f"folds: {how}, written to {path} ({advice})")
+    return read_folds(path)
+
+
+def _refuse_contradiction(folds: Folds, args: argparse.Namespace) -> None:
+    """Options that ask for other folds than those in force must not look as if they had been followed."""
+    asked = []
+    if args.folds not in (None, folds.count):
+        asked.append(f"--folds {args.folds}")
+    if args.stratified and STRATIFIED not in folds.how:
+        asked.append("--stratified")
+    if asked:
+        made = f": {folds.how}" if folds.how else ""
+        raise CompetitionError(
+            f"{' '.join(asked)} contradicts the {folds.count} folds in force ({folds.path}{made})",
+            None,
+            f"Leave {'it' if len(asked) == 1 else 'them'} out, or make other folds of your own with --refold, "
+            "after which what was trained is useless",
+        )
+
+
+def _describe(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> None:
+    """Says which folds are in force, and whether they are everybody's."""
+    shipped, known = workspace.shipped_fold_file(), SHIPPED_FOLDS.get(workspace.dataset)
+    remark = "as it is"
+    if folds.hash() == known and not folds.without_fold(training):
+        remark = "has every group of this data: everybody's folds"
+    elif folds.path == shipped:
+        shout(f"{folds.path} is not as it was shipped: restore it from git to have everybody's folds")
+    elif shipped is not None and shipped.exists() and not read_folds(shipped).without_fold(training):
+        remark = f"as it is (without this file everybody's folds in {shipped} would do)"
+    say(f"folds: {folds.path} {remark} ({folds.count} folds, {folds.hash()}); --refold makes others")
+
+
+def _extend(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> Folds:
+    """Gives new groups a fold; the others keep theirs."""
+    new = folds.without_fold(training)
+    if not new:
+        return folds
+    how = f"{folds.how or folds.path.name}; {len(new)} groups added by prepare"
+    write_folds(workspace.fold_file(), extend_folds(folds.fold_of, training), how)
+    shout(f"{len(new)} new groups ({few(new)}) got the emptiest folds; train those trained before again")
+    return read_folds(workspace.fold_file())

@@ -1,0 +1,81 @@
+"""Where prepare finds raw data, and the drawing of data where there is none."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from competition.console import progress, say, shout
+from competition.data.manifest import prepared_root
+from competition.errors import CompetitionError
+from competition.tracks.phantoms import PHANTOMS
+from competition.tracks.track import Track
+from competition.workspace import PHANTOM, Workspace, whole_folder
+from pipelines.context import workspace_root
+
+
+def find_data(args: argparse.Namespace, track: Track) -> tuple[Workspace, Path]:
+    """Where the raw data is: --data, what was prepared before, data/<track>, else drawn data, drawn now if need be.
+
+    Args:
+        args: The stage's options.
+        track: What is competed in.
+
+    Returns:
+        The workspace of the data set, real or drawn, and the folder of its raw data.
+
+    Raises:
+        CompetitionError: The folder is missing or empty, or the track has no drawn data.
+    """
+    root = workspace_root(args)
+    real = Workspace(root, track.name)
+    if not args.phantom:
+        if args.data is not None:
+            return real, _existing(args.data.expanduser().resolve())
+        if (known := prepared_root(real)) is not None:
+            return real, _existing(known)
+        if real.data_folder().exists():
+            return real, _existing(real.data_folder())
+    elif args.data is not None:
+        raise CompetitionError("--phantom draws its own data, so --data can't be given with it")
+    phantom = Workspace(root, PHANTOM + track.name)
+    if not args.phantom:
+        shout(
+            f"PHANTOM DATA: {real.data_folder()} does not exist, so this works on drawn images (--data DIR gives yours)"
+        )
+    _draw_phantom(args, track, phantom)
+    return phantom, phantom.data_folder()
+
+
+def _existing(folder: Path) -> Path:
+    if not folder.is_dir():
+        raise CompetitionError("data folder not found", folder, "Give the folder of the raw data with --data DIR")
+    if not any(folder.iterdir()):
+        raise CompetitionError("data folder is empty", folder)
+    return folder
+
+
+def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) -> None:
+    if track.name not in PHANTOMS:
+        known = ", ".join(PHANTOMS)
+        raise CompetitionError(
+            f"track {track.name} has no drawn data (only {known})", None, "Give yours with --data DIR"
+        )
+    phantom = PHANTOMS[track.name]
+    people, test_people = args.people or phantom.people, args.test_people or phantom.test_people
+    size = args.size or phantom.size
+    recipe = f"people {people}, test people {test_people}, size {size}, seed {args.seed}\n"
+    folder = workspace.data_folder()
+    note = folder / "drawn.txt"
+    if note.exists():
+        if note.read_text() == recipe or not (args.people or args.test_people or args.size or args.seed):
+            return
+        say(f"drawing again: {folder} held {note.read_text().strip()}; what was trained on it goes with it")
+        for made_of_it in (workspace.cache_folder(), workspace.run_folder("*").parent):
+            shutil.rmtree(made_of_it, ignore_errors=True)
+        workspace.fold_file().unlink(missing_ok=True)
+    with (
+        whole_folder(folder) as part,
+        progress("drawing", (people + test_people) * phantom.steps_per_person) as ticker,
+    ):
+        phantom.draw(part, people, test_people, size, args.seed, ticker.advance)
+        (part / "drawn.txt").write_text(recipe)

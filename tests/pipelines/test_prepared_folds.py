@@ -1,0 +1,109 @@
+"""prepare in the workspace everybody has at first, a copy of the repository: the shipped folds stay what they are."""
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from competition.data.folds import read_folds
+from competition.tracks.phantoms import hand
+from competition.workspace import REPOSITORY
+
+PEOPLE = 14  # the first fourteen people of the public training part are in all five folds
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """Raw hands of public people, and the same of people nobody knows."""
+    root = tmp_path_factory.mktemp("drawn")
+    hand.draw(root / "public", PEOPLE, 1, 64, 0, lambda: None)
+    (root / "public" / "strata.csv").unlink()
+    shutil.copytree(root / "public", root / "others")
+    for folder in (root / "others" / "train").glob("*/ID*"):
+        folder.rename(folder.with_name(folder.name.replace("ID", "P")))
+    return root
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A copy of the repository's folds in the workspace of the stages, which thus is the repository."""
+    copy = tmp_path / "workspace"
+    shutil.copytree(REPOSITORY / "folds", copy / "folds")
+    monkeypatch.setattr("competition.workspace.REPOSITORY", copy)
+    return copy
+
+
+def shipped_as_ever(repository):
+    return (repository / "folds/hand_bone.csv").read_bytes() == (REPOSITORY / "folds/hand_bone.csv").read_bytes()
+
+
+def test_people_nobody_knows_get_folds_of_their_own(drawn, repository, stage):
+    _, said = stage("prepare", "--data", drawn / "others")
+    own = repository / "folds" / "hand_bone_own.csv"
+    assert f"{PEOPLE} of {PEOPLE} groups (P001, P002, P003, P004, P005 and 9 more) are not in the shipped" in said
+    assert f"written to {own}" in said
+    assert shipped_as_ever(repository)
+    assert set(read_folds(own).fold_of) == {f"P{number:03d}" for number in range(1, PEOPLE + 1)}
+    _, again = stage("prepare")
+    assert f"{own} as it is (5 folds" in again
+    assert "everybody" not in again
+
+
+def test_other_folds_for_public_people_are_not_everybodys(drawn, repository, stage, refusal):
+    _, said = stage("prepare", "--data", drawn / "public")
+    shipped, own = repository / "folds" / "hand_bone.csv", repository / "folds" / "hand_bone_own.csv"
+    assert f"{shipped} has every group of this data: everybody's folds (5 folds" in said
+    assert not own.exists()
+    error, _ = refusal("prepare", "--folds", 3, "--stratified")
+    assert re.search(rf"--folds 3 --stratified contradicts the 5 folds in force \({shipped}.* --refold", error)
+    stage("prepare", "--refold", "--folds", 3)
+    assert read_folds(own).count == 3
+    _, again = stage("prepare", "--folds", 3)
+    assert f"{own} as it is (without this file everybody's folds in {shipped} would do) (3 folds" in again
+    assert shipped_as_ever(repository)
+
+
+def test_an_altered_shipped_file_is_no_longer_everybodys(drawn, repository, stage):
+    shipped = repository / "folds" / "hand_bone.csv"
+    text = shipped.read_text()
+    shipped.write_text(text.replace("ID001,4", "ID001,0"))
+    assert text != shipped.read_text()
+    _, said = stage("prepare", "--data", drawn / "public")
+    assert f"{shipped} is not as it was shipped" in said
+    assert f"{shipped} as it is (5 folds" in said
+    # Remarks and the order of rows are not what folds are.
+    shipped.write_text(text.replace("# The 400", "# All 400"))
+    assert "everybody's folds (5 folds" in stage("prepare")[1]
+
+
+def test_options_that_contradict_the_folds_in_force_are_refused(drawn, stage, refusal):
+    figures, _ = stage("prepare", "--data", drawn / "others", "--folds", 3)
+    path = figures["folds"]["path"]
+    made = f"GroupKFold of 3, {2 * PEOPLE} samples; made by prepare"
+    assert stage("prepare", "--folds", 3)[0]["folds"] == figures["folds"]
+    for words, asked in (
+        (["--folds", 2], "--folds 2"),
+        (["--stratified"], "--stratified"),
+        (["--folds", 5, "--stratified"], "--folds 5 --stratified"),
+    ):
+        error, _ = refusal("prepare", *words)
+        assert f"{asked} contradicts the 3 folds in force ({path}: {made})" in error
+        assert "--refold" in error
+    assert stage("prepare")[0]["folds"] == figures["folds"]
+    balanced, _ = stage("prepare", "--folds", 2, "--stratified", "--refold")
+    assert balanced["folds"]["count"] == 2
+    assert stage("prepare", "--stratified")[0]["folds"] == balanced["folds"]
+
+
+def test_how_folds_were_made_is_still_known_when_people_come(drawn, stage, tmp_path):
+    data = shutil.copytree(drawn / "others", tmp_path / "hands")
+    for folder in ("DCM", "outputs_json"):
+        (data / "train" / folder / "P009").rename(tmp_path / folder)
+    stage("prepare", "--data", data, "--folds", 2, "--stratified")
+    for folder in ("DCM", "outputs_json"):
+        (tmp_path / folder).rename(data / "train" / folder / "P009")
+    figures, said = stage("prepare", "--folds", 2, "--stratified")
+    assert "1 new groups (P009) got the emptiest folds" in said
+    expected = f"StratifiedGroupKFold of 2, {2 * PEOPLE - 2} samples; made by prepare; 1 groups added by prepare"
+    assert read_folds(Path(figures["folds"]["path"])).how == expected
