@@ -72,7 +72,7 @@ def _read_masks(path: Path) -> NDArray[np.bool_]:
 
 
 def _is_square(masks: NDArray[np.bool_]) -> bool:
-    return masks.shape[1] == masks.shape[2]
+    return bool(masks.shape[1] == masks.shape[2])
 
 
 def _lies_on_its_side(masks: NDArray[np.bool_], path: Path) -> bool:
