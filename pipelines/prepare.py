@@ -30,6 +30,7 @@ from competition.tracks.phantoms import PHANTOMS
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import PHANTOM, Workspace, whole_folder
 from pipelines.context import open_track, workspace_root
+from pipelines.unreadable import FILL_BAD, add_fill_bad, shout_unreadable
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
@@ -50,9 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--refold", action="store_true", help="replace an existing fold file; trained folds become useless"
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave out training samples that can't be used")
-    parser.add_argument(
-        "--fill-bad", action="store_true", help="take unreadable test samples as black images, which score next to 0"
-    )
+    add_fill_bad(parser)
     parser.add_argument("--people", type=int, metavar="N", help="drawn data: number of training people")
     parser.add_argument("--test-people", type=int, metavar="N", help="drawn data: number of test people")
     parser.add_argument("--size", type=int, metavar="PX", help="drawn data: side of an image")
@@ -233,7 +232,7 @@ def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Na
         raise CompetitionError(
             f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}",
             first.path,
-            "Mend the files, or predict black images in their place with --fill-bad"
+            ("Mend the files" if args.fill_bad else f"Mend the files, or {FILL_BAD}")
             + (" (and leave out bad training samples with --skip-bad)" if training and not args.skip_bad else ""),
         )
     if training and not args.skip_bad:
@@ -243,8 +242,7 @@ def _settle(problems: Sequence[Problem], entries: list[Entry], args: argparse.Na
             first.path,
             "Mend the files, or leave those samples out with --skip-bad",
         )
-    if masked:
-        shout(f"{len(masked)} views of test samples can't be read and are masked (listed above)")
+    shout_unreadable(entries, len(masked))
     bad = {problem.key for problem in training}
     if training:
         say(f"--skip-bad: {_samples(training)} left out")

@@ -195,6 +195,22 @@ def test_missing_and_damaged_views_of_test_patients_are_masked_and_listed(patien
     assert "--fill-bad" in refusal(*prepare("aneurysm", patients))[0]
 
 
+def test_a_test_picture_without_a_row_is_said_once_and_stops_nothing(patients, stage):
+    for view in ("LI-A", "RV-B"):
+        shutil.copy(min((patients / "test_set").glob("*.jpg")), patients / "test_set" / f"0999{view}.jpg")
+    figures, said = stage(*prepare("aneurysm", patients))
+    assert (figures["samples"]["test"], figures["problems"]) == (2, [])
+    assert said.count("0999LI-A.jpg") == 1
+    assert "no row of test.csv asks for it" in said
+
+
+def test_where_filling_does_not_help_it_is_not_recommended(patients, refusal):
+    shutil.copy(patients / "test_set" / "0008LI-A.jpg", patients / "test_set" / "8LI-A.jpg")
+    error, _ = refusal(*prepare("aneurysm", patients, "--fill-bad"))
+    assert "a second file of view LI-A" in error
+    assert "--fill-bad" not in error
+
+
 def test_unknown_settings_are_answered_with_the_nearest(refusal, tiny):
     assert (
         "unknown key 'train.lrr', did you mean 'train.lr'?" in refusal("train", "--set", "train.lrr=1", "--phantom")[0]
@@ -281,6 +297,16 @@ def test_a_late_test_set_is_asked_for_and_taken(patients, stage, refusal, tiny, 
     assert written == [line.split(",")[0] for line in (late / "test.csv").read_text().splitlines()]
     assert missing.name in said
     assert re.search(r"2 test samples, \d+\.\d+ s each", said)
+    assert "1 views of test samples can't be read and are masked" in said
+    patient = missing.name.removesuffix("LV-B.jpg")
+    for image in late.glob(f"{patient}*.jpg"):
+        cut(image, 0.2)
+    error, _ = refusal("ensemble", "--track", "aneurysm", "--test", late)
+    assert f"{patient}LI-A.jpg" in error
+    assert "--fill-bad" in error
+    figures, said = stage("ensemble", "--track", "aneurysm", "--test", late, "--fill-bad")
+    assert [line.split(",")[0] for line in Path(figures["submission"]).read_text().splitlines()] == written
+    assert f"*** nothing of {int(patient)} can be read: black images are predicted" in said
 
 
 def test_a_workspace_that_cannot_be_written_is_named(hands, refusal, tmp_path):
