@@ -220,6 +220,13 @@ def test_patients_are_judged_by_the_fused_network_and_by_one_maximum_to_compare_
     assert maximum == quick.model_copy(update={"model": quick.model.model_copy(update={"architecture": "multiview"})})
 
 
+def test_the_quick_form_of_the_report_learns_as_the_report_does():
+    full, quick = (load_experiment(experiment_file(f"aneurysm/{name}")) for name in ("report", "report_quick"))
+    assert (full.train.ema, full.train.clip, full.train.loss) == (quick.train.ema, quick.train.clip, quick.train.loss)
+    assert not quick.train.ema
+    assert full.data.preprocess == quick.data.preprocess
+
+
 def test_tiles_of_1024_start_every_512_pixels():
     for name in ("hand_bone/hrnet_w48_tiles", "hand_bone/unetplusplus_efficientnet_b8_tiles"):
         predict = load_experiment(experiment_file(name)).predict
