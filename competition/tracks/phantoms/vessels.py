@@ -123,7 +123,9 @@ def draw_aneurysms(positive: bool, rng: np.random.Generator) -> list[Aneurysm]:
     weights = np.array([LOCATION_WEIGHTS[location] for location in LOCATIONS], dtype=np.float64)
     count = int(rng.choice(np.arange(1, len(counts) + 1), p=counts / counts.sum()))
     chosen = rng.choice(len(LOCATIONS), size=count, replace=False, p=weights / weights.sum())
-    return [Aneurysm(LOCATIONS[at], rng.uniform(*DIAMETER_MM) / 2 * PIXELS_PER_MM, rng.uniform(0.78, 1.0)) for at in chosen]
+    return [
+        Aneurysm(LOCATIONS[at], rng.uniform(*DIAMETER_MM) / 2 * PIXELS_PER_MM, rng.uniform(0.78, 1.0)) for at in chosen
+    ]
 
 
 def draw_patient(
