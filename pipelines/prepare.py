@@ -13,23 +13,17 @@ from competition.data.cache import cache_sample, fingerprint, is_cached, problem
 from competition.data.folds import (
     FOLDS,
     Folds,
-    check_leaks,
-    extend_folds,
-    find_folds,
     fold_table,
-    make_folds,
-    read_folds,
-    write_folds,
 )
 from competition.data.manifest import Entry, Manifest, prepared_root, remember_decoded, reusable_entries, write_manifest
 from competition.data.shortcuts import find_shortcut
-from competition.delivery.submissions import few
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
 from competition.tracks.phantoms import PHANTOMS
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import PHANTOM, Workspace, whole_folder
 from pipelines.context import open_track, workspace_root
+from pipelines.settled_folds import settle_folds
 from pipelines.unreadable import FILL_BAD, add_fill_bad, shout_unreadable
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
@@ -45,7 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folds", type=int, default=FOLDS, metavar="K", help=f"number of folds (default: {FOLDS})")
     parser.add_argument(
-        "--stratified", action="store_true", help="balance strata over the folds (StratifiedGroupKFold)"
+        "--stratified",
+        action="store_true",
+        help="balance strata over the folds (StratifiedGroupKFold); findings of patients always are",
     )
     parser.add_argument(
         "--refold", action="store_true", help="replace an existing fold file; trained folds become useless"
@@ -79,7 +75,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     entries = _settle(problems, entries, args)
     write_manifest(workspace, track, Manifest(root, tuple(entries)))
     training = [entry for entry in entries if entry.split == "train"]
-    folds = _settle_folds(workspace, training, args)
+    folds = settle_folds(track, workspace, training, args)
     shortcut_auroc, alarm = find_shortcut(training, folds)
     if alarm:
         shout(alarm)
@@ -254,36 +250,6 @@ def _samples(problems: Sequence[Problem]) -> str:
     count = len({problem.key for problem in problems})
     kind = "training" if problems[0].split == "train" else "test"
     return f"{count} {kind} sample{'s' if count > 1 else ''}"
-
-
-def _settle_folds(workspace: Workspace, training: Sequence[Entry], args: argparse.Namespace) -> Folds:
-    """The fold file that is there, extended where there are new groups; a new one where there is none."""
-    folds = None if args.refold else find_folds(workspace)
-    path = workspace.fold_file()
-    if folds is None:
-        how = f"{'StratifiedGroupKFold' if args.stratified else 'GroupKFold'} of {args.folds}, {len(training)} samples"
-        write_folds(path, make_folds(training, args.folds, args.stratified), f"{how}; made by prepare")
-        advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
-        say(f"folds: {how}, written to {path} ({advice})")
-        folds = read_folds(path)
-    else:
-        new = sorted({entry.group for entry in training} - set(folds.fold_of))
-        shared = not new and not workspace.phantom and folds.path == workspace.shipped_fold_file()
-        remark = "of the repository has every group of this data: everybody's folds" if shared else "as it is"
-        say(f"folds: {folds.path} {remark} ({folds.count} folds, {folds.hash()}); --refold makes others")
-        if new:
-            extended = extend_folds(folds.fold_of, training)
-            write_folds(path, extended, f"{folds.path.name} with {len(new)} groups added by prepare")
-            folds = read_folds(path)
-            shout(f"{len(new)} new groups ({few(new)}) got the emptiest folds; train those trained before again")
-    check_leaks(folds, training)
-    if empty := [fold for fold in range(folds.count) if not folds.held_out(training, fold)]:
-        raise CompetitionError(
-            f"fold {empty[0]} holds out no group of this data, so it can't be trained",
-            folds.path,
-            "Make folds of this data alone with prepare --refold",
-        )
-    return folds
 
 
 def _report(

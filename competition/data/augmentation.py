@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from competition.config import nearest_hint
 from competition.errors import CompetitionError
 
-
 Border = dict[str, Any]
 """What a warp puts where the picture ends, as albumentations takes it."""
 

@@ -6,7 +6,7 @@ scikit-learn's GroupKFold gives other folds in other versions (an unstable sort 
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -72,14 +72,10 @@ def make_folds(entries: Sequence[Entry], count: int = FOLDS, stratified: bool = 
     Raises:
         CompetitionError: There are fewer groups than folds, or fewer than two folds.
     """
-    if count < 2:
-        raise CompetitionError(f"{count} folds hold nothing out", None, "Give --folds at least 2")
+    check_count({entry.group for entry in entries}, count)
     # Sorted, so that the order in which the disk lists files never moves a group.
     ordered = sorted(entries, key=lambda entry: (entry.group, entry.sample))
     groups = [entry.group for entry in ordered]
-    if len(set(groups)) < count:
-        reason = f"{len(set(groups))} groups can't be split into {count} folds"
-        raise CompetitionError(reason, None, "Give --folds a smaller number")
     if stratified:
         strata = [entry.stratum or "".join(map(str, entry.targets)) for entry in ordered]
         # Classes rarer than the folds can't be balanced and only draw warnings; they are pooled.
@@ -89,6 +85,19 @@ def make_folds(entries: Sequence[Entry], count: int = FOLDS, stratified: bool = 
     else:
         splits = GroupKFold(count).split(groups, groups=groups)
     return {groups[index]: fold for fold, (_, held_out) in enumerate(splits) for index in held_out}
+
+
+def check_count(groups: Collection[str], count: int) -> None:
+    """Refuses a number of folds that so many groups can't be split into.
+
+    Raises:
+        CompetitionError: There are fewer groups than folds, or fewer than two folds.
+    """
+    if count < 2:
+        raise CompetitionError(f"{count} folds hold nothing out", None, "Give --folds at least 2")
+    if len(groups) < count:
+        reason = f"{len(groups)} groups can't be split into {count} folds"
+        raise CompetitionError(reason, None, "Give --folds a smaller number")
 
 
 def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str, int]:
