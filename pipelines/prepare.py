@@ -10,6 +10,7 @@ from typing import Any
 
 from competition.console import progress, say, shout, table
 from competition.data.cache import cache_sample, fingerprint, is_cached, problem_of
+from competition.data.duplicates import same_labels, same_pixels
 from competition.data.folds import (
     FOLDS,
     Folds,
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     old = reusable_entries(workspace, track)
     entries, read_problems, made = _cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad)
     remember_decoded(workspace, track, entries)
-    problems += read_problems + _same_pixels(entries) + _same_labels(entries)
+    problems += read_problems + same_pixels(entries, track.views) + same_labels(entries)
     remarks = [*listing.remarks, *_cut_labels(entries)]
     for remark in remarks:
         say(remark)
@@ -174,31 +175,6 @@ def _cache_all(
                 made += 1
             ticker.advance(sample.key)
     return entries, found, made
-
-
-def _same_pixels(entries: Sequence[Entry]) -> list[Problem]:
-    """One picture in two training groups would be learned from and scored on."""
-    first: dict[str, Entry] = {}
-    problems = []
-    for entry in entries:
-        other = first.setdefault(entry.pixels, entry)
-        if entry.split == "train" and other.split == "train" and other.group != entry.group:
-            reason = f"same pixels as {other.name} of group {other.group}: it would leak between folds"
-            problems.append(Problem(entry.sample, entry.split, entry.name, reason))
-    return problems
-
-
-def _same_labels(entries: Sequence[Entry]) -> list[Problem]:
-    """One label in two people is nearly always a copy; a few pixels can agree by chance, so it is only noted."""
-    first: dict[str, Entry] = {}
-    problems = []
-    for entry in entries:
-        if entry.labels and any(entry.targets):
-            other = first.setdefault(entry.labels, entry)
-            if other.group != entry.group:
-                reason = f"the same label as {other.name} of group {other.group}: is one of the two a copy?"
-                problems.append(Problem(entry.sample, entry.split, entry.name, reason, note=True))
-    return problems
 
 
 def _cut_labels(entries: Sequence[Entry]) -> list[str]:

@@ -95,6 +95,7 @@ def cache_sample(
         side=sample.side,
         spacing_mm=_spacing(track, root, sample) if images[0] is not None else None,
         between=between,
+        view_pixels=tuple("" if image is None else _pixel_hash([image]) for image in images),
         traits=_traits(track, root, sample),
     )
     return entry, [problem_of(root, sample, error, masked=True) for error in errors]

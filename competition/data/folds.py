@@ -184,8 +184,9 @@ def check_leaks(folds: Folds, entries: Sequence[Entry]) -> None:
         if entry.group not in folds.fold_of:
             raise CompetitionError(f"group {entry.group!r} has no fold", folds.path, "Run prepare")
     first: dict[str, Entry] = {}
-    for entry in entries:
-        other = first.setdefault(entry.pixels, entry)
+    pictures = [(entry, pixels) for entry in entries for pixels in entry.view_pixels if pixels]
+    for entry, pixels in pictures:
+        other = first.setdefault(pixels, entry)
         if folds.fold_of[other.group] != folds.fold_of[entry.group]:
             raise CompetitionError(
                 f"{other.name} of group {other.group} and {entry.name} of group {entry.group} are the same picture in "
