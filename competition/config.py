@@ -52,7 +52,8 @@ class ModelSettings(Section):
     """For the reports' networks: channels of the first level (hidden units of hidden_layer); None is the report's."""
     init: Path | None = None
     """A checkpoint to start from, of this project or another (also 3D medical weights, see
-    competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and stay fresh. A path
+    competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and keep the start they
+    have without it: fresh, but in "report_fourfold" the location networks keep ``pretrained``. A path
     with "{fold}" in it is below the data set's runs, and each fold starts from its own: contrastive/{fold}/best.pt."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """What the untrained head answers everywhere. A small value spares the first epochs, which otherwise go into

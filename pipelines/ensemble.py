@@ -26,11 +26,12 @@ from competition.ensembling.members import (
 )
 from competition.ensembling.test_maps import predict_test_set
 from competition.errors import CompetitionError
-from competition.tracks.track import Track
+from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
 from pipelines import tune
 from pipelines.context import open_track, open_workspace
 from pipelines.submission import score_phantom, write_submission
+from pipelines.unreadable import FILL_BAD, add_fill_bad, shout_unreadable
 
 HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test", type=Path, metavar="DIR", help="a test set that came later, instead of the prepared one"
     )
+    add_fill_bad(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="also copy the submission there")
 
 
@@ -184,16 +186,31 @@ def _test_samples(args: argparse.Namespace, track: Track, workspace: Workspace) 
     listing = track.list_test(folder)
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:10]
     late = replace(workspace, root=workspace.cache_folder() / "late" / digest)
-    entries = []
+    entries, masked_views = [], 0
     with progress("reading", len(listing.samples)) as ticker:
         for sample in listing.samples:
-            entry, masked = cache_sample(late, track, folder, sample)
+            entry, problems = _read_late(args, track, late, folder, sample)
+            problems += [problem for problem in listing.problems if problem.key == sample.key]
+            masked_views += sum(problem.masked for problem in problems)
             entries.append(entry)
-            for problem in (*masked, *(p for p in listing.problems if p.key == sample.key)):
+            for problem in problems:
                 shout(f"{problem.path}: {problem.reason}")
             ticker.advance(sample.key)
+    for remark in listing.remarks:
+        say(remark)
+    shout_unreadable(entries, masked_views)
     say(f"{len(entries)} test samples read from {folder}")
     return late, entries
+
+
+def _read_late(
+    args: argparse.Namespace, track: Track, late: Workspace, folder: Path, sample: Sample
+) -> tuple[Entry, list[Problem]]:
+    """A sample of a test set that came later, black where nothing of it can be read and --fill-bad allows that."""
+    try:
+        return cache_sample(late, track, folder, sample, fill=args.fill_bad)
+    except CompetitionError as error:
+        raise CompetitionError(error.what, error.where, f"Mend the files, or {FILL_BAD}") from error
 
 
 def _leaderboard_row(

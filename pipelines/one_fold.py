@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from competition.config import Experiment, TrainSettings
 from competition.console import progress, say
@@ -236,8 +237,15 @@ def out_of_fold_score(run: Run, fold: Fold) -> float:
     folder = out_of_fold_folder(run.folder(fold))
     samples = [entry.sample for entry in held_out]
     if run.track.task == "classification":
-        scores = read_scores(folder, samples, run.track.classes)
-        return auroc(np.array([entry.targets[0] for entry in held_out]), scores[:, 0])
+        return auroc(*ranked(run, fold))
     stored = load_histograms(folder / "histograms.npz")
     curves = dice_curves(np.stack([stored[sample] for sample in samples]))
     return float(curves[:, :, CUT_OF_HALF].mean())
+
+
+def ranked(run: Run, fold: Fold) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The first class of what a fold held out, as it was learned, and what the fold says about it, (n,) each."""
+    held_out = run.held_out(fold)
+    samples = [entry.sample for entry in held_out]
+    scores = read_scores(out_of_fold_folder(run.folder(fold)), samples, run.track.classes)
+    return np.array([entry.targets[0] for entry in held_out], dtype=np.int64), scores[:, 0]

@@ -9,6 +9,7 @@ from typing import Any
 
 from competition.console import progress, say, shout, table
 from competition.data.cache import cache_sample, fingerprint, is_cached, problem_of
+from competition.data.duplicates import same_labels, same_pixels
 from competition.data.folds import FOLDS, Folds, fold_table
 from competition.data.manifest import Entry, Manifest, remember_decoded, reusable_entries, write_manifest
 from competition.data.shortcuts import find_shortcut
@@ -19,7 +20,8 @@ from competition.workspace import Workspace
 from pipelines.context import open_track
 from pipelines.prepared_folds import settle_folds
 from pipelines.raw_data import find_data
-from pipelines.sample_problems import cut_labels, same_labels, same_pixels, settle_problems, turned_labels
+from pipelines.sample_problems import cut_labels, settle_problems, turned_labels
+from pipelines.unreadable import add_fill_bad
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
@@ -32,15 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--folds", type=int, metavar="K", help=f"number of folds to make (default: {FOLDS})")
     parser.add_argument(
-        "--stratified", action="store_true", help="balance strata over the folds (StratifiedGroupKFold)"
+        "--stratified",
+        action="store_true",
+        help="balance strata over the folds (StratifiedGroupKFold); findings of patients always are",
     )
     parser.add_argument(
         "--refold", action="store_true", help="make other folds of your own; what was trained becomes useless"
     )
     parser.add_argument("--skip-bad", action="store_true", help="leave out training samples that can't be used")
-    parser.add_argument(
-        "--fill-bad", action="store_true", help="take unreadable test samples as black images, which score next to 0"
-    )
+    add_fill_bad(parser)
     parser.add_argument("--people", type=int, metavar="N", help="drawn data: number of training people")
     parser.add_argument("--test-people", type=int, metavar="N", help="drawn data: number of test people")
     parser.add_argument("--size", type=int, metavar="PX", help="drawn data: side of an image")
@@ -61,14 +63,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     old = reusable_entries(workspace, track)
     entries, read_problems, made = _cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad)
     remember_decoded(workspace, track, entries)
-    problems += read_problems + same_pixels(entries) + same_labels(entries)
+    problems += read_problems + same_pixels(entries, track.views) + same_labels(entries)
     remarks = [*listing.remarks, *cut_labels(entries), *turned_labels(entries)]
     for remark in remarks:
         say(remark)
     entries = settle_problems(problems, entries, args)
     write_manifest(workspace, track, Manifest(root, tuple(entries)))
     training = [entry for entry in entries if entry.split == "train"]
-    folds = settle_folds(workspace, training, listing.kinds, args)
+    folds = settle_folds(track, workspace, training, listing.kinds, args)
     shortcut_auroc, alarm = find_shortcut(training, folds)
     if alarm:
         shout(alarm)

@@ -16,17 +16,24 @@ from competition.data.folds import (
     write_folds,
 )
 from competition.data.manifest import Entry
+from competition.data.patient_folds import ITERATIVE, make_patient_folds
 from competition.delivery.submissions import few
 from competition.errors import CompetitionError
+from competition.tracks.track import Track
 from competition.workspace import SHIPPED_FOLDS, Workspace
 
 
 def settle_folds(
-    workspace: Workspace, training: Sequence[Entry], kinds: Mapping[str, str], args: argparse.Namespace
+    track: Track,
+    workspace: Workspace,
+    training: Sequence[Entry],
+    kinds: Mapping[str, str],
+    args: argparse.Namespace,
 ) -> Folds:
     """The folds in force; fresh ones where there are none, where they are not wanted, or where the shipped do not fit.
 
     Args:
+        track: Decides what fresh folds are balanced by.
         workspace: Of the data set.
         training: The training samples that can be used.
         kinds: Group -> what --stratified balances beside the stratum.
@@ -42,7 +49,7 @@ def settle_folds(
     if folds is not None and _does_not_fit(workspace, folds, training):
         folds = None
     if folds is None:
-        folds = _make(workspace, training, kinds, args)
+        folds = _make(track, workspace, training, kinds, args)
     else:
         _refuse_contradiction(folds, args)
         _describe(workspace, folds, training)
@@ -66,13 +73,30 @@ def _does_not_fit(workspace: Workspace, folds: Folds, training: Sequence[Entry])
     return bool(missing)
 
 
-def _make(workspace: Workspace, training: Sequence[Entry], kinds: Mapping[str, str], args: argparse.Namespace) -> Folds:
+def _make(
+    track: Track,
+    workspace: Workspace,
+    training: Sequence[Entry],
+    kinds: Mapping[str, str],
+    args: argparse.Namespace,
+) -> Folds:
     count, path = FOLDS if args.folds is None else args.folds, workspace.fold_file()
-    how = f"{STRATIFIED if args.stratified else 'GroupKFold'} of {count}, {len(training)} samples"
-    write_folds(path, make_folds(training, count, args.stratified, kinds), f"{how}; made by prepare")
+    if track.task == "classification":
+        partners = None if track.mirror is None else track.mirror.classes
+        fold_of, rule = make_patient_folds(training, count, partners), _describe_balance(track)
+    else:
+        fold_of = make_folds(training, count, args.stratified, kinds)
+        rule = STRATIFIED if args.stratified else "GroupKFold"
+    how = f"{rule} of {count}, {len(training)} samples"
+    write_folds(path, fold_of, f"{how}; made by prepare")
     advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
     say(f"folds: {how}, written to {path} ({advice})")
     return read_folds(path)
+
+
+def _describe_balance(track: Track) -> str:
+    sides = "" if track.mirror is None else " (left and right as one)"
+    return f"{ITERATIVE} by {track.classes[0]} and the other classes{sides}, rarest first,"
 
 
 def _refuse_contradiction(folds: Folds, args: argparse.Namespace) -> None:
@@ -80,7 +104,7 @@ def _refuse_contradiction(folds: Folds, args: argparse.Namespace) -> None:
     asked = []
     if args.folds not in (None, folds.count):
         asked.append(f"--folds {args.folds}")
-    if args.stratified and STRATIFIED not in folds.how:
+    if args.stratified and STRATIFIED not in folds.how and ITERATIVE not in folds.how:
         asked.append("--stratified")
     if asked:
         made = f": {folds.how}" if folds.how else ""

@@ -3,38 +3,14 @@
 import argparse
 from collections.abc import Sequence
 
-from competition.console import say, shout, table
+from competition.console import say, table
 from competition.data.manifest import Entry
 from competition.delivery.submissions import few
 from competition.errors import CompetitionError
 from competition.tracks.track import Problem
+from pipelines.unreadable import FILL_BAD, shout_unreadable
 
 SHOWN_PROBLEMS = 20
-
-
-def same_pixels(entries: Sequence[Entry]) -> list[Problem]:
-    """One picture in two training groups would be learned from and scored on."""
-    first: dict[str, Entry] = {}
-    problems = []
-    for entry in entries:
-        other = first.setdefault(entry.pixels, entry)
-        if entry.split == "train" and other.split == "train" and other.group != entry.group:
-            reason = f"same pixels as {other.name} of group {other.group}: it would leak between folds"
-            problems.append(Problem(entry.sample, entry.split, entry.name, reason))
-    return problems
-
-
-def same_labels(entries: Sequence[Entry]) -> list[Problem]:
-    """One label in two people is nearly always a copy; a few pixels can agree by chance, so it is only noted."""
-    first: dict[str, Entry] = {}
-    problems = []
-    for entry in entries:
-        if entry.labels and any(entry.targets):
-            other = first.setdefault(entry.labels, entry)
-            if other.group != entry.group:
-                reason = f"the same label as {other.name} of group {other.group}: is one of the two a copy?"
-                problems.append(Problem(entry.sample, entry.split, entry.name, reason, note=True))
-    return problems
 
 
 def cut_labels(entries: Sequence[Entry]) -> list[str]:
@@ -62,7 +38,7 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
     Args:
         problems: All that was found.
         entries: All that could be read.
-        args: The stage's option --skip-bad.
+        args: The stage's options --skip-bad and --fill-bad.
 
     Returns:
         The entries that are used.
@@ -84,7 +60,7 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
         raise CompetitionError(
             f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}",
             first.path,
-            "Mend the files, or predict black images in their place with --fill-bad"
+            ("Mend the files" if args.fill_bad else f"Mend the files, or {FILL_BAD}")
             + (" (and leave out bad training samples with --skip-bad)" if training and not args.skip_bad else ""),
         )
     if training and not args.skip_bad:
@@ -94,8 +70,7 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
             first.path,
             "Mend the files, or leave those samples out with --skip-bad",
         )
-    if masked:
-        shout(f"{len(masked)} views of test samples can't be read and are masked (listed above)")
+    shout_unreadable(entries, len(masked))
     bad = {problem.key for problem in training}
     if training:
         say(f"--skip-bad: {_samples(training)} left out")

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from competition.config import Experiment
-from competition.console import say, table
+from competition.console import say, shout, table
 from competition.data.augmentation import check_augmentation
 from competition.data.folds import FULL, Fold, check_leaks, find_folds
 from competition.data.manifest import prepare_command, read_manifest
+from competition.ensembling.leak_alarm import judge_shuffled, too_good
 from competition.errors import CompetitionError
 from competition.prediction.views import check_views
 from competition.tracks.narrowing import narrow
@@ -19,7 +20,7 @@ from competition.tracks.track import Track
 from competition.training.losses import get_loss
 from competition.workspace import Workspace
 from pipelines.context import choose_experiment, open_track, open_workspace
-from pipelines.one_fold import Run, check_fold, out_of_fold_score, train_one
+from pipelines.one_fold import Run, check_fold, out_of_fold_score, ranked, train_one
 from pipelines.parallel_folds import announce, end_with_parent, slots, train_in_parallel
 
 HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set",
         action="append",
         metavar="SECTION.KEY=VALUE",
-        help="change a setting of competition/config.py; repeatable",
+        help="change a setting of competition/config.py; repeatable (data.shuffle_labels=true is a leak alarm)",
     )
     parser.add_argument("--name", metavar="NAME", help="name of the run (default: the experiment's)")
     parser.add_argument(
@@ -83,6 +84,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         _say_scores(track, run.name, scores)
         if FULL in scores:
             say(_how_full_votes(run))
+        if track.task == "classification":
+            _say_leaks(run, scores)
     return {
         "run": run.name,
         "scores": {str(fold): None if np.isnan(score) else score for fold, score in scores.items()},
@@ -141,6 +144,19 @@ def _how_full_votes(run: Run) -> str:
     together = f"--members {run.name}:{','.join([*(trained or ['0']), FULL])}"
     how = "as" if trained else "so train a fold too (--fold 0), then"
     return f"{FULL} learned from every sample and has no score; it votes only beside folds of its run, {how} {together}"
+
+
+def _say_leaks(run: Run, scores: dict[Fold, float]) -> None:
+    """Says what the scores of patients tell about a leak: of shuffled labels the verdict, of true ones an alarm."""
+    if run.experiment.data.shuffle_labels:
+        if numbered := [fold for fold in scores if fold != FULL]:
+            targets, answers = zip(*(ranked(run, fold) for fold in numbered), strict=True)
+            leak, verdict = judge_shuffled(np.concatenate(targets), np.concatenate(answers))
+            (shout if leak else say)(verdict)
+        return
+    known = [score for score in scores.values() if not np.isnan(score)]
+    if known and (alarm := too_good(float(np.mean(known)), run.workspace.phantom)):
+        shout(alarm)
 
 
 def parse_folds(text: str, count: int) -> list[Fold]:

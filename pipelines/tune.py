@@ -10,7 +10,7 @@ from competition.console import say, shout, table
 from competition.data.folds import FULL, Folds, find_folds
 from competition.data.manifest import Entry, read_manifest
 from competition.ensembling.decision import Decision, Scores, save_decision
-from competition.ensembling.leak_alarm import learned_by
+from competition.ensembling.leak_alarm import learned_by, too_good
 from competition.ensembling.locations import NEVER
 from competition.ensembling.members import TrainedMember, covered, open_member, parse_members, trained_runs
 from competition.ensembling.thresholds import HALF, Window
@@ -79,6 +79,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         decision = decision.model_copy(update={"everything": args.members is None})
         save_decision(folder / "decision.json", decision)
     _say_scores(track, decision, rows)
+    if track.metric == "auroc" and (alarm := too_good(decision.scores.oof or 0.0, workspace.phantom)):
+        shout(alarm)
     path = workspace.ensemble_folder(name) / "decision.json"
     say(f"decision: {path}")
     return {

@@ -1,7 +1,6 @@
 """Bad input is answered with status 1 and one sentence that names the file and says what mends it; nothing is lost."""
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -161,40 +160,6 @@ def test_one_picture_of_two_people_is_a_leak(hands, refusal):
     assert images[-1].name in error
 
 
-def test_a_missing_column_of_train_csv_is_named(patients, refusal):
-    file = patients / "train_set" / "train.csv"
-    file.write_text("\n".join(line.rpartition(",")[0] for line in file.read_text().splitlines()) + "\n")
-    error, _ = refusal(*prepare("aneurysm", patients))
-    assert "column 'R_PCA' is missing" in error
-    assert str(file) in error
-
-
-def test_a_training_patient_of_seven_views_stops_until_it_is_skipped(patients, refusal, stage):
-    image = min((patients / "train_set").glob("*RV-A.jpg"))
-    image.unlink()
-    error, _ = refusal(*prepare("aneurysm", patients))
-    assert "view RV-A is missing" in error
-    assert image.name in error
-    assert stage(*prepare("aneurysm", patients, "--skip-bad"))[0]["samples"]["train"] == 5
-
-
-def test_missing_and_damaged_views_of_test_patients_are_masked_and_listed(patients, stage, refusal):
-    missing, damaged = (sorted((patients / "test_set").glob(f"*{view}.jpg"))[0] for view in ("LI-A", "RI-B"))
-    missing.unlink()
-    cut(damaged)
-    figures, said = stage(*prepare("aneurysm", patients))
-    assert figures["samples"]["test"] == 2
-    assert {(Path(p["path"]).name, p["masked"]) for p in figures["problems"]} == {
-        (missing.name, True),
-        (damaged.name, True),
-    }
-    assert "2 views of test samples can't be read and are masked" in said
-    patient = damaged.name.removesuffix("RI-B.jpg")
-    for image in (patients / "test_set").glob(f"{patient}*.jpg"):
-        cut(image, 0.2)
-    assert "--fill-bad" in refusal(*prepare("aneurysm", patients))[0]
-
-
 def test_unknown_settings_are_answered_with_the_nearest(refusal, tiny):
     assert (
         "unknown key 'train.lrr', did you mean 'train.lr'?" in refusal("train", "--set", "train.lrr=1", "--phantom")[0]
@@ -263,24 +228,6 @@ def test_weights_of_changed_images_are_refused_and_of_a_changed_program_reported
         assert "--force" in error
     stage(*train, "--force")
     stage("tune", "--track", "aneurysm")
-
-
-def test_a_late_test_set_is_asked_for_and_taken(patients, stage, refusal, tiny, tmp_path):
-    late = tmp_path / "late"
-    shutil.move(patients / "test_set", late)
-    assert stage(*prepare("aneurysm", patients))[0]["samples"]["test"] == 0
-    stage("train", "--track", "aneurysm", "--experiment", tiny, "--fold", 0)
-    error, _ = refusal("ensemble", "--track", "aneurysm")
-    assert "no test images" in error
-    assert "ensemble --test DIR" in error
-    assert "not found" in refusal("ensemble", "--track", "aneurysm", "--test", tmp_path / "nowhere")[0]
-    missing = min(late.glob("*LV-B.jpg"))
-    missing.unlink()
-    figures, said = stage("ensemble", "--track", "aneurysm", "--test", late)
-    written = [line.split(",")[0] for line in Path(figures["submission"]).read_text().splitlines()]
-    assert written == [line.split(",")[0] for line in (late / "test.csv").read_text().splitlines()]
-    assert missing.name in said
-    assert re.search(r"2 test samples, \d+\.\d+ s each", said)
 
 
 def test_a_workspace_that_cannot_be_written_is_named(hands, refusal, tmp_path):

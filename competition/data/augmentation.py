@@ -17,53 +17,75 @@ from competition.config import nearest_hint
 from competition.errors import CompetitionError
 from competition.tracks.track import Track
 
+Border = dict[str, Any]
+"""What a warp puts where the picture ends, as albumentations takes it."""
 
-def _affine(degrees: float, scale: float, shift: float, probability: float = 0.8) -> A.Affine:
+# Scalars, because OpenCV 5 zeroes every fourth channel of a per-channel fill above four channels.
+BLACK: Border = {"border_mode": cv2.BORDER_CONSTANT, "fill": 0, "fill_mask": 0}
+# A label must not grow beyond its picture, but a picture without one goes on as it ends: black would bring back the
+# margins that cleaning took off.
+REPEATED: Border = {"border_mode": cv2.BORDER_REPLICATE}
+
+
+def _affine(border: Border, degrees: float, scale: float, shift: float, probability: float = 0.8) -> A.Affine:
     return A.Affine(
         rotate=(-degrees, degrees),
         scale=(1 - scale, 1 + scale),
         translate_percent=(-shift, shift),
         interpolation=cv2.INTER_LINEAR,
         mask_interpolation=cv2.INTER_NEAREST,
-        fill=0,  # scalar, because OpenCV 5 zeroes every fourth channel of a per-channel fill above four channels
-        fill_mask=0,
         p=probability,
+        **border,
     )
 
 
-def _none() -> list[Any]:
+def _elastic(border: Border, probability: float) -> A.ElasticTransform:
+    return A.ElasticTransform(alpha=40, sigma=8, interpolation=cv2.INTER_LINEAR, p=probability, **border)
+
+
+def _none(border: Border) -> list[Any]:
     return []
 
 
-def _shift() -> list[Any]:
+def _shift(border: Border) -> list[Any]:
     """For angiograms: whole-pixel shifts, because interpolation would blur a finding of a few pixels.
 
     No exposure either: an angiogram's deviation is some 20 grey values, so a tenth of 255 more drowns the vessels.
     """
     pixels = {"x": (-4, 4), "y": (-4, 4)}
-    return [A.Affine(translate_px=pixels, border_mode=cv2.BORDER_REPLICATE, p=0.9)]
+    return [A.Affine(translate_px=pixels, p=0.9, **border)]
 
 
-def _geometric() -> list[Any]:
+def _geometric(border: Border) -> list[Any]:
     """Rotation, scale and shift without any change of exposure."""
-    return [_affine(degrees=10, scale=0.1, shift=0.05)]
+    return [_affine(border, degrees=10, scale=0.1, shift=0.05)]
 
 
-def _light() -> list[Any]:
-    return [_affine(degrees=10, scale=0.1, shift=0.05), A.RandomBrightnessContrast(0.15, 0.15, p=0.5)]
+def _angiogram(border: Border) -> list[Any]:
+    """``geometric``, and little else than what two consoles would differ by.
+
+    A gamma of 0.88 to 1.14 moves a background of 190 by 8 grey values at most and a vessel of 60 by 12. A change of
+    contrast about 0 would move the background by more than a vessel differs from it.
+    """
+    noise_or_blur = A.OneOf([A.GaussNoise((0.005, 0.015)), A.GaussianBlur((3, 3))], p=0.3)
+    return [*_geometric(border), A.RandomGamma((88, 114), p=0.5), noise_or_blur]
 
 
-def _strong() -> list[Any]:
+def _light(border: Border) -> list[Any]:
+    return [_affine(border, degrees=10, scale=0.1, shift=0.05), A.RandomBrightnessContrast(0.15, 0.15, p=0.5)]
+
+
+def _strong(border: Border) -> list[Any]:
     return [
-        _affine(degrees=25, scale=0.2, shift=0.08),
-        A.ElasticTransform(alpha=40, sigma=8, interpolation=cv2.INTER_LINEAR, fill=0, fill_mask=0, p=0.2),
+        _affine(border, degrees=25, scale=0.2, shift=0.08),
+        _elastic(border, 0.2),
         A.RandomBrightnessContrast(0.25, 0.25, p=0.7),
         A.RandomGamma((70, 140), p=0.4),
         A.OneOf([A.GaussianBlur((3, 5)), A.Sharpen((0.1, 0.4)), A.GaussNoise((0.01, 0.05))], p=0.4),
     ]
 
 
-def _grid_dropout() -> list[Any]:
+def _grid_dropout(border: Border) -> list[Any]:
     """A grid of holes over half of the draws and nothing else, as the hand-bone report compared it; labels stay.
 
     The report gives no ratio: half of each cell's side is the library's own.
@@ -71,35 +93,36 @@ def _grid_dropout() -> list[Any]:
     return [A.GridDropout(ratio=0.5, random_offset=True, fill=0, fill_mask=None, p=0.5)]
 
 
-def _cutout() -> list[Any]:
+def _cutout(border: Border) -> list[Any]:
     """Up to six squares of half of the draws are hidden from the network and nothing else; their labels stay."""
     return [A.CoarseDropout((1, 6), (0.05, 0.15), (0.05, 0.15), fill=0, fill_mask=None, p=0.5)]
 
 
-def _rotate10() -> list[Any]:
+def _rotate10(border: Border) -> list[Any]:
     """Rotations of half of the draws and nothing else, as the hand-bone report compared them."""
-    return [_affine(degrees=10, scale=0, shift=0, probability=0.5)]
+    return [_affine(border, degrees=10, scale=0, shift=0, probability=0.5)]
 
 
-def _rotate30() -> list[Any]:
-    return [_affine(degrees=30, scale=0, shift=0, probability=0.5)]
+def _rotate30(border: Border) -> list[Any]:
+    return [_affine(border, degrees=30, scale=0, shift=0, probability=0.5)]
 
 
-def _turning() -> list[Any]:
+def _turning(border: Border) -> list[Any]:
     """For anatomy that has no fixed up, such as a round ventricle, on scanners whose greys differ."""
     return [
         A.RandomRotate90(p=1.0),
-        _affine(degrees=20, scale=0.25, shift=0.05),
-        A.ElasticTransform(alpha=40, sigma=8, interpolation=cv2.INTER_LINEAR, fill=0, fill_mask=0, p=0.3),
+        _affine(border, degrees=20, scale=0.25, shift=0.05),
+        _elastic(border, 0.3),
         A.RandomBrightnessContrast(0.15, 0.3, p=0.7),
         A.RandomGamma((60, 160), p=0.5),
     ]
 
 
-PRESETS: dict[str, Callable[[], list[Any]]] = {
+PRESETS: dict[str, Callable[[Border], list[Any]]] = {
     "none": _none,
     "shift": _shift,
     "geometric": _geometric,
+    "angiogram": _angiogram,
     "light": _light,
     "strong": _strong,
     "turning": _turning,
@@ -122,7 +145,7 @@ def check_augmentation(preset: str, track: Track) -> None:
     """
     if preset not in PRESETS:
         raise CompetitionError(f"unknown augmentation {preset!r}{nearest_hint(preset, list(PRESETS))}")
-    if track.upright and any(isinstance(transform, TURNS) for transform in PRESETS[preset]()):
+    if track.upright and any(isinstance(transform, TURNS) for transform in PRESETS[preset](BLACK)):
         raise CompetitionError(
             f"data.augmentation {preset!r} turns images on their sides and heads, and track {track.name} tells its "
             "classes by their order from the top",
@@ -134,9 +157,14 @@ def check_augmentation(preset: str, track: Track) -> None:
 class Augmenter:
     """One preset, ready to be applied; the only state is albumentations' generator, re-seeded by every call."""
 
-    def __init__(self, preset: str) -> None:
-        """Builds the transforms of a preset, a name of ``PRESETS``."""
-        self._transform = A.Compose(PRESETS[preset]())
+    def __init__(self, preset: str, labelled: bool = True) -> None:
+        """Builds the transforms.
+
+        Args:
+            preset: A name of ``PRESETS``.
+            labelled: Whether the pictures have label planes; those that have none are continued by their edge.
+        """
+        self._transform = A.Compose(PRESETS[preset](BLACK if labelled else REPEATED))
 
     def __call__(
         self, images: Sequence[NDArray[np.uint8]], planes: NDArray[np.uint8] | None, seed: int

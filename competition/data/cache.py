@@ -98,6 +98,7 @@ def cache_sample(
         spacing_mm=_spacing(track, root, sample) if images[0] is not None else None,
         between=between,
         turned=turned,
+        view_pixels=tuple("" if image is None else _pixel_hash([image]) for image in images),
         traits=_traits(track, root, sample),
     )
     return entry, [problem_of(root, sample, error, masked=True) for error in errors]

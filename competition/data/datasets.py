@@ -100,7 +100,7 @@ class TrainingSet(Dataset[Drawn]):
         self.factor = oversampling(entries, track, experiment.data, boxes)
         self._track = track
         self._settings = experiment.data
-        self._augment = Augmenter(experiment.data.augmentation)
+        self._augment = Augmenter(experiment.data.augmentation, labelled=track.task == "segmentation")
         budget = MEMORY_BUDGET_BYTES // max(1, loading_processes(experiment))
         self._reader = GridReader(
             workspace,
@@ -124,7 +124,7 @@ class TrainingSet(Dataset[Drawn]):
         random = np.random.default_rng(seed)
         sample = self._reader.read(entry)
         side = self._settings.size * self.factor
-        images = [pad_to(image, side) for image in sample.images]
+        images = [pad_to(image, side, grey=self._track.task == "classification") for image in sample.images]
         planes = None if sample.planes is None else pad_to(sample.planes, side)
         if planes is not None and self._settings.copy_paste and random.random() < self._settings.copy_paste:
             images[0], planes = self._paste(index, images[0], planes, random)
@@ -161,12 +161,22 @@ class TrainingSet(Dataset[Drawn]):
         return copy_paste(image, planes, donor, donor_planes, len(self._track.classes), random)
 
 
-def pad_to(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Pads (h, w) or (h, w, channels) with black at the bottom and right to a square of ``side`` pixels."""
+def pad_to(image: NDArray[np.uint8], side: int, grey: bool = False) -> NDArray[np.uint8]:
+    """Pads at the bottom and right to a square of ``side`` pixels.
+
+    Args:
+        image: (h, w) or (h, w, channels) uint8.
+        side: Of the square.
+        grey: Pad with the picture's median grey instead of black. Views of patients are padded so: which stills were
+            not square is known of their console, and a black bar would tell it to the network.
+    """
     height, width = image.shape[:2]
     if (height, width) == (side, side):
         return image
-    return np.pad(image, [(0, side - height), (0, side - width), *[(0, 0)] * (image.ndim - 2)])
+    padded = np.empty((side, side, *image.shape[2:]), np.uint8)
+    padded[:] = np.median(image, axis=(0, 1)).astype(np.uint8) if grey else 0
+    padded[:height, :width] = image
+    return padded
 
 
 def mirror_sample(

@@ -9,7 +9,7 @@ scikit-learn's GroupKFold gives other folds in other versions (an unstable sort 
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -86,14 +86,10 @@ def make_folds(
     Raises:
         CompetitionError: There are fewer groups than folds, or fewer than two folds.
     """
-    if count < 2:
-        raise CompetitionError(f"{count} folds hold nothing out", None, "Give --folds at least 2")
+    check_count({entry.group for entry in entries}, count)
     # Sorted, so that the order in which the disk lists files never moves a group.
     ordered = sorted(entries, key=lambda entry: (entry.group, entry.sample))
     groups = [entry.group for entry in ordered]
-    if len(set(groups)) < count:
-        reason = f"{len(set(groups))} groups can't be split into {count} folds"
-        raise CompetitionError(reason, None, "Give --folds a smaller number")
     if stratified:
         kinds = kinds or {}
         strata = [(entry.stratum or "".join(map(str, entry.targets))) + kinds.get(entry.group, "") for entry in ordered]
@@ -104,6 +100,19 @@ def make_folds(
     else:
         splits = GroupKFold(count).split(groups, groups=groups)
     return {groups[index]: fold for fold, (_, held_out) in enumerate(splits) for index in held_out}
+
+
+def check_count(groups: Collection[str], count: int) -> None:
+    """Refuses a number of folds that so many groups can't be split into.
+
+    Raises:
+        CompetitionError: There are fewer groups than folds, or fewer than two folds.
+    """
+    if count < 2:
+        raise CompetitionError(f"{count} folds hold nothing out", None, "Give --folds at least 2")
+    if len(groups) < count:
+        reason = f"{len(groups)} groups can't be split into {count} folds"
+        raise CompetitionError(reason, None, "Give --folds a smaller number")
 
 
 def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str, int]:
@@ -194,8 +203,9 @@ def check_leaks(folds: Folds, entries: Sequence[Entry]) -> None:
         if entry.group not in folds.fold_of:
             raise CompetitionError(f"group {entry.group!r} has no fold", folds.path, "Run prepare")
     first: dict[str, Entry] = {}
-    for entry in entries:
-        other = first.setdefault(entry.pixels, entry)
+    pictures = [(entry, pixels) for entry in entries for pixels in entry.view_pixels if pixels]
+    for entry, pixels in pictures:
+        other = first.setdefault(pixels, entry)
         if folds.fold_of[other.group] != folds.fold_of[entry.group]:
             raise CompetitionError(
                 f"{other.name} of group {other.group} and {entry.name} of group {entry.group} are the same picture in "

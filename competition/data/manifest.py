@@ -15,7 +15,7 @@ from competition.tracks.track import Split, Track
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 6
+CACHE_VERSION = 7
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,14 @@ class Entry:
             view, because exposure differs from view to view by more than a vessel from its background.
         targets: 0/1 per class: classification targets, or whether the class has any pixel; empty for test samples. A
             teacher's probabilities where it labelled a test sample for its student.
-        pixels: Hash of the decoded pixels, to find one picture in two groups.
+        pixels: Hash of the decoded pixels of all views.
         labels: Hash of the label planes; empty where there are none.
         fingerprint: Hash of the source files' paths, sizes and times; a sample is cached again when it changes.
         side: "right" or "left" of a paired organ; empty where it is not known or means nothing.
         spacing_mm: Distance of pixel centres between rows and columns of the first view; None where no file tells it.
         between: Pixels of the label pictures between 0 and their maximum, which were cut at half of it.
         turned: Whether the label was transposed because of what it shows; see ``Track.is_turned``.
+        view_pixels: Per view, hash of its decoded pixels, to find one picture in two groups; "" where it is absent.
         traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
     """
 
@@ -62,6 +63,7 @@ class Entry:
     spacing_mm: tuple[float, float] | None = None
     between: int = 0
     turned: bool = False
+    view_pixels: tuple[str, ...] = ()
     traits: tuple[float, ...] = ()
 
 
@@ -110,7 +112,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
-    kinds = {"present": bool, "mean": float, "std": float, "targets": int, "traits": float}
+    kinds = {"present": bool, "mean": float, "std": float, "targets": int, "view_pixels": str, "traits": float}
     lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
     spacing = {"spacing_mm": None if row["spacing_mm"] is None else tuple(map(float, row["spacing_mm"]))}
     return Entry(**{str(name): value for name, value in row.items()} | lists | spacing)

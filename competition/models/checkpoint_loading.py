@@ -8,6 +8,7 @@ names fit once the prefix is gone; MedicalNet's ResNet-18 and -34 have no downsa
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from competition.errors import CompetitionError
 # In front of an encoder's names: DataParallel, Lightning, smp with a timm encoder, torchvision, this project. The last
 # two are the binary networks of report_fourfold, which the report starts both from the same medical weights.
 PREFIXES = ("module.", "model.", "encoder.", "backbone.", "binary.anterior.", "binary.posterior.")
+
+ABSENT = "is not in the checkpoint and keeps its start"
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,13 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
     for name, own in model.state_dict().items():
         source = name if name in weights else stripped.get(bare_name(name))
         if source is None:
-            unmatched.append(f"{name} {tuple(own.shape)} is not in the checkpoint and stays fresh")
+            unmatched.append(f"{name} {tuple(own.shape)} {ABSENT}")
             continue
         used.add(source)
         value, how = fit_shape(weights[source], own.shape)
         if value is None:
             found = tuple(weights[source].shape)
-            unmatched.append(f"{name} is {found} in the checkpoint, {tuple(own.shape)} here, and stays fresh")
+            unmatched.append(f"{name} is {found} in the checkpoint, {tuple(own.shape)} here, and keeps its start")
             continue
         fitting[name] = value
         if how:
@@ -77,6 +80,19 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
         raise CompetitionError("no layer of the checkpoint fits this model", path)
     model.load_state_dict(fitting, strict=False)
     return Loaded(tuple(fitting), tuple(changed), tuple(unmatched))
+
+
+def part_of(model: nn.Module, name: str) -> str:
+    """Which part of a network a tensor belongs to: "encoder", or "binary.anterior" where a part holds networks."""
+    first, second = name.split(".")[0], ".".join(name.split(".")[:2])
+    return second if isinstance(getattr(model, first, None), nn.ModuleDict) else first
+
+
+def loaded_parts(model: nn.Module, loaded: Loaded) -> dict[str, tuple[int, int]]:
+    """For each part of a network, how many of its tensors were loaded, and how many it has."""
+    had = Counter(part_of(model, name) for name in model.state_dict())
+    got = Counter(part_of(model, name) for name in loaded.names)
+    return {part: (got[part], count) for part, count in had.items()}
 
 
 def bare_name(name: str) -> str:

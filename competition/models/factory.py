@@ -90,7 +90,8 @@ def build_model(experiment: Experiment, track: Track, pretrained: bool | None = 
     """
     settings = experiment.model
     if pretrained is None:
-        pretrained = settings.pretrained and settings.init is None
+        # A checkpoint to start from replaces timm's weights, but of the four networks only two take the medical ones.
+        pretrained = settings.pretrained and (settings.init is None or settings.architecture == "report_fourfold")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.train.seed)
         build = _classifier if track.task == "classification" else _segmenter
@@ -99,10 +100,11 @@ def build_model(experiment: Experiment, track: Track, pretrained: bool | None = 
                 return build(experiment, track, pretrained)
         except OSError as error:  # first, because some errors of the hub are of both kinds
             name = settings.architecture if settings.architecture in NETWORKS else settings.encoder
+            or_a_file = "" if settings.init is not None else ", or give a file with --set model.init=PATH"
             raise CompetitionError(
                 f"pretrained weights of {name} can't be fetched from the network ({type(error).__name__})",
                 None,
-                "Go on from fresh weights with --set model.pretrained=false, or give a file with --set model.init=PATH",
+                f"Go on from fresh weights with --set model.pretrained=false{or_a_file}",
             ) from error
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             raise _explain(error, settings) from error
@@ -126,6 +128,7 @@ def _classifier(experiment: Experiment, track: Track, pretrained: bool) -> nn.Mo
         options |= {"track": track}
     elif settings.architecture == "report_fourfold":
         options |= {"anterior_encoder": settings.anterior_encoder, "channels": track.channels}
+        options |= {"binary_pretrained": pretrained and settings.init is None}
         options |= {"classes": track.classes, "views": track.views}
     else:
         options |= {"channels": track.channels, "classes": len(track.classes)}

@@ -10,6 +10,10 @@
 
 On drawn patients of 96 pixels (one fold, 12 epochs, the time is the same) the fused network told locations apart with
 an AUROC of 0.90 where ``multiview`` had 0.77, and patients equally well.
+
+The slots begin at small random numbers. At zero, the mirrored patient would be the same pictures in the same encoder:
+the answers of the views ``identity`` and ``hflip`` would be equal to the last bit, and mirrored draws would keep the
+slots of the two sides alike, so that the test-time view would repeat the first one at twice the cost.
 """
 
 from dataclasses import dataclass
@@ -22,6 +26,7 @@ from competition.models.multiview import view_maximum, view_network
 from competition.tracks.track import Track
 
 WIDTH = 256  # of what is kept of an injection
+SLOT_DEVIATION = 0.02  # of fresh slots: features are about 1, so that pictures and not slots decide at first
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ class FusedMultiViewClassifier(nn.Module):
         anatomy = anatomy_of(track)
         self.encoder = view_network(encoder, pretrained, track.channels, 0, size)
         features = self.encoder.num_features
-        self.slot = nn.Parameter(torch.zeros(len(track.views), features))
+        self.slot = nn.Parameter(torch.randn(len(track.views), features) * SLOT_DEVIATION)
         self.join = nn.Linear(features * len(anatomy.injections[0]), WIDTH)
         self.dropout = nn.Dropout(dropout)
         self.location_head = nn.Linear(WIDTH, max(anatomy.arteries) + 1)

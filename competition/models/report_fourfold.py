@@ -36,6 +36,7 @@ class ReportFourFold(nn.Module):
         encoder: str,
         anterior_encoder: str,
         pretrained: bool,
+        binary_pretrained: bool,
         channels: int,
         classes: Sequence[str],
         views: Sequence[str],
@@ -48,7 +49,8 @@ class ReportFourFold(nn.Module):
         Args:
             encoder: timm name of three of the four; the report's is resnet18.
             anterior_encoder: timm name of the network of anterior locations; the report's is swinv2_cr_tiny_ns_224.
-            pretrained: Start all four from timm's weights.
+            pretrained: Start the two location networks from timm's weights.
+            binary_pretrained: The two binary networks too; False where they are given medical ones.
             channels: 1.
             classes: "Aneurysm", then locations with their side, as the aneurysm track names them.
             views: As the aneurysm track names them.
@@ -62,7 +64,7 @@ class ReportFourFold(nn.Module):
             for supply, letter in INJECTION.items()
         }
         self.binary = nn.ModuleDict(
-            {supply: BinaryNetwork(encoder, pretrained, channels, size, dropout) for supply in ARTERIES}
+            {supply: BinaryNetwork(encoder, binary_pretrained, channels, size, dropout) for supply in ARTERIES}
         )
         anterior = view_network(anterior_encoder, pretrained, channels, len(ARTERIES["anterior"]), size, dropout)
         posterior = PosteriorLocations(encoder, pretrained, channels, len(ARTERIES["posterior"]), size, dropout)

@@ -194,7 +194,7 @@ def predict_scores(predictor: Predictor, entry: Entry, views: Sequence[str]) -> 
     """Probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views."""
     side = predictor.experiment.data.size
     sample = predictor.reader.read(entry)
-    grid = [pad_to(image, side) for image in sample.images]
+    grid = [pad_to(image, side, grey=True) for image in sample.images]
     stacked = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in grid])
     pixels = torch.from_numpy(stacked).to(predictor.device).float()[None]
     images = standardise(pixels, torch.tensor([sample.mean]), torch.tensor([sample.std]))

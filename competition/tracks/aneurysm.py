@@ -28,6 +28,8 @@ VERTEBRAL = ("PCOM", "VA", "PICA", "SCA", "BA", "PCA")  # the posterior communic
 
 IMAGE_NAME = re.compile(rf"(?P<index>[0-9]+)(?P<view>{'|'.join(VIEWS)})\.jpg")
 
+SECOND_FILE = "a second file of view"
+
 LAYOUT = """train_set/train.csv       Index, Aneurysm and 21 locations, 0 or 1
 train_set/<Index><view>.jpg   8 per patient, views LI-A LI-B LV-A LV-B RI-A RI-B RV-A RV-B
                               (also found in train_set/images/ or train_set/train_set/)
@@ -154,7 +156,7 @@ def list_samples(root: Path) -> Listing:
     both = {int(sample.key) for sample in train.samples} & {int(sample.key) for sample in test.samples}
     if both:
         raise CompetitionError(f"Index {min(both)} is in train.csv and in test.csv", test_table)
-    return Listing(train.samples + test.samples, train.problems + test.problems)
+    return Listing(train.samples + test.samples, train.problems + test.problems, test.remarks)
 
 
 def list_test_samples(folder: Path) -> Listing:
@@ -256,8 +258,12 @@ def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Spli
         if split == "test" or not found:
             stratum = "" if row.targets is None else f"{row.targets[0]}-{row.index // 1000}"
             samples.append(Sample(row.written, row.written, split, row.written, paths, None, row.targets, stratum))
-    problems.extend(_unlisted(left_over, {row.index for row in rows}, root, split, table.name))
-    return Listing(samples, problems)
+    unlisted = _unlisted(left_over, {row.index for row in rows}, root, split, table.name)
+    # Nobody asks about a test picture without a row, so it is only worth knowing; a row it should be the picture of is
+    # listed anyway, as one whose view is missing. Of two files of one view, one is wrong.
+    strays = [problem for problem in unlisted if split == "test" and not problem.reason.startswith(SECOND_FILE)]
+    problems.extend(problem for problem in unlisted if problem not in strays)
+    return Listing(samples, problems, _remark(strays, table.name))
 
 
 def _take_view(row: _Row, view: str, left_over: dict[str, Path]) -> Path | None:
@@ -290,11 +296,19 @@ def _unlisted(left_over: dict[str, Path], known: set[int], root: Path, split: Sp
         if parts is None:
             key, reason = path.stem, "the name is not an Index and a view"
         elif int(parts["index"]) in known:
-            key, reason = parts["index"], f"a second file of view {parts['view']}"
+            key, reason = parts["index"], f"{SECOND_FILE} {parts['view']}"
         else:
             key, reason = parts["index"], f"the patient is not in {table}"
         found.append(Problem(key, split, path.relative_to(root).as_posix(), reason))
     return found
+
+
+def _remark(strays: list[Problem], table: str) -> list[str]:
+    """One sentence about the test pictures that have no row, or none."""
+    if not strays:
+        return []
+    first = strays[0]
+    return [f"left out, because no row of {table} asks for it: {first.path} ({first.reason}; {len(strays)} in all)"]
 
 
 ANEURYSM = Track(

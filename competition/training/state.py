@@ -17,7 +17,14 @@ from competition.data.datasets import DrawSampler, TrainingSet, collate
 from competition.data.folds import Fold
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
-from competition.models.checkpoint_loading import load_weights, read_checkpoint, weights_in
+from competition.models.checkpoint_loading import (
+    ABSENT,
+    load_weights,
+    loaded_parts,
+    part_of,
+    read_checkpoint,
+    weights_in,
+)
 from competition.models.factory import build_model, place
 from competition.tracks.track import Track
 from competition.training.checkpoints import (
@@ -184,12 +191,15 @@ def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
     stored = read_checkpoint(path)
     check_start(stored, job.identity, path)
     loaded = load_weights(model, weights_in(stored, path), path)
-    total = len(model.state_dict())
-    say(
-        f"warm start from {path}: {len(loaded.names)} of {total} tensors loaded, {len(loaded.changed)} of them reshaped"
-    )
+    parts = loaded_parts(model, loaded)
+    where = ", ".join(f"{got} of {count} tensors of {part}" for part, (got, count) in parts.items() if got)
+    untouched = [part for part, (got, _) in parts.items() if not got]
+    kept = f"; not touched: {', '.join(untouched)}" if untouched else ""
+    say(f"warm start from {path}: {where} loaded, {len(loaded.changed)} of them reshaped{kept}")
     for remark in loaded.changed + loaded.unmatched:
-        say(f"  {remark}")
+        # A part of which nothing is in the checkpoint was said whole.
+        if not remark.endswith(ABSENT) or part_of(model, remark.split()[0]) not in untouched:
+            say(f"  {remark}")
 
 
 def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, sampler: DrawSampler) -> str:

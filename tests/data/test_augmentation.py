@@ -1,4 +1,5 @@
 import albumentations as A
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -182,9 +183,49 @@ def test_what_has_a_fixed_up_is_not_turned(preset: str) -> None:
 
 @pytest.mark.parametrize("turn", [A.RandomRotate90(), A.VerticalFlip(), A.Transpose(), A.D4()])
 def test_every_kind_of_turn_is_found(turn: A.BasicTransform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(PRESETS, "mine", lambda: [A.RandomGamma(), turn])
+    monkeypatch.setitem(PRESETS, "mine", lambda border: [A.RandomGamma(), turn])
     with pytest.raises(CompetitionError, match="'mine' turns images"):
         check_augmentation("mine", get_track("lumbar"))
+
+
+WARPING = sorted(set(PRESETS) - {"none", "grid_dropout", "cutout"})  # the last two hide patches on purpose
+
+
+@pytest.mark.parametrize("preset", WARPING)
+def test_a_picture_without_a_label_gets_no_black_border(preset: str) -> None:
+    grey = np.full((SIDE, SIDE), 190, np.uint8)
+    unlabelled, labelled = Augmenter(preset, labelled=False), Augmenter(preset)
+    darkest = [unlabelled([grey], None, seed)[0][0].min() for seed in range(30)]
+    assert min(darkest) > 100
+    assert min(labelled([grey], None, seed)[0][0].min() for seed in range(30)) == 0
+
+
+@pytest.mark.parametrize("preset", WARPING)
+def test_a_label_never_grows_beyond_its_picture(preset: str) -> None:
+    image, planes = np.full((SIDE, SIDE), 200, np.uint8), np.ones((SIDE, SIDE, 1), np.uint8)
+    outside = 0
+    for seed in range(30):
+        images, moved = Augmenter(preset)([image], planes, seed)
+        assert moved is not None
+        # No preset makes 200 black but by a border; bilinear and nearest warps part at most a pixel from each other.
+        beyond = cv2.erode((images[0] == 0).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+        assert not moved[beyond].any()
+        outside += beyond.any()
+    assert outside > 5
+
+
+def test_the_exposure_of_angiograms_varies_by_less_than_a_vessel_differs_from_its_ground() -> None:
+    still = np.full((SIDE, SIDE), 190, np.uint8)
+    still[SIDE // 2 - 10 : SIDE // 2 + 10, SIDE // 2 - 10 : SIDE // 2 + 10] = 60
+    changed = 0
+    for seed in range(60):
+        (varied,), _ = Augmenter("angiogram", labelled=False)([still], None, seed)
+        (moved,), _ = Augmenter("geometric", labelled=False)([still], None, seed)
+        ground, vessel = varied[moved == 190].mean(), varied[moved == 60].mean()
+        assert abs(ground - 190) < 10
+        assert abs(vessel - 60) < 14
+        changed += abs(ground - 190) > 1
+    assert 15 < changed < 45
 
 
 def test_an_unknown_preset_is_an_error_that_names_the_nearest() -> None:

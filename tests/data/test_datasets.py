@@ -208,6 +208,37 @@ def test_padding_is_black_at_the_bottom_and_right(shape: tuple[int, ...]) -> Non
     np.testing.assert_array_equal(padded, expected)
 
 
+@pytest.mark.parametrize("shape", [(3, 5), (5, 2), (5, 5), (3, 5, 4)])
+def test_grey_padding_is_the_pictures_own_median(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
+    padded = pad_to(image, 5, grey=True)
+    np.testing.assert_array_equal(padded[: shape[0], : shape[1]], image)
+    outside = np.ones((5, 5), bool)
+    outside[: shape[0], : shape[1]] = False
+    for channel in np.ndindex(*shape[2:]):
+        values = sorted(image[(..., *channel)].ravel().tolist())
+        assert set(padded[(..., *channel)][outside].tolist()) <= {
+            (values[(len(values) - 1) // 2] + values[len(values) // 2]) // 2
+        }
+
+
+@pytest.mark.parametrize("augmentation", ["none", "geometric"])
+def test_views_that_are_not_square_get_no_black_bar_and_masks_no_grey_one(
+    workspace: Workspace, augmentation: str
+) -> None:
+    for patient in range(2):
+        for view in VESSELS.views:
+            write_array(workspace.image_file(f"p{patient}", view), np.full((12, 16), 180, np.uint8))
+    settings = {"data": {"size": 16, "augmentation": augmentation}}
+    drawn = TrainingSet(patients(), workspace, VESSELS, Experiment.model_validate(settings))
+    assert all((drawn[0, seed].images == 180).all() for seed in range(10))
+    settings["data"] = {"size": 40, "oversample": 1, "augmentation": "none"}
+    knee = TrainingSet(entries(), workspace, KNEE, Experiment.model_validate(settings))[0, 0]
+    assert (knee.images[..., 30:] == 0).all()
+    assert knee.planes is not None
+    assert not knee.planes[:, 30:].any()
+
+
 def test_a_crop_cuts_one_window_out_of_everything_and_reaches_every_corner() -> None:
     rows, columns = np.mgrid[:6, :8].astype(np.uint8)
     corners = set()

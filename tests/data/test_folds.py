@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,7 @@ def entry(sample: str, group: str, stratum: str = "", targets: tuple[int, ...] =
         pixels or sample,
         "",
         "",
+        view_pixels=(pixels or sample,),
     )
 
 
@@ -266,6 +268,15 @@ def test_the_same_picture_in_two_folds_is_a_leak() -> None:
     with pytest.raises(CompetitionError, match=r"1\.png of group a and 3\.png of group c are the same .*knee\.csv"):
         check_leaks(folds, entries)
     check_leaks(Folds({"a": 1, "b": 0, "c": 1}, Path("knee.csv")), entries)
+
+
+def test_one_view_of_many_that_two_folds_share_is_a_leak() -> None:
+    folds = Folds({"a": 0, "b": 1}, Path("vessels.csv"))
+    one, other = entry("1", "a"), entry("2", "b")
+    absent = [replace(one, view_pixels=("x", "")), replace(other, view_pixels=("", "y"))]
+    check_leaks(folds, absent)
+    with pytest.raises(CompetitionError, match="are the same picture"):
+        check_leaks(folds, [replace(one, view_pixels=("x", "z")), replace(other, view_pixels=("z", "y"))])
 
 
 def test_a_group_without_fold_is_an_error() -> None:

@@ -14,6 +14,8 @@ from sklearn.preprocessing import StandardScaler
 from competition.data.folds import Folds
 from competition.data.manifest import Entry
 from competition.data.shortcuts import ALARM, find_shortcut, trait_auroc
+from competition.tracks.aneurysm import ANEURYSM
+from competition.tracks.track import Sample
 
 
 def data(samples=60, told=0.7, seed=0):
@@ -146,3 +148,38 @@ def test_prepare_says_so_once_and_writes_the_figure(stage, tmp_path):
     assert figures["shortcut_auroc"] > 0.95
     assert said.count("LEAK ALARM") == 1
     assert "with an AUROC of 1.00" in said
+
+
+def white_letters(still):
+    """Burns a text block into the lower left, over picture and margin alike."""
+    for row in range(5):
+        cv2.putText(still, "FOV: 20x20 cm", (20, 190 + 9 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.25, 255, 1)
+
+
+@pytest.mark.parametrize("kind", ["size", "margins", "text", "block"])
+def test_each_trait_of_a_patient_alone_raises_the_alarm(kind, tmp_path):
+    """Pictures of the positives differ in one thing, and the patients are numbered alike but for "block"."""
+    random, samples = np.random.default_rng(0), []
+    for number in range(24):
+        positive = number % 2
+        still = np.clip(random.normal(190, 4, (240, 240)), 0, 255).astype(np.uint8)
+        still[:, :30] = 0  # all have a margin, so that none is no sign
+        if positive and kind == "size":
+            still = np.ascontiguousarray(np.pad(still, ((0, 24), (0, 24)), mode="edge"))
+        if positive and kind == "margins":
+            still[:, :50] = still[:, -50:] = 0
+        if positive and kind == "text":
+            white_letters(still)
+        index = 1001 + number + (1000 * positive if kind == "block" else 0)
+        for view in ANEURYSM.views:
+            cv2.imwrite(str(tmp_path / f"{index}{view}.jpg"), still)
+        paths = tuple(f"{index}{view}.jpg" for view in ANEURYSM.views)
+        samples.append(Sample(str(index), str(index), "train", str(index), paths, targets=(positive,) * 22))
+    traits = np.array([ANEURYSM.read_traits(tmp_path, sample) for sample in samples])
+    differs = {"size": {0, 1, 2}, "margins": {2}, "text": {3}, "block": {4}}[kind]
+    spread = traits[1::2].mean(axis=0) - traits[::2].mean(axis=0)
+    assert {int(column) for column in np.flatnonzero(np.abs(spread) > 0.004)} == differs
+    targets = np.arange(24) % 2
+    score, alarm = find_shortcut(*entries_and_folds(traits, targets, np.arange(24) // 2 % 4))
+    assert score == 1
+    assert alarm is not None

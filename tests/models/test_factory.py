@@ -8,6 +8,9 @@ from torch import nn
 from competition.config import LOSS_OF
 from competition.errors import CompetitionError
 from competition.models.factory import ARCHITECTURES, NETWORKS, build_model
+from competition.tracks.aneurysm import ANEURYSM
+
+import timm  # isort: skip  (after competition.models, which makes it importable)
 
 # All but DPT, which takes transformers only.
 CONVOLUTIONAL = tuple(name for name in ARCHITECTURES if name != "DPT")
@@ -117,6 +120,35 @@ def test_weights_for_patients_that_can_not_be_fetched_name_the_ways_out(architec
     experiment = tiny_experiment(multiview=True, model=settings, train=loss)
     with pytest.raises(CompetitionError, match=WAYS_OUT.format("resnet10t")):
         build_model(experiment, shared_patients.track)
+
+
+@pytest.mark.parametrize(
+    ("init", "pretrained", "expected"),
+    [
+        (None, True, [True, True, True, True]),
+        ("medical.pth", True, [False, False, True, True]),
+        ("medical.pth", False, [False] * 4),
+    ],
+)
+def test_medical_weights_replace_those_of_imagenet_in_the_binary_networks_alone(
+    monkeypatch, tiny_experiment, init, pretrained, expected
+):
+    asked, create = [], timm.create_model
+
+    def record(name, pretrained, **options):
+        asked.append((name, pretrained))
+        return create(name, pretrained=False, **options)
+
+    monkeypatch.setattr("competition.models.multiview.timm.create_model", record)
+    settings = {"architecture": "report_fourfold", "encoder": "resnet10t", "anterior_encoder": "test_resnet"}
+    settings |= {"pretrained": pretrained, "init": init}
+    experiment = tiny_experiment(multiview=True, model=settings, train={"loss": "four_sets"})
+    build_model(experiment, ANEURYSM)
+    names = ["resnet10t", "resnet10t", "test_resnet", "resnet10t"]  # binary, binary, anterior and posterior locations
+    assert asked == list(zip(names, expected, strict=True))
+    asked.clear()
+    build_model(experiment, ANEURYSM, pretrained=False)  # a checkpoint of the run's own follows
+    assert asked == [(name, False) for name in names]
 
 
 class OlderHubError(FileNotFoundError, ValueError):

@@ -15,7 +15,14 @@ ALL = [True] * 8
 
 @pytest.fixture(scope="module")
 def network():
-    torch.manual_seed(0)
+    """Its slots say nothing, so that left and right are alike."""
+    model = fresh(0)
+    torch.nn.init.zeros_(model.slot)
+    return model
+
+
+def fresh(seed):
+    torch.manual_seed(seed)
     return FusedMultiViewClassifier("test_resnet", False, ANEURYSM, size=32, prior=0.05, dropout=0.3).eval()
 
 
@@ -94,6 +101,22 @@ def test_a_mirrored_patient_gets_mirrored_answers(network, images):
 def test_the_slots_can_tell_the_sides_apart(with_slots, images):
     expected = ask(with_slots, images)[:, list(ANEURYSM.mirror.classes)]
     assert not torch.allclose(ask(with_slots, mirrored(images)), expected, atol=1e-3)
+
+
+def test_fresh_slots_are_small_differ_and_come_from_the_seed():
+    slot = fresh(5).slot.detach()
+    assert 0.015 < slot.std() < 0.025
+    assert len({tuple(row.tolist()) for row in slot}) == 8
+    assert torch.equal(slot, fresh(5).slot)
+    assert not torch.equal(slot, fresh(6).slot)
+
+
+def test_in_a_fresh_network_the_mirrored_view_is_no_repetition_of_the_plain_one(network, images):
+    model = fresh(0)
+    plain, turned = ask(model, images), ask(model, mirrored(images))[:, list(ANEURYSM.mirror.classes)]
+    assert (plain != turned).any(dim=1).all()
+    assert (plain[:, 0] != turned[:, 0]).all()  # also the patient's own score, by which patients are ranked
+    torch.testing.assert_close(plain, turned, atol=0.1, rtol=0)  # and yet only a little apart
 
 
 class GreyLevels(torch.nn.Module):

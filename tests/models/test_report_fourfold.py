@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from competition.models.checkpoint_loading import load_weights
+from competition.models.checkpoint_loading import load_weights, loaded_parts
 from competition.models.report_fourfold import ReportFourFold, perceptron
 from competition.tracks.aneurysm import ANEURYSM
 from competition.training.losses import four_sets
@@ -20,7 +20,7 @@ ASKED = {
 
 
 def build(encoder="test_resnet", anterior="test_resnet", size=32, dropout=0.0):
-    return ReportFourFold(encoder, anterior, False, 1, ANEURYSM.classes, ANEURYSM.views, size, 0.2, dropout)
+    return ReportFourFold(encoder, anterior, False, False, 1, ANEURYSM.classes, ANEURYSM.views, size, 0.2, dropout)
 
 
 @pytest.fixture(scope="module")
@@ -203,3 +203,11 @@ def test_medical_weights_reach_both_binary_encoders_and_nothing_else(network, tm
     assert changed == set(loaded.names)
     own = set(encoder.state_dict())
     assert changed == {f"binary.{supply}.encoder.{name}" for supply in ("anterior", "posterior") for name in own}
+    parts = loaded_parts(network, loaded)
+    assert {part: got for part, (got, _) in parts.items()} == {
+        "binary.anterior": len(own),
+        "binary.posterior": len(own),
+        "locations.anterior": 0,
+        "locations.posterior": 0,
+    }
+    assert sum(count for _, count in parts.values()) == len(fresh)

@@ -66,8 +66,8 @@ FIGURES_OF_PATIENTS = {
     "aneurysm/contrastive": (5_265_758, (2, 23)),
     "aneurysm/densenet121": (6_978_326, (2, 22)),
     "aneurysm/efficientnet_b0": (4_675_912, (2, 22)),
-    "aneurysm/fused": (5_191_636, (2, 22)),
-    "aneurysm/quick": (4_937_438, (2, 22)),
+    "aneurysm/maximum": (4_937_438, (2, 22)),
+    "aneurysm/quick": (5_191_636, (2, 22)),
     "aneurysm/reconstructed": (4_989_271, (2, 23)),
     "aneurysm/report": (62_029_025, (2, 8, 22)),
     "aneurysm/report_quick": (20_638_013, (2, 8, 22)),
@@ -236,6 +236,25 @@ def test_a_step_and_a_prediction_on_drawn_patients(name, phantoms):
     probs = predict_scores(predictor, entries[-1], experiment.predict.views)
     assert probs.shape == (len(track.classes),)
     assert ((probs > 0) & (probs < 1)).all()
+
+
+def test_patients_are_judged_by_the_fused_network_and_by_one_maximum_to_compare_with():
+    architectures = {
+        name.removeprefix("aneurysm/"): load_experiment(experiment_file(name)).model.architecture
+        for name in FIGURES_OF_PATIENTS
+    }
+    fused = {"densenet121", "efficientnet_b0", "quick", "resnet18", "strong", "swinv2_cr_tiny"}
+    assert {name for name, architecture in architectures.items() if architecture == "multiview_fused"} == fused
+    assert architectures["maximum"] == "multiview"
+    quick, maximum = (load_experiment(experiment_file(f"aneurysm/{name}")) for name in ("quick", "maximum"))
+    assert maximum == quick.model_copy(update={"model": quick.model.model_copy(update={"architecture": "multiview"})})
+
+
+def test_the_quick_form_of_the_report_learns_as_the_report_does():
+    full, quick = (load_experiment(experiment_file(f"aneurysm/{name}")) for name in ("report", "report_quick"))
+    assert (full.train.ema, full.train.clip, full.train.loss) == (quick.train.ema, quick.train.clip, quick.train.loss)
+    assert not quick.train.ema
+    assert full.data.preprocess == quick.data.preprocess
 
 
 def test_tiles_of_1024_start_every_512_pixels():

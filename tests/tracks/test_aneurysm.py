@@ -232,12 +232,27 @@ def test_images_of_unknown_patients_and_odd_names_are_problems(root: Path) -> No
     (root / "train_set" / "1003LI-A.jpg").touch()
     (root / "train_set" / "1001LI-C.jpg").touch()
     (root / "test_set" / "7LV-B.jpg").touch()  # beside 0007LV-B.jpg
+    assert list_samples(root).remarks == []
     found = {p.path: (p.key, p.split, p.reason) for p in list_samples(root).problems}
     assert found == {
         "train_set/1003LI-A.jpg": ("1003", "train", "the patient is not in train.csv"),
         "train_set/1001LI-C.jpg": ("1001LI-C", "train", "the name is not an Index and a view"),
         "test_set/7LV-B.jpg": ("7", "test", "a second file of view LV-B"),
     }
+
+
+def test_test_images_without_a_row_are_a_remark_said_once(root: Path) -> None:
+    shoot(root / "test_set", "77")
+    listing = list_samples(root)
+    assert listing.problems == []
+    (remark,) = listing.remarks
+    assert remark == (
+        "left out, because no row of test.csv asks for it: "
+        "test_set/77LI-A.jpg (the patient is not in test.csv; 8 in all)"
+    )
+    assert [s.key for s in listing.samples if s.split == "test"] == ["3001", "7", "0042"]
+    late = list_test_samples(root / "test_set")
+    assert (late.problems, len(late.remarks)) == ([], 1)
 
 
 @pytest.mark.parametrize(

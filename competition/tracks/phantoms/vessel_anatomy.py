@@ -150,6 +150,7 @@ TRUNKS: dict[View, tuple[Trunk, ...]] = {
             9,
             0.13,
         ),
+        Trunk("PCOM", ((0.56, 0.472), (0.575, 0.447), (0.568, 0.415)), (2.2, 1.8)),
     ),
     "vertebral lateral": (
         Trunk(
@@ -170,11 +171,14 @@ TRUNKS: dict[View, tuple[Trunk, ...]] = {
         Trunk(
             "other PCA", ((0.465, 0.58), (0.53, 0.56), (0.62, 0.575), (0.73, 0.56), (0.84, 0.55)), (3.6, 1.2), 7, 0.12
         ),
+        Trunk("PCOM", ((0.505, 0.553), (0.45, 0.54), (0.395, 0.55)), (2.2, 1.8)),
         Trunk("thalamic", ((0.468, 0.575), (0.49, 0.52), (0.54, 0.47)), (1.6, 0.8), 3, 0.06),
     ),
 }
 
-# The side is dropped from the location's name, except that BA has none.
+# The side is dropped from the location's name, except that BA has none. The posterior communicating artery joins the
+# carotid to the posterior cerebral artery and fills from both; its aneurysm sits at the carotid, its far end in the
+# vertebral views.
 SITES: dict[View, dict[str, Site]] = {
     "carotid frontal": {
         "ICA": Site("ICA", 0.72, (-1.0, -0.2)),
@@ -198,6 +202,7 @@ SITES: dict[View, dict[str, Site]] = {
         "SCA": Site("SCA", 0.15, (0.6, 0.7)),
         "BA": Site("BA", 0.99, (0.1, -1.0)),
         "PCA": Site("PCA", 0.22, (0.5, -0.9)),
+        "PCOM": Site("PCOM", 0.85, (-0.6, -0.8)),
     },
     "vertebral lateral": {
         "VA": Site("VA", 0.80, (-0.5, 0.9)),
@@ -205,5 +210,6 @@ SITES: dict[View, dict[str, Site]] = {
         "SCA": Site("SCA", 0.12, (0.2, 1.0)),
         "BA": Site("BA", 0.99, (-0.4, -1.0)),
         "PCA": Site("PCA", 0.25, (0.3, -1.0)),
+        "PCOM": Site("PCOM", 0.85, (-0.6, -0.8)),
     },
 }

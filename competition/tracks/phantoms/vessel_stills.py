@@ -11,6 +11,7 @@ from competition.tracks.phantoms.vessel_tree import GRID, Vessel
 SUBPIXEL_BITS = 4
 SUBPIXELS = 16
 DENSITY_UNIT = 80  # one unit of absorption (a factor e) in the uint8 density map; 255 is 4 % transmission
+STAGNATION = 1.6  # a sac holds its contrast while that of the arteries is washed out: it absorbs so much more
 NOISE_SIGMA = 4.0
 LEFT_TEXT = ("FOV: 20x20 cm", "RAO: 0.1 deg", "CRA: 27.5 deg", "L: -0.1 deg", "Tilt: 0 deg")
 RIGHT_TEXT = ("(Filt. 7) (Shut.)", "FRNT", "Seq: 3", "FRAME = 27 / 52", "MASK = 1")
@@ -37,7 +38,7 @@ def absorption(width: float) -> float:
     """Absorption (natural logarithm) of a vessel so many pixels of a 720 image wide.
 
     Beer and Lambert ask for a straight line; stills are windowed so that twigs show and the carotid does not clip,
-    which a square root imitates: 2 pixels wide 0.35, 20 pixels 1.1, a sac of 60 pixels 1.9.
+    which a square root imitates: 2 pixels wide 0.35, 20 pixels 1.1.
     """
     return 0.25 * float(np.sqrt(width))
 
@@ -71,7 +72,7 @@ def density_map(vessels: list[Vessel], sacs: list[Sac], size: int, mirrored: boo
         turn = 180.0 - sac.turn if mirrored else sac.turn
         middle = (_fixed(centre[0, 0]), _fixed(centre[0, 1]))
         axes = (_fixed(radius), _fixed(radius * sac.stretch))
-        value = absorption(2 * sac.radius) * DENSITY_UNIT
+        value = min(STAGNATION * absorption(2 * sac.radius) * DENSITY_UNIT, 255)
         cv2.ellipse(layer, middle, axes, turn, 0, 360, value, -1, cv2.LINE_AA, SUBPIXEL_BITS)
         _overlay(density, layer, region)
     return np.asarray(cv2.GaussianBlur(density, (0, 0), max(1.3 * size / GRID, 0.4)), dtype=np.uint8)

@@ -8,11 +8,19 @@ import numpy as np
 import pytest
 
 from competition.imaging.cleaning import clean_angiogram
-from competition.tracks.aneurysm import ANEURYSM, LOCATIONS, VIEWS, list_samples
+from competition.tracks.aneurysm import ANEURYSM, LOCATIONS, VIEWS, is_visible, list_samples
 from competition.tracks.phantoms.vessel_anatomy import SITES, TRUNKS
 from competition.tracks.phantoms.vessel_stills import add_edge_lines, add_margins, background, burn_text, noise_tile
 from competition.tracks.phantoms.vessel_tree import spline
-from competition.tracks.phantoms.vessels import Aneurysm, draw, draw_aneurysms, draw_patient, patient_index
+from competition.tracks.phantoms.vessels import (
+    Aneurysm,
+    _is_filled,
+    draw,
+    draw_aneurysms,
+    draw_patient,
+    patient_index,
+    tree_view,
+)
 
 SIZE = 128
 
@@ -90,7 +98,10 @@ def test_prevalence_is_about_the_real_one() -> None:
     assert share["L_ICA"] == pytest.approx(100 / 523, rel=0.15)
     assert share["R_PCA"] < 0.01
     assert all(len({a.location for a in found}) == len(found) for found in drawn)
-    assert all(16 <= a.radius <= 34 for found in drawn for a in found)
+    diameters_mm = [2 * a.radius * 200 / 720 for found in drawn for a in found]  # stills show 20 cm
+    assert 3 <= min(diameters_mm) < 3.1
+    assert 15.9 < max(diameters_mm) <= 16
+    assert 0.12 < np.mean(np.array(diameters_mm) < 5) < 0.19  # small ones are no exception
     assert draw_aneurysms(False, rng) == []
 
 
@@ -119,6 +130,7 @@ def darkness(folder: Path, index: int, view: str) -> int:
         ("L_MCA", {"LI-A", "LI-B"}),
         ("R_ACOM", {"RI-A", "RI-B"}),
         ("R_PCA", {"RV-A", "RV-B"}),
+        ("L_PCOM", {"LI-A", "LI-B", "LV-A", "LV-B"}),
         ("BA", {"LV-A", "LV-B", "RV-A", "RV-B"}),
     ],
 )
@@ -155,6 +167,12 @@ def test_every_location_has_a_site_on_a_trunk_in_both_projections() -> None:
         assert {site.trunk for site in sites.values()} <= {trunk.name for trunk in TRUNKS[view]}
     arteries = {location.rpartition("_")[2] for location in LOCATIONS}
     assert set(SITES["carotid frontal"]) | set(SITES["vertebral frontal"]) == arteries
+
+
+def test_a_location_is_drawn_in_the_views_that_the_track_says_can_show_it() -> None:
+    for location in LOCATIONS:
+        for name in VIEWS:
+            assert _is_filled(location, name[0], tree_view(name[1], name[3])) == is_visible(location, name)
 
 
 def test_spline_passes_through_its_points() -> None:
