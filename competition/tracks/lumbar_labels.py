@@ -46,7 +46,8 @@ def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     if masks.shape[1:] != size_hw and masks.shape[:0:-1] != size_hw:
         found, wanted = "x".join(map(str, masks.shape[1:])), "x".join(map(str, size_hw))
         raise CompetitionError(f"label is {found}, which fits its image of {wanted} neither way round", path)
-    turned = _lies_on_its_side(masks, path) if _is_square(masks) else masks.shape[1:] != size_hw
+    square = size_hw[0] == size_hw[1]
+    turned = _lies_on_its_side(masks, path) if square else masks.shape[1:] != size_hw
     return pack_masks(masks.transpose(0, 2, 1) if turned else masks)
 
 
@@ -69,10 +70,6 @@ def _read_masks(path: Path) -> NDArray[np.bool_]:
         shape = "x".join(map(str, stored.shape))
         raise CompetitionError(f"label is {shape}, not rows x columns x {LABEL_PLANES} planes", path)
     return np.stack([_mask(stored[..., index], index, path) for index in range(len(VERTEBRAE))])
-
-
-def _is_square(masks: NDArray[np.bool_]) -> bool:
-    return bool(masks.shape[1] == masks.shape[2])
 
 
 def _lies_on_its_side(masks: NDArray[np.bool_], path: Path) -> bool:
