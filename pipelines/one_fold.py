@@ -1,6 +1,7 @@
 """Training one fold of a run: what it belongs to, what it learns from, and what it says about what it held out."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -229,13 +230,25 @@ def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
 
 def out_of_fold_score(run: Run, fold: Fold) -> float:
     """The score of a fold's stored out-of-fold predictions at threshold 0.5; NaN where nothing was held out."""
-    held_out = run.held_out(fold)
+    return stored_score(run.track, out_of_fold_folder(run.folder(fold)), run.held_out(fold))
+
+
+def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float:
+    """The score of out-of-fold predictions at threshold 0.5.
+
+    Args:
+        track: Its classes are those of the predictions.
+        folder: Where they are stored.
+        held_out: The samples they are of.
+
+    Returns:
+        Mean Dice, or AUROC of the first class; NaN where there are no samples, or none or only such of that class.
+    """
     if not held_out:
         return float("nan")
-    folder = out_of_fold_folder(run.folder(fold))
     samples = [entry.sample for entry in held_out]
-    if run.track.task == "classification":
-        scores = read_scores(folder, samples, run.track.classes)
+    if track.task == "classification":
+        scores = read_scores(folder, samples, track.classes)
         return auroc(np.array([entry.targets[0] for entry in held_out]), scores[:, 0])
     stored = load_histograms(folder / "histograms.npz")
     curves = dice_curves(np.stack([stored[sample] for sample in samples]))

@@ -97,13 +97,13 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
         experiment: All settings.
 
     Raises:
-        CompetitionError: The name can't be addressed, a setting names something unknown, the data is not prepared, or
-            its folds leak.
+        CompetitionError: The name can't be addressed or is an imported member's, a setting names something unknown, the
+            data is not prepared, or its folds leak.
     """
-    if name in RESERVED_NAMES or set(name) & set(RESERVED_SIGNS):
-        taken = f"{', '.join(RESERVED_NAMES)} and names with one of {' '.join(RESERVED_SIGNS)}"
+    check_run_name(name)
+    if workspace.imported_file(name).exists():
         raise CompetitionError(
-            f"a run can't be called {name!r} ({taken} mean something else)", None, "Give another --name"
+            f"the name {name!r} is taken by an imported member", workspace.run_folder(name), "Give another --name"
         )
     if experiment.data.pseudo == name:
         raise CompetitionError(f"run {name!r} can't be its own teacher", None, "Give the student another --name")
@@ -117,6 +117,19 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
         raise CompetitionError("no fold file", workspace.fold_file(), f"Run {prepare_command(workspace, track)}")
     check_leaks(folds, manifest.of("train"))
     return Run(name, narrow(track, experiment.data.classes), workspace, experiment, manifest, folds)
+
+
+def check_run_name(name: str) -> None:
+    """Refuses a name that would not be taken for a run's.
+
+    Raises:
+        CompetitionError: It is that of another folder, or holds a sign that means something in --members.
+    """
+    if name in RESERVED_NAMES or set(name) & set(RESERVED_SIGNS):
+        taken = f"{', '.join(RESERVED_NAMES)} and names with one of {' '.join(RESERVED_SIGNS)}"
+        raise CompetitionError(
+            f"a run can't be called {name!r} ({taken} mean something else)", None, "Give another --name"
+        )
 
 
 def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
