@@ -65,6 +65,10 @@ class Workspace:
         """The cached label planes of a sample."""
         return self.cache_folder() / "labels" / f"{key}.b2"
 
+    def contested_folder(self) -> Path:
+        """Pixels that votes of members can still decide, kept so that a tuning that was cut goes on where it was."""
+        return self.cache_folder() / "contested"
+
     def fold_file(self) -> Path:
         """Group -> fold as prepare makes it; where folds are shipped the plain name is theirs and never written to."""
         return self.root / "folds" / self._fold_name()
@@ -91,6 +95,14 @@ class Workspace:
     def test_maps_folder(self, run: str, name: str) -> Path:
         """A member's probability maps of a test set, kept so that re-weighting never runs a network again."""
         return self.run_folder(run) / "test" / name
+
+    def imported_file(self, run: str) -> Path:
+        """What an imported member was made from; a run that was trained here has none."""
+        return self.run_folder(run) / "imported.json"
+
+    def imported_test_folder(self, run: str) -> Path:
+        """The test predictions that came with an imported member."""
+        return self.test_maps_folder(run, "imported")
 
     def search_file(self, name: str) -> Path:
         """The trials of a search over training settings, an SQLite database."""
@@ -153,6 +165,11 @@ def pseudo_labels_folder(fold_folder: Path) -> Path:
 def pseudo_label_file(pseudo_labels: Path, key: str) -> Path:
     """The label planes that a teacher gave to a test sample."""
     return pseudo_labels / f"{key}.b2"
+
+
+def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
+    """The contested pixels of a sample, of members that are told apart by a hash, between two cuts."""
+    return contested / members / cuts / f"{key}.npz"
 
 
 def plane_files_folder(submission: Path) -> Path:

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import resource
 import signal
 import sys
 import time
@@ -12,6 +11,7 @@ from typing import Any
 
 from competition.errors import CompetitionError
 from competition.workspace import write_json
+from pipelines.memory import peak_memory_mb
 
 STAGES = (
     "demo",
@@ -19,6 +19,7 @@ STAGES = (
     "prepare",
     "train",
     "search",
+    "import",
     "tune",
     "ensemble",
     "score",
@@ -26,6 +27,7 @@ STAGES = (
     "vote",
     "compare",
     "contest",
+    "bench",
     "leaderboard",
 )
 
@@ -41,11 +43,13 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
   at any time:
     tracks       what can be competed in, and whether it works ./run.sh tracks --check
     search       training settings, tried by Optuna            ./run.sh search --trials 30
+    import       another team's predictions become a member    ./run.sh import --name theirs --test DIR
     score        the competition's own metric                  ./run.sh score SUBMISSION.csv TRUTH
     check        would the organiser take it?                  ./run.sh check SUBMISSION.csv
     vote         joins finished submissions                    ./run.sh vote A.csv B.csv --out V.csv
     compare      where two submissions differ                  ./run.sh compare A.csv B.csv
     contest      ways to do it, side by side on drawn data     ./run.sh contest soft_targets
+    bench        the last mile beside its rivals, timed        ./run.sh bench --quick
     leaderboard  all submissions with their scores             ./run.sh leaderboard
     test         ruff, mypy and the tests
 
@@ -119,13 +123,6 @@ def run_stage(stage: ModuleType, args: argparse.Namespace) -> dict[str, Any]:
     figures.setdefault("seconds", round(time.perf_counter() - start, 2))
     figures.setdefault("peak_mb", peak_memory_mb())
     return figures
-
-
-def peak_memory_mb() -> float:
-    """The most memory this process has held so far, in MB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts kilobytes, macOS bytes.
-    return round(peak / (1024**2 if sys.platform == "darwin" else 1024), 1)
 
 
 if __name__ == "__main__":

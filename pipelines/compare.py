@@ -8,7 +8,8 @@ import pandas as pd
 
 from competition.console import say, table
 from competition.delivery.differences import compare_masks, compare_tables
-from pipelines.context import open_track
+from pipelines.check import image_sizes
+from pipelines.context import open_track, prepared_workspaces
 
 HELP = "Says where two submissions differ: classes, rows, pixels."
 EXAMPLE = "./run.sh compare --track hand_bone A.csv B.csv"
@@ -41,7 +42,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say(f"{len(changed)} of {len(columns)} columns differ")
         per_class = {str(name): int(rows) for name, rows in columns.rows.items()}
         return {"rows_that_differ": int(columns.rows.max()), "per_class": per_class}
-    differences = compare_masks(args.first, args.second, track.classes)
+    differences = compare_masks(args.first, args.second, track.classes, image_sizes(*prepared_workspaces(args, track)))
     by_class, rows = differences.by_class(), differences.table
     differing, pixels = int(by_class.rows.sum()), int(rows.only_a.sum() + rows.only_b.sum())
     if differing:

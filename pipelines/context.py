@@ -42,6 +42,13 @@ def open_workspace(args: argparse.Namespace) -> Workspace:
     return real
 
 
+def prepared_workspaces(args: argparse.Namespace, track: Track) -> list[Workspace]:
+    """Whose manifests may know the images of a submission, the later one better: drawn data, and real if meant."""
+    root = workspace_root(args)
+    both = [Workspace(root, PHANTOM + track.name), Workspace(root, track.name)]
+    return both[:1] if args.phantom else both
+
+
 def experiment_file(track: Track, name: str) -> Path:
     """The YAML of an experiment: a name known to the track, or a path.
 

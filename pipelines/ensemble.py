@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import subprocess
 import time
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -113,13 +114,13 @@ def _newest_decision(args: argparse.Namespace, workspace: Workspace) -> Path:
     made = list(workspace.ensembles_folder().glob("*/decision.json"))
     if not made:
         say("nothing is tuned yet, so tune runs first")
-        return Path(tune.run(_tune_arguments(args))["decision"])
+        return Path(tune.run(_tune_arguments(args, []))["decision"])
     path = max(made, key=lambda file: load_decision(file).created)
     decision = load_decision(path)
     new = _trained_since(decision, workspace)
     if new and decision.everything and args.members is None:
         say(f"decision {path.parent.name} does not know {new}, trained since: tune runs again")
-        return Path(tune.run(_tune_arguments(args))["decision"])
+        return Path(tune.run(_tune_arguments(args, tune_options(decision)))["decision"])
     say(f"decision: {path.parent.name} (the newest; --decision NAME chooses another)")
     if new:
         shout(f"this decision does not know {new}, trained since: tune with them to let them vote")
@@ -146,10 +147,18 @@ def _trained_since(decision: Decision, workspace: Workspace) -> str:
     return ", ".join(found)
 
 
-def _tune_arguments(args: argparse.Namespace) -> argparse.Namespace:
+def tune_options(decision: Decision) -> list[str]:
+    """The options of tune that a decision on all runs was made with."""
+    by_group = ["--by-group"] if decision.class_groups else []
+    return ["--combine", decision.combine, "--method", decision.method, *by_group]
+
+
+def _tune_arguments(args: argparse.Namespace, options: Sequence[str]) -> argparse.Namespace:
+    """The arguments of a tuning with some of its options, of the members that were asked for."""
     parser = argparse.ArgumentParser()
     tune.add_arguments(parser)
-    tuning = parser.parse_args([] if args.members is None else ["--members", args.members])
+    members = [] if args.members is None else ["--members", args.members]
+    tuning = parser.parse_args([*members, *options])
     return argparse.Namespace(**vars(args) | vars(tuning))
 
 
@@ -230,7 +239,7 @@ def _leaderboard_row(
         track=track.name,
         phantom=workspace.phantom,
         members="+".join(f"{member.name}:{','.join(map(str, member.folds))}" for member in decision.members),
-        weights="+".join(f"{member.weight / 1000:g}" for member in decision.members),
+        weights=_written_weights(decision),
         cv_fold_mean=scores.fold_mean,
         cv_fold_sd=scores.fold_sd,
         cv_oof=scores.oof,
@@ -243,6 +252,17 @@ def _leaderboard_row(
         config_hash=hashlib.sha256(decision_file.read_bytes()).hexdigest()[:10],
         file_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
     )
+
+
+def _written_weights(decision: Decision) -> str:
+    """The members' weights joined by "+"; of class groups "fingers 0.5+0.5, carpals 1+0"."""
+
+    def joined(weights: Iterable[int]) -> str:
+        return "+".join(f"{weight / 1000:g}" for weight in weights)
+
+    groups = decision.class_groups.items()
+    by_group = [f"{name} {joined(group.weights[m.name] for m in decision.members)}" for name, group in groups]
+    return ", ".join(by_group) or joined(decision.weights())
 
 
 def _git_commit() -> str:

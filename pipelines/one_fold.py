@@ -1,6 +1,7 @@
 """Training one fold of a run: what it belongs to, what it learns from, and what it says about what it held out."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -231,21 +232,31 @@ def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
 
 def out_of_fold_score(run: Run, fold: Fold) -> float:
     """The score of a fold's stored out-of-fold predictions at threshold 0.5; NaN where nothing was held out."""
-    held_out = run.held_out(fold)
+    return stored_score(run.track, out_of_fold_folder(run.folder(fold)), run.held_out(fold))
+
+
+def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float:
+    """The score of out-of-fold predictions at threshold 0.5.
+
+    Args:
+        track: Its classes are those of the predictions.
+        folder: Where they are stored.
+        held_out: The samples they are of.
+
+    Returns:
+        Mean Dice, or AUROC of the first class; NaN where there are no samples, or none or only such of that class.
+    """
     if not held_out:
         return float("nan")
-    folder = out_of_fold_folder(run.folder(fold))
     samples = [entry.sample for entry in held_out]
-    if run.track.task == "classification":
-        return auroc(*ranked(run, fold))
+    if track.task == "classification":
+        return auroc(*ranked(track, folder, held_out))
     stored = load_histograms(folder / "histograms.npz")
     curves = dice_curves(np.stack([stored[sample] for sample in samples]))
     return float(curves[:, :, CUT_OF_HALF].mean())
 
 
-def ranked(run: Run, fold: Fold) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+def ranked(track: Track, folder: Path, held_out: Sequence[Entry]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The first class of what a fold held out, as it was learned, and what the fold says about it, (n,) each."""
-    held_out = run.held_out(fold)
-    samples = [entry.sample for entry in held_out]
-    scores = read_scores(out_of_fold_folder(run.folder(fold)), samples, run.track.classes)
+    scores = read_scores(folder, [entry.sample for entry in held_out], track.classes)
     return np.array([entry.targets[0] for entry in held_out], dtype=np.int64), scores[:, 0]

@@ -8,19 +8,21 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from competition.console import say, shout, table
-from competition.delivery.plane_files import list_plane_files
+from competition.delivery.plane_files import list_plane_files, plane_file_name
 from competition.delivery.plane_scoring import score_planes
 from competition.delivery.scoring import Score, score_rle, score_table, truth_from_folder
 from competition.delivery.submissions import ID_COLUMN, few, header_problem, read_rle_csv, read_table_csv
+from competition.ensembling.evidence import auroc_interval, bootstrap_interval
 from competition.errors import CompetitionError
 from competition.metrics import mean_by_stratum
 from competition.tracks.track import Track
-from competition.workspace import PHANTOM, Workspace, read_csv
+from competition.workspace import read_csv
 from pipelines.check import image_sizes, parse_size
-from pipelines.context import open_track, workspace_root
+from pipelines.context import open_track, prepared_workspaces
 
 HELP = "The competition's own metric of a submission, overall and per class"
 EXAMPLE = "./run.sh score --track cardiac submissions/cardiac/submission.csv data/cardiac/test/labels"
@@ -57,6 +59,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by", choices=list(KINDS), help="also the score of each kind of picture, or of each side, that prepare knows"
     )
+    parser.add_argument(
+        "--bootstrap", type=int, metavar="N", help="also the 95 %% interval of the score, from N draws of persons"
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -64,25 +69,32 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     Returns:
         metric, score, per_class, rows; for the aneurysm track also accuracy, all_zero_accuracy, cells_gained; for
-        arrays plane_accuracy, all_background_accuracy; with --by stratum also per_stratum, with --by side per_side.
+        arrays plane_accuracy, all_background_accuracy; with --by stratum also per_stratum, with --by side per_side;
+        with --bootstrap also interval.
     """
     track = open_track(args)
+    if args.bootstrap is not None and args.bootstrap < 1:
+        raise CompetitionError(f"--bootstrap takes a number of draws such as 1000, not {args.bootstrap}")
     if not args.truth.exists():
         raise CompetitionError("no such file or folder", args.truth)
     result = SCORES[track.submission](args, track)
     _show(result, args.per_class)
-    if args.by is None:
-        return result.figures()
-    return result.figures() | {f"per_{args.by}": _score_by(args, track, result)}
+    figures = result.figures()
+    if args.by is not None:
+        figures[f"per_{args.by}"] = _score_by(args, track, result)
+    if args.bootstrap is not None:
+        figures["interval"] = _interval(args, track, result)
+    return figures
 
 
 def _score_masks(args: argparse.Namespace, track: Track) -> Score:
     if args.truth.is_file():
         truth = read_rle_csv(args.truth)
-        sizes = dict.fromkeys((name for name, _ in truth), args.size) if args.size else None
+        known = image_sizes(*prepared_workspaces(args, track))
+        sizes = dict.fromkeys((name for name, _ in truth), args.size) if args.size else known
         return score_rle(args.submission, truth, track.classes, sizes)
     names = list(dict.fromkeys(name for name, _ in read_rle_csv(args.submission)))
-    known = image_sizes(*_prepared(args, track))
+    known = image_sizes(*prepared_workspaces(args, track))
     truth, sizes = truth_from_folder(track, args.truth, names, args.size, known)
     used = few(sorted({f"{height}x{width}" for height, width in sizes.values()}))
     say(f"truth: labels of {len(names)} images below {args.truth}, {used} pixels")
@@ -92,23 +104,12 @@ def _score_masks(args: argparse.Namespace, track: Track) -> Score:
     return result
 
 
-def _prepared(args: argparse.Namespace, track: Track) -> list[Workspace]:
-    """Whose manifests may know the scored images, the later one better: drawn data, and real data if it is meant."""
-    root = workspace_root(args)
-    both = [Workspace(root, PHANTOM + track.name), Workspace(root, track.name)]
-    return both[:1] if args.phantom else both
-
-
 def _score_by(args: argparse.Namespace, track: Track, result: Score) -> dict[str, float]:
     """Prints and gives the score of each stratum or side; images of which none is known are a kind of their own."""
     by = args.by
     if not result.per_image:
         raise CompetitionError(f"--by {by} splits a mean over images, and {result.metric} is none")
-    known: dict[str, str] = {}
-    for workspace in _prepared(args, track):
-        if workspace.manifest_file().exists():
-            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", by])
-            known |= dict(zip(manifest["name"], manifest[by], strict=True))
+    known = _known_to_prepare(args, track, by)
     kinds = [known.get(name) or UNKNOWN for name in result.per_image]
     if set(kinds) == {UNKNOWN}:
         raise CompetitionError(f"the {by} of none of these {len(kinds)} images is known", args.submission, KINDS[by])
@@ -118,13 +119,49 @@ def _score_by(args: argparse.Namespace, track: Track, result: Score) -> dict[str
     return means
 
 
+def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> dict[str, str]:
+    """A column of the manifest for every prepared image, by the name it has in a submission of any form."""
+    known: dict[str, str] = {}
+    for workspace in prepared_workspaces(args, track):
+        if workspace.manifest_file().exists():
+            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", column])
+            for name, value in zip(manifest["name"], manifest[column], strict=True):
+                known |= {name: value, plane_file_name(name): value}
+                if name.isdecimal():
+                    known[str(int(name))] = value  # a table is scored without leading zeros
+    return known
+
+
+def _interval(args: argparse.Namespace, track: Track, result: Score) -> dict[str, Any]:
+    """Prints and gives the 95 % interval of the score by drawing persons, or images whose person is not known."""
+    names = list(result.per_image or result.ranked)
+    known = _known_to_prepare(args, track, "group")
+    groups = [f"person {known[name]}" if name in known else f"alone {name}" for name in names]
+    alone = sum(name not in known for name in names)
+    if result.ranked:
+        truth, probs = np.array(list(result.ranked.values())).T
+        found = auroc_interval(truth.astype(np.int64), probs, groups, seed=0, draws=args.bootstrap)
+    else:
+        found = bootstrap_interval(np.array(list(result.per_image.values())), groups, seed=0, draws=args.bootstrap)
+    low, high = found or (None, None)
+    shown = "can't be had: every draw holds one kind of truth only" if found is None else f"{low:.6f} .. {high:.6f}"
+    drawn = f"{args.bootstrap} draws of {len(set(groups))} persons or images"
+    say(f"95 % interval of the {result.metric} {shown} ({drawn})")
+    if alone:
+        say(
+            f"of {alone} of {len(names)} images no person is known to prepare, so each of them is drawn alone: that is "
+            "too sure of itself where one person has several"
+        )
+    return {"low": low, "high": high, "draws": args.bootstrap, "groups": len(set(groups)), "alone": alone}
+
+
 def _score_table(args: argparse.Namespace, track: Track) -> Score:
     file = args.truth if args.truth.is_file() else _table_in(args.truth, track)
     return score_table(args.submission, read_table_csv(file, ID_COLUMN, track.classes), track.classes)
 
 
 def _score_arrays(args: argparse.Namespace, track: Track) -> Score:
-    sizes = image_sizes(*_prepared(args, track))
+    sizes = image_sizes(*prepared_workspaces(args, track))
     if args.size is not None:
         sizes = dict.fromkeys(list_plane_files(args.submission), args.size)
     return score_planes(track, args.submission, args.truth, sizes)

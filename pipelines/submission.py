@@ -14,18 +14,21 @@ from competition.delivery.plane_validator import check_planes_submission
 from competition.delivery.scoring import score_rle, score_table, truth_from_folder
 from competition.delivery.submissions import ID_COLUMN, read_table_csv, write_rle_csv, write_table_csv
 from competition.delivery.validator import check_rle_submission, check_table_submission
+from competition.ensembling.combination import combine
 from competition.ensembling.decision import Decision
+from competition.ensembling.image_vote import vote_bytes, vote_image
 from competition.ensembling.locations import LocationRule
 from competition.ensembling.postprocessing import apply
-from competition.ensembling.voters import blend
-from competition.ensembling.voting import blend_scores, decide
 from competition.errors import CompetitionError
+from competition.imaging.planes import CLASSES_PER_PLANE
 from competition.imaging.runlengths import encode_planes
-from competition.prediction.probability_maps import read_map, read_scores
+from competition.prediction.opened_maps import OpenedMap, open_map
+from competition.prediction.probability_maps import read_scores
 from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
 from competition.tracks.phantoms import PHANTOMS
 from competition.tracks.track import Track
 from competition.workspace import Workspace, plane_files_folder
+from pipelines.memory import MB, peak_memory_mb
 
 
 def write_submission(
@@ -71,31 +74,62 @@ def _voted_planes(
     """Voted label planes, one image in memory at a time; small pictures of some of them are added to ``preview``."""
     shown = {entry.sample for entry in spread(entries)}
     voters = decision.voters()
+    weights = voters.weights_by_class(decision.class_weights())
+    _say_memory(track, decision, entries)
     with progress("voting", len(entries)) as ticker:
         for entry in entries:
-            maps = [read_map(folder, entry.sample) for folder in folders]
-            blended = blend(maps, decision.weights(), voters)
-            planes = apply(decide(blended, decision.cut_array()), decision.operation_list())
+            maps = [_open_test_map(folder, entry) for folder in folders]
+            planes = apply(vote_image(maps, voters, weights, decision.cut_array()), decision.operation_list())
             if entry.sample in shown:
                 preview.append(outlined_tile(workspace, track, entry, planes))
             yield entry, planes
             ticker.advance(entry.name)
 
 
+def _say_memory(track: Track, decision: Decision, entries: Sequence[Entry]) -> None:
+    """Says what the vote on the largest image takes; how many images there are doesn't matter."""
+    height, width = max(((entry.height, entry.width) for entry in entries), key=lambda size: size[0] * size[1])
+    members, classes = len(decision.members), len(decision.classes)
+    needed = vote_bytes(members, classes, (height, width))
+    if track.submission == "planes":  # this image as it is handed in, and the last one
+        needed += 2 * (classes + 1) * height * width
+    whose = f"{members} member{'s' * (members > 1)}, {classes} class{'es' * (classes > 1)} of {height}x{width}"
+    in_all = peak_memory_mb() + needed / MB
+    say(f"voting: {whose}: about {in_all:.0f} MB of memory, {needed / MB:.0f} MB of them for the vote")
+
+
+def _open_test_map(folder: Path, entry: Entry) -> OpenedMap:
+    opened = open_map(folder, entry.sample)
+    if opened.shape[1:] != (entry.height, entry.width):
+        raise CompetitionError(
+            f"the map has {opened.shape[1]}x{opened.shape[2]} pixels, image {entry.name} has "
+            f"{entry.height}x{entry.width}",
+            opened.path,
+            "Make it again on the image in its native size",
+        )
+    return opened
+
+
 def _rows(votes: Iterable[tuple[Entry, NDArray[np.uint8]]], classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     for entry, planes in votes:
-        for name, rle in zip(classes, encode_planes(planes, len(classes)), strict=True):
-            yield entry.name, name, rle
+        for first in range(0, len(classes), CLASSES_PER_PLANE):
+            names = classes[first : first + CLASSES_PER_PLANE]
+            channel = first // CLASSES_PER_PLANE
+            for name, rle in zip(names, encode_planes(planes[..., [channel]], len(names)), strict=True):
+                yield entry.name, name, rle
 
 
 def _voted_table(
     track: Track, decision: Decision, folders: Sequence[Path], entries: Sequence[Entry]
 ) -> NDArray[np.float64]:
-    """(n, C): the first class as a probability, the others cut at their thresholds behind the gate."""
+    """(n, C): the first class as a score from 0 to 1, the others cut at their thresholds behind the gate."""
     samples = [entry.sample for entry in entries]
-    probs = blend_scores([read_scores(folder, samples, track.classes) for folder in folders], decision.weights())
+    tables = np.stack([read_scores(folder, samples, track.classes) for folder in folders])
+    combined = combine(decision.combine, tables, decision.weights())
+    if decision.combine == "rank":
+        say(f"{track.classes[0]}: the mean of ranks among these {len(samples)} samples, so no score stands on its own")
     rule = LocationRule(decision.gate, np.array([decision.thresholds[name] for name in track.classes[1:]]))
-    return np.column_stack([probs[:, 0], rule.decide(probs)])
+    return np.column_stack([combined.score, rule.decide(combined.probs)])
 
 
 def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:

@@ -18,9 +18,9 @@ from competition.prediction.views import check_views
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
 from competition.training.losses import get_loss
-from competition.workspace import Workspace
+from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.context import choose_experiment, open_track, open_workspace
-from pipelines.one_fold import Run, check_fold, out_of_fold_score, ranked, train_one
+from pipelines.one_fold import Run, check_fold, out_of_fold_score, train_one
 from pipelines.parallel_folds import announce, end_with_parent, slots, train_in_parallel
 
 HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
@@ -103,13 +103,13 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
         experiment: All settings.
 
     Raises:
-        CompetitionError: The name can't be addressed, a setting names something unknown, the data is not prepared, or
-            its folds leak.
+        CompetitionError: The name can't be addressed or is an imported member's, a setting names something unknown, the
+            data is not prepared, or its folds leak.
     """
-    if name in RESERVED_NAMES or set(name) & set(RESERVED_SIGNS):
-        taken = f"{', '.join(RESERVED_NAMES)} and names with one of {' '.join(RESERVED_SIGNS)}"
+    check_run_name(name)
+    if workspace.imported_file(name).exists():
         raise CompetitionError(
-            f"a run can't be called {name!r} ({taken} mean something else)", None, "Give another --name"
+            f"the name {name!r} is taken by an imported member", workspace.run_folder(name), "Give another --name"
         )
     if experiment.data.pseudo == name:
         raise CompetitionError(f"run {name!r} can't be its own teacher", None, "Give the student another --name")
@@ -124,6 +124,19 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
         raise CompetitionError("no fold file", workspace.fold_file(), f"Run {prepare_command(workspace, track)}")
     check_leaks(folds, manifest.of("train"))
     return Run(name, narrow(track, experiment.data.classes), workspace, experiment, manifest, folds)
+
+
+def check_run_name(name: str) -> None:
+    """Refuses a name that would not be taken for a run's.
+
+    Raises:
+        CompetitionError: It is that of another folder, or holds a sign that means something in --members.
+    """
+    if name in RESERVED_NAMES or set(name) & set(RESERVED_SIGNS):
+        taken = f"{', '.join(RESERVED_NAMES)} and names with one of {' '.join(RESERVED_SIGNS)}"
+        raise CompetitionError(
+            f"a run can't be called {name!r} ({taken} mean something else)", None, "Give another --name"
+        )
 
 
 def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
@@ -150,7 +163,8 @@ def _say_leaks(run: Run, scores: dict[Fold, float]) -> None:
     """Says what the scores of patients tell about a leak: of shuffled labels the verdict, of true ones an alarm."""
     if run.experiment.data.shuffle_labels:
         if numbered := [fold for fold in scores if fold != FULL]:
-            targets, answers = zip(*(ranked(run, fold) for fold in numbered), strict=True)
+            pairs = [ranked(run.track, out_of_fold_folder(run.folder(fold)), run.held_out(fold)) for fold in numbered]
+            targets, answers = zip(*pairs, strict=True)
             leak, verdict = judge_shuffled(np.concatenate(targets), np.concatenate(answers))
             (shout if leak else say)(verdict)
         return

@@ -2,17 +2,22 @@
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from competition.console import say, shout, table
+from competition.console import say, shout
 from competition.data.folds import FULL, Folds, find_folds
 from competition.data.manifest import Entry, read_manifest
+from competition.ensembling.class_groups import declared_groups, one_group
+from competition.ensembling.combination import COMBINATIONS, Combination
 from competition.ensembling.decision import Decision, Scores, save_decision
 from competition.ensembling.leak_alarm import learned_by, too_good
 from competition.ensembling.locations import NEVER
 from competition.ensembling.members import TrainedMember, covered, open_member, parse_members, trained_runs
+from competition.ensembling.methods import METHODS
+from competition.ensembling.segmentation import Search
 from competition.ensembling.thresholds import HALF, Window
 from competition.ensembling.voters import find_voters
 from competition.ensembling.voting import round_weights
@@ -20,16 +25,18 @@ from competition.errors import CompetitionError
 from competition.tracks.track import Track
 from competition.workspace import Workspace, whole_folder, write_csv
 from pipelines.context import open_track, open_workspace
+from pipelines.given_weights import member_weights
 from pipelines.tune_classification import tune_classes
 from pipelines.tune_segmentation import tune_pixels
-from pipelines.tuned import weigh
+from pipelines.tuned import Rows, weigh
+from pipelines.tuned_words import say_scores, say_worth
 
 HELP = "Chooses member weights, thresholds and post-processing on out-of-fold predictions, and says what to expect."
 EXAMPLE = "./run.sh tune --track hand_bone --members quick,strong:0,1 --name both"
 
-# With one member the whole range of thresholds is exact at no cost; with several, a pixel is only left out of the
-# search where no admissible threshold could change it, so the range decides how many are left. Weak members contest
-# more: then a narrower range is searched, in the end only their weights.
+# With one member, or given weights, the whole range of thresholds is exact at no cost; where weights are searched, a
+# pixel is only left out of the search where no admissible threshold could change it, so the range decides how many are
+# left. Weak members contest more: then a narrower range is searched, in the end only their weights.
 ALONE = ("0.05:0.95",)
 TOGETHER = ("0.2:0.8", "0.35:0.65", "0.5:0.5")
 
@@ -37,8 +44,27 @@ TOGETHER = ("0.2:0.8", "0.35:0.65", "0.5:0.5")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the stage's options."""
     parser.add_argument("--members", metavar="RUN[:FOLDS],...", help="who votes (default: all trained runs)")
+    parser.add_argument(
+        "--weights", metavar="W,W,...", help="weights of --members, in any scale: nothing is searched (default: tuned)"
+    )
     parser.add_argument("--name", metavar="NAME", help="name of the decision (default: the members', joined by +)")
-    parser.add_argument("--trials", type=int, default=300, help="weight vectors to try (default: 300)")
+    parser.add_argument(
+        "--method",
+        choices=METHODS,
+        default="optuna",
+        help="how weights are searched: optuna spreads vectors evenly, greedy adds the member that helps most, "
+        "equal does not search (default: optuna)",
+    )
+    parser.add_argument("--trials", type=int, default=300, help="weight vectors that optuna tries (default: 300)")
+    parser.add_argument(
+        "--by-group", action="store_true", help="weights of its own for each group of classes that the track declares"
+    )
+    parser.add_argument(
+        "--combine",
+        choices=COMBINATIONS,
+        default="mean",
+        help="classification: mean of the members' probabilities, of their logits, or of their ranks (default: mean)",
+    )
     parser.add_argument(
         "--window",
         metavar="LOW:HIGH",
@@ -53,39 +79,76 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         The honest numbers, the decision's path, weights and thresholds.
     """
     track, workspace = open_track(args), open_workspace(args)
+    _check_options(args, track)
+    class_groups = declared_groups(track) if args.by_group else one_group(len(track.classes))
     manifest = read_manifest(workspace, track)
     folds = find_folds(workspace)
     assert folds is not None  # a prepared data set has a fold file
     members = _open_members(workspace, folds, manifest.of("train"), args.members)
     find_voters(track.classes, [member.classes for member in members])  # every class needs one
+    given = member_weights(args.weights, members)
     name = args.name or "+".join(member.name for member in members)
     entries = {entry.sample: entry for entry in learned_by(workspace, members, manifest.of("train"))}
     samples = covered(members, list(entries))
     chosen = [entries[sample] for sample in samples]
     say(f"{len(samples)} of {len(manifest.of('train'))} samples are covered by " + ", ".join(map(_describe, members)))
-    rows: list[dict[str, Any]] = []
+    rows: Rows = []
+    worth: Rows = []
     with whole_folder(workspace.ensemble_folder(name)) as folder:
         if not samples:
-            shout("no sample is covered by all members, so nothing can be tuned: equal weights at threshold 0.5")
-            decision = _untuned(track, workspace, folds, members)
+            whose = "equal" if given is None else "given"
+            shout(f"no sample is covered by all members, so nothing can be tuned: {whose} weights at threshold 0.5")
+            decision = _untuned(track, workspace, folds, members, args.combine, given)
         elif track.task == "classification":
-            decision, rows = tune_classes(track, workspace, folds, members, chosen, args.trials)
+            propose = METHODS[args.method](len(members), args.trials)
+            decision, rows, worth = tune_classes(
+                track, workspace, folds, members, chosen, propose, args.combine, given, folder
+            )
         else:
-            given = (args.window,) if args.window else ALONE if len(members) == 1 else TOGETHER
-            windows = [parse_window(text) for text in given]
-            decision, rows = tune_pixels(track, workspace, folds, members, chosen, args.trials, windows, folder)
+            windows = _windows(args.window, searched=len(members) > 1 and given is None)
+            search = Search(args.method, args.trials, class_groups, windows, given)
+            decision, rows, worth = tune_pixels(track, workspace, folds, members, chosen, search, folder)
         if rows:
             write_csv(folder / "per_class.csv", rows)
-        decision = decision.model_copy(update={"everything": args.members is None})
+            write_csv(folder / "members.csv", worth)
+        method = args.method if given is None else "given"
+        decision = decision.model_copy(update={"everything": args.members is None, "method": method})
         save_decision(folder / "decision.json", decision)
-    _say_scores(track, decision, rows)
+    say_scores(track, decision, rows)
+    say_worth(track, worth)
     if track.metric == "auroc" and (alarm := too_good(decision.scores.oof or 0.0, workspace.phantom)):
         shout(alarm)
     path = workspace.ensemble_folder(name) / "decision.json"
     say(f"decision: {path}")
+    return _figures(path, decision, rows, worth)
+
+
+def _check_options(args: argparse.Namespace, track: Track) -> None:
+    """Makes sure that the options fit each other and the track.
+
+    Raises:
+        CompetitionError: One of them has nothing to choose.
+    """
+    if args.weights is not None and args.members is None:
+        raise CompetitionError("--weights are those of --members, in their order, and --members is not given")
+    if args.weights is not None and (args.by_group or args.method != "optuna"):
+        raise CompetitionError("--weights are not searched, so --method and --by-group have nothing to choose")
+    if track.task == "classification" and args.by_group:
+        raise CompetitionError("--by-group is for masks; of scores only those of the first class are weighed")
+    if track.task == "segmentation" and args.combine != "mean":
+        raise CompetitionError(
+            f"--combine {args.combine} is for scores of whole samples: maps are 8-bit, and most of their pixels are "
+            "exactly 0 or 255, which have no logit and no rank of their own",
+            mend="Leave --combine away",
+        )
+
+
+def _figures(path: Path, decision: Decision, rows: Rows, worth: Rows) -> dict[str, Any]:
     return {
         "decision": str(path),
         "members": {member.name: member.weight / 1000 for member in decision.members},
+        "class_groups": {name: group.weights for name, group in decision.class_groups.items()},
+        "worth": {str(row["member"]): row for row in worth},
         "thresholds": decision.thresholds,
         "gate": decision.gate,
         "operations": decision.operations,
@@ -105,9 +168,16 @@ def _open_members(
         return [open_member(workspace, folds, training, name, None) for name in runs]
     members = [open_member(workspace, folds, training, name, wanted) for name, wanted in parse_members(text).items()]
     for member in members:
-        if FULL in member.folds:
+        if FULL in member.folds and not member.imported:
             say(f"{member.name}: {FULL} learned from every sample, so nothing is tuned on it; it votes on test samples")
     return members
+
+
+def _windows(text: str | None, searched: bool) -> list[Window]:
+    """The windows of thresholds to try, one after the other."""
+    if text is not None:
+        return [parse_window(text)]
+    return [parse_window(window) for window in (TOGETHER if searched else ALONE)]
 
 
 def parse_window(text: str) -> Window:
@@ -130,51 +200,30 @@ def _describe(member: TrainedMember) -> str:
     return f"{member.name} (folds {','.join(map(str, member.folds))})"
 
 
-def _untuned(track: Track, workspace: Workspace, folds: Folds, members: Sequence[TrainedMember]) -> Decision:
-    """Equal weights, threshold 0.5 (locations: never), no post-processing, no scores."""
+def _untuned(
+    track: Track,
+    workspace: Workspace,
+    folds: Folds,
+    members: Sequence[TrainedMember],
+    combination: Combination,
+    given: tuple[int, ...] | None,
+) -> Decision:
+    """Given or equal weights, threshold 0.5 (locations: never), no post-processing, no scores."""
     segments = track.task == "segmentation"
-    reason = "equal weights: no sample is covered by all members"
+    reason = f"{'equal' if given is None else 'given'} weights: no sample is covered by all members"
+    weights = given or round_weights(np.ones(len(members))).tolist()
     half, never = dict.fromkeys(track.classes, (HALF + 0.5) / 255), dict.fromkeys(track.classes[1:], NEVER)
     return Decision(
         track=track.name,
         dataset=workspace.dataset,
         task=track.task,
         classes=track.classes,
-        members=weigh(members, round_weights(np.ones(len(members))).tolist(), folds),
+        members=weigh(members, weights, folds),
         cuts=dict.fromkeys(track.classes, HALF) if segments else {},
         thresholds=half if segments else never,
         operations=dict.fromkeys(track.classes, "none") if segments else {},
         scores=Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None),
         coverage=0,
         reason=reason,
+        combine=combination,
     )
-
-
-def _say_scores(track: Track, decision: Decision, rows: Sequence[dict[str, Any]]) -> None:
-    scores = decision.scores
-    measure = "Dice" if track.metric == "dice" else "AUROC"
-
-    def shown(value: float | None) -> str:
-        return "-" if value is None else f"{value:.4f}"
-
-    spread = "" if scores.fold_sd is None else f" +- {scores.fold_sd:.4f}"
-    lines = [
-        ["fold mean at threshold 0.5", shown(scores.fold_mean) + spread],
-        ["out-of-fold, tuned (optimistic)", shown(scores.oof)],
-        ["out-of-fold, cross-fitted (rank by this)", shown(scores.oof_crossfit)],
-        ["95 % interval (groups drawn)", f"{shown(scores.interval_low)} .. {shown(scores.interval_high)}"],
-    ]
-    if track.test_mix is not None:
-        mix = ", ".join(f"{share:.0%} {stratum}" for stratum, share in track.test_mix.items())
-        lines.append([f"re-weighted to the test's mix ({mix})", shown(scores.oof_reweighted)])
-    pooled = [row["oof_crossfit_pooled"] for row in rows if row.get("oof_crossfit_pooled") is not None]
-    if pooled:
-        lines.append(["cross-fitted, pixels pooled over images", f"{np.mean(pooled):.4f}"])
-    table(f"{measure} on {decision.coverage} samples", ["honest numbers", measure], lines)
-    if scores.oof_crossfit is None and scores.oof is not None:
-        say("with one fold nothing can be cross-fitted: the tuned figure was chosen on the samples it is measured on")
-    weights = ", ".join(f"{member.name} {member.weight / 1000:.3f}" for member in decision.members)
-    say(f"weights: {weights}")
-    if track.task == "segmentation":
-        moved = [row for row in rows if decision.cuts[str(row["class"])] != HALF or row["operation"] != "none"]
-        say(f"{len(moved)} of {len(rows)} classes have a threshold other than 0.5 or post-processing (per_class.csv)")

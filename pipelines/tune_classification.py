@@ -1,7 +1,7 @@
 """Tuning a classification: weights of the ranked class, thresholds of the others, with a row for each class."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
@@ -9,12 +9,14 @@ from competition.console import say
 from competition.data.folds import Folds
 from competition.data.manifest import Entry, target_matrix
 from competition.ensembling.classification import TunedClassification, tune_classification
+from competition.ensembling.combination import Combination
 from competition.ensembling.decision import Decision
 from competition.ensembling.locations import NEVER
 from competition.ensembling.members import TrainedMember
+from competition.ensembling.weights import Propose
 from competition.tracks.track import Track
-from competition.workspace import Workspace
-from pipelines.tuned import honest_scores, number, weigh
+from competition.workspace import Workspace, write_csv
+from pipelines.tuned import Rows, honest_scores, member_rows, number, weigh
 
 
 def tune_classes(
@@ -23,8 +25,11 @@ def tune_classes(
     folds: Folds,
     members: Sequence[TrainedMember],
     entries: Sequence[Entry],
-    trials: int,
-) -> tuple[Decision, list[dict[str, Any]]]:
+    propose: Propose,
+    combination: Combination,
+    given: tuple[int, ...] | None,
+    folder: Path,
+) -> tuple[Decision, Rows, Rows]:
     """Tunes a classification.
 
     Args:
@@ -33,18 +38,27 @@ def tune_classes(
         folds: The fold file in force.
         members: Who votes.
         entries: The samples all members cover.
-        trials: Weight vectors to try.
+        propose: Searches for weights, one of ``methods.METHODS``.
+        combination: How the members become one.
+        given: Weights in thousandths, where they are not to be searched.
+        folder: Where trials.csv is kept.
 
     Returns:
-        The decision, and a row per class for per_class.csv.
+        The decision, a row per class for per_class.csv, and a row per member for members.csv.
     """
     fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
     groups = [entry.group for entry in entries]
     samples = [entry.sample for entry in entries]
-    tuned = tune_classification(members, samples, track.classes, target_matrix(entries), fold_of, groups, trials)
+    tuned = tune_classification(
+        members, samples, track.classes, target_matrix(entries), fold_of, groups, propose, combination, given
+    )
+    if combination == "rank":
+        say(f"{track.classes[0]}: the mean of ranks among these {len(entries)} samples; thresholds stay probabilities")
     say(tuned.search.reason)
     crossfit = None if tuned.crossfit is None else tuned.crossfit.auroc
-    scores = honest_scores(list(tuned.fold_aurocs.values()), tuned.oof.auroc, crossfit, tuned.interval or (None, None))
+    scores = honest_scores(
+        _scored_folds(tuned), tuned.oof.auroc, crossfit, tuned.interval or (None, None), gain=tuned.gain
+    )
     decision = Decision(
         track=track.name,
         dataset=workspace.dataset,
@@ -54,13 +68,25 @@ def tune_classes(
         cuts={},
         thresholds=dict(zip(track.classes[1:], tuned.locations.rule.thresholds.tolist(), strict=True)),
         gate=tuned.locations.rule.gate,
+        combine=combination,
         operations={},
         scores=scores,
         coverage=len(entries),
         reason=tuned.search.reason,
     )
     _say_locations(tuned)
-    return decision, _location_rows(track, entries, tuned)
+    write_csv(folder / "trials.csv", _trial_rows(members, tuned))
+    return decision, _location_rows(track, entries, tuned), member_rows(decision, tuned.worth)
+
+
+def _scored_folds(tuned: TunedClassification) -> list[float]:
+    """The AUROCs of the folds that have one; the others are said."""
+    without = [str(fold) for fold, value in tuned.fold_aurocs.items() if np.isnan(value)]
+    if without:
+        say(
+            f"folds {', '.join(without)} hold samples of one kind only, so they have no AUROC: the fold mean lacks them"
+        )
+    return [value for value in tuned.fold_aurocs.values() if not np.isnan(value)]
 
 
 def _say_locations(tuned: TunedClassification) -> None:
@@ -73,11 +99,20 @@ def _say_locations(tuned: TunedClassification) -> None:
     say(f"locations: accuracy {honest.accuracy:.5f}, all zero {honest.all_zero_accuracy:.5f}: {gained}; {used}{behind}")
 
 
-def _location_rows(track: Track, entries: Sequence[Entry], tuned: TunedClassification) -> list[dict[str, Any]]:
+def _location_rows(track: Track, entries: Sequence[Entry], tuned: TunedClassification) -> Rows:
     positives = target_matrix(entries).sum(axis=0)
     aurocs = (tuned.oof.auroc, *tuned.oof.location_aurocs)
     thresholds = [None, *(round(float(value), 4) for value in tuned.locations.rule.thresholds)]
     return [
         {"class": name, "positives": int(count), "auroc": number(value), "threshold": threshold}
         for name, count, value, threshold in zip(track.classes, positives, aurocs, thresholds, strict=True)
+    ]
+
+
+def _trial_rows(members: Sequence[TrainedMember], tuned: TunedClassification) -> Rows:
+    """What was tried, with its AUROC on all samples, the best first."""
+    tried = sorted(tuned.search.tried.items(), key=lambda item: -item[1])
+    return [
+        {member.name: weight / 1000 for member, weight in zip(members, vector, strict=True)} | {"score": number(score)}
+        for vector, score in tried
     ]

@@ -1,4 +1,4 @@
-"""Tuning a segmentation: weights, thresholds per class and post-processing, with a row for each class."""
+"""Tuning a segmentation: weights, thresholds per class and post-processing, with a row for each class and member."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,16 +10,19 @@ from numpy.typing import NDArray
 from competition.console import progress, say
 from competition.data.folds import Folds
 from competition.data.manifest import Entry
-from competition.ensembling.decision import Decision
-from competition.ensembling.evidence import bootstrap_interval
+from competition.ensembling.decision import ClassGroup, Decision, Scores
+from competition.ensembling.evidence import bootstrap_interval, mean_of, paired_difference
 from competition.ensembling.members import TrainedMember
-from competition.ensembling.segmentation import OutOfFold, TunedSegmentation, tune_segmentation
-from competition.ensembling.thresholds import Window, threshold_of
+from competition.ensembling.out_of_fold import OutOfFold
+from competition.ensembling.segmentation import Search, TunedSegmentation, tune_segmentation
+from competition.ensembling.thresholds import threshold_of
+from competition.ensembling.voting import round_weights
+from competition.ensembling.weights import SHORTLIST, WeightSearch
 from competition.metrics import reweighted_mean
 from competition.reporting.neighbours import neighbour_rows, worst_neighbours
 from competition.tracks.track import Track
 from competition.workspace import Workspace, write_csv
-from pipelines.tuned import honest_scores, weigh
+from pipelines.tuned import Rows, honest_scores, member_rows, weigh
 
 
 def tune_pixels(
@@ -28,10 +31,9 @@ def tune_pixels(
     folds: Folds,
     members: Sequence[TrainedMember],
     entries: Sequence[Entry],
-    trials: int,
-    windows: Sequence[Window],
+    search: Search,
     folder: Path,
-) -> tuple[Decision, list[dict[str, Any]]]:
+) -> tuple[Decision, Rows, Rows]:
     """Tunes a segmentation.
 
     Args:
@@ -40,50 +42,70 @@ def tune_pixels(
         folds: The fold file in force.
         members: Who votes.
         entries: The samples all members cover.
-        trials: Weight vectors to try.
-        windows: Thresholds that may be chosen; the next one where too many pixels are contested.
-        folder: Where contested pixels, trials.csv and neighbours.csv are kept.
+        search: What may be tried.
+        folder: Where trials.csv and neighbours.csv are kept.
 
     Returns:
-        The decision, and a row per class for per_class.csv.
+        The decision, a row per class for per_class.csv, and a row per member for members.csv.
     """
     fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
     groups = [entry.group for entry in entries]
     data = OutOfFold(members, workspace, [entry.sample for entry in entries], fold_of, groups, track.classes)
-    with progress("tuning", len(entries) * (1 + (len(members) > 1))) as ticker:
-        tuned = tune_segmentation(data, windows, trials, folder / "contested", ticker)
-    if tuned.contested is not None:
-        low, high = tuned.window
-        say(f"{tuned.contested:.2%} of the pixels are contested between thresholds {low} and {high}")
-    say(tuned.search.reason)
-    by_fold = [tuned.at_half[fold_of == fold].mean() for fold in np.unique(fold_of)]
-    ranked = tuned.oof if tuned.crossfit is None else tuned.crossfit
-    per_image = ranked.mean(axis=1)
-    scores = honest_scores(
-        by_fold,
-        tuned.oof.mean(),
-        None if tuned.crossfit is None else tuned.crossfit.mean(),
-        bootstrap_interval(per_image, groups, seed=0),
-        _reweighted(track, per_image, entries),
-    )
+    with progress("tuning", len(entries) * (1 + (len(members) > 1 or search.given is not None))) as ticker:
+        found = tune_segmentation(data, search, workspace.contested_folder(), ticker)
+    weights, cuts = found.tuned.search, found.tuned.chosen
+    _say_search(found)
     decision = Decision(
         track=track.name,
         dataset=workspace.dataset,
         task="segmentation",
         classes=track.classes,
-        members=weigh(members, tuned.search.weights, folds),
-        cuts=dict(zip(track.classes, tuned.search.cuts.tolist(), strict=True)),
-        thresholds=dict(zip(track.classes, threshold_of(tuned.search.cuts).tolist(), strict=True)),
-        operations=dict(zip(track.classes, tuned.operations, strict=True)),
-        scores=scores,
+        members=weigh(members, round_weights(weights.weights.mean(axis=0)).tolist(), folds),
+        class_groups=_group_weights(track, members, weights),
+        cuts=dict(zip(track.classes, cuts.cuts.tolist(), strict=True)),
+        thresholds=dict(zip(track.classes, threshold_of(cuts.cuts).tolist(), strict=True)),
+        operations=dict(zip(track.classes, found.operations, strict=True)),
+        scores=_scores(track, entries, data, found),
         coverage=len(entries),
-        reason=tuned.search.reason,
+        reason=f"{weights.reason}; {cuts.reason}",
     )
-    _write_trials(folder / "trials.csv", members, tuned.search.candidates, tuned.search.candidate_scores)
-    write_csv(folder / "neighbours.csv", neighbour_rows(track.classes, tuned.owners, tuned.false_positives))
-    for sentence in worst_neighbours(track.classes, tuned.owners, tuned.areas):
+    write_csv(folder / "trials.csv", _trial_rows(members, weights))
+    write_csv(folder / "neighbours.csv", neighbour_rows(track.classes, found.owners, found.false_positives))
+    for sentence in worst_neighbours(track.classes, found.owners, found.areas):
         say(sentence)
-    return decision, _class_rows(track, tuned)
+    return decision, _class_rows(track, found), member_rows(decision, found.worth)
+
+
+def _say_search(found: TunedSegmentation) -> None:
+    weights = found.tuned.search
+    if found.contested is not None:
+        low, high = found.window
+        say(f"{found.contested:.2%} of the pixels are contested between thresholds {low} and {high}")
+    if len(weights.tried) > 1:
+        drawn, exact = weights.tried
+        say(
+            f"weights were searched on {len(drawn.images.folds)} of {len(exact.images.folds)} images (whole people of "
+            f"every fold); the best {SHORTLIST} of each search, {len(exact.vectors)} in all, were scored on all images"
+        )
+    say(weights.reason)
+    say(found.tuned.chosen.reason)
+
+
+def _scores(track: Track, entries: Sequence[Entry], data: OutOfFold, found: TunedSegmentation) -> Scores:
+    at_half = found.tuned.at_half
+    by_fold = [at_half[data.folds == fold].mean() for fold in np.unique(data.folds)]
+    per_image = (found.oof if found.crossfit is None else found.crossfit).mean(axis=1)
+    gain = None
+    if found.crossfit is not None:
+        gain = paired_difference(mean_of(per_image), mean_of(at_half.mean(axis=1)), data.groups, seed=0)
+    return honest_scores(
+        by_fold,
+        found.oof.mean(),
+        None if found.crossfit is None else found.crossfit.mean(),
+        bootstrap_interval(per_image, data.groups, seed=0),
+        _reweighted(track, per_image, entries),
+        gain,
+    )
 
 
 def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[Entry]) -> float | None:
@@ -99,31 +121,54 @@ def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[
     return reweighted_mean(per_image, strata, track.test_mix)
 
 
-def _class_rows(track: Track, tuned: TunedSegmentation) -> list[dict[str, Any]]:
+def _group_weights(track: Track, members: Sequence[TrainedMember], search: WeightSearch) -> dict[str, ClassGroup]:
+    """The weights of each class group for people to read; empty where all classes share theirs."""
+    groups = search.class_groups
+    if groups.names == ("",):
+        return {}
+    written = {}
+    for index, name in enumerate(groups.names):
+        own = np.flatnonzero(groups.of_class == index)
+        weights = {member.name: int(weight) for member, weight in zip(members, search.weights[own[0]], strict=True)}
+        written[name] = ClassGroup(classes=tuple(track.classes[place] for place in own), weights=weights)
+    return written
+
+
+def _class_rows(track: Track, found: TunedSegmentation) -> Rows:
     rows = []
+    tuned, cuts = found.tuned, found.tuned.chosen
     for index, name in enumerate(track.classes):
-        crossfit = None if tuned.crossfit is None else round(float(tuned.crossfit[:, index].mean()), 6)
-        pooled = None if tuned.pooled_crossfit is None else round(float(tuned.pooled_crossfit[index]), 6)
+        crossfit = None if found.crossfit is None else round(float(found.crossfit[:, index].mean()), 6)
+        pooled = None if found.pooled_crossfit is None else round(float(found.pooled_crossfit[index]), 6)
         rows.append(
             {
                 "class": name,
                 "at_half": round(float(tuned.at_half[:, index].mean()), 6),
-                "oof": round(float(tuned.oof[:, index].mean()), 6),
+                "oof": round(float(found.oof[:, index].mean()), 6),
                 "oof_crossfit": crossfit,
                 "oof_crossfit_pooled": pooled,
-                "threshold": round(float(threshold_of(tuned.search.cuts)[index]), 4),
-                "optuna_threshold": round(float(threshold_of(tuned.study)[index]), 4),
-                "operation": tuned.operations[index],
+                "threshold": round(float(threshold_of(cuts.cuts)[index]), 4),
+                "raw_threshold": round(float(threshold_of(cuts.raw)[index]), 4),
+                "shrunk_threshold": round(float(threshold_of(cuts.shrunk)[index]), 4),
+                "optuna_threshold": round(float(threshold_of(found.study)[index]), 4),
+                "operation": found.operations[index],
             }
         )
     return rows
 
 
-def _write_trials(
-    path: Path, members: Sequence[TrainedMember], candidates: NDArray[np.int64], scores: NDArray[np.float64]
-) -> None:
-    rows = [
-        {member.name: weight / 1000 for member, weight in zip(members, weights, strict=True)} | {"score": float(score)}
-        for weights, score in zip(candidates, scores, strict=True)
-    ]
-    write_csv(path, sorted(rows, key=lambda row: -row["score"]))
+def _trial_rows(members: Sequence[TrainedMember], search: WeightSearch) -> Rows:
+    """What was tried, on how many images, with its mean Dice at its own cuts; of class groups also that of each."""
+    groups, nothing = search.class_groups, frozenset[int]()
+    sizes = np.bincount(groups.of_class)
+    rows: Rows = []
+    for trials in search.tried:
+        for position, vector in enumerate(trials.vectors):
+            scores = trials.score(position, nothing)
+            row: dict[str, Any] = {
+                member.name: weight / 1000 for member, weight in zip(members, vector, strict=True)
+            } | {"images": len(trials.images.folds), "score": float(np.average(scores, weights=sizes))}
+            if len(groups.names) > 1:
+                row |= {f"score_{name}": float(score) for name, score in zip(groups.names, scores, strict=True)}
+            rows.append(row)
+    return sorted(rows, key=lambda row: (-row["images"], -row["score"]))

@@ -6,8 +6,12 @@ from typing import Any
 import numpy as np
 
 from competition.data.folds import Folds
-from competition.ensembling.decision import Member, Scores
+from competition.ensembling.decision import Decision, Member, Scores
+from competition.ensembling.evidence import Difference
 from competition.ensembling.members import TrainedMember
+from competition.ensembling.worth import MemberWorth
+
+Rows = list[dict[str, Any]]
 
 
 def weigh(members: Sequence[TrainedMember], weights: Sequence[int], folds: Folds) -> tuple[Member, ...]:
@@ -31,10 +35,12 @@ def honest_scores(
     crossfit: float | None,
     interval: tuple[float | None, float | None],
     reweighted: float | None = None,
+    gain: Difference | None = None,
 ) -> Scores:
     """The honest numbers; with one member of a ranking metric nothing was tuned, so ``crossfit`` may equal ``oof``.
 
-    The interval is that of ``crossfit``: an optimistic figure gets none.
+    The interval is that of ``crossfit``: an optimistic figure gets none. ``gain`` is what ``crossfit`` is better by
+    than equal weights at threshold 0.5, or than the mean of probabilities at equal weights.
     """
     return Scores(
         fold_mean=number(np.mean(by_fold)) if by_fold else None,
@@ -44,9 +50,29 @@ def honest_scores(
         interval_low=None if crossfit is None else interval[0],
         interval_high=None if crossfit is None else interval[1],
         oof_reweighted=reweighted,
+        gain=None if gain is None else gain.value,
+        gain_low=None if gain is None else gain.low,
+        gain_high=None if gain is None else gain.high,
     )
 
 
 def number(value: float | np.floating[Any]) -> float | None:
     """A figure for JSON, where NaN does not exist."""
     return None if np.isnan(value) else float(value)
+
+
+def member_rows(decision: Decision, worths: Sequence[MemberWorth] | None) -> Rows:
+    """A row per member for members.csv: its weights and what it is worth, empty where that is not known."""
+    rows: Rows = []
+    for index, member in enumerate(decision.members):
+        row: dict[str, Any] = {"member": member.name, "weight": member.weight / 1000}
+        for name, group in decision.class_groups.items():
+            row[f"weight_{name}"] = group.weights[member.name] / 1000
+        worth = None if worths is None else worths[index]
+        row["alone"] = None if worth is None else round(worth.alone, 6)
+        change = None if worth is None else worth.left_out
+        row |= dict.fromkeys(("left_out", "low", "high"))
+        if change is not None:
+            row |= {"left_out": round(change.value, 6), "low": round(change.low, 6), "high": round(change.high, 6)}
+        rows.append(row)
+    return rows

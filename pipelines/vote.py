@@ -11,7 +11,8 @@ from competition.delivery.submissions import ID_COLUMN, write_rle_csv, write_tab
 from competition.errors import CompetitionError
 from competition.imaging.runlength_votes import quorum
 from pipelines.check import image_sizes
-from pipelines.context import open_track, open_workspace
+from pipelines.context import open_track, prepared_workspaces
+from pipelines.given_weights import parse_fraction, parse_weights
 
 HELP = "Joins submission files by a weighted vote, in seconds: where only the files of other runs are left."
 EXAMPLE = "./run.sh vote --track hand_bone A.csv B.csv C.csv --weights 2,1,1 --out V.csv"
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track, paths = open_track(args), list(args.submissions)
     weights = _weights(args.weights, len(paths))
-    election = quorum(weights, _fraction(args.threshold, "--threshold"))
+    election = quorum(weights, parse_fraction(args.threshold, "--threshold"))
     shares = [float(weight / sum(weights)) for weight in weights]
     if args.weights and sum(weights) != 1:
         say(f"weights, normalised: {', '.join(f'{share:.4f}' for share in shares)}")
@@ -44,10 +45,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         write_table_csv(args.out, ID_COLUMN, patients, track.classes, values)
         rows = len(patients)
     else:
-        files = read_alike(paths, track.classes)
+        files, sizes = read_alike(paths, track.classes), image_sizes(*prepared_workspaces(args, track))
         rows = len(files[0])
         with progress("voting", rows // len(track.classes)) as ticker:
-            voted = vote_on_masks(paths, files, track.classes, election, image_sizes(open_workspace(args)))
+            voted = vote_on_masks(paths, files, track.classes, election, sizes)
             write_rle_csv(args.out, ticker.ticking(voted, len(track.classes)))
     say(f"{len(paths)} submissions, {rows} rows: {args.out}")
     return {"submission": str(args.out), "members": [str(path) for path in paths], "weights": shares, "rows": rows}
@@ -58,15 +59,4 @@ def _weights(text: str | None, count: int) -> list[Fraction]:
         raise CompetitionError("a vote takes two submissions or more")
     if text is None:
         return [Fraction(1)] * count
-    weights = [_fraction(part, "--weights") for part in text.split(",")]
-    if len(weights) != count:
-        raise CompetitionError(f"--weights names {len(weights)} weights for {count} submissions")
-    return weights
-
-
-def _fraction(text: str, option: str) -> Fraction:
-    """Reads "0.1" as exactly a tenth."""
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError) as error:
-        raise CompetitionError(f"{option} takes numbers such as 0.5, not {text!r}") from error
+    return parse_weights(text, count, "submissions")

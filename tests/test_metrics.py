@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from competition.imaging.planes import class_areas, intersections, pack_masks
-from competition.imaging.runlengths import area, encode_mask, intersection, parse
+from competition.imaging.runlength_text import parse_image
+from competition.imaging.runlengths import encode_planes, overlaps
 from competition.metrics import (
     accuracy,
     auroc,
@@ -36,12 +37,8 @@ def test_dice_is_one_answer_for_masks_planes_and_run_lengths() -> None:
     from_f1 = [f1_score(one.ravel(), other.ravel(), zero_division=1.0) for one, other in zip(a, b, strict=True)]
     planes_a, planes_b = pack_masks(a), pack_masks(b)
     from_planes = dice(intersections(planes_a, planes_b, 29), class_areas(planes_a, 29), class_areas(planes_b, 29))
-    runs_a, runs_b = ([parse(encode_mask(mask), "here") for mask in masks] for masks in (a, b))
-    from_runs = dice(
-        [intersection(one, other) for one, other in zip(runs_a, runs_b, strict=True)],
-        [area(one) for one in runs_a],
-        [area(other) for other in runs_b],
-    )
+    rles_a, rles_b = (encode_planes(planes, 29) for planes in (planes_a, planes_b))
+    from_runs = dice(*overlaps(parse_image(rles_a, ["a"] * 29, None), parse_image(rles_b, ["b"] * 29, None)))
     np.testing.assert_allclose(from_planes, from_f1, rtol=0, atol=1e-12)
     np.testing.assert_array_equal(from_runs, from_planes)
 

@@ -1,6 +1,7 @@
 """The manifest: one row per sample, the table every later stage joins on."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -11,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.tracks.track import Split, Track
+from competition.tracks.track import Split, Track, stem
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
@@ -168,6 +169,16 @@ def data_hash(entries: Sequence[Entry]) -> str:
     """Ten characters that differ when a picture, label or target of the samples differs; their order does not count."""
     rows = sorted((e.sample, e.group, e.pixels, e.labels, e.targets, e.present) for e in entries)
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:10]
+
+
+def entries_by_name(entries: Sequence[Entry]) -> dict[str, Entry]:
+    """The entries by whatever others may call them: the key, the submission's name, and that without its ending.
+
+    A name without ending that would fit two entries fits none.
+    """
+    short = Counter(stem(entry.name) for entry in entries)
+    found = {stem(entry.name): entry for entry in entries if short[stem(entry.name)] == 1}
+    return found | {entry.name: entry for entry in entries} | {entry.sample: entry for entry in entries}
 
 
 def target_matrix(entries: Sequence[Entry]) -> NDArray[np.int64]:

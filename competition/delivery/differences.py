@@ -1,17 +1,15 @@
 """Where two submissions differ: rows, classes, pixels. Joined by key, without drawing a mask."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from competition.delivery.file_votes import read_alike
-from competition.delivery.submissions import ID_COLUMN, few, read_table_csv
-from competition.errors import CompetitionError
-from competition.imaging.runlength_votes import parse_image
-from competition.imaging.runlengths import area, intersection
+from competition.delivery.file_votes import read_alike, read_tables_alike
+from competition.imaging.runlength_text import parse_image
+from competition.imaging.runlengths import overlaps
 from competition.metrics import dice
 
 
@@ -33,13 +31,16 @@ class MaskDifferences:
         )
 
 
-def compare_masks(first: Path, second: Path, classes: Sequence[str]) -> MaskDifferences:
+def compare_masks(
+    first: Path, second: Path, classes: Sequence[str], sizes: Mapping[str, tuple[int, int]]
+) -> MaskDifferences:
     """Compares two run-length submissions.
 
     Args:
         first: CSV of image_name, class, rle.
         second: Another one of the same images.
         classes: Of the track.
+        sizes: Image name -> rows and columns, where known: a run beyond the last pixel is then refused.
 
     Raises:
         CompetitionError: A row is missing in one of them, or run lengths are malformed.
@@ -47,14 +48,18 @@ def compare_masks(first: Path, second: Path, classes: Sequence[str]) -> MaskDiff
     a, b = read_alike([first, second], classes)
     rows = []
     for image in dict.fromkeys(name for name, _ in a):
-        runs = []
-        for path, file in ((first, a), (second, b)):
-            joined, counts = parse_image([file[image, name] for name in classes], f"{path}, {image}", None)
-            runs.append(np.split(joined, np.cumsum(counts)[:-1]))
-        for name, ours, theirs in zip(classes, *runs, strict=True):
-            both, of_a, of_b = intersection(ours, theirs), area(ours), area(theirs)
-            value = float(dice(np.array(both), np.array(of_a), np.array(of_b)))
-            rows.append((image, name, of_a - both, of_b - both, value))
+        height, width = sizes.get(image, (0, 0))
+        pixels = height * width or None
+        runs_a, runs_b = (
+            parse_image(
+                [file[image, name] for name in classes], [f"{path}, {image}, {name}" for name in classes], pixels
+            )
+            for path, file in ((first, a), (second, b))
+        )
+        both, of_a, of_b = overlaps(runs_a, runs_b)
+        columns = (both, of_a, of_b, dice(both, of_a, of_b))
+        for name, shared, area_a, area_b, value in zip(classes, *(column.tolist() for column in columns), strict=True):
+            rows.append((image, name, area_a - shared, area_b - shared, value))
     return MaskDifferences(pd.DataFrame(rows, columns=["image", "class", "only_a", "only_b", "dice"]))
 
 
@@ -71,14 +76,9 @@ def compare_tables(first: Path, second: Path, classes: Sequence[str]) -> pd.Data
         the columns is constant).
 
     Raises:
-        CompetitionError: A patient is missing in one of them.
+        CompetitionError: A patient is missing in one of them, or a value is no probability or no decision.
     """
-    a, b = (read_table_csv(path, ID_COLUMN, classes) for path in (first, second))
-    for path, table, other in ((first, a, b), (second, b, a)):
-        missing = [str(name) for name in other.index if name not in table.index]
-        if missing:
-            raise CompetitionError(f"{len(missing)} patients are missing ({few(missing)})", path)
-    b = b.loc[a.index]
+    a, b = read_tables_alike([first, second], classes)
     change = (a - b).abs()
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = a.rank().corrwith(b.rank())

@@ -5,6 +5,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from competition.delivery.submissions import ID_COLUMN, Key, few, read_rle_csv, read_table_csv
@@ -27,15 +28,47 @@ def read_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[dict[Key, 
     """
     files = [read_rle_csv(path) for path in paths]
     images = dict.fromkeys(name for file in files for name, _ in file)
+    if not images:
+        raise CompetitionError("there are no rows", paths[0])
     wanted = {(image, name): None for image in images for name in classes}
     for path, file in zip(paths, files, strict=True):
-        missing = [" ".join(key) for key in wanted if key not in file]
+        # First, because a mistyped class is missing too.
         unknown = [" ".join(key) for key in file if key not in wanted]
-        if missing:
-            raise CompetitionError(f"{len(missing)} rows are missing ({few(missing)})", path)
         if unknown:
             raise CompetitionError(f"{len(unknown)} rows are of an unknown class ({few(unknown)})", path)
+        missing = [" ".join(key) for key in wanted if key not in file]
+        if missing:
+            raise CompetitionError(f"{len(missing)} rows are missing ({few(missing)})", path)
     return files
+
+
+def read_tables_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[pd.DataFrame]:
+    """Reads table submissions that are to be joined.
+
+    Args:
+        paths: CSVs of Index and the classes, their rows in any order.
+        classes: The probability's column, then those of the decisions.
+
+    Returns:
+        One table per file; all have the same patients, in the order of the first.
+
+    Raises:
+        CompetitionError: A file is no submission, lacks a patient that another one has, or holds a value that is no
+            probability or no decision.
+    """
+    tables = [read_table_csv(path, ID_COLUMN, classes) for path in paths]
+    every = {str(name) for table in tables for name in table.index}
+    if not every:
+        raise CompetitionError("there are no rows", paths[0])
+    for path, table in zip(paths, tables, strict=True):
+        missing = sorted(every - {str(name) for name in table.index})
+        if missing:
+            raise CompetitionError(f"{len(missing)} patients are missing ({few(missing)})", path)
+        if not table[classes[0]].between(0, 1).all():  # NaN is not between them
+            raise CompetitionError(f"a value of {classes[0]} is no probability from 0 to 1", path, "Run check on it")
+        if not np.isin(table[list(classes[1:])], (0, 1)).all():
+            raise CompetitionError("a location is neither 0 nor 1", path, "Run check on it")
+    return [table.loc[tables[0].index, list(classes)] for table in tables]
 
 
 def vote_on_masks(
@@ -83,18 +116,11 @@ def vote_on_tables(
         The patients in the order of the first file, and their values (n, C).
 
     Raises:
-        CompetitionError: A file lacks a patient, or a decision is neither 0 nor 1.
+        CompetitionError: As ``read_tables_alike``.
     """
-    tables = [read_table_csv(path, ID_COLUMN, classes) for path in paths]
+    tables = read_tables_alike(paths, classes)
     patients = [str(name) for name in tables[0].index]
-    every = {str(name) for table in tables for name in table.index}
-    for path, table in zip(paths, tables, strict=True):
-        missing = sorted(every - {str(name) for name in table.index})
-        if missing:
-            raise CompetitionError(f"{len(missing)} patients are missing ({few(missing)})", path)
-        if not np.isin(table[list(classes[1:])], (0, 1)).all():
-            raise CompetitionError("a location is neither 0 nor 1", path, "Run check on it")
-    values = np.stack([table.loc[patients, list(classes)].to_numpy(np.float64) for table in tables])
+    values = np.stack([table.to_numpy(np.float64) for table in tables])
     shares = np.array([float(weight / sum(weights)) for weight in weights])
     sums = np.tensordot(np.array(election.weights), values[:, :, 1:].astype(np.int64), axes=1)
     probability = np.clip(np.tensordot(shares, values[:, :, 0], axes=1), 0, 1)  # shares sum to 1 within rounding

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.imaging.planes import pack_masks, unpack_planes
+from competition.imaging.planes import pack_masks, unpack_class
 from competition.tracks.track import stem
 from competition.workspace import whole_file, whole_folder
 
@@ -30,8 +30,11 @@ def plane_file_name(image_name: str) -> str:
 
 def with_background(planes: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:
     """Label planes (H, W, P) as they are handed in: (H, W, classes + 1) uint8, the background last."""
-    masks = unpack_planes(planes, classes)
-    return np.stack([*masks, ~masks.any(axis=0)], axis=-1).astype(np.uint8)
+    array = np.empty((*planes.shape[:2], classes + 1), dtype=np.uint8)
+    for index in range(classes):
+        array[..., index] = unpack_class(planes, index)
+    array[..., classes] = ~planes.any(axis=2)
+    return array
 
 
 def packed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -19,7 +19,8 @@ from competition.console import track as shown
 from competition.delivery.submissions import ID_COLUMN, Key, few, read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
 from competition.imaging.planes import plane_count
-from competition.imaging.runlengths import area, encode_planes, intersection, parse
+from competition.imaging.runlength_text import parse_image
+from competition.imaging.runlengths import encode_planes, overlaps
 from competition.metrics import dice, score_aneurysm
 from competition.tracks.track import Track, label_files, split_part
 
@@ -35,6 +36,7 @@ class Score:
         rows: Scored (image, class) pairs, or patients.
         beside: Further figures the organiser prints: accuracy, all_zero_accuracy, cells_gained; empty for Dice.
         per_image: Image -> mean Dice over the classes; empty for AUROC, which no single patient has.
+        ranked: For AUROC, id without leading zeros -> truth and probability of the ranked class; empty for Dice.
     """
 
     metric: str
@@ -43,6 +45,7 @@ class Score:
     rows: int
     beside: dict[str, float]
     per_image: dict[str, float] = field(default_factory=dict)
+    ranked: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
         """The keys that ``score --json`` promises."""
@@ -77,24 +80,26 @@ def score_rle(
     """
     predicted = read_rle_csv(submission)
     images = list(dict.fromkeys(name for name, _ in truth))
-    keys = [(image, name) for image in images for name in classes]
-    wanted = [" ".join(key) for key in keys]
+    wanted = [f"{image} {name}" for image in images for name in classes]
     _same_rows(wanted, [" ".join(key) for key in truth], "the truth", "of an unknown class")
     _same_rows(wanted, [" ".join(key) for key in predicted], submission, "not in the truth")
-    if not keys:
+    if not wanted:
         raise CompetitionError("there is nothing to score: no rows", submission)
-    counts = np.zeros((3, len(keys)), dtype=np.int64)
-    for position, key in enumerate(keys):
-        where = f"{key[0]}, {key[1]}"
-        size = (sizes or {}).get(key[0])
-        pixels = size and math.prod(size)
-        ours = parse(predicted[key], f"{submission}, {where}", pixels)
-        theirs = parse(truth[key], f"truth, {where}", pixels)
-        counts[:, position] = intersection(ours, theirs), area(ours), area(theirs)
-    scores = dice(*counts).reshape(len(images), len(classes))
+    scores = np.empty((len(images), len(classes)))
+    for image, row in zip(images, scores, strict=True):
+        size = (sizes or {}).get(image)
+        ours, theirs = (
+            parse_image(
+                [rows[image, name] for name in classes],
+                [f"{where}, {image}, {name}" for name in classes],
+                size and math.prod(size),
+            )
+            for rows, where in ((predicted, submission), (truth, "truth"))
+        )
+        row[:] = dice(*overlaps(ours, theirs))
     per_class = dict(zip(classes, scores.mean(axis=0).tolist(), strict=True))
     per_image = dict(zip(images, scores.mean(axis=1).tolist(), strict=True))
-    return Score("dice", float(scores.mean()), per_class, len(keys), {}, per_image)
+    return Score("dice", float(scores.mean()), per_class, len(wanted), {}, per_image)
 
 
 def score_table(submission: Path, truth: pd.DataFrame, classes: Sequence[str]) -> Score:
@@ -145,7 +150,11 @@ def score_table(submission: Path, truth: pd.DataFrame, classes: Sequence[str]) -
         "all_zero_accuracy": result.all_zero_accuracy,
         "cells_gained": result.cells_gained,
     }
-    return Score("auroc", float(result.auroc), per_class, len(truth), beside)
+    ranked = {
+        str(name): (int(answer), float(prob))
+        for name, answer, prob in zip(truth.index, answers[:, 0], outputs[:, 0], strict=True)
+    }
+    return Score("auroc", float(result.auroc), per_class, len(truth), beside, ranked=ranked)
 
 
 def truth_from_folder(

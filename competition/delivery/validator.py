@@ -9,7 +9,7 @@ from typing import TypeVar
 from competition.config import nearest_hint
 from competition.delivery.submissions import NO_MASK, RLE_COLUMNS, Key, few, header_problem
 from competition.errors import CompetitionError
-from competition.imaging.runlengths import parse
+from competition.imaging.runlength_text import parse
 from competition.workspace import read_csv
 
 Item = TypeVar("Item")

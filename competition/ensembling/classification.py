@@ -7,10 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.auroc_weights import AurocSearch, search_weights_auroc
-from competition.ensembling.evidence import auroc_interval
+from competition.ensembling.auroc_worth import auroc_worth
+from competition.ensembling.combination import Combination, combine, mean_of
+from competition.ensembling.evidence import Difference, auroc_interval, auroc_of, paired_difference
 from competition.ensembling.locations import ChosenLocations, choose_locations
 from competition.ensembling.members import TrainedMember
-from competition.ensembling.weights import candidate_weights
+from competition.ensembling.voting import round_weights
+from competition.ensembling.weights import Propose
+from competition.ensembling.worth import MemberWorth
 from competition.metrics import AneurysmScore, auroc, score_aneurysm
 from competition.prediction.probability_maps import read_scores
 
@@ -20,12 +24,16 @@ class TunedClassification:
     """What was chosen.
 
     Attributes:
-        search: Weights, with the blended out-of-fold probabilities.
-        fold_aurocs: Fold -> AUROC at equal weights, without folds whose samples are all of one kind.
+        search: Weights, chosen by the AUROC of the ranked class.
+        fold_aurocs: Fold -> AUROC of the mean of probabilities at equal weights; nan where a fold's samples are all of
+            one kind.
         locations: Thresholds and gate of the other classes, which are handed in as 0 or 1.
         oof: Score of everything chosen, on the samples it was chosen on.
         crossfit: The same with everything chosen on the other folds; None with fewer than two folds.
         interval: 95 % group-bootstrap interval of the cross-fitted AUROC, or of ``oof`` where that is None.
+        gain: The cross-fitted AUROC less that of the mean of probabilities at equal weights; None with fewer than two
+            folds, or where a bootstrap finds no AUROC.
+        worth: Of each member; None with fewer than two folds.
     """
 
     search: AurocSearch
@@ -34,6 +42,8 @@ class TunedClassification:
     oof: AneurysmScore
     crossfit: AneurysmScore | None
     interval: tuple[float, float] | None
+    gain: Difference | None
+    worth: list[MemberWorth] | None
 
 
 def tune_classification(
@@ -43,7 +53,9 @@ def tune_classification(
     truth: NDArray[np.int64],
     folds: NDArray[np.int64],
     groups: Sequence[str],
-    trials: int,
+    propose: Propose,
+    combination: Combination = "mean",
+    given: Sequence[int] | None = None,
 ) -> TunedClassification:
     """Chooses weights, then thresholds and a gate.
 
@@ -54,33 +66,43 @@ def tune_classification(
         truth: 0/1 (n, C).
         folds: (n,).
         groups: (n,).
-        trials: Weight vectors to try beside equal and single-member weights.
+        propose: Searches for weights, one of ``methods.METHODS``.
+        combination: How the members become one.
+        given: Weights in thousandths, where they are not to be searched.
 
     Raises:
         CompetitionError: A member's scores are missing or damaged.
     """
-    probs = np.stack([member_scores(member, samples, classes) for member in members])
-    candidates = candidate_weights(len(members), trials if len(members) > 1 else 0, seed=0)
-    search = search_weights_auroc(probs, truth, candidates, folds, groups)
-    equal = probs.mean(axis=0)[:, 0]
-    by_fold = {int(fold): auroc(truth[folds == fold, 0], equal[folds == fold]) for fold in np.unique(folds)}
-    locations = choose_locations(truth[:, 1:], search.probs, folds, groups)
-    oof = score_aneurysm(truth, np.column_stack([search.probs[:, 0], locations.rule.decide(search.probs)]))
+    tables = np.stack([member_scores(member, samples, classes) for member in members])
+    scores, wanted = tables[:, :, 0], truth[:, 0]
+    search = search_weights_auroc(scores, wanted, propose, folds, groups, combination, given)
+    plain = mean_of(scores)(round_weights(np.ones(len(members))).tolist())
+    chosen = combine(combination, tables, search.weights)
+    without = {fold: combine(combination, tables, weights).probs for fold, weights in search.weights_without.items()}
+    locations = choose_locations(truth[:, 1:], chosen.probs, folds, groups, without)
+    oof = score_aneurysm(truth, np.column_stack([chosen.score, locations.rule.decide(chosen.probs)]))
     crossfit = None
-    ranked = search.probs
-    if search.crossfit_probs is not None:
-        ranked = search.crossfit_probs
-        decided = choose_locations(truth[:, 1:], ranked, folds, groups).crossfit
-        assert decided is not None  # the folds are the same
-        crossfit = score_aneurysm(truth, np.column_stack([ranked[:, 0], decided]))
+    ranked = chosen.score
+    if search.crossfit_score is not None and locations.crossfit is not None:
+        ranked = search.crossfit_score
+        crossfit = score_aneurysm(truth, np.column_stack([ranked, locations.crossfit]))
     return TunedClassification(
         search=search,
-        fold_aurocs={fold: value for fold, value in by_fold.items() if not np.isnan(value)},
+        fold_aurocs={int(fold): auroc(wanted[folds == fold], plain[folds == fold]) for fold in np.unique(folds)},
         locations=locations,
         oof=oof,
         crossfit=crossfit,
-        interval=auroc_interval(truth[:, 0], ranked[:, 0], groups, seed=0),
+        interval=auroc_interval(wanted, ranked, groups, seed=0),
+        gain=None if search.crossfit_score is None else _gain(wanted, search.crossfit_score, plain, groups),
+        worth=auroc_worth(scores, wanted, search, folds, groups, combination),
     )
+
+
+def _gain(
+    truth: NDArray[np.int64], crossfit: NDArray[np.float64], plain: NDArray[np.float64], groups: Sequence[str]
+) -> Difference | None:
+    found = paired_difference(auroc_of(truth, crossfit), auroc_of(truth, plain), groups, seed=0)
+    return found if np.isfinite([found.value, found.low, found.high]).all() else None
 
 
 def member_scores(member: TrainedMember, samples: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:

@@ -7,21 +7,20 @@ at or below ``lowest`` is negative, and one that all put above ``highest`` is po
 and every cut of the window. Only the others, the contested pixels, have to be kept to score a weight vector exactly.
 """
 
-import zipfile
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.ensembling.histograms import LEVELS, check_same_size, dice_curves
+from competition.ensembling.histograms import LEVELS, check_same_size, count_levels
 from competition.ensembling.thresholds import Window, window_cuts
 from competition.ensembling.voters import Voters, check_maps, everyone
-from competition.ensembling.voting import blend_levels
+from competition.ensembling.voting import blend_levels, settle
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_class
-from competition.workspace import whole_file
+from competition.imaging.planes import class_areas, unpack_class
+from competition.prediction.opened_maps import ClassMap, tiles
 
 # Beyond this share little is won: at 0.26 % a weight vector is scored 773 times faster than on dense maps, at 1.07 %
 # 184 times.
@@ -49,11 +48,21 @@ class ContestedImage:
     pixels: NDArray[np.int64]
     cuts: NDArray[np.int64]
 
+    @property
+    def kept(self) -> int:
+        """How many pixels are contested, over all classes."""
+        return int(self.values.shape[1])
+
+    @property
+    def total(self) -> int:
+        """How many pixels there are, over all classes."""
+        return int(self.pixels) * len(self.counts)
+
 
 def contest(
-    maps: Sequence[NDArray[np.uint8]], planes: NDArray[np.uint8], window: Window, voters: Voters | None = None
+    maps: Sequence[ClassMap], planes: NDArray[np.uint8], window: Window, voters: Voters | None = None
 ) -> ContestedImage:
-    """Keeps the contested pixels of one image.
+    """Keeps the contested pixels of one image, of which a tile of one class is in memory at a time.
 
     Args:
         maps: One uint8 (C, H, W) probability map per member; fewer classes where it predicts some only.
@@ -69,54 +78,56 @@ def contest(
         ValueError: The truth has another size than the maps.
     """
     check_maps(maps, voters)
-    voters = voters or everyone(len(maps[0]), len(maps))
-    classes = len(voters.rows)
-    check_same_size((classes, *maps[0].shape[1:]), planes)
-    lowest, highest = window_cuts(window)
+    voters = voters or everyone(maps[0].shape[0], len(maps))
+    classes, size_hw = len(voters.rows), maps[0].shape[1:]
+    check_same_size((classes, *size_hw), planes)
+    cuts = window_cuts(window)
     counts = np.zeros((classes, 2), dtype=np.int64)
     positive = np.zeros((classes, 2), dtype=np.int64)
-    truth_area = np.zeros(classes, dtype=np.int64)
     values = []
     for index in range(classes):
         if index % 8 == 0:  # one contiguous plane serves eight classes
             plane = np.ascontiguousarray(planes[..., index // 8 : index // 8 + 1])
         truth = unpack_class(plane, index % 8)
-        truth_area[index] = np.count_nonzero(truth)
-        levels = voters.levels(maps, index)
-        smallest, greatest = _extremes(levels)
-        sure = smallest > highest
-        positive[index] = np.count_nonzero(sure), np.count_nonzero(sure & truth)
-        picked = np.flatnonzero((greatest > lowest) & ~sure)
-        inside = truth.ravel()[picked]
-        picked = np.concatenate([picked[~inside], picked[inside]])
-        counts[index] = np.count_nonzero(~inside), np.count_nonzero(inside)
-        kept = np.zeros((len(maps), len(picked)), dtype=np.uint8)
-        kept[voters.of(index)] = [level.ravel()[picked] for level in levels]
-        values.append(kept)
+        parts = [_contest_tile(voters.levels(maps, index, tile), truth[tile], cuts) for tile in tiles(size_hw)]
+        for inside in range(2):
+            kept = np.zeros((len(maps), sum(part.values[inside].shape[1] for part in parts)), dtype=np.uint8)
+            kept[voters.of(index)] = np.concatenate([part.values[inside] for part in parts], axis=1)
+            counts[index, inside] = kept.shape[1]
+            values.append(kept)
+        positive[index] = np.sum([part.positive for part in parts], axis=0)
     return ContestedImage(
         values=np.concatenate(values, axis=1),
         counts=counts,
         positive=positive,
-        truth_area=truth_area,
+        truth_area=class_areas(planes, classes),
         pixels=np.array(planes.shape[0] * planes.shape[1], dtype=np.int64),
-        cuts=np.array([lowest, highest], dtype=np.int64),
+        cuts=np.array(cuts, dtype=np.int64),
     )
 
 
-def _extremes(levels: list[NDArray[np.uint8]]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    smallest, greatest = levels[0].copy(), levels[0].copy()
-    for level in levels[1:]:
-        np.minimum(smallest, level, out=smallest)
-        np.maximum(greatest, level, out=greatest)
-    return smallest, greatest
+@dataclass(frozen=True)
+class _ContestedTile:
+    """Of a tile of one class: the voters' levels (V, n) outside and inside the truth, and as in ContestedImage."""
+
+    values: tuple[NDArray[np.uint8], NDArray[np.uint8]]
+    positive: tuple[int, int]
+
+
+def _contest_tile(levels: list[NDArray[np.uint8]], truth: NDArray[np.bool_], cuts: tuple[int, int]) -> _ContestedTile:
+    sure, picked = settle(levels, *cuts)
+    kept = np.stack([level.ravel()[picked] for level in levels])
+    inside = truth.ravel()[picked]
+    positive = int(np.count_nonzero(sure)), int(np.count_nonzero(sure & truth))
+    return _ContestedTile((kept[:, ~inside], kept[:, inside]), positive)
 
 
 def contested_share(images: Iterable[ContestedImage]) -> float:
     """Gives the share of contested pixels among all pixels of all classes and images, 0..1."""
     kept = pixels = 0
     for image in images:
-        kept += image.values.shape[1]
-        pixels += int(image.pixels) * len(image.counts)
+        kept += image.kept
+        pixels += image.total
     return kept / pixels
 
 
@@ -164,9 +175,8 @@ def blend_histograms(contested: ContestedImage, weights: Sequence[int] | NDArray
     """
     classes = len(contested.counts)
     levels = _blend_contested(contested, np.asarray(weights))
-    slots = np.repeat(np.arange(2 * classes) * LEVELS, contested.counts.ravel())
-    slots += levels
-    by_truth = np.bincount(slots, minlength=2 * classes * LEVELS).reshape(classes, 2, LEVELS)
+    parts = np.split(levels, np.cumsum(contested.counts)[:-1])  # each class, outside and inside the truth
+    by_truth = np.stack([count_levels(part) for part in parts]).reshape(classes, 2, LEVELS)
     histogram = np.stack([by_truth.sum(axis=1), by_truth[:, 1]], axis=1).astype(np.int64)
     histogram[:, :, LEVELS - 1] += contested.positive
     histogram[:, 0, 0] += contested.pixels - contested.counts.sum(axis=1) - contested.positive[:, 0]
@@ -187,50 +197,3 @@ def _blend_contested(contested: ContestedImage, weights: NDArray[np.integer]) ->
             levels[part] = blend_levels(list(contested.values[:, part]), weights[first].tolist())
             first, start = last + 1, int(ends[last])
     return levels
-
-
-def save_contested(path: Path, contested: ContestedImage) -> None:
-    """Writes one image's contested pixels into an .npz file, whole or not at all."""
-    with whole_file(path) as part, part.open("wb") as file:
-        # Not compressed: contested levels are noise, and reading them is what every weight vector waits for.
-        np.savez(file, **{field.name: getattr(contested, field.name) for field in fields(contested)})
-
-
-def load_contested(path: Path) -> ContestedImage:
-    """Reads a file of ``save_contested``.
-
-    Raises:
-        CompetitionError: The file is missing or not whole.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return ContestedImage(**{field.name: stored[field.name] for field in fields(ContestedImage)})
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise CompetitionError(
-            f"can't be read as contested pixels ({error})", path, "Remove it and run tune"
-        ) from error
-
-
-def contested_curves(
-    paths: Sequence[Path], weights: Sequence[int] | NDArray[np.integer], window: Window
-) -> NDArray[np.float64]:
-    """Gives the Dice of a weight vector on many stored images, one of them in memory at a time.
-
-    Args:
-        paths: Files of ``save_contested``.
-        weights: As for ``blend_histograms``.
-        window: The window of thresholds the files were made for.
-
-    Returns:
-        Curves float64 (n, C, 256) as of ``dice_curves``, exact at the cuts of the window and not to be read elsewhere.
-
-    Raises:
-        CompetitionError: A file is missing, damaged or made for another window, or the weights are not convex.
-    """
-    curves = []
-    for path in paths:
-        contested = load_contested(path)
-        if contested.cuts.tolist() != list(window_cuts(window)):
-            raise CompetitionError("contested pixels of another window", path, "Remove it and run tune")
-        curves.append(dice_curves(blend_histograms(contested, weights)[None])[0])
-    return np.stack(curves)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from competition.data.folds import Fold
+from competition.ensembling.combination import Combination
 from competition.ensembling.postprocessing import OPERATIONS
 from competition.ensembling.thresholds import threshold_of
 from competition.ensembling.voters import Voters, find_voters
@@ -30,7 +31,7 @@ class Member(_Frozen):
     Attributes:
         name: Of the run, or RUN@EPOCH for the weights it kept after an epoch.
         folds: Its folds that vote, equally; "full" is the one that learned from all training samples.
-        weight: In thousandths.
+        weight: In thousandths; where class groups have weights of their own, the mean over the classes.
         config_hash: Of the experiment it was trained with.
         fold_hash: Of the fold file it was trained on; the same for all members.
         classes: Those of its maps, in their order; None is all of the decision in their order.
@@ -42,6 +43,18 @@ class Member(_Frozen):
     config_hash: str
     fold_hash: str
     classes: tuple[str, ...] | None = None
+
+
+class ClassGroup(_Frozen):
+    """Classes that are voted on with weights of their own.
+
+    Attributes:
+        classes: Of the decision.
+        weights: Member -> thousandths, 1000 in sum.
+    """
+
+    classes: tuple[str, ...] = Field(min_length=1)
+    weights: dict[str, int]
 
 
 class Scores(_Frozen):
@@ -56,6 +69,10 @@ class Scores(_Frozen):
         interval_high: Its upper end.
         oof_reweighted: ``oof_crossfit`` (``oof`` where that is None) with the strata in the shares that they have in
             the organiser's test set, over the samples whose stratum is known; None where it can't be had.
+        gain: ``oof_crossfit`` less the score of equal weights at threshold 0.5 (for classification of the mean of
+            probabilities at equal weights) on the same samples.
+        gain_low: Of its 95 % interval, by drawing groups for both at once.
+        gain_high: Its upper end.
     """
 
     fold_mean: float | None
@@ -65,6 +82,9 @@ class Scores(_Frozen):
     interval_low: float | None
     interval_high: float | None
     oof_reweighted: float | None = None
+    gain: float | None = None
+    gain_low: float | None = None
+    gain_high: float | None = None
 
 
 class Decision(_Frozen):
@@ -76,6 +96,9 @@ class Decision(_Frozen):
         task: Segmentation or classification.
         classes: In the track's order.
         members: Who votes, with weights that sum to 1000.
+        class_groups: Name -> classes with weights of their own, each class in exactly one; empty where all classes are
+            voted on with the members' weights.
+        method: How the weights were searched.
         cuts: Class -> level cut, for segmentation all classes, for classification empty.
         thresholds: Class -> probability above which it is positive; for segmentation (cut + 0.5) / 255, for
             classification only the classes that are handed in as 0 or 1.
@@ -84,9 +107,10 @@ class Decision(_Frozen):
             again when there are more.
         gate: For classification: all classes of ``thresholds`` are 0 where the first class's probability is not
             greater; None lets every sample pass.
+        combine: How the members become one; for segmentation the mean of maps, which are 8-bit.
         scores: The honest numbers.
         coverage: How many samples all members cover; the choice was made on these.
-        reason: Why these weights.
+        reason: Why these weights and thresholds.
         created: When, with time zone.
     """
 
@@ -102,6 +126,9 @@ class Decision(_Frozen):
     coverage: int = Field(ge=0)
     reason: str
     gate: Threshold | None = None
+    combine: Combination = "mean"
+    class_groups: dict[str, ClassGroup] = Field(default_factory=dict)
+    method: str = "optuna"
     everything: bool = False
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
 
@@ -118,6 +145,7 @@ class Decision(_Frozen):
         if unknown := set(self.operations.values()) - set(OPERATIONS):
             raise ValueError(f"unknown operations {sorted(unknown)}; known: {', '.join(OPERATIONS)}")
         self._check_classes()
+        self._check_class_groups()
         return self
 
     def _check_classes(self) -> None:
@@ -127,6 +155,8 @@ class Decision(_Frozen):
             return
         if self.gate is not None:
             raise ValueError("a segmentation has no gate")
+        if self.combine != "mean":
+            raise ValueError(f"a segmentation is combined by the mean of its maps, not by {self.combine!r}")
         for name, given in (("cuts", self.cuts), ("thresholds", self.thresholds), ("operations", self.operations)):
             if set(given) != set(self.classes):
                 odd = sorted(set(given) ^ set(self.classes))
@@ -134,6 +164,26 @@ class Decision(_Frozen):
         expected = threshold_of(self.cut_array())
         if not np.allclose([self.thresholds[name] for name in self.classes], expected, rtol=0, atol=1e-9):
             raise ValueError("thresholds do not equal (cut + 0.5) / 255")
+
+    def _check_class_groups(self) -> None:
+        grouped = [name for group in self.class_groups.values() for name in group.classes]
+        if self.class_groups and sorted(grouped) != sorted(self.classes):
+            odd = sorted(name for name in {*grouped, *self.classes} if grouped.count(name) != self.classes.count(name))
+            raise ValueError(f"{', '.join(odd)} must be in exactly one of class_groups")
+        names = [member.name for member in self.members]
+        for name, group in self.class_groups.items():
+            if sorted(group.weights) != sorted(names):
+                raise ValueError(f"the weights of {name} are not those of the members {', '.join(names)}")
+            if min(group.weights.values()) < 0 or sum(group.weights.values()) != WHOLE:
+                raise ValueError(f"the weights of {name} do not sum to {WHOLE}")
+
+    def class_weights(self) -> NDArray[np.int64]:
+        """Gives every class's weights int64 (C, M) in thousandths, in the order of ``classes`` and ``members``."""
+        weights = np.tile(np.array(self.weights(), dtype=np.int64), (len(self.classes), 1))
+        for group in self.class_groups.values():
+            rows = [self.classes.index(name) for name in group.classes]
+            weights[rows] = [group.weights[member.name] for member in self.members]
+        return weights
 
     def weights(self) -> list[int]:
         """Gives the members' weights in thousandths, in the order of ``members``."""

@@ -56,10 +56,16 @@ def find_first_stage(
         settings: Which run, and around which of its classes.
 
     Raises:
-        CompetitionError: The run has no trained fold, belongs to other data or folds, lacks one of the classes, or has
-            not predicted all training samples.
+        CompetitionError: The run has no trained fold or was imported, belongs to other data or folds, lacks one of the
+            classes, or has not predicted all training samples.
     """
     member = open_member(workspace, folds, training, settings.run, None)
+    if member.imported:
+        raise CompetitionError(
+            f"data.crop_to: run {settings.run!r} was imported and has no weights to look at pictures that come later",
+            workspace.run_folder(settings.run),
+            "Name a trained run",
+        )
     for name in settings.classes:
         if name not in (member.classes or ()):
             hint = nearest_hint(name, member.classes or ())

@@ -100,9 +100,11 @@ def learned_by(workspace: Workspace, members: Sequence[TrainedMember], training:
     experiments = [
         load_experiment(workspace.fold_folder(split_member(member.name)[0], member.folds[0]) / "config.yaml")
         for member in members
+        if not member.imported  # nobody deals out labels to others
     ]
-    if len({each.train.seed if each.data.shuffle_labels else None for each in experiments}) > 1:
+    seeds = {each.train.seed if each.data.shuffle_labels else None for each in experiments}
+    if len(seeds | {None for member in members if member.imported}) > 1:
         raise CompetitionError(
             "members trained on shuffled labels can't be weighed against others", mend="Tune --members without them"
         )
-    return learned_entries(training, experiments[0])
+    return learned_entries(training, experiments[0]) if experiments else list(training)

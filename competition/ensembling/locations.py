@@ -7,14 +7,14 @@ a weak model, lost 38 cells per 1,000 new patients where one for all lost 2; fit
 whose locations were badly calibrated against each other it won 213 where one for all won 159, behind gates 244 and 197.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.evidence import gain_with_error
-from competition.ensembling.nested import TIE, Excluded, left_out_sets
+from competition.ensembling.nested import TIE
 from competition.errors import CompetitionError
 
 NEVER = 1.0  # no probability is greater
@@ -86,9 +86,7 @@ def location_cuts(truth: NDArray[np.integer], probs: NDArray[np.floating]) -> ND
     Raises:
         CompetitionError: A probability is not a number.
     """
-    if not np.isfinite(probs).all():
-        raise CompetitionError("a probability is not a number", "out-of-fold predictions", "Train the fold again")
-    pairs = zip(truth.T, np.asarray(probs, dtype=np.float64).T, strict=True)
+    pairs = zip(truth.T, _numbers(probs).T, strict=True)
     return np.array([_cut(column, column_probs) for column, column_probs in pairs], dtype=np.float64)
 
 
@@ -153,7 +151,11 @@ def cells_gained(truth: NDArray[np.integer], decided: NDArray[np.bool_]) -> NDAr
 
 
 def choose_locations(
-    truth: NDArray[np.integer], probs: NDArray[np.floating], folds: NDArray[np.integer], groups: Sequence[str]
+    truth: NDArray[np.integer],
+    probs: NDArray[np.floating],
+    folds: NDArray[np.integer],
+    groups: Sequence[str],
+    probs_without: Mapping[int, NDArray[np.floating]] | None = None,
 ) -> ChosenLocations:
     """Chooses a rule on out-of-fold probabilities.
 
@@ -162,6 +164,8 @@ def choose_locations(
         probs: (n, 1 + L), the patient's own score first.
         folds: (n,).
         groups: (n,) person of each sample.
+        probs_without: Fold -> (n, 1 + L) of all samples, blended with weights that were chosen without it. A rule that
+            was fitted to ``probs`` would know a left-out fold by the weights; None where nothing was weighed.
 
     Returns:
         The rule; "never 1" where no other is shown to gain cells, and with a single fold, where nothing can be shown.
@@ -169,53 +173,51 @@ def choose_locations(
     Raises:
         CompetitionError: A probability is not a number.
     """
+    rule, reason = _climb(truth, _numbers(probs), folds, groups)
+    names = [int(fold) for fold in np.unique(folds)]
+    if len(names) < 2:
+        return ChosenLocations(rule, None, reason)
+    crossfit = np.zeros(truth.shape, dtype=np.bool_)
+    for fold in names:
+        seen = _numbers(probs if probs_without is None else probs_without[fold])
+        others, held = folds != fold, folds == fold
+        theirs, _ = _climb(truth[others], seen[others], folds[others], np.asarray(groups)[others].tolist())
+        crossfit[held] = theirs.decide(seen[held])
+    return ChosenLocations(rule, crossfit, reason)
+
+
+def _numbers(probs: NDArray[np.floating]) -> NDArray[np.float64]:
     if not np.isfinite(probs).all():
         raise CompetitionError("a probability is not a number", "out-of-fold predictions", "Train the fold again")
-    exact = np.asarray(probs, dtype=np.float64)
-    names = [int(fold) for fold in np.unique(folds)]
-    fitted: dict[tuple[str, Excluded], LocationRule] = {}
-    for excluded in left_out_sets(names):
-        kept = ~np.isin(folds, list(excluded))
-        for name, fit in RULES.items():
-            fitted[name, excluded] = fit(truth[kept], exact[kept])
-    name, reason = _climb(truth, exact, folds, groups, fitted, frozenset())
-    crossfit = None
-    if len(names) > 1:
-        crossfit = np.zeros(truth.shape, dtype=np.bool_)
-        for fold in names:
-            chosen, _ = _climb(truth, exact, folds, groups, fitted, frozenset({fold}))
-            held = folds == fold
-            crossfit[held] = fitted[chosen, frozenset({fold})].decide(exact[held])
-    return ChosenLocations(fitted[name, frozenset()], crossfit, reason)
+    return np.asarray(probs, dtype=np.float64)
 
 
 def _climb(
-    truth: NDArray[np.integer],
-    probs: NDArray[np.float64],
-    folds: NDArray[np.integer],
-    groups: Sequence[str],
-    fitted: dict[tuple[str, Excluded], LocationRule],
-    excluded: Excluded,
-) -> tuple[str, str]:
-    """The name of the freest rule that was worth a step on the folds that are not excluded, and why."""
-    kept = ~np.isin(folds, list(excluded))
-    remaining = [int(fold) for fold in np.unique(folds[kept])]
-    first = next(iter(RULES))
-    if len(remaining) < 2:
-        return first, f"locations: {first}, because a gain can't be cross-fitted on one fold"
-    gained = {}
+    truth: NDArray[np.integer], probs: NDArray[np.float64], folds: NDArray[np.integer], groups: Sequence[str]
+) -> tuple[LocationRule, str]:
+    """The freest rule that was worth a step on folds it was not fitted to, fitted to all samples, and why."""
+    names = [int(fold) for fold in np.unique(folds)]
+    chosen = next(iter(RULES))
+    if len(names) < 2:
+        reason = f"locations: {chosen}, because a gain can't be cross-fitted on one fold"
+        return RULES[chosen](truth, probs), reason
+    gained = {name: _crossfitted_cells(fit, truth, probs, folds) for name, fit in RULES.items()}
+    reason = "no rule gains more than one standard error"
     for name in RULES:
-        cells = np.zeros(len(truth))
-        for fold in remaining:
-            held = folds == fold
-            cells[held] = cells_gained(truth[held], fitted[name, excluded | {fold}].decide(probs[held]))
-        gained[name] = cells[kept]
-    people = np.asarray(groups)[kept].tolist()
-    chosen, reason = first, "no rule gains more than one standard error"
-    for name in RULES:
-        mean, error = gain_with_error(gained[name] - gained[chosen], people)
+        mean, error = gain_with_error(gained[name] - gained[chosen], groups)
         if mean - error > TIE:  # one cell alone is exactly one standard error
-            figures = f"{mean * len(people):+.0f} cells, standard error {error * len(people):.1f}"
+            figures = f"{mean * len(groups):+.0f} cells, standard error {error * len(groups):.1f}"
             reason = f"cross-fitted gain over {chosen!r} {figures}"
             chosen = name
-    return chosen, f"locations: {chosen} ({reason})"
+    return RULES[chosen](truth, probs), f"locations: {chosen} ({reason})"
+
+
+def _crossfitted_cells(
+    fit: Fit, truth: NDArray[np.integer], probs: NDArray[np.float64], folds: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Cells gained by each sample (n,), decided by the rule that was fitted without its fold."""
+    cells = np.zeros(len(truth))
+    for fold in np.unique(folds).tolist():
+        held = folds == fold
+        cells[held] = cells_gained(truth[held], fit(truth[~held], probs[~held]).decide(probs[held]))
+    return cells

@@ -1,8 +1,9 @@
-"""Members: trained runs whose out-of-fold predictions can be weighed against each other."""
+"""Members: trained or imported runs whose out-of-fold predictions can be weighed against each other."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from competition.config import nearest_hint
 from competition.data.folds import FULL, Fold, Folds
@@ -19,9 +20,10 @@ class TrainedMember:
     Attributes:
         name: Of the run, or RUN@EPOCH for the weights it kept after an epoch.
         folds: Its folds that vote. ``FULL`` has no out-of-fold prediction: it votes on test samples only.
-        config_hash: Of the experiment all of them were trained with.
+        config_hash: Of the experiment all of them were trained with, or of the files they were imported from.
         folder_of: Sample -> folder that holds its out-of-fold prediction.
         classes: Those of its maps, in their order; None is all of the track in its order.
+        imported: Whether it came as predictions, without weights.
     """
 
     name: str
@@ -29,6 +31,7 @@ class TrainedMember:
     config_hash: str
     folder_of: dict[str, Path]
     classes: tuple[str, ...] | None = None
+    imported: bool = False
 
 
 def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
@@ -73,7 +76,7 @@ def split_member(name: str) -> tuple[str, int | None]:
 
 
 def trained_runs(workspace: Workspace) -> list[str]:
-    """Names of the runs that have a finished fold and are no leak alarm, by name."""
+    """Names of the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
     names = {path.parent.parent.name for path in workspace.run_folder("*").parent.glob("*/fold*/finished.json")}
     return sorted(name for name in names if not _trained_on_shuffled_labels(workspace, name))
 
@@ -87,14 +90,15 @@ def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
 def open_member(
     workspace: Workspace, folds: Folds, training: Sequence[Entry], name: str, wanted: Sequence[Fold] | None
 ) -> TrainedMember:
-    """Opens a trained run.
+    """Opens a trained or imported run.
 
     Args:
         workspace: Where the runs are.
         folds: The fold file in force.
         training: The prepared training samples.
         name: Of the run, or RUN@EPOCH.
-        wanted: Its folds that are to vote; None means all that are finished, without ``FULL``.
+        wanted: Its folds that are to vote; None means all that are finished, without ``FULL``. An imported run votes
+            as a whole.
 
     Raises:
         CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, ``FULL`` is
@@ -102,12 +106,10 @@ def open_member(
             settings than the member's first fold.
     """
     run, epoch = split_member(name)
+    imported = workspace.imported_file(run).exists()
     finished = finished_folds(workspace, run)
-    chosen = tuple(fold for fold in finished if fold != FULL) if wanted is None else tuple(wanted)
-    if not finished or not chosen:
-        hint = nearest_hint(run, trained_runs(workspace))
-        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), "Run train first")
-    if set(chosen) == {FULL}:
+    chosen = _whole_import(name, finished, wanted) if imported else _chosen_folds(workspace, run, finished, wanted)
+    if set(chosen) == {FULL} and not imported:
         raise _without_folds(workspace, name, finished)
     config_hash, classes = "", ()
     folder_of: dict[str, Path] = {}
@@ -115,19 +117,9 @@ def open_member(
         folder = workspace.fold_folder(run, fold)
         if fold not in finished:
             raise CompetitionError(f"fold {fold} of run {run!r} is not trained yet", folder, f"Run train --fold {fold}")
-        if not checkpoint_file(folder, epoch).exists():
+        if not imported and not checkpoint_file(folder, epoch).exists():
             raise CompetitionError(f"run {run!r} kept no weights of epoch {epoch}", folder, _epochs_kept(folder))
-        identity = read_json(folder / "finished.json", "Train the fold again")["identity"]
-        if identity["fold_hash"] != folds.hash():
-            raise CompetitionError(
-                f"run {run!r} was trained on other folds ({identity['fold_hash']}, now {folds.hash()})",
-                folder,
-                "Restore that fold file, or train the run again with --force",
-            )
-        if identity["data_hash"] != data_hash(training):
-            raise CompetitionError(
-                f"images or labels have changed since run {run!r} was trained", folder, "Train it again with --force"
-            )
+        identity = _checked_identity(folder, run, folds, training, imported)
         if config_hash not in ("", identity["config_hash"]):
             raise CompetitionError(f"folds of run {run!r} were trained with different settings", folder)
         config_hash, classes = identity["config_hash"], tuple(identity["classes"])
@@ -135,7 +127,49 @@ def open_member(
             predictions = out_of_fold_folder(folder, epoch)
             index = read_index(predictions, f"Train fold {fold} again with --force")
             folder_of |= dict.fromkeys(index.samples, predictions)
-    return TrainedMember(name, chosen, config_hash, folder_of, classes)
+    return TrainedMember(name, chosen, config_hash, folder_of, classes, imported)
+
+
+def _chosen_folds(
+    workspace: Workspace, run: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None
+) -> tuple[Fold, ...]:
+    """The folds of a trained run that are to vote."""
+    chosen = tuple(fold for fold in finished if fold != FULL) if wanted is None else tuple(wanted)
+    if not finished or not chosen:
+        hint = nearest_hint(run, trained_runs(workspace))
+        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), "Run train first")
+    return chosen
+
+
+def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None) -> tuple[Fold, ...]:
+    """All folds of an imported member: there is one prediction of each test sample for all of them."""
+    if "@" in name or (wanted is not None and tuple(wanted) != tuple(finished)):
+        raise CompetitionError(
+            f"member {split_member(name)[0]!r} was imported and votes as a whole",
+            mend="Name it without @EPOCH and without :FOLDS",
+        )
+    return tuple(finished)
+
+
+def _checked_identity(
+    folder: Path, run: str, folds: Folds, training: Sequence[Entry], imported: bool
+) -> dict[str, Any]:
+    """What a finished fold belongs to; raises where that is another fold file or other data than in force."""
+    made, make_again = ("imported", "import it") if imported else ("trained", "train it")
+    identity: dict[str, Any] = read_json(folder / "finished.json", f"{make_again.capitalize()} again")["identity"]
+    if identity["fold_hash"] != folds.hash():
+        raise CompetitionError(
+            f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",
+            folder,
+            f"Restore that fold file, or {make_again} again with --force",
+        )
+    if identity["data_hash"] != data_hash(training):
+        raise CompetitionError(
+            f"images or labels have changed since run {run!r} was {made}",
+            folder,
+            f"{make_again.capitalize()} again with --force",
+        )
+    return identity
 
 
 def finished_folds(workspace: Workspace, run: str) -> list[Fold]:

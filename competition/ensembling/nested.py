@@ -1,4 +1,4 @@
-"""Choosing among a fixed list of candidates, honestly: a choice is believed where it paid on folds it never saw.
+"""Choosing honestly: a choice is believed where it paid on folds that it never saw.
 
 Out of 500 weight vectors of five equally good members, the best by its own score is "better" by about two standard
 errors by luck alone. So the best candidate is compared with the simplest one (index 0) only on left-out folds, each
@@ -51,7 +51,7 @@ def left_out_sets(folds: Sequence[int]) -> list[Excluded]:
 
 
 def choose(
-    scores: Mapping[Excluded, NDArray[np.float64]],
+    picked: Mapping[Excluded, int],
     gain: Callable[[Excluded, dict[int, int]], tuple[float, float]],
     folds: Sequence[int],
     excluded: Excluded = frozenset(),
@@ -59,7 +59,8 @@ def choose(
     """Chooses a candidate on the folds that are not excluded.
 
     Args:
-        scores: For each set of left-out folds, (k,) scores of the candidates on the other folds.
+        picked: For each set of left-out folds, the candidate that looks best on the other folds: the best of a list, or
+            whatever a search that saw no more than them ended in.
         gain: Takes the excluded folds and, for each remaining fold, the candidate chosen without it; gives the mean
             gain over candidate 0 on the remaining folds and its standard error.
         folds: All folds.
@@ -69,12 +70,12 @@ def choose(
         The choice; candidate 0 where nothing better is shown.
     """
     remaining = sorted(set(folds) - excluded)
-    best = first_best(scores[excluded])
+    best = picked[excluded]
     if best == 0:
         return Choice(0, None, None, "nothing scores better")
     if len(remaining) < 2:
         return Choice(0, None, None, "a gain can't be cross-fitted on one fold")
-    mean, error = gain(excluded, {fold: first_best(scores[excluded | {fold}]) for fold in remaining})
+    mean, error = gain(excluded, {fold: picked[excluded | {fold}] for fold in remaining})
     figures = f"cross-fitted gain {mean:+.5f}, standard error {error:.5f}"
     if mean - error > TIE:  # a gain of one image alone is exactly one standard error
         return Choice(best, mean, error, f"{figures}: more than one standard error")

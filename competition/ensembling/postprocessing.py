@@ -1,65 +1,60 @@
-"""What may be done to a decided mask; an operation is kept only where its cross-fitted gain is beyond doubt."""
+"""What may be done to a decided mask; an operation is kept only where its cross-fitted gain is beyond doubt.
+
+Every operation keeps some components of a mask and may fill what they enclose, so all of them follow from one search
+for components. It looks at the classes' runs, not at their pixels (``imaging.components``): counting what seven
+operations make of 29x2048x2048 takes 9 ms, where labelling the pixels for four of them took 160 ms, and 450 ms where
+false specks stretched the masks' boxes.
+"""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.evidence import gain_with_error
-from competition.ensembling.nested import Excluded, choose, left_out_sets
-from competition.imaging.planes import set_class, unpack_class
-
-Operation = Callable[[NDArray[np.bool_]], NDArray[np.bool_]]
-
-
-def nothing(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Returns the mask (H, W) as it is."""
-    return mask
+from competition.ensembling.nested import Excluded, choose, first_best, left_out_sets
+from competition.imaging.components import Components, canvas_runs, find_components, find_holes
+from competition.imaging.planes import set_pixels
+from competition.imaging.runlengths import shared_pixels
 
 
-def keep_largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keeps the largest component (8 neighbours) of a mask (H, W); of equal ones the first from the top, then left."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-    if count <= 2:
-        return mask
-    areas = stats[1:, cv2.CC_STAT_AREA]
-    largest = 1 + np.flatnonzero(areas == areas.max())
-    winner = largest[0]
-    if len(largest) > 1:  # OpenCV numbers components by 2 x 2 blocks, not by their first pixel
-        winner = labels.ravel()[np.argmax(np.isin(labels, largest))]
-    kept: NDArray[np.bool_] = labels == winner
-    return kept
+@dataclass(frozen=True)
+class Operation:
+    """What is done to a mask.
+
+    Attributes:
+        keeps: Says which components (8 neighbours) stay, bool (k,).
+        fills: Whether background becomes part of the mask that no path of 4 neighbours joins to its outside.
+    """
+
+    keeps: Callable[[Components], NDArray[np.bool_]]
+    fills: bool = False
 
 
-def fill_holes(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Fills background that no path of 4 neighbours joins to the outside of the mask (H, W)."""
-    background = np.pad(~mask, 1, constant_values=True).astype(np.uint8)
-    labels = cv2.connectedComponents(background, connectivity=4)[1]
-    filled: NDArray[np.bool_] = labels[1:-1, 1:-1] != labels[0, 0]
-    return filled
+def _all(components: Components) -> NDArray[np.bool_]:
+    return np.ones(len(components.areas), dtype=np.bool_)
 
 
-def keep_largest_and_fill(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keeps the largest component of a mask (H, W) and fills its holes."""
-    return fill_holes(keep_largest(mask))
+def _largest(components: Components) -> NDArray[np.bool_]:
+    return components.is_largest
+
+
+def _of_pixels(minimum: int) -> Callable[[Components], NDArray[np.bool_]]:
+    return lambda components: components.areas >= minimum
 
 
 OPERATIONS: dict[str, Operation] = {
-    "none": nothing,
-    "largest": keep_largest,
-    "fill": fill_holes,
-    "largest+fill": keep_largest_and_fill,
+    "none": Operation(_all),
+    "largest": Operation(_largest),
+    "fill": Operation(_all, fills=True),
+    "largest+fill": Operation(_largest, fills=True),
+    # Fixed, the same for every data set: an area that was fitted would have to be fitted again for each left-out fold.
+    "drop<25px": Operation(_of_pixels(25)),
+    "drop<100px": Operation(_of_pixels(100)),
+    "drop<400px": Operation(_of_pixels(400)),
 }
-
-
-def bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
-    """Gives the rows and columns of a mask (H, W) that hold all its pixels; None where it is empty."""
-    rows = np.flatnonzero(mask.any(axis=1))
-    if len(rows) == 0:
-        return None
-    columns = np.flatnonzero(mask[rows[0] : rows[-1] + 1].any(axis=0))
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+"""Of operations that score alike the first is taken."""
 
 
 def apply(planes: NDArray[np.uint8], operations: Sequence[str]) -> NDArray[np.uint8]:
@@ -73,14 +68,15 @@ def apply(planes: NDArray[np.uint8], operations: Sequence[str]) -> NDArray[np.ui
         New label planes.
     """
     result = planes.copy()
+    canvas, all_runs = canvas_runs(planes, len(operations))
+    class_of = canvas.class_of(all_runs)
     for index, name in enumerate(operations):
-        if name == "none":
-            continue
-        mask = unpack_class(planes, index)
-        box = bounding_box(mask)
-        if box is not None:
-            mask[box] = OPERATIONS[name](mask[box])
-            set_class(result, index, mask)
+        runs, operation = all_runs[class_of == index], OPERATIONS[name]
+        components = find_components(canvas, runs)
+        kept = operation.keeps(components)[components.of_run]
+        set_pixels(result, index, *canvas.pixels(runs[~kept]), False)
+        if operation.fills:
+            set_pixels(result, index, *canvas.pixels(find_holes(canvas, runs[kept])), True)
     return result
 
 
@@ -95,19 +91,24 @@ def operation_counts(planes: NDArray[np.uint8], truth: NDArray[np.uint8], classe
     Returns:
         Pixels int64 (3, C, number of operations): intersection with the truth, decided area, truth area; operations
         in the order of ``OPERATIONS``. ``metrics.dice(*counts)`` scores them.
+
+    Raises:
+        ValueError: Different sizes, or planes that don't fit the number of classes.
     """
-    counts = np.zeros((3, classes, len(OPERATIONS)), dtype=np.int64)  # intersection, decided area, truth area
-    for index in range(classes):
-        wanted = unpack_class(truth, index)
-        counts[2, index] = np.count_nonzero(wanted)
-        mask = unpack_class(planes, index)
-        box = bounding_box(mask)
-        if box is None:
-            continue
-        for position, operation in enumerate(OPERATIONS.values()):
-            processed = operation(mask[box])
-            counts[0, index, position] = np.count_nonzero(processed & wanted[box])
-            counts[1, index, position] = np.count_nonzero(processed)
+    if planes.shape != truth.shape:
+        raise ValueError(f"label planes of different sizes: {planes.shape} and {truth.shape}")
+    (canvas, runs), (_, wanted) = canvas_runs(planes, classes), canvas_runs(truth, classes)
+    components, shared = find_components(canvas, runs), shared_pixels(runs, wanted)
+    counts = np.empty((3, classes, len(OPERATIONS)), dtype=np.int64)  # intersection, decided area, truth area
+    counts[2] = canvas.area_by_class(wanted)[:, None]
+    for position, operation in enumerate(OPERATIONS.values()):
+        kept = operation.keeps(components)[components.of_run]
+        counts[0, :, position] = canvas.sum_by_class(runs[kept], shared[kept])
+        counts[1, :, position] = canvas.area_by_class(runs[kept])
+        if operation.fills:
+            holes = find_holes(canvas, runs[kept])
+            counts[0, :, position] += canvas.sum_by_class(holes, shared_pixels(holes, wanted))
+            counts[1, :, position] += canvas.area_by_class(holes)
     return counts
 
 
@@ -158,11 +159,12 @@ def _choose_one(
 ) -> int:
     """Chooses among the operations of one class, scores (n, operations), without looking at the excluded folds."""
     names = [int(fold) for fold in np.unique(folds)]
-    scores = {left_out: scores_of[~np.isin(folds, list(left_out))].mean(axis=0) for left_out in left_out_sets(names)}
+    kept = {left_out: ~np.isin(folds, list(left_out)) for left_out in left_out_sets(names)}
+    picked = {left_out: first_best(scores_of[rows].mean(axis=0)) for left_out, rows in kept.items()}
 
     def gain(_: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
         rows = np.concatenate([np.flatnonzero(folds == fold) for fold in chosen])
-        picked = np.concatenate([np.full(int(np.sum(folds == fold)), index) for fold, index in chosen.items()])
-        return gain_with_error(scores_of[rows, picked] - scores_of[rows, 0], np.asarray(groups)[rows].tolist())
+        taken = np.concatenate([np.full(int(np.sum(folds == fold)), index) for fold, index in chosen.items()])
+        return gain_with_error(scores_of[rows, taken] - scores_of[rows, 0], np.asarray(groups)[rows].tolist())
 
-    return choose(scores, gain, names, excluded).index
+    return choose(picked, gain, names, excluded).index

@@ -14,6 +14,7 @@ from competition.data.folds import Fold, find_folds
 from competition.data.manifest import Entry, read_manifest
 from competition.ensembling.decision import Member
 from competition.ensembling.first_stage import find_boxes, find_first_stage
+from competition.ensembling.imported import imported_test_maps
 from competition.ensembling.members import split_member
 from competition.errors import CompetitionError
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
@@ -28,7 +29,7 @@ from competition.workspace import Workspace, checkpoint_file
 def predict_test_set(
     track: Track, workspace: Workspace, runs: Workspace, member: Member, entries: Sequence[Entry]
 ) -> Path:
-    """Predicts a test set with one member, or reuses what it predicted before.
+    """Predicts a test set with one member, or reuses what it predicted before or came with it.
 
     Image by image, so that memory does not grow with the number of images; an image that has a map is not predicted
     again, so a cut run goes on where it was.
@@ -47,11 +48,14 @@ def predict_test_set(
         CompetitionError: A fold is missing or belongs to something else, or the run that tells it where to look was
             trained again.
     """
+    run = split_member(member.name)[0]
+    if runs.imported_file(run).exists():
+        return imported_test_maps(runs, member, entries)
     whole_track, track = track, narrow(track, member.classes)
     checkpoints = [_load_fold(runs, track, member, fold) for fold in member.folds]
     made_by = _made_by(member, checkpoints, entries)
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:10]
-    folder = runs.test_maps_folder(split_member(member.name)[0], digest)
+    folder = runs.test_maps_folder(run, digest)
     if (folder / "index.json").exists():
         say(f"{member.name}: test predictions of folds {_listed(member.folds)} are kept from before")
         return folder

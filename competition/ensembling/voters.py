@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from competition.config import nearest_hint
 from competition.ensembling.voting import blend_levels, check_weights, round_weights
 from competition.errors import CompetitionError
+from competition.prediction.opened_maps import ClassMap, Tile
+
+EVERYWHERE: Tile = (slice(None), slice(None))
 
 
 @dataclass(frozen=True)
@@ -25,18 +28,18 @@ class Voters:
         """The members (positions among all) that vote on a class."""
         return np.flatnonzero(self.rows[index] >= 0)
 
-    def levels(self, maps: Sequence[NDArray[np.uint8]], index: int) -> list[NDArray[np.uint8]]:
-        """What the members that vote on a class say about it: (H, W) each, in the order of ``of``."""
-        return [maps[member][self.rows[index, member]] for member in self.of(index)]
+    def levels(self, maps: Sequence[ClassMap], index: int, tile: Tile = EVERYWHERE) -> list[NDArray[np.uint8]]:
+        """What the members that vote on a class say about it: (h, w) each, in the order of ``of``."""
+        return [maps[member][int(self.rows[index, member]), *tile] for member in self.of(index)]
 
-    def weights_by_class(self, weights: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
+    def weights_by_class(self, weights: ArrayLike) -> NDArray[np.int64]:
         """The members' weights on every class.
 
         The weights of those that vote on a class are brought to a sum of 1000 again, by largest remainder; where all
         of them are 0 they weigh equally, because a class must be decided by somebody.
 
         Args:
-            weights: One per member, in thousandths, 1000 in sum.
+            weights: One per member, in thousandths, 1000 in sum; or (C, M), a class's own in each row.
 
         Returns:
             int64 (C, M), every row summing to 1000; 0 where a member does not vote.
@@ -44,9 +47,11 @@ class Voters:
         Raises:
             CompetitionError: The weights are not convex.
         """
-        whole = np.array(check_weights(list(weights), self.rows.shape[1]), dtype=np.int64)
+        asked = np.asarray(weights)
+        rows = asked if asked.ndim == 2 else np.tile(asked, (len(self.rows), 1))
         by_class = np.zeros(self.rows.shape, dtype=np.int64)
         for index in range(len(by_class)):
+            whole = np.array(check_weights(rows[index].tolist(), self.rows.shape[1]), dtype=np.int64)
             voting = self.of(index)
             given = whole[voting]
             by_class[index, voting] = round_weights(given.astype(float) if given.any() else np.ones(len(voting)))
@@ -78,13 +83,13 @@ def find_voters(classes: Sequence[str], members: Sequence[Sequence[str] | None])
     return Voters(rows)
 
 
-def blend(maps: Sequence[NDArray[np.uint8]], weights: Sequence[int], voters: Voters | None = None) -> NDArray[np.uint8]:
+def blend(maps: Sequence[ClassMap], weights: Sequence[int], voters: Voters | None = None) -> NDArray[np.uint8]:
     """Blends the members' probability maps of one image, class by class.
 
     Beside the maps and the result it needs the memory of one class.
 
     Args:
-        maps: One uint8 (C, H, W) per member; fewer classes where it predicts some only.
+        maps: One uint8 (C, H, W) per member, in memory or opened; fewer classes where it predicts some only.
         weights: One per member, in thousandths, 1000 in sum.
         voters: Who votes on which class; None where all members predict all classes in one order.
 
@@ -95,7 +100,7 @@ def blend(maps: Sequence[NDArray[np.uint8]], weights: Sequence[int], voters: Vot
         CompetitionError: The maps have different sizes or the weights are not convex.
     """
     check_maps(maps, voters)
-    voters = voters or everyone(len(maps[0]), len(maps))
+    voters = voters or everyone(maps[0].shape[0], len(maps))
     by_class = voters.weights_by_class(weights)
     blended = np.empty((len(by_class), *maps[0].shape[1:]), dtype=np.uint8)
     for index in range(len(blended)):
@@ -108,14 +113,14 @@ def everyone(classes: int, members: int) -> Voters:
     return Voters(np.tile(np.arange(classes)[:, None], (1, members)))
 
 
-def check_maps(maps: Sequence[NDArray[np.uint8]], voters: Voters | None) -> None:
+def check_maps(maps: Sequence[ClassMap], voters: Voters | None) -> None:
     """Makes sure that maps are of one image and hold the classes they should.
 
     Raises:
         CompetitionError: Different sizes, or another number of classes than the member is known to predict.
     """
-    expected = [len(maps[0])] * len(maps) if voters is None else (voters.rows >= 0).sum(axis=0).tolist()
-    if len({array.shape[1:] for array in maps}) != 1 or [len(array) for array in maps] != expected:
+    expected = [maps[0].shape[0]] * len(maps) if voters is None else (voters.rows >= 0).sum(axis=0).tolist()
+    if len({array.shape[1:] for array in maps}) != 1 or [array.shape[0] for array in maps] != expected:
         raise CompetitionError(
             f"members' maps have different sizes: {[array.shape for array in maps]}",
             mend="Make them again on the same images",

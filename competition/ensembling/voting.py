@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.imaging.planes import plane_count, set_class
 
 WHOLE = 1000
 
-# Sums of a block stay in the second-level cache: 65,536 pixels need 2 x 256 KB.
-BLOCK = 1 << 16
+# A block stays in the second-level cache: 32,768 pixels of five members take 640 KB.
+BLOCK = 1 << 15
 
 
 def check_weights(weights: Sequence[int], members: int) -> list[int]:
@@ -84,49 +83,79 @@ def blend_levels(levels: Sequence[NDArray[np.uint8]], weights: Sequence[int]) ->
     if len(used) == 1:
         return used[0][1].copy().reshape(levels[0].shape)
     blend = np.empty(levels[0].size, dtype=np.uint8)
-    total, term = np.empty(BLOCK, dtype=np.uint32), np.empty(BLOCK, dtype=np.uint32)
+    factors = np.array([weight for weight, _ in used], dtype=np.float32)
+    wide = np.empty((len(used), min(BLOCK, blend.size)), dtype=np.float32)
     for start in range(0, blend.size, BLOCK):
         part = blend[start : start + BLOCK]
-        parts = [(weight, array[start : start + BLOCK]) for weight, array in used]
-        _blend_block(parts, total[: part.size], term[: part.size], part)
+        block = wide[:, : part.size]
+        for row, (_, array) in zip(block, used, strict=True):
+            row[:] = array[start : start + BLOCK]
+        _blend_block(block, factors, part)
     return blend.reshape(levels[0].shape)
 
 
-def _blend_block(
-    parts: list[tuple[int, NDArray[np.uint8]]],
-    total: NDArray[np.uint32],
-    term: NDArray[np.uint32],
-    out: NDArray[np.uint8],
-) -> None:
-    total.fill(WHOLE // 2)
-    for weight, array in parts:
-        np.multiply(array, np.uint32(weight), out=term, dtype=np.uint32)
-        total += term
-    np.floor_divide(total, np.uint32(WHOLE), out=total)
-    out[:] = total
+def decide_levels(levels: Sequence[NDArray[np.uint8]], weights: Sequence[int], cut: int) -> NDArray[np.bool_]:
+    """Decides pixels: ``blend_levels(levels, weights) > cut``, blended only where the members disagree.
 
-
-def decide(probs_u8: NDArray[np.uint8], cuts: Sequence[int] | NDArray[np.integer]) -> NDArray[np.uint8]:
-    """Turns a probability map into label planes: positive where the level is greater than the class's cut.
+    Of five members that agree well 0.1 % of the pixels are left: 7 instead of 14 ms for 2048x2048.
 
     Args:
-        probs_u8: uint8 (C, H, W).
-        cuts: (C,), 0..255.
+        levels: One uint8 array per member, all of one shape.
+        weights: One per member, in thousandths, 1000 in sum.
+        cut: A pixel is positive where its blend is greater.
 
     Returns:
-        Label planes uint8 (H, W, ceil(C / 8)).
+        bool of the same shape.
 
     Raises:
-        ValueError: Not one cut per class.
+        CompetitionError: The weights are not convex.
+        ValueError: The shapes differ.
     """
-    classes, height, width = probs_u8.shape
-    if len(cuts) != classes:
-        raise ValueError(f"{len(cuts)} cuts for {classes} classes")
-    # Channels are kept apart while they are filled: 36 against 120 ms for 29 x 2048 x 2048.
-    planes = np.moveaxis(np.zeros((plane_count(classes), height, width), dtype=np.uint8), 0, -1)
-    for index in range(classes):
-        set_class(planes, index, probs_u8[index] > int(cuts[index]))
-    return np.ascontiguousarray(planes)
+    whole = check_weights(weights, len(levels))
+    used = [array for weight, array in zip(whole, levels, strict=True) if weight]
+    decided, disputed = settle(used, cut, cut)
+    if len(disputed):
+        values = [array.ravel()[disputed] for array in used]
+        decided.ravel()[disputed] = blend_levels(values, [weight for weight in whole if weight]) > cut
+    return decided
+
+
+def settle(
+    levels: Sequence[NDArray[np.uint8]], lowest: int, highest: int
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Finds the pixels that are decided whatever the weights, for all cuts of a range.
+
+    Where all members lie on one side of a cut, so does their blend.
+
+    Args:
+        levels: One uint8 array per member, all of one shape.
+        lowest: Lowest cut.
+        highest: Highest cut.
+
+    Returns:
+        bool of the same shape, the pixels that are surely positive; and int64 (n,), the positions in the flattened
+        array of those that are neither surely positive nor surely negative.
+    """
+    smallest, greatest = levels[0].copy(), levels[0].copy()
+    for level in levels[1:]:
+        np.minimum(smallest, level, out=smallest)
+        np.maximum(greatest, level, out=greatest)
+    # Answers are written over the levels they are about: new arrays would cost more time than the comparisons.
+    positive = np.greater(smallest, highest, out=smallest.view(np.bool_))
+    possible = np.greater(greatest, lowest, out=greatest.view(np.bool_))
+    return positive, np.flatnonzero(np.not_equal(possible, positive, out=possible))
+
+
+def _blend_block(block: NDArray[np.float32], factors: NDArray[np.float32], out: NDArray[np.uint8]) -> None:
+    """Blends levels (M, n) that fit the cache.
+
+    Sums are whole numbers up to 255,000, which float32 holds exactly and adds faster than integers. The quotient is
+    cut off when it is stored; the quarter keeps it clear of whole numbers, by more than float32 is off.
+    """
+    sums = np.einsum("m,mn->n", factors, block)
+    sums += np.float32(WHOLE // 2 + 0.25)
+    sums *= np.float32(1 / WHOLE)
+    out[:] = sums
 
 
 def blend_scores(scores: Sequence[NDArray[np.floating]], weights: Sequence[int]) -> NDArray[np.float64]:

@@ -1,19 +1,35 @@
-"""Member weights: candidates that never looked at data, and a search that believes only cross-fitted gains."""
+"""Member weights: a search that proposes without seeing a fold, and believes only what pays on it.
 
-from collections.abc import Callable, Sequence
+A search is run for every set of folds that is left out. The candidates that it may pick for a set come from the other
+folds alone, so a cross-fitted score never rests on the fold that it is measured on.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import optuna
 from numpy.typing import NDArray
 
-from competition.ensembling.evidence import gain_with_error
-from competition.ensembling.nested import Choice, Excluded, choose, left_out_sets
+from competition.ensembling.class_groups import ClassGroups
+from competition.ensembling.nested import Choice, Excluded, choose, first_best
 from competition.ensembling.studies import low_discrepancy_sampler, quiet_study
-from competition.ensembling.thresholds import WINDOW, FoldSums, Window, best_cuts_of_mean, scores_at
+from competition.ensembling.thresholds import WINDOW, Window
+from competition.ensembling.trials import Evaluate, Trials
+from competition.ensembling.tuning_images import SEARCH_IMAGES, TuningImages, search_rows
 from competition.ensembling.voting import WHOLE, check_weights, round_weights
 
-Evaluate = Callable[[NDArray[np.int64]], NDArray[np.float64]]
+# Of a search on a part of the images so many of its candidates are scored on all of them.
+SHORTLIST = 20
+
+Score = Callable[[NDArray[np.int64]], float]
+"""Weights (M,) -> mean Dice on the folds that may be seen."""
+
+Propose = Callable[[Score], NDArray[np.int64]]
+"""Gives candidates int64 (k, M), the first one equal weights."""
+
+Picks = Mapping[tuple[Excluded, int], Sequence[int]]
+"""Left-out folds and class group -> positions of the candidates among the trials."""
 
 
 @dataclass(frozen=True)
@@ -21,26 +37,19 @@ class WeightSearch:
     """What a search over member weights found.
 
     Attributes:
-        weights: Thousandths per member, 1000 in sum.
-        cuts: int64 (C,), tuned on all images for these weights.
-        oof: Dice float64 (n, C) of these weights at these cuts: optimistic, because both were tuned on the same images.
-        crossfit: Dice float64 (n, C), each image scored with weights and cuts chosen on the other folds by the same
-            rule; None with fewer than two folds.
-        candidates: int64 (k, M), the first one equal weights.
-        candidate_scores: float64 (k,), mean Dice of each candidate at its own tuned cuts on all images.
-        gain: Cross-fitted gain of searching over equal weights; None where it was not measured.
-        error: Its standard error, clustered by group.
+        weights: int64 (C, M), each class's weights in thousandths; the classes of a group share theirs.
+        without: Fold -> int64 (C, M), chosen on the other folds by the same rule; empty with fewer than two folds.
+        choices: Of each class group: why these weights.
+        tried: What was tried on the images of the search, and what was tried again on all of them if those were fewer.
+        class_groups: Which classes share their weights.
         reason: Why these weights, for people.
     """
 
-    weights: tuple[int, ...]
-    cuts: NDArray[np.int64]
-    oof: NDArray[np.float64]
-    crossfit: NDArray[np.float64] | None
-    candidates: NDArray[np.int64]
-    candidate_scores: NDArray[np.float64]
-    gain: float | None
-    error: float | None
+    weights: NDArray[np.int64]
+    without: dict[int, NDArray[np.int64]]
+    choices: tuple[Choice, ...]
+    tried: tuple[Trials, ...]
+    class_groups: ClassGroups
     reason: str
 
 
@@ -73,105 +82,150 @@ def candidate_weights(members: int, trials: int, seed: int) -> NDArray[np.int64]
 
 
 def check_candidates(candidates: NDArray[np.int64]) -> None:
-    """Makes sure that every candidate is convex and the first is equal weights, which the search falls back to."""
+    """Makes sure that all are convex and the first of several is equal weights, which the search falls back to."""
     for row in candidates:
         check_weights(row.tolist(), candidates.shape[1])
-    if candidates[0].tolist() != round_weights(np.ones(candidates.shape[1])).tolist():
+    if len(candidates) > 1 and candidates[0].tolist() != round_weights(np.ones(candidates.shape[1])).tolist():
         raise ValueError("the first candidate must be equal weights")
 
 
 def search_weights(
     evaluate: Evaluate,
-    candidates: NDArray[np.int64],
-    folds: NDArray[np.integer],
-    groups: Sequence[str],
+    propose: Propose,
+    members: int,
+    images: TuningImages,
+    class_groups: ClassGroups,
     window: Window = WINDOW,
+    search_limit: int = SEARCH_IMAGES,
 ) -> WeightSearch:
-    """Chooses member weights and cuts on out-of-fold predictions.
-
-    Each candidate's curves are looked at once, reduced to a few figures and dropped, so memory does not grow with
-    k * n * C * 256. The chosen candidates (one per fold at most, and the final one) are evaluated a second time.
+    """Chooses member weights on out-of-fold predictions.
 
     Args:
-        evaluate: Weights (M,) -> curves float64 (n, C, 256), valid within the window.
-        candidates: int64 (k, M) of ``candidate_weights``.
-        folds: (n,) fold of each image.
-        groups: (n,) person of each image.
+        evaluate: Gives the curves of weights on images.
+        propose: Searches; it is called once for every class group and set of left-out folds.
+        members: M.
+        images: What ``evaluate`` knows.
+        class_groups: Classes that get weights of their own. The mean Dice is a mean over classes, so each group is
+            searched alone, and one evaluation of a weight vector serves all of them.
         window: Lowest and highest threshold that may be chosen.
+        search_limit: The search looks at no more images than this.
 
     Returns:
-        The chosen weights and cuts with their honest scores; equal weights where the cross-fitted gain over them is
-        within one standard error.
+        For each class group the weights that are picked on all folds, or equal weights where the cross-fitted gain
+        over them is within one standard error.
     """
-    check_candidates(candidates)
-    names = [int(fold) for fold in np.unique(folds)]
-    group_of = np.asarray(groups)
-    sets = left_out_sets(names)
-    rows_of = {excluded: np.flatnonzero(np.isin(folds, list(excluded))) for excluded in sets}
-    scores = {excluded: np.empty(len(candidates)) for excluded in sets}
-    held = {excluded: np.empty((len(candidates), len(rows))) for excluded, rows in rows_of.items()}
-    for position, weights in enumerate(candidates):
-        curves = evaluate(weights)
-        sums = FoldSums.of(curves, folds)
-        for excluded, rows in rows_of.items():
-            mean = sums.mean_without(excluded)
-            cuts = best_cuts_of_mean(mean, window)
-            scores[excluded][position] = np.take_along_axis(mean, cuts[:, None], axis=1).mean()
-            # One index picks rows, classes and cuts together; curves[rows] would copy all 256 levels.
-            held[excluded][position] = curves[rows[:, None], np.arange(len(cuts)), cuts].mean(axis=1)
 
-    def gain(excluded: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
-        differences, people = [], []
-        for fold, index in chosen.items():
-            without = excluded | {fold}
-            here = folds[rows_of[without]] == fold
-            differences.append(held[without][index, here] - held[without][0, here])
-            people.append(group_of[rows_of[without]][here])
-        return gain_with_error(np.concatenate(differences), np.concatenate(people).tolist())
+    def try_on(rows: NDArray[np.int64]) -> Trials:
+        return Trials(evaluate, members, images, rows, class_groups, window)
 
-    final = choose(scores, gain, names)
-    by_fold = {fold: choose(scores, gain, names, frozenset({fold})).index for fold in names} if len(names) > 1 else {}
-    cuts, oof, crossfit = _score_chosen(evaluate, candidates, folds, final, by_fold, window)
+    trials = try_on(search_rows(images, seed=0, limit=search_limit))
+    proposed, tried = _propose_all(trials, propose), [trials]
+    if len(trials.images.folds) < len(images.folds):
+        tried.append(try_on(np.arange(len(images.folds))))
+        proposed = _try_best(trials, proposed, tried[-1])
+    picked = {key: _pick(tried[-1], key, positions) for key, positions in proposed.items()}
+    final = _choose_all(tried[-1], picked, frozenset())
+    left_out = images.names if len(images.names) > 1 else []
+    without = {fold: _choose_all(tried[-1], picked, frozenset({fold})) for fold in left_out}
+    named = zip(class_groups.names, final, strict=True)
+    reasons = [(f"{name}: " if name else "") + explain(choice, np.array(trials.vectors)) for name, choice in named]
     return WeightSearch(
-        weights=tuple(candidates[final.index].tolist()),
-        cuts=cuts,
-        oof=oof,
-        crossfit=crossfit,
-        candidates=candidates,
-        candidate_scores=scores[frozenset()],
-        gain=final.gain,
-        error=final.error,
-        reason=explain(final, candidates),
+        weights=_weights_of(tried[-1], final),
+        without={fold: _weights_of(tried[-1], choices) for fold, choices in without.items()},
+        choices=final,
+        tried=tuple(tried),
+        class_groups=class_groups,
+        reason="; ".join(reasons),
     )
 
 
-def _score_chosen(
-    evaluate: Evaluate,
-    candidates: NDArray[np.int64],
-    folds: NDArray[np.integer],
-    final: Choice,
-    by_fold: dict[int, int],
-    window: Window,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64] | None]:
-    """Evaluates the chosen candidates again, for scores per image and class."""
-    held = {}
-    for index in [*sorted({*by_fold.values()} - {final.index}), final.index]:
-        curves = evaluate(candidates[index])
-        sums = FoldSums.of(curves, folds)
-        for fold in (fold for fold, chosen in by_fold.items() if chosen == index):
-            held[fold] = scores_at(curves[folds == fold], best_cuts_of_mean(sums.mean_without({fold}), window))
-    cuts = best_cuts_of_mean(sums.mean_without(()), window)
-    oof = scores_at(curves, cuts)
-    if not by_fold:
-        return cuts, oof, None
-    crossfit = np.empty_like(oof)
-    for fold, dice in held.items():
-        crossfit[folds == fold] = dice
-    return cuts, oof, crossfit
+def given_weights(
+    evaluate: Evaluate, weights: Sequence[int], images: TuningImages, class_groups: ClassGroups, window: Window
+) -> WeightSearch:
+    """Takes given weights for what a search would have found: nothing is chosen, so they hold without any fold.
+
+    Args:
+        evaluate: Gives the curves of these weights and of equal ones.
+        weights: One per member, in thousandths, 1000 in sum.
+        images: What ``evaluate`` knows.
+        class_groups: Which classes share their weights.
+        window: Lowest and highest threshold that may be chosen.
+
+    Returns:
+        The weights, tried beside equal ones.
+    """
+    trials = Trials(evaluate, len(weights), images, np.arange(len(images.folds)), class_groups, window)
+    choice = Choice(trials.position(np.array(weights)), None, None, "as they were given")
+    by_class = np.tile(np.array(weights, dtype=np.int64), (len(class_groups.of_class), 1))
+    return WeightSearch(
+        weights=by_class,
+        without=dict.fromkeys(images.names, by_class) if len(images.names) > 1 else {},
+        choices=(choice,) * len(class_groups.names),
+        tried=(trials,),
+        class_groups=class_groups,
+        reason="weights as they were given",
+    )
+
+
+def _weights_of(trials: Trials, choices: Sequence[Choice]) -> NDArray[np.int64]:
+    """The weights (C, M) that were chosen for the class groups."""
+    of_group = np.array([trials.vectors[choice.index] for choice in choices], dtype=np.int64)
+    return of_group[trials.class_groups.of_class]
+
+
+def _propose_all(trials: Trials, propose: Propose) -> Picks:
+    """Searches without each set of folds, for each class group; the score it is given sees no left-out fold."""
+    proposed = {}
+    for excluded in trials.sets:
+        for group in range(len(trials.class_groups.names)):
+
+            def score(weights: NDArray[np.int64], excluded: Excluded = excluded, group: int = group) -> float:
+                return float(trials.score(trials.position(weights), excluded)[group])
+
+            candidates = propose(score)
+            check_candidates(candidates)
+            proposed[excluded, group] = [trials.position(row) for row in candidates]
+    return proposed
+
+
+def _try_best(trials: Trials, proposed: Picks, exact: Trials) -> Picks:
+    """Tries the best candidates of each search, and equal weights, on all images.
+
+    A set of left-out folds gets its own shortlist: another's was made on the folds that are left out here.
+    """
+    shortlists = {}
+    for (excluded, group), positions in proposed.items():
+        scores = np.array([trials.score(position, excluded)[group] for position in positions])
+        best = sorted({0, *np.argsort(-scores, kind="stable")[:SHORTLIST].tolist()})
+        vectors = [np.array(trials.vectors[positions[place]]) for place in best]
+        shortlists[excluded, group] = [exact.position(vector) for vector in vectors]
+    return shortlists
+
+
+def _pick(trials: Trials, key: tuple[Excluded, int], positions: Sequence[int]) -> int:
+    """The first of the best candidates of a class group, by the folds that are not excluded."""
+    excluded, group = key
+    return positions[first_best(np.array([trials.score(position, excluded)[group] for position in positions]))]
+
+
+def _choose_all(trials: Trials, picked: Mapping[tuple[Excluded, int], int], excluded: Excluded) -> tuple[Choice, ...]:
+    """The choice of each class group on the folds that are not excluded (at most one is)."""
+    choices = []
+    for group in range(len(trials.class_groups.names)):
+        own = {without: position for (without, of), position in picked.items() if of == group}
+
+        def gain(without: Excluded, chosen: dict[int, int], group: int = group) -> tuple[float, float]:
+            return trials.gain(without, chosen, group)
+
+        choices.append(choose(own, gain, trials.images.names, excluded))
+    return tuple(choices)
 
 
 def explain(choice: Choice, candidates: NDArray[np.int64]) -> str:
     """Says in a sentence why weights were chosen."""
     if candidates.shape[1] == 1:
         return "one member: nothing to weigh"
+    if len(candidates) == 1:
+        equal = candidates[0].tolist() == round_weights(np.ones(candidates.shape[1])).tolist()
+        return "equal weights: nothing was searched" if equal else "weights as they were given"
     return f"{'equal weights kept' if choice.index == 0 else 'searched weights taken'}: {choice.reason}"

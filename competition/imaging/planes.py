@@ -104,6 +104,23 @@ def set_class(planes: NDArray[np.uint8], index: int, mask: NDArray[np.bool_]) ->
     channel |= mask.view(np.uint8) * _bit(index)
 
 
+def set_pixels(
+    planes: NDArray[np.uint8], index: int, rows: NDArray[np.integer], columns: NDArray[np.integer], value: bool
+) -> None:
+    """Sets or clears single pixels of one class in place; the other classes stay.
+
+    Args:
+        planes: (H, W, ceil(C / 8)) uint8, changed.
+        index: The class.
+        rows: (n,) of the pixels.
+        columns: (n,) likewise; a pixel may be named twice.
+        value: Whether they belong to the class from now on.
+    """
+    channel = planes[..., index // CLASSES_PER_PLANE]
+    before = channel[rows, columns]
+    channel[rows, columns] = before | _bit(index) if value else before & ~_bit(index)
+
+
 def select_classes(planes: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8]:
     """Takes some classes out of label planes.
 

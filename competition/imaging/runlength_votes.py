@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.imaging.runlengths import format_runs, parse
-
-LONGEST_NUMBER = 15  # digits; a longer one is no pixel of any image, and 19 would not fit 64 bits
+from competition.imaging.runlength_text import format_runs, parse_image
 
 
 @dataclass(frozen=True)
@@ -69,12 +67,12 @@ def vote(members: Sequence[Sequence[str]], election: Quorum, pixels: int | None,
         The run lengths of every class, as ``encode_planes`` writes them.
 
     Raises:
-        CompetitionError: A string that ``parse`` refuses.
+        CompetitionError: A string that ``parse_image`` refuses.
     """
     classes = len(members[0])
     borders, steps, class_of = [], [], []
     for rles, weight, place in zip(members, election.weights, where, strict=True):
-        runs, counts = parse_image(rles, place, pixels)
+        runs, counts = parse_image(rles, [f"{place}, class number {number + 1}" for number in range(classes)], pixels)
         borders.append(runs.ravel())
         steps.append(np.tile(np.array([weight, -weight], dtype=np.int64), len(runs)))
         class_of.append(np.repeat(np.arange(classes), 2 * counts))
@@ -99,56 +97,3 @@ def _sweep(
     ends = positions[last_of_place][changes].reshape(-1, 2)
     elected_class = ends[:, 0] // stride
     return ends - elected_class[:, None] * stride, elected_class
-
-
-def parse_image(rles: Sequence[str], where: str, pixels: int | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Reads the run lengths of all classes of an image at once.
-
-    Args:
-        rles: One string per class.
-        where: File and image, for the message.
-        pixels: Height times width, where it is known.
-
-    Returns:
-        Runs (n, 2) int64, half-open and zero-based, class after class; and the number of runs of each class.
-
-    Raises:
-        CompetitionError: As ``runlengths.parse``, with the number of the class.
-    """
-    numbers, words = _read_numbers(rles)
-    counts = words // 2
-    if not (words % 2).any():
-        starts, lengths = numbers[0::2], numbers[1::2]
-        ends = starts + lengths
-        first_of_class = np.zeros(len(starts) + 1, dtype=bool)
-        first_of_class[np.cumsum(counts)] = True
-        ascending = (starts[1:] >= ends[:-1]) | first_of_class[1:-1]
-        inside = pixels is None or int(ends.max(initial=0)) - 1 <= pixels
-        if (numbers >= 1).all() and ascending.all() and inside:
-            return np.stack([starts, ends], axis=1) - 1, counts
-    # Something is unusual; class by class it is found and named, or read all the same.
-    runs = [parse(rle, f"{where}, class number {index + 1}", pixels) for index, rle in enumerate(rles)]
-    return np.concatenate([np.empty((0, 2), np.int64), *runs]), np.array([len(one) for one in runs])
-
-
-def _read_numbers(rles: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All numbers of all strings, and how many each string has; (-1) for a string of anything but digits and blanks.
-
-    Digits are weighed by their place and added up within each number, all at once: 14,000 numbers take 1 ms, through
-    ``str.split`` and ``int`` 3 ms.
-    """
-    text = np.frombuffer(" ".join([*rles, ""]).encode(), dtype=np.uint8)
-    is_digit = (text >= ord("0")) & (text <= ord("9"))
-    if not (is_digit | (text == ord(" "))).all():
-        return np.empty(0, np.int64), np.array([-1])
-    edges = np.flatnonzero(np.diff(is_digit, prepend=False))
-    first, behind = edges[0::2], edges[1::2]
-    if not first.size:
-        return np.empty(0, np.int64), np.zeros(len(rles), np.int64)
-    if int((behind - first).max()) > LONGEST_NUMBER:
-        return np.empty(0, np.int64), np.array([-1])
-    places = np.repeat(behind, behind - first) - np.flatnonzero(is_digit) - 1
-    values = (text[is_digit] - ord("0")) * np.power(10, places)
-    numbers = np.add.reduceat(values, np.concatenate([[0], np.cumsum(behind - first)[:-1]]))
-    string_ends = np.cumsum([len(rle) + 1 for rle in rles])
-    return numbers, np.diff(np.searchsorted(first, string_ends), prepend=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from competition.errors import CompetitionError
 from competition.imaging.readers import read_grey
-from competition.tracks.hand_labels import HAND_BONE_CLASSES, read_bones
+from competition.tracks.hand_labels import CARPAL_BONES, FINGER_BONES, FOREARM_BONES, HAND_BONE_CLASSES, read_bones
 from competition.tracks.hand_lists import OBLIQUE, STRAIGHT, with_strata, without_excluded, wrongly_labelled
 from competition.tracks.hand_people import SHEET, Person, describe_people, read_people
 from competition.tracks.hand_sides import with_sides
@@ -109,4 +109,5 @@ HAND_BONE = Track(
     # A mirrored left hand is a right hand: every bone keeps its name.
     mirror=Mirror(classes=tuple(range(len(HAND_BONE_CLASSES)))),
     test_mix=TEST_MIX,
+    class_groups={"fingers": FINGER_BONES, "carpals": CARPAL_BONES, "forearm": FOREARM_BONES},
 )

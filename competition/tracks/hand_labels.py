@@ -14,7 +14,8 @@ from competition.imaging.planes import plane_count
 
 FINGER_BONES = tuple(f"finger-{number}" for number in range(1, 20))
 CARPAL_BONES = ("Trapezium", "Trapezoid", "Capitate", "Hamate", "Scaphoid", "Lunate", "Triquetrum", "Pisiform")
-HAND_BONE_CLASSES = (*FINGER_BONES, *CARPAL_BONES, "Radius", "Ulna")
+FOREARM_BONES = ("Radius", "Ulna")
+HAND_BONE_CLASSES = (*FINGER_BONES, *CARPAL_BONES, *FOREARM_BONES)
 
 
 def read_bones(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:

@@ -39,4 +39,11 @@ def narrow(track: Track, names: Sequence[str] | None) -> Track:
             lost = track.classes[min(set(mirrored) - set(bits))]
             raise CompetitionError(f"data.classes lacks {lost!r}, which one of its classes becomes when mirrored")
         mirror = replace(mirror, classes=tuple(bits.index(index) for index in mirrored))
-    return replace(track, classes=tuple(track.classes[index] for index in bits), mirror=mirror, bits=bits)
+    kept = {group: tuple(name for name in classes if name in names) for group, classes in track.class_groups.items()}
+    return replace(
+        track,
+        classes=tuple(track.classes[index] for index in bits),
+        mirror=mirror,
+        bits=bits,
+        class_groups={group: classes for group, classes in kept.items() if classes},
+    )

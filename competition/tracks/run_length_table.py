@@ -18,7 +18,8 @@ from pydantic import Field
 from competition.config import Section, nearest_hint
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
-from competition.imaging.runlengths import Order, parse, runs_to_mask
+from competition.imaging.runlength_text import parse
+from competition.imaging.runlengths import Order, runs_to_mask
 from competition.tracks.track import Problem, split_part
 from competition.workspace import read_csv
 

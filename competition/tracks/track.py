@@ -137,6 +137,8 @@ class Track:
         read_traits: (data root, sample) -> numbers that a sample's files give away beside what the picture shows, for
             example its size: if they alone tell the targets, a network may learn them. None where nobody asks.
         public_data: Where anybody may fetch real data of the organiser's, with its licence; empty where none is known.
+        class_groups: Name -> classes that are alike, each class in exactly one; member weights can be chosen for each
+            group on its own. Empty where a track has none.
         upright: Whether classes are told by their order from the top, so that nothing may be predicted from an image
             that was turned or mirrored.
     """
@@ -164,6 +166,7 @@ class Track:
     count_between: Callable[[Path], int] | None = None
     is_turned: Callable[[Path, tuple[int, int]], bool] | None = None
     read_traits: Callable[[Path, Sample], tuple[float, ...]] | None = None
+    class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upright: bool = False
     public_data: str = ""
 

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from competition.ensembling.classification import member_scores, tune_classification
+from competition.ensembling.combination import combine
 from competition.ensembling.members import TrainedMember
+from competition.ensembling.methods import METHODS, evenly_spread
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import write_scores
 
@@ -54,7 +57,9 @@ def test_scores_are_joined_by_key_whatever_the_order_of_the_files(truth, make_me
 
 def test_what_is_reported_is_what_the_rule_does(truth, make_member):
     probs = noisy(truth, 0.8, 1)
-    tuned = tune_classification([make_member("a", probs)], SAMPLES, CLASSES, truth, FOLDS, SAMPLES, 20)
+    tuned = tune_classification(
+        [make_member("a", probs)], SAMPLES, CLASSES, truth, FOLDS, SAMPLES, evenly_spread(1, 20)
+    )
     assert tuned.search.weights == (1000,)
     assert tuned.oof.auroc == pytest.approx(area_by_hand(truth[:, 0], probs[:, 0]))
     assert tuned.crossfit.auroc == pytest.approx(tuned.oof.auroc)
@@ -73,7 +78,7 @@ def test_what_is_reported_is_what_the_rule_does(truth, make_member):
 def test_locations_are_chosen_on_the_blend(truth, make_member):
     good, poor = noisy(truth, 0.5, 1), noisy(truth, 8, 2)
     members = [make_member("good", good), make_member("poor", poor)]
-    tuned = tune_classification(members, SAMPLES, CLASSES, truth, FOLDS, SAMPLES, 40)
+    tuned = tune_classification(members, SAMPLES, CLASSES, truth, FOLDS, SAMPLES, evenly_spread(2, 40))
     first, second = tuned.search.weights
     assert first > second
     blend = (first * good + second * poor) / 1000
@@ -82,20 +87,108 @@ def test_locations_are_chosen_on_the_blend(truth, make_member):
     assert tuned.oof.auroc == pytest.approx(area_by_hand(truth[:, 0], blend[:, 0]))
 
 
+def test_the_decision_about_a_fold_never_sees_its_truth_not_even_through_the_weights(truth, make_member):
+    members = [make_member("one", noisy(truth, 1.2, 1)), make_member("other", noisy(truth, 4, 2))]
+    before = tune_classification(members, SAMPLES, CLASSES, truth, FOLDS, SAMPLES, evenly_spread(2, 40))
+    moved = set()
+    for fold in range(5):
+        held = fold == FOLDS
+        changed = np.where(held[:, None], 1 - truth, truth)
+        after = tune_classification(members, SAMPLES, CLASSES, changed, FOLDS, SAMPLES, evenly_spread(2, 40))
+        assert after.search.weights_without[fold] == before.search.weights_without[fold]
+        moved |= {after.search.weights, *after.search.weights_without.values()}
+        np.testing.assert_array_equal(after.locations.crossfit[held], before.locations.crossfit[held])
+    assert len(moved) > 3, "weights that never change would show nothing"
+    assert before.locations.crossfit.any()
+
+
+@pytest.mark.parametrize("rule", ["logit", "rank"])
+def test_everything_is_tuned_on_what_the_rule_makes_of_the_members(truth, make_member, rule):
+    tables = np.stack([noisy(truth, 1, 1), noisy(truth, 1.5, 2) ** 4])
+    members = [make_member("one", tables[0]), make_member("other", tables[1])]
+    tuned = tune_classification(members, SAMPLES, CLASSES, truth, FOLDS, SAMPLES, evenly_spread(2, 40), rule)
+    first, second = np.array(tuned.search.weights) / 1000
+    if rule == "logit":
+        logits = np.log(tables / (1 - tables))
+        probs = 1 / (1 + np.exp(-first * logits[0] - second * logits[1]))
+        score = probs[:, 0]
+    else:
+        probs = first * tables[0] + second * tables[1]
+        score = first * rankdata(tables[0, :, 0]) + second * rankdata(tables[1, :, 0])
+    assert tuned.oof.auroc == pytest.approx(area_by_hand(truth[:, 0], score))
+    called = tuned.locations.rule.decide(probs)
+    assert tuned.oof.cells_gained == (called & (truth[:, 1:] == 1)).sum() - (called & (truth[:, 1:] == 0)).sum() > 0
+    parts = np.empty(100)
+    for fold, weights in tuned.search.weights_without.items():
+        whole = combine(rule, tables, weights).score
+        parts[fold == FOLDS] = whole[fold == FOLDS]
+    assert tuned.crossfit.auroc == pytest.approx(area_by_hand(truth[:, 0], parts))
+
+
 def test_noise_gains_no_cell(truth, make_member):
     probs = noisy(np.random.default_rng(5).permutation(truth), 0.5, 1)
-    tuned = tune_classification([make_member("a", probs)], SAMPLES, CLASSES, truth, FOLDS, SAMPLES, 5)
+    tuned = tune_classification([make_member("a", probs)], SAMPLES, CLASSES, truth, FOLDS, SAMPLES, evenly_spread(1, 5))
     assert (tuned.locations.rule.thresholds == 1).all()
     assert tuned.oof.cells_gained == tuned.crossfit.cells_gained == 0
     assert tuned.oof.accuracy == tuned.oof.all_zero_accuracy
+
+
+@pytest.mark.parametrize("rule", ["mean", "logit", "rank"])
+def test_the_gain_is_over_the_plain_mean_of_probabilities(truth, make_member, rule):
+    tables = [noisy(truth, 1.2, 1), noisy(truth, 4, 2)]
+    members = [make_member(name, table) for name, table in zip(("one", "other"), tables, strict=True)]
+    tuned = tune_classification(members, SAMPLES, CLASSES, truth, FOLDS, SAMPLES, evenly_spread(2, 40), rule)
+    plain = (tables[0] + tables[1])[:, 0]
+    assert tuned.gain.value == pytest.approx(tuned.crossfit.auroc - area_by_hand(truth[:, 0], plain))
+    assert tuned.gain.low < tuned.gain.value < tuned.gain.high
+    assert tuned.gain.value > 0.02
+    for fold, value in tuned.fold_aurocs.items():
+        assert value == pytest.approx(area_by_hand(truth[fold == FOLDS, 0], plain[fold == FOLDS]))
+
+
+def test_a_fold_of_one_kind_has_no_auroc_and_the_rest_is_tuned(truth, make_member):
+    truth = truth.copy()
+    truth[FOLDS == 3] = 0
+    tuned = tune_classification(
+        [make_member("a", noisy(truth, 1, 1))], SAMPLES, CLASSES, truth, FOLDS, SAMPLES, evenly_spread(1, 5)
+    )
+    assert np.isnan(tuned.fold_aurocs[3])
+    assert np.isfinite([tuned.fold_aurocs[fold] for fold in (0, 1, 2, 4)]).all()
+    assert tuned.gain.value == 0
+    assert 0.5 < tuned.crossfit.auroc < 1
+
+
+def test_truth_of_one_kind_is_tuned_to_nothing(truth, make_member):
+    members = [make_member("one", noisy(truth, 1, 1)), make_member("other", noisy(truth, 2, 2))]
+    tuned = tune_classification(members, SAMPLES, CLASSES, truth * 0, FOLDS, SAMPLES, evenly_spread(2, 5))
+    assert tuned.search.weights == (500, 500)
+    assert tuned.interval is tuned.gain is tuned.worth is None
+    assert np.isnan(tuned.crossfit.auroc)
+
+
+@pytest.mark.parametrize(("method", "rule"), [("greedy", "mean"), ("optuna", "rank"), ("optuna", "logit")])
+def test_everything_chosen_gains_nothing_where_the_truth_is_dealt_out_anew(truth, make_member, method, rule):
+    """People are dealt the truth of others: nobody knows anything of it, so neither AUROC nor cells may be gained."""
+    gains, areas, cells = [], [], []
+    members = [make_member(str(seed), noisy(truth, 1, seed)) for seed in range(3)]
+    propose = METHODS[method](3, 30)
+    for seed in range(6):
+        dealt = np.random.default_rng(seed).permutation(truth)
+        tuned = tune_classification(members, SAMPLES, CLASSES, dealt, FOLDS, SAMPLES, propose, rule)
+        gains.append(tuned.gain.value)
+        areas.append(tuned.crossfit.auroc)
+        cells.append(tuned.crossfit.cells_gained)
+    assert np.mean(gains) < 3 * np.std(gains) / np.sqrt(6) + 1e-12
+    assert np.mean(areas) == pytest.approx(0.5, abs=3 * 0.058 / np.sqrt(6))  # 0.058: one AUROC of 56 against 44
+    assert np.mean(cells) < 0.5
 
 
 def test_one_fold_can_not_be_crossfitted(truth, make_member):
     held = FOLDS == 2
     samples = [sample for sample, kept in zip(SAMPLES, held, strict=True) if kept]
     member = make_member("a", noisy(truth, 0.8, 1))
-    tuned = tune_classification([member], samples, CLASSES, truth[held], FOLDS[held], samples, 5)
-    assert tuned.crossfit is None
+    tuned = tune_classification([member], samples, CLASSES, truth[held], FOLDS[held], samples, evenly_spread(1, 5))
+    assert tuned.crossfit is tuned.gain is tuned.worth is None
     assert tuned.oof.cells_gained == 0
 
 

@@ -5,10 +5,7 @@ from competition.ensembling.contested import (
     blend_histograms,
     check_contested_share,
     contest,
-    contested_curves,
     contested_share,
-    load_contested,
-    save_contested,
 )
 from competition.ensembling.histograms import dice_curves, image_histogram
 from competition.ensembling.thresholds import window_cuts
@@ -95,22 +92,6 @@ def test_share_is_pooled_and_refused_above_five_percent():
         check_contested_share(0.051, (0.2, 0.8), "members a, b")
 
 
-def test_stored_image_is_the_same_and_damage_is_named(tmp_path):
-    maps, masks = CASES[0][1:]
-    contested, path = contest(maps, pack_masks(masks), (0.2, 0.8)), tmp_path / "image.npz"
-    save_contested(path, contested)
-    weights = [100, 200, 300, 400]
-    np.testing.assert_array_equal(blend_histograms(load_contested(path), weights), blend_histograms(contested, weights))
-    whole = path.read_bytes()
-    for cut in (0, 100, len(whole) // 2, len(whole) - 1):
-        path.write_bytes(whole[:cut])
-        with pytest.raises(CompetitionError, match=r"image\.npz"):
-            load_contested(path)
-    path.unlink()
-    with pytest.raises(CompetitionError, match=r"image\.npz"):
-        load_contested(path)
-
-
 def test_sizes_and_weights_that_do_not_fit_are_refused():
     maps, masks = CASES[0][1:]
     with pytest.raises(CompetitionError, match="different sizes"):
@@ -119,21 +100,3 @@ def test_sizes_and_weights_that_do_not_fit_are_refused():
         contest(maps, pack_masks(masks[:, :-1]), (0.2, 0.8))
     with pytest.raises(CompetitionError, match="4 whole numbers"):
         blend_histograms(contest(maps, pack_masks(masks), (0.2, 0.8)), [500, 500])
-
-
-def test_stored_images_are_scored_in_the_order_asked_for(tmp_path):
-    window, weights, paths, dense = (0.2, 0.8), [100, 900], [], []
-    random = np.random.default_rng(5)
-    for index in range(3):
-        maps, masks = (
-            [random.integers(0, 256, (2, 6, 6), dtype=np.uint8) for _ in range(2)],
-            random.random((2, 6, 6)) < 0.5,
-        )
-        paths.append(tmp_path / f"{index}.npz")
-        save_contested(paths[-1], contest(maps, pack_masks(masks), window))
-        dense.append(dice_curves(image_histogram(blend(maps, weights), pack_masks(masks))[None])[0])
-    lowest, highest = window_cuts(window)
-    found = contested_curves(paths[::-1], weights, window)
-    np.testing.assert_array_equal(found[..., lowest : highest + 1], np.stack(dense[::-1])[..., lowest : highest + 1])
-    with pytest.raises(CompetitionError, match=r"another window.*2\.npz"):
-        contested_curves(paths[::-1], weights, (0.1, 0.8))

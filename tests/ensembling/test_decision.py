@@ -60,6 +60,25 @@ def test_a_classification_may_have_a_gate_and_a_segmentation_not(tmp_path, gate)
         Decision.model_validate(content(gate=0.5))
 
 
+@pytest.mark.parametrize("rule", ["mean", "logit", "rank"])
+def test_a_classification_keeps_how_its_members_become_one(tmp_path, rule):
+    patients = content(task="classification", classes=["a", "b"], cuts={}, operations={}, thresholds={}, combine=rule)
+    save_decision(tmp_path / "decision.json", Decision.model_validate(patients))
+    assert load_decision(tmp_path / "decision.json").combine == rule
+
+
+def test_a_decision_from_before_there_were_rules_means_the_mean():
+    assert "combine" not in content()
+    assert Decision.model_validate(content()).combine == "mean"
+
+
+@pytest.mark.parametrize("rule", ["logit", "rank"])
+def test_maps_are_combined_by_their_mean_only(rule):
+    assert Decision.model_validate(content(combine="mean")).combine == "mean"
+    with pytest.raises(ValueError, match=f"mean of its maps, not by '{rule}'"):
+        Decision.model_validate(content(combine=rule))
+
+
 def test_a_missing_decision_says_what_makes_it(tmp_path):
     with pytest.raises(CompetitionError, match=r"decision\.json\. Run tune"):
         load_decision(tmp_path / "decision.json")
@@ -78,6 +97,7 @@ def test_a_missing_decision_says_what_makes_it(tmp_path):
         ({"operations": {"lv": "largest", "rv": "melt"}}, "melt"),
         ({"task": "classification"}, "no cuts"),
         ({"temperature": 2}, "temperature"),
+        ({"combine": "median"}, "combine"),
         ({"created": "2024-01-01T00:00:00"}, "created"),
         ({"coverage": -1}, "coverage"),
     ],
@@ -112,3 +132,49 @@ def test_something_else_is_refused(tmp_path, text):
 def test_a_score_that_is_no_number_is_refused():
     with pytest.raises(ValueError, match="finite"):
         Scores(fold_mean=float("nan"), fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None)
+
+
+def grouped(**changes):
+    """Two classes, each a group of its own."""
+    groups = {
+        "left": {"classes": ["lv"], "weights": {"b": 1000, "a": 0}},
+        "right": {"classes": ["rv"], "weights": {"a": 250, "b": 750}},
+    }
+    return content(class_groups=groups | changes)
+
+
+def test_class_groups_have_weights_of_their_own_that_people_can_read(tmp_path):
+    path = tmp_path / "decision.json"
+    save_decision(path, Decision.model_validate(grouped()))
+    written = json.loads(path.read_text())
+    assert written["class_groups"]["right"] == {"classes": ["rv"], "weights": {"a": 250, "b": 750}}
+    # In the order of the members, whatever the order in the file.
+    assert load_decision(path).class_weights().tolist() == [[0, 1000], [250, 750]]
+
+
+def test_a_decision_of_before_has_one_set_of_weights(tmp_path):
+    path = tmp_path / "decision.json"
+    path.write_text(json.dumps(content()))
+    decision = load_decision(path)
+    assert decision.class_weights().tolist() == [[400, 600], [400, 600]]
+    assert (decision.class_groups, decision.method, decision.scores.gain) == ({}, "optuna", None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"left": {"classes": ["rv"], "weights": {"a": 0, "b": 1000}}}, "lv, rv must be in exactly one"),
+        ({"right": {"classes": ["rv", "la"], "weights": {"a": 0, "b": 1000}}}, "la must be in exactly one"),
+        (
+            {"left": {"classes": ["lv"], "weights": {"a": 1000}}},
+            "the weights of left are not those of the members a, b",
+        ),
+        ({"left": {"classes": ["lv"], "weights": {"a": 500, "b": 600}}}, "the weights of left do not sum to 1000"),
+        ({"left": {"classes": ["lv"], "weights": {"a": -200, "b": 1200}}}, "the weights of left do not sum to 1000"),
+    ],
+)
+def test_class_groups_that_do_not_fit_are_named(tmp_path, changes, said):
+    path = tmp_path / "decision.json"
+    path.write_text(json.dumps(grouped(**changes)))
+    with pytest.raises(CompetitionError, match=said):
+        load_decision(path)

@@ -36,6 +36,9 @@ def cases():
     yield "full truth", levels[:3], np.ones((3, 13, 17), bool)
     yield "empty map", np.zeros((1, 4, 4), np.uint8), np.zeros((1, 4, 4), bool)
     yield "full map", np.full((1, 4, 4), 255, np.uint8), np.ones((1, 4, 4), bool)
+    sparse = np.where(random.random((11, 24, 16)) < 0.02, levels[:11, :1, :16], np.uint8(0))
+    yield "mostly 0, in whole words", sparse, masks[:11, :1, :16].repeat(24, axis=1)
+    yield "mostly 0, in no whole words", sparse[:, :23, :13], masks[:11, :1, :13].repeat(23, axis=1)
     last = np.zeros((1, 6, 7), bool)
     last[0, -1, -1] = True
     yield "last pixel", np.where(last, np.uint8(255), np.uint8(0)), last

@@ -193,6 +193,18 @@ def test_noise_promises_nothing():
     assert np.mean(honest) < 0.5
 
 
+def test_a_left_out_fold_is_decided_on_the_probabilities_that_were_blended_without_it():
+    truth, probs = patients(90, 3, 0.2, 3.0, seed=6)
+    folds, people = np.arange(90) % 3, groups_of(90)
+    without = {fold: 0.7 * probs + 0.3 * np.random.default_rng(fold).random(probs.shape) for fold in range(3)}
+    crossfit = choose_locations(truth, probs, folds, people, without).crossfit
+    for fold, seen in without.items():
+        others, held = folds != fold, folds == fold
+        alone = choose_locations(truth[others], seen[others], folds[others], people[:60])
+        np.testing.assert_array_equal(crossfit[held], alone.rule.decide(seen[held]))
+    assert (crossfit != choose_locations(truth, probs, folds, people).crossfit).any()
+
+
 def test_the_choice_for_a_fold_never_sees_it():
     truth, probs = patients(90, 3, 0.2, 3.0, seed=6)
     folds = np.arange(90) % 5

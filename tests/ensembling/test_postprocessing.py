@@ -5,13 +5,11 @@ from scipy import ndimage
 from competition.ensembling.postprocessing import (
     OPERATIONS,
     apply,
-    bounding_box,
     choose_operations,
     crossfit_operations,
-    keep_largest,
     operation_counts,
 )
-from competition.imaging.planes import pack_masks, unpack_planes
+from competition.imaging.planes import class_areas, intersections, pack_masks, unpack_planes
 from competition.metrics import dice
 
 
@@ -23,12 +21,34 @@ def reference_largest(mask):
     return labels == 1 + int(np.argmax(areas))
 
 
+def reference_drop(minimum):
+    def drop(mask):
+        labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
+        kept = [label for label in range(1, count + 1) if (labels == label).sum() >= minimum]
+        return np.isin(labels, kept)
+
+    return drop
+
+
 REFERENCES = {
     "none": lambda mask: mask,
     "largest": reference_largest,
     "fill": ndimage.binary_fill_holes,
     "largest+fill": lambda mask: ndimage.binary_fill_holes(reference_largest(mask)),
+    "drop<25px": reference_drop(25),
+    "drop<100px": reference_drop(100),
+    "drop<400px": reference_drop(400),
 }
+
+
+def specks(*sizes):
+    """A mask of squares that do not touch."""
+    mask = np.zeros((max(sizes) + 2, sum(sizes) + 2 * len(sizes)), bool)
+    left = 0
+    for size in sizes:
+        mask[1 : 1 + size, left : left + size] = True
+        left += size + 2
+    return mask
 
 
 def masks():
@@ -50,6 +70,15 @@ def masks():
     yield ring
     diagonal = np.eye(6, dtype=bool)
     yield diagonal
+    frame = np.ones((9, 9), bool)
+    frame[2:7, 2:7] = False
+    frame[4, 4] = True  # an island in the hole is filled with it, unless only the largest component was kept before
+    yield frame
+    for sizes in ((4, 5), (5, 10), (9, 10, 19, 20, 21), (3, 3), (20, 20)):
+        yield specks(*sizes)
+    almost = specks(5, 10, 20)
+    almost[1, 0] = almost[1, 7] = almost[1, 19] = False  # one pixel less than each of the smallest areas
+    yield almost
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -66,38 +95,52 @@ def test_of_equal_components_the_first_in_scan_order_stays():
     mask = np.zeros((4, 8), bool)
     mask[1, 0] = True  # OpenCV numbers this one first: it looks at blocks of 2 x 2
     mask[0, 6] = True
-    assert np.argwhere(keep_largest(mask)).tolist() == [[0, 6]]
+    assert np.argwhere(unpack_planes(apply(pack_masks(mask[None]), ["largest"]), 1)[0]).tolist() == [[0, 6]]
 
 
 def test_each_class_gets_its_own_operation():
     random = np.random.default_rng(1)
     stack = random.random((29, 15, 15)) < 0.5
-    names = [list(OPERATIONS)[index % 4] for index in range(29)]
+    names = [list(OPERATIONS)[index % len(OPERATIONS)] for index in range(29)]
     result = unpack_planes(apply(pack_masks(stack), names), 29)
     for index, name in enumerate(names):
         np.testing.assert_array_equal(result[index], REFERENCES[name](stack[index]))
 
 
-def test_bounding_box():
-    mask = np.zeros((5, 6), bool)
-    assert bounding_box(mask) is None
-    mask[1, 4] = mask[3, 2] = True
-    assert bounding_box(mask) == (slice(1, 4), slice(2, 5))
-
-
-def test_operation_counts_equal_dense_dice():
+def test_operation_counts_equal_dense_counts():
     random = np.random.default_rng(2)
-    decided, truth = random.random((10, 12, 9)) < 0.4, random.random((10, 12, 9)) < 0.4
+    decided, truth = random.random((2, 10, 60, 50)) < 0.4
+    decided[6:] = ndimage.binary_opening(random.random((4, 60, 50)) < 0.9, structure=np.ones((1, 3, 3)))
     decided[3] = truth[3] = truth[4] = decided[5] = False
-    scores = dice(*operation_counts(pack_masks(decided), pack_masks(truth), 10))
+    decided[2] = truth[1] = True
+    counts = operation_counts(pack_masks(decided), pack_masks(truth), 10)
     for index in range(10):
-        for position, operation in enumerate(REFERENCES.values()):
-            mask = operation(decided[index])
-            total = mask.sum() + truth[index].sum()
-            expected = 1.0 if total == 0 else 2 * (mask & truth[index]).sum() / total
-            assert scores[index, position] == pytest.approx(expected)
-    assert (scores[3] == 1).all()
-    assert (scores[4:6] == 0).all()
+        for position, name in enumerate(OPERATIONS):
+            mask = REFERENCES[name](decided[index])
+            expected = [(mask & truth[index]).sum(), mask.sum(), truth[index].sum()]
+            assert counts[:, index, position].tolist() == expected
+    assert (dice(*counts)[3] == 1).all()
+    assert (dice(*counts)[4:6] == 0).all()
+    assert len(np.unique(counts[1], axis=1).T) == len(OPERATIONS)  # each does something here that no other does
+
+
+@pytest.mark.parametrize("classes", [1, 8, 9, 29, 70])
+def test_operation_counts_equal_what_apply_makes(classes):
+    random = np.random.default_rng(classes)
+    decided = ndimage.binary_closing(random.random((classes, 40, 45)) < 0.35, structure=np.ones((1, 2, 2)))
+    truth = random.random((classes, 40, 45)) < 0.5
+    planes, wanted = pack_masks(decided), pack_masks(truth)
+    counts = operation_counts(planes, wanted, classes)
+    for position, name in enumerate(OPERATIONS):
+        processed = apply(planes, [name] * classes)
+        assert counts[0, :, position].tolist() == intersections(processed, wanted, classes).tolist()
+        assert counts[1, :, position].tolist() == class_areas(processed, classes).tolist()
+    assert (counts[2] == class_areas(wanted, classes)[:, None]).all()
+
+
+def test_planes_of_other_sizes_are_refused():
+    with pytest.raises(ValueError, match="different sizes"):
+        operation_counts(np.zeros((4, 5, 1), np.uint8), np.zeros((5, 4, 1), np.uint8), 3)
 
 
 def table(gains, images=40, noise=0.005, seed=0):

@@ -1,14 +1,22 @@
 """The whole tuning of a segmentation, on members made by hand from the truth."""
 
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 
 from competition.console import progress
 from competition.data.cache import read_cached_planes
+from competition.ensembling.class_groups import ClassGroups, one_group
 from competition.ensembling.members import TrainedMember
-from competition.ensembling.segmentation import OutOfFold, tune_segmentation
+from competition.ensembling.out_of_fold import OutOfFold
+from competition.ensembling.segmentation import Search, tune_segmentation
+from competition.ensembling.thresholds import scores_at
+from competition.ensembling.voters import blend
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
+from competition.metrics import dice
 from competition.prediction.probability_maps import write_map
 
 WINDOWS = [(0.2, 0.8), (0.35, 0.65), (0.5, 0.5)]
@@ -40,9 +48,10 @@ def make_data(shared_hands, tmp_path):
     return make
 
 
-def tune(data, windows, folder):
+def tune(data, windows, folder, method="optuna", class_groups=None, given=None):
+    search = Search(method, 5, class_groups or one_group(len(data.classes)), windows, given)
     with progress("tuning", 2 * len(data.samples)) as ticker:
-        return tune_segmentation(data, windows, 5, folder / "contested", ticker)
+        return tune_segmentation(data, search, folder / "contested", ticker)
 
 
 def sure(truth):
@@ -73,8 +82,10 @@ def test_unsure_members_are_searched_in_the_window_that_few_pixels_contest(make_
     # Pixel (0, 0) of three classes is all they disagree on.
     sizes = [64 * 64 if number % 2 == 0 else 61 * 47 for number in range(10)]
     assert tuned.contested == pytest.approx(10 / sum(sizes))
-    assert (tuned.search.cuts == 127).all()
-    assert tuned.search.weights == (500, 500)  # 125 is not above 127: the wrong pixel is outvoted already
+    assert (tuned.tuned.chosen.cuts == 127).all()
+    assert (
+        tuned.tuned.search.weights.tolist() == [[500, 500]] * 3
+    )  # 125 is not above 127: the wrong pixel is outvoted already
 
 
 def test_a_member_of_one_class_gets_its_say_on_that_class_alone(make_data, tmp_path):
@@ -87,9 +98,9 @@ def test_a_member_of_one_class_gets_its_say_on_that_class_alone(make_data, tmp_p
     tuned = tune(make_data({"bar": ("bar",)}, full=bar_in_the_square, bar=bar_alone), WINDOWS[:1], tmp_path)
     # Equal weights can't tell the bar from the square. The member of the bar alone can, and what the other one says
     # of disc and square stays, although its weight is 0.
-    assert tuned.at_half[:, :2].mean() == 1
-    assert tuned.at_half[:, 2].mean() < 0.7
-    assert tuned.search.weights == (0, 1000)
+    assert tuned.tuned.at_half[:, :2].mean() == 1
+    assert tuned.tuned.at_half[:, 2].mean() < 0.7
+    assert tuned.tuned.search.weights.tolist() == [[0, 1000]] * 3
     assert (tuned.oof == 1).all()
     assert tuned.false_positives.tolist() == [0, 0, 0]
 
@@ -127,3 +138,109 @@ def test_members_that_disagree_are_refused_by_name_of_the_option(make_data, tmp_
         tune(data, WINDOWS, tmp_path)
     with pytest.raises(CompetitionError, match=r"--window 0\.35:0\.65"):
         tune(data, WINDOWS[:1], tmp_path)
+
+
+def blurred(shift, random, spread=0.4):
+    """A member that is a little too large or too small, by another amount for every image and class."""
+
+    def member(truth):
+        levels = []
+        for mask in truth:
+            inside, outside = (cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 5) for side in (mask, ~mask))
+            distance = np.clip(inside - outside, -9, 9) + shift + random.normal(0, spread)
+            levels.append(255 / (1 + np.exp(-4 * distance)))
+        return np.rint(levels)
+
+    return member
+
+
+@pytest.mark.parametrize("method", ["greedy", "equal"])
+def test_other_searches_end_in_the_same_form(make_data, tmp_path, method):
+    random = np.random.default_rng(0)
+    data = make_data(a=blurred(0.8, random), b=blurred(-0.8, random), c=blurred(0.0, random))
+    tuned = tune(data, WINDOWS[1:2], tmp_path, method)
+    assert tuned.tuned.search.weights.sum(axis=1).tolist() == [1000] * 3
+    assert tuned.crossfit.shape == tuned.oof.shape == (10, 3)
+    assert len(tuned.tuned.search.tried[0].vectors) == 1 or method == "greedy"
+
+
+def test_class_groups_get_weights_of_their_own(make_data, tmp_path):
+    def right_about(wanted):
+        def member(truth):
+            seen = sure(truth)
+            wrong = [index for index in range(3) if index not in wanted]
+            seen[wrong] = np.roll(seen[wrong], 2, axis=1)
+            return seen
+
+        return member
+
+    data = make_data(round=right_about([0]), straight=right_about([1, 2]), also=right_about([0]))
+    groups = ClassGroups(("round", "straight"), np.array([0, 1, 1]))
+    tuned = tune(data, WINDOWS[2:], tmp_path, "greedy", groups)
+    weights = tuned.tuned.search.weights
+    assert weights[1].tolist() == weights[2].tolist() == [0, 1000, 0]
+    assert weights[0].tolist() == [334, 333, 333]  # two of three are right about the disc
+    assert (tuned.oof == 1).all()
+    together = tune(data, WINDOWS[2:], tmp_path, "greedy")
+    assert not (together.oof == 1).all()  # no vector serves both
+    assert tuned.worth[1].alone == pytest.approx(1 - (1 - moved_disc(data)) / 3)
+    assert tuned.worth[1].left_out.value < -0.02  # the others are wrong about its classes
+    assert tuned.worth[2].left_out.value == 0
+
+
+def moved_disc(data):
+    """Mean Dice of the disc moved by two rows."""
+    found = []
+    for sample in data.samples:
+        disc = unpack_planes(data.truth(sample), 3)[0]
+        found.append(2 * (disc & np.roll(disc, 2, axis=0)).sum() / (2 * disc.sum()))
+    return np.mean(found)
+
+
+def test_a_second_tuning_reads_no_map_for_the_search(make_data, tmp_path, monkeypatch, capsys):
+    data = make_data(a=sure, b=sure)
+    first = tune(data, WINDOWS, tmp_path)
+    monkeypatch.setattr("competition.ensembling.contested_files.contest", None)
+    again = tune(data, WINDOWS, tmp_path, "equal")
+    assert "contested pixels of 10 of 10 images are kept from before" in capsys.readouterr().out
+    assert again.contested == first.contested
+
+
+def test_given_weights_are_kept_however_bad_and_contested(make_data, tmp_path):
+    data = make_data(a=lambda truth: 255 - sure(truth), b=sure)
+    tuned = tune(data, WINDOWS, tmp_path, given=(700, 300))
+    assert tuned.tuned.search.weights.tolist() == [[700, 300]] * 3
+    assert {fold: weights.tolist() for fold, weights in tuned.tuned.search.without.items()} == dict.fromkeys(
+        (0, 1), [[700, 300]] * 3
+    )
+    assert tuned.tuned.search.reason == "weights as they were given"
+    assert (tuned.contested, tuned.worth) == (None, None)
+    assert tuned.crossfit.mean() < 0.3
+    dense = [blend(data.open_maps(sample), (700, 300)) > 127 for sample in data.samples]
+    truths = [unpack_planes(data.truth(sample), 3).astype(bool) for sample in data.samples]
+    expected = [
+        [dice((one & other).sum(), one.sum(), other.sum()) for one, other in zip(a, b, strict=True)]
+        for a, b in zip(dense, truths, strict=True)
+    ]
+    np.testing.assert_array_equal(scores_at(tuned.tuned.curves, np.full(3, 127)), expected)
+
+
+def test_tuning_exchangeable_members_promises_nothing(make_data, tmp_path):
+    """Members that differ by chance alone, and for which 0.5 is right: what is chosen gains nothing on other people.
+
+    Weights, thresholds and post-processing together, down to the pixels; the best that the search saw looks better.
+    """
+    honest, promised = [], []
+    for seed in range(8):
+        random = np.random.default_rng(seed)
+        data = make_data(**{name: blurred(0, random, 0.9) for name in "abc"})
+        data = replace(data, folds=np.array([int(group[-1]) for group in data.groups]))  # a fold for each person
+        found = tune(data, WINDOWS[:1], tmp_path / str(seed), "greedy")
+        honest.append(found.crossfit.mean() - found.tuned.at_half.mean())
+        trials = found.tuned.search.tried[0]
+        scores = [trials.score(position, frozenset())[0] for position in range(len(trials.vectors))]
+        promised.append(max(scores) - found.tuned.at_half.mean())
+    error = np.std(honest, ddof=1) / np.sqrt(len(honest))
+    assert np.mean(promised) > 0.002
+    assert np.mean(promised) > 3 * abs(np.mean(honest))
+    assert -0.005 < np.mean(honest) < 3 * error + 1e-12

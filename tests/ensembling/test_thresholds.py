@@ -5,14 +5,16 @@ import pytest
 
 from competition.ensembling.histograms import dice_curves, image_histogram
 from competition.ensembling.thresholds import (
+    SHRINK_PEOPLE,
+    FoldSums,
     best_cuts,
-    crossfit,
-    crossfit_cuts,
     scores_at,
+    shrink_cuts,
     study_cuts,
     threshold_of,
     window_cuts,
 )
+from competition.ensembling.tuning_images import TuningImages
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
 
@@ -106,34 +108,53 @@ def test_studies_try_a_half_first_and_stay_in_the_window():
     assert (study_cuts(curves, trials=8, seed=0, window=(0.6, 0.7)) >= 153).all()
 
 
-def test_crossfit_never_sees_its_own_fold():
+def test_few_people_draw_a_cut_to_a_half():
+    assert SHRINK_PEOPLE == 4
+    raw, people = np.array([187, 187, 187, 67, 67, 127, 128]), np.array([0, 4, 12, 4, 10**6, 8, 10**6])
+    # 60 levels from 127, by 0, 4/8, 12/16 and so on of the way.
+    assert shrink_cuts(raw, people).tolist() == [127, 157, 172, 97, 67, 127, 128]
+    thresholds, drawn = threshold_of(raw), threshold_of(shrink_cuts(raw, people))
+    np.testing.assert_allclose(drawn, 0.5 + people / (people + 4) * (thresholds - 0.5), atol=0.5 / 255)
+
+
+def test_halves_are_rounded_to_a_half():
+    # 1, 3 and 5 levels, half of the way: 0.5, 1.5 and 2.5.
+    assert shrink_cuts(np.array([128, 130, 132]), np.full(3, 4)).tolist() == [127, 128, 129]
+    assert shrink_cuts(np.array([126, 124, 122]), np.full(3, 4)).tolist() == [127, 126, 125]
+
+
+def test_left_out_folds_count_neither_in_the_mean_nor_in_the_people():
     random = np.random.default_rng(5)
     curves, folds = random.random((11, 3, 256)), np.array([0, 0, 0, 1, 1, 1, 1, 4, 4, 4, 4])
-    cuts, scores = crossfit_cuts(curves, folds), crossfit(curves, folds)
-    for fold in (0, 1, 4):
-        others = best_cuts(curves[folds != fold])
-        assert (cuts[folds == fold] == others).all()
-        for image in np.flatnonzero(folds == fold):
-            assert [scores[image, index] for index in range(3)] == [
-                curves[image, index, others[index]] for index in range(3)
-            ]
+    present = random.random((11, 3)) < 0.7
+    groups = ["a", "a", "b", "c", "d", "d", "d", "e", "f", "g", "h"]
+    sums = FoldSums.of(curves, TuningImages(folds, groups, present))
+    for excluded in ((), (0,), (1, 4)):
+        kept = ~np.isin(folds, excluded)
+        np.testing.assert_allclose(sums.mean_without(excluded), curves[kept].mean(axis=0), rtol=1e-13)
+        people = [len({groups[row] for row in np.flatnonzero(kept & present[:, index])}) for index in range(3)]
+        expected = shrink_cuts(best_cuts(curves[kept], (0.2, 0.8)), np.array(people))
+        assert sums.cuts_without(excluded, (0.2, 0.8)).tolist() == expected.tolist()
+    with pytest.raises(ValueError, match="10 curves for 11 images"):
+        FoldSums.of(curves[1:], TuningImages(folds, groups, present))
 
 
-def test_crossfit_of_one_fold_is_none():
-    curves = np.random.default_rng(0).random((4, 2, 256))
-    assert crossfit(curves, np.zeros(4, int)) is None
-    assert crossfit_cuts(curves, np.zeros(4, int)) is None
+def test_shrunk_cuts_do_better_on_new_people_where_few_were_seen():
+    """Discs whose maps are off by a little for the class and by more for each person."""
+    random, levels = np.random.default_rng(7), np.arange(255)
+    logit = np.log((levels + 0.5) / (254.5 - levels))
 
+    def people(count, shift):
+        radius, wrong = random.uniform(6, 14, (count, 1)), shift + random.normal(0, 1, (count, 1))
+        found = np.maximum(radius + wrong - 1.5 * logit[None], 0)
+        dice = 2 * np.minimum(found, radius) ** 2 / (found**2 + radius**2)
+        return np.pad(dice, ((0, 0), (0, 1)))[:, None]
 
-def test_tuning_on_noise_promises_nothing():
-    """Truth that has nothing to do with the map: tuned cuts look better and, cross-fitted, are not."""
-    random = np.random.default_rng(7)
-    seen, honest = [], []
-    for _ in range(30):
-        curves = 0.5 + random.normal(0, 0.05, (20, 4, 256))
-        at_a_half = curves[:, :, 127].mean()
-        seen.append(scores_at(curves, best_cuts(curves)).mean() - at_a_half)
-        honest.append(crossfit(curves, np.arange(20) % 5).mean() - at_a_half)
-    error = np.std(honest) / np.sqrt(len(honest))
-    assert min(seen) > 0.01
-    assert np.mean(honest) < 3 * error
+    raw, shrunk = [], []
+    for _ in range(150):
+        shift = random.normal(0, 0.5)
+        new, cuts = people(200, shift), best_cuts(people(4, shift))
+        raw.append(scores_at(new, cuts).mean())
+        shrunk.append(scores_at(new, shrink_cuts(cuts, np.array([4]))).mean())
+    gains = np.array(shrunk) - np.array(raw)
+    assert gains.mean() > 3 * gains.std() / np.sqrt(len(gains))

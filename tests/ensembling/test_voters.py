@@ -5,10 +5,11 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from competition.ensembling.contested import blend_histograms, contest, contested_curves, save_contested
+from competition.ensembling.contested import blend_histograms, contest
+from competition.ensembling.contested_files import contested_curves, save_contested
 from competition.ensembling.histograms import dice_curves, image_histogram
 from competition.ensembling.thresholds import window_cuts
-from competition.ensembling.voters import blend, everyone, find_voters
+from competition.ensembling.voters import Voters, blend, everyone, find_voters
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
 
@@ -145,3 +146,13 @@ def test_weights_that_are_not_convex_are_refused():
         find_voters(CLASSES, MEMBERS).weights_by_class([500, 500])
     with pytest.raises(CompetitionError, match="2 whole numbers"):
         everyone(3, 2).weights_by_class([500, 501])
+
+
+def test_every_class_may_have_weights_of_its_own():
+    voters = Voters(np.array([[0, 0, -1], [1, 1, 0], [-1, 2, 1]]))
+    own = [[200, 300, 500], [1000, 0, 0], [1000, 0, 0]]
+    # Of the third class the only member with a weight says nothing: the others decide it equally.
+    assert voters.weights_by_class(np.array(own)).tolist() == [[400, 600, 0], [1000, 0, 0], [0, 500, 500]]
+    assert voters.weights_by_class([200, 300, 500]).tolist() == voters.weights_by_class([[200, 300, 500]] * 3).tolist()
+    with pytest.raises(CompetitionError, match="3 whole numbers"):
+        voters.weights_by_class([own[0], own[1], [500, 0, 0]])

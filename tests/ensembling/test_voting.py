@@ -5,9 +5,8 @@ import pytest
 
 from competition.ensembling import voting
 from competition.ensembling.voters import blend
-from competition.ensembling.voting import blend_levels, blend_scores, check_weights, decide
+from competition.ensembling.voting import blend_levels, blend_scores, check_weights, decide_levels, settle
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_planes
 
 
 def reference(levels, weights):
@@ -44,6 +43,68 @@ def test_blocks_do_not_show(monkeypatch):
     for block in (1, 7, 198, 1000):
         monkeypatch.setattr(voting, "BLOCK", block)
         np.testing.assert_array_equal(blend_levels(levels, [333, 333, 334]), whole)
+
+
+def agrees_with_float64(levels, weights):
+    """Whether the blend is the float64 mean rounded to the nearest level, halves up, in every pixel."""
+    exact = sum(int(weight) * array.astype(np.int64) for weight, array in zip(weights, levels, strict=True))
+    mean = sum((int(weight) / 1000) * array.astype(np.float64) for weight, array in zip(weights, levels, strict=True))
+    blended = blend_levels(levels, weights)
+    is_half = exact % 1000 == 500  # there the last bit of a float decides which of the two is nearer
+    rounded = np.where(is_half, exact // 1000 + 1, np.rint(mean))
+    return (blended == rounded).all() and np.abs(blended - mean).max() <= 0.5 + 1e-9
+
+
+def test_rounding_agrees_with_float64_on_all_pairs_of_levels_and_all_weights():
+    pairs = np.divmod(np.arange(256 * 256), 256)
+    levels = [array.astype(np.uint8) for array in pairs]
+    for weight in range(1001):
+        assert agrees_with_float64(levels, [weight, 1000 - weight])
+
+
+def test_rounding_agrees_with_float64_for_five_members():
+    random = np.random.default_rng(11)
+    for _ in range(50):
+        weights = random.multinomial(1000, random.dirichlet(np.ones(5))).tolist()
+        for low, high in ((0, 256), (124, 132), (254, 256)):
+            levels = [random.integers(low, high, 20_000, dtype=np.uint8) for _ in range(5)]
+            assert agrees_with_float64(levels, weights)
+
+
+def test_pixels_are_decided_as_the_blend_decides_them():
+    pairs = np.divmod(np.arange(256 * 256), 256)
+    levels = [array.astype(np.uint8).reshape(256, 256) for array in pairs]
+    for weight in (0, 1, 333, 500, 501, 999, 1000):
+        for cut in (0, 1, 50, 126, 127, 128, 203, 254):
+            mask = decide_levels(levels, [weight, 1000 - weight], cut)
+            assert mask.dtype == np.bool_
+            np.testing.assert_array_equal(mask, blend_levels(levels, [weight, 1000 - weight]) > cut)
+
+
+@pytest.mark.parametrize("members", [1, 3, 5, 9])
+@pytest.mark.parametrize("spread", [(0, 256), (125, 131), (0, 2), (254, 256)])
+def test_pixels_of_many_members_are_decided_as_the_blend_decides_them(members, spread):
+    random = np.random.default_rng(members)
+    levels = [random.integers(*spread, (17, 11), dtype=np.uint8) for _ in range(members)]
+    for _ in range(20):
+        weights = random.multinomial(1000, random.dirichlet(np.full(members, 0.3))).tolist()
+        exact = sum(weight * array.astype(np.int64) for weight, array in zip(weights, levels, strict=True))
+        for cut in {*random.integers(0, 255, 5).tolist(), max(spread[0] - 1, 0), spread[0], spread[1] - 2}:
+            # From half a level above the cut on, in thousandths, a mean is rounded up to the next level.
+            np.testing.assert_array_equal(decide_levels(levels, weights, cut), exact >= 1000 * cut + 500)
+
+
+def test_a_member_of_no_weight_disputes_nothing():
+    sure, other = np.array([200, 10], np.uint8), np.array([10, 200], np.uint8)
+    assert decide_levels([sure, other], [1000, 0], 127).tolist() == [True, False]
+
+
+def test_a_decision_takes_its_members_as_they_are():
+    levels = [np.array([[1, 200]], np.uint8), np.array([[130, 20]], np.uint8)]
+    before = [array.copy() for array in levels]
+    decide_levels(levels, [500, 500], 100)
+    for array, kept in zip(levels, before, strict=True):
+        np.testing.assert_array_equal(array, kept)
 
 
 def test_blend_lies_between_the_members():
@@ -88,20 +149,23 @@ def test_maps_of_other_sizes_are_refused():
         blend_levels([np.zeros(2, np.uint8), np.zeros(3, np.uint8)], [500, 500])
 
 
-def test_decide_is_strictly_greater():
-    levels = np.array([[[126, 127, 128]], [[0, 1, 255]], [[254, 255, 0]]], np.uint8)
-    masks = unpack_planes(decide(levels, [127, 0, 254]), 3)
-    assert masks[:, 0].tolist() == [[False, False, True], [False, True, True], [False, True, False]]
+def test_a_decision_is_strictly_greater():
+    levels = np.array([126, 127, 128], np.uint8)
+    assert decide_levels([levels], [1000], 127).tolist() == [False, False, True]
+    assert decide_levels([np.array([0, 1, 254, 255], np.uint8)], [1000], 0).tolist() == [False, True, True, True]
+    assert decide_levels([np.array([0, 1, 254, 255], np.uint8)], [1000], 254).tolist() == [False, False, False, True]
 
 
-def test_decide_29_classes_each_at_its_own_cut():
+def test_what_is_settled_is_so_for_all_weights_and_all_cuts_of_the_range():
     random = np.random.default_rng(6)
-    levels, cuts = random.integers(0, 256, (29, 6, 5), dtype=np.uint8), random.integers(0, 256, 29)
-    planes = decide(levels, cuts)
-    assert planes.flags.c_contiguous
-    np.testing.assert_array_equal(unpack_planes(planes, 29), levels > cuts[:, None, None])
-    with pytest.raises(ValueError, match="28 cuts for 29"):
-        decide(levels, cuts[1:])
+    levels = [random.integers(0, 256, (9, 7), dtype=np.uint8) for _ in range(3)]
+    positive, open_to_vote = settle(levels, 60, 180)
+    is_open = np.zeros((9, 7), bool)
+    is_open.ravel()[open_to_vote] = True
+    assert not (positive & is_open).any()
+    low, high = np.min(levels, axis=0), np.max(levels, axis=0)
+    np.testing.assert_array_equal(positive, low > 180)
+    np.testing.assert_array_equal(is_open, (high > 60) & (low <= 180))
 
 
 def test_scores_are_averaged_as_floats():

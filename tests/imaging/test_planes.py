@@ -10,6 +10,7 @@ from competition.imaging.planes import (
     sample_planes,
     select_classes,
     set_class,
+    set_pixels,
     unpack_class,
     unpack_planes,
 )
@@ -143,3 +144,16 @@ def test_misuse_is_refused() -> None:
         set_class(planes, 0, np.zeros((4, 5), np.bool_))
     with pytest.raises(ValueError, match="the mask is"):
         set_class(planes, 0, np.full((4, 4), 255, np.uint8))
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_single_pixels_of_one_class_are_set_and_the_rest_stays(value: bool) -> None:
+    random = np.random.default_rng(5)
+    masks = random.random((11, 6, 7)) < 0.5
+    planes = pack_masks(masks)
+    rows, columns = np.array([0, 5, 5, 3, 3]), np.array([0, 6, 0, 2, 2])
+    set_pixels(planes, 9, rows, columns, value)
+    masks[9, rows, columns] = value
+    np.testing.assert_array_equal(planes, pack_masks(masks))
+    set_pixels(planes, 9, rows[:0], columns[:0], value)
+    np.testing.assert_array_equal(planes, pack_masks(masks))

@@ -7,8 +7,9 @@ import pytest
 
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
-from competition.imaging.runlength_votes import Quorum, parse_image, quorum, vote
-from competition.imaging.runlengths import encode_planes, parse
+from competition.imaging.runlength_text import parse, parse_image
+from competition.imaging.runlength_votes import Quorum, quorum, vote
+from competition.imaging.runlengths import encode_planes
 
 
 def encoded(masks):
@@ -83,13 +84,34 @@ def test_a_threshold_is_a_share(threshold):
 
 
 @pytest.mark.parametrize(
-    "rles", [["1 2 5 1", "", "9 1"], [""], ["  3   1 ", "1 1"], ["3 1\n7 2", ""], ["1 2 3 4", "1 9"]]
+    "rles",
+    [
+        ["1 2 5 1", "", "9 1"],
+        [""],
+        ["  3   1 ", "1 1"],
+        ["3 1\n7 2", ""],
+        ["1 2 3 4", "1 9"],
+        ["00000003 02", "000000004 1"],
+    ],
 )
 def test_an_image_is_read_as_class_by_class(rles):
-    runs, counts = parse_image(rles, "a.csv, x.png", 9)
+    runs, counts = parse_image(rles, ["a.csv"] * len(rles), 9)
     expected = [parse(rle, "") for rle in rles]
     assert counts.tolist() == [len(one) for one in expected]
     assert runs.tolist() == [run for one in expected for run in one.tolist()]
+
+
+@pytest.mark.parametrize("digits", range(1, 16))
+def test_numbers_of_every_length_are_read(digits):
+    random = np.random.default_rng(digits)
+    starts, lengths = (random.integers(10 ** (digits - 1), 10**digits, 29) for _ in range(2))
+    largest = 10**digits - 1
+    rles = [f"{start} {length}" for start, length in zip([*starts, largest], [*lengths, largest], strict=True)]
+    runs, counts = parse_image(rles, ["a.csv"] * 30, None)
+    assert counts.tolist() == [1] * 30
+    assert runs.tolist() == [
+        [start - 1, start - 1 + length] for start, length in zip([*starts, largest], [*lengths, largest], strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,5 +130,5 @@ def test_an_image_is_read_as_class_by_class(rles):
 )
 def test_a_wrong_string_is_named_with_its_class(rle, reason):
     with pytest.raises(CompetitionError, match=reason) as caught:
-        parse_image(["1 1", rle], "a.csv, x.png", 9)
-    assert "a.csv, x.png, class number 2" in str(caught.value)
+        parse_image(["1 1", rle], ["a.csv, x.png, disc", "a.csv, x.png, square"], 9)
+    assert "a.csv, x.png, square" in str(caught.value)

@@ -7,14 +7,13 @@ from pycocotools import mask as coco
 
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
+from competition.imaging.runlength_text import parse, parse_image
 from competition.imaging.runlengths import (
     Order,
-    area,
     decode_planes,
     encode_mask,
     encode_planes,
-    intersection,
-    parse,
+    overlaps,
     runs_to_mask,
 )
 
@@ -93,7 +92,6 @@ def test_every_mask_comes_back(size_hw: tuple[int, int], order: Order) -> None:
         runs = parse(expected_rle(mask, order), "here", pixels)
         assert runs.dtype == np.int64
         assert runs.shape == (len(runs), 2)
-        assert area(runs) == mask.sum()
         drawn = runs_to_mask(runs, size_hw, order)
         assert drawn.dtype == np.bool_
         np.testing.assert_array_equal(drawn, mask)
@@ -113,23 +111,35 @@ def test_column_order_is_that_of_coco(size_hw: tuple[int, int]) -> None:
         ours = coco.frPyObjects(uncompressed, *size_hw)
         theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
         assert ours["counts"] == theirs["counts"]
-        assert area(runs) == coco.area(theirs)
 
 
-def test_intersection_is_that_of_dense_masks() -> None:
-    for size_hw in SIZES:
-        masks = list(masks_of(size_hw))
-        runs = [parse(organisers_encoder(mask), "here") for mask in masks]
-        for mask_a, runs_a in zip(masks, runs, strict=True):
-            for mask_b, runs_b in zip(masks, runs, strict=True):
-                assert intersection(runs_a, runs_b) == (mask_a & mask_b).sum()
+def read(rles: list[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return parse_image(rles, ["here"] * len(rles), None)
+
+
+@pytest.mark.parametrize("size_hw", SIZES)
+def test_overlaps_are_those_of_dense_masks(size_hw: tuple[int, int]) -> None:
+    masks = np.stack(list(masks_of(size_hw)))
+    first, second = np.repeat(masks, len(masks), axis=0), np.tile(masks, (len(masks), 1, 1))  # every pair of them
+    counted = overlaps(*(read([organisers_encoder(mask) for mask in side]) for side in (first, second)))
+    assert counted.dtype == np.int64
+    np.testing.assert_array_equal(counted, [side.sum(axis=(1, 2)) for side in (first & second, first, second)])
+
+
+def test_overlaps_by_hand() -> None:
+    # 4 5 6 and 6 7 share pixel 6; the whole of the second class; nothing on one side; nothing on both.
+    assert overlaps(read(["4 3", "1 9", "", ""]), read(["6 2", "1 9", "2 5", ""])).tolist() == [
+        [1, 9, 0, 0],
+        [3, 9, 0, 0],
+        [2, 9, 5, 0],
+    ]
+    assert overlaps(read([""]), read([""])).tolist() == [[0], [0], [0]]
 
 
 def test_touching_runs_are_read_as_they_stand() -> None:
     runs = parse("1 2 3 4", "here", 6)
     assert runs.tolist() == [[0, 2], [2, 6]]
-    assert area(runs) == 6
-    assert intersection(runs, parse("2 3", "here")) == 3
+    assert overlaps(read(["1 2 3 4"]), read(["2 3"])).ravel().tolist() == [3, 6, 3]
     assert runs_to_mask(runs, (2, 3)).all()
     assert decode_planes(["1 2 3 4", ""], (2, 3)).ravel().tolist() == [1] * 6
 

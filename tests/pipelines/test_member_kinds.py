@@ -7,7 +7,8 @@ import numpy as np
 
 from competition.data.folds import FULL
 from competition.ensembling.voters import blend
-from competition.imaging.runlengths import parse, runs_to_mask
+from competition.imaging.runlength_text import parse
+from competition.imaging.runlengths import runs_to_mask
 from competition.prediction.probability_maps import read_map
 from pipelines import ensemble, train, tune
 

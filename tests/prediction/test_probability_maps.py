@@ -115,6 +115,15 @@ def test_scores_with_a_sample_listed_twice_are_refused(tmp_path):
         read_scores(tmp_path, ["a", "b"], CLASSES)
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1e-9, 1.001])
+def test_a_score_that_is_no_probability_is_named(tmp_path, value):
+    probs = np.array([[0.0, 1.0, 0.5], [0.2, value, 0.5]])
+    write_scores(tmp_path, ["a", "b"], CLASSES, probs)
+    with pytest.raises(CompetitionError, match=rf"{CLASSES[1]} of sample 'b' is {value}, not a prob.*scores\.parquet"):
+        read_scores(tmp_path, ["a", "b"], CLASSES)
+    assert read_scores(tmp_path, ["a"], CLASSES).tolist() == [[0.0, 1.0, 0.5]]
+
+
 def test_a_damaged_score_table_is_named(tmp_path):
     write_scores(tmp_path, ["a"], CLASSES, np.zeros((1, 3)))
     path = tmp_path / "scores.parquet"

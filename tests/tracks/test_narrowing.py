@@ -42,7 +42,9 @@ def test_the_wanted_classes_stay_in_the_tracks_order() -> None:
     assert track.classes == ("finger-2", "Pisiform", "Ulna")
     assert track.bits == (1, 26, 28)
     assert track.mirror == Mirror(classes=(0, 1, 2))
-    assert replace(track, classes=HAND_BONE.classes, bits=None, mirror=HAND_BONE.mirror) == HAND_BONE
+    assert track.class_groups == {"fingers": ("finger-2",), "carpals": ("Pisiform",), "forearm": ("Ulna",)}
+    whole = {name: getattr(HAND_BONE, name) for name in ("classes", "bits", "mirror", "class_groups")}
+    assert replace(track, **whole) == HAND_BONE
 
 
 def test_mirrored_pairs_are_numbered_anew() -> None:

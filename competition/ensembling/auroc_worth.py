@@ -1,0 +1,50 @@
+"""What each member is worth to a vote on scores: its own AUROC, and what the others lose without it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.ensembling.auroc_weights import AurocSearch
+from competition.ensembling.combination import SCORES, Combination
+from competition.ensembling.evidence import auroc_of, paired_difference
+from competition.ensembling.voters import everyone
+from competition.ensembling.worth import MemberWorth, weights_without
+from competition.metrics import auroc
+
+
+def auroc_worth(
+    member_scores: NDArray[np.floating],
+    truth: NDArray[np.integer],
+    search: AurocSearch,
+    folds: NDArray[np.integer],
+    groups: Sequence[str],
+    combination: Combination,
+) -> list[MemberWorth] | None:
+    """Measures every member of a vote at the weights that were chosen without each sample's fold, with no new search.
+
+    Args:
+        member_scores: (M, n) out-of-fold probabilities of the ranked class.
+        truth: 0/1 (n,).
+        search: The weights.
+        folds: (n,) fold of each sample.
+        groups: (n,) person of each sample.
+        combination: How the members become one.
+
+    Returns:
+        One per member; None with fewer than two folds, where nothing can be cross-fitted, and of truth of one class.
+    """
+    if search.crossfit_score is None or np.isnan(search.oof):
+        return None
+    members, blend = len(member_scores), SCORES[combination](member_scores)
+    vote, found = auroc_of(truth, search.crossfit_score), []
+    for member in range(members):
+        left_out = None
+        if members > 1:
+            others = np.empty(len(truth))
+            for fold, weights in search.weights_without.items():
+                kept = weights_without(np.array([weights]), everyone(1, members), member)[0]
+                others[folds == fold] = blend(kept.tolist())[folds == fold]
+            left_out = paired_difference(auroc_of(truth, others), vote, groups, seed=0)
+        found.append(MemberWorth(auroc(truth, member_scores[member]), left_out))
+    return found

@@ -1,0 +1,49 @@
+"""Classes that share their member weights: all of them, or those of each group that a track declares."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.tracks.track import Track
+
+
+@dataclass(frozen=True)
+class ClassGroups:
+    """Which classes share their weights.
+
+    Attributes:
+        names: (G,) of the groups; empty text where one group holds all classes.
+        of_class: int64 (C,): the group of each class.
+    """
+
+    names: tuple[str, ...]
+    of_class: NDArray[np.int64]
+
+    def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean over the classes of each group: (..., C) -> (..., G)."""
+        return np.stack(
+            [values[..., self.of_class == group].mean(axis=-1) for group in range(len(self.names))], axis=-1
+        )
+
+
+def one_group(classes: int) -> ClassGroups:
+    """All classes together."""
+    return ClassGroups(("",), np.zeros(classes, dtype=np.int64))
+
+
+def declared_groups(track: Track) -> ClassGroups:
+    """The groups that a track declares.
+
+    Raises:
+        CompetitionError: It declares none, or a class is in none or in two of them.
+    """
+    if not track.class_groups:
+        raise CompetitionError(f"track {track.name} declares no groups of classes", mend="Leave --by-group away")
+    grouped = [name for names in track.class_groups.values() for name in names]
+    if sorted(grouped) != sorted(track.classes):
+        odd = sorted(name for name in {*grouped, *track.classes} if grouped.count(name) != track.classes.count(name))
+        raise CompetitionError(f"track {track.name}: {', '.join(odd)} must be in exactly one group of classes")
+    of_name = {name: group for group, names in enumerate(track.class_groups.values()) for name in names}
+    return ClassGroups(tuple(track.class_groups), np.array([of_name[name] for name in track.classes], dtype=np.int64))

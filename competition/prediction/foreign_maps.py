@@ -1,0 +1,136 @@
+"""Probability arrays that others saved, brought to our own form: uint8 (C, H, W) with its dead zone."""
+
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.prediction.probability_maps import empty_dead_zone, quantise
+
+# A weighted mean of probabilities that are all 1 ends a few float32 steps (1e-7) beside it.
+ROUNDING = 1e-6
+
+
+def read_foreign_map(path: Path, classes: Sequence[str], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Reads the probabilities of one image.
+
+    Args:
+        path: A .npy file, or a .npz file that holds one array, or one (H, W) array per class under the class's name.
+        classes: Of the array, in its order.
+        size_hw: Rows and columns of the image.
+
+    Returns:
+        Map uint8 (C, H, W).
+
+    Raises:
+        CompetitionError: The file is damaged, of another size or number of classes, or a value is no probability.
+    """
+    arrays = _load(path)
+    if len(arrays) == 1:
+        return map_of(next(iter(arrays.values())), len(classes), size_hw, path)
+    missing = [name for name in classes if name not in arrays]
+    unknown = [name for name in arrays if name not in classes]
+    if missing or unknown:
+        what = [f"lacks {name!r}" for name in missing[:1]] + [f"has unknown {name!r}" for name in unknown[:1]]
+        raise CompetitionError(
+            f"holds {len(arrays)} arrays and {' and '.join(what)}", path, "Save one array, or one for each class"
+        )
+    return np.concatenate([map_of(arrays[name], 1, size_hw, f"{path}, {name}") for name in classes])
+
+
+def map_of(array: NDArray[Any], classes: int, size_hw: tuple[int, int], where: Path | str) -> NDArray[np.uint8]:
+    """Turns probabilities into a map.
+
+    Args:
+        array: (C, H, W) or (H, W, C), for one class also (H, W): probabilities as floats, levels as uint8, or a bool
+            mask.
+        classes: C.
+        size_hw: Rows and columns of the image.
+        where: Whose probabilities, for messages.
+
+    Returns:
+        Map uint8 (C, H, W).
+
+    Raises:
+        CompetitionError: The shape fits neither or both of the two, or a value is no probability.
+    """
+    return levels_of(_classes_first(array, classes, size_hw, where), where)
+
+
+def levels_of(planes: NDArray[Any], where: Path | str) -> NDArray[np.uint8]:
+    """Turns the probabilities of each class, (C, H, W) of whatever type, into levels uint8 (C, H, W).
+
+    Raises:
+        CompetitionError: A value is no probability.
+    """
+    # Masks saved as 0 and 1 look like levels that are as good as none, and would vote for nothing.
+    if planes.dtype == np.uint8 and planes.max(initial=0) == 1:
+        raise CompetitionError(
+            "uint8 values are levels from 0 to 255, and none is above 1", where, "Save masks as bool, or as 0 and 255"
+        )
+    levels = np.empty(planes.shape, dtype=np.uint8)
+    for index in range(len(planes)):  # class by class: as float64 an image of 29 classes would take 1 GB
+        levels[index] = _levels(planes[index], where)
+    return levels
+
+
+def check_probabilities(probs: NDArray[np.floating], where: Path | str) -> None:
+    """Makes sure that floats are probabilities.
+
+    Raises:
+        CompetitionError: A value is NaN or not between 0 and 1; rounding is forgiven.
+    """
+    if np.isnan(probs).any():
+        raise CompetitionError("a probability is NaN", where)
+    low, high = float(probs.min(initial=0)), float(probs.max(initial=0))
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        worst = low if low < -ROUNDING else high
+        raise CompetitionError(f"{worst:g} is no probability from 0 to 1", where, "Save probabilities, not logits")
+
+
+def _load(path: Path) -> dict[str, NDArray[Any]]:
+    """The arrays of a file by name; that of a .npy has none."""
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.lib.npyio.NpzFile):
+                return {name: loaded[name] for name in loaded.files}
+            return {"": loaded}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        raise CompetitionError(f"can't be read as an array ({' '.join(str(error).split())[:200]})", path) from error
+
+
+def _classes_first(array: NDArray[Any], classes: int, size_hw: tuple[int, int], where: Path | str) -> NDArray[Any]:
+    first, last = (classes, *size_hw), (*size_hw, classes)
+    if classes == 1 and array.shape == size_hw:
+        return array[None]
+    if array.shape not in (first, last):
+        raise CompetitionError(
+            f"shape {array.shape} fits neither {first} (classes, rows, columns) nor {last} (rows, columns, classes)",
+            where,
+        )
+    if first == last and classes > 1:
+        raise CompetitionError(
+            f"shape {array.shape} can be (classes, rows, columns) and (rows, columns, classes)",
+            where,
+            "Save a .npz with one array for each class, under its name",
+        )
+    return array if array.shape == first else np.moveaxis(array, -1, 0)
+
+
+def _levels(plane: NDArray[Any], where: Path | str) -> NDArray[np.uint8]:
+    if plane.dtype == np.bool_:
+        return plane.astype(np.uint8) * np.uint8(255)
+    if plane.dtype == np.uint8:
+        return empty_dead_zone(plane.copy())
+    if plane.dtype.kind != "f":
+        raise CompetitionError(f"values of type {plane.dtype}", where, "Save float probabilities, uint8 levels or bool")
+    check_probabilities(plane, where)
+    # In float64 nothing is rounded before it is compared with 0.5.
+    return np.asarray(quantise(torch.from_numpy(plane.astype(np.float64))).numpy())

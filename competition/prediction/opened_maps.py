@@ -1,0 +1,77 @@
+"""Stored probability maps read a tile at a time, so that any number of members fits into memory.
+
+Of a map of 29x2048x2048, which takes 122 MB, a tile of one class is 1 MB. Reading and comparing all tiles of five such
+maps takes 0.35 s, whole classes 0.45 s: a tile stays in the processor's cache.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.imaging.stored_arrays import open_array
+from competition.prediction.probability_maps import map_file
+
+Tile = tuple[slice, slice]
+
+# Rows and columns. Pieces of a file hold whole rows of at most 2048 pixels; no tile reads less than a whole piece of
+# maps that were stored in pieces of 512x512.
+TILE_HW = (512, 2048)
+
+
+@dataclass(frozen=True)
+class OpenedMap:
+    """A stored map (C, H, W) that reads what it is asked for.
+
+    Attributes:
+        path: Its file.
+        shape: C, H and W.
+    """
+
+    path: Path
+    shape: tuple[int, int, int]
+    _stored: Any
+
+    def __getitem__(self, part: tuple[int, slice, slice]) -> NDArray[np.uint8]:
+        """Reads the rows and columns of one class, uint8 (h, w).
+
+        Raises:
+            CompetitionError: The file is damaged.
+        """
+        try:
+            return np.asarray(self._stored[part])
+        except Exception as error:  # blosc2 raises plain RuntimeError and others for damaged files
+            raise CompetitionError(f"stored map is damaged ({error})", self.path, "Make it again") from error
+
+
+ClassMap = OpenedMap | NDArray[np.uint8]
+"""A probability map (C, H, W), on disk or in memory: ``[index, rows, columns]`` is a tile of a class."""
+
+
+def open_map(folder: Path, sample: str) -> OpenedMap:
+    """Opens one map without reading it.
+
+    Raises:
+        CompetitionError: The member has no map of this sample, or it is damaged or no map.
+    """
+    path = map_file(folder, sample)
+    if not path.exists():
+        raise CompetitionError(f"member has no map of sample {sample!r}", path)
+    stored = open_array(path)
+    if stored.dtype != np.uint8 or len(stored.shape) != 3:
+        raise CompetitionError(f"a map is uint8 (classes, rows, columns), not {stored.dtype} {stored.shape}", path)
+    return OpenedMap(path, stored.shape, stored)
+
+
+def tiles(size_hw: tuple[int, int]) -> list[Tile]:
+    """Cuts an image into tiles, row by row."""
+    height, width = size_hw
+    rows, columns = TILE_HW
+    return [
+        (slice(top, min(top + rows, height)), slice(left, min(left + columns, width)))
+        for top in range(0, height, rows)
+        for left in range(0, width, columns)
+    ]

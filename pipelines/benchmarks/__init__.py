@@ -1,0 +1,1 @@
+"""What ``./run.sh bench`` measures: drawn data, the rivals, and each figure in a row of its own."""

@@ -1,0 +1,169 @@
+"""Two ways to do one thing, measured in one run, in turns.
+
+Times are seconds of the processor, those of all threads added. On an idle machine and with one thread this is what a
+clock shows; on a busy one a clock favours whoever is done before another program gets its turn: beside twenty others
+5 ms of work took 33 ms, and 0.5 ms took 0.9.
+"""
+
+import multiprocessing
+import os
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from competition.errors import CompetitionError
+from pipelines.memory import peak_memory_mb
+
+Unit = Literal["s", "mb"]
+
+# A call of a millisecond says little; it is repeated until its turn has taken this long.
+TURN_SECONDS = 0.1
+MOST_CALLS = 25
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How large the bench works.
+
+    Attributes:
+        size: Rows and columns of an image.
+        rounds: Turns of each side.
+        images: Two numbers of images for what is measured on many and extrapolated.
+        trials: Weight vectors that tune tries.
+        full: Whether this is the size that the targets are meant for.
+    """
+
+    size: int
+    rounds: int
+    images: tuple[int, int]
+    trials: int
+    full: bool
+
+
+FULL = Scale(size=2048, rounds=5, images=(40, 80), trials=500, full=True)
+QUICK = Scale(size=128, rounds=1, images=(2, 4), trials=5, full=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure beside its rival's.
+
+    Attributes:
+        work: What is done.
+        unit: Of both figures: seconds or megabytes.
+        ours: Median of ours.
+        rival: Median of the rival's; None where the rival can't be run here.
+        target: What is to be reached; None for a row that only informs.
+        target_of: "ratio": the rival's figure divided by ours is at least the target; "ours": ours is at most that.
+        equal: Whether both gave the same result.
+        note: What else has to be known, such as what was extrapolated.
+    """
+
+    work: str
+    unit: Unit
+    ours: float
+    rival: float | None
+    target: float | None = None
+    target_of: Literal["ratio", "ours"] = "ratio"
+    equal: bool = True
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        """The rival's figure divided by ours."""
+        return None if self.rival is None else self.rival / self.ours
+
+    def ok(self, full: bool) -> bool | None:
+        """Whether the target is reached; None where there is none or the size isn't the target's."""
+        reached = self.ours if self.target_of == "ours" else self.ratio
+        if not full or self.target is None or reached is None:
+            return None
+        return reached <= self.target if self.target_of == "ours" else reached >= self.target
+
+    def figures(self, full: bool) -> dict[str, Any]:
+        """The keys that ``bench --json`` promises; the figures' keys end in their unit."""
+        return {
+            "work": self.work,
+            "unit": self.unit,
+            f"ours_{self.unit}": self.ours,
+            f"rival_{self.unit}": self.rival,
+            "ratio": self.ratio,
+            "target": self.target,
+            "target_of": self.target_of,
+            "ok": self.ok(full),
+            "equal": self.equal,
+            "note": self.note,
+        }
+
+
+def require_equal(equal: bool, work: str) -> None:
+    """Makes sure that both sides gave the same result.
+
+    Raises:
+        CompetitionError: They did not; a comparison of their times would say nothing.
+    """
+    if not equal:
+        raise CompetitionError("ours and the rival's results differ, so nothing was timed", f"bench, {work}")
+
+
+def duel(ours: Callable[[], object], rival: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Times two functions in turns.
+
+    Args:
+        ours: Called several times a turn where it is short.
+        rival: Likewise.
+        rounds: Turns of each.
+
+    Returns:
+        Median processor seconds of one call of each.
+    """
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(rounds):
+        for side, seconds in zip((ours, rival), times, strict=True):
+            seconds += _turn(side)
+    return statistics.median(times[0]), statistics.median(times[1])
+
+
+def _turn(function: Callable[[], object]) -> list[float]:
+    """Processor seconds of each call of one turn."""
+    seconds: list[float] = []
+    while not seconds or (sum(seconds) < TURN_SECONDS and len(seconds) < MOST_CALLS):
+        start = time.process_time()
+        function()
+        seconds.append(time.process_time() - start)
+    return seconds
+
+
+@dataclass(frozen=True)
+class Alone:
+    """What a function gave and took that had a process of its own.
+
+    Attributes:
+        result: What it returned.
+        seconds: How long it took by the clock, without the start of the process.
+        processor_seconds: Of all threads and processes, likewise.
+        peak_mb: The most memory the process has held, the interpreter and the libraries included.
+    """
+
+    result: Any
+    seconds: float
+    processor_seconds: float
+    peak_mb: float
+
+
+def alone(function: Callable[..., Any], *arguments: object) -> Alone:
+    """Runs a function of a module in a fresh process, so that its memory can be told from that of all others."""
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_measured, function, arguments).result()
+
+
+def _measured(function: Callable[..., Any], arguments: tuple[object, ...]) -> Alone:
+    before = os.times()
+    result = function(*arguments)
+    after = os.times()
+    # Its own and that of processes it started, in the program and in the system; the last figure is the clock's.
+    processor_seconds = sum(after[:4]) - sum(before[:4])
+    return Alone(result, after.elapsed - before.elapsed, processor_seconds, peak_memory_mb())

@@ -1,0 +1,104 @@
+"""Probability maps against dense floats: stored, weighed, and decided at every threshold, on one image of 29 bones."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from competition.ensembling.contested import blend_histograms, contest, contested_share
+from competition.ensembling.histograms import dice_curves, image_histogram
+from competition.ensembling.thresholds import HALF
+from competition.imaging.planes import pack_masks
+from competition.prediction.probability_maps import map_file, quantise, read_map, write_map
+from pipelines.benchmarks import rivals
+from pipelines.benchmarks.drawn_maps import SHARP_PX, SOFT_PX, draw_map, draw_probs
+from pipelines.benchmarks.duels import Row, Scale, duel, require_equal
+
+WINDOW = (0.2, 0.8)
+WEIGHTS = (300, 250, 200, 150, 100)
+# A blend is rounded to whole levels, so that it is above the cut 127 from 127.5 levels on.
+HALF_IN_THOUSANDTHS = 127_499.5
+# All thresholds of all classes would take the rival about a minute a turn, so it does every seventh class.
+EVERY = 7
+
+
+def measure_store(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
+    """Writing a noisy map: bytes in, file out, each side in its own form."""
+    probs = np.stack(list(draw_probs(masks, SHARP_PX, seed=0)))
+    positive = probs > 0.5
+    levels, halves = quantise(torch.from_numpy(probs)).numpy(), probs.astype(np.float16)
+    del probs
+    work = f"store {'x'.join(map(str, masks.shape))}, compressed float16"
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
+        folder = Path(name)
+        theirs = folder / "map.npz"
+
+        def ours() -> None:
+            write_map(folder, "map", levels)
+
+        def rival() -> None:
+            rivals.store(theirs, halves)
+
+        ours()
+        rival()
+        back = read_map(folder, "map")
+        require_equal(
+            np.array_equal(back, levels)
+            and np.array_equal(back > HALF, positive)
+            and np.array_equal(rivals.load(theirs), halves),
+            work,
+        )
+        seconds = duel(ours, rival, min(scale.rounds, 3))
+        size, their_size = (path.stat().st_size / 1024**2 for path in (map_file(folder, "map"), theirs))
+    lost = np.count_nonzero((halves > 0.5) != positive)
+    note = f"at threshold 0.5 ours decides every pixel as float32 does, float16 decides {lost} of them otherwise"
+    return [
+        Row(f"{work}: time", "s", *seconds, target=40, note=note),
+        Row(f"{work}: size", "mb", size, their_size, target=80),
+    ]
+
+
+def measure_objective(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
+    """The Dice of one weight vector, of members that agree well and of members that are unsure."""
+    return [_weigh(scale, masks, softness_px, target) for softness_px, target in ((SHARP_PX, 1000.0), (SOFT_PX, 150.0))]
+
+
+def _weigh(scale: Scale, masks: NDArray[np.bool_], softness_px: float, target: float) -> Row:
+    maps = [draw_map(masks, softness_px, seed) for seed in range(len(WEIGHTS))]
+    contested = contest(maps, pack_masks(masks), WINDOW)
+    share = contested_share([contested])
+    dense = np.stack(maps).astype(np.float32)
+    del maps
+
+    def ours() -> list[float]:
+        curves = dice_curves(blend_histograms(contested, WEIGHTS)[None])
+        scores: list[float] = curves[0, :, HALF].tolist()
+        return scores
+
+    def rival() -> list[float]:
+        return rivals.score_weights(dense, WEIGHTS, masks, HALF_IN_THOUSANDTHS)
+
+    work = f"objective of a weight vector, {len(WEIGHTS)} members, {share:.2%} contested"
+    require_equal(ours() == rival(), work)
+    return Row(work, "s", *duel(ours, rival, scale.rounds), target=target)
+
+
+def measure_thresholds(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
+    """The Dice of every class at every threshold."""
+    levels, planes = draw_map(masks, SHARP_PX, seed=0), pack_masks(masks)
+    tried = range(0, len(masks), EVERY)
+
+    def ours() -> NDArray[np.float64]:
+        curves: NDArray[np.float64] = dice_curves(image_histogram(levels, planes)[None])[0]
+        return curves
+
+    def rival() -> list[list[float]]:
+        return [rivals.score_thresholds(levels[index], masks[index]) for index in tried]
+
+    work = f"all 256 thresholds of {len(masks)} classes"
+    require_equal(ours()[list(tried)].tolist() == rival(), work)
+    seconds, some = duel(ours, rival, min(scale.rounds, 3))
+    note = f"brute force measured on {len(tried)} classes and extrapolated to {len(masks)}"
+    return [Row(work, "s", seconds, some * len(masks) / len(tried), target=100, note=note)]

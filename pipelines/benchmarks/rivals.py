@@ -1,0 +1,133 @@
+"""What teams do today, written plainly: the yardsticks of the bench, and used nowhere else.
+
+The encoder, the decoder and the Dice are the hand-bone baseline's ways of doing it; the others are what follows from
+dense arrays.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+
+
+def encode(mask: NDArray[np.bool_]) -> str:
+    """The baseline's encoder: flatten, a 0 at both ends, the places of change, starts and lengths as text."""
+    pixels = np.concatenate([[0], mask.flatten(), [0]])
+    runs = np.where(pixels[1:] != pixels[:-1])[0] + 1
+    runs[1::2] -= runs[::2]
+    return " ".join(str(number) for number in runs)
+
+
+def decode(rle: str, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """The baseline's decoder: every run is filled as a slice; (H, W) uint8 of 0 and 1."""
+    numbers = rle.split()
+    starts, lengths = (np.asarray(part, dtype=int) for part in (numbers[0::2], numbers[1::2]))
+    starts = starts - 1
+    pixels = np.zeros(size_hw[0] * size_hw[1], dtype=np.uint8)
+    for start, end in zip(starts, starts + lengths, strict=True):
+        pixels[start:end] = 1
+    return pixels.reshape(size_hw)
+
+
+def encode_coco(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """One mask through pycocotools as its manual says: copied to column order, then scanned column by column.
+
+    Returns:
+        COCO's form: "size" and "counts", compressed.
+
+    Raises:
+        CompetitionError: pycocotools is not installed.
+    """
+    encoded: dict[str, Any] = _coco().encode(np.asfortranarray(mask, dtype=np.uint8))
+    return encoded
+
+
+def encode_coco_view(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """One mask through pycocotools without a copy: what lies row by row is column by column of the transposed mask."""
+    encoded: dict[str, Any] = _coco().encode(mask.view(np.uint8).T)
+    return encoded
+
+
+def decode_coco(encoded: dict[str, Any]) -> NDArray[np.bool_]:
+    """What pycocotools reads from its own form, (H, W)."""
+    return np.asarray(_coco().decode(encoded), dtype=np.bool_)
+
+
+def _coco() -> ModuleType:
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise CompetitionError("pycocotools is not installed", mend="pip install pycocotools") from error
+    module: ModuleType = mask
+    return module
+
+
+def vote(members: Sequence[Sequence[str]], size_hw: tuple[int, int]) -> list[str]:
+    """A majority vote: every mask is drawn, added, compared with half of the members and encoded again."""
+    voted = []
+    for rles in zip(*members, strict=True):
+        votes = np.zeros(size_hw, dtype=np.uint8)
+        for rle in rles:
+            votes += decode(rle, size_hw)
+        voted.append(encode(votes > len(members) / 2))
+    return voted
+
+
+def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    """Dice of two dense masks; two empty ones agree."""
+    total = np.count_nonzero(a) + np.count_nonzero(b)
+    return 1.0 if total == 0 else 2.0 * np.count_nonzero(a & b) / total
+
+
+def score(submission: Sequence[str], truth: Sequence[str], size_hw: tuple[int, int]) -> list[float]:
+    """Dice per class of one image: both sides are drawn and compared pixel by pixel."""
+    pairs = zip(submission, truth, strict=True)
+    return [dice(decode(ours, size_hw).astype(bool), decode(theirs, size_hw).astype(bool)) for ours, theirs in pairs]
+
+
+def store(path: Path, probs: NDArray[np.float16]) -> None:
+    """A map (C, H, W) as compressed half floats."""
+    np.savez_compressed(path, probs=probs)
+
+
+def load(path: Path) -> NDArray[np.float16]:
+    """What ``store`` wrote."""
+    with np.load(path) as stored:
+        probs: NDArray[np.float16] = stored["probs"]
+    return probs
+
+
+def score_weights(
+    maps: NDArray[np.float32], weights: Sequence[int], masks: NDArray[np.bool_], threshold: float
+) -> list[float]:
+    """Dice per class of a weight vector: the dense maps of all members are added, compared and scored.
+
+    Args:
+        maps: (M, C, H, W), every member's levels 0..255.
+        weights: (M,) in thousandths.
+        masks: (C, H, W), the truth.
+        threshold: In thousandths of a level; a sum above it is positive.
+    """
+    scores = []
+    for index, mask in enumerate(masks):
+        total = np.zeros(mask.shape, np.float32)
+        for weight, member in zip(weights, maps, strict=True):
+            total += np.float32(weight) * member[index]
+        scores.append(dice(total > np.float32(threshold), mask))
+    return scores
+
+
+def vote_soft(maps: NDArray[np.float32], weights: Sequence[int], threshold: float) -> list[str]:
+    """The strings of a weighted soft vote, from all members' dense maps; arguments as for ``score_weights``."""
+    blend = np.tensordot(np.asarray(weights, np.float32), maps, axes=1)
+    return [encode(total > np.float32(threshold)) for total in blend]
+
+
+def score_thresholds(levels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> list[float]:
+    """Dice of one class at each of the 256 cuts, tried one by one."""
+    return [dice(levels > cut, mask) for cut in range(256)]

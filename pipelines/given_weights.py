@@ -1,0 +1,63 @@
+"""Weights that a user gives, one for each of several things."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+from competition.console import say
+from competition.ensembling.members import TrainedMember
+from competition.ensembling.voting import WHOLE, round_weights
+from competition.errors import CompetitionError
+
+
+def parse_weights(text: str, count: int, things: str) -> list[Fraction]:
+    """Reads "2,1,0.5".
+
+    Args:
+        text: One number per thing.
+        count: How many things there are.
+        things: What they are, for the message.
+
+    Raises:
+        CompetitionError: Another number of weights, or one that is no number.
+    """
+    weights = [parse_fraction(part, "--weights") for part in text.split(",")]
+    if len(weights) != count:
+        raise CompetitionError(f"--weights names {len(weights)} weights for {count} {things}")
+    return weights
+
+
+def parse_fraction(text: str, option: str) -> Fraction:
+    """Reads "0.1" as exactly a tenth."""
+    try:
+        return Fraction(text)
+    except (ValueError, ZeroDivisionError) as error:
+        raise CompetitionError(f"{option} takes numbers such as 0.5, not {text!r}") from error
+
+
+def member_weights(text: str | None, members: Sequence[TrainedMember]) -> tuple[int, ...] | None:
+    """Reads the weights of members, where they are given.
+
+    Args:
+        text: One number per member, in any scale; None where they are to be searched.
+        members: Who votes.
+
+    Returns:
+        Thousandths that sum to 1000; None where they are to be searched.
+
+    Raises:
+        CompetitionError: Not one per member, negative, all 0, or none are given and a member was imported without
+            out-of-fold predictions, on which weights are searched.
+    """
+    if text is None:
+        if untold := [member.name for member in members if member.imported and not member.folder_of]:
+            raise CompetitionError(
+                f"{untold[0]!r} was imported without out-of-fold predictions, on which weights are tuned",
+                mend="Give the weights with --weights, or import it again with --oof and --folds",
+            )
+        return None
+    given = parse_weights(text, len(members), "members")
+    weights = tuple(round_weights([float(weight) for weight in given]).tolist())
+    if sum(given) != 1:
+        shares = ", ".join(f"{m.name} {weight / WHOLE:.3f}" for m, weight in zip(members, weights, strict=True))
+        say(f"weights, normalised: {shares}")
+    return weights

@@ -1,0 +1,66 @@
+"""What tune says about a decision: the honest numbers, the weights, and what each member is worth."""
+
+import numpy as np
+
+from competition.console import say, table
+from competition.ensembling.decision import Decision
+from competition.ensembling.thresholds import HALF
+from competition.tracks.track import Track
+from pipelines.tuned import Rows
+
+
+def say_scores(track: Track, decision: Decision, rows: Rows) -> None:
+    """The honest numbers, the weights, and how many classes are decided otherwise than at 0.5.
+
+    Args:
+        track: Its metric.
+        decision: What was chosen.
+        rows: A row per class.
+    """
+    scores = decision.scores
+    measure = "Dice" if track.metric == "dice" else "AUROC"
+
+    def shown(value: float | None) -> str:
+        return "-" if value is None else f"{value:.4f}"
+
+    spread = "" if scores.fold_sd is None else f" +- {scores.fold_sd:.4f}"
+    lines = [
+        ["fold mean at threshold 0.5", shown(scores.fold_mean) + spread],
+        ["out-of-fold, tuned (optimistic)", shown(scores.oof)],
+        ["out-of-fold, cross-fitted (rank by this)", shown(scores.oof_crossfit)],
+        ["95 % interval (groups drawn)", f"{shown(scores.interval_low)} .. {shown(scores.interval_high)}"],
+    ]
+    if scores.gain is not None:
+        interval = f"{scores.gain_low:+.4f} .. {scores.gain_high:+.4f}"
+        plain = "equal weights at 0.5" if track.task == "segmentation" else "plain mean of probabilities"
+        lines.append([f"cross-fitted less {plain}", f"{scores.gain:+.4f} ({interval})"])
+    if track.test_mix is not None:
+        mix = ", ".join(f"{share:.0%} {stratum}" for stratum, share in track.test_mix.items())
+        lines.append([f"re-weighted to the test's mix ({mix})", shown(scores.oof_reweighted)])
+    pooled = [row["oof_crossfit_pooled"] for row in rows if row.get("oof_crossfit_pooled") is not None]
+    if pooled:
+        lines.append(["cross-fitted, pixels pooled over images", f"{np.mean(pooled):.4f}"])
+    table(f"{measure} on {decision.coverage} samples", ["honest numbers", measure], lines)
+    if scores.oof_crossfit is None and scores.oof is not None:
+        say("with one fold nothing can be cross-fitted: the tuned figure was chosen on the samples it is measured on")
+    by_group = {f" of {name}": group.weights for name, group in decision.class_groups.items()}
+    for of, weights in (by_group or {"": {member.name: member.weight for member in decision.members}}).items():
+        say(f"weights{of}: " + ", ".join(f"{name} {weight / 1000:.3f}" for name, weight in weights.items()))
+    if track.task == "segmentation":
+        moved = [row for row in rows if decision.cuts[str(row["class"])] != HALF or row["operation"] != "none"]
+        say(f"{len(moved)} of {len(rows)} classes have a threshold other than 0.5 or post-processing (per_class.csv)")
+
+
+def say_worth(track: Track, rows: Rows) -> None:
+    """A table of what each member is worth; nothing where it could not be measured."""
+    if not rows or rows[0]["alone"] is None:
+        return
+    shown = []
+    for row in rows:
+        left_out, interval = "-", "-"
+        if row["left_out"] is not None:
+            left_out, interval = f"{row['left_out']:+.4f}", f"{row['low']:+.4f} .. {row['high']:+.4f}"
+        shown.append([row["member"], f"{row['weight']:.3f}", f"{row['alone']:.4f}", left_out, interval])
+    columns = ["member", "weight", "alone, cross-fitted", "change when left out", "95 % interval"]
+    before = " (before post-processing)" if track.task == "segmentation" else ""
+    table(f"what each member is worth{before}", columns, shown)

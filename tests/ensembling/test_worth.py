@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from competition.ensembling.cut_choice import crossfit_cuts
+from competition.ensembling.evidence import bootstrap_interval
+from competition.ensembling.thresholds import scores_at
+from competition.ensembling.tuning_images import TuningImages
+from competition.ensembling.voters import Voters, everyone
+from competition.ensembling.worth import member_worth, weights_without
+
+FOLDS, GROUPS = np.arange(12) % 3, [f"person {i // 2}" for i in range(12)]
+
+
+def linear(quality):
+    """Curves flat in the threshold: the weighted sum of each member's Dice (M, n, C)."""
+
+    def evaluate(weights, rows):
+        dice = np.einsum("cm,mnc->nc", weights / 1000, quality[:, rows])
+        return np.tile(dice[..., None], (1, 1, 256))
+
+    return evaluate
+
+
+def images_of(classes):
+    return TuningImages(FOLDS, GROUPS, np.ones((12, classes), bool))
+
+
+def test_a_member_is_worth_what_the_others_lose_without_it():
+    quality = np.random.default_rng(0).random((3, 12, 2))
+    weights = np.array([[500, 300, 200]] * 2)
+    found = member_worth(linear(quality), weights, everyone(2, 3), images_of(2), (0.2, 0.8))
+    vote = np.einsum("m,mnc->nc", [0.5, 0.3, 0.2], quality).mean(axis=1)
+    without = {0: [0.0, 0.6, 0.4], 1: [0.714, 0.0, 0.286], 2: [0.625, 0.375, 0.0]}
+    for member, others in without.items():
+        assert found[member].alone == pytest.approx(quality[member].mean())
+        change = np.einsum("m,mnc->nc", others, quality).mean(axis=1) - vote
+        assert found[member].left_out.value == pytest.approx(change.mean())
+        low, high = bootstrap_interval(change, GROUPS, seed=0)
+        assert (found[member].left_out.low, found[member].left_out.high) == pytest.approx((low, high))
+
+
+def test_thresholds_are_chosen_without_each_images_fold():
+    curves = np.random.default_rng(2).normal(0.8, 0.02, (12, 1, 256))
+    curves += 0.001 * np.arange(256)
+    cuts = crossfit_cuts(curves, images_of(1), (0.2, 0.8))
+    assert (cuts > 127).all()
+    (alone,) = member_worth(
+        lambda weights, rows: curves[rows], np.array([[1000]]), everyone(1, 1), images_of(1), (0.2, 0.8)
+    )
+    assert alone.alone == scores_at(curves, cuts).mean()
+    assert alone.left_out is None
+
+
+def test_a_member_of_some_classes_is_scored_on_those():
+    quality = np.random.default_rng(1).random((2, 12, 2))
+    voters = Voters(np.array([[0, -1], [1, 0]]))
+
+    def evaluate(weights, rows):
+        return linear(quality)(voters.weights_by_class(weights), rows)
+
+    whole, part = member_worth(evaluate, np.array([[400, 600]] * 2), voters, images_of(2), (0.2, 0.8))
+    assert whole.alone == pytest.approx(quality[0].mean())
+    assert part.alone == pytest.approx(quality[1, :, 1].mean())
+    vote = (quality[0, :, 0] + 0.4 * quality[0, :, 1] + 0.6 * quality[1, :, 1]).mean() / 2
+    assert part.left_out.value == pytest.approx(quality[0].mean() - vote)
+    # Nobody else predicts the first class, so it stays there.
+    assert whole.left_out.value == pytest.approx((quality[0, :, 0] + quality[1, :, 1]).mean() / 2 - vote)
+
+
+@pytest.mark.parametrize(
+    ("given", "member", "expected"),
+    [
+        ([500, 300, 200], 0, [0, 600, 400]),
+        ([1000, 0, 0], 0, [0, 500, 500]),  # the others had no say: equally
+        ([1000, 0, 0], 1, [1000, 0, 0]),
+        ([0, 500, 500], 2, [0, 1000, 0]),
+    ],
+)
+def test_the_others_keep_their_ratios(given, member, expected):
+    assert weights_without(np.array([given]), everyone(1, 3), member).tolist() == [expected]
+
+
+def test_class_groups_keep_weights_of_their_own():
+    weights = np.array([[500, 300, 200], [0, 1000, 0]])
+    assert weights_without(weights, everyone(2, 3), 1).tolist() == [[714, 0, 286], [500, 0, 500]]
+
+
+def test_with_one_fold_nothing_is_measured():
+    images = TuningImages(np.zeros(12, int), GROUPS, np.ones((12, 1), bool))
+    quality = np.ones((2, 12, 1))
+    assert member_worth(linear(quality), np.array([[500, 500]]), everyone(1, 2), images, (0.2, 0.8)) is None

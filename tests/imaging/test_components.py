@@ -1,0 +1,113 @@
+"""Components and holes found among runs, against scipy's labelling of the pixels."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from competition.imaging.components import canvas_runs, find_components, find_holes
+from competition.imaging.planes import pack_masks
+
+EIGHT = np.ones((3, 3))
+
+
+def drawn(canvas, runs, index):
+    """The pixels of one class of a canvas."""
+    mask = np.zeros(canvas.size_hw, bool)
+    mask[canvas.pixels(runs[canvas.class_of(runs) == index])] = True
+    return mask
+
+
+def random_stacks():
+    """Stacks of masks from nearly empty to full, of all sizes from one pixel on."""
+    random = np.random.default_rng(0)
+    for _ in range(250):
+        shape = random.integers(1, (12, 13, 13))
+        yield random.random(shape) < random.choice([0.05, 0.3, 0.5, 0.6, 0.8, 0.95, 1.0])
+
+
+def test_a_canvas_holds_the_pixels_of_every_class():
+    for stack in random_stacks():
+        canvas, runs = canvas_runs(pack_masks(stack), len(stack))
+        assert (runs[:, 0] < runs[:, 1]).all()
+        assert (runs[1:, 0] > runs[:-1, 1]).all()  # sorted, with a gap between any two
+        for index, mask in enumerate(stack):
+            np.testing.assert_array_equal(drawn(canvas, runs, index), mask)
+        np.testing.assert_array_equal(canvas.area_by_class(runs), stack.sum(axis=(1, 2)))
+
+
+def test_runs_that_touch_are_one_component():
+    for stack in random_stacks():
+        canvas, runs = canvas_runs(pack_masks(stack), len(stack))
+        components = find_components(canvas, runs)
+        assert len(components.areas) == len(components.is_largest) == components.of_run.max(initial=-1) + 1
+        seen = 0
+        for index, mask in enumerate(stack):
+            labels, count = ndimage.label(mask, structure=EIGHT)  # numbered in scan order
+            own = components.of_run[canvas.class_of(runs) == index]
+            numbers = np.unique(own)
+            assert len(numbers) == count
+            seen += count
+            if count == 0:
+                continue
+            areas = ndimage.sum_labels(mask, labels, range(1, count + 1)).astype(int)
+            assert sorted(components.areas[numbers]) == sorted(areas)
+            (largest,) = numbers[components.is_largest[numbers]]
+            kept = runs[components.of_run == largest]
+            np.testing.assert_array_equal(drawn(canvas, kept, index), labels == 1 + np.argmax(areas))
+        assert seen == len(components.areas)
+
+
+def test_holes_are_what_scipy_fills():
+    found = 0
+    for stack in random_stacks():
+        canvas, runs = canvas_runs(pack_masks(stack), len(stack))
+        holes = find_holes(canvas, runs)
+        found += len(holes)
+        for index, mask in enumerate(stack):
+            np.testing.assert_array_equal(drawn(canvas, holes, index), ndimage.binary_fill_holes(mask) & ~mask)
+    assert found > 1000
+
+
+def test_large_masks_of_blobs_equal_scipy_too():
+    random = np.random.default_rng(1)
+    noise = ndimage.gaussian_filter(random.standard_normal((3, 300, 200)), (0, 4, 4))
+    stack = np.abs(noise) > 0.08
+    canvas, runs = canvas_runs(pack_masks(stack), 3)
+    components, holes = find_components(canvas, runs), find_holes(canvas, runs)
+    for index, mask in enumerate(stack):
+        own = canvas.class_of(runs) == index
+        assert len(np.unique(components.of_run[own])) == ndimage.label(mask, structure=EIGHT)[1] > 5
+        np.testing.assert_array_equal(drawn(canvas, holes, index), ndimage.binary_fill_holes(mask) & ~mask)
+
+
+@pytest.mark.parametrize("touching", [(0, 0), (0, -1), (-1, 0), (-1, -1)])
+def test_what_touches_the_border_touches_nothing_beyond_it(touching):
+    """The last pixel of a row is no neighbour of the next row's first, nor a class of the next class."""
+    stack = np.zeros((3, 4, 5), bool)
+    stack[:, *touching] = True
+    canvas, runs = canvas_runs(pack_masks(stack), 3)
+    assert find_components(canvas, runs).areas.tolist() == [1, 1, 1]
+    stack = np.zeros((1, 4, 5), bool)
+    stack[0, :-1, -1] = stack[0, 1:, 0] = True
+    canvas, runs = canvas_runs(pack_masks(stack), 1)
+    assert find_components(canvas, runs).areas.tolist() == [3, 3]
+
+
+def test_only_background_without_a_way_out_is_a_hole():
+    ring = np.ones((1, 7, 7), bool)
+    ring[0, 2:5, 2:5] = False
+    for open_at, holes in ((None, 9), ((1, 1), 9), ((0, 3), 9), (([0, 1], 3), 0), ((3, [0, 1]), 0), ((6, 6), 9)):
+        opened = ring.copy()
+        if open_at is not None:
+            opened[0, *open_at] = False
+        canvas, runs = canvas_runs(pack_masks(opened), 1)
+        found = find_holes(canvas, runs)
+        # A corner (1, 1) touches the hole's corner only: no path of 4 neighbours, but a hole of its own.
+        assert canvas.area_by_class(found).tolist() == [holes + (open_at == (1, 1))]
+
+
+def test_no_runs_have_no_components_and_no_holes():
+    canvas, runs = canvas_runs(pack_masks(np.zeros((9, 3, 4), bool)), 9)
+    assert len(runs) == len(find_holes(canvas, runs)) == 0
+    assert len(find_components(canvas, runs).areas) == 0
+    assert canvas.area_by_class(runs).tolist() == [0] * 9

@@ -1,0 +1,84 @@
+"""What a row says, and how two functions are timed."""
+
+import os
+import time
+
+import numpy as np
+import pytest
+
+from competition.errors import CompetitionError
+from pipelines.benchmarks import duels
+from pipelines.benchmarks.duels import Row, alone, duel, require_equal
+from pipelines.memory import peak_memory_mb
+
+
+@pytest.mark.parametrize(
+    ("ours", "rival", "target", "target_of", "ok"),
+    [
+        (2.0, 40.0, 20.0, "ratio", True),
+        (2.0, 39.9, 20.0, "ratio", False),
+        (2.0, None, 20.0, "ratio", None),
+        (2.0, 40.0, None, "ratio", None),
+        (2.0, 40.0, 2.0, "ours", True),
+        (2.1, None, 2.0, "ours", False),
+    ],
+)
+def test_a_target_is_reached_or_not(ours, rival, target, target_of, ok):
+    row = Row("work", "s", ours, rival, target, target_of)
+    assert row.ok(full=True) is ok
+    assert row.ok(full=False) is None
+    figures = row.figures(full=True)
+    assert (figures["ours_s"], figures["rival_s"], figures["ok"]) == (ours, rival, ok)
+    assert figures["ratio"] == (None if rival is None else rival / ours)
+
+
+def test_the_unit_is_in_the_keys():
+    figures = Row("size", "mb", 1.0, 8.0).figures(full=True)
+    assert (figures["unit"], figures["ours_mb"], figures["rival_mb"], figures["ratio"]) == ("mb", 1.0, 8.0, 8.0)
+    assert "ours_s" not in figures
+
+
+def test_different_results_are_not_timed():
+    require_equal(True, "work")
+    with pytest.raises(CompetitionError, match=r"results differ, so nothing was timed: bench, work"):
+        require_equal(False, "work")
+
+
+def test_sides_take_turns_and_short_ones_are_repeated(monkeypatch):
+    monkeypatch.setattr(duels, "MOST_CALLS", 3)
+    calls = []
+    duel(lambda: calls.append("ours"), lambda: calls.append("rival"), rounds=2)
+    assert calls == ["ours"] * 3 + ["rival"] * 3 + ["ours"] * 3 + ["rival"] * 3
+
+
+def test_medians_are_of_processor_time(monkeypatch):
+    # A turn of the rival takes 3 s, then 5 s, then 4 s; one of ours 1 s, and then as often as fits.
+    clock, costs = [0.0], {"ours": iter([1.0, 2.0, 9.0]), "rival": iter([3.0, 5.0, 4.0])}
+    monkeypatch.setattr(time, "process_time", lambda: clock[0])
+
+    def work(side):
+        clock[0] += next(costs[side])
+
+    assert duel(lambda: work("ours"), lambda: work("rival"), rounds=3) == (2.0, 4.0)
+
+
+def hold(megabytes):
+    """Fills an array, and says who did."""
+    return os.getpid(), int(np.ones(megabytes * 2**17).sum())
+
+
+def test_a_process_of_its_own_has_memory_of_its_own():
+    mine = np.ones(150 * 2**17)  # the parent's peak is no part of the child's
+    small, large = alone(hold, 1), alone(hold, 300)
+    assert small.result[0] != os.getpid()
+    assert large.result[1] == 300 * 2**17
+    assert 280 < large.peak_mb - small.peak_mb < 330
+    assert small.peak_mb < peak_memory_mb() - 100
+    assert large.processor_seconds > 0
+    assert large.seconds > 0
+    assert mine[0] == 1
+
+
+def test_an_error_of_the_other_process_arrives():
+    with pytest.raises(TypeError):
+        alone(hold, None)

@@ -1,0 +1,112 @@
+"""How members become one, from tune's option to the table that is handed in, as a user calls it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from competition.delivery.submissions import ID_COLUMN, read_table_csv
+from competition.ensembling.decision import load_decision
+from competition.errors import CompetitionError
+from competition.prediction.probability_maps import read_scores
+from pipelines import ensemble, train, tune
+
+
+@pytest.fixture
+def stage(stage_on, tiny_patients, tiny_experiment, tmp_path):
+    """Runs a stage on tiny patients; train takes the tiny settings."""
+    settings = tmp_path / "tiny.yaml"
+    settings.write_text(tiny_experiment(multiview=True, train={"epochs": 1}).to_yaml())
+
+    def run(module, *words):
+        return stage_on(module, tiny_patients, *words, *(("--experiment", settings) if module is train else ()))
+
+    return run
+
+
+@pytest.fixture
+def three_runs(stage):
+    """Three runs of two folds each."""
+    for seed, name in enumerate(("tiny", "second", "third")):
+        stage(train, "--fold", "0,1", "--name", name, "--set", f"train.seed={seed}")
+
+
+def voted(figures):
+    """The decision that a submission followed."""
+    return json.loads(Path(figures["submission"]).with_name("manifest.json").read_text())["decision"]
+
+
+def test_a_rule_goes_from_tune_into_the_decision_and_from_there_into_the_submission(stage, tiny_patients, capsys):
+    track, workspace = tiny_patients.track, tiny_patients.workspace
+    stage(train, "--fold", "0,1")
+    stage(train, "--fold", "0,1", "--name", "second", "--set", "train.seed=1")
+    decision = load_decision(Path(stage(tune, "--combine", "logit", "--trials", 5)["decision"]))
+    assert decision.combine == "logit"
+    handed_in = Path(stage(ensemble)["submission"])
+    row = read_table_csv(handed_in, ID_COLUMN, track.classes).iloc[0]
+    assert set(row[1:]) <= {0, 1}
+    members = [path.parent for path in workspace.run_folder("*").parent.glob("*/test/*/scores.parquet")]
+    first, second = (read_scores(folder, ["8"], track.classes)[0, 0] for folder in sorted(members))
+    weights = {member.name: member.weight / 1000 for member in decision.members}
+    names = [folder.parent.parent.name for folder in sorted(members)]
+    logits = [np.log(p / (1 - p)) * weights[name] for name, p in zip(names, (first, second), strict=True)]
+    assert row.iloc[0] == pytest.approx(1 / (1 + np.exp(-sum(logits))), abs=1e-7)
+
+    # A decision that was to know every run is made again for a new one, by the rule of before.
+    stage(train, "--fold", "0,1", "--name", "third", "--set", "train.seed=2")
+    again = voted(stage(ensemble))
+    assert [member["name"] for member in again["members"]] == ["second", "third", "tiny"]
+    assert again["combine"] == "logit"
+
+    capsys.readouterr()
+    stage(tune, "--combine", "rank", "--trials", 5, "--name", "ranks")
+    assert "any: the mean of ranks among these 8 samples" in capsys.readouterr().out
+    with pytest.raises(CompetitionError, match=r"at least two samples, .*Tune again with --combine mean or logit"):
+        stage(ensemble, "--decision", "ranks")  # there is one test patient
+
+
+def test_maps_are_refused_before_anything_is_read(stage_on, tiny_hands):
+    with pytest.raises(CompetitionError, match=r"--combine rank is for scores of whole samples: .*Leave --combine"):
+        stage_on(tune, tiny_hands, "--combine", "rank")
+
+
+@pytest.mark.parametrize("method", ["greedy", "optuna", "equal"])
+def test_each_method_weighs_scores_and_says_what_each_member_is_worth(stage, three_runs, capsys, method):
+    figures = stage(tune, "--method", method, "--trials", 6, "--name", "mine")
+    decision = load_decision(Path(figures["decision"]))
+    assert decision.method == method
+    assert sum(figures["members"].values()) == pytest.approx(1)
+    assert decision.scores.gain_low <= decision.scores.gain <= decision.scores.gain_high
+    folder = Path(figures["decision"]).parent
+    members = pd.read_csv(folder / "members.csv").set_index("member")
+    assert members["weight"].to_dict() == figures["members"]
+    assert ((members["alone"] >= 0) & (members["alone"] <= 1)).all()
+    assert ((members["low"] <= members["left_out"]) & (members["left_out"] <= members["high"])).all()
+    tried = pd.read_csv(folder / "trials.csv")
+    assert list(tried["score"]) == sorted(tried["score"], reverse=True)
+    equal = (tried[["second", "third", "tiny"]] - 1 / 3).abs().max(axis=1) < 0.001
+    assert equal.sum() == 1
+    if method == "equal":
+        assert len(tried) == 1
+        assert decision.reason == "equal weights: nothing was searched"
+    else:
+        assert len(tried) > 6
+    said = capsys.readouterr().out
+    assert "what each member is worth" in said
+    assert "before post-processing" not in said
+    assert "cross-fitted less plain mean of probabilities" in said
+
+
+def test_given_weights_are_kept_and_measured(stage, three_runs):
+    figures = stage(tune, "--members", "tiny,third", "--weights", "3,1", "--combine", "rank", "--name", "given")
+    assert figures["members"] == {"tiny": 0.75, "third": 0.25}
+    decision = load_decision(Path(figures["decision"]))
+    assert (decision.method, decision.combine) == ("given", "rank")
+    assert set(figures["worth"]) == {"tiny", "third"}
+
+
+def test_groups_of_classes_are_for_masks(stage, three_runs):
+    with pytest.raises(CompetitionError, match="--by-group is for masks"):
+        stage(tune, "--by-group")

@@ -1,0 +1,156 @@
+"""tune --method and --by-group: what is searched, what is said about it, and that the vote obeys."""
+
+import csv
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import pipelines.context
+from competition.data.cache import read_cached_planes
+from competition.delivery.submissions import read_rle_csv
+from competition.ensembling import segmentation
+from competition.ensembling.decision import load_decision
+from competition.ensembling.weights import search_weights
+from competition.imaging.planes import unpack_planes
+from competition.imaging.runlengths import encode_mask
+from competition.prediction.probability_maps import read_map
+from pipelines.__main__ import main
+from pipelines.ensemble import tune_options
+
+GROUPS = {"round": ("disc",), "straight": ("square", "bar")}
+
+
+@pytest.fixture
+def grouped_hands(hands_with_run, shared_hands, monkeypatch):
+    """The workspace with the run quick, of a track that declares two groups of classes."""
+    track = replace(shared_hands.track, class_groups=GROUPS)
+    monkeypatch.setattr(pipelines.context, "get_track", lambda name: track)
+    return hands_with_run
+
+
+@pytest.fixture
+def two_members(stage, grouped_hands, hand_entries, write_maps, tmp_path):
+    """Imported members: "discs" is right about discs and "lines" about the rest; elsewhere both are two rows off."""
+
+    def seen(entry, right):
+        if entry.split == "test":
+            random = np.random.default_rng([right, *entry.sample.encode()])
+            return random.integers(100, 160, (3, entry.height, entry.width), dtype=np.uint8)
+        truth = unpack_planes(read_cached_planes(grouped_hands, entry.sample), 3).astype(bool)
+        wrong = [index for index in range(3) if (index == 0) != (right == 0)]
+        truth[wrong] = np.roll(truth[wrong], 2, axis=1)
+        return np.where(truth, 250, 5).astype(np.uint8)
+
+    for right, name in enumerate(("discs", "lines")):
+        for split in ("train", "test"):
+            write_maps(tmp_path / name / split, hand_entries[split], partial(seen, right=right))
+        folders = ("--oof", tmp_path / name / "train", "--test", tmp_path / name / "test")
+        stage("import", "--name", name, *folders, "--folds", grouped_hands.fold_file())
+    return grouped_hands
+
+
+def tune_words(*words):
+    return "tune", "--members", "discs,lines", "--window", "0.5:0.5", *words
+
+
+@pytest.mark.parametrize("method", ["greedy", "optuna"])
+def test_each_group_gets_its_own_weights_and_the_vote_obeys(stage, two_members, hand_entries, tmp_path, method):
+    tuned, said = stage(*tune_words("--by-group", "--method", method, "--trials", 8, "--name", "both"))
+    assert tuned["class_groups"] == {"round": {"discs": 1000, "lines": 0}, "straight": {"discs": 0, "lines": 1000}}
+    assert "weights of round: discs 1.000, lines 0.000" in said
+    assert "round: searched weights taken: cross-fitted gain +" in said
+    assert tuned["oof"] == 1
+    decision = load_decision(Path(tuned["decision"]))
+    assert decision.method == method
+    # One class and two: the mean over three classes.
+    assert tuned["members"] == {"discs": 0.333, "lines": 0.667}
+    folder = two_members.ensemble_folder("both")
+    with (folder / "members.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["member"] for row in rows] == ["discs", "lines"]
+    assert [row["weight_straight"] for row in rows] == ["0.0", "1.0"]
+    assert list(tuned["worth"]) == ["discs", "lines"]
+    # Without the one the other is two rows off where it knows nothing.
+    for row, other in zip(rows, rows[::-1], strict=True):
+        assert float(row["left_out"]) == pytest.approx(float(other["alone"]) - 1, abs=2e-6)
+        assert float(row["low"]) <= float(row["left_out"]) <= float(row["high"]) < 0
+    assert "what each member is worth" in said
+    with (folder / "trials.csv").open(newline="") as file:
+        trials = list(csv.DictReader(file))
+    best = {group: max(float(row[f"score_{group}"]) for row in trials) for group in GROUPS}
+    assert best == {"round": 1.0, "straight": 1.0}
+    assert max(float(row["score"]) for row in trials) < 1
+
+    made, _ = stage("ensemble", "--decision", "both")
+    submitted = read_rle_csv(Path(made["submission"]))
+    for entry in hand_entries["test"]:
+        maps = [read_map(tmp_path / name / "test", entry.sample) for name in ("discs", "lines")]
+        for index, name in enumerate(("disc", "square", "bar")):
+            if decision.operations[name] == "none":
+                expected = maps[int(index > 0)][index] > decision.cuts[name]
+                assert submitted[entry.name, name] == encode_mask(expected)
+    ranking, _ = stage("leaderboard")
+    manifest = json.loads((Path(made["submission"]).parent / "manifest.json").read_text())
+    assert manifest["weights"] == "round 1+0, straight 0+1"
+    assert ranking
+
+
+def test_equal_weights_are_not_searched_and_gain_nothing(stage, two_members):
+    tuned, said = stage(*tune_words("--method", "equal"))
+    assert tuned["members"] == {"discs": 0.5, "lines": 0.5}
+    assert tuned["class_groups"] == {}
+    assert "equal weights: nothing was searched" in said
+    assert (tuned["gain"], tuned["gain_low"], tuned["gain_high"]) == (0, 0, 0)
+    assert "cross-fitted less equal weights at 0.5" in said
+    row = tuned["per_class"]["disc"]
+    assert (row["threshold"], row["raw_threshold"], row["shrunk_threshold"]) == (0.5, 0.5, 0.5)
+
+
+def test_the_contested_pixels_of_a_tuning_serve_the_next(stage, two_members):
+    _, said = stage(*tune_words("--method", "equal"))
+    assert "kept from before" not in said
+    _, said = stage(*tune_words("--method", "greedy", "--name", "other"))
+    assert "contested pixels of 10 of 10 images are kept from before" in said
+    files = sorted(path.stem for path in two_members.contested_folder().rglob("*.npz"))
+    assert files == sorted(f"hand{number}" for number in range(10))
+    assert not list(two_members.ensembles_folder().rglob("*.npz"))
+
+
+def test_a_search_on_some_images_is_said_in_one_line(stage, two_members, monkeypatch):
+    monkeypatch.setattr(segmentation, "search_weights", partial(search_weights, search_limit=8))
+    tuned, said = stage(*tune_words("--method", "greedy", "--by-group"))
+    assert "weights were searched on 8 of 10 images (whole people of every fold)" in said
+    assert tuned["class_groups"]["round"] == {"discs": 1000, "lines": 0}
+    with (two_members.ensemble_folder("discs+lines") / "trials.csv").open(newline="") as file:
+        assert {row["images"] for row in csv.DictReader(file)} == {"8", "10"}
+
+
+def test_a_decision_on_all_runs_tells_how_it_was_made(stage, two_members):
+    stage("tune", "--method", "equal", "--by-group", "--window", "0.5:0.5")
+    path = two_members.ensemble_folder("discs+lines+quick") / "decision.json"
+    decision = load_decision(path)
+    assert (decision.everything, decision.method, list(decision.class_groups)) == (True, "equal", list(GROUPS))
+    assert tune_options(decision) == ["--combine", "mean", "--method", "equal", "--by-group"]
+
+
+def test_a_track_without_groups_says_so(refusal, hands_with_run):
+    error, _ = refusal("tune", "--members", "quick", "--by-group")
+    assert "declares no groups of classes. Leave --by-group away" in error
+
+
+def test_given_weights_leave_nothing_to_choose(refusal, grouped_hands):
+    for option in (("--by-group",), ("--method", "greedy")):
+        error, _ = refusal("tune", "--members", "quick", "--weights", "1", *option)
+        assert "--weights are not searched, so --method and --by-group have nothing to choose" in error
+
+
+def test_an_unknown_method_is_refused_with_those_there_are(capsys):
+    with pytest.raises(SystemExit):
+        main(["tune", "--method", "genetic"])
+    said = capsys.readouterr().err
+    assert "genetic" in said
+    assert all(name in said for name in ("optuna", "greedy", "equal"))
