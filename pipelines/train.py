@@ -20,7 +20,7 @@ from competition.tracks.track import Track
 from competition.training.losses import get_loss
 from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.context import choose_experiment, open_track, open_workspace
-from pipelines.one_fold import Run, check_fold, out_of_fold_score, train_one
+from pipelines.one_fold import Run, check_fold, out_of_fold_score, ranked, train_one
 from pipelines.parallel_folds import announce, end_with_parent, slots, train_in_parallel
 
 HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
