@@ -70,6 +70,7 @@ if [ "${1:-}" = test ]; then
     "$python" -m ruff check .
     "$python" -m ruff format --check .
     "$python" -m mypy
-    exec "$python" -m pytest
+    # A file's tests stay together, because they share what its fixtures trained; tests/conftest.py puts long files first.
+    exec "$python" -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 fi
 exec "$python" -m pipelines "$@"

@@ -33,6 +33,15 @@ if TYPE_CHECKING:
     from competition.training.state import FoldJob
 
 
+# Files of some ten seconds and more, longest first: with several processes the rest fills the gaps behind them.
+LONG = ("test_end_to_end.py", "test_bench.py", "test_hand_track.py", "test_hand_tuning.py", "test_member_kinds.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files begin first."""
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @dataclass(frozen=True)
 class Prepared:
     """A data set as prepare leaves it.
