@@ -49,8 +49,8 @@ def write_table_csv(
         id_column: Header of the first column ("Index").
         ids: One per row, in the organiser's order.
         columns: Headers of the values.
-        values: (rows, columns) float; column 0 in [0, 1], the others 0 or 1. Eight decimals are written, because
-            the organiser compared AUROC to six and ties cost.
+        values: (rows, columns) float; column 0 in [0, 1], the others 0 or 1. Probabilities are written with as many
+            decimals as it takes to read the same number again, at least eight: ties that were none cost AUROC.
 
     Raises:
         CompetitionError: A value is NaN or out of its range, the shape does not fit, or the file can't be written.
@@ -65,7 +65,7 @@ def write_table_csv(
         value = values[row, column]
         raise CompetitionError(f"{columns[column]} of {id_column} {ids[row]} is {value}, not {kind}", path)
     rows = (
-        (name, f"{line[0]:.8f}", *(str(int(value)) for value in line[1:]))
+        (name, np.format_float_positional(line[0], min_digits=8), *(str(int(value)) for value in line[1:]))
         for name, line in zip(ids, values, strict=True)
     )
     _write(path, (id_column, *columns), rows)

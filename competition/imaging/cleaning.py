@@ -11,6 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Box = tuple[int, int, int, int]
+"""Top, bottom, left and right of a picture on its canvas, half-open pixels."""
+
 # A pixel counts as picture between a third of the picture's own grey (frames around a picture of grey 130: 43, ordinary
 # pictures of 195: 65; black bars decode to 0-20) and this white, which only burned-in text and edge ticks reach (the
 # 99th percentile of a real still is 206).
@@ -28,6 +31,8 @@ BLACK_SHARE = 0.1
 TEXT_TOP = 0.66
 TEXT_WIDTH = 0.4
 LETTERS_IN_A_BLOCK = 6
+PARTS_IN_A_BLOCK = 3  # where bold letters run into each other; residue of bone comes as one or two
+WORD_FILL = 0.77  # of its box: bold letters leave a quarter of it free, a solid oval, as residue of bone is, a fifth
 TEXT_CONTRAST = 25  # grey levels above the local background: six times the noise of a still (sigma about 4)
 
 
@@ -45,12 +50,11 @@ def clean_angiogram(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """
     if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f"expected a grey uint8 image (H, W), got {image.dtype} {image.shape}")
-    top, bottom, left, right = margin_box(image)
     # Edge lines come last: where text runs across the edge of the picture, it looks like ticks.
-    return trim_edge_lines(cover_text(image[top:bottom, left:right]))
+    return trim_edge_lines(cover_text(image, margin_box(image)))
 
 
-def margin_box(image: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+def margin_box(image: NDArray[np.uint8]) -> Box:
     """Finds the picture inside black margins, walking in from every edge until grey begins.
 
     A row (column) belongs to the picture where at least half of its centre half is grey. The centre half is looked at
@@ -112,21 +116,21 @@ def margin_share(image: NDArray[np.uint8]) -> float:
 
 
 def has_text(image: NDArray[np.uint8]) -> bool:
-    """Whether text is burned into a still (H, W) uint8, margins or not."""
-    top, bottom, left, right = margin_box(image)
-    return any(strokes.any() for *_, strokes in _text_strokes(image[top:bottom, left:right]))
+    """Whether text is burned into a still (H, W) uint8, into the picture or into its margins."""
+    return any(strokes.any() for *_, strokes in _text_strokes(image, margin_box(image)))
 
 
-def text_boxes(height: int, width: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where burned-in text can stand: (rows, columns) of the lower-left and the lower-right corner.
+def text_boxes(shape: tuple[int, int], box: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where burned-in text can stand: (rows, columns) of the lower-left and the lower-right corner of the canvas.
 
     Args:
-        height: Rows of the cropped still.
-        width: Columns of the cropped still.
+        shape: Rows and columns of the canvas.
+        box: The picture's place in it; the corners reach from far inside of it to the edge of the canvas.
     """
-    rows = slice(int(TEXT_TOP * height), height)
-    across = int(np.ceil(TEXT_WIDTH * width))
-    return (rows, slice(0, across)), (rows, slice(width - across, width))
+    top, bottom, left, right = box
+    rows = slice(top + int(TEXT_TOP * (bottom - top)), shape[0])
+    across = int(np.ceil(TEXT_WIDTH * (right - left)))
+    return (rows, slice(0, left + across)), (rows, slice(right - across, shape[1]))
 
 
 def local_background(corner: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
@@ -146,14 +150,15 @@ def local_background(corner: NDArray[np.uint8], height: int) -> NDArray[np.uint8
 def text_mask(corner: NDArray[np.uint8], background: NDArray[np.uint8], height: int) -> NDArray[np.bool_]:
     """Marks the strokes of burned-in text, with their blurred edges.
 
-    Text is a number of letter-sized parts nearer to white than to the background. Subtraction residue of bone is white
-    too, but comes as one or two larger parts; edge ticks are one or two pixels wide. Fewer than
-    ``LETTERS_IN_A_BLOCK`` letters are no text.
+    Text is a number of letter-sized parts nearer to white than to the background, or of longer ones where bold letters
+    run into each other. Subtraction residue of bone is white too, but comes as one or two parts, higher or solid; edge
+    ticks are one or two pixels wide. Fewer than ``LETTERS_IN_A_BLOCK`` letters are no text; where there are so many,
+    all that is no higher than a letter counts as text.
 
     Args:
         corner: One text corner, (h, w) uint8.
         background: Its ``local_background``.
-        height: Rows of the whole still, which bounds a letter: 1/120 to 1/20 of it, 3 to 12 pixels in small stills.
+        height: Rows of the picture, which bounds a letter: 1/120 to 1/20 of it, 3 to 12 pixels in small stills.
 
     Returns:
         (h, w) bool, all False where there is no text.
@@ -162,38 +167,57 @@ def text_mask(corner: NDArray[np.uint8], background: NDArray[np.uint8], height: 
     bright = (2 * contrast > WHITE - background.astype(np.int16)) & (contrast > TEXT_CONTRAST)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(bright.astype(np.uint8), connectivity=8)
     tall, wide = stats[:, cv2.CC_STAT_HEIGHT], stats[:, cv2.CC_STAT_WIDTH]
-    small = (tall <= max(height / 20, 12)) & (wide <= max(height / 20, 12))
-    small[0] = False  # the background is part 0
-    letters = small & (tall >= max(height / 120, 3)) & (wide >= 3)
-    if np.count_nonzero(letters) < LETTERS_IN_A_BLOCK:
+    highest = max(height / 20, 12)
+    low = tall <= highest
+    low[0] = False  # the background is part 0
+    word = (wide > highest) & (stats[:, cv2.CC_STAT_AREA] < WORD_FILL * tall * wide)
+    letters = low & (tall >= max(height / 120, 3)) & (wide >= 3) & (word | (wide <= highest))
+    # A word counts for its letters, which are about as wide as they are high.
+    count = np.where(word, wide // np.maximum(tall, 1), 1)[letters].sum()
+    if count < LETTERS_IN_A_BLOCK or np.count_nonzero(letters) < PARTS_IN_A_BLOCK:
         return np.zeros(corner.shape, dtype=np.bool_)
     # JPEG carries a white stroke over into two neighbouring pixels on every side.
-    strokes = cv2.dilate(small[labels].astype(np.uint8), np.ones((5, 5), dtype=np.uint8))
+    strokes = cv2.dilate(low[labels].astype(np.uint8), np.ones((5, 5), dtype=np.uint8))
     return np.asarray(strokes > 0, dtype=np.bool_)
 
 
-def cover_text(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Replaces text strokes in the lower corners by the local background.
+def cover_text(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
+    """Crops a still to its picture and replaces text strokes in the lower corners by the local background.
+
+    Text is looked for on the whole canvas: of a line that stands in the margin the picture may hold one letter only,
+    which alone could be anything.
 
     Args:
-        image: Still without margins, (H, W) uint8.
+        image: Still, (H, W) uint8.
+        box: The picture's place in it, from ``margin_box``.
 
     Returns:
-        A new (H, W) uint8 array, equal to the image where there is no text.
+        A new array of the box's size, equal to the picture where there is no text.
     """
+    top, bottom, left, right = box
     covered = image.copy()
-    for rows, columns, background, strokes in _text_strokes(image):
+    for rows, columns, background, strokes in _text_strokes(image, box):
         covered[rows, columns][strokes] = background[strokes]
-    return covered
+    return np.ascontiguousarray(covered[top:bottom, left:right])
 
 
 def _text_strokes(
-    image: NDArray[np.uint8],
+    image: NDArray[np.uint8], box: Box
 ) -> Iterator[tuple[slice, slice, NDArray[np.uint8], NDArray[np.bool_]]]:
     """The lower corners that hold white: where they are, their local background, and where text is in them."""
-    height, width = image.shape
-    for rows, columns in text_boxes(height, width):
+    top, bottom, left, right = box
+    for rows, columns in text_boxes(image.shape, box):
         corner = np.ascontiguousarray(image[rows, columns])
         if (corner >= WHITE).any():
-            background = local_background(corner, height)
-            yield rows, columns, background, text_mask(corner, background, height)
+            inside = image[rows.start : bottom, max(columns.start, left) : min(columns.stop, right)]
+            # The margin is judged by the picture's grey beside it, so that a letter across the edge is one part.
+            background = cv2.copyMakeBorder(
+                local_background(np.ascontiguousarray(inside), bottom - top),
+                0,
+                rows.stop - bottom,
+                max(left - columns.start, 0),
+                max(columns.stop - right, 0),
+                cv2.BORDER_REPLICATE,
+            )
+            strokes = text_mask(corner, np.asarray(background, dtype=np.uint8), bottom - top)
+            yield rows, columns, np.asarray(background, dtype=np.uint8), strokes

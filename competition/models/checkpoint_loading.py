@@ -55,16 +55,22 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
         What was loaded, and what was not.
 
     Raises:
-        CompetitionError: No convolution, linear or embedding layer matches at all.
+        CompetitionError: No convolution, linear or embedding layer matches at all, or two tensors of the checkpoint
+            have the name of one here but for their prefixes.
     """
-    stripped = {bare_name(name): name for name in weights}
+    stripped: dict[str, list[str]] = {}
+    for name in weights:
+        stripped.setdefault(bare_name(name), []).append(name)
     fitting: dict[str, torch.Tensor] = {}
     changed, unmatched, used = [], [], set()
     for name, own in model.state_dict().items():
-        source = name if name in weights else stripped.get(bare_name(name))
-        if source is None:
+        candidates = [name] if name in weights else stripped.get(bare_name(name), [])
+        if len(candidates) > 1:
+            raise CompetitionError(f"{candidates[0]} and {candidates[1]} both fit {name}; keep one of the two", path)
+        if not candidates:
             unmatched.append(f"{name} {tuple(own.shape)} {ABSENT}")
             continue
+        (source,) = candidates
         used.add(source)
         value, how = fit_shape(weights[source], own.shape)
         if value is None:

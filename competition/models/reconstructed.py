@@ -1,8 +1,9 @@
 """Classifying an autoencoder's reconstructions, which the aneurysm report tried.
 
 The idea: what an autoencoder can't repeat is noise. But an aneurysm of a few pixels is as rare as noise, and is lost
-with it. The autoencoder learns to repeat the pictures alone and the classifier to judge what it repeats, both at once:
-neither's gradient reaches the other, so that this is what learning one after the other would give.
+with it. The autoencoder learns to repeat the pictures alone and the classifier to judge what it repeats. Neither's
+gradient reaches the other, but both learn at once: the classifier's first epochs are spent on the reconstructions of an
+unfinished autoencoder, which learning one after the other (as the report did) would spare it.
 """
 
 from typing import Any

@@ -121,6 +121,17 @@ def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return bce(logits[:, :1], targets[:, :1]) + 5 * bce(logits[:, 1:], targets[:, 1:])
 
 
+def bce_first_asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """``bce_first`` with the ``asymmetric`` loss in place of the cross-entropy of the others.
+
+    The aneurysm report asks its binary networks by cross-entropy whether there is anything, and where by the asymmetric
+    loss.
+    """
+    if logits.shape[1] == 1:
+        return bce(logits, targets)
+    return bce(logits[:, :1], targets[:, :1]) + 5 * asymmetric(logits[:, 1:], targets[:, 1:])
+
+
 def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """The aneurysm report's losses, of every view on its own: is there anything (``bce``), and where (``asymmetric``).
 
@@ -164,6 +175,7 @@ LOSSES: dict[str, Loss] = {
     "focal_dice": focal_dice,
     "asymmetric": asymmetric,
     "bce_first": bce_first,
+    "bce_first_asymmetric": bce_first_asymmetric,
     "bce_first_and_own": bce_first_and_own,
     "four_sets": four_sets,
 }

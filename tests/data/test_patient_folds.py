@@ -154,15 +154,15 @@ def test_prepare_balances_patients_without_being_asked_and_never_rewrites_a_fold
     assert path.read_text() == changed
 
 
-def test_the_first_class_is_dealt_out_evenly_whatever_the_others_ask_for() -> None:
-    for seed in range(100):
-        random = np.random.default_rng(seed)
-        count = int(random.integers(2, 6))
-        found = random.random((int(random.integers(10, 40)), 4)) < 0.25
-        patients = [patient(f"{n:02d}", (int(row.any()), *map(int, row))) for n, row in enumerate(found)]
-        fold_of = make_patient_folds(patients, count)
-        for kind in (0, 1):
-            held = [
-                sum(fold_of[one.group] == fold and one.targets[0] == kind for one in patients) for fold in range(count)
-            ]
-            assert max(held) - min(held) <= 1, seed
+# Of 3000 seeds, some of those where the other classes alone would part the first one unevenly.
+@pytest.mark.parametrize("seed", [*range(20), 659, 682, 702, 931, 1695])
+def test_the_first_class_is_dealt_out_evenly_whatever_the_others_ask_for(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    count = int(random.integers(2, 6))
+    found = random.random((int(random.integers(10, 60)), 6)) < [0.05, 0.1, 0.2, 0.3, 0.4, 0.5]
+    patients = [patient(f"{n:02d}", (int(row.any()), *map(int, row))) for n, row in enumerate(found)]
+    fold_of = make_patient_folds(patients, count)
+    for kind in (0, 1):
+        counts = Counter(fold_of[one.group] for one in patients if one.targets[0] == kind)
+        held = [counts[fold] for fold in range(count)]
+        assert max(held) - min(held) <= 1

@@ -135,11 +135,21 @@ def test_table_form(tmp_path):
     path = tmp_path / "t.csv"
     values = np.array([[0.123456789, 1, 0], [1, 0, 0], [0, 0, 1]])
     write_table_csv(path, "Index", ["0047", "1001", "3"], COLUMNS, values)
-    assert path.read_text() == "Index,Aneurysm,L_ICA,BA\n0047,0.12345679,1,0\n1001,1.00000000,0,0\n3,0.00000000,0,1\n"
+    assert path.read_text() == "Index,Aneurysm,L_ICA,BA\n0047,0.123456789,1,0\n1001,1.00000000,0,0\n3,0.00000000,0,1\n"
     frame = read_table_csv(path, "Index", COLUMNS)
     assert list(frame.index) == ["0047", "1001", "3"]
     assert list(frame.columns) == COLUMNS
-    np.testing.assert_allclose(frame.to_numpy(), values, atol=1e-8)
+    np.testing.assert_array_equal(frame.to_numpy(), values)
+
+
+def test_probabilities_that_differ_are_never_written_alike_nor_with_an_exponent(tmp_path):
+    path = tmp_path / "s.csv"
+    probs = np.array([1e-12, 3e-12, np.nextafter(0.5, 1), 0.5, 1 - 1e-13, 1 - 2e-13, 5e-324])
+    write_table_csv(
+        path, "Index", [str(n) for n in range(7)], ("Aneurysm", "L_ICA"), np.stack([probs, probs * 0], axis=1)
+    )
+    np.testing.assert_array_equal(read_table_csv(path, "Index", ("Aneurysm", "L_ICA"))["Aneurysm"], probs)
+    assert "e" not in path.read_text().split("\n", 1)[1]
 
 
 @pytest.mark.parametrize(

@@ -182,15 +182,90 @@ def test_text_over_the_picture_disappears_and_nothing_else_changes() -> None:
     canvas_wh, box = FRAMED["side bars 5:4"]
     picture = still(1000, 1000)
     framed = frame(picture, canvas_wh, box)
-    ink = burn(framed, box)[:, 125:1125]
+    burned = burn(framed, box)
+    ink = burned[:, 125:1125]
     assert ink.sum() > 300  # there is text on the picture
     cleaned = clean_angiogram(jpeg(framed))
     assert cleaned[ink].max() < 215
     around = cv2.dilate(ink.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     assert np.abs(cleaned[around].astype(int) - 190).mean() < 1  # the JPEG halo of the strokes is covered too
     assert abs(float(np.median(cleaned[ink])) - 190) < 3
-    reach = cv2.dilate(ink.astype(np.uint8), np.ones((11, 11), np.uint8)) > 0
+    reach = cv2.dilate(burned.astype(np.uint8), np.ones((11, 11), np.uint8))[:, 125:1125] > 0
     np.testing.assert_array_equal(cleaned[~reach], jpeg(framed)[:, 125:1125][~reach])
+
+
+BAR = 120  # of a canvas of 960 x 720 with bars at both sides
+
+
+def letters(left: int, right: int, bold: tuple[int, int] = (1, 1)) -> NDArray[np.bool_]:
+    """Both text blocks on that canvas, from columns ``left`` and ``right`` on, their strokes as bold as asked."""
+    ink = np.zeros((720, 960), np.uint8)
+    for row in range(5):
+        for text, start in ((TEXT_LEFT[row], left), (TEXT_RIGHT[row], right)):
+            cv2.putText(ink, text, (start, 570 + 26 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 255, 1, cv2.LINE_AA)
+    return np.asarray(cv2.dilate(ink, np.ones(bold, np.uint8)) > 100)
+
+
+def inked(ink: NDArray[np.bool_], grey: int = 190) -> Image:
+    canvas = frame(still(720, 720, grey), (960, 720), (0, 720, BAR, 720 + BAR))
+    canvas[ink] = 255
+    return jpeg(canvas)
+
+
+@pytest.mark.parametrize("inside", [1, 3, 6, 10, 14, 20, 40])
+@pytest.mark.parametrize("bold", [(1, 1), (1, 3)])
+def test_letters_of_a_line_that_lies_nearly_all_in_the_margin_are_covered(inside: int, bold: tuple[int, int]) -> None:
+    last = int(np.flatnonzero(letters(0, 870, bold)[:, :400].any(axis=0))[-1])  # column of the longest line
+    ink = letters(BAR + inside - 1 - last, 870, bold)
+    assert ink[:, BAR : BAR + inside].any()
+    assert not ink[:, BAR + inside : 400].any()
+    image = inked(ink)
+    cleaned = clean_angiogram(image)
+    assert cleaned.shape == (720, 720)
+    assert cleaned.max() < 215
+    assert has_text(image)
+
+
+@pytest.mark.parametrize("grey", [130, 190])
+@pytest.mark.parametrize("bold", [(1, 2), (1, 3), (3, 3), (3, 4), (2, 5)])
+@pytest.mark.parametrize("start", [(60, 640), (125, 640), (10, 560), (20, 700)])
+def test_bold_letters_that_run_into_each_other_are_covered(
+    grey: int, bold: tuple[int, int], start: tuple[int, int]
+) -> None:
+    image = inked(letters(*start, bold), grey)
+    assert (image[:, BAR:-BAR] > 240).sum() > 1000
+    assert clean_angiogram(image).max() < grey + 30
+
+
+@pytest.mark.parametrize("side", [slice(0, BAR - 4), slice(BAR + 724, None)])
+def test_text_wholly_in_one_margin_is_told_and_changes_nothing_of_the_picture(side: slice) -> None:
+    ink = np.zeros((720, 960), np.bool_)
+    ink[:, side] = letters(5, 850)[:, side]
+    image = inked(ink)
+    assert has_text(image)
+    np.testing.assert_array_equal(clean_angiogram(image), image[:, BAR:-BAR])
+    assert not has_text(inked(np.zeros_like(ink)))
+
+
+def test_lines_of_which_every_word_is_one_part_are_text() -> None:
+    ink = letters(30, 640, (1, 6))
+    assert cv2.connectedComponents(ink[:, :400].astype(np.uint8))[0] - 1 < 13
+    image = inked(ink)
+    assert has_text(image)
+    assert clean_angiogram(image).max() < 215
+
+
+def test_text_in_a_bar_below_is_told() -> None:
+    canvas = frame(still(720, 720), (720, 900), (90, 810, 0, 720))
+    assert not has_text(canvas)
+    canvas[820:] = np.where(letters(10, 400)[550:630, :720], 255, canvas[820:])
+    assert has_text(canvas)
+    assert margin_box(canvas) == (90, 810, 0, 720)
+
+
+def test_the_blurred_edge_of_a_framed_picture_and_ticks_are_no_letters() -> None:
+    image = jpeg(frame(with_ticks(still(720, 720), COLUMN, 8), (960, 720), (0, 720, BAR, 720 + BAR)))
+    assert not has_text(image)
 
 
 def test_one_white_patch_is_residue_and_not_text() -> None:
@@ -198,13 +273,20 @@ def test_one_white_patch_is_residue_and_not_text() -> None:
     cv2.ellipse(image, (150, 600), (25, 12), 30, 0, 360, 255, -1)
     for x in (40, 80, 120):  # three stray letters' worth of small spots are none either
         image[650:660, x : x + 6] = 255
-    np.testing.assert_array_equal(cover_text(image), image)
+    np.testing.assert_array_equal(cover_text(image, margin_box(image)), image)
+
+
+def test_long_residue_is_no_line_of_bold_letters() -> None:
+    image = still(720, 720)
+    for row, turn in ((560, 0), (620, 4)):
+        cv2.ellipse(image, (150, row), (75, 9), turn, 0, 360, 255, -1)
+    np.testing.assert_array_equal(cover_text(image, margin_box(image)), image)
 
 
 def test_white_outside_the_lower_corners_is_not_covered() -> None:
     image = still(720, 720)
     cv2.putText(image, "FRAME = 27 / 52", (20, 100), cv2.FONT_HERSHEY_SIMPLEX, 0.42, 255, 1)
-    np.testing.assert_array_equal(cover_text(image), image)
+    np.testing.assert_array_equal(cover_text(image, margin_box(image)), image)
 
 
 def test_text_mask_covers_every_stroke() -> None:

@@ -106,6 +106,18 @@ def test_the_whole_name_comes_before_the_name_without_prefixes():
     assert (model["backbone"].weight == 2).all()
 
 
+def test_two_tensors_of_one_name_but_for_the_prefix_are_an_error_that_names_both():
+    model = nn.ModuleDict({"body": nn.Linear(2, 2, bias=False)})
+    stored = {f"{part}.body.weight": torch.full((2, 2), value) for part, value in (("encoder", 1.0), ("backbone", 2.0))}
+    with pytest.raises(
+        CompetitionError, match=r"encoder\.body\.weight and backbone\.body\.weight both fit body\.weight"
+    ):
+        load_weights(model, stored, Path("other.pt"))
+    stored["body.weight"] = torch.full((2, 2), 3.0)  # the exact name is no question
+    load_weights(model, stored, Path("other.pt"))
+    assert (model["body"].weight == 3).all()
+
+
 @pytest.mark.parametrize(
     ("name", "bare"),
     [

@@ -28,16 +28,14 @@ def ask(network, images, present):
         return network(images, torch.tensor(present, dtype=torch.bool).expand(len(images), -1))
 
 
-def test_view_maximum_lies_between_mean_and_maximum_of_the_counted_views():
+def test_view_maximum_is_the_maximum_of_the_counted_views():
     random = np.random.default_rng(0)
     logits, counted = random.normal(0, 3, (5, 4, 3)), random.random((5, 4, 3)) < 0.6
     counted[0, :, 1] = False
     result = view_maximum(torch.tensor(logits), torch.tensor(counted)).numpy()
     for n, c in product(range(5), range(3)):
         chosen = logits[n, counted[n, :, c], c] if counted[n, :, c].any() else logits[n, :, c]
-        assert chosen.mean() - 1e-9 <= result[n, c] <= chosen.max() + 1e-9
-        if len(chosen) > 1:
-            assert result[n, c] > chosen.mean()
+        assert result[n, c] == max(chosen)
 
 
 def test_view_maximum_of_equal_views_is_that_value_and_of_one_view_its_own():
@@ -51,11 +49,9 @@ def test_view_maximum_and_its_gradient_are_finite_at_extreme_logits_and_with_vie
     logits = torch.tensor([[[1e3], [-1e3]], [[0.0], [1.0]], [[3.0], [4.0]]], requires_grad=True)
     counted = torch.tensor([[[True], [True]], [[True], [True]], [[True], [False]]])
     result = view_maximum(logits, counted)
-    assert 999 < result[0].item() <= 1000
+    assert result.flatten().tolist() == [1000, 1, 3]
     result.sum().backward()
-    assert torch.isfinite(logits.grad).all()
-    assert logits.grad[1, 1] > 0.25
-    assert logits.grad[2].flatten().tolist() == pytest.approx([1, 0])
+    assert logits.grad.flatten().tolist() == [1, 0, 0, 1, 1, 0]  # none of it goes to views that show less
 
 
 @pytest.mark.parametrize("view", range(4))

@@ -13,6 +13,7 @@ from competition.training.losses import (
     bce_dice,
     bce_first,
     bce_first_and_own,
+    bce_first_asymmetric,
     bce_iou,
     focal,
     focal_dice,
@@ -179,9 +180,17 @@ def test_bce_first_adds_five_times_the_mean_of_the_other_classes():
     assert value(bce_first, logits, targets) == pytest.approx(parts[:, 0].mean() + 5 * parts[:, 1:].mean(), rel=1e-5)
 
 
-def test_bce_first_of_a_single_class_is_bce():
+def test_the_asymmetric_loss_is_for_the_other_classes_alone():
+    random = np.random.default_rng(5)
+    logits, targets = random.normal(0, 2, (5, 22)), (random.random((5, 22)) < 0.4).astype(float)
+    first, others = cross_entropies(logits, targets)[:, 0].mean(), value(asymmetric, logits[:, 1:], targets[:, 1:])
+    assert value(bce_first_asymmetric, logits, targets) == pytest.approx(first + 5 * others, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [bce_first, bce_first_asymmetric])
+def test_bce_first_of_a_single_class_is_bce(loss):
     logits, targets = np.array([[0.3], [-2.0]]), np.array([[1.0], [0.0]])
-    assert value(bce_first, logits, targets) == pytest.approx(cross_entropies(logits, targets).mean(), rel=1e-5)
+    assert value(loss, logits, targets) == pytest.approx(cross_entropies(logits, targets).mean(), rel=1e-5)
 
 
 def test_bce_first_and_own_adds_the_mean_of_what_the_network_brings():
