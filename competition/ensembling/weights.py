@@ -82,10 +82,10 @@ def candidate_weights(members: int, trials: int, seed: int) -> NDArray[np.int64]
 
 
 def check_candidates(candidates: NDArray[np.int64]) -> None:
-    """Makes sure that all are convex and the first of several is equal weights, which the search falls back to."""
+    """Makes sure that every candidate is convex and the first is equal weights, which the search falls back to."""
     for row in candidates:
         check_weights(row.tolist(), candidates.shape[1])
-    if len(candidates) > 1 and candidates[0].tolist() != round_weights(np.ones(candidates.shape[1])).tolist():
+    if candidates[0].tolist() != round_weights(np.ones(candidates.shape[1])).tolist():
         raise ValueError("the first candidate must be equal weights")
 
 

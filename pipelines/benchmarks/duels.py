@@ -157,7 +157,12 @@ class Alone:
 def alone(function: Callable[..., Any], *arguments: object) -> Alone:
     """Runs a function of a module in a fresh process, so that its memory can be told from that of all others."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_measured, function, arguments).result()
+        try:
+            return pool.submit(_measured, function, arguments).result()
+        except KeyboardInterrupt:
+            for process in multiprocessing.active_children():
+                process.terminate()  # or leaving the pool would wait for its end
+            raise
 
 
 def _measured(function: Callable[..., Any], arguments: tuple[object, ...]) -> Alone:

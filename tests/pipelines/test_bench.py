@@ -17,7 +17,7 @@ ROWS = {
     "vote": [30],
     "score": [10],
     "store": [40, 80],
-    "objective": [1000, 150],
+    "objective": [1000, None, 150, None],
     "thresholds": [100],
     "ensemble": [1000, 1000, 50, None],
     "tune": [2400, 6144],

@@ -1,7 +1,10 @@
 """What a row says, and how two functions are timed."""
 
+import multiprocessing
 import os
+import signal
 import time
+from threading import Timer
 
 import numpy as np
 import pytest
@@ -77,6 +80,15 @@ def test_a_process_of_its_own_has_memory_of_its_own():
     assert large.processor_seconds > 0
     assert large.seconds > 0
     assert mine[0] == 1
+
+
+def test_an_interruption_ends_the_other_process():
+    Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        alone(time.sleep, 300)
+    assert time.monotonic() - start < 100
+    assert not multiprocessing.active_children()
 
 
 def test_an_error_of_the_other_process_arrives():

@@ -63,6 +63,7 @@ def test_a_weight_vector_by_hand():
     above = [blend > 127.5 for blend in blends]
     assert above == [True, False, True]
     assert rivals.score_weights(maps, weights, truth, 127_500) == [2 * 1 / (2 + 2)]
+    assert rivals.score_weights_at_once(maps, weights, truth, 127_500) == [2 * 1 / (2 + 2)]
     assert rivals.vote_soft(maps, weights, 127_500) == ["1 1 3 1"]
     assert rivals.vote_soft(maps, weights, 127_000) == ["1 3"]
 
