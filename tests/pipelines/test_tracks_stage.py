@@ -61,7 +61,7 @@ def test_a_checked_track_gives_the_row_of_the_readme(stage, tmp_path):
     assert f"| `knee` | {' | '.join(cells[column] for column in COLUMNS[1:])} |" in said.splitlines()
     assert figures["tracks"]["knee"]["samples"] == {"train": 16, "test": 6, "read": 22}
     assert figures["tracks"]["knee"]["rows"] == 6
-    assert 0 < figures["tracks"]["knee"]["score"] < 1
+    assert 0 <= figures["tracks"]["knee"]["score"] < 1  # one epoch: nothing may be above 0.5
     assert not (tmp_path / "workspace").exists()
 
 

@@ -82,6 +82,15 @@ def test_a_process_of_its_own_has_memory_of_its_own():
     assert mine[0] == 1
 
 
+@pytest.fixture
+def interruptible():
+    """Workers of pytest-xdist ignore the interruption."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interruption_ends_the_other_process():
     Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
     start = time.monotonic()
