@@ -169,7 +169,7 @@ def pseudo_label_file(pseudo_labels: Path, key: str) -> Path:
 
 def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
     """The contested pixels of a sample, of members that are told apart by a hash, between two cuts."""
-    return contested / members / cuts / f"{key}.npz"
+    return contested / members / cuts / f"{key}.npy"
 
 
 def plane_files_folder(submission: Path) -> Path:

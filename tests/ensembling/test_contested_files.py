@@ -24,17 +24,17 @@ def test_stored_image_is_the_same_and_damage_is_named(tmp_path):
     random = np.random.default_rng(0)
     maps = [random.integers(0, 256, (9, 11, 7), dtype=np.uint8) for _ in range(4)]
     masks = random.random((9, 11, 7)) < 0.4
-    contested, path = contest(maps, pack_masks(masks), (0.2, 0.8)), tmp_path / "image.npz"
+    contested, path = contest(maps, pack_masks(masks), (0.2, 0.8)), tmp_path / "image.npy"
     save_contested(path, contested)
     weights = [100, 200, 300, 400]
     np.testing.assert_array_equal(blend_histograms(load_contested(path), weights), blend_histograms(contested, weights))
     whole = path.read_bytes()
     for cut in (0, 100, len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:cut])
-        with pytest.raises(CompetitionError, match=r"image\.npz"):
+        with pytest.raises(CompetitionError, match=r"image\.npy"):
             load_contested(path)
     path.unlink()
-    with pytest.raises(CompetitionError, match=r"image\.npz"):
+    with pytest.raises(CompetitionError, match=r"image\.npy"):
         load_contested(path)
 
 
@@ -46,13 +46,13 @@ def test_stored_images_are_scored_in_the_order_asked_for(tmp_path):
             [random.integers(0, 256, (2, 6, 6), dtype=np.uint8) for _ in range(2)],
             random.random((2, 6, 6)) < 0.5,
         )
-        paths.append(tmp_path / f"{index}.npz")
+        paths.append(tmp_path / f"{index}.npy")
         save_contested(paths[-1], contest(maps, pack_masks(masks), window))
         dense.append(dice_curves(image_histogram(blend(maps, weights), pack_masks(masks))[None])[0])
     lowest, highest = window_cuts(window)
     found = contested_curves(paths[::-1], weights, window)
     np.testing.assert_array_equal(found[..., lowest : highest + 1], np.stack(dense[::-1])[..., lowest : highest + 1])
-    with pytest.raises(CompetitionError, match=r"another window.*2\.npz"):
+    with pytest.raises(CompetitionError, match=r"another window.*2\.npy"):
         contested_curves(paths[::-1], weights, (0.1, 0.8))
 
 
@@ -114,7 +114,7 @@ def test_what_was_cut_goes_on_where_it_was(data, tmp_path, monkeypatch):
     monkeypatch.setattr(OutOfFold, "open_maps", maps)
     with pytest.raises(KeyboardInterrupt):
         contest_now(data, tmp_path / "kept")
-    assert len(list((tmp_path / "kept").rglob("*.npz"))) == limit
+    assert len(list((tmp_path / "kept").rglob("*.npy"))) == limit
     monkeypatch.setattr(OutOfFold, "open_maps", read)
     assert contest_now(data, tmp_path / "kept").made == 10 - limit
 
