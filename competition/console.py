@@ -70,7 +70,9 @@ class Ticker:
             self._bar.start()
 
     def advance(self, metric: str = "") -> None:
-        """One step is done; ``metric`` is shown beside the bar."""
+        """One step is done; ``metric`` is shown beside the bar. Steps that nobody expected are added."""
+        if self.done == self.total:
+            self.extend(1)
         self.done += 1
         if self._bar is not None:
             self._bar.update(self._task, advance=1, metric=metric)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.console import progress, say
+from competition.console import say
 from competition.data.folds import Folds
 from competition.data.manifest import Entry
 from competition.ensembling.decision import ClassGroup, Decision, Scores
@@ -51,8 +51,7 @@ def tune_pixels(
     fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
     groups = [entry.group for entry in entries]
     data = OutOfFold(members, workspace, [entry.sample for entry in entries], fold_of, groups, track.classes)
-    with progress("tuning", len(entries) * (1 + (len(members) > 1 or search.given is not None))) as ticker:
-        found = tune_segmentation(data, search, workspace.contested_folder(), ticker)
+    found = tune_segmentation(data, search, workspace.contested_folder())
     weights, cuts = found.tuned.search, found.tuned.chosen
     _say_search(found)
     decision = Decision(

@@ -73,6 +73,16 @@ def test_a_log_gets_a_line_of_progress_only_now_and_then(
     ]
 
 
+def test_steps_that_nobody_expected_are_added(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console, "LOG_LINE_SECONDS", 0)
+    with progress("searching", 1) as ticker:
+        ticker.advance()
+        ticker.advance("best 0.9")
+    assert capsys.readouterr().out.splitlines() == ["searching: 1/1, ETA 0 s", "searching: 2/2, ETA 0 s best 0.9"]
+
+
 def test_progress_ends_when_the_work_fails(capsys: pytest.CaptureFixture[str]) -> None:
     def work() -> None:
         with progress("reading", 3) as ticker:

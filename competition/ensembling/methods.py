@@ -56,3 +56,8 @@ METHODS: dict[str, Callable[[int, int], Propose]] = {
     "equal": equal_only,
 }
 """Members and trials (what greedy and equal do not ask for) -> method."""
+
+
+def expected_vectors(method: str, members: int, trials: int) -> int:
+    """About how many vectors a method tries; searches that leave out a fold mostly ask for the same ones."""
+    return {"optuna": 1 + members + trials, "greedy": ROUNDS * members, "equal": 1}[method] if members > 1 else 1

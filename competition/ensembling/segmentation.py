@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.console import Ticker
+from competition.console import progress, track
 from competition.ensembling.class_groups import ClassGroups
 from competition.ensembling.curve_tuning import TunedCurves, tune_curves
 from competition.ensembling.image_vote import vote_image
 from competition.ensembling.member_curves import MemberCurves, curves_of_any, curves_of_given, curves_of_one
-from competition.ensembling.methods import METHODS
+from competition.ensembling.methods import METHODS, expected_vectors
 from competition.ensembling.out_of_fold import OutOfFold
 from competition.ensembling.postprocessing import (
     OPERATIONS,
@@ -80,20 +80,19 @@ class TunedSegmentation:
     contested: float | None
 
 
-def tune_segmentation(data: OutOfFold, search: Search, folder: Path, ticker: Ticker) -> TunedSegmentation:
+def tune_segmentation(data: OutOfFold, search: Search, folder: Path) -> TunedSegmentation:
     """Chooses weights, cuts and post-processing.
 
     Args:
         data: The out-of-fold images.
         search: What may be tried.
         folder: Where the contested pixels of each image are kept.
-        ticker: Advanced twice per image (once with a single member whose weight is not given).
 
     Raises:
         CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
     """
-    curves, tuned = _tune_curves(data, search, folder, ticker)
-    counts, owners, false_positives = _decided_counts(data, tuned, ticker)
+    curves, tuned = _tune_curves(data, search, folder)
+    counts, owners, false_positives = _decided_counts(data, tuned)
     by_operation = dice(*counts)
     operations = choose_operations(by_operation, data.folds, data.groups)
     picked = [list(OPERATIONS).index(name) for name in operations]
@@ -124,24 +123,27 @@ def tune_segmentation(data: OutOfFold, search: Search, folder: Path, ticker: Tic
     )
 
 
-def _tune_curves(data: OutOfFold, search: Search, folder: Path, ticker: Ticker) -> tuple[MemberCurves, TunedCurves]:
+def _tune_curves(data: OutOfFold, search: Search, folder: Path) -> tuple[MemberCurves, TunedCurves]:
     """Weights and cuts."""
     groups, members = search.class_groups, len(data.members)
     if search.given is not None:
-        curves = curves_of_given(data, search.windows[0], search.given, ticker)
+        with progress("reading maps", len(data.samples)) as ticker:
+            curves = curves_of_given(data, search.windows[0], search.given, ticker)
         weights = given_weights(curves.evaluate, search.given, curves.images, groups, curves.window)
         return curves, tune_curves(curves.evaluate, weights, curves.images, curves.window)
     if members == 1:
         curves = curves_of_one(data, search.windows[0])
     else:
-        curves = curves_of_any(data, search.windows, folder, ticker)
+        with progress("contested pixels", len(data.samples)) as ticker:
+            curves = curves_of_any(data, search.windows, folder, ticker)
     propose = METHODS[search.method](members, search.trials)
-    weights = search_weights(curves.evaluate, propose, members, curves.images, groups, curves.window)
+    expected = expected_vectors(search.method, members, search.trials)
+    weights = search_weights(curves.evaluate, propose, members, curves.images, groups, curves.window, expected=expected)
     return curves, tune_curves(curves.evaluate, weights, curves.images, curves.window)
 
 
 def _decided_counts(
-    data: OutOfFold, tuned: TunedCurves, ticker: Ticker
+    data: OutOfFold, tuned: TunedCurves
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Pixel counts of every image, decided at cuts chosen without its own fold.
 
@@ -154,7 +156,7 @@ def _decided_counts(
     counts = []
     owners = np.zeros((classes, classes + 1), dtype=np.int64)
     false_positives = np.zeros(classes, dtype=np.int64)
-    for position, sample in enumerate(data.samples):
+    for position, sample in enumerate(track(data.samples, "post-processing")):
         cuts = tuned.chosen.cuts if tuned.honest_cuts is None else tuned.honest_cuts[position]
         decided = vote_image(data.open_maps(sample), voters, weights, cuts)
         truth = data.truth(sample)
@@ -162,5 +164,4 @@ def _decided_counts(
         here = false_positive_owners(decided, truth, classes)
         owners += here[0]
         false_positives += here[1]
-        ticker.advance(sample)
     return np.stack(counts, axis=1), owners, false_positives

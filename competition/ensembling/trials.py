@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.console import Ticker
 from competition.ensembling.class_groups import ClassGroups
 from competition.ensembling.evidence import gain_with_error
 from competition.ensembling.nested import Excluded, left_out_sets
@@ -36,6 +37,7 @@ class Trials:
         rows: NDArray[np.int64],
         class_groups: ClassGroups,
         window: Window,
+        ticker: Ticker,
     ) -> None:
         """Tries equal weights.
 
@@ -46,18 +48,20 @@ class Trials:
             rows: Positions of those that are looked at.
             class_groups: Classes that get weights of their own.
             window: Lowest and highest threshold that may be chosen.
+            ticker: Advanced once per vector that is tried.
         """
         self.images = images.take(rows)
         self.class_groups = class_groups
         self.sets = left_out_sets(self.images.names)
         self.vectors: list[tuple[int, ...]] = []
         self._position_of: dict[tuple[int, ...], int] = {}
-        self._evaluate, self._rows, self._window = evaluate, rows, window
+        self._evaluate, self._rows, self._window, self._ticker = evaluate, rows, window, ticker
         self._held_rows = {
             excluded: np.flatnonzero(np.isin(self.images.folds, list(excluded))) for excluded in self.sets
         }
         self._scores: list[dict[Excluded, NDArray[np.float64]]] = []
         self._held: list[dict[Excluded, NDArray[np.float64]]] = []
+        self._best = 0.0
         self.position(round_weights(np.ones(members)))
 
     def position(self, weights: NDArray[np.int64]) -> int:
@@ -110,3 +114,5 @@ class Trials:
             held[excluded] = self.class_groups.means(curves[rows[:, None], classes, cuts])
         self._scores.append(scores)
         self._held.append(held)
+        self._best = max(self._best, float(scores[frozenset()].mean()))
+        self._ticker.advance(f"best {self._best:.4f}")

@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 
+from competition.console import progress
 from competition.ensembling.class_groups import ClassGroups
 from competition.ensembling.nested import Choice, Excluded, choose, first_best
 from competition.ensembling.studies import low_discrepancy_sampler, quiet_study
@@ -97,6 +98,7 @@ def search_weights(
     class_groups: ClassGroups,
     window: Window = WINDOW,
     search_limit: int = SEARCH_IMAGES,
+    expected: int = 1,
 ) -> WeightSearch:
     """Chooses member weights on out-of-fold predictions.
 
@@ -109,20 +111,24 @@ def search_weights(
             searched alone, and one evaluation of a weight vector serves all of them.
         window: Lowest and highest threshold that may be chosen.
         search_limit: The search looks at no more images than this.
+        expected: About how many vectors ``propose`` will try, for the progress that is shown.
 
     Returns:
         For each class group the weights that are picked on all folds, or equal weights where the cross-fitted gain
         over them is within one standard error.
     """
-
-    def try_on(rows: NDArray[np.int64]) -> Trials:
-        return Trials(evaluate, members, images, rows, class_groups, window)
-
-    trials = try_on(search_rows(images, seed=0, limit=search_limit))
-    proposed, tried = _propose_all(trials, propose), [trials]
-    if len(trials.images.folds) < len(images.folds):
-        tried.append(try_on(np.arange(len(images.folds))))
-        proposed = _try_best(trials, proposed, tried[-1])
+    everything = np.arange(len(images.folds))
+    rows = search_rows(images, seed=0, limit=search_limit)
+    with progress(f"weights, on {len(rows)} images", expected) as ticker:
+        trials = Trials(evaluate, members, images, rows, class_groups, window, ticker)
+        proposed, tried = _propose_all(trials, propose), [trials]
+    if len(rows) < len(everything):
+        best = _shortlists(trials, proposed)
+        distinct = {vector for vectors in best.values() for vector in vectors}
+        with progress(f"the best weights, on {len(everything)} images", len(distinct)) as ticker:
+            exact = Trials(evaluate, members, images, everything, class_groups, window, ticker)
+            proposed = {key: [exact.position(np.array(vector)) for vector in best[key]] for key in best}
+        tried.append(exact)
     picked = {key: _pick(tried[-1], key, positions) for key, positions in proposed.items()}
     final = _choose_all(tried[-1], picked, frozenset())
     left_out = images.names if len(images.names) > 1 else []
@@ -154,8 +160,10 @@ def given_weights(
     Returns:
         The weights, tried beside equal ones.
     """
-    trials = Trials(evaluate, len(weights), images, np.arange(len(images.folds)), class_groups, window)
-    choice = Choice(trials.position(np.array(weights)), None, None, "as they were given")
+    with progress("given and equal weights", 2) as ticker:
+        trials = Trials(evaluate, len(weights), images, np.arange(len(images.folds)), class_groups, window, ticker)
+        given = trials.position(np.array(weights))
+    choice = Choice(given, None, None, "as they were given")
     by_class = np.tile(np.array(weights, dtype=np.int64), (len(class_groups.of_class), 1))
     return WeightSearch(
         weights=by_class,
@@ -188,8 +196,8 @@ def _propose_all(trials: Trials, propose: Propose) -> Picks:
     return proposed
 
 
-def _try_best(trials: Trials, proposed: Picks, exact: Trials) -> Picks:
-    """Tries the best candidates of each search, and equal weights, on all images.
+def _shortlists(trials: Trials, proposed: Picks) -> dict[tuple[Excluded, int], list[tuple[int, ...]]]:
+    """The best candidates of each search, and equal weights.
 
     A set of left-out folds gets its own shortlist: another's was made on the folds that are left out here.
     """
@@ -197,8 +205,7 @@ def _try_best(trials: Trials, proposed: Picks, exact: Trials) -> Picks:
     for (excluded, group), positions in proposed.items():
         scores = np.array([trials.score(position, excluded)[group] for position in positions])
         best = sorted({0, *np.argsort(-scores, kind="stable")[:SHORTLIST].tolist()})
-        vectors = [np.array(trials.vectors[positions[place]]) for place in best]
-        shortlists[excluded, group] = [exact.position(vector) for vector in vectors]
+        shortlists[excluded, group] = [trials.vectors[positions[place]] for place in best]
     return shortlists
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.console import progress
 from competition.data.cache import read_cached_planes
 from competition.ensembling.class_groups import one_group
 from competition.ensembling.members import TrainedMember
@@ -114,9 +113,7 @@ def tune_stored(images: StoredImages, trials: int) -> Tuned:
         CLASS_ORDER,
     )
     folder = images.workspace.ensemble_folder(f"of{len(images.samples)}") / "contested"
-    with progress(f"tuning on {len(images.samples)} images", 2 * len(images.samples)) as ticker:
-        search = Search("optuna", trials, one_group(len(CLASS_ORDER)), [WINDOW])
-        tuned = tune_segmentation(data, search, folder, ticker)
+    tuned = tune_segmentation(data, Search("optuna", trials, one_group(len(CLASS_ORDER)), [WINDOW]), folder)
     assert tuned.contested is not None  # there are several members
     return Tuned(tuned.tuned.at_half, tuned.contested)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from competition.ensembling.methods import METHODS, ROUNDS
+from competition.ensembling.methods import METHODS, ROUNDS, expected_vectors
 from competition.ensembling.voting import round_weights
 from competition.ensembling.weights import candidate_weights
 
@@ -88,3 +88,12 @@ def test_one_member_is_proposed_alone(method):
     score, asked = scores_of(lambda weights: 0.0)
     assert METHODS[method](1, 50)(score).tolist() == [[1000]]
     assert asked == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("members", [1, 2, 4])
+def test_no_fewer_vectors_are_expected_than_a_search_asks_for(method, members):
+    score, asked = scores_of(lambda weights: weights @ np.arange(1, members + 1))
+    proposed = METHODS[method](members, 30)(score).tolist()
+    seen = {*asked, *map(tuple, proposed)}
+    assert len(seen) <= expected_vectors(method, members, 30) <= max(len(seen), 31 + members, ROUNDS * members)

@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import pytest
 
-from competition.console import progress
 from competition.data.cache import read_cached_planes
 from competition.ensembling.class_groups import ClassGroups, one_group
 from competition.ensembling.members import TrainedMember
@@ -50,8 +49,7 @@ def make_data(shared_hands, tmp_path):
 
 def tune(data, windows, folder, method="optuna", class_groups=None, given=None):
     search = Search(method, 5, class_groups or one_group(len(data.classes)), windows, given)
-    with progress("tuning", 2 * len(data.samples)) as ticker:
-        return tune_segmentation(data, search, folder / "contested", ticker)
+    return tune_segmentation(data, search, folder / "contested")
 
 
 def sure(truth):
