@@ -9,13 +9,12 @@ and every cut of the window. Only the others, the contested pixels, have to be k
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.ensembling.histograms import LEVELS, check_same_size, count_levels
+from competition.ensembling.histograms import LEVELS, check_same_size, count_levels_of_parts
 from competition.ensembling.thresholds import Window, window_cuts
 from competition.ensembling.voters import Voters, check_maps, everyone
 from competition.ensembling.voting import blend_levels, settle
@@ -176,9 +175,8 @@ def blend_histograms(contested: ContestedImage, weights: Sequence[int] | NDArray
     """
     classes = len(contested.counts)
     levels = _blend_contested(contested, np.asarray(weights))
-    ends = [0, *np.cumsum(contested.counts).tolist()]  # each class, outside and inside the truth
-    by_truth = np.array([count_levels(levels[start:end]) for start, end in pairwise(ends)]).reshape(classes, 2, LEVELS)
-    histogram = np.stack([by_truth.sum(axis=1), by_truth[:, 1]], axis=1).astype(np.int64)
+    by_truth = count_levels_of_parts(levels, contested.counts.ravel()).reshape(classes, 2, LEVELS)
+    histogram = np.stack([by_truth.sum(axis=1), by_truth[:, 1]], axis=1)
     histogram[:, :, LEVELS - 1] += contested.positive
     histogram[:, 0, 0] += contested.pixels - contested.counts.sum(axis=1) - contested.positive[:, 0]
     histogram[:, 1, 0] += contested.truth_area - contested.counts[:, 1] - contested.positive[:, 1]

@@ -43,6 +43,32 @@ def count_levels(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
     return counts
 
 
+def count_levels_of_parts(levels: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Counts how often each level occurs in each of many parts, most of them small.
+
+    The part of a pixel is a second axis of one histogram: for 58 parts of 3,000 pixels twice as fast as one by one.
+
+    Args:
+        levels: uint8 (N,), part after part.
+        sizes: int64 (P,), pixels of each part; they sum to N.
+
+    Returns:
+        int64 (P, 256).
+    """
+    ends = [0, *np.cumsum(sizes).tolist()]
+    counts = np.zeros((len(sizes), LEVELS), dtype=np.int64)
+    for first in range(0, len(sizes), LEVELS):  # a uint8 tells so many parts apart
+        some = sizes[first : first + LEVELS]
+        own = levels[ends[first] : ends[first + len(some)]]
+        if own.size > EXACT_FLOAT32:
+            counts[first : first + len(some)] = [count_levels(part) for part in np.split(own, np.cumsum(some)[:-1])]
+        elif own.size:
+            part = np.repeat(np.arange(len(some), dtype=np.uint8), some)
+            shape, ranges = [len(some), LEVELS], [0, len(some), 0, LEVELS]
+            counts[first : first + len(some)] = cv2.calcHist([part, own], [0, 1], None, shape, ranges)
+    return counts
+
+
 def image_histogram(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Counts an image's pixels per class and level, all of them and those inside the truth.
 

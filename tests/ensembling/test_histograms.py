@@ -4,6 +4,7 @@ import pytest
 from competition.ensembling import histograms
 from competition.ensembling.histograms import (
     count_levels,
+    count_levels_of_parts,
     dice_curves,
     image_histogram,
     join_histograms,
@@ -76,6 +77,16 @@ def test_counting_at_the_float32_bound_is_exact():
 def test_counting_a_strided_view():
     levels = np.arange(64, dtype=np.uint8).reshape(8, 8)
     assert np.flatnonzero(count_levels(levels[::2, 1::3])).tolist() == sorted(levels[::2, 1::3].ravel().tolist())
+
+
+@pytest.mark.parametrize("bound", [2**24, 40])
+@pytest.mark.parametrize("sizes", [[0, 5, 1, 0, 60], [7], [0], [], [1] * 700, [3, 0] * 128, [2] * 256 + [90]])
+def test_levels_of_parts_are_those_of_each_part(monkeypatch, sizes, bound):
+    monkeypatch.setattr(histograms, "EXACT_FLOAT32", bound)
+    levels = np.random.default_rng(3).integers(0, 256, sum(sizes), dtype=np.uint8)
+    counted = count_levels_of_parts(levels, np.array(sizes, dtype=np.int64))
+    expected = [np.bincount(part, minlength=256) for part in np.split(levels, np.cumsum(sizes)[:-1])] if sizes else []
+    np.testing.assert_array_equal(counted, np.reshape(expected, (len(sizes), 256)))
 
 
 def test_map_and_truth_of_other_sizes_are_refused():

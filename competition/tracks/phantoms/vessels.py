@@ -27,9 +27,9 @@ LOCATION_WEIGHTS = {
     "L_ACOM": 66, "R_ACOM": 30, "L_MCA": 67, "R_MCA": 96, "L_VA": 17, "R_VA": 11, "L_PICA": 3, "R_PICA": 2, "L_SCA": 6,
     "R_SCA": 4, "BA": 24, "L_PCA": 3, "R_PCA": 1,
 }  # fmt: skip
-# Most aneurysms are found at 3 to 12 mm. Stills show 20 cm, so that a sac is 18 to 58 pixels of 720 wide. Small ones are
-# left out and large ones drawn more often than they are found, because 57 patients at 96 pixels teach the quick network
-# nothing of 3 mm: in five folds of 72 it ranks patients with an AUROC of 0.92 from 4 to 16 mm and 0.96 from 5 to 16.
+# Most aneurysms are found at 3 to 12 mm. Stills show 20 cm, so that a sac is 18 to 58 pixels of 720 wide. Small ones
+# are left out and large ones drawn more often than they are found, because 57 patients at 96 pixels teach the quick
+# network nothing of 3 mm: in five folds of 72 it ranks patients with an AUROC of 0.92 from 4 to 16 mm, 0.96 from 5.
 DIAMETER_MM = (5.0, 16.0)
 PIXELS_PER_MM = GRID / 200
 FIRST_TEST_PERSON = 1_000_000  # test people have a stream of their own, however many training people there are
