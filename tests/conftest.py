@@ -6,7 +6,8 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -40,6 +41,14 @@ LONG = ("test_end_to_end.py", "test_bench.py", "test_hand_track.py", "test_hand_
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files begin first."""
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_studies() -> Iterator[None]:
+    """The studies that only check the exact thresholds take 6 s for 29 classes; test_thresholds.py has long ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("competition.ensembling.segmentation.STUDY_TRIALS", 3)
+        yield
 
 
 @dataclass(frozen=True)
@@ -208,6 +217,19 @@ def shared_hands(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 def shared_patients(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     """Like ``tiny_patients``, shared by tests that only read it."""
     return _prepare_patients(tmp_path_factory.mktemp("shared") / "patients")
+
+
+@pytest.fixture(scope="session")
+def copy_prepared() -> Callable[[Prepared, Path], Prepared]:
+    """Copies a data set and all that was made of it, so that a test may change what it would take long to make."""
+
+    def copy(prepared: Prepared, folder: Path) -> Prepared:
+        shutil.copytree(prepared.workspace.root, folder)
+        workspace = Workspace(folder, prepared.workspace.dataset)
+        manifest = read_manifest(workspace, prepared.track)
+        return Prepared(workspace, prepared.track, manifest, read_folds(workspace.fold_file()))
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from competition.ensembling.decision import load_decision
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import read_scores
 from pipelines import ensemble, train, tune
+from pipelines.one_fold import Run, train_one
 
 
 @pytest.fixture
@@ -26,11 +27,16 @@ def stage(stage_on, tiny_patients, tiny_experiment, tmp_path):
     return run
 
 
-@pytest.fixture
-def three_runs(stage):
-    """Three runs of two folds each."""
+@pytest.fixture(scope="module")
+def three_runs(shared_patients, copy_prepared, tiny_experiment, tmp_path_factory):
+    """Patients with three runs of two folds each, shared by tests that only tune."""
+    prepared = copy_prepared(shared_patients, tmp_path_factory.mktemp("three") / "patients")
     for seed, name in enumerate(("tiny", "second", "third")):
-        stage(train, "--fold", "0,1", "--name", name, "--set", f"train.seed={seed}")
+        experiment = tiny_experiment(multiview=True, train={"epochs": 1, "seed": seed})
+        run = Run(name, prepared.track, prepared.workspace, experiment, prepared.manifest, prepared.folds)
+        for fold in (0, 1):
+            train_one(run, fold, force=False)
+    return prepared
 
 
 def voted(figures):
@@ -73,8 +79,8 @@ def test_maps_are_refused_before_anything_is_read(stage_on, tiny_hands):
 
 
 @pytest.mark.parametrize("method", ["greedy", "optuna", "equal"])
-def test_each_method_weighs_scores_and_says_what_each_member_is_worth(stage, three_runs, capsys, method):
-    figures = stage(tune, "--method", method, "--trials", 6, "--name", "mine")
+def test_each_method_weighs_scores_and_says_what_each_member_is_worth(stage_on, three_runs, capsys, method):
+    figures = stage_on(tune, three_runs, "--method", method, "--trials", 6, "--name", "mine")
     decision = load_decision(Path(figures["decision"]))
     assert decision.method == method
     assert sum(figures["members"].values()) == pytest.approx(1)
@@ -99,14 +105,15 @@ def test_each_method_weighs_scores_and_says_what_each_member_is_worth(stage, thr
     assert "cross-fitted less plain mean of probabilities" in said
 
 
-def test_given_weights_are_kept_and_measured(stage, three_runs):
-    figures = stage(tune, "--members", "tiny,third", "--weights", "3,1", "--combine", "rank", "--name", "given")
+def test_given_weights_are_kept_and_measured(stage_on, three_runs):
+    words = ("--members", "tiny,third", "--weights", "3,1", "--combine", "rank", "--name", "given")
+    figures = stage_on(tune, three_runs, *words)
     assert figures["members"] == {"tiny": 0.75, "third": 0.25}
     decision = load_decision(Path(figures["decision"]))
     assert (decision.method, decision.combine) == ("given", "rank")
     assert set(figures["worth"]) == {"tiny", "third"}
 
 
-def test_groups_of_classes_are_for_masks(stage, three_runs):
+def test_groups_of_classes_are_for_masks(stage_on, three_runs):
     with pytest.raises(CompetitionError, match="--by-group is for masks"):
-        stage(tune, "--by-group")
+        stage_on(tune, three_runs, "--by-group")

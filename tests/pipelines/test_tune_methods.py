@@ -115,9 +115,9 @@ def test_the_contested_pixels_of_a_tuning_serve_the_next(stage, two_members):
     assert "kept from before" not in said
     _, said = stage(*tune_words("--method", "greedy", "--name", "other"))
     assert "contested pixels of 10 of 10 images are kept from before" in said
-    files = sorted(path.stem for path in two_members.contested_folder().rglob("*.npz"))
+    files = sorted(path.stem for path in two_members.contested_folder().rglob("*.npy"))
     assert files == sorted(f"hand{number}" for number in range(10))
-    assert not list(two_members.ensembles_folder().rglob("*.npz"))
+    assert not list(two_members.ensembles_folder().rglob("*.npy"))
 
 
 def test_a_search_on_some_images_is_said_in_one_line(stage, two_members, monkeypatch):

@@ -24,22 +24,28 @@ def run_of(prepared, experiment, name):
     return Run(name, prepared.track, prepared.workspace, experiment, prepared.manifest, prepared.folds)
 
 
-@pytest.fixture
-def taught(tiny_hands, tiny_experiment):
-    """A teacher trained on both folds, and a student that is not trained yet."""
-    teacher = run_of(
-        tiny_hands,
-        tiny_experiment(
-            train={"epochs": 4, "lr": 1e-2, "repeats": 2},
-            model={"prior": 0.3},
-            predict={"views": ["identity", "hflip"]},
-        ),
-        "teacher",
-    )
+TEACHER = {
+    "train": {"epochs": 4, "lr": 1e-2, "repeats": 2},
+    "model": {"prior": 0.3},
+    "predict": {"views": ["identity", "hflip"]},
+}
+
+
+@pytest.fixture(scope="module")
+def classroom(shared_hands, copy_prepared, tiny_experiment, tmp_path_factory):
+    """Images with a teacher trained on both folds."""
+    hands = copy_prepared(shared_hands, tmp_path_factory.mktemp("classroom") / "hands")
     for fold in (0, 1):
-        train_one(teacher, fold, force=False)
+        train_one(run_of(hands, tiny_experiment(**TEACHER), "teacher"), fold, force=False)
+    return hands
+
+
+@pytest.fixture
+def taught(classroom, copy_prepared, tiny_experiment, tmp_path):
+    """The teacher, and a student that is not trained yet, both the test's own."""
+    hands = copy_prepared(classroom, tmp_path / "hands")
     student = tiny_experiment(data={"pseudo": "teacher", "flip": True}, train={"epochs": 1, "ema": False})
-    return teacher, run_of(tiny_hands, student, "student")
+    return run_of(hands, tiny_experiment(**TEACHER), "teacher"), run_of(hands, student, "student")
 
 
 def decisions(teacher, fold):
