@@ -17,6 +17,7 @@ from pipelines.benchmarks.duels import FULL, QUICK, Row, Scale
 from pipelines.benchmarks.ensemble_work import measure_ensemble
 from pipelines.benchmarks.map_works import measure_objective, measure_store, measure_thresholds
 from pipelines.benchmarks.run_length_works import measure_decode, measure_encode, measure_score, measure_vote
+from pipelines.benchmarks.submission_work import measure_submissions
 from pipelines.benchmarks.tune_work import measure_tune
 
 HELP = (
@@ -46,6 +47,7 @@ WORKS = (
     Work("decode", measure_decode, 0.1),
     Work("vote", measure_vote, 0.2),
     Work("score", measure_score, 0.1),
+    Work("submissions", measure_submissions, 0.5),
     Work("store", measure_store, 1.0),
     Work("objective", measure_objective, 1.5),
     Work("thresholds", measure_thresholds, 1.0),

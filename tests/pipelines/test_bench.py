@@ -16,6 +16,7 @@ ROWS = {
     "decode": [8],
     "vote": [30],
     "score": [10],
+    "submissions": [None, None, None],
     "store": [40, 80],
     "objective": [1000, None, 150, None],
     "thresholds": [100],
@@ -38,7 +39,7 @@ def check(rows, targets):
             assert row["ratio"] == rival / ours
 
 
-@pytest.mark.parametrize("work", ["encode", "decode", "score", "store", "objective", "thresholds"])
+@pytest.mark.parametrize("work", ["encode", "decode", "score", "submissions", "store", "objective", "thresholds"])
 def test_a_work_has_its_rows(stage, work):
     figures, said = stage("bench", "--quick", "--only", work)
     check(figures["rows"], ROWS[work])
