@@ -80,8 +80,8 @@ def _say_search(found: TunedSegmentation) -> None:
     if found.contested is not None:
         low, high = found.window
         say(f"{found.contested:.2%} of the pixels are contested between thresholds {low} and {high}")
-    if len(weights.tried) > 1:
-        drawn, exact = weights.tried
+    drawn, exact = weights.tried[0], weights.tried[-1]
+    if drawn is not exact and len(drawn.vectors) > 1:
         say(
             f"weights were searched on {len(drawn.images.folds)} of {len(exact.images.folds)} images (whole people of "
             f"every fold); the best {SHORTLIST} of each search, {len(exact.vectors)} in all, were scored on all images"

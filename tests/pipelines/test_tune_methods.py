@@ -127,6 +127,8 @@ def test_a_search_on_some_images_is_said_in_one_line(stage, two_members, monkeyp
     assert tuned["class_groups"]["round"] == {"discs": 1000, "lines": 0}
     with (two_members.ensemble_folder("discs+lines") / "trials.csv").open(newline="") as file:
         assert {row["images"] for row in csv.DictReader(file)} == {"8", "10"}
+    _, said = stage(*tune_words("--method", "equal"))
+    assert "weights were searched" not in said  # there was nothing to search
 
 
 def test_a_decision_on_all_runs_tells_how_it_was_made(stage, two_members):
