@@ -49,10 +49,10 @@ WORKS = (
     Work("score", measure_score, 0.1),
     Work("submissions", measure_submissions, 0.5),
     Work("store", measure_store, 1.0),
-    Work("objective", measure_objective, 1.5),
-    Work("thresholds", measure_thresholds, 1.0),
-    Work("ensemble", measure_ensemble, 3.0),
-    Work("tune", measure_tune, 15.0),
+    Work("objective", measure_objective, 0.7),
+    Work("thresholds", measure_thresholds, 0.5),
+    Work("ensemble", measure_ensemble, 1.5),
+    Work("tune", measure_tune, 6.0),
 )
 
 
