@@ -220,11 +220,11 @@ def shared_patients(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 @pytest.fixture(scope="session")
-def copy_prepared() -> Callable[[Prepared, Path], Prepared]:
-    """Copies a data set and all that was made of it, so that a test may change what it would take long to make."""
+def copy_prepared() -> Callable[..., Prepared]:
+    """Copies a data set, with ``runs=True`` also what was trained on it, so that a test may change it."""
 
-    def copy(prepared: Prepared, folder: Path) -> Prepared:
-        shutil.copytree(prepared.workspace.root, folder)
+    def copy(prepared: Prepared, folder: Path, runs: bool = False) -> Prepared:
+        shutil.copytree(prepared.workspace.root, folder, ignore=None if runs else shutil.ignore_patterns("runs"))
         workspace = Workspace(folder, prepared.workspace.dataset)
         manifest = read_manifest(workspace, prepared.track)
         return Prepared(workspace, prepared.track, manifest, read_folds(workspace.fold_file()))

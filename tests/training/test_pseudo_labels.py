@@ -43,7 +43,7 @@ def classroom(shared_hands, copy_prepared, tiny_experiment, tmp_path_factory):
 @pytest.fixture
 def taught(classroom, copy_prepared, tiny_experiment, tmp_path):
     """The teacher, and a student that is not trained yet, both the test's own."""
-    hands = copy_prepared(classroom, tmp_path / "hands")
+    hands = copy_prepared(classroom, tmp_path / "hands", runs=True)
     student = tiny_experiment(data={"pseudo": "teacher", "flip": True}, train={"epochs": 1, "ema": False})
     return run_of(hands, tiny_experiment(**TEACHER), "teacher"), run_of(hands, student, "student")
 
