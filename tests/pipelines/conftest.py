@@ -9,35 +9,32 @@ import pytest
 
 import pipelines.context
 from competition.config import Experiment
-from competition.data.folds import read_folds
-from competition.data.manifest import Entry, read_manifest
+from competition.data.manifest import Entry
 from competition.prediction.probability_maps import MapFolder, write_index, write_map
 from competition.workspace import Workspace
 from pipelines.one_fold import Run, train_one
 
 
-def _train_folds(prepared, experiment: Experiment, root: Path) -> Path:
-    """A copy of a data set in a folder of its own, with the run quick of both folds."""
-    shutil.copytree(prepared.workspace.root, root, ignore=shutil.ignore_patterns("runs", "submissions"))
-    workspace = Workspace(root, prepared.workspace.dataset)
-    manifest, folds = read_manifest(workspace, prepared.track), read_folds(workspace.fold_file())
+def _train_folds(prepared, experiment: Experiment) -> Path:
+    """Trains the run quick of both folds; gives the root of its workspace."""
+    run = Run("quick", prepared.track, prepared.workspace, experiment, prepared.manifest, prepared.folds)
     for fold in (0, 1):
-        train_one(Run("quick", prepared.track, workspace, experiment, manifest, folds), fold, force=False)
-    return root
+        train_one(run, fold, force=False)
+    return prepared.workspace.root
 
 
 @pytest.fixture(scope="session")
-def trained_hands(shared_hands, tiny_experiment, tmp_path_factory) -> Path:
+def trained_hands(shared_hands, copy_prepared, tiny_experiment, tmp_path_factory) -> Path:
     """The root of a workspace whose run quick knows something about hands."""
     experiment = tiny_experiment(train={"epochs": 8, "lr": 1e-2}, model={"prior": 0.3})
-    return _train_folds(shared_hands, experiment, tmp_path_factory.mktemp("trained") / "hands")
+    return _train_folds(copy_prepared(shared_hands, tmp_path_factory.mktemp("trained") / "hands"), experiment)
 
 
 @pytest.fixture(scope="session")
-def trained_patients(shared_patients, tiny_experiment, tmp_path_factory) -> Path:
+def trained_patients(shared_patients, copy_prepared, tiny_experiment, tmp_path_factory) -> Path:
     """Likewise of patients."""
     experiment = tiny_experiment(multiview=True)
-    return _train_folds(shared_patients, experiment, tmp_path_factory.mktemp("trained") / "patients")
+    return _train_folds(copy_prepared(shared_patients, tmp_path_factory.mktemp("trained") / "patients"), experiment)
 
 
 @pytest.fixture
