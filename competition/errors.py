@@ -20,6 +20,7 @@ class CompetitionError(Exception):
             where: The file, column or sample it was found in.
             mend: The command or action that mends it.
         """
+        what = what.removesuffix(".")  # of a quoted sentence: the full stop comes at the end
         self.what, self.where, self.mend = what, "" if where is None else str(where), mend or ""
         asks = what.endswith("?")
         sentence = what if where is None else f"{what} ({where})" if asks else f"{what}: {where}"
