@@ -74,10 +74,20 @@ def main(arguments: list[str]) -> int:
     if name not in STAGES:
         print(f"run.sh: unknown stage {name!r}. Stages are {', '.join(STAGES)} and test.", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is the same as Ctrl-C
+    try:
+        return _run_named(name, arguments[1:])
+    except KeyboardInterrupt:
+        again = " ".join(arguments)
+        print(f"\ninterrupted. What is finished is kept; the same command goes on: ./run.sh {again}", file=sys.stderr)
+        return 130
+
+
+def _run_named(name: str, words: list[str]) -> int:
+    """Imports a stage, runs it with its options and says what the user can mend; gives the exit status."""
     # One stage at a time is imported, so that --help does not wait for torch.
     stage = importlib.import_module(f"pipelines.{name}")
-    args = build_parser(name, stage).parse_args(arguments[1:])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is the same as Ctrl-C
+    args = build_parser(name, stage).parse_args(words)
     try:
         figures = run_stage(stage, args)
         if args.json is not None:
@@ -87,10 +97,6 @@ def main(arguments: list[str]) -> int:
             raise
         print(f"error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        again = " ".join(arguments)
-        print(f"\ninterrupted. What is finished is kept; the same command goes on: ./run.sh {again}", file=sys.stderr)
-        return 130
     return 0
 
 

@@ -13,7 +13,7 @@ from competition.console import say, table
 from competition.delivery.leaderboard import rankings, record
 from competition.errors import CompetitionError
 from competition.workspace import Workspace
-from pipelines.context import workspace_root
+from pipelines.context import open_track, workspace_root
 
 HELP = "All submissions, ranked; leaderboard record ID --public S --private S enters the organiser's scores"
 EXAMPLE = "./run.sh leaderboard record 20261121-153012-strong --public 0.9730 --private 0.9733"
@@ -57,9 +57,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say(f"recorded for {args.id}")
     elif args.public is not None or args.private is not None:
         raise CompetitionError("scores are only entered by record", path, f"For example: {EXAMPLE}")
-    found = rankings(path, args.track)
+    everything = rankings(path)
+    name = args.track
+    if name is not None and name not in {track for track, _ in everything}:
+        name = open_track(args).name  # of a YAML file the name in it; a misspelt track is refused
+    found = {key: ranking for key, ranking in everything.items() if name in (None, key[0])}
     if not found:
-        say("no submission was made yet; ./run.sh ensemble makes one")
+        say(f"no submission{'' if name is None else f' of {name}'} was made yet; ./run.sh ensemble makes one")
     for (track, phantom), ranking in found.items():
         title = f"{track}, drawn data (PHANTOM)" if phantom else track
         table(title, COLUMNS, [_line(row) for row in ranking.to_dict("records")])

@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for remark in remarks:
         say(remark)
     entries = settle_problems(problems, entries, args)
-    write_manifest(workspace, track, Manifest(root, tuple(entries)))
     training = [entry for entry in entries if entry.split == "train"]
     folds = settle_folds(track, workspace, training, listing.kinds, args)
+    write_manifest(workspace, track, Manifest(root, tuple(entries)))  # last: until here the data of before is in force
     shortcut_auroc, alarm = find_shortcut(training, folds)
     if alarm:
         shout(alarm)

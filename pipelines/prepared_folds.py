@@ -45,22 +45,25 @@ def settle_folds(
     Raises:
         CompetitionError: --folds or --stratified contradict the folds in force, or the folds leak or hold out nobody.
     """
-    folds = None if args.refold else find_folds(workspace)
-    if folds is not None and _does_not_fit(workspace, folds, training):
-        folds = None
-    if folds is None:
+    in_force = None if args.refold else find_folds(workspace)
+    if in_force is not None and _does_not_fit(workspace, in_force, training):
+        in_force = None
+    if in_force is None:
         folds = _make(track, workspace, training, kinds, args)
     else:
-        _refuse_contradiction(folds, args)
-        _describe(workspace, folds, training)
-        folds = _extend(workspace, folds, training)
+        _refuse_contradiction(in_force, args)
+        _describe(workspace, in_force, training)
+        folds = _extend(workspace, in_force, training)
     check_leaks(folds, training)
     if empty := [fold for fold in range(folds.count) if not folds.held_out(training, fold)]:
         raise CompetitionError(
             f"fold {empty[0]} holds out no group of this data, so it can't be trained",
             folds.path,
-            "Make folds of this data alone with prepare --refold",
+            "Is this the data folder you meant? If so, make folds of it alone with prepare --refold",
         )
+    if folds is not in_force:  # now that they are known to be good
+        write_folds(folds.path, folds.fold_of, folds.how)
+        _announce(workspace, folds, in_force, training)
     return folds
 
 
@@ -87,11 +90,7 @@ def _make(
     else:
         fold_of = make_folds(training, count, args.stratified, kinds)
         rule = STRATIFIED if args.stratified else "GroupKFold"
-    how = f"{rule} of {count}, {len(training)} samples"
-    write_folds(path, fold_of, f"{how}; made by prepare")
-    advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
-    say(f"folds: {how}, written to {path} ({advice})")
-    return read_folds(path)
+    return Folds(fold_of, path, f"{rule} of {count}, {len(training)} samples; made by prepare")
 
 
 def _describe_balance(track: Track) -> str:
@@ -135,6 +134,14 @@ def _extend(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> Fo
     if not new:
         return folds
     how = f"{folds.how or folds.path.name}; {len(new)} groups added by prepare"
-    write_folds(workspace.fold_file(), extend_folds(folds.fold_of, training), how)
-    shout(f"{len(new)} new groups ({few(new)}) got the emptiest folds; train those trained before again")
-    return read_folds(workspace.fold_file())
+    return Folds(extend_folds(folds.fold_of, training), workspace.fold_file(), how)
+
+
+def _announce(workspace: Workspace, folds: Folds, before: Folds | None, training: Sequence[Entry]) -> None:
+    """Says that folds were made, or which groups were added to those of before."""
+    if before is None:
+        advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
+        say(f"folds: {folds.how.removesuffix('; made by prepare')}, written to {folds.path} ({advice})")
+    else:
+        new = before.without_fold(training)
+        shout(f"{len(new)} new groups ({few(new)}) got the emptiest folds; train those trained before again")

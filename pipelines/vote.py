@@ -36,6 +36,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track, paths = open_track(args), list(args.submissions)
     weights = _weights(args.weights, len(paths))
+    if args.out.resolve() in [path.resolve() for path in paths]:
+        raise CompetitionError("--out is one of the submissions, which would be lost", args.out, "Give another name")
     election = quorum(weights, parse_fraction(args.threshold, "--threshold"))
     shares = [float(weight / sum(weights)) for weight in weights]
     if args.weights and sum(weights) != 1:

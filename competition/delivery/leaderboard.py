@@ -168,20 +168,17 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
         _rewrite(path, lines)
 
 
-def rankings(path: Path, track: str | None = None) -> dict[tuple[str, bool], pd.DataFrame]:
+def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:
     """The leaderboard for display: one ranking per track, and never real and drawn data in the same one.
 
     Args:
         path: The CSV.
-        track: Only this track; None shows all.
 
     Returns:
         (track, phantom) -> its submissions, best cross-fitted score first, those without one last, and among equals
         the earlier first. Real data stands before phantoms.
     """
     frame = read(path)
-    if track is not None:
-        frame = frame[frame["track"] == track]
     found: dict[tuple[str, bool], pd.DataFrame] = {}
     for phantom in (False, True):
         for name in sorted(set(frame.loc[frame["phantom"] == phantom, "track"])):

@@ -107,3 +107,20 @@ def test_how_folds_were_made_is_still_known_when_people_come(drawn, stage, tmp_p
     assert "1 new groups (P009) got the emptiest folds" in said
     expected = f"StratifiedGroupKFold of 2, {2 * PEOPLE - 2} samples; made by prepare; 1 groups added by prepare"
     assert read_folds(Path(figures["folds"]["path"])).how == expected
+
+
+def test_a_wrong_folder_leaves_data_and_folds_as_they_were(drawn, repository, stage, refusal, tmp_path):
+    stage("prepare", "--data", drawn / "others")
+    cache = repository / "cache" / "hand_bone"
+    kept = [repository / "folds" / "hand_bone_own.csv", cache / "prepared.json", cache / "manifest.parquet"]
+    before = [path.read_bytes() for path in kept]
+    wrong = tmp_path / "wrong"
+    shutil.copytree(drawn / "others", wrong)
+    for folder in wrong.glob("train/*/P*"):  # one whom the folds know and a stranger, for five folds
+        if folder.name == "P001":
+            folder.rename(folder.with_name("stranger"))
+        elif folder.name != "P002":
+            shutil.rmtree(folder)
+    error, _ = refusal("prepare", "--data", wrong)
+    assert re.search(r"holds out no group .*hand_bone_own\.csv.* the data folder you meant\?.*--refold", error)
+    assert [path.read_bytes() for path in kept] == before

@@ -121,6 +121,16 @@ def test_a_wrong_vote_is_one_sentence_and_writes_nothing(run, masks, tmp_path, m
     assert not (tmp_path / "V.csv").exists()
 
 
+def test_a_vote_does_not_take_the_place_of_its_own_votes(run, masks, tmp_path):
+    for number in range(2):
+        write_masks(tmp_path / f"{number}.csv", masks[number])
+    before = (tmp_path / "0.csv").read_bytes()
+    status, _, said = run("vote", tmp_path / "0.csv", tmp_path / "1.csv", "--out", tmp_path / "." / "0.csv")
+    assert status == 1
+    assert "--out is one of the submissions, which would be lost" in said
+    assert (tmp_path / "0.csv").read_bytes() == before
+
+
 def test_compare_counts_pixels_and_names_the_least_alike(run, masks, tmp_path):
     other = masks[0].copy()
     other[1, 7] = ~other[1, 7]
