@@ -59,6 +59,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         The submission's path, the decision's out-of-fold scores, and the test score where the truth is here.
     """
     track, workspace = open_track(args), open_workspace(args)
+    if args.out is not None and args.out.is_dir():
+        raise CompetitionError("--out is a folder", args.out, f"Name a file in it, such as x{track.submission_ending}")
     decision_file, decision = _find_decision(args, workspace)
     decision = _only_folds(decision, args.folds)
     start = time.perf_counter()
@@ -104,7 +106,9 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
     if args.members is not None and list(parse_members(args.members)) != [member.name for member in decision.members]:
         voting = ",".join(member.name for member in decision.members)
         raise CompetitionError(
-            f"decision has the members {voting}, not {args.members}", path, "Run tune with them first"
+            f"decision has the members {voting}, not {args.members}",
+            path,
+            f"Run ./run.sh tune --track {args.track} --members {args.members}, or name another one with --decision",
         )
     return path, decision
 

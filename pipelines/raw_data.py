@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from competition.console import progress, say, shout
+from competition.data.folds import FOLDS
 from competition.data.manifest import prepared_root
 from competition.errors import CompetitionError
 from competition.tracks.phantoms import PHANTOMS
@@ -38,6 +39,7 @@ def find_data(args: argparse.Namespace, track: Track) -> tuple[Workspace, Path]:
     elif args.data is not None:
         raise CompetitionError("--phantom draws its own data, so --data can't be given with it")
     phantom = Workspace(root, PHANTOM + track.name)
+    _check_drawable(track)
     if not args.phantom:
         shout(
             f"PHANTOM DATA: {real.data_folder()} does not exist, so this works on drawn images (--data DIR gives yours)"
@@ -54,21 +56,29 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) -> None:
+def _check_drawable(track: Track) -> None:
     if track.name not in PHANTOMS:
         known = ", ".join(PHANTOMS)
         raise CompetitionError(
             f"track {track.name} has no drawn data (only {known})", None, "Give yours with --data DIR"
         )
+
+
+def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) -> None:
     phantom = PHANTOMS[track.name]
     people, test_people = args.people or phantom.people, args.test_people or phantom.test_people
     size = args.size or phantom.size
     recipe = f"people {people}, test people {test_people}, size {size}, seed {args.seed}\n"
     folder = workspace.data_folder()
     note = folder / "drawn.txt"
+    asked = args.people or args.test_people or args.size or args.seed
+    if note.exists() and (note.read_text() == recipe or not asked):
+        return
+    folds = FOLDS if args.folds is None else args.folds
+    if people < folds:  # said before anything of an older drawing is thrown away
+        mend = f"Give --people {folds} or more, or a smaller number to --folds"
+        raise CompetitionError(f"--people {people} can't be split into {folds} folds", None, mend)
     if note.exists():
-        if note.read_text() == recipe or not (args.people or args.test_people or args.size or args.seed):
-            return
         say(f"drawing again: {folder} held {note.read_text().strip()}; what was trained on it goes with it")
         for made_of_it in (workspace.cache_folder(), workspace.run_folder("*").parent):
             shutil.rmtree(made_of_it, ignore_errors=True)

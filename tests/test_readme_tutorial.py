@@ -87,6 +87,17 @@ def test_the_commands_as_printed_end_in_a_submission_that_is_taken(home, capsys)
     assert "ok: nothing speaks against handing it in" in capsys.readouterr().out
     with open("mine.csv", newline="") as file:
         assert [row[:2] for row in csv.reader(file)][1:] == [["017_a.png", bone] for bone in BONES]
+    assert main(["leaderboard", "--track", "mine.yaml"]) == 0
+    assert "-quick " in capsys.readouterr().out
+    for words, sentence in (
+        (["leaderboard", "--track", "knne"], "unknown track 'knne'"),
+        (["leaderboard", "--track", "kaggle.yaml"], None),
+        (["train", "--track", "kaggle.yaml"], "Run ./run.sh prepare --track kaggle.yaml."),
+        (["ensemble", "--track", "mine.yaml", "--out", "mine"], "--out is a folder: mine."),
+    ):
+        status, captured = main(words), capsys.readouterr()
+        assert status == (0 if sentence is None else 1)
+        assert (sentence or "no submission of kaggle was made yet") in captured.err + captured.out
     (prepare,) = [words_of(line) for line in lines if words_of(line)[0] == "prepare"]
     assert main([word.replace("mine", "kaggle") for word in prepare]) == 0, capsys.readouterr().err
     assert sorted(labels(home, "mine")) == ["012_a", "013_a", "014_a", "015_a", "016_a"]

@@ -162,7 +162,7 @@ def _decoded_about_file(workspace: Workspace) -> Path:
 
 def prepare_command(workspace: Workspace, track: Track) -> str:
     """The command that prepares this data set."""
-    return f"./run.sh prepare --track {track.name}" + (" --phantom" if workspace.phantom else "")
+    return f"./run.sh prepare --track {track.declaration or track.name}" + (" --phantom" if workspace.phantom else "")
 
 
 def data_hash(entries: Sequence[Entry]) -> str:

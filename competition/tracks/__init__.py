@@ -1,5 +1,6 @@
 """What is competed in. One file per track; a track is data plus how its samples are listed and read."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from competition.config import nearest_hint
@@ -39,4 +40,5 @@ def get_track(name: str) -> Track:
     if taken or declaration.stem.startswith(PHANTOM):
         reason = "there is a built-in track of this name" if taken else f"{PHANTOM}... names drawn data"
         raise CompetitionError(reason, declaration, "Give the declaration's file another name")
-    return load_folder_track(declaration)
+    track = load_folder_track(declaration)
+    return track if declaration.parent == FOLDER_TRACKS else replace(track, declaration=declaration)

@@ -64,7 +64,10 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
         raise CompetitionError("no training image found", root / declaration.train, mend)
     labels, problems = _labels(root, images.samples, declaration)
     samples = [replace(sample, label=labels.get(sample.key)) for sample in images.samples]
-    return Listing(samples, images.problems + problems)
+    remarks = []
+    if not any(sample.split == "test" for sample in samples):
+        remarks.append(f"no test image: nothing fits {root / declaration.test} (test: in the track's YAML file)")
+    return Listing(samples, images.problems + problems, remarks)
 
 
 def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:

@@ -141,6 +141,7 @@ class Track:
             group on its own. Empty where a track has none.
         upright: Whether classes are told by their order from the top, so that nothing may be predicted from an image
             that was turned or mirrored.
+        declaration: The YAML file that declares it, which --track takes in place of a name; None of built-in tracks.
     """
 
     name: str
@@ -169,6 +170,7 @@ class Track:
     class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upright: bool = False
     public_data: str = ""
+    declaration: Path | None = None
 
     @property
     def submission_ending(self) -> str:

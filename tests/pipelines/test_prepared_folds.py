@@ -124,3 +124,14 @@ def test_a_wrong_folder_leaves_data_and_folds_as_they_were(drawn, repository, st
     error, _ = refusal("prepare", "--data", wrong)
     assert re.search(r"holds out no group .*hand_bone_own\.csv.* the data folder you meant\?.*--refold", error)
     assert [path.read_bytes() for path in kept] == before
+
+
+def test_too_few_people_are_refused_before_the_older_drawing_is_thrown_away(stage, refusal, tmp_path):
+    words = ("prepare", "--phantom", "--track", "knee", "--size", 64, "--test-people", 1)
+    stage(*words, "--people", 2, "--folds", 2)
+    before = sorted((tmp_path / "workspace").rglob("*"))
+    error, _ = refusal(*words, "--people", 1)
+    assert "--people 1 can't be split into 5 folds. Give --people 5 or more" in error
+    assert sorted((tmp_path / "workspace").rglob("*")) == before
+    _, said = stage(*words, "--people", 2)  # the same drawing again, whose folds are in force
+    assert "(2 folds" in said
