@@ -141,7 +141,7 @@ def _announce(workspace: Workspace, folds: Folds, before: Folds | None, training
     """Says that folds were made, or which groups were added to those of before."""
     if before is None:
         advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
-        say(f"folds: {folds.how.removesuffix('; made by prepare')}, written to {folds.path} ({advice})")
+        say(f"folds: {folds.how}, written to {folds.path} ({advice})")
     else:
         new = before.without_fold(training)
         shout(f"{len(new)} new groups ({few(new)}) got the emptiest folds; train those trained before again")

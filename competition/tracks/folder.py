@@ -65,7 +65,7 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
     labels, problems = _labels(root, images.samples, declaration)
     samples = [replace(sample, label=labels.get(sample.key)) for sample in images.samples]
     remarks = []
-    if not any(sample.split == "test" for sample in samples):
+    if "test" not in {sample.split for sample in samples} | {problem.split for problem in images.problems}:
         remarks.append(f"no test image: nothing fits {root / declaration.test} (test: in the track's YAML file)")
     return Listing(samples, images.problems + problems, remarks)
 

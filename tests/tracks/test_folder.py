@@ -194,3 +194,17 @@ def test_rows_are_found_for_scoring(tmp_path: Path) -> None:
     track = load_folder_track(declare(tmp_path, classes="[a, b]", masks=TABLE))
     assert track.find_labels is not None
     assert track.find_labels(tmp_path) == {"3": [tmp_path / "truth.csv#3.png"]}
+
+
+def test_a_test_pattern_that_fits_nothing_is_said_when_the_images_are_listed(tmp_path: Path) -> None:
+    picture = np.zeros(SIZE_HW, np.uint8)
+    for place in ("train/images", "train/labels"):
+        save(tmp_path / place / "012_a.png", picture)
+    track = load_folder_track(declare(tmp_path))
+    (remark,) = track.list_samples(tmp_path).remarks
+    assert f"nothing fits {tmp_path / 'test' / 'images' / '*.png'}" in remark
+    nameless = save(tmp_path / "test" / "images" / "no_number.png", picture)
+    found = track.list_samples(tmp_path)  # there is one, but it can't be used: a problem of its own
+    assert (found.remarks, [problem.split for problem in found.problems]) == ([], ["test"])
+    nameless.rename(nameless.with_name("013_a.png"))
+    assert track.list_samples(tmp_path).remarks == []
