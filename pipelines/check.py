@@ -88,7 +88,7 @@ def _look(
     if track.submission == "planes":
         result = check_planes_submission(args.submission, track.classes, size_hw, expected, sizes)
         return result, ["form", "values", "background", *bounds, *images]
-    result = check_rle_submission(args.submission, track.classes, size_hw, expected, sizes)
+    result = check_rle_submission(args.submission, track.classes, size_hw, expected, sizes, track.rle_form)
     return result, ["form", "classes", "run lengths", *bounds, *order]
 
 

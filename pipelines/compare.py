@@ -42,7 +42,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say(f"{len(changed)} of {len(columns)} columns differ")
         per_class = {str(name): int(rows) for name, rows in columns.rows.items()}
         return {"rows_that_differ": int(columns.rows.max()), "per_class": per_class}
-    differences = compare_masks(args.first, args.second, track.classes, image_sizes(*prepared_workspaces(args, track)))
+    differences = compare_masks(
+        args.first, args.second, track.classes, image_sizes(*prepared_workspaces(args, track)), track.rle_form
+    )
     by_class, rows = differences.by_class(), differences.table
     differing, pixels = int(by_class.rows.sum()), int(rows.only_a.sum() + rows.only_b.sum())
     if differing:

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,8 @@ def _open(args: argparse.Namespace, track: Track, workspace: Workspace) -> Guest
         matched = match_folds(read_foreign_folds(args.folds, training), args.folds, folds, training)
     held_out = {fold: folds.held_out(training, fold) for fold in matched}
     classes = _classes(track, args.classes)
-    open_predictions = read_foreign_scores if track.task == "classification" else open_foreign_maps
+    maps = partial(open_foreign_maps, form=track.rle_form)
+    open_predictions = read_foreign_scores if track.task == "classification" else maps
     return Guest(
         name=args.name,
         track=track,
@@ -168,8 +170,7 @@ def _classes(track: Track, text: str | None) -> tuple[str, ...]:
     names = tuple(text.split(","))
     for name in names:
         if name not in track.classes or names.count(name) > 1:
-            known = [other for other in track.classes if other not in names]
-            what = "stands twice" if name in track.classes else f"is unknown{nearest_hint(name, known)}"
+            what = "stands twice" if name in track.classes else f"is unknown{nearest_hint(name, track.classes)}"
             raise CompetitionError(f"--classes: {name!r} {what}")
     if track.task == "classification" and len(names) < len(track.classes):
         raise CompetitionError(f"--classes: a member of a classification predicts all {len(track.classes)} classes")

@@ -89,16 +89,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _score_masks(args: argparse.Namespace, track: Track) -> Score:
     if args.truth.is_file():
-        truth = read_rle_csv(args.truth)
+        truth = read_rle_csv(args.truth, track.classes, track.rle_form)
         known = image_sizes(*prepared_workspaces(args, track))
         sizes = dict.fromkeys((name for name, _ in truth), args.size) if args.size else known
-        return score_rle(args.submission, truth, track.classes, sizes)
-    names = list(dict.fromkeys(name for name, _ in read_rle_csv(args.submission)))
+        return score_rle(args.submission, truth, track.classes, sizes, track.rle_form)
+    names = list(dict.fromkeys(name for name, _ in read_rle_csv(args.submission, track.classes, track.rle_form)))
     known = image_sizes(*prepared_workspaces(args, track))
     truth, sizes = truth_from_folder(track, args.truth, names, args.size, known)
     used = few(sorted({f"{height}x{width}" for height, width in sizes.values()}))
     say(f"truth: labels of {len(names)} images below {args.truth}, {used} pixels")
-    result = score_rle(args.submission, truth, track.classes, sizes)
+    result = score_rle(args.submission, truth, track.classes, sizes, track.rle_form)
     # Label pictures have a size and that of prepared images is known: only one that was given or assumed can be wrong.
     assumed = args.size is not None or (track.size_hw is not None and not set(names) <= set(known))
     if assumed and result.score < SUSPICIOUS_DICE:

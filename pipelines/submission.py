@@ -54,7 +54,7 @@ def write_submission(
         preview: list[NDArray[np.uint8]] = []
         votes = _voted_planes(track, decision, prepared, folders, entries, preview)
         if track.submission == "rle":
-            write_rle_csv(path, _rows(votes, track.classes))
+            write_rle_csv(path, _rows(votes, track), track.classes, track.rle_form)
         else:
             arrays = ((entry.name, with_background(planes, len(track.classes))) for entry, planes in votes)
             write_plane_files(path, plane_files_folder(path), arrays)
@@ -110,12 +110,12 @@ def _open_test_map(folder: Path, entry: Entry) -> OpenedMap:
     return opened
 
 
-def _rows(votes: Iterable[tuple[Entry, NDArray[np.uint8]]], classes: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _rows(votes: Iterable[tuple[Entry, NDArray[np.uint8]]], track: Track) -> Iterator[tuple[str, str, str]]:
     for entry, planes in votes:
-        for first in range(0, len(classes), CLASSES_PER_PLANE):
-            names = classes[first : first + CLASSES_PER_PLANE]
-            channel = first // CLASSES_PER_PLANE
-            for name, rle in zip(names, encode_planes(planes[..., [channel]], len(names)), strict=True):
+        for first in range(0, len(track.classes), CLASSES_PER_PLANE):
+            names = track.classes[first : first + CLASSES_PER_PLANE]
+            rles = encode_planes(planes[..., [first // CLASSES_PER_PLANE]], len(names), track.rle_form.order)
+            for name, rle in zip(names, rles, strict=True):
                 yield entry.name, name, rle
 
 
@@ -137,7 +137,7 @@ def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
     names = [entry.name for entry in entries]
     sizes = {entry.name: (entry.height, entry.width) for entry in entries}
     if track.submission == "rle":
-        result = check_rle_submission(path, track.classes, None, names, sizes)
+        result = check_rle_submission(path, track.classes, None, names, sizes, track.rle_form)
     elif track.submission == "planes":
         result = check_planes_submission(path, track.classes, None, names, sizes)
     else:
@@ -160,4 +160,4 @@ def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:
     if track.submission == "planes":
         return score_planes(track, path, truth, sizes).score
     labels, _ = truth_from_folder(track, truth, [entry.name for entry in entries], None, sizes)
-    return score_rle(path, labels, track.classes, sizes).score
+    return score_rle(path, labels, track.classes, sizes, track.rle_form).score

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import say, table
-from competition.delivery.submissions import ID_COLUMN, RLE_COLUMNS
+from competition.delivery.submissions import ID_COLUMN
 from competition.errors import CompetitionError
 from competition.tracks import get_track, track_names
 from competition.tracks.phantoms import PHANTOMS, Draw
@@ -116,7 +116,7 @@ def declared(track: Track) -> dict[str, str]:
     """The cells of a track as far as its declaration tells them."""
     phantom = PHANTOMS.get(track.name)
     form = {
-        "rle": f"CSV {','.join(RLE_COLUMNS)}",
+        "rle": f"CSV {','.join(track.rle_form.header(track.classes))}",
         "table": f"CSV {ID_COLUMN},{track.classes[0]} and {len(track.classes) - 1} more columns of 0 and 1",
         "planes": f"zip of .npy (rows, columns, {len(track.classes) + 1})",
     }[track.submission]

@@ -47,11 +47,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         write_table_csv(args.out, ID_COLUMN, patients, track.classes, values)
         rows = len(patients)
     else:
-        files, sizes = read_alike(paths, track.classes), image_sizes(*prepared_workspaces(args, track))
+        files, sizes = read_alike(paths, track.classes, track.rle_form), image_sizes(*prepared_workspaces(args, track))
         rows = len(files[0])
         with progress("voting", rows // len(track.classes)) as ticker:
             voted = vote_on_masks(paths, files, track.classes, election, sizes)
-            write_rle_csv(args.out, ticker.ticking(voted, len(track.classes)))
+            write_rle_csv(args.out, ticker.ticking(voted, len(track.classes)), track.classes, track.rle_form)
     say(f"{len(paths)} submissions, {rows} rows: {args.out}")
     return {"submission": str(args.out), "members": [str(path) for path in paths], "weights": shares, "rows": rows}
 

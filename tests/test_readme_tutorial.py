@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from competition.data.manifest import read_manifest
+from competition.imaging.stored_arrays import read_array
 from competition.tracks import get_track
 from competition.workspace import Workspace
 from pipelines.__main__ import main
@@ -98,10 +99,77 @@ def test_the_commands_as_printed_end_in_a_submission_that_is_taken(home, capsys)
         status, captured = main(words), capsys.readouterr()
         assert status == (0 if sentence is None else 1)
         assert (sentence or "no submission of kaggle was made yet") in captured.err + captured.out
-    (prepare,) = [words_of(line) for line in lines if words_of(line)[0] == "prepare"]
-    assert main([word.replace("mine", "kaggle") for word in prepare]) == 0, capsys.readouterr().err
+    # "The commands stay the same": with Kaggle's table they end in Kaggle's form.
+    for line in lines:
+        assert main([word.replace("mine", "kaggle") for word in words_of(line)]) == 0, capsys.readouterr().err
+    assert "ok: nothing speaks against handing it in" in capsys.readouterr().out
     assert sorted(labels(home, "mine")) == ["012_a", "013_a", "014_a", "015_a", "016_a"]
     assert labels(home, "kaggle") == labels(home, "mine")
+    assert main(["check", "--track", "kaggle.yaml", "mine.csv"]) == 1
+    assert "the columns are not id,class,segmentation" in capsys.readouterr().err
+    with open("kaggle.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ROWS.splitlines()[0].split(",")
+    assert [row[:2] for row in rows] == [["017_a", bone] for bone in BONES]
+
+
+def test_the_form_of_a_submission_can_be_chosen_for_any_track(home, capsys):
+    prepare, train, ensemble, check = (words_of(line) for line in COMMANDS.splitlines())
+    _, masks = draw_knee(5)
+    for bone, mask in masks.items():
+        Path(f"truth/masks/{bone}").mkdir(parents=True)
+        cv2.imwrite(f"truth/masks/{bone}/017_a.png", mask * np.uint8(255))
+    score = ["score", "--track", "mine.yaml", "mine.csv", "truth", "--json"]
+    for words in (prepare, train, ensemble, [*score, "by_rows.json"]):
+        assert main(words) == 0, capsys.readouterr().err
+    Path("mine.csv").rename("by_rows.csv")
+    (form,) = [line for line in KAGGLE.splitlines() if line.startswith("submission:")]
+    Path("mine.yaml").write_text(f"{MINE}{form}\n")
+    assert main(ensemble) == 1
+    assert "what it says about the data has changed since it was prepared: " in capsys.readouterr().err
+    vote = ["vote", "--track", "mine.yaml", "mine.csv", "mine.csv", "--out", "vote.csv"]
+    compare = ["compare", "--track", "mine.yaml", "mine.csv", "vote.csv"]
+    take = ["import", "--track", "mine.yaml", "--name", "theirs", "--test", "mine.csv"]
+    weigh = ["tune", "--track", "mine.yaml", "--members", "theirs", "--weights", "1", "--name", "theirs"]
+    revote = ["ensemble", "--track", "mine.yaml", "--decision", "theirs", "--out", "theirs.csv"]
+    for words in (prepare, ensemble, check, [*score, "by_columns.json"], vote, compare, take, weigh, revote):
+        assert main(words) == 0, capsys.readouterr().err
+    assert Path("by_columns.json").read_text() == Path("by_rows.json").read_text()
+    assert Path("mine.csv").read_text() == Path("vote.csv").read_text() == Path("theirs.csv").read_text()
+    with open("by_rows.csv", newline="") as by_rows, open("mine.csv", newline="") as by_columns:
+        _, *ours = csv.reader(by_rows)
+        _, *theirs = csv.reader(by_columns)
+    # The same network drew both: ours, drawn pixel by pixel, is theirs.
+    for (_, _, text), (_, _, down_columns) in zip(ours, theirs, strict=True):
+        mask = np.zeros(SIZE_HW[0] * SIZE_HW[1], bool)
+        for start, length in np.array(text.split(), int).reshape(-1, 2):
+            mask[start - 1 : start - 1 + length] = True
+        assert mask.any()
+        assert starts_and_lengths(mask.reshape(SIZE_HW)) == down_columns
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("kaggle", "order: column, start: 1}\ntest", "order: row, start: 1}\ntest"),
+        ("mine", "group", "channels: 3\ngroup"),
+    ],
+)
+def test_a_changed_declaration_is_prepared_again_and_never_used_with_the_old_pixels(home, capsys, name, old, new):
+    prepare = ["prepare", "--track", f"{name}.yaml", "--data", name]
+    assert main(prepare) == 0, capsys.readouterr().err
+    workspace = Workspace(home / "workspace", name)
+    before = labels(home, name), read_array(workspace.image_file("013_a", "image")).shape
+    text = Path(f"{name}.yaml").read_text()
+    assert old in text
+    Path(f"{name}.yaml").write_text(text.replace(old, new, 1))
+    assert main(["train", "--track", f"{name}.yaml"]) == 1
+    assert f"Run ./run.sh prepare --track {name}.yaml." in capsys.readouterr().err
+    assert main(prepare) == 0, capsys.readouterr().err
+    assert "6 samples read, 0 unchanged" in capsys.readouterr().out
+    assert (labels(home, name), read_array(workspace.image_file("013_a", "image")).shape) != before
+    assert main(prepare) == 0
+    assert "0 samples read, 6 unchanged" in capsys.readouterr().out
 
 
 def test_the_other_ways_to_say_it_are_taken_too(home, capsys):

@@ -16,11 +16,11 @@ from competition.workspace import Workspace
 
 
 def fingerprint(track: Track, root: Path, sample: Sample) -> str:
-    """A hash that changes when a source file of the sample changes (path, size, time) or its targets do.
+    """A hash that changes when a source file of the sample does (path, size, time), its targets, or how it is read.
 
     What is only known about it, its stratum and side, is not in the cached files and does not count.
     """
-    parts: list[object] = [CACHE_VERSION, replace(sample, stratum="", side="")]
+    parts: list[object] = [CACHE_VERSION, track.reading, replace(sample, stratum="", side="")]
     labels = [] if sample.label is None else label_files(root / sample.label, track.classes)
     for path in [*(root / image for image in sample.images if image is not None), *labels]:
         file, _ = split_part(path)

@@ -92,7 +92,8 @@ class Manifest:
 def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> None:
     """Writes manifest.parquet and prepared.json (what the cache was made from), each whole or not at all."""
     about = {"track": track.name, "classes": list(track.classes), "version": CACHE_VERSION}
-    write_json(_about_file(workspace), about | {"data_root": str(manifest.data_root)})
+    about |= {"data_root": str(manifest.data_root), "data_form": track.data_form}
+    write_json(_about_file(workspace), about)
     _write_entries(workspace.manifest_file(), manifest.entries)
 
 
@@ -109,6 +110,9 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         folder = workspace.cache_folder()
         raise CompetitionError("prepared for other classes or by another version", folder, f"Run {command}")
+    if about.get("data_form", "") != track.data_form:
+        what = "what it says about the data has changed since it was prepared"
+        raise CompetitionError(what, track.declaration or f"track {track.name}", f"Run {command}")
     return Manifest(Path(about["data_root"]), _read_entries(workspace.manifest_file()))
 
 

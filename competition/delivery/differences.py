@@ -11,6 +11,7 @@ from competition.delivery.file_votes import read_alike, read_tables_alike
 from competition.imaging.runlength_text import parse_image
 from competition.imaging.runlengths import overlaps
 from competition.metrics import dice
+from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,25 @@ class MaskDifferences:
 
 
 def compare_masks(
-    first: Path, second: Path, classes: Sequence[str], sizes: Mapping[str, tuple[int, int]]
+    first: Path,
+    second: Path,
+    classes: Sequence[str],
+    sizes: Mapping[str, tuple[int, int]],
+    form: RunLengthSubmission = IMAGE_CLASS_RLE,
 ) -> MaskDifferences:
     """Compares two run-length submissions.
 
     Args:
-        first: CSV of image_name, class, rle.
+        first: CSV in the form.
         second: Another one of the same images.
         classes: Of the track.
         sizes: Image name -> rows and columns, where known: a run beyond the last pixel is then refused.
+        form: The organiser's.
 
     Raises:
         CompetitionError: A row is missing in one of them, or run lengths are malformed.
     """
-    a, b = read_alike([first, second], classes)
+    a, b = read_alike([first, second], classes, form)
     rows = []
     for image in dict.fromkeys(name for name, _ in a):
         height, width = sizes.get(image, (0, 0))

@@ -11,14 +11,18 @@ from numpy.typing import NDArray
 from competition.delivery.submissions import ID_COLUMN, Key, few, read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
 from competition.imaging.runlength_votes import Quorum, vote
+from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 
 
-def read_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[dict[Key, str]]:
+def read_alike(
+    paths: Sequence[Path], classes: Sequence[str], form: RunLengthSubmission = IMAGE_CLASS_RLE
+) -> list[dict[Key, str]]:
     """Reads run-length submissions that are to be joined.
 
     Args:
-        paths: CSVs of image_name, class, rle, their rows in any order.
+        paths: CSVs in the form, their rows in any order.
         classes: Of the track.
+        form: The organiser's.
 
     Returns:
         One dictionary per file; all have the same keys.
@@ -26,7 +30,7 @@ def read_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[dict[Key, 
     Raises:
         CompetitionError: A file is no submission, or lacks an image or a class that another one has.
     """
-    files = [read_rle_csv(path) for path in paths]
+    files = [read_rle_csv(path, classes, form) for path in paths]
     images = dict.fromkeys(name for file in files for name, _ in file)
     if not images:
         raise CompetitionError("there are no rows", paths[0])

@@ -17,9 +17,10 @@ from competition.data.manifest import Entry, entries_by_name
 from competition.delivery.submissions import ID_COLUMN, few, read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_class
-from competition.imaging.runlengths import decode_planes
+from competition.imaging.runlengths import Order, decode_planes
 from competition.prediction.foreign_maps import check_probabilities, levels_of, read_foreign_map
 from competition.prediction.probability_maps import map_file, read_index, read_map, read_scores
+from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 
 ARRAYS = (".npy", ".npz")
 FORMS = "a folder of .npy or .npz files, one per image, a folder of maps with index.json, or a CSV in submission form"
@@ -51,7 +52,12 @@ class ForeignScores:
     probs: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
-def open_foreign_maps(paths: Sequence[Path], classes: Sequence[str], entries: Sequence[Entry]) -> ForeignMaps:
+def open_foreign_maps(
+    paths: Sequence[Path],
+    classes: Sequence[str],
+    entries: Sequence[Entry],
+    form: RunLengthSubmission = IMAGE_CLASS_RLE,
+) -> ForeignMaps:
     """Finds the map of each sample.
 
     Args:
@@ -59,6 +65,7 @@ def open_foreign_maps(paths: Sequence[Path], classes: Sequence[str], entries: Se
             and 255; several where every fold has its own.
         classes: Of the arrays, in their order.
         entries: The samples that are asked for.
+        form: Of a CSV.
 
     Returns:
         How to read each of them.
@@ -71,7 +78,7 @@ def open_foreign_maps(paths: Sequence[Path], classes: Sequence[str], entries: Se
         if not path.exists():
             raise CompetitionError("no such file or folder", path)
         if path.is_file():
-            part = _run_lengths(path, classes, entries)
+            part = _run_lengths(path, classes, entries, form)
         elif (path / "index.json").exists():
             part = _own_maps(path, classes, entries)
         else:
@@ -174,8 +181,10 @@ def _read_own_map(folder: Path, name: str, order: Sequence[int], size_hw: tuple[
     return levels_of(values[order], map_file(folder, name))
 
 
-def _run_lengths(path: Path, classes: Sequence[str], entries: Sequence[Entry]) -> ForeignMaps:
-    rows = read_rle_csv(path)
+def _run_lengths(
+    path: Path, classes: Sequence[str], entries: Sequence[Entry], form: RunLengthSubmission
+) -> ForeignMaps:
+    rows = read_rle_csv(path, classes, form)
     if unknown := [f"{image} {name}" for image, name in rows if name not in classes]:
         raise CompetitionError(f"{len(unknown)} rows are of an unknown class ({few(unknown)})", path)
     images = list(dict.fromkeys(image for image, _ in rows))
@@ -185,13 +194,13 @@ def _run_lengths(path: Path, classes: Sequence[str], entries: Sequence[Entry]) -
     for image, sample in zip(images, _samples_of(images, entries, path), strict=True):
         rles = [rows[image, name] for name in classes]
         size_hw = known[sample].height, known[sample].width
-        found.read[sample] = partial(_draw, rles, size_hw, f"{path}, {image}")
+        found.read[sample] = partial(_draw, rles, size_hw, form.order, f"{path}, {image}")
     return found
 
 
-def _draw(rles: Sequence[str], size_hw: tuple[int, int], where: str) -> NDArray[np.uint8]:
+def _draw(rles: Sequence[str], size_hw: tuple[int, int], order: Order, where: str) -> NDArray[np.uint8]:
     """A map uint8 (C, H, W) of 0 and 255."""
-    planes = decode_planes(rles, size_hw, where=where)
+    planes = decode_planes(rles, size_hw, order, where)
     return np.stack([unpack_class(planes, index) for index in range(len(rles))]).view(np.uint8) * np.uint8(255)
 
 

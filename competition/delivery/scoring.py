@@ -22,6 +22,7 @@ from competition.imaging.planes import plane_count
 from competition.imaging.runlength_text import parse_image
 from competition.imaging.runlengths import encode_planes, overlaps
 from competition.metrics import dice, score_aneurysm
+from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.track import Track, label_files, split_part
 
 
@@ -63,14 +64,16 @@ def score_rle(
     truth: Mapping[Key, str],
     classes: Sequence[str],
     sizes: Mapping[str, tuple[int, int]] | None = None,
+    form: RunLengthSubmission = IMAGE_CLASS_RLE,
 ) -> Score:
     """Mean Dice over all (image, class) pairs, as the hand-bone organiser defines it; empty against empty is 1.
 
     Args:
-        submission: CSV of image_name, class, rle.
+        submission: CSV in the form.
         truth: (image name, class) -> run lengths, in any order: rows are joined by key.
         classes: All classes; each image of the truth must have each.
         sizes: Image name -> rows and columns, where known: runs beyond the last pixel are then refused.
+        form: The organiser's; the truth counts pixels in the same order.
 
     Returns:
         The score, per class in the order of ``classes``.
@@ -78,7 +81,7 @@ def score_rle(
     Raises:
         CompetitionError: A row is missing on either side, or a run length is malformed.
     """
-    predicted = read_rle_csv(submission)
+    predicted = read_rle_csv(submission, classes, form)
     images = list(dict.fromkeys(name for name, _ in truth))
     wanted = [f"{image} {name}" for image in images for name in classes]
     _same_rows(wanted, [" ".join(key) for key in truth], "the truth", "of an unknown class")
@@ -201,8 +204,8 @@ def truth_from_folder(
         if planes.shape != (*own, plane_count(len(track.classes))):
             raise CompetitionError(f"the label is {planes.shape[0]}x{planes.shape[1]}, not {own[0]}x{own[1]}", path)
         used[name] = own
-        for class_name, rle in zip(track.classes, encode_planes(planes, len(track.classes)), strict=True):
-            truth[name, class_name] = rle
+        rles = encode_planes(planes, len(track.classes), track.rle_form.order)
+        truth.update(((name, class_name), rle) for class_name, rle in zip(track.classes, rles, strict=True))
     return truth, used
 
 

@@ -1,12 +1,14 @@
 """Submissions as files: written row by row and whole or not at all, read back by key.
 
-Two forms: run lengths, one row per image and class (``image_name,class,rle``), and a table, one row per patient
-(``Index``, a probability, then 0/1 columns).
+Two forms: run lengths, one row per image and class (``image_name,class,rle``, or as a track's ``RunLengthSubmission``
+says), and a table, one row per patient (``Index``, a probability, then 0/1 columns).
 """
 
 import csv
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -14,29 +16,43 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.workspace import read_csv, whole_file
 
-RLE_COLUMNS = ("image_name", "class", "rle")
 ID_COLUMN = "Index"
 
 Key = tuple[str, str]
 """Image name and class."""
 
-# pandas writes an empty cell of a float column as "nan"; both mean an empty mask.
-NO_MASK = frozenset(("", "nan", "NaN"))
 
-
-def write_rle_csv(path: Path, rows: Iterable[tuple[str, str, str]]) -> None:
+def write_rle_csv(
+    path: Path,
+    rows: Iterable[tuple[str, str, str]],
+    classes: Sequence[str] = (),
+    form: RunLengthSubmission = IMAGE_CLASS_RLE,
+) -> None:
     """Writes a run-length submission, one row at a time: memory does not grow with the number of images.
 
     Args:
         path: The file to write; an old one is replaced only when the new one is whole.
-        rows: Image name, class, run lengths ("" for an empty mask), in the organiser's order.
+        rows: Image name, class, run lengths (pixels counted from 1 in the form's order, "" for an empty mask), in the
+            organiser's order: all classes of an image one after the other.
+        classes: Of the track; only a form without a column of classes asks for them.
+        form: The organiser's.
 
     Raises:
         CompetitionError: The disk is full or the folder can't be written.
     """
-    _write(path, RLE_COLUMNS, rows)
+    _write(path, form.header(classes), _cells(rows, form))
+
+
+def _cells(rows: Iterable[tuple[str, str, str]], form: RunLengthSubmission) -> Iterator[tuple[str, ...]]:
+    if form.rle is None:
+        for name, of_image in groupby(rows, key=itemgetter(0)):
+            yield (name, *(form.write(rle) for _, _, rle in of_image))
+        return
+    for name, class_name, rle in rows:
+        yield (name, form.write(rle)) if form.class_column is None else (name, class_name, form.write(rle))
 
 
 def write_table_csv(
@@ -71,30 +87,36 @@ def write_table_csv(
     _write(path, (id_column, *columns), rows)
 
 
-def read_rle_csv(path: Path) -> dict[Key, str]:
+def read_rle_csv(
+    path: Path, classes: Sequence[str] = (), form: RunLengthSubmission = IMAGE_CLASS_RLE
+) -> dict[Key, str]:
     """Reads a run-length submission.
 
     Takes a byte order mark, Windows line ends and NaN for an empty mask, as spreadsheets and pandas write them.
 
     Args:
-        path: CSV of image_name, class, rle.
+        path: CSV in the form; its columns may stand in any order, because they are joined by name.
+        classes: Of the track; only a form without a column of classes asks for them.
+        form: The organiser's.
 
     Returns:
-        (image name, class) -> run lengths ("" for an empty mask), in the order of the file.
+        (image name, class) -> run lengths (pixels counted from 1 in the form's order, "" for an empty mask), in the
+        order of the file.
 
     Raises:
         CompetitionError: The file is missing, a column is missing or too many, a row is cut, a key stands twice.
     """
     header, lines = read_csv(path)
-    name_at, class_at, rle_at = _positions(path, header, RLE_COLUMNS)
+    _positions(path, header, form.header(classes))
     found: dict[Key, str] = {}
     for number, fields in lines:
         _check_width(path, number, fields, len(header))
-        key = (fields[name_at], fields[class_at])
-        if key in found:
-            raise CompetitionError(f"row {number}: class {key[1]!r} of image {key[0]!r} stands twice", path)
-        rle = fields[rle_at]
-        found[key] = "" if rle in NO_MASK else rle
+        row = dict(zip(header, fields, strict=True))
+        for class_name, cell in form.masks(row, classes):
+            key = (row[form.image], class_name)
+            if key in found:
+                raise CompetitionError(f"row {number}: class {class_name!r} of image {key[0]!r} stands twice", path)
+            found[key] = form.read(cell, f"{path}, row {number}, class {class_name}")
     return found
 
 

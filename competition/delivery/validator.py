@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from competition.config import nearest_hint
-from competition.delivery.submissions import NO_MASK, RLE_COLUMNS, Key, few, header_problem
+from competition.delivery.submissions import Key, few, header_problem
 from competition.errors import CompetitionError
-from competition.imaging.runlength_text import parse
+from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.workspace import read_csv
 
 Item = TypeVar("Item")
@@ -50,43 +50,47 @@ def check_rle_submission(
     size_hw: tuple[int, int] | None = None,
     expected: Sequence[str] | None = None,
     sizes: Mapping[str, tuple[int, int]] | None = None,
+    form: RunLengthSubmission = IMAGE_CLASS_RLE,
 ) -> CheckResult:
     """Checks a run-length submission.
 
     Args:
-        path: CSV of image_name, class, rle.
+        path: CSV in the form; here the order of the columns counts too.
         classes: In the organiser's order; every image must have each once, in this order.
         size_hw: Rows and columns of every image that ``sizes`` does not know; None checks no bounds there.
         expected: The image names in the organiser's order; None takes any images in any order.
         sizes: Image name -> rows and columns, where images differ in size.
+        form: The organiser's.
 
     Returns:
         All that was found. A file that can't be read at all is one error.
     """
-    result, lines = _open(path, RLE_COLUMNS)
-    sizes = sizes or {}
+    columns, sizes = form.header(classes), sizes or {}
+    result, lines = _open(path, columns)
     first_row: dict[Key, int] = {}
     non_empty = dict.fromkeys(classes, 0)
-    for number, (name, class_name, rle) in lines:
-        if class_name not in non_empty:
-            result.errors.append(f"row {number}: unknown class {class_name!r}{nearest_hint(class_name, classes)}")
-            first_row.setdefault((name, class_name), number)
-            continue
-        key = (name, class_name)
-        if key in first_row:
-            result.errors.append(
-                f"row {number}: class {class_name!r} of image {name!r} stands twice (first in row {first_row[key]})"
-            )
-            continue
-        first_row[key] = number
-        if rle in NO_MASK:
-            continue
-        non_empty[class_name] += 1
-        height_width = sizes.get(name, size_hw)
-        try:
-            parse(rle, f"row {number}, {name}, {class_name}", height_width and math.prod(height_width))
-        except CompetitionError as error:
-            result.errors.append(str(error))
+    for number, fields in lines:
+        row = dict(zip(columns, fields, strict=True))
+        name = row[form.image]
+        for class_name, cell in form.masks(row, classes):
+            key = (name, class_name)
+            if class_name not in non_empty:
+                result.errors.append(f"row {number}: unknown class {class_name!r}{nearest_hint(class_name, classes)}")
+                first_row.setdefault(key, number)
+                continue
+            if key in first_row:
+                result.errors.append(
+                    f"row {number}: class {class_name!r} of image {name!r} stands twice (first in row {first_row[key]})"
+                )
+                continue
+            first_row[key] = number
+            height_width = sizes.get(name, size_hw)
+            try:
+                pixels = height_width and math.prod(height_width)
+                non_empty[class_name] += form.check(cell, f"row {number}, {name}, {class_name}", pixels)
+            except CompetitionError as error:
+                non_empty[class_name] += 1
+                result.errors.append(str(error))
     found = list(dict.fromkeys(name for name, _ in first_row))
     result.images = len(found)
     result.positive_share = {name: count / max(len(found), 1) for name, count in non_empty.items()}

@@ -18,7 +18,7 @@ from competition.imaging.readers import read_grey, read_rgb
 from competition.tracks import mask_files, run_length_table
 from competition.tracks.folder_declaration import FolderTrack, read_declaration
 from competition.tracks.run_length_table import RunLengthTable
-from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names, label_files
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names, label_files, stem
 
 
 def load_folder_track(path: Path) -> Track:
@@ -45,6 +45,10 @@ def load_folder_track(path: Path) -> Track:
         mirror=Mirror(classes=tuple(range(len(classes)))) if declaration.flip else None,
         find_labels=partial(find_labels, declaration=declaration),
         count_between=partial(count_between, declaration=declaration),
+        label_key=stem if declaration.submission_form.ending else str,
+        rle_form=declaration.submission_form,
+        reading=declaration.reading,
+        data_form=declaration.data_form,
     )
 
 
@@ -82,7 +86,8 @@ def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
     for image in images:
         group = re.search(declaration.group, image.name)
         relative = image.relative_to(folder).as_posix()
-        samples.append(_sample(image, relative, "test", (group and group.group(1)) or image.stem))
+        person = (group and group.group(1)) or image.stem
+        samples.append(_sample(image, relative, "test", person, declaration))
     return Listing(samples)
 
 
@@ -104,12 +109,13 @@ def _list_images(root: Path, declaration: FolderTrack) -> Listing:
                 reason = f"name does not match the group {declaration.group!r}"
                 problems.append(Problem(image.stem, split, relative, reason))
                 continue
-            samples.append(_sample(image, relative, split, group.group(1)))
+            samples.append(_sample(image, relative, split, group.group(1), declaration))
     return Listing(samples, problems)
 
 
-def _sample(image: Path, relative: str, split: Split, group: str) -> Sample:
-    return Sample(key=image.stem, name=image.name, split=split, group=group, images=(relative,))
+def _sample(image: Path, relative: str, split: Split, group: str, declaration: FolderTrack) -> Sample:
+    name = image.name if declaration.submission_form.ending else image.stem
+    return Sample(key=image.stem, name=name, split=split, group=group, images=(relative,))
 
 
 def _labels(root: Path, samples: Sequence[Sample], declaration: FolderTrack) -> tuple[dict[str, str], list[Problem]]:
@@ -119,7 +125,7 @@ def _labels(root: Path, samples: Sequence[Sample], declaration: FolderTrack) -> 
     if isinstance(masks, RunLengthTable):
         table = run_length_table.read_table(root / masks.csv, masks, classes)
         on_disk = sorted(root.glob(declaration.train))
-        labels = {sample.key: f"{masks.csv}#{table.written(sample.name)}" for sample in training}
+        labels = {sample.key: f"{masks.csv}#{table.written(Path(str(sample.images[0])).name)}" for sample in training}
         return labels, run_length_table.find_problems(table, on_disk, masks, classes)
     labels = {sample.key: masks.replace("{stem}", sample.key) for sample in training}
     missing = [

@@ -1,6 +1,7 @@
 """What the YAML file of a folder track may say, and what is wrong with one that says something else."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from competition.config import Section, nearest_hint, read_yaml
 from competition.errors import CompetitionError
+from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.run_length_table import RunLengthTable
 
 
@@ -31,6 +33,26 @@ class FolderTrack(Section):
     """Read as grey or as RGB."""
     flip: bool = False
     """Whether a mirrored image is as plausible as the image itself."""
+    submission: RunLengthSubmission | None = None
+    """The organiser's form (``run_length_form.py`` explains its keys), for example {image: id, class: class, rle: rle,
+    order: column, ending: false, empty: -1}. Left out: image_name,class,rle with pixels row by row from 1; where masks
+    come as run lengths it must be said."""
+
+    @property
+    def submission_form(self) -> RunLengthSubmission:
+        """The form that is said, or else that of the built-in tracks."""
+        return self.submission or IMAGE_CLASS_RLE
+
+    @property
+    def reading(self) -> str:
+        """How images and labels are read, as text."""
+        return self.model_dump_json(include={"classes", "masks", "channels"})
+
+    @property
+    def data_form(self) -> str:
+        """All that ``prepare`` goes by, as text."""
+        text = self.model_dump_json(include={"classes", "train", "masks", "test", "group", "channels"})
+        return f"{text} {self.submission_form.ending}"
 
     @field_validator("train", "test", "masks")
     @classmethod
@@ -80,26 +102,34 @@ def _explain(error: ValidationError) -> str:
     within = [problem for problem in errors if problem["loc"][:2] == table and len(problem["loc"]) > 2]
     # A misspelt key is one that is missing too; what was typed is what the user looks for.
     first = min(within or errors, key=lambda problem: problem["type"] != "extra_forbidden")
-    form: type[Section] = RunLengthTable if within else FolderTrack
+    section, form, key = _place(first["loc"])
     known = [field.alias or name for name, field in form.model_fields.items()]
-    key = f"masks.{first['loc'][2]}" if within else ".".join(map(str, first["loc"][:1])) or "declaration"
     if first["type"] == "extra_forbidden":
-        return f"unknown key {key!r}{nearest_hint(str(first['loc'][-1]), known, 'masks.' if within else '')}"
-    return f"{key}: {first['msg']} (keys are {', '.join(known)})"
+        return f"unknown key {section + key!r}{nearest_hint(key, known, section)}"
+    return f"{section + key}: {first['msg']} (keys are {', '.join(known)})"
+
+
+def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
+    """Where in the declaration something is: the section with a dot behind it ("" for none), its form, the key."""
+    if place[:2] == ("masks", RunLengthTable.__name__) and len(place) > 2:
+        return "masks.", RunLengthTable, str(place[2])
+    if place[:1] == ("submission",) and len(place) > 1:
+        return "submission.", RunLengthSubmission, str(place[1])
+    return "", FolderTrack, ".".join(map(str, place[:1])) or "declaration"
 
 
 def _contradiction(declaration: FolderTrack) -> str | None:
-    """Why classes and masks don't fit together; None where they do."""
-    classes, masks = declaration.classes, declaration.masks
+    """Why classes, masks and submission don't fit together; None where they do."""
+    classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
     by_value, several = isinstance(classes, dict), len(classes) > 1
+    if submission is not None and (contradiction := submission.contradiction("submission", len(classes))):
+        return contradiction
     if isinstance(masks, RunLengthTable):
         if by_value:
             return "classes with pixel values lie in pictures; with run lengths, classes is a list of names"
-        if masks.class_column and not masks.rle:
-            return "masks names a class column, so it needs an rle column too"
-        if several and masks.rle and not masks.class_column:
-            return "several classes need a class column in masks, or a column of run lengths each (leave out rle)"
-        return None
+        if contradiction := masks.contradiction("masks", len(classes)):
+            return contradiction
+        return _no_submission(masks) if submission is None else None
     if "{stem}" not in masks:
         return "masks needs {stem}, the image's name without its ending"
     if "{class}" not in masks and not by_value and several:
@@ -107,3 +137,15 @@ def _contradiction(declaration: FolderTrack) -> str | None:
     if "{class}" in masks and by_value:
         return "classes with pixel values lie in one picture, so masks can't hold {class}"
     return None
+
+
+def _no_submission(masks: RunLengthTable) -> str:
+    """A form of its own is what an organiser has who hands out run lengths; it is asked for, never guessed."""
+    columns = {"image": masks.image, "class": masks.class_column, "rle": masks.rle}
+    likely = ", ".join(f"{key}: {name}" for key, name in columns.items() if name is not None)
+    counted = f"order: {masks.order}, start: {masks.start}" + ", relative: true" * masks.relative
+    line = f"submission: {{{likely}, {counted}, ending: false, empty: -1}}"
+    return (
+        f"masks are run lengths, so say how the organiser wants them back; likely {line} (ending: true where names "
+        'end in .png, empty: "" where the cell of an empty mask is empty)'
+    )

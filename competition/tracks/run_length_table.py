@@ -9,45 +9,27 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from competition.config import Section, nearest_hint
+from competition.config import nearest_hint
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
 from competition.imaging.runlength_text import parse
-from competition.imaging.runlengths import Order, runs_to_mask
+from competition.imaging.runlengths import runs_to_mask
+from competition.tracks.run_length_form import NO_MASK, RunLengthForm
 from competition.tracks.track import Problem, split_part
 from competition.workspace import read_csv
 
-NO_MASK = ("", "-1", "nan", "NaN")
 _MEND = "Where all rows are refused, look at start, relative and order of masks in the track's YAML"
 
 
-class RunLengthTable(Section):
-    """Where the run lengths stand and how they count."""
+class RunLengthTable(RunLengthForm):
+    """Where the run lengths stand and how they count; image names may have their ending or not."""
 
     csv: str
     """The CSV below the data folder, for example "train.csv"."""
-    image: str
-    """The column of image names, with or without their ending."""
-    class_column: Annotated[str | None, Field(alias="class")] = None
-    """The column of class names. Left out with one class, or where each class has a column of run lengths."""
-    rle: str | None = None
-    """The column of run lengths. Left out where each class has a column of its own, named as the class."""
-    order: Order = "row"
-    """Whether pixels are counted row by row or column by column."""
-    start: Literal[0, 1] = 1
-    """The number of the first pixel."""
-    relative: bool = False
-    """Whether a start counts from the end of the run before it instead of from the first pixel."""
-
-    def columns(self, classes: Sequence[str]) -> list[str]:
-        """The columns that hold run lengths."""
-        return list(classes) if self.rle is None else [self.rle]
 
 
 @dataclass(frozen=True)
@@ -91,8 +73,8 @@ def read_table(path: Path, form: RunLengthTable, classes: tuple[str, ...]) -> Ta
 def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable, classes: tuple[str, ...]) -> Table:
     header, lines = read_csv(path)
     names = [name.strip() for name in header]
-    for column in (form.image, form.class_column, *form.columns(classes)):
-        if column is not None and names.count(column) != 1:
+    for column in form.header(classes):
+        if names.count(column) != 1:
             twice = "is there twice" if column in names else f"is missing{nearest_hint(column, names)}"
             raise CompetitionError(f"column {column!r} {twice}", path)
     rows: dict[str, list[Row]] = {}
@@ -100,12 +82,11 @@ def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable,
         if len(fields) != len(names):
             raise CompetitionError(f"{len(fields)} values for {len(names)} columns", f"{path}, row {line}")
         row = dict(zip(names, map(str.strip, fields), strict=True))
-        for column in form.columns(classes):
-            class_name = row[form.class_column] if form.class_column else column if form.rle is None else classes[0]
+        for class_name, cell in form.masks(row, classes):
             if class_name not in classes:
                 reason = f"unknown class {class_name!r}{nearest_hint(class_name, classes)}"
                 raise CompetitionError(reason, f"{path}, row {line}")
-            rle = "" if row[column] in NO_MASK else row[column]
+            rle = "" if cell in NO_MASK else cell
             rows.setdefault(row[form.image], []).append(Row(line, class_name, rle))
     return Table(rows)
 
@@ -191,7 +172,7 @@ def find_rows(
     Returns:
         Image name without ending -> paths that ``read_run_lengths`` takes.
     """
-    wanted = {form.image, *form.columns(classes), *([form.class_column] if form.class_column else [])}
+    wanted = set(form.header(classes))
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*.csv")):
         if wanted <= {name.strip() for name in read_csv(path)[0]}:

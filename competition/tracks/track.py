@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 
 Task = Literal["segmentation", "classification"]
 SubmissionForm = Literal["rle", "table", "planes"]
@@ -110,7 +111,7 @@ class Track:
         task: Segmentation (a mask per class) or classification (a probability per class).
         classes: In the organiser's order.
         metric: What ``score`` reports and everything is ranked by: "dice" or "auroc".
-        submission: "rle" (image_name, class, rle), "table" (one row per sample) or "planes" (a zip with an array of 0
+        submission: "rle" (run lengths in a CSV), "table" (one row per sample) or "planes" (a zip with an array of 0
             and 1 per image, its last plane the background).
         views: Names of the images that make up one sample.
         channels: 1 (grey) or 3 (RGB) of every image as read.
@@ -142,6 +143,9 @@ class Track:
         upright: Whether classes are told by their order from the top, so that nothing may be predicted from an image
             that was turned or mirrored.
         declaration: The YAML file that declares it, which --track takes in place of a name; None of built-in tracks.
+        rle_form: Columns and counting of run lengths, where these are what is handed in.
+        reading: How a declaration has images and labels read, as text: where it changes, samples are read again.
+        data_form: All that a declaration says about the data, as text: where it changes, prepare has to run again.
     """
 
     name: str
@@ -171,6 +175,9 @@ class Track:
     upright: bool = False
     public_data: str = ""
     declaration: Path | None = None
+    rle_form: RunLengthSubmission = IMAGE_CLASS_RLE
+    reading: str = ""
+    data_form: str = ""
 
     @property
     def submission_ending(self) -> str:

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from competition.delivery.submissions import read_rle_csv, read_table_csv, write_rle_csv, write_table_csv
+from competition.delivery.validator import check_rle_submission
 from competition.errors import CompetitionError
+from competition.tracks.run_length_form import RunLengthSubmission
 
 COLUMNS = ["Aneurysm", "L_ICA", "BA"]
 
@@ -64,6 +66,35 @@ def test_malformed_rle_file_is_named_with_its_row(tmp_path, content, message):
     with pytest.raises(CompetitionError, match=message) as caught:
         read_rle_csv(path)
     assert "broken.csv" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "content"),
+    [
+        ({"class": "kind", "rle": "pixels"}, "id,kind,pixels\na,x,0 2\na,y,-1\nb,x,4 1 2 3\nb,y,0 1\n"),
+        ({}, "id,x,y\na,0 2,-1\nb,4 1 2 3,0 1\n"),
+    ],
+    ids=["a row per class", "a column per class"],
+)
+def test_a_form_of_its_own_is_written_and_read_back(tmp_path, keys, content):
+    form = RunLengthSubmission.model_validate(
+        {"image": "id", "start": 0, "relative": True, "ending": False, "empty": -1, **keys}
+    )
+    rows = [("a", "x", "1 2"), ("a", "y", ""), ("b", "x", "5 1 8 3"), ("b", "y", "1 1")]
+    path = tmp_path / "s.csv"
+    write_rle_csv(path, iter(rows), ("x", "y"), form)
+    assert path.read_text() == content
+    assert read_rle_csv(path, ("x", "y"), form) == {row[:2]: row[2] for row in rows}
+    assert check_rle_submission(path, ("x", "y"), (2, 5), ["a", "b"], None, form).ok
+    broken = check_rle_submission(path, ("x", "y"), (2, 4), ["a", "b"], None, form)
+    assert [error for error in broken.errors if "row" in error and "b, x" in error] == broken.errors != []
+
+
+def test_one_class_needs_no_column(tmp_path):
+    form = RunLengthSubmission.model_validate({"image": "img", "rle": "rle_mask", "ending": True})
+    write_rle_csv(tmp_path / "s.csv", iter([("a.png", "salt", "3 2"), ("b.png", "salt", "")]), ("salt",), form)
+    assert (tmp_path / "s.csv").read_text() == "img,rle_mask\na.png,3 2\nb.png,\n"
+    assert read_rle_csv(tmp_path / "s.csv", ("salt",), form) == {("a.png", "salt"): "3 2", ("b.png", "salt"): ""}
 
 
 def test_missing_file_is_a_sentence(tmp_path):

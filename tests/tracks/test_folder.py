@@ -20,11 +20,14 @@ BASE = {
     "group": r"'^(\d+)'",
 }
 SIZE_HW = (6, 9)
+SUBMISSION = "{image: id, class: kind, rle: rle, ending: false, empty: -1}"
 
 
 def declare(folder: Path, **changes: str | None) -> Path:
     """Writes a declaration; a change to None leaves the key out."""
-    keys = BASE | changes
+    keys: dict[str, str | None] = {**BASE, **changes}
+    if str(keys["masks"]).startswith("{csv"):
+        keys.setdefault("submission", SUBMISSION)
     path = folder / "mine.yaml"
     path.write_text("\n".join(f"{key}: {value}" for key, value in keys.items() if value is not None))
     return path

@@ -93,11 +93,13 @@ def test_a_missing_or_unreadable_declaration_is_an_error(tmp_path: Path) -> None
 
 
 def test_a_table_of_run_lengths_is_declared_with_its_columns(tmp_path: Path) -> None:
-    plain = read_declaration(declare(tmp_path, masks="{csv: train.csv, image: id, rle: rle}")).masks
+    back = "{image: id, rle: rle, ending: true}"
+    plain = read_declaration(declare(tmp_path, masks="{csv: train.csv, image: id, rle: rle}", submission=back)).masks
     assert isinstance(plain, RunLengthTable)
     assert (plain.class_column, plain.order, plain.start, plain.relative) == (None, "row", 1, False)
     text = "{csv: a/b.csv, image: ImageId, class: kind, rle: pixels, order: column, start: 0, relative: true}"
-    full = read_declaration(declare(tmp_path, classes="[a, b]", masks=text)).masks
+    back = "{image: id, class: kind, rle: rle, ending: false}"
+    full = read_declaration(declare(tmp_path, classes="[a, b]", masks=text, submission=back)).masks
     assert isinstance(full, RunLengthTable)
     assert (full.csv, full.image, full.class_column, full.rle) == ("a/b.csv", "ImageId", "kind", "pixels")
     assert (full.order, full.start, full.relative) == ("column", 0, True)
@@ -106,7 +108,7 @@ def test_a_table_of_run_lengths_is_declared_with_its_columns(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("classes", "masks", "expected"),
     [
-        ("[a]", "{csv: t.csv, rle: rle}", r"masks.image: Field required \(keys are csv, image, class, rle, order"),
+        ("[a]", "{csv: t.csv, rle: rle}", r"masks.image: Field required \(keys are image, class, rle, order.*csv"),
         ("[a]", "{csv: t.csv, image: i, rle: r, ordr: row}", "unknown key 'masks.ordr', did you mean 'masks.order'"),
         ("[a]", "{csv: t.csv, image: i, rle: r, order: both}", "masks.order: Input should be 'row' or 'column'"),
         ("[a]", "{csv: t.csv, image: i, rle: r, start: 2}", "masks.start: Input should be 0 or 1"),
@@ -119,3 +121,31 @@ def test_a_table_of_run_lengths_is_declared_with_its_columns(tmp_path: Path) -> 
 )
 def test_a_bad_table_is_an_error_in_one_sentence(tmp_path: Path, classes: str, masks: str, expected: str) -> None:
     assert re.search(expected, failure(declare(tmp_path, classes=classes, masks=masks)))
+
+
+@pytest.mark.parametrize(
+    ("classes", "submission", "expected"),
+    [
+        ("[a]", "{image: i, rle: r}", r"submission.ending: Field required \(keys are .*ending, empty"),
+        ("[a]", "{image: i, rle: r, ending: true, emty: -1}", "'submission.emty', did you mean 'submission.empty'"),
+        ("[a]", "{image: i, rle: r, ending: true, empty: none}", "submission.empty: Input should be '' or '-1'"),
+        ("[a]", "rle", "submission: Input should be"),
+        ("[a, b]", "{image: i, rle: r, ending: true}", "several classes need a class column in submission"),
+        ("[a, b]", "{image: i, class: c, ending: true}", "submission names a class column, so it needs an rle column"),
+    ],
+)
+def test_a_bad_form_is_an_error_in_one_sentence(tmp_path: Path, classes: str, submission: str, expected: str) -> None:
+    masks = "'train/masks/{class}/{stem}.png'"
+    assert re.search(expected, failure(declare(tmp_path, classes=classes, masks=masks, submission=submission)))
+
+
+def test_the_form_of_a_submission_is_asked_for_where_masks_are_run_lengths(tmp_path: Path) -> None:
+    masks = "{csv: t.csv, image: id, class: kind, rle: pixels, order: column, start: 0, relative: true}"
+    sentence = failure(declare(tmp_path, classes="[a, b]", masks=masks))
+    (line,) = re.findall(r"likely submission: (\{.*?\})", sentence)
+    # What the sentence proposes can be pasted.
+    form = read_declaration(declare(tmp_path, classes="[a, b]", masks=masks, submission=line)).submission_form
+    assert form.header(("a", "b")) == ("id", "kind", "pixels")
+    assert (form.order, form.start, form.relative, form.ending, form.empty) == ("column", 0, True, False, "-1")
+    by_files = read_declaration(declare(tmp_path)).submission_form
+    assert (by_files.header(("femur",)), by_files.ending, by_files.empty) == (("image_name", "class", "rle"), True, "")
