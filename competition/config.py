@@ -225,6 +225,17 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise CompetitionError(_explain(error), f"--set {' --set '.join(overrides)}") from error
 
 
+def changed_settings(before: Experiment, now: Experiment) -> list[str]:
+    """The settings in which two experiments differ: "train.lr 0.001, now 0.0005" each."""
+    old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+    return [
+        f"{section}.{key} {old[section][key]}, now {value}"
+        for section, settings in new.items()
+        for key, value in settings.items()
+        if old[section][key] != value
+    ]
+
+
 def read_yaml(path: Path, missing: str) -> Any:
     """Reads a YAML file without judging what it says.
 

@@ -88,6 +88,10 @@ class Workspace:
         """All folds of one experiment."""
         return self.root / "runs" / self.dataset / run
 
+    def finished_runs(self) -> list[str]:
+        """Names of the runs of which any fold, or the model of all samples, is finished."""
+        return sorted({path.parent.parent.name for path in self.run_folder("*").parent.glob("*/*/finished.json")})
+
     def fold_folder(self, run: str, fold: int | str) -> Path:
         """One trained fold: config, history, checkpoints and out-of-fold maps; "full" learned from all samples."""
         return self.run_folder(run) / ("full" if fold == "full" else f"fold{fold}")

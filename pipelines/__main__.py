@@ -2,6 +2,8 @@
 
 import argparse
 import importlib
+import re
+import shlex
 import signal
 import sys
 import time
@@ -12,6 +14,7 @@ from typing import Any
 from competition.errors import CompetitionError
 from competition.workspace import write_json
 from pipelines.memory import peak_memory_mb
+from pipelines.parent import works_for_another
 
 STAGES = (
     "demo",
@@ -30,6 +33,8 @@ STAGES = (
     "bench",
     "leaderboard",
 )
+
+DEFAULT_TRACK = "hand_bone"
 
 OVERVIEW = """\
 usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
@@ -78,7 +83,9 @@ def main(arguments: list[str]) -> int:
     try:
         return _run_named(name, arguments[1:])
     except KeyboardInterrupt:
-        again = " ".join(arguments)
+        if works_for_another():  # the process that asked for all folds says how to go on with all of them
+            return 130
+        again = shlex.join(arguments)
         print(f"\ninterrupted. What is finished is kept; the same command goes on: ./run.sh {again}", file=sys.stderr)
         return 130
 
@@ -92,12 +99,23 @@ def _run_named(name: str, words: list[str]) -> int:
         figures = run_stage(stage, args)
         if args.json is not None:
             write_json(args.json, figures)
-    except CompetitionError as error:
+    except (CompetitionError, MemoryError) as error:
         if args.debug:
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_as_sentence(error, args)}", file=sys.stderr)
         return 1
     return 0
+
+
+def _as_sentence(error: CompetitionError | MemoryError, args: argparse.Namespace) -> str:
+    """What the user reads; commands in it get the track and the workspace of the command that was typed."""
+    if isinstance(error, MemoryError):
+        return f"the memory of this machine does not suffice ({' '.join(str(error).split()) or 'no more is free'})"
+    options = [] if args.track in (None, DEFAULT_TRACK) else ["--track", args.track]
+    options += ["--phantom"] * args.phantom
+    options += ["--workspace", args.workspace] if args.workspace else []
+    typed = "".join(f" {shlex.quote(option)}" for option in options)
+    return re.sub(r"(\./run\.sh [a-z]+)\b(?! --track)", lambda command: command[1] + typed, str(error))
 
 
 def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
@@ -109,7 +127,11 @@ def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common = parser.add_argument_group("options of every stage")
-    common.add_argument("--track", default="hand_bone", help="what is competed in (default: hand_bone)")
+    common.add_argument(
+        "--track",
+        default=DEFAULT_TRACK,
+        help=f"a track or YAML file (default: {DEFAULT_TRACK}; tracks, leaderboard: all)",
+    )
     common.add_argument("--phantom", action="store_true", help="work on the drawn stand-in data")
     common.add_argument(
         "--workspace",

@@ -13,14 +13,12 @@ from typing import Any
 
 from competition.console import progress, say, shout
 from competition.data.cache import cache_sample
-from competition.data.folds import FULL
+from competition.data.folds import FULL, read_fold_names
 from competition.data.manifest import Entry, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
 from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.members import (
-    as_fold,
     finished_folds,
-    is_fold,
     parse_members,
     split_member,
     trained_runs,
@@ -99,7 +97,9 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
         path = workspace.ensemble_folder(args.decision) / "decision.json"
         if not path.exists():
             known = ", ".join(sorted(file.parent.name for file in path.parent.parent.glob("*/decision.json"))) or "none"
-            raise CompetitionError(f"no decision {args.decision!r} (there are: {known})", path, "Run tune --name first")
+            raise CompetitionError(
+                f"no decision {args.decision!r} (there are: {known})", path, f"Run ./run.sh tune --name {args.decision}"
+            )
     else:
         path = _newest_decision(args, workspace)
     decision = load_decision(path)
@@ -108,7 +108,7 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
         raise CompetitionError(
             f"decision has the members {voting}, not {args.members}",
             path,
-            f"Run ./run.sh tune --track {args.track} --members {args.members}, or name another one with --decision",
+            f"Run ./run.sh tune --members {args.members}, or name another one with --decision",
         )
     return path, decision
 
@@ -169,14 +169,13 @@ def _tune_arguments(args: argparse.Namespace, options: Sequence[str]) -> argpars
 def _only_folds(decision: Decision, text: str | None) -> Decision:
     if text is None:
         return decision
-    if not all(map(is_fold, text.split(","))):
-        raise CompetitionError(f"--folds takes numbers such as 0,2, or {FULL}, not {text!r}")
-    wanted = [as_fold(part) for part in text.split(",")]
+    wanted = read_fold_names(text, "--folds")
     members = []
     for member in decision.members:
         kept = tuple(fold for fold in member.folds if fold in wanted)
         if not kept:
-            raise CompetitionError(f"member {member.name} has none of the folds {text}; it has {member.folds}")
+            voting = ",".join(map(str, member.folds))
+            raise CompetitionError(f"member {member.name} has none of the folds {text}; it has {voting}")
         members.append(member.model_copy(update={"folds": kept}))
     say(f"only folds {text} vote")
     return decision.model_copy(update={"members": tuple(members)})

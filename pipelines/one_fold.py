@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.config import Experiment, TrainSettings
+from competition.config import Experiment, TrainSettings, changed_settings, load_experiment
 from competition.console import progress, say
 from competition.data.boxes import describe_boxes
 from competition.data.cache import read_label_planes
@@ -17,6 +17,7 @@ from competition.data.manifest import Entry, Manifest, data_hash
 from competition.ensembling.first_stage import FirstStage, find_boxes, find_first_stage
 from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
 from competition.ensembling.leak_alarm import learned_entries
+from competition.errors import CompetitionError
 from competition.metrics import auroc
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import (
@@ -53,6 +54,7 @@ from competition.workspace import (
 )
 
 FINISHED = "finished.json"
+CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,18 @@ def check_fold(run: Run, fold: Fold) -> None:
     for path in (checkpoint_file(run.folder(fold)), run.folder(fold) / "last.pt"):
         if path.exists():
             found = load_checkpoint(path)
-            check_identity(stored_identity(found, path), identity, path)
+            check_identity(stored_identity(found, path), identity, path, _changed_settings(run, fold))
             if found.get("code_hash") != code_hash():
                 say(f"fold {fold}: the program has changed since {path.name} was made; it is kept as it is")
                 break
+
+
+def _changed_settings(run: Run, fold: Fold) -> list[str]:
+    """In what the experiment differs from the one that this fold was trained with; nothing where that is not kept."""
+    try:
+        return changed_settings(load_experiment(run.folder(fold) / CONFIG), run.experiment)
+    except CompetitionError:  # written by a version that had other settings
+        return []
 
 
 def train_one(run: Run, fold: Fold, force: bool) -> None:
@@ -159,7 +169,7 @@ def train_one(run: Run, fold: Fold, force: bool) -> None:
         if force:
             _remove_trained(folder)
         job = fold_job(run, fold, folder)
-        write_text(folder / "config.yaml", run.experiment.to_yaml())
+        write_text(folder / CONFIG, run.experiment.to_yaml())
         train_fold(job)
         if job.held_out:
             for epoch in (None, *kept_epochs(run.experiment.train)):

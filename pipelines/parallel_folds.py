@@ -8,15 +8,12 @@ import argparse
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 
 from competition.console import say
 from competition.data.folds import Fold
 from competition.errors import CompetitionError
-
-# Set for a process that trains one fold for another process; it ends when that one does, however that ended.
-CHILD = "COMPETITION_FOLD_OF_PARENT"
+from pipelines.parent import CHILD
 
 
 def slots(folds: int) -> list[dict[str, str]]:
@@ -109,23 +106,6 @@ def _wait_for_one(running: "dict[int, tuple[Fold, subprocess.Popen[bytes]]]") ->
                 return slot
             except subprocess.TimeoutExpired:
                 continue
-
-
-def end_with_parent() -> bool:
-    """In a process started here: watches for the end of the parent.
-
-    Returns:
-        Whether this process trains for another one.
-    """
-    if CHILD not in os.environ:
-        return False
-
-    def watch() -> None:
-        os.read(sys.stdin.fileno(), 1)  # unbuffered: a thread inside sys.stdin would spoil the end of this process
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-    return True
 
 
 def announce(environments: Sequence[dict[str, str]]) -> None:

@@ -13,6 +13,9 @@ from competition.tracks.track import Track
 from competition.workspace import PHANTOM, Workspace, whole_folder
 from pipelines.context import workspace_root
 
+# Sides of drawn images: below, bones are no pixel wide; above, one image of 29 masks takes gigabytes.
+SMALLEST, LARGEST = 32, 8192
+
 
 def find_data(args: argparse.Namespace, track: Track) -> tuple[Workspace, Path]:
     """Where the raw data is: --data, what was prepared before, data/<track>, else drawn data, drawn now if need be.
@@ -67,7 +70,9 @@ def _check_drawable(track: Track) -> None:
 def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) -> None:
     phantom = PHANTOMS[track.name]
     people, test_people = args.people or phantom.people, args.test_people or phantom.test_people
-    size = args.size or phantom.size
+    size = phantom.size if args.size is None else args.size
+    if not SMALLEST <= size <= LARGEST:
+        raise CompetitionError(f"--size {size}: images are drawn from {SMALLEST} to {LARGEST} pixels wide")
     recipe = f"people {people}, test people {test_people}, size {size}, seed {args.seed}\n"
     folder = workspace.data_folder()
     note = folder / "drawn.txt"
@@ -78,14 +83,15 @@ def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) 
     if people < folds:  # said before anything of an older drawing is thrown away
         mend = f"Give --people {folds} or more, or a smaller number to --folds"
         raise CompetitionError(f"--people {people} can't be split into {folds} folds", None, mend)
-    if note.exists():
-        say(f"drawing again: {folder} held {note.read_text().strip()}; what was trained on it goes with it")
-        for made_of_it in (workspace.cache_folder(), workspace.run_folder("*").parent):
-            shutil.rmtree(made_of_it, ignore_errors=True)
-        workspace.fold_file().unlink(missing_ok=True)
+    before = note.read_text().strip() if note.exists() else ""
     with (
         whole_folder(folder) as part,
         progress("drawing", (people + test_people) * phantom.steps_per_person) as ticker,
     ):
         phantom.draw(part, people, test_people, size, args.seed, ticker.advance)
         (part / "drawn.txt").write_text(recipe)
+    if before:
+        say(f"drawn again: {folder} held {before}; what was trained on it goes with it")
+        for made_of_it in (workspace.cache_folder(), workspace.run_folder("*").parent):
+            shutil.rmtree(made_of_it, ignore_errors=True)
+        workspace.fold_file().unlink(missing_ok=True)

@@ -50,11 +50,8 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
     training = [problem for problem in serious if problem.split == "train"]
     masked = [problem for problem in serious if problem.split == "test" and problem.masked]
     lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
-    if problems:
-        rows = [[problem.key, problem.split, problem.path, problem.reason] for problem in problems[:SHOWN_PROBLEMS]]
-        table(f"{len(problems)} problems", ["sample", "split", "file", "reason"], rows)
-        if len(problems) > SHOWN_PROBLEMS:
-            say(f"... and {len(problems) - SHOWN_PROBLEMS} more")
+    _list_problems("worth knowing, nothing is lost", [problem for problem in problems if problem.note])
+    _list_problems("problems", serious)
     if lost:
         first = lost[0]
         raise CompetitionError(
@@ -75,6 +72,15 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
     if training:
         say(f"--skip-bad: {_samples(training)} left out")
     return [entry for entry in entries if entry.split == "test" or entry.sample not in bad]
+
+
+def _list_problems(title: str, problems: Sequence[Problem]) -> None:
+    if not problems:
+        return
+    rows = [[problem.key, problem.split, problem.path, problem.reason] for problem in problems[:SHOWN_PROBLEMS]]
+    table(f"{title}: {len(problems)}", ["sample", "split", "file", "reason"], rows)
+    if len(problems) > SHOWN_PROBLEMS:
+        say(f"... and {len(problems) - SHOWN_PROBLEMS} more")
 
 
 def _samples(problems: Sequence[Problem]) -> str:

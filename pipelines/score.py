@@ -15,7 +15,14 @@ from competition.console import say, shout, table
 from competition.delivery.plane_files import list_plane_files, plane_file_name
 from competition.delivery.plane_scoring import score_planes
 from competition.delivery.scoring import Score, score_rle, score_table, truth_from_folder
-from competition.delivery.submissions import ID_COLUMN, few, header_problem, read_rle_csv, read_table_csv
+from competition.delivery.submissions import (
+    ID_COLUMN,
+    check_classes,
+    few,
+    header_problem,
+    read_rle_csv,
+    read_table_csv,
+)
 from competition.ensembling.evidence import auroc_interval, bootstrap_interval
 from competition.errors import CompetitionError
 from competition.metrics import mean_by_stratum
@@ -93,7 +100,9 @@ def _score_masks(args: argparse.Namespace, track: Track) -> Score:
         known = image_sizes(*prepared_workspaces(args, track))
         sizes = dict.fromkeys((name for name, _ in truth), args.size) if args.size else known
         return score_rle(args.submission, truth, track.classes, sizes, track.rle_form)
-    names = list(dict.fromkeys(name for name, _ in read_rle_csv(args.submission, track.classes, track.rle_form)))
+    submitted = read_rle_csv(args.submission, track.classes, track.rle_form)
+    check_classes((name for _, name in submitted), track.classes, args.submission)
+    names = list(dict.fromkeys(name for name, _ in submitted))
     known = image_sizes(*prepared_workspaces(args, track))
     truth, sizes = truth_from_folder(track, args.truth, names, args.size, known)
     used = few(sorted({f"{height}x{width}" for height, width in sizes.values()}))

@@ -144,7 +144,10 @@ def _check(search: Search) -> Run:
     if search.track.task == "classification" and len({entry.targets[0] for entry in base.held_out(search.fold)}) < 2:
         raise CompetitionError(f"fold {search.fold} holds out samples of one kind only, which have no AUROC")
     for setting in ends(search.space):
-        search.run_with([setting])
+        try:
+            search.run_with([setting])
+        except CompetitionError as error:
+            raise CompetitionError(error.what, f"--space, at its end {setting}", error.mend or None) from error
     return base
 
 

@@ -59,7 +59,7 @@ def write_submission(
             arrays = ((entry.name, with_background(planes, len(track.classes))) for entry, planes in votes)
             write_plane_files(path, plane_files_folder(path), arrays)
         title = f"{prepared.dataset}: test samples with what {path.parent.name} PREDICTS"
-        write_png(path.with_name("preview.png"), tile_sheet(preview, title))
+        write_png(path.with_name("preview.png"), tile_sheet(preview, title, track.classes))
     _validate(track, path, entries)
 
 

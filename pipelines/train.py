@@ -2,7 +2,6 @@
 
 import argparse
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from competition.config import Experiment
 from competition.console import say, shout, table
 from competition.data.augmentation import check_augmentation
-from competition.data.folds import FULL, Fold, check_leaks, find_folds
+from competition.data.folds import FULL, Fold, check_leaks, find_folds, read_fold_names
 from competition.data.manifest import prepare_command, read_manifest
 from competition.ensembling.leak_alarm import judge_shuffled, too_good
 from competition.errors import CompetitionError
@@ -21,7 +20,8 @@ from competition.training.losses import get_loss
 from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.context import choose_experiment, open_track, open_workspace
 from pipelines.one_fold import Run, check_fold, out_of_fold_score, ranked, train_one
-from pipelines.parallel_folds import announce, end_with_parent, slots, train_in_parallel
+from pipelines.parallel_folds import announce, slots, train_in_parallel
+from pipelines.parent import end_with_parent
 
 HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
 EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set train.lr=5e-4 --name quick_lr5e-4"
@@ -144,8 +144,10 @@ def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
     table(
         f"{name}: {measure} of held-out samples at native size",
         ["fold", measure],
-        [[fold, "-" if fold == FULL else f"{score:.4f}"] for fold, score in scores.items()],
+        [[fold, "-" if np.isnan(score) else f"{score:.4f}"] for fold, score in scores.items()],
     )
+    if one_kind := [str(fold) for fold, score in scores.items() if fold != FULL and np.isnan(score)]:
+        say(f"fold {', '.join(one_kind)}: everybody held out is of one kind, so there is no {measure}")
     known = [score for score in scores.values() if not np.isnan(score)]
     if len(known) > 1:
         say(f"mean of {len(known)} folds: {np.mean(known):.4f} +- {np.std(known, ddof=1):.4f}")
@@ -185,20 +187,8 @@ def parse_folds(text: str, count: int) -> list[Fold]:
     """
     if text == "all":
         return list(range(count))
-    try:
-        chosen = [fold for part in text.split(",") for fold in _folds_of_part(part)]
-    except ValueError as error:
-        raise CompetitionError(f"--fold takes 0, or 0..4, or 0,2,3, or all, or {FULL}, not {text!r}") from error
+    chosen = read_fold_names(text, "--fold")
     for fold in chosen:
         if fold != FULL and not 0 <= fold < count:
             raise CompetitionError(f"there is no fold {fold}; the folds are 0..{count - 1}")
-    if not chosen:
-        raise CompetitionError(f"--fold {text} names no fold")
-    return list(dict.fromkeys(chosen))
-
-
-def _folds_of_part(text: str) -> Sequence[Fold]:
-    if text == FULL:
-        return [FULL]
-    first, dots, last = text.partition("..")
-    return range(int(first), int(last) + 1) if dots else [int(first)]
+    return chosen

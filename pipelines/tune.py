@@ -129,6 +129,8 @@ def _check_options(args: argparse.Namespace, track: Track) -> None:
     Raises:
         CompetitionError: One of them has nothing to choose.
     """
+    if args.trials < 1:
+        raise CompetitionError(f"--trials {args.trials} tries nothing; --method equal searches no weights")
     if args.weights is not None and args.members is None:
         raise CompetitionError("--weights are those of --members, in their order, and --members is not given")
     if args.weights is not None and (args.by_group or args.method != "optuna"):
@@ -163,7 +165,7 @@ def _open_members(
     runs = trained_runs(workspace)
     if text is None:
         if not runs:
-            raise CompetitionError("no run is trained", workspace.run_folder("*").parent, "Run train first")
+            raise CompetitionError("no run is trained", workspace.run_folder("*").parent, "Run ./run.sh train")
         say(f"members: {', '.join(runs)} (all trained runs; --members chooses)")
         return [open_member(workspace, folds, training, name, None) for name in runs]
     members = [open_member(workspace, folds, training, name, wanted) for name, wanted in parse_members(text).items()]

@@ -3,6 +3,7 @@
 import numpy as np
 
 from competition.console import say, table
+from competition.data.folds import FULL
 from competition.ensembling.decision import Decision
 from competition.ensembling.thresholds import HALF
 from competition.tracks.track import Track
@@ -43,6 +44,12 @@ def say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     table(f"{measure} on {decision.coverage} samples", ["honest numbers", measure], lines)
     if scores.oof_crossfit is None and scores.oof is not None:
         say("with one fold nothing can be cross-fitted: the tuned figure was chosen on the samples it is measured on")
+    held_out = set.intersection(*({fold for fold in member.folds if fold != FULL} for member in decision.members))
+    if scores.oof_crossfit is not None and len(held_out) == 2:
+        say(
+            "with two folds a choice is made on one and can't be tried on another before it is scored, so the "
+            "cross-fitted figure is that of equal weights at 0.5: train a third fold"
+        )
     by_group = {f" of {name}": group.weights for name, group in decision.class_groups.items()}
     for of, weights in (by_group or {"": {member.name: member.weight for member in decision.members}}).items():
         say(f"weights{of}: " + ", ".join(f"{name} {weight / 1000:.3f}" for name, weight in weights.items()))

@@ -26,6 +26,6 @@ def shout_unreadable(entries: Sequence[Entry], masked_views: int) -> None:
     """
     black = [entry.sample for entry in entries if entry.split == "test" and not any(entry.present)]
     if masked_views:
-        shout(f"{masked_views} views of test samples can't be read and are masked (listed above)")
+        shout(f"{masked_views} view{'s' * (masked_views > 1)} of test samples can't be read, so masked (listed above)")
     if black:
         shout(f"nothing of {few(black)} can be read: black images are predicted in their place, which score next to 0")

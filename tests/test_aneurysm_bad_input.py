@@ -82,7 +82,7 @@ def test_missing_and_damaged_views_of_test_patients_are_masked_and_listed(patien
         (missing.name, True),
         (damaged.name, True),
     }
-    assert "2 views of test samples can't be read and are masked" in said
+    assert "2 views of test samples can't be read, so masked" in said
     patient = damaged.name.removesuffix("RI-B.jpg")
     for image in (patients / "test_set").glob(f"{patient}*.jpg"):
         cut(image, 0.2)
@@ -121,7 +121,7 @@ def test_a_late_test_set_is_asked_for_and_taken(patients, stage, refusal, tiny, 
     assert written == [line.split(",")[0] for line in (late / "test.csv").read_text().splitlines()]
     assert missing.name in said
     assert re.search(r"2 test samples, \d+\.\d+ s each", said)
-    assert "1 views of test samples can't be read and are masked" in said
+    assert "1 view of test samples can't be read, so masked" in said
     patient = missing.name.removesuffix("LV-B.jpg")
     for image in late.glob(f"{patient}*.jpg"):
         cut(image, 0.2)

@@ -22,6 +22,7 @@ RUN_LENGTHS = """\
 classes: [lv]
 train: train/images/*.png
 masks: {csv: train.csv, image: id, rle: rle}
+submission: {image: id, rle: rle, ending: true}
 test: test/images/*.png
 group: '^(SC-.+)-IM'
 """

@@ -1,6 +1,7 @@
 """Bad input is answered with status 1 and one sentence that names the file and says what mends it; nothing is lost."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -188,12 +189,12 @@ def test_stages_before_prepare_say_that_it_comes_first(refusal, words):
 def test_weights_of_another_experiment_and_untrained_folds_are_refused(patients, stage, refusal, tiny, tmp_path):
     track = ("--track", "aneurysm")
     stage(*prepare("aneurysm", patients))
-    assert "Run train first" in refusal("tune", *track)[0]
+    assert "Run ./run.sh train --track aneurysm" in refusal("tune", *track)[0]
     train = ("train", *track, "--experiment", tiny, "--fold", 0)
     stage(*train)
     error, _ = refusal("tune", *track, "--members", "tiny:1")
     assert "fold 1 of run 'tiny' is not trained yet" in error
-    assert "Run train --fold 1" in error
+    assert re.search(r"Run \./run\.sh train --track aneurysm .*--name tiny --fold 1", error)
     stage(*train, "--name", "other", "--set", "train.lr=1e-4")
     stage("tune", *track, "--members", "tiny", "--name", "mine")
     runs = tmp_path / "workspace" / "runs" / "aneurysm"

@@ -273,10 +273,15 @@ def test_two_members_get_weights_that_sum_to_one_and_vote(five_folds, experiment
     ("words", "sentence"),
     [
         (["tune", "--members", "nope"], "run 'nope' has no trained fold"),
-        (["tune", "--members", "tiny:7"], "fold 7 of run 'tiny' is not trained yet"),
+        (["tune", "--members", "tiny:7"], "there is no fold 7; the folds are 0..4"),
+        (["ensemble", "--folds", "0..1,9..8,x"], "--folds takes 0, or 0..4, or 0,2,3, or full, not '0..1,9..8,x'"),
+        (["ensemble", "--folds", "7..9"], "member tiny has none of the folds 7..9; it has 0"),
         (["ensemble", "--decision", "nope"], "no decision 'nope' (there are: "),
         (["train", "--experiment", "EXPERIMENT", "--fold", "9"], "there is no fold 9; the folds are 0..4"),
-        (["train", "--experiment", "EXPERIMENT", "--set", "train.lr=1e-4", "--fold", "0"], "--name NEW"),
+        (
+            ["train", "--experiment", "EXPERIMENT", "--set", "train.lr=1e-4", "--fold", "0"],
+            "trained with other settings (train.lr 0.01, now 0.0001): ",
+        ),
         (["prepare", "--track", "hand_bnoe"], "unknown track 'hand_bnoe', did you mean 'hand_bone'?"),
         (["leaderboard", "record", "nope", "--public", "0.5"], "unknown submission 'nope'"),
     ],

@@ -138,7 +138,7 @@ def test_check_takes_it_and_refuses_it_without_an_image(handed_in, common, tmp_p
     with zipfile.ZipFile(tmp_path / "short.zip", "w") as archive:
         archive.write(submission(handed_in).parent / "planes" / "9.npy", "9.npy")
     assert main(["check", *common, str(tmp_path / "short.zip")]) == 1
-    assert "1 of 2 missing: file 10.npy" in capsys.readouterr().err
+    assert "1 of 2 files missing: 10.npy" in capsys.readouterr().err
 
 
 def test_the_rules_predict_zero_or_255_but_at_edges_and_are_scored_like_a_network(handed_in):

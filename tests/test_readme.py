@@ -76,21 +76,3 @@ def test_without_a_stage_all_stages_are_listed(parse, capsys):
     for example in re.findall(r"\./run\.sh [a-z]+ .*", text):
         if "STAGE" not in example and "--help" not in example:
             parse(example)
-
-
-def test_an_unknown_stage_is_answered_with_the_known_ones(capsys):
-    assert main(["trian"]) == 2
-    error = capsys.readouterr().err
-    assert "unknown stage 'trian'" in error
-    assert all(stage in error for stage in STAGES)
-
-
-def test_ctrl_c_is_answered_with_a_sentence_even_while_a_stage_is_loaded(monkeypatch, capsys):
-    def interrupted(name):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("pipelines.__main__.importlib.import_module", interrupted)
-    assert main(["train", "--fold", "0"]) == 130
-    assert "interrupted. What is finished is kept; the same command goes on: ./run.sh train --fold 0" in (
-        capsys.readouterr().err
-    )

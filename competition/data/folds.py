@@ -69,6 +69,34 @@ class Folds:
         return [entry for entry in entries if self.fold_of[entry.group] != fold]
 
 
+def read_fold_names(text: str, option: str) -> list[Fold]:
+    """Reads "3", "0,2", "0..4", "full" or "0..4,full".
+
+    Args:
+        text: What the user typed.
+        option: Where, for messages.
+
+    Raises:
+        CompetitionError: It is none of these, or names no fold.
+    """
+    try:
+        chosen = [fold for part in text.split(",") for fold in _folds_of_part(part)]
+    except ValueError as error:
+        whole = "all, or " if option == "--fold" else ""
+        takes = f"{option} takes 0, or 0..4, or 0,2,3, or {whole}{FULL}, not {text!r}"
+        raise CompetitionError(takes) from error
+    if not chosen:
+        raise CompetitionError(f"{option} {text} names no fold")
+    return list(dict.fromkeys(chosen))
+
+
+def _folds_of_part(text: str) -> Sequence[Fold]:
+    if text == FULL:
+        return [FULL]
+    first, dots, last = text.partition("..")
+    return range(int(first), int(last) + 1) if dots else [int(first)]
+
+
 def make_folds(
     entries: Sequence[Entry], count: int = FOLDS, stratified: bool = False, kinds: Mapping[str, str] | None = None
 ) -> dict[str, int]:
@@ -156,7 +184,7 @@ def read_folds(path: Path) -> Folds:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         frame = pd.read_csv(path, comment="#", dtype={"group": str}, keep_default_na=False)
     except FileNotFoundError as error:
-        raise CompetitionError("no fold file", path, "Run prepare") from error
+        raise CompetitionError("no fold file", path, "Run ./run.sh prepare") from error
     except ValueError as error:
         raise CompetitionError(f"not a fold file ({error})", path) from error
     whole = list(frame.columns) == ["group", "fold"] and pd.api.types.is_integer_dtype(frame["fold"])
@@ -201,7 +229,7 @@ def check_leaks(folds: Folds, entries: Sequence[Entry]) -> None:
     """
     for entry in entries:
         if entry.group not in folds.fold_of:
-            raise CompetitionError(f"group {entry.group!r} has no fold", folds.path, "Run prepare")
+            raise CompetitionError(f"group {entry.group!r} has no fold", folds.path, "Run ./run.sh prepare")
     first: dict[str, Entry] = {}
     pictures = [(entry, pixels) for entry in entries for pixels in entry.view_pixels if pixels]
     for entry, pixels in pictures:

@@ -1,17 +1,20 @@
 """Votes of finished submission files, joined by key: all that is needed where only the files are left."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from competition.delivery.submissions import ID_COLUMN, Key, few, read_rle_csv, read_table_csv
+from competition.delivery.submissions import ID_COLUMN, Key, check_classes, few, read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
 from competition.imaging.runlength_votes import Quorum, vote
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
+
+Item = TypeVar("Item")
 
 
 def read_alike(
@@ -28,7 +31,7 @@ def read_alike(
         One dictionary per file; all have the same keys.
 
     Raises:
-        CompetitionError: A file is no submission, or lacks an image or a class that another one has.
+        CompetitionError: A file is no submission of the track, or lacks an image or a class that another one has.
     """
     files = [read_rle_csv(path, classes, form) for path in paths]
     images = dict.fromkeys(name for file in files for name, _ in file)
@@ -36,14 +39,21 @@ def read_alike(
         raise CompetitionError("there are no rows", paths[0])
     wanted = {(image, name): None for image in images for name in classes}
     for path, file in zip(paths, files, strict=True):
+        check_classes((name for _, name in file), classes, path)
         # First, because a mistyped class is missing too.
         unknown = [" ".join(key) for key in file if key not in wanted]
         if unknown:
             raise CompetitionError(f"{len(unknown)} rows are of an unknown class ({few(unknown)})", path)
-        missing = [" ".join(key) for key in wanted if key not in file]
-        if missing:
-            raise CompetitionError(f"{len(missing)} rows are missing ({few(missing)})", path)
+        if missing := [key for key in wanted if key not in file]:
+            rows = f"{len(missing)} rows are missing ({few([' '.join(key) for key in missing])})"
+            raise CompetitionError(f"{rows}{_held_by(missing, paths, files)}", path)
     return files
+
+
+def _held_by(missing: Collection[Item], paths: Sequence[Path], files: Sequence[Container[Item]]) -> str:
+    """Which file has what another one lacks: it may be the one that is wrong. "" where none has."""
+    holder = next((path for path, file in zip(paths, files, strict=True) if any(key in file for key in missing)), None)
+    return "" if holder is None else f"; {holder} has them, or has them too many"
 
 
 def read_tables_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[pd.DataFrame]:
@@ -65,13 +75,15 @@ def read_tables_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[pd.
     if not every:
         raise CompetitionError("there are no rows", paths[0])
     for path, table in zip(paths, tables, strict=True):
-        missing = sorted(every - {str(name) for name in table.index})
-        if missing:
-            raise CompetitionError(f"{len(missing)} patients are missing ({few(missing)})", path)
+        if missing := sorted(every - {str(name) for name in table.index}):
+            held_by = _held_by(missing, paths, [set(map(str, other.index)) for other in tables])
+            raise CompetitionError(f"{len(missing)} patients are missing ({few(missing)}){held_by}", path)
         if not table[classes[0]].between(0, 1).all():  # NaN is not between them
-            raise CompetitionError(f"a value of {classes[0]} is no probability from 0 to 1", path, "Run check on it")
+            raise CompetitionError(
+                f"a value of {classes[0]} is no probability from 0 to 1", path, f"See ./run.sh check {path}"
+            )
         if not np.isin(table[list(classes[1:])], (0, 1)).all():
-            raise CompetitionError("a location is neither 0 nor 1", path, "Run check on it")
+            raise CompetitionError("a location is neither 0 nor 1", path, f"See ./run.sh check {path}")
     return [table.loc[tables[0].index, list(classes)] for table in tables]
 
 

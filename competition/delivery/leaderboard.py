@@ -156,7 +156,7 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
         if not 0 <= value <= 1:
             raise CompetitionError(f"the {name} score {value} is not between 0 and 1", submission_id)
     if not path.exists():
-        raise CompetitionError("no submission was made yet", path, "Run ensemble first")
+        raise CompetitionError("no submission was made yet", path, "Run ./run.sh ensemble")
     with _locked(path):
         lines = _read_lines(path)
         known = [line[0] for line in lines]

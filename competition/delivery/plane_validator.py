@@ -41,7 +41,7 @@ def check_planes_submission(
     if not names:
         result.errors.append("there is no file in it")
     if expected is not None:
-        result.errors += wrong_names("file", names, [plane_file_name(name) for name in expected])
+        result.errors += wrong_names("files", names, [plane_file_name(name) for name in expected])
     result.errors += [f"{name} stands twice" for name in sorted({name for name in names if names.count(name) > 1})]
     non_empty = np.zeros(len(classes), np.int64)
     for name in dict.fromkeys(names):

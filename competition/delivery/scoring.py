@@ -16,7 +16,7 @@ import pandas as pd
 
 from competition.console import say
 from competition.console import track as shown
-from competition.delivery.submissions import ID_COLUMN, Key, few, read_rle_csv, read_table_csv
+from competition.delivery.submissions import ID_COLUMN, Key, check_classes, few, read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
 from competition.imaging.planes import plane_count
 from competition.imaging.runlength_text import parse_image
@@ -82,6 +82,7 @@ def score_rle(
         CompetitionError: A row is missing on either side, or a run length is malformed.
     """
     predicted = read_rle_csv(submission, classes, form)
+    check_classes((name for _, name in predicted), classes, submission)
     images = list(dict.fromkeys(name for name, _ in truth))
     wanted = [f"{image} {name}" for image in images for name in classes]
     _same_rows(wanted, [" ".join(key) for key in truth], "the truth", "of an unknown class")

@@ -21,6 +21,9 @@ from competition.workspace import read_csv, whole_file
 
 ID_COLUMN = "Index"
 
+SHOWN_HEADER = 60
+"""Characters of a wrong first line that are shown."""
+
 Key = tuple[str, str]
 """Image name and class."""
 
@@ -162,8 +165,33 @@ def header_problem(header: Sequence[str], columns: Sequence[str]) -> str | None:
     ]
     if not parts:
         return None
+    wanted = f"the columns are not {','.join(columns)}"
+    if len(header) == 1 and len(header[0].split(";")) == len(columns):
+        return f"{wanted}: cells are separated by ';', not by ','"
+    if len(missing) == len(columns):
+        first_line = ",".join(header)
+        shown = first_line if len(first_line) <= SHOWN_HEADER else f"{first_line[:SHOWN_HEADER]}..."
+        return f"{wanted}: the first line is {shown!r} (no header, or a submission to another track? See --track)"
     hint = " (an unnamed column is a row number: write with index=False)" if "" in extra else ""
-    return f"the columns are not {','.join(columns)}: {'; '.join(parts)}{hint}"
+    return f"{wanted}: {'; '.join(parts)}{hint}"
+
+
+def no_known_class(found: Iterable[str], classes: Sequence[str]) -> str | None:
+    """Says that none of a submission's classes is the track's; None where one is, or where there are none at all."""
+    names = list(dict.fromkeys(found))
+    if not names or not set(names).isdisjoint(classes):
+        return None
+    return f"no class of it is the track's ({few(names)}; not {few(classes)}): another track? See --track"
+
+
+def check_classes(found: Iterable[str], classes: Sequence[str], path: Path) -> None:
+    """Refuses a submission of which no class is the track's.
+
+    Raises:
+        CompetitionError: It is one to another track.
+    """
+    if problem := no_known_class(found, classes):
+        raise CompetitionError(problem, path)
 
 
 def few(names: Sequence[str]) -> str:

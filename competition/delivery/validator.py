@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from competition.config import nearest_hint
-from competition.delivery.submissions import Key, few, header_problem
+from competition.delivery.submissions import Key, few, header_problem, no_known_class
 from competition.errors import CompetitionError
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.workspace import read_csv
@@ -65,39 +65,36 @@ def check_rle_submission(
     Returns:
         All that was found. A file that can't be read at all is one error.
     """
-    columns, sizes = form.header(classes), sizes or {}
+    columns = form.header(classes)
     result, lines = _open(path, columns)
+    rows = [(number, dict(zip(columns, fields, strict=True))) for number, fields in lines]
+    masks = [(number, row[form.image], name, cell) for number, row in rows for name, cell in form.masks(row, classes)]
+    if problem := no_known_class((name for _, _, name, _ in masks), classes):
+        result.errors.append(problem)
+    if problem or not masks:
+        return result
     first_row: dict[Key, int] = {}
     non_empty = dict.fromkeys(classes, 0)
-    for number, fields in lines:
-        row = dict(zip(columns, fields, strict=True))
-        name = row[form.image]
-        for class_name, cell in form.masks(row, classes):
-            key = (name, class_name)
-            if class_name not in non_empty:
-                result.errors.append(f"row {number}: unknown class {class_name!r}{nearest_hint(class_name, classes)}")
-                first_row.setdefault(key, number)
-                continue
-            if key in first_row:
-                result.errors.append(
-                    f"row {number}: class {class_name!r} of image {name!r} stands twice (first in row {first_row[key]})"
-                )
-                continue
-            first_row[key] = number
-            height_width = sizes.get(name, size_hw)
+    for number, image, name, cell in masks:
+        first = first_row.setdefault((image, name), number)
+        if name not in non_empty:
+            result.errors.append(f"row {number}: unknown class {name!r}{nearest_hint(name, classes)}")
+        elif first != number:
+            result.errors.append(f"row {number}: class {name!r} of image {image!r} stands twice (first in row {first})")
+        else:
+            size = (sizes or {}).get(image, size_hw)
             try:
-                pixels = height_width and math.prod(height_width)
-                non_empty[class_name] += form.check(cell, f"row {number}, {name}, {class_name}", pixels)
+                non_empty[name] += form.check(cell, f"row {number}, {image}, {name}", size and math.prod(size))
             except CompetitionError as error:
-                non_empty[class_name] += 1
+                non_empty[name] += 1
                 result.errors.append(str(error))
-    found = list(dict.fromkeys(name for name, _ in first_row))
+    found = list(dict.fromkeys(image for image, _ in first_row))
     result.images = len(found)
-    result.positive_share = {name: count / max(len(found), 1) for name, count in non_empty.items()}
+    result.positive_share = {name: count / len(found) for name, count in non_empty.items()}
     if expected is not None:
-        result.errors += wrong_names("image", found, expected)
+        result.errors += wrong_names("images", found, expected)
     result.errors += _wrong_rows(first_row, classes, found if expected is None else expected)
-    if found and (empty := [name for name, count in non_empty.items() if not count]):
+    if empty := [name for name, count in non_empty.items() if not count]:
         result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")
     return result
 
@@ -117,6 +114,8 @@ def check_table_submission(
         All that was found. A file that can't be read at all is one error.
     """
     result, lines = _open(path, (id_column, *columns))
+    if not lines:
+        return result
     first_row: dict[str, int] = {}
     positive = dict.fromkeys(columns, 0)
     probabilities = set()
@@ -138,10 +137,10 @@ def check_table_submission(
     result.images = len(found)
     result.positive_share = {column: count / max(len(found), 1) for column, count in positive.items()}
     if expected is not None:
-        result.errors += wrong_names(id_column, found, expected)
+        result.errors += wrong_names("rows", found, expected)
         result.errors += _wrong_order(found, expected, lambda name: f"{id_column} {name}", first_row.__getitem__)
     if len(found) > 1 and len(probabilities) == 1:
-        result.warnings.append(f"{columns[0]} is {probabilities.pop()} in every row: an AUROC of 0.5")
+        result.warnings.append(f"{columns[0]} is {probabilities.pop():g} in every row: an AUROC of 0.5")
     return result
 
 
@@ -194,9 +193,9 @@ def wrong_names(kind: str, found: Sequence[str], expected: Sequence[str]) -> lis
     unknown = [name for name in found if name not in in_expected]
     errors = []
     if missing:
-        errors.append(f"{len(missing)} of {len(expected)} missing: {kind} {few(missing)}")
+        errors.append(f"{len(missing)} of {len(expected)} {kind} missing: {few(missing)}")
     if unknown:
-        errors.append(f"{len(unknown)} not in the test set: {kind} {few(unknown)}")
+        errors.append(f"{len(unknown)} of {len(found)} {kind} not in the test set: {few(unknown)}")
     return errors
 
 

@@ -131,7 +131,7 @@ def contested_share(images: Iterable[ContestedImage]) -> float:
     return kept / pixels
 
 
-def check_contested_share(share: float, window: Window, where: Path | str) -> None:
+def check_contested_share(share: float, window: Window, where: Path | str, members: Sequence[str]) -> None:
     """Refuses a set of images of which too much is contested.
 
     It is asked of a whole set and not of each image: one image on which a member fails costs little, and a small image
@@ -141,6 +141,7 @@ def check_contested_share(share: float, window: Window, where: Path | str) -> No
         share: Of ``contested_share``.
         window: Lowest and highest threshold it was made for.
         where: Whose images, for the message.
+        members: Their names.
 
     Raises:
         CompetitionError: The share is above 5 %.
@@ -150,7 +151,12 @@ def check_contested_share(share: float, window: Window, where: Path | str) -> No
         narrower = f"{low + (0.5 - low) / 2:.2f}:{high + (0.5 - high) / 2:.2f}"
         mend = f"Narrow the window of thresholds, for example --window {narrower}"
         if low == high:
-            mend = "The members disagree there: leave the weaker one out with --members"
+            names = ",".join(members)
+            ones = ",".join("1" for _ in members)
+            mend = (
+                f"The members disagree there, and no weights are searched: see what each is worth alone (./run.sh tune "
+                f"--members {members[0]}), or give their weights (./run.sh tune --members {names} --weights {ones})"
+            )
         raise CompetitionError(
             f"{share:.1%} of the pixels are contested between the thresholds {low} and {high} "
             f"(limit {CONTESTED_LIMIT:.0%})",

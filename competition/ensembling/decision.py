@@ -213,7 +213,7 @@ def load_decision(path: Path) -> Decision:
     Raises:
         CompetitionError: It is missing, or not what ``tune`` writes.
     """
-    mend = "Run tune"
+    mend = "Run ./run.sh tune"
     content = read_json(path, mend)
     try:
         return Decision.model_validate(content)

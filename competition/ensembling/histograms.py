@@ -163,10 +163,12 @@ def load_histograms(path: Path) -> dict[str, NDArray[np.int64]]:
         with np.load(path, allow_pickle=False) as stored:
             keys, histograms = stored["keys"], stored["histograms"].astype(np.int64)
     except FileNotFoundError as error:
-        raise CompetitionError("no histograms of out-of-fold maps", path, "Run train for this fold") from error
+        raise CompetitionError(
+            "no histograms of out-of-fold maps", path, "Train the fold again with --force"
+        ) from error
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise CompetitionError(
-            f"can't be read as histograms ({error})", path, "Run train for this fold again"
+            f"can't be read as histograms ({error})", path, "Train the fold again with --force"
         ) from error
     return dict(zip(keys.tolist(), histograms, strict=True))
 

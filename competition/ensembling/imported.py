@@ -66,7 +66,9 @@ def imported_test_maps(runs: Workspace, member: Member, entries: Sequence[Entry]
     """
     imported, place = read_imported(runs, member.name), runs.run_folder(member.name)
     if imported.content_hash != member.config_hash:
-        raise CompetitionError(f"member {member.name!r} was imported again since it was tuned", place, "Run tune again")
+        raise CompetitionError(
+            f"member {member.name!r} was imported again since it was tuned", place, "Run ./run.sh tune"
+        )
     if imported.folds != member.folds:
         raise CompetitionError(
             f"member {member.name!r} was imported with one prediction of each test sample, so its folds can't vote "

@@ -103,7 +103,7 @@ def curves_of_any(data: OutOfFold, windows: Sequence[Window], folder: Path, tick
         ticker.extend(len(kept.paths))
     looked_at = "" if len(kept.paths) == len(data.samples) else f" ({len(kept.paths)} were looked at)"
     where = f"{len(data.members)} members on {len(data.samples)} images{looked_at}"
-    check_contested_share(kept.share, window, where)
+    check_contested_share(kept.share, window, where, [member.name for member in data.members])
     if kept.made < len(kept.paths):
         say(f"contested pixels of {len(kept.paths) - kept.made} of {len(kept.paths)} images are kept from before")
 

@@ -116,7 +116,10 @@ def open_member(
     for fold in chosen:
         folder = workspace.fold_folder(run, fold)
         if fold not in finished:
-            raise CompetitionError(f"fold {fold} of run {run!r} is not trained yet", folder, f"Run train --fold {fold}")
+            if fold != FULL and not 0 <= fold < folds.count:
+                raise CompetitionError(f"there is no fold {fold}; the folds are 0..{folds.count - 1}", folds.path)
+            command = f"Run ./run.sh train --name {run} --fold {fold}"
+            raise CompetitionError(f"fold {fold} of run {run!r} is not trained yet", folder, command)
         if not imported and not checkpoint_file(folder, epoch).exists():
             raise CompetitionError(f"run {run!r} kept no weights of epoch {epoch}", folder, _epochs_kept(folder))
         identity = _checked_identity(folder, run, folds, training, imported)
@@ -134,11 +137,13 @@ def _chosen_folds(
     workspace: Workspace, run: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None
 ) -> tuple[Fold, ...]:
     """The folds of a trained run that are to vote."""
-    chosen = tuple(fold for fold in finished if fold != FULL) if wanted is None else tuple(wanted)
-    if not finished or not chosen:
+    if not finished:
         hint = nearest_hint(run, trained_runs(workspace))
-        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), "Run train first")
-    return chosen
+        command = f"Run ./run.sh train --name {run}"
+        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), command)
+    if wanted is not None:
+        return tuple(wanted)
+    return tuple(fold for fold in finished if fold != FULL) or tuple(finished)
 
 
 def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None) -> tuple[Fold, ...]:
@@ -188,7 +193,9 @@ def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) ->
         f"{FULL} of run {run!r} learned from every sample, so without folds of its run it has no held-out score to be "
         "weighed by",
         workspace.fold_folder(run, FULL),
-        f"Say {together}" if held_out else f"Train a fold of it too (train --fold 0), then say {together}",
+        f"Say {together}"
+        if held_out
+        else f"Train a fold of it too (./run.sh train --name {run} --fold 0), then say {together}",
     )
 
 

@@ -85,7 +85,7 @@ def _load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Bes
     expected = (runs.dataset, track.classes, member.config_hash, member.fold_hash, fold)
     found = best.identity
     if (found.dataset, found.classes, found.config_hash, found.fold_hash, found.fold) != expected:
-        raise CompetitionError("the checkpoint is not the one that was tuned", path, "Run tune again")
+        raise CompetitionError("the checkpoint is not the one that was tuned", path, "Run ./run.sh tune")
     return best
 
 

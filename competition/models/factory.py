@@ -180,10 +180,12 @@ def _smp_network(settings: ModelSettings, track: Track, pretrained: bool) -> nn.
         options["encoder_depth"] = len(settings.decoder_channels)
     if settings.encoder.startswith("tu-swin"):
         options["strict_img_size"] = False  # timm would take images of the pre-training's 224 pixels only
+    # The names of timm's networks say which weights are theirs; those of smp's own are told apart by the data set.
+    weights: str | bool = True if settings.encoder.startswith("tu-") else "imagenet"
     model: nn.Module = smp.create_model(
         settings.architecture,
         encoder_name=settings.encoder,
-        encoder_weights="imagenet" if pretrained else None,
+        encoder_weights=weights if pretrained else None,
         in_channels=track.channels,
         classes=len(track.classes),
         **options,

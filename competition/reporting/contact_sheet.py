@@ -20,6 +20,7 @@ COLUMNS = 4
 ROWS = 3
 VIEW_TILE = 160
 CAPTION = 22
+FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.42)
 
 
 def spread(entries: Sequence[Entry], count: int = ROWS * COLUMNS) -> list[Entry]:
@@ -45,15 +46,36 @@ def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: 
     tiles = []
     for entry in spread(training):
         tiles.append(outlined_tile(workspace, track, entry, read_cached_planes(workspace, entry.sample)))
-    write_png(path, tile_sheet(tiles, title))
+    write_png(path, tile_sheet(tiles, title, track.classes))
 
 
-def tile_sheet(tiles: Sequence[NDArray[np.uint8]], title: str) -> NDArray[np.uint8]:
-    """Lays tiles of one size out in rows of four below a title."""
+def tile_sheet(tiles: Sequence[NDArray[np.uint8]], title: str, classes: Sequence[str]) -> NDArray[np.uint8]:
+    """Lays tiles of one size out in rows of four below a title and above the names of the classes, each in its colour.
+
+    Args:
+        tiles: (h, w, 3) uint8 each.
+        title: The first line.
+        classes: In the order of the label planes.
+    """
     columns = min(COLUMNS, len(tiles))
     filled = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
     rows = [np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)]
-    return _caption(np.vstack(rows), title)
+    sheet = _caption(np.vstack(rows), title)
+    return np.vstack([sheet, _legend(sheet.shape[1], classes)])
+
+
+def _legend(width: int, classes: Sequence[str]) -> NDArray[np.uint8]:
+    """As many lines as the names need."""
+    lines = [np.zeros((CAPTION, width, 3), np.uint8)]
+    left = 6
+    for name, colour in zip(classes, class_colours(len(classes)), strict=True):
+        needed = cv2.getTextSize(name, *FONT, 1)[0][0]
+        if left > 6 and left + needed > width:
+            lines.append(np.zeros_like(lines[0]))
+            left = 6
+        cv2.putText(lines[-1], name, (left, 15), *FONT, colour, 1, cv2.LINE_AA)
+        left += needed + 14
+    return np.vstack(lines)
 
 
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -96,11 +118,16 @@ def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def outlined_tile(workspace: Workspace, track: Track, entry: Entry, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One image with the outlines of label planes (true or predicted) and its name, as a small RGB picture."""
+    """One image with the outlines of label planes (true or predicted) and its name, as a small RGB picture.
+
+    Where no class has a pixel, that is said: an image without outlines could also be one that was not drawn upon.
+    """
     image = read_cached_image(workspace, entry.sample, track.views[0])
     picture = as_rgb(resize_image(image, grid_size((entry.height, entry.width), TILE)))
     outline(picture, planes, len(track.classes))
-    return _caption(_centre(picture, TILE, TILE), f"{entry.group}  {entry.name}")
+    return _caption(
+        _centre(picture, TILE, TILE), f"{entry.group}  {entry.name}" + ("" if planes.any() else "  (every class empty)")
+    )
 
 
 def _patient(workspace: Workspace, track: Track, entry: Entry) -> NDArray[np.uint8]:
@@ -122,5 +149,5 @@ def _centre(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.u
 
 def _caption(picture: NDArray[np.uint8], text: str) -> NDArray[np.uint8]:
     strip = np.zeros((CAPTION, picture.shape[1], 3), np.uint8)
-    cv2.putText(strip, text, (6, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (230, 230, 230), 1, cv2.LINE_AA)
+    cv2.putText(strip, text, (6, 15), *FONT, (230, 230, 230), 1, cv2.LINE_AA)
     return np.vstack([strip, picture])

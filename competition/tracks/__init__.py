@@ -34,7 +34,9 @@ def get_track(name: str) -> Track:
     if not declaration.exists() and declaration.parent != FOLDER_TRACKS:
         raise CompetitionError("no such track declaration", declaration, "Give the path of a YAML file to --track")
     if not declaration.exists():
-        raise CompetitionError(f"unknown track {name!r}{nearest_hint(name, track_names())}")
+        yours = [f"{name}{ending}" for ending in (".yaml", ".yml") if Path(f"{name}{ending}").exists()]
+        hint = f", did you mean {yours[0]!r}?" if yours else nearest_hint(name, track_names())
+        raise CompetitionError(f"unknown track {name!r}{hint}")
     # The name is the track's folder in the workspace, where it would meet another track's folds and runs.
     taken = declaration.stem in track_names() and declaration.resolve().parent != FOLDER_TRACKS
     if taken or declaration.stem.startswith(PHANTOM):

@@ -5,7 +5,7 @@ last.pt holds everything a cut run needs to go on as if it had not been cut; bes
 
 import fcntl
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -143,8 +143,14 @@ def stored_identity(content: dict[str, Any], path: Path) -> Identity:
         raise CompetitionError("not a checkpoint of this project", path) from error
 
 
-def check_identity(found: Identity, expected: Identity, path: Path) -> None:
+def check_identity(found: Identity, expected: Identity, path: Path, settings: Sequence[str] = ()) -> None:
     """Refuses a checkpoint that belongs to something else.
+
+    Args:
+        found: What the checkpoint belongs to.
+        expected: What it has to belong to.
+        path: The checkpoint.
+        settings: What differs between the experiments of the two, where that is known.
 
     Raises:
         CompetitionError: With what differs, and what mends it.
@@ -166,8 +172,9 @@ def check_identity(found: Identity, expected: Identity, path: Path) -> None:
             "Train again under another name (--name NEW) or over it (--force)",
         )
     if found.config_hash != expected.config_hash:
+        changes = "; ".join(settings) or f"{found.config_hash}, now {expected.config_hash}"
         raise CompetitionError(
-            f"checkpoint was trained with other settings ({found.config_hash}, now {expected.config_hash})",
+            f"checkpoint was trained with other settings ({changes})",
             path,
             "Give the changed experiment a name of its own (--name NEW), or train over it (--force)",
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.config import nearest_hint
 from competition.console import progress
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
@@ -64,8 +65,10 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
     """
     folder = workspace.fold_folder(run, student.fold)
     if not (folder / "finished.json").exists():
-        command = f"Run train --name {run} --fold {student.fold} first"
-        raise CompetitionError(f"fold {student.fold} of the teacher {run!r} is not trained yet", folder, command)
+        command = f"Run ./run.sh train --name {run} --fold {student.fold}"
+        runs = workspace.finished_runs()
+        hint = "" if run in runs else nearest_hint(run, runs)
+        raise CompetitionError(f"fold {student.fold} of the teacher {run!r} is not trained yet{hint}", folder, command)
     samples = tuple(entry for entry in test if any(entry.present))
     if not samples:
         raise CompetitionError(f"the prepared data of {workspace.dataset} has no test image to label")

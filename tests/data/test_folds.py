@@ -216,7 +216,7 @@ def test_a_malformed_fold_file_is_an_error_that_names_it(tmp_path: Path, content
 
 
 def test_a_missing_fold_file_is_an_error_that_says_what_makes_it(tmp_path: Path) -> None:
-    with pytest.raises(CompetitionError, match=r"no fold file: .*absent\.csv. Run prepare"):
+    with pytest.raises(CompetitionError, match=r"no fold file: .*absent\.csv. Run \./run\.sh prepare"):
         read_folds(tmp_path / "absent.csv")
 
 
@@ -280,7 +280,7 @@ def test_one_view_of_many_that_two_folds_share_is_a_leak() -> None:
 
 
 def test_a_group_without_fold_is_an_error() -> None:
-    with pytest.raises(CompetitionError, match=r"group 'b' has no fold: knee\.csv. Run prepare"):
+    with pytest.raises(CompetitionError, match=r"group 'b' has no fold: knee\.csv. Run \./run\.sh prepare"):
         check_leaks(Folds({"a": 0}, Path("knee.csv")), [entry("1", "a"), entry("2", "b")])
 
 

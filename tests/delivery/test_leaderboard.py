@@ -169,7 +169,7 @@ def test_record_changes_only_the_scores_and_corrects_them(tmp_path):
 
 def test_record_refuses_what_makes_no_sense(tmp_path):
     path = tmp_path / "leaderboard.csv"
-    with pytest.raises(CompetitionError, match=r"no submission was made yet.*Run ensemble"):
+    with pytest.raises(CompetitionError, match=r"no submission was made yet.*Run \./run\.sh ensemble"):
         record(path, "x", public=0.5)
     append(path, row("20261121-153012-quick"))
     with pytest.raises(CompetitionError, match="did you mean '20261121-153012-quick'"):

@@ -165,8 +165,8 @@ def test_a_wrong_array_is_named(tmp_path, change, expected):
 
 def test_the_set_of_files_is_compared(tmp_path, good):
     more = {**SIZES, "15.dcm": (4, 4)}
-    assert errors(good, tuple(more), more) == ["1 of 3 missing: file 15.npy"]
-    assert errors(good, ("7.dcm",)) == ["1 not in the test set: file 12.npy"]
+    assert errors(good, tuple(more), more) == ["1 of 3 files missing: 15.npy"]
+    assert errors(good, ("7.dcm",)) == ["1 of 2 files not in the test set: 12.npy"]
     assert errors(good, None) == []
     with zipfile.ZipFile(good, "a") as archive:
         archive.writestr("sub/7.npy", archive.read("7.npy"))
@@ -174,7 +174,7 @@ def test_the_set_of_files_is_compared(tmp_path, good):
         with pytest.warns(UserWarning, match="Duplicate name"):
             archive.writestr("7.npy", archive.read("7.npy"))
     found = errors(good)
-    assert "2 not in the test set: file sub/7.npy, readme.txt" in found
+    assert "2 of 5 files not in the test set: sub/7.npy, readme.txt" in found
     assert "7.npy stands twice" in found
     assert any("readme.txt can't be read" in error for error in found)
 

@@ -92,8 +92,8 @@ def test_a_class_missing_in_one_image(tmp_path):
 def test_missing_and_unknown_images_are_named(tmp_path):
     result = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES, None, ["a", *(f"n{i}" for i in range(9))])
     assert result.errors == [
-        "9 of 10 missing: image n0, n1, n2, n3, n4 and 4 more",
-        "1 not in the test set: image b",
+        "9 of 10 images missing: n0, n1, n2, n3, n4 and 4 more",
+        "1 of 2 images not in the test set: b",
     ]
 
 
@@ -200,8 +200,8 @@ def test_order_and_count_of_a_table(tmp_path):
     shuffled = check_table_submission(path, "Index", COLUMNS, ["1", "2"]).errors
     assert len(shuffled) == 1
     assert "the rows are the same but in another order" in shuffled[0]
-    assert check_table_submission(path, "Index", COLUMNS, ["2", "1", "5"]).errors == ["1 of 3 missing: Index 5"]
-    assert check_table_submission(path, "Index", COLUMNS, ["2"]).errors == ["1 not in the test set: Index 1"]
+    assert check_table_submission(path, "Index", COLUMNS, ["2", "1", "5"]).errors == ["1 of 3 rows missing: 5"]
+    assert check_table_submission(path, "Index", COLUMNS, ["2"]).errors == ["1 of 2 rows not in the test set: 1"]
 
 
 def test_header_of_a_table_is_exact(tmp_path):

@@ -87,9 +87,11 @@ def test_share_is_pooled_and_refused_above_five_percent():
         contest([m * 0 for m in maps], pack_masks(masks), (0.2, 0.8)),
     )
     assert contested_share([much, none]) == pytest.approx(contested_share([much]) / 2)
-    check_contested_share(0.05, (0.2, 0.8), "members a, b")
-    with pytest.raises(CompetitionError, match=r"5\.1%.*0\.2 and 0\.8.*members a, b.*--window 0\.35:0\.65"):
-        check_contested_share(0.051, (0.2, 0.8), "members a, b")
+    check_contested_share(0.05, (0.2, 0.8), "two members", ["a", "b"])
+    with pytest.raises(CompetitionError, match=r"5\.1%.*0\.2 and 0\.8.*two members.*--window 0\.35:0\.65"):
+        check_contested_share(0.051, (0.2, 0.8), "two members", ["a", "b"])
+    with pytest.raises(CompetitionError, match=r"tune --members a\), or .*tune --members a,b --weights 1,1\)"):
+        check_contested_share(0.051, (0.5, 0.5), "two members", ["a", "b"])
 
 
 def test_sizes_and_weights_that_do_not_fit_are_refused():

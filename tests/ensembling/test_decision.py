@@ -80,7 +80,7 @@ def test_maps_are_combined_by_their_mean_only(rule):
 
 
 def test_a_missing_decision_says_what_makes_it(tmp_path):
-    with pytest.raises(CompetitionError, match=r"decision\.json\. Run tune"):
+    with pytest.raises(CompetitionError, match=r"decision\.json\. Run \./run\.sh tune"):
         load_decision(tmp_path / "decision.json")
 
 

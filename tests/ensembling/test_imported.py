@@ -69,7 +69,7 @@ def test_a_later_picture_is_named(tiny_hands, theirs, changes):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"config_hash": "9876543210"}, "was imported again since it was tuned.*Run tune again"),
+        ({"config_hash": "9876543210"}, r"was imported again since it was tuned.*Run \./run\.sh tune\."),
         ({"folds": (0,)}, "its folds can't vote alone.*Leave out --folds"),
     ],
 )

@@ -100,16 +100,29 @@ def test_a_run_of_another_seed_is_another_member(trained):
 @pytest.mark.parametrize(
     ("name", "wanted", "sentence"),
     [
-        ("quik", None, r"run 'quik' has no trained fold, did you mean 'quick'\?.*Run train first"),
+        ("quik", None, r"run 'quik' has no trained fold, did you mean 'quick'\?.*Run \./run\.sh train --name quik"),
         ("quik", (0,), r"run 'quik' has no trained fold"),
-        ("whole", None, r"run 'whole' has no trained fold"),
-        ("other_seed", (1,), r"fold 1 of run 'other_seed' is not trained yet.*Run train --fold 1"),
-        ("other_seed", (0, FULL), r"fold full of run 'other_seed' is not trained yet.*Run train --fold full"),
+        ("whole", None, r"full of run 'whole' .*Train a fold .*--members whole:0,full\."),
+        ("quick", (0, 7), r"there is no fold 7; the folds are 0\.\.1: "),
+        (
+            "other_seed",
+            (1,),
+            r"fold 1 of run 'other_seed' is not trained yet.*Run \./run\.sh train --name other_seed --fold 1",
+        ),
+        (
+            "other_seed",
+            (0, FULL),
+            r"fold full of run 'other_seed' is not trained yet.*Run \./run\.sh train --name other_seed --fold full",
+        ),
         ("quick@7", None, r"run 'quick' kept no weights of epoch 7: .*fold0\. It kept those of epochs 1, 2\."),
         ("quick@7", (FULL, 0), r"run 'quick' kept no weights of epoch 7: .*full\. It kept those of epochs 1, 2\."),
         ("quick", (FULL,), r"full of run 'quick' learned from every sample.*Say --members quick:0,1,full\."),
         ("quick@1", (FULL,), r"full of run 'quick' learned .*Say --members quick@1:0,1,full\."),
-        ("whole", (FULL,), r"full of run 'whole' .*Train a fold .*train --fold 0.*--members whole:0,full\."),
+        (
+            "whole",
+            (FULL,),
+            r"full of run 'whole' .*Train a fold .*run\.sh train --name whole --fold 0.*--members whole:0,full\.",
+        ),
         ("other_seed@1", None, r"kept no weights of epoch 1: .* --set train\.keep_every=N"),
     ],
 )

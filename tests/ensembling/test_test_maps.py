@@ -72,7 +72,7 @@ def test_each_member_has_maps_of_its_own_and_keeps_them(trained, capsys):
 
 @pytest.mark.parametrize("change", [{"config_hash": "other"}, {"fold_hash": "other"}])
 def test_weights_that_were_not_tuned_are_refused(trained, change):
-    with pytest.raises(CompetitionError, match=r"not the one that was tuned: .*epoch001\.pt\. Run tune again"):
+    with pytest.raises(CompetitionError, match=r"not the one that was tuned: .*epoch001\.pt\. Run \./run\.sh tune\."):
         maps_of(trained, member_of(trained, "maps@1").model_copy(update=change))
 
 

@@ -35,7 +35,12 @@ BROKEN = {
     "a cut row": (lambda lines: [*lines[:-1], "b.png,Ulna"], ("row 59 has 2 fields, not 3",)),
     "a column too many": (lambda lines: [f"{n},{line}" for n, line in enumerate(lines)], ("too many",)),
     "a wrong header": (lambda lines: ["image,class,rle", *lines[1:]], ("missing 'image_name'; too many 'image'",)),
-    "no header": (lambda lines: lines[1:], ("missing 'image_name'",)),
+    "no header": (lambda lines: lines[1:], ("the first line is 'a.png,", "(no header, or")),
+    "semicolons": (lambda lines: [line.replace(",", ";") for line in lines], ("separated by ';', not by ','",)),
+    "another track": (
+        lambda lines: [lines[0], *(f"{line.partition(',')[0]},lv,1 2" for line in lines[1:2])],
+        ("no class of it is the track's (lv; not finger-1,", "another track? See --track"),
+    ),
     "nothing at all": (lambda lines: [], ("the file is empty",)),
 }
 ODD = {

@@ -184,7 +184,10 @@ def test_a_name_that_would_mean_something_else_is_refused(refusal, hands_with_ru
         (("--folds", "folds.csv"), "neither --oof nor --test"),
         (("--test", "nowhere"), "no such file or folder: nowhere"),
         (("--test", "empty"), "these are no predictions: a folder of .npy or .npz files"),
-        (("--test", "test", "--classes", "disc,sqare,bar"), "--classes: 'sqare' is unknown, did you mean 'square'?"),
+        (
+            ("--test", "test", "--classes", "disc,sqare,bar"),
+            "--classes: 'sqare' is unknown, did you mean 'square' or 'bar'?",
+        ),
         (("--test", "test", "--classes", "disc,disc,bar"), "--classes: 'disc' stands twice"),
     ],
 )

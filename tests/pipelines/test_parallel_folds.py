@@ -12,7 +12,8 @@ import torch
 
 from competition.errors import CompetitionError
 from pipelines import parallel_folds
-from pipelines.parallel_folds import CHILD, end_with_parent, slots, threads, train_in_parallel
+from pipelines.parallel_folds import slots, threads, train_in_parallel
+from pipelines.parent import CHILD, end_with_parent
 
 
 def arguments(folder, **changes):
@@ -55,7 +56,7 @@ STAND_IN = """#!{python}
 import os, sys, time
 sys.path.insert(0, {root!r})
 from pathlib import Path
-from pipelines.parallel_folds import end_with_parent
+from pipelines.parent import end_with_parent
 words = sys.argv[1:]
 fold = words[words.index("--fold") + 1]
 folder = Path(words[words.index("--workspace") + 1])

@@ -133,5 +133,8 @@ def test_too_few_people_are_refused_before_the_older_drawing_is_thrown_away(stag
     error, _ = refusal(*words, "--people", 1)
     assert "--people 1 can't be split into 5 folds. Give --people 5 or more" in error
     assert sorted((tmp_path / "workspace").rglob("*")) == before
+    error, _ = refusal("prepare", "--phantom", "--track", "knee", "--size", 10_000_000)
+    assert "--size 10000000: images are drawn from 32 to 8192 pixels wide" in error
+    assert sorted((tmp_path / "workspace").rglob("*")) == before
     _, said = stage(*words, "--people", 2)  # the same drawing again, whose folds are in force
     assert "(2 folds" in said

@@ -220,7 +220,7 @@ def test_check_with_prepared_data_compares_set_order_and_each_size(tmp_path):
     with pytest.raises(CompetitionError, match="the rows are the same but in another order"):
         call(check, tmp_path, "hand_bone", path)
     write_rle_csv(path, hand_rows(["b.png"]))
-    with pytest.raises(CompetitionError, match=r"1 of 2 missing: image a\.png"):
+    with pytest.raises(CompetitionError, match=r"1 of 2 images missing: a\.png"):
         call(check, tmp_path, "hand_bone", path)
     beyond = hand_rows(["b.png", "a.png"])
     beyond[0] = ("b.png", "finger-1", f"{SIZE[0] * SIZE[1]} 2")
@@ -236,7 +236,7 @@ def test_real_submissions_are_not_compared_with_drawn_images(tmp_path, capsys):
     write_rle_csv(path, hand_rows(["b.png", "a.png"]))
     assert call(check, tmp_path, "hand_bone", path)["prepared"] is False
     assert "only the form is checked" in capsys.readouterr().out
-    with pytest.raises(CompetitionError, match=r"2 of 2 missing: image p1\.png, p2\.png"):
+    with pytest.raises(CompetitionError, match=r"2 of 2 images missing: p1\.png, p2\.png"):
         call(check, tmp_path, "hand_bone", path, "--phantom")
     write_rle_csv(path, hand_rows(["p2.png", "p1.png"]))
     with pytest.raises(CompetitionError, match="in another order"):

@@ -239,7 +239,7 @@ def test_the_printed_command_trains_the_best_settings(command, tiny_hands, tiny_
     [
         ({"space": ["train.lrr=0.1:0.2"]}, r"unknown key 'train\.lrr', did you mean 'train.lr'"),
         ({"space": ["trian.lr=0.1:0.2"]}, "unknown key 'trian', did you mean 'train'"),
-        ({"space": ["train.lr=-1:0.2"]}, r"train\.lr.*given: -1"),
+        ({"space": ["train.lr=-1:0.2"]}, r"train\.lr.*given: -1.*: --space, at its end train\.lr=-1"),
         ({"space": ["train.loss=bce|bse"]}, "unknown loss 'bse'"),
         ({"space": ["predict.views=[identity]|[hfilp]"]}, "unknown view 'hfilp'"),
         ({"space": ["train.lr=0.1"]}, "--space takes"),

@@ -61,6 +61,7 @@ def tune_words(*words):
 def test_each_group_gets_its_own_weights_and_the_vote_obeys(stage, two_members, hand_entries, tmp_path, method):
     tuned, said = stage(*tune_words("--by-group", "--method", method, "--trials", 8, "--name", "both"))
     assert tuned["class_groups"] == {"round": {"discs": 1000, "lines": 0}, "straight": {"discs": 0, "lines": 1000}}
+    assert "the cross-fitted figure is that of equal weights at 0.5: train a third fold" in said
     assert "weights of round: discs 1.000, lines 0.000" in said
     assert "round: searched weights taken: cross-fitted gain +" in said
     assert tuned["oof"] == 1
@@ -145,6 +146,7 @@ def test_a_track_without_groups_says_so(refusal, hands_with_run):
 
 
 def test_given_weights_leave_nothing_to_choose(refusal, grouped_hands):
+    assert "--trials 0 tries nothing" in refusal("tune", "--trials", "0")[0]
     for option in (("--by-group",), ("--method", "greedy")):
         error, _ = refusal("tune", "--members", "quick", "--weights", "1", *option)
         assert "--weights are not searched, so --method and --by-group have nothing to choose" in error

@@ -1,0 +1,31 @@
+"""Pictures for people: which colour is which class, and what an image without any looks like."""
+
+import numpy as np
+import pytest
+
+from competition.data.manifest import Manifest
+from competition.imaging.planes import pack_masks
+from competition.reporting.contact_sheet import CAPTION, class_colours, outlined_tile, tile_sheet
+
+
+@pytest.mark.parametrize(("width", "lines"), [(900, 1), (160, 2), (40, 5)])
+def test_every_class_is_named_in_its_colour_below_the_tiles(width, lines):
+    tile = np.zeros((50, width, 3), np.uint8)
+    classes = ["femur", "tibia", "patella", "fibula", "talus"]
+    sheet = tile_sheet([tile], "title", classes)
+    assert sheet.shape == (CAPTION + 50 + lines * CAPTION, width, 3)
+    legend = sheet[CAPTION + 50 :].reshape(-1, 3)
+    assert not sheet[CAPTION : CAPTION + 50].any()
+    for colour in class_colours(5):
+        assert (legend == colour).all(axis=1).any()
+
+
+def test_an_image_without_any_class_says_so(shared_hands):
+    manifest: Manifest = shared_hands.manifest
+    entry, workspace, track = manifest.of("train")[0], shared_hands.workspace, shared_hands.track
+    masks = np.zeros((len(track.classes), entry.height, entry.width), bool)
+    empty = outlined_tile(workspace, track, entry, pack_masks(masks))
+    masks[0, 5:9, 5:9] = True
+    one = outlined_tile(workspace, track, entry, pack_masks(masks))
+    assert (empty[:CAPTION] != one[:CAPTION]).any()
+    assert (empty[:CAPTION] > 0).sum() > (one[:CAPTION] > 0).sum()

@@ -1,0 +1,65 @@
+"""The command line: whatever is typed wrongly, or goes wrong, is answered with one sentence that can be acted upon."""
+
+import numpy as np
+import pytest
+
+from competition.errors import CompetitionError
+from competition.tracks import get_track
+from pipelines.__main__ import STAGES, main
+from pipelines.parent import CHILD
+
+
+def test_an_unknown_stage_is_answered_with_the_known_ones(capsys):
+    assert main(["trian"]) == 2
+    error = capsys.readouterr().err
+    assert "unknown stage 'trian'" in error
+    assert all(stage in error for stage in STAGES)
+
+
+def test_ctrl_c_is_answered_with_a_sentence_even_while_a_stage_is_loaded(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipelines.__main__.importlib.import_module", interrupted)
+    assert main(["train", "--fold", "0"]) == 130
+    assert "interrupted. What is finished is kept; the same command goes on: ./run.sh train --fold 0" in (
+        capsys.readouterr().err
+    )
+    monkeypatch.setenv(CHILD, "1")  # of five folds at once, the process that was started says it, once
+    assert main(["train", "--fold", "0"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_too_little_memory_is_a_sentence(monkeypatch, capsys):
+    def run(args):
+        return np.empty(2**55)
+
+    monkeypatch.setattr("pipelines.tracks.run", run)
+    assert main(["tracks"]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: the memory of this machine does not suffice (Unable to allocate ")
+    assert error.count("\n") == 1
+
+
+def test_commands_in_a_sentence_are_those_of_the_track_that_was_typed(monkeypatch, capsys, tmp_path):
+    def run(args):
+        raise CompetitionError("nothing", None, "Run ./run.sh train --fold 0, or ./run.sh prepare --track x")
+
+    monkeypatch.setattr("pipelines.check.run", run)
+    for words, options in (
+        ([], ""),
+        (["--track", "knee", "--phantom"], " --track knee --phantom"),
+        (["--workspace", "a b"], " --workspace 'a b'"),
+    ):
+        assert main(["check", "file.csv", *words]) == 1
+        said = f"nothing. Run ./run.sh train{options} --fold 0, or ./run.sh prepare --track x.\n"
+        assert capsys.readouterr().err == f"error: {said}"
+
+
+def test_a_yaml_file_called_by_its_stem_is_found(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CompetitionError, match="did you mean 'knee'"):
+        get_track("kne")
+    (tmp_path / "kne.yaml").touch()
+    with pytest.raises(CompetitionError, match=r"did you mean 'kne\.yaml'\?"):
+        get_track("kne")
