@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -91,6 +92,12 @@ class Workspace:
     def finished_runs(self) -> list[str]:
         """Names of the runs of which any fold, or the model of all samples, is finished."""
         return sorted({path.parent.parent.name for path in self.run_folder("*").parent.glob("*/*/finished.json")})
+
+    def train_command(self, run: str, fold: int | str) -> str:
+        """The command that trains one more fold of a run, with the settings of those it has."""
+        kept = sorted(self.run_folder(run).glob("*/config.yaml"))
+        experiment = f" --experiment {shlex.quote(str(kept[0]))}" if kept else ""
+        return f"./run.sh train{experiment} --name {run} --fold {fold}"
 
     def fold_folder(self, run: str, fold: int | str) -> Path:
         """One trained fold: config, history, checkpoints and out-of-fold maps; "full" learned from all samples."""

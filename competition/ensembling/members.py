@@ -118,7 +118,7 @@ def open_member(
         if fold not in finished:
             if fold != FULL and not 0 <= fold < folds.count:
                 raise CompetitionError(f"there is no fold {fold}; the folds are 0..{folds.count - 1}", folds.path)
-            command = f"Run ./run.sh train --name {run} --fold {fold}"
+            command = f"Run {workspace.train_command(run, fold)}"
             raise CompetitionError(f"fold {fold} of run {run!r} is not trained yet", folder, command)
         if not imported and not checkpoint_file(folder, epoch).exists():
             raise CompetitionError(f"run {run!r} kept no weights of epoch {epoch}", folder, _epochs_kept(folder))
@@ -195,7 +195,7 @@ def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) ->
         workspace.fold_folder(run, FULL),
         f"Say {together}"
         if held_out
-        else f"Train a fold of it too (./run.sh train --name {run} --fold 0), then say {together}",
+        else f"Train a fold of it too ({workspace.train_command(run, 0)}), then say {together}",
     )
 
 

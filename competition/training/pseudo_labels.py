@@ -65,7 +65,7 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
     """
     folder = workspace.fold_folder(run, student.fold)
     if not (folder / "finished.json").exists():
-        command = f"Run ./run.sh train --name {run} --fold {student.fold}"
+        command = f"Run {workspace.train_command(run, student.fold)}"
         runs = workspace.finished_runs()
         hint = "" if run in runs else nearest_hint(run, runs)
         raise CompetitionError(f"fold {student.fold} of the teacher {run!r} is not trained yet{hint}", folder, command)

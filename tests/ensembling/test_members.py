@@ -107,12 +107,12 @@ def test_a_run_of_another_seed_is_another_member(trained):
         (
             "other_seed",
             (1,),
-            r"fold 1 of run 'other_seed' is not trained yet.*Run \./run\.sh train --name other_seed --fold 1",
+            r"fold 1 of run 'other_seed' is not trained yet.*seed/fold0/config\.yaml --name other_seed --fold 1",
         ),
         (
             "other_seed",
             (0, FULL),
-            r"fold full of run 'other_seed' is not trained yet.*Run \./run\.sh train --name other_seed --fold full",
+            r"fold full of run 'other_seed' is not trained yet.*seed/fold0/config\.yaml --name other_seed --fold full",
         ),
         ("quick@7", None, r"run 'quick' kept no weights of epoch 7: .*fold0\. It kept those of epochs 1, 2\."),
         ("quick@7", (FULL, 0), r"run 'quick' kept no weights of epoch 7: .*full\. It kept those of epochs 1, 2\."),
@@ -121,7 +121,7 @@ def test_a_run_of_another_seed_is_another_member(trained):
         (
             "whole",
             (FULL,),
-            r"full of run 'whole' .*Train a fold .*run\.sh train --name whole --fold 0.*--members whole:0,full\.",
+            r"full of run 'whole' .*Train a fold .*full/config\.yaml --name whole --fold 0.*--members whole:0,full\.",
         ),
         ("other_seed@1", None, r"kept no weights of epoch 1: .* --set train\.keep_every=N"),
     ],

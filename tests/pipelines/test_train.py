@@ -215,7 +215,8 @@ def test_a_teacher_is_named_by_an_option_which_is_a_setting_too(command, tiny_ha
     monkeypatch.setattr(train, "choose_experiment", choose)
     args = {"fold": "0", "name": "student", "force": False, "set": ["train.lr=0.1"], "experiment": None}
     with pytest.raises(
-        CompetitionError, match=r"fold 0 of the teacher 'tiny' is not trained yet.*Run \./run\.sh train --name tiny"
+        CompetitionError,
+        match=r"fold 0 of the teacher 'tiny' is not trained yet.*Run \./run\.sh train --experiment \S+ --name tiny",
     ):
         train.run(argparse.Namespace(**args, pseudo="tiny"))
     assert seen == ["train.lr=0.1", 'data.pseudo="tiny"']
