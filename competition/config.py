@@ -226,7 +226,9 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def changed_settings(before: Experiment, now: Experiment) -> list[str]:
-    """The settings in which two experiments differ: "train.lr 0.001, now 0.0005" each."""
+    """The settings that count in ``Experiment.hash`` and differ: "train.lr 0.001, now 0.0005" each."""
+    if before.hash() == now.hash():
+        return []
     old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
     return [
         f"{section}.{key} {old[section][key]}, now {value}"

@@ -278,7 +278,7 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         The header, and for each row its line number in the file (the header is line 1) and its fields.
 
     Raises:
-        CompetitionError: The file is missing, empty, or no CSV text at all.
+        CompetitionError: The file is missing, empty, separated by semicolons, or no CSV text at all.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -291,6 +291,8 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise CompetitionError(f"this is not a CSV in UTF-8 ({error})", path) from error
     if header is None:
         raise CompetitionError("the file is empty", path)
+    if len(header) == 1 and ";" in header[0]:
+        raise CompetitionError("cells are separated by ';', not by ','", path)
     return header, lines
 
 

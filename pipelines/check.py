@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not result.ok:
         count = f"{len(result.errors)} errors" if len(result.errors) > 1 else "1 error"
         raise CompetitionError(
-            f"the organiser would refuse this submission ({count}; {result.errors[0]})", args.submission
+            f"the organiser would refuse this submission ({count}; {result.errors[0].removesuffix('.')})",
+            args.submission,
         )
     return {
         "ok": result.ok,
@@ -139,7 +140,8 @@ def _is_about(submission: Path, track: Track, names: set[str]) -> bool:
 
 
 def _show(result: CheckResult, looked: Sequence[str]) -> None:
-    say(f"{result.rows} rows, {result.images} images or patients, {result.size_bytes / 1e6:.1f} MB")
+    if result.images:
+        say(f"{result.rows} rows, {result.images} images or patients, {result.size_bytes / 1e6:.1f} MB")
     say(f"looked at: {', '.join(looked)}")
     if result.ok:
         shares = ((name, f"{share:.3f}") for name, share in result.positive_share.items())

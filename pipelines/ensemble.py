@@ -5,7 +5,7 @@ import hashlib
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +13,12 @@ from typing import Any
 
 from competition.console import progress, say, shout
 from competition.data.cache import cache_sample
-from competition.data.folds import FULL, read_fold_names
+from competition.data.folds import FULL, Fold, find_folds, read_fold_names
 from competition.data.manifest import Entry, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
-from competition.ensembling.decision import Decision, load_decision
+from competition.ensembling.decision import Decision, Member, load_decision
 from competition.ensembling.members import (
+    check_trained,
     finished_folds,
     parse_members,
     split_member,
@@ -80,6 +81,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     write_json(path.parent / "manifest.json", vars(row) | {"decision": decision.model_dump(mode="json")})
     append(workspace.leaderboard_file(), row)
     _say_result(decision, path, test_score)
+    if args.out is not None:
+        say(f"a copy of it: {args.out}")
     return {
         "submission": str(path),
         "id": submission_id,
@@ -96,21 +99,34 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
     if args.decision is not None:
         path = workspace.ensemble_folder(args.decision) / "decision.json"
         if not path.exists():
-            known = ", ".join(sorted(file.parent.name for file in path.parent.parent.glob("*/decision.json"))) or "none"
-            raise CompetitionError(
-                f"no decision {args.decision!r} (there are: {known})", path, f"Run ./run.sh tune --name {args.decision}"
-            )
+            known = ", ".join(sorted(file.parent.name for file in path.parent.parent.glob("*/decision.json")))
+            mend = None if known else f"Run ./run.sh tune --name {args.decision}"
+            raise CompetitionError(f"no decision {args.decision!r} (there are: {known or 'none'})", path, mend)
     else:
         path = _newest_decision(args, workspace)
     decision = load_decision(path)
-    if args.members is not None and list(parse_members(args.members)) != [member.name for member in decision.members]:
-        voting = ",".join(member.name for member in decision.members)
+    if args.members is not None and not _is_on(decision, parse_members(args.members)):
+        for name in parse_members(args.members):
+            check_trained(workspace, name)
+        voting = map(_with_folds, decision.members)
         raise CompetitionError(
-            f"decision has the members {voting}, not {args.members}",
+            f"decision has the members {','.join(voting)}, not {args.members}",
             path,
             f"Run ./run.sh tune --members {args.members}, or name another one with --decision",
         )
+    folds = find_folds(workspace)
+    if folds is not None and any(member.fold_hash != folds.hash() for member in decision.members):
+        shout(
+            f"decision {path.parent.name} was tuned on other folds than {folds.path} has now: its scores are of those"
+        )
     return path, decision
+
+
+def _is_on(decision: Decision, members: Mapping[str, Sequence[Fold] | None]) -> bool:
+    """Whether these members and no others vote, each with these folds where folds are named."""
+    if list(members) != [member.name for member in decision.members]:
+        return False
+    return all(members[member.name] in (None, member.folds) for member in decision.members)
 
 
 def _newest_decision(args: argparse.Namespace, workspace: Workspace) -> Path:
@@ -166,16 +182,24 @@ def _tune_arguments(args: argparse.Namespace, options: Sequence[str]) -> argpars
     return argparse.Namespace(**vars(args) | vars(tuning))
 
 
+def _with_folds(member: Member) -> str:
+    """As --members takes it: "quick:0,1"."""
+    return f"{member.name}:{','.join(map(str, member.folds))}"
+
+
 def _only_folds(decision: Decision, text: str | None) -> Decision:
     if text is None:
         return decision
     wanted = read_fold_names(text, "--folds")
+    voting = {fold for member in decision.members for fold in member.folds}
+    if strange := [str(fold) for fold in wanted if fold not in voting]:
+        known = ", ".join(map(_with_folds, decision.members))
+        raise CompetitionError(f"--folds {text}: no member has fold {', '.join(strange)} ({known})")
     members = []
     for member in decision.members:
         kept = tuple(fold for fold in member.folds if fold in wanted)
         if not kept:
-            voting = ",".join(map(str, member.folds))
-            raise CompetitionError(f"member {member.name} has none of the folds {text}; it has {voting}")
+            raise CompetitionError(f"member {_with_folds(member)} has none of the folds {text}")
         members.append(member.model_copy(update={"folds": kept}))
     say(f"only folds {text} vote")
     return decision.model_copy(update={"members": tuple(members)})
@@ -241,7 +265,7 @@ def _leaderboard_row(
         time=moment.isoformat(timespec="seconds"),
         track=track.name,
         phantom=workspace.phantom,
-        members="+".join(f"{member.name}:{','.join(map(str, member.folds))}" for member in decision.members),
+        members="+".join(map(_with_folds, decision.members)),
         weights=_written_weights(decision),
         cv_fold_mean=scores.fold_mean,
         cv_fold_sd=scores.fold_sd,
@@ -283,7 +307,8 @@ def _say_result(decision: Decision, path: Path, test_score: float | None) -> Non
         interval = f"95 % interval {scores.interval_low:.4f} .. {scores.interval_high:.4f}"
         say(f"expect about {scores.oof_crossfit:.4f} (cross-fitted out-of-fold; {interval})")
     elif scores.fold_mean is not None:
-        folds = ", ".join(str(fold) for member in decision.members for fold in member.folds if fold != FULL)
+        held_out = {fold for member in decision.members for fold in member.folds if fold != FULL}
+        folds = ", ".join(map(str, sorted(held_out)))
         say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone at threshold 0.5, not cross-fitted")
     else:
         say("no score is known: nothing could be tuned")

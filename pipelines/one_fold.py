@@ -1,7 +1,7 @@
 """Training one fold of a run: what it belongs to, what it learns from, and what it says about what it held out."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from competition.config import Experiment, TrainSettings, changed_settings, load
 from competition.console import progress, say
 from competition.data.boxes import describe_boxes
 from competition.data.cache import read_label_planes
-from competition.data.folds import Fold, Folds
+from competition.data.folds import FULL, Fold, Folds
 from competition.data.manifest import Entry, Manifest, data_hash
 from competition.ensembling.first_stage import FirstStage, find_boxes, find_first_stage
 from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
@@ -145,8 +145,30 @@ def check_fold(run: Run, fold: Fold) -> None:
                 break
 
 
+def check_settings(run: Run, retrained: Collection[Fold]) -> None:
+    """Refuses to add to a run what would not vote with its other folds.
+
+    Args:
+        run: With the experiment that is to be trained.
+        retrained: Folds that are trained over, whose settings of before don't count.
+
+    Raises:
+        CompetitionError: Another fold was trained with other settings.
+    """
+    others = [fold for fold in (*range(run.folds.count), FULL) if fold not in retrained]
+    for fold in others:
+        if changed := _changed_settings(run, fold):
+            raise CompetitionError(
+                f"fold {fold} of run {run.name!r} was trained with other settings ({'; '.join(changed)})",
+                run.folder(fold),
+                "Give the changed experiment a name of its own (--name NEW), or train all folds over (--force)",
+            )
+
+
 def _changed_settings(run: Run, fold: Fold) -> list[str]:
     """In what the experiment differs from the one that this fold was trained with; nothing where that is not kept."""
+    if not (run.folder(fold) / CONFIG).exists():
+        return []
     try:
         return changed_settings(load_experiment(run.folder(fold) / CONFIG), run.experiment)
     except CompetitionError:  # written by a version that had other settings

@@ -52,6 +52,7 @@ def settle_folds(
         folds = _make(track, workspace, training, kinds, args)
     else:
         _refuse_contradiction(in_force, args)
+        _refuse_strangers(in_force, training)
         _describe(workspace, in_force, training)
         folds = _extend(workspace, in_force, training)
     check_leaks(folds, training)
@@ -112,6 +113,19 @@ def _refuse_contradiction(folds: Folds, args: argparse.Namespace) -> None:
             None,
             f"Leave {'it' if len(asked) == 1 else 'them'} out, or make other folds of your own with --refold, "
             "after which what was trained is useless",
+        )
+
+
+def _refuse_strangers(folds: Folds, training: Sequence[Entry]) -> None:
+    """Where nobody is known these are not the folds of this data; people are added to people, not to strangers."""
+    groups = {entry.group for entry in training}
+    if len(folds.without_fold(training)) == len(groups):
+        raise CompetitionError(
+            f"none of the {len(groups)} groups of this data ({few(sorted(groups))}) is in the folds in force, which "
+            f"have {few(sorted(folds.fold_of))}",
+            folds.path,
+            "Is this the data folder, and the group: of the YAML file, that you meant? If so, make other folds with "
+            "--refold, after which what was trained is useless",
         )
 
 

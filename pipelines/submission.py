@@ -145,7 +145,9 @@ def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
     for warning in result.warnings:
         say(f"warning: {warning}")
     if not result.ok:
-        raise CompetitionError(f"the organiser would refuse this submission ({result.errors[0]})", path)
+        raise CompetitionError(
+            f"the organiser would refuse this submission ({result.errors[0].removesuffix('.')})", path
+        )
     kind = "files" if track.submission == "planes" else "rows"
     say(f"validated: {result.rows} {kind}, nothing speaks against handing it in")
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from competition.tracks.track import Track
 from competition.training.losses import get_loss
 from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.context import choose_experiment, open_track, open_workspace
-from pipelines.one_fold import Run, check_fold, out_of_fold_score, ranked, train_one
+from pipelines.one_fold import Run, check_fold, check_settings, out_of_fold_score, ranked, train_one
 from pipelines.parallel_folds import announce, slots, train_in_parallel
 from pipelines.parent import end_with_parent
 
@@ -67,9 +68,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     chosen = parse_folds(args.fold, run.folds.count)
     is_child = end_with_parent()
     environments = slots(len(chosen))
-    for fold in chosen:
-        if not args.force:
-            check_fold(run, fold)
+    if not is_child:
+        _check_trained(run, chosen, args.force)
     if len(environments) > 1 and not is_child:
         unfinished = [fold for fold in chosen if args.force or not run.is_finished(fold)]
         if unfinished:
@@ -91,6 +91,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "scores": {str(fold): None if np.isnan(score) else score for fold, score in scores.items()},
         "folder": str(workspace.run_folder(run.name)),
     }
+
+
+def _check_trained(run: Run, chosen: Sequence[Fold], force: bool) -> None:
+    """Refuses to train beside folds, or to go on with folds, that belong to something else."""
+    check_settings(run, chosen if force else [])
+    for fold in [] if force else chosen:
+        check_fold(run, fold)
 
 
 def open_run(name: str, track: Track, workspace: Workspace, experiment: Experiment) -> Run:

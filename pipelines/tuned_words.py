@@ -53,7 +53,7 @@ def say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     by_group = {f" of {name}": group.weights for name, group in decision.class_groups.items()}
     for of, weights in (by_group or {"": {member.name: member.weight for member in decision.members}}).items():
         say(f"weights{of}: " + ", ".join(f"{name} {weight / 1000:.3f}" for name, weight in weights.items()))
-    if track.task == "segmentation":
+    if track.task == "segmentation" and rows:
         moved = [row for row in rows if decision.cuts[str(row["class"])] != HALF or row["operation"] != "none"]
         say(f"{len(moved)} of {len(rows)} classes have a threshold other than 0.5 or post-processing (per_class.csv)")
 

@@ -275,7 +275,7 @@ def test_two_members_get_weights_that_sum_to_one_and_vote(five_folds, experiment
         (["tune", "--members", "nope"], "run 'nope' has no trained fold"),
         (["tune", "--members", "tiny:7"], "there is no fold 7; the folds are 0..4"),
         (["ensemble", "--folds", "0..1,9..8,x"], "--folds takes 0, or 0..4, or 0,2,3, or full, not '0..1,9..8,x'"),
-        (["ensemble", "--folds", "7..9"], "member tiny has none of the folds 7..9; it has 0"),
+        (["ensemble", "--folds", "7..9"], "--folds 7..9: no member has fold 7, 8, 9 (tiny:0"),
         (["ensemble", "--decision", "nope"], "no decision 'nope' (there are: "),
         (["train", "--experiment", "EXPERIMENT", "--fold", "9"], "there is no fold 9; the folds are 0..4"),
         (

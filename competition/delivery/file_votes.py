@@ -45,15 +45,15 @@ def read_alike(
         if unknown:
             raise CompetitionError(f"{len(unknown)} rows are of an unknown class ({few(unknown)})", path)
         if missing := [key for key in wanted if key not in file]:
-            rows = f"{len(missing)} rows are missing ({few([' '.join(key) for key in missing])})"
-            raise CompetitionError(f"{rows}{_held_by(missing, paths, files)}", path)
+            names = few([" ".join(key) for key in missing])
+            raise CompetitionError(f"{len(missing)} rows are missing{_held_by(missing, paths, files)} ({names})", path)
     return files
 
 
 def _held_by(missing: Collection[Item], paths: Sequence[Path], files: Sequence[Container[Item]]) -> str:
-    """Which file has what another one lacks: it may be the one that is wrong. "" where none has."""
+    """Which file has what another one lacks, for it may be the one that is wrong: ", which B.csv has", or ""."""
     holder = next((path for path, file in zip(paths, files, strict=True) if any(key in file for key in missing)), None)
-    return "" if holder is None else f"; {holder} has them, or has them too many"
+    return "" if holder is None else f", which {holder} has"
 
 
 def read_tables_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[pd.DataFrame]:
@@ -77,7 +77,7 @@ def read_tables_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[pd.
     for path, table in zip(paths, tables, strict=True):
         if missing := sorted(every - {str(name) for name in table.index}):
             held_by = _held_by(missing, paths, [set(map(str, other.index)) for other in tables])
-            raise CompetitionError(f"{len(missing)} patients are missing ({few(missing)}){held_by}", path)
+            raise CompetitionError(f"{len(missing)} patients are missing{held_by} ({few(missing)})", path)
         if not table[classes[0]].between(0, 1).all():  # NaN is not between them
             raise CompetitionError(
                 f"a value of {classes[0]} is no probability from 0 to 1", path, f"See ./run.sh check {path}"

@@ -166,13 +166,12 @@ def header_problem(header: Sequence[str], columns: Sequence[str]) -> str | None:
     if not parts:
         return None
     wanted = f"the columns are not {','.join(columns)}"
-    if len(header) == 1 and len(header[0].split(";")) == len(columns):
-        return f"{wanted}: cells are separated by ';', not by ','"
     if len(missing) == len(columns):
         first_line = ",".join(header)
         shown = first_line if len(first_line) <= SHOWN_HEADER else f"{first_line[:SHOWN_HEADER]}..."
         return f"{wanted}: the first line is {shown!r} (no header, or a submission to another track? See --track)"
-    hint = " (an unnamed column is a row number: write with index=False)" if "" in extra else ""
+    hint = " (a submission to another track? See --track)" if missing else ""
+    hint = " (an unnamed column is a row number: write with index=False)" if "" in extra else hint
     return f"{wanted}: {'; '.join(parts)}{hint}"
 
 

@@ -192,6 +192,10 @@ def wrong_names(kind: str, found: Sequence[str], expected: Sequence[str]) -> lis
     missing = [name for name in expected if name not in in_found]
     unknown = [name for name in found if name not in in_expected]
     errors = []
+    if {Path(name).stem for name in unknown} & set(missing):
+        errors.append(f"{kind} are named with an ending here, and should be without")
+    elif {Path(name).stem for name in missing} & set(unknown):
+        errors.append(f"{kind} are named without their ending")
     if missing:
         errors.append(f"{len(missing)} of {len(expected)} {kind} missing: {few(missing)}")
     if unknown:

@@ -137,13 +137,24 @@ def _chosen_folds(
     workspace: Workspace, run: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None
 ) -> tuple[Fold, ...]:
     """The folds of a trained run that are to vote."""
-    if not finished:
-        hint = nearest_hint(run, trained_runs(workspace))
-        command = f"Run ./run.sh train --name {run}"
-        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), command)
+    check_trained(workspace, run)
     if wanted is not None:
         return tuple(wanted)
     return tuple(fold for fold in finished if fold != FULL) or tuple(finished)
+
+
+def check_trained(workspace: Workspace, name: str) -> None:
+    """Refuses a member of a run of which nothing is trained.
+
+    Raises:
+        CompetitionError: With the runs that were perhaps meant.
+    """
+    run, _ = split_member(name)
+    if not finished_folds(workspace, run):
+        known = trained_runs(workspace)
+        mend = None if known else f"Run ./run.sh train --name {run}"
+        hint = nearest_hint(run, known)
+        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), mend)
 
 
 def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None) -> tuple[Fold, ...]:

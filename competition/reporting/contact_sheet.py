@@ -20,6 +20,7 @@ COLUMNS = 4
 ROWS = 3
 VIEW_TILE = 160
 CAPTION = 22
+GAP = 6
 FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.42)
 
 
@@ -50,7 +51,7 @@ def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: 
 
 
 def tile_sheet(tiles: Sequence[NDArray[np.uint8]], title: str, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Lays tiles of one size out in rows of four below a title and above the names of the classes, each in its colour.
+    """Lays tiles of one size out in rows of four below a title and above the names of the classes in their colours.
 
     Args:
         tiles: (h, w, 3) uint8 each.
@@ -58,6 +59,7 @@ def tile_sheet(tiles: Sequence[NDArray[np.uint8]], title: str, classes: Sequence
         classes: In the order of the label planes.
     """
     columns = min(COLUMNS, len(tiles))
+    tiles = [np.pad(tile, ((0, GAP), (0, GAP), (0, 0))) for tile in tiles]
     filled = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
     rows = [np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)]
     sheet = _caption(np.vstack(rows), title)

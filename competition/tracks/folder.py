@@ -134,7 +134,16 @@ def _labels(root: Path, samples: Sequence[Sample], declaration: FolderTrack) -> 
         for path in label_files(root / label, classes)
         if not path.exists()
     ]
-    return labels, missing
+    known = {image.stem for image in root.glob(declaration.train)}
+    unused = [
+        Problem(stem, "train", path.relative_to(root).as_posix(), "a mask without training image", note=True)
+        for stem, paths in mask_files.find_masks(root, masks, classes).items()
+        if stem not in known
+        for label in paths
+        for path in label_files(label, classes)
+        if path.exists() and path.match(masks.replace("{class}", "*").replace("{stem}", "*"))
+    ]
+    return labels, missing + unused
 
 
 def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> NDArray[np.uint8]:

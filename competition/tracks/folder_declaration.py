@@ -106,7 +106,8 @@ def _explain(error: ValidationError) -> str:
     known = [field.alias or name for name, field in form.model_fields.items()]
     if first["type"] == "extra_forbidden":
         return f"unknown key {section + key!r}{nearest_hint(key, known, section)}"
-    return f"{section + key}: {first['msg']} (keys are {', '.join(known)})"
+    reason = first["msg"].removeprefix("Value error, ")
+    return f"{section + key}: {reason} (keys are {', '.join(known)})"
 
 
 def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
@@ -144,8 +145,8 @@ def _no_submission(masks: RunLengthTable) -> str:
     columns = {"image": masks.image, "class": masks.class_column, "rle": masks.rle}
     likely = ", ".join(f"{key}: {name}" for key, name in columns.items() if name is not None)
     counted = f"order: {masks.order}, start: {masks.start}" + ", relative: true" * masks.relative
-    line = f"submission: {{{likely}, {counted}, ending: false, empty: -1}}"
+    line = f"submission: {{{likely}, {counted}, ending: ENDING, empty: EMPTY}}"
     return (
-        f"masks are run lengths, so say how the organiser wants them back; likely {line} (ending: true where names "
-        'end in .png, empty: "" where the cell of an empty mask is empty)'
+        f"masks are run lengths, so say how the organiser wants them back; likely {line}, where ENDING is true if "
+        'names end in .png, else false, and EMPTY is -1 or "", as an empty mask is written'
     )

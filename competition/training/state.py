@@ -62,6 +62,7 @@ class FoldJob:
         held_out: Samples to score on; never learned from. Empty for a model of all samples.
         pseudo: Folder of the label planes a teacher gave to the test samples among ``training``; None without one.
         boxes: Sample -> the part of it that is learned from and scored; None looks at whole images.
+        precision_of: What shares one choice of precision, beside each other's folders; "" is the same settings.
     """
 
     experiment: Experiment
@@ -73,6 +74,7 @@ class FoldJob:
     held_out: list[Entry]
     pseudo: Path | None = None
     boxes: Mapping[str, Box] | None = None
+    precision_of: str = ""
 
 
 @dataclass
@@ -220,7 +222,8 @@ def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, samp
         return timings[precision]
 
     device = next(model.parameters()).device
-    with one_choice(job.folder.parent, f"{job.identity.config_hash}-{device.type}") as chosen:
+    made_for = f"{job.precision_of or job.identity.config_hash}-{device.type}"
+    with one_choice(job.folder.parent, made_for) as chosen:
         if chosen:
             precision, why = chosen[0], f"{chosen[0]}, as the run began"
         else:

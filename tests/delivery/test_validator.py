@@ -97,6 +97,15 @@ def test_missing_and_unknown_images_are_named(tmp_path):
     ]
 
 
+def test_names_that_differ_by_their_ending_alone_are_called_so(tmp_path):
+    path = rle_file(tmp_path, [(f"{name}.png", cls, rle) for name, cls, rle in GOOD])
+    first, missing, unknown = check_rle_submission(path, CLASSES, None, ["a", "b"]).errors
+    assert first == "images are named with an ending here, and should be without"
+    assert (missing, unknown) == ("2 of 2 images missing: a, b", "2 of 2 images not in the test set: a.png, b.png")
+    first, *_ = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES, None, ["a.png", "b.png"]).errors
+    assert first == "images are named without their ending"
+
+
 def test_shuffled_images_are_the_same_rows_in_another_order(tmp_path):
     result = check_rle_submission(rle_file(tmp_path, GOOD[2:] + GOOD[:2]), CLASSES, None, ["a", "b"])
     assert len(result.errors) == 1

@@ -100,7 +100,7 @@ def test_a_run_of_another_seed_is_another_member(trained):
 @pytest.mark.parametrize(
     ("name", "wanted", "sentence"),
     [
-        ("quik", None, r"run 'quik' has no trained fold, did you mean 'quick'\?.*Run \./run\.sh train --name quik"),
+        ("quik", None, r"run 'quik' has no trained fold, did you mean 'quick'\?.*quik\)\.$"),
         ("quik", (0,), r"run 'quik' has no trained fold"),
         ("whole", None, r"full of run 'whole' .*Train a fold .*--members whole:0,full\."),
         ("quick", (0, 7), r"there is no fold 7; the folds are 0\.\.1: "),

@@ -144,7 +144,7 @@ def test_two_files_without_a_row_are_refused(refusal, sound, tmp_path):
 
 
 BROKEN_TABLES = {
-    "a patient less": (lambda lines: lines[:-1], "missing (0013)"),
+    "a patient less": (lambda lines: lines[:-1], "csv has (0013)"),
     "a duplicate": (lambda lines: [*lines, lines[1]], "Index '0010' stands twice"),
     "no number": (lambda lines: [*lines[:1], lines[1].replace("0.", "o."), *lines[2:]], "not a number"),
     "an empty cell": (lambda lines: [*lines[:1], cell(lines[1], 1, ""), *lines[2:]], "Aneurysm is '', not a number"),

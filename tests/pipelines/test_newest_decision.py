@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from competition.data.folds import write_folds
 from competition.errors import CompetitionError
 from pipelines import ensemble, train, tune
 
@@ -49,6 +50,27 @@ def test_a_choice_of_ones_own_is_kept_and_what_it_does_not_know_is_said(stage, c
     assert "*** this decision does not know second (folds 0), trained since" in capsys.readouterr().out
 
 
+def test_members_named_with_folds_are_those_of_the_decision_or_it_is_another(stage):
+    stage(train, "--fold", "0,1")
+    stage(ensemble)
+    assert voting(stage(ensemble, "--members", "tiny")) == voting(stage(ensemble, "--members", "tiny:0,1"))
+    with pytest.raises(
+        CompetitionError, match=r"has the members tiny:0,1, not tiny:0: .*run\.sh tune --members tiny:0,"
+    ):
+        stage(ensemble, "--members", "tiny:0")
+    with pytest.raises(CompetitionError, match=r"run 'tony' has no trained fold, did you mean 'tiny'\?"):
+        stage(ensemble, "--members", "tony")
+
+
+def test_scores_of_folds_that_were_changed_since_are_not_shown_as_if_they_held(stage, tiny_hands, capsys):
+    stage(train, "--fold", "0,1")
+    stage(ensemble)
+    assert "tuned on other folds" not in capsys.readouterr().out
+    write_folds(tiny_hands.workspace.fold_file(), tiny_hands.folds.fold_of | {"person0": 1}, "moved by hand")
+    stage(ensemble)
+    assert "*** decision tiny was tuned on other folds than " in capsys.readouterr().out
+
+
 def test_a_model_of_all_samples_is_no_news(stage, capsys):
     stage(train, "--fold", "0,1")
     stage(ensemble)
@@ -64,7 +86,9 @@ def test_a_model_of_all_samples_is_no_news(stage, capsys):
 def test_a_model_of_all_samples_does_not_throw_away_what_folds_can_tell(stage):
     stage(train, "--fold", "0,1")
     stage(train, "--fold", "full", "--name", "alldata")
-    with pytest.raises(CompetitionError, match=r"full of run 'alldata' .*train --fold 0.*--members alldata:0,full"):
+    with pytest.raises(
+        CompetitionError, match=r"full of run 'alldata' .*--name alldata --fold 0.*--members alldata:0,full"
+    ):
         stage(tune, "--members", "tiny:0,1,alldata:full")
     figures = stage(tune, "--members", "tiny")
     assert figures["coverage"] == 10

@@ -126,6 +126,22 @@ def test_a_wrong_folder_leaves_data_and_folds_as_they_were(drawn, repository, st
     assert [path.read_bytes() for path in kept] == before
 
 
+def test_strangers_are_not_added_to_the_folds_of_others(drawn, repository, stage, refusal, tmp_path):
+    """As after a change of what names the person: back again, nothing may have been lost."""
+    stage("prepare", "--data", drawn / "others")
+    own = repository / "folds" / "hand_bone_own.csv"
+    before = own.read_bytes()
+    strangers = Path(shutil.copytree(drawn / "others", tmp_path / "strangers"))
+    for folder in strangers.glob("train/*/P*"):
+        folder.rename(folder.with_name(folder.name.replace("P", "Q")))
+    error, _ = refusal("prepare", "--data", strangers)
+    assert f"none of the {PEOPLE} groups of this data (Q001, Q002," in error
+    assert "which have P001, P002," in error
+    assert own.read_bytes() == before
+    stage("prepare", "--data", drawn / "others")
+    assert own.read_bytes() == before
+
+
 def test_too_few_people_are_refused_before_the_older_drawing_is_thrown_away(stage, refusal, tmp_path):
     words = ("prepare", "--phantom", "--track", "knee", "--size", 64, "--test-people", 1)
     stage(*words, "--people", 2, "--folds", 2)

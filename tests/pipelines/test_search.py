@@ -300,3 +300,19 @@ def test_the_score_of_a_real_trial_is_that_of_the_training_it_recommends(command
     train.run(args)
     best = load_best(tiny_hands.workspace.fold_folder("tiny_best", 0) / "best.pt")
     assert best.score == figures["best"]["score"]
+
+
+def test_all_trials_compute_in_one_precision_whatever_a_timing_says(
+    command, tiny_hands, tiny_experiment, monkeypatch, capsys
+):
+    timed = []
+
+    def choose_precision(wanted, device, time_of):
+        timed.append(wanted)
+        return ("bf16", "timed") if len(timed) == 1 else ("fp32", "timed")
+
+    monkeypatch.setattr("competition.training.state.choose_precision", choose_precision)
+    experiment = tiny_experiment(train={"epochs": 1, "precision": "auto"})
+    command(tiny_hands, experiment, space=["train.lr=log:1e-3:1e-1"], trials=3)
+    assert timed == ["auto"]
+    assert capsys.readouterr().out.count("precision bf16, as the run began") == 2

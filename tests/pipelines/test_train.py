@@ -133,8 +133,15 @@ def test_a_finished_fold_is_left_alone_and_trained_again_with_force(command, tin
 def test_other_settings_need_another_name_or_force(command, tiny_hands, tiny_experiment):
     command(tiny_hands, tiny_experiment(train={"epochs": 1}))
     changed = tiny_experiment(train={"epochs": 1, "lr": 5e-4})
-    with pytest.raises(CompetitionError, match=r"trained with other settings .*best\.pt.*--name NEW.*--force"):
+    with pytest.raises(
+        CompetitionError, match=r"trained with other settings \(train\.lr 0\.001, now 0\.0005\).*--name NEW.*--force"
+    ):
         command(tiny_hands, changed)
+    # Also before a fold is trained that is new: it could not vote with the others.
+    with pytest.raises(CompetitionError, match=r"fold 1 of run 'tiny' was trained with other settings \(train\.lr"):
+        command(tiny_hands, changed, fold="0")
+    with pytest.raises(CompetitionError, match="fold 1 of run 'tiny' was trained with other settings"):
+        command(tiny_hands, changed, fold="0", force=True)
     command(tiny_hands, changed, force=True)
     stored = load_checkpoint(tiny_hands.workspace.fold_folder("tiny", 1) / "last.pt")
     assert stored["config"]["train"]["lr"] == 5e-4

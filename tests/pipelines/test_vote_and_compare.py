@@ -103,7 +103,7 @@ def test_tables_are_averaged_and_elected_by_patient(run, tmp_path):
         (["0.csv", "1.csv", "--weights", "1,x"], "--weights takes numbers such as 0.5, not 'x'"),
         (["0.csv", "1.csv", "--weights", "1,-1"], "can't be normalised"),
         (["0.csv", "1.csv", "--threshold", "1"], "a threshold lies from 0 to below 1"),
-        (["0.csv", "one.csv"], "29 rows are missing (b.png finger-1"),
+        (["0.csv", "one.csv"], "29 rows are missing, which 0.csv has (b.png finger-1"),
         (["0.csv", "none.csv"], "none.csv"),
         (["0.csv", "odd.csv"], "odd.csv, a.png, class number 1"),
     ],

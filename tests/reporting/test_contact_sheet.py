@@ -5,7 +5,7 @@ import pytest
 
 from competition.data.manifest import Manifest
 from competition.imaging.planes import pack_masks
-from competition.reporting.contact_sheet import CAPTION, class_colours, outlined_tile, tile_sheet
+from competition.reporting.contact_sheet import CAPTION, GAP, class_colours, outlined_tile, tile_sheet
 
 
 @pytest.mark.parametrize(("width", "lines"), [(900, 1), (160, 2), (40, 5)])
@@ -13,9 +13,10 @@ def test_every_class_is_named_in_its_colour_below_the_tiles(width, lines):
     tile = np.zeros((50, width, 3), np.uint8)
     classes = ["femur", "tibia", "patella", "fibula", "talus"]
     sheet = tile_sheet([tile], "title", classes)
-    assert sheet.shape == (CAPTION + 50 + lines * CAPTION, width, 3)
-    legend = sheet[CAPTION + 50 :].reshape(-1, 3)
-    assert not sheet[CAPTION : CAPTION + 50].any()
+    below = CAPTION + 50 + GAP
+    assert sheet.shape == (below + lines * CAPTION, width + GAP, 3)
+    legend = sheet[below:].reshape(-1, 3)
+    assert not sheet[CAPTION:below].any()
     for colour in class_colours(5):
         assert (legend == colour).all(axis=1).any()
 

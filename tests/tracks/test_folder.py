@@ -123,6 +123,14 @@ def test_every_missing_file_of_a_class_is_a_problem(tmp_path: Path) -> None:
     assert paths == ["train/masks/a/1.png", "train/masks/c/1.png"]
 
 
+def test_a_mask_without_image_is_named_and_stops_nothing(tmp_path: Path) -> None:
+    lay(tmp_path, "train/images/1.png", "test/images/2.png")
+    lay(tmp_path, "train/masks/a/1.png", "train/masks/b/1.png", "train/masks/b/9_z.png", "old/masks/a/7.png")
+    track = load_folder_track(declare(tmp_path, classes="[a, b]", masks="'train/masks/{class}/{stem}.png'"))
+    (problem,) = track.list_samples(tmp_path).problems
+    assert (problem.path, problem.note) == ("train/masks/b/9_z.png", True)
+
+
 def test_a_folder_without_training_images_is_an_error(tmp_path: Path) -> None:
     lay(tmp_path, "test/images/1.png")
     with pytest.raises(CompetitionError, match="no training image found: "):

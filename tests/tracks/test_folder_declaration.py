@@ -143,7 +143,9 @@ def test_the_form_of_a_submission_is_asked_for_where_masks_are_run_lengths(tmp_p
     masks = "{csv: t.csv, image: id, class: kind, rle: pixels, order: column, start: 0, relative: true}"
     sentence = failure(declare(tmp_path, classes="[a, b]", masks=masks))
     (line,) = re.findall(r"likely submission: (\{.*?\})", sentence)
-    # What the sentence proposes can be pasted.
+    # What the sentence proposes can be pasted, once two words are replaced that nothing here can tell.
+    assert "submission.ending: " in failure(declare(tmp_path, classes="[a, b]", masks=masks, submission=line))
+    line = line.replace("ENDING", "false").replace("EMPTY", "-1")
     form = read_declaration(declare(tmp_path, classes="[a, b]", masks=masks, submission=line)).submission_form
     assert form.header(("a", "b")) == ("id", "kind", "pixels")
     assert (form.order, form.start, form.relative, form.ending, form.empty) == ("column", 0, True, False, "-1")
