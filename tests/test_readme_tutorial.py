@@ -1,6 +1,7 @@
 """The README's tutorial does what it says: its YAML, its table and its commands, as printed, on small drawn knees."""
 
 import csv
+import json
 import re
 import shlex
 from pathlib import Path
@@ -99,53 +100,64 @@ def test_the_commands_as_printed_end_in_a_submission_that_is_taken(home, capsys)
         status, captured = main(words), capsys.readouterr()
         assert status == (0 if sentence is None else 1)
         assert (sentence or "no submission of kaggle was made yet") in captured.err + captured.out
-    # "The commands stay the same": with Kaggle's table they end in Kaggle's form.
-    for line in lines:
-        assert main([word.replace("mine", "kaggle") for word in words_of(line)]) == 0, capsys.readouterr().err
-    assert "ok: nothing speaks against handing it in" in capsys.readouterr().out
+    (prepare,) = [words_of(line) for line in lines if words_of(line)[0] == "prepare"]
+    assert main([word.replace("mine", "kaggle") for word in prepare]) == 0, capsys.readouterr().err
     assert sorted(labels(home, "mine")) == ["012_a", "013_a", "014_a", "015_a", "016_a"]
     assert labels(home, "kaggle") == labels(home, "mine")
     assert main(["check", "--track", "kaggle.yaml", "mine.csv"]) == 1
     assert "the columns are not id,class,segmentation" in capsys.readouterr().err
-    with open("kaggle.csv", newline="") as file:
-        header, *rows = csv.reader(file)
-    assert header == ROWS.splitlines()[0].split(",")
-    assert [row[:2] for row in rows] == [["017_a", bone] for bone in BONES]
 
 
-def test_the_form_of_a_submission_can_be_chosen_for_any_track(home, capsys):
-    prepare, train, ensemble, check = (words_of(line) for line in COMMANDS.splitlines())
+def test_the_same_commands_end_in_kaggles_form_and_every_stage_takes_it(home, capsys):
+    lines = [line.replace("mine", "kaggle") for line in COMMANDS.splitlines()]
+    prepare, train, ensemble, check = map(words_of, lines)
     _, masks = draw_knee(5)
-    for bone, mask in masks.items():
-        Path(f"truth/masks/{bone}").mkdir(parents=True)
-        cv2.imwrite(f"truth/masks/{bone}/017_a.png", mask * np.uint8(255))
-    score = ["score", "--track", "mine.yaml", "mine.csv", "truth", "--json"]
-    for words in (prepare, train, ensemble, [*score, "by_rows.json"]):
+    truth = [f"017_a,{bone},{starts_and_lengths(mask)}" for bone, mask in masks.items()]
+    Path("truth").mkdir()
+    Path("truth/truth.csv").write_text("\n".join([ROWS.splitlines()[0], *truth]))
+    track = ["--track", "kaggle.yaml"]
+    score = ["score", *track, "kaggle.csv", "truth", "--json"]
+    for words in (
+        prepare,
+        train,
+        ensemble,
+        check,
+        [*score, "by_columns.json"],
+        ["vote", *track, "kaggle.csv", "kaggle.csv", "--out", "vote.csv"],
+        ["compare", *track, "kaggle.csv", "vote.csv"],
+        ["import", *track, "--name", "theirs", "--test", "kaggle.csv"],
+        ["tune", *track, "--members", "theirs", "--weights", "1", "--name", "theirs"],
+        ["ensemble", *track, "--decision", "theirs", "--out", "theirs.csv"],
+    ):
         assert main(words) == 0, capsys.readouterr().err
-    Path("mine.csv").rename("by_rows.csv")
-    (form,) = [line for line in KAGGLE.splitlines() if line.startswith("submission:")]
-    Path("mine.yaml").write_text(f"{MINE}{form}\n")
+    assert "ok: nothing speaks against handing it in" in capsys.readouterr().out
+    assert Path("kaggle.csv").read_text() == Path("vote.csv").read_text() == Path("theirs.csv").read_text()
+    header, *by_columns = read_rows("kaggle.csv")
+    assert header == ROWS.splitlines()[0].split(",")
+    assert [row[:2] for row in by_columns] == [["017_a", bone] for bone in BONES]
+    # The same network in the form that a YAML without Kaggle's table has.
+    house = "submission: {image: image_name, class: class, rle: rle, ending: true}"
+    Path("kaggle.yaml").write_text(re.sub(r"^submission: .*$", house, KAGGLE, flags=re.MULTILINE))
+    ensemble += ["--decision", "quick"]
     assert main(ensemble) == 1
     assert "what it says about the data has changed since it was prepared: " in capsys.readouterr().err
-    vote = ["vote", "--track", "mine.yaml", "mine.csv", "mine.csv", "--out", "vote.csv"]
-    compare = ["compare", "--track", "mine.yaml", "mine.csv", "vote.csv"]
-    take = ["import", "--track", "mine.yaml", "--name", "theirs", "--test", "mine.csv"]
-    weigh = ["tune", "--track", "mine.yaml", "--members", "theirs", "--weights", "1", "--name", "theirs"]
-    revote = ["ensemble", "--track", "mine.yaml", "--decision", "theirs", "--out", "theirs.csv"]
-    for words in (prepare, ensemble, check, [*score, "by_columns.json"], vote, compare, take, weigh, revote):
+    for words in (prepare, ensemble, check, [*score, "by_rows.json"]):
         assert main(words) == 0, capsys.readouterr().err
-    assert Path("by_columns.json").read_text() == Path("by_rows.json").read_text()
-    assert Path("mine.csv").read_text() == Path("vote.csv").read_text() == Path("theirs.csv").read_text()
-    with open("by_rows.csv", newline="") as by_rows, open("mine.csv", newline="") as by_columns:
-        _, *ours = csv.reader(by_rows)
-        _, *theirs = csv.reader(by_columns)
-    # The same network drew both: ours, drawn pixel by pixel, is theirs.
-    for (_, _, text), (_, _, down_columns) in zip(ours, theirs, strict=True):
+    header, *by_rows = read_rows("kaggle.csv")
+    assert header == ["image_name", "class", "rle"]
+    for (name, _, text), (_, _, down_columns) in zip(by_rows, by_columns, strict=True):
         mask = np.zeros(SIZE_HW[0] * SIZE_HW[1], bool)
         for start, length in np.array(text.split(), int).reshape(-1, 2):
             mask[start - 1 : start - 1 + length] = True
         assert mask.any()
-        assert starts_and_lengths(mask.reshape(SIZE_HW)) == down_columns
+        assert (name, starts_and_lengths(mask.reshape(SIZE_HW))) == ("017_a.png", down_columns)
+    figures = [json.loads(Path(f"by_{order}.json").read_text()) for order in ("rows", "columns")]
+    assert figures[0]["per_class"] == figures[1]["per_class"]
+
+
+def read_rows(path):
+    with open(path, newline="") as file:
+        return list(csv.reader(file))
 
 
 @pytest.mark.parametrize(
