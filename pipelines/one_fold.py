@@ -136,13 +136,17 @@ def check_fold(run: Run, fold: Fold) -> None:
         CompetitionError: With what differs.
     """
     identity, _ = fold_identity(run, fold)
-    for path in (checkpoint_file(run.folder(fold)), run.folder(fold) / "last.pt"):
+    for path in _checkpoints(run.folder(fold)):
         if path.exists():
             found = load_checkpoint(path)
             check_identity(stored_identity(found, path), identity, path, _changed_settings(run, fold))
             if found.get("code_hash") != code_hash():
                 say(f"fold {fold}: the program has changed since {path.name} was made; it is kept as it is")
                 break
+
+
+def _checkpoints(folder: Path) -> tuple[Path, Path]:
+    return checkpoint_file(folder), folder / "last.pt"
 
 
 def check_settings(run: Run, retrained: Collection[Fold]) -> None:
@@ -166,8 +170,8 @@ def check_settings(run: Run, retrained: Collection[Fold]) -> None:
 
 
 def _changed_settings(run: Run, fold: Fold) -> list[str]:
-    """In what the experiment differs from the one that this fold was trained with; nothing where that is not kept."""
-    if not (run.folder(fold) / CONFIG).exists():
+    """In what the experiment differs from the one that this fold was trained with; nothing where it was not trained."""
+    if not any(path.exists() for path in _checkpoints(run.folder(fold))):
         return []
     try:
         return changed_settings(load_experiment(run.folder(fold) / CONFIG), run.experiment)

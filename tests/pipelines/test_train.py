@@ -142,6 +142,9 @@ def test_other_settings_need_another_name_or_force(command, tiny_hands, tiny_exp
         command(tiny_hands, changed, fold="0")
     with pytest.raises(CompetitionError, match="fold 1 of run 'tiny' was trained with other settings"):
         command(tiny_hands, changed, fold="0", force=True)
+    begun = tiny_hands.workspace.fold_folder("tiny", 0) / "config.yaml"  # cut before it had learned anything
+    begun.parent.mkdir(exist_ok=True)
+    begun.write_text(tiny_experiment(train={"epochs": 9}).to_yaml())
     command(tiny_hands, changed, force=True)
     stored = load_checkpoint(tiny_hands.workspace.fold_folder("tiny", 1) / "last.pt")
     assert stored["config"]["train"]["lr"] == 5e-4
