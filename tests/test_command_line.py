@@ -58,7 +58,7 @@ def test_commands_in_a_sentence_are_those_of_the_track_that_was_typed(monkeypatc
 
 def test_a_yaml_file_called_by_its_stem_is_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CompetitionError, match="did you mean 'knee'"):
+    with pytest.raises(CompetitionError, match="unknown track 'kne', did you mean 'knee'"):
         get_track("kne")
     (tmp_path / "kne.yaml").touch()
     with pytest.raises(CompetitionError, match=r"did you mean 'kne\.yaml'\?"):

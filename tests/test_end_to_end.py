@@ -274,7 +274,6 @@ def test_two_members_get_weights_that_sum_to_one_and_vote(five_folds, experiment
     [
         (["tune", "--members", "nope"], "run 'nope' has no trained fold"),
         (["tune", "--members", "tiny:7"], "there is no fold 7; the folds are 0..4"),
-        (["ensemble", "--folds", "0..1,9..8,x"], "--folds takes 0, or 0..4, or 0,2,3, or full, not '0..1,9..8,x'"),
         (["ensemble", "--folds", "7..9"], "--folds 7..9: no member has fold 7, 8, 9 (tiny:0"),
         (["ensemble", "--decision", "nope"], "no decision 'nope' (there are: "),
         (["train", "--experiment", "EXPERIMENT", "--fold", "9"], "there is no fold 9; the folds are 0..4"),
@@ -282,7 +281,6 @@ def test_two_members_get_weights_that_sum_to_one_and_vote(five_folds, experiment
             ["train", "--experiment", "EXPERIMENT", "--set", "train.lr=1e-4", "--fold", "0"],
             "trained with other settings (train.lr 0.01, now 0.0001): ",
         ),
-        (["prepare", "--track", "hand_bnoe"], "unknown track 'hand_bnoe', did you mean 'hand_bone'?"),
         (["leaderboard", "record", "nope", "--public", "0.5"], "unknown submission 'nope'"),
     ],
 )
@@ -335,7 +333,9 @@ def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(drawn, experi
             assert process.poll() is None
             time.sleep(0.005)
         delay = random.uniform(0, 0.8 * duration)
-        time.sleep(delay)
+        end, history = time.monotonic() + delay, tmp_path / fold / "history.csv"  # this run may be the faster one
+        while time.monotonic() < end and not (history.exists() and history.read_text().count("\n") > 10):
+            time.sleep(0.005)
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -7,12 +7,14 @@ import pytest
 from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from competition.data.folds import (
+    FULL,
     Folds,
     check_leaks,
     extend_folds,
     find_folds,
     fold_table,
     make_folds,
+    read_fold_names,
     read_folds,
     write_folds,
 )
@@ -277,6 +279,14 @@ def test_one_view_of_many_that_two_folds_share_is_a_leak() -> None:
     check_leaks(folds, absent)
     with pytest.raises(CompetitionError, match="are the same picture"):
         check_leaks(folds, [replace(one, view_pixels=("x", "z")), replace(other, view_pixels=("z", "y"))])
+
+
+def test_names_of_folds_are_read_and_what_is_none_is_named() -> None:
+    assert read_fold_names("3,0..2,full,1", "--folds") == [3, 0, 1, 2, FULL]
+    with pytest.raises(CompetitionError, match=r"--folds takes 0, or 0\.\.4, or 0,2,3, or full, not '0,x'"):
+        read_fold_names("0,x", "--folds")
+    with pytest.raises(CompetitionError, match=r"--folds 3\.\.1 names no fold"):
+        read_fold_names("3..1", "--folds")
 
 
 def test_a_group_without_fold_is_an_error() -> None:
