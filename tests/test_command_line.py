@@ -56,6 +56,11 @@ def test_commands_in_a_sentence_are_those_of_the_track_that_was_typed(monkeypatc
         assert capsys.readouterr().err == f"error: {said}"
 
 
+def test_a_misspelt_track_is_answered_with_the_nearest(capsys):
+    assert main(["prepare", "--track", "hand_bnoe"]) == 1
+    assert "unknown track 'hand_bnoe', did you mean 'hand_bone'?" in capsys.readouterr().err
+
+
 def test_a_yaml_file_called_by_its_stem_is_found(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CompetitionError, match="unknown track 'kne', did you mean 'knee'"):

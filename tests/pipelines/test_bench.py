@@ -39,7 +39,7 @@ def check(rows, targets):
             assert row["ratio"] == rival / ours
 
 
-@pytest.mark.parametrize("work", ["decode", "objective"])
+@pytest.mark.parametrize("work", ["encode", "decode", "score", "submissions", "store", "objective", "thresholds"])
 def test_a_work_has_its_rows(stage, work):
     figures, said = stage("bench", "--quick", "--only", work)
     check(figures["rows"], ROWS[work])
