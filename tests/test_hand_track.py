@@ -167,6 +167,7 @@ def test_folds_that_are_made_balance_the_sexes_of_the_sheet_and_keep_them_to_the
         ("exclude.txt", "ID015\n", "'ID015' is a test X-ray, and a missing row voids a submission"),
         ("strata.csv", "ID,stratum\nID001,obliqe\n", "unknown stratum 'obliqe', did you mean 'oblique'"),
         ("strata.csv", "name,stratum\n", "the columns are image_name,stratum or ID,stratum"),
+        ("strata.csv", "name;stratum\n", "cells are separated by ';', not by ','"),
         ("meta_data.xlsx", "no sheet at all", "can't be read as an Excel sheet"),
     ],
 )
