@@ -9,6 +9,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Each may import from itself and from those before it.
 LAYERS = (
     "errors",
+    "text",
     "config",
     "workspace",
     "console",

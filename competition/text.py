@@ -1,0 +1,47 @@
+"""Keys that people meant: the same name written with another path, ending, spelling, capital letter or leading zero."""
+
+import unicodedata
+from collections.abc import Iterable
+from pathlib import PurePosixPath
+
+
+def same_spelling(name: str) -> str:
+    """Returns a name in Unicode's composed form (NFC), in which macOS's and everybody else's spelling are equal."""
+    return unicodedata.normalize("NFC", name)
+
+
+class NearKeys:
+    """Finds, for a key that is not known, the known key that was probably meant.
+
+    Two keys are near where they are equal apart from paths (with ``/`` or back slashes), surrounding blanks, one file
+    ending, capital letters, the Unicode form and leading zeros. A key that is near to two known ones has no answer.
+    A lookup takes constant time, so a file of wrong keys is no slower than one of right keys.
+    """
+
+    def __init__(self, known: Iterable[str]) -> None:
+        """Indexes the keys that exist."""
+        self._near: dict[str, str | None] = {}
+        for key in dict.fromkeys(known):
+            for form in dict.fromkeys(_forms(key)):
+                self._near[form] = None if form in self._near else key
+
+    def find(self, key: str) -> str | None:
+        """Returns the known key that comes near, or None where there is none or more than one."""
+        return next((near for form in _forms(key) if (near := self._near.get(form)) is not None), None)
+
+    def hint(self, key: str) -> str:
+        """Returns ", did you mean 'KEY'?" for the near key, or an empty string."""
+        near = self.find(key)
+        return "" if near is None else f", did you mean {near!r}?"
+
+
+def _forms(key: str) -> tuple[str, str]:
+    """The key without path, blanks, zeros and capitals, with its ending and without."""
+    name = same_spelling(key).strip().replace("\\", "/").casefold()
+    base = PurePosixPath(name).name
+    stem = PurePosixPath(base).stem
+    return _without_zeros(base), _without_zeros(stem)
+
+
+def _without_zeros(name: str) -> str:
+    return name.lstrip("0") or name[-1:]
