@@ -5,38 +5,35 @@ would have seen, with any number of loading processes.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from competition.config import Experiment, TrainSettings
-from competition.data.augmentation import Augmenter, check_augmentation
+from competition.config import DataSettings, Experiment
+from competition.data.augmentation import Augmenter, check_augmentation, has_turns
 from competition.data.boxes import Box
 from competition.data.copy_paste import copy_paste
-from competition.data.folds import FULL, Fold
-from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, oversampling
+from competition.data.draw_sampler import Draw, DrawSampler
+from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, canvas_size, grid_size, oversampling
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.tracks.track import Mirror, Track
 from competition.workspace import Workspace
 
-Draw = tuple[int, int]
-"""(index of the entry, random seed of this draw)"""
-
 
 @dataclass(frozen=True)
 class Drawn:
-    """One augmented draw on the augmentation grid (k times finer than the training grid of S pixels).
+    """One augmented draw on the augmentation grid, k times finer than the training grid.
 
     Attributes:
         sample: Key.
-        images: (V, channels, k*S, k*S) uint8.
-        planes: (k*S, k*S, P) uint8 label planes, or None for classification.
+        images: (V, channels, k*h, k*w) uint8, where (h, w) is the sample's canvas or a crop of it.
+        planes: (k*h, k*w, P) uint8 label planes, or None for classification.
         targets: (C,) float32 for classification, 0 or 1 or a teacher's probability; or None.
         present: (V,) bool.
         mean, std: (V,) float32, grey statistics of the whole preprocessed views, 0..255.
@@ -53,7 +50,7 @@ class Drawn:
 
 @dataclass
 class Batch:
-    """Draws stacked along a first axis N; the fields are those of ``Drawn``."""
+    """Draws stacked along a first axis N, padded to the largest of them; the fields are those of ``Drawn``."""
 
     samples: list[str]
     images: torch.Tensor
@@ -75,6 +72,7 @@ class TrainingSet(Dataset[Drawn]):
         experiment: Experiment,
         pseudo: Path | None = None,
         boxes: Mapping[str, Box] | None = None,
+        stride: int = 1,
     ) -> None:
         """Remembers what to draw from; nothing is read yet.
 
@@ -85,6 +83,7 @@ class TrainingSet(Dataset[Drawn]):
             experiment: All settings.
             pseudo: Folder of the label planes of those test samples.
             boxes: Sample -> the part of it to draw from, at native size; None draws from whole images.
+            stride: Pixels that both sides of the network's input must be multiples of.
 
         Raises:
             CompetitionError: Draws are to be mirrored and the track's anatomy does not allow it, classes are to be
@@ -98,6 +97,7 @@ class TrainingSet(Dataset[Drawn]):
         check_augmentation(experiment.data.augmentation, track)
         self.entries = list(entries)
         self.factor = oversampling(entries, track, experiment.data, boxes)
+        self.canvases = [self._canvas(entry, track, experiment.data, boxes, stride) for entry in self.entries]
         self._track = track
         self._settings = experiment.data
         self._augment = Augmenter(experiment.data.augmentation, labelled=track.task == "segmentation")
@@ -113,6 +113,18 @@ class TrainingSet(Dataset[Drawn]):
             finer=self.factor,
         )
 
+    @staticmethod
+    def _canvas(
+        entry: Entry, track: Track, data: DataSettings, boxes: Mapping[str, Box] | None, stride: int
+    ) -> tuple[int, int]:
+        """Rows and columns that a sample is shown on, on the training grid."""
+        if track.task == "classification":
+            return data.size, data.size  # the views of a patient go through the network as one stack
+        native_hw = (entry.height, entry.width) if boxes is None else boxes[entry.sample].size_hw
+        height, width = canvas_size(grid_size(native_hw, data.size), stride)
+        # A quarter turn exchanges the sides.
+        return (max(height, width),) * 2 if has_turns(data.augmentation) else (height, width)
+
     def __len__(self) -> int:
         """Number of training samples."""
         return len(self.entries)
@@ -123,18 +135,20 @@ class TrainingSet(Dataset[Drawn]):
         entry = self.entries[index]
         random = np.random.default_rng(seed)
         sample = self._reader.read(entry)
-        side = self._settings.size * self.factor
-        images = [pad_to(image, side, grey=self._track.task == "classification") for image in sample.images]
-        planes = None if sample.planes is None else pad_to(sample.planes, side)
+        height, width = (self.factor * side for side in self.canvases[index])
+        images = [pad_to(view, (height, width), grey=self._track.task == "classification") for view in sample.images]
+        planes = None if sample.planes is None else pad_to(sample.planes, (height, width))
         if planes is not None and self._settings.copy_paste and random.random() < self._settings.copy_paste:
             images[0], planes = self._paste(index, images[0], planes, random)
         targets, present, statistics = entry.targets, entry.present, list(zip(sample.mean, sample.std, strict=True))
         if self._settings.flip and self._track.mirror is not None and random.random() < 0.5:
             images, planes, targets, present = mirror_sample(images, planes, targets, present, self._track.mirror)
             statistics = [statistics[view] for view in self._track.mirror.views]
-        images, planes = self._augment(images, planes, int(random.integers(2**32)))
+        augmentation_seed = int(random.integers(2**32))
+        crop = None
         if self._settings.crop is not None:
-            images, planes = random_crop(images, planes, self._settings.crop * self.factor, random)
+            crop = random_window((height, width), self._settings.crop * self.factor, random)
+        images, planes = self._augment(images, planes, augmentation_seed, crop)
         stacked = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in images])
         classification = self._track.task == "classification"
         return Drawn(
@@ -156,24 +170,26 @@ class TrainingSet(Dataset[Drawn]):
         away = int(random.integers(1, len(self.entries)))
         other = self._reader.read(self.entries[(index + away) % len(self.entries)])
         assert other.planes is not None
-        side = len(image)
-        donor, donor_planes = pad_to(other.images[0], side), pad_to(other.planes, side)
+        height, width = image.shape[:2]
+        donor, donor_planes = (
+            pad_to(array[:height, :width], (height, width)) for array in (other.images[0], other.planes)
+        )
         return copy_paste(image, planes, donor, donor_planes, len(self._track.classes), random)
 
 
-def pad_to(image: NDArray[np.uint8], side: int, grey: bool = False) -> NDArray[np.uint8]:
-    """Pads at the bottom and right to a square of ``side`` pixels.
+def pad_to(image: NDArray[np.uint8], size_hw: tuple[int, int], grey: bool = False) -> NDArray[np.uint8]:
+    """Pads at the bottom and right.
 
     Args:
-        image: (h, w) or (h, w, channels) uint8.
-        side: Of the square.
+        image: (h, w) or (h, w, channels) uint8; treat the result as read-only, because it may be the image itself.
+        size_hw: Rows and columns wanted, at least those of the image.
         grey: Pad with the picture's median grey instead of black. Views of patients are padded so: which stills were
             not square is known of their console, and a black bar would tell it to the network.
     """
     height, width = image.shape[:2]
-    if (height, width) == (side, side):
+    if (height, width) == size_hw:
         return image
-    padded = np.empty((side, side, *image.shape[2:]), np.uint8)
+    padded = np.empty((*size_hw, *image.shape[2:]), np.uint8)
     padded[:] = np.median(image, axis=(0, 1)).astype(np.uint8) if grey else 0
     padded[:height, :width] = image
     return padded
@@ -211,58 +227,12 @@ def mirror_sample(
     )
 
 
-def random_crop(
-    images: list[NDArray[np.uint8]], planes: NDArray[np.uint8] | None, side: int, random: np.random.Generator
-) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None]:
-    """Cuts the same random square out of all images and the planes."""
-    height, width = images[0].shape[:2]
-    top, left = int(random.integers(height - side + 1)), int(random.integers(width - side + 1))
-    window = slice(top, top + side), slice(left, left + side)
-    return [image[window] for image in images], None if planes is None else planes[window]
-
-
-class DrawSampler(Sampler[list[Draw]]):
-    """Which samples make up each batch of an epoch, and the seed of each draw."""
-
-    def __init__(self, samples: int, batch_size: int, repeats: int, seed: int) -> None:
-        """Starts before the first epoch; ``set_epoch`` chooses another."""
-        self._samples = samples
-        self._batch_size = batch_size
-        self._repeats = repeats
-        self._seed = seed
-        self._epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """The next iteration gives the batches of this epoch."""
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        """Batches in an epoch."""
-        draws = self._samples * self._repeats
-        whole, rest = divmod(draws, self._batch_size)
-        # A single last sample joins the batch before it: batch normalisation can't work on one.
-        return max(1, whole + (rest > 1 or (rest == 1 and whole == 0)))
-
-    def __iter__(self) -> Iterator[list[Draw]]:
-        """The batches of the epoch."""
-        random = np.random.default_rng([self._seed, self._epoch])
-        order = np.concatenate([random.permutation(self._samples) for _ in range(self._repeats)])
-        seeds = random.integers(2**32, size=len(order))
-        draws = list(zip(order.tolist(), seeds.tolist(), strict=True))
-        for number in range(len(self)):
-            start = number * self._batch_size
-            last = number == len(self) - 1
-            yield draws[start:] if last else draws[start : start + self._batch_size]
-
-
-# The model of all samples draws its own numbers; no fold has this one.
-NUMBER_OF_FULL = 999
-
-
-def fold_sampler(samples: int, settings: TrainSettings, fold: Fold) -> DrawSampler:
-    """The batches of a fold: other folds and other seeds draw others."""
-    number = NUMBER_OF_FULL if fold == FULL else fold
-    return DrawSampler(samples, settings.batch_size, settings.repeats, settings.seed + 1000 * number)
+def random_window(size_hw: tuple[int, int], side: int, random: np.random.Generator) -> Box:
+    """Draws where a square of ``side`` pixels is cut from an image; of a narrower image the whole width is kept."""
+    (top, height), (left, width) = (
+        (int(random.integers(have - min(side, have) + 1)), min(side, have)) for have in size_hw
+    )
+    return Box(top, left, top + height, left + width)
 
 
 def loading_processes(experiment: Experiment) -> int:
@@ -289,12 +259,16 @@ def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Expe
 
 
 def collate(drawn: list[Drawn]) -> Batch:
-    """Stacks draws into a batch."""
-    planes = [draw.planes for draw in drawn if draw.planes is not None]
+    """Stacks draws into a batch, padded with black to the largest of them."""
+    rows, columns = (max(draw.images.shape[axis] for draw in drawn) for axis in (-2, -1))
+    images = np.zeros((len(drawn), *drawn[0].images.shape[:-2], rows, columns), np.uint8)
+    for place, draw in zip(images, drawn, strict=True):
+        place[..., : draw.images.shape[-2], : draw.images.shape[-1]] = draw.images
+    planes = [pad_to(draw.planes, (rows, columns)) for draw in drawn if draw.planes is not None]
     targets = [draw.targets for draw in drawn if draw.targets is not None]
     return Batch(
         samples=[draw.sample for draw in drawn],
-        images=torch.from_numpy(np.stack([draw.images for draw in drawn])),
+        images=torch.from_numpy(images),
         planes=torch.from_numpy(np.stack(planes)) if planes else None,
         targets=torch.from_numpy(np.stack(targets)) if targets else None,
         present=torch.from_numpy(np.stack([draw.present for draw in drawn])),

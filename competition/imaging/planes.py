@@ -178,8 +178,10 @@ def sample_planes(planes: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArra
         size_hw: Rows and columns wanted.
 
     Returns:
-        (h, w, P) uint8, a copy.
+        (h, w, P) uint8; the planes themselves where they have that size.
     """
+    if planes.shape[:2] == size_hw:
+        return planes
     rows, columns = (
         (2 * np.arange(wanted) + 1) * have // (2 * wanted)
         for have, wanted in zip(planes.shape[:2], size_hw, strict=True)

@@ -4,6 +4,15 @@ import math
 
 from torch import nn
 
+# Every encoder of smp halves its input five times.
+STRIDE = 32
+
+
+def stride_of(network: nn.Module) -> int:
+    """Returns what both sides of a network's images must be multiples of, in pixels: its own ``stride``, or 32."""
+    stride: int = getattr(network, "stride", STRIDE)
+    return stride
+
 
 def convolution(channels: int, outputs: int) -> nn.Sequential:
     """3x3 convolution, batch normalisation, ReLU; no bias, because the normalisation has one."""

@@ -7,7 +7,6 @@ import torch
 from numpy.typing import NDArray
 
 from competition.config import DataSettings
-from competition.data.datasets import pad_to
 from competition.data.grid import GridReader, grid_size, oversampling
 from competition.data.manifest import Entry
 from competition.imaging.soft_targets import soft_targets
@@ -38,8 +37,6 @@ def target_maps(
     for entry in entries:
         planes = reader.read(entry).planes
         assert planes is not None  # training samples are labelled
-        padded = torch.from_numpy(pad_to(planes, settings.size * factor))
-        targets = soft_targets(padded[None], len(track.classes), (settings.size, settings.size))[0]
         native_hw = (entry.height, entry.width)
-        height, width = grid_size(native_hw, settings.size)
-        yield to_native(targets[:, :height, :width], native_hw)
+        targets = soft_targets(torch.from_numpy(planes)[None], len(track.classes), grid_size(native_hw, settings.size))
+        yield to_native(targets[0], native_hw)

@@ -12,16 +12,15 @@ from torch import nn
 from competition.config import Experiment
 from competition.data.boxes import Box
 from competition.data.datasets import pad_to
-from competition.data.grid import GridReader
+from competition.data.grid import GridReader, canvas_size
 from competition.data.manifest import Entry
+from competition.models.layers import stride_of
 from competition.prediction.probability_maps import quantise
 from competition.prediction.sliding_window import predict_tiles
 from competition.prediction.views import VIEWS, is_mirrored
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
-# Every smp encoder halves its input five times; a network that differs says its own ``stride``.
-STRIDE = 32
 # A float32 map of 29x2048x2048 is 486 MB; brought to native size in pieces of this many pixels it never exists whole.
 NATIVE_CHUNK_PIXELS = 16 * 1024**2
 
@@ -131,9 +130,7 @@ def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black:
     """
     height, width = image.shape[-2:]
     tile = predictor.experiment.predict.tile
-    stride: int = getattr(model, "stride", STRIDE)
-    least = stride if tile is None else tile
-    padded_h, padded_w = (max(least, -(-side // stride) * stride) for side in (height, width))
+    padded_h, padded_w = canvas_size((height, width), stride_of(model))
     padded = F.pad(image, (0, padded_w - width, 0, padded_h - height), value=black)
 
     def predict(pixels: torch.Tensor) -> torch.Tensor:
@@ -194,7 +191,7 @@ def predict_scores(predictor: Predictor, entry: Entry, views: Sequence[str]) -> 
     """Probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views."""
     side = predictor.experiment.data.size
     sample = predictor.reader.read(entry)
-    grid = [pad_to(image, side, grey=True) for image in sample.images]
+    grid = [pad_to(image, (side, side), grey=True) for image in sample.images]
     stacked = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in grid])
     pixels = torch.from_numpy(stacked).to(predictor.device).float()[None]
     images = standardise(pixels, torch.tensor([sample.mean]), torch.tensor([sample.std]))

@@ -24,11 +24,16 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
     return [round(step * (length - tile) / steps) for step in range(steps + 1)]
 
 
-def gaussian_weight(tile: int) -> torch.Tensor:
-    """(tile, tile) float32 weights: a Gaussian of sigma tile/8, at least 1/1000, because borders see less context."""
-    position = torch.arange(tile, dtype=torch.float32) - (tile - 1) / 2
-    bell = torch.exp(-0.5 * (position / (tile / 8)) ** 2)
-    return (bell[:, None] * bell[None, :]).clamp_min_(1e-3)
+def gaussian_weight(height: int, width: int) -> torch.Tensor:
+    """(height, width) float32 weights: Gaussians of an eighth of the sides, at least 1/1000.
+
+    Falling towards the borders, because they see less context.
+    """
+    rows, columns = (
+        torch.exp(-0.5 * ((torch.arange(side, dtype=torch.float32) - (side - 1) / 2) / (side / 8)) ** 2)
+        for side in (height, width)
+    )
+    return (rows[:, None] * columns[None, :]).clamp_min_(1e-3)
 
 
 def predict_tiles(
@@ -37,25 +42,27 @@ def predict_tiles(
     """Predicts tile by tile.
 
     Args:
-        predict: (1, channels, tile, tile) -> probabilities (1, C, k * tile, k * tile), k a whole number: 1, or more
-            where the network answers on a finer grid than it sees.
-        image: (1, channels, H, W) with H and W at least ``tile``.
-        tile: Side of a tile in pixels.
+        predict: (1, channels, h, w) -> probabilities (1, C, k * h, k * w), k a whole number: 1, or more where the
+            network answers on a finer grid than it sees.
+        image: (1, channels, H, W).
+        tile: Side of a tile in pixels; in an image that is narrower, a tile is as narrow.
         overlap: Share that neighbours see too.
 
     Returns:
         Probabilities (1, C, k * H, k * W): at each pixel the weighted mean of the tiles that cover it.
     """
     height, width = image.shape[-2:]
+    tile_h, tile_w = min(tile, height), min(tile, width)
     total: torch.Tensor | None = None
     for top, left in product(tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)):
-        probs = predict(image[..., top : top + tile, left : left + tile])
-        finer = probs.shape[-1] // tile
+        probs = predict(image[..., top : top + tile_h, left : left + tile_w])
+        finer = probs.shape[-1] // tile_w
         if total is None:
-            weight = gaussian_weight(finer * tile).to(image.device)
+            weight = gaussian_weight(finer * tile_h, finer * tile_w).to(image.device)
             weights = torch.zeros(finer * height, finer * width, device=image.device)
             total = torch.zeros(1, probs.shape[1], finer * height, finer * width, device=image.device)
-        rows, columns = (slice(finer * start, finer * (start + tile)) for start in (top, left))
+        rows = slice(finer * top, finer * (top + tile_h))
+        columns = slice(finer * left, finer * (left + tile_w))
         total[..., rows, columns] += probs * weight
         weights[rows, columns] += weight
     assert total is not None

@@ -13,14 +13,16 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from competition.console import Ticker, progress, say
-from competition.data.datasets import Batch, TrainingSet, fold_sampler, training_loader
+from competition.data.datasets import Batch, TrainingSet, training_loader
+from competition.data.draw_sampler import fold_sampler
 from competition.errors import CompetitionError
+from competition.models.layers import stride_of
 from competition.prediction.predictor import make_predictor
 from competition.training.checkpoints import Best, save_best, save_checkpoint
 from competition.training.losses import get_loss
 from competition.training.precision import AUTOCAST
 from competition.training.schedules import learning_rate, set_learning_rate
-from competition.training.state import FoldJob, FoldState, snapshot, start_or_resume
+from competition.training.state import FoldJob, FoldState, open_start, snapshot, start_or_resume
 from competition.training.steps import backward_in_chunks, batch_loss, chunk_sizes
 from competition.training.validation import held_out_score
 from competition.workspace import checkpoint_file, write_text
@@ -54,9 +56,12 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     settings = job.experiment.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _make_deterministic(settings.deterministic)
-    dataset = TrainingSet(job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes)
-    sampler = fold_sampler(len(dataset), settings, job.identity.fold)
-    state = start_or_resume(job, dataset, sampler, device)
+    start = open_start(job)
+    dataset = TrainingSet(
+        job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride_of(start.network)
+    )
+    sampler = fold_sampler(dataset.canvases, settings, job.identity.fold)
+    state = start_or_resume(job, start, dataset, sampler, device)
     if on_score is not None:
         for row in state.history:
             if "score" in row:

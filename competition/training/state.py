@@ -13,7 +13,8 @@ from torch import nn
 from competition.config import Experiment
 from competition.console import duration, say
 from competition.data.boxes import Box
-from competition.data.datasets import DrawSampler, TrainingSet, collate
+from competition.data.datasets import TrainingSet, collate
+from competition.data.draw_sampler import DrawSampler
 from competition.data.folds import Fold
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
@@ -115,19 +116,44 @@ class FoldState:
         return averaged
 
 
-def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, device: torch.device) -> FoldState:
-    """The state to go on from: that of last.pt where there is one, a fresh one otherwise.
+@dataclass(frozen=True)
+class Start:
+    """What a training starts from.
+
+    Attributes:
+        network: On the CPU, not yet with the weights that were trained before.
+        stored: The content of last.pt; None where nothing was trained before.
+    """
+
+    network: nn.Module
+    stored: dict[str, Any] | None
+
+
+def open_start(job: FoldJob) -> Start:
+    """Reads last.pt, where there is one, and builds the network.
 
     Raises:
-        CompetitionError: last.pt is damaged or belongs to another experiment or fold file, the weights to start from
-            don't fit or have learned from what the fold holds out, or the network can't learn from single samples.
+        CompetitionError: last.pt is damaged or belongs to another experiment or fold file, or the network can't be
+            built.
     """
-    settings = job.experiment.train
     last = job.folder / "last.pt"
     stored = load_checkpoint(last) if last.exists() else None
     if stored is not None:
         check_identity(stored_identity(stored, last), job.identity, last)
-    model = build_model(job.experiment, job.track, pretrained=False if stored else None)
+    return Start(build_model(job.experiment, job.track, pretrained=False if stored else None), stored)
+
+
+def start_or_resume(
+    job: FoldJob, start: Start, dataset: TrainingSet, sampler: DrawSampler, device: torch.device
+) -> FoldState:
+    """Returns the state to go on from: that of last.pt where there is one, a fresh one otherwise.
+
+    Raises:
+        CompetitionError: The weights to start from don't fit or have learned from what the fold holds out, or the
+            network can't learn from single samples.
+    """
+    settings = job.experiment.train
+    model, stored = start.network, start.stored
     fewest = _fewest_samples(model, job)
     if stored is None and job.experiment.model.init is not None:
         _warm_start(model, job, start_file(job.workspace, job.experiment.model.init, job.identity.fold))
@@ -150,7 +176,7 @@ def start_or_resume(job: FoldJob, dataset: TrainingSet, sampler: DrawSampler, de
         say(f"fold {job.identity.fold}: resumed after epoch {state.epoch} of {settings.epochs}")
     else:
         # At once, because the precision may have been chosen by timing, which could come out differently the next time.
-        save_checkpoint(last, snapshot(job, state))
+        save_checkpoint(job.folder / "last.pt", snapshot(job, state))
     return state
 
 

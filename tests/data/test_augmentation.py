@@ -5,6 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from competition.data.augmentation import PRESETS, Augmenter, check_augmentation
+from competition.data.boxes import Box
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks, plane_count, unpack_planes
 from competition.tracks import get_track
@@ -231,3 +232,20 @@ def test_the_exposure_of_angiograms_varies_by_less_than_a_vessel_differs_from_it
 def test_an_unknown_preset_is_an_error_that_names_the_nearest() -> None:
     with pytest.raises(CompetitionError, match="unknown augmentation 'stong', did you mean 'strong'"):
         check_augmentation("stong", get_track("cardiac"))
+
+
+@pytest.mark.parametrize("preset", ["none", "light", "geometric", "shift", "rotate30"])
+@pytest.mark.parametrize("window", [Box(0, 0, 40, 30), Box(13, 5, 53, 35), Box(0, 0, 64, 48)])
+def test_a_window_of_an_augmented_picture_is_that_part_of_it(preset, window):
+    random = np.random.default_rng(0)
+    image = cv2.GaussianBlur(random.integers(0, 256, (64, 48), dtype=np.uint8), (5, 5), 0)
+    planes = pack_masks((image > 128)[None])
+    for seed in range(8):
+        (whole,), labels = Augmenter(preset)([image], planes, seed)
+        (part,), part_labels = Augmenter(preset)([image], planes, seed, window)
+        assert labels is not None
+        assert part_labels is not None
+        # OpenCV rounds coordinates to 1/32 of a pixel, and a shifted warp rounds elsewhere.
+        steepest = max(np.abs(np.diff(whole.astype(int), axis=axis)).max() for axis in (0, 1))
+        assert np.abs(part.astype(int) - whole[window.window]).max() <= 1 + steepest / 8
+        assert (part_labels != labels[window.window]).mean() < 0.03

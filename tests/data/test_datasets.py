@@ -6,20 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from competition.config import Experiment, TrainSettings
+from competition.config import Experiment
 from competition.data.datasets import (
     Batch,
-    Draw,
-    DrawSampler,
     TrainingSet,
-    fold_sampler,
+    collate,
     loading_processes,
     mirror_sample,
     pad_to,
-    random_crop,
+    random_window,
     training_loader,
 )
-from competition.data.folds import FULL
+from competition.data.draw_sampler import DrawSampler
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks, unpack_planes
@@ -73,7 +71,7 @@ def experiment(workers: int = 0, **data: object) -> Experiment:
 def epochs(workspace: Workspace, settings: Experiment, numbers: list[int]) -> list[Batch]:
     """All batches of these epochs, from one loader as the training loop has it."""
     dataset = TrainingSet(entries(), workspace, KNEE, settings)
-    sampler = DrawSampler(len(dataset), settings.train.batch_size, settings.train.repeats, seed=3)
+    sampler = DrawSampler(dataset.canvases, settings.train.batch_size, settings.train.repeats, seed=3)
     loader = training_loader(dataset, sampler, settings)
     batches = []
     for number in numbers:
@@ -118,12 +116,11 @@ def test_a_draw_without_augmentation_is_the_padded_sample(workspace: Workspace) 
     assert (len(dataset), dataset.factor) == (SAMPLES, 2)
     drawn = dataset[(3, 0)]
     assert drawn.planes is not None
-    assert (drawn.images.shape, drawn.planes.shape, drawn.targets) == ((1, 1, 40, 40), (40, 40, 1), None)
+    assert (drawn.images.shape, drawn.planes.shape, drawn.targets) == ((1, 1, 40, 30), (40, 30, 1), None)
     assert (drawn.sample, drawn.present.tolist()) == ("s3", [True])
     assert (drawn.mean.tolist(), drawn.std.tolist()) == ([80.5], [60.25])
     image = drawn.images[0, 0]
-    assert not image[:, 30:].any()  # padded at the right
-    assert set(np.unique(image[:, :30])) == {23, 230}
+    assert set(np.unique(image)) == {23, 230}
     np.testing.assert_array_equal(unpack_planes(drawn.planes, 1)[0], image == 230)
 
 
@@ -135,7 +132,7 @@ def test_image_and_planes_are_mirrored_and_cropped_together(workspace: Workspace
     for seed in range(20):
         drawn = dataset[(0, seed)]
         assert drawn.planes is not None
-        assert drawn.images.shape == (1, 1, side, side)
+        assert drawn.images.shape == (1, 1, side, min(side, 30))
         np.testing.assert_array_equal(unpack_planes(drawn.planes, 1)[0], drawn.images[0, 0] == 230)
         pictures.add(drawn.images.tobytes())
     assert len(pictures) == 2 if side == 40 else len(pictures) > 10
@@ -143,7 +140,8 @@ def test_image_and_planes_are_mirrored_and_cropped_together(workspace: Workspace
 
 def test_half_of_the_draws_are_mirrored_and_none_without_flip(workspace: Workspace) -> None:
     for flip, low, high in ((True, 35, 65), (False, 0, 0)):
-        dataset = TrainingSet(entries(), workspace, KNEE, experiment(augmentation="none", flip=flip))
+        settings = experiment(augmentation="none", flip=flip)
+        dataset = TrainingSet(entries(), workspace, KNEE, settings, stride=20)  # black at the right
         mirrored = sum(not dataset[(0, seed)].images[0, 0, :, 0].any() for seed in range(100))
         assert low <= mirrored <= high
 
@@ -202,7 +200,7 @@ def test_planes_are_mirrored_where_classes_keep_their_names_and_refused_elsewher
 @pytest.mark.parametrize("shape", [(3, 5), (5, 2), (5, 5), (1, 1), (3, 5, 4), (5, 3, 1)])
 def test_padding_is_black_at_the_bottom_and_right(shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
-    padded = pad_to(image, 5)
+    padded = pad_to(image, (5, 5))
     expected = np.zeros((5, 5, *shape[2:]), np.uint8)
     expected[: shape[0], : shape[1]] = image
     np.testing.assert_array_equal(padded, expected)
@@ -211,7 +209,7 @@ def test_padding_is_black_at_the_bottom_and_right(shape: tuple[int, ...]) -> Non
 @pytest.mark.parametrize("shape", [(3, 5), (5, 2), (5, 5), (3, 5, 4)])
 def test_grey_padding_is_the_pictures_own_median(shape: tuple[int, ...]) -> None:
     image = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
-    padded = pad_to(image, 5, grey=True)
+    padded = pad_to(image, (5, 5), grey=True)
     np.testing.assert_array_equal(padded[: shape[0], : shape[1]], image)
     outside = np.ones((5, 5), bool)
     outside[: shape[0], : shape[1]] = False
@@ -233,74 +231,78 @@ def test_views_that_are_not_square_get_no_black_bar_and_masks_no_grey_one(
     drawn = TrainingSet(patients(), workspace, VESSELS, Experiment.model_validate(settings))
     assert all((drawn[0, seed].images == 180).all() for seed in range(10))
     settings["data"] = {"size": 40, "oversample": 1, "augmentation": "none"}
-    knee = TrainingSet(entries(), workspace, KNEE, Experiment.model_validate(settings))[0, 0]
+    knee = TrainingSet(entries(), workspace, KNEE, Experiment.model_validate(settings), stride=40)[0, 0]
     assert (knee.images[..., 30:] == 0).all()
     assert knee.planes is not None
     assert not knee.planes[:, 30:].any()
 
 
-def test_a_crop_cuts_one_window_out_of_everything_and_reaches_every_corner() -> None:
-    rows, columns = np.mgrid[:6, :8].astype(np.uint8)
-    corners = set()
-    for seed in range(200):
-        images, planes = random_crop([rows, columns], np.dstack([rows, columns]), 4, np.random.default_rng(seed))
-        assert planes is not None
-        np.testing.assert_array_equal(planes, np.dstack(images))
-        top, left = int(images[0][0, 0]), int(images[1][0, 0])
-        np.testing.assert_array_equal(images[0], rows[top : top + 4, left : left + 4])
-        corners.add((top, left))
-    assert corners == {(top, left) for top in range(3) for left in range(5)}
-
-
-def draws(samples: int, batch_size: int, repeats: int = 1, seed: int = 0, epoch: int = 0) -> list[list[Draw]]:
-    sampler = DrawSampler(samples, batch_size, repeats, seed)
-    sampler.set_epoch(epoch)
-    batches = list(sampler)
-    assert len(batches) == len(sampler)
-    return batches
+@pytest.mark.parametrize(
+    ("size_hw", "window_hw", "corners"), [((6, 8), (4, 4), (3, 5)), ((6, 3), (4, 3), (3, 1)), ((2, 3), (2, 3), (1, 1))]
+)
+def test_a_window_reaches_every_corner_and_keeps_the_width_of_a_narrow_image(size_hw, window_hw, corners) -> None:
+    windows = [random_window(size_hw, 4, np.random.default_rng(seed)) for seed in range(200)]
+    assert {window.size_hw for window in windows} == {window_hw}
+    assert {(window.top, window.left) for window in windows} == set(np.ndindex(corners))
 
 
 @pytest.mark.parametrize(
-    ("samples", "batch_size", "repeats", "sizes"),
-    [
-        (8, 4, 1, [4, 4]),
-        (9, 4, 1, [4, 5]),  # a single last sample joins the batch before
-        (10, 4, 1, [4, 4, 2]),
-        (3, 4, 1, [3]),
-        (1, 4, 1, [1]),
-        (5, 1, 1, [1, 1, 1, 1, 1]),
-        (3, 2, 3, [2, 2, 2, 3]),
-        (1, 2, 3, [3]),
-    ],
+    ("augmentation", "stride", "canvas"),
+    [("light", 1, (40, 10)), ("light", 16, (48, 16)), ("turning", 16, (48, 48)), ("light", 48, (48, 48))],
 )
-def test_every_sample_is_drawn_as_often_as_asked(samples: int, batch_size: int, repeats: int, sizes: list[int]) -> None:
-    batches = draws(samples, batch_size, repeats)
-    assert [len(batch) for batch in batches] == sizes
-    assert Counter(index for batch in batches for index, _ in batch) == dict.fromkeys(range(samples), repeats)
+def test_a_narrow_image_is_drawn_on_the_smallest_canvas_the_network_can_take(
+    workspace: Workspace, augmentation: str, stride: int, canvas: tuple[int, int]
+) -> None:
+    narrow = [replace(entry, height=80, width=20) for entry in entries()]
+    for entry in narrow:
+        write_array(workspace.image_file(entry.sample, "image"), np.full((80, 20), 200, np.uint8))
+        write_array(workspace.label_file(entry.sample), pack_masks(np.ones((1, 80, 20), bool)))
+    settings = Experiment.model_validate({"data": {"size": 40, "oversample": 2, "augmentation": augmentation}})
+    dataset = TrainingSet(narrow, workspace, KNEE, settings, stride=stride)
+    assert dataset.canvases == [canvas] * SAMPLES
+    drawn = dataset[0, 0]
+    assert drawn.planes is not None
+    assert drawn.images.shape == (1, 1, 2 * canvas[0], 2 * canvas[1])
+    assert drawn.planes.shape == (2 * canvas[0], 2 * canvas[1], 1)
 
 
-def test_no_two_draws_of_an_epoch_have_one_seed_and_every_epoch_has_others() -> None:
-    first, second, other = (
-        [draw for batch in draws(50, 8, 2, seed, epoch) for draw in batch] for seed, epoch in ((0, 0), (0, 1), (1, 0))
-    )
-    assert len({seed for _, seed in first}) == 100
-    for different in (second, other):
-        assert not {seed for _, seed in first} & {seed for _, seed in different}
-        assert [index for index, _ in first] != [index for index, _ in different]
-    assert first == [draw for batch in draws(50, 8, 2) for draw in batch]
+def test_a_crop_of_a_narrow_image_keeps_its_width(workspace: Workspace) -> None:
+    settings = Experiment.model_validate({"data": {"size": 40, "crop": 32, "oversample": 1, "augmentation": "light"}})
+    for seed in range(5):  # with and without a warp
+        drawn = TrainingSet(entries(), workspace, KNEE, settings)[0, seed]
+        assert drawn.images.shape == (1, 1, 32, 30)
+
+
+def test_a_batch_of_several_canvases_is_padded_with_black_to_the_largest(workspace: Workspace) -> None:
+    settings = experiment(augmentation="none", flip=False, size=40)
+    dataset = TrainingSet(entries(), workspace, KNEE, settings)
+    upright = dataset[0, 0]
+    assert upright.planes is not None
+    lying = replace(upright, images=upright.images.swapaxes(-2, -1), planes=upright.planes.swapaxes(0, 1))
+    batch = collate([upright, lying])
+    assert batch.planes is not None
+    assert batch.images.shape == (2, 1, 1, 40, 40)
+    assert batch.planes.shape == (2, 40, 40, 1)
+    for place, draw in enumerate((upright, lying)):
+        (height, width), images = draw.images.shape[-2:], batch.images[place].numpy().copy()
+        np.testing.assert_array_equal(images[..., :height, :width], draw.images)
+        np.testing.assert_array_equal(batch.planes[place, :height, :width].numpy(), draw.planes)
+        images[..., :height, :width] = 0
+        assert not images.any()
+        assert batch.planes[place].sum() == draw.planes.sum()
 
 
 def test_a_batch_stacks_its_draws_in_order(workspace: Workspace) -> None:
     batch = epochs(workspace, experiment(), [0])[0]
     assert batch.planes is not None
     assert batch.targets is None
-    assert (batch.images.shape, batch.images.dtype) == ((2, 1, 1, 40, 40), torch.uint8)
-    assert (batch.planes.shape, batch.planes.dtype) == ((2, 40, 40, 1), torch.uint8)
+    assert (batch.images.shape, batch.images.dtype) == ((2, 1, 1, 40, 30), torch.uint8)
+    assert (batch.planes.shape, batch.planes.dtype) == ((2, 40, 30, 1), torch.uint8)
     assert batch.present.tolist() == [[True]] * 2
     assert (batch.mean.tolist(), batch.std.tolist()) == ([[80.5]] * 2, [[60.25]] * 2)
     settings = experiment(augmentation="none", size=16)
     dataset = TrainingSet(patients(), workspace, VESSELS, settings)
-    loader = training_loader(dataset, DrawSampler(2, 2, 1, 0), settings)
+    loader = training_loader(dataset, DrawSampler(dataset.canvases, 2, 1, 0), settings)
     batch = next(iter(loader))
     assert batch.planes is None
     assert batch.targets is not None
@@ -312,12 +314,3 @@ def test_the_number_of_loading_processes_is_the_one_asked_for() -> None:
     assert [loading_processes(experiment(workers)) for workers in (0, 3)] == [0, 3]
     if not torch.cuda.is_available():
         assert loading_processes(Experiment()) == 0  # loading would only take cores from the training
-
-
-def test_every_fold_and_every_seed_draws_its_own_batches():
-    def batches(fold, seed=0):
-        return list(fold_sampler(20, TrainSettings(batch_size=4, seed=seed), fold))
-
-    assert batches(1) == batches(1)
-    drawn = [batches(fold) for fold in (0, 1, 2, FULL)] + [batches(0, seed=1)]
-    assert all(one != other for number, one in enumerate(drawn) for other in drawn[:number])

@@ -33,7 +33,7 @@ def test_no_more_tiles_than_needed():
 
 
 def test_the_weight_is_a_gaussian_with_a_floor():
-    weight = gaussian_weight(16).numpy()
+    weight = gaussian_weight(16, 16).numpy()
     expected = np.empty((16, 16))
     for row in range(16):
         for column in range(16):
@@ -71,7 +71,7 @@ def test_overlapping_tiles_are_blended_by_their_weights_pixel_by_pixel():
     result = predict_tiles(predict, torch.zeros(1, 1, *size_hw), tile, 0.4)[0, 0].numpy()
     tops, lefts = tile_starts(20, tile, 0.4), tile_starts(27, tile, 0.4)
     assert (tops, lefts) == ([0, 4], [0, 6, 11])
-    bell = gaussian_weight(tile).double().numpy()
+    bell = gaussian_weight(tile, tile).double().numpy()
     for row in range(20):
         for column in range(27):
             total = weights = 0.0

@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from competition.data.datasets import DrawSampler
+from competition.data.draw_sampler import DrawSampler
 from competition.errors import CompetitionError
 from competition.models.factory import build_model
 from competition.prediction.predictor import make_predictor
 from competition.training import loop
 from competition.training.checkpoints import load_best, load_checkpoint, load_network
 from competition.training.schedules import learning_rate, make_optimizer
-from competition.training.state import FoldState, start_or_resume
+from competition.training.state import FoldState, open_start, start_or_resume
 from competition.training.validation import held_out_score
 
 from timm.utils import ModelEmaV3  # isort: skip
@@ -148,7 +148,7 @@ def test_a_loss_that_is_no_number_names_the_samples(shared_hands, tiny_experimen
     experiment = tiny_experiment(model={"init": tmp_path / "nan.pt"}, train={"batch_size": 3})
     job = shared_hands.job(experiment, tmp_path / "run", fold=1)
     job.folder.mkdir()
-    sampler = DrawSampler(len(job.training), 3, 1, 1000)
+    sampler = DrawSampler([(64, 64)] * len(job.training), 3, 1, 1000)
     names = ", ".join(job.training[index].sample for index, _ in next(iter(sampler)))
     with pytest.raises(CompetitionError, match=rf"loss became nan in epoch 1, batch 1 \({names}\).*train\.lr"):
         loop.train_fold(job)
@@ -226,7 +226,7 @@ def test_a_network_with_a_loss_of_its_own_trains_and_starts_a_classifier(
 def fresh_state(prepared, experiment, folder, fold=0):
     job = prepared.job(experiment, folder, fold=fold)
     dataset = loop.TrainingSet(job.training, job.workspace, job.track, experiment)
-    return start_or_resume(job, dataset, DrawSampler(len(dataset), 2, 1, 0), torch.device("cpu"))
+    return start_or_resume(job, open_start(job), dataset, DrawSampler(dataset.canvases, 2, 1, 0), torch.device("cpu"))
 
 
 @pytest.mark.parametrize(
