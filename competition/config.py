@@ -225,6 +225,20 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         raise CompetitionError(_explain(error), f"--set {' --set '.join(overrides)}") from error
 
 
+def states(path: Path, overrides: Sequence[str], name: str) -> bool:
+    """Returns whether an experiment's YAML or one of its ``--set`` overrides gives a setting, such as "data.size".
+
+    Raises:
+        CompetitionError: The file is missing or not YAML.
+    """
+    section, key = name.split(".")
+    values = read_yaml(path, "no such experiment file")
+    written = values.get(section) if isinstance(values, dict) else None
+    return (isinstance(written, dict) and key in written) or any(
+        override.partition("=")[0] == name for override in overrides
+    )
+
+
 def changed_settings(before: Experiment, now: Experiment) -> list[str]:
     """The settings that count in ``Experiment.hash`` and differ: "train.lr 0.001, now 0.0005" each."""
     if before.hash() == now.hash():

@@ -6,8 +6,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from competition.config import Experiment, load_experiment, nearest_hint
+from competition.config import Experiment, load_experiment, nearest_hint, states
 from competition.console import say, shout
+from competition.data.manifest import read_manifest
+from competition.data.resolution import suggested_size
 from competition.errors import CompetitionError
 from competition.tracks import get_track
 from competition.tracks.track import Track
@@ -72,7 +74,8 @@ def experiment_file(track: Track, name: str) -> Path:
 def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspace) -> tuple[str, Experiment]:
     """The name and settings of the experiment that is meant.
 
-    With no --experiment: "quick" for phantom data or without a GPU, "strong" otherwise.
+    With no --experiment: "quick" for phantom data or without a GPU, "strong" otherwise. Where neither the experiments
+    of folder tracks nor --set give ``data.size``, it is chosen from the images and added to ``args.set``.
     """
     name = args.experiment
     if name is None:
@@ -83,6 +86,9 @@ def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspa
         why = "phantom data" if workspace.phantom else "no GPU here" if quick else "a GPU is here"
         say(f"experiment: {name} ({why}; --experiment NAME chooses another)")
     path = experiment_file(track, name)
+    if not (EXPERIMENTS / track.name).exists() and not states(path, args.set or [], "data.size"):
+        training = read_manifest(workspace, track).of("train")
+        args.set = [f"data.size={suggested_size(training, track)}", *(args.set or [])]
     return path.stem, load_experiment(path, args.set or [])
 
 

@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     if args.trials < 1:
         raise CompetitionError(f"--trials {args.trials} tries nothing")
-    track, workspace = open_track(args), open_workspace(args)
+    track, workspace, typed = open_track(args), open_workspace(args), list(args.set or [])
     experiment_name, experiment = choose_experiment(args, track, workspace)
     search = Search(
         name=args.name or experiment_name,
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         workspace=workspace,
         experiment_path=experiment_file(track, args.experiment or experiment_name),
         given=args.set or [],
-        space=_space(args, experiment, track),
+        space=_space(args.space, typed, experiment, track),
         fold=args.fold,
     )
     path = workspace.search_file(search.name)
@@ -124,13 +124,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return _report(args, search, study)
 
 
-def _space(args: argparse.Namespace, experiment: Experiment, track: Track) -> Space:
-    given = [setting.partition("=")[0] for setting in args.set or []]
-    if args.space is None:
+def _space(asked: list[str] | None, typed: list[str], experiment: Experiment, track: Track) -> Space:
+    given = [setting.partition("=")[0] for setting in typed]
+    if asked is None:
         space = default_space(experiment, track.task, given)
         say(f"searched: {', '.join(space)} around the experiment's own values (--space chooses)")
         return space
-    space = parse_space(args.space)
+    space = parse_space(asked)
     if both := sorted(set(space) & set(given)):
         raise CompetitionError(f"{both[0]} is given by --set and searched by --space", None, "Leave out one of them")
     return space

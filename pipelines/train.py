@@ -12,8 +12,10 @@ from competition.console import say, shout, table
 from competition.data.augmentation import check_augmentation
 from competition.data.folds import FULL, Fold, check_leaks, find_folds, read_fold_names
 from competition.data.manifest import prepare_command, read_manifest
+from competition.data.resolution import describe_grid, warn_small_objects
 from competition.ensembling.leak_alarm import judge_shuffled, too_good
 from competition.errors import CompetitionError
+from competition.models.layers import STRIDE
 from competition.prediction.views import check_views
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
@@ -70,6 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     environments = slots(len(chosen))
     if not is_child:
         _check_trained(run, chosen, args.force)
+        _say_grid(run)
     if len(environments) > 1 and not is_child:
         unfinished = [fold for fold in chosen if args.force or not run.is_finished(fold)]
         if unfinished:
@@ -91,6 +94,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "scores": {str(fold): None if np.isnan(score) else score for fold, score in scores.items()},
         "folder": str(workspace.run_folder(run.name)),
     }
+
+
+def _say_grid(run: Run) -> None:
+    """Says what the network sees of the images, and warns where objects are nearly lost."""
+    if run.track.task == "classification" or run.experiment.data.crop_to is not None:
+        return
+    training, size = run.manifest.of("train"), run.experiment.data.size
+    say(describe_grid(training, size, STRIDE))
+    if warning := warn_small_objects(training, run.track, size):
+        shout(warning)
 
 
 def _check_trained(run: Run, chosen: Sequence[Fold], force: bool) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from competition.data.manifest import CACHE_VERSION, Entry
 from competition.errors import CompetitionError
+from competition.imaging.components import median_areas
 from competition.imaging.planes import class_areas, select_classes
 from competition.imaging.stored_arrays import read_array, write_array
 from competition.tracks.track import Problem, Sample, Track, label_files, split_part
@@ -68,9 +69,11 @@ def cache_sample(
         readable = [np.zeros((*(track.size_hw or (256, 256)), *((3,) if track.channels == 3 else ())), np.uint8)]
     size_hw = (readable[0].shape[0], readable[0].shape[1])
     targets, labels, between, turned = sample.targets or (), "", 0, False
+    object_areas: tuple[float, ...] = ()
     if sample.label is not None and track.read_label is not None:
         planes = track.read_label(root / sample.label, size_hw)
         targets = tuple(int(area > 0) for area in class_areas(planes, len(track.classes)))
+        object_areas = tuple(median_areas(planes, len(track.classes)).tolist())
         write_array(workspace.label_file(sample.key), planes)
         labels = _pixel_hash([planes])
         if track.count_between is not None:
@@ -100,6 +103,7 @@ def cache_sample(
         turned=turned,
         view_pixels=tuple("" if image is None else _pixel_hash([image]) for image in images),
         traits=_traits(track, root, sample),
+        object_areas=object_areas,
     )
     return entry, [problem_of(root, sample, error, masked=True) for error in errors]
 

@@ -16,7 +16,7 @@ from competition.tracks.track import Split, Track, stem
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 7
+CACHE_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,7 @@ class Entry:
         between: Pixels of the label pictures between 0 and their maximum, which were cut at half of it.
         turned: Whether the label was transposed because of what it shows; see ``Track.is_turned``.
         view_pixels: Per view, hash of its decoded pixels, to find one picture in two groups; "" where it is absent.
+        object_areas: Per class of a labelled sample, the median area of its components in pixels; 0 where it has none.
         traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
     """
 
@@ -66,6 +67,7 @@ class Entry:
     turned: bool = False
     view_pixels: tuple[str, ...] = ()
     traits: tuple[float, ...] = ()
+    object_areas: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -118,6 +120,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
     kinds = {"present": bool, "mean": float, "std": float, "targets": int, "view_pixels": str, "traits": float}
+    kinds |= {"object_areas": float}
     lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
     spacing = {"spacing_mm": None if row["spacing_mm"] is None else tuple(map(float, row["spacing_mm"]))}
     return Entry(**{str(name): value for name, value in row.items()} | lists | spacing)

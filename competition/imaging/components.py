@@ -110,6 +110,16 @@ def find_components(canvas: Canvas, runs: Runs) -> Components:
     return Components(of_run, areas, is_largest)
 
 
+def median_areas(planes: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
+    """Returns the median area in pixels of each class's components (8 neighbours): (C,), 0 where it has none."""
+    canvas, runs = canvas_runs(planes, classes)
+    components = find_components(canvas, runs)
+    first_runs = np.unique(components.of_run, return_index=True)[1]
+    class_of = canvas.class_of(runs[first_runs])
+    areas = [components.areas[class_of == index] for index in range(classes)]
+    return np.array([np.median(own) if len(own) else 0.0 for own in areas])
+
+
 def find_holes(canvas: Canvas, runs: Runs) -> Runs:
     """Finds the background that no path of 4 neighbours joins to the outside of its class."""
     stride = canvas.stride

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from competition.imaging.components import canvas_runs, find_components, find_holes
+from competition.imaging.components import canvas_runs, find_components, find_holes, median_areas
 from competition.imaging.planes import pack_masks
 
 EIGHT = np.ones((3, 3))
@@ -111,3 +111,10 @@ def test_no_runs_have_no_components_and_no_holes():
     assert len(runs) == len(find_holes(canvas, runs)) == 0
     assert len(find_components(canvas, runs).areas) == 0
     assert canvas.area_by_class(runs).tolist() == [0] * 9
+
+
+def test_the_median_area_of_the_components_of_each_class():
+    masks = np.zeros((3, 8, 9), bool)
+    masks[0, 0, 0] = masks[0, 2:4, 2:4] = masks[0, 6:8, 6:9] = True  # 1, 4 and 6 pixels
+    masks[2, 1, 1] = masks[2, 2, 2] = True  # one component of 8 neighbours
+    assert median_areas(pack_masks(masks), 3).tolist() == [4.0, 0.0, 2.0]

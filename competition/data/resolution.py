@@ -1,0 +1,97 @@
+"""Which resolution a data set needs: how large its images and its smallest objects are on a training grid."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from competition.data.grid import canvas_size, grid_size
+from competition.data.manifest import Entry
+from competition.tracks.track import Track
+
+# Of the images that show a class, this share has smaller objects than the class is judged by.
+SMALLEST_SHARE = 0.1
+# On the training grid an object of fewer pixels is lost, and one of 4x4 pixels is seen.
+LOST_PIXELS, SEEN_PIXELS = 4.0, 16.0
+# Canvases that two CPU cores train on in minutes: the usual one, and one for objects that are too small on it.
+USUAL_CANVAS, LARGEST_CANVAS = 128**2, 256**2
+STEP = 32
+
+
+def smallest_objects(entries: Sequence[Entry], track: Track, long_side: int) -> dict[str, float]:
+    """Returns how small the objects of each class get on a training grid.
+
+    Args:
+        entries: Labelled samples.
+        track: Their classes; it may be narrowed to some of them.
+        long_side: Pixels of the long side on the training grid.
+
+    Returns:
+        Class -> area in pixels of the training grid: the median component of an image, in the image at the lowest
+        tenth of those that show the class. Classes that no image shows are left out.
+    """
+    smallest = {}
+    for index, name in zip(track.bits or range(len(track.classes)), track.classes, strict=True):
+        areas = [
+            entry.object_areas[index] * (long_side / max(entry.height, entry.width)) ** 2
+            for entry in entries
+            if entry.object_areas and entry.object_areas[index]
+        ]
+        if areas:
+            smallest[name] = float(np.quantile(areas, SMALLEST_SHARE))
+    return smallest
+
+
+def suggested_size(entries: Sequence[Entry], track: Track) -> int:
+    """Returns a ``data.size`` that two CPU cores can bear.
+
+    The canvas of the commonest image has about as many pixels as one of 128x128. Where the smallest objects would have
+    fewer than 16 pixels it grows, up to 256x256 pixels and no further than the images themselves.
+
+    Args:
+        entries: Training samples.
+        track: Their classes; it may be narrowed to some of them.
+    """
+    native_hw = commonest_size(entries)
+    largest = max(STEP, -(-max(native_hw) // STEP) * STEP)
+    sizes = [size for size in range(STEP, largest + 1, STEP) if _canvas_pixels(native_hw, size) <= LARGEST_CANVAS]
+    usual = max((size for size in sizes if _canvas_pixels(native_hw, size) <= USUAL_CANVAS), default=STEP)
+    areas = smallest_objects(entries, track, usual).values()
+    enough = usual * (SEEN_PIXELS / min(areas, default=SEEN_PIXELS)) ** 0.5
+    return next((size for size in sizes if size >= max(usual, enough)), max(sizes, default=STEP))
+
+
+def describe_grid(entries: Sequence[Entry], size: int, stride: int) -> str:
+    """Returns what the network sees: "images of 1024x128 (rows x columns) are seen at 256x32"."""
+    native_hw = commonest_size(entries)
+    grid_hw = grid_size(native_hw, size)
+    canvas_hw = canvas_size(grid_hw, stride)
+    padded = "" if canvas_hw == grid_hw else f", padded to {canvas_hw[0]}x{canvas_hw[1]}"
+    sizes = len({(entry.height, entry.width) for entry in entries})
+    which = "images" if sizes == 1 else f"most images (of {sizes} sizes)"
+    seen = f"are seen at {grid_hw[0]}x{grid_hw[1]}{padded}"
+    return f"data.size {size}: {which} of {native_hw[0]}x{native_hw[1]} (rows x columns) {seen}"
+
+
+def warn_small_objects(entries: Sequence[Entry], track: Track, size: int) -> str | None:
+    """Returns a warning where objects of a class are nearly lost on the training grid, else None."""
+    lost = {name: area for name, area in smallest_objects(entries, track, size).items() if area < LOST_PIXELS}
+    if not lost:
+        return None
+    smallest = min(lost, key=lambda name: lost[name])
+    needed = -(-round(size * (SEEN_PIXELS / lost[smallest]) ** 0.5) // STEP) * STEP
+    others = f" (and {len(lost) - 1} more classes)" if len(lost) > 1 else ""
+    return (
+        f"at data.size {size} the smallest objects of class {smallest}{others} have {lost[smallest]:.1f} pixels and "
+        f"are hardly seen; --set data.size={needed} shows them with 16"
+    )
+
+
+def commonest_size(entries: Sequence[Entry]) -> tuple[int, int]:
+    """Returns rows and columns of the size that most samples have."""
+    return Counter((entry.height, entry.width) for entry in entries).most_common(1)[0][0]
+
+
+def _canvas_pixels(native_hw: tuple[int, int], size: int) -> int:
+    height, width = canvas_size(grid_size(native_hw, size), STEP)
+    return height * width
