@@ -11,7 +11,7 @@ A classification member is a table: one row per sample, one float column per cla
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -31,9 +31,6 @@ TILE = 2048
 """Rows and columns of the pieces that maps are stored in: each piece costs half a millisecond beside its pixels, so
 that 29x2048x2048 takes 0.28 s to write in pieces of 512 and 0.04 s in pieces of 2048."""
 
-Levels = TypeVar("Levels", torch.Tensor, NDArray[np.uint8])
-
-
 def quantise(probs: torch.Tensor) -> torch.Tensor:
     """Rounds probabilities to map values.
 
@@ -44,10 +41,13 @@ def quantise(probs: torch.Tensor) -> torch.Tensor:
         uint8 of the same shape and device.
     """
     # Halves are rounded down: exactly 0.5 is not "> 0.5", so it must become 127.
-    return empty_dead_zone(probs.mul(255).sub_(0.5).ceil_().to(torch.uint8))
+    values = probs.mul(255).sub_(0.5).ceil_().to(torch.uint8)
+    # As ``empty_dead_zone``, in arithmetic: picking the values by a mask takes four times as long.
+    values.mul_(values >= DEAD_BELOW)
+    return values.bitwise_or_((values > DEAD_ABOVE).to(torch.uint8).mul_(255))
 
 
-def empty_dead_zone(values: Levels) -> Levels:
+def empty_dead_zone(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Moves levels that are nearly 0 or 1 there, in place.
 
     Args:
