@@ -13,11 +13,20 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from competition.errors import CompetitionError
+from competition.names import run_fault
+
+
+def _as_run_name(name: str) -> str:
+    if fault := run_fault(name):
+        raise ValueError(f"is no name of a run: it {fault}")
+    return name
+
 
 Positive = Annotated[int, Field(gt=0)]
+RunName = Annotated[str, AfterValidator(_as_run_name)]
 
 # Networks that give more than logits of the classes while training, each with the one loss that can take it.
 LOSS_OF = {
@@ -65,7 +74,7 @@ class ModelSettings(Section):
 class CropSettings(Section):
     """The first of two stages: where another run sees some classes, this run looks more closely."""
 
-    run: str
+    run: RunName
     """A trained run of the same track, with all folds: its out-of-fold maps (for test images its test maps) tell."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     """The box is drawn around what is seen of these classes."""
@@ -93,7 +102,7 @@ class DataSettings(Section):
     """Mirror half of the draws; classes and views of left and right change places as the track says."""
     copy_paste: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Segmentation: the share of draws into which one class of another training image is pasted, a little shifted."""
-    pseudo: str | None = None
+    pseudo: RunName | None = None
     """A trained run whose fold k labels the test images, from which the new run's fold k then learns as well."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Segmentation: predict only these classes; such a run votes on these alone. Null is all of the track."""

@@ -7,6 +7,7 @@ from pydantic import Field, ValidationError
 
 from competition.config import Experiment, Positive, Section, load_experiment, nearest_hint, read_yaml
 from competition.errors import CompetitionError
+from competition.names import check_name, check_run_name
 from competition.tracks import get_track
 from competition.tracks.phantoms import PHANTOMS
 from pipelines.contest_figures import FIGURES
@@ -73,6 +74,7 @@ def find_contest(name: str) -> tuple[str, Contest]:
         CompetitionError: There is none, or what it says can't be.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else CONTESTS / f"{name}.yaml"
+    check_name(path.stem, "a contest", "Give another name to its file")
     if path.parent == CONTESTS and not path.exists():
         raise CompetitionError(f"unknown contest {name!r}{nearest_hint(name, contest_names())}")
     try:
@@ -119,6 +121,8 @@ def _check_equal(experiments: dict[str, Experiment]) -> None:
 
 
 def _check(contest: Contest, path: Path) -> None:
+    for name in contest.contestants:
+        check_run_name(name)
     track = get_track(contest.track)
     if contest.phantom is not None and track.name not in PHANTOMS:
         raise CompetitionError(f"track {track.name} has no drawn data (only {', '.join(PHANTOMS)})", path)

@@ -10,6 +10,8 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors",
     "text",
+    "names",
+    "files",
     "config",
     "workspace",
     "console",

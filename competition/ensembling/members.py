@@ -9,6 +9,7 @@ from competition.config import nearest_hint
 from competition.data.folds import FULL, Fold, Folds
 from competition.data.manifest import Entry, data_hash
 from competition.errors import CompetitionError
+from competition.names import check_run_name, run_fault
 from competition.prediction.probability_maps import read_index
 from competition.workspace import Workspace, checkpoint_file, out_of_fold_folder, read_json
 
@@ -52,6 +53,7 @@ def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
             raise CompetitionError(
                 f"--members takes NAME[@EPOCH][:FOLD,FOLD...],NAME2..., each name once, not {text!r}"
             )
+        check_run_name(run)
         members[name] = (as_fold(fold),) if colon else None
     return members
 
@@ -78,7 +80,8 @@ def split_member(name: str) -> tuple[str, int | None]:
 def trained_runs(workspace: Workspace) -> list[str]:
     """Names of the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
     names = {path.parent.parent.name for path in workspace.run_folder("*").parent.glob("*/fold*/finished.json")}
-    return sorted(name for name in names if not _trained_on_shuffled_labels(workspace, name))
+    # A hidden folder is what an import that was killed has left.
+    return sorted(name for name in names if name[0] != "." and not _trained_on_shuffled_labels(workspace, name))
 
 
 def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
@@ -106,6 +109,8 @@ def open_member(
             settings than the member's first fold.
     """
     run, epoch = split_member(name)
+    if fault := run_fault(run):  # of a folder that was renamed by hand
+        raise CompetitionError(f"run {run!r} can't vote: its name {fault}", workspace.run_folder(run), "Rename it")
     imported = workspace.imported_file(run).exists()
     finished = finished_folds(workspace, run)
     chosen = _whole_import(name, finished, wanted) if imported else _chosen_folds(workspace, run, finished, wanted)

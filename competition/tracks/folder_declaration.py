@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from competition.config import Section, nearest_hint, read_yaml
 from competition.errors import CompetitionError
+from competition.names import file_fault, label_fault
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.run_length_table import RunLengthTable
 
@@ -65,6 +66,14 @@ class FolderTrack(Section):
         except (ValueError, NotImplementedError) as error:
             raise ValueError(f"is no pattern of files ({error})") from error
         return place
+
+    @field_validator("classes")
+    @classmethod
+    def _are_labels(cls, classes: dict[str, int] | list[str]) -> dict[str, int] | list[str]:
+        for name in classes:
+            if fault := label_fault(name):
+                raise ValueError(f"the name {name!r} {fault}")
+        return classes
 
     @field_validator("group")
     @classmethod
@@ -137,6 +146,9 @@ def _contradiction(declaration: FolderTrack) -> str | None:
         return "several classes need {class} in masks, or a pixel value for each class"
     if "{class}" in masks and by_value:
         return "classes with pixel values lie in one picture, so masks can't hold {class}"
+    for name in classes if "{class}" in masks else ():
+        if fault := file_fault(name):
+            return f"masks are files named after their class, and the name {name!r} {fault}"
     return None
 
 
