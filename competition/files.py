@@ -1,20 +1,32 @@
-"""Files are written whole or not at all, and the program's own text files are read with care."""
+"""Files and folders are written whole or not at all, and text files are looked at before they are opened."""
 
 import csv
+import hashlib
 import json
 import os
+import platform
+import re
+import secrets
 import shutil
-import sys
-import tempfile
+import stat
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from competition.errors import CompetitionError
 
-# The csv module stops at 131,072 characters per field, and a smeared mask has more; no cell here is ever too long.
-csv.field_size_limit(sys.maxsize)
+LARGEST_TEXT = 64 << 20
+"""Bytes of a JSON file or another text of our own; the index of 100,000 maps takes 3 MB."""
+
+_PART = re.compile(
+    r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]{1,9})-[0-9a-f]{8}\.(?P<kind>part|old)", re.DOTALL
+)
+_ABANDONED_SECONDS = 7 * 24 * 3600
+"""After so long without a change, what a process of another machine has begun is not going to be finished."""
+_swept: set[Path] = set()
 
 
 @contextmanager
@@ -32,17 +44,16 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(descriptor)
+        _sweep(path.parent)
+        part = _part(path)
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less what the umask takes away
     except OSError as error:
-        raise _cannot_write(path, error) from error
-    part = Path(name)
+        raise cannot_write(path, error) from error
     try:
         yield part
-        part.chmod(0o644)  # mkstemp makes private files; results are for the whole team
         os.replace(part, path)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
         part.unlink(missing_ok=True)
 
@@ -62,15 +73,16 @@ def whole_folder(path: Path, ours: str) -> Iterator[Path]:
     Raises:
         CompetitionError: As for ``whole_file``, or something else is there; then nothing was written or deleted.
     """
-    _check_ours(path, (ours,))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+        _sweep(path.parent)
+        _check_ours(path, (ours,))
+        part = _part(path)
+        part.mkdir()
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     try:
         yield part
-        part.chmod(0o755)
         old = part.with_suffix(".old")
         if path.exists():
             os.replace(path, old)
@@ -80,11 +92,11 @@ def whole_folder(path: Path, ours: str) -> Iterator[Path]:
             if old.exists():
                 os.replace(old, path)
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        _delete(old)
     except OSError as error:
-        raise _cannot_write(path, error) from error
+        raise cannot_write(path, error) from error
     finally:
-        shutil.rmtree(part, ignore_errors=True)
+        _delete(part)
 
 
 def remove_folder(path: Path, *ours: str) -> None:
@@ -98,7 +110,19 @@ def remove_folder(path: Path, *ours: str) -> None:
         CompetitionError: Something else is there; then nothing was deleted.
     """
     _check_ours(path, ours)
-    shutil.rmtree(path, ignore_errors=True)
+    _delete(path)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder with those above it, unless it is there.
+
+    Raises:
+        CompetitionError: It can't be made, for example on a read-only disk.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _check_ours(path: Path, ours: Sequence[str]) -> None:
@@ -111,6 +135,66 @@ def _check_ours(path: Path, ours: Sequence[str]) -> None:
         raise CompetitionError(what, path, "Look what is in it and move it away")
 
 
+def _delete(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _part(path: Path) -> Path:
+    """Returns the temporary name of a file or folder, which says whose it is."""
+    return path.parent / f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+@cache
+def _machine() -> str:
+    """Returns eight characters for this machine since it was started, and for this container on it.
+
+    Only among processes of equal characters does the number of a process say whether it still runs.
+    """
+    identity = platform.node()
+    with suppress(OSError):  # Linux has both, macOS neither
+        identity += Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
+
+
+def _sweep(folder: Path) -> None:
+    """Removes what killed processes have left in a folder, once per folder and process.
+
+    A folder that was killed between its two renames is put back: the old one is all there is.
+    """
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    for found in list(os.scandir(folder)):
+        match = _PART.fullmatch(found.name)
+        if match is None or not _is_abandoned(match, folder / found.name):
+            continue
+        with suppress(OSError):  # another process sweeps too
+            if match["kind"] == "old" and not (folder / match["name"]).exists():
+                os.replace(found.path, folder / match["name"])
+            elif found.is_dir():
+                _delete(folder / found.name)
+            else:
+                os.unlink(found.path)
+
+
+def _is_abandoned(match: re.Match[str], path: Path) -> bool:
+    if match["machine"] != _machine():
+        try:
+            return time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS
+        except OSError:
+            return False
+    try:
+        os.kill(int(match["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it runs and is somebody else's
+        return False
+    return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes a UTF-8 text file whole or not at all."""
     with whole_file(path) as part:
@@ -118,8 +202,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all; NaN is not JSON and is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    """Writes a JSON file whole or not at all; NaN is not JSON and is refused.
+
+    Paths that are not UTF-8 are written as escapes, which ``read_json`` turns into the same paths.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        text = json.dumps(value, indent=2, allow_nan=False)
+    write_text(path, text + "\n")
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -130,49 +220,52 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(rows)
 
 
-def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Reads a CSV without judging it.
+def check_file(path: Path, largest: int = LARGEST_TEXT) -> None:
+    """Makes sure, before it is opened, that a path is an ordinary file of a sane size.
+
+    A named pipe would be waited for without end, and a file without end fills the memory. What can't be looked at is
+    left to whoever opens it.
 
     Args:
-        path: UTF-8, with or without a byte order mark; any line ends; blank lines are no rows.
-
-    Returns:
-        The header, and for each row its line number in the file (the header is line 1) and its fields.
+        path: The file.
+        largest: Bytes that it may have.
 
     Raises:
-        CompetitionError: The file is missing, empty, separated by semicolons, or no CSV text at all.
+        CompetitionError: It is a folder, a pipe or a device, or larger.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = next(reader, None)
-            lines = [(reader.line_num, fields) for fields in reader if fields]
-    except OSError as error:
-        raise CompetitionError(f"can't read the file ({error.strerror or error})", path) from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise CompetitionError(f"this is not a CSV in UTF-8 ({error})", path) from error
-    if header is None:
-        raise CompetitionError("the file is empty", path)
-    if len(header) == 1 and ";" in header[0]:
-        raise CompetitionError("cells are separated by ';', not by ','", path)
-    return header, lines
+        status = path.stat()
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
+        raise CompetitionError(f"can't be read: this is {kind}, not a file", path)
+    if status.st_size > largest:
+        size, most = (f"{number / (1 << 20):,.0f} MB" for number in (status.st_size, largest))
+        raise CompetitionError(f"can't be read: the file has {size}, and {most} are the most", path)
 
 
-def read_json(path: Path, mend: str) -> Any:
-    """Reads a JSON file.
+def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
+    """Reads a UTF-8 text file, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        largest: Bytes that it may have.
 
     Raises:
-        CompetitionError: It is missing or not JSON; ``mend`` says what makes it.
+        OSError: It is missing or can't be read.
+        UnicodeDecodeError: It is not UTF-8.
+        CompetitionError: As ``check_file``, or it does not fit into memory.
     """
+    check_file(path, largest)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CompetitionError("file not found", path, mend) from error
-    except (OSError, ValueError) as error:
-        raise CompetitionError(f"can't be read as JSON ({error})", path, mend) from error
+        return path.read_text(encoding="utf-8-sig")
+    except MemoryError as error:
+        raise CompetitionError("the file does not fit into memory", path) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> CompetitionError:
+def cannot_write(path: Path, error: OSError) -> CompetitionError:
+    """Returns the sentence on a file or folder that can't be written."""
     reason = error.strerror or str(error)
     mend = (
         "Nothing was changed; make room or choose another place with --workspace DIR, then run the same command again"

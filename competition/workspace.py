@@ -1,11 +1,16 @@
-"""Every path the pipeline writes is built here and nowhere else."""
+"""Every path the pipeline writes is built here and nowhere else, and every file is written whole or not at all."""
 
+import csv
+import json
 import shlex
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from competition.files import read_csv as read_csv
-from competition.files import read_json as read_json
+from competition.errors import CompetitionError
+from competition.files import check_file
 from competition.files import remove_folder as remove_folder
 from competition.files import whole_file as whole_file
 from competition.files import whole_folder as whole_folder
@@ -19,6 +24,12 @@ PHANTOM = "phantom_"
 
 SHIPPED_FOLDS = {"hand_bone": "fe98a8b48c"}
 """Data set -> hash of the folds that are shipped in the repository, so that everybody's fold 0 is the same."""
+
+LARGEST_TABLE = 4 << 30
+"""Bytes of a CSV, which may hold the run lengths of a whole data set."""
+
+# The csv module stops at 131,072 characters per field, and a smeared mask has more; no cell here is ever too long.
+csv.field_size_limit(sys.maxsize)
 
 
 @dataclass(frozen=True)
@@ -186,3 +197,70 @@ def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
 def plane_files_folder(submission: Path) -> Path:
     """The single files of a submission that is handed in as a zip of them."""
     return submission.with_name("planes")
+
+
+def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Reads a CSV without judging it.
+
+    Args:
+        path: UTF-8, with or without a byte order mark; any line ends; blank lines are no rows.
+
+    Returns:
+        The header, and for each row its line number in the file (the header is line 1) and its fields.
+
+    Raises:
+        CompetitionError: The file is missing, empty, separated by semicolons, or no CSV text at all.
+    """
+    try:
+        check_file(path, LARGEST_TABLE)
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = next(reader, None)
+            lines = [(reader.line_num, fields) for fields in reader if fields]
+    except MemoryError as error:
+        raise CompetitionError("the file does not fit into memory", path) from error
+    except OSError as error:
+        raise CompetitionError(f"can't read the file ({error.strerror or error})", path) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CompetitionError(f"this is not a CSV in UTF-8 ({error})", path) from error
+    if header is None:
+        raise CompetitionError("the file is empty", path)
+    if len(header) == 1 and ";" in header[0]:
+        raise CompetitionError("cells are separated by ';', not by ','", path)
+    return header, lines
+
+
+def read_json(path: Path, mend: str) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+        CompetitionError: It is missing or not JSON; ``mend`` says what makes it.
+    """
+    check_file(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CompetitionError("file not found", path, mend) from error
+    except (OSError, ValueError) as error:
+        raise CompetitionError(f"can't be read as JSON ({error})", path, mend) from error
+    except RecursionError as error:
+        raise CompetitionError("can't be read as JSON (too many brackets inside of brackets)", path, mend) from error
+    except MemoryError as error:
+        raise CompetitionError("the file does not fit into memory", path, mend) from error
+
+
+def read_json_object(path: Path, keys: Sequence[str], mend: str) -> dict[str, Any]:
+    """Reads a JSON file that holds an object with some keys.
+
+    Args:
+        path: The file.
+        keys: What it must have; more is no error.
+        mend: What makes it.
+
+    Raises:
+        CompetitionError: As ``read_json``, or a key is missing.
+    """
+    stored = read_json(path, mend)
+    if not isinstance(stored, dict) or not stored.keys() >= set(keys):
+        raise CompetitionError(f"this lacks one of the keys {', '.join(keys)}", path, mend)
+    return stored

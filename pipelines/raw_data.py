@@ -76,6 +76,8 @@ def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) 
     size = phantom.size if args.size is None else args.size
     if not SMALLEST <= size <= LARGEST:
         raise CompetitionError(f"--size {size}: images are drawn from {SMALLEST} to {LARGEST} pixels wide")
+    if args.seed < 0:
+        raise CompetitionError(f"--seed {args.seed}: a seed is 0 or more")
     recipe = f"people {people}, test people {test_people}, size {size}, seed {args.seed}\n"
     folder = workspace.data_folder()
     note = folder / "drawn.txt"

@@ -23,6 +23,7 @@ from competition.ensembling.voters import find_voters
 from competition.ensembling.voting import round_weights
 from competition.errors import CompetitionError
 from competition.names import check_name, shortened_name
+from competition.text import shown
 from competition.tracks.track import Track
 from competition.workspace import Workspace, whole_folder, write_csv
 from pipelines.context import open_track, open_workspace
@@ -195,9 +196,9 @@ def parse_window(text: str) -> Window:
     try:
         window = (float(low), float(high))
     except ValueError as error:
-        raise CompetitionError(f"--window takes LOW:HIGH, for example 0.2:0.8, not {text!r}") from error
+        raise CompetitionError(f"--window takes LOW:HIGH, for example 0.2:0.8, not {shown(text)}") from error
     if not 0 < window[0] <= 0.5 <= window[1] < 1:
-        raise CompetitionError(f"--window must hold 0.5 and lie between 0 and 1, not {text!r}")
+        raise CompetitionError(f"--window must hold 0.5 and lie between 0 and 1, not {shown(text)}")
     return window
 
 

@@ -11,7 +11,8 @@ from competition.data.manifest import Entry, data_hash
 from competition.errors import CompetitionError
 from competition.names import check_run_name, run_fault
 from competition.prediction.probability_maps import read_index
-from competition.workspace import Workspace, checkpoint_file, out_of_fold_folder, read_json
+from competition.text import shown
+from competition.workspace import Workspace, checkpoint_file, out_of_fold_folder, read_json_object
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
             continue
         name, colon, fold = part.partition(":")
         run, at, epoch = name.partition("@")
-        if not run or name in members or (at and not epoch.isdigit()) or (colon and not is_fold(fold)):
+        if not run or name in members or (at and not is_number(epoch)) or (colon and not is_fold(fold)):
             raise CompetitionError(
-                f"--members takes NAME[@EPOCH][:FOLD,FOLD...],NAME2..., each name once, not {text!r}"
+                f"--members takes NAME[@EPOCH][:FOLD,FOLD...],NAME2..., each name once, not {shown(text)}"
             )
         check_run_name(run)
         members[name] = (as_fold(fold),) if colon else None
@@ -60,7 +61,12 @@ def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
 
 def is_fold(text: str) -> bool:
     """Whether a text names a fold: a number or "full"."""
-    return text == FULL or text.isdigit()
+    return text == FULL or is_number(text)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number of a fold or an epoch: a few digits (not "²", which is a digit in Unicode)."""
+    return len(text) <= 6 and text.isascii() and text.isdigit()
 
 
 def as_fold(text: str) -> Fold:
@@ -177,7 +183,8 @@ def _checked_identity(
 ) -> dict[str, Any]:
     """What a finished fold belongs to; raises where that is another fold file or other data than in force."""
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
-    identity: dict[str, Any] = read_json(folder / "finished.json", f"{make_again.capitalize()} again")["identity"]
+    mend = f"{make_again.capitalize()} again"
+    identity: dict[str, Any] = read_json_object(folder / "finished.json", ("identity",), mend)["identity"]
     if identity["fold_hash"] != folds.hash():
         raise CompetitionError(
             f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",

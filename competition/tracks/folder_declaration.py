@@ -10,6 +10,8 @@ from pydantic import Field, ValidationError, field_validator
 from competition.config import Section, nearest_hint, read_yaml
 from competition.errors import CompetitionError
 from competition.names import file_fault, label_fault
+from competition.patterns import find_group
+from competition.text import shortened, shown
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.run_length_table import RunLengthTable
 
@@ -38,6 +40,10 @@ class FolderTrack(Section):
     """The organiser's form (``run_length_form.py`` explains its keys), for example {image: id, class: class, rle: rle,
     order: column, ending: false, empty: -1}. Left out: image_name,class,rle with pixels row by row from 1; where masks
     come as run lengths it must be said."""
+
+    def find_group(self, file_name: str) -> str | None:
+        """Returns the group that ``group`` reads from a file name; None where it does not match."""
+        return find_group(self.group, file_name)
 
     @property
     def submission_form(self) -> RunLengthSubmission:
@@ -80,7 +86,7 @@ class FolderTrack(Section):
     def _one_bracket(cls, pattern: str) -> str:
         try:
             brackets = re.compile(pattern).groups
-        except re.error as error:
+        except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"is no regular expression ({error})") from error
         if brackets < 1:
             raise ValueError("needs a bracket around the part that names the group, for example '^(\\d+)_'")
@@ -114,8 +120,8 @@ def _explain(error: ValidationError) -> str:
     section, form, key = _place(first["loc"])
     known = [field.alias or name for name, field in form.model_fields.items()]
     if first["type"] == "extra_forbidden":
-        return f"unknown key {section + key!r}{nearest_hint(key, known, section)}"
-    reason = first["msg"].removeprefix("Value error, ")
+        return f"unknown key {shown(section + key)}{nearest_hint(key, known, section)}"
+    reason = shortened(first["msg"].removeprefix("Value error, "), 500)
     return f"{section + key}: {reason} (keys are {', '.join(known)})"
 
 
