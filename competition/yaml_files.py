@@ -28,7 +28,9 @@ def read_yaml(path: Path, missing: str) -> Any:
         text = read_text(path, LARGEST_YAML)
     except FileNotFoundError as error:
         raise CompetitionError(missing, path) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise CompetitionError(f"can't be read ({error.strerror or error})", path) from error
+    except UnicodeDecodeError as error:
         raise CompetitionError(f"can't be read ({error})", path) from error
     return parse_yaml(text, path)
 

@@ -82,13 +82,13 @@ def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) 
     folder = workspace.data_folder()
     note = folder / "drawn.txt"
     asked = args.people or args.test_people or args.size or args.seed
-    if note.exists() and (note.read_text() == recipe or not asked):
+    if note.exists() and (note.read_text(errors="replace") == recipe or not asked):
         return
     folds = FOLDS if args.folds is None else args.folds
     if people < folds:  # said before anything of an older drawing is thrown away
         mend = f"Give --people {folds} or more, or a smaller number to --folds"
         raise CompetitionError(f"--people {people} can't be split into {folds} folds", None, mend)
-    before = note.read_text().strip() if note.exists() else ""
+    before = note.read_text(errors="replace").strip() if note.exists() else ""
     with (
         whole_folder(folder, "drawn.txt") as part,
         progress("drawing", (people + test_people) * phantom.steps_per_person) as ticker,

@@ -92,7 +92,8 @@ def trained_runs(workspace: Workspace) -> list[str]:
 
 def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
     return any(
-        "shuffle_labels: true" in path.read_text() for path in workspace.run_folder(name).glob("fold*/config.yaml")
+        "shuffle_labels: true" in path.read_text(errors="replace")
+        for path in workspace.run_folder(name).glob("fold*/config.yaml")
     )
 
 
@@ -185,6 +186,8 @@ def _checked_identity(
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
     mend = f"{make_again.capitalize()} again"
     identity: dict[str, Any] = read_json_object(folder / "finished.json", ("identity",), mend)["identity"]
+    if not isinstance(identity, dict) or not identity.keys() >= {"fold_hash", "data_hash", "config_hash", "classes"}:
+        raise CompetitionError("this does not say what the fold was made for", folder / "finished.json", mend)
     if identity["fold_hash"] != folds.hash():
         raise CompetitionError(
             f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",

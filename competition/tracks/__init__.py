@@ -6,6 +6,7 @@ from pathlib import Path
 from competition.config import nearest_hint
 from competition.errors import CompetitionError
 from competition.names import check_name, name_fault
+from competition.text import shown
 from competition.tracks.aneurysm import ANEURYSM
 from competition.tracks.cardiac import CARDIAC
 from competition.tracks.folder import load_folder_track
@@ -34,7 +35,7 @@ def get_track(name: str) -> Track:
     named = not name.endswith((".yaml", ".yml"))
     declaration = FOLDER_TRACKS / f"{name}.yaml" if named else Path(name)
     if named and name_fault(name):
-        raise CompetitionError(f"unknown track {name!r}{nearest_hint(name, track_names())}")
+        raise CompetitionError(f"unknown track {shown(name)}{nearest_hint(name, track_names())}")
     check_name(declaration.stem, "a track", f"Give another name to {declaration.name[:60]}")
     if not declaration.exists() and declaration.parent != FOLDER_TRACKS:
         raise CompetitionError("no such track declaration", declaration, "Give the path of a YAML file to --track")
