@@ -28,6 +28,13 @@ def _as_run_name(name: str) -> str:
     return name
 
 
+def _as_path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("holds a sign that no file name holds")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_as_path)]
 Positive = Annotated[int, Field(gt=0, lt=2**31)]
 RunName = Annotated[str, AfterValidator(_as_run_name)]
 
@@ -64,7 +71,7 @@ class ModelSettings(Section):
     """Channels of each decoder level, for the U-Net family; None is smp's default."""
     width: Positive | None = None
     """For the reports' networks: channels of the first level (hidden units of hidden_layer); None is the report's."""
-    init: Path | None = None
+    init: FilePath | None = None
     """A checkpoint to start from, of this project or another (also 3D medical weights, see
     competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and keep the start they
     have without it: fresh, but in "report_fourfold" the location networks keep ``pretrained``. A path

@@ -159,18 +159,31 @@ def _machine() -> str:
     return hashlib.sha256(identity.encode()).hexdigest()[:8]
 
 
-def _sweep(folder: Path) -> None:
-    """Removes what killed processes have left in a folder, once per folder and process.
+def sweep_below(folder: Path) -> None:
+    """Removes what killed processes have left in the folders of a folder, each of which is written only once.
+
+    A folder in which there was nothing else goes too. One that is merely empty may be another process's next.
+    """
+    for inner in folder.glob("*/"):
+        if _sweep(inner):
+            with suppress(OSError):  # it is not empty
+                inner.rmdir()
+
+
+def _sweep(folder: Path) -> int:
+    """Removes what killed processes have left in a folder, once per folder and process; returns how much that was.
 
     A folder that was killed between its two renames is put back: the old one is all there is.
     """
     if folder in _swept:
-        return
+        return 0
     _swept.add(folder)
+    swept = 0
     for found in list(os.scandir(folder)):
         match = _PART.fullmatch(found.name)
         if match is None or not _is_abandoned(match, folder / found.name):
             continue
+        swept += 1
         with suppress(OSError):  # another process sweeps too
             if match["kind"] == "old" and not (folder / match["name"]).exists():
                 os.replace(found.path, folder / match["name"])
@@ -178,6 +191,7 @@ def _sweep(folder: Path) -> None:
                 _delete(folder / found.name)
             else:
                 os.unlink(found.path)
+    return swept
 
 
 def _is_abandoned(match: re.Match[str], path: Path) -> bool:

@@ -14,7 +14,16 @@ import pytest
 
 from competition import files
 from competition.errors import CompetitionError
-from competition.files import check_file, make_folder, read_text, whole_file, whole_folder, write_json, write_text
+from competition.files import (
+    check_file,
+    make_folder,
+    read_text,
+    sweep_below,
+    whole_file,
+    whole_folder,
+    write_json,
+    write_text,
+)
 from competition.workspace import read_csv, read_json, read_json_object
 
 BEGIN = """
@@ -58,6 +67,29 @@ def test_what_a_killed_writer_left_goes_with_the_next_write(tmp_path: Path, writ
     assert len(names(tmp_path)) == 3
     write_text(tmp_path / "other.txt", "x")
     assert names(tmp_path) == ["other.txt"]
+
+
+def test_folders_that_are_written_once_are_swept_from_above(tmp_path: Path, writer: subprocess.Popen[bytes]) -> None:
+    folders = [tmp_path / "submissions" / name for name in ("killed", "killed_late", "empty", "whole")]
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait()
+    left = [path.name for path in tmp_path.iterdir()]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    for folder in folders[:2]:
+        for name in left:
+            (folder / name).touch()
+    for folder in (folders[1], folders[3]):
+        (folder / "submission.csv").touch()
+    sweep_below(tmp_path / "submissions")
+    assert names(tmp_path / "submissions") == [
+        "empty",
+        "killed_late",
+        "killed_late/submission.csv",
+        "whole",
+        "whole/submission.csv",
+    ]
+    sweep_below(tmp_path / "none")
 
 
 def test_what_another_process_writes_right_now_is_left_alone(tmp_path: Path, writer: subprocess.Popen[bytes]) -> None:

@@ -130,6 +130,18 @@ def test_a_class_needs_a_name(tmp_path: Path, name: str, masks: str, sentence: s
         get_track(str(path))
 
 
+@pytest.mark.parametrize("key", ["train", "masks", "test"])
+def test_no_pattern_holds_what_no_file_name_holds(tmp_path: Path, key: str) -> None:
+    text = DECLARATION.format("disc", "m/{stem}.png")
+    line = next(line for line in text.splitlines() if line.startswith(key))
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace(line, f'{key}: "a\\0/{{stem}}*.png"'))
+    with pytest.raises(CompetitionError, match=f"{key}: holds a sign that no file name holds"):
+        get_track(str(path))
+    with pytest.raises(ValueError, match="holds a sign that no file name holds"):
+        Experiment.model_validate({"model": {"init": "a\0.pt"}})
+
+
 def test_a_class_that_names_no_file_may_hold_a_slash(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(DECLARATION.format("'a/b'", "m/{stem}.png"))

@@ -67,6 +67,8 @@ class FolderTrack(Section):
         pattern = place if isinstance(place, str) else place.csv
         if not pattern.strip("./ ") or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
             raise ValueError(f"must be a path below the data folder, not {pattern!r}")
+        if "\0" in pattern:
+            raise ValueError("holds a sign that no file name holds")
         try:
             list(Path("a folder that does not exist").glob(pattern))
         except (ValueError, NotImplementedError) as error:
