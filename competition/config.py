@@ -24,13 +24,13 @@ from competition.yaml_files import read_yaml as read_yaml
 
 def _as_run_name(name: str) -> str:
     if fault := run_fault(name):
-        raise ValueError(f"is no name of a run: it {fault}")
+        raise ValueError(f"is not the name of a run, because it {fault}")
     return name
 
 
 def _as_path(path: Path) -> Path:
     if "\0" in str(path):
-        raise ValueError("holds a sign that no file name holds")
+        raise ValueError("contains a character that no file name can contain")
     return path
 
 

@@ -131,8 +131,8 @@ def _check_ours(path: Path, ours: Sequence[str]) -> None:
     if not path.is_dir():
         raise CompetitionError("a file is where a folder is to be written", path, "Move it away")
     if any(path.iterdir()) and not any(next(path.glob(pattern), None) for pattern in ours):
-        what = f"this folder holds no {' or '.join(ours)}, so it may be somebody's own and is not deleted"
-        raise CompetitionError(what, path, "Look what is in it and move it away")
+        what = f"this folder contains no {' or '.join(ours)}, so this program did not make it and will not delete it"
+        raise CompetitionError(what, path, "Check what is in it and move it elsewhere")
 
 
 def _delete(path: Path) -> None:
@@ -143,7 +143,7 @@ def _delete(path: Path) -> None:
 
 
 def _part(path: Path) -> Path:
-    """Returns the temporary name of a file or folder, which says whose it is."""
+    """Returns a temporary name for a file or folder, which identifies the process that writes it."""
     return path.parent / f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
 
 
@@ -256,7 +256,7 @@ def check_file(path: Path, largest: int = LARGEST_TEXT) -> None:
         raise CompetitionError(f"can't be read: this is {kind}, not a file", path)
     if status.st_size > largest:
         size, most = (f"{number / (1 << 20):,.0f} MB" for number in (status.st_size, largest))
-        raise CompetitionError(f"can't be read: the file has {size}, and {most} are the most", path)
+        raise CompetitionError(f"can't be read: the file has {size}, the limit is {most}", path)
 
 
 def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:

@@ -1,7 +1,7 @@
-"""Names that people give and files bring along: what may become a file name, a run name or a cell of a table.
+"""Names from users and files: what may become a file name, the name of a run or a cell of a table.
 
-A name is never a path. Whatever becomes part of a path is checked where it comes in, with a sentence that says what is
-wrong, and once more where the path is built (``inside``), so that nothing can leave its folder.
+A name is never a path. Whatever becomes part of a path is checked where it is given, with a sentence that says what is
+wrong, and again where the path is built (``inside``), so that nothing can be written outside of its folder.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def name_fault(name: str) -> str | None:
 
 
 def check_run_name(name: str) -> None:
-    """Refuses a name that would not be taken for a run's, of which all can be addressed by --members.
+    """Refuses a name that no run may have: every run can be named in --members.
 
     Raises:
         CompetitionError: With what is wrong.
@@ -60,9 +60,9 @@ def run_fault(name: str) -> str | None:
     if fault := name_fault(name):
         return fault
     if name.casefold() in _NOT_RUNS:  # some file systems take Search and search for one
-        return f"is that of the folder {name.casefold()!r} beside the runs"
+        return f"is reserved for the folder {name.casefold()!r} next to the runs"
     if signs := [sign for sign in _MEMBER_SIGNS if sign in name]:
-        return f"holds {signs[0]!r}, which has a meaning in --members"
+        return f"contains {signs[0]!r}, which has a meaning in --members"
     return None
 
 
@@ -85,8 +85,8 @@ def file_fault(name: str, longest: int = _LONGEST_FILE) -> str | None:
     if fault := _text_fault(name, longest):
         return fault
     if "/" in name or "\\" in name:
-        return "holds a slash, and a name is no path"
-    return "is a way to another folder" if name in (".", "..") else None
+        return "contains a slash, but a name is not a path"
+    return "would lead to another folder" if name in (".", "..") else None
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -96,7 +96,7 @@ def inside(folder: Path, name: str) -> Path:
         CompetitionError: The name would lead elsewhere or is no file name.
     """
     if fault := file_fault(name):
-        raise CompetitionError(f"{_shown(name)} can't be a file name: it {fault}", folder)
+        raise CompetitionError(f"{_shown(name)} can't be a file name, because it {fault}", folder)
     return folder / name
 
 
@@ -113,18 +113,18 @@ def _text_fault(text: str, longest: int) -> str | None:
     if not text.strip():
         return "is empty"
     if _NOT_UTF8.search(text):
-        return "is not UTF-8"
+        return "is not valid UTF-8"
     if _CONTROL.search(text):
-        return "holds a line break or another control character"
+        return "contains a line break or another control character"
     if (size := len(text.encode())) > longest:
-        return f"has {size} bytes, and {longest} are the most"
+        return f"has {size} bytes; at most {longest} are allowed"
     return None
 
 
 def _edge_fault(text: str, dots: bool = False) -> str | None:
     if text[0] in _FORMULA_SIGNS or (text[0] == "." and not dots):
         return f"begins with {text[0]!r}"
-    return "begins or ends with a blank" if text != text.strip() else None
+    return "begins or ends with a space" if text != text.strip() else None
 
 
 def _shown(name: str) -> str:

@@ -262,5 +262,5 @@ def read_json_object(path: Path, keys: Sequence[str], mend: str) -> dict[str, An
     """
     stored = read_json(path, mend)
     if not isinstance(stored, dict) or not stored.keys() >= set(keys):
-        raise CompetitionError(f"this lacks one of the keys {', '.join(keys)}", path, mend)
+        raise CompetitionError(f"one of the keys {', '.join(keys)} is missing", path, mend)
     return stored

@@ -53,7 +53,7 @@ def parse_yaml(text: str, where: Path | str) -> Any:
         if node is None:
             return None
         if _count(node, {}) > MOST_VALUES:
-            raise CompetitionError(f"aliases (*name) make more than {MOST_VALUES:,} values of this", where)
+            raise CompetitionError(f"aliases (*name) expand to more than {MOST_VALUES:,} values", where)
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         raise CompetitionError(f"not valid YAML ({_first(error)})", where) from error
@@ -75,6 +75,8 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
     if id(node) in known:
         return known[id(node)]
     known[id(node)] = MOST_VALUES + 1  # of a node that holds itself
+    if isinstance(node, yaml.ScalarNode):
+        node.value.encode()  # "\ud800" is half of a character, which nothing after this can write
     if isinstance(node, yaml.MappingNode):
         parts = [part for pair in node.value for part in pair]
     else:

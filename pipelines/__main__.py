@@ -132,7 +132,7 @@ def _as_sentence(error: CompetitionError | MemoryError | OSError, args: argparse
         return f"the memory of this machine does not suffice ({' '.join(str(error).split()) or 'no more is free'})"
     if isinstance(error, OSError):  # a disk, a name or a right of access that no reader or writer has thought of
         where = "" if error.filename is None else f": {error.filename}"
-        return f"the system refuses a file ({error.strerror or error}){where}. --debug shows where it happened."
+        return f"a file can't be used ({error.strerror or error}){where}. Run it again with --debug for details."
     options = [] if args.track in (None, DEFAULT_TRACK) else ["--track", args.track]
     options += ["--phantom"] * args.phantom
     options += ["--workspace", args.workspace] if args.workspace else []

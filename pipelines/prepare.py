@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         try:
             draw_contact_sheet(sheet, workspace, track, entries)
         except CompetitionError as error:  # everything else is prepared
-            shout(f"warning: there is no contact sheet, {error}")
+            shout(f"warning: no contact sheet was written: {error}")
     figures = _report(workspace, track, entries, folds, problems, made)
     return figures | {"remarks": remarks, "shortcut_auroc": shortcut_auroc}
 

@@ -62,7 +62,7 @@ def write_submission(
         try:
             write_png(path.with_name("preview.png"), tile_sheet(preview, title, track.classes))
         except CompetitionError as error:  # the submission is whole without it
-            shout(f"warning: there is no preview, {error}")
+            shout(f"warning: no preview was written: {error}")
     _validate(track, path, entries)
 
 

@@ -193,7 +193,7 @@ def test_a_pipe_a_folder_and_a_huge_file_are_refused_before_they_are_opened(tmp_
         file.truncate(5 << 30)  # takes no room on the disk
     assert all("a pipe or a device, not a file" in sentence for sentence in read_any(tmp_path / "pipe"))
     assert all("a folder, not a file" in sentence for sentence in read_any(tmp_path / "folder"))
-    assert all("the file has 5,120 MB" in sentence for sentence in read_any(tmp_path / "huge"))
+    assert all("the file has 5,120 MB, the limit is" in sentence for sentence in read_any(tmp_path / "huge"))
     assert all("a pipe or a device" in sentence for sentence in read_any(Path("/dev/zero")))
 
 
@@ -208,7 +208,7 @@ def test_an_object_has_its_keys(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     for value in ([], "text", {"a": 1}, None):
         path.write_text(json.dumps(value))
-        with pytest.raises(CompetitionError, match=r"lacks one of the keys a, b: .*a\.json\. Run tune\."):
+        with pytest.raises(CompetitionError, match=r"one of the keys a, b is missing: .*a\.json\. Run tune\."):
             read_json_object(path, ("a", "b"), "Run tune")
     path.write_text('{"a": 1, "b": 2, "c": 3}')
     assert read_json_object(path, ("a", "b"), "") == {"a": 1, "b": 2, "c": 3}

@@ -89,7 +89,7 @@ def test_members_are_names(text: str) -> None:
 
 @pytest.mark.parametrize("data", [{"pseudo": "../quick"}, {"crop_to": {"run": "/x", "classes": ["Ulna"]}}])
 def test_runs_in_settings_are_names(data: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="is no name of a run: it holds a slash"):
+    with pytest.raises(ValueError, match="is not the name of a run, because it contains a slash"):
         Experiment.model_validate({"data": data})
 
 
@@ -118,8 +118,8 @@ def test_a_track_that_is_a_path_is_unknown(name: str) -> None:
     [
         ("'=1+1'", BY_CLASS, "begins with '='"),
         ("x" * 300, BY_CLASS, "has 300 bytes"),
-        ("'a/b'", BY_CLASS, "named after their class, and the name 'a/b' holds a slash"),
-        ("'..'", BY_CLASS, "is a way to another folder"),
+        ("'a/b'", BY_CLASS, "named after their class, and the name 'a/b' contains a slash"),
+        ("'..'", BY_CLASS, "would lead to another folder"),
         ('"a\\nb"', "m/{stem}.png", "line break"),
     ],
 )
@@ -136,9 +136,9 @@ def test_no_pattern_holds_what_no_file_name_holds(tmp_path: Path, key: str) -> N
     line = next(line for line in text.splitlines() if line.startswith(key))
     path = tmp_path / "mine.yaml"
     path.write_text(text.replace(line, f'{key}: "a\\0/{{stem}}*.png"'))
-    with pytest.raises(CompetitionError, match=f"{key}: holds a sign that no file name holds"):
+    with pytest.raises(CompetitionError, match=f"{key}: contains a character that no file name can contain"):
         get_track(str(path))
-    with pytest.raises(ValueError, match="holds a sign that no file name holds"):
+    with pytest.raises(ValueError, match="contains a character that no file name can contain"):
         Experiment.model_validate({"model": {"init": "a\0.pt"}})
 
 
@@ -160,7 +160,7 @@ def test_contests_and_contestants_need_names(tmp_path: Path) -> None:
     (tmp_path / "=1.yaml").write_text(CONTEST.format("b"))
     with pytest.raises(CompetitionError, match="a contest can't be called '=1'"):
         find_contest(str(tmp_path / "=1.yaml"))
-    with pytest.raises(CompetitionError, match=r"a contest can't be called '\.\.'|holds a slash"):
+    with pytest.raises(CompetitionError, match=r"a contest can't be called '\.\.'|contains a slash"):
         find_contest("../x/..")
     (tmp_path / "mine.yaml").write_text(CONTEST.format("'../b'"))
     with pytest.raises(CompetitionError, match=r"a run can't be called '\.\./b'"):
@@ -172,12 +172,12 @@ def test_contests_and_contestants_need_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"key": ".."}, "its name is a way to another folder"),
-        ({"key": "../x"}, "its name holds a slash"),
-        ({"key": "a\x00b"}, "its name holds a line break or another control character"),
+        ({"key": ".."}, "its name would lead to another folder"),
+        ({"key": "../x"}, "its name contains a slash"),
+        ({"key": "a\x00b"}, "its name contains a line break or another control character"),
         ({"key": "x" * 201}, "its name has 201 bytes"),
-        ({"name": "a\n.png"}, "its name holds a line break"),
-        ({"name": "\udcff.png"}, "its name is not UTF-8"),
+        ({"name": "a\n.png"}, "its name contains a line break"),
+        ({"name": "\udcff.png"}, "its name is not valid UTF-8"),
         ({"group": "=1+1"}, "its group begins with '='"),
     ],
 )

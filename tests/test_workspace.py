@@ -215,7 +215,7 @@ def test_a_folder_of_somebody_else_is_neither_replaced_nor_deleted(tmp_path: Pat
     (folder / "deep").mkdir(parents=True)
     (folder / "deep" / "chapter.txt").write_text("years of work")
     for act in (lambda: fill_half(folder), lambda: remove_folder(folder, "decision.json", "index.json")):
-        with pytest.raises(CompetitionError, match=r"may be somebody's own and is not deleted: .*thesis\."):
+        with pytest.raises(CompetitionError, match=r"this program did not make it and will not delete it: .*thesis\."):
             act()
     assert names(tmp_path) == {"thesis", "thesis/deep", "thesis/deep/chapter.txt"}
     (folder / path).touch()

@@ -1,5 +1,6 @@
 """What was chosen on out-of-fold predictions, frozen: ``tune`` writes it, ``ensemble`` obeys it and decides nothing."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
@@ -51,9 +52,9 @@ class Member(_Frozen):
     def _is_a_member(cls, name: str) -> str:
         run, at, epoch = name.partition("@")
         if fault := run_fault(run):
-            raise ValueError(f"is no name of a run: it {fault}")
+            raise ValueError(f"is not the name of a run, because it {fault}")
         if at and not (epoch.isascii() and epoch.isdigit() and len(epoch) <= 6):
-            raise ValueError("is no name of a run: an epoch is a number")
+            raise ValueError("is not the name of a member, because its epoch is not a number")
         return name
 
 
@@ -228,7 +229,10 @@ def load_decision(path: Path) -> Decision:
     mend = "Run ./run.sh tune"
     content = read_json(path, mend)
     try:
+        json.dumps(content, ensure_ascii=False).encode()
         return Decision.model_validate(content)
+    except UnicodeEncodeError as error:  # "\ud800" is half of a character, which nothing after this can write
+        raise CompetitionError("not a decision of tune (a text in it is not valid Unicode)", path, mend) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f"{shortened(str(part), 60)}." for part in first["loc"]).rstrip(".")

@@ -187,7 +187,7 @@ def _checked_identity(
     mend = f"{make_again.capitalize()} again"
     identity: dict[str, Any] = read_json_object(folder / "finished.json", ("identity",), mend)["identity"]
     if not isinstance(identity, dict) or not identity.keys() >= {"fold_hash", "data_hash", "config_hash", "classes"}:
-        raise CompetitionError("this does not say what the fold was made for", folder / "finished.json", mend)
+        raise CompetitionError("the identity of the fold is missing", folder / "finished.json", mend)
     if identity["fold_hash"] != folds.hash():
         raise CompetitionError(
             f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",

@@ -55,8 +55,8 @@ def quorum(weights: Sequence[Fraction], threshold: Fraction) -> Quorum:
     whole = tuple(int(weight * scale) for weight in weights)
     if sum(whole) > LARGEST_SUM:  # they are added up in 64 bits
         raise CompetitionError(
-            f"weights {[float(weight) for weight in weights]} differ in digits that can't be counted",
-            mend="Give weights of fewer digits, such as 0.123,1",
+            f"weights {[float(weight) for weight in weights]} have too many digits to be counted exactly",
+            mend="Give weights with fewer digits, such as 0.123,1",
         )
     # For whole sums, "greater than the share" and "greater than its whole part" are the same.
     return Quorum(whole, int(threshold * sum(whole)))

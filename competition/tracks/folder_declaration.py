@@ -68,7 +68,7 @@ class FolderTrack(Section):
         if not pattern.strip("./ ") or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
             raise ValueError(f"must be a path below the data folder, not {pattern!r}")
         if "\0" in pattern:
-            raise ValueError("holds a sign that no file name holds")
+            raise ValueError("contains a character that no file name can contain")
         try:
             list(Path("a folder that does not exist").glob(pattern))
         except (ValueError, NotImplementedError) as error:

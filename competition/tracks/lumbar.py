@@ -121,7 +121,7 @@ def _groups(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
     (commonest, count), *_ = Counter(patients.values()).most_common(1) or [("", 0)]
     remarks = []
     if commonest and count > 2 and 2 * count > len(images):
-        remarks.append(f"one PatientID is in {count} of {len(images)} files, so it names no patient there")
+        remarks.append(f"one PatientID is in {count} of {len(images)} files, so it does not identify a patient")
         patients = {image: "" if patient == commonest else patient for image, patient in patients.items()}
     return {image: _pseudonym(patient) if patient else image.name for image, patient in patients.items()}, remarks
 

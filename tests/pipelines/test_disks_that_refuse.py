@@ -22,7 +22,7 @@ def fail(path: Path, *_: object) -> None:
 def test_a_submission_without_its_preview_is_handed_in(stage, hands_with_run: Workspace, monkeypatch) -> None:
     monkeypatch.setattr(pipelines.submission, "write_png", fail)
     figures, said = stage("ensemble")
-    assert "warning: there is no preview, can't write (No space left on device)" in said
+    assert "warning: no preview was written: can't write (No space left on device)" in said
     assert Path(figures["submission"]).exists()
     assert hands_with_run.latest_submission_file().read_bytes() == Path(figures["submission"]).read_bytes()
     with hands_with_run.leaderboard_file().open(newline="") as file:
@@ -35,7 +35,7 @@ def test_data_without_a_contact_sheet_is_prepared(stage, monkeypatch, tmp_path: 
     with monkeypatch.context() as patch:
         patch.setattr(pipelines.prepare, "draw_contact_sheet", fail)
         figures, said = stage(*words)
-    assert "warning: there is no contact sheet, can't write (No space left on device)" in said
+    assert "warning: no contact sheet was written: can't write (No space left on device)" in said
     assert Path(figures["manifest"]).exists()
     assert not Path(figures["contact_sheet"]).exists()
     figures, _ = stage(*words)  # it is drawn as soon as there is room
@@ -62,5 +62,5 @@ def test_a_trained_run_is_only_deleted_where_it_is_ours(refusal, hands_with_run:
     (fold / "oof@3").mkdir()
     (fold / "oof@3" / "notes.txt").write_text("mine")
     error, _ = refusal("train", "--experiment", fold / "config.yaml", "--fold", "0", "--name", "quick", "--force")
-    assert "holds no index.json" in error
+    assert "contains no index.json" in error
     assert (fold / "oof@3" / "notes.txt").read_text() == "mine"

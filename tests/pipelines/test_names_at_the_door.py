@@ -49,7 +49,7 @@ def test_a_decision_replaces_only_decisions(stage, refusal, hands_with_run: Work
     folder.mkdir(parents=True)
     (folder / "notes.txt").write_text("mine")
     error, _ = refusal("tune", "--members", "quick", "--name", "mine")
-    assert "holds no decision.json" in error
+    assert "contains no decision.json" in error
     assert contents(folder) == {"notes.txt": b"mine"}
     (folder / "notes.txt").unlink()
     for _ in range(2):  # an empty folder and an earlier decision are replaced
