@@ -1,6 +1,7 @@
 """What the YAML file of a folder track may say, and what is wrong with one that says something else."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -87,7 +88,8 @@ class FolderTrack(Section):
     @classmethod
     def _one_bracket(cls, pattern: str) -> str:
         try:
-            brackets = re.compile(pattern).groups
+            with warnings.catch_warnings(action="ignore"):  # of what a later Python may read otherwise
+                brackets = re.compile(pattern).groups
         except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"is no regular expression ({error})") from error
         if brackets < 1:
