@@ -13,11 +13,32 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from competition.errors import CompetitionError
+from competition.names import run_fault
+from competition.text import shortened, shown
+from competition.yaml_files import parse_yaml
+from competition.yaml_files import read_yaml as read_yaml
 
-Positive = Annotated[int, Field(gt=0)]
+
+def _as_run_name(name: str) -> str:
+    if fault := run_fault(name):
+        raise ValueError(f"is not the name of a run, because it {fault}")
+    return name
+
+
+def _as_path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("contains a character that no file name can contain")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_as_path)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+RunName = Annotated[str, AfterValidator(_as_run_name)]
+
+SHOWN_PROBLEMS = 5
 
 # Networks that give more than logits of the classes while training, each with the one loss that can take it.
 LOSS_OF = {
@@ -50,7 +71,7 @@ class ModelSettings(Section):
     """Channels of each decoder level, for the U-Net family; None is smp's default."""
     width: Positive | None = None
     """For the reports' networks: channels of the first level (hidden units of hidden_layer); None is the report's."""
-    init: Path | None = None
+    init: FilePath | None = None
     """A checkpoint to start from, of this project or another (also 3D medical weights, see
     competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and keep the start they
     have without it: fresh, but in "report_fourfold" the location networks keep ``pretrained``. A path
@@ -65,7 +86,7 @@ class ModelSettings(Section):
 class CropSettings(Section):
     """The first of two stages: where another run sees some classes, this run looks more closely."""
 
-    run: str
+    run: RunName
     """A trained run of the same track, with all folds: its out-of-fold maps (for test images its test maps) tell."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     """The box is drawn around what is seen of these classes."""
@@ -93,7 +114,7 @@ class DataSettings(Section):
     """Mirror half of the draws; classes and views of left and right change places as the track says."""
     copy_paste: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Segmentation: the share of draws into which one class of another training image is pasted, a little shifted."""
-    pseudo: str | None = None
+    pseudo: RunName | None = None
     """A trained run whose fold k labels the test images, from which the new run's fold k then learns as well."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Segmentation: predict only these classes; such a run votes on these alone. Null is all of the track."""
@@ -132,7 +153,7 @@ class TrainSettings(Section):
     """Predict with an exponential moving average of the weights."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 on GPUs that have it, fp16 with loss scaling on older ones; on a CPU bf16 where it is faster."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     deterministic: bool = True
     """The same weights from the same settings, bit for bit, on the same machine."""
     validate_every: Positive = 5
@@ -222,7 +243,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise CompetitionError(_explain(error), f"--set {' --set '.join(overrides)}") from error
+        raise CompetitionError(_explain(error), shortened(f"--set {' --set '.join(overrides)}", 1000)) from error
 
 
 def states(path: Path, overrides: Sequence[str], name: str) -> bool:
@@ -252,58 +273,36 @@ def changed_settings(before: Experiment, now: Experiment) -> list[str]:
     ]
 
 
-def read_yaml(path: Path, missing: str) -> Any:
-    """Reads a YAML file without judging what it says.
-
-    Args:
-        path: In UTF-8.
-        missing: What is said where it is missing.
-
-    Raises:
-        CompetitionError: It is missing, can't be read or is not YAML.
-    """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CompetitionError(missing, path) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise CompetitionError(f"can't be read ({error})", path) from error
-    except yaml.YAMLError as error:
-        raise CompetitionError(f"not valid YAML ({' '.join(str(error).split())})", path) from error
-
-
 def _apply_override(values: dict[str, Any], override: str) -> None:
     name, separator, text = override.partition("=")
     parts = name.split(".")
     if not separator or len(parts) != 2:
-        raise CompetitionError(f"--set takes SECTION.KEY=VALUE, for example train.lr=1e-4, not {override!r}")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise CompetitionError(
-            f"the value is not valid YAML ({' '.join(str(error).split())})", f"--set {override}"
-        ) from error
+        raise CompetitionError(f"--set takes SECTION.KEY=VALUE, for example train.lr=1e-4, not {shown(override)}")
+    value = parse_yaml(text, f"--set {shortened(override)}")
     if isinstance(value, str):
         # YAML 1.1 reads 1e-4 as text because the dot is missing; every reader of this project means the number.
         with contextlib.suppress(ValueError):
             value = float(value)
     section = values.setdefault(parts[0], {})
     if not isinstance(section, dict):
-        raise CompetitionError(f"{parts[0]!r} is not a section of the settings", f"--set {override}")
+        raise CompetitionError(f"{parts[0]!r} is not a section of the settings", f"--set {shortened(override)}")
     section[parts[1]] = value
 
 
 def _explain(error: ValidationError) -> str:
     sentences = []
-    for problem in error.errors():
-        location = ".".join(str(part) for part in problem["loc"])
+    problems = error.errors(include_url=False)
+    for problem in problems[:SHOWN_PROBLEMS]:
+        location = ".".join(shortened(str(part), 60) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             within = "".join(f"{part}." for part in problem["loc"][:-1])
             hint = nearest_hint(str(problem["loc"][-1]), _known_keys(problem["loc"]), within)
             sentences.append(f"unknown key {location!r}{hint}")
         else:
-            given = "" if problem["type"] == "value_error" else f" (given: {problem['input']!r})"
-            sentences.append(f"{location or 'settings'}: {problem['msg']}{given}")
+            given = "" if problem["type"] == "value_error" else f" (given: {shown(problem['input'])})"
+            sentences.append(f"{location or 'settings'}: {shortened(problem['msg'], 500)}{given}")
+    if len(problems) > SHOWN_PROBLEMS:
+        sentences.append(f"and {len(problems) - SHOWN_PROBLEMS} more")
     return "; ".join(sentences)
 
 
@@ -325,6 +324,7 @@ def nearest_hint(name: str, known: Sequence[str], within: str = "") -> str:
         known: What could have been meant; with none there is no hint.
         within: Stands before every name that is shown.
     """
+    name = shortened(name, 100)  # difflib takes minutes for a name of a megabyte
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
         return ", did you mean " + " or ".join(repr(within + match) for match in near) + "?"

@@ -4,33 +4,82 @@ import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 T = TypeVar("T")
 
+
+class _Output(Console):
+    """Standard output."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # rich would end the program, whose work is not done
+
+
 # A log has no width of its own; 160 keeps a table of ten columns on one line.
 # File names and regular expressions hold brackets and colons, which are neither markup nor emoji here.
-_stdout = Console(
-    highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else 160
+_stdout = _Output(
+    highlight=False,
+    markup=False,
+    emoji=False,
+    soft_wrap=True,
+    width=None if sys.stdout is not None and sys.stdout.isatty() else 160,
 )
 
 # In a log a progress line is written at most this often, so that a long run stays readable.
 LOG_LINE_SECONDS = 20.0
 
 
+_lost: list[OSError] = []
+"""Why standard output could not be written, the first reason first."""
+
+
+def finish_output() -> OSError | None:
+    """Writes what is still held back; returns why some of standard output was lost, or None.
+
+    Where nobody reads on (``| head -1``) it is a BrokenPipeError, otherwise for example a full disk.
+    """
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        _lose_output(error)
+    first = _lost[0] if _lost else None
+    _lost.clear()
+    return first
+
+
+def _lose_output(error: OSError) -> None:
+    """Leads standard output to nowhere, so that the work goes on and nothing fails again when the program ends."""
+    _lost.append(error)
+    if sys.stdout is None:
+        return
+    with suppress(OSError, ValueError):  # it may be no file
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+def _print(output: RenderableType, style: str | None = None) -> None:
+    try:
+        _stdout.print(output, markup=False, style=style)
+    except OSError as error:
+        _lose_output(error)
+
+
 def say(text: str) -> None:
     """Prints one line of plain text (square brackets are not markup)."""
-    _stdout.print(text, markup=False)
+    _print(text)
 
 
 def shout(text: str) -> None:
     """Prints a line nobody should miss, for example that the data is drawn and not real."""
-    _stdout.print(f"*** {text} ***", markup=False, style="bold yellow")
+    _print(f"*** {text} ***", style="bold yellow")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -40,7 +89,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
         grid.add_column(column, justify="left" if position == 0 else "right", no_wrap=position == 0)
     for row in rows:
         grid.add_row(*(str(cell) for cell in row))
-    _stdout.print(grid)
+    _print(grid)
 
 
 class Ticker:

@@ -1,5 +1,6 @@
-"""Keys that people meant: the same name written with another path, ending, spelling, capital letter or leading zero."""
+"""Words in messages: keys that people meant although they wrote them otherwise, and values that are cut where long."""
 
+import reprlib
 import unicodedata
 from collections.abc import Iterable
 from pathlib import PurePosixPath
@@ -8,6 +9,24 @@ from pathlib import PurePosixPath
 def same_spelling(name: str) -> str:
     """Returns a name in Unicode's composed form (NFC), in which macOS's and everybody else's spelling are equal."""
     return unicodedata.normalize("NFC", name)
+
+
+def shortened(text: str, length: int = 200) -> str:
+    """Returns a text of at most so many characters; where it was cut it ends in dots."""
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def shown(value: object) -> str:
+    """Returns ``repr`` of a value as a message can hold it, without writing all of a large one first."""
+    try:
+        return shortened(_SHORT.repr(value))
+    except ValueError:  # an integer of more than 4,300 digits
+        return "a number that is too long to be shown"
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 100
+_SHORT.maxlevel = 3
 
 
 class NearKeys:

@@ -2,18 +2,22 @@
 
 import csv
 import json
-import os
 import shlex
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from competition.errors import CompetitionError
+from competition.files import check_file
+from competition.files import remove_folder as remove_folder
+from competition.files import whole_file as whole_file
+from competition.files import whole_folder as whole_folder
+from competition.files import write_csv as write_csv
+from competition.files import write_json as write_json
+from competition.files import write_text as write_text
+from competition.names import inside
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PHANTOM = "phantom_"
@@ -21,13 +25,16 @@ PHANTOM = "phantom_"
 SHIPPED_FOLDS = {"hand_bone": "fe98a8b48c"}
 """Data set -> hash of the folds that are shipped in the repository, so that everybody's fold 0 is the same."""
 
+LARGEST_TABLE = 4 << 30
+"""Bytes of a CSV, which may hold the run lengths of a whole data set."""
+
 # The csv module stops at 131,072 characters per field, and a smeared mask has more; no cell here is ever too long.
 csv.field_size_limit(sys.maxsize)
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where one data set's files lie.
+    """Where one data set's files lie. No name leads out of the folder that it belongs to.
 
     Attributes:
         root: Everything written lies below it; by default the repository.
@@ -44,11 +51,11 @@ class Workspace:
 
     def data_folder(self) -> Path:
         """Where raw data is looked for (and phantom data drawn) when no --data is given."""
-        return self.root / "data" / self.dataset
+        return inside(self.root / "data", self.dataset)
 
     def cache_folder(self) -> Path:
         """Decoded images, label planes and the manifest."""
-        return self.root / "cache" / self.dataset
+        return inside(self.root / "cache", self.dataset)
 
     def manifest_file(self) -> Path:
         """One row per sample; made by prepare."""
@@ -60,11 +67,11 @@ class Workspace:
 
     def image_file(self, key: str, view: str) -> Path:
         """The cached image of one view of a sample."""
-        return self.cache_folder() / "images" / f"{key}.{view}.b2"
+        return inside(self.cache_folder() / "images", f"{key}.{view}.b2")
 
     def label_file(self, key: str) -> Path:
         """The cached label planes of a sample."""
-        return self.cache_folder() / "labels" / f"{key}.b2"
+        return inside(self.cache_folder() / "labels", f"{key}.b2")
 
     def contested_folder(self) -> Path:
         """Pixels that votes of members can still decide, kept so that a tuning that was cut goes on where it was."""
@@ -72,11 +79,11 @@ class Workspace:
 
     def fold_file(self) -> Path:
         """Group -> fold as prepare makes it; where folds are shipped the plain name is theirs and never written to."""
-        return self.root / "folds" / self._fold_name()
+        return inside(self.root / "folds", self._fold_name())
 
     def committed_fold_file(self) -> Path:
         """The same in the repository, where a team commits it; also used when the workspace is elsewhere."""
-        return REPOSITORY / "folds" / self._fold_name()
+        return inside(REPOSITORY / "folds", self._fold_name())
 
     def shipped_fold_file(self) -> Path | None:
         """Group -> fold as everybody has it; None where no folds are shipped."""
@@ -85,13 +92,17 @@ class Workspace:
     def _fold_name(self) -> str:
         return f"{self.dataset}_own.csv" if self.dataset in SHIPPED_FOLDS else f"{self.dataset}.csv"
 
+    def _runs_folder(self) -> Path:
+        return inside(self.root / "runs", self.dataset)
+
     def run_folder(self, run: str) -> Path:
         """All folds of one experiment."""
-        return self.root / "runs" / self.dataset / run
+        return inside(self._runs_folder(), run)
 
     def finished_runs(self) -> list[str]:
         """Names of the runs of which any fold, or the model of all samples, is finished."""
-        return sorted({path.parent.parent.name for path in self.run_folder("*").parent.glob("*/*/finished.json")})
+        names = {path.parent.parent.name for path in self._runs_folder().glob("*/*/finished.json")}
+        return sorted(name for name in names if name[0] != ".")
 
     def train_command(self, run: str, fold: int | str) -> str:
         """The command that trains one more fold of a run, with the settings of those it has."""
@@ -105,7 +116,7 @@ class Workspace:
 
     def test_maps_folder(self, run: str, name: str) -> Path:
         """A member's probability maps of a test set, kept so that re-weighting never runs a network again."""
-        return self.run_folder(run) / "test" / name
+        return inside(self.run_folder(run) / "test", name)
 
     def imported_file(self, run: str) -> Path:
         """What an imported member was made from; a run that was trained here has none."""
@@ -117,27 +128,27 @@ class Workspace:
 
     def search_file(self, name: str) -> Path:
         """The trials of a search over training settings, an SQLite database."""
-        return self.root / "runs" / self.dataset / "search" / f"{name}.db"
+        return inside(self._runs_folder() / "search", f"{name}.db")
 
     def trial_folder(self, name: str, settings: str) -> Path:
         """What one trial of a search trained; ``settings`` is the hash of its experiment."""
-        return self.search_file(name).with_suffix("") / settings
+        return inside(self.search_file(name).with_suffix(""), settings)
 
     def ensembles_folder(self) -> Path:
         """All tuned decisions."""
-        return self.root / "runs" / self.dataset / "ensembles"
+        return self._runs_folder() / "ensembles"
 
     def ensemble_folder(self, name: str) -> Path:
         """One tuned decision with its trials and tables."""
-        return self.ensembles_folder() / name
+        return inside(self.ensembles_folder(), name)
 
     def submissions_folder(self) -> Path:
         """All submissions of this data set."""
-        return self.root / "submissions" / self.dataset
+        return inside(self.root / "submissions", self.dataset)
 
     def submission_file(self, submission_id: str, ending: str = ".csv") -> Path:
         """The file to hand in."""
-        return self.submissions_folder() / submission_id / f"submission{ending}"
+        return inside(self.submissions_folder(), submission_id) / f"submission{ending}"
 
     def latest_submission_file(self, ending: str = ".csv") -> Path:
         """Always a copy of the newest submission."""
@@ -150,7 +161,7 @@ class Workspace:
 
 def contest_root(root: Path, name: str) -> Path:
     """The root of a workspace in which a contest draws its own data and trains its own runs, apart from all others."""
-    return root / "contests" / name
+    return inside(root / "contests", name)
 
 
 def checkpoint_file(fold_folder: Path, epoch: int | None = None) -> Path:
@@ -175,97 +186,17 @@ def pseudo_labels_folder(fold_folder: Path) -> Path:
 
 def pseudo_label_file(pseudo_labels: Path, key: str) -> Path:
     """The label planes that a teacher gave to a test sample."""
-    return pseudo_labels / f"{key}.b2"
+    return inside(pseudo_labels, f"{key}.b2")
 
 
 def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
     """The contested pixels of a sample, of members that are told apart by a hash, between two cuts."""
-    return contested / members / cuts / f"{key}.npy"
+    return inside(contested / members / cuts, f"{key}.npy")
 
 
 def plane_files_folder(submission: Path) -> Path:
     """The single files of a submission that is handed in as a zip of them."""
     return submission.with_name("planes")
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside ``path``; renamed to it when the block ends well, removed otherwise.
-
-    Args:
-        path: The file to write. Its folder is made.
-
-    Yields:
-        The path to write to.
-
-    Raises:
-        CompetitionError: The disk is full or the folder can't be written; the old file, if any, is untouched.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        os.close(descriptor)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    part = Path(name)
-    try:
-        yield part
-        part.chmod(0o644)  # mkstemp makes private files; results are for the whole team
-        os.replace(part, path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Like ``whole_file`` for a folder; an old folder of that name is replaced at the end.
-
-    Yields:
-        An empty folder to write to.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    try:
-        yield part
-        part.chmod(0o755)
-        old = part.with_suffix(".old")
-        if path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(part, path)
-        except OSError:
-            if old.exists():
-                os.replace(old, path)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a UTF-8 text file whole or not at all."""
-    with whole_file(path) as part:
-        part.write_text(text, encoding="utf-8")
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all; NaN is not JSON and is refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows of one set of columns, whole or not at all."""
-    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -281,10 +212,13 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         CompetitionError: The file is missing, empty, separated by semicolons, or no CSV text at all.
     """
     try:
+        check_file(path, LARGEST_TABLE)
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = next(reader, None)
             lines = [(reader.line_num, fields) for fields in reader if fields]
+    except MemoryError as error:
+        raise CompetitionError("the file does not fit into memory", path) from error
     except OSError as error:
         raise CompetitionError(f"can't read the file ({error.strerror or error})", path) from error
     except (UnicodeDecodeError, csv.Error) as error:
@@ -302,17 +236,31 @@ def read_json(path: Path, mend: str) -> Any:
     Raises:
         CompetitionError: It is missing or not JSON; ``mend`` says what makes it.
     """
+    check_file(path)
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CompetitionError("file not found", path, mend) from error
     except (OSError, ValueError) as error:
         raise CompetitionError(f"can't be read as JSON ({error})", path, mend) from error
+    except RecursionError as error:
+        raise CompetitionError("can't be read as JSON (too many brackets inside of brackets)", path, mend) from error
+    except MemoryError as error:
+        raise CompetitionError("the file does not fit into memory", path, mend) from error
 
 
-def _cannot_write(path: Path, error: OSError) -> CompetitionError:
-    reason = error.strerror or str(error)
-    mend = (
-        "Nothing was changed; make room or choose another place with --workspace DIR, then run the same command again"
-    )
-    return CompetitionError(f"can't write ({reason})", path, mend)
+def read_json_object(path: Path, keys: Sequence[str], mend: str) -> dict[str, Any]:
+    """Reads a JSON file that holds an object with some keys.
+
+    Args:
+        path: The file.
+        keys: What it must have; more is no error.
+        mend: What makes it.
+
+    Raises:
+        CompetitionError: As ``read_json``, or a key is missing.
+    """
+    stored = read_json(path, mend)
+    if not isinstance(stored, dict) or not stored.keys() >= set(keys):
+        raise CompetitionError(f"one of the keys {', '.join(keys)} is missing", path, mend)
+    return stored

@@ -2,6 +2,7 @@
 
 import argparse
 import importlib
+import io
 import re
 import shlex
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from competition.console import finish_output
 from competition.errors import CompetitionError
 from competition.workspace import write_json
 from pipelines.memory import peak_memory_mb
@@ -70,8 +72,25 @@ def main(arguments: list[str]) -> int:
         arguments: What was typed after ./run.sh.
 
     Returns:
-        The exit status: 0 done, 1 a mistake the user can mend, 2 a wrong command line, 130 interrupted.
+        The exit status: 0 done, 1 a mistake the user can mend, 2 a wrong command line, 130 interrupted. Output that
+        nobody reads (``| head -1``) is no mistake; output that can't be written to a full disk is one.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        status = _run(arguments)
+    except SystemExit:  # of argparse
+        finish_output()
+        raise
+    lost = finish_output()
+    if lost is None or isinstance(lost, BrokenPipeError) or works_for_another():
+        return status
+    print(f"error: the output can't be written ({lost.strerror or lost}).", file=sys.stderr)
+    return status or 1
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(OVERVIEW, end="")
         return 0
@@ -99,7 +118,7 @@ def _run_named(name: str, words: list[str]) -> int:
         figures = run_stage(stage, args)
         if args.json is not None:
             write_json(args.json, figures)
-    except (CompetitionError, MemoryError) as error:
+    except (CompetitionError, MemoryError, OSError) as error:
         if args.debug:
             raise
         print(f"error: {_as_sentence(error, args)}", file=sys.stderr)
@@ -107,10 +126,13 @@ def _run_named(name: str, words: list[str]) -> int:
     return 0
 
 
-def _as_sentence(error: CompetitionError | MemoryError, args: argparse.Namespace) -> str:
+def _as_sentence(error: CompetitionError | MemoryError | OSError, args: argparse.Namespace) -> str:
     """What the user reads; commands in it get the track and the workspace of the command that was typed."""
     if isinstance(error, MemoryError):
         return f"the memory of this machine does not suffice ({' '.join(str(error).split()) or 'no more is free'})"
+    if isinstance(error, OSError):  # a disk, a name or a right of access that no reader or writer has thought of
+        where = "" if error.filename is None else f": {error.filename}"
+        return f"a file can't be used ({error.strerror or error}){where}. Run it again with --debug for details."
     options = [] if args.track in (None, DEFAULT_TRACK) else ["--track", args.track]
     options += ["--phantom"] * args.phantom
     options += ["--workspace", args.workspace] if args.workspace else []

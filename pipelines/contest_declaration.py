@@ -7,6 +7,8 @@ from pydantic import Field, ValidationError
 
 from competition.config import Experiment, Positive, Section, load_experiment, nearest_hint, read_yaml
 from competition.errors import CompetitionError
+from competition.names import check_name, check_run_name
+from competition.text import shortened
 from competition.tracks import get_track
 from competition.tracks.phantoms import PHANTOMS
 from pipelines.contest_figures import FIGURES
@@ -26,7 +28,7 @@ class Drawn(Section):
     """Training people; all of them are held out once."""
     size: Positive
     """Side of an image in pixels."""
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Another seed draws other people."""
 
 
@@ -73,6 +75,7 @@ def find_contest(name: str) -> tuple[str, Contest]:
         CompetitionError: There is none, or what it says can't be.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else CONTESTS / f"{name}.yaml"
+    check_name(path.stem, "a contest", "Give another name to its file")
     if path.parent == CONTESTS and not path.exists():
         raise CompetitionError(f"unknown contest {name!r}{nearest_hint(name, contest_names())}")
     try:
@@ -119,6 +122,8 @@ def _check_equal(experiments: dict[str, Experiment]) -> None:
 
 
 def _check(contest: Contest, path: Path) -> None:
+    for name in contest.contestants:
+        check_run_name(name)
     track = get_track(contest.track)
     if contest.phantom is not None and track.name not in PHANTOMS:
         raise CompetitionError(f"track {track.name} has no drawn data (only {', '.join(PHANTOMS)})", path)
@@ -137,4 +142,5 @@ def _explain(error: ValidationError) -> str:
     place = [str(part) for part in first["loc"]]
     forms: dict[str, type[Section]] = {"phantom": Drawn, "contestants": Contestant}
     form = forms.get(place[0], Contest) if len(place) > 1 else Contest
-    return f"{'.'.join(place) or 'contest'}: {first['msg']} (keys are {', '.join(form.model_fields)})"
+    where = shortened(".".join(place), 200) or "contest"
+    return f"{where}: {shortened(first['msg'], 500)} (keys are {', '.join(form.model_fields)})"

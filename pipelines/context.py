@@ -11,6 +11,8 @@ from competition.console import say, shout
 from competition.data.manifest import read_manifest
 from competition.data.resolution import suggested_size
 from competition.errors import CompetitionError
+from competition.names import name_fault
+from competition.text import shown
 from competition.tracks import get_track
 from competition.tracks.track import Track
 from competition.workspace import PHANTOM, Workspace
@@ -65,9 +67,9 @@ def experiment_file(track: Track, name: str) -> Path:
     if not folder.exists():
         folder = EXPERIMENTS / "folder"
     path = folder / f"{name}.yaml"
-    if not path.exists():
+    if name_fault(name) or not path.exists():
         known = sorted(file.stem for file in folder.glob("*.yaml"))
-        raise CompetitionError(f"unknown experiment {name!r} of track {track.name}{nearest_hint(name, known)}")
+        raise CompetitionError(f"unknown experiment {shown(name)} of track {track.name}{nearest_hint(name, known)}")
     return path
 
 

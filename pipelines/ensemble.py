@@ -26,6 +26,8 @@ from competition.ensembling.members import (
 )
 from competition.ensembling.test_maps import predict_test_set
 from competition.errors import CompetitionError
+from competition.files import sweep_below
+from competition.names import check_name
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
 from pipelines import tune
@@ -69,6 +71,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     name = decision_file.parent.name
     submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
     path = workspace.submission_file(submission_id, track.submission_ending)
+    sweep_below(workspace.submissions_folder())
     write_submission(track, decision, prepared, folders, entries, path)
     per_sample = (time.perf_counter() - start) / len(entries)
     say(f"{len(entries)} test samples, {per_sample:.2f} s each from image to row")
@@ -97,6 +100,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path, Decision]:
     """The decision of --decision, else the newest, else one that is tuned now."""
     if args.decision is not None:
+        check_name(args.decision, "a decision", "Give the name of a decision, not its path, with --decision")
         path = workspace.ensemble_folder(args.decision) / "decision.json"
         if not path.exists():
             known = ", ".join(sorted(file.parent.name for file in path.parent.parent.glob("*/decision.json")))

@@ -1,5 +1,6 @@
 """Weights that a user gives, one for each of several things."""
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -7,6 +8,10 @@ from competition.console import say
 from competition.ensembling.members import TrainedMember
 from competition.ensembling.voting import WHOLE, round_weights
 from competition.errors import CompetitionError
+from competition.text import shown
+
+# At most 20 digits before the point, 30 after it and two in the exponent: 1e999999999 would take minutes to write out.
+_NUMBER = re.compile(r"[+-]?[0-9]{0,20}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,2})?|[0-9]{1,20}/[0-9]{1,20}")
 
 
 def parse_weights(text: str, count: int, things: str) -> list[Fraction]:
@@ -27,11 +32,17 @@ def parse_weights(text: str, count: int, things: str) -> list[Fraction]:
 
 
 def parse_fraction(text: str, option: str) -> Fraction:
-    """Reads "0.1" as exactly a tenth."""
+    """Reads "0.1" as exactly a tenth.
+
+    Raises:
+        CompetitionError: It is no number, or one of very many digits.
+    """
     try:
-        return Fraction(text)
+        if not _NUMBER.fullmatch(text.strip()):
+            raise ValueError
+        return Fraction(text.strip())
     except (ValueError, ZeroDivisionError) as error:
-        raise CompetitionError(f"{option} takes numbers such as 0.5, not {text!r}") from error
+        raise CompetitionError(f"{option} takes numbers such as 0.5, not {shown(text)}") from error
 
 
 def member_weights(text: str | None, members: Sequence[TrainedMember]) -> tuple[int, ...] | None:

@@ -26,13 +26,13 @@ from competition.ensembling.histograms import image_histogram, save_histograms
 from competition.ensembling.imported import Imported, read_imported, write_imported
 from competition.errors import CompetitionError
 from competition.imaging.planes import select_classes
+from competition.names import check_run_name
 from competition.prediction.probability_maps import MapFolder, write_index, write_map, write_scores
 from competition.tracks.track import Track
 from competition.training.checkpoints import Identity
 from competition.workspace import Workspace, out_of_fold_folder, whole_folder, write_json
 from pipelines.context import open_track, open_workspace
 from pipelines.one_fold import FINISHED, stored_score
-from pipelines.train import check_run_name
 
 HELP = "Takes another team's predictions as a member: maps, arrays or a CSV. Without --oof it joins by given weight."
 EXAMPLE = "./run.sh import --track hand_bone --name theirs --oof their/oof --folds their_folds.csv --test their/test"
@@ -183,7 +183,7 @@ def _import(guest: Guest, imported: Imported) -> None:
     samples = sum(map(len, guest.held_out.values())) + len(guest.test)
     made_by = {"imported": imported.content_hash}
     with (
-        whole_folder(workspace.run_folder(guest.name)) as part,
+        whole_folder(workspace.run_folder(guest.name), "imported.json") as part,
         progress(f"importing {guest.name}", samples) as ticker,
     ):
         for fold, entries in guest.held_out.items():

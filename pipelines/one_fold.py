@@ -1,6 +1,5 @@
 """Training one fold of a run: what it belongs to, what it learns from, and what it says about what it held out."""
 
-import shutil
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,6 +47,7 @@ from competition.workspace import (
     checkpoint_file,
     out_of_fold_folder,
     pseudo_labels_folder,
+    remove_folder,
     whole_folder,
     write_json,
     write_text,
@@ -232,7 +232,7 @@ def _remove_trained(folder: Path) -> None:
     for path in (folder / FINISHED, *folder.glob("*.pt"), folder / "history.csv"):
         path.unlink(missing_ok=True)
     for path in (*folder.glob("oof@*"), pseudo_labels_folder(folder)):
-        shutil.rmtree(path, ignore_errors=True)
+        remove_folder(path, "index.json")
 
 
 def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
@@ -246,7 +246,7 @@ def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
     made_by = {"config_hash": best.identity.config_hash, "fold_hash": best.identity.fold_hash, "epoch": best.epoch}
     which = "" if epoch is None else f" after epoch {epoch}"
     with (
-        whole_folder(out_of_fold_folder(folder, epoch)) as part,
+        whole_folder(out_of_fold_folder(folder, epoch), "index.json") as part,
         progress(f"fold {best.identity.fold}: held out{which}", len(held_out)) as ticker,
     ):
         if track.task == "classification":

@@ -76,7 +76,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         shout(alarm)
     sheet = workspace.contact_sheet_file()
     if made or not sheet.exists():
-        draw_contact_sheet(sheet, workspace, track, entries)
+        try:
+            draw_contact_sheet(sheet, workspace, track, entries)
+        except CompetitionError as error:  # everything else is prepared
+            shout(f"warning: no contact sheet was written: {error}")
     figures = _report(workspace, track, entries, folds, problems, made)
     return figures | {"remarks": remarks, "shortcut_auroc": shortcut_auroc}
 

@@ -1,7 +1,6 @@
 """Where prepare finds raw data, and the drawing of data where there is none."""
 
 import argparse
-import shutil
 from pathlib import Path
 
 from competition.console import progress, say, shout
@@ -10,11 +9,15 @@ from competition.data.manifest import prepared_root
 from competition.errors import CompetitionError
 from competition.tracks.phantoms import PHANTOMS
 from competition.tracks.track import Track
-from competition.workspace import PHANTOM, Workspace, whole_folder
+from competition.workspace import PHANTOM, Workspace, remove_folder, whole_folder
 from pipelines.context import workspace_root
 
 # Sides of drawn images: below, bones are no pixel wide; above, one image of 29 masks takes gigabytes.
 SMALLEST, LARGEST = 32, 8192
+
+# What tells the folders that are thrown away with an older drawing.
+PREPARED = ("*.parquet", "images/*.b2", "labels/*.b2")
+TRAINED = ("*/*/config.yaml", "*/*/.lock", "*/imported.json", "ensembles/*/decision.json", "search/*.db")
 
 
 def find_data(args: argparse.Namespace, track: Track) -> tuple[Workspace, Path]:
@@ -73,25 +76,27 @@ def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) 
     size = phantom.size if args.size is None else args.size
     if not SMALLEST <= size <= LARGEST:
         raise CompetitionError(f"--size {size}: images are drawn from {SMALLEST} to {LARGEST} pixels wide")
+    if args.seed < 0:
+        raise CompetitionError(f"--seed {args.seed}: a seed is 0 or more")
     recipe = f"people {people}, test people {test_people}, size {size}, seed {args.seed}\n"
     folder = workspace.data_folder()
     note = folder / "drawn.txt"
     asked = args.people or args.test_people or args.size or args.seed
-    if note.exists() and (note.read_text() == recipe or not asked):
+    if note.exists() and (note.read_text(errors="replace") == recipe or not asked):
         return
     folds = FOLDS if args.folds is None else args.folds
     if people < folds:  # said before anything of an older drawing is thrown away
         mend = f"Give --people {folds} or more, or a smaller number to --folds"
         raise CompetitionError(f"--people {people} can't be split into {folds} folds", None, mend)
-    before = note.read_text().strip() if note.exists() else ""
+    before = note.read_text(errors="replace").strip() if note.exists() else ""
     with (
-        whole_folder(folder) as part,
+        whole_folder(folder, "drawn.txt") as part,
         progress("drawing", (people + test_people) * phantom.steps_per_person) as ticker,
     ):
         phantom.draw(part, people, test_people, size, args.seed, ticker.advance)
         (part / "drawn.txt").write_text(recipe)
     if before:
         say(f"drawn again: {folder} held {before}; what was trained on it goes with it")
-        for made_of_it in (workspace.cache_folder(), workspace.run_folder("*").parent):
-            shutil.rmtree(made_of_it, ignore_errors=True)
+        remove_folder(workspace.cache_folder(), *PREPARED)
+        remove_folder(workspace.run_folder("*").parent, *TRAINED)
         workspace.fold_file().unlink(missing_ok=True)

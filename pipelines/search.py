@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from optuna.trial import TrialState
 from competition.config import Experiment, load_experiment
 from competition.console import say, table
 from competition.errors import CompetitionError
+from competition.names import check_run_name
 from competition.tracks.track import Track
 from competition.training.checkpoints import folder_lock
 from competition.training.loop import DivergedError, train_fold
@@ -30,7 +30,7 @@ from competition.training.search_study import (
     settings_of,
     tell_failed,
 )
-from competition.workspace import Workspace
+from competition.workspace import Workspace, remove_folder
 from pipelines.context import choose_experiment, experiment_file, open_track, open_workspace
 from pipelines.one_fold import Run, fold_identity, fold_job
 from pipelines.train import open_run
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     track, workspace, typed = open_track(args), open_workspace(args), list(args.set or [])
     experiment_name, experiment = choose_experiment(args, track, workspace)
     search = Search(
-        name=args.name or experiment_name,
+        name=experiment_name if args.name is None else args.name,
         track=track,
         workspace=workspace,
         experiment_path=experiment_file(track, args.experiment or experiment_name),
@@ -114,6 +114,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         space=_space(args.space, typed, experiment, track),
         fold=args.fold,
     )
+    check_run_name(search.name)
     path = workspace.search_file(search.name)
     base = _check(search)
     with folder_lock(path.with_suffix(""), f"search {search.name!r} is being run by another process"):
@@ -205,7 +206,7 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> floa
         # It holds the optimizer too, twice the weights, and nothing goes on from it; best.pt stays.
         (folder / "last.pt").unlink(missing_ok=True)
         return score
-    shutil.rmtree(folder, ignore_errors=True)
+    remove_folder(folder, "*.pt", "history.csv", "tensorboard", "pseudo")
     return None
 
 

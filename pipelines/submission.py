@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.console import progress, say
+from competition.console import progress, say, shout
 from competition.data.manifest import Entry, Manifest
 from competition.delivery.plane_files import with_background, write_plane_files
 from competition.delivery.plane_scoring import score_planes
@@ -59,7 +59,10 @@ def write_submission(
             arrays = ((entry.name, with_background(planes, len(track.classes))) for entry, planes in votes)
             write_plane_files(path, plane_files_folder(path), arrays)
         title = f"{prepared.dataset}: test samples with what {path.parent.name} PREDICTS"
-        write_png(path.with_name("preview.png"), tile_sheet(preview, title, track.classes))
+        try:
+            write_png(path.with_name("preview.png"), tile_sheet(preview, title, track.classes))
+        except CompetitionError as error:  # the submission is whole without it
+            shout(f"warning: no preview was written: {error}")
     _validate(track, path, entries)
 
 

@@ -16,6 +16,7 @@ from competition.data.resolution import describe_grid, warn_small_objects
 from competition.ensembling.leak_alarm import judge_shuffled, too_good
 from competition.errors import CompetitionError
 from competition.models.layers import STRIDE
+from competition.names import check_run_name
 from competition.prediction.views import check_views
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
@@ -28,10 +29,6 @@ from pipelines.parent import end_with_parent
 
 HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
 EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set train.lr=5e-4 --name quick_lr5e-4"
-
-# Names that other folders beside the runs have, and signs that mean something in --members.
-RESERVED_NAMES = ("ensembles", "search")
-RESERVED_SIGNS = ",:@/"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +63,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         args.set = [*(args.set or []), f"data.pseudo={json.dumps(args.pseudo)}"]
     track, workspace = open_track(args), open_workspace(args)
     experiment_name, experiment = choose_experiment(args, track, workspace)
-    run = open_run(args.name or experiment_name, track, workspace, experiment)
+    run = open_run(experiment_name if args.name is None else args.name, track, workspace, experiment)
     chosen = parse_folds(args.fold, run.folds.count)
     is_child = end_with_parent()
     environments = slots(len(chosen))
@@ -144,19 +141,6 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
         raise CompetitionError("no fold file", workspace.fold_file(), f"Run {prepare_command(workspace, track)}")
     check_leaks(folds, manifest.of("train"))
     return Run(name, narrow(track, experiment.data.classes), workspace, experiment, manifest, folds)
-
-
-def check_run_name(name: str) -> None:
-    """Refuses a name that would not be taken for a run's.
-
-    Raises:
-        CompetitionError: It is that of another folder, or holds a sign that means something in --members.
-    """
-    if name in RESERVED_NAMES or set(name) & set(RESERVED_SIGNS):
-        taken = f"{', '.join(RESERVED_NAMES)} and names with one of {' '.join(RESERVED_SIGNS)}"
-        raise CompetitionError(
-            f"a run can't be called {name!r} ({taken} mean something else)", None, "Give another --name"
-        )
 
 
 def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:

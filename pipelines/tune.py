@@ -22,6 +22,8 @@ from competition.ensembling.thresholds import HALF, Window
 from competition.ensembling.voters import find_voters
 from competition.ensembling.voting import round_weights
 from competition.errors import CompetitionError
+from competition.names import check_name, shortened_name
+from competition.text import shown
 from competition.tracks.track import Track
 from competition.workspace import Workspace, whole_folder, write_csv
 from pipelines.context import open_track, open_workspace
@@ -87,14 +89,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     members = _open_members(workspace, folds, manifest.of("train"), args.members)
     find_voters(track.classes, [member.classes for member in members])  # every class needs one
     given = member_weights(args.weights, members)
-    name = args.name or "+".join(member.name for member in members)
+    name = shortened_name("+".join(member.name for member in members)) if args.name is None else args.name
     entries = {entry.sample: entry for entry in learned_by(workspace, members, manifest.of("train"))}
     samples = covered(members, list(entries))
     chosen = [entries[sample] for sample in samples]
     say(f"{len(samples)} of {len(manifest.of('train'))} samples are covered by " + ", ".join(map(_describe, members)))
     rows: Rows = []
     worth: Rows = []
-    with whole_folder(workspace.ensemble_folder(name)) as folder:
+    with whole_folder(workspace.ensemble_folder(name), "decision.json") as folder:
         if not samples:
             whose = "equal" if given is None else "given"
             shout(f"no sample is covered by all members, so nothing can be tuned: {whose} weights at threshold 0.5")
@@ -129,6 +131,8 @@ def _check_options(args: argparse.Namespace, track: Track) -> None:
     Raises:
         CompetitionError: One of them has nothing to choose.
     """
+    if args.name is not None:
+        check_name(args.name, "a decision", "Give another --name")
     if args.trials < 1:
         raise CompetitionError(f"--trials {args.trials} tries nothing; --method equal searches no weights")
     if args.weights is not None and args.members is None:
@@ -192,9 +196,9 @@ def parse_window(text: str) -> Window:
     try:
         window = (float(low), float(high))
     except ValueError as error:
-        raise CompetitionError(f"--window takes LOW:HIGH, for example 0.2:0.8, not {text!r}") from error
+        raise CompetitionError(f"--window takes LOW:HIGH, for example 0.2:0.8, not {shown(text)}") from error
     if not 0 < window[0] <= 0.5 <= window[1] < 1:
-        raise CompetitionError(f"--window must hold 0.5 and lie between 0 and 1, not {text!r}")
+        raise CompetitionError(f"--window must hold 0.5 and lie between 0 and 1, not {shown(text)}")
     return window
 
 

@@ -10,6 +10,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors",
     "text",
+    "names",
+    "patterns",
+    "files",
+    "yaml_files",
     "config",
     "workspace",
     "console",

@@ -1,6 +1,7 @@
 import errno
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,11 @@ from competition.errors import CompetitionError
 from competition.workspace import (
     REPOSITORY,
     Workspace,
+    contest_root,
+    contested_file,
+    pseudo_label_file,
     read_json,
+    remove_folder,
     whole_file,
     whole_folder,
     write_json,
@@ -30,7 +35,7 @@ def write_half(path: Path, error: BaseException) -> None:
 
 def fill_half(path: Path, error: BaseException | None = None) -> None:
     """The same for a folder; without an error it is written whole."""
-    with whole_folder(path) as part:
+    with whole_folder(path, "*.txt") as part:
         (part / "fresh.txt").write_text("new")
         if error is not None:
             raise error
@@ -110,7 +115,7 @@ def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:
 
 def test_files_and_folders_are_readable_by_the_whole_team(tmp_path: Path) -> None:
     write_text(tmp_path / "a.txt", "x")
-    with whole_folder(tmp_path / "folder"):
+    with whole_folder(tmp_path / "folder", "*.txt"):
         pass
     assert (tmp_path / "a.txt").stat().st_mode & 0o777 == 0o644
     assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o755
@@ -149,7 +154,7 @@ def test_a_rename_that_fails_leaves_the_old_file_and_no_litter(tmp_path: Path) -
 
 def test_a_folder_that_cannot_be_made_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    for whole in (whole_file, whole_folder):
+    for whole in (whole_file, partial(whole_folder, ours="*.txt")):
         with pytest.raises(CompetitionError, match=r"can't write .*a\.txt"), whole(tmp_path / "file" / "a.txt"):
             pass
     assert names(tmp_path) == {"file"}
@@ -159,7 +164,7 @@ def test_a_whole_folder_replaces_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "stale.txt").write_text("old")
-    with whole_folder(folder) as part:
+    with whole_folder(folder, "*.txt") as part:
         (part / "sub").mkdir()
         (part / "sub" / "fresh.txt").write_text("new")
         assert names(folder) == {"stale.txt"}
@@ -167,7 +172,7 @@ def test_a_whole_folder_replaces_the_old_one(tmp_path: Path) -> None:
 
 
 def test_a_whole_folder_is_made_with_those_above_it(tmp_path: Path) -> None:
-    with whole_folder(tmp_path / "a" / "b") as part:
+    with whole_folder(tmp_path / "a" / "b", "*.txt") as part:
         (part / "c").touch()
     assert names(tmp_path) == {"a", "a/b", "a/b/c"}
 
@@ -202,6 +207,62 @@ def test_a_folder_comes_back_when_either_rename_fails(
         fill_half(folder)
     assert names(tmp_path) == {"run", "run/kept.txt"}
     assert (folder / "kept.txt").read_text() == "old"
+
+
+@pytest.mark.parametrize("path", ["index.json", "deep/index.json"])
+def test_a_folder_of_somebody_else_is_neither_replaced_nor_deleted(tmp_path: Path, path: str) -> None:
+    folder = tmp_path / "thesis"
+    (folder / "deep").mkdir(parents=True)
+    (folder / "deep" / "chapter.txt").write_text("years of work")
+    for act in (lambda: fill_half(folder), lambda: remove_folder(folder, "decision.json", "index.json")):
+        with pytest.raises(CompetitionError, match=r"this program did not make it and will not delete it: .*thesis\."):
+            act()
+    assert names(tmp_path) == {"thesis", "thesis/deep", "thesis/deep/chapter.txt"}
+    (folder / path).touch()
+    remove_folder(folder, "decision.json", path)
+    assert names(tmp_path) == set()
+    remove_folder(folder, "decision.json")  # what is not there needs no deleting
+
+
+def test_an_empty_folder_is_replaced_and_a_file_is_not(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    fill_half(tmp_path / "empty")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CompetitionError, match="a file is where a folder is to be written"):
+        fill_half(tmp_path / "file")
+    assert names(tmp_path) == {"empty", "empty/fresh.txt", "file"}
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "/x", "a/b", "a\\b", "a\nb", "\udcff", "x" * 256])
+def test_no_name_leads_out_of_its_folder(tmp_path: Path, name: str) -> None:
+    workspace = Workspace(tmp_path, "knee")
+    builders = (
+        workspace.run_folder,
+        workspace.ensemble_folder,
+        workspace.search_file,
+        workspace.submission_file,
+        workspace.label_file,
+        lambda key: workspace.image_file(key, "image"),
+        lambda key: workspace.test_maps_folder("run", key),
+        lambda key: contested_file(tmp_path, "members", "cuts", key),
+        lambda key: pseudo_label_file(tmp_path, key),
+        lambda dataset: Workspace(tmp_path, dataset).data_folder(),
+        lambda dataset: Workspace(tmp_path, dataset).cache_folder(),
+        lambda dataset: Workspace(tmp_path, dataset).fold_file(),
+        lambda dataset: Workspace(tmp_path, dataset).run_folder("a"),
+        lambda dataset: Workspace(tmp_path, dataset).submissions_folder(),
+        lambda contest: contest_root(tmp_path, contest),
+    )
+    refused = 0
+    for builder in builders:
+        try:
+            path = builder(name)
+        except CompetitionError:
+            refused += 1
+        else:  # with an ending even ".." is an ordinary name
+            assert name == ".."
+            assert ".." not in path.parts
+    assert refused >= (8 if name == ".." else len(builders))
 
 
 def test_json_comes_back_as_it_was_written(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from competition.errors import CompetitionError
 from competition.imaging.components import median_areas
 from competition.imaging.planes import class_areas, select_classes
 from competition.imaging.stored_arrays import read_array, write_array
+from competition.names import LONGEST_KEY, file_fault, label_fault
 from competition.tracks.track import Problem, Sample, Track, label_files, split_part
 from competition.workspace import Workspace
 
@@ -59,6 +60,7 @@ def cache_sample(
     Raises:
         CompetitionError: It can't be read.
     """
+    _check_names(root, sample)
     images, errors = _read_views(track, root, sample)
     readable = [image for image in images if image is not None]
     if not readable:
@@ -106,6 +108,22 @@ def cache_sample(
         object_areas=object_areas,
     )
     return entry, [problem_of(root, sample, error, masked=True) for error in errors]
+
+
+def _check_names(root: Path, sample: Sample) -> None:
+    """Refuses a sample whose key can't be a file name, or whose name or group would spoil tables and fold files.
+
+    Raises:
+        CompetitionError: With the file.
+    """
+    faults = (
+        ("name", file_fault(sample.key, LONGEST_KEY) or file_fault(sample.name, LONGEST_KEY)),
+        ("group", label_fault(sample.group)),
+    )
+    for what, fault in faults:
+        if fault:
+            where = root / next(filter(None, sample.images), sample.key)
+            raise CompetitionError(f"its {what} {fault}", where, "Rename the file")
 
 
 def problem_of(root: Path, sample: Sample, error: CompetitionError, masked: bool = False) -> Problem:

@@ -20,9 +20,13 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
+from competition.files import check_file
+from competition.text import shown
 from competition.workspace import Workspace, write_text
 
 FOLDS = 5
+MOST_FOLDS = 9999
+"""A larger number after --fold is a slip, and 0..999999999 would take gigabytes."""
 STRATIFIED = "StratifiedGroupKFold"
 """What a fold file that was balanced says about how it was made."""
 
@@ -83,7 +87,7 @@ def read_fold_names(text: str, option: str) -> list[Fold]:
         chosen = [fold for part in text.split(",") for fold in _folds_of_part(part)]
     except ValueError as error:
         whole = "all, or " if option == "--fold" else ""
-        takes = f"{option} takes 0, or 0..4, or 0,2,3, or {whole}{FULL}, not {text!r}"
+        takes = f"{option} takes 0, or 0..4, or 0,2,3, or {whole}{FULL}, not {shown(text)}"
         raise CompetitionError(takes) from error
     if not chosen:
         raise CompetitionError(f"{option} {text} names no fold")
@@ -94,7 +98,10 @@ def _folds_of_part(text: str) -> Sequence[Fold]:
     if text == FULL:
         return [FULL]
     first, dots, last = text.partition("..")
-    return range(int(first), int(last) + 1) if dots else [int(first)]
+    numbers = (int(first), int(last if dots else first))
+    if max(map(abs, numbers)) > MOST_FOLDS:
+        raise ValueError(f"{max(numbers)} is no fold")
+    return range(numbers[0], numbers[1] + 1)
 
 
 def make_folds(
@@ -180,12 +187,13 @@ def read_folds(path: Path) -> Folds:
     Raises:
         CompetitionError: It is missing or malformed, a group stands in two folds, or a fold has no group.
     """
+    check_file(path)
     try:
         first = path.read_text(encoding="utf-8").partition("\n")[0]
         frame = pd.read_csv(path, comment="#", dtype={"group": str}, keep_default_na=False)
     except FileNotFoundError as error:
         raise CompetitionError("no fold file", path, "Run ./run.sh prepare") from error
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise CompetitionError(f"not a fold file ({error})", path) from error
     whole = list(frame.columns) == ["group", "fold"] and pd.api.types.is_integer_dtype(frame["fold"])
     # pandas takes the first cell of longer rows for an index.

@@ -14,6 +14,7 @@ from scipy.optimize import linear_sum_assignment
 from competition.data.folds import Folds
 from competition.data.manifest import Entry, entries_by_name
 from competition.errors import CompetitionError
+from competition.files import check_file
 
 BY_WEIGHT = "Ask for predictions on our folds, or import without --oof and give the weight: tune --weights"
 
@@ -31,6 +32,7 @@ def read_foreign_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]:
     Raises:
         CompetitionError: It is missing or malformed, names an unknown image, or a group stands in two folds.
     """
+    check_file(path)
     try:
         frame = pd.read_csv(path, comment="#", dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except OSError as error:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.tracks.track import Split, Track, stem
-from competition.workspace import Workspace, read_json, whole_file, write_json
+from competition.workspace import Workspace, read_json_object, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
 CACHE_VERSION = 8
@@ -108,7 +108,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     command = prepare_command(workspace, track)
     if not workspace.manifest_file().exists():
         raise CompetitionError("no prepared data", workspace.manifest_file(), f"Run {command}")
-    about = read_json(_about_file(workspace), f"Run {command}")
+    about = read_json_object(_about_file(workspace), ("classes", "version", "data_root"), f"Run {command}")
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         folder = workspace.cache_folder()
         raise CompetitionError("prepared for other classes or by another version", folder, f"Run {command}")
@@ -130,7 +130,8 @@ def prepared_root(workspace: Workspace) -> Path | None:
     """Where the raw data of a prepared data set lies, whatever version prepared it; None where nothing is prepared."""
     if not workspace.manifest_file().exists() or not _about_file(workspace).exists():
         return None
-    return Path(read_json(_about_file(workspace), "Delete it and run prepare --data DIR")["data_root"])
+    mend = "Delete it and run prepare --data DIR"
+    return Path(read_json_object(_about_file(workspace), ("data_root",), mend)["data_root"])
 
 
 def remember_decoded(workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
@@ -143,7 +144,8 @@ def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
     """What ``remember_decoded`` noted, by key; nothing where another version or other classes were cached."""
     if not _decoded_file(workspace).exists():
         return {}
-    about = read_json(_decoded_about_file(workspace), "Delete the cache folder and run prepare")
+    mend = "Delete the cache folder and run prepare"
+    about = read_json_object(_decoded_about_file(workspace), ("classes", "version"), mend)
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         return {}
     return {entry.sample: entry for entry in _read_entries(_decoded_file(workspace))}

@@ -8,6 +8,7 @@ cut short is moved to ``leaderboard.csv.cut`` and reported before anything else 
 import csv
 import fcntl
 import io
+import math
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ import pandas as pd
 from competition.config import nearest_hint
 from competition.console import shout
 from competition.errors import CompetitionError
+from competition.files import check_file, read_text
+from competition.text import shortened, shown
 from competition.workspace import whole_file
 
 
@@ -73,6 +76,7 @@ class Row:
 COLUMNS = tuple(column.name for column in fields(Row))
 EARLIER = tuple(name for name in COLUMNS if name != "cv_reweighted")
 """The columns of the first version: such a file is read as it is, and gets all columns with its next entry."""
+RESTORE = "Restore the file from git"
 NUMBERS = COLUMNS[COLUMNS.index("cv_fold_mean") : COLUMNS.index("git_commit")]
 
 
@@ -107,11 +111,11 @@ def append(path: Path, row: Row) -> None:
         lines = _read_lines(path)
         if row.id in {line[0] for line in lines}:
             raise CompetitionError(f"submission {row.id!r} is on the leaderboard already", path)
-        if path.exists() and not path.read_text(encoding="utf-8").startswith(_text([COLUMNS])):
+        if path.exists() and not read_text(path).startswith(_text([COLUMNS])):
             _rewrite(path, lines)
         header = [] if path.exists() else [COLUMNS]
         content = _text([*header, [_cell(value) for value in asdict(row).values()]]).encode()
-        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         try:
             before = os.fstat(descriptor).st_size
             _write_whole(path, descriptor, content, before)
@@ -161,7 +165,9 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
         lines = _read_lines(path)
         known = [line[0] for line in lines]
         if submission_id not in known:
-            raise CompetitionError(f"unknown submission {submission_id!r}{nearest_hint(submission_id, known)}", path)
+            raise CompetitionError(
+                f"unknown submission {shown(submission_id)}{nearest_hint(submission_id, known)}", path
+            )
         line = lines[known.index(submission_id)]
         for name, value in scores.items():
             line[COLUMNS.index(name)] = _cell(value)
@@ -195,7 +201,7 @@ def _locked(path: Path) -> Iterator[None]:
     lock = path.with_name(path.name + ".lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
         raise CompetitionError(f"can't lock the leaderboard ({error.strerror})", lock) from error
     try:
@@ -232,12 +238,16 @@ def _read_lines(path: Path) -> list[list[str]]:
     """
     if not path.exists():
         return []
-    _mend(path)
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = [line for line in csv.reader(file) if line]
+    check_file(path)
+    try:
+        _mend(path)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CompetitionError(f"can't be read as a leaderboard ({error})", path, RESTORE) from error
     header = tuple(lines[0]) if lines else ()
     if header not in (COLUMNS, EARLIER):
-        raise CompetitionError("the first line is not that of a leaderboard", path, "Restore the file from git")
+        raise CompetitionError("the first line is not that of a leaderboard", path, RESTORE)
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(header):
             raise CompetitionError(f"line {number} has {len(line)} fields, not {len(header)}", path)
@@ -275,11 +285,18 @@ def _frame(path: Path, lines: Sequence[Sequence[str]]) -> pd.DataFrame:
     frame = pd.DataFrame(list(lines), columns=list(COLUMNS), dtype=object)
     for column in NUMBERS:
         try:
-            frame[column] = frame[column].map(lambda text: float(text or "nan")).astype("float64")
+            frame[column] = frame[column].map(_figure).astype("float64")
         except ValueError as error:
-            raise CompetitionError(f"column {column}: {error}", path) from error
+            raise CompetitionError(f"column {column}: {shortened(str(error))}", path) from error
     frame["phantom"] = (frame["phantom"].str.lower() == "true").astype(bool)
     return frame
+
+
+def _figure(cell: str) -> float:
+    figure = float(cell or "nan")
+    if math.isinf(figure):
+        raise ValueError(f"{shown(cell)} is no score")
+    return figure
 
 
 def _text(lines: Sequence[Sequence[str]]) -> str:

@@ -53,7 +53,7 @@ def write_plane_files(path: Path, folder: Path, images: Iterable[tuple[str, NDAr
     Raises:
         CompetitionError: The disk is full or a folder can't be written.
     """
-    with whole_folder(folder) as files, whole_file(path) as part:
+    with whole_folder(folder, "*.npy") as files, whole_file(path) as part:
         with zipfile.ZipFile(part, "w") as archive:
             for image_name, array in images:
                 name = plane_file_name(image_name)

@@ -1,12 +1,13 @@
 """What was chosen on out-of-fold predictions, frozen: ``tune`` writes it, ``ensemble`` obeys it and decides nothing."""
 
+import json
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from competition.data.folds import Fold
 from competition.ensembling.combination import Combination
@@ -15,6 +16,8 @@ from competition.ensembling.thresholds import threshold_of
 from competition.ensembling.voters import Voters, find_voters
 from competition.ensembling.voting import WHOLE
 from competition.errors import CompetitionError
+from competition.names import run_fault
+from competition.text import shortened
 from competition.workspace import read_json, write_json
 
 Cut = Annotated[int, Field(ge=0, le=254)]
@@ -43,6 +46,16 @@ class Member(_Frozen):
     config_hash: str
     fold_hash: str
     classes: tuple[str, ...] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_member(cls, name: str) -> str:
+        run, at, epoch = name.partition("@")
+        if fault := run_fault(run):
+            raise ValueError(f"is not the name of a run, because it {fault}")
+        if at and not (epoch.isascii() and epoch.isdigit() and len(epoch) <= 6):
+            raise ValueError("is not the name of a member, because its epoch is not a number")
+        return name
 
 
 class ClassGroup(_Frozen):
@@ -216,10 +229,14 @@ def load_decision(path: Path) -> Decision:
     mend = "Run ./run.sh tune"
     content = read_json(path, mend)
     try:
+        json.dumps(content, ensure_ascii=False).encode()
         return Decision.model_validate(content)
+    except UnicodeEncodeError as error:  # "\ud800" is half of a character, which nothing after this can write
+        raise CompetitionError("not a decision of tune (a text in it is not valid Unicode)", path, mend) from error
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
+        place = "".join(f"{shortened(str(part), 60)}." for part in first["loc"]).rstrip(".")
+        reason = shortened(first["msg"], 500)
         raise CompetitionError(
-            f"not a decision of tune ({place + ': ' if place else ''}{first['msg']})", path, mend
+            f"not a decision of tune ({place + ': ' if place else ''}{reason})", path, mend
         ) from error

@@ -9,8 +9,10 @@ from competition.config import nearest_hint
 from competition.data.folds import FULL, Fold, Folds
 from competition.data.manifest import Entry, data_hash
 from competition.errors import CompetitionError
+from competition.names import check_run_name, run_fault
 from competition.prediction.probability_maps import read_index
-from competition.workspace import Workspace, checkpoint_file, out_of_fold_folder, read_json
+from competition.text import shown
+from competition.workspace import Workspace, checkpoint_file, out_of_fold_folder, read_json_object
 
 
 @dataclass(frozen=True)
@@ -48,17 +50,23 @@ def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
             continue
         name, colon, fold = part.partition(":")
         run, at, epoch = name.partition("@")
-        if not run or name in members or (at and not epoch.isdigit()) or (colon and not is_fold(fold)):
+        if not run or name in members or (at and not is_number(epoch)) or (colon and not is_fold(fold)):
             raise CompetitionError(
-                f"--members takes NAME[@EPOCH][:FOLD,FOLD...],NAME2..., each name once, not {text!r}"
+                f"--members takes NAME[@EPOCH][:FOLD,FOLD...],NAME2..., each name once, not {shown(text)}"
             )
+        check_run_name(run)
         members[name] = (as_fold(fold),) if colon else None
     return members
 
 
 def is_fold(text: str) -> bool:
     """Whether a text names a fold: a number or "full"."""
-    return text == FULL or text.isdigit()
+    return text == FULL or is_number(text)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number of a fold or an epoch: a few digits (not "²", which is a digit in Unicode)."""
+    return len(text) <= 6 and text.isascii() and text.isdigit()
 
 
 def as_fold(text: str) -> Fold:
@@ -78,12 +86,14 @@ def split_member(name: str) -> tuple[str, int | None]:
 def trained_runs(workspace: Workspace) -> list[str]:
     """Names of the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
     names = {path.parent.parent.name for path in workspace.run_folder("*").parent.glob("*/fold*/finished.json")}
-    return sorted(name for name in names if not _trained_on_shuffled_labels(workspace, name))
+    # A hidden folder is what an import that was killed has left.
+    return sorted(name for name in names if name[0] != "." and not _trained_on_shuffled_labels(workspace, name))
 
 
 def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
     return any(
-        "shuffle_labels: true" in path.read_text() for path in workspace.run_folder(name).glob("fold*/config.yaml")
+        "shuffle_labels: true" in path.read_text(errors="replace")
+        for path in workspace.run_folder(name).glob("fold*/config.yaml")
     )
 
 
@@ -106,6 +116,8 @@ def open_member(
             settings than the member's first fold.
     """
     run, epoch = split_member(name)
+    if fault := run_fault(run):  # of a folder that was renamed by hand
+        raise CompetitionError(f"run {run!r} can't vote: its name {fault}", workspace.run_folder(run), "Rename it")
     imported = workspace.imported_file(run).exists()
     finished = finished_folds(workspace, run)
     chosen = _whole_import(name, finished, wanted) if imported else _chosen_folds(workspace, run, finished, wanted)
@@ -172,7 +184,10 @@ def _checked_identity(
 ) -> dict[str, Any]:
     """What a finished fold belongs to; raises where that is another fold file or other data than in force."""
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
-    identity: dict[str, Any] = read_json(folder / "finished.json", f"{make_again.capitalize()} again")["identity"]
+    mend = f"{make_again.capitalize()} again"
+    identity: dict[str, Any] = read_json_object(folder / "finished.json", ("identity",), mend)["identity"]
+    if not isinstance(identity, dict) or not identity.keys() >= {"fold_hash", "data_hash", "config_hash", "classes"}:
+        raise CompetitionError("the identity of the fold is missing", folder / "finished.json", mend)
     if identity["fold_hash"] != folds.hash():
         raise CompetitionError(
             f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",

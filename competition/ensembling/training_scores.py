@@ -46,7 +46,10 @@ def training_scores(
         network = load_network(best, track)
         predictor = make_predictor([network], best.experiment, track, workspace, AUTOCAST[best.precision])
         scores = []
-        with whole_folder(kept) as part, progress(f"fold {fold}: what it learned from", len(samples)) as ticker:
+        with (
+            whole_folder(kept, "index.json") as part,
+            progress(f"fold {fold}: what it learned from", len(samples)) as ticker,
+        ):
             for entry in training:
                 scores.append(predict_scores(predictor, entry, best.experiment.predict.views))
                 ticker.advance(entry.sample)

@@ -5,6 +5,7 @@ borders: the weights of the masks that stand on a stretch add up, and the vote b
 threshold. Drawing, adding and encoding the masks gives the same strings and takes some thirty times as long.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.runlength_text import format_runs, parse_image
+
+LARGEST_SUM = 2**62
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,13 @@ def quorum(weights: Sequence[Fraction], threshold: Fraction) -> Quorum:
         )
     if not 0 <= threshold < 1:
         raise CompetitionError(f"a threshold lies from 0 to below 1, not at {float(threshold)}")
-    scale = np.lcm.reduce([weight.denominator for weight in weights]).item()
+    scale = math.lcm(*(weight.denominator for weight in weights))
     whole = tuple(int(weight * scale) for weight in weights)
+    if sum(whole) > LARGEST_SUM:  # they are added up in 64 bits
+        raise CompetitionError(
+            f"weights {[float(weight) for weight in weights]} have too many digits to be counted exactly",
+            mend="Give weights with fewer digits, such as 0.123,1",
+        )
     # For whole sums, "greater than the share" and "greater than its whole part" are the same.
     return Quorum(whole, int(threshold * sum(whole)))
 

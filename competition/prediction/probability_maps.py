@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.stored_arrays import read_array, write_array
+from competition.names import inside
 from competition.workspace import read_json, whole_file, write_json
 
 DEAD_BELOW = 4
@@ -63,7 +64,7 @@ def empty_dead_zone(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def map_file(folder: Path, sample: str) -> Path:
     """Where a sample's map lies."""
-    return folder / f"{sample}.b2"
+    return inside(folder, f"{sample}.b2")
 
 
 def write_map(folder: Path, sample: str, values: NDArray[np.uint8]) -> None:

@@ -5,13 +5,15 @@ from pathlib import Path
 
 from competition.config import nearest_hint
 from competition.errors import CompetitionError
+from competition.names import check_name, name_fault
+from competition.text import shown
 from competition.tracks.aneurysm import ANEURYSM
 from competition.tracks.cardiac import CARDIAC
 from competition.tracks.folder import load_folder_track
 from competition.tracks.hand_bone import HAND_BONE
 from competition.tracks.lumbar import LUMBAR
 from competition.tracks.track import Track
-from competition.workspace import PHANTOM
+from competition.workspace import PHANTOM, SHIPPED_FOLDS
 
 FOLDER_TRACKS = Path(__file__).resolve().parent
 TRACKS = {track.name: track for track in (HAND_BONE, ANEURYSM, CARDIAC, LUMBAR)}
@@ -30,7 +32,11 @@ def get_track(name: str) -> Track:
     """
     if name in TRACKS:
         return TRACKS[name]
-    declaration = Path(name) if name.endswith((".yaml", ".yml")) else FOLDER_TRACKS / f"{name}.yaml"
+    named = not name.endswith((".yaml", ".yml"))
+    declaration = FOLDER_TRACKS / f"{name}.yaml" if named else Path(name)
+    if named and name_fault(name):
+        raise CompetitionError(f"unknown track {shown(name)}{nearest_hint(name, track_names())}")
+    check_name(declaration.stem, "a track", f"Give another name to {declaration.name[:60]}")
     if not declaration.exists() and declaration.parent != FOLDER_TRACKS:
         raise CompetitionError("no such track declaration", declaration, "Give the path of a YAML file to --track")
     if not declaration.exists():
@@ -38,9 +44,19 @@ def get_track(name: str) -> Track:
         hint = f", did you mean {yours[0]!r}?" if yours else nearest_hint(name, track_names())
         raise CompetitionError(f"unknown track {name!r}{hint}")
     # The name is the track's folder in the workspace, where it would meet another track's folds and runs.
-    taken = declaration.stem in track_names() and declaration.resolve().parent != FOLDER_TRACKS
-    if taken or declaration.stem.startswith(PHANTOM):
-        reason = "there is a built-in track of this name" if taken else f"{PHANTOM}... names drawn data"
+    if reason := _taken(declaration):
         raise CompetitionError(reason, declaration, "Give the declaration's file another name")
     track = load_folder_track(declaration)
     return track if declaration.parent == FOLDER_TRACKS else replace(track, declaration=declaration)
+
+
+def _taken(declaration: Path) -> str | None:
+    """Returns why the files of a declared track would meet others in a workspace; None where they do not."""
+    name = declaration.stem
+    if name in track_names() and declaration.resolve().parent != FOLDER_TRACKS:
+        return "there is a built-in track of this name"
+    if name.startswith(PHANTOM):
+        return f"{PHANTOM}... names drawn data"
+    if name in {f"{shipped}_own" for shipped in SHIPPED_FOLDS} or name.startswith("leaderboard.csv"):
+        return "a file of the workspace has this name"
+    return None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.cleaning import clean_angiogram, has_text, margin_share
+from competition.text import shown
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
 # The organisers' column order; BA is the one location without a side.
@@ -234,8 +235,8 @@ def _read_row(header: list[str], line: list[str], split: Split, where: str) -> _
         raise CompetitionError(f"{len(line)} values for {len(header)} columns", where)
     values = {name: value.strip() for name, value in zip(header, line, strict=True)}
     written = values["Index"]
-    if not re.fullmatch("[0-9]+", written):
-        raise CompetitionError(f"Index {written!r} is not a number", where)
+    if not re.fullmatch("[0-9]{1,18}", written):
+        raise CompetitionError(f"Index {shown(written)} is not a number", where)
     if split == "test":
         return _Row(written, int(written), None)  # the zeros of test.csv are placeholders, not truth
     for name in CLASSES:

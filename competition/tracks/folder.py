@@ -4,7 +4,6 @@ The declaration says where images and masks lie, how the group is read from a fi
 ``knee.yaml`` beside this file is an example. ``--track path/to/mine.yaml`` joins any other.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -84,9 +83,8 @@ def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
     check_names(images, folder)
     samples = []
     for image in images:
-        group = re.search(declaration.group, image.name)
         relative = image.relative_to(folder).as_posix()
-        person = (group and group.group(1)) or image.stem
+        person = declaration.find_group(image.name) or image.stem
         samples.append(_sample(image, relative, "test", person, declaration))
     return Listing(samples)
 
@@ -104,12 +102,12 @@ def _list_images(root: Path, declaration: FolderTrack) -> Listing:
                 problems.append(Problem(image.stem, split, relative, reason))
                 continue
             seen[image.stem] = relative
-            group = re.search(declaration.group, image.name)
-            if group is None or not group.group(1):
+            group = declaration.find_group(image.name)
+            if group is None:
                 reason = f"name does not match the group {declaration.group!r}"
                 problems.append(Problem(image.stem, split, relative, reason))
                 continue
-            samples.append(_sample(image, relative, split, group.group(1), declaration))
+            samples.append(_sample(image, relative, split, group, declaration))
     return Listing(samples, problems)
 
 

@@ -1,6 +1,7 @@
 """What the YAML file of a folder track may say, and what is wrong with one that says something else."""
 
 import re
+import warnings
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -9,6 +10,9 @@ from pydantic import Field, ValidationError, field_validator
 
 from competition.config import Section, nearest_hint, read_yaml
 from competition.errors import CompetitionError
+from competition.names import file_fault, label_fault
+from competition.patterns import find_group
+from competition.text import shortened, shown
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.run_length_table import RunLengthTable
 
@@ -38,6 +42,10 @@ class FolderTrack(Section):
     order: column, ending: false, empty: -1}. Left out: image_name,class,rle with pixels row by row from 1; where masks
     come as run lengths it must be said."""
 
+    def find_group(self, file_name: str) -> str | None:
+        """Returns the group that ``group`` reads from a file name; None where it does not match."""
+        return find_group(self.group, file_name)
+
     @property
     def submission_form(self) -> RunLengthSubmission:
         """The form that is said, or else that of the built-in tracks."""
@@ -60,18 +68,29 @@ class FolderTrack(Section):
         pattern = place if isinstance(place, str) else place.csv
         if not pattern.strip("./ ") or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
             raise ValueError(f"must be a path below the data folder, not {pattern!r}")
+        if "\0" in pattern:
+            raise ValueError("contains a character that no file name can contain")
         try:
             list(Path("a folder that does not exist").glob(pattern))
         except (ValueError, NotImplementedError) as error:
             raise ValueError(f"is no pattern of files ({error})") from error
         return place
 
+    @field_validator("classes")
+    @classmethod
+    def _are_labels(cls, classes: dict[str, int] | list[str]) -> dict[str, int] | list[str]:
+        for name in classes:
+            if fault := label_fault(name):
+                raise ValueError(f"the name {name!r} {fault}")
+        return classes
+
     @field_validator("group")
     @classmethod
     def _one_bracket(cls, pattern: str) -> str:
         try:
-            brackets = re.compile(pattern).groups
-        except re.error as error:
+            with warnings.catch_warnings(action="ignore"):  # of what a later Python may read otherwise
+                brackets = re.compile(pattern).groups
+        except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"is no regular expression ({error})") from error
         if brackets < 1:
             raise ValueError("needs a bracket around the part that names the group, for example '^(\\d+)_'")
@@ -105,8 +124,8 @@ def _explain(error: ValidationError) -> str:
     section, form, key = _place(first["loc"])
     known = [field.alias or name for name, field in form.model_fields.items()]
     if first["type"] == "extra_forbidden":
-        return f"unknown key {section + key!r}{nearest_hint(key, known, section)}"
-    reason = first["msg"].removeprefix("Value error, ")
+        return f"unknown key {shown(section + key)}{nearest_hint(key, known, section)}"
+    reason = shortened(first["msg"].removeprefix("Value error, "), 500)
     return f"{section + key}: {reason} (keys are {', '.join(known)})"
 
 
@@ -137,6 +156,9 @@ def _contradiction(declaration: FolderTrack) -> str | None:
         return "several classes need {class} in masks, or a pixel value for each class"
     if "{class}" in masks and by_value:
         return "classes with pixel values lie in one picture, so masks can't hold {class}"
+    for name in classes if "{class}" in masks else ():
+        if fault := file_fault(name):
+            return f"masks are files named after their class, and the name {name!r} {fault}"
     return None
 
 

@@ -1,10 +1,11 @@
-"""Lumbar: six vertebrae on lateral radiographs, DICOM images with MATLAB labels; group = patient.
+"""Lumbar: six vertebrae on lateral radiographs, DICOM images with MATLAB labels; group = hash of the PatientID.
 
 On disk: ``train/img/*.dcm``, ``train/label/NNN.mat`` and ``test/img/*.dcm``; PNG images and PNG labels (values 1 to 6)
 are taken too. An image belongs to the label of the same *number*, the last one in its name: "7.dcm" and "007.mat" are
 one, and sorting never decides.
 """
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -111,7 +112,7 @@ def _sample(root: Path, split: Split, image: Path, group: str, label: Path | Non
 
 
 def _groups(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
-    """Image -> its patient, or its file name where no patient is named, and what the user should know about it.
+    """Image -> its patient's pseudonym, or its file name where none is named, and what the user should know about it.
 
     An ID that more than half of the files bear is a word that took the patients' place ("anonymous"), and as one group
     it could not be split into folds.
@@ -120,11 +121,17 @@ def _groups(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
     (commonest, count), *_ = Counter(patients.values()).most_common(1) or [("", 0)]
     remarks = []
     if commonest and count > 2 and 2 * count > len(images):
-        remarks.append(
-            f"PatientID {commonest!r} stands in {count} of {len(images)} files, so it names no patient there"
-        )
+        remarks.append(f"one PatientID is in {count} of {len(images)} files, so it does not identify a patient")
         patients = {image: "" if patient == commonest else patient for image, patient in patients.items()}
-    return {image: patient or image.name for image, patient in patients.items()}, remarks
+    return {image: _pseudonym(patient) if patient else image.name for image, patient in patients.items()}, remarks
+
+
+def _pseudonym(patient: str) -> str:
+    """Returns the same name for the same PatientID, which the fold file can hold: that is meant to be committed.
+
+    Whoever has a list of all IDs can hash them too, so this hides an ID and does not make the data anonymous.
+    """
+    return f"patient-{hashlib.sha256(patient.encode()).hexdigest()[:10]}"
 
 
 def _patient(image: Path) -> str:

@@ -17,6 +17,7 @@ from torch import nn
 from competition.config import Experiment
 from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
+from competition.files import cannot_write, make_folder
 from competition.models.factory import build_model, place
 from competition.tracks.track import Track
 from competition.workspace import REPOSITORY, whole_file
@@ -271,8 +272,12 @@ def folder_lock(folder: Path, busy: str) -> Iterator[None]:
     Raises:
         CompetitionError: Another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    make_folder(folder)
+    try:
+        file = (folder / ".lock").open("w")
+    except OSError as error:
+        raise cannot_write(folder / ".lock", error) from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from competition.files import make_folder
 from competition.workspace import write_text
 
 AUTOCAST: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -57,10 +58,10 @@ def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
         The precision chosen before, or an empty list, to which the caller adds the one that is chosen now.
     """
     file = run / "precision.txt"
-    run.mkdir(parents=True, exist_ok=True)
+    make_folder(run)
     with (run / ".precision.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        known = file.read_text().split() if file.exists() else []
+        known = file.read_text(errors="replace").split() if file.exists() else []
         chosen = known[1:] if known[:1] == [made_for] else []
         before = len(chosen)
         yield chosen

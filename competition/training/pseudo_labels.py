@@ -103,7 +103,7 @@ def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, fol
     """
     made_by = {"teacher": teacher.run, "pseudo_hash": teacher.pseudo_hash}
     if not (folder / "index.json").exists() or read_index(folder, "").made_by != made_by:
-        with whole_folder(folder) as part:
+        with whole_folder(folder, "index.json") as part:
             _write_labels(teacher, track, workspace, part)
             write_index(part, MapFolder(track.classes, tuple(entry.sample for entry in teacher.samples), made_by))
     if track.task == "classification":

@@ -11,6 +11,8 @@ from optuna.trial import TrialState
 
 from competition.config import LOSS_OF, Experiment
 from competition.errors import CompetitionError
+from competition.files import make_folder
+from competition.text import shortened, shown
 from competition.tracks.track import Task
 
 Space = dict[str, BaseDistribution]
@@ -46,13 +48,13 @@ def parse_space(texts: Sequence[str]) -> Space:
     for text in texts:
         name, equals, values = text.partition("=")
         if not equals or not re.fullmatch(r"\w+\.\w+", name) or not values:
-            raise CompetitionError(f"--space takes {_FORMS}, not {text!r}")
+            raise CompetitionError(f"--space takes {_FORMS}, not {shown(text)}")
         if name in space:
-            raise CompetitionError(f"--space names {name} twice")
+            raise CompetitionError(f"--space names {shortened(name)} twice")
         try:
             space[name] = _distribution(values)
         except ValueError as error:
-            raise CompetitionError(f"--space takes {_FORMS}, not {text!r} ({error})") from error
+            raise CompetitionError(f"--space takes {_FORMS}, not {shown(text)} ({shortened(str(error))})") from error
     return space
 
 
@@ -143,7 +145,7 @@ def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.S
         CompetitionError: The file is damaged or was made for something else.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     pruner = optuna.pruners.MedianPruner(
         n_startup_trials=TRIALS_BEFORE_PRUNING,
         n_warmup_steps=int(epochs * UNPRUNED_SHARE),

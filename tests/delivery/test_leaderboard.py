@@ -44,6 +44,42 @@ def test_columns_are_the_promised_ones():
     )
 
 
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"\xe9", b"\x80" * 9])
+def test_a_leaderboard_that_is_no_text_is_one_sentence(tmp_path, damage):
+    path = tmp_path / "leaderboard.csv"
+    append(path, row("a"))
+    path.write_bytes(path.read_bytes() + damage + b"\n")
+    before = path.read_bytes()
+    for act in (lambda: read(path), lambda: append(path, row("b")), lambda: record(path, "a", 0.5)):
+        with pytest.raises(CompetitionError, match=r"can't be read as a leaderboard \(.*Restore the file from git"):
+            act()
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("cell", ["inf", "-1e400", "much", "9" * 5000])
+def test_a_figure_that_is_none_is_one_sentence(tmp_path, cell):
+    path = tmp_path / "leaderboard.csv"
+    append(path, row("a"))
+    path.write_text(path.read_text().replace("0.900000", cell))
+    with pytest.raises(CompetitionError, match="column cv_crossfit: ") as caught:
+        read(path)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_pipe_is_no_leaderboard(tmp_path):
+    os.mkfifo(tmp_path / "leaderboard.csv")
+    with pytest.raises(CompetitionError, match="a pipe or a device, not a file"):
+        read(tmp_path / "leaderboard.csv")
+
+
+def test_a_leaderboard_that_excel_saved_has_a_byte_order_mark(tmp_path):
+    path = tmp_path / "leaderboard.csv"
+    append(path, row("a"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    append(path, row("b"))
+    assert list(read(path)["id"]) == ["a", "b"]
+
+
 def test_what_is_appended_is_read(tmp_path):
     path = tmp_path / "new" / "leaderboard.csv"
     assert read(path).empty

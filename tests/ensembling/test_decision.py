@@ -43,6 +43,33 @@ def test_a_decision_comes_back_as_it_was_written(tmp_path):
     assert read.operation_list() == ["largest", "none"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": ' * 100_000,
+        json.dumps(content()).replace('"lv"', '"lv\\ud800"'),
+        json.dumps(content(operations={"lv\ud800": "none", "rv": "none"})),
+        json.dumps(content()).replace("400", "4" * 5000),
+        json.dumps(content()).replace("400", "1e400"),
+        json.dumps(content(track="x" * 10**6, created="x" * 10**6)),
+    ],
+)
+def test_what_is_no_decision_is_one_short_sentence(tmp_path, text):
+    path = tmp_path / "decision.json"
+    path.write_text(text)
+    with pytest.raises(CompetitionError, match=r"Run \./run\.sh tune\.$") as caught:
+        load_decision(path)
+    assert len(str(caught.value)) < 1000
+
+
+@pytest.mark.parametrize("name", ["../quick", "/tmp/x", "..", "a\nb", "search", "quick@x", "quick@²", "=1"])
+def test_a_member_of_a_decision_is_no_path(tmp_path, name):
+    path = tmp_path / "decision.json"
+    path.write_text(json.dumps(content(members=[member().model_dump(mode="json") | {"name": name}])))
+    with pytest.raises(CompetitionError, match=r"members\.0\.name: .*is not the name of a"):
+        load_decision(path)
+
+
 def test_a_classification_has_thresholds_of_some_classes(tmp_path):
     decision = Decision.model_validate(
         content(task="classification", classes=["Aneurysm", "L_ICA"], cuts={}, operations={}, thresholds={"L_ICA": 1.0})

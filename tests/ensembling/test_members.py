@@ -53,7 +53,22 @@ def test_members_are_read_with_their_epochs_and_folds(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "quick,", "quick,quick", "quick:x", "quick:", "quick:0,,1", "quick@", "quick@x", "@10", "quick@-1", ":0"],
+    [
+        "",
+        "quick,",
+        "quick,quick",
+        "quick:x",
+        "quick:",
+        "quick:0,,1",
+        "quick@",
+        "quick@x",
+        "@10",
+        "quick@-1",
+        ":0",
+        "quick@²",
+        "quick:١",
+        f"quick:{'9' * 5000}",
+    ],
 )
 def test_what_names_no_member_is_explained(text):
     with pytest.raises(CompetitionError, match=r"--members takes NAME\[@EPOCH\]\[:FOLD,FOLD\.\.\.\]"):

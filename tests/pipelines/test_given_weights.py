@@ -1,6 +1,7 @@
 """tune --weights: nothing is searched, and members without out-of-fold predictions can join."""
 
 import json
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,12 @@ import pytest
 from competition.data.cache import read_cached_planes
 from competition.data.folds import read_folds
 from competition.delivery.submissions import read_rle_csv, read_table_csv
+from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
+from competition.imaging.runlength_votes import quorum
 from competition.imaging.runlengths import encode_mask
 from competition.prediction.probability_maps import read_map, read_scores
+from pipelines.given_weights import parse_weights
 
 
 def decision_of(workspace, name):
@@ -143,3 +147,32 @@ def test_weights_that_sum_to_one_are_not_said_to_be_normalised(stage, hands_with
     _, said = stage("tune", "--members", "quick,theirs", "--weights", "0.1,0.9")
     assert "normalised" not in said
     assert "weights: quick 0.100, theirs 0.900" in said
+
+
+@pytest.mark.parametrize(
+    "text", ["1e400,1", "1e999999999,1", "nan,1", "inf,1", "1_0,1", "١,1", f"{'9' * 5000},1", "1/0,1", ",1"]
+)
+def test_what_is_no_weight_is_one_sentence(text):
+    with pytest.raises(CompetitionError, match=r"--weights takes numbers such as 0\.5, not ") as caught:
+        parse_weights(text, 2, "members")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("0.1, 1", (Fraction(1, 10), 1)),
+        (".5,2.", (Fraction(1, 2), 2)),
+        ("1e-3,2E2", (Fraction(1, 1000), 200)),
+        ("1/3,+1", (Fraction(1, 3), 1)),
+        ("0.123456789012345678901,1", (Fraction(123456789012345678901, 10**21), 1)),
+    ],
+)
+def test_weights_are_read_exactly(text, weights):
+    assert parse_weights(text, 2, "members") == list(weights)
+
+
+def test_weights_that_can_not_be_counted_are_refused():
+    with pytest.raises(CompetitionError, match="have too many digits to be counted exactly"):
+        quorum(parse_weights("0.123456789012345678901,1", 2, "submissions"), Fraction(1, 2))
+    assert quorum(parse_weights("0.123456789,1", 2, "submissions"), Fraction(1, 2)).weights == (123456789, 10**9)

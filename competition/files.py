@@ -1,0 +1,287 @@
+"""Files and folders are written whole or not at all, and text files are looked at before they are opened."""
+
+import csv
+import hashlib
+import json
+import os
+import platform
+import re
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from competition.errors import CompetitionError
+
+LARGEST_TEXT = 64 << 20
+"""Bytes of a JSON file or another text of our own; the index of 100,000 maps takes 3 MB."""
+
+_PART = re.compile(
+    r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]{1,9})-[0-9a-f]{8}\.(?P<kind>part|old)", re.DOTALL
+)
+_ABANDONED_SECONDS = 7 * 24 * 3600
+"""After so long without a change, what a process of another machine has begun is not going to be finished."""
+_swept: set[Path] = set()
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Gives a temporary path beside ``path``; renamed to it when the block ends well, removed otherwise.
+
+    Args:
+        path: The file to write. Its folder is made.
+
+    Yields:
+        The path to write to.
+
+    Raises:
+        CompetitionError: The disk is full or the folder can't be written; the old file, if any, is untouched.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
+        part = _part(path)
+        os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less what the umask takes away
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def whole_folder(path: Path, ours: str) -> Iterator[Path]:
+    """Like ``whole_file`` for a folder; an old folder of that name is replaced at the end.
+
+    Args:
+        path: The folder to write.
+        ours: Pattern of a file that the folder holds where this program made it: only such a folder, or an empty one,
+            is replaced.
+
+    Yields:
+        An empty folder to write to.
+
+    Raises:
+        CompetitionError: As for ``whole_file``, or something else is there; then nothing was written or deleted.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path.parent)
+        _check_ours(path, (ours,))
+        part = _part(path)
+        part.mkdir()
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield part
+        old = part.with_suffix(".old")
+        if path.exists():
+            os.replace(path, old)
+        try:
+            os.replace(part, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
+        _delete(old)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        _delete(part)
+
+
+def remove_folder(path: Path, *ours: str) -> None:
+    """Deletes a folder that this program made, or an empty one; a folder that is not there is no error.
+
+    Args:
+        path: The folder.
+        ours: Patterns of files, of which it holds one where this program made it.
+
+    Raises:
+        CompetitionError: Something else is there; then nothing was deleted.
+    """
+    _check_ours(path, ours)
+    _delete(path)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder with those above it, unless it is there.
+
+    Raises:
+        CompetitionError: It can't be made, for example on a read-only disk.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def _check_ours(path: Path, ours: Sequence[str]) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise CompetitionError("a file is where a folder is to be written", path, "Move it away")
+    if any(path.iterdir()) and not any(next(path.glob(pattern), None) for pattern in ours):
+        what = f"this folder contains no {' or '.join(ours)}, so this program did not make it and will not delete it"
+        raise CompetitionError(what, path, "Check what is in it and move it elsewhere")
+
+
+def _delete(path: Path) -> None:
+    if path.is_symlink():
+        path.unlink(missing_ok=True)
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _part(path: Path) -> Path:
+    """Returns a temporary name for a file or folder, which identifies the process that writes it."""
+    return path.parent / f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+@cache
+def _machine() -> str:
+    """Returns eight characters for this machine since it was started, and for this container on it.
+
+    Only among processes of equal characters does the number of a process say whether it still runs.
+    """
+    identity = platform.node()
+    with suppress(OSError):  # Linux has both, macOS neither
+        identity += Path("/proc/sys/kernel/random/boot_id").read_text() + os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(identity.encode()).hexdigest()[:8]
+
+
+def sweep_below(folder: Path) -> None:
+    """Removes what killed processes have left in the folders of a folder, each of which is written only once.
+
+    A folder in which there was nothing else goes too. One that is merely empty may be another process's next.
+    """
+    for inner in folder.glob("*/"):
+        if _sweep(inner):
+            with suppress(OSError):  # it is not empty
+                inner.rmdir()
+
+
+def _sweep(folder: Path) -> int:
+    """Removes what killed processes have left in a folder, once per folder and process; returns how much that was.
+
+    A folder that was killed between its two renames is put back: the old one is all there is.
+    """
+    if folder in _swept:
+        return 0
+    _swept.add(folder)
+    swept = 0
+    for found in list(os.scandir(folder)):
+        match = _PART.fullmatch(found.name)
+        if match is None or not _is_abandoned(match, folder / found.name):
+            continue
+        swept += 1
+        with suppress(OSError):  # another process sweeps too
+            if match["kind"] == "old" and not (folder / match["name"]).exists():
+                os.replace(found.path, folder / match["name"])
+            elif found.is_dir():
+                _delete(folder / found.name)
+            else:
+                os.unlink(found.path)
+    return swept
+
+
+def _is_abandoned(match: re.Match[str], path: Path) -> bool:
+    if match["machine"] != _machine():
+        try:
+            return time.time() - path.lstat().st_mtime > _ABANDONED_SECONDS
+        except OSError:
+            return False
+    try:
+        os.kill(int(match["process"]), 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # it runs and is somebody else's
+        return False
+    return False
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a UTF-8 text file whole or not at all."""
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a JSON file whole or not at all; NaN is not JSON and is refused.
+
+    Paths that are not UTF-8 are written as escapes, which ``read_json`` turns into the same paths.
+    """
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
+        text = json.dumps(value, indent=2, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Writes rows of one set of columns, whole or not at all."""
+    with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def check_file(path: Path, largest: int = LARGEST_TEXT) -> None:
+    """Makes sure, before it is opened, that a path is an ordinary file of a sane size.
+
+    A named pipe would be waited for without end, and a file without end fills the memory. What can't be looked at is
+    left to whoever opens it.
+
+    Args:
+        path: The file.
+        largest: Bytes that it may have.
+
+    Raises:
+        CompetitionError: It is a folder, a pipe or a device, or larger.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a folder" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
+        raise CompetitionError(f"can't be read: this is {kind}, not a file", path)
+    if status.st_size > largest:
+        size, most = (f"{number / (1 << 20):,.0f} MB" for number in (status.st_size, largest))
+        raise CompetitionError(f"can't be read: the file has {size}, the limit is {most}", path)
+
+
+def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
+    """Reads a UTF-8 text file, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        largest: Bytes that it may have.
+
+    Raises:
+        OSError: It is missing or can't be read.
+        UnicodeDecodeError: It is not UTF-8.
+        CompetitionError: As ``check_file``, or it does not fit into memory.
+    """
+    check_file(path, largest)
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except MemoryError as error:
+        raise CompetitionError("the file does not fit into memory", path) from error
+
+
+def cannot_write(path: Path, error: OSError) -> CompetitionError:
+    """Returns the sentence on a file or folder that can't be written."""
+    reason = error.strerror or str(error)
+    mend = (
+        "Nothing was changed; make room or choose another place with --workspace DIR, then run the same command again"
+    )
+    return CompetitionError(f"can't write ({reason})", path, mend)

@@ -1,0 +1,57 @@
+"""Regular expressions that users write: searched with a time limit, because a few signs can take years to try."""
+
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from competition.errors import CompetitionError
+
+SECONDS = 1.0
+"""For one text. A sound pattern takes microseconds on a file name."""
+
+
+def find_group(pattern: str, text: str) -> str | None:
+    r"""Returns what the first bracket of a pattern matches somewhere in a text.
+
+    Args:
+        pattern: A regular expression with a bracket, for example "^(\d+)_".
+        text: A file name.
+
+    Returns:
+        None where the pattern does not match or its bracket matches nothing.
+
+    Raises:
+        CompetitionError: The search takes longer than ``SECONDS``. The limit holds in the main thread, which all
+            stages run in; in other threads Python offers no way to stop a search.
+    """
+    try:
+        with _time_limit(SECONDS):
+            found = re.search(pattern, text)
+    except TimeoutError as error:
+        raise CompetitionError(
+            f"the regular expression {pattern[:80]!r} takes more than {SECONDS:g} s on {text[:80]!r}",
+            mend="Write it without a repetition inside of a repetition, such as (a+)+",
+        ) from error
+    return (found.group(1) or None) if found else None
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError in the block after so many seconds; Python's ``re`` looks for signals while it searches."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,89 @@
+"""YAML files that users write: experiments, tracks and contests, read without judging what they say."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from competition.errors import CompetitionError
+from competition.files import read_text
+
+LARGEST_YAML = 1 << 20
+"""Bytes; PyYAML reads some 200,000 a second, and a track of 1,000 classes has 30,000."""
+MOST_VALUES = 100_000
+"""Values of a file with its aliases written out; ten lines of aliases to aliases can stand for billions."""
+
+
+def read_yaml(path: Path, missing: str) -> Any:
+    """Reads a YAML file.
+
+    Args:
+        path: In UTF-8.
+        missing: What is said where it is missing.
+
+    Raises:
+        CompetitionError: It is missing, can't be read, is too large or is not YAML.
+    """
+    try:
+        text = read_text(path, LARGEST_YAML)
+    except FileNotFoundError as error:
+        raise CompetitionError(missing, path) from error
+    except OSError as error:
+        raise CompetitionError(f"can't be read ({error.strerror or error})", path) from error
+    except UnicodeDecodeError as error:
+        raise CompetitionError(f"can't be read ({error})", path) from error
+    return parse_yaml(text, path)
+
+
+def parse_yaml(text: str, where: Path | str) -> Any:
+    """Reads YAML text.
+
+    Args:
+        text: Of a file, or a value after --set.
+        where: For the message.
+
+    Raises:
+        CompetitionError: It is not YAML, holds a value that can't be (2001-13-45 as a date), or repeats itself by
+            aliases beyond ``MOST_VALUES``.
+    """
+    loader = None
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        if _count(node, {}) > MOST_VALUES:
+            raise CompetitionError(f"aliases (*name) expand to more than {MOST_VALUES:,} values", where)
+        return loader.construct_document(node)
+    except yaml.YAMLError as error:
+        raise CompetitionError(f"not valid YAML ({_first(error)})", where) from error
+    except RecursionError as error:
+        raise CompetitionError("not valid YAML (too many brackets inside of brackets)", where) from error
+    except MemoryError as error:
+        raise CompetitionError("the text does not fit into memory", where) from error
+    except CompetitionError:
+        raise
+    except Exception as error:  # the makers of values raise whatever Python does: ValueError, KeyError, IndexError ...
+        raise CompetitionError(f"not valid YAML (a value can't be read: {_first(error)})", where) from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def _count(node: yaml.Node, known: dict[int, int]) -> int:
+    """Returns how many values a node stands for with all aliases written out; each node is counted only once."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = MOST_VALUES + 1  # of a node that holds itself
+    if isinstance(node, yaml.ScalarNode):
+        node.value.encode()  # "\ud800" is half of a character, which nothing after this can write
+    if isinstance(node, yaml.MappingNode):
+        parts = [part for pair in node.value for part in pair]
+    else:
+        parts = node.value if isinstance(node, yaml.SequenceNode) else []
+    known[id(node)] = 1 + sum(_count(part, known) for part in parts)
+    return known[id(node)]
+
+
+def _first(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
