@@ -10,6 +10,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 LAYERS = (
     "errors",
     "text",
+    "spreadsheets",
     "config",
     "workspace",
     "console",

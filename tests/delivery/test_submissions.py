@@ -57,7 +57,7 @@ def test_takes_every_common_spelling(tmp_path, content):
         (b"image_name,class,rle,rle\na,x,1 2,\n", "twice 'rle'"),
         (b"image_name,class,rle\na,x,1 2\na,y\n", "row 3 has 2 fields, not 3"),
         (b"image_name,class,rle\na,x,1 2\na,y,\na,x,\n", "row 4: class 'x' of image 'a' stands twice"),
-        (b"\xff\xfe\x00image", "not a CSV in UTF-8"),
+        (b"\xff\xfe\x00image", "this is text in UTF-16, not in UTF-8"),
     ],
 )
 def test_malformed_rle_file_is_named_with_its_row(tmp_path, content, message):
