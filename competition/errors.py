@@ -25,4 +25,11 @@ class CompetitionError(Exception):
         asks = what.endswith("?")
         sentence = what if where is None else f"{what} ({where})" if asks else f"{what}: {where}"
         end = "" if asks and where is None else "."
-        super().__init__(sentence + end + ("" if mend is None else f" {mend}."))
+        super().__init__(on_one_line(sentence + end + ("" if mend is None else f" {mend}.")))
+
+
+def on_one_line(text: str) -> str:
+    """Returns a text whose line ends and control characters, which names in files may hold, are written as escapes."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)

@@ -19,9 +19,10 @@ from competition.delivery.submissions import (
     ID_COLUMN,
     check_classes,
     few,
-    header_problem,
     read_rle_csv,
     read_table_csv,
+    read_truth_csv,
+    without_zeros,
 )
 from competition.ensembling.evidence import auroc_interval, bootstrap_interval
 from competition.errors import CompetitionError
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _score_masks(args: argparse.Namespace, track: Track) -> Score:
     if args.truth.is_file():
-        truth = read_rle_csv(args.truth, track.classes, track.rle_form)
+        truth = read_truth_csv(args.truth, track.classes, track.rle_form)
         known = image_sizes(*prepared_workspaces(args, track))
         sizes = dict.fromkeys((name for name, _ in truth), args.size) if args.size else known
         return score_rle(args.submission, truth, track.classes, sizes, track.rle_form)
@@ -138,8 +139,7 @@ def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> di
             manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", column])
             for name, value in zip(manifest["name"], manifest[column], strict=True):
                 known |= {name: value, plane_file_name(name): value}
-                if name.isdecimal():
-                    known[str(int(name))] = value  # a table is scored without leading zeros
+                known[without_zeros(name)] = value  # a table is scored without them
     return known
 
 
@@ -185,7 +185,7 @@ SCORES = {"rle": _score_masks, "table": _score_table, "planes": _score_arrays}
 def _table_in(folder: Path, track: Track) -> Path:
     """The one CSV of the track's own form below a folder."""
     columns = (ID_COLUMN, *track.classes)
-    found = [path for path in sorted(folder.rglob("*.csv")) if header_problem(read_csv(path)[0], columns) is None]
+    found = [path for path in sorted(folder.rglob("*.csv")) if set(columns) <= set(read_csv(path)[0])]
     if len(found) != 1:
         names = ": " + ", ".join(str(path.relative_to(folder)) for path in found) if found else ""
         raise CompetitionError(

@@ -149,7 +149,7 @@ def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
             f"the organiser would refuse this submission ({result.errors[0].removesuffix('.')})", path
         )
     kind = "files" if track.submission == "planes" else "rows"
-    say(f"validated: {result.rows} {kind}, nothing speaks against handing it in")
+    say(f"validated: {result.rows} {kind}, no error found")
 
 
 def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:

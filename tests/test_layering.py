@@ -13,6 +13,7 @@ LAYERS = (
     "spreadsheets",
     "config",
     "workspace",
+    "named_columns",
     "console",
     "imaging",
     "metrics",

@@ -10,9 +10,9 @@ import scipy.io
 
 from competition.delivery.plane_files import (
     list_plane_files,
+    open_plane_files,
     packed,
     plane_file_name,
-    read_plane_file,
     with_background,
     write_plane_files,
 )
@@ -201,8 +201,8 @@ def test_a_member_that_differs_from_its_checksum_is_damaged(tmp_path):
         archive.writestr("7.npy", npy(array_of(random_masks(0, (60, 50)))))
         checksum = archive.getinfo("7.npy").CRC.to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(checksum, b"wxyz"))
-    with pytest.raises(CompetitionError, match=r"7\.npy can't be read"):
-        read_plane_file(path, "7.npy")
+    with open_plane_files(path) as files, pytest.raises(CompetitionError, match=r"7\.npy can't be read"):
+        files.read("7.npy", 6)
 
 
 def dense_dice(a, b):
