@@ -27,6 +27,7 @@ from competition.delivery.submissions import (
 from competition.ensembling.evidence import auroc_interval, bootstrap_interval
 from competition.errors import CompetitionError
 from competition.metrics import mean_by_stratum
+from competition.text import size_text
 from competition.tracks.track import Track
 from competition.workspace import read_csv
 from pipelines.check import image_sizes, parse_size
@@ -106,8 +107,8 @@ def _score_masks(args: argparse.Namespace, track: Track) -> Score:
     names = list(dict.fromkeys(name for name, _ in submitted))
     known = image_sizes(*prepared_workspaces(args, track))
     truth, sizes = truth_from_folder(track, args.truth, names, args.size, known)
-    used = few(sorted({f"{height}x{width}" for height, width in sizes.values()}))
-    say(f"truth: labels of {len(names)} images below {args.truth}, {used} pixels")
+    used = few(sorted({size_text(size) for size in sizes.values()}))
+    say(f"truth: labels of {len(names)} images below {args.truth}, {used} pixels (rows x columns)")
     result = score_rle(args.submission, truth, track.classes, sizes, track.rle_form)
     # Label pictures have a size and that of prepared images is known: only one that was given or assumed can be wrong.
     assumed = args.size is not None or (track.size_hw is not None and not set(names) <= set(known))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.imaging.numpy_files import LARGEST_ARRAY, StoredArray, damage_named, read_npy
 from competition.imaging.planes import pack_masks, unpack_class
+from competition.text import size_text
 from competition.tracks.track import stem
 from competition.workspace import whole_file, whole_folder
 
@@ -155,7 +156,7 @@ def open_plane_files(path: Path) -> Iterator[PlaneFiles]:
 
 def _form_fault(stored: StoredArray, classes: int, size_hw: tuple[int, int] | None) -> str | None:
     """What is wrong with the shape or type of an array that was handed in: the rest of a sentence, None for nothing."""
-    shape = "x".join(map(str, stored.shape)) or "a single number"
+    shape = size_text(stored.shape) or "a single number"
     if len(stored.shape) != 3 or stored.shape[2] != classes + 1:
         return f"is {shape}, not rows x columns x {classes + 1}"
     if size_hw is not None and stored.shape[:2] != size_hw:

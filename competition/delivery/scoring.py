@@ -23,6 +23,7 @@ from competition.imaging.planes import plane_count
 from competition.imaging.runlength_text import parse_image
 from competition.imaging.runlengths import encode_planes, overlaps
 from competition.metrics import dice, score_aneurysm
+from competition.text import size_text
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.run_length_rows import Key
 from competition.tracks.track import Track, label_files, split_part
@@ -205,7 +206,8 @@ def truth_from_folder(
             raise CompetitionError("nothing tells how large this image is", path, "Give --size ROWSxCOLUMNS")
         planes = track.read_label(path, own)
         if planes.shape != (*own, plane_count(len(track.classes))):
-            raise CompetitionError(f"the label is {planes.shape[0]}x{planes.shape[1]}, not {own[0]}x{own[1]}", path)
+            found, wanted = size_text(planes.shape[:2]), size_text(own)
+            raise CompetitionError(f"the label is {found}, not {wanted} (rows x columns)", path)
         used[name] = own
         rles = encode_planes(planes, len(track.classes), track.rle_form.order)
         truth.update(((name, class_name), rle) for class_name, rle in zip(track.classes, rles, strict=True))

@@ -12,6 +12,7 @@ from competition.config import nearest_hint
 from competition.errors import CompetitionError
 from competition.imaging.planes import plane_count
 from competition.spreadsheets import other_encoding
+from competition.text import size_text
 
 FINGER_BONES = tuple(f"finger-{number}" for number in range(1, 20))
 CARPAL_BONES = ("Trapezium", "Trapezoid", "Capitate", "Hamate", "Scaphoid", "Lunate", "Triquetrum", "Pisiform")
@@ -96,5 +97,5 @@ def _polygon(points: Any, label: str, path: Path, size_hw: tuple[int, int]) -> N
     # A point may lie on the far border line itself (x == width); fillPoly clips it.
     inside = (polygon >= 0).all() and (polygon <= (width, height)).all()
     if not inside:  # also catches NaN
-        raise CompetitionError(f"polygon of {label} leaves the X-ray of {width}x{height} pixels", path)
+        raise CompetitionError(f"polygon of {label} leaves the X-ray of {size_text(size_hw)} (rows x columns)", path)
     return polygon.astype(np.int32)

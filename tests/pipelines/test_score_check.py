@@ -89,7 +89,7 @@ def test_score_of_label_pictures(tmp_path, capsys):
     write_rle_csv(tmp_path / "s.csv", [("SC-N-01-a.dcm.png", "lv", rectangle_rle(3, 5, 8, 19, SIZE[1]))])
     assert call(score, tmp_path, "cardiac", tmp_path / "s.csv", tmp_path / "labels")["score"] == 1.0
     said = capsys.readouterr().out
-    assert "64x48 pixels" in said
+    assert "64x48 pixels (rows x columns)" in said
     assert "not scored" not in said
     cv2.imwrite(str(tmp_path / "labels" / "SC-N-02-b.dcm.png"), mask)
     call(score, tmp_path, "cardiac", tmp_path / "s.csv", tmp_path / "labels")
