@@ -205,6 +205,24 @@ def test_a_member_that_differs_from_its_checksum_is_damaged(tmp_path):
         files.read("7.npy", 6)
 
 
+def test_the_table_of_contents_of_a_zip_is_read_once(tmp_path, monkeypatch):
+    arrays = {f"_{number}": array_of(random_masks(number, (5, 4))) for number in range(40)}
+    path = zip_of(tmp_path / "a.zip", **arrays)
+    sizes = {f"{number}.dcm": (5, 4) for number in range(40)}
+    opened = []
+
+    class Counted(zipfile.ZipFile):
+        def __init__(self, *arguments):
+            opened.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(zipfile, "ZipFile", Counted)
+    assert check_planes_submission(path, CLASSES, None, tuple(sizes), sizes).ok
+    assert len(opened) == 1
+    assert score_planes(LUMBAR, path, path, sizes).score == 1.0
+    assert len(opened) == 3
+
+
 def dense_dice(a, b):
     total = a.sum() + b.sum()
     return 2 * (a & b).sum() / total if total else 1.0
