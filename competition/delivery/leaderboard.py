@@ -20,6 +20,7 @@ import pandas as pd
 from competition.config import nearest_hint
 from competition.console import shout
 from competition.errors import CompetitionError
+from competition.spreadsheets import other_encoding
 from competition.workspace import whole_file
 
 
@@ -73,6 +74,7 @@ class Row:
 COLUMNS = tuple(column.name for column in fields(Row))
 EARLIER = tuple(name for name in COLUMNS if name != "cv_reweighted")
 """The columns of the first version: such a file is read as it is, and gets all columns with its next entry."""
+RESTORE = "Restore the file from git"
 NUMBERS = COLUMNS[COLUMNS.index("cv_fold_mean") : COLUMNS.index("git_commit")]
 
 
@@ -232,15 +234,20 @@ def _read_lines(path: Path) -> list[list[str]]:
     """
     if not path.exists():
         return []
-    _mend(path)
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = [line for line in csv.reader(file) if line]
+    try:
+        _mend(path)
+        with path.open(encoding="utf-8", newline="") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except UnicodeDecodeError as error:
+        raise CompetitionError(other_encoding(path, error.object).what, path, RESTORE) from error
+    except csv.Error as error:
+        raise CompetitionError(f"this is no leaderboard ({error})", path, RESTORE) from error
     header = tuple(lines[0]) if lines else ()
     if header not in (COLUMNS, EARLIER):
-        raise CompetitionError("the first line is not that of a leaderboard", path, "Restore the file from git")
+        raise CompetitionError("the first line is not that of a leaderboard", path, RESTORE)
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(header):
-            raise CompetitionError(f"line {number} has {len(line)} fields, not {len(header)}", path)
+            raise CompetitionError(f"line {number} has {len(line)} fields, not {len(header)}", path, RESTORE)
     rows = [dict(zip(header, line, strict=True)) for line in lines[1:]]
     return [[row.get(name, "") for name in COLUMNS] for row in rows]
 
@@ -277,7 +284,7 @@ def _frame(path: Path, lines: Sequence[Sequence[str]]) -> pd.DataFrame:
         try:
             frame[column] = frame[column].map(lambda text: float(text or "nan")).astype("float64")
         except ValueError as error:
-            raise CompetitionError(f"column {column}: {error}", path) from error
+            raise CompetitionError(f"column {column}: {error}", path, RESTORE) from error
     frame["phantom"] = (frame["phantom"].str.lower() == "true").astype(bool)
     return frame
 
