@@ -2,7 +2,7 @@
 
 import codecs
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from competition.errors import CompetitionError
@@ -71,7 +71,7 @@ def wrong_separator(path: Path, header: Iterable[str]) -> CompetitionError | Non
     return None
 
 
-def cut_by_excel(path: Path, rows: Iterable[tuple[int, list[str]]]) -> CompetitionError | None:
+def cut_by_excel(path: Path, rows: Sequence[tuple[int, list[str]]]) -> CompetitionError | None:
     """Says that Excel has cut the longest cells of a CSV.
 
     Only where no cell is longer than its limit: a file that holds a longer one was not saved by Excel.
@@ -80,17 +80,11 @@ def cut_by_excel(path: Path, rows: Iterable[tuple[int, list[str]]]) -> Competiti
         path: The CSV.
         rows: Line numbers and fields.
     """
-    cut, longer = 0, False
-    first = 0
-    for line, fields in rows:
-        longest = max(map(len, fields))
-        longer = longer or longest > EXCEL_CELL
-        if longest == EXCEL_CELL:
-            cut, first = cut + 1, first or line
-    if not cut or longer:
+    if max((len(field) for _, fields in rows for field in fields), default=0) != EXCEL_CELL:
         return None
+    lines = [line for line, fields in rows for field in fields if len(field) == EXCEL_CELL]
     return CompetitionError(
-        f"{cut} cells have exactly {EXCEL_CELL:,} characters, Excel's limit, so it has cut them (first in row {first})",
+        f"{len(lines)} cells have exactly {EXCEL_CELL:,} characters, where Excel cuts them (first in row {lines[0]})",
         path,
         "Use the file as it was before Excel saved it",
     )

@@ -8,7 +8,6 @@ import csv
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -144,9 +143,9 @@ def read_truth_csv(
 def _texts(path: Path, classes: Sequence[str], form: RunLengthSubmission, truth: bool) -> Iterator[Row]:
     """The rows of a file, their run lengths counted from pixel 1 and "" for no mask."""
     for row in read_rows(path, form, classes):
-        where = f"{path}, row {row.line}, class {row.class_name}"
+        where = "" if form.plain else f"{path}, row {row.line}, class {row.class_name}"
         rle = "" if truth and row.rle in NO_MASK else form.read(row.rle, where)
-        yield row if rle == row.rle else replace(row, rle=rle)
+        yield row if rle == row.rle else row._replace(rle=rle)
 
 
 def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.DataFrame:

@@ -6,7 +6,7 @@ image, a class without a row and a row that stands twice are problems; "no mask"
 """
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -62,7 +62,7 @@ def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable,
         if row.class_name not in classes:
             reason = f"unknown class {row.class_name!r}{nearest_hint(row.class_name, classes)}"
             raise CompetitionError(reason, f"{path}, row {row.line}")
-        rows.setdefault(row.image, []).append(replace(row, rle="") if row.rle in NO_MASK else row)
+        rows.setdefault(row.image, []).append(row._replace(rle="") if row.rle in NO_MASK else row)
     return Table(rows)
 
 
