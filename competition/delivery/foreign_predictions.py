@@ -106,7 +106,7 @@ def read_foreign_scores(paths: Sequence[Path], classes: Sequence[str], entries: 
         The probabilities of each of them.
 
     Raises:
-        CompetitionError: A path is none of these, a sample lacks, stands twice or is unknown, or a value is no
+        CompetitionError: A path is none of these, a sample lacks, appears twice or is unknown, or a value is no
             probability.
     """
     found = ForeignScores()

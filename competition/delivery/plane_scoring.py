@@ -84,11 +84,11 @@ def _compare(
 
 
 def _names(files: PlaneFiles) -> list[str]:
-    """The names of a submission that can be scored: there are some, and none stands twice."""
+    """The names of a submission that can be scored: there are some, and none appears twice."""
     if not files.names:
         raise CompetitionError("there is nothing to score: no files", files.path)
     if twice := [name for name, count in Counter(files.names).items() if count > 1]:
-        raise CompetitionError(f"{len(twice)} files stand twice ({few(twice)})", files.path)
+        raise CompetitionError(f"{len(twice)} files appear twice ({few(twice)})", files.path)
     return files.names
 
 
@@ -103,7 +103,9 @@ def _open_truth(track: Track, truth: Path, names: list[str], opened: ExitStack) 
         ):
             if missing:
                 hint = near_misses(sorted(others), sorted(missing))
-                raise CompetitionError(f"{len(missing)} files lack in {where} ({few(sorted(missing))}){hint}", truth)
+                raise CompetitionError(
+                    f"{len(missing)} files are missing in {where} ({few(sorted(missing))}){hint}", truth
+                )
         return lambda name, size_hw: packed(files.read(name, len(track.classes), size_hw))
     read_label = track.read_label
     if read_label is None:

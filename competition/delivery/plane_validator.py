@@ -57,7 +57,7 @@ def _check(
         compare_names(result, "files", names, [plane_file_name(name) for name in expected])
     counts = Counter(names)
     for name in sorted(name for name, count in counts.items() if count > 1):
-        result.refuse(f"{name} stands twice", "stands twice")
+        result.refuse(f"{name} appears twice", "appears twice")
     non_empty = np.zeros(len(classes), np.int64)
     for name in counts:
         try:

@@ -219,7 +219,7 @@ def _by_number(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
     plain = [without_zeros(str(name)) for name in frame.index]
     twice = sorted(name for name, count in Counter(plain).items() if count > 1)
     if twice:
-        raise CompetitionError(f"{ID_COLUMN} {few(twice)} stands twice, once with leading zeros", where)
+        raise CompetitionError(f"{ID_COLUMN} {few(twice)} appears twice, once with leading zeros", where)
     return frame.set_axis(plain, axis="index")
 
 

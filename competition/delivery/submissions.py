@@ -135,7 +135,7 @@ def read_truth_csv(
         As ``read_rle_csv``.
 
     Raises:
-        CompetitionError: The file or a column is missing, a row is cut or stands twice, or run lengths are malformed.
+        CompetitionError: The file or a column is missing, a row is cut or appears twice, or run lengths are malformed.
     """
     return masks_by_key(_texts(path, classes, form, truth=True), path, several=True)
 
@@ -160,13 +160,13 @@ def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.Dat
         float64 columns in the order of ``columns``, indexed by the id in the order of the file.
 
     Raises:
-        CompetitionError: The file or a column is missing, a cell is not a number, an id stands twice.
+        CompetitionError: The file or a column is missing, a cell is not a number, an id appears twice.
     """
     ids: dict[str, None] = {}
     values = []
     for number, (name, *cells) in read_columns(path, (id_column, *columns)):
         if name in ids:
-            raise CompetitionError(f"row {number}: {id_column} {name!r} stands twice", path)
+            raise CompetitionError(f"row {number}: {id_column} {name!r} appears twice", path)
         ids[name] = None
         values.append([_number(path, number, column, text) for column, text in zip(columns, cells, strict=True)])
     index = pd.Index(list(ids), name=id_column, dtype=object)

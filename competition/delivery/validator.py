@@ -118,7 +118,7 @@ def check_rle_submission(
         if name not in known:
             result.refuse(f"row {number}: unknown class {name!r}{nearest_hint(name, classes)}", "unknown class")
         elif first != number and (not form.several_rows or (image, name, cell) in said):
-            result.refuse(f"row {number}: class {name!r} of image {image!r} stands twice (first in row {first})")
+            result.refuse(f"row {number}: class {name!r} of image {image!r} appears twice (first in row {first})")
         else:
             said.add((image, name, cell))
             size = (sizes or {}).get(image, size_hw)
@@ -162,7 +162,7 @@ def check_table_submission(
     probabilities = set()
     for number, (name, *cells) in lines:
         if name in first_row:
-            result.refuse(f"row {number}: {id_column} {name!r} stands twice (first in row {first_row[name]})")
+            result.refuse(f"row {number}: {id_column} {name!r} appears twice (first in row {first_row[name]})")
             continue
         first_row[name] = number
         for position, (column, text) in enumerate(zip(columns, cells, strict=True)):

@@ -64,7 +64,7 @@ def masks_by_key(rows: Iterable[Row], path: Path, several: bool) -> dict[Key, st
         several: Whether an image and class may have several rows, which are joined.
 
     Raises:
-        CompetitionError: A row stands twice, a second row of an image and class is not allowed, or run lengths that
+        CompetitionError: A row appears twice, a second row of an image and class is not allowed, or run lengths that
             are to be joined are malformed.
     """
     grouped: dict[Key, list[Row]] = {}
@@ -75,11 +75,8 @@ def masks_by_key(rows: Iterable[Row], path: Path, several: bool) -> dict[Key, st
         row = min(doubled, key=lambda one: one.line)
         first = grouped[row.image, row.class_name][0].line
         more = f"; {len(doubled) - 1} more rows do" if len(doubled) > 1 else ""
-        raise CompetitionError(
-            f"row {row.line}: class {row.class_name!r} of image {row.image!r} stands twice, first in row {first}{more}",
-            path,
-            "Write one row for each image and class",
-        )
+        twice = f"class {row.class_name!r} of image {row.image!r} appears twice, first in row {first}{more}"
+        raise CompetitionError(f"row {row.line}: {twice}", path, "Write one row for each image and class")
     return {key: group[0].rle if len(group) == 1 else _joined(group, path) for key, group in grouped.items()}
 
 

@@ -175,7 +175,7 @@ def test_the_set_of_files_is_compared(tmp_path, good):
             archive.writestr("7.npy", archive.read("7.npy"))
     found = errors(good)
     assert "2 of 5 files not in the test set: sub/7.npy, readme.txt" in found
-    assert "7.npy stands twice" in found
+    assert "7.npy appears twice" in found
     assert any("readme.txt can't be read" in error for error in found)
 
 
@@ -276,9 +276,9 @@ def test_a_transposed_submission_does_not_score_against_a_label_that_fits_either
 
 def test_images_on_one_side_only_are_an_error(tmp_path, pair):
     one = zip_of(tmp_path / "one.zip", _7=array_of(pair[0]["7"]))
-    with pytest.raises(CompetitionError, match=r"1 files lack in the submission \(12\.npy\)"):
+    with pytest.raises(CompetitionError, match=r"1 files are missing in the submission \(12\.npy\)"):
         score_planes(LUMBAR, one, tmp_path / "theirs.zip")
-    with pytest.raises(CompetitionError, match=r"1 files lack in the truth \(12\.npy\)"):
+    with pytest.raises(CompetitionError, match=r"1 files are missing in the truth \(12\.npy\)"):
         score_planes(LUMBAR, tmp_path / "theirs.zip", one)
     (tmp_path / "label/012.mat").unlink()
     with pytest.raises(CompetitionError, match="1 of 2 images have no label"):

@@ -286,5 +286,5 @@ def test_leading_zeros_of_an_index_do_not_matter(tmp_path):
     shortened = pd.DataFrame(truth, ["1" * 5000, "2", "\u0663", *ids[3:]], list(TABLE))
     assert score_table(tmp_path / "s.csv", shortened, TABLE).score == expected.score
     write_table_csv(tmp_path / "s.csv", "Index", ["7", "007"], TABLE, outputs[:2])
-    with pytest.raises(CompetitionError, match="Index 7 stands twice"):
+    with pytest.raises(CompetitionError, match="Index 7 appears twice"):
         score_table(tmp_path / "s.csv", plain, TABLE)

@@ -67,7 +67,7 @@ def test_takes_every_common_spelling(tmp_path, content):
         (b"image,class,rle\na,x,1 2\n", "missing 'image_name'; too many 'image'"),
         (b"image_name,class,rle,rle\na,x,1 2,\n", "twice 'rle'"),
         (b"image_name,class,rle\na,x,1 2\na,y\n", "row 3 has 2 fields, not 3"),
-        (b"image_name,class,rle\na,x,1 2\na,y,\na,x,\n", "row 4: class 'x' of image 'a' stands twice"),
+        (b"image_name,class,rle\na,x,1 2\na,y,\na,x,\n", "row 4: class 'x' of image 'a' appears twice"),
         (b"\xff\xfe\x00image", "this is text in UTF-16, not in UTF-8"),
     ],
 )
@@ -221,7 +221,7 @@ def test_table_refuses_a_shape_that_does_not_fit(tmp_path):
     ("content", "message"),
     [
         ("Index,Aneurysm,L_ICA\n1,0.5,0\n", "missing 'BA'"),
-        ("Index,Aneurysm,L_ICA,BA\n1,0.5,0,0\n1,0.5,0,0\n", "row 3: Index '1' stands twice"),
+        ("Index,Aneurysm,L_ICA,BA\n1,0.5,0,0\n1,0.5,0,0\n", "row 3: Index '1' appears twice"),
         ("Index,Aneurysm,L_ICA,BA\n1,high,0,0\n", "row 2: Aneurysm is 'high', not a number"),
         ("Index,Aneurysm,L_ICA,BA\n1,0.5,0\n", "row 2 has 3 fields, not 4"),
     ],

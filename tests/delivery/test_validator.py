@@ -82,7 +82,7 @@ def test_all_errors_at_once(tmp_path):
 
 def test_duplicate_row(tmp_path):
     result = check_rle_submission(rle_file(tmp_path, [*GOOD, GOOD[1]]), CLASSES)
-    assert result.errors == ["row 6: class 'Ulna' of image 'a' stands twice (first in row 3)"]
+    assert result.errors == ["row 6: class 'Ulna' of image 'a' appears twice (first in row 3)"]
 
 
 def test_a_class_missing_in_one_image(tmp_path):
@@ -129,10 +129,10 @@ def test_several_rows_of_an_image_are_taken_where_the_form_has_them(tmp_path):
     assert (result.errors, result.images, result.positive_share) == ([], 2, {"nucleus": 0.5})
     path = rle_file(tmp_path, [("a", "1 2"), ("a", "5 1"), ("a", "1 2"), ("b", "")], "id,rle")
     result = check_rle_submission(path, ["nucleus"], None, ["a", "b"], None, form)
-    assert result.errors == ["row 4: class 'nucleus' of image 'a' stands twice (first in row 2)"]
+    assert result.errors == ["row 4: class 'nucleus' of image 'a' appears twice (first in row 2)"]
     single = form.model_copy(update={"several_rows": False})
     result = check_rle_submission(path, ["nucleus"], None, ["a", "b"], None, single)
-    assert result.errors == ["row 3: class 'nucleus' of image 'a' stands twice (first in row 2) (and 1 more like it)"]
+    assert result.errors == ["row 3: class 'nucleus' of image 'a' appears twice (first in row 2) (and 1 more like it)"]
 
 
 @pytest.mark.parametrize("text", ["0_1", "\u0661", "0x1", "1e", " ", "--1", "1" * 400 + "_"])
@@ -233,7 +233,7 @@ def test_a_good_table_passes(tmp_path):
         ("1,0.5,2", "L_ICA of Index 1 is '2'"),
         ("1,0.5,", "L_ICA of Index 1 is ''"),
         ("1,0.5", "row 2 has 2 fields, not 3"),
-        ("2,0.5,0", "row 3: Index '2' stands twice (first in row 2)"),
+        ("2,0.5,0", "row 3: Index '2' appears twice (first in row 2)"),
     ],
 )
 def test_one_bad_cell_of_a_table_is_named(tmp_path, line, message):

@@ -17,7 +17,7 @@ IMAGES = ("a.png", "b.png")
 BROKEN = {
     "an image less": (lambda lines: [line for line in lines if "b.png" not in line], ("29 rows are missing", "b.png")),
     "another image": (lambda lines: [line.replace("b.png", "c.png") for line in lines], ("rows are missing",)),
-    "a duplicate key": (lambda lines: [*lines, lines[1]], ("class 'finger-1' of image 'a.png' stands twice",)),
+    "a duplicate key": (lambda lines: [*lines, lines[1]], ("class 'finger-1' of image 'a.png' appears twice",)),
     "a row less": (lambda lines: lines[:-1], ("1 rows are missing", "b.png Ulna")),
     "no rows": (lambda lines: lines[:1], ("58 rows are missing",)),
     "a run past the end": (lambda lines: first(lines, "119 3"), ("a run ends at pixel 121, but the image has 120",)),
@@ -146,7 +146,7 @@ def test_two_files_without_a_row_are_refused(refusal, sound, tmp_path):
 
 BROKEN_TABLES = {
     "a patient less": (lambda lines: lines[:-1], "csv has (0013)"),
-    "a duplicate": (lambda lines: [*lines, lines[1]], "Index '0010' stands twice"),
+    "a duplicate": (lambda lines: [*lines, lines[1]], "Index '0010' appears twice"),
     "no number": (lambda lines: [*lines[:1], lines[1].replace("0.", "o."), *lines[2:]], "not a number"),
     "an empty cell": (lambda lines: [*lines[:1], cell(lines[1], 1, ""), *lines[2:]], "Aneurysm is '', not a number"),
     "NaN": (lambda lines: [*lines[:1], cell(lines[1], 1, "NaN"), *lines[2:]], "Aneurysm"),

@@ -62,7 +62,9 @@ def test_objects_are_joined_as_prepare_joins_them(tmp_path: Path) -> None:
 def test_a_form_with_one_row_each_refuses_a_second_one_but_a_truth_may_have_it(tmp_path: Path) -> None:
     path = write(tmp_path, "a,9,1 2,7,cell,", "a,9,5 1,7,cell,", "b,9,1 1,7,cell,", "b,9,3 1,7,cell,")
     single = FORM.model_copy(update={"several_rows": False})
-    with pytest.raises(CompetitionError, match="row 3: class 'cell' of image 'a' stands twice, first in row 2; 1 more"):
+    with pytest.raises(
+        CompetitionError, match="row 3: class 'cell' of image 'a' appears twice, first in row 2; 1 more"
+    ):
         read_rle_csv(path, CLASSES, single)
     joined = {("a", "cell"): "1 2 5 1", ("b", "cell"): "1 1 3 1"}
     assert read_truth_csv(path, CLASSES, single) == read_rle_csv(path, CLASSES, FORM) == joined
