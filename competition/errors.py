@@ -1,6 +1,12 @@
 """The one kind of error that is shown to a user as a sentence instead of a traceback."""
 
+import re
 from pathlib import Path
+
+SHOWN_WORD = 200
+"""Characters that are shown of a word of more than 1,000."""
+
+_ENDLESS = re.compile(r"\S{1001,}")
 
 
 class CompetitionError(Exception):
@@ -25,4 +31,15 @@ class CompetitionError(Exception):
         asks = what.endswith("?")
         sentence = what if where is None else f"{what} ({where})" if asks else f"{what}: {where}"
         end = "" if asks and where is None else "."
-        super().__init__(sentence + end + ("" if mend is None else f" {mend}."))
+        super().__init__(on_one_line(sentence + end + ("" if mend is None else f" {mend}.")))
+
+
+def on_one_line(text: str) -> str:
+    """Returns a text that can be printed as one line, whatever the names and cells of foreign files hold.
+
+    Line ends and control characters are written as escapes, and words longer than any path are cut.
+    """
+    text = _ENDLESS.sub(lambda word: f"{word[0][:SHOWN_WORD]}...", text)
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)

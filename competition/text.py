@@ -64,3 +64,8 @@ def _forms(key: str) -> tuple[str, str]:
 
 def _without_zeros(name: str) -> str:
     return name.lstrip("0") or name[-1:]
+
+
+def size_text(size: Iterable[int]) -> str:
+    """Returns a size as every message writes it, rows x columns (and further axes): "48x64"."""
+    return "x".join(map(str, size))

@@ -18,6 +18,7 @@ from competition.files import write_csv as write_csv
 from competition.files import write_json as write_json
 from competition.files import write_text as write_text
 from competition.names import inside
+from competition.spreadsheets import cut_by_excel, foreign_content, other_encoding, wrong_separator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PHANTOM = "phantom_"
@@ -209,7 +210,8 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         The header, and for each row its line number in the file (the header is line 1) and its fields.
 
     Raises:
-        CompetitionError: The file is missing, empty, separated by semicolons, or no CSV text at all.
+        CompetitionError: The file is missing, empty, no CSV text in UTF-8 (packed, a workbook, another encoding),
+            separated by semicolons or tabs, or its longest cells were cut by Excel.
     """
     try:
         check_file(path, LARGEST_TABLE)
@@ -221,26 +223,36 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise CompetitionError("the file does not fit into memory", path) from error
     except OSError as error:
         raise CompetitionError(f"can't read the file ({error.strerror or error})", path) from error
-    except (UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise other_encoding(path, error.object) from error
+    except csv.Error as error:
         raise CompetitionError(f"this is not a CSV in UTF-8 ({error})", path) from error
     if header is None:
         raise CompetitionError("the file is empty", path)
-    if len(header) == 1 and ";" in header[0]:
-        raise CompetitionError("cells are separated by ';', not by ','", path)
+    fault = (
+        foreign_content(path, ",".join(header).encode("utf-8", "replace"))
+        or wrong_separator(path, header)
+        or cut_by_excel(path, lines)
+    )
+    if fault is not None:
+        raise fault
     return header, lines
 
 
 def read_json(path: Path, mend: str) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file, with or without a byte order mark.
 
     Raises:
         CompetitionError: It is missing or not JSON; ``mend`` says what makes it.
     """
     check_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise CompetitionError("file not found", path, mend) from error
+    except UnicodeDecodeError as error:
+        reason = other_encoding(path, error.object).what
+        raise CompetitionError(f"can't be read as JSON ({reason})", path, mend) from error
     except (OSError, ValueError) as error:
         raise CompetitionError(f"can't be read as JSON ({error})", path, mend) from error
     except RecursionError as error:

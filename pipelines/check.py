@@ -1,4 +1,4 @@
-"""Says whether the organiser would take a submission, and everything that speaks against it.
+"""Says whether the organiser would take a submission, everything that is wrong with it, and what could not be checked.
 
 Without prepared data it looks at the form, the classes of every image and the bounds of the image; with prepared data
 also at the set of images and their order.
@@ -26,7 +26,10 @@ HELP = "Would the organiser take this submission?"
 EXAMPLE = "./run.sh check --track hand_bone submissions/hand_bone/submission.csv"
 
 SHOWN = 20
-"""Errors printed; the others are counted."""
+"""Kinds of errors printed; the others are counted."""
+
+NEEDS_TEST_IMAGES = "no test images are prepared: run prepare"
+NEEDS_SIZE = "no sizes are known: run prepare, or give --size ROWSxCOLUMNS"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,7 +49,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Checks and prints.
 
     Returns:
-        ok, errors, warnings, rows, images, positive_share, size_bytes, prepared (whether the image set was compared).
+        ok, errors (one of each kind, with a count), warnings, rows, images, positive_share, size_bytes, prepared
+        (whether the image set was compared), not_checked (what could not be checked, and what is needed for it).
 
     Raises:
         CompetitionError: The organiser would refuse the file.
@@ -55,10 +59,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not (args.submission.is_file() or (track.submission == "planes" and args.submission.is_dir())):
         raise CompetitionError("no such file", args.submission)
     workspace, expected = _prepared(args, track)
-    result, looked = _look(args, track, workspace, expected)
-    _show(result, looked)
+    result, looked, unchecked = _look(args, track, workspace, expected)
+    _show(result, looked, unchecked)
     if not result.ok:
-        count = f"{len(result.errors)} errors" if len(result.errors) > 1 else "1 error"
+        count = f"{result.faults:,} errors" if result.faults > 1 else "1 error"
         raise CompetitionError(
             f"the organiser would refuse this submission ({count}; {result.errors[0].removesuffix('.')})",
             args.submission,
@@ -72,25 +76,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "positive_share": result.positive_share,
         "size_bytes": result.size_bytes,
         "prepared": expected is not None,
+        "not_checked": unchecked,
     }
 
 
 def _look(
     args: argparse.Namespace, track: Track, workspace: Workspace | None, expected: list[str] | None
-) -> tuple[CheckResult, list[str]]:
-    """What was found, and what was looked at."""
+) -> tuple[CheckResult, list[str], list[str]]:
+    """What was found, what was looked at, and what could not be checked."""
     images = [] if expected is None else ["image set"]
     order = [] if expected is None else ["image set", "order"]
+    no_images = [] if expected is not None else [f"whether images are missing or unknown ({NEEDS_TEST_IMAGES})"]
     if track.submission == "table":
-        return check_table_submission(args.submission, ID_COLUMN, track.classes, expected), ["form", "values", *order]
+        result = check_table_submission(args.submission, ID_COLUMN, track.classes, expected)
+        return result, ["form", "values", *order], no_images
     sizes = {} if args.size or workspace is None else image_sizes(workspace)
     size_hw = args.size or track.size_hw
     bounds = ["bounds"] if size_hw or sizes else []
     if track.submission == "planes":
         result = check_planes_submission(args.submission, track.classes, size_hw, expected, sizes)
-        return result, ["form", "values", "background", *bounds, *images]
+        no_sizes = [] if bounds else [f"the sizes of arrays ({NEEDS_SIZE})"]
+        return result, ["form", "values", "background", *bounds, *images], [*no_images, *no_sizes]
     result = check_rle_submission(args.submission, track.classes, size_hw, expected, sizes, track.rle_form)
-    return result, ["form", "classes", "run lengths", *bounds, *order]
+    no_sizes = [] if bounds else [f"whether runs leave their image ({NEEDS_SIZE})"]
+    return result, ["form", "classes", "run lengths", *bounds, *order], [*no_images, *no_sizes]
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -122,10 +131,9 @@ def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None,
     manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "split"])
     expected = [str(name) for name in manifest.loc[manifest["split"] == "test", "name"]]
     if workspace.phantom and not args.phantom and not _is_about(args.submission, track, set(expected)):
-        say("these are not the drawn images: only the form is checked (--phantom compares with the drawn ones)")
+        say("these are not the images of the synthetic data (--phantom compares with those)")
         return None, None
     if not expected:
-        say("the prepared data has no test images: the image set and the order are not checked")
         return workspace, None
     return workspace, expected
 
@@ -139,18 +147,21 @@ def _is_about(submission: Path, track: Track, names: set[str]) -> bool:
     return 2 * sum(name in names for name in found) >= len(found)
 
 
-def _show(result: CheckResult, looked: Sequence[str]) -> None:
+def _show(result: CheckResult, looked: Sequence[str], unchecked: Sequence[str]) -> None:
     if result.images:
         say(f"{result.rows} rows, {result.images} images or patients, {result.size_bytes / 1e6:.1f} MB")
-    say(f"looked at: {', '.join(looked)}")
+    say(f"checked: {', '.join(looked)}")
     if result.ok:
         shares = ((name, f"{share:.3f}") for name, share in result.positive_share.items())
         table("share of positives", ["class", "share"], shares)
     for warning in result.warnings:
         say(f"warning: {warning}")
-    for error in result.errors[:SHOWN] if len(result.errors) > 1 else []:
+    errors = result.errors
+    for error in errors[:SHOWN] if len(errors) > 1 else []:
         say(f"error: {error}")
-    if len(result.errors) > SHOWN:
-        say(f"error: ... and {len(result.errors) - SHOWN} more")
+    if len(errors) > SHOWN:
+        say(f"error: ... and {len(errors) - SHOWN} more kinds")
+    if unchecked:
+        say(f"NOT checked: {'; '.join(unchecked)}")
     if result.ok:
-        say("ok: nothing speaks against handing it in")
+        say("ok as far as it was checked" if unchecked else "ok: no error found")

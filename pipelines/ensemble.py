@@ -1,4 +1,8 @@
-"""ensemble: test images -> a validated submission and its leaderboard row. Decides nothing: decision.json does."""
+"""ensemble: test images -> a validated submission and its leaderboard row. Decides nothing: decision.json does.
+
+A vote of some folds and a test set that came later are not what the decision's scores are of: such a submission has its
+own expectation, and enters the leaderboard only where that is asked for.
+"""
 
 import argparse
 import hashlib
@@ -32,6 +36,7 @@ from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
 from pipelines import tune
 from pipelines.context import open_track, open_workspace
+from pipelines.expectation import expect_of_folds, say_expectation
 from pipelines.submission import score_phantom, write_submission
 from pipelines.unreadable import FILL_BAD, add_fill_bad, shout_unreadable
 
@@ -49,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test", type=Path, metavar="DIR", help="a test set that came later, instead of the prepared one"
     )
+    parser.add_argument(
+        "--record", action="store_true", help="enter the submission in the leaderboard also with --folds or --test"
+    )
     add_fill_bad(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="also copy the submission there")
 
@@ -57,16 +65,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Makes a submission; see HELP.
 
     Returns:
-        The submission's path, the decision's out-of-fold scores, and the test score where the truth is here.
+        The submission's path, the out-of-fold scores of what votes, the test score where the truth is here, and whether
+        it was entered in the leaderboard.
     """
     track, workspace = open_track(args), open_workspace(args)
     if args.out is not None and args.out.is_dir():
         raise CompetitionError("--out is a folder", args.out, f"Name a file in it, such as x{track.submission_ending}")
     decision_file, decision = _find_decision(args, workspace)
-    decision = _only_folds(decision, args.folds)
+    tuned, decision = decision, _only_folds(decision, args.folds)
+    some_folds = decision.members != tuned.members
     start = time.perf_counter()
     prepared, entries = _test_samples(args, track, workspace)
     folders = [predict_test_set(track, prepared, workspace, member, entries) for member in decision.members]
+    if some_folds:
+        decision = expect_of_folds(track, workspace, decision)
     moment = datetime.now().astimezone()
     name = decision_file.parent.name
     submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
@@ -82,8 +94,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             shutil.copyfile(path, part)
     row = _leaderboard_row(submission_id, moment, track, workspace, decision, decision_file, path, test_score)
     write_json(path.parent / "manifest.json", vars(row) | {"decision": decision.model_dump(mode="json")})
-    append(workspace.leaderboard_file(), row)
-    _say_result(decision, path, test_score)
+    recorded = args.record or not (some_folds or args.test is not None)
+    if recorded:
+        append(workspace.leaderboard_file(), row)
+    say_expectation(decision, some_folds, args.test is not None)
+    _say_result(path, test_score)
+    if not recorded:
+        say("not entered in the leaderboard, whose scores are of all folds and the prepared test set (see --record)")
     if args.out is not None:
         say(f"a copy of it: {args.out}")
     return {
@@ -94,6 +111,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "oof": decision.scores.oof,
         "oof_crossfit": decision.scores.oof_crossfit,
         "test": test_score,
+        "recorded": recorded,
     }
 
 
@@ -305,19 +323,9 @@ def _git_commit() -> str:
         return ""
 
 
-def _say_result(decision: Decision, path: Path, test_score: float | None) -> None:
-    scores = decision.scores
-    if scores.oof_crossfit is not None:
-        interval = f"95 % interval {scores.interval_low:.4f} .. {scores.interval_high:.4f}"
-        say(f"expect about {scores.oof_crossfit:.4f} (cross-fitted out-of-fold; {interval})")
-    elif scores.fold_mean is not None:
-        held_out = {fold for member in decision.members for fold in member.folds if fold != FULL}
-        folds = ", ".join(map(str, sorted(held_out)))
-        say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone at threshold 0.5, not cross-fitted")
-    else:
-        say("no score is known: nothing could be tuned")
+def _say_result(path: Path, test_score: float | None) -> None:
     if test_score is not None:
-        say(f"drawn test samples, whose truth is known: {test_score:.4f}")
+        say(f"synthetic test samples, whose truth is known: {test_score:.4f}")
     say(f"submission: {path}")
     if (preview := path.with_name("preview.png")).exists():
         say(f"what it says, as a picture: {preview}")

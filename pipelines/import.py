@@ -170,7 +170,7 @@ def _classes(track: Track, text: str | None) -> tuple[str, ...]:
     names = tuple(text.split(","))
     for name in names:
         if name not in track.classes or names.count(name) > 1:
-            what = "stands twice" if name in track.classes else f"is unknown{nearest_hint(name, track.classes)}"
+            what = "appears twice" if name in track.classes else f"is unknown{nearest_hint(name, track.classes)}"
             raise CompetitionError(f"--classes: {name!r} {what}")
     if track.task == "classification" and len(names) < len(track.classes):
         raise CompetitionError(f"--classes: a member of a classification predicts all {len(track.classes)} classes")

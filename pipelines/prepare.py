@@ -15,6 +15,7 @@ from competition.data.manifest import Entry, Manifest, remember_decoded, reusabl
 from competition.data.shortcuts import find_shortcut
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
+from competition.text import size_text
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import Workspace
 from pipelines.context import open_track
@@ -129,10 +130,10 @@ def _report(
         columns,
         fold_table(folds, training, track.classes),
     )
-    sizes = Counter((entry.width, entry.height) for entry in entries)
-    width, height = sizes.most_common(1)[0][0]
+    sizes = Counter((entry.height, entry.width) for entry in entries)
+    size = size_text(sizes.most_common(1)[0][0])
     counts = f"{len(training)} training samples of {len(groups)} groups, {len(test)} test samples"
-    say(f"{counts}, mostly {width}x{height} pixels")
+    say(f"{counts}, mostly {size} (rows x columns)")
     say(f"{made} samples read, {len(entries) - made} unchanged; contact sheet: {workspace.contact_sheet_file()}")
     return {
         "dataset": workspace.dataset,

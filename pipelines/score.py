@@ -19,13 +19,15 @@ from competition.delivery.submissions import (
     ID_COLUMN,
     check_classes,
     few,
-    header_problem,
     read_rle_csv,
     read_table_csv,
+    read_truth_csv,
+    without_zeros,
 )
 from competition.ensembling.evidence import auroc_interval, bootstrap_interval
 from competition.errors import CompetitionError
 from competition.metrics import mean_by_stratum
+from competition.text import size_text
 from competition.tracks.track import Track
 from competition.workspace import read_csv
 from pipelines.check import image_sizes, parse_size
@@ -96,7 +98,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _score_masks(args: argparse.Namespace, track: Track) -> Score:
     if args.truth.is_file():
-        truth = read_rle_csv(args.truth, track.classes, track.rle_form)
+        truth = read_truth_csv(args.truth, track.classes, track.rle_form)
         known = image_sizes(*prepared_workspaces(args, track))
         sizes = dict.fromkeys((name for name, _ in truth), args.size) if args.size else known
         return score_rle(args.submission, truth, track.classes, sizes, track.rle_form)
@@ -105,8 +107,8 @@ def _score_masks(args: argparse.Namespace, track: Track) -> Score:
     names = list(dict.fromkeys(name for name, _ in submitted))
     known = image_sizes(*prepared_workspaces(args, track))
     truth, sizes = truth_from_folder(track, args.truth, names, args.size, known)
-    used = few(sorted({f"{height}x{width}" for height, width in sizes.values()}))
-    say(f"truth: labels of {len(names)} images below {args.truth}, {used} pixels")
+    used = few(sorted({size_text(size) for size in sizes.values()}))
+    say(f"truth: labels of {len(names)} images below {args.truth}, {used} pixels (rows x columns)")
     result = score_rle(args.submission, truth, track.classes, sizes, track.rle_form)
     # Label pictures have a size and that of prepared images is known: only one that was given or assumed can be wrong.
     assumed = args.size is not None or (track.size_hw is not None and not set(names) <= set(known))
@@ -138,8 +140,7 @@ def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> di
             manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", column])
             for name, value in zip(manifest["name"], manifest[column], strict=True):
                 known |= {name: value, plane_file_name(name): value}
-                if name.isdecimal():
-                    known[str(int(name))] = value  # a table is scored without leading zeros
+                known[without_zeros(name)] = value  # a table is scored without them
     return known
 
 
@@ -185,7 +186,7 @@ SCORES = {"rle": _score_masks, "table": _score_table, "planes": _score_arrays}
 def _table_in(folder: Path, track: Track) -> Path:
     """The one CSV of the track's own form below a folder."""
     columns = (ID_COLUMN, *track.classes)
-    found = [path for path in sorted(folder.rglob("*.csv")) if header_problem(read_csv(path)[0], columns) is None]
+    found = [path for path in sorted(folder.rglob("*.csv")) if set(columns) <= set(read_csv(path)[0])]
     if len(found) != 1:
         names = ": " + ", ".join(str(path.relative_to(folder)) for path in found) if found else ""
         raise CompetitionError(

@@ -25,6 +25,7 @@ from competition.imaging.runlengths import encode_planes
 from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.prediction.probability_maps import read_scores
 from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
+from competition.text import size_text
 from competition.tracks.phantoms import PHANTOMS
 from competition.tracks.track import Track
 from competition.workspace import Workspace, plane_files_folder
@@ -96,7 +97,8 @@ def _say_memory(track: Track, decision: Decision, entries: Sequence[Entry]) -> N
     needed = vote_bytes(members, classes, (height, width))
     if track.submission == "planes":  # this image as it is handed in, and the last one
         needed += 2 * (classes + 1) * height * width
-    whose = f"{members} member{'s' * (members > 1)}, {classes} class{'es' * (classes > 1)} of {height}x{width}"
+    size = f"{height}x{width} (rows x columns)"
+    whose = f"{members} member{'s' * (members > 1)}, {classes} class{'es' * (classes > 1)} of {size}"
     in_all = peak_memory_mb() + needed / MB
     say(f"voting: {whose}: about {in_all:.0f} MB of memory, {needed / MB:.0f} MB of them for the vote")
 
@@ -105,8 +107,8 @@ def _open_test_map(folder: Path, entry: Entry) -> OpenedMap:
     opened = open_map(folder, entry.sample)
     if opened.shape[1:] != (entry.height, entry.width):
         raise CompetitionError(
-            f"the map has {opened.shape[1]}x{opened.shape[2]} pixels, image {entry.name} has "
-            f"{entry.height}x{entry.width}",
+            f"the map has {size_text(opened.shape[1:])} pixels, image {entry.name} has "
+            f"{entry.height}x{entry.width} (rows x columns)",
             opened.path,
             "Make it again on the image in its native size",
         )
@@ -152,7 +154,7 @@ def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
             f"the organiser would refuse this submission ({result.errors[0].removesuffix('.')})", path
         )
     kind = "files" if track.submission == "planes" else "rows"
-    say(f"validated: {result.rows} {kind}, nothing speaks against handing it in")
+    say(f"validated: {result.rows} {kind}, no error found")
 
 
 def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:

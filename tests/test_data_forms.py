@@ -88,7 +88,7 @@ def test_a_changed_contour_is_read_again_and_nothing_else(hearts, stage):
     ("line", "reason"),
     [
         ("nan 3.5", "contour point 'nan 3.5' is not finite"),
-        ("64 3.5", "contour point '64 3.5' lies outside the 64x64 image"),
+        ("64 3.5", "contour point '64 3.5' lies outside the image of 64x64"),
         ("3.5", "'3.5' is not an 'x y' of two numbers"),
     ],
 )

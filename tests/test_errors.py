@@ -7,6 +7,15 @@ import pytest
 from competition.errors import CompetitionError
 
 
+def test_a_sentence_stays_one_line_of_readable_length():
+    error = CompetitionError("row 2: 'a\nb\x1b[31m' is no class", Path("x\u2028y.csv"))
+    assert str(error) == "row 2: 'a\\nb\\x1b[31m' is no class: x\\u2028y.csv."
+    assert str(CompetitionError(f"row 2: {'9' * 5000} is no number")) == f"row 2: {'9' * 200}... is no number."
+    assert str(CompetitionError("왼손 '\ud800'")) == "왼손 '\\ud800'."
+    path = "d/" * 400
+    assert path in str(CompetitionError("no such file", path))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

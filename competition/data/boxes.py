@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.text import size_text
+
 
 @dataclass(frozen=True)
 class Box:
@@ -56,5 +58,6 @@ def describe_boxes(boxes: Mapping[str, Box]) -> str:
     """Says how large boxes are, and names the smallest, which shows a first stage that went astray."""
     smallest = min(boxes, key=lambda sample: math.prod(boxes[sample].size_hw))
     rows, columns = np.median([box.size_hw for box in boxes.values()], axis=0).astype(int)
-    least = "{}x{}".format(*boxes[smallest].size_hw)
-    return f"looks at boxes of {rows}x{columns} pixels (median of {len(boxes)}), the smallest {least} ({smallest})"
+    least = size_text(boxes[smallest].size_hw)
+    median = f"{rows}x{columns} (rows x columns; median of {len(boxes)})"
+    return f"looks at boxes of {median}, the smallest {least} ({smallest})"

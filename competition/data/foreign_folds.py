@@ -15,6 +15,7 @@ from competition.data.folds import Folds
 from competition.data.manifest import Entry, entries_by_name
 from competition.errors import CompetitionError
 from competition.files import check_file
+from competition.spreadsheets import other_encoding
 
 BY_WEIGHT = "Ask for predictions on our folds, or import without --oof and give the weight: tune --weights"
 
@@ -37,6 +38,8 @@ def read_foreign_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]:
         frame = pd.read_csv(path, comment="#", dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except OSError as error:
         raise CompetitionError(f"can't read the fold file ({error.strerror or error})", path) from error
+    except UnicodeDecodeError as error:
+        raise other_encoding(path, error.object) from error
     except ValueError as error:
         raise CompetitionError(f"not a fold file ({' '.join(str(error).split())})", path) from error
     # pandas takes the first cell of longer rows for an index, and fills up shorter ones.

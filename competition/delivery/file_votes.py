@@ -9,10 +9,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from competition.delivery.submissions import ID_COLUMN, Key, check_classes, few, read_rle_csv, read_table_csv
+from competition.delivery.near_misses import near_misses
+from competition.delivery.submissions import ID_COLUMN, check_classes, few, read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
 from competition.imaging.runlength_votes import Quorum, vote
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
+from competition.tracks.run_length_rows import Key
 
 Item = TypeVar("Item")
 
@@ -46,7 +48,9 @@ def read_alike(
             raise CompetitionError(f"{len(unknown)} rows are of an unknown class ({few(unknown)})", path)
         if missing := [key for key in wanted if key not in file]:
             names = few([" ".join(key) for key in missing])
-            raise CompetitionError(f"{len(missing)} rows are missing{_held_by(missing, paths, files)} ({names})", path)
+            hint = near_misses((name for name, _ in file), {name: None for name, _ in missing})
+            held_by = _held_by(missing, paths, files)
+            raise CompetitionError(f"{len(missing)} rows are missing{held_by} ({names}){hint}", path)
     return files
 
 
@@ -75,9 +79,11 @@ def read_tables_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[pd.
     if not every:
         raise CompetitionError("there are no rows", paths[0])
     for path, table in zip(paths, tables, strict=True):
-        if missing := sorted(every - {str(name) for name in table.index}):
+        here = {str(name): None for name in table.index}
+        if missing := sorted(every - here.keys()):
             held_by = _held_by(missing, paths, [set(map(str, other.index)) for other in tables])
-            raise CompetitionError(f"{len(missing)} patients are missing{held_by} ({few(missing)})", path)
+            hint = near_misses(here, missing)
+            raise CompetitionError(f"{len(missing)} patients are missing{held_by} ({few(missing)}){hint}", path)
         if not table[classes[0]].between(0, 1).all():  # NaN is not between them
             raise CompetitionError(
                 f"a value of {classes[0]} is no probability from 0 to 1", path, f"See ./run.sh check {path}"

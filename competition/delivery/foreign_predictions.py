@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.manifest import Entry, entries_by_name
+from competition.delivery.near_misses import near_misses
 from competition.delivery.submissions import ID_COLUMN, few, read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_class
@@ -105,7 +106,7 @@ def read_foreign_scores(paths: Sequence[Path], classes: Sequence[str], entries: 
         The probabilities of each of them.
 
     Raises:
-        CompetitionError: A path is none of these, a sample lacks, stands twice or is unknown, or a value is no
+        CompetitionError: A path is none of these, a sample lacks, appears twice or is unknown, or a value is no
             probability.
     """
     found = ForeignScores()
@@ -208,8 +209,10 @@ def _samples_of(names: Sequence[str], entries: Sequence[Entry], where: Path) -> 
     """The samples that names mean; a name that means none is refused, for it may be a mistyped one."""
     known = entries_by_name(entries)
     if unknown := [name for name in names if name not in known]:
+        predicted = {known[name].sample for name in names if name in known}
+        hint = near_misses(unknown, (entry.name for entry in entries if entry.sample not in predicted))
         raise CompetitionError(
-            f"{len(unknown)} predictions belong to none of the {len(entries)} samples ({few(unknown)})", where
+            f"{len(unknown)} predictions belong to none of the {len(entries)} samples ({few(unknown)}){hint}", where
         )
     return [known[name].sample for name in names]
 

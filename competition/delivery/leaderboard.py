@@ -22,6 +22,7 @@ from competition.config import nearest_hint
 from competition.console import shout
 from competition.errors import CompetitionError
 from competition.files import check_file, read_text
+from competition.spreadsheets import other_encoding
 from competition.text import shortened, shown
 from competition.workspace import whole_file
 
@@ -243,14 +244,16 @@ def _read_lines(path: Path) -> list[list[str]]:
         _mend(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.reader(file) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise CompetitionError(other_encoding(path, error.object).what, path, RESTORE) from error
+    except (OSError, csv.Error) as error:
         raise CompetitionError(f"can't be read as a leaderboard ({error})", path, RESTORE) from error
     header = tuple(lines[0]) if lines else ()
     if header not in (COLUMNS, EARLIER):
         raise CompetitionError("the first line is not that of a leaderboard", path, RESTORE)
     for number, line in enumerate(lines[1:], start=2):
         if len(line) != len(header):
-            raise CompetitionError(f"line {number} has {len(line)} fields, not {len(header)}", path)
+            raise CompetitionError(f"line {number} has {len(line)} fields, not {len(header)}", path, RESTORE)
     rows = [dict(zip(header, line, strict=True)) for line in lines[1:]]
     return [[row.get(name, "") for name in COLUMNS] for row in rows]
 
@@ -287,7 +290,7 @@ def _frame(path: Path, lines: Sequence[Sequence[str]]) -> pd.DataFrame:
         try:
             frame[column] = frame[column].map(_figure).astype("float64")
         except ValueError as error:
-            raise CompetitionError(f"column {column}: {shortened(str(error))}", path) from error
+            raise CompetitionError(f"column {column}: {shortened(str(error))}", path, RESTORE) from error
     frame["phantom"] = (frame["phantom"].str.lower() == "true").astype(bool)
     return frame
 

@@ -6,16 +6,18 @@ plane is the background, the complement of the others.
 
 import os
 import zipfile
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.imaging.numpy_files import LARGEST_ARRAY, StoredArray, damage_named, read_npy
 from competition.imaging.planes import pack_masks, unpack_class
+from competition.text import size_text
 from competition.tracks.track import stem
 from competition.workspace import whole_file, whole_folder
 
@@ -78,55 +80,97 @@ def list_plane_files(path: Path) -> list[str]:
     Raises:
         CompetitionError: It is missing, or a file that is no zip.
     """
-    if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-        return [file.relative_to(path).as_posix() for file in found]
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return [name for name in archive.namelist() if not name.endswith("/")]
-    except FileNotFoundError as error:
-        raise CompetitionError("no such file or folder", path) from error
-    except (OSError, zipfile.BadZipFile) as error:
-        raise CompetitionError(f"this is no zip of .npy files, or it was cut ({error})", path) from error
+    with open_plane_files(path) as files:
+        return files.names
 
 
-def read_plane_file(path: Path, name: str) -> NDArray[Any]:
-    """Reads one array of a submission without judging it.
+@dataclass(frozen=True)
+class PlaneFiles:
+    """A submission that is open: a zip, of which the table of contents is read once, or the folder of its files.
 
-    Raises:
-        CompetitionError: It is damaged or no .npy file of numbers.
+    Attributes:
+        path: The zip or folder.
+        names: Of the files, in the order of the zip or by name; a zip may hold a name twice.
+        archive: The zip; None of a folder.
     """
-    try:
-        if path.is_dir():
-            with (path / name).open("rb") as file:
-                return np.lib.format.read_array(file, allow_pickle=False)
-        with zipfile.ZipFile(path) as archive, archive.open(name) as file:
-            array = np.lib.format.read_array(file, allow_pickle=False)
-            file.read()  # only at its end does zipfile compare the checksum
-            return array
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise CompetitionError(f"{name} can't be read as a .npy of numbers ({reason})", path) from error
+
+    path: Path
+    names: list[str]
+    archive: zipfile.ZipFile | None
+
+    def read(self, name: str, classes: int, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Reads one array; nothing is read of one that is not as it should be.
+
+        Args:
+            name: Of the file.
+            classes: Number of classes; there is one plane more.
+            size_hw: Rows and columns of the image, where they are known.
+
+        Returns:
+            (rows, columns, classes + 1) uint8 of 0 and 1, the last plane the complement of the others.
+
+        Raises:
+            CompetitionError: The file is damaged, no .npy of numbers, or its form or values are wrong.
+        """
+
+        def judge(stored: StoredArray) -> None:
+            if fault := _form_fault(stored, classes, size_hw):
+                raise CompetitionError(f"{name} {fault}", self.path)
+
+        with damage_named(f"{name} can't be read as a .npy of numbers", self.path):
+            if self.archive is None:
+                with (self.path / name).open("rb") as file:
+                    array = read_npy(file, (self.path / name).stat().st_size, judge)
+            else:
+                with self.archive.open(name) as member:
+                    array = read_npy(member, self.archive.getinfo(name).file_size, judge)
+        if fault := _value_fault(array):
+            raise CompetitionError(f"{name} {fault}", self.path)
+        return array
 
 
-def plane_fault(array: NDArray[Any], classes: int, size_hw: tuple[int, int] | None = None) -> str | None:
-    """What is wrong with one array that was handed in, the first thing of all.
+@contextmanager
+def open_plane_files(path: Path) -> Iterator[PlaneFiles]:
+    """Opens a submission.
 
     Args:
-        array: As read.
-        classes: Number of classes; there is one plane more.
-        size_hw: Rows and columns of the image where they are known.
+        path: A zip of .npy files, or the folder of them.
 
-    Returns:
-        The rest of a sentence that begins with the file's name; None where the array is as it should be.
+    Yields:
+        Its files.
+
+    Raises:
+        CompetitionError: It is missing, or a file that is no zip.
     """
-    shape = "x".join(map(str, array.shape)) or "a single number"
-    if array.ndim != 3 or array.shape[2] != classes + 1:
+    if path.is_dir():
+        found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        yield PlaneFiles(path, [file.relative_to(path).as_posix() for file in found], None)
+        return
+    if not path.exists():
+        raise CompetitionError("no such file or folder", path)
+    with damage_named("this is no zip of .npy files, or it was cut", path):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        yield PlaneFiles(path, [name for name in archive.namelist() if not name.endswith("/")], archive)
+
+
+def _form_fault(stored: StoredArray, classes: int, size_hw: tuple[int, int] | None) -> str | None:
+    """What is wrong with the shape or type of an array that was handed in: the rest of a sentence, None for nothing."""
+    shape = size_text(stored.shape) or "a single number"
+    if len(stored.shape) != 3 or stored.shape[2] != classes + 1:
         return f"is {shape}, not rows x columns x {classes + 1}"
-    if size_hw is not None and array.shape[:2] != size_hw:
+    if size_hw is not None and stored.shape[:2] != size_hw:
         return f"is {shape}, its image has {size_hw[0]} rows and {size_hw[1]} columns"
-    if array.dtype != np.uint8:
-        return f"is {array.dtype}, not uint8"
+    if stored.dtype != np.uint8:
+        return f"is {stored.dtype}, not uint8"
+    if size_hw is None and stored.size_bytes > LARGEST_ARRAY:
+        needed = f"{stored.size_bytes / 1e9:.1f} GB"
+        return f"is {shape}, which takes {needed}, and the size of its image is not known: give --size ROWSxCOLUMNS"
+    return None
+
+
+def _value_fault(array: NDArray[np.uint8]) -> str | None:
+    """What is wrong with the values of an array (rows, columns, classes + 1): the rest of a sentence."""
     if (largest := int(array.max(initial=0))) > 1:
         return f"holds values other than 0 and 1, up to {largest}"
     wrong = int(np.count_nonzero(array[..., :-1].any(axis=-1) == array[..., -1].astype(np.bool_)))

@@ -4,14 +4,17 @@ Nobody knows the metric of the organiser's leaderboard. Plane accuracy, the shar
 the background, is hardly it: an empty submission reaches 0.97.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import track as shown
-from competition.delivery.plane_files import list_plane_files, packed, plane_fault, plane_file_name, read_plane_file
+from competition.delivery.near_misses import near_misses
+from competition.delivery.plane_files import PlaneFiles, open_plane_files, packed, plane_file_name
 from competition.delivery.scoring import Score, labels_of
 from competition.delivery.submissions import few
 from competition.errors import CompetitionError
@@ -42,18 +45,18 @@ def score_planes(
     Raises:
         CompetitionError: An image lacks on either side, a file is damaged, or its form, size or values are wrong.
     """
-    names = list_plane_files(submission)
-    if not names:
-        raise CompetitionError("there is nothing to score: no files", submission)
-    read_truth = _open_truth(track, truth, names)
     size_of = {plane_file_name(name): size for name, size in (sizes or {}).items()}
     classes = len(track.classes)
     scores, shares = [], []
-    for name in shown(names, "scoring"):
-        ours = _read(submission, name, classes, size_of.get(name))
-        overlaps, accuracies = _compare(ours, read_truth(name, (ours.shape[0], ours.shape[1])), classes)
-        scores.append(overlaps)
-        shares.append(accuracies)
+    with ExitStack() as opened:
+        files = opened.enter_context(open_plane_files(submission))
+        names = _names(files)
+        read_truth = _open_truth(track, truth, names, opened)
+        for name in shown(names, "scoring"):
+            ours = packed(files.read(name, classes, size_of.get(name)))
+            overlaps, accuracies = _compare(ours, read_truth(name, (ours.shape[0], ours.shape[1])), classes)
+            scores.append(overlaps)
+            shares.append(accuracies)
     table = np.stack(scores)
     plane_accuracy, all_background_accuracy = np.mean(shares, axis=0).tolist()
     return Score(
@@ -80,24 +83,32 @@ def _compare(
     return dice(both, our_areas, their_areas), (1 - float(wrong) / entries, 1 - float(empty_wrong) / entries)
 
 
-def _open_truth(track: Track, truth: Path, names: list[str]) -> Truth:
-    """How to read the label planes of a submitted file."""
+def _names(files: PlaneFiles) -> list[str]:
+    """The names of a submission that can be scored: there are some, and none appears twice."""
+    if not files.names:
+        raise CompetitionError("there is nothing to score: no files", files.path)
+    if twice := [name for name, count in Counter(files.names).items() if count > 1]:
+        raise CompetitionError(f"{len(twice)} files appear twice ({few(twice)})", files.path)
+    return files.names
+
+
+def _open_truth(track: Track, truth: Path, names: list[str], opened: ExitStack) -> Truth:
+    """How to read the label planes of a submitted file; what it opens is closed with ``opened``."""
     if truth.is_file() or any(truth.rglob("*.npy")):
-        theirs = list_plane_files(truth)
-        for missing, where in ((set(theirs) - set(names), "the submission"), (set(names) - set(theirs), "the truth")):
+        files = opened.enter_context(open_plane_files(truth))
+        theirs = _names(files)
+        for missing, others, where in (
+            (set(theirs) - set(names), set(names) - set(theirs), "the submission"),
+            (set(names) - set(theirs), (), "the truth"),
+        ):
             if missing:
-                raise CompetitionError(f"{len(missing)} files lack in {where} ({few(sorted(missing))})", truth)
-        return lambda name, size_hw: _read(truth, name, len(track.classes), size_hw)
+                hint = near_misses(sorted(others), sorted(missing))
+                raise CompetitionError(
+                    f"{len(missing)} files are missing in {where} ({few(sorted(missing))}){hint}", truth
+                )
+        return lambda name, size_hw: packed(files.read(name, len(track.classes), size_hw))
     read_label = track.read_label
     if read_label is None:
         raise CompetitionError(f"track {track.name} has no label files", truth)
     labels = labels_of(track, truth, names)
     return lambda name, size_hw: read_label(labels[name], size_hw)
-
-
-def _read(path: Path, name: str, classes: int, size_hw: tuple[int, int] | None) -> NDArray[np.uint8]:
-    """Label planes of one file of a submission."""
-    array = read_plane_file(path, name)
-    if fault := plane_fault(array, classes, size_hw):
-        raise CompetitionError(f"{name} {fault}", path)
-    return packed(array)

@@ -1,12 +1,13 @@
 """Would the organiser take a submission of arrays? Everything that is wrong with it, at once, file by file."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from competition.delivery.plane_files import list_plane_files, plane_fault, plane_file_name, read_plane_file
-from competition.delivery.validator import CheckResult, wrong_names
+from competition.delivery.plane_files import PlaneFiles, open_plane_files, plane_file_name
+from competition.delivery.validator import CheckResult, compare_names
 from competition.errors import CompetitionError
 
 
@@ -31,27 +32,38 @@ def check_planes_submission(
     """
     result = CheckResult()
     try:
-        names = list_plane_files(path)
+        with open_plane_files(path) as files:
+            _check(result, files, classes, size_hw, expected, sizes or {})
     except CompetitionError as error:
-        result.errors.append(str(error))
-        return result
+        result.refuse(str(error))
+    return result
+
+
+def _check(
+    result: CheckResult,
+    files: PlaneFiles,
+    classes: Sequence[str],
+    size_hw: tuple[int, int] | None,
+    expected: Sequence[str] | None,
+    sizes: Mapping[str, tuple[int, int]],
+) -> None:
+    path, names = files.path, files.names
     result.rows = result.images = len(names)
     result.size_bytes = path.stat().st_size if path.is_file() else sum((path / name).stat().st_size for name in names)
-    size_of = {plane_file_name(name): size for name, size in (sizes or {}).items()}
+    size_of = {plane_file_name(name): size for name, size in sizes.items()}
     if not names:
-        result.errors.append("there is no file in it")
+        result.refuse("there is no file in it")
     if expected is not None:
-        result.errors += wrong_names("files", names, [plane_file_name(name) for name in expected])
-    result.errors += [f"{name} stands twice" for name in sorted({name for name in names if names.count(name) > 1})]
+        compare_names(result, "files", names, [plane_file_name(name) for name in expected])
+    counts = Counter(names)
+    for name in sorted(name for name, count in counts.items() if count > 1):
+        result.refuse(f"{name} appears twice", "appears twice")
     non_empty = np.zeros(len(classes), np.int64)
-    for name in dict.fromkeys(names):
+    for name in counts:
         try:
-            array = read_plane_file(path, name)
+            array = files.read(name, len(classes), size_of.get(name, size_hw))
         except CompetitionError as error:
-            result.errors.append(str(error))
-            continue
-        if fault := plane_fault(array, len(classes), size_of.get(name, size_hw)):
-            result.errors.append(f"{name} {fault}")
+            result.refuse(error.what, error.what.removeprefix(name))
         else:
             non_empty += array[..., :-1].any(axis=(0, 1))
     result.positive_share = dict(zip(classes, (non_empty / max(len(names), 1)).tolist(), strict=True))
@@ -61,4 +73,3 @@ def check_planes_submission(
             for name, count in zip(classes, non_empty, strict=True)
             if not count
         ]
-    return result

@@ -16,13 +16,16 @@ import pandas as pd
 
 from competition.console import say
 from competition.console import track as shown
-from competition.delivery.submissions import ID_COLUMN, Key, check_classes, few, read_rle_csv, read_table_csv
+from competition.delivery.near_misses import near_misses
+from competition.delivery.submissions import ID_COLUMN, check_classes, few, read_rle_csv, read_table_csv, without_zeros
 from competition.errors import CompetitionError
 from competition.imaging.planes import plane_count
 from competition.imaging.runlength_text import parse_image
 from competition.imaging.runlengths import encode_planes, overlaps
 from competition.metrics import dice, score_aneurysm
+from competition.text import size_text
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
+from competition.tracks.run_length_rows import Key
 from competition.tracks.track import Track, label_files, split_part
 
 
@@ -84,9 +87,9 @@ def score_rle(
     predicted = read_rle_csv(submission, classes, form)
     check_classes((name for _, name in predicted), classes, submission)
     images = list(dict.fromkeys(name for name, _ in truth))
-    wanted = [f"{image} {name}" for image in images for name in classes]
-    _same_rows(wanted, [" ".join(key) for key in truth], "the truth", "of an unknown class")
-    _same_rows(wanted, [" ".join(key) for key in predicted], submission, "not in the truth")
+    wanted = [(image, name) for image in images for name in classes]
+    _same_rows(wanted, list(truth), "the truth", "of an unknown class")
+    _same_rows(wanted, list(predicted), submission, "not in the truth")
     if not wanted:
         raise CompetitionError("there is nothing to score: no rows", submission)
     scores = np.empty((len(images), len(classes)))
@@ -126,7 +129,7 @@ def score_table(submission: Path, truth: pd.DataFrame, classes: Sequence[str]) -
     """
     predicted = _by_number(read_table_csv(submission, ID_COLUMN, classes), submission)
     truth = _by_number(truth, "the truth")
-    _same_rows(list(truth.index), list(predicted.index), submission, "not in the truth")
+    _same_rows([(name,) for name in truth.index], [(name,) for name in predicted.index], submission, "not in the truth")
     outputs = predicted.loc[truth.index, list(classes)].to_numpy(np.float64)
     answers = truth[list(classes)].to_numpy(np.float64)
     if not np.isfinite(outputs).all():
@@ -203,7 +206,8 @@ def truth_from_folder(
             raise CompetitionError("nothing tells how large this image is", path, "Give --size ROWSxCOLUMNS")
         planes = track.read_label(path, own)
         if planes.shape != (*own, plane_count(len(track.classes))):
-            raise CompetitionError(f"the label is {planes.shape[0]}x{planes.shape[1]}, not {own[0]}x{own[1]}", path)
+            found, wanted = size_text(planes.shape[:2]), size_text(own)
+            raise CompetitionError(f"the label is {found}, not {wanted} (rows x columns)", path)
         used[name] = own
         rles = encode_planes(planes, len(track.classes), track.rle_form.order)
         truth.update(((name, class_name), rle) for class_name, rle in zip(track.classes, rles, strict=True))
@@ -212,10 +216,10 @@ def truth_from_folder(
 
 def _by_number(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
     """The same rows, ids without leading zeros."""
-    plain = [str(int(name)) if name.isdecimal() else name for name in map(str, frame.index)]
-    twice = sorted({name for name in plain if plain.count(name) > 1}) if len(set(plain)) < len(plain) else []
+    plain = [without_zeros(str(name)) for name in frame.index]
+    twice = sorted(name for name, count in Counter(plain).items() if count > 1)
     if twice:
-        raise CompetitionError(f"{ID_COLUMN} {few(twice)} stands twice, once with leading zeros", where)
+        raise CompetitionError(f"{ID_COLUMN} {few(twice)} appears twice, once with leading zeros", where)
     return frame.set_axis(plain, axis="index")
 
 
@@ -237,7 +241,10 @@ def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Pat
     key_of = {name: track.label_key(name) for name in names}
     missing = [name for name in names if key_of[name] not in by_key]
     if missing:
-        raise CompetitionError(f"{len(missing)} of {len(names)} images have no label, first {few(missing)}", folder)
+        hint = near_misses((key_of[name] for name in missing), by_key.keys() - set(key_of.values()))
+        raise CompetitionError(
+            f"{len(missing)} of {len(names)} images have no label, first {few(missing)}{hint}", folder
+        )
     counts = Counter(key_of.values())
     twice = [name for name in names if counts[key_of[name]] > 1]
     if twice:
@@ -292,15 +299,18 @@ def _image_size(path: Path) -> tuple[int, int] | None:
     return None if image is None else (int(image.shape[0]), int(image.shape[1]))
 
 
-def _same_rows(expected: Sequence[str], found: Sequence[str], where: Path | str, extra: str) -> None:
-    """Raises where one side has a row that the other lacks."""
+def _same_rows(
+    expected: Sequence[tuple[str, ...]], found: Sequence[tuple[str, ...]], where: Path | str, extra: str
+) -> None:
+    """Raises where one side has a row that the other lacks; the first word of a row is its image or patient."""
     in_expected, in_found = set(expected), set(found)
     missing = [row for row in expected if row not in in_found]
     unknown = [row for row in found if row not in in_expected]
     parts = []
     if missing:
-        parts.append(f"{len(missing)} rows are missing ({few(missing)})")
+        parts.append(f"{len(missing)} rows are missing ({few([' '.join(row) for row in missing])})")
     if unknown:
-        parts.append(f"{len(unknown)} rows are {extra} ({few(unknown)})")
+        parts.append(f"{len(unknown)} rows are {extra} ({few([' '.join(row) for row in unknown])})")
     if parts:
-        raise CompetitionError(" and ".join(parts), where)
+        hint = near_misses((row[0] for row in unknown), {row[0]: None for row in missing})
+        raise CompetitionError(" and ".join(parts) + hint, where)

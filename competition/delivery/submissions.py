@@ -6,6 +6,7 @@ says), and a table, one row per patient (``Index``, a probability, then 0/1 colu
 
 import csv
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
@@ -16,16 +17,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
-from competition.workspace import read_csv, whole_file
+from competition.named_columns import read_columns
+from competition.tracks.run_length_form import IMAGE_CLASS_RLE, NO_MASK, RunLengthSubmission
+from competition.tracks.run_length_rows import Key, Row, masks_by_key, read_rows
+from competition.workspace import whole_file
 
 ID_COLUMN = "Index"
 
-SHOWN_HEADER = 60
-"""Characters of a wrong first line that are shown."""
+SHOWN_CELL = 40
+"""Characters of a wrong cell that are shown."""
 
-Key = tuple[str, str]
-"""Image name and class."""
+# pandas writes a missing number as "nan" or "NaN"; that it is none of those that are wanted is judged elsewhere.
+_NUMBER = re.compile(
+    r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII
+)
 
 
 def write_rle_csv(
@@ -98,7 +103,8 @@ def read_rle_csv(
     Takes a byte order mark, Windows line ends and NaN for an empty mask, as spreadsheets and pandas write them.
 
     Args:
-        path: CSV in the form; its columns may stand in any order, because they are joined by name.
+        path: CSV in the form; its columns may stand in any order and others beside them, because they are joined by
+            name.
         classes: Of the track; only a form without a column of classes asks for them.
         form: The organiser's.
 
@@ -107,27 +113,46 @@ def read_rle_csv(
         order of the file.
 
     Raises:
-        CompetitionError: The file is missing, a column is missing or too many, a row is cut, a key stands twice.
+        CompetitionError: The file or a column is missing, a row is cut, or an image and class has two rows where the
+            form allows one.
     """
-    header, lines = read_csv(path)
-    _positions(path, header, form.header(classes))
-    found: dict[Key, str] = {}
-    for number, fields in lines:
-        _check_width(path, number, fields, len(header))
-        row = dict(zip(header, fields, strict=True))
-        for class_name, cell in form.masks(row, classes):
-            key = (row[form.image], class_name)
-            if key in found:
-                raise CompetitionError(f"row {number}: class {class_name!r} of image {key[0]!r} stands twice", path)
-            found[key] = form.read(cell, f"{path}, row {number}, class {class_name}")
-    return found
+    return masks_by_key(_texts(path, classes, form, truth=False), path, form.several_rows)
+
+
+def read_truth_csv(
+    path: Path, classes: Sequence[str] = (), form: RunLengthSubmission = IMAGE_CLASS_RLE
+) -> dict[Key, str]:
+    """Reads a truth in the form of a submission, by the rule that prepare reads training masks by.
+
+    Several rows of an image and class, one per object, are joined, and no mask is written as -1, NaN or an empty cell.
+
+    Args:
+        path: The CSV.
+        classes: As in ``read_rle_csv``.
+        form: As in ``read_rle_csv``.
+
+    Returns:
+        As ``read_rle_csv``.
+
+    Raises:
+        CompetitionError: The file or a column is missing, a row is cut or appears twice, or run lengths are malformed.
+    """
+    return masks_by_key(_texts(path, classes, form, truth=True), path, several=True)
+
+
+def _texts(path: Path, classes: Sequence[str], form: RunLengthSubmission, truth: bool) -> Iterator[Row]:
+    """The rows of a file, their run lengths counted from pixel 1 and "" for no mask."""
+    for row in read_rows(path, form, classes):
+        where = "" if form.plain else f"{path}, row {row.line}, class {row.class_name}"
+        rle = "" if truth and row.rle in NO_MASK else form.read(row.rle, where)
+        yield row if rle == row.rle else row._replace(rle=rle)
 
 
 def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.DataFrame:
     """Reads a table submission or a truth in the same form.
 
     Args:
-        path: The CSV; its columns may stand in any order, because they are joined by name.
+        path: The CSV; its columns may stand in any order and others beside them, because they are joined by name.
         id_column: The column that names the row ("Index"); kept as text, so that "0047" stays what it is.
         columns: The columns of numbers.
 
@@ -135,44 +160,30 @@ def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.Dat
         float64 columns in the order of ``columns``, indexed by the id in the order of the file.
 
     Raises:
-        CompetitionError: The file is missing, a column is missing or too many, a cell is not a number, an id stands
-            twice.
+        CompetitionError: The file or a column is missing, a cell is not a number, an id appears twice.
     """
-    header, lines = read_csv(path)
-    id_at, *value_at = _positions(path, header, (id_column, *columns))
     ids: dict[str, None] = {}
     values = []
-    for number, fields in lines:
-        _check_width(path, number, fields, len(header))
-        name = fields[id_at].strip()
+    for number, (name, *cells) in read_columns(path, (id_column, *columns)):
         if name in ids:
-            raise CompetitionError(f"row {number}: {id_column} {name!r} stands twice", path)
+            raise CompetitionError(f"row {number}: {id_column} {name!r} appears twice", path)
         ids[name] = None
-        values.append([_number(path, number, column, fields[at]) for column, at in zip(columns, value_at, strict=True)])
+        values.append([_number(path, number, column, text) for column, text in zip(columns, cells, strict=True)])
     index = pd.Index(list(ids), name=id_column, dtype=object)
     return pd.DataFrame(np.array(values, dtype=np.float64).reshape(-1, len(columns)), index, list(columns))
 
 
-def header_problem(header: Sequence[str], columns: Sequence[str]) -> str | None:
-    """Says which columns are missing or too many; None where the set is right, in whatever order."""
-    missing = [column for column in columns if column not in header]
-    extra = [column for column in header if column not in columns]
-    twice = sorted({column for column in header if header.count(column) > 1})
-    parts = [
-        f"{what} {', '.join(repr(name) for name in names)}"
-        for what, names in (("missing", missing), ("too many", extra), ("twice", twice))
-        if names
-    ]
-    if not parts:
-        return None
-    wanted = f"the columns are not {','.join(columns)}"
-    if len(missing) == len(columns):
-        first_line = ",".join(header)
-        shown = first_line if len(first_line) <= SHOWN_HEADER else f"{first_line[:SHOWN_HEADER]}..."
-        return f"{wanted}: the first line is {shown!r} (no header, or a submission to another track? See --track)"
-    hint = " (a submission to another track? See --track)" if missing else ""
-    hint = " (an unnamed column is a row number: write with index=False)" if "" in extra else hint
-    return f"{wanted}: {'; '.join(parts)}{hint}"
+def number_in(text: str) -> float | None:
+    """Returns the number that a cell of a table holds, or None.
+
+    A decimal number in ASCII, as every program reads it: not "0_1" and no other alphabet's digits, which Python takes.
+    """
+    return float(text) if _NUMBER.fullmatch(text) else None
+
+
+def without_zeros(name: str) -> str:
+    """Returns an id without the leading zeros that spreadsheets and pandas drop; one that is no number stays."""
+    return name.lstrip("0") or "0" if name.isascii() and name.isdigit() else name
 
 
 def no_known_class(found: Iterable[str], classes: Sequence[str]) -> str | None:
@@ -199,6 +210,11 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
 
 
+def shortened(text: str) -> str:
+    """Returns a cell in quotes, cut where it is long: a message must stay readable."""
+    return repr(text if len(text) <= SHOWN_CELL else f"{text[:SHOWN_CELL]}...")
+
+
 def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -218,20 +234,8 @@ def _outside(rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
         ) from error
 
 
-def _positions(path: Path, header: list[str], columns: Sequence[str]) -> list[int]:
-    problem = header_problem(header, columns)
-    if problem is not None:
-        raise CompetitionError(problem, path)
-    return [header.index(column) for column in columns]
-
-
-def _check_width(path: Path, number: int, fields: list[str], width: int) -> None:
-    if len(fields) != width:
-        raise CompetitionError(f"row {number} has {len(fields)} fields, not {width}", path)
-
-
 def _number(path: Path, row: int, column: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError as error:
-        raise CompetitionError(f"row {row}: {column} is {text!r}, not a number", path) from error
+    value = number_in(text)
+    if value is None:
+        raise CompetitionError(f"row {row}: {column} is {shortened(text)}, not a number", path)
+    return value

@@ -1,15 +1,20 @@
 """Would the organiser take it? Everything that is wrong with a submission, at once, with the rows."""
 
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from competition.config import nearest_hint
-from competition.delivery.submissions import Key, few, header_problem, no_known_class
-from competition.errors import CompetitionError
+from competition.delivery.near_misses import near_misses
+from competition.delivery.submissions import few, no_known_class, number_in, shortened
+from competition.errors import CompetitionError, on_one_line
+from competition.named_columns import header_problem
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
+from competition.tracks.run_length_rows import Key
 from competition.workspace import read_csv
 
 Item = TypeVar("Item")
@@ -17,13 +22,15 @@ Item = TypeVar("Item")
 # 8,352 rows of hands are 21-24 MB; a submission smeared by a CRF was too large for the organiser's server.
 LARGE_BYTES = 100_000_000
 
+# What makes two errors of one kind differ: names in quotes and numbers.
+_VARIES = re.compile(r"'[^']*'|[0-9]+")
+
 
 @dataclass
 class CheckResult:
     """What is wrong with a submission, and what is in it.
 
     Attributes:
-        errors: Why it would be refused or scored wrongly; each names the row, image or class.
         warnings: What is allowed and hardly meant.
         rows: Rows below the header.
         images: Different images (patients in a table).
@@ -31,17 +38,48 @@ class CheckResult:
         size_bytes: Size of the file.
     """
 
-    errors: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     rows: int = 0
     images: int = 0
     positive_share: dict[str, float] = field(default_factory=dict)
     size_bytes: int = 0
+    _first: dict[str, str] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def ok(self) -> bool:
-        """Whether nothing speaks against handing it in."""
-        return not self.errors
+        """Whether no error was found."""
+        return not self._counts
+
+    @property
+    def faults(self) -> int:
+        """Number of errors."""
+        return self._counts.total()
+
+    @property
+    def errors(self) -> list[str]:
+        """Why it would be refused or scored wrongly, a sentence for each kind of error.
+
+        It names the row, image or class of the first error of that kind, and how many more there are.
+        """
+        return [
+            f"{first.removesuffix('.')} (and {self._counts[kind] - 1:,} more like it)"
+            if self._counts[kind] > 1
+            else first
+            for kind, first in self._first.items()
+        ]
+
+    def refuse(self, sentence: str, kind: str | None = None) -> None:
+        """Enters an error.
+
+        Args:
+            sentence: What is wrong and where.
+            kind: What it has in common with others like it; by default the sentence itself. Numbers and quoted names
+                don't count.
+        """
+        key = _VARIES.sub("", sentence if kind is None else kind)
+        self._first.setdefault(key, on_one_line(sentence))
+        self._counts[key] += 1
 
 
 def check_rle_submission(
@@ -65,36 +103,39 @@ def check_rle_submission(
     Returns:
         All that was found. A file that can't be read at all is one error.
     """
-    columns = form.header(classes)
-    result, lines = _open(path, columns)
-    rows = [(number, dict(zip(columns, fields, strict=True))) for number, fields in lines]
-    masks = [(number, row[form.image], name, cell) for number, row in rows for name, cell in form.masks(row, classes)]
+    result, lines = _open(path, form.header(classes))
+    masks = [(number, cells[0], *mask) for number, cells in lines for mask in form.masks(cells, classes)]
     if problem := no_known_class((name for _, _, name, _ in masks), classes):
-        result.errors.append(problem)
+        result.refuse(problem)
     if problem or not masks:
         return result
     first_row: dict[Key, int] = {}
-    non_empty = dict.fromkeys(classes, 0)
+    said: set[tuple[str, str, str]] = set()
+    filled: set[Key] = set()
+    known = frozenset(classes)
     for number, image, name, cell in masks:
         first = first_row.setdefault((image, name), number)
-        if name not in non_empty:
-            result.errors.append(f"row {number}: unknown class {name!r}{nearest_hint(name, classes)}")
-        elif first != number:
-            result.errors.append(f"row {number}: class {name!r} of image {image!r} stands twice (first in row {first})")
+        if name not in known:
+            result.refuse(f"row {number}: unknown class {name!r}{nearest_hint(name, classes)}", "unknown class")
+        elif first != number and (not form.several_rows or (image, name, cell) in said):
+            result.refuse(f"row {number}: class {name!r} of image {image!r} appears twice (first in row {first})")
         else:
+            said.add((image, name, cell))
             size = (sizes or {}).get(image, size_hw)
             try:
-                non_empty[name] += form.check(cell, f"row {number}, {image}, {name}", size and math.prod(size))
+                if form.check(cell, f"row {number}, {image}, {name}", size and math.prod(size)):
+                    filled.add((image, name))
             except CompetitionError as error:
-                non_empty[name] += 1
-                result.errors.append(str(error))
+                filled.add((image, name))
+                result.refuse(str(error), error.what)
     found = list(dict.fromkeys(image for image, _ in first_row))
+    non_empty = Counter(name for _, name in filled)
     result.images = len(found)
-    result.positive_share = {name: count / len(found) for name, count in non_empty.items()}
+    result.positive_share = {name: non_empty[name] / len(found) for name in classes}
     if expected is not None:
-        result.errors += wrong_names("images", found, expected)
-    result.errors += _wrong_rows(first_row, classes, found if expected is None else expected)
-    if empty := [name for name, count in non_empty.items() if not count]:
+        compare_names(result, "images", found, expected)
+    _check_rows(result, first_row, classes, found if expected is None else expected)
+    if empty := [name for name in classes if not non_empty[name]]:
         result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")
     return result
 
@@ -121,14 +162,14 @@ def check_table_submission(
     probabilities = set()
     for number, (name, *cells) in lines:
         if name in first_row:
-            result.errors.append(f"row {number}: {id_column} {name!r} stands twice (first in row {first_row[name]})")
+            result.refuse(f"row {number}: {id_column} {name!r} appears twice (first in row {first_row[name]})")
             continue
         first_row[name] = number
         for position, (column, text) in enumerate(zip(columns, cells, strict=True)):
             value = _probability(text) if position == 0 else _decision(text)
             if value is None:
                 kind = "a number from 0 to 1" if position == 0 else "the integer 0 or 1"
-                result.errors.append(f"row {number}: {column} of {id_column} {name} is {text!r}, not {kind}")
+                result.refuse(f"row {number}: {column} of {id_column} {name} is {shortened(text)}, not {kind}", kind)
                 continue
             positive[column] += value > 0.5
             if position == 0:
@@ -137,8 +178,8 @@ def check_table_submission(
     result.images = len(found)
     result.positive_share = {column: count / max(len(found), 1) for column, count in positive.items()}
     if expected is not None:
-        result.errors += wrong_names("rows", found, expected)
-        result.errors += _wrong_order(found, expected, lambda name: f"{id_column} {name}", first_row.__getitem__)
+        compare_names(result, "rows", found, expected)
+        _compare_order(result, found, expected, lambda name: f"{id_column} {name}", first_row.__getitem__)
     if len(found) > 1 and len(probabilities) == 1:
         result.warnings.append(f"{columns[0]} is {probabilities.pop():g} in every row: an AUROC of 0.5")
     return result
@@ -146,7 +187,8 @@ def check_table_submission(
 
 def _traces_of_a_spreadsheet(path: Path) -> list[str]:
     """What a spreadsheet leaves in a file it has saved; an organiser's plain reader may stumble over it."""
-    start = path.read_bytes()[:4096]
+    with path.open("rb") as file:
+        start = file.read(4096)
     traces = ["begins with a byte-order mark"] * start.startswith(b"\xef\xbb\xbf") + ["has Windows line ends"] * (
         b"\r\n" in start
     )
@@ -160,7 +202,7 @@ def _open(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tuple[i
         header, lines = read_csv(path)
         result.size_bytes = path.stat().st_size
     except CompetitionError as error:
-        result.errors.append(str(error))
+        result.refuse(str(error))
         return result, []
     result.rows = len(lines)
     result.warnings += _traces_of_a_spreadsheet(path)
@@ -168,10 +210,10 @@ def _open(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tuple[i
     if problem is None and header != list(columns):
         problem = f"the columns are in another order: {','.join(header)} instead of {','.join(columns)}"
     if problem is not None:
-        result.errors.append(problem)
+        result.refuse(problem)
         return result, []
     if not lines:
-        result.errors.append("there is no row below the header")
+        result.refuse("there is no row below the header")
     if result.size_bytes > LARGE_BYTES:
         result.warnings.append(
             f"the file has {result.size_bytes / 1e6:.0f} MB (29 classes of 288 hands need 21-24): "
@@ -182,46 +224,52 @@ def _open(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tuple[i
         if len(fields) == len(columns):
             whole.append((number, fields))
         else:
-            result.errors.append(f"row {number} has {len(fields)} fields, not {len(columns)}")
+            result.refuse(f"row {number} has {len(fields)} fields, not {len(columns)}")
     return result, whole
 
 
-def wrong_names(kind: str, found: Sequence[str], expected: Sequence[str]) -> list[str]:
-    """Says which names are missing and which don't belong, one sentence each; nothing where the sets are equal."""
+def compare_names(result: CheckResult, kind: str, found: Sequence[str], expected: Sequence[str]) -> None:
+    """Enters which names are missing and which don't belong; where they are misspelt, with the right spelling.
+
+    Args:
+        result: Gets a sentence for each of the two.
+        kind: What is named: "images", "rows" or "files".
+        found: Names in the submission.
+        expected: Names of the test set.
+    """
     in_found, in_expected = set(found), set(expected)
     missing = [name for name in expected if name not in in_found]
     unknown = [name for name in found if name not in in_expected]
-    errors = []
-    if {Path(name).stem for name in unknown} & set(missing):
-        errors.append(f"{kind} are named with an ending here, and should be without")
-    elif {Path(name).stem for name in missing} & set(unknown):
-        errors.append(f"{kind} are named without their ending")
     if missing:
-        errors.append(f"{len(missing)} of {len(expected)} {kind} missing: {few(missing)}")
+        result.refuse(f"{len(missing)} of {len(expected)} {kind} missing: {few(missing)}")
     if unknown:
-        errors.append(f"{len(unknown)} of {len(found)} {kind} not in the test set: {few(unknown)}")
-    return errors
+        hint = near_misses(unknown, missing)
+        result.refuse(f"{len(unknown)} of {len(found)} {kind} not in the test set: {few(unknown)}{hint}")
 
 
-def _wrong_rows(first_row: Mapping[Key, int], classes: Sequence[str], images: Sequence[str]) -> list[str]:
-    """Images that lack classes, and the first row that is not where it belongs."""
-    errors = []
-    present = dict.fromkeys(name for name, _ in first_row)
-    for image in present:
+def _check_rows(
+    result: CheckResult, first_row: Mapping[Key, int], classes: Sequence[str], images: Sequence[str]
+) -> None:
+    """Enters images that lack classes, and the first row that is not where it belongs."""
+    for image in dict.fromkeys(name for name, _ in first_row):
         missing = [name for name in classes if (image, name) not in first_row]
         if missing:
-            errors.append(
-                f"image {image!r} has {len(classes) - len(missing)} of {len(classes)} classes; missing: {few(missing)}"
+            result.refuse(
+                f"image {image!r} has {len(classes) - len(missing)} of {len(classes)} classes; missing: {few(missing)}",
+                "images that lack classes",
             )
     wanted = [(image, name) for image in images for name in classes]
-    return errors + _wrong_order(
-        list(first_row), wanted, lambda key: f"class {key[1]!r} of image {key[0]!r}", first_row.__getitem__
-    )
+    describe = "class {0[1]!r} of image {0[0]!r}".format
+    _compare_order(result, list(first_row), wanted, describe, first_row.__getitem__)
 
 
-def _wrong_order(
-    found: Sequence[Item], expected: Sequence[Item], describe: Callable[[Item], str], row: Callable[[Item], int]
-) -> list[str]:
+def _compare_order(
+    result: CheckResult,
+    found: Sequence[Item],
+    expected: Sequence[Item],
+    describe: Callable[[Item], str],
+    row: Callable[[Item], int],
+) -> None:
     """Compares the order of what both have; what only one has is reported elsewhere."""
     in_found, in_expected = set(found), set(expected)
     common = [item for item in found if item in in_expected]
@@ -229,19 +277,16 @@ def _wrong_order(
     for have, want in zip(common, wanted, strict=True):
         if have != want:
             same = "the rows are the same but" if in_found == in_expected else "the rows both have are"
-            return [
+            result.refuse(
                 f"{same} in another order than the organiser's, first in row {row(have)}: "
                 f"{describe(have)} where {describe(want)} belongs"
-            ]
-    return []
+            )
+            return
 
 
 def _probability(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0 <= value <= 1 else None
+    value = number_in(text)
+    return value if value is not None and 0 <= value <= 1 else None
 
 
 def _decision(text: str) -> float | None:

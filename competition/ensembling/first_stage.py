@@ -22,6 +22,7 @@ from competition.ensembling.members import TrainedMember, open_member
 from competition.errors import CompetitionError
 from competition.imaging.stored_arrays import open_array
 from competition.prediction.probability_maps import CUT_OF_HALF, map_file
+from competition.text import size_text
 from competition.training.checkpoints import load_best, weights_hash
 from competition.workspace import Workspace, checkpoint_file
 
@@ -104,7 +105,7 @@ def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequen
     for entry in shown(entries, f"boxes by {stage.settings.run}"):
         stored = open_array(map_file(folder_of[entry.sample], entry.sample))
         if stored.shape[1:] != (entry.height, entry.width):
-            found = f"{stored.shape[1]}x{stored.shape[2]}, not {entry.height}x{entry.width}"
+            found = f"{size_text(stored.shape[1:])}, not {entry.height}x{entry.width} (rows x columns)"
             raise CompetitionError(f"map of {entry.sample} is {found}", folder_of[entry.sample], "Train it again")
         seen = np.zeros((entry.height, entry.width), dtype=np.bool_)
         for row in rows:  # only these classes are unpacked

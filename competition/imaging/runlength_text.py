@@ -11,11 +11,19 @@ from competition.errors import CompetitionError
 
 LONGEST_NUMBER = 8  # digits that are read at once; strings with longer numbers take the slow way
 
-# Numbers of at most 18 digits, so that a start plus a length still fits an int64. The second pattern names the word
-# that breaks the first; searching it alone takes 4 ms for 29 bones instead of 0.6.
-_NUMBERS = re.compile(r"\s*(?:[0-9]{1,18}(?:\s+|$))*", re.ASCII)
-_NO_NUMBER = re.compile(r"\S*[^0-9\s]\S*|\S{19,}", re.ASCII)
+LARGEST_IMAGE = 2**31
+"""Pixels that an image of unknown size may have. Classes are laid one behind the other in an int64, which a start of
+9e17 would overflow."""
+
+# The one place that says what a number is: 1 to 18 digits of ASCII (no sign, no "1.0", no "0_1", no other alphabet's
+# digits), so that a start plus a length still fits an int64. Possessive, because a pattern that remembers every word
+# takes 1.1 GB for a mask of 24 MB. The second pattern names the word that breaks the first; searching it alone takes
+# 4 ms for 29 bones instead of 0.6.
+_NUMBERS = re.compile(r"\s*+(?:[0-9]{1,18}+(?:\s++|$))*+", re.ASCII)
+_NO_NUMBER = re.compile(r"(?<!\S)(?:[0-9]{0,18}+[^0-9\s]\S*|\S{19,})", re.ASCII)
 _LARGEST = 2**62  # no sum of this many pixels and one more number leaves an int64
+SHOWN_WORD = 40
+"""Characters of a wrong word that are shown."""
 
 
 def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relative: bool = False) -> NDArray[np.int64]:
@@ -35,7 +43,8 @@ def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relat
 
     Raises:
         CompetitionError: Not whole numbers, a start without a length, a start before the first pixel, a length below
-            1, runs that overlap or aren't in ascending order, or a run that ends beyond the image.
+            1, runs that overlap or aren't in ascending order, or a run that ends beyond the image (where its size is
+            not known, beyond ``LARGEST_IMAGE``).
     """
 
     def mistake(what: str) -> CompetitionError:
@@ -43,8 +52,10 @@ def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relat
         return CompetitionError(what, where or None, f"Write {form}, in ascending order and without overlap")
 
     if not _NUMBERS.fullmatch(rle):
-        words = _NO_NUMBER.findall(rle)
-        raise mistake(f"'{words[0]}' in run lengths is no pixel number")
+        found = _NO_NUMBER.search(rle)
+        word = "" if found is None else found[0]
+        shown = word if len(word) <= SHOWN_WORD else f"{word[:SHOWN_WORD]}..."
+        raise mistake(f"{shown!r} in run lengths is no pixel number")
     numbers = np.array(rle.split(), dtype=np.int64)
     if numbers.size % 2:
         raise mistake(f"run lengths of {numbers.size} numbers, the last start has no length")
@@ -61,8 +72,9 @@ def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relat
         if wrong.any():
             run = int(wrong.argmax())
             raise mistake(f"run {run + 1} ('{numbers[2 * run]} {lengths[run]}') {what}")
-    if pixels is not None and ends.size and ends[-1] - first > pixels:
-        raise mistake(f"a run ends at pixel {ends[-1] - 1}, but the image has {pixels}")
+    if ends.size and ends[-1] - first > (LARGEST_IMAGE if pixels is None else pixels):
+        has = f"the image has {pixels}" if pixels is not None else f"no image has more than {LARGEST_IMAGE}"
+        raise mistake(f"a run ends at pixel {ends[-1] - 1}, but {has}")
     return np.stack([starts, ends], axis=1) - first
 
 

@@ -1,7 +1,5 @@
 """Probability arrays that others saved, brought to our own form: uint8 (C, H, W) with its dead zone."""
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.imaging.numpy_files import StoredArray, read_arrays
 from competition.prediction.probability_maps import empty_dead_zone, quantise
 
 # A weighted mean of probabilities that are all 1 ends a few float32 steps (1e-7) beside it.
@@ -31,16 +30,24 @@ def read_foreign_map(path: Path, classes: Sequence[str], size_hw: tuple[int, int
     Raises:
         CompetitionError: The file is damaged, of another size or number of classes, or a value is no probability.
     """
-    arrays = _load(path)
+
+    def judge(stored: dict[str, StoredArray]) -> None:
+        if len(stored) == 1:
+            _check_shape(next(iter(stored.values())).shape, len(classes), size_hw, path)
+            return
+        missing = [name for name in classes if name not in stored]
+        unknown = [name for name in stored if name not in classes]
+        if missing or unknown:
+            what = [f"lacks {name!r}" for name in missing[:1]] + [f"has unknown {name!r}" for name in unknown[:1]]
+            raise CompetitionError(
+                f"holds {len(stored)} arrays and {' and '.join(what)}", path, "Save one array, or one for each class"
+            )
+        for name, array in stored.items():
+            _check_shape(array.shape, 1, size_hw, f"{path}, {name}")
+
+    arrays = read_arrays(path, judge)
     if len(arrays) == 1:
         return map_of(next(iter(arrays.values())), len(classes), size_hw, path)
-    missing = [name for name in classes if name not in arrays]
-    unknown = [name for name in arrays if name not in classes]
-    if missing or unknown:
-        what = [f"lacks {name!r}" for name in missing[:1]] + [f"has unknown {name!r}" for name in unknown[:1]]
-        raise CompetitionError(
-            f"holds {len(arrays)} arrays and {' and '.join(what)}", path, "Save one array, or one for each class"
-        )
     return np.concatenate([map_of(arrays[name], 1, size_hw, f"{path}, {name}") for name in classes])
 
 
@@ -94,34 +101,27 @@ def check_probabilities(probs: NDArray[np.floating], where: Path | str) -> None:
         raise CompetitionError(f"{worst:g} is no probability from 0 to 1", where, "Save probabilities, not logits")
 
 
-def _load(path: Path) -> dict[str, NDArray[Any]]:
-    """The arrays of a file by name; that of a .npy has none."""
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.lib.npyio.NpzFile):
-                return {name: loaded[name] for name in loaded.files}
-            return {"": loaded}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise CompetitionError(f"can't be read as an array ({' '.join(str(error).split())[:200]})", path) from error
-
-
 def _classes_first(array: NDArray[Any], classes: int, size_hw: tuple[int, int], where: Path | str) -> NDArray[Any]:
-    first, last = (classes, *size_hw), (*size_hw, classes)
-    if classes == 1 and array.shape == size_hw:
+    _check_shape(array.shape, classes, size_hw, where)
+    if array.ndim == 2:
         return array[None]
-    if array.shape not in (first, last):
+    return array if array.shape == (classes, *size_hw) else np.moveaxis(array, -1, 0)
+
+
+def _check_shape(shape: tuple[int, ...], classes: int, size_hw: tuple[int, int], where: Path | str) -> None:
+    first, last = (classes, *size_hw), (*size_hw, classes)
+    if classes == 1 and shape == size_hw:
+        return
+    if shape not in (first, last):
         raise CompetitionError(
-            f"shape {array.shape} fits neither {first} (classes, rows, columns) nor {last} (rows, columns, classes)",
-            where,
+            f"shape {shape} fits neither {first} (classes, rows, columns) nor {last} (rows, columns, classes)", where
         )
     if first == last and classes > 1:
         raise CompetitionError(
-            f"shape {array.shape} can be (classes, rows, columns) and (rows, columns, classes)",
+            f"shape {shape} can be (classes, rows, columns) and (rows, columns, classes)",
             where,
             "Save a .npz with one array for each class, under its name",
         )
-    return array if array.shape == first else np.moveaxis(array, -1, 0)
 
 
 def _levels(plane: NDArray[Any], where: Path | str) -> NDArray[np.uint8]:

@@ -32,6 +32,7 @@ TILE = 2048
 """Rows and columns of the pieces that maps are stored in: each piece costs half a millisecond beside its pixels, so
 that 29x2048x2048 takes 0.28 s to write in pieces of 512 and 0.04 s in pieces of 2048."""
 
+
 def quantise(probs: torch.Tensor) -> torch.Tensor:
     """Rounds probabilities to map values.
 

@@ -1,6 +1,5 @@
 """K-ium 2023: eight angiogram stills per patient, the probability of an aneurysm and its 21 possible locations."""
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from competition.errors import CompetitionError
 from competition.imaging.cleaning import clean_angiogram, has_text, margin_share
 from competition.text import shown
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
+from competition.workspace import read_csv
 
 # The organisers' column order; BA is the one location without a side.
 LOCATIONS = (
@@ -209,12 +209,8 @@ class _Row:
 
 
 def _read_table(path: Path, split: Split) -> list[_Row]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [(number, line) for number, line in enumerate(csv.reader(file), start=1) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CompetitionError(f"can't read the CSV ({error})", path) from error
-    header = [name.strip() for name in lines[0][1]] if lines else []
+    names, lines = read_csv(path)
+    header = [name.strip() for name in names]
     for name in ("Index", *CLASSES):
         if header.count(name) != 1:
             raise CompetitionError(f"column {name!r} is {'there twice' if name in header else 'missing'}", path)
@@ -222,7 +218,7 @@ def _read_table(path: Path, split: Split) -> list[_Row]:
     if unknown:
         raise CompetitionError(f"unknown column {unknown[0]!r}", path, "Keep Index, Aneurysm and the 21 locations")
     rows: dict[int, _Row] = {}
-    for number, line in lines[1:]:
+    for number, line in lines:
         row = _read_row(header, line, split, f"{path}, row {number}")
         if row.index in rows:
             raise CompetitionError(f"Index {row.written} is there twice", f"{path}, row {number}")
@@ -235,8 +231,8 @@ def _read_row(header: list[str], line: list[str], split: Split, where: str) -> _
         raise CompetitionError(f"{len(line)} values for {len(header)} columns", where)
     values = {name: value.strip() for name, value in zip(header, line, strict=True)}
     written = values["Index"]
-    if not re.fullmatch("[0-9]{1,18}", written):
-        raise CompetitionError(f"Index {shown(written)} is not a number", where)
+    if not re.fullmatch("[0-9]{1,9}", written):
+        raise CompetitionError(f"Index {shown(written)} is not a number of at most nine digits", where)
     if split == "test":
         return _Row(written, int(written), None)  # the zeros of test.csv are placeholders, not truth
     for name in CLASSES:

@@ -16,6 +16,7 @@ from competition.imaging.contours import fill_contour, read_contour
 from competition.imaging.dicom import read_dicom_grey, read_spacing_mm
 from competition.imaging.planes import pack_masks
 from competition.imaging.readers import read_grey
+from competition.text import size_text
 from competition.tracks.cardiac_contours import find_contours, list_dicom_slices, list_test_dicoms
 from competition.tracks.cardiac_patients import disease, slice_key
 from competition.tracks.cardiac_records import (
@@ -113,8 +114,8 @@ def read_ventricle(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     if record:
         label = read_record_label(file, int(record))
         if label.shape != size_hw:
-            found, wanted = f"{label.shape[1]}x{label.shape[0]}", f"{size_hw[1]}x{size_hw[0]}"
-            raise CompetitionError(f"label is {found} pixels, its image {wanted}", path)
+            found, wanted = size_text(label.shape), size_text(size_hw)
+            raise CompetitionError(f"label is {found} pixels, its image {wanted} (rows x columns)", path)
         return pack_masks(binarise(label)[None])
     if path.suffix.lower() == ".txt":
         return pack_masks(fill_contour(read_contour(path, size_hw), size_hw)[None])

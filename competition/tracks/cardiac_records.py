@@ -140,7 +140,9 @@ def _pixels(file: Path, number: int, names: Sequence[str]) -> NDArray[np.integer
     pixels = height * width
     size, rest = divmod(len(raw), pixels) if height > 0 and width > 0 else (0, 0)
     if rest or size not in _PIXEL_TYPES:
-        raise CompetitionError(f"{len(raw)} bytes don't make {width}x{height} pixels of 1, 2 or 8 bytes", where)
+        raise CompetitionError(
+            f"{len(raw)} bytes don't make {height}x{width} (rows x columns) pixels of 1, 2 or 8 bytes", where
+        )
     return np.frombuffer(raw, _PIXEL_TYPES[size]).reshape(height, width)
 
 

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from competition.config import nearest_hint
 from competition.errors import CompetitionError
 from competition.imaging.planes import plane_count
+from competition.spreadsheets import other_encoding
+from competition.text import size_text
 
 FINGER_BONES = tuple(f"finger-{number}" for number in range(1, 20))
 CARPAL_BONES = ("Trapezium", "Trapezoid", "Capitate", "Hamate", "Scaphoid", "Lunate", "Triquetrum", "Pisiform")
@@ -68,13 +70,14 @@ def read_annotations(path: Path) -> list[dict[str, Any]]:
         CompetitionError: The file is missing, or not such a JSON.
     """
     try:
-        annotations = json.loads(path.read_text(encoding="utf-8"))["annotations"]
+        annotations = json.loads(path.read_text(encoding="utf-8-sig"))["annotations"]
         for annotation in annotations:
             annotation["label"], annotation["points"]
     except FileNotFoundError as error:
         raise CompetitionError("annotation not found", path) from error
     except UnicodeDecodeError as error:
-        raise CompetitionError("not a text file, so it holds no annotations (they are .json files)", path) from error
+        fault = other_encoding(path, error.object)
+        raise CompetitionError(f"no annotations of a hand (.json): {fault.what}", path, fault.mend or None) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise CompetitionError(f"annotation file without annotations, labels and points ({reason})", path) from error
@@ -94,5 +97,5 @@ def _polygon(points: Any, label: str, path: Path, size_hw: tuple[int, int]) -> N
     # A point may lie on the far border line itself (x == width); fillPoly clips it.
     inside = (polygon >= 0).all() and (polygon <= (width, height)).all()
     if not inside:  # also catches NaN
-        raise CompetitionError(f"polygon of {label} leaves the X-ray of {width}x{height} pixels", path)
+        raise CompetitionError(f"polygon of {label} leaves the X-ray of {size_text(size_hw)} (rows x columns)", path)
     return polygon.astype(np.int32)

@@ -18,6 +18,7 @@ from competition.errors import CompetitionError
 from competition.imaging.matlab import read_matlab
 from competition.imaging.planes import pack_masks
 from competition.imaging.readers import read_values
+from competition.text import size_text
 
 VERTEBRAE = tuple(f"vertebra_{number}" for number in range(1, 7))
 """From the top down."""
@@ -44,7 +45,7 @@ def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
         return _read_label_picture(path, size_hw)
     masks = _read_masks(path)
     if masks.shape[1:] != size_hw and masks.shape[:0:-1] != size_hw:
-        found, wanted = "x".join(map(str, masks.shape[1:])), "x".join(map(str, size_hw))
+        found, wanted = size_text(masks.shape[1:]), f"{size_text(size_hw)} (rows x columns)"
         raise CompetitionError(f"label is {found}, which fits its image of {wanted} neither way round", path)
     square = size_hw[0] == size_hw[1]
     turned = _lies_on_its_side(masks, path) if square else masks.shape[1:] != size_hw
@@ -67,7 +68,7 @@ def _read_masks(path: Path) -> NDArray[np.bool_]:
     """The six vertebrae of a MATLAB label as it is stored, (6, rows, columns) or (6, columns, rows)."""
     stored = read_matlab(path, LABEL_KEY)
     if stored.ndim != 3 or stored.shape[2] != LABEL_PLANES:
-        shape = "x".join(map(str, stored.shape))
+        shape = size_text(stored.shape)
         raise CompetitionError(f"label is {shape}, not rows x columns x {LABEL_PLANES} planes", path)
     return np.stack([_mask(stored[..., index], index, path) for index in range(len(VERTEBRAE))])
 
@@ -105,8 +106,8 @@ def _mask(plane: NDArray[Any], index: int, path: Path) -> NDArray[np.bool_]:
 def _read_label_picture(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     values = read_values(path)
     if values.shape != size_hw:
-        found, wanted = "x".join(map(str, values.shape)), "x".join(map(str, size_hw))
-        raise CompetitionError(f"label is {found}, its image {wanted}", path)
+        found, wanted = size_text(values.shape), size_text(size_hw)
+        raise CompetitionError(f"label is {found}, its image {wanted} (rows x columns)", path)
     strange = np.setdiff1d(np.unique(values), np.arange(LABEL_PLANES))
     if strange.size:
         raise CompetitionError(f"value {int(strange[0])} names no vertebra (0 is none, 1 to 6 from the top down)", path)

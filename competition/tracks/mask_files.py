@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
 from competition.imaging.readers import read_ordered_values, read_values
+from competition.text import size_text
 from competition.tracks.track import label_files
 
 
@@ -33,8 +34,8 @@ def read_masks(path: Path, size_hw: tuple[int, int], classes: dict[str, int] | l
     for file in label_files(path, tuple(classes)):
         stored = read(file)
         if stored.shape != size_hw:
-            found, wanted = f"{stored.shape[1]}x{stored.shape[0]}", f"{size_hw[1]}x{size_hw[0]}"
-            raise CompetitionError(f"mask is {found} pixels, its image {wanted}", file)
+            found, wanted = size_text(stored.shape), size_text(size_hw)
+            raise CompetitionError(f"mask is {found} pixels, its image {wanted} (rows x columns)", file)
         values.append(stored)
     if isinstance(classes, list):
         return pack_masks(np.stack([binarise(mask) for mask in values]))

@@ -1,6 +1,6 @@
 """How masks stand in a CSV as run lengths, coming in or going out: its columns, and how pixels are counted."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import numpy as np
@@ -36,16 +36,16 @@ class RunLengthForm(Section):
         between = () if self.class_column is None else (self.class_column,)
         return (self.image, *between, *(classes if self.rle is None else (self.rle,)))
 
-    def masks(self, row: Mapping[str, str], classes: Sequence[str]) -> list[tuple[str, str]]:
+    def masks(self, cells: Sequence[str], classes: Sequence[str]) -> list[tuple[str, str]]:
         """What a row says: class and run lengths, as they are written there.
 
         Args:
-            row: Column -> cell.
+            cells: In the order of ``header``.
             classes: Of the track.
         """
         if self.rle is None:
-            return [(name, row[name]) for name in classes]
-        return [(classes[0] if self.class_column is None else row[self.class_column], row[self.rle])]
+            return list(zip(classes, cells[1:], strict=True))
+        return [(classes[0] if self.class_column is None else cells[1], cells[-1])]
 
     def contradiction(self, key: str, classes: int) -> str | None:
         """Why columns and number of classes don't fit together; None where they do. ``key`` names the form."""
@@ -67,6 +67,8 @@ class RunLengthSubmission(RunLengthForm):
     """Whether image names are written with their ending (".png")."""
     empty: Annotated[Literal["", "-1"], BeforeValidator(lambda value: "" if value is None else str(value))] = ""
     """How an empty mask is written: "" or -1."""
+    several_rows: bool = False
+    """Whether an image and class may have several rows, one per object. They are joined when read; one is written."""
 
     @property
     def plain(self) -> bool:

@@ -19,6 +19,7 @@ from competition.imaging.planes import pack_masks
 from competition.imaging.runlength_text import parse
 from competition.imaging.runlengths import runs_to_mask
 from competition.tracks.run_length_form import NO_MASK, RunLengthForm
+from competition.tracks.run_length_rows import Row, read_rows
 from competition.tracks.track import Problem, split_part
 from competition.workspace import read_csv
 
@@ -33,23 +34,8 @@ class RunLengthTable(RunLengthForm):
 
 
 @dataclass(frozen=True)
-class Row:
-    """One mask of the CSV.
-
-    Attributes:
-        line: Where it stands in the file; the header is line 1.
-        class_name: Whose mask it is.
-        rle: Run lengths, "" for no mask.
-    """
-
-    line: int
-    class_name: str
-    rle: str
-
-
-@dataclass(frozen=True)
 class Table:
-    """All rows by their image, as the CSV writes its name."""
+    """All rows by their image, as the CSV writes its name; ``rle`` is "" for no mask."""
 
     rows: dict[str, list[Row]]
 
@@ -71,23 +57,12 @@ def read_table(path: Path, form: RunLengthTable, classes: tuple[str, ...]) -> Ta
 
 @lru_cache(maxsize=4)  # asked for again by every image; a file that has changed has another stamp
 def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable, classes: tuple[str, ...]) -> Table:
-    header, lines = read_csv(path)
-    names = [name.strip() for name in header]
-    for column in form.header(classes):
-        if names.count(column) != 1:
-            twice = "is there twice" if column in names else f"is missing{nearest_hint(column, names)}"
-            raise CompetitionError(f"column {column!r} {twice}", path)
     rows: dict[str, list[Row]] = {}
-    for line, fields in lines:
-        if len(fields) != len(names):
-            raise CompetitionError(f"{len(fields)} values for {len(names)} columns", f"{path}, row {line}")
-        row = dict(zip(names, map(str.strip, fields), strict=True))
-        for class_name, cell in form.masks(row, classes):
-            if class_name not in classes:
-                reason = f"unknown class {class_name!r}{nearest_hint(class_name, classes)}"
-                raise CompetitionError(reason, f"{path}, row {line}")
-            rle = "" if cell in NO_MASK else cell
-            rows.setdefault(row[form.image], []).append(Row(line, class_name, rle))
+    for row in read_rows(path, form, classes):
+        if row.class_name not in classes:
+            reason = f"unknown class {row.class_name!r}{nearest_hint(row.class_name, classes)}"
+            raise CompetitionError(reason, f"{path}, row {row.line}")
+        rows.setdefault(row.image, []).append(row._replace(rle="") if row.rle in NO_MASK else row)
     return Table(rows)
 
 

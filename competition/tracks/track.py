@@ -1,5 +1,6 @@
 """What a track is: classes, groups, mirror pairs, metric, submission form, and how its samples are listed and read."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,8 +200,8 @@ def split_part(path: Path) -> tuple[Path, str]:
         The file on disk and the part's name, "" where the path is the file itself.
     """
     text = str(path)
-    cuts = [] if path.exists() else [at for at, character in enumerate(text) if character == "#"]
-    return next(((Path(text[:at]), text[at + 1 :]) for at in cuts if Path(text[:at]).is_file()), (path, ""))
+    cuts = [] if os.path.exists(path) else [at for at, character in enumerate(text) if character == "#"]
+    return next(((Path(text[:at]), text[at + 1 :]) for at in cuts if os.path.isfile(text[:at])), (path, ""))
 
 
 def check_names(images: Sequence[Path], folder: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_box_knows_its_size_and_picks_itself():
 
 def test_the_smallest_box_is_named():
     boxes = {"a": Box(0, 0, 10, 20), "b": Box(5, 5, 9, 25), "c": Box(0, 0, 30, 30)}
-    assert describe_boxes(boxes) == "looks at boxes of 10x20 pixels (median of 3), the smallest 4x20 (b)"
+    assert describe_boxes(boxes) == "looks at boxes of 10x20 (rows x columns; median of 3), the smallest 4x20 (b)"
 
 
 @pytest.mark.parametrize("side", [16, 64])  # smaller and larger than the box

@@ -252,6 +252,6 @@ def test_a_label_that_does_not_fit_is_an_error_and_nothing_counts_as_cached(
 ) -> None:
     good, _ = cache_sample(workspace, track, root, replace(TRAIN, key="other"))
     save(root / "labels/a.png", np.zeros((3, 3), np.uint8))
-    with pytest.raises(CompetitionError, match=r"mask is 3x3 pixels, its image 14x10: .*a\.png"):
+    with pytest.raises(CompetitionError, match=r"mask is 3x3 pixels, its image 10x14 \(rows x columns\): .*a\.png"):
         cache_sample(workspace, track, root, TRAIN)
     assert not is_cached(workspace, track, replace(good, sample="a"))

@@ -10,9 +10,9 @@ import scipy.io
 
 from competition.delivery.plane_files import (
     list_plane_files,
+    open_plane_files,
     packed,
     plane_file_name,
-    read_plane_file,
     with_background,
     write_plane_files,
 )
@@ -175,7 +175,7 @@ def test_the_set_of_files_is_compared(tmp_path, good):
             archive.writestr("7.npy", archive.read("7.npy"))
     found = errors(good)
     assert "2 of 5 files not in the test set: sub/7.npy, readme.txt" in found
-    assert "7.npy stands twice" in found
+    assert "7.npy appears twice" in found
     assert any("readme.txt can't be read" in error for error in found)
 
 
@@ -201,8 +201,26 @@ def test_a_member_that_differs_from_its_checksum_is_damaged(tmp_path):
         archive.writestr("7.npy", npy(array_of(random_masks(0, (60, 50)))))
         checksum = archive.getinfo("7.npy").CRC.to_bytes(4, "little")
     path.write_bytes(path.read_bytes().replace(checksum, b"wxyz"))
-    with pytest.raises(CompetitionError, match=r"7\.npy can't be read"):
-        read_plane_file(path, "7.npy")
+    with open_plane_files(path) as files, pytest.raises(CompetitionError, match=r"7\.npy can't be read"):
+        files.read("7.npy", 6)
+
+
+def test_the_table_of_contents_of_a_zip_is_read_once(tmp_path, monkeypatch):
+    arrays = {f"_{number}": array_of(random_masks(number, (5, 4))) for number in range(40)}
+    path = zip_of(tmp_path / "a.zip", **arrays)
+    sizes = {f"{number}.dcm": (5, 4) for number in range(40)}
+    opened = []
+
+    class Counted(zipfile.ZipFile):
+        def __init__(self, *arguments):
+            opened.append(arguments)
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(zipfile, "ZipFile", Counted)
+    assert check_planes_submission(path, CLASSES, None, tuple(sizes), sizes).ok
+    assert len(opened) == 1
+    assert score_planes(LUMBAR, path, path, sizes).score == 1.0
+    assert len(opened) == 3
 
 
 def dense_dice(a, b):
@@ -258,9 +276,9 @@ def test_a_transposed_submission_does_not_score_against_a_label_that_fits_either
 
 def test_images_on_one_side_only_are_an_error(tmp_path, pair):
     one = zip_of(tmp_path / "one.zip", _7=array_of(pair[0]["7"]))
-    with pytest.raises(CompetitionError, match=r"1 files lack in the submission \(12\.npy\)"):
+    with pytest.raises(CompetitionError, match=r"1 files are missing in the submission \(12\.npy\)"):
         score_planes(LUMBAR, one, tmp_path / "theirs.zip")
-    with pytest.raises(CompetitionError, match=r"1 files lack in the truth \(12\.npy\)"):
+    with pytest.raises(CompetitionError, match=r"1 files are missing in the truth \(12\.npy\)"):
         score_planes(LUMBAR, tmp_path / "theirs.zip", one)
     (tmp_path / "label/012.mat").unlink()
     with pytest.raises(CompetitionError, match="1 of 2 images have no label"):

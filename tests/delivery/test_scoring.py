@@ -281,6 +281,10 @@ def test_leading_zeros_of_an_index_do_not_matter(tmp_path):
     plain = pd.DataFrame(truth, [str(int(name)) for name in ids], list(TABLE))
     expected = score_table(tmp_path / "s.csv", pd.DataFrame(truth, ids, list(TABLE)), TABLE)
     assert score_table(tmp_path / "s.csv", plain, TABLE) == expected
+    long = ["1" * 5000, "0" * 5000 + "2", "\u0663"]  # Python's int stops at 4,300 digits, and takes every alphabet's
+    write_table_csv(tmp_path / "s.csv", "Index", [*long, *ids[3:]], TABLE, outputs)
+    shortened = pd.DataFrame(truth, ["1" * 5000, "2", "\u0663", *ids[3:]], list(TABLE))
+    assert score_table(tmp_path / "s.csv", shortened, TABLE).score == expected.score
     write_table_csv(tmp_path / "s.csv", "Index", ["7", "007"], TABLE, outputs[:2])
-    with pytest.raises(CompetitionError, match="Index 7 stands twice"):
+    with pytest.raises(CompetitionError, match="Index 7 appears twice"):
         score_table(tmp_path / "s.csv", plain, TABLE)

@@ -38,8 +38,20 @@ def test_reads_back_what_was_written_in_order(tmp_path):
         b"image_name,class,rle\na,x,1 2\na,y,nan\n\n",
         b'"image_name","class","rle"\n"a","x","1 2"\n"a","y",""',
         b"class,rle,image_name\nx,1 2,a\ny,,a\n",
+        b",Height,image_name,class,rle,Usage\n0,8,a,x,1 2,Public\n1,8,a,y,,Ignored\n",
+        b" image_name , class,rle\na ,x, 1 2\na, y,\n",
     ],
-    ids=["plain", "byte order mark", "windows", "NaN", "nan and blank line", "quoted, no last line end", "by name"],
+    ids=[
+        "plain",
+        "byte order mark",
+        "windows",
+        "NaN",
+        "nan and blank line",
+        "quoted, no last line end",
+        "by name",
+        "other columns",
+        "blanks",
+    ],
 )
 def test_takes_every_common_spelling(tmp_path, content):
     path = tmp_path / "s.csv"
@@ -52,12 +64,11 @@ def test_takes_every_common_spelling(tmp_path, content):
     [
         (b"", "empty"),
         (b"image_name,rle\na,1 2\n", "missing 'class'"),
-        (b"image_name,class,rle,score\na,x,1 2,0\n", "too many 'score'"),
-        (b",image_name,class,rle\n0,a,x,1 2\n", "index=False"),
+        (b"image,class,rle\na,x,1 2\n", "missing 'image_name'; too many 'image'"),
         (b"image_name,class,rle,rle\na,x,1 2,\n", "twice 'rle'"),
         (b"image_name,class,rle\na,x,1 2\na,y\n", "row 3 has 2 fields, not 3"),
-        (b"image_name,class,rle\na,x,1 2\na,y,\na,x,\n", "row 4: class 'x' of image 'a' stands twice"),
-        (b"\xff\xfe\x00image", "not a CSV in UTF-8"),
+        (b"image_name,class,rle\na,x,1 2\na,y,\na,x,\n", "row 4: class 'x' of image 'a' appears twice"),
+        (b"\xff\xfe\x00image", "this is text in UTF-16, not in UTF-8"),
     ],
 )
 def test_malformed_rle_file_is_named_with_its_row(tmp_path, content, message):
@@ -210,7 +221,7 @@ def test_table_refuses_a_shape_that_does_not_fit(tmp_path):
     ("content", "message"),
     [
         ("Index,Aneurysm,L_ICA\n1,0.5,0\n", "missing 'BA'"),
-        ("Index,Aneurysm,L_ICA,BA\n1,0.5,0,0\n1,0.5,0,0\n", "row 3: Index '1' stands twice"),
+        ("Index,Aneurysm,L_ICA,BA\n1,0.5,0,0\n1,0.5,0,0\n", "row 3: Index '1' appears twice"),
         ("Index,Aneurysm,L_ICA,BA\n1,high,0,0\n", "row 2: Aneurysm is 'high', not a number"),
         ("Index,Aneurysm,L_ICA,BA\n1,0.5,0\n", "row 2 has 3 fields, not 4"),
     ],

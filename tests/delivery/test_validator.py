@@ -3,6 +3,7 @@ import re
 import pytest
 
 from competition.delivery.validator import check_rle_submission, check_table_submission
+from competition.tracks.run_length_form import RunLengthSubmission
 
 CLASSES = ("Radius", "Ulna")
 GOOD = [("a", "Radius", "1 3"), ("a", "Ulna", "2 2 11 2"), ("b", "Radius", ""), ("b", "Ulna", "12 1")]
@@ -81,7 +82,7 @@ def test_all_errors_at_once(tmp_path):
 
 def test_duplicate_row(tmp_path):
     result = check_rle_submission(rle_file(tmp_path, [*GOOD, GOOD[1]]), CLASSES)
-    assert result.errors == ["row 6: class 'Ulna' of image 'a' stands twice (first in row 3)"]
+    assert result.errors == ["row 6: class 'Ulna' of image 'a' appears twice (first in row 3)"]
 
 
 def test_a_class_missing_in_one_image(tmp_path):
@@ -97,13 +98,50 @@ def test_missing_and_unknown_images_are_named(tmp_path):
     ]
 
 
-def test_names_that_differ_by_their_ending_alone_are_called_so(tmp_path):
+def test_misspelt_names_are_shown_with_the_right_spelling(tmp_path):
     path = rle_file(tmp_path, [(f"{name}.png", cls, rle) for name, cls, rle in GOOD])
-    first, missing, unknown = check_rle_submission(path, CLASSES, None, ["a", "b"]).errors
-    assert first == "images are named with an ending here, and should be without"
-    assert (missing, unknown) == ("2 of 2 images missing: a, b", "2 of 2 images not in the test set: a.png, b.png")
-    first, *_ = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES, None, ["a.png", "b.png"]).errors
-    assert first == "images are named without their ending"
+    missing, unknown = check_rle_submission(path, CLASSES, None, ["a", "b"]).errors
+    hint = ", did you mean 'a' instead of 'a.png' (2 names differ like this)?"
+    assert (missing, unknown) == (
+        "2 of 2 images missing: a, b",
+        f"2 of 2 images not in the test set: a.png, b.png{hint}",
+    )
+    _, unknown = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES, None, ["test\\A.png", "c"]).errors
+    assert unknown.endswith("a, b, did you mean 'test\\\\A.png' instead of 'a'?")
+
+
+def test_errors_of_one_kind_are_one_line(tmp_path):
+    rows = [(f"{number}", cls, f"{number + 1}") for number in range(50) for cls in CLASSES]
+    result = check_rle_submission(rle_file(tmp_path, [*rows, rows[0], ("7", "Ulnar", "1 2")]), CLASSES)
+    assert [error.split(":")[0] for error in result.errors] == [
+        "run lengths of 1 numbers, the last start has no length",
+        "row 102",
+        "row 103",
+    ]
+    assert result.errors[0].endswith("(and 99 more like it)")
+    assert result.faults == 102
+
+
+def test_several_rows_of_an_image_are_taken_where_the_form_has_them(tmp_path):
+    form = RunLengthSubmission.model_validate({"image": "id", "rle": "rle", "ending": False, "several_rows": True})
+    path = rle_file(tmp_path, [("a", "1 2"), ("a", "5 1"), ("b", "")], "id,rle")
+    result = check_rle_submission(path, ["nucleus"], None, ["a", "b"], None, form)
+    assert (result.errors, result.images, result.positive_share) == ([], 2, {"nucleus": 0.5})
+    path = rle_file(tmp_path, [("a", "1 2"), ("a", "5 1"), ("a", "1 2"), ("b", "")], "id,rle")
+    result = check_rle_submission(path, ["nucleus"], None, ["a", "b"], None, form)
+    assert result.errors == ["row 4: class 'nucleus' of image 'a' appears twice (first in row 2)"]
+    single = form.model_copy(update={"several_rows": False})
+    result = check_rle_submission(path, ["nucleus"], None, ["a", "b"], None, single)
+    assert result.errors == ["row 3: class 'nucleus' of image 'a' appears twice (first in row 2) (and 1 more like it)"]
+
+
+@pytest.mark.parametrize("text", ["0_1", "\u0661", "0x1", "1e", " ", "--1", "1" * 400 + "_"])
+def test_a_probability_is_a_decimal_number_in_ascii(tmp_path, text):
+    path = table_file(tmp_path, f"Index,Aneurysm,L_ICA\n1,{text},0\n2,0.1,0\n")
+    result = check_table_submission(path, "Index", COLUMNS)
+    assert len(result.errors) == 1
+    assert "not a number from 0 to 1" in result.errors[0]
+    assert len(result.errors[0]) < 120
 
 
 def test_shuffled_images_are_the_same_rows_in_another_order(tmp_path):
@@ -195,7 +233,7 @@ def test_a_good_table_passes(tmp_path):
         ("1,0.5,2", "L_ICA of Index 1 is '2'"),
         ("1,0.5,", "L_ICA of Index 1 is ''"),
         ("1,0.5", "row 2 has 2 fields, not 3"),
-        ("2,0.5,0", "row 3: Index '2' stands twice (first in row 2)"),
+        ("2,0.5,0", "row 3: Index '2' appears twice (first in row 2)"),
     ],
 )
 def test_one_bad_cell_of_a_table_is_named(tmp_path, line, message):

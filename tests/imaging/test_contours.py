@@ -64,10 +64,10 @@ def test_one_pixel_and_a_line_are_filled() -> None:
         ("1 2 3", "'1 2 3' is not an 'x y' of two numbers"),
         ("1,2", "'1,2' is not an 'x y' of two numbers"),
         ("one 2", "'one 2' is not an 'x y' of two numbers"),
-        ("5.51 2", "contour point '5.51 2' lies outside the 6x5 image"),
-        ("2 4.51", "contour point '2 4.51' lies outside the 6x5 image"),
-        ("-0.51 2", "contour point '-0.51 2' lies outside the 6x5 image"),
-        ("2 -7", "contour point '2 -7' lies outside the 6x5 image"),
+        ("5.51 2", "contour point '5.51 2' lies outside the image of 5x6"),
+        ("2 4.51", "contour point '2 4.51' lies outside the image of 5x6"),
+        ("-0.51 2", "contour point '-0.51 2' lies outside the image of 5x6"),
+        ("2 -7", "contour point '2 -7' lies outside the image of 5x6"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, reason: str) -> None:

@@ -107,7 +107,7 @@ def test_numbers_of_every_length_are_read(digits):
     starts, lengths = (random.integers(10 ** (digits - 1), 10**digits, 29) for _ in range(2))
     largest = 10**digits - 1
     rles = [f"{start} {length}" for start, length in zip([*starts, largest], [*lengths, largest], strict=True)]
-    runs, counts = parse_image(rles, ["a.csv"] * 30, None)
+    runs, counts = parse_image(rles, ["a.csv"] * 30, 10**16)
     assert counts.tolist() == [1] * 30
     assert runs.tolist() == [
         [start - 1, start - 1 + length] for start, length in zip([*starts, largest], [*lengths, largest], strict=True)

@@ -164,7 +164,7 @@ def test_blanks_of_any_kind_separate() -> None:
         ("1,2", "'1,2' in run lengths is no pixel number"),
         ("nan", "'nan' in run lengths is no pixel number"),
         ("٣ 2", "'٣' in run lengths is no pixel number"),
-        ("1\u00a02", "'1\u00a02' in run lengths is no pixel number"),
+        ("1\u00a02", r"'1\xa02' in run lengths is no pixel number"),
         ("1 9223372036854775807", "'9223372036854775807' in run lengths is no pixel number"),
         ("99999999999999999999999 1", "'99999999999999999999999' in run lengths is no pixel number"),
         ("0 2", "run 1 ('0 2') starts at 0, but pixels are counted from 1"),

@@ -17,7 +17,7 @@ IMAGES = ("a.png", "b.png")
 BROKEN = {
     "an image less": (lambda lines: [line for line in lines if "b.png" not in line], ("29 rows are missing", "b.png")),
     "another image": (lambda lines: [line.replace("b.png", "c.png") for line in lines], ("rows are missing",)),
-    "a duplicate key": (lambda lines: [*lines, lines[1]], ("class 'finger-1' of image 'a.png' stands twice",)),
+    "a duplicate key": (lambda lines: [*lines, lines[1]], ("class 'finger-1' of image 'a.png' appears twice",)),
     "a row less": (lambda lines: lines[:-1], ("1 rows are missing", "b.png Ulna")),
     "no rows": (lambda lines: lines[:1], ("58 rows are missing",)),
     "a run past the end": (lambda lines: first(lines, "119 3"), ("a run ends at pixel 121, but the image has 120",)),
@@ -33,7 +33,6 @@ BROKEN = {
     "a wrong class": (lambda lines: [line.replace("finger-1,", "finger-01,") for line in lines], ("finger-01",)),
     "a class too many": (lambda lines: [*lines, "a.png,Ulnar,1 2"], ("1 rows are", "a.png Ulnar")),
     "a cut row": (lambda lines: [*lines[:-1], "b.png,Ulna"], ("row 59 has 2 fields, not 3",)),
-    "a column too many": (lambda lines: [f"{n},{line}" for n, line in enumerate(lines)], ("too many",)),
     "a wrong header": (lambda lines: ["image,class,rle", *lines[1:]], ("missing 'image_name'; too many 'image'",)),
     "no header": (lambda lines: lines[1:], ("the first line is 'a.png,", "(no header, or")),
     "semicolons": (lambda lines: [line.replace(",", ";") for line in lines], ("separated by ';', not by ','",)),
@@ -52,6 +51,8 @@ ODD = {
     "shuffled rows": lambda text: shuffled(text),
     "no line end at the end": lambda text: text.rstrip("\n"),
     "blank lines": lambda text: text.replace("b.png,finger-1", "\n\nb.png,finger-1"),
+    "other columns": lambda text: "".join(f"{n or ''},{line},9\n" for n, line in enumerate(text.splitlines())),
+    "blanks": lambda text: text.replace(",", " , "),
     "quotes": lambda text: text.replace("a.png,Ulna,", '"a.png","Ulna",'),
     "another order of columns": lambda text: (
         pd.read_csv(io.StringIO(text), dtype=str)[["rle", "class", "image_name"]].fillna("").to_csv(index=False)
@@ -145,19 +146,19 @@ def test_two_files_without_a_row_are_refused(refusal, sound, tmp_path):
 
 BROKEN_TABLES = {
     "a patient less": (lambda lines: lines[:-1], "csv has (0013)"),
-    "a duplicate": (lambda lines: [*lines, lines[1]], "Index '0010' stands twice"),
+    "a duplicate": (lambda lines: [*lines, lines[1]], "Index '0010' appears twice"),
     "no number": (lambda lines: [*lines[:1], lines[1].replace("0.", "o."), *lines[2:]], "not a number"),
     "an empty cell": (lambda lines: [*lines[:1], cell(lines[1], 1, ""), *lines[2:]], "Aneurysm is '', not a number"),
     "NaN": (lambda lines: [*lines[:1], cell(lines[1], 1, "NaN"), *lines[2:]], "Aneurysm"),
     "a probability above 1": (lambda lines: [*lines[:1], cell(lines[1], 1, "1.5"), *lines[2:]], "Aneurysm"),
     "a wrong column": (lambda lines: [lines[0].replace("L_ICA", "L_IKA"), *lines[1:]], "missing 'L_ICA'"),
-    "a row number": (lambda lines: [f"{n or ''},{line}" for n, line in enumerate(lines)], "write with index=False"),
     "a cut row": (lambda lines: [*lines[:-1], lines[-1][:20]], "fields, not 23"),
 }
 ODD_TABLES = {
     "Windows line ends": ODD["Windows line ends"],
     "a byte order mark": ODD["a byte order mark"],
     "shuffled rows": ODD["shuffled rows"],
+    "a row number": lambda text: "".join(f"{n or ''},{line}\n" for n, line in enumerate(text.splitlines())),
     "columns in another order": lambda text: (
         pd.read_csv(io.StringIO(text), dtype=str).iloc[:, ::-1].to_csv(index=False)
     ),

@@ -95,7 +95,7 @@ BROKEN_CSV = {
     ),
     "unknown image": (lambda t: t.replace("hand3.npy", "foot.npy"), "belong to none of the 10 samples (foot.npy)"),
     "unknown class": (lambda t: t.replace("hand3.npy,square", "hand3.npy,sqare"), "an unknown class (hand3.npy sqare)"),
-    "duplicate": (lambda t: t + "hand3.npy,bar,1 2\n", "class 'bar' of image 'hand3.npy' stands twice"),
+    "duplicate": (lambda t: t + "hand3.npy,bar,1 2\n", "class 'bar' of image 'hand3.npy' appears twice"),
     "odd": (lambda t: t.replace("hand3.npy,disc,1 2", "hand3.npy,disc,1 2 3"), "run lengths of 3 numbers"),
     "float": (lambda t: t.replace("hand3.npy,disc,1 2", "hand3.npy,disc,1.0 2"), "'1.0' in run lengths"),
     "past the end": (lambda t: t.replace("hand3.npy,disc,1 2", "hand3.npy,disc,2867 2"), "the image has 2867"),
@@ -188,7 +188,7 @@ def test_a_name_that_would_mean_something_else_is_refused(refusal, hands_with_ru
             ("--test", "test", "--classes", "disc,sqare,bar"),
             "--classes: 'sqare' is unknown, did you mean 'square' or 'bar'?",
         ),
-        (("--test", "test", "--classes", "disc,disc,bar"), "--classes: 'disc' stands twice"),
+        (("--test", "test", "--classes", "disc,disc,bar"), "--classes: 'disc' appears twice"),
     ],
 )
 def test_what_is_asked_for_wrongly_is_explained(

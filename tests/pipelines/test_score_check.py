@@ -89,7 +89,7 @@ def test_score_of_label_pictures(tmp_path, capsys):
     write_rle_csv(tmp_path / "s.csv", [("SC-N-01-a.dcm.png", "lv", rectangle_rle(3, 5, 8, 19, SIZE[1]))])
     assert call(score, tmp_path, "cardiac", tmp_path / "s.csv", tmp_path / "labels")["score"] == 1.0
     said = capsys.readouterr().out
-    assert "64x48 pixels" in said
+    assert "64x48 pixels (rows x columns)" in said
     assert "not scored" not in said
     cv2.imwrite(str(tmp_path / "labels" / "SC-N-02-b.dcm.png"), mask)
     call(score, tmp_path, "cardiac", tmp_path / "s.csv", tmp_path / "labels")
@@ -203,7 +203,11 @@ def test_check_without_prepared_data_looks_at_form_classes_and_bounds(tmp_path, 
     write_rle_csv(path, hand_rows(["b.png", "a.png"]))
     figures = call(check, tmp_path, "hand_bone", path)
     assert (figures["ok"], figures["rows"], figures["images"], figures["prepared"]) == (True, 58, 2, False)
-    assert "ok: nothing speaks against" in capsys.readouterr().out
+    assert figures["not_checked"] == [
+        "whether images are missing or unknown (no test images are prepared: run prepare)"
+    ]
+    said = capsys.readouterr().out
+    assert f"NOT checked: {figures['not_checked'][0]}\nok as far as it was checked\n" in said
     with pytest.raises(CompetitionError, match=r"would refuse this submission \(\d+ errors; .*row \d+, b\.png"):
         call(check, tmp_path, "hand_bone", path, "--size", "40x48")
     write_rle_csv(path, hand_rows(["b.png"])[:-1])
@@ -235,7 +239,9 @@ def test_real_submissions_are_not_compared_with_drawn_images(tmp_path, capsys):
     path = tmp_path / "s.csv"
     write_rle_csv(path, hand_rows(["b.png", "a.png"]))
     assert call(check, tmp_path, "hand_bone", path)["prepared"] is False
-    assert "only the form is checked" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "these are not the images of the synthetic data" in said
+    assert "NOT checked: whether images are missing or unknown" in said
     with pytest.raises(CompetitionError, match=r"2 of 2 images missing: p1\.png, p2\.png"):
         call(check, tmp_path, "hand_bone", path, "--phantom")
     write_rle_csv(path, hand_rows(["p2.png", "p1.png"]))
@@ -247,7 +253,7 @@ def test_prepared_data_without_test_images_says_so(tmp_path, capsys):
     prepare(tmp_path, "hand_bone", ["b.png"], split="train")
     write_rle_csv(tmp_path / "s.csv", hand_rows(["a.png"]))
     assert call(check, tmp_path, "hand_bone", tmp_path / "s.csv")["prepared"] is False
-    assert "no test images" in capsys.readouterr().out
+    assert "NOT checked: whether images are missing or unknown (no test images are prepared" in capsys.readouterr().out
 
 
 def test_check_of_an_aneurysm_table(tmp_path, capsys):
@@ -264,12 +270,28 @@ def test_check_of_an_aneurysm_table(tmp_path, capsys):
     assert "error: row 2: Aneurysm of Index 0001 is '1.90000000', not a number from 0 to 1" in capsys.readouterr().out
 
 
-def test_only_the_first_errors_are_printed_and_the_others_counted(tmp_path, capsys):
+def test_errors_of_one_kind_are_a_line_with_a_count(tmp_path, capsys):
     path = tmp_path / "s.csv"
     write_rle_csv(path, [(name, cls, "1") for name, cls, _ in hand_rows(["a.png"])])
-    with pytest.raises(CompetitionError, match="29 errors"):
+    with pytest.raises(CompetitionError, match=r"29 errors; .*row 2, a\.png, finger-1.*and 28 more like it"):
         call(check, tmp_path, "hand_bone", path)
-    assert "... and 9 more" in capsys.readouterr().out
+    assert "error:" not in capsys.readouterr().out
+
+
+def test_check_with_everything_known_is_plainly_ok(tmp_path, capsys):
+    prepare(tmp_path, "cardiac", ["a.png"])
+    write_rle_csv(tmp_path / "s.csv", [("a.png", "lv", "1 4")])
+    assert call(check, tmp_path, "cardiac", tmp_path / "s.csv")["not_checked"] == []
+    assert "ok: no error found" in capsys.readouterr().out
+
+
+def test_check_without_sizes_says_that_they_are_not_checked(tmp_path):
+    write_rle_csv(tmp_path / "s.csv", [("a.png", "lv", "1 4")])
+    unchecked = call(check, tmp_path, "cardiac", tmp_path / "s.csv")["not_checked"]
+    assert [sentence.split(" (")[0] for sentence in unchecked] == [
+        "whether images are missing or unknown",
+        "whether runs leave their image",
+    ]
 
 
 @pytest.mark.parametrize("text", ["2048", "0x5", "2048X2048", "axb", "-1x5", "5x"])

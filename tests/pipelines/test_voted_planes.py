@@ -99,7 +99,7 @@ def test_rows_are_the_dense_vote_of_whole_maps(shared_hands, tmp_path, capsys, w
             mask = processed((total + 500) // 1000 > CUTS[name], OPERATIONS[name])
             assert rows[entry.name, name] == encode_mask(mask)
     members = "1 member" if len(weights) == 1 else f"{len(weights)} members"
-    assert f"voting: {members}, 3 classes of 64x64: about " in capsys.readouterr().out
+    assert f"voting: {members}, 3 classes of 64x64 (rows x columns): about " in capsys.readouterr().out
 
 
 def test_rows_of_more_classes_than_a_plane_holds(shared_hands, tmp_path):
@@ -133,7 +133,9 @@ def test_maps_that_cannot_vote_are_named(shared_hands, tmp_path):
         vote()
     other = replace(entries[1], height=entries[1].height + 1)
     random_maps(folders[1], [other], 3, 5)
-    with pytest.raises(CompetitionError, match=rf"62x47 pixels, image {entries[1].name} has 61x47: .*m1"):
+    with pytest.raises(
+        CompetitionError, match=rf"62x47 pixels, image {entries[1].name} has 61x47 \(rows x columns\): .*m1"
+    ):
         vote()
     random_maps(folders[1], entries[1:], 2, 5)
     with pytest.raises(CompetitionError, match="different sizes"):

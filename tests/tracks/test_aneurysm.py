@@ -267,6 +267,8 @@ def test_test_images_without_a_row_are_a_remark_said_once(root: Path) -> None:
         (HEADER, [row("1001"), row("2004"), row("1001")], "Index 1001 is there twice: .*row 4"),
         (HEADER, [row("1001"), row("01001")], "Index 01001 is there twice"),
         (HEADER, [row("../x")], "Index '../x' is not a number"),
+        (HEADER, [row("9" * 4301)], "is not a number of at most nine digits"),
+        (HEADER, [row("\u0661")], "is not a number of at most nine digits"),
         ("", [], "column 'Index' is missing"),
     ],
 )

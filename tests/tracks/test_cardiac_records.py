@@ -143,11 +143,11 @@ def test_test_records_need_no_label(tmp_path: Path) -> None:
         ({"height": None}, "record has no feature height"),
         ({"width": b"4"}, "height and width whole numbers"),
         ({"img_raw": 7}, "image_raw must be bytes"),
-        ({"height": 2}, "96 bytes don't make 4x2 pixels of 1, 2 or 8 bytes"),
-        ({"height": 0}, "96 bytes don't make 4x0 pixels"),
-        ({"img_raw": bytes(48)}, "48 bytes don't make 4x3 pixels"),  # four bytes a pixel
-        ({"img_raw": bytes(13)}, "13 bytes don't make 4x3 pixels"),
-        ({"img_raw": b""}, "0 bytes don't make 4x3 pixels"),
+        ({"height": 2}, "96 bytes don't make 2x4 \\(rows x columns\\) pixels of 1, 2 or 8 bytes"),
+        ({"height": 0}, "96 bytes don't make 0x4 \\(rows x columns\\) pixels"),
+        ({"img_raw": bytes(48)}, "48 bytes don't make 3x4 \\(rows x columns\\) pixels"),  # four bytes a pixel
+        ({"img_raw": bytes(13)}, "13 bytes don't make 3x4 \\(rows x columns\\) pixels"),
+        ({"img_raw": b""}, "0 bytes don't make 3x4 \\(rows x columns\\) pixels"),
     ],
 )
 def test_features_that_do_not_fit_are_named(tmp_path: Path, changes: dict[str, bytes | int], message: str) -> None:
@@ -159,7 +159,7 @@ def test_features_that_do_not_fit_are_named(tmp_path: Path, changes: dict[str, b
 def test_a_label_of_another_size_than_the_image_is_named(tmp_path: Path) -> None:
     path = write(tmp_path)
     assert CARDIAC.read_label is not None
-    with pytest.raises(CompetitionError, match=r"label is 4x3 pixels, its image 3x4: .*tfrecords#0"):
+    with pytest.raises(CompetitionError, match=r"label is 3x4 pixels, its image 4x3 \(rows x columns\): .*tfrecords#0"):
         CARDIAC.read_label(Path(f"{path}#0"), (4, 3))
 
 

@@ -143,9 +143,9 @@ def test_fractions_of_a_pixel_are_cut_off_as_by_the_baseline(tmp_path: Path) -> 
     [
         ([[1, 1], [5, 5]], "polygon of Lunate has 2 points, 3 are needed"),
         ([], "polygon of Lunate has 0 points"),
-        ([[-1, 1], [5, 5], [5, 1]], "polygon of Lunate leaves the X-ray of 80x64 pixels"),
-        ([[1, 1], [5, 65], [5, 1]], "polygon of Lunate leaves the X-ray of 80x64 pixels"),
-        ([[1, 1], [81, 5], [5, 1]], "polygon of Lunate leaves the X-ray of 80x64 pixels"),
+        ([[-1, 1], [5, 5], [5, 1]], "polygon of Lunate leaves the X-ray of 64x80 (rows x columns)"),
+        ([[1, 1], [5, 65], [5, 1]], "polygon of Lunate leaves the X-ray of 64x80 (rows x columns)"),
+        ([[1, 1], [81, 5], [5, 1]], "polygon of Lunate leaves the X-ray of 64x80 (rows x columns)"),
         ([[1, 1], [5, float("nan")], [5, 1]], "polygon of Lunate leaves"),
         ([[1, 1], [5, float("inf")], [5, 1]], "polygon of Lunate leaves"),
         ([[1, 1], [5], [5, 1]], "points of Lunate are not pairs"),

@@ -171,7 +171,7 @@ def test_turned_squares_are_said_once_and_impossible_ones_are_listed(tmp_path, w
 
 def test_a_label_of_another_size_is_refused(tmp_path) -> None:
     path = write_mat(tmp_path / "1.mat", planes_of(boxes()))
-    assert "label is 40x30, which fits its image of 40x31 neither way round" in failure(path, (40, 31))
+    assert "label is 40x30, which fits its image of 40x31 (rows x columns) neither way round" in failure(path, (40, 31))
     assert "neither way round" in failure(path, (39, 30))
 
 

@@ -155,7 +155,7 @@ def test_a_value_of_no_class_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 def test_a_mask_of_another_size_is_an_error_that_says_both(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", np.zeros((9, 6), np.uint8))
-    with pytest.raises(CompetitionError, match=r"mask is 6x9 pixels, its image 9x6: .*a\.png"):
+    with pytest.raises(CompetitionError, match=r"mask is 9x6 pixels, its image 6x9 \(rows x columns\): .*a\.png"):
         read(path, ["femur"])
 
 
