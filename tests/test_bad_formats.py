@@ -171,7 +171,7 @@ def slice_dicom(data):
         ),
         (
             lambda data: (data / OUTLINE).write_text("3 4\n5 6\n7 63.6\n"),
-            "contour point '7 63.6' lies outside the image of 64x64 (rows x columns)",
+            r"contour point '7 63.6' lies outside the image of 64x64 \(rows x columns\)",
             f"{OUTLINE}, line 3",
             "",
         ),

@@ -89,3 +89,32 @@ def test_other_columns_may_stand_twice_but_not_those_that_are_read(tmp_path: Pat
     path = write(tmp_path, "a,1,1 2,1 2,cell", header="ImageId,x,EncodedPixels,EncodedPixels,kind")
     with pytest.raises(CompetitionError, match="twice 'EncodedPixels'"):
         read_truth_csv(path, CLASSES, FORM)
+
+
+def test_a_truth_with_a_row_per_object_is_scored_through_the_door(stage, refusal, tmp_path: Path) -> None:
+    random = np.random.default_rng(1)
+    truth, ours = {}, {}
+    rows, handed_in = [], []
+    for image in ("a", "b", "c"):
+        objects = [random.random(SIZE_HW) < 0.2 for _ in range(3)]
+        truth[image], ours[image] = np.any(objects, axis=0), random.random(SIZE_HW) < 0.4
+        rows += [f"{image},9,7,{encode_mask(one, 'column')},Public" for one in objects]
+        handed_in.append(f"{image},{encode_mask(ours[image], 'column')}")
+    (tmp_path / "truth.csv").write_text("\n".join(["ImageId,Height,Width,EncodedPixels,Usage", *rows]) + "\n")
+    (tmp_path / "ours.csv").write_text("\n".join(["ImageId,EncodedPixels", *handed_in]) + "\n")
+    (tmp_path / "cells.yaml").write_text(
+        "classes: [nucleus]\ntrain: train/*.png\nmasks: masks/{stem}.png\ntest: test/*.png\ngroup: '(.+)'\n"
+        "submission: {image: ImageId, rle: EncodedPixels, order: column, ending: false}\n"
+    )
+    words = ("--track", tmp_path / "cells.yaml")
+    figures, _ = stage("score", tmp_path / "ours.csv", tmp_path / "truth.csv", *words)
+    dense = [2 * (ours[i] & truth[i]).sum() / (ours[i].sum() + truth[i].sum()) for i in truth]
+    assert figures["score"] == pytest.approx(np.mean(dense), abs=1e-12)
+    error, _ = refusal("score", tmp_path / "truth.csv", tmp_path / "truth.csv", *words)
+    assert "row 3: class 'nucleus' of image 'a' appears twice, first in row 2; 5 more rows do" in error
+    with (tmp_path / "cells.yaml").open("r+") as file:
+        text = file.read().replace("ending: false", "ending: false, several_rows: true")
+        file.seek(0)
+        file.write(text)
+    figures, _ = stage("score", tmp_path / "truth.csv", tmp_path / "truth.csv", *words)
+    assert figures["score"] == 1.0
