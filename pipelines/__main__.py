@@ -58,7 +58,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     leaderboard  all submissions with their scores             ./run.sh leaderboard
     test         ruff, mypy and the tests
 
-  tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, or a YAML file of your own.
+  tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, legs, or a YAML file of your own.
   With no data under data/<track> everything works on drawn stand-in data, and says so.
 """
 
