@@ -70,12 +70,11 @@ def main(task: dict[str, Any], out: Path) -> None:
                      classes=len(task["classes"]))  # fmt: skip
     dice_loss = smp.losses.DiceLoss("multilabel")
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    steps = task["epochs"] * int(np.ceil(len(train) / task["batch_size"]))
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
+    batches = -(-len(train) // task["batch_size"])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=task["epochs"] * batches)
     for epoch in range(1, task["epochs"] + 1):
         model.train()
-        order = random.permutation(train)
-        for batch in np.split(order, range(task["batch_size"], len(order), task["batch_size"])):
+        for batch in np.array_split(random.permutation(train), batches):
             images, targets = collate([augment(*loaded[key][:2], random) for key in batch], grid)
             logits = model(images)
             loss = binary_cross_entropy_with_logits(logits, targets) + dice_loss(logits, targets)
