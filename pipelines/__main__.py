@@ -32,6 +32,7 @@ STAGES = (
     "vote",
     "compare",
     "contest",
+    "race",
     "bench",
     "leaderboard",
 )
@@ -56,11 +57,12 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     vote         joins finished submissions                    ./run.sh vote A.csv B.csv --out V.csv
     compare      where two submissions differ                  ./run.sh compare A.csv B.csv
     contest      ways to do it, side by side on drawn data     ./run.sh contest soft_targets
+    race         our quick against a plain notebook            ./run.sh race --only legs
     bench        the last mile beside its rivals, timed        ./run.sh bench --quick
     leaderboard  all submissions with their scores             ./run.sh leaderboard
     test         ruff, mypy and the tests
 
-  tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, or a YAML file of your own.
+  tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, legs, or a YAML file of your own.
   With no data under data/<track> everything works on drawn stand-in data, and says so.
 """
 

@@ -8,7 +8,7 @@ from competition.tracks.phantoms import PHANTOMS
 
 
 def test_every_named_track_can_be_had_and_bears_its_name() -> None:
-    assert track_names() == ["hand_bone", "aneurysm", "cardiac", "lumbar", "knee"]
+    assert track_names() == ["hand_bone", "aneurysm", "cardiac", "lumbar", "knee", "legs"]
     for name in track_names():
         assert get_track(name).name == name
     assert get_track("cardiac") is TRACKS["cardiac"]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from competition.tracks.phantoms import hand, heart, knee, spine, vessels
+from competition.tracks.phantoms import hand, heart, knee, legs, spine, vessels
 
 Draw = Callable[[Path, int, int, int, int, Callable[[], None]], None]
 
@@ -40,4 +40,5 @@ PHANTOMS = {
     ),
     "lumbar": Phantom(spine.draw, 16, 5, 1024, spine.IMAGES_PER_PERSON, "truth/label"),
     "knee": Phantom(knee.draw, 30, 8, 240, 2, "truth/labels"),
+    "legs": Phantom(legs.draw, 40, 10, 1024, 2, "truth/masks"),
 }
