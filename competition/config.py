@@ -238,6 +238,22 @@ def changed_settings(before: Experiment, now: Experiment) -> list[str]:
     ]
 
 
+class _UniqueKeys(yaml.SafeLoader):
+    """The safe loader, but a key that is there twice is an error: YAML would take the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Returns the mapping of a node.
+
+        Raises:
+            ConstructorError: It holds a key twice.
+        """
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} is there twice", node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 def read_yaml(path: Path, missing: str) -> Any:
     """Reads a YAML file without judging what it says.
 
@@ -249,7 +265,7 @@ def read_yaml(path: Path, missing: str) -> Any:
         CompetitionError: It is missing, can't be read or is not YAML.
     """
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _UniqueKeys)
     except FileNotFoundError as error:
         raise CompetitionError(missing, path) from error
     except (OSError, UnicodeDecodeError) as error:
