@@ -31,6 +31,7 @@ from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
 from pipelines import tune
 from pipelines.context import open_track, open_workspace
 from pipelines.submission import score_phantom, write_submission
+from pipelines.tuned_words import not_measured
 from pipelines.unreadable import FILL_BAD, add_fill_bad, shout_unreadable
 
 HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
@@ -310,8 +311,10 @@ def _say_result(decision: Decision, path: Path, test_score: float | None) -> Non
         held_out = {fold for member in decision.members for fold in member.folds if fold != FULL}
         folds = ", ".join(map(str, sorted(held_out)))
         say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone at threshold 0.5, not cross-fitted")
-    else:
+    elif not decision.unmeasured:
         say("no score is known: nothing could be tuned")
+    if decision.unmeasured:
+        shout(not_measured(decision.unmeasured, decision.classes, f"none of the {decision.coverage} tuning samples"))
     if test_score is not None:
         say(f"drawn test samples, whose truth is known: {test_score:.4f}")
     say(f"submission: {path}")

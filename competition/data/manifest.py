@@ -16,7 +16,7 @@ from competition.tracks.track import Split, Track, stem
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 7
+CACHE_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Entry:
         turned: Whether the label was transposed because of what it shows; see ``Track.is_turned``.
         view_pixels: Per view, hash of its decoded pixels, to find one picture in two groups; "" where it is absent.
         traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
+        areas: Of a sample with masks, how many pixels each class has; else empty.
     """
 
     sample: str
@@ -66,6 +67,7 @@ class Entry:
     turned: bool = False
     view_pixels: tuple[str, ...] = ()
     traits: tuple[float, ...] = ()
+    areas: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
-    kinds = {"present": bool, "mean": float, "std": float, "targets": int, "view_pixels": str, "traits": float}
+    kinds: dict[str, type] = {"present": bool, "mean": float, "std": float, "targets": int, "areas": int}
+    kinds |= {"view_pixels": str, "traits": float}
     lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
     spacing = {"spacing_mm": None if row["spacing_mm"] is None else tuple(map(float, row["spacing_mm"]))}
     return Entry(**{str(name): value for name, value in row.items()} | lists | spacing)
