@@ -52,6 +52,27 @@ def pooled_dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -
     return dice(both, one, other)
 
 
+def measured_mean(values: NDArray[np.float64], present: NDArray[np.bool_]) -> float:
+    """Returns the mean Dice over images and those classes that occur in the truth of any of them.
+
+    The Dice of two empty masks is 1, so a class that occurs nowhere would lift the mean without saying anything.
+
+    Args:
+        values: float64 (n, C), one score per image and class.
+        present: bool (n, C), whether the class occurs in the image's truth.
+
+    Returns:
+        The mean, NaN where no class occurs.
+    """
+    return float(measured(values, present).mean()) if present.any() else float("nan")
+
+
+def measured(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Returns the columns of the classes that occur in the truth of any image; arguments as ``measured_mean``."""
+    occurs = present.any(axis=0)
+    return values if occurs.all() else values[:, occurs]
+
+
 def false_positive_owners(
     decided: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

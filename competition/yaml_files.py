@@ -1,5 +1,6 @@
 """YAML files that users write: experiments, tracks and contests, read without judging what they say."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,22 @@ LARGEST_YAML = 1 << 20
 """Bytes; PyYAML reads some 200,000 a second, and a track of 1,000 classes has 30,000."""
 MOST_VALUES = 100_000
 """Values of a file with its aliases written out; ten lines of aliases to aliases can stand for billions."""
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Makes a key that appears twice an error: YAML would take the last one without a word."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Returns the mapping of a node.
+
+        Raises:
+            ConstructorError: It holds a key twice.
+        """
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<")
+        if twice := [key for key, count in keys.items() if count > 1]:
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} appears twice", node.start_mark)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
 def read_yaml(path: Path, missing: str) -> Any:
@@ -48,7 +65,7 @@ def parse_yaml(text: str, where: Path | str) -> Any:
     """
     loader = None
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _UniqueKeys(text)
         node = loader.get_single_node()
         if node is None:
             return None

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     start = time.perf_counter()
     tracks = {name: _run_track(args, name, options) for name, options in OPTIONS.items()}
     rows = [
-        [name, *(f"{figures[key]:.4f}" for key in ("oof", "oof_crossfit", "test")), f"{figures['seconds']:.0f}"]
+        [name, *(_shown(figures[key]) for key in ("oof", "oof_crossfit", "test")), f"{figures['seconds']:.0f}"]
         for name, figures in tracks.items()
     ]
     table("drawn data, scored at native size", ["track", "out-of-fold", "cross-fitted", "test", "seconds"], rows)
@@ -41,6 +41,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     workspace = open_workspace(argparse.Namespace(**vars(args) | {"track": "hand_bone", "phantom": True}))
     say(f"look at {workspace.contact_sheet_file()}; done in {seconds:.0f} s")
     return {"tracks": tracks, "seconds": seconds}
+
+
+def _shown(score: float | None) -> str:
+    return "-" if score is None else f"{score:.4f}"
 
 
 def _run_track(args: argparse.Namespace, name: str, options: list[str]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from pipelines import tune
 from pipelines.context import open_track, open_workspace
 from pipelines.expectation import expect_of_folds, say_expectation
 from pipelines.submission import score_phantom, write_submission
+from pipelines.tuned_words import not_measured
 from pipelines.unreadable import FILL_BAD, add_fill_bad, shout_unreadable
 
 HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
@@ -98,7 +99,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if recorded:
         append(workspace.leaderboard_file(), row)
     say_expectation(decision, some_folds, args.test is not None)
-    _say_result(path, test_score)
+    _say_result(decision, path, test_score)
     if not recorded:
         say("not entered in the leaderboard, whose scores are of all folds and the prepared test set (see --record)")
     if args.out is not None:
@@ -323,7 +324,9 @@ def _git_commit() -> str:
         return ""
 
 
-def _say_result(path: Path, test_score: float | None) -> None:
+def _say_result(decision: Decision, path: Path, test_score: float | None) -> None:
+    if decision.unmeasured:
+        shout(not_measured(decision.unmeasured, decision.classes, f"none of the {decision.coverage} tuning samples"))
     if test_score is not None:
         say(f"synthetic test samples, whose truth is known: {test_score:.4f}")
     say(f"submission: {path}")

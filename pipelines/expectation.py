@@ -80,7 +80,8 @@ def say_expectation(decision: Decision, some_folds: bool, late: bool) -> None:
         folds = ", ".join(map(str, sorted(held_out)))
         say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone at threshold 0.5, not cross-fitted")
     else:
-        say("no score is known: nothing could be tuned" if not some_folds else "no score of these folds is known")
+        if not decision.unmeasured:
+            say("no score of these folds is known" if some_folds else "no score is known: nothing could be tuned")
         return
     if late:
         say("this is expected of people like the training people: nothing is known about those of --test")

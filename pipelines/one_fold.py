@@ -17,7 +17,7 @@ from competition.ensembling.first_stage import FirstStage, find_boxes, find_firs
 from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
 from competition.ensembling.leak_alarm import learned_entries
 from competition.errors import CompetitionError
-from competition.metrics import auroc
+from competition.metrics import auroc, measured_mean
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import (
     CUT_OF_HALF,
@@ -280,7 +280,8 @@ def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float
         held_out: The samples they are of.
 
     Returns:
-        Mean Dice, or AUROC of the first class; NaN where there are no samples, or none or only such of that class.
+        Mean Dice over the classes that occur in the truth, or AUROC of the first class; NaN where there are no samples,
+        where no class occurs, or where all or none are of the first class.
     """
     if not held_out:
         return float("nan")
@@ -288,8 +289,18 @@ def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float
     if track.task == "classification":
         return auroc(*ranked(track, folder, held_out))
     stored = load_histograms(folder / "histograms.npz")
-    curves = dice_curves(np.stack([stored[sample] for sample in samples]))
-    return float(curves[:, :, CUT_OF_HALF].mean())
+    histograms = np.stack([stored[sample] for sample in samples])
+    return measured_mean(dice_curves(histograms)[:, :, CUT_OF_HALF], histograms[:, :, 1].sum(axis=2) > 0)
+
+
+def unmeasured_classes(run: Run, fold: Fold) -> list[str]:
+    """Returns the classes of a segmentation without a pixel in the truth of what a fold held out."""
+    samples = [entry.sample for entry in run.held_out(fold)]
+    if run.track.task == "classification" or not samples:
+        return []
+    stored = load_histograms(out_of_fold_folder(run.folder(fold)) / "histograms.npz")
+    seen = np.any([stored[sample][:, 1].any(axis=1) for sample in samples], axis=0)
+    return [name for name, occurs in zip(run.track.classes, seen, strict=True) if not occurs]
 
 
 def ranked(track: Track, folder: Path, held_out: Sequence[Entry]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

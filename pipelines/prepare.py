@@ -12,6 +12,7 @@ from competition.data.cache import cache_sample, fingerprint, is_cached, problem
 from competition.data.duplicates import same_labels, same_pixels
 from competition.data.folds import FOLDS, Folds, fold_table
 from competition.data.manifest import Entry, Manifest, remember_decoded, reusable_entries, write_manifest
+from competition.data.plausibility import full_masks, implausible_classes
 from competition.data.shortcuts import find_shortcut
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
@@ -65,10 +66,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     entries, read_problems, made = _cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad)
     remember_decoded(workspace, track, entries)
     problems += read_problems + same_pixels(entries, track.views) + same_labels(entries)
-    remarks = [*listing.remarks, *cut_labels(entries), *turned_labels(entries)]
+    remarks = [*listing.remarks, *cut_labels(entries), *turned_labels(entries), *full_masks(entries, track.classes)]
     for remark in remarks:
         say(remark)
     entries = settle_problems(problems, entries, args)
+    labels = {sample.key: sample.label for sample in listing.samples if sample.label is not None}
+    warnings = implausible_classes(entries, track.classes, labels)
+    for warning in warnings:
+        shout(warning)
     training = [entry for entry in entries if entry.split == "train"]
     folds = settle_folds(track, workspace, training, listing.kinds, args)
     write_manifest(workspace, track, Manifest(root, tuple(entries)))  # last: until here the data of before is in force
@@ -82,7 +87,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         except CompetitionError as error:  # everything else is prepared
             shout(f"warning: no contact sheet was written: {error}")
     figures = _report(workspace, track, entries, folds, problems, made)
-    return figures | {"remarks": remarks, "shortcut_auroc": shortcut_auroc}
+    return figures | {"remarks": remarks, "warnings": warnings, "shortcut_auroc": shortcut_auroc}
 
 
 def _cache_all(

@@ -1,7 +1,8 @@
 """What prepare finds wrong with samples once they are read, and whether it may go on."""
 
 import argparse
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 
 from competition.console import say, table
 from competition.data.manifest import Entry
@@ -10,7 +11,9 @@ from competition.errors import CompetitionError
 from competition.tracks.track import Problem
 from pipelines.unreadable import FILL_BAD, shout_unreadable
 
-SHOWN_PROBLEMS = 20
+SHOWN_KINDS = 20
+# What differs between two problems of one kind: what is quoted or in brackets, and words with a digit or of a path.
+_PARTICULAR = re.compile(r"'[^']*'|\([^()]*\)|\S*[\d/_#]\S*|\S+\.\w+")
 
 
 def cut_labels(entries: Sequence[Entry]) -> list[str]:
@@ -50,8 +53,9 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
     training = [problem for problem in serious if problem.split == "train"]
     masked = [problem for problem in serious if problem.split == "test" and problem.masked]
     lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
-    _list_problems("worth knowing, nothing is lost", [problem for problem in problems if problem.note])
-    _list_problems("problems", serious)
+    names = {name for entry in entries for name in (entry.sample, entry.name, entry.group)}
+    _list_problems("worth knowing, nothing is lost", [problem for problem in problems if problem.note], names)
+    _list_problems("problems", serious, names)
     if lost:
         first = lost[0]
         raise CompetitionError(
@@ -74,13 +78,25 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
     return [entry for entry in entries if entry.split == "test" or entry.sample not in bad]
 
 
-def _list_problems(title: str, problems: Sequence[Problem]) -> None:
+def _list_problems(title: str, problems: Sequence[Problem], names: Collection[str]) -> None:
+    """Prints a row for each kind of problem, with a count, some samples and the first file."""
     if not problems:
         return
-    rows = [[problem.key, problem.split, problem.path, problem.reason] for problem in problems[:SHOWN_PROBLEMS]]
-    table(f"{title}: {len(problems)}", ["sample", "split", "file", "reason"], rows)
-    if len(problems) > SHOWN_PROBLEMS:
-        say(f"... and {len(problems) - SHOWN_PROBLEMS} more")
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault((problem.split, _kind(problem.reason, names)), []).append(problem)
+    shown = list(kinds.values())[:SHOWN_KINDS]
+    rows = [
+        [len(kind), few([each.key for each in kind]), kind[0].split, kind[0].path, kind[0].reason] for kind in shown
+    ]
+    table(f"{title}: {len(problems)}", ["count", "samples", "split", "first file", "its reason"], rows)
+    if hidden := len(problems) - sum(map(len, shown)):
+        say(f"... and {hidden} more of {len(kinds) - len(shown)} kinds")
+
+
+def _kind(reason: str, names: Collection[str]) -> str:
+    """The reason without what belongs to one sample only."""
+    return " ".join(word for word in _PARTICULAR.sub("", reason).split() if word.strip(":,.?") not in names)
 
 
 def _samples(problems: Sequence[Problem]) -> str:

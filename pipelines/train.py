@@ -23,9 +23,10 @@ from competition.tracks.track import Track
 from competition.training.losses import get_loss
 from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.context import choose_experiment, open_track, open_workspace
-from pipelines.one_fold import Run, check_fold, check_settings, out_of_fold_score, ranked, train_one
+from pipelines.one_fold import Run, check_fold, check_settings, out_of_fold_score, ranked, train_one, unmeasured_classes
 from pipelines.parallel_folds import announce, slots, train_in_parallel
 from pipelines.parent import end_with_parent
+from pipelines.tuned_words import not_measured
 
 HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
 EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set train.lr=5e-4 --name quick_lr5e-4"
@@ -82,6 +83,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     scores = {fold: out_of_fold_score(run, fold) for fold in chosen}
     if not is_child:
         _say_scores(track, run.name, scores)
+        _say_unmeasured(run, list(scores))
         if FULL in scores:
             say(_how_full_votes(run))
         if track.task == "classification":
@@ -150,11 +152,22 @@ def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
         ["fold", measure],
         [[fold, "-" if np.isnan(score) else f"{score:.4f}"] for fold, score in scores.items()],
     )
-    if one_kind := [str(fold) for fold, score in scores.items() if fold != FULL and np.isnan(score)]:
+    one_kind = [str(fold) for fold, score in scores.items() if fold != FULL and np.isnan(score)]
+    if one_kind and track.task == "classification":
         say(f"fold {', '.join(one_kind)}: everybody held out is of one kind, so there is no {measure}")
     known = [score for score in scores.values() if not np.isnan(score)]
     if len(known) > 1:
         say(f"mean of {len(known)} folds: {np.mean(known):.4f} +- {np.std(known, ddof=1):.4f}")
+
+
+def _say_unmeasured(run: Run, folds: Sequence[Fold]) -> None:
+    """Names the classes that the Dice leaves out, the folds with the same ones in one line."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for fold in folds:
+        if unmeasured := unmeasured_classes(run, fold):
+            alike.setdefault(tuple(unmeasured), []).append(str(fold))
+    for names, of in alike.items():
+        shout(not_measured(names, run.track.classes, f"no image held out by fold {', '.join(of)}"))
 
 
 def _how_full_votes(run: Run) -> str:

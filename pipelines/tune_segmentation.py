@@ -18,7 +18,7 @@ from competition.ensembling.segmentation import Search, TunedSegmentation, tune_
 from competition.ensembling.thresholds import threshold_of
 from competition.ensembling.voting import round_weights
 from competition.ensembling.weights import SHORTLIST, WeightSearch
-from competition.metrics import reweighted_mean
+from competition.metrics import measured, measured_mean, reweighted_mean
 from competition.reporting.neighbours import neighbour_rows, worst_neighbours
 from competition.tracks.track import Track
 from competition.workspace import Workspace, write_csv
@@ -66,6 +66,7 @@ def tune_pixels(
         operations=dict(zip(track.classes, found.operations, strict=True)),
         scores=_scores(track, entries, data, found),
         coverage=len(entries),
+        unmeasured=tuple(name for name, area in zip(track.classes, found.areas, strict=True) if not area),
         reason=f"{weights.reason}; {cuts.reason}",
     )
     write_csv(folder / "trials.csv", _trial_rows(members, weights))
@@ -91,20 +92,28 @@ def _say_search(found: TunedSegmentation) -> None:
 
 
 def _scores(track: Track, entries: Sequence[Entry], data: OutOfFold, found: TunedSegmentation) -> Scores:
-    at_half = found.tuned.at_half
-    by_fold = [at_half[data.folds == fold].mean() for fold in np.unique(data.folds)]
-    per_image = (found.oof if found.crossfit is None else found.crossfit).mean(axis=1)
+    at_half, present = found.tuned.at_half, found.present
+    if not present.any():
+        return honest_scores([], float("nan"), None, (None, None))
+    by_fold = [measured_mean(at_half[rows], present[rows]) for rows in _rows_of_folds(data.folds)]
+    best = measured(found.oof if found.crossfit is None else found.crossfit, present)
+    per_image = best.mean(axis=1)
     gain = None
     if found.crossfit is not None:
-        gain = paired_difference(mean_of(per_image), mean_of(at_half.mean(axis=1)), data.groups, seed=0)
+        equal = measured(at_half, present).mean(axis=1)
+        gain = paired_difference(mean_of(per_image), mean_of(equal), data.groups, seed=0)
     return honest_scores(
-        by_fold,
-        found.oof.mean(),
-        None if found.crossfit is None else found.crossfit.mean(),
+        [score for score in by_fold if not np.isnan(score)],
+        measured_mean(found.oof, present),
+        None if found.crossfit is None else best.mean(),
         bootstrap_interval(per_image, data.groups, seed=0),
         _reweighted(track, per_image, entries),
         gain,
     )
+
+
+def _rows_of_folds(folds: NDArray[np.integer]) -> list[NDArray[np.bool_]]:
+    return [folds == fold for fold in np.unique(folds)]
 
 
 def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[Entry]) -> float | None:
@@ -137,13 +146,14 @@ def _class_rows(track: Track, found: TunedSegmentation) -> Rows:
     rows = []
     tuned, cuts = found.tuned, found.tuned.chosen
     for index, name in enumerate(track.classes):
-        crossfit = None if found.crossfit is None else round(float(found.crossfit[:, index].mean()), 6)
-        pooled = None if found.pooled_crossfit is None else round(float(found.pooled_crossfit[index]), 6)
+        known = bool(found.areas[index])
+        crossfit = round(float(found.crossfit[:, index].mean()), 6) if known and found.crossfit is not None else None
+        pooled = round(float(found.pooled_crossfit[index]), 6) if known and found.pooled_crossfit is not None else None
         rows.append(
             {
                 "class": name,
-                "at_half": round(float(tuned.at_half[:, index].mean()), 6),
-                "oof": round(float(found.oof[:, index].mean()), 6),
+                "at_half": round(float(tuned.at_half[:, index].mean()), 6) if known else None,
+                "oof": round(float(found.oof[:, index].mean()), 6) if known else None,
                 "oof_crossfit": crossfit,
                 "oof_crossfit_pooled": pooled,
                 "threshold": round(float(threshold_of(cuts.cuts)[index]), 4),

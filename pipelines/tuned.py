@@ -69,7 +69,7 @@ def member_rows(decision: Decision, worths: Sequence[MemberWorth] | None) -> Row
         for name, group in decision.class_groups.items():
             row[f"weight_{name}"] = group.weights[member.name] / 1000
         worth = None if worths is None else worths[index]
-        row["alone"] = None if worth is None else round(worth.alone, 6)
+        row["alone"] = None if worth is None else number(round(worth.alone, 6))
         change = None if worth is None else worth.left_out
         row |= dict.fromkeys(("left_out", "low", "high"))
         if change is not None:

@@ -1,8 +1,10 @@
 """What tune says about a decision: the honest numbers, the weights, and what each member is worth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from competition.console import say, table
+from competition.console import say, shout, table
 from competition.data.folds import FULL
 from competition.ensembling.decision import Decision
 from competition.ensembling.thresholds import HALF
@@ -42,6 +44,8 @@ def say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     if pooled:
         lines.append(["cross-fitted, pixels pooled over images", f"{np.mean(pooled):.4f}"])
     table(f"{measure} on {decision.coverage} samples", ["honest numbers", measure], lines)
+    if decision.unmeasured:
+        shout(not_measured(decision.unmeasured, decision.classes, f"none of the {decision.coverage} samples"))
     if scores.oof_crossfit is None and scores.oof is not None:
         say("with one fold nothing can be cross-fitted: the tuned figure was chosen on the samples it is measured on")
     held_out = set.intersection(*({fold for fold in member.folds if fold != FULL} for member in decision.members))
@@ -58,16 +62,29 @@ def say_scores(track: Track, decision: Decision, rows: Rows) -> None:
         say(f"{len(moved)} of {len(rows)} classes have a threshold other than 0.5 or post-processing (per_class.csv)")
 
 
+def not_measured(unmeasured: Sequence[str], classes: Sequence[str], images: str) -> str:
+    """Says which classes a Dice leaves out, because two empty masks agree whatever a network has learned.
+
+    Args:
+        unmeasured: Classes without a pixel in the truth.
+        classes: All that were to be scored.
+        images: Whose truth it is: "none of the 8 samples".
+    """
+    rest = "" if len(unmeasured) == len(classes) else "; the Dice is the mean over the other classes"
+    return f"not measured: {images} has a pixel of class {', '.join(unmeasured)}{rest}"
+
+
 def say_worth(track: Track, rows: Rows) -> None:
     """A table of what each member is worth; nothing where it could not be measured."""
-    if not rows or rows[0]["alone"] is None:
+    if all(row["alone"] is None for row in rows):
         return
     shown = []
     for row in rows:
         left_out, interval = "-", "-"
+        alone = "-" if row["alone"] is None else f"{row['alone']:.4f}"
         if row["left_out"] is not None:
             left_out, interval = f"{row['left_out']:+.4f}", f"{row['low']:+.4f} .. {row['high']:+.4f}"
-        shown.append([row["member"], f"{row['weight']:.3f}", f"{row['alone']:.4f}", left_out, interval])
+        shown.append([row["member"], f"{row['weight']:.3f}", alone, left_out, interval])
     columns = ["member", "weight", "alone, cross-fitted", "change when left out", "95 % interval"]
     before = " (before post-processing)" if track.task == "segmentation" else ""
     table(f"what each member is worth{before}", columns, shown)

@@ -15,6 +15,7 @@ from competition.metrics import (
     f1,
     false_positive_owners,
     mean_by_stratum,
+    measured_mean,
     pixel_accuracy,
     pooled_dice,
     reweighted_mean,
@@ -239,3 +240,10 @@ def test_aneurysm_refuses_other_shapes() -> None:
             score_aneurysm(truth, outputs)
     with pytest.raises(ValueError, match="alike"):
         score_aneurysm(truth[:0], np.zeros((0, 22)))
+
+
+def test_the_mean_leaves_out_classes_that_occur_nowhere() -> None:
+    values = np.array([[0.25, 1.0], [0.75, 1.0]])
+    assert measured_mean(values, np.array([[True, False], [False, False]])) == 0.5
+    assert measured_mean(values, np.array([[True, False], [False, True]])) == 0.75
+    assert np.isnan(measured_mean(values, np.zeros((2, 2), bool)))

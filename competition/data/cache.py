@@ -71,10 +71,12 @@ def cache_sample(
         readable = [np.zeros((*(track.size_hw or (256, 256)), *((3,) if track.channels == 3 else ())), np.uint8)]
     size_hw = (readable[0].shape[0], readable[0].shape[1])
     targets, labels, between, turned = sample.targets or (), "", 0, False
+    areas: tuple[int, ...] = ()
     object_areas: tuple[float, ...] = ()
     if sample.label is not None and track.read_label is not None:
         planes = track.read_label(root / sample.label, size_hw)
-        targets = tuple(int(area > 0) for area in class_areas(planes, len(track.classes)))
+        areas = tuple(class_areas(planes, len(track.classes)).tolist())
+        targets = tuple(int(area > 0) for area in areas)
         object_areas = tuple(median_areas(planes, len(track.classes)).tolist())
         write_array(workspace.label_file(sample.key), planes)
         labels = _pixel_hash([planes])
@@ -105,6 +107,7 @@ def cache_sample(
         turned=turned,
         view_pixels=tuple("" if image is None else _pixel_hash([image]) for image in images),
         traits=_traits(track, root, sample),
+        areas=areas,
         object_areas=object_areas,
     )
     return entry, [problem_of(root, sample, error, masked=True) for error in errors]

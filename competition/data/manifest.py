@@ -45,6 +45,7 @@ class Entry:
         view_pixels: Per view, hash of its decoded pixels, to find one picture in two groups; "" where it is absent.
         object_areas: Per class of a labelled sample, the median area of its components in pixels; 0 where it has none.
         traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
+        areas: Of a sample with masks, how many pixels each class has; else empty.
     """
 
     sample: str
@@ -67,6 +68,7 @@ class Entry:
     turned: bool = False
     view_pixels: tuple[str, ...] = ()
     traits: tuple[float, ...] = ()
+    areas: tuple[int, ...] = ()
     object_areas: tuple[float, ...] = ()
 
 
@@ -119,8 +121,8 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
-    kinds = {"present": bool, "mean": float, "std": float, "targets": int, "view_pixels": str, "traits": float}
-    kinds |= {"object_areas": float}
+    kinds: dict[str, type] = {"present": bool, "mean": float, "std": float, "targets": int, "areas": int}
+    kinds |= {"view_pixels": str, "traits": float, "object_areas": float}
     lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
     spacing = {"spacing_mm": None if row["spacing_mm"] is None else tuple(map(float, row["spacing_mm"]))}
     return Entry(**{str(name): value for name, value in row.items()} | lists | spacing)

@@ -116,6 +116,8 @@ class Decision(_Frozen):
         thresholds: Class -> probability above which it is positive; for segmentation (cut + 0.5) / 255, for
             classification only the classes that are handed in as 0 or 1.
         operations: Class -> post-processing, for segmentation all classes, for classification empty.
+        unmeasured: Classes of which no scored image has a pixel; the scores leave them out, because the Dice of two
+            empty masks is 1 and says nothing.
         everything: Whether all runs were meant that were trained then (tune without --members): ``ensemble`` tunes
             again when there are more.
         gate: For classification: all classes of ``thresholds`` are 0 where the first class's probability is not
@@ -142,6 +144,7 @@ class Decision(_Frozen):
     combine: Combination = "mean"
     class_groups: dict[str, ClassGroup] = Field(default_factory=dict)
     method: str = "optuna"
+    unmeasured: tuple[str, ...] = ()
     everything: bool = False
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
 

@@ -65,6 +65,7 @@ class TunedSegmentation:
             chosen without its own fold, before post-processing.
         false_positives: int64 (C,) likewise.
         areas: int64 (C,), true pixels of every class over the images.
+        present: bool (n, C), whether the class occurs in the image's truth.
         window: Lowest and highest threshold that could be chosen.
         contested: Share of contested pixels between them, None for one member and for given weights.
     """
@@ -79,6 +80,7 @@ class TunedSegmentation:
     owners: NDArray[np.int64]
     false_positives: NDArray[np.int64]
     areas: NDArray[np.int64]
+    present: NDArray[np.bool_]
     window: Window
     contested: float | None
 
@@ -121,6 +123,7 @@ def tune_segmentation(data: OutOfFold, search: Search, folder: Path) -> TunedSeg
         owners=owners,
         false_positives=false_positives,
         areas=counts[2, :, :, 0].sum(axis=0),
+        present=curves.images.present,
         window=curves.window,
         contested=curves.contested,
     )

@@ -13,6 +13,7 @@ from competition.ensembling.trials import Evaluate
 from competition.ensembling.tuning_images import TuningImages
 from competition.ensembling.voters import Voters
 from competition.ensembling.voting import WHOLE, round_weights
+from competition.metrics import measured, measured_mean
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,10 @@ def member_worth(
         window: Lowest and highest threshold that may be chosen.
 
     Returns:
-        One per member; None with fewer than two folds, where nothing can be cross-fitted.
+        One per member; None with fewer than two folds, where nothing can be cross-fitted, or where no image has a
+        class.
     """
-    if len(images.names) < 2:
+    if len(images.names) < 2 or not images.present.any():
         return None
 
     def crossfit(by_class: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -55,16 +57,17 @@ def member_worth(
         return scores_at(curves, cuts)
 
     classes, members = voters.rows.shape
-    vote = crossfit(weights).mean(axis=1)
+    vote = measured(crossfit(weights), images.present).mean(axis=1)
     found = []
     for member in range(members):
         alone = np.tile(WHOLE * np.eye(members, dtype=np.int64)[member], (classes, 1))
         own = voters.rows[:, member] >= 0
         left_out = None
         if members > 1:
-            others = crossfit(weights_without(weights, voters, member)).mean(axis=1)
+            others = measured(crossfit(weights_without(weights, voters, member)), images.present).mean(axis=1)
             left_out = paired_difference(mean_of(others), mean_of(vote), images.groups, seed=0)
-        found.append(MemberWorth(float(crossfit(alone)[:, own].mean()), left_out))
+        score = measured_mean(crossfit(alone)[:, own], images.present[:, own])
+        found.append(MemberWorth(score, left_out))
     return found
 
 

@@ -7,6 +7,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from competition.errors import CompetitionError
+from competition.imaging.label_values import describe_values
+
+AS_GREY = "Save it as 8-bit grey, 0 and 255"
 
 Image.MAX_IMAGE_PIXELS = 20_000 * 20_000  # an X-ray larger than Pillow's default limit is no attack
 
@@ -44,10 +47,12 @@ def read_values(path: Path) -> NDArray[np.integer]:
     """Reads a label picture's stored values: palette indices stay indices and nothing is stretched.
 
     Returns:
-        (H, W) of the file's own integer type. Of colour files whose channels are equal, one channel.
+        (H, W) of the file's own integer type. Of colour files whose channels are equal, one channel; where that is
+        constant and the opacity varies, the opacity.
 
     Raises:
-        CompetitionError: As ``read_grey``, or the file has unequal colour channels (then no value is *the* label).
+        CompetitionError: As ``read_grey``, the file has unequal colour channels (then no value is *the* label), or
+            colour and opacity both vary and contradict each other.
     """
     return _stored_values(_decode(path), path)
 
@@ -78,7 +83,7 @@ def read_ordered_values(path: Path) -> NDArray[np.integer]:
     grey = bool((colours == colours[:, :1]).all())
     if grey and len(indices) == 2 and steps[0] < 0:
         reason = f"palette label shows index {indices[0]} brighter than index {indices[1]}: which is the class?"
-        raise CompetitionError(reason, path, "Save it as 8-bit grey, 0 and 255")
+        raise CompetitionError(reason, path, AS_GREY)
     if len(indices) <= 2:
         return values
     if grey and (steps > 0).all():
@@ -86,8 +91,28 @@ def read_ordered_values(path: Path) -> NDArray[np.integer]:
     raise CompetitionError(
         f"palette label holds the indices {', '.join(map(str, indices[:6]))}: which of them is the class?",
         path,
-        "Save it as 8-bit grey, 0 and 255; a folder track can name them in its YAML, classes: {name: index}",
+        f"{AS_GREY}; a folder track can name them in its YAML, classes: {{name: index}}",
     )
+
+
+def read_colours(path: Path) -> NDArray[np.integer]:
+    """Reads a label picture whose colours name the classes, of a palette file those that it shows.
+
+    Returns:
+        (H, W) int32, 0xRRGGBB of every pixel.
+
+    Raises:
+        CompetitionError: As ``read_grey``, or the file holds 16-bit grey, which is no colour.
+    """
+    picture = _decode(path)
+    if picture.mode.startswith(("I", "F")):
+        raise CompetitionError("label picture is 16-bit grey, and its classes are declared as colours", path)
+    return colour_codes(np.asarray(picture.convert("RGB")))
+
+
+def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Returns 0xRRGGBB of every pixel: (H, W, 3) uint8 -> (H, W) int32."""
+    return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
 def _stored_values(picture: Image.Image, path: Path) -> NDArray[np.integer]:
@@ -95,11 +120,30 @@ def _stored_values(picture: Image.Image, path: Path) -> NDArray[np.integer]:
     if values.dtype == bool:
         return values.astype(np.uint8)
     if values.ndim == 3:
-        colour = values[..., : 1 if values.shape[2] == 2 else 3]  # what follows is opacity
+        channels = 1 if values.shape[2] == 2 else 3  # what follows is opacity
+        colour, opacity = values[..., :channels], values[..., channels:]
         if not (colour == colour[..., :1]).all():
-            raise CompetitionError("label picture is in colour, so its values name no class", path)
+            codes = colour_codes(colour)
+            raise CompetitionError(
+                f"label picture is in colour ({describe_values(codes, colours=True)}), so its values name no class",
+                path,
+                f"Declare the colours in a folder track's YAML: classes: {_colour_line(codes)}",
+            )
         values = np.ascontiguousarray(colour[..., 0])
+        if opacity.size and opacity.min() < opacity.max():
+            if values.min() == values.max():
+                return np.ascontiguousarray(opacity[..., 0])
+            if hidden := int(np.count_nonzero(values[opacity[..., 0] == 0])):
+                reason = f"{hidden} pixels of the label picture hold a value and are fully transparent"
+                raise CompetitionError(f"{reason}: is the mask the colour or the opacity?", path, AS_GREY)
     return values
+
+
+def _colour_line(codes: NDArray[np.int32]) -> str:
+    """The most frequent colours but black, as they are declared."""
+    colours, counts = np.unique(codes[codes > 0], return_counts=True)
+    frequent = colours[np.argsort(-counts, kind="stable")[:3]].tolist()
+    return "{" + ", ".join(f'NAME{number}: "#{code:06x}"' for number, code in enumerate(frequent, 1)) + "}"
 
 
 def _decode(path: Path) -> Image.Image:

@@ -221,7 +221,7 @@ def _read_table(path: Path, split: Split) -> list[_Row]:
     for number, line in lines:
         row = _read_row(header, line, split, f"{path}, row {number}")
         if row.index in rows:
-            raise CompetitionError(f"Index {row.written} is there twice", f"{path}, row {number}")
+            raise CompetitionError(f"Index {row.written} appears twice", f"{path}, row {number}")
         rows[row.index] = row
     return list(rows.values())
 

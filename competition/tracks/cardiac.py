@@ -116,10 +116,10 @@ def read_ventricle(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
         if label.shape != size_hw:
             found, wanted = size_text(label.shape), size_text(size_hw)
             raise CompetitionError(f"label is {found} pixels, its image {wanted} (rows x columns)", path)
-        return pack_masks(binarise(label)[None])
+        return pack_masks(binarise(label, path)[None])
     if path.suffix.lower() == ".txt":
         return pack_masks(fill_contour(read_contour(path, size_hw), size_hw)[None])
-    return read_masks(path, size_hw, PNG_PAIRS.classes)
+    return read_masks(path, size_hw, PNG_PAIRS.values)
 
 
 def read_spacing(path: Path) -> tuple[float, float] | None:
@@ -130,7 +130,7 @@ def read_spacing(path: Path) -> tuple[float, float] | None:
 def count_cut_pixels(path: Path) -> int:
     """How many pixels of a label picture lie between 0 and its maximum; contours and records hold none."""
     _, record = split_part(path)
-    return 0 if record or path.suffix.lower() == ".txt" else count_between(path, PNG_PAIRS.classes)
+    return 0 if record or path.suffix.lower() == ".txt" else count_between(path, PNG_PAIRS.values)
 
 
 def find_labels(folder: Path) -> dict[str, list[Path]]:

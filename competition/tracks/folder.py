@@ -160,12 +160,14 @@ def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) ->
     """
     if isinstance(declaration.masks, RunLengthTable):
         return run_length_table.read_run_lengths(path, size_hw, declaration.masks, tuple(declaration.classes))
-    return mask_files.read_masks(path, size_hw, declaration.classes)
+    return mask_files.read_masks(
+        path, size_hw, declaration.values, declaration.background_values, colours=declaration.in_colour
+    )
 
 
 def count_between(path: Path, declaration: FolderTrack) -> int:
     """Pixels of an image's masks between 0 and their maximum, which are cut at half of it; run lengths have none."""
-    return mask_files.count_between(path, declaration.classes) if isinstance(declaration.masks, str) else 0
+    return mask_files.count_between(path, declaration.values) if isinstance(declaration.masks, str) else 0
 
 
 def find_labels(folder: Path, declaration: FolderTrack) -> dict[str, list[Path]]:

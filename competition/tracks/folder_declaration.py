@@ -2,27 +2,50 @@
 
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from competition.config import Section, nearest_hint, read_yaml
 from competition.errors import CompetitionError
 from competition.names import file_fault, label_fault
 from competition.patterns import find_group
-from competition.text import shortened, shown
+from competition.text import same_spelling, shortened, shown
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.run_length_table import RunLengthTable
+
+
+def _check_value(value: object) -> object:
+    """A pixel value, or a colour in small letters."""
+    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
+        return value.lower()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    quotes = " (a colour needs quotes, YAML takes # for a comment)" if value is None else ""
+    raise ValueError(f"must be a pixel value such as 1 or a colour such as '#ff0000', not {value!r}{quotes}")
+
+
+Value = Annotated[int | str, BeforeValidator(_check_value)]
+"""What tells a class in a label picture: a pixel value, or a colour "#rrggbb"."""
+
+
+def _pixel_value(value: int | str) -> int:
+    return value if isinstance(value, int) else int(value[1:], 16)
 
 
 class FolderTrack(Section):
     """The declaration of a folder track."""
 
-    classes: Annotated[dict[str, int] | list[str], Field(min_length=1)]
+    classes: Annotated[dict[str, Value] | list[str], Field(min_length=1)]
     """A list of names: each class has mask files of its own, positive at half of their maximum (with one class,
-    "{class}" may be left out of ``masks``). A mapping name -> value: one label picture holds all classes by value."""
+    "{class}" may be left out of ``masks``). A mapping name -> value: a label picture holds the classes by pixel value,
+    {femur: 1, tibia: 2}, or by colour, {femur: "#ff0000", tibia: "#00ff00"}; with "{class}" in ``masks``, each class by
+    its value in a file of its own. A value that is no class's and no background is an error."""
+    background: tuple[Value, ...] = ()
+    """Pixel values or colours of a label picture that belong to no class, beside 0 or black. Where 255 marks pixels
+    that the organiser ignores, [255] makes them background: they are learned and scored as such, not left out."""
     train: str
     """Training images: a glob pattern below the data folder, for example "train/images/*.png"."""
     masks: str | RunLengthTable
@@ -47,6 +70,23 @@ class FolderTrack(Section):
         return find_group(self.group, file_name)
 
     @property
+    def in_colour(self) -> bool:
+        """Whether the classes of a label picture are told by colour."""
+        return isinstance(self.classes, dict) and isinstance(next(iter(self.classes.values())), str)
+
+    @property
+    def values(self) -> dict[str, int] | list[str]:
+        """The classes with their pixel values, 0xRRGGBB of colours; names only where each class is a mask."""
+        if isinstance(self.classes, list):
+            return self.classes
+        return {name: _pixel_value(value) for name, value in self.classes.items()}
+
+    @property
+    def background_values(self) -> tuple[int, ...]:
+        """The pixel values that belong to no class, 0xRRGGBB of colours; 0 is among them unless it is a class."""
+        return (0, *map(_pixel_value, self.background))
+
+    @property
     def submission_form(self) -> RunLengthSubmission:
         """The form that is said, or else that of the built-in tracks."""
         return self.submission or IMAGE_CLASS_RLE
@@ -54,13 +94,18 @@ class FolderTrack(Section):
     @property
     def reading(self) -> str:
         """How images and labels are read, as text."""
-        return self.model_dump_json(include={"classes", "masks", "channels"})
+        return self.model_dump_json(include={"classes", "masks", "channels"}) + self._written_background
 
     @property
     def data_form(self) -> str:
         """All that ``prepare`` goes by, as text."""
         text = self.model_dump_json(include={"classes", "train", "masks", "test", "group", "channels"})
-        return f"{text} {self.submission_form.ending}"
+        return f"{text} {self.submission_form.ending}{self._written_background}"
+
+    @property
+    def _written_background(self) -> str:
+        """Nothing where there is none, so that texts stay equal that were made before the key existed."""
+        return f" background {list(self.background)}" if self.background else ""
 
     @field_validator("train", "test", "masks")
     @classmethod
@@ -123,6 +168,11 @@ def _explain(error: ValidationError) -> str:
     first = min(within or errors, key=lambda problem: problem["type"] != "extra_forbidden")
     section, form, key = _place(first["loc"])
     known = [field.alias or name for name, field in form.model_fields.items()]
+    if section + key == "ignore":
+        return (
+            "pixels can't be left out of training and score, so there is no key 'ignore'; background: [255] counts "
+            "them as background"
+        )
     if first["type"] == "extra_forbidden":
         return f"unknown key {shown(section + key)}{nearest_hint(key, known, section)}"
     reason = shortened(first["msg"].removeprefix("Value error, "), 500)
@@ -142,6 +192,10 @@ def _contradiction(declaration: FolderTrack) -> str | None:
     """Why classes, masks and submission don't fit together; None where they do."""
     classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
     by_value, several = isinstance(classes, dict), len(classes) > 1
+    if contradiction := _equal_names(list(classes), files=isinstance(masks, str) and "{class}" in masks):
+        return contradiction
+    if contradiction := _clashing_values(declaration):
+        return contradiction
     if submission is not None and (contradiction := submission.contradiction("submission", len(classes))):
         return contradiction
     if isinstance(masks, RunLengthTable):
@@ -154,11 +208,42 @@ def _contradiction(declaration: FolderTrack) -> str | None:
         return "masks needs {stem}, the image's name without its ending"
     if "{class}" not in masks and not by_value and several:
         return "several classes need {class} in masks, or a pixel value for each class"
-    if "{class}" in masks and by_value:
-        return "classes with pixel values lie in one picture, so masks can't hold {class}"
-    for name in classes if "{class}" in masks else ():
+    return _bad_file_names(classes) if "{class}" in masks else None
+
+
+def _bad_file_names(names: Iterable[str]) -> str | None:
+    """Which class can't be part of a file name; None where all can."""
+    for name in names:
         if fault := file_fault(name):
             return f"masks are files named after their class, and the name {name!r} {fault}"
+    return None
+
+
+def _equal_names(names: Sequence[str], files: bool) -> str | None:
+    """Names of two classes that are one in Unicode's composed form, as file names also in capitals; None where none."""
+    first: dict[str, str] = {}
+    for name in names:
+        key = same_spelling(name)
+        other = first.setdefault(key.casefold() if files else key, name)
+        if other is not name:
+            why = "" if key == same_spelling(other) else ", which are one file where capitals do not count"
+            return f"classes holds {name!r} twice" if other == name else f"classes holds {other!r} and {name!r}{why}"
+    return None
+
+
+def _clashing_values(declaration: FolderTrack) -> str | None:
+    """Which values of classes and background can't be told apart; None where all can."""
+    if isinstance(declaration.classes, list):
+        return "background needs classes with pixel values, {name: value}" if declaration.background else None
+    owner: dict[int | str, str] = {}
+    for name, value in declaration.classes.items():
+        if (other := owner.setdefault(value, name)) != name:
+            return f"classes {other!r} and {name!r} have the same value {value!r}"
+    for value in declaration.background:
+        if value in owner:
+            return f"{value!r} is the class {owner[value]!r} and in background"
+    if len({isinstance(value, str) for value in [*owner, *declaration.background]}) > 1:
+        return "classes and background mix pixel values and colours"
     return None
 
 

@@ -8,46 +8,87 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.imaging.label_values import SHOWN, check_one_class, describe_values, show_value
 from competition.imaging.planes import pack_masks
-from competition.imaging.readers import read_ordered_values, read_values
+from competition.imaging.readers import read_colours, read_ordered_values, read_values
 from competition.text import size_text
 from competition.tracks.track import label_files
 
 
-def read_masks(path: Path, size_hw: tuple[int, int], classes: dict[str, int] | list[str]) -> NDArray[np.uint8]:
+def read_masks(
+    path: Path,
+    size_hw: tuple[int, int],
+    classes: dict[str, int] | list[str],
+    background: Sequence[int] = (0,),
+    colours: bool = False,
+) -> NDArray[np.uint8]:
     """Reads the mask of one image into label planes.
 
     Args:
         path: The mask file (with "{class}" where each class has a file of its own).
         size_hw: Rows and columns of the image.
         classes: Names, or names and pixel values.
+        background: Pixel values that belong to no class.
+        colours: Whether values are colours, 0xRRGGBB.
 
     Returns:
         Label planes (H, W, ceil(C/8)) uint8.
 
     Raises:
-        CompetitionError: A file is missing or damaged, its size is not the image's, a value belongs to no class, or a
-            palette does not tell which index the class is.
+        CompetitionError: A file is missing or damaged, its size is not the image's, a value belongs to no class, a mask
+            of one class holds other labels, or a palette does not tell which index the class is.
     """
-    read = read_ordered_values if isinstance(classes, list) else read_values
+    read = read_ordered_values if isinstance(classes, list) else read_colours if colours else read_values
+    files = label_files(path, tuple(classes))
     values = []
-    for file in label_files(path, tuple(classes)):
+    for file in files:
         stored = read(file)
         if stored.shape != size_hw:
             found, wanted = size_text(stored.shape), size_text(size_hw)
             raise CompetitionError(f"mask is {found} pixels, its image {wanted} (rows x columns)", file)
         values.append(stored)
     if isinstance(classes, list):
-        return pack_masks(np.stack([binarise(mask) for mask in values]))
-    strange = np.setdiff1d(np.unique(values[0]), [0, *classes.values()])
-    if strange.size:
-        raise CompetitionError(f"pixel value {int(strange[0])} belongs to no class ({classes})", path)
-    return pack_masks(np.stack([values[0] == value for value in classes.values()]))
+        return pack_masks(np.stack([binarise(mask, file) for mask, file in zip(values, files, strict=True)]))
+    names = list(classes)
+    for index, (stored, file) in enumerate(zip(values, files, strict=True)):
+        here = names if len(files) == 1 else names[index : index + 1]
+        _refuse_strange(stored, {name: classes[name] for name in here}, background, colours, file)
+    at = range(len(names)) if len(files) > 1 else [0] * len(names)
+    return pack_masks(np.stack([values[which] == classes[name] for which, name in zip(at, names, strict=True)]))
 
 
-def binarise(values: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Cuts a mask at half of its maximum: {0, 1}, {0, 255} and soft edges all come out right; all zero is empty."""
-    return values.astype(np.int64) * 2 > int(values.max())
+def _refuse_strange(
+    stored: NDArray[np.integer], classes: dict[str, int], background: Sequence[int], colours: bool, file: Path
+) -> None:
+    """Raises where pixels hold a value that is no class's and no background."""
+    known = np.isin(stored, [*background, *classes.values()])
+    if known.all():
+        return
+    strange = stored[~known]
+    values, kind = np.unique(strange), "colour" if colours else "value"
+    which = ", ".join(f"{name} {show_value(value, colours)}" for name, value in classes.items())
+    listed = ", ".join(
+        f'"{show_value(int(value), colours)}"' if colours else str(value) for value in values[:SHOWN].tolist()
+    )
+    raise CompetitionError(
+        f"pixel {kind} that belongs to no class ({which}): {describe_values(strange, colours)}",
+        file,
+        f"Where they are no class either, name them in the track's YAML, background: [{listed}]",
+    )
+
+
+def binarise(values: NDArray[np.integer], where: Path | str) -> NDArray[np.bool_]:
+    """Cuts a mask at half of its maximum: {0, 1}, {0, 255} and soft edges all come out right; all zero is empty.
+
+    Args:
+        values: (H, W) as stored.
+        where: The file, for the message.
+
+    Raises:
+        CompetitionError: The values are not one class with soft edges, but several labels.
+    """
+    check_one_class(values, str(where))
+    return values.astype(np.int64) * 2 > int(values.max(initial=0))
 
 
 def count_between(path: Path, classes: dict[str, int] | list[str]) -> int:

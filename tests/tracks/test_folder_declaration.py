@@ -16,6 +16,8 @@ BASE = {
     "test": "test/images/*.png",
     "group": r"'^(\d+)'",
 }
+TABLE = "{csv: t.csv, image: id, class: kind, rle: rle}"
+BACK = "{image: id, class: kind, rle: rle, ending: false}"
 
 
 def declare(folder: Path, **changes: str | None) -> Path:
@@ -75,9 +77,46 @@ def test_a_pattern_that_does_not_lie_below_the_data_folder_is_named(
     assert reason in sentence
 
 
-def test_classes_by_value_in_files_of_their_own_are_refused(tmp_path: Path) -> None:
-    path = declare(tmp_path, classes="{a: 1}", masks="'m/{class}/{stem}.png'")
-    assert "classes with pixel values lie in one picture" in failure(path)
+@pytest.mark.parametrize(
+    ("classes", "keys", "expected"),
+    [
+        ("[disc, disc]", {"masks": "'m/{class}/{stem}.png'"}, "classes holds 'disc' twice"),
+        ("[disc, disc]", {"masks": TABLE, "submission": BACK}, "classes holds 'disc' twice"),
+        ("['\u00e9', 'e\u0301']", {"masks": TABLE, "submission": BACK}, "classes holds '\u00e9' and 'e\u0301'"),
+        ("[Disc, disc]", {"masks": "'m/{class}/{stem}.png'"}, "'Disc' and 'disc', which are one file where capitals"),
+        ("{disc: 1, disc: 2}", {}, "key 'disc' appears twice"),
+        ("{a: 1, b: 1}", {}, "classes 'a' and 'b' have the same value 1"),
+        ("{a: '#FF0000', b: '#ff0000'}", {}, "classes 'a' and 'b' have the same value '#ff0000'"),
+        ("{a: 1, b: '#ff0000'}", {}, "mix pixel values and colours"),
+        ("{a: 1}", {"background": "['#ff0000']"}, "mix pixel values and colours"),
+        ("{a: 1}", {"background": "[255, 1]"}, "1 is the class 'a' and in background"),
+        ("[a]", {"background": "[255]"}, "background needs classes with pixel values"),
+        ("{a: 1}", {"ignore": "255"}, r"no key 'ignore'; background: \[255\] counts them as background"),
+    ],
+)
+def test_classes_that_cannot_be_told_apart_are_refused(
+    tmp_path: Path, classes: str, keys: dict[str, str], expected: str
+) -> None:
+    assert re.search(expected, failure(declare(tmp_path, classes=classes, **keys)))
+
+
+@pytest.mark.parametrize("value", ["#ff0000", "'#ff00'", "x", "true", "1.5"])
+def test_a_value_that_is_neither_number_nor_colour_is_refused(tmp_path: Path, value: str) -> None:
+    path = declare(tmp_path, classes=f"\n  a: {value}\n  b: 2")
+    assert "must be a pixel value such as 1 or a colour such as '#ff0000', not" in failure(path)
+
+
+def test_names_that_differ_in_capitals_are_two_classes_in_a_table(tmp_path: Path) -> None:
+    declaration = read_declaration(declare(tmp_path, classes="[Disc, disc]", masks=TABLE, submission=BACK))
+    assert declaration.classes == ["Disc", "disc"]
+
+
+def test_a_background_changes_what_prepare_goes_by(tmp_path: Path) -> None:
+    plain = read_declaration(declare(tmp_path, classes="{a: 1}"))
+    more = read_declaration(declare(tmp_path, classes="{a: 1}", background="[255]"))
+    assert (plain.background_values, more.background_values) == ((0,), (0, 255))
+    assert plain.reading != more.reading
+    assert plain.data_form != more.data_form
 
 
 @pytest.mark.parametrize(("content", "expected"), [("", "declaration: "), ("a: b: c", "not valid YAML")])

@@ -115,9 +115,88 @@ def test_a_palette_of_one_index_is_full_or_empty(tmp_path: Path) -> None:
 
 
 def test_soft_edges_are_cut_above_half_of_the_maximum() -> None:
-    np.testing.assert_array_equal(binarise(np.array([0, 99, 100, 101, 200], np.uint8)), [False] * 3 + [True] * 2)
-    assert not binarise(np.zeros(3, np.uint8)).any()
-    assert binarise(np.array([0, 60_000], np.uint16))[1]
+    soft = np.array([[0, 99, 100, 101, 200]], np.uint8)
+    np.testing.assert_array_equal(binarise(soft, "a.png"), [[False] * 3 + [True] * 2])
+    assert not binarise(np.zeros((3, 1), np.uint8), "a.png").any()
+    assert binarise(np.array([[0, 60_000]], np.uint16), "a.png")[0, 1]
+
+
+def test_three_labels_in_a_mask_of_one_class_are_refused_and_read_by_value(tmp_path: Path) -> None:
+    label = np.zeros(SIZE_HW, np.uint8)
+    label[:5, :5] = 255
+    label[1:4, 1:4] = 1
+    path = save(tmp_path / "a" / "1.png", label)
+    with pytest.raises(
+        CompetitionError, match=r"holds 3 values \(0 in 29 pixels, 255 in 16, 1 in 9\).*classes: \{NAME: 1"
+    ):
+        read(path, ["a"])
+    planes = read_masks(path, SIZE_HW, {"a": 1}, background=(0, 255))
+    np.testing.assert_array_equal(unpack_planes(planes, 1), [label == 1])
+
+
+def test_classes_by_value_may_have_files_of_their_own(tmp_path: Path) -> None:
+    labels = {
+        name: np.random.default_rng(at).choice([0, at, 255], SIZE_HW).astype(np.uint8)
+        for at, name in enumerate("ab", 1)
+    }
+    for name, label in labels.items():
+        save(tmp_path / name / "1.png", label)
+    path = tmp_path / "{class}" / "1.png"
+    planes = read_masks(path, SIZE_HW, {"a": 1, "b": 2}, background=(0, 255))
+    np.testing.assert_array_equal(unpack_planes(planes, 2), [labels["a"] == 1, labels["b"] == 2])
+    save(tmp_path / "b" / "1.png", labels["a"])  # the value 1 is a class, but not of this file
+    with pytest.raises(CompetitionError, match=rf"no class \(b 2\): 1 in {(labels['a'] == 1).sum()} pixels.*b/1\.png"):
+        read_masks(path, SIZE_HW, {"a": 1, "b": 2}, background=(0, 255))
+
+
+def test_classes_by_colour_are_read_and_a_strange_colour_is_named(tmp_path: Path) -> None:
+    colours = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 16]], np.uint8)
+    which = np.random.default_rng(0).integers(0, 4, SIZE_HW)
+    path = save(tmp_path / "a.png", colours[which])
+    classes = {"femur": 0xFF0000, "tibia": 0x00FF00}
+    planes = read_masks(path, SIZE_HW, classes, background=(0, 0x10), colours=True)
+    np.testing.assert_array_equal(unpack_planes(planes, 2), [which == 1, which == 2])
+    with pytest.raises(
+        CompetitionError, match=rf"femur #ff0000, tibia #00ff00\): #000010 in {(which == 3).sum()} pixels"
+    ) as caught:
+        read_masks(path, SIZE_HW, classes, colours=True)
+    assert caught.value.mend.endswith('background: ["#000010"]')
+    shown = save_palette(tmp_path / "b.png", which.astype(np.uint8), *colours.ravel().tolist())
+    planes = read_masks(shown, SIZE_HW, classes, background=(0, 0x10), colours=True)
+    np.testing.assert_array_equal(unpack_planes(planes, 2), [which == 1, which == 2])
+
+
+def test_colours_that_are_not_declared_are_listed(tmp_path: Path) -> None:
+    label = np.zeros((*SIZE_HW, 3), np.uint8)
+    label[0, :5] = (255, 0, 0)
+    label[1, :3] = (0, 255, 0)
+    path = save(tmp_path / "a.png", label)
+    for classes in (["femur"], {"femur": 1}):
+        with pytest.raises(CompetitionError, match="#000000 in 46 pixels, #ff0000 in 5, #00ff00 in 3") as caught:
+            read(path, classes)
+        assert caught.value.mend.endswith('classes: {NAME1: "#ff0000", NAME2: "#00ff00"}')
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_mask_in_the_opacity_over_one_colour_is_read(tmp_path: Path, colour: int, channels: int) -> None:
+    mask = random_mask(1)
+    opacity = (mask * 255).astype(np.uint8)[..., None]
+    path = save(tmp_path / "a.png", np.concatenate([np.full((*SIZE_HW, channels), colour, np.uint8), opacity], axis=2))
+    np.testing.assert_array_equal(read(path, ["femur"]), mask[None])
+    np.testing.assert_array_equal(read(path, {"femur": 255}), mask[None])
+
+
+def test_opacity_beside_a_mask_changes_nothing_or_is_refused(tmp_path: Path) -> None:
+    mask = random_mask(2)
+    grey = (mask * 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+    for name, opacity in (("opaque", np.full(SIZE_HW, 255)), ("painted", mask * 255)):
+        path = save(tmp_path / f"{name}.png", np.concatenate([grey, opacity[..., None].astype(np.uint8)], axis=2))
+        np.testing.assert_array_equal(read(path, ["femur"]), mask[None])
+    hidden = (~mask * 255)[..., None].astype(np.uint8)
+    path = save(tmp_path / "hidden.png", np.concatenate([grey, hidden], axis=2))
+    with pytest.raises(CompetitionError, match=rf"{mask.sum()} pixels.*fully transparent: is the mask the colour or"):
+        read(path, ["femur"])
 
 
 def test_what_was_cut_is_counted_over_the_files_of_all_classes(tmp_path: Path) -> None:
@@ -149,7 +228,9 @@ def test_classes_by_pixel_value_lie_in_one_picture(tmp_path: Path) -> None:
 def test_a_value_of_no_class_is_an_error_that_names_it(tmp_path: Path) -> None:
     label = np.zeros(SIZE_HW, np.uint8)
     label[-1, -1] = 3
-    with pytest.raises(CompetitionError, match=r"pixel value 3 belongs to no class.*a\.png"):
+    with pytest.raises(
+        CompetitionError, match=r"pixel value that belongs to no class \(a 1, b 2\): 3 in 1 pixel: .*a\.png"
+    ):
         read(save(tmp_path / "a.png", label), {"a": 1, "b": 2})
 
 

@@ -1,0 +1,77 @@
+"""Whether the masks of a data set can be what was meant: classes that are empty, or cover the image, in all of them.
+
+A wrong folder, pixel value or column reads without an error. A network then learns nothing, and the Dice of two empty
+masks is 1, so that nothing looks wrong until the organiser has scored it.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from competition.data.manifest import Entry
+
+FULL_SHARE = 0.995
+"""Of an image's pixels, from which on a mask covers all of it; a mask painted in full often lacks its last row."""
+
+
+def implausible_classes(entries: Sequence[Entry], classes: Sequence[str], labels: Mapping[str, str]) -> list[str]:
+    """Finds classes that are empty or full in every mask.
+
+    Args:
+        entries: All samples; those without masks do not count.
+        classes: Of the track.
+        labels: Sample -> its label as the track lists it, "{class}" in it for a file of each class.
+
+    Returns:
+        A sentence for each kind of fault.
+    """
+    masks = [entry for entry in entries if entry.areas]
+    if not masks:
+        return []
+    areas = np.array([entry.areas for entry in masks], dtype=np.int64)
+    example = labels.get(masks[0].sample, "")
+    sentences = []
+    empty = [name for name, seen in zip(classes, areas.sum(axis=0).tolist(), strict=True) if not seen]
+    if empty:
+        which = "no class has" if len(empty) == len(classes) > 1 else f"class {', '.join(empty)} has no pixel in any of"
+        which = f"{which} a pixel in any of" if which.endswith("has") else which
+        sentences.append(f"{which} the {len(masks)} training masks: {_cause(example, empty[0])}")
+    full = _full(masks)
+    if everywhere := [name for name, seen in zip(classes, full.min(axis=0).tolist(), strict=True) if seen]:
+        sentences.append(
+            f"class {', '.join(everywhere)} covers the whole image in all {len(masks)} training masks: "
+            f"{_cause(example, everywhere[0])}, and whether background and class are exchanged"
+        )
+    return sentences
+
+
+def full_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
+    """Counts masks that cover their whole image, of classes of which only some do: one sentence, or none."""
+    masks = [entry for entry in entries if entry.areas]
+    if not masks:
+        return []
+    full = _full(masks)
+    full &= ~full.all(axis=0)  # those are said to be implausible
+    if not full.any():
+        return []
+    row, column = np.argwhere(full)[0].tolist()
+    first = f"{masks[row].name}, class {classes[column]}"
+    return [
+        f"labels: masks that cover their whole image: {np.count_nonzero(full)} (the first: {first}); is that meant?"
+    ]
+
+
+def _full(masks: Sequence[Entry]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+    """Which masks cover their image: (n, C) bool."""
+    pixels = np.array([entry.height * entry.width for entry in masks], dtype=np.int64)
+    areas = np.array([entry.areas for entry in masks], dtype=np.int64)
+    return np.asarray(areas >= FULL_SHARE * pixels[:, None])
+
+
+def _cause(label: str, name: str) -> str:
+    """Where to look first, by the form of the labels."""
+    if "#" in label:
+        return f"check the columns and the class names of {label.partition('#')[0]}"
+    if "{class}" in label:
+        return f"check that the files of the class hold its masks, for example {label.replace('{class}', name)}"
+    return f"check the class's pixel value and the folder, for example {label}"
