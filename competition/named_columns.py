@@ -25,7 +25,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list
         Line number in the file (the header is line 1), and the cells in the order of ``columns``.
 
     Raises:
-        CompetitionError: The file can't be read, a column is missing or there twice, or a row has more or fewer cells
+        CompetitionError: The file can't be read, a column is missing or named twice, or a row has more or fewer cells
             than the header.
     """
     header, lines = read_csv(path)
@@ -41,7 +41,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list
 
 
 def header_problem(header: Sequence[str], columns: Sequence[str], others: bool = False) -> str | None:
-    """Says which columns are missing, there twice or too many.
+    """Says which columns are missing, named twice or too many.
 
     Args:
         header: Names of the columns that are there.

@@ -213,7 +213,7 @@ def _read_table(path: Path, split: Split) -> list[_Row]:
     header = [name.strip() for name in names]
     for name in ("Index", *CLASSES):
         if header.count(name) != 1:
-            raise CompetitionError(f"column {name!r} is {'there twice' if name in header else 'missing'}", path)
+            raise CompetitionError(f"column {name!r} is {'named twice' if name in header else 'missing'}", path)
     unknown = sorted(set(header) - {"Index", *CLASSES})
     if unknown:
         raise CompetitionError(f"unknown column {unknown[0]!r}", path, "Keep Index, Aneurysm and the 21 locations")

@@ -1,7 +1,7 @@
 """Rows of a CSV of run lengths, read by one rule wherever masks come from: training masks, a truth, a submission.
 
 Columns are found by name, others (Height, Width, Usage) are skipped. Where several rows of an image and class are
-allowed, one per object, they are joined; a row that stands there twice is refused.
+allowed, one per object, they are joined; a row that appears twice is refused.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

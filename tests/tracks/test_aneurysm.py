@@ -259,7 +259,7 @@ def test_test_images_without_a_row_are_a_remark_said_once(root: Path) -> None:
     ("header", "rows", "message"),
     [
         (HEADER.replace(",BA", ""), [row("1001")], "column 'BA' is missing"),
-        (HEADER + ",L_PCA", [row("1001") + ",0"], "column 'L_PCA' appears twice"),
+        (HEADER + ",L_PCA", [row("1001") + ",0"], "column 'L_PCA' is named twice"),
         (HEADER + ",Age", [row("1001") + ",50"], "unknown column 'Age'"),
         (HEADER, [row("1001"), "2004,2," + "0," * 20 + "0"], "'2' is neither 0 nor 1: .*row 3, column Aneurysm"),
         (HEADER, ["1001," + "0," * 21 + ""], "'' is neither 0 nor 1: .*row 2, column R_PCA"),
