@@ -12,6 +12,7 @@ LAYERS = (
     "text",
     "config",
     "workspace",
+    "checksums",
     "console",
     "imaging",
     "metrics",
