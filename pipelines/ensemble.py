@@ -14,10 +14,11 @@ from typing import Any
 from competition.console import progress, say, shout
 from competition.data.cache import cache_sample
 from competition.data.folds import FULL, Fold, find_folds, read_fold_names
-from competition.data.manifest import Entry, read_manifest
+from competition.data.manifest import Entry, data_hash, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
 from competition.ensembling.decision import Decision, Member, load_decision
 from competition.ensembling.members import (
+    check_same_data,
     check_trained,
     finished_folds,
     parse_members,
@@ -62,6 +63,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise CompetitionError("--out is a folder", args.out, f"Name a file in it, such as x{track.submission_ending}")
     decision_file, decision = _find_decision(args, workspace)
     decision = _only_folds(decision, args.folds)
+    _check_same_data(args, track, workspace, decision, decision_file)
     start = time.perf_counter()
     prepared, entries = _test_samples(args, track, workspace)
     folders = [predict_test_set(track, prepared, workspace, member, entries) for member in decision.members]
@@ -120,6 +122,26 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
             f"decision {path.parent.name} was tuned on other folds than {folds.path} has now: its scores are of those"
         )
     return path, decision
+
+
+def _check_same_data(
+    args: argparse.Namespace, track: Track, workspace: Workspace, decision: Decision, decision_file: Path
+) -> None:
+    """Refuses a decision, or a member, that was made of other training data than is prepared now.
+
+    Where nothing is prepared (--test on a machine that has the runs alone) nothing could have changed.
+    """
+    if args.test is not None and not workspace.manifest_file().exists():
+        return
+    training = read_manifest(workspace, track).of("train")
+    for member in decision.members:
+        check_same_data(workspace, member.name, member.folds, training)
+    if decision.data_hash not in ("", data_hash(training)):  # decisions of earlier versions do not say
+        raise CompetitionError(
+            "images or labels have changed since this was tuned",
+            decision_file,
+            f"Run ./run.sh tune --name {decision_file.parent.name}",
+        )
 
 
 def _is_on(decision: Decision, members: Mapping[str, Sequence[Fold] | None]) -> bool:

@@ -111,6 +111,7 @@ class Decision(_Frozen):
         scores: The honest numbers.
         coverage: How many samples all members cover; the choice was made on these.
         reason: Why these weights and thresholds.
+        data_hash: Of the training samples it was tuned on; empty in decisions of earlier versions.
         created: When, with time zone.
     """
 
@@ -130,6 +131,7 @@ class Decision(_Frozen):
     class_groups: dict[str, ClassGroup] = Field(default_factory=dict)
     method: str = "optuna"
     everything: bool = False
+    data_hash: str = ""
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
 
     @model_validator(mode="after")

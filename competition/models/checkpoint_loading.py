@@ -1,10 +1,11 @@
 """Starts a network from a checkpoint of another one: another head, another program, even 3D weights.
 
 Checkpoints for medical images rarely fit as they are. The weights lie under any key ("state_dict", "net", "ema"), and
-their names carry prefixes of the program that wrote them ("module.", "net.encoder."). MedicalNet's convolutions have a depth axis, and ImageNet's first convolution has
-three colours. All of that is brought to this network's form; what still finds no place is listed, tensor by tensor.
-MedicalNet and torchvision name the layers of a ResNet as timm does (layer1.0.conv1, layer2.0.downsample.0), so their
-names fit once the prefix is gone; MedicalNet's ResNet-18 and -34 have no downsample layers ("shortcut A").
+their names carry prefixes of the program that wrote them ("module.", "net.encoder."). MedicalNet's convolutions have a
+depth axis, and ImageNet's first convolution has three colours. All of that is brought to this network's form; what
+still finds no place is listed, tensor by tensor. MedicalNet and torchvision name the layers of a ResNet as timm does
+(layer1.0.conv1, layer2.0.downsample.0), so their names fit once the prefix is gone; MedicalNet's ResNet-18 and -34 have
+no downsample layers ("shortcut A").
 """
 
 import re
@@ -29,7 +30,7 @@ PREFIXES = ("module.", "model.", "encoder.", "backbone.", "binary.anterior.", "b
 # Keys that our own checkpoints and many others keep the weights under.
 USUAL_KEYS = ("weights", "model", "state_dict")
 
-# A checkpoint may need this much more memory than its file has bytes: tensors that share their values are few and small.
+# A checkpoint may need this much more memory than its file has bytes: few tensors share their values.
 SPARE_BYTES = 1 << 30
 
 # Dictionaries within dictionaries that are looked into.

@@ -24,7 +24,6 @@ from competition.tracks.track import Track
 from competition.training.precision import AUTOCAST
 from competition.workspace import REPOSITORY
 
-
 RETRAIN = "Train the fold again with --force"
 
 
