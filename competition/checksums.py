@@ -49,12 +49,12 @@ def sealed_file(path: Path) -> Iterator[Path]:
         _seal(part)
 
 
-def check_seal(path: Path, repair: str, required: bool = True) -> None:
+def check_seal(path: Path, repair: str | None, required: bool = True) -> None:
     """Makes sure that a file is as it was written; once in each process as long as the file does not change.
 
     Args:
         path: A file of ``sealed_file``.
-        repair: What makes the file again.
+        repair: What makes the file again, where that is known.
         required: Whether a file without a checksum is refused; those of another program have none.
 
     Raises:
@@ -116,7 +116,7 @@ def _place_of_seal(file: BinaryIO, size: int, seal: int) -> int:
     return max(0, size - seal)
 
 
-def _stored_digest(file: BinaryIO, place: int, path: Path, repair: str) -> bytes:
+def _stored_digest(file: BinaryIO, place: int, path: Path, repair: str | None) -> bytes:
     file.seek(place)
     seal = file.read(SEAL_BYTES)
     if len(seal) < SEAL_BYTES or not seal.startswith(MARK):

@@ -172,7 +172,7 @@ def load_histograms(path: Path) -> dict[str, NDArray[np.int64]]:
     if (
         keys is None
         or histograms is None
-        or (keys.dtype.kind, len(keys.shape), histograms.dtype) != ("U", 1, np.int32)
+        or (keys.dtype.kind, histograms.dtype.name) != ("U", "int32")
         or (len(histograms.shape), *histograms.shape[2:]) != (4, 2, LEVELS)
         or keys.shape != histograms.shape[:1]
         or keys.nbytes + histograms.nbytes > LARGEST_BYTES

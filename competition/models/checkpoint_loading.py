@@ -74,7 +74,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
     """
     own_tensors = model.state_dict()
     prefix = _common_prefix(list(weights), list(own_tensors))
-    named = {name.removeprefix(prefix): name for name in reversed(weights)} | {name: name for name in weights}
+    named = {name.removeprefix(prefix): name for name in weights} | {name: name for name in weights}
     stripped: dict[str, list[str]] = {}
     for name in weights:
         stripped.setdefault(bare_name(name.removeprefix(prefix)), []).append(name)
