@@ -77,7 +77,7 @@ def open_arrays(path: Path) -> dict[str, StoredArray]:
             held = path.stat().st_size - file.tell()
         _check_held(shape, dtype, held)
         return {"": StoredArray(path, shape, dtype, lambda: np.load(path, allow_pickle=False))}
-    except Exception as error:  # a header is Python source: SyntaxError, RecursionError ...
+    except Exception as error:  # zipfile raises NotImplementedError, RuntimeError and others
         raise _unreadable(path, error) from error
 
 
@@ -87,7 +87,10 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], bool]:
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"form {version[0]}.{version[1]} of numpy's files")
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, by_columns, dtype = read(file)
+    try:
+        shape, by_columns, dtype = read(file)
+    except Exception as error:  # it is read as Python source: SyntaxError, TokenError, RecursionError ...
+        raise ValueError(f"not a header of numpy ({' '.join(str(error).split())[:100]})") from error
     if dtype.hasobject or dtype.itemsize == 0 or any(side < 0 for side in shape):
         raise ValueError(f"an array of {dtype} {shape} is not read")
     return shape, dtype, by_columns
