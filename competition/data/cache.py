@@ -17,7 +17,7 @@ from competition.imaging.stored_arrays import read_array, write_array
 from competition.tracks.track import Problem, Sample, Split, Track, label_files, split_part
 from competition.workspace import Workspace
 
-PREPARE_AGAIN = "Run ./run.sh prepare with the options of before: it reads that sample again"
+PREPARE_AGAIN = "Run ./run.sh prepare, which reads that sample again"
 
 
 def describe_sources(track: Track, root: Path, sample: Sample, known: Sequence[str] = ()) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ def test_arrays_that_follow_each_other_come_back_in_order(tmp_path: Path) -> Non
     with (tmp_path / "a.npy").open("rb") as file:
         for array in arrays:
             np.testing.assert_array_equal(read_next(file), array)
-        with pytest.raises(ValueError, match="EOF|magic"):
+        with pytest.raises(ValueError, match=r"EOF|magic"):
             read_next(file)
 
 
@@ -76,7 +76,7 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, start: bytes) -> None:
     (tmp_path / "a.npy").write_bytes(start)
     with pytest.raises(CompetitionError, match=r"can't be read as an array .*a\.npy"):
         open_arrays(tmp_path / "a.npy")
-    with (tmp_path / "a.npy").open("rb") as file, pytest.raises((ValueError, SyntaxError)):
+    with (tmp_path / "a.npy").open("rb") as file, pytest.raises(ValueError, match=r"not|magic|read|header|bytes|form"):
         read_next(file)
 
 
