@@ -8,6 +8,7 @@ still finds no place is listed, tensor by tensor. MedicalNet and torchvision nam
 no downsample layers ("shortcut A").
 """
 
+import pickle
 import re
 import zipfile
 from collections import Counter
@@ -32,6 +33,8 @@ USUAL_KEYS = ("weights", "model", "state_dict")
 
 # A checkpoint may need this much more memory than its file has bytes: few tensors share their values.
 SPARE_BYTES = 1 << 30
+
+STATE_DICT = "Save the state_dict() of the network with torch.save"
 
 # Dictionaries within dictionaries that are looked into.
 DEEPEST = 8
@@ -195,6 +198,8 @@ def read_checkpoint(path: Path, repair: str | None = None) -> object:
         stored: object = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many kinds for damaged or unsafe files
         reason = "out of memory" if isinstance(error, MemoryError) else " ".join(str(error).split())[:200]
+        if isinstance(error, pickle.UnpicklingError):  # torch advises to run the code that the file holds
+            reason, repair = "it is damaged or holds pickled code, which is not run", repair or STATE_DICT
         raise CompetitionError(f"checkpoint can't be read ({reason})", path, repair) from error
     return stored
 
@@ -205,7 +210,7 @@ def _check_inflated(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             inflated = sum(part.file_size for part in archive.infolist())
         if inflated > path.stat().st_size + SPARE_BYTES:
-            raise ValueError(f"it inflates to {inflated / 1e9:.1f} GB")
+            raise ValueError(f"it inflates to {inflated:,} bytes")
 
 
 def weights_in(stored: object, path: Path) -> dict[str, torch.Tensor]:
@@ -220,7 +225,7 @@ def weights_in(stored: object, path: Path) -> dict[str, torch.Tensor]:
     """
     networks = list(_networks(stored, ()))
     if not networks:
-        raise CompetitionError("checkpoint holds no weights", path, "Save the state_dict() of the network")
+        raise CompetitionError("checkpoint holds no weights", path, STATE_DICT)
     most = max(len(weights) for _, weights in networks)
     large = [(keys, weights) for keys, weights in networks if 2 * len(weights) > most]
     names = [set(weights) for _, weights in large]
