@@ -18,8 +18,8 @@ _COMPRESSION = {"codec": blosc2.Codec.ZSTD, "clevel": 1}
 # The bytes of wider numbers are shuffled. Of uint8 this is a mere copy, and reading a map takes twice as long with it.
 _SHUFFLE, _PLAIN = [blosc2.Filter.SHUFFLE], [blosc2.Filter.NOFILTER]
 
-# Pieces are decompressed whole. Ours hold at most 64 MB; one of a forged file may claim any size.
-_LARGEST_CHUNK_BYTES = 1 << 30
+# Pieces are decompressed whole, and one of a forged file may claim any size beside that of its array.
+_SPARE_BYTES = 1 << 20
 
 
 def write_array(path: Path, array: NDArray[Any], chunks: tuple[int, ...] | None = None) -> None:
@@ -74,7 +74,7 @@ def open_foreign_array(path: Path, repair: str) -> "blosc2.NDArray":
         raise _damaged(path, error, repair) from error
     if not isinstance(stored, blosc2.NDArray) or stored.dtype.kind not in "biuf":
         raise CompetitionError("this is no stored array of numbers", path, repair)
-    if math.prod(stored.chunks) * stored.dtype.itemsize > _LARGEST_CHUNK_BYTES:
+    if math.prod(stored.chunks) * stored.dtype.itemsize > 4 * stored.nbytes + _SPARE_BYTES:
         raise CompetitionError(f"stored array is damaged (pieces of {stored.chunks})", path, repair)
     return stored
 
