@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track = open_track(args)
     workspace, root = find_data(args, track)
-    tables = tuple(describe_source(root, table) for table in find_tables(root))
+    tables = tuple(describe_source(root, table) for table in find_tables(root, workspace.written_folders()))
     listing = track.list_samples(root)
     say(f"{len(listing.samples)} samples listed below {root}")
     problems = list(listing.problems)

@@ -56,10 +56,16 @@ def changed_sources(root: Path, descriptions: Sequence[str]) -> list[str]:
     return changed
 
 
-def find_tables(root: Path) -> list[str]:
-    """Returns the paths of all tables below a folder, sorted; hidden files are none."""
-    found = (path.relative_to(root) for path in root.rglob("*") if path.suffix.lower() in TABLES and path.is_file())
-    return sorted(path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts))
+def find_tables(root: Path, without: Sequence[Path] = ()) -> list[str]:
+    """Returns the paths of all tables below a folder, sorted; hidden files are none.
+
+    Args:
+        root: Where the raw data lies.
+        without: Folders that hold what the program itself writes, should the workspace be below the root.
+    """
+    found = (path for path in root.rglob("*") if path.suffix.lower() in TABLES and path.is_file())
+    own = (path.relative_to(root) for path in found if not any(path.is_relative_to(folder) for folder in without))
+    return sorted(path.as_posix() for path in own if not any(part.startswith(".") for part in path.parts))
 
 
 def _stamp(path: Path) -> str | None:

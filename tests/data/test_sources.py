@@ -70,3 +70,4 @@ def test_tables_are_found_in_every_folder_but_hidden_ones(root: Path) -> None:
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("x")
     assert find_tables(root) == ["deep/B.XLSX", "deep/exclude.txt", "train.csv"]
+    assert find_tables(root, [root / "deep", root / "trai"]) == ["train.csv"]
