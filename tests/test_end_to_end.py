@@ -299,7 +299,7 @@ def test_a_second_prepare_reads_nothing_and_a_changed_image_costs_one(five_folds
     assert here(workspace, "prepare", "--phantom")["samples"] == {"train": 10, "test": 4, "read": 0}
     image = min((workspace / "data" / "phantom_hand_bone" / "train" / "DCM").glob("*/*.png"))
     # Other bytes of the same pixels, so that the runs still count.
-    cv2.imwrite(str(image), cv2.imread(str(image), cv2.IMREAD_UNCHANGED), [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    cv2.imwrite(str(image), cv2.imread(str(image), cv2.IMREAD_UNCHANGED), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     assert [here(workspace, "prepare", "--phantom")["samples"]["read"] for _ in range(2)] == [1, 0]
     assert (workspace / "folds" / "phantom_hand_bone.csv").read_bytes() == before
 
