@@ -58,6 +58,10 @@ class Workspace:
         """Decoded images, label planes and the manifest."""
         return inside(self.root / "cache", self.dataset)
 
+    def written_folders(self) -> list[Path]:
+        """All folders below the root that stages write to, of every data set."""
+        return [self.root / name for name in ("cache", "contests", "folds", "runs", "submissions")]
+
     def manifest_file(self) -> Path:
         """One row per sample; made by prepare."""
         return self.cache_folder() / "manifest.parquet"

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from competition.console import say, table
+from competition.data.manifest import read_columns
 from competition.delivery.plane_files import list_plane_files, plane_file_name
 from competition.delivery.plane_validator import check_planes_submission
 from competition.delivery.submissions import ID_COLUMN
@@ -115,7 +114,7 @@ def image_sizes(*workspaces: Workspace) -> dict[str, tuple[int, int]]:
     sizes = {}
     for workspace in workspaces:
         if workspace.manifest_file().exists():
-            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "height", "width", "split"])
+            manifest = read_columns(workspace, ["name", "height", "width", "split"])
             # Test images last: where a training image bears the same name, it is not the one that is handed in.
             ordered = manifest.sort_values("split", ascending=False, kind="stable")
             for name, height, width in ordered[["name", "height", "width"]].dropna().itertuples(index=False):
@@ -128,7 +127,7 @@ def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None,
     workspace = open_workspace(args)
     if not workspace.manifest_file().exists():
         return None, None
-    manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", "split"])
+    manifest = read_columns(workspace, ["name", "split"])
     expected = [str(name) for name in manifest.loc[manifest["split"] == "test", "name"]]
     if workspace.phantom and not args.phantom and not _is_about(args.submission, track, set(expected)):
         say("these are not the images of the synthetic data (--phantom compares with those)")

@@ -10,18 +10,17 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from competition.console import progress, say, shout
-from competition.data.cache import cache_sample
+from competition.console import say, shout
 from competition.data.folds import FULL, Fold, find_folds, read_fold_names
-from competition.data.manifest import Entry, read_manifest
+from competition.data.manifest import data_hash, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
 from competition.ensembling.decision import Decision, Member, load_decision
 from competition.ensembling.members import (
+    check_same_data,
     check_trained,
     finished_folds,
     parse_members,
@@ -32,14 +31,15 @@ from competition.ensembling.test_maps import predict_test_set
 from competition.errors import CompetitionError
 from competition.files import sweep_below
 from competition.names import check_name
-from competition.tracks.track import Problem, Sample, Track
+from competition.tracks.track import Track
 from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
 from pipelines import tune
 from pipelines.context import open_track, open_workspace
 from pipelines.expectation import expect_of_folds, say_expectation
+from pipelines.late_test_set import find_test_samples
 from pipelines.submission import score_phantom, write_submission
 from pipelines.tuned_words import not_measured
-from pipelines.unreadable import FILL_BAD, add_fill_bad, shout_unreadable
+from pipelines.unreadable import add_fill_bad
 
 HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"
@@ -75,8 +75,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     decision_file, decision = _find_decision(args, workspace)
     tuned, decision = decision, _only_folds(decision, args.folds)
     some_folds = decision.members != tuned.members
+    _check_same_data(args, track, workspace, decision, decision_file)
     start = time.perf_counter()
-    prepared, entries = _test_samples(args, track, workspace)
+    prepared, entries = find_test_samples(args, track, workspace)
     folders = [predict_test_set(track, prepared, workspace, member, entries) for member in decision.members]
     if some_folds:
         decision = expect_of_folds(track, workspace, decision)
@@ -143,6 +144,26 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
             f"decision {path.parent.name} was tuned on other folds than {folds.path} has now: its scores are of those"
         )
     return path, decision
+
+
+def _check_same_data(
+    args: argparse.Namespace, track: Track, workspace: Workspace, decision: Decision, decision_file: Path
+) -> None:
+    """Refuses a decision, or a member, that was made of other training data than is prepared now.
+
+    Where nothing is prepared (--test on a machine that has the runs alone) nothing could have changed.
+    """
+    if args.test is not None and not workspace.manifest_file().exists():
+        return
+    training = read_manifest(workspace, track).of("train")
+    for member in decision.members:
+        check_same_data(workspace, member.name, member.folds, training)
+    if decision.data_hash not in ("", data_hash(training)):  # decisions of earlier versions do not say
+        raise CompetitionError(
+            "images or labels have changed since this was tuned",
+            decision_file,
+            f"Run ./run.sh tune --name {decision_file.parent.name}",
+        )
 
 
 def _is_on(decision: Decision, members: Mapping[str, Sequence[Fold] | None]) -> bool:
@@ -226,50 +247,6 @@ def _only_folds(decision: Decision, text: str | None) -> Decision:
         members.append(member.model_copy(update={"folds": kept}))
     say(f"only folds {text} vote")
     return decision.model_copy(update={"members": tuple(members)})
-
-
-def _test_samples(args: argparse.Namespace, track: Track, workspace: Workspace) -> tuple[Workspace, list[Entry]]:
-    """The prepared test samples, or those of --test, which are read into a cache of their own."""
-    if args.test is None:
-        entries = read_manifest(workspace, track).of("test")
-        if not entries:
-            raise CompetitionError(
-                f"the prepared data of {workspace.dataset} has no test images",
-                workspace.manifest_file(),
-                "When the organisers hand them out, run ensemble --test DIR",
-            )
-        return workspace, entries
-    folder = args.test.expanduser().resolve()
-    if not folder.is_dir():
-        raise CompetitionError("test folder not found", folder)
-    listing = track.list_test(folder)
-    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:10]
-    late = replace(workspace, root=workspace.cache_folder() / "late" / digest)
-    entries, masked_views = [], 0
-    with progress("reading", len(listing.samples)) as ticker:
-        for sample in listing.samples:
-            entry, problems = _read_late(args, track, late, folder, sample)
-            problems += [problem for problem in listing.problems if problem.key == sample.key]
-            masked_views += sum(problem.masked for problem in problems)
-            entries.append(entry)
-            for problem in problems:
-                shout(f"{problem.path}: {problem.reason}")
-            ticker.advance(sample.key)
-    for remark in listing.remarks:
-        say(remark)
-    shout_unreadable(entries, masked_views)
-    say(f"{len(entries)} test samples read from {folder}")
-    return late, entries
-
-
-def _read_late(
-    args: argparse.Namespace, track: Track, late: Workspace, folder: Path, sample: Sample
-) -> tuple[Entry, list[Problem]]:
-    """A sample of a test set that came later, black where nothing of it can be read and --fill-bad allows that."""
-    try:
-        return cache_sample(late, track, folder, sample, fill=args.fill_bad)
-    except CompetitionError as error:
-        raise CompetitionError(error.what, error.where, f"Mend the files, or {FILL_BAD}") from error
 
 
 def _leaderboard_row(

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import progress, say, shout, table
-from competition.data.cache import cache_sample, fingerprint, is_cached, problem_of
+from competition.data.cache import cache_sample, describe_sources, fingerprint, is_cached, problem_of
 from competition.data.duplicates import same_labels, same_pixels
 from competition.data.folds import FOLDS, Folds, fold_table
 from competition.data.manifest import Entry, Manifest, remember_decoded, reusable_entries, write_manifest
 from competition.data.plausibility import full_masks, implausible_classes
 from competition.data.shortcuts import find_shortcut
+from competition.data.sources import describe_source, find_tables
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
 from competition.text import size_text
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track = open_track(args)
     workspace, root = find_data(args, track)
+    tables = tuple(describe_source(root, table) for table in find_tables(root, workspace.written_folders()))
     listing = track.list_samples(root)
     say(f"{len(listing.samples)} samples listed below {root}")
     problems = list(listing.problems)
@@ -76,7 +78,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         shout(warning)
     training = [entry for entry in entries if entry.split == "train"]
     folds = settle_folds(track, workspace, training, listing.kinds, args)
-    write_manifest(workspace, track, Manifest(root, tuple(entries)))  # last: until here the data of before is in force
+    # Last: until here the data of before is used.
+    write_manifest(workspace, track, Manifest(root, tuple(entries), tables))
     shortcut_auroc, alarm = find_shortcut(training, folds)
     if alarm:
         shout(alarm)
@@ -109,8 +112,9 @@ def _cache_all(
             known = old.get(sample.key)
             if sample.split == "train" and sample.key in hopeless:
                 pass
-            elif known and known.fingerprint == fingerprint(track, root, sample) and is_cached(workspace, track, known):
-                entries.append(replace(known, stratum=sample.stratum, side=sample.side))
+            elif known and _is_unchanged(track, workspace, root, sample, known):
+                sources = describe_sources(track, root, sample, known.sources)
+                entries.append(replace(known, stratum=sample.stratum, side=sample.side, sources=sources))
             else:
                 try:
                     entry, masked = cache_sample(workspace, track, root, sample, fill=fill_bad)
@@ -121,6 +125,11 @@ def _cache_all(
                 made += 1
             ticker.advance(sample.key)
     return entries, found, made
+
+
+def _is_unchanged(track: Track, workspace: Workspace, root: Path, sample: Sample, known: Entry) -> bool:
+    same = known.fingerprint == fingerprint(track, root, sample, known.sources)
+    return same and is_cached(workspace, track, known)
 
 
 def _report(

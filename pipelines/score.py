@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from competition.console import say, shout, table
+from competition.data.manifest import read_columns
 from competition.delivery.plane_files import list_plane_files, plane_file_name
 from competition.delivery.plane_scoring import score_planes
 from competition.delivery.scoring import Score, score_rle, score_table, truth_from_folder
@@ -137,7 +137,7 @@ def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> di
     known: dict[str, str] = {}
     for workspace in prepared_workspaces(args, track):
         if workspace.manifest_file().exists():
-            manifest = pd.read_parquet(workspace.manifest_file(), columns=["name", column])
+            manifest = read_columns(workspace, ["name", column])
             for name, value in zip(manifest["name"], manifest[column], strict=True):
                 known |= {name: value, plane_file_name(name): value}
                 known[without_zeros(name)] = value  # a table is scored without them

@@ -9,7 +9,7 @@ import numpy as np
 
 from competition.console import say, shout
 from competition.data.folds import FULL, Folds, find_folds
-from competition.data.manifest import Entry, read_manifest
+from competition.data.manifest import Entry, data_hash, read_manifest
 from competition.ensembling.class_groups import declared_groups, one_group
 from competition.ensembling.combination import COMBINATIONS, Combination
 from competition.ensembling.decision import Decision, Scores, save_decision
@@ -86,14 +86,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     manifest = read_manifest(workspace, track)
     folds = find_folds(workspace)
     assert folds is not None  # a prepared data set has a fold file
-    members = _open_members(workspace, folds, manifest.of("train"), args.members)
+    training = manifest.of("train")
+    members = _open_members(workspace, folds, training, args.members)
     find_voters(track.classes, [member.classes for member in members])  # every class needs one
     given = member_weights(args.weights, members)
     name = shortened_name("+".join(member.name for member in members)) if args.name is None else args.name
-    entries = {entry.sample: entry for entry in learned_by(workspace, members, manifest.of("train"))}
+    entries = {entry.sample: entry for entry in learned_by(workspace, members, training)}
     samples = covered(members, list(entries))
     chosen = [entries[sample] for sample in samples]
-    say(f"{len(samples)} of {len(manifest.of('train'))} samples are covered by " + ", ".join(map(_describe, members)))
+    say(f"{len(samples)} of {len(training)} samples are covered by " + ", ".join(map(_describe, members)))
     rows: Rows = []
     worth: Rows = []
     with whole_folder(workspace.ensemble_folder(name), "decision.json") as folder:
@@ -114,7 +115,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             write_csv(folder / "per_class.csv", rows)
             write_csv(folder / "members.csv", worth)
         method = args.method if given is None else "given"
-        decision = decision.model_copy(update={"everything": args.members is None, "method": method})
+        decision = decision.model_copy(
+            update={"everything": args.members is None, "method": method, "data_hash": data_hash(training)}
+        )
         save_decision(folder / "decision.json", decision)
     say_scores(track, decision, rows)
     say_worth(track, worth)

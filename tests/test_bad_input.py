@@ -8,10 +8,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from competition.errors import CompetitionError
 from competition.tracks.phantoms import hand, vessels
+from competition.training.checkpoints import save_checkpoint
 from pipelines.__main__ import main
 
 TINY = """\
@@ -207,7 +207,7 @@ def test_weights_of_another_experiment_and_untrained_folds_are_refused(patients,
     (runs / "tiny" / "fold0" / "best.pt").write_bytes(kept[:1000])
     assert "damaged" in refusal("ensemble", *track, "--decision", "mine")[0]
     assert not (tmp_path / "workspace" / "submissions" / "aneurysm" / "submission.csv").exists()
-    torch.save({"a": 1}, runs / "tiny" / "fold0" / "best.pt")
+    save_checkpoint(runs / "tiny" / "fold0" / "best.pt", {"a": 1})
     assert "not a checkpoint of this project" in refusal("ensemble", *track, "--decision", "mine")[0]
 
 

@@ -293,14 +293,14 @@ def test_a_wrong_word_is_answered_with_one_sentence(five_folds, experiment, caps
     assert error.count("\n") == 1
 
 
-def test_a_second_prepare_reads_nothing_and_a_touched_image_costs_one(five_folds):
+def test_a_second_prepare_reads_nothing_and_a_changed_image_costs_one(five_folds):
     workspace = five_folds["workspace"]
     before = (workspace / "folds" / "phantom_hand_bone.csv").read_bytes()
     assert here(workspace, "prepare", "--phantom")["samples"] == {"train": 10, "test": 4, "read": 0}
     image = min((workspace / "data" / "phantom_hand_bone" / "train" / "DCM").glob("*/*.png"))
-    os.utime(image, ns=(1, image.stat().st_mtime_ns + 1))
-    assert here(workspace, "prepare", "--phantom")["samples"]["read"] == 1
-    assert here(workspace, "prepare", "--phantom")["samples"]["read"] == 0
+    # Other bytes of the same pixels, so that the runs still count.
+    cv2.imwrite(str(image), cv2.imread(str(image), cv2.IMREAD_UNCHANGED), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    assert [here(workspace, "prepare", "--phantom")["samples"]["read"] for _ in range(2)] == [1, 0]
     assert (workspace / "folds" / "phantom_hand_bone.csv").read_bytes() == before
 
 

@@ -15,6 +15,7 @@ from competition.data.folds import read_folds
 from competition.data.manifest import read_manifest
 from competition.ensembling.histograms import image_histogram, save_histograms
 from competition.imaging.planes import unpack_planes
+from competition.imaging.stored_tables import write_table
 from competition.prediction.probability_maps import write_map
 from competition.tracks.hand_bone import HAND_BONE
 from competition.workspace import Workspace
@@ -141,7 +142,7 @@ def test_hands_of_unknown_wrists_are_left_out_of_it_and_counted(tuned, capsys):
     for stratum in ("oblique", "straight"):
         first = manifest.index[(manifest["split"] == "train") & (manifest["stratum"] == stratum)][0]
         manifest.loc[first, "stratum"] = ""
-    manifest.to_parquet(workspace.manifest_file(), index=False)
+    write_table(workspace.manifest_file(), manifest)
     try:
         capsys.readouterr()
         found = here("tune", "--members", "tiny", "--name", "unknown")

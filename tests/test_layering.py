@@ -18,6 +18,7 @@ LAYERS = (
     "config",
     "workspace",
     "named_columns",
+    "checksums",
     "console",
     "imaging",
     "metrics",

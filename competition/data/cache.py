@@ -1,42 +1,65 @@
 """The cache: each sample decoded once, its images and label planes stored compressed beside each other."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.checksums import check_seal, stored_checksum
 from competition.data.manifest import CACHE_VERSION, Entry
+from competition.data.sources import content_of, describe_source
 from competition.errors import CompetitionError
 from competition.imaging.components import median_areas
 from competition.imaging.planes import class_areas, select_classes
 from competition.imaging.stored_arrays import read_array, write_array
 from competition.names import LONGEST_KEY, file_fault, label_fault
-from competition.tracks.track import Problem, Sample, Track, label_files, split_part
+from competition.tracks.track import Problem, Sample, Split, Track, label_files, split_part
 from competition.workspace import Workspace
 
+PREPARE_AGAIN = "Run ./run.sh prepare, which reads that sample again"
 
-def fingerprint(track: Track, root: Path, sample: Sample) -> str:
-    """A hash that changes when a source file of the sample does (path, size, time), its targets, or how it is read.
 
-    What is only known about it, its stratum and side, is not in the cached files and does not count.
+def describe_sources(track: Track, root: Path, sample: Sample, known: Sequence[str] = ()) -> tuple[str, ...]:
+    """Describes the raw files of a sample, images first; see ``sources.describe_source``."""
+    labels = [] if sample.label is None else label_files(root / sample.label, track.classes)
+    paths = [*(root / image for image in sample.images if image is not None), *labels]
+    files = dict.fromkeys(split_part(path)[0].relative_to(root).as_posix() for path in paths)
+    return tuple(describe_source(root, file, known) for file in files)
+
+
+def fingerprint(track: Track, root: Path, sample: Sample, known: Sequence[str] = ()) -> str:
+    """A hash that changes when the content of a source file of the sample does, its targets, or how it is read.
+
+    What is only known about it, its stratum and side, is not in the cached files and does not count. ``known`` are the
+    descriptions of its sources when it was read before.
     """
     parts: list[object] = [CACHE_VERSION, track.reading, replace(sample, stratum="", side="")]
-    labels = [] if sample.label is None else label_files(root / sample.label, track.classes)
-    for path in [*(root / image for image in sample.images if image is not None), *labels]:
-        file, _ = split_part(path)
-        status = file.stat() if file.exists() else None
-        parts.append((str(path), status and (status.st_size, status.st_mtime_ns)))
+    parts += [content_of(source) for source in describe_sources(track, root, sample, known)]
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def is_cached(workspace: Workspace, track: Track, entry: Entry) -> bool:
-    """Whether all files of a sample are in the cache."""
-    files = [workspace.image_file(entry.sample, view) for view in track.views]
-    if track.task == "segmentation" and entry.split == "train":
-        files.append(workspace.label_file(entry.sample))
-    return all(file.exists() for file in files)
+    """Whether all files of a sample are in the cache, undamaged."""
+    try:
+        for file in _cached_files(workspace, track, entry.sample, entry.split):
+            check_seal(file, PREPARE_AGAIN)
+    except CompetitionError:
+        return False
+    return True
+
+
+def _cached_files(workspace: Workspace, track: Track, key: str, split: Split) -> list[Path]:
+    files = [workspace.image_file(key, view) for view in track.views]
+    return [*files, workspace.label_file(key)] if track.task == "segmentation" and split == "train" else files
+
+
+def _checksums(workspace: Workspace, files: Sequence[Path]) -> tuple[str, ...]:
+    """Of each file "SHA-256 path", the path below the cache folder."""
+    folder = workspace.cache_folder()
+    return tuple(f"{stored_checksum(file, PREPARE_AGAIN)} {file.relative_to(folder).as_posix()}" for file in files)
 
 
 def cache_sample(
@@ -61,6 +84,7 @@ def cache_sample(
         CompetitionError: It can't be read.
     """
     _check_names(root, sample)
+    sources = describe_sources(track, root, sample)  # before they are read: a change while they are is then noticed
     images, errors = _read_views(track, root, sample)
     readable = [image for image in images if image is not None]
     if not readable:
@@ -109,6 +133,8 @@ def cache_sample(
         traits=_traits(track, root, sample),
         areas=areas,
         object_areas=object_areas,
+        sources=sources,
+        cached=_checksums(workspace, _cached_files(workspace, track, sample.key, sample.split)),
     )
     return entry, [problem_of(root, sample, error, masked=True) for error in errors]
 
@@ -172,7 +198,7 @@ def _pixel_hash(images: list[NDArray[np.uint8]]) -> str:
 
 def read_cached_image(workspace: Workspace, key: str, view: str) -> NDArray[np.uint8]:
     """One view of a sample: (H, W) or (H, W, 3) uint8."""
-    return read_array(workspace.image_file(key, view))
+    return read_array(workspace.image_file(key, view), PREPARE_AGAIN)
 
 
 def read_label_planes(workspace: Workspace, track: Track, key: str) -> NDArray[np.uint8]:
@@ -183,4 +209,4 @@ def read_label_planes(workspace: Workspace, track: Track, key: str) -> NDArray[n
 
 def read_cached_planes(workspace: Workspace, key: str) -> NDArray[np.uint8]:
     """The label planes of a training sample: (H, W, ceil(C/8)) uint8."""
-    return read_array(workspace.label_file(key))
+    return read_array(workspace.label_file(key), PREPARE_AGAIN)

@@ -11,9 +11,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from competition.checksums import stored_checksum
+from competition.console import say
+from competition.data.sources import changed_sources
 from competition.errors import CompetitionError
+from competition.imaging.stored_tables import read_table, write_table
 from competition.tracks.track import Split, Track, stem
-from competition.workspace import Workspace, read_json_object, whole_file, write_json
+from competition.workspace import Workspace, read_json_object, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
 CACHE_VERSION = 8
@@ -37,7 +41,7 @@ class Entry:
             teacher's probabilities where it labelled a test sample for its student.
         pixels: Hash of the decoded pixels of all views.
         labels: Hash of the label planes; empty where there are none.
-        fingerprint: Hash of the source files' paths, sizes and times; a sample is cached again when it changes.
+        fingerprint: Hash of the source files' paths and contents; a sample is cached again when it changes.
         side: "right" or "left" of a paired organ; empty where it is not known or means nothing.
         spacing_mm: Distance of pixel centres between rows and columns of the first view; None where no file tells it.
         between: Pixels of the label pictures between 0 and their maximum, which were cut at half of it.
@@ -46,6 +50,8 @@ class Entry:
         object_areas: Per class of a labelled sample, the median area of its components in pixels; 0 where it has none.
         traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
         areas: Of a sample with masks, how many pixels each class has; else empty.
+        sources: The raw files it was read from as they were then, see ``sources.describe_source``.
+        cached: Of each of its files in the cache "SHA-256 path", the path below the cache folder.
     """
 
     sample: str
@@ -70,6 +76,8 @@ class Entry:
     traits: tuple[float, ...] = ()
     areas: tuple[int, ...] = ()
     object_areas: tuple[float, ...] = ()
+    sources: tuple[str, ...] = ()
+    cached: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,10 +87,12 @@ class Manifest:
     Attributes:
         data_root: Where the raw data lies.
         entries: One per sample.
+        tables: The tables below the root as they were when they were read, see ``sources.describe_source``.
     """
 
     data_root: Path
     entries: tuple[Entry, ...]
+    tables: tuple[str, ...] = ()
 
     def of(self, split: Split) -> list[Entry]:
         """The entries of one split, in order."""
@@ -96,16 +106,17 @@ class Manifest:
 def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> None:
     """Writes manifest.parquet and prepared.json (what the cache was made from), each whole or not at all."""
     about = {"track": track.name, "classes": list(track.classes), "version": CACHE_VERSION}
-    about |= {"data_root": str(manifest.data_root), "data_form": track.data_form}
+    about |= {"data_root": str(manifest.data_root), "data_form": track.data_form, "tables": list(manifest.tables)}
     write_json(_about_file(workspace), about)
     _write_entries(workspace.manifest_file(), manifest.entries)
 
 
 def read_manifest(workspace: Workspace, track: Track) -> Manifest:
-    """Reads what prepare wrote.
+    """Reads what prepare wrote, and makes sure that the raw data and the cache are still what they were then.
 
     Raises:
-        CompetitionError: Nothing is prepared, or it was prepared for other classes.
+        CompetitionError: Nothing is prepared, it was prepared for other classes, or an image, label or table has
+            changed since.
     """
     command = prepare_command(workspace, track)
     if not workspace.manifest_file().exists():
@@ -117,12 +128,37 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     if about.get("data_form", "") != track.data_form:
         what = "what it says about the data has changed since it was prepared"
         raise CompetitionError(what, track.declaration or f"track {track.name}", f"Run {command}")
-    return Manifest(Path(about["data_root"]), _read_entries(workspace.manifest_file()))
+    entries = _read_entries(workspace.manifest_file(), f"Run {command}")
+    manifest = Manifest(Path(about["data_root"]), entries, tuple(about.get("tables", ())))
+    _check_unchanged(workspace, manifest, f"Run {command}")
+    return manifest
+
+
+def read_columns(workspace: Workspace, columns: Sequence[str]) -> pd.DataFrame:
+    """Reads columns of the manifest alone, for stages that need no image; errors as of ``read_table``."""
+    return read_table(workspace.manifest_file(), "Run ./run.sh prepare", columns)
+
+
+def _check_unchanged(workspace: Workspace, manifest: Manifest, repair: str) -> None:
+    """Refuses data that has changed since it was prepared; 46 ms of processor for 800 images with labels."""
+    folder = workspace.cache_folder()
+    for line in (line for entry in manifest.entries for line in entry.cached):
+        checksum, path = line.split(" ", 1)
+        if stored_checksum(folder / path, repair) != checksum:
+            raise CompetitionError("a cached file has changed since the data was prepared", folder / path, repair)
+    if not manifest.data_root.is_dir():
+        say(f"{manifest.data_root} is not here, so nobody can tell whether the raw data has changed since prepare")
+        return
+    sources = [*manifest.tables, *(source for entry in manifest.entries for source in entry.sources)]
+    if changed := changed_sources(manifest.data_root, sources):
+        more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
+        where = f"{manifest.data_root / changed[0]}{more}"
+        raise CompetitionError("the raw data has changed since it was prepared", where, repair)
 
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
     kinds: dict[str, type] = {"present": bool, "mean": float, "std": float, "targets": int, "areas": int}
-    kinds |= {"view_pixels": str, "traits": float, "object_areas": float}
+    kinds |= {"view_pixels": str, "traits": float, "object_areas": float, "sources": str, "cached": str}
     lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
     spacing = {"spacing_mm": None if row["spacing_mm"] is None else tuple(map(float, row["spacing_mm"]))}
     return Entry(**{str(name): value for name, value in row.items()} | lists | spacing)
@@ -150,17 +186,23 @@ def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
     about = read_json_object(_decoded_about_file(workspace), ("classes", "version"), mend)
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         return {}
-    return {entry.sample: entry for entry in _read_entries(_decoded_file(workspace))}
+    try:
+        return {entry.sample: entry for entry in _read_entries(_decoded_file(workspace), "Run prepare")}
+    except CompetitionError as error:
+        say(f"everything is read again: {error}")
+        return {}
 
 
 def _write_entries(path: Path, entries: Sequence[Entry]) -> None:
     frame = pd.DataFrame([asdict(entry) for entry in entries], columns=[field.name for field in fields(Entry)])
-    with whole_file(path) as part:
-        frame.to_parquet(part, index=False)
+    write_table(path, frame)
 
 
-def _read_entries(path: Path) -> tuple[Entry, ...]:
-    return tuple(_entry(row) for row in pd.read_parquet(path).to_dict("records"))
+def _read_entries(path: Path, repair: str) -> tuple[Entry, ...]:
+    try:
+        return tuple(_entry(row) for row in read_table(path, repair).to_dict("records"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CompetitionError("this is no table of prepared samples", path, repair) from error
 
 
 def _decoded_file(workspace: Workspace) -> Path:

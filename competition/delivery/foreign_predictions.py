@@ -13,14 +13,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.console import say
 from competition.data.manifest import Entry, entries_by_name
 from competition.delivery.near_misses import near_misses
 from competition.delivery.submissions import ID_COLUMN, few, read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_class
 from competition.imaging.runlengths import Order, decode_planes
-from competition.prediction.foreign_maps import check_probabilities, levels_of, read_foreign_map
-from competition.prediction.probability_maps import map_file, read_index, read_map, read_scores
+from competition.prediction.foreign_maps import check_probabilities, hold_masks, levels_of, read_foreign_map
+from competition.prediction.opened_maps import open_map
+from competition.prediction.probability_maps import map_file, read_index, read_scores
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 
 ARRAYS = (".npy", ".npz")
@@ -119,7 +121,7 @@ def read_foreign_scores(paths: Sequence[Path], classes: Sequence[str], entries: 
             found.files.append(path)
         else:
             names = list(read_index(path, "Give a CSV, or a folder of our form").samples)
-            values = read_scores(path, names, classes)
+            values = read_scores(path, names, classes, foreign=True)
             found.files.append(path / "scores.parquet")
         check_probabilities(values, path)
         for sample, probs in zip(_samples_of(names, entries, path), values, strict=True):
@@ -144,11 +146,17 @@ def _arrays(folder: Path, classes: Sequence[str], entries: Sequence[Entry]) -> F
     if not files:
         raise CompetitionError(f"these are no predictions: {FORMS}", folder)
     known, found = entries_by_name(entries), ForeignMaps(files)
+    path_of: dict[str, Path] = {}
     for sample, path in zip(_samples_of([path.stem for path in files], entries, folder), files, strict=True):
-        if sample in found.read:
+        if sample in path_of:
             raise CompetitionError(f"{sample!r} is predicted by two files, one of them {path.name}", folder)
-        size_hw = known[sample].height, known[sample].width
-        found.read[sample] = partial(read_foreign_map, path, classes, size_hw)
+        path_of[sample] = path
+    size_of = {sample: (known[sample].height, known[sample].width) for sample in path_of}
+    masks = hold_masks([(path, size_of[sample]) for sample, path in path_of.items()], classes)
+    if masks:
+        say(f"{folder}: all values are 0 or 1, so they are taken as masks, not as levels from 0 to 255")
+    for sample, path in path_of.items():
+        found.read[sample] = partial(read_foreign_map, path, classes, size_of[sample], masks)
     return found
 
 
@@ -175,11 +183,12 @@ def _own_maps(folder: Path, classes: Sequence[str], entries: Sequence[Entry]) ->
 
 
 def _read_own_map(folder: Path, name: str, order: Sequence[int], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    values = read_map(folder, name)
-    if values.shape != (len(order), *size_hw):
+    opened, path = open_map(folder, name, foreign=True), map_file(folder, name)
+    if opened.shape != (len(order), *size_hw):
         expected = (len(order), *size_hw)
-        raise CompetitionError(f"shape {values.shape}, not {expected} (classes, rows, columns)", map_file(folder, name))
-    return levels_of(values[order], map_file(folder, name))
+        raise CompetitionError(f"shape {opened.shape}, not {expected} (classes, rows, columns)", path)
+    values = np.stack([opened[index, slice(None), slice(None)] for index in order])
+    return levels_of(values, path)
 
 
 def _run_lengths(

@@ -163,8 +163,8 @@ def _form_fault(stored: StoredArray, classes: int, size_hw: tuple[int, int] | No
         return f"is {shape}, its image has {size_hw[0]} rows and {size_hw[1]} columns"
     if stored.dtype != np.uint8:
         return f"is {stored.dtype}, not uint8"
-    if size_hw is None and stored.size_bytes > LARGEST_ARRAY:
-        needed = f"{stored.size_bytes / 1e9:.1f} GB"
+    if size_hw is None and stored.nbytes > LARGEST_ARRAY:
+        needed = f"{stored.nbytes / 1e9:.1f} GB"
         return f"is {shape}, which takes {needed}, and the size of its image is not known: give --size ROWSxCOLUMNS"
     return None
 

@@ -12,16 +12,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.checksums import check_seal, sealed_file
 from competition.console import Ticker
 from competition.ensembling.contested import CONTESTED_LIMIT, ContestedImage, blend_histograms, contest
 from competition.ensembling.histograms import dice_curves
 from competition.ensembling.out_of_fold import OutOfFold
 from competition.ensembling.thresholds import Window, window_cuts
 from competition.errors import CompetitionError
-from competition.workspace import contested_file, whole_file
+from competition.imaging.numpy_files import read_next
+from competition.workspace import contested_file
 
 # What the stored pixels mean; another number makes all files stale.
 FORM = 2
+
+_REMAKE = "Delete it and run tune"
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,7 @@ def save_contested(path: Path, contested: ContestedImage, made_of: str = "") -> 
         contested: The pixels.
         made_of: Tells what they were made from; another text makes the file stale.
     """
-    with whole_file(path) as part, part.open("wb") as file:
+    with sealed_file(path) as part, part.open("wb") as file:
         for array in (np.array(made_of), *(getattr(contested, field.name) for field in fields(contested))):
             np.save(file, array, allow_pickle=False)
 
@@ -100,24 +104,24 @@ def load_contested(path: Path) -> ContestedImage:
     Raises:
         CompetitionError: The file is missing or not whole.
     """
+    check_seal(path, _REMAKE)
     try:
         with path.open("rb") as file:
-            np.load(file)
-            return ContestedImage(*(np.load(file) for _ in fields(ContestedImage)))
-    except (OSError, ValueError, EOFError) as error:
-        raise CompetitionError(
-            f"can't be read as contested pixels ({error})", path, "Remove it and run tune"
-        ) from error
+            read_next(file)
+            return ContestedImage(*(read_next(file) for _ in fields(ContestedImage)))
+    except Exception as error:  # of the many kinds that numpy raises
+        raise CompetitionError(f"can't be read as contested pixels ({error})", path, _REMAKE) from error
 
 
 def load_fresh(path: Path, made_of: str) -> ContestedImage | None:
     """Reads a file of ``save_contested``; None where it is missing, damaged or made of something else."""
     try:
+        check_seal(path, _REMAKE)
         with path.open("rb") as file:
-            if str(np.load(file)) != made_of:
+            if str(read_next(file)) != made_of:
                 return None
         return load_contested(path)
-    except (CompetitionError, OSError, ValueError, EOFError):
+    except (CompetitionError, OSError, ValueError):
         return None
 
 
@@ -141,6 +145,6 @@ def contested_curves(
     for path in paths:
         contested = load_contested(path)
         if contested.cuts.tolist() != list(window_cuts(window)):
-            raise CompetitionError("contested pixels of another window", path, "Remove it and run tune")
+            raise CompetitionError("contested pixels of another window", path, _REMAKE)
         curves.append(dice_curves(blend_histograms(contested, weights)[None])[0])
     return np.stack(curves)

@@ -126,6 +126,7 @@ class Decision(_Frozen):
         scores: The honest numbers.
         coverage: How many samples all members cover; the choice was made on these.
         reason: Why these weights and thresholds.
+        data_hash: Of the training samples it was tuned on; empty in decisions of earlier versions.
         created: When, with time zone.
     """
 
@@ -146,6 +147,7 @@ class Decision(_Frozen):
     method: str = "optuna"
     unmeasured: tuple[str, ...] = ()
     everything: bool = False
+    data_hash: str = ""
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
 
     @model_validator(mode="after")

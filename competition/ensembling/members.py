@@ -194,13 +194,38 @@ def _checked_identity(
             folder,
             f"Restore that fold file, or {make_again} again with --force",
         )
+    _check_data(identity, run, folder, training, imported)
+    return identity
+
+
+def check_same_data(workspace: Workspace, name: str, folds: Sequence[Fold], training: Sequence[Entry]) -> None:
+    """Refuses a member whose folds learned from other data than is prepared now.
+
+    Raises:
+        CompetitionError: A fold is not trained, or an image, label or target has changed since it was.
+    """
+    run, _ = split_member(name)
+    imported = workspace.imported_file(run).exists()
+    for fold in folds:
+        folder = workspace.fold_folder(run, fold)
+        command = f"Run {workspace.train_command(run, fold)}"
+        _check_data(
+            read_json_object(folder / "finished.json", ("identity",), command)["identity"],
+            run,
+            folder,
+            training,
+            imported,
+        )
+
+
+def _check_data(identity: dict[str, Any], run: str, folder: Path, training: Sequence[Entry], imported: bool) -> None:
+    made, make_again = ("imported", "Import it") if imported else ("trained", "Train it")
     if identity["data_hash"] != data_hash(training):
         raise CompetitionError(
             f"images or labels have changed since run {run!r} was {made}",
             folder,
-            f"{make_again.capitalize()} again with --force",
+            f"{make_again} again with --force",
         )
-    return identity
 
 
 def finished_folds(workspace: Workspace, run: str) -> list[Fold]:

@@ -6,12 +6,14 @@ is known before a value is read, and a value is only read where the file is long
 
 import io
 import math
+import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,10 @@ from competition.errors import CompetitionError
 LARGEST_ARRAY = 2**29
 """Bytes of an array whose size nobody declared; a larger one is refused before it is read."""
 
+UNREADABLE = "can't be read as an array"
+
+# What NumPy writes. Others take memory as their own headers say: up to 4 GB for LZMA.
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _PIECE = 1 << 20
 _LONGEST_HEADER = 10_000  # characters, as np.load has it: the parser of Python's literals is not made for more
 _SHOWN_REASON = 200
@@ -47,7 +53,7 @@ class StoredArray:
     read: Callable[[], NDArray[Any]]
 
     @property
-    def size_bytes(self) -> int:
+    def nbytes(self) -> int:
         """Memory that the values take."""
         return math.prod(self.shape) * self.dtype.itemsize
 
@@ -86,6 +92,15 @@ def open_npy(file: IO[bytes], size: int) -> StoredArray:
         ValueError: It is no .npy file, holds Python objects, or is shorter or longer than its header says.
         Exception: Whatever NumPy raises on a damaged header; see ``damage_named``.
     """
+    shape, fortran, dtype = _read_header(file)
+    stored = math.prod(shape) * dtype.itemsize
+    if file.tell() + stored != size:
+        raise ValueError(f"{size - file.tell():,} bytes of values, where the header announces {stored:,}")
+    return StoredArray(shape, dtype, lambda: _values(file, shape, fortran, dtype))
+
+
+def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether columns follow each other, and dtype; the file is left where the values begin."""
     version = np.lib.format.read_magic(file)
     if version not in _READ_HEADER:
         raise ValueError(f"version {version[0]}.{version[1]} of the .npy format")
@@ -95,48 +110,66 @@ def open_npy(file: IO[bytes], size: int) -> StoredArray:
         raise ValueError(f"a header of {int.from_bytes(length, 'little'):,} bytes")
     header = file.read(int.from_bytes(length, "little"))
     shape, fortran, dtype = read_header(io.BytesIO(length + header), max_header_size=_LONGEST_HEADER)
-    if dtype.hasobject:
-        raise ValueError("it holds Python objects")
+    if dtype.hasobject or dtype.itemsize == 0:
+        raise ValueError("it holds Python objects" if dtype.hasobject else f"values of type {dtype}")
     if any(length < 0 for length in shape):
         raise ValueError(f"shape {shape}")
-    stored = math.prod(shape) * dtype.itemsize
-    if file.tell() + stored != size:
-        raise ValueError(f"{size - file.tell():,} bytes of values, where the header announces {stored:,}")
-    return StoredArray(shape, dtype, lambda: _values(file, shape, fortran, dtype))
+    return shape, fortran, dtype
 
 
-def read_arrays(path: Path, judge: Callable[[dict[str, StoredArray]], None]) -> dict[str, NDArray[Any]]:
-    """Reads a .npy or .npz file.
+def open_arrays(path: Path) -> dict[str, StoredArray]:
+    """Reads the headers of a .npy or .npz file.
 
     Args:
-        path: The file; what it is is told by its first bytes.
-        judge: Is handed the headers of all arrays, and raises where their shapes or types are not what is wanted.
+        path: The file; its first bytes decide which of the two it is.
 
     Returns:
-        The arrays of a .npz by their name, that of a .npy under "".
+        The arrays of a .npz by their name, that of a .npy under "". Their values are read by ``read``, which raises a
+        CompetitionError where the file is damaged.
 
     Raises:
-        CompetitionError: The file is damaged, no such file, or holds Python objects; or what ``judge`` raises.
+        CompetitionError: There is no such file, or it is damaged, holds Python objects or less than a header says.
     """
-    with damage_named("can't be read as an array", path), path.open("rb") as file:
-        magic = file.read(4)
+    with damage_named(UNREADABLE, path), path.open("rb") as file:
+        packed = file.read(2) == b"PK"
         file.seek(0)
-        if not magic.startswith(b"PK"):
-            stored = {"": open_npy(file, path.stat().st_size)}
-            judge(stored)
-            return {"": stored[""].read()}
+        if not packed:
+            stored = open_npy(file, path.stat().st_size)
+            return {"": replace(stored, read=partial(_read_alone, path))}
+        arrays = {}
         with zipfile.ZipFile(file) as archive:
-            members = {name.removesuffix(".npy"): archive.getinfo(name) for name in archive.namelist()}
-            headers = {}
-            for name, member in members.items():
+            for member in archive.infolist():
+                if member.compress_type not in _COMPRESSIONS:
+                    raise ValueError(f"{member.filename} is compressed in a way that NumPy does not write")
                 with archive.open(member) as opened:
-                    headers[name] = open_npy(opened, member.file_size)
-            judge(headers)
-            arrays = {}
-            for name, member in members.items():
-                with archive.open(member) as opened:
-                    arrays[name] = read_npy(opened, member.file_size, lambda _: None)
-            return arrays
+                    stored = open_npy(opened, member.file_size)
+                name = member.filename.removesuffix(".npy")
+                arrays[name] = replace(stored, read=partial(_read_member, path, member))
+        return arrays
+
+
+def _read_alone(path: Path) -> NDArray[Any]:
+    with damage_named(UNREADABLE, path), path.open("rb") as file:
+        return read_npy(file, path.stat().st_size, lambda _: None)
+
+
+def _read_member(path: Path, member: zipfile.ZipInfo) -> NDArray[Any]:
+    with damage_named(UNREADABLE, path), zipfile.ZipFile(path) as archive, archive.open(member) as opened:
+        return read_npy(opened, member.file_size, lambda _: None)
+
+
+def read_next(file: BinaryIO) -> NDArray[Any]:
+    """Reads one of several arrays that follow each other in a file, as ``np.save`` writes each of them.
+
+    Raises:
+        ValueError: There is no whole array here.
+        Exception: Whatever NumPy raises on a damaged header; see ``damage_named``.
+    """
+    shape, fortran, dtype = _read_header(file)
+    needed, held = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - file.tell()
+    if needed > held:
+        raise ValueError(f"{held:,} bytes of values, where the header announces {needed:,}")
+    return _values(file, shape, fortran, dtype)
 
 
 def read_npy(file: IO[bytes], size: int, judge: Callable[[StoredArray], None]) -> NDArray[Any]:

@@ -1,5 +1,6 @@
 """Compressed arrays on disk: one file per array, written whole or not at all, read whole or by slices."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,19 +8,22 @@ import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.checksums import check_seal, sealed_file
 from competition.errors import CompetitionError
-from competition.workspace import whole_file
 
-_REMAKE = "Delete it and run the stage that made it again"
+REMAKE = "Delete it and run the stage that made it again"
 
 # zstd level 1: 0.05 s for a map of 29x2048x2048, where a compressed .npz takes 8.4 s.
 _COMPRESSION = {"codec": blosc2.Codec.ZSTD, "clevel": 1}
 # The bytes of wider numbers are shuffled. Of uint8 this is a mere copy, and reading a map takes twice as long with it.
 _SHUFFLE, _PLAIN = [blosc2.Filter.SHUFFLE], [blosc2.Filter.NOFILTER]
 
+# Pieces are decompressed whole, and one of a forged file may claim any size beside that of its array.
+_SPARE_BYTES = 1 << 20
+
 
 def write_array(path: Path, array: NDArray[Any], chunks: tuple[int, ...] | None = None) -> None:
-    """Stores an array.
+    """Stores an array with its checksum.
 
     Args:
         path: The file; replaced atomically if it exists.
@@ -29,7 +33,7 @@ def write_array(path: Path, array: NDArray[Any], chunks: tuple[int, ...] | None 
     Raises:
         CompetitionError: It can't be written (a full disk); an old file is untouched.
     """
-    with whole_file(path) as part:
+    with sealed_file(path) as part:
         part.unlink()  # blosc2 wants to make the file itself
         contiguous = np.ascontiguousarray(array)
         compression = _COMPRESSION | {"filters": _PLAIN if contiguous.itemsize == 1 else _SHUFFLE}
@@ -39,28 +43,67 @@ def write_array(path: Path, array: NDArray[Any], chunks: tuple[int, ...] | None 
             raise OSError(f"blosc2: {error}") from error  # what blosc2 raises when the disk is full
 
 
-def open_array(path: Path) -> "blosc2.NDArray":
-    """Opens a stored array without reading it; index it to read a part.
+def open_array(path: Path, repair: str = REMAKE) -> "blosc2.NDArray":
+    """Opens an array of ``write_array`` without reading it; index it to read a part.
+
+    Args:
+        path: The file.
+        repair: What makes it again.
 
     Raises:
         CompetitionError: It is missing or damaged.
     """
+    if path.exists():
+        check_seal(path, repair)
+    return open_foreign_array(path, repair)
+
+
+def open_foreign_array(path: Path, repair: str) -> "blosc2.NDArray":
+    """Opens a blosc2 array that another program may have made, without reading it.
+
+    Raises:
+        CompetitionError: It is missing, damaged, or holds anything but one array of numbers.
+    """
+    if not path.exists():
+        raise CompetitionError("stored array not found", path, repair)
+    check_seal(path, repair, required=False)
     try:
-        return blosc2.open(str(path), mode="r")
-    except FileNotFoundError as error:
-        raise CompetitionError("stored array not found", path, _REMAKE) from error
+        # Without "safe" a file may hold an expression or a reference to another place, which opening it would follow.
+        stored = blosc2.open(str(path), mode="r", deserialize="safe")
     except Exception as error:  # blosc2 raises plain RuntimeError and others for damaged files
-        raise CompetitionError(f"stored array is damaged ({error})", path, _REMAKE) from error
+        raise _damaged(path, error, repair) from error
+    if not isinstance(stored, blosc2.NDArray) or stored.dtype.kind not in "biuf":
+        raise CompetitionError("this is no stored array of numbers", path, repair)
+    if math.prod(stored.chunks) * stored.dtype.itemsize > 4 * stored.nbytes + _SPARE_BYTES:
+        raise CompetitionError(f"stored array is damaged (pieces of {stored.chunks})", path, repair)
+    return stored
 
 
-def read_array(path: Path) -> NDArray[Any]:
-    """Reads a stored array whole.
+def read_array(path: Path, repair: str = REMAKE) -> NDArray[Any]:
+    """Reads an array of ``write_array`` whole.
+
+    Args:
+        path: The file.
+        repair: What makes it again.
 
     Raises:
         CompetitionError: It is missing or damaged.
     """
-    stored = open_array(path)
+    return read_opened(open_array(path, repair), path, repair)
+
+
+def read_opened(stored: "blosc2.NDArray", path: Path, repair: str) -> NDArray[Any]:
+    """Reads an opened array whole.
+
+    Raises:
+        CompetitionError: It is damaged, or there is no memory for it.
+    """
     try:
         return np.asarray(stored[...])
     except Exception as error:
-        raise CompetitionError(f"stored array is damaged ({error})", path, _REMAKE) from error
+        raise _damaged(path, error, repair) from error
+
+
+def _damaged(path: Path, error: Exception, repair: str) -> CompetitionError:
+    reason = "out of memory" if isinstance(error, MemoryError) else " ".join(str(error).split())[:200]
+    return CompetitionError(f"stored array is damaged ({reason})", path, repair)

@@ -1,15 +1,18 @@
 """Starts a network from a checkpoint of another one: another head, another program, even 3D weights.
 
-Checkpoints for medical images rarely fit as they are. Their names carry a prefix of the program that wrote them
-("module.", "encoder.", "backbone."), MedicalNet's convolutions have a depth axis, and ImageNet's first convolution has
-three colours. All of that is brought to this network's form; what still finds no place is listed, tensor by tensor.
-MedicalNet and torchvision name the layers of a ResNet as timm does (layer1.0.conv1, layer2.0.downsample.0), so their
-names fit once the prefix is gone; MedicalNet's ResNet-18 and -34 have no downsample layers ("shortcut A").
+Checkpoints for medical images rarely fit as they are. The weights lie under any key ("state_dict", "net", "ema"), and
+their names carry prefixes of the program that wrote them ("module.", "net.encoder."). MedicalNet's convolutions have a
+depth axis, and ImageNet's first convolution has three colours. All of that is brought to this network's form; what
+still finds no place is listed, tensor by tensor. MedicalNet and torchvision name the layers of a ResNet as timm does
+(layer1.0.conv1, layer2.0.downsample.0), so their names fit once the prefix is gone; MedicalNet's ResNet-18 and -34 have
+no downsample layers ("shortcut A").
 """
 
+import pickle
 import re
+import zipfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,11 +20,24 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from competition.checksums import check_seal
 from competition.errors import CompetitionError
 
-# In front of an encoder's names: DataParallel, Lightning, smp with a timm encoder, torchvision, this project. The last
-# two are the binary networks of report_fourfold, which the report starts both from the same medical weights.
+# In front of an encoder's names in our own networks (smp with a timm encoder, the multi-view classifiers) and in parts
+# of others. The last two are the binary networks of report_fourfold, which the report starts both from the same medical
+# weights. What else stands in front of most names of a checkpoint is found by ``_common_prefix``.
 PREFIXES = ("module.", "model.", "encoder.", "backbone.", "binary.anterior.", "binary.posterior.")
+
+# Keys that our own checkpoints and many others keep the weights under.
+USUAL_KEYS = ("weights", "model", "state_dict")
+
+# A checkpoint may need this much more memory than its file has bytes: few tensors share their values.
+SPARE_BYTES = 1 << 30
+
+STATE_DICT = "Save the state_dict() of the network with torch.save"
+
+# Dictionaries within dictionaries that are looked into.
+DEEPEST = 8
 
 ABSENT = "is not in the checkpoint and keeps its start"
 
@@ -44,7 +60,8 @@ class Loaded:
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> Loaded:
     """Loads what fits by name and shape.
 
-    A tensor is looked for under its own name first, then under its name without prefixes.
+    A tensor is looked for under its own name first, then under its name without prefixes. A prefix that most names of
+    the checkpoint share is left out where more tensors find their place without it.
 
     Args:
         model: Changed in place.
@@ -58,13 +75,16 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
         CompetitionError: No convolution, linear or embedding layer matches at all, or two tensors of the checkpoint
             have the name of one here but for their prefixes.
     """
+    own_tensors = model.state_dict()
+    prefix = _common_prefix(list(weights), list(own_tensors))
+    named = {name.removeprefix(prefix): name for name in weights} | {name: name for name in weights}
     stripped: dict[str, list[str]] = {}
     for name in weights:
-        stripped.setdefault(bare_name(name), []).append(name)
+        stripped.setdefault(bare_name(name.removeprefix(prefix)), []).append(name)
     fitting: dict[str, torch.Tensor] = {}
     changed, unmatched, used = [], [], set()
-    for name, own in model.state_dict().items():
-        candidates = [name] if name in weights else stripped.get(bare_name(name), [])
+    for name, own in own_tensors.items():
+        candidates = [named[name]] if name in named else stripped.get(bare_name(name), [])
         if len(candidates) > 1:
             raise CompetitionError(f"{candidates[0]} and {candidates[1]} both fit {name}; keep one of the two", path)
         if not candidates:
@@ -83,9 +103,28 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
     unmatched += [f"{name} of the checkpoint has no place here" for name in weights if name not in used]
     # A few biases or counters that happen to agree are no match.
     if not any(value.ndim > 1 for value in fitting.values()):
-        raise CompetitionError("no layer of the checkpoint fits this model", path)
+        theirs, ours = (", ".join(list(names)[:3]) + " ..." for names in (weights, own_tensors))
+        raise CompetitionError(
+            "no layer of the checkpoint fits this model", path, f"It holds {theirs}, the model has {ours}"
+        )
     model.load_state_dict(fitting, strict=False)
     return Loaded(tuple(fitting), tuple(changed), tuple(unmatched))
+
+
+def _common_prefix(names: Sequence[str], own: Sequence[str]) -> str:
+    """The dotted prefix of most of the names without which most of our tensors have a name among them; "" for none."""
+    counts: Counter[str] = Counter()
+    for name in names:
+        parts = name.split(".")
+        counts.update(".".join(parts[:end]) + "." for end in range(1, len(parts)))
+    shared = sorted((prefix for prefix, count in counts.items() if 2 * count > len(names)), key=len)
+    bare, whole = Counter(map(bare_name, own)), set(own)
+
+    def found(prefix: str) -> int:
+        left = {name.removeprefix(prefix) for name in names}
+        return len(left & whole) + sum(bare[name] for name in {bare_name(name) for name in left - whole})
+
+    return max(["", *shared], key=found)  # the shortest of those that are equally good
 
 
 def part_of(model: nn.Module, name: str) -> str:
@@ -106,6 +145,7 @@ def bare_name(name: str) -> str:
 
     timm writes "layers_0." for "layers.0." where a network gives the features of all its levels, as smp asks it to.
     """
+    name = name.replace("_orig_mod.", "")  # torch.compile puts it in front of every part that it compiled
     while True:
         prefix = next((prefix for prefix in PREFIXES if name.startswith(prefix)), None)
         if prefix is None:
@@ -136,32 +176,85 @@ def fit_shape(value: torch.Tensor, wanted: torch.Size) -> tuple[torch.Tensor | N
     return (value, " and ".join(steps)) if value.shape == wanted else (None, "")
 
 
-def read_checkpoint(path: Path) -> object:
+def read_checkpoint(path: Path, repair: str | None = None) -> object:
     """Reads a checkpoint onto the CPU, whoever wrote it: by torch.save, or in the safetensors form of the hubs.
 
+    Pickled objects other than tensors, numbers, text and containers of them are refused.
+
+    Args:
+        path: The file.
+        repair: What makes it again, where that is known.
+
     Raises:
-        CompetitionError: The file is missing or damaged.
+        CompetitionError: The file is missing, damaged or unsafe, or inflates to far more than its size.
     """
+    if not path.exists():
+        raise CompetitionError("checkpoint not found", path, repair)
+    check_seal(path, repair, required=False)
     try:
+        _check_inflated(path)
         if path.suffix == ".safetensors":
             return load_file(path)
         stored: object = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CompetitionError("checkpoint not found", path) from error
-    except Exception as error:  # both raise many kinds for damaged or unsafe files
-        raise CompetitionError(f"checkpoint can't be read ({' '.join(str(error).split())[:200]})", path) from error
+    except Exception as error:  # torch and safetensors raise many kinds for damaged or unsafe files
+        reason = "out of memory" if isinstance(error, MemoryError) else " ".join(str(error).split())[:200]
+        if isinstance(error, pickle.UnpicklingError):  # torch advises to run the code that the file holds
+            reason, repair = "it is damaged or holds pickled code, which is not run", repair or STATE_DICT
+        raise CompetitionError(f"checkpoint can't be read ({reason})", path, repair) from error
     return stored
+
+
+def _check_inflated(path: Path) -> None:
+    """Refuses a zip whose parts are far larger than itself; torch.save does not compress."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            inflated = sum(part.file_size for part in archive.infolist())
+        if inflated > path.stat().st_size + SPARE_BYTES:
+            raise ValueError(f"it inflates to {inflated:,} bytes")
 
 
 def weights_in(stored: object, path: Path) -> dict[str, torch.Tensor]:
-    """The weights of what ``read_checkpoint`` read: a checkpoint of this project, or a plain state dict.
+    """Finds the weights in what ``read_checkpoint`` read, whatever key they lie under.
+
+    They are the dictionary with the most tensors. Of several with the same names (a network and its moving average) the
+    first is taken, and one under a usual key before the others.
 
     Raises:
-        CompetitionError: It holds no weights.
+        CompetitionError: It holds no weights, those of several networks, or tensors that need far more memory than the
+            file has bytes.
     """
-    for key in ("weights", "model", "state_dict"):
-        if isinstance(stored, dict) and isinstance(stored.get(key), dict):
-            stored = stored[key]
-    if not isinstance(stored, dict) or not all(isinstance(value, torch.Tensor) for value in stored.values()):
-        raise CompetitionError("checkpoint holds no weights", path)
-    return stored
+    networks = list(_networks(stored, ()))
+    if not networks:
+        raise CompetitionError("checkpoint holds no weights", path, STATE_DICT)
+    most = max(len(weights) for _, weights in networks)
+    large = [(keys, weights) for keys, weights in networks if 2 * len(weights) > most]
+    names = [set(weights) for _, weights in large]
+    if any(own != names[0] for own in names):
+        where = ", ".join(".".join(keys) for keys, _ in large[:3])
+        raise CompetitionError(f"checkpoint holds several networks ({where})", path, "Save the state_dict() of one")
+    usual = [weights for keys, weights in large if set(keys) <= set(USUAL_KEYS)]
+    weights = usual[0] if usual else large[0][1]
+    for name, tensor in weights.items():
+        if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_quantized:
+            raise CompetitionError(f"{name} of the checkpoint is no plain tensor", path)
+    needed = sum(tensor.numel() * tensor.element_size() for tensor in weights.values())
+    if needed > path.stat().st_size + SPARE_BYTES:
+        raise CompetitionError(f"the tensors of the checkpoint need {needed / 1e9:.1f} GB, more than it holds", path)
+    return {name: tensor.detach() for name, tensor in weights.items()}
+
+
+def _networks(stored: object, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, torch.Tensor]]]:
+    """Every dictionary that is mostly tensors, with the keys it lies under.
+
+    Numbered parts are not looked into: optimizers keep the moments of their parameters so.
+    """
+    if not isinstance(stored, Mapping) or len(keys) > DEEPEST:
+        return
+    tensors = {name: value for name, value in stored.items() if isinstance(value, torch.Tensor)}
+    if 2 * len(tensors) > len(stored):
+        if all(isinstance(name, str) for name in tensors):
+            yield keys, tensors
+        return
+    for name, value in stored.items():
+        if isinstance(name, str):
+            yield from _networks(value, (*keys, name))

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.imaging.stored_arrays import open_array
-from competition.prediction.probability_maps import map_file
+from competition.imaging.stored_arrays import open_array, open_foreign_array
+from competition.prediction.probability_maps import map_file, remake
 
 Tile = tuple[slice, slice]
 
@@ -44,23 +44,29 @@ class OpenedMap:
         try:
             return np.asarray(self._stored[part])
         except Exception as error:  # blosc2 raises plain RuntimeError and others for damaged files
-            raise CompetitionError(f"stored map is damaged ({error})", self.path, "Make it again") from error
+            reason = "out of memory" if isinstance(error, MemoryError) else error
+            raise CompetitionError(f"stored map is damaged ({reason})", self.path, remake(self.path.parent)) from error
 
 
 ClassMap = OpenedMap | NDArray[np.uint8]
 """A probability map (C, H, W), on disk or in memory: ``[index, rows, columns]`` is a tile of a class."""
 
 
-def open_map(folder: Path, sample: str) -> OpenedMap:
+def open_map(folder: Path, sample: str, foreign: bool = False) -> OpenedMap:
     """Opens one map without reading it.
+
+    Args:
+        folder: Where the maps are.
+        sample: Key of the sample.
+        foreign: Whether another program may have made it, which then has no checksum.
 
     Raises:
         CompetitionError: The member has no map of this sample, or it is damaged or no map.
     """
     path = map_file(folder, sample)
     if not path.exists():
-        raise CompetitionError(f"member has no map of sample {sample!r}", path)
-    stored = open_array(path)
+        raise CompetitionError(f"member has no map of sample {sample!r}", path, remake(folder))
+    stored = (open_foreign_array if foreign else open_array)(path, remake(folder))
     if stored.dtype != np.uint8 or len(stored.shape) != 3:
         raise CompetitionError(f"a map is uint8 (classes, rows, columns), not {stored.dtype} {stored.shape}", path)
     return OpenedMap(path, stored.shape, stored)

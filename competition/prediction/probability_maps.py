@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.stored_arrays import read_array, write_array
+from competition.imaging.stored_tables import read_foreign_table, read_table, write_table
 from competition.names import inside
-from competition.workspace import read_json, whole_file, write_json
+from competition.workspace import read_json, write_json
 
 DEAD_BELOW = 4
 DEAD_ABOVE = 251
@@ -82,20 +83,39 @@ def read_map(folder: Path, sample: str) -> NDArray[np.uint8]:
     """
     path = map_file(folder, sample)
     if not path.exists():
-        raise CompetitionError(f"member has no map of sample {sample!r}", path)
-    return read_array(path)
+        raise CompetitionError(f"member has no map of sample {sample!r}", path, remake(folder))
+    return read_array(path, remake(folder))
+
+
+def remake(folder: Path) -> str:
+    """Returns what makes the predictions in a folder again, with the command for those of a run."""
+    fold = folder.parent
+    if (fold.parent / "imported.json").exists():
+        return "Import it again with --force"
+    if folder.name.partition("@")[0] != "oof":
+        return f"Delete the folder {folder} and run the same command again"
+    number = fold.name.removeprefix("fold")
+    train = f"./run.sh train --experiment {fold / 'config.yaml'} --name {fold.parent.name} --fold {number}"
+    return f"Delete {fold / 'finished.json'} and run {train}, which predicts again without training"
 
 
 def write_scores(folder: Path, samples: Sequence[str], classes: Sequence[str], probs: NDArray[np.float64]) -> None:
     """Stores the probabilities (n, C) of a classification member."""
     frame = pd.DataFrame(probs, columns=list(classes))
     frame.insert(0, "sample", list(samples))
-    with whole_file(folder / "scores.parquet") as part:
-        frame.to_parquet(part, index=False)
+    write_table(folder / "scores.parquet", frame)
 
 
-def read_scores(folder: Path, samples: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
+def read_scores(
+    folder: Path, samples: Sequence[str], classes: Sequence[str], foreign: bool = False
+) -> NDArray[np.float64]:
     """Reads probabilities (n, C) in the order of ``samples``, joined by key.
+
+    Args:
+        folder: Holds scores.parquet.
+        samples: Keys of the samples that are wanted.
+        classes: Columns that are wanted.
+        foreign: Whether another program may have made the table, which then has no checksum.
 
     Raises:
         CompetitionError: The table is missing or damaged, lacks a class or a sample, lists a sample twice (named), or
@@ -104,10 +124,10 @@ def read_scores(folder: Path, samples: Sequence[str], classes: Sequence[str]) ->
     path = folder / "scores.parquet"
     if not path.exists():
         raise CompetitionError("member has no scores", path)
-    try:
-        frame = pd.read_parquet(path).set_index("sample")
-    except (OSError, ValueError, KeyError) as error:  # pyarrow's errors are ValueErrors
-        raise CompetitionError(f"scores can't be read ({' '.join(str(error).split())[:200]})", path) from error
+    frame = (read_foreign_table if foreign else read_table)(path, remake(folder))
+    if "sample" not in frame.columns:
+        raise CompetitionError("scores have no column 'sample'", path, remake(folder))
+    frame = frame.set_index("sample")
     twice = frame.index[frame.index.duplicated()]
     if len(twice):
         raise CompetitionError(f"sample {twice[0]!r} is listed twice", path)
@@ -117,7 +137,10 @@ def read_scores(folder: Path, samples: Sequence[str], classes: Sequence[str]) ->
     missing = [sample for sample in samples if sample not in frame.index]
     if missing:
         raise CompetitionError(f"member has no scores of sample {missing[0]!r} ({len(missing)} missing)", path)
-    probs: NDArray[np.float64] = frame.loc[list(samples), list(classes)].to_numpy(dtype=np.float64)
+    try:
+        probs: NDArray[np.float64] = frame.loc[list(samples), list(classes)].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise CompetitionError(f"scores hold what is no number ({str(error)[:200]})", path) from error
     wrong = np.argwhere(~((probs >= 0) & (probs <= 1)))  # NaN is neither
     if len(wrong):
         row, column = wrong[0]
@@ -156,7 +179,11 @@ def read_index(folder: Path, mend: str) -> MapFolder:
     """
     stored = read_json(folder / "index.json", mend)
     try:
-        return MapFolder(tuple(stored["classes"]), tuple(stored["samples"]), stored["made_by"])
-    except (KeyError, TypeError) as error:
+        index = MapFolder(tuple(stored["classes"]), tuple(stored["samples"]), dict(stored["made_by"]))
+        names = [*index.classes, *index.samples]
+        if not all(isinstance(name, str) for name in names) or any("/" in sample for sample in index.samples):
+            raise TypeError("a name is no text")
+    except (KeyError, TypeError, ValueError) as error:
         what = "the keys classes, samples and made_by"
         raise CompetitionError(f"this is no index of maps, which has {what}", folder / "index.json", mend) from error
+    return index

@@ -14,13 +14,18 @@ from typing import Any
 import torch
 from torch import nn
 
+from competition.checksums import check_seal, sealed_file
 from competition.config import Experiment
 from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
 from competition.files import cannot_write, make_folder
+from competition.models.checkpoint_loading import read_checkpoint, weights_in
 from competition.models.factory import build_model, place
 from competition.tracks.track import Track
-from competition.workspace import REPOSITORY, whole_file
+from competition.training.precision import AUTOCAST
+from competition.workspace import REPOSITORY
+
+RETRAIN = "Train the fold again with --force"
 
 
 @dataclass(frozen=True)
@@ -72,12 +77,12 @@ class Best:
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes a checkpoint whole or not at all.
+    """Writes a checkpoint with its checksum, whole or not at all.
 
     Raises:
         CompetitionError: The disk is full; an old checkpoint is untouched.
     """
-    with whole_file(path) as part:
+    with sealed_file(path) as part:
         try:
             torch.save(content, part)
         except RuntimeError as error:  # torch's zip writer reports a full disk so
@@ -90,15 +95,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         CompetitionError: It is missing, damaged or not one of this project.
     """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise CompetitionError("checkpoint not found", path) from error
-    except Exception as error:  # torch raises many kinds for damaged files
-        reason = " ".join(str(error).split())[:200]
-        raise CompetitionError(
-            f"checkpoint is damaged ({reason})", path, "Train the fold again with --force"
-        ) from error
+    if path.exists():
+        check_seal(path, RETRAIN)
+    content = read_checkpoint(path, RETRAIN)
     if not isinstance(content, dict):
         raise CompetitionError("not a checkpoint of this project", path)
     return content
@@ -120,15 +119,21 @@ def load_best(path: Path) -> Best:
     content = load_checkpoint(path)
     try:
         return Best(
-            weights=content["weights"],
+            weights=weights_in(content["weights"], path),
             experiment=Experiment.model_validate(content["experiment"]),
             identity=stored_identity(content, path),
-            precision=content["precision"],
-            epoch=content["epoch"],
-            score=content["score"],
+            precision=_known_precision(content["precision"]),
+            epoch=int(content["epoch"]),
+            score=float(content["score"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (CompetitionError, KeyError, TypeError, ValueError) as error:
         raise CompetitionError("not a checkpoint of this project", path) from error
+
+
+def _known_precision(name: object) -> str:
+    if name not in AUTOCAST:
+        raise ValueError(f"precision {name!r}")
+    return str(name)
 
 
 def stored_identity(content: dict[str, Any], path: Path) -> Identity:
@@ -254,7 +259,11 @@ def state_hash(*weights: Mapping[str, torch.Tensor]) -> str:
 def load_network(best: Best, track: Track) -> nn.Module:
     """Builds the network of a checkpoint with its weights, on the GPU where there is one, ready to predict."""
     network = build_model(best.experiment, track, pretrained=False)
-    network.load_state_dict(best.weights)
+    try:
+        network.load_state_dict(best.weights)
+    except RuntimeError as error:
+        what = f"the weights of fold {best.identity.fold} do not fit the network of their settings"
+        raise CompetitionError(what, None, RETRAIN) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return place(network, torch.device(device)).eval()
 

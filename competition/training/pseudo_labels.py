@@ -24,6 +24,7 @@ from competition.prediction.probability_maps import (
     MapFolder,
     read_index,
     read_scores,
+    remake,
     write_index,
     write_scores,
 )
@@ -102,7 +103,7 @@ def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, fol
         The samples with their targets: of segmentation which classes were found, of classification probabilities.
     """
     made_by = {"teacher": teacher.run, "pseudo_hash": teacher.pseudo_hash}
-    if not (folder / "index.json").exists() or read_index(folder, "").made_by != made_by:
+    if not (folder / "index.json").exists() or read_index(folder, remake(folder)).made_by != made_by:
         with whole_folder(folder, "index.json") as part:
             _write_labels(teacher, track, workspace, part)
             write_index(part, MapFolder(track.classes, tuple(entry.sample for entry in teacher.samples), made_by))
@@ -134,5 +135,6 @@ def _decided(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArra
 
 
 def _classes_found(folder: Path, entry: Entry, track: Track) -> tuple[int, ...]:
-    areas = class_areas(read_array(pseudo_label_file(folder, entry.sample)), len(track.classes))
+    planes = read_array(pseudo_label_file(folder, entry.sample), remake(folder))
+    areas = class_areas(planes, len(track.classes))
     return tuple(int(area > 0) for area in areas)

@@ -29,6 +29,7 @@ from competition.models.checkpoint_loading import (
 from competition.models.factory import build_model, place
 from competition.tracks.track import Track
 from competition.training.checkpoints import (
+    RETRAIN,
     Identity,
     check_identity,
     check_start,
@@ -159,7 +160,7 @@ def start_or_resume(
         _warm_start(model, job, start_file(job.workspace, job.experiment.model.init, job.identity.fold))
     model = place(model, device)
     torch.manual_seed(settings.seed)
-    precision = stored["precision"] if stored else _choose_precision(job, model, dataset, sampler)
+    precision = str(stored.get("precision")) if stored else _choose_precision(job, model, dataset, sampler)
     steps = math.ceil(len(sampler) / settings.accumulate) * settings.epochs
     state = FoldState(
         model=model,
@@ -172,7 +173,12 @@ def start_or_resume(
         fewest=fewest,
     )
     if stored is not None:
-        _restore(state, stored)
+        try:
+            _restore(state, stored)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise CompetitionError(
+                "not a checkpoint that training can go on from", job.folder / "last.pt", RETRAIN
+            ) from error
         say(f"fold {job.identity.fold}: resumed after epoch {state.epoch} of {settings.epochs}")
     else:
         # At once, because the precision may have been chosen by timing, which could come out differently the next time.

@@ -1,6 +1,8 @@
 """The cache, on small hand-made folders: a track of two classes by pixel value, and one of two views."""
 
 import os
+import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from PIL import Image
 
 from competition.data.cache import (
     cache_sample,
+    describe_sources,
     fingerprint,
     is_cached,
     read_cached_image,
@@ -119,23 +122,42 @@ def test_a_sample_is_in_the_cache_only_with_all_its_files(workspace: Workspace, 
     assert not is_cached(workspace, track, replace(entry, split="test"))
 
 
+def test_a_damaged_file_is_not_in_the_cache(workspace: Workspace, track: Track, root: Path) -> None:
+    entry, _ = cache_sample(workspace, track, root, TRAIN)
+    path = workspace.label_file("a")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert not is_cached(workspace, track, entry)
+    with pytest.raises(CompetitionError, match=r"damaged.*a\.b2\. Run \./run\.sh prepare"):
+        read_cached_planes(workspace, "a")
+
+
 def test_the_fingerprint_changes_when_any_source_changes(track: Track, root: Path) -> None:
     prints = [fingerprint(track, root, TRAIN)]
-    assert fingerprint(track, root, TRAIN) == prints[0]
     for name in ("images/a.png", "labels/a.png"):
+        known = describe_sources(track, root, TRAIN)
         status = (root / name).stat()
-        os.utime(root / name, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-        prints.append(fingerprint(track, root, TRAIN))
-    status = (root / "images/a.png").stat()
-    with (root / "images/a.png").open("ab") as file:
-        file.write(b"x")
-    os.utime(root / "images/a.png", ns=(status.st_atime_ns, status.st_mtime_ns))  # the size alone differs
-    prints.append(fingerprint(track, root, TRAIN))
+        time.sleep(0.02)  # the clock of file systems ticks every 4 ms
+        content = bytearray((root / name).read_bytes())
+        content[-1] ^= 1
+        (root / name).write_bytes(content)
+        os.utime(root / name, ns=(status.st_atime_ns, status.st_mtime_ns))  # neither size nor time differ
+        prints.append(fingerprint(track, root, TRAIN, known))
     (root / "labels/a.png").unlink()
     prints.append(fingerprint(track, root, TRAIN))
     prints.append(fingerprint(track, root, replace(TRAIN, group="p2")))
     prints.append(fingerprint(track, root, replace(TRAIN, targets=(1, 0, 0))))
     assert len(set(prints)) == len(prints)
+
+
+def test_a_file_that_was_only_touched_or_copied_is_the_same(track: Track, root: Path) -> None:
+    before, known = fingerprint(track, root, TRAIN), describe_sources(track, root, TRAIN)
+    os.utime(root / "images/a.png")
+    shutil.copy(root / "labels/a.png", root / "copy.png")
+    (root / "copy.png").replace(root / "labels/a.png")
+    assert describe_sources(track, root, TRAIN, known) != known
+    assert fingerprint(track, root, TRAIN, known) == before
 
 
 def test_the_fingerprint_watches_the_file_of_every_class(tmp_path: Path, root: Path) -> None:

@@ -11,6 +11,8 @@ from competition.data.manifest import (
     data_hash,
     prepare_command,
     read_manifest,
+    remember_decoded,
+    reusable_entries,
     target_matrix,
     write_manifest,
 )
@@ -82,6 +84,19 @@ def test_what_was_prepared_for_other_classes_or_by_another_version_is_refused(wo
     write_json(about, read_json(about, "") | {"version": -1})
     with pytest.raises(CompetitionError, match="by another version"):
         read_manifest(workspace, KNEE)
+
+
+def test_a_damaged_table_of_what_was_decoded_is_said_and_nothing_is_reused(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    remember_decoded(workspace, KNEE, [TRAIN, TEST])
+    assert reusable_entries(workspace, KNEE) == {"012_L": TRAIN, "NA": TEST}
+    path = workspace.cache_folder() / "decoded.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert reusable_entries(workspace, KNEE) == {}
+    assert "everything is read again: the file is damaged" in " ".join(capsys.readouterr().out.split())
 
 
 def test_drawn_data_is_prepared_by_another_command(tmp_path: Path) -> None:

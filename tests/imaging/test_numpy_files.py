@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
-from competition.imaging.numpy_files import read_arrays
+from competition.imaging.numpy_files import open_arrays
 
 
 def npy(array):
@@ -25,8 +25,8 @@ def header(shape, dtype="|u1", version=1):
     return file.getvalue()
 
 
-def take_all(headers):
-    """Judges nothing."""
+def read_all(path):
+    return {name: stored.read() for name, stored in open_arrays(path).items()}
 
 
 def peak():
@@ -50,9 +50,8 @@ def test_what_numpy_saved_is_read_as_it_was(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     np.savez(tmp_path / "b.npz", one=array, two=array)
     np.savez_compressed(tmp_path / "c.npz", array)
-    seen = {}
     for name, keys in (("a.npy", [""]), ("b.npz", ["one", "two"]), ("c.npz", ["arr_0"])):
-        found = read_arrays(tmp_path / name, seen.update)
+        seen, found = open_arrays(tmp_path / name), read_all(tmp_path / name)
         assert list(found) == keys
         for key in keys:
             np.testing.assert_array_equal(found[key], array)
@@ -60,11 +59,12 @@ def test_what_numpy_saved_is_read_as_it_was(tmp_path, array):
             assert (seen[key].shape, seen[key].dtype) == (array.shape, array.dtype)
 
 
-@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_every_way_to_pack_is_read(tmp_path, method):
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_numpy_never_writes_is_refused_because_its_own_header_says_how_much_memory_it_takes(tmp_path, method):
     with zipfile.ZipFile(tmp_path / "a.npz", "w", method) as archive:
         archive.writestr("x.npy", npy(ARRAYS[0]))
-    np.testing.assert_array_equal(read_arrays(tmp_path / "a.npz", take_all)["x"], ARRAYS[0])
+    with pytest.raises(CompetitionError, match=r"x\.npy is compressed in a way that NumPy does not write"):
+        open_arrays(tmp_path / "a.npz")
 
 
 BROKEN = {
@@ -92,7 +92,7 @@ def test_damage_is_one_sentence(tmp_path, kind, packed):
         with zipfile.ZipFile(path, "w") as archive:
             archive.writestr("x.npy", BROKEN[kind])
     with pytest.raises(CompetitionError, match=r"can't be read as an array \(.+\): .*a\.npz"):
-        read_arrays(path, take_all)
+        read_all(path)
 
 
 @pytest.mark.parametrize("change", ["method", "encrypted", "checksum"])
@@ -111,7 +111,7 @@ def test_damage_within_a_zip_is_one_sentence(tmp_path, change):
             content[place + 14] ^= 1
     path.write_bytes(bytes(content))
     with pytest.raises(CompetitionError, match=r"can't be read as an array \(.+\)"):
-        read_arrays(path, take_all)
+        read_all(path)
 
 
 def test_a_shape_that_is_refused_takes_no_memory(tmp_path):
@@ -124,15 +124,12 @@ def test_a_shape_that_is_refused_takes_no_memory(tmp_path):
         for _ in range(30):
             file.write(bytes(10_000_000))
 
-    def judge(headers):
-        raise CompetitionError(f"shape {headers['x'].shape}, {headers['x'].size_bytes} bytes", path)
-
     before = peak()
-    with pytest.raises(CompetitionError, match=r"shape \(30000, 10000\), 300000000 bytes"):
-        read_arrays(path, judge)
+    stored = open_arrays(path)["x"]
+    assert (stored.shape, stored.nbytes) == ((30_000, 10_000), 300_000_000)
     assert peak() - before < 50e6
 
 
 def test_no_file_is_a_sentence(tmp_path):
     with pytest.raises(CompetitionError, match=r"No such file or directory.*none\.npy"):
-        read_arrays(tmp_path / "none.npy", take_all)
+        read_all(tmp_path / "none.npy")

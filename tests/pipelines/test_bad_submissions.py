@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from competition.delivery.submissions import read_rle_csv, read_table_csv, write_rle_csv, write_table_csv
+from competition.imaging.stored_tables import write_table
 from competition.tracks import get_track
 
 BONES = get_track("hand_bone").classes
@@ -75,7 +76,7 @@ def sound(tmp_path):
     folder = tmp_path / "workspace" / "cache" / "hand_bone"
     folder.mkdir(parents=True)
     frame = pd.DataFrame({"name": IMAGES, "split": "test", "height": 12, "width": 10, "stratum": "", "group": "one"})
-    frame.to_parquet(folder / "manifest.parquet")
+    write_table(folder / "manifest.parquet", frame)
     for number, name in enumerate(("A.csv", "B.csv")):
         rows = [
             (image, bone, "" if bone == "finger-2" else f"{1 + number + position} 4 90 {position + 1}")

@@ -215,3 +215,16 @@ def test_a_classification_comes_back_to_the_last_digit(stage, patients_with_run,
     twin = stage("ensemble", "--decision", "theirs")[0]
     assert Path(twin["submission"]).read_bytes() == Path(made["submission"]).read_bytes()
     assert len(test) == twin["samples"]
+
+
+def test_uint8_masks_of_0_and_1_are_taken_and_said(stage, hands_with_run, hand_entries, tmp_path, noise):
+    for split, there in hand_entries.items():
+        (tmp_path / split).mkdir()
+        for entry in there:
+            np.save(tmp_path / split / f"{entry.sample}.npy", (noise(entry) > 127).astype(np.uint8))
+    words = ("--oof", tmp_path / "train", "--folds", hands_with_run.fold_file(), "--test", tmp_path / "test")
+    _, said = stage("import", "--name", "theirs", *words)
+    assert " ".join(said.split()).count("all values are 0 or 1, so they are taken as masks") == 2
+    for entry in hand_entries["train"]:
+        levels = read_map(oof_folder(hands_with_run, "theirs", entry), entry.sample)
+        np.testing.assert_array_equal(levels, (noise(entry) > 127) * 255)

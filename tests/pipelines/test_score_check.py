@@ -9,6 +9,7 @@ import pytest
 from competition.delivery.leaderboard import Row, append
 from competition.delivery.submissions import write_rle_csv, write_table_csv
 from competition.errors import CompetitionError
+from competition.imaging.stored_tables import write_table
 from competition.tracks.aneurysm import CLASSES as VESSELS
 from competition.tracks.hand_bone import HAND_BONE_CLASSES
 from pipelines import check, leaderboard, score
@@ -68,7 +69,7 @@ def prepare(tmp_path, dataset, names, sizes=SIZE, split="test", strata=""):
     folder.mkdir(parents=True)
     frame = pd.DataFrame({"sample": names, "name": names, "split": split, "height": sizes[0], "width": sizes[1]})
     frame["stratum"] = strata
-    frame.to_parquet(folder / "manifest.parquet")
+    write_table(folder / "manifest.parquet", frame)
 
 
 def test_score_of_a_csv_truth(tmp_path):

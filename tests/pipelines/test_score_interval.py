@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from competition.delivery.submissions import write_rle_csv, write_table_csv
+from competition.imaging.stored_tables import write_table
 from competition.tracks import get_track
 
 BONES = get_track("hand_bone").classes
@@ -18,7 +19,7 @@ def prepare(tmp_path, dataset, groups):
     folder.mkdir(parents=True)
     frame = pd.DataFrame({"name": list(groups), "group": list(groups.values()), "split": "test", "stratum": ""})
     frame["height"] = frame["width"] = 20
-    frame.to_parquet(folder / "manifest.parquet")
+    write_table(folder / "manifest.parquet", frame)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
-from competition.prediction.foreign_maps import map_of, read_foreign_map
+from competition.prediction.foreign_maps import hold_masks, map_of, read_foreign_map
 
 CLASSES = ("disc", "square", "bar")
 SIZE = (5, 4)
@@ -144,4 +144,45 @@ def test_a_truncated_file_is_named(tmp_path, name, share):
 def test_nothing_is_ever_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(CompetitionError, match="can't be read as an array"):
+        read_foreign_map(tmp_path / "a.npy", CLASSES, SIZE)
+
+
+def write_uint8(folder, *arrays):
+    files = []
+    for number, array in enumerate(arrays):
+        np.save(folder / f"{number}.npy", array.astype(np.uint8))
+        files.append((folder / f"{number}.npy", SIZE))
+    return files
+
+
+def test_a_set_of_zeros_and_ones_is_one_of_masks(tmp_path):
+    random = np.random.default_rng(5)
+    masks = [random.random((3, *SIZE)) < 0.5, np.zeros((3, *SIZE)), random.random((*SIZE, 3)) < 0.5]
+    files = write_uint8(tmp_path, *masks)
+    assert hold_masks(files, CLASSES)
+    np.testing.assert_array_equal(read_foreign_map(files[0][0], CLASSES, SIZE, masks=True), masks[0] * 255)
+    np.testing.assert_array_equal(
+        read_foreign_map(files[2][0], CLASSES, SIZE, masks=True), np.moveaxis(masks[2], -1, 0) * 255
+    )
+
+
+@pytest.mark.parametrize("last", [np.full((3, *SIZE), 2), np.full((3, *SIZE), 255)])
+def test_one_level_above_1_makes_all_of_them_levels(tmp_path, last):
+    assert not hold_masks(write_uint8(tmp_path, np.ones((3, *SIZE)), last), CLASSES)
+
+
+def test_nothing_but_zeros_and_floats_are_no_masks(tmp_path):
+    assert not hold_masks(write_uint8(tmp_path, np.zeros((3, *SIZE)), np.zeros((3, *SIZE))), CLASSES)
+    np.save(tmp_path / "f.npy", np.ones((3, *SIZE), np.float32))
+    assert not hold_masks([(tmp_path / "f.npy", SIZE), *write_uint8(tmp_path, np.ones((3, *SIZE)))], CLASSES)
+    assert not hold_masks([], CLASSES)
+
+
+@pytest.mark.parametrize("dtype", ["<U100000000", "|S3", "<i8", "<M8[s]"])
+def test_a_type_of_any_size_is_refused_before_it_is_read(tmp_path, dtype):
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (3, 5, 4), }}".ljust(117).encode() + b"\n"
+    with (tmp_path / "a.npy").open("wb") as file:
+        file.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+        file.truncate(25_000_000_000 if "U" in dtype else 10_000)  # a hole, no bytes on disk
+    with pytest.raises(CompetitionError, match=r"values of type .*a\.npy"):
         read_foreign_map(tmp_path / "a.npy", CLASSES, SIZE)

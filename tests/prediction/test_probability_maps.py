@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from competition.errors import CompetitionError
+from competition.imaging.stored_tables import write_table
 from competition.prediction.probability_maps import (
     CUT_OF_HALF,
     MapFolder,
@@ -92,7 +93,7 @@ def test_scores_are_joined_by_key_whatever_the_order_of_rows_and_columns(tmp_pat
     write_scores(tmp_path, samples, CLASSES, probs)
     frame = pd.read_parquet(tmp_path / "scores.parquet")
     shuffled = frame.sample(frac=1, random_state=1)[["right", "sample", "any", "left"]]
-    shuffled.to_parquet(tmp_path / "scores.parquet", index=False)
+    write_table(tmp_path / "scores.parquet", shuffled)
     assert np.array_equal(read_scores(tmp_path, samples, CLASSES), probs)
     wanted = ["p7", "p0", "p19"]
     assert np.array_equal(read_scores(tmp_path, wanted, ("left", "any")), probs[[7, 0, 19]][:, [1, 0]])
@@ -128,7 +129,7 @@ def test_a_damaged_score_table_is_named(tmp_path):
     write_scores(tmp_path, ["a"], CLASSES, np.zeros((1, 3)))
     path = tmp_path / "scores.parquet"
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(CompetitionError, match=r"can't be read.*scores\.parquet"):
+    with pytest.raises(CompetitionError, match=r"damaged.*scores\.parquet"):
         read_scores(tmp_path, ["a"], CLASSES)
 
 

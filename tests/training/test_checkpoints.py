@@ -75,7 +75,7 @@ def test_a_damaged_file_is_named_with_what_mends_it(tmp_path, best, share):
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
     for load in (load_best, load_checkpoint):
-        with pytest.raises(CompetitionError, match=r"checkpoint is damaged .*best\.pt\. Train the fold again"):
+        with pytest.raises(CompetitionError, match=r"file is damaged .*best\.pt\. Train the fold again"):
             load(path)
 
 
@@ -88,7 +88,7 @@ def test_a_missing_file_is_named(tmp_path):
     "content", [{"weights": {}}, {"state_dict": {}, "identity": {"fold": 1}}, [1, 2], torch.zeros(2)]
 )
 def test_a_file_of_another_project_is_refused(tmp_path, content):
-    torch.save(content, tmp_path / "best.pt")
+    save_checkpoint(tmp_path / "best.pt", content)
     with pytest.raises(CompetitionError, match=r"not a checkpoint of this project: .*best\.pt"):
         load_best(tmp_path / "best.pt")
 

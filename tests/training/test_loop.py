@@ -279,7 +279,7 @@ def test_a_damaged_checkpoint_is_named(shared_hands, tiny_experiment, tmp_path):
     loop.train_fold(job)
     path = tmp_path / "last.pt"
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CompetitionError, match=r"checkpoint is damaged .*last\.pt.*--force"):
+    with pytest.raises(CompetitionError, match=r"file is damaged .*last\.pt.*--force"):
         loop.train_fold(job)
 
 

@@ -1,0 +1,81 @@
+"""What raw files looked like when they were read, so that data that has changed since is noticed.
+
+Size, times and inode are compared first, which takes 7 microseconds a file. An edit that keeps the size and sets the
+time of modification back still changes the time of status change (ctime), which no program can set. Where one of the
+four differs, as after a copy or chmod, the content decides: its SHA-256 is that of the file that was read, or not.
+"""
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+TABLES = (".csv", ".tsv", ".txt", ".xlsx")
+"""Endings of the tables and lists that a listing may be read from, beside the images and labels themselves."""
+
+# A file of many samples is read once. Path and stamp -> SHA-256.
+_digests: dict[tuple[str, str], str] = {}
+
+
+def describe_source(root: Path, path: str, known: Iterable[str] = ()) -> str:
+    """Describes a raw file by its content, its stamp and its path.
+
+    Args:
+        root: Where the raw data lies.
+        path: Of the file below the root.
+        known: Earlier descriptions; one of the same path and stamp saves reading the file.
+
+    Returns:
+        "SHA-256 size mtime_ns ctime_ns inode path"; "- - - - - path" where there is no such file.
+    """
+    stamp = _stamp(root / path)
+    if stamp is None:
+        return f"- - - - - {path}"
+    place = str(root / path), stamp
+    if place not in _digests:
+        same = (line for line in known if line.endswith(f" {stamp} {path}"))
+        _digests[place] = next(same, "").partition(" ")[0] or _digest(root / path)
+    return f"{_digests[place]} {stamp} {path}"
+
+
+def content_of(description: str) -> tuple[str, str]:
+    """Returns the SHA-256 and the path of a description."""
+    digest, _, _, _, _, path = description.split(" ", 5)
+    return digest, path
+
+
+def changed_sources(root: Path, descriptions: Sequence[str]) -> list[str]:
+    """Returns the paths of the files that are missing or have another content than they were described with."""
+    changed = []
+    for description in dict.fromkeys(descriptions):
+        digest, path = content_of(description)
+        stamp = _stamp(root / path)
+        if description == f"{digest} {stamp or '- - - -'} {path}":
+            continue
+        if stamp is None or _digest(root / path) != digest:
+            changed.append(path)
+    return changed
+
+
+def find_tables(root: Path, without: Sequence[Path] = ()) -> list[str]:
+    """Returns the paths of all tables below a folder, sorted; hidden files are none.
+
+    Args:
+        root: Where the raw data lies.
+        without: Folders that hold what the program itself writes, should the workspace be below the root.
+    """
+    found = (path for path in root.rglob("*") if path.suffix.lower() in TABLES and path.is_file())
+    own = (path.relative_to(root) for path in found if not any(path.is_relative_to(folder) for folder in without))
+    return sorted(path.as_posix() for path in own if not any(part.startswith(".") for part in path.parts))
+
+
+def _stamp(path: Path) -> str | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,54 @@
+"""Tables on disk: Parquet files with a checksum, written whole or not at all."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet
+
+from competition.checksums import check_seal, sealed_file
+from competition.errors import CompetitionError
+
+# A million samples of 29 classes take 0.25 GB.
+_LARGEST_TABLE_BYTES = 1 << 30
+
+
+def write_table(path: Path, frame: pd.DataFrame) -> None:
+    """Writes a table without its index.
+
+    Raises:
+        CompetitionError: It can't be written; an old file is untouched.
+    """
+    with sealed_file(path) as part:
+        frame.to_parquet(part, index=False)
+
+
+def read_table(path: Path, repair: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Reads a table of ``write_table``.
+
+    Args:
+        path: The file.
+        repair: What makes it again.
+        columns: Those that are wanted; None reads all.
+
+    Raises:
+        CompetitionError: It is missing or damaged, or lacks a column.
+    """
+    if path.exists():
+        check_seal(path, repair)
+    return read_foreign_table(path, repair, columns)
+
+
+def read_foreign_table(path: Path, repair: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Reads a Parquet file that another program may have made; arguments and errors as ``read_table``."""
+    if not path.exists():
+        raise CompetitionError("table not found", path, repair)
+    check_seal(path, repair, required=False)
+    try:
+        about = pyarrow.parquet.read_metadata(path)
+        if about.num_rows * about.num_columns * 8 > _LARGEST_TABLE_BYTES:
+            raise ValueError(f"{about.num_rows} rows of {about.num_columns} columns")
+        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+    except Exception as error:  # pyarrow raises its own kinds, and OSError for damaged files too
+        reason = "out of memory" if isinstance(error, MemoryError) else " ".join(str(error).split())[:200]
+        raise CompetitionError(f"table can't be read ({reason})", path, repair) from error

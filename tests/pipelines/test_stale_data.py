@@ -1,0 +1,152 @@
+"""Data that changed after prepare, after training and after tuning, and damaged files, through the door of the user."""
+
+import os
+import re
+import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from competition.data.manifest import read_manifest, write_manifest
+from competition.ensembling.decision import load_decision
+from competition.workspace import Workspace, read_json, write_json
+
+STAGES = (("tune",), ("ensemble",), ("train", "--experiment", "quick", "--name", "new", "--fold", "0"))
+
+
+@pytest.fixture
+def own_data(hands_with_run) -> Workspace:
+    """The workspace with the run quick, prepared of a copy of the raw data that the test may change."""
+    about = hands_with_run.cache_folder() / "prepared.json"
+    write_json(about, read_json(about, "") | {"data_root": str(hands_with_run.root / "raw")})
+    return hands_with_run
+
+
+def edit(path: Path) -> None:
+    """Changes one pixel; size and time of modification stay."""
+    status = path.stat()
+    time.sleep(0.02)  # the clock of file systems ticks every 4 ms
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 0x40
+    path.write_bytes(content)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def submissions(workspace: Workspace) -> list[Path]:
+    return [*workspace.submissions_folder().rglob("submission.csv")]
+
+
+@pytest.mark.parametrize("name", ["hand3.npy", "mask3.npy", "hand11.npy"])
+@pytest.mark.parametrize("words", STAGES, ids=lambda words: words[0])
+def test_an_edit_of_equal_size_and_time_is_refused_by_every_stage(refusal, own_data, name, words):
+    edit(own_data.root / "raw" / name)
+    error, _ = refusal(*words, "--track", "tiny_hands")
+    assert f"the raw data has changed since it was prepared: {own_data.root / 'raw' / name}. Run ./run.sh prep" in error
+    assert not submissions(own_data)
+
+
+def test_raw_data_that_was_copied_or_touched_is_the_same(stage, own_data):
+    for path in (own_data.root / "raw").iterdir():
+        os.utime(path)
+    stage("tune", "--track", "tiny_hands")
+    stage("ensemble", "--track", "tiny_hands")
+    assert submissions(own_data)
+
+
+def test_raw_data_that_is_gone_is_said_and_its_cache_is_used(stage, own_data):
+    shutil.rmtree(own_data.root / "raw")
+    _, said = stage("tune", "--track", "tiny_hands")
+    assert "nobody can tell whether the raw data has changed" in " ".join(said.split())
+
+
+def test_a_missing_file_of_the_raw_data_is_named(refusal, own_data):
+    (own_data.root / "raw" / "hand7.npy").unlink()
+    assert "hand7.npy" in refusal("ensemble", "--track", "tiny_hands")[0]
+
+
+def prepare_again(workspace: Workspace, track, name: str) -> None:
+    """As prepare would after an edit: other pixels of one training image."""
+    manifest = read_manifest(workspace, track)
+    changed = [replace(entry, pixels="changed") if entry.sample == name else entry for entry in manifest.entries]
+    write_manifest(workspace, track, replace(manifest, entries=tuple(changed)))
+
+
+def test_members_of_other_data_are_not_entered(stage, refusal, own_data, shared_hands):
+    stage("tune", "--track", "tiny_hands")
+    prepare_again(own_data, shared_hands.track, "hand3")
+    error, _ = refusal("ensemble", "--track", "tiny_hands")
+    assert "images or labels have changed since run 'quick' was trained" in error
+    assert "Train it again with --force" in error
+    assert not submissions(own_data)
+
+
+def test_a_decision_of_other_data_is_not_obeyed(stage, refusal, own_data, shared_hands):
+    figures, _ = stage("tune", "--track", "tiny_hands")
+    path = Path(figures["decision"])
+    assert load_decision(path).data_hash
+    write_json(path, read_json(path, "") | {"data_hash": "0123456789"})
+    error, _ = refusal("ensemble", "--track", "tiny_hands")
+    assert "images or labels have changed since this was tuned" in error
+    assert re.search(r"Run \./run\.sh tune .*--name quick", error)
+
+
+def test_a_cached_file_that_was_exchanged_is_named(refusal, own_data):
+    shutil.copy(own_data.image_file("hand0", "image"), own_data.image_file("hand2", "image"))  # whole, of another image
+    error, _ = refusal("tune", "--track", "tiny_hands")
+    assert "a cached file has changed since the data was prepared" in error
+    assert "hand2.image.b2" in error
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 4
+    path.write_bytes(content)
+
+
+def test_every_damaged_file_ends_a_stage_in_one_sentence_with_its_repair(stage, refusal, own_data):
+    stage("tune", "--track", "tiny_hands")
+    fold = own_data.fold_folder("quick", 0)
+    again = f"Delete {fold / 'finished.json'} and run ./run.sh train"
+    oof = sorted((fold / "oof").glob("*.b2"))[0]
+    for path, words, repair in [
+        (fold / "best.pt", ("ensemble",), "Train the fold again with --force"),
+        (oof, ("tune",), again),
+        (fold / "oof" / "histograms.npz", ("tune",), again),
+        (own_data.label_file(oof.stem), ("tune",), "Run ./run.sh prepare"),
+        (own_data.image_file("hand10", "image"), ("ensemble",), "Run ./run.sh prepare"),
+        (own_data.manifest_file(), ("ensemble",), "Run ./run.sh prepare"),
+    ]:
+        whole = path.read_bytes()
+        flip(path)
+        error, _ = refusal(*words, "--track", "tiny_hands")
+        assert f"damaged (its content does not match its checksum): {path}. {repair}" in error
+        path.write_bytes(whole)
+    assert not submissions(own_data)
+    stage("ensemble", "--track", "tiny_hands")
+
+
+def test_the_repair_of_a_damaged_map_predicts_again_without_training(stage, own_data):
+    fold = own_data.fold_folder("quick", 0)
+    oof = sorted((fold / "oof").glob("*.b2"))[0]
+    before, best = oof.read_bytes(), (fold / "best.pt").stat().st_mtime_ns
+    flip(oof)
+    (fold / "finished.json").unlink()
+    words = ("--experiment", fold / "config.yaml", "--name", "quick", "--fold", "0")
+    stage("train", "--track", "tiny_hands", *words)
+    assert oof.read_bytes() == before
+    assert (fold / "best.pt").stat().st_mtime_ns == best
+
+
+def test_damaged_test_maps_are_made_again_when_their_folder_is_deleted(stage, refusal, own_data):
+    stage("tune", "--track", "tiny_hands")
+    stage("ensemble", "--track", "tiny_hands")
+    (path,) = (own_data.run_folder("quick") / "test").glob("*/hand10.b2")
+    before = path.read_bytes()
+    flip(path)
+    error, _ = refusal("ensemble", "--track", "tiny_hands")
+    assert f"Delete the folder {path.parent}" in error
+    shutil.rmtree(path.parent)
+    stage("ensemble", "--track", "tiny_hands")
+    assert path.read_bytes() == before
