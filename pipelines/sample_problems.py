@@ -11,6 +11,8 @@ from competition.tracks.track import Problem
 from pipelines.unreadable import FILL_BAD, shout_unreadable
 
 SHOWN_PROBLEMS = 20
+SHOWN_ALIKE = 3
+"""More problems of one kind than this are one row with their number."""
 
 
 def cut_labels(entries: Sequence[Entry]) -> list[str]:
@@ -50,14 +52,15 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
     training = [problem for problem in serious if problem.split == "train"]
     masked = [problem for problem in serious if problem.split == "test" and problem.masked]
     lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
-    _list_problems("worth knowing, nothing is lost", [problem for problem in problems if problem.note])
+    _list_problems("worth knowing", [problem for problem in problems if problem.note])
     _list_problems("problems", serious)
     if lost:
         first = lost[0]
         raise CompetitionError(
             f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}",
             first.path,
-            ("Mend the files" if args.fill_bad else f"Mend the files, or {FILL_BAD}")
+            _repair(first)
+            + ("" if args.fill_bad or first.repair else f", or {FILL_BAD}")
             + (" (and leave out bad training samples with --skip-bad)" if training and not args.skip_bad else ""),
         )
     if training and not args.skip_bad:
@@ -65,7 +68,7 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
         raise CompetitionError(
             f"{_samples(training)} can't be used; the first is {first.key}: {first.reason}",
             first.path,
-            "Mend the files, or leave those samples out with --skip-bad",
+            f"{_repair(first)}, or leave those samples out with --skip-bad",
         )
     shout_unreadable(entries, len(masked))
     bad = {problem.key for problem in training}
@@ -75,12 +78,29 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
 
 
 def _list_problems(title: str, problems: Sequence[Problem]) -> None:
+    """Shows a row for each problem; those of one kind share a row where there are many of them."""
     if not problems:
         return
-    rows = [[problem.key, problem.split, problem.path, problem.reason] for problem in problems[:SHOWN_PROBLEMS]]
-    table(f"{title}: {len(problems)}", ["sample", "split", "file", "reason"], rows)
-    if len(problems) > SHOWN_PROBLEMS:
-        say(f"... and {len(problems) - SHOWN_PROBLEMS} more")
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault((problem.split, problem.kind or problem.reason), []).append(problem)
+    rows = [row for alike in kinds.values() for row in _rows(alike)]
+    table(f"{title}: {len(problems)}", ["sample", "split", "file", "reason"], rows[:SHOWN_PROBLEMS])
+    if len(rows) > SHOWN_PROBLEMS:
+        say(f"... and {len(rows) - SHOWN_PROBLEMS} more rows")
+
+
+def _rows(alike: Sequence[Problem]) -> list[list[str]]:
+    if len(alike) <= SHOWN_ALIKE:
+        return [[problem.key, problem.split, problem.path, problem.reason] for problem in alike]
+    first = alike[0]
+    keys = list(dict.fromkeys(problem.key for problem in alike))
+    others = f"{first.reason} ({len(alike)} alike, the first is shown)"
+    return [[few(keys), first.split, first.path, others]]
+
+
+def _repair(problem: Problem) -> str:
+    return problem.repair or "Fix the files"
 
 
 def _samples(problems: Sequence[Problem]) -> str:

@@ -2,7 +2,8 @@
 
 import csv
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,7 +12,10 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.cleaning import clean_angiogram, has_text, margin_share
-from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
+from competition.text import near_pairs
+from competition.tracks.file_listing import find_files
+from competition.tracks.skipped_files import skipped_pictures
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, stem
 
 # The organisers' column order; BA is the one location without a side.
 LOCATIONS = (
@@ -190,7 +194,10 @@ def _find_images(folder: Path, split: Split) -> dict[str, Path]:
     """All JPGs of a split by name; teams keep them beside the CSV, in images/ or one folder deeper."""
     found: dict[str, Path] = {}
     for place in (folder, folder / "images", folder / f"{split}_set"):
-        here = {f"{path.stem}.jpg": path for path in sorted(place.glob("*")) if path.suffix.lower() == ".jpg"}
+        here: dict[str, Path] = {}
+        for path in find_files(place, "*.jpg"):
+            if (other := here.setdefault(f"{stem(path.name)}.jpg", path)) != path:
+                raise CompetitionError(f"the names of two JPGs differ in spelling only (the other is {other})", path)
         if here and found:
             first = next(iter(found.values())).parent
             raise CompetitionError(f"JPGs in two places, here and in {first}", place, "Keep one of the two")
@@ -258,11 +265,15 @@ def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Spli
         if split == "test" or not found:
             stratum = "" if row.targets is None else f"{row.targets[0]}-{row.index // 1000}"
             samples.append(Sample(row.written, row.written, split, row.written, paths, None, row.targets, stratum))
-    unlisted = _unlisted(left_over, {row.index for row in rows}, root, split, table.name)
+    unlisted, problems = _unlisted(left_over, rows, problems, root, split, table.name)
     # Nobody asks about a test picture without a row, so it is only worth knowing; a row it should be the picture of is
     # listed anyway, as one whose view is missing. Of two files of one view, one is wrong.
     strays = [problem for problem in unlisted if split == "test" and not problem.reason.startswith(SECOND_FILE)]
     problems.extend(problem for problem in unlisted if problem not in strays)
+    keys = {stem(path.name) for path in images.values()}
+    others = skipped_pictures(root, split, [(folder / "*.jpg").as_posix()], keys)
+    # Each row of the CSV is a sample whatever lies there, so no picture beside the JPGs is a sample of its own.
+    problems += [replace(problem, note=True) for problem in others]
     return Listing(samples, problems, _remark(strays, table.name))
 
 
@@ -288,19 +299,28 @@ def _problems(row: _Row, paths: tuple[str | None, ...], folder: Path, table: Pat
     return found
 
 
-def _unlisted(left_over: dict[str, Path], known: set[int], root: Path, split: Split, table: str) -> list[Problem]:
-    """JPGs that belong to no row of the CSV."""
+def _unlisted(
+    left_over: dict[str, Path], rows: Sequence[_Row], problems: Sequence[Problem], root: Path, split: Split, table: str
+) -> tuple[list[Problem], list[Problem]]:
+    """JPGs that belong to no row of the CSV, and the problems so far: a missing view with the JPG that was meant."""
+    known = {row.index for row in rows}
+    missing = {Path(problem.path).name: problem for problem in problems if problem.path.endswith(".jpg")}
+    meant = near_pairs(missing, [name for name in left_over if IMAGE_NAME.fullmatch(name) is None])
+    hints = {missing[wanted].path: f", did you mean {name}?" for wanted, name in meant.items()}
+    hinted = [replace(problem, reason=problem.reason + hints.get(problem.path, "")) for problem in problems]
     found = []
     for name, path in left_over.items():
         parts = IMAGE_NAME.fullmatch(name)
+        if parts is None and name in meant.values():
+            continue
         if parts is None:
-            key, reason = path.stem, "the name is not an Index and a view"
+            key, reason = stem(path.name), "the name is not an Index and a view"
         elif int(parts["index"]) in known:
             key, reason = parts["index"], f"{SECOND_FILE} {parts['view']}"
         else:
             key, reason = parts["index"], f"the patient is not in {table}"
         found.append(Problem(key, split, path.relative_to(root).as_posix(), reason))
-    return found
+    return found, hinted
 
 
 def _remark(strays: list[Problem], table: str) -> list[str]:

@@ -12,6 +12,9 @@ from competition.errors import CompetitionError
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.run_length_table import RunLengthTable
 
+FIELDS = ("stem", "class")
+"""What ``masks`` may hold in curly brackets."""
+
 
 class FolderTrack(Section):
     """The declaration of a folder track."""
@@ -131,6 +134,10 @@ def _contradiction(declaration: FolderTrack) -> str | None:
         if contradiction := masks.contradiction("masks", len(classes)):
             return contradiction
         return _no_submission(masks) if submission is None else None
+    if unknown := [field for field in re.findall(r"\{([^{}]*)\}", masks) if field not in FIELDS]:
+        return f"masks holds {{{unknown[0]}}}, which is unknown; the fields are {{stem}} and {{class}}"
+    if wild := re.search(r"[*?]", masks):
+        return f"masks is the one path of an image's mask, not a pattern, so it can't hold {wild[0]}"
     if "{stem}" not in masks:
         return "masks needs {stem}, the image's name without its ending"
     if "{class}" not in masks and not by_value and several:

@@ -238,7 +238,7 @@ def test_what_is_missing_or_double_is_a_problem_with_its_file(tmp_path: Path) ->
         "train/outputs_json/ID002/c.json",
         "train/outputs_json/ID003/d.json",
     }
-    assert "share the name a.png (the other is train/DCM/ID001/a.png)" in found["train/DCM/ID002/a.png"][1]
+    assert "share the name a (the other is train/DCM/ID001/a.png)" in found["train/DCM/ID002/a.png"][1]
     assert found["test/DCM/ID009/c.png"][0] == "test"
     assert found["train/outputs_json/ID002/c.json"] == ("train", "annotation missing")
     assert found["train/outputs_json/ID003/d.json"] == ("train", "annotation without X-ray")
