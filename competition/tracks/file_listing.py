@@ -80,9 +80,8 @@ def on_disk(path: Path) -> Path:
 
 def plain_name(name: str) -> str:
     """Returns a file name by which files are compared: in composed Unicode (NFC), its ending in small letters."""
-    name = same_spelling(name)
-    ending = PurePosixPath(name).suffix
-    return name.removesuffix(ending) + ending.lower()
+    before, dot, ending = same_spelling(name).rpartition(".")
+    return before + dot + ending.lower() if before else dot + ending
 
 
 def _fitting(root: Path, pattern: str) -> list[Path]:
@@ -99,8 +98,9 @@ def _walk(folder: str, parts: Sequence[str], above: frozenset[tuple[int, int]]) 
             if entry.is_dir() and not is_litter(entry.name) and (here := _identity(entry.path)) not in above:
                 yield from _walk(entry.path, parts, above | {here})
         return
+    wanted = plain_name(first)
     for entry in _entries(folder):
-        if not _fits(entry.name, first):
+        if not _fits(entry.name, wanted):
             continue
         if not rest and not entry.is_dir():
             yield entry.path
@@ -118,8 +118,8 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
         raise CompetitionError(f"can't list the folder ({error.strerror or error})", folder) from error
 
 
-def _fits(name: str, pattern: str) -> bool:
-    plain, wanted = plain_name(name), plain_name(pattern)
+def _fits(name: str, wanted: str) -> bool:
+    plain = plain_name(name)
     return plain == wanted or (not is_litter(name) and fnmatchcase(plain, wanted))
 
 
