@@ -1,9 +1,8 @@
 """K-ium 2023: eight angiogram stills per patient, the probability of an aneurysm and its 21 possible locations."""
 
-import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.imaging.cleaning import clean_angiogram, has_text, margin_share
 from competition.text import near_pairs
+from competition.tracks.aneurysm_table import Row, read_table
 from competition.tracks.file_listing import find_files
 from competition.tracks.skipped_files import skipped_pictures
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, stem
@@ -205,54 +205,8 @@ def _find_images(folder: Path, split: Split) -> dict[str, Path]:
     return found
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A patient as the CSV has it: Index as written and as a number, and a 0/1 per class (test: not known)."""
-
-    written: str
-    index: int
-    targets: tuple[int, ...] | None
-
-
-def _read_table(path: Path, split: Split) -> list[_Row]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [(number, line) for number, line in enumerate(csv.reader(file), start=1) if line]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CompetitionError(f"can't read the CSV ({error})", path) from error
-    header = [name.strip() for name in lines[0][1]] if lines else []
-    for name in ("Index", *CLASSES):
-        if header.count(name) != 1:
-            raise CompetitionError(f"column {name!r} is {'there twice' if name in header else 'missing'}", path)
-    unknown = sorted(set(header) - {"Index", *CLASSES})
-    if unknown:
-        raise CompetitionError(f"unknown column {unknown[0]!r}", path, "Keep Index, Aneurysm and the 21 locations")
-    rows: dict[int, _Row] = {}
-    for number, line in lines[1:]:
-        row = _read_row(header, line, split, f"{path}, row {number}")
-        if row.index in rows:
-            raise CompetitionError(f"Index {row.written} is there twice", f"{path}, row {number}")
-        rows[row.index] = row
-    return list(rows.values())
-
-
-def _read_row(header: list[str], line: list[str], split: Split, where: str) -> _Row:
-    if len(line) != len(header):
-        raise CompetitionError(f"{len(line)} values for {len(header)} columns", where)
-    values = {name: value.strip() for name, value in zip(header, line, strict=True)}
-    written = values["Index"]
-    if not re.fullmatch("[0-9]+", written):
-        raise CompetitionError(f"Index {written!r} is not a number", where)
-    if split == "test":
-        return _Row(written, int(written), None)  # the zeros of test.csv are placeholders, not truth
-    for name in CLASSES:
-        if values[name] not in ("0", "1"):
-            raise CompetitionError(f"value {values[name]!r} is neither 0 nor 1", f"{where}, column {name}")
-    return _Row(written, int(written), tuple(int(values[name]) for name in CLASSES))
-
-
 def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Split) -> Listing:
-    rows = _read_table(table, split)
+    rows = read_table(table, split, CLASSES)
     folder = next(iter(images.values())).parent.relative_to(root)
     left_over = dict(images)
     samples: list[Sample] = []
@@ -277,7 +231,7 @@ def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Spli
     return Listing(samples, problems, _remark(strays, table.name))
 
 
-def _take_view(row: _Row, view: str, left_over: dict[str, Path]) -> Path | None:
+def _take_view(row: Row, view: str, left_over: dict[str, Path]) -> Path | None:
     """Takes a patient's view out of what is left: padded to four digits, else the Index as it is."""
     for name in (image_name(row.index, view), f"{row.written}{view}.jpg", f"{row.index}{view}.jpg"):
         if name in left_over:
@@ -285,7 +239,7 @@ def _take_view(row: _Row, view: str, left_over: dict[str, Path]) -> Path | None:
     return None
 
 
-def _problems(row: _Row, paths: tuple[str | None, ...], folder: Path, table: Path, split: Split) -> list[Problem]:
+def _problems(row: Row, paths: tuple[str | None, ...], folder: Path, table: Path, split: Split) -> list[Problem]:
     """What is wrong with one patient. A training patient must be whole; a test patient needs a row in any case."""
     found = []
     if row.targets is not None and row.targets[0] != max(row.targets[1:]):
@@ -300,7 +254,7 @@ def _problems(row: _Row, paths: tuple[str | None, ...], folder: Path, table: Pat
 
 
 def _unlisted(
-    left_over: dict[str, Path], rows: Sequence[_Row], problems: Sequence[Problem], root: Path, split: Split, table: str
+    left_over: dict[str, Path], rows: Sequence[Row], problems: Sequence[Problem], root: Path, split: Split, table: str
 ) -> tuple[list[Problem], list[Problem]]:
     """JPGs that belong to no row of the CSV, and the problems so far: a missing view with the JPG that was meant."""
     known = {row.index for row in rows}

@@ -23,7 +23,8 @@ class FolderTrack(Section):
     """A list of names: each class has mask files of its own, positive at half of their maximum (with one class,
     "{class}" may be left out of ``masks``). A mapping name -> value: one label picture holds all classes by value."""
     train: str
-    """Training images: a glob pattern below the data folder, for example "train/images/*.png"."""
+    """Training images: a glob pattern below the data folder, for example "train/images/*.png"; "**" stands for any
+    number of folders, and capitals of the ending don't matter."""
     masks: str | RunLengthTable
     """The mask of a training image: "train/labels/{stem}.png", or "train/masks/{class}/{stem}.png"; or a CSV of run
     lengths: {csv: train.csv, image: id, class: class, rle: rle} (``run_length_table.py`` explains its keys)."""

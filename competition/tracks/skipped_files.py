@@ -55,17 +55,19 @@ def skipped_pictures(
 
 
 def refuse_lost(problems: Sequence[Problem], folder: Path) -> list[str]:
-    """Returns a remark on pictures of a late test set that are left out and no loss.
+    """Returns a remark on the pictures of a late test set whose absence loses nothing.
 
     Raises:
         CompetitionError: Among them is a test image.
     """
     if lost := [problem for problem in problems if not problem.note]:
         first = lost[0]
-        raise CompetitionError(f"{len(lost)} pictures are {first.reason}", folder / first.path, first.repair)
+        raise CompetitionError(
+            f"test images are {first.reason} ({len(lost)} in all)", folder / first.path, first.repair
+        )
     if not problems:
         return []
-    return [f"{len(problems)} pictures below {folder} are {problems[0].reason} (the first: {problems[0].path})"]
+    return [f"{problems[0].path} is {problems[0].reason} ({len(problems)} such pictures below {folder})"]
 
 
 def _fits_but_for_ending(path: Path, pattern: str) -> bool:
