@@ -246,7 +246,7 @@ def _read_late(
     try:
         return cache_sample(late, track, folder, sample, fill=args.fill_bad)
     except CompetitionError as error:
-        raise CompetitionError(error.what, error.where, f"Mend the files, or {FILL_BAD}") from error
+        raise CompetitionError(error.what, error.where, f"Fix the files, or {FILL_BAD}") from error
 
 
 def _leaderboard_row(
