@@ -2,6 +2,7 @@
 
 import reprlib
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -52,6 +53,39 @@ class NearKeys:
         """Returns ", did you mean 'KEY'?" for the near key, or an empty string."""
         near = self.find(key)
         return "" if near is None else f", did you mean {near!r}?"
+
+
+def near_pairs(missing: Iterable[str], strays: Iterable[str]) -> dict[str, str]:
+    """Returns, for each missing key, the stray one that was probably meant.
+
+    Args:
+        missing: Keys that nothing was found for.
+        strays: Keys that nothing asks for. One that would fit two missing keys is no answer for either.
+    """
+    near = NearKeys(strays)
+    found = {key: stray for key in missing if (stray := near.find(key)) is not None}
+    uses = Counter(found.values())
+    return {key: stray for key, stray in found.items() if uses[stray] == 1}
+
+
+def difference(written: str, meant: str) -> str:
+    """Returns in what two near keys differ, for example "leading zeros" or "folder and capital letters".
+
+    An ending that only one of them has is no difference.
+    """
+    one, other = _parts(written), _parts(meant)
+    names = ("folder", "leading zeros", "capital letters", "ending")
+    found = [name for name, left, right in zip(names, one, other, strict=True) if left != right]
+    if "ending" in found and not (one[3] and other[3]):
+        found.remove("ending")
+    return " and ".join(found) or "spelling"
+
+
+def _parts(key: str) -> tuple[str, str, str, str]:
+    """Folder, leading zeros, the rest of the name and its ending."""
+    path = PurePosixPath(same_spelling(key).strip().replace("\\", "/"))
+    name = _without_zeros(path.stem)
+    return str(path.parent), path.stem.removesuffix(name), name, path.suffix.lower()
 
 
 def _forms(key: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ from competition.data.manifest import Entry
 from competition.data.patient_folds import ITERATIVE, make_patient_folds
 from competition.delivery.submissions import few
 from competition.errors import CompetitionError
+from competition.text import NearKeys
 from competition.tracks.track import Track
 from competition.workspace import SHIPPED_FOLDS, Workspace
 
@@ -122,7 +123,7 @@ def _refuse_strangers(folds: Folds, training: Sequence[Entry]) -> None:
     if len(folds.without_fold(training)) == len(groups):
         raise CompetitionError(
             f"none of the {len(groups)} groups of this data ({few(sorted(groups))}) is in the folds in force, which "
-            f"have {few(sorted(folds.fold_of))}",
+            f"have {few(sorted(folds.fold_of))}{NearKeys(groups).hint(min(folds.fold_of))}",
             folds.path,
             "Is this the data folder, and the group: of the YAML file, that you meant? If so, make other folds with "
             "--refold, after which what was trained is useless",

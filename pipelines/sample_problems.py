@@ -54,14 +54,15 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
     masked = [problem for problem in serious if problem.split == "test" and problem.masked]
     lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
     names = {name for entry in entries for name in (entry.sample, entry.name, entry.group)}
-    _list_problems("worth knowing, nothing is lost", [problem for problem in problems if problem.note], names)
+    _list_problems("worth knowing", [problem for problem in problems if problem.note], names)
     _list_problems("problems", serious, names)
     if lost:
         first = lost[0]
         raise CompetitionError(
             f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}",
             first.path,
-            ("Mend the files" if args.fill_bad else f"Mend the files, or {FILL_BAD}")
+            _repair(first)
+            + ("" if args.fill_bad or first.repair else f", or {FILL_BAD}")
             + (" (and leave out bad training samples with --skip-bad)" if training and not args.skip_bad else ""),
         )
     if training and not args.skip_bad:
@@ -69,7 +70,7 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
         raise CompetitionError(
             f"{_samples(training)} can't be used; the first is {first.key}: {first.reason}",
             first.path,
-            "Mend the files, or leave those samples out with --skip-bad",
+            f"{_repair(first)}, or leave those samples out with --skip-bad",
         )
     shout_unreadable(entries, len(masked))
     bad = {problem.key for problem in training}
@@ -84,7 +85,7 @@ def _list_problems(title: str, problems: Sequence[Problem], names: Collection[st
         return
     kinds: dict[tuple[str, str], list[Problem]] = {}
     for problem in problems:
-        kinds.setdefault((problem.split, _kind(problem.reason, names)), []).append(problem)
+        kinds.setdefault((problem.split, problem.kind or _kind(problem.reason, names)), []).append(problem)
     shown = list(kinds.values())[:SHOWN_KINDS]
     rows = [
         [len(kind), few([each.key for each in kind]), kind[0].split, kind[0].path, kind[0].reason] for kind in shown
@@ -97,6 +98,10 @@ def _list_problems(title: str, problems: Sequence[Problem], names: Collection[st
 def _kind(reason: str, names: Collection[str]) -> str:
     """The reason without what belongs to one sample only."""
     return " ".join(word for word in _PARTICULAR.sub("", reason).split() if word.strip(":,.?") not in names)
+
+
+def _repair(problem: Problem) -> str:
+    return problem.repair or "Fix the files"
 
 
 def _samples(problems: Sequence[Problem]) -> str:

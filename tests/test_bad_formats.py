@@ -57,7 +57,7 @@ def broken(drawn, tmp_path, refusal):
 def one_sample(key, what, where, mend=""):
     """The whole sentence about one training sample, as a pattern."""
     mend = f" ({mend})" if mend else ""
-    end = re.escape(f"{mend}: {where}. Mend the files, or leave those samples out with --skip-bad.")
+    end = re.escape(f"{mend}: {where}. Fix the files, or leave those samples out with --skip-bad.")
     return rf"error: 1 training sample can't be used; the first is {re.escape(key)}: {what}{end}\n"
 
 
@@ -146,7 +146,7 @@ def test_a_label_of_version_73_is_prepared_as_the_same_label(drawn, tmp_path, st
 def test_a_cut_dicom_of_the_test_says_why_it_cannot_be_read(broken):
     sentence = broken("lumbar", lambda data: cut(min((data / "test/img").iterdir())), "lumbar")
     assert re.search(
-        r"the first: no image of it can be read \(DICOM .*\): test/img/\S+\.dcm\. Mend.*--fill-bad", sentence
+        r"the first: no image of it can be read \(DICOM .*\): test/img/\S+\.dcm\. Fix.*--fill-bad", sentence
     )
 
 

@@ -140,7 +140,7 @@ def test_two_training_images_of_one_name_are_both_named(hands, refusal, stage):
     other = max(hands.glob("train/DCM/*")) / image.name
     shutil.copy(image, other)
     error, _ = refusal(*prepare("hand_bone", hands))
-    assert f"two X-rays share the name {image.name}" in error
+    assert f"two X-rays share the name {image.stem}" in error
     assert str(image.relative_to(hands)) in error
     assert str(other.relative_to(hands)) in error
     assert stage(*prepare("hand_bone", hands, "--skip-bad"))[0]["samples"]["train"] == 5
@@ -150,7 +150,7 @@ def test_a_test_image_with_the_name_of_a_training_image_stops_whatever_is_said(h
     image = first_hand(hands)
     shutil.copy(image, first_hand(hands, "test").with_name(image.name))
     for words in ([], ["--skip-bad"], ["--skip-bad", "--fill-bad"]):
-        assert f"share the name {image.name}" in refusal(*prepare("hand_bone", hands, *words))[0]
+        assert f"share the name {image.stem}" in refusal(*prepare("hand_bone", hands, *words))[0]
 
 
 def test_one_picture_of_two_people_is_a_leak(hands, refusal):

@@ -1,6 +1,6 @@
 import pytest
 
-from competition.text import NearKeys
+from competition.text import NearKeys, difference, near_pairs
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,27 @@ def test_a_key_near_to_two_known_ones_gives_no_guess():
 def test_a_stranger_is_near_to_nothing():
     assert NearKeys(["007"]).find("hand") is None
     assert NearKeys([]).find("") is None
+
+
+def test_each_missing_key_gets_the_stray_one_that_was_meant():
+    assert near_pairs(["0010.png", "0011.png", "x"], ["10", "11", "y"]) == {"0010.png": "10", "0011.png": "11"}
+
+
+def test_a_stray_key_that_fits_two_missing_ones_is_meant_by_neither():
+    assert near_pairs(["010", "0010"], ["10"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("written", "meant", "how"),
+    [
+        ("7", "007", "leading zeros"),
+        ("train\\p0.png", "p0.png", "folder"),
+        ("train/p0", "p0.png", "folder"),
+        ("p0.jpg", "p0.png", "ending"),
+        ("P0", "p0", "capital letters"),
+        ("a/7.JPG", "007.png", "folder and leading zeros and ending"),
+        ("007 ", "007", "spelling"),
+    ],
+)
+def test_what_differs_between_two_spellings_of_a_key(written, meant, how):
+    assert difference(written, meant) == how

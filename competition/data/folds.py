@@ -21,7 +21,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.files import check_file
-from competition.text import shown
+from competition.text import same_spelling, shown
 from competition.workspace import Workspace, write_text
 
 FOLDS = 5
@@ -145,9 +145,17 @@ def check_count(groups: Collection[str], count: int) -> None:
     """
     if count < 2:
         raise CompetitionError(f"{count} folds hold nothing out", None, "Give --folds at least 2")
+    if len(groups) == 1:
+        raise CompetitionError(
+            f"all training samples are of one group ({next(iter(groups))}), and a fold holds out whole groups",
+            None,
+            "Add samples of another group, or, in a folder track, write group: '(.+)' in the YAML: every image is then "
+            "a group of its own, but images of one person lie on both sides of a fold, so all scores come out too high",
+        )
     if len(groups) < count:
         reason = f"{len(groups)} groups can't be split into {count} folds"
-        raise CompetitionError(reason, None, "Give --folds a smaller number")
+        repair = f"Give --folds {len(groups)}" + " or fewer" * (len(groups) > 2)
+        raise CompetitionError(reason, None, repair if groups else "Fix the training samples, so that some are left")
 
 
 def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str, int]:
@@ -207,7 +215,7 @@ def read_folds(path: Path) -> Folds:
     numbers = sorted(frame["fold"].unique())
     if numbers != list(range(len(numbers))):
         raise CompetitionError(f"folds must be numbered 0, 1, 2 ... without a gap, not {numbers}", path)
-    fold_of = dict(zip(frame["group"], frame["fold"].astype(int), strict=True))
+    fold_of = dict(zip(map(same_spelling, frame["group"]), frame["fold"].astype(int), strict=True))
     return Folds(fold_of, path, first.lstrip("# ") if first.startswith("#") else "")
 
 

@@ -16,6 +16,7 @@ from competition.data.manifest import Entry, entries_by_name
 from competition.errors import CompetitionError
 from competition.files import check_file
 from competition.spreadsheets import other_encoding
+from competition.text import NearKeys, same_spelling
 
 BY_WEIGHT = "Ask for predictions on our folds, or import without --oof and give the weight: tune --weights"
 
@@ -47,7 +48,7 @@ def read_foreign_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]:
     whole = whole and list(frame.columns) in (["group", "fold"], ["image", "fold"])
     if not whole or frame["fold"].fillna("").str.strip().eq("").any():
         raise CompetitionError("a fold file has the columns group,fold or image,fold, and a fold in each row", path)
-    named = frame.iloc[:, 0].tolist()
+    named = [same_spelling(name) for name in frame.iloc[:, 0]]
     groups = named if frame.columns[0] == "group" else _groups_of(named, training, path)
     fold_of: dict[str, str] = {}
     for group, fold in zip(groups, (name.strip() for name in frame["fold"]), strict=True):
@@ -77,9 +78,12 @@ def match_folds(theirs: Mapping[str, str], path: Path, ours: Folds, training: Se
         CompetitionError: A group is unknown, or lies in another fold than the people it lies with in ours; the first
             such group of their file is named.
     """
-    for group in theirs:
-        if group not in ours.fold_of:
-            raise CompetitionError(f"group {group!r} of their folds is unknown here ({ours.path})", path)
+    strangers = [group for group in theirs if group not in ours.fold_of]
+    if strangers:
+        hint = NearKeys(ours.fold_of).hint(strangers[0])
+        many = f" ({len(strangers)} of {len(theirs)} are)" if len(strangers) > 1 else ""
+        reason = f"group {strangers[0]!r} of their folds is unknown in {ours.path}{many}"
+        raise CompetitionError(reason + hint, path, "Write the groups as ours are called")
     names = list(dict.fromkeys(theirs.values()))
     people = np.zeros((len(names), ours.count), dtype=np.int64)
     for group, name in theirs.items():
@@ -121,7 +125,8 @@ def _check_whole(
 
 def _groups_of(names: Sequence[str], training: Sequence[Entry], path: Path) -> list[str]:
     known = entries_by_name(training)
-    for name in names:
-        if name not in known:
-            raise CompetitionError(f"{name!r} is no training image", path)
+    if strangers := [name for name in names if name not in known]:
+        hint = NearKeys(entry.name for entry in training).hint(strangers[0])
+        many = f" ({len(strangers)} of {len(names)} are none)" if len(strangers) > 1 else ""
+        raise CompetitionError(f"{strangers[0]!r} is no training image{many}{hint}", path)
     return [known[name].group for name in names]

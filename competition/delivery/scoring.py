@@ -24,6 +24,7 @@ from competition.imaging.runlength_text import parse_image
 from competition.imaging.runlengths import encode_planes, overlaps
 from competition.metrics import dice, score_aneurysm
 from competition.text import size_text
+from competition.tracks.file_listing import find_files
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.run_length_rows import Key
 from competition.tracks.track import Track, label_files, split_part
@@ -265,9 +266,8 @@ def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Pat
 
 def _files_by_key(track: Track, folder: Path) -> dict[str, list[Path]]:
     by_key: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and not path.name.startswith("."):
-            by_key.setdefault(track.label_key(path.name), []).append(path)
+    for path in find_files(folder, "**/*"):
+        by_key.setdefault(track.label_key(path.name), []).append(path)
     return by_key
 
 

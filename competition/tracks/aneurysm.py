@@ -1,7 +1,8 @@
 """K-ium 2023: eight angiogram stills per patient, the probability of an aneurysm and its 21 possible locations."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.cleaning import clean_angiogram, has_text, margin_share
-from competition.text import shown
-from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
-from competition.workspace import read_csv
+from competition.text import near_pairs
+from competition.tracks.aneurysm_table import Row, read_table
+from competition.tracks.file_listing import find_files
+from competition.tracks.skipped_files import skipped_pictures
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, stem
 
 # The organisers' column order; BA is the one location without a side.
 LOCATIONS = (
@@ -191,7 +194,10 @@ def _find_images(folder: Path, split: Split) -> dict[str, Path]:
     """All JPGs of a split by name; teams keep them beside the CSV, in images/ or one folder deeper."""
     found: dict[str, Path] = {}
     for place in (folder, folder / "images", folder / f"{split}_set"):
-        here = {f"{path.stem}.jpg": path for path in sorted(place.glob("*")) if path.suffix.lower() == ".jpg"}
+        here: dict[str, Path] = {}
+        for path in find_files(place, "*.jpg"):
+            if (other := here.setdefault(f"{stem(path.name)}.jpg", path)) != path:
+                raise CompetitionError(f"the names of two JPGs differ in spelling only (the other is {other})", path)
         if here and found:
             first = next(iter(found.values())).parent
             raise CompetitionError(f"JPGs in two places, here and in {first}", place, "Keep one of the two")
@@ -199,50 +205,8 @@ def _find_images(folder: Path, split: Split) -> dict[str, Path]:
     return found
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A patient as the CSV has it: Index as written and as a number, and a 0/1 per class (test: not known)."""
-
-    written: str
-    index: int
-    targets: tuple[int, ...] | None
-
-
-def _read_table(path: Path, split: Split) -> list[_Row]:
-    names, lines = read_csv(path)
-    header = [name.strip() for name in names]
-    for name in ("Index", *CLASSES):
-        if header.count(name) != 1:
-            raise CompetitionError(f"column {name!r} is {'named twice' if name in header else 'missing'}", path)
-    unknown = sorted(set(header) - {"Index", *CLASSES})
-    if unknown:
-        raise CompetitionError(f"unknown column {unknown[0]!r}", path, "Keep Index, Aneurysm and the 21 locations")
-    rows: dict[int, _Row] = {}
-    for number, line in lines:
-        row = _read_row(header, line, split, f"{path}, row {number}")
-        if row.index in rows:
-            raise CompetitionError(f"Index {row.written} appears twice", f"{path}, row {number}")
-        rows[row.index] = row
-    return list(rows.values())
-
-
-def _read_row(header: list[str], line: list[str], split: Split, where: str) -> _Row:
-    if len(line) != len(header):
-        raise CompetitionError(f"{len(line)} values for {len(header)} columns", where)
-    values = {name: value.strip() for name, value in zip(header, line, strict=True)}
-    written = values["Index"]
-    if not re.fullmatch("[0-9]{1,9}", written):
-        raise CompetitionError(f"Index {shown(written)} is not a number of at most nine digits", where)
-    if split == "test":
-        return _Row(written, int(written), None)  # the zeros of test.csv are placeholders, not truth
-    for name in CLASSES:
-        if values[name] not in ("0", "1"):
-            raise CompetitionError(f"value {values[name]!r} is neither 0 nor 1", f"{where}, column {name}")
-    return _Row(written, int(written), tuple(int(values[name]) for name in CLASSES))
-
-
 def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Split) -> Listing:
-    rows = _read_table(table, split)
+    rows = read_table(table, split, CLASSES)
     folder = next(iter(images.values())).parent.relative_to(root)
     left_over = dict(images)
     samples: list[Sample] = []
@@ -255,15 +219,19 @@ def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Spli
         if split == "test" or not found:
             stratum = "" if row.targets is None else f"{row.targets[0]}-{row.index // 1000}"
             samples.append(Sample(row.written, row.written, split, row.written, paths, None, row.targets, stratum))
-    unlisted = _unlisted(left_over, {row.index for row in rows}, root, split, table.name)
+    unlisted, problems = _unlisted(left_over, rows, problems, root, split, table.name)
     # Nobody asks about a test picture without a row, so it is only worth knowing; a row it should be the picture of is
     # listed anyway, as one whose view is missing. Of two files of one view, one is wrong.
     strays = [problem for problem in unlisted if split == "test" and not problem.reason.startswith(SECOND_FILE)]
     problems.extend(problem for problem in unlisted if problem not in strays)
+    keys = {stem(path.name) for path in images.values()}
+    others = skipped_pictures(root, split, [(folder / "*.jpg").as_posix()], keys)
+    # Each row of the CSV is a sample whatever lies there, so no picture beside the JPGs is a sample of its own.
+    problems += [replace(problem, note=True) for problem in others]
     return Listing(samples, problems, _remark(strays, table.name))
 
 
-def _take_view(row: _Row, view: str, left_over: dict[str, Path]) -> Path | None:
+def _take_view(row: Row, view: str, left_over: dict[str, Path]) -> Path | None:
     """Takes a patient's view out of what is left: padded to four digits, else the Index as it is."""
     for name in (image_name(row.index, view), f"{row.written}{view}.jpg", f"{row.index}{view}.jpg"):
         if name in left_over:
@@ -271,7 +239,7 @@ def _take_view(row: _Row, view: str, left_over: dict[str, Path]) -> Path | None:
     return None
 
 
-def _problems(row: _Row, paths: tuple[str | None, ...], folder: Path, table: Path, split: Split) -> list[Problem]:
+def _problems(row: Row, paths: tuple[str | None, ...], folder: Path, table: Path, split: Split) -> list[Problem]:
     """What is wrong with one patient. A training patient must be whole; a test patient needs a row in any case."""
     found = []
     if row.targets is not None and row.targets[0] != max(row.targets[1:]):
@@ -285,19 +253,28 @@ def _problems(row: _Row, paths: tuple[str | None, ...], folder: Path, table: Pat
     return found
 
 
-def _unlisted(left_over: dict[str, Path], known: set[int], root: Path, split: Split, table: str) -> list[Problem]:
-    """JPGs that belong to no row of the CSV."""
+def _unlisted(
+    left_over: dict[str, Path], rows: Sequence[Row], problems: Sequence[Problem], root: Path, split: Split, table: str
+) -> tuple[list[Problem], list[Problem]]:
+    """JPGs that belong to no row of the CSV, and the problems so far: a missing view with the JPG that was meant."""
+    known = {row.index for row in rows}
+    missing = {Path(problem.path).name: problem for problem in problems if problem.path.endswith(".jpg")}
+    meant = near_pairs(missing, [name for name in left_over if IMAGE_NAME.fullmatch(name) is None])
+    hints = {missing[wanted].path: f", did you mean {name}?" for wanted, name in meant.items()}
+    hinted = [replace(problem, reason=problem.reason + hints.get(problem.path, "")) for problem in problems]
     found = []
     for name, path in left_over.items():
         parts = IMAGE_NAME.fullmatch(name)
+        if parts is None and name in meant.values():
+            continue
         if parts is None:
-            key, reason = path.stem, "the name is not an Index and a view"
+            key, reason = stem(path.name), "the name is not an Index and a view"
         elif int(parts["index"]) in known:
             key, reason = parts["index"], f"{SECOND_FILE} {parts['view']}"
         else:
             key, reason = parts["index"], f"the patient is not in {table}"
         found.append(Problem(key, split, path.relative_to(root).as_posix(), reason))
-    return found
+    return found, hinted
 
 
 def _remark(strays: list[Problem], table: str) -> list[str]:

@@ -27,10 +27,11 @@ from competition.tracks.cardiac_records import (
     read_record_label,
     record_files,
 )
+from competition.tracks.file_listing import find_files
 from competition.tracks.folder import list_folder, list_test_folder
 from competition.tracks.folder_declaration import FolderTrack
 from competition.tracks.mask_files import binarise, count_between, read_masks
-from competition.tracks.track import Listing, Mirror, Track, split_part
+from competition.tracks.track import Listing, Mirror, Track, split_part, stem
 
 # The PNG form is two folders of equal names; a file name starts with the patient: SC-HF-I-05-IM-0001-0027.dcm.png.
 PNG_PAIRS = FolderTrack(
@@ -57,7 +58,7 @@ def list_slices(root: Path) -> Listing:
     """
     found = {
         "DICOM with contours": (root / "dicom").is_dir(),
-        "PNG pictures": any(root.glob(PNG_PAIRS.train)),
+        "PNG pictures": bool(find_files(root, PNG_PAIRS.train)),
         "TFRecords": bool(record_files(root)),
     }
     forms = [form for form, there in found.items() if there]
@@ -77,7 +78,7 @@ def _list_pictures(root: Path) -> Listing:
 
 def list_test_slices(folder: Path) -> Listing:
     """Lists a test set that came later, in whichever form it is; errors as the form's own listing."""
-    if next(folder.rglob("*.dcm"), None) is not None:
+    if find_files(folder, "**/*.dcm"):
         return list_test_dicoms(folder)
     return list_test_records(folder) if record_files(folder) else list_test_folder(folder, PNG_PAIRS)
 
@@ -143,8 +144,8 @@ def find_labels(folder: Path) -> dict[str, list[Path]]:
     for patient, outlines in find_contours(folder).items():
         for number, path in outlines.items():
             found.setdefault(slice_key(patient, number), []).append(path)
-    for path in sorted(folder.rglob("*.png")):
-        found.setdefault(path.stem, []).append(path)
+    for path in find_files(folder, "**/*.png"):
+        found.setdefault(stem(path.name), []).append(path)
     return found
 
 

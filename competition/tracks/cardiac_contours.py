@@ -18,7 +18,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from competition.errors import CompetitionError
+from competition.text import NearKeys, same_spelling
 from competition.tracks.cardiac_patients import PATIENT, disease, padded, slice_key, slice_name
+from competition.tracks.file_listing import find_files
 from competition.tracks.track import Listing, Problem, Sample, Split
 from competition.workspace import read_csv
 
@@ -78,11 +80,14 @@ def _list_split(root: Path, folder: Path, split: Split, link: Mapping[str, str])
     """Lists one split below its folder; paths are relative to the root."""
     dicoms, problems = _dicoms(root, folder, split, link)
     contours = find_contours(folder / "contours")
+    unlinked = _unlinked(folder, dicoms, contours, link)
     samples = []
     for patient, outlines in contours.items():
         if patient not in dicoms:
             path = next(iter(outlines.values())).parent.relative_to(root).as_posix()
-            reason = f"contours of {patient}, but no DICOM folder is linked to it by link.csv"
+            reason = (
+                f"contours of {patient}, but no DICOM folder is linked to it by link.csv{unlinked.get(patient, '')}"
+            )
             problems.append(Problem(patient, split, path, reason, note=split == "test"))
             continue
         for number, outline in outlines.items():
@@ -97,6 +102,19 @@ def _list_split(root: Path, folder: Path, split: Split, link: Mapping[str, str])
     unlabelled = sum(map(len, dicoms.values())) - len(samples)
     remark = f"{split}: {unlabelled} DICOM images have no contour; they are unlabelled, not empty, and left out"
     return Listing(samples, problems, [remark] if unlabelled else [])
+
+
+def _unlinked(folder: Path, dicoms: Slices, contours: Slices, link: Mapping[str, str]) -> dict[str, str]:
+    """Patients with contours but without DICOM -> which folder was probably meant by the table, or by its own name."""
+    hints = {}
+    written = {padded(original): patient_id for patient_id, original in link.items()}
+    near = NearKeys(dicoms.keys() - contours.keys())
+    for patient in contours.keys() - dicoms.keys():
+        row = written.get(patient, patient)
+        meant = near.find(row) or near.find(patient)
+        if meant is not None:
+            hints[patient] = f", did you mean folder {meant!r} by {row!r}?"
+    return hints
 
 
 def _sample(root: Path, patient: str, number: int, dicoms: Slices, split: Split, outline: Path | None = None) -> Sample:
@@ -117,9 +135,10 @@ def _dicoms(root: Path, folder: Path, split: Split, link: Mapping[str, str]) -> 
     base = folder / "dicom" if (folder / "dicom").is_dir() else folder
     slices: Slices = defaultdict(dict)
     problems = []
-    for path in sorted(path for path in base.rglob("*") if path.suffix.lower() == ".dcm"):
+    for path in find_files(base, "**/*.dcm"):
         below = path.relative_to(base).parts
         patient_id = below[0] if len(below) > 1 else base.name
+        patient_id = same_spelling(patient_id)
         patient = padded(link.get(patient_id, patient_id))
         relative, digits = path.relative_to(root).as_posix(), re.search(r"\d+$", path.stem)
         number = int(digits[0]) if digits else -1
@@ -137,7 +156,7 @@ def _dicoms(root: Path, folder: Path, split: Split, link: Mapping[str, str]) -> 
 def _contours(folder: Path) -> dict[str, dict[str, dict[int, Path]]]:
     """Patient -> kind of contour (i, o) -> slice number -> file, for all contours below a folder."""
     found: dict[str, dict[str, dict[int, Path]]] = {}
-    for path in sorted(folder.rglob("IM-*contour-manual.txt")):
+    for path in find_files(folder, "**/IM-*contour-manual.txt"):
         name = CONTOUR_NAME.fullmatch(path.name)
         # Below the patient's folder the distributions differ: i-contours/, or contours-manual/IRCCI-expert/.
         patients = [part for part in path.parts if PATIENT.fullmatch(part)]
@@ -182,7 +201,7 @@ def _read_link(path: Path) -> dict[str, str]:
         where = f"{path}, row {number}"
         if len(fields) != len(header):
             raise CompetitionError(f"{len(fields)} values for {len(header)} columns", where)
-        row = dict(zip(header, map(str.strip, fields), strict=True))
+        row = {name: same_spelling(cell.strip()) for name, cell in zip(header, fields, strict=True)}
         if row["patient_id"] in link or row["original_id"] in link.values():
             raise CompetitionError(f"{row['patient_id']} or {row['original_id']} is linked twice", where)
         link[row["patient_id"]] = row["original_id"]

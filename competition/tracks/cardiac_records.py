@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.imaging.readers import stretch
 from competition.imaging.tfrecords import Example, parse_example, read_record, read_records
+from competition.text import same_spelling
 from competition.tracks.cardiac_patients import PATIENT, disease, padded, slice_name
+from competition.tracks.file_listing import find_files
 from competition.tracks.track import Listing, Problem, Sample, Split
 
 IMAGE = ("image_raw", "img_raw")
@@ -26,7 +28,7 @@ _PIXEL_TYPES = {1: "u1", 2: "<i2", 8: "<i8"}
 
 def record_files(root: Path) -> list[Path]:
     """All TFRecord files under a folder and one folder below, sorted."""
-    return sorted(path for pattern in ("*.tfrecord*", "*/*.tfrecord*") for path in root.glob(pattern) if path.is_file())
+    return sorted(path for pattern in ("*.tfrecord*", "*/*.tfrecord*") for path in find_files(root, pattern))
 
 
 def list_records(root: Path) -> Listing:
@@ -127,7 +129,7 @@ def _key(example: Example) -> str:
     """The slice's own name, without folder and without the ending of a picture; "" where there is none."""
     values = example.get("name") or [b""]
     name = values[0].decode(errors="replace") if isinstance(values[0], bytes) else ""
-    return PurePosixPath(name).name.removesuffix(".png")
+    return same_spelling(PurePosixPath(name).name.removesuffix(".png"))
 
 
 def _pixels(file: Path, number: int, names: Sequence[str]) -> NDArray[np.integer]:

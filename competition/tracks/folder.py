@@ -7,17 +7,31 @@ The declaration says where images and masks lie, how the group is read from a fi
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.readers import read_grey, read_rgb
+from competition.text import same_spelling
 from competition.tracks import mask_files, run_length_table
+from competition.tracks.file_listing import find_files, find_pictures_beside
 from competition.tracks.folder_declaration import FolderTrack, read_declaration
+from competition.tracks.folder_labels import Masks, list_labels
 from competition.tracks.run_length_table import RunLengthTable
-from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names, label_files, stem
+from competition.tracks.skipped_files import refuse_lost, skipped_pictures
+from competition.tracks.track import (
+    Listing,
+    Mirror,
+    NamesInUse,
+    Problem,
+    Sample,
+    Split,
+    Track,
+    check_names,
+    stem,
+)
 
 
 def load_folder_track(path: Path) -> Track:
@@ -44,7 +58,7 @@ def load_folder_track(path: Path) -> Track:
         mirror=Mirror(classes=tuple(range(len(classes)))) if declaration.flip else None,
         find_labels=partial(find_labels, declaration=declaration),
         count_between=partial(count_between, declaration=declaration),
-        label_key=stem if declaration.submission_form.ending else str,
+        label_key=stem if declaration.submission_form.ending else same_spelling,
         rle_form=declaration.submission_form,
         reading=declaration.reading,
         data_form=declaration.data_form,
@@ -55,93 +69,95 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
     """Lists the images of both splits, sorted by path.
 
     Raises:
-        CompetitionError: There is no training image, or the CSV of run lengths can't be read.
+        CompetitionError: There is no training image, the CSV of run lengths can't be read, or masks are among the
+            training images.
     """
     images = _list_images(root, declaration)
     if not any(sample.split == "train" for sample in images.samples):
-        if refused := [problem for problem in images.problems if problem.split == "train"]:
-            what = f"none of the {len(refused)} images of {declaration.train} can be used"
-            first = f"{what}; the first: {refused[0].reason}"
-            raise CompetitionError(first, root / refused[0].path, "Mend the track's YAML file")
-        mend = f"The data folder (--data DIR) is the one that holds {declaration.train}"
-        raise CompetitionError("no training image found", root / declaration.train, mend)
-    labels, problems = _labels(root, images.samples, declaration)
+        raise _no_training_image(root, images.problems, declaration)
+    labels, problems, masks = list_labels(root, images.samples, declaration)
     samples = [replace(sample, label=labels.get(sample.key)) for sample in images.samples]
+    problems = [*images.problems, *problems, *_skipped(root, samples, masks, declaration)]
     remarks = []
-    if "test" not in {sample.split for sample in samples} | {problem.split for problem in images.problems}:
+    if "test" not in {sample.split for sample in samples} | {problem.split for problem in problems}:
         remarks.append(f"no test image: nothing fits {root / declaration.test} (test: in the track's YAML file)")
-    return Listing(samples, images.problems + problems, remarks)
+    return Listing(samples, problems, remarks)
 
 
 def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
     """Lists a test set that came later: every file below ``folder`` named as the declaration's test images are.
 
     Raises:
-        CompetitionError: There is none, or two of one name.
+        CompetitionError: There is none, two have one name, or an image has another ending than the test images.
     """
-    images = sorted(folder.rglob(Path(declaration.test).name))
+    pattern = f"**/{Path(declaration.test).name}"
+    images = find_files(folder, pattern)
     check_names(images, folder)
     samples = []
     for image in images:
         relative = image.relative_to(folder).as_posix()
-        person = declaration.find_group(image.name) or image.stem
+        person = declaration.find_group(same_spelling(image.name)) or stem(image.name)
         samples.append(_sample(image, relative, "test", person, declaration))
-    return Listing(samples)
+    left_out = skipped_pictures(folder, "test", [pattern], {sample.key for sample in samples})
+    return Listing(samples, remarks=refuse_lost(left_out, folder))
 
 
 def _list_images(root: Path, declaration: FolderTrack) -> Listing:
     samples: list[Sample] = []
     problems: list[Problem] = []
-    seen: dict[str, str] = {}
+    names = NamesInUse("images")
     patterns: dict[Split, str] = {"train": declaration.train, "test": declaration.test}
     for split, pattern in patterns.items():
-        for image in sorted(root.glob(pattern)):
-            relative = image.relative_to(root).as_posix()
-            if image.stem in seen:
-                reason = f"two images share the name {image.stem} (the other is {seen[image.stem]})"
-                problems.append(Problem(image.stem, split, relative, reason))
+        for image in find_files(root, pattern):
+            relative, key = image.relative_to(root).as_posix(), stem(image.name)
+            if clash := names.clash(image.name, relative):
+                repair = "Give the images names that differ without their folder and ending"
+                problems.append(Problem(key, split, relative, clash, kind="names", repair=repair))
                 continue
-            seen[image.stem] = relative
-            group = declaration.find_group(image.name)
+            group = declaration.find_group(same_spelling(image.name))
             if group is None:
                 reason = f"name does not match the group {declaration.group!r}"
-                problems.append(Problem(image.stem, split, relative, reason))
+                if declaration.find_group(same_spelling(relative)):
+                    reason += ", which is searched in the file name only and would match the path"
+                problems.append(Problem(key, split, relative, reason))
                 continue
             samples.append(_sample(image, relative, split, group, declaration))
     return Listing(samples, problems)
 
 
+def _no_training_image(root: Path, problems: Sequence[Problem], declaration: FolderTrack) -> CompetitionError:
+    if refused := [problem for problem in problems if problem.split == "train"]:
+        what = f"none of the {len(refused)} images of {declaration.train} can be used"
+        first = f"{what}; the first: {refused[0].reason}"
+        repair = "Fix group: in the track's YAML file, or put the group into the names of the images"
+        return CompetitionError(first, root / refused[0].path, repair)
+    if beside := find_pictures_beside(root, [declaration.train]):
+        what = f"no training image found, but {len(beside)} other pictures lie there, for example {beside[0].name}"
+        return CompetitionError(what, root / declaration.train, "Fix train: in the track's YAML file")
+    repair = f"The data folder (--data DIR) is the one that holds {declaration.train}"
+    return CompetitionError("no training image found", root / declaration.train, repair)
+
+
+def _skipped(root: Path, samples: Sequence[Sample], masks: Masks, declaration: FolderTrack) -> list[Problem]:
+    """Pictures beside the images of each split that neither split takes and that are no masks."""
+    used = {root / str(sample.images[0]) for sample in samples} | masks.files
+    problems = []
+    patterns: dict[Split, str] = {"train": declaration.train, "test": declaration.test}
+    for split, pattern in patterns.items():
+        keys = {sample.key for sample in samples if sample.split == split}
+        every = PurePosixPath(pattern).with_name("*.*")
+        repair = f"Let {split}: in the track's YAML file take them ({every}), convert them, or move them away"
+        taken = used | set(find_files(root, patterns["test" if split == "train" else "train"]))
+        problems += skipped_pictures(
+            root, split, [pattern], keys, taken=taken, labelled=masks.keys if split == "train" else (), repair=repair
+        )
+    return problems
+
+
 def _sample(image: Path, relative: str, split: Split, group: str, declaration: FolderTrack) -> Sample:
-    name = image.name if declaration.submission_form.ending else image.stem
-    return Sample(key=image.stem, name=name, split=split, group=group, images=(relative,))
-
-
-def _labels(root: Path, samples: Sequence[Sample], declaration: FolderTrack) -> tuple[dict[str, str], list[Problem]]:
-    """Label path below the root of each training sample by its key, and what is missing or too much."""
-    classes, masks = tuple(declaration.classes), declaration.masks
-    training = [sample for sample in samples if sample.split == "train"]
-    if isinstance(masks, RunLengthTable):
-        table = run_length_table.read_table(root / masks.csv, masks, classes)
-        on_disk = sorted(root.glob(declaration.train))
-        labels = {sample.key: f"{masks.csv}#{table.written(Path(str(sample.images[0])).name)}" for sample in training}
-        return labels, run_length_table.find_problems(table, on_disk, masks, classes)
-    labels = {sample.key: masks.replace("{stem}", sample.key) for sample in training}
-    missing = [
-        Problem(key, "train", path.relative_to(root).as_posix(), "annotation missing")
-        for key, label in labels.items()
-        for path in label_files(root / label, classes)
-        if not path.exists()
-    ]
-    known = {image.stem for image in root.glob(declaration.train)}
-    unused = [
-        Problem(stem, "train", path.relative_to(root).as_posix(), "a mask without training image", note=True)
-        for stem, paths in mask_files.find_masks(root, masks, classes).items()
-        if stem not in known
-        for label in paths
-        for path in label_files(label, classes)
-        if path.exists() and path.match(masks.replace("{class}", "*").replace("{stem}", "*"))
-    ]
-    return labels, missing + unused
+    key = stem(image.name)
+    name = same_spelling(image.name) if declaration.submission_form.ending else key
+    return Sample(key=key, name=name, split=split, group=group, images=(relative,))
 
 
 def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> NDArray[np.uint8]:
@@ -174,5 +190,5 @@ def find_labels(folder: Path, declaration: FolderTrack) -> dict[str, list[Path]]
     """Labels in the track's own form below a folder: image name without ending -> paths that ``read_mask`` takes."""
     if isinstance(declaration.masks, str):
         return mask_files.find_masks(folder, declaration.masks, tuple(declaration.classes))
-    endings = {Path(declaration.train).suffix, Path(declaration.test).suffix}
+    endings = {Path(declaration.train).suffix.lower(), Path(declaration.test).suffix.lower()}
     return run_length_table.find_rows(folder, declaration.masks, tuple(declaration.classes), endings)

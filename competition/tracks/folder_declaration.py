@@ -16,6 +16,9 @@ from competition.text import same_spelling, shortened, shown
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 from competition.tracks.run_length_table import RunLengthTable
 
+FIELDS = ("stem", "class")
+"""What ``masks`` may hold in curly brackets."""
+
 
 def _check_value(value: object) -> object:
     """A pixel value, or a colour in small letters."""
@@ -47,7 +50,8 @@ class FolderTrack(Section):
     """Pixel values or colours of a label picture that belong to no class, beside 0 or black. Where 255 marks pixels
     that the organiser ignores, [255] makes them background: they are learned and scored as such, not left out."""
     train: str
-    """Training images: a glob pattern below the data folder, for example "train/images/*.png"."""
+    """Training images: a glob pattern below the data folder, for example "train/images/*.png"; "**" stands for any
+    number of folders, and capitals of the ending don't matter."""
     masks: str | RunLengthTable
     """The mask of a training image: "train/labels/{stem}.png", or "train/masks/{class}/{stem}.png"; or a CSV of run
     lengths: {csv: train.csv, image: id, class: class, rle: rle} (``run_length_table.py`` explains its keys)."""
@@ -191,7 +195,6 @@ def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
 def _contradiction(declaration: FolderTrack) -> str | None:
     """Why classes, masks and submission don't fit together; None where they do."""
     classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
-    by_value, several = isinstance(classes, dict), len(classes) > 1
     if contradiction := _equal_names(list(classes), files=isinstance(masks, str) and "{class}" in masks):
         return contradiction
     if contradiction := _clashing_values(declaration):
@@ -199,14 +202,23 @@ def _contradiction(declaration: FolderTrack) -> str | None:
     if submission is not None and (contradiction := submission.contradiction("submission", len(classes))):
         return contradiction
     if isinstance(masks, RunLengthTable):
-        if by_value:
+        if isinstance(classes, dict):
             return "classes with pixel values lie in pictures; with run lengths, classes is a list of names"
         if contradiction := masks.contradiction("masks", len(classes)):
             return contradiction
         return _no_submission(masks) if submission is None else None
+    return _bad_template(masks, classes)
+
+
+def _bad_template(masks: str, classes: dict[str, int | str] | list[str]) -> str | None:
+    """Why a path of mask files can't be that of these classes; None where it can."""
+    if unknown := [field for field in re.findall(r"\{([^{}]*)\}", masks) if field not in FIELDS]:
+        return f"masks holds {{{unknown[0]}}}, which is unknown; the fields are {{stem}} and {{class}}"
+    if wild := re.search(r"[*?]", masks):
+        return f"masks is the one path of an image's mask, not a pattern, so it can't hold {wild[0]}"
     if "{stem}" not in masks:
         return "masks needs {stem}, the image's name without its ending"
-    if "{class}" not in masks and not by_value and several:
+    if "{class}" not in masks and isinstance(classes, list) and len(classes) > 1:
         return "several classes need {class} in masks, or a pixel value for each class"
     return _bad_file_names(classes) if "{class}" in masks else None
 

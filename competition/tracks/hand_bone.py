@@ -3,16 +3,22 @@
 Layout and traps of the data were gathered from the public team repositories of the yearly competition.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from competition.errors import CompetitionError
 from competition.imaging.readers import read_grey
+from competition.text import near_pairs, same_spelling
+from competition.tracks.file_listing import find_files, on_disk
 from competition.tracks.hand_labels import CARPAL_BONES, FINGER_BONES, FOREARM_BONES, HAND_BONE_CLASSES, read_bones
 from competition.tracks.hand_lists import OBLIQUE, STRAIGHT, with_strata, without_excluded, wrongly_labelled
 from competition.tracks.hand_people import SHEET, Person, describe_people, read_people
 from competition.tracks.hand_sides import with_sides
-from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names
+from competition.tracks.skipped_files import refuse_lost, skipped_pictures
+from competition.tracks.track import Listing, Mirror, NamesInUse, Problem, Sample, Split, Track, check_names, stem
 
+IMAGES: dict[Split, str] = {"train": "train/DCM/*/*.png", "test": "test/DCM/*/*.png"}
+LATE_IMAGES = "**/*.png"
 LAYOUT = """DIR/train/DCM/IDxxx/*.png, DIR/train/outputs_json/IDxxx/*.json and DIR/test/DCM/IDxxx/*.png"""
 
 # Five teams counted the bent wrists of the test images by eye: 57 to 58 %, against 12 % of the training images.
@@ -35,23 +41,16 @@ def list_hands(root: Path) -> Listing:
     """
     samples: list[Sample] = []
     problems: list[Problem] = []
-    seen: dict[str, str] = {}
-    splits: tuple[Split, ...] = ("train", "test")
-    for split in splits:
-        for image in sorted(root.glob(f"{split}/DCM/*/*.png")):
-            relative = image.relative_to(root).as_posix()
-            if image.stem in seen:
-                reason = f"two X-rays share the name {image.name} (the other is {seen[image.stem]})"
-                problems.append(Problem(image.stem, split, relative, reason))
+    names = NamesInUse("X-rays")
+    for split, pattern in IMAGES.items():
+        for image in find_files(root, pattern):
+            if clash := names.clash(image.name, relative := image.relative_to(root).as_posix()):
+                problems.append(Problem(stem(image.name), split, relative, clash, kind="names"))
                 continue
-            seen[image.stem] = relative
             samples.append(_sample(root, image, split))
     if not any(sample.split == "train" for sample in samples):
         raise CompetitionError("no training X-ray found", root / "train" / "DCM", f"The data folder must hold {LAYOUT}")
-    for sample in samples:
-        if sample.label is not None and not (root / sample.label).exists():
-            problems.append(Problem(sample.key, sample.split, sample.label, "annotation missing"))
-    problems += _annotations_without_image(root, samples)
+    problems += _missing_and_unused(root, samples) + _skipped(root, samples)
     samples, remarks = with_sides(root, samples)
     listing = without_excluded(root, Listing(samples, problems, remarks))
     samples, strata = with_strata(root, listing.samples)
@@ -69,29 +68,51 @@ def list_test_hands(folder: Path) -> Listing:
     """Lists a test set that came later: every PNG below ``folder``, sorted by path; the person is the PNG's folder.
 
     Raises:
-        CompetitionError: There is no PNG, or two of one name, or a ``strata.csv`` there can't be read.
+        CompetitionError: There is no PNG, or two of one name, an X-ray is no PNG, or a ``strata.csv`` there can't be
+            read.
     """
-    images = sorted(folder.rglob("*.png"))
+    images = find_files(folder, LATE_IMAGES)
     check_names(images, folder)
     samples, remarks = with_sides(folder, [_sample(folder, image, "test") for image in images])
+    left_out = skipped_pictures(folder, "test", [LATE_IMAGES], {sample.key for sample in samples})
+    remarks += refuse_lost(left_out, folder)
     samples, strata = with_strata(folder, samples)
     return Listing(samples, remarks=[*remarks, *strata])
 
 
 def _sample(root: Path, image: Path, split: Split) -> Sample:
-    person = image.parent.name
-    label = f"train/outputs_json/{person}/{image.stem}.json" if split == "train" else None
-    relative = image.relative_to(root).as_posix()
-    return Sample(key=image.stem, name=image.name, split=split, group=person, images=(relative,), label=label)
+    person, key, name = same_spelling(image.parent.name), stem(image.name), same_spelling(image.name)
+    label = None
+    if split == "train":
+        wanted = root / "train" / "outputs_json" / image.parent.name / f"{image.stem}.json"
+        label = on_disk(wanted).relative_to(root).as_posix()
+    return Sample(key, name, split, person, (image.relative_to(root).as_posix(),), label)
 
 
-def _annotations_without_image(root: Path, samples: list[Sample]) -> list[Problem]:
-    known = {sample.label for sample in samples}
-    return [
-        Problem(path.stem, "train", path.relative_to(root).as_posix(), "annotation without X-ray")
-        for path in sorted(root.glob("train/outputs_json/*/*.json"))
-        if path.relative_to(root).as_posix() not in known
-    ]
+def _missing_and_unused(root: Path, samples: Sequence[Sample]) -> list[Problem]:
+    """X-rays without annotation, each with the file that was probably meant, and annotations without X-ray."""
+    wanted = {sample.label: sample for sample in samples if sample.label is not None}
+    there = [path.relative_to(root).as_posix() for path in find_files(root, "train/outputs_json/*/*.json")]
+    missing, strays = [label for label in wanted if not (root / label).exists()], set(there).difference(wanted)
+    meant = near_pairs(missing, strays)
+    problems = []
+    for label in missing:
+        near = "" if label not in meant else f", did you mean {meant[label]}?"
+        reason = f"annotation missing{near}"
+        problems.append(Problem(wanted[label].key, "train", label, reason, kind="annotation missing"))
+    for label in sorted(strays.difference(meant.values())):
+        problems.append(Problem(stem(label), "train", label, "annotation without X-ray"))
+    return problems
+
+
+def _skipped(root: Path, samples: Sequence[Sample]) -> list[Problem]:
+    """Pictures in the people's folders that are no X-rays of ours."""
+    labelled = {stem(path.name) for path in find_files(root, "train/outputs_json/*/*.json")}
+    problems = []
+    for split, pattern in IMAGES.items():
+        keys = {sample.key for sample in samples if sample.split == split}
+        problems += skipped_pictures(root, split, [pattern], keys, labelled=labelled)
+    return problems
 
 
 HAND_BONE = Track(

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from competition.config import nearest_hint
 from competition.errors import CompetitionError
+from competition.text import NearKeys, same_spelling
 from competition.tracks.track import Listing, Problem, Sample
 from competition.workspace import read_csv
 
@@ -78,8 +79,15 @@ def without_excluded(root: Path, listing: Listing) -> Listing:
     problems = [problem for problem in listing.problems if problem.split == "test" or not _names(problem) & set(names)]
     remarks = [f"{EXCLUDE}: {len(listing.samples) - len(kept)} training X-rays are left out ({', '.join(used) or '-'})"]
     if unused := [name for name in names if name not in here]:
-        remarks.append(f"{EXCLUDE}: {len(unused)} lines name nothing that is here ({', '.join(unused)})")
+        remarks.append(f"{EXCLUDE}: {len(unused)} lines name nothing that is here ({_with_hints(unused, here)})")
     return Listing(kept, problems, [*listing.remarks, *remarks])
+
+
+def _with_hints(names: Sequence[str], known: Collection[str]) -> str:
+    """Names that nothing has, each with the one that was probably meant."""
+    # An X-ray goes by its name with and without ending and folder: one of them is enough to come near to.
+    near = NearKeys(name for name in known if "/" not in name and not name.endswith(".png"))
+    return ", ".join(name + near.hint(name) for name in names)
 
 
 def _lines(path: Path) -> list[str]:
@@ -87,7 +95,7 @@ def _lines(path: Path) -> list[str]:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CompetitionError(f"can't be read as a list of names ({error})", path) from error
-    names = [line.partition("#")[0].strip() for line in lines]
+    names = [same_spelling(line.partition("#")[0].strip()) for line in lines]
     return list(dict.fromkeys(name for name in names if name))
 
 
@@ -116,7 +124,7 @@ def with_strata(root: Path, samples: Sequence[Sample]) -> tuple[list[Sample], li
     every = set().union(*map(_names, samples)) if samples else set()
     remarks = [_count(known)]
     if unused := [name for name in listed if name not in every]:
-        remarks.append(f"{STRATA}: {len(unused)} rows name nothing that is here ({', '.join(unused)})")
+        remarks.append(f"{STRATA}: {len(unused)} rows name nothing that is here ({_with_hints(unused, every)})")
     return known, remarks
 
 
@@ -148,7 +156,7 @@ def _read_strata(path: Path) -> dict[str, str]:
 def _strata_row(row: Sequence[str], number: int, path: Path) -> tuple[str, str]:
     if len(row) != 2:
         raise CompetitionError(f"line {number} has {len(row)} fields, not 2", path)
-    name, stratum = (cell.strip() for cell in row)
+    name, stratum = (same_spelling(cell.strip()) for cell in row)
     if stratum not in (OBLIQUE, STRAIGHT):
         hint = nearest_hint(stratum, (OBLIQUE, STRAIGHT))
         raise CompetitionError(f"line {number}: unknown stratum {stratum!r}{hint}", path)

@@ -17,8 +17,11 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.imaging.dicom import read_dicom_grey, read_patient_id, read_spacing_mm
 from competition.imaging.readers import read_grey
+from competition.text import same_spelling
+from competition.tracks.file_listing import find_files
 from competition.tracks.lumbar_labels import VERTEBRAE, is_turned_square, read_vertebrae
-from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names
+from competition.tracks.skipped_files import refuse_lost, skipped_pictures
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names, stem
 
 _IMAGES = (".dcm", ".png")
 _LABELS = (".mat", ".png")
@@ -41,16 +44,20 @@ def list_spines(root: Path) -> Listing:
     Raises:
         CompetitionError: There is no training image, or two test images have one name.
     """
-    images, labels = _files(root / "train" / "img", _IMAGES), _files(root / "train" / "label", _LABELS)
+    images, labels = _files(root, "train/img", _IMAGES), _files(root, "train/label", _LABELS)
     if not images:
         raise CompetitionError("no training image found", root / "train" / "img")
     pairs, problems = _pair(root, images, labels)
     groups, remarks = _groups([image for image, _ in pairs])
     samples = [_sample(root, "train", image, groups[image], label) for image, label in pairs]
-    test = _files(root / "test" / "img", _IMAGES)
+    test = _files(root, "test/img", _IMAGES)
     if test:
         check_names(test, root / "test" / "img")
     samples += [_sample(root, "test", image, image.name) for image in test]
+    listed: dict[Split, list[Path]] = {"train": images, "test": test}
+    for split, files in listed.items():
+        patterns = [f"{split}/img/*{ending}" for ending in _IMAGES]
+        problems += skipped_pictures(root, split, patterns, {stem(image.name) for image in files})
     return Listing(samples, problems, remarks)
 
 
@@ -60,15 +67,17 @@ def list_test_spines(folder: Path) -> Listing:
     Raises:
         CompetitionError: There is none, or two of one name.
     """
-    images = [path for place in (folder, *sorted(folder.rglob("*"))) for path in _files(place, _IMAGES)]
+    patterns = [f"**/*{ending}" for ending in _IMAGES]
+    images = sorted(path for pattern in patterns for path in find_files(folder, pattern))
     check_names(images, folder)
-    return Listing([_sample(folder, "test", image, image.name) for image in images])
+    keys = {stem(image.name) for image in images}
+    remarks = refuse_lost(skipped_pictures(folder, "test", patterns, keys), folder)
+    return Listing([_sample(folder, "test", image, image.name) for image in images], remarks=remarks)
 
 
-def _files(folder: Path, endings: Sequence[str]) -> list[Path]:
-    """Files of a folder with one of the endings, in capitals or not, by name; hidden files are none."""
-    found = folder.iterdir() if folder.is_dir() else []
-    return sorted(path for path in found if path.suffix.lower() in endings and path.name[0] != ".")
+def _files(root: Path, folder: str, endings: Sequence[str]) -> list[Path]:
+    """Files of a folder below the root with one of the endings, by name."""
+    return sorted(path for ending in endings for path in find_files(root, f"{folder}/*{ending}"))
 
 
 def _pair(root: Path, images: Sequence[Path], labels: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[Problem]]:
@@ -97,13 +106,13 @@ def _by_number(files: Sequence[Path]) -> dict[str, list[Path]]:
 
 def _key(split: Split, path: Path) -> str:
     # Training and test images may bear the same names.
-    return f"{split}_{path.stem}"
+    return f"{split}_{stem(path.name)}"
 
 
 def _sample(root: Path, split: Split, image: Path, group: str, label: Path | None = None) -> Sample:
     return Sample(
         key=_key(split, image),
-        name=image.name,
+        name=same_spelling(image.name),
         split=split,
         group=group,
         images=(image.relative_to(root).as_posix(),),

@@ -1,5 +1,6 @@
 """Masks as pictures: a file per image or per image and class, found and read as a folder track declares them."""
 
+import glob
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -11,7 +12,8 @@ from competition.errors import CompetitionError
 from competition.imaging.label_values import SHOWN, check_one_class, describe_values, show_value
 from competition.imaging.planes import pack_masks
 from competition.imaging.readers import read_colours, read_ordered_values, read_values
-from competition.text import size_text
+from competition.text import near_pairs, same_spelling, size_text
+from competition.tracks.file_listing import find_files
 from competition.tracks.track import label_files
 
 
@@ -114,18 +116,66 @@ def find_masks(folder: Path, template: str, classes: Sequence[str]) -> dict[str,
 
     Returns:
         Image name without ending -> mask paths, with "{class}" where each class has a file of its own.
+
+    Raises:
+        CompetitionError: Two masks of one class differ only in spelling.
     """
     parts = PurePosixPath(template).parts
     tail = "/".join(parts[next(at for at, part in enumerate(parts) if "{" in part) :])
-    pattern = re.escape(tail)
-    for name, allowed in (("stem", "[^/]+"), ("class", "|".join(map(re.escape, classes)))):
-        field = re.escape(f"{{{name}}}")
-        pattern = pattern.replace(field, f"(?P<{name}>{allowed})", 1).replace(field, f"(?P={name})")
+    return _by_stem(folder, tail, classes, find_files(folder, "**/*"))
+
+
+def list_masks(root: Path, template: str, classes: Sequence[str]) -> dict[str, list[Path]]:
+    """The masks that lie below the data folder exactly where the template says; otherwise as ``find_masks``."""
+    return _by_stem(root, template, classes, find_files(root, mask_pattern(template)))
+
+
+def mask_pattern(template: str) -> str:
+    """Returns the glob pattern that all masks of a template fit."""
+    return glob.escape(template).replace("{stem}", "*").replace("{class}", "*")
+
+
+def near_masks(missing: Sequence[Path], there: Sequence[Path]) -> dict[Path, Path]:
+    """Returns, for each missing mask, the file of the same folder that was probably meant."""
+    names: dict[Path, list[str]] = {}
+    for path in there:
+        names.setdefault(path.parent, []).append(path.name)
+    wanted: dict[Path, list[str]] = {}
+    for path in missing:
+        wanted.setdefault(path.parent, []).append(path.name)
+    return {
+        folder / name: folder / near
+        for folder, keys in wanted.items()
+        for name, near in near_pairs(keys, names.get(folder, [])).items()
+    }
+
+
+def _by_stem(folder: Path, tail: str, classes: Sequence[str], files: Sequence[Path]) -> dict[str, list[Path]]:
+    """Those of the files whose path ends as a template says."""
+    tail = same_spelling(tail)
+    depth, regex = len(PurePosixPath(tail).parts), re.compile(f"(?:^|/){_regex(tail, classes)}$")
     found: dict[str, dict[Path, None]] = {}
-    for path in sorted(folder.rglob("*")):
-        match = re.search(f"(?:^|/){pattern}$", path.relative_to(folder).as_posix())
-        if match is not None and path.is_file():
-            own = tail.replace("{stem}", match["stem"])
-            start = path.relative_to(folder).as_posix()[: match.start()]
-            found.setdefault(match["stem"], {})[folder / start / own] = None
+    first: dict[tuple[Path, str], Path] = {}
+    for path in files:
+        match = regex.search(same_spelling(path.relative_to(folder).as_posix()))
+        if match is None:
+            continue
+        stem, of_class = match["stem"], match.groupdict().get("class", "")
+        label = path.parents[depth - 1] / tail.replace("{stem}", stem)
+        other = first.setdefault((label, of_class), path)
+        if other != path:
+            reason = f"the names of two masks differ in spelling only (the other is {other})"
+            raise CompetitionError(reason, path, "Remove one of them")
+        found.setdefault(stem, {})[label if "{class}" in tail else path] = None
     return {stem: list(paths) for stem, paths in found.items()}
+
+
+def _regex(template: str, classes: Sequence[str]) -> str:
+    """A template as a regular expression with the groups "stem" and "class"; capitals of its ending don't matter."""
+    ending = PurePosixPath(template).suffix
+    ending = "" if "{" in ending else ending
+    regex = re.escape(template.removesuffix(ending))
+    for name, allowed in (("stem", "[^/]+"), ("class", "|".join(map(re.escape, map(same_spelling, classes))))):
+        field = re.escape(f"{{{name}}}")
+        regex = regex.replace(field, f"(?P<{name}>{allowed})", 1).replace(field, f"(?P={name})")
+    return f"{regex}(?i:{re.escape(ending)})"

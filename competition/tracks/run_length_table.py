@@ -18,9 +18,11 @@ from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks
 from competition.imaging.runlength_text import parse
 from competition.imaging.runlengths import runs_to_mask
+from competition.text import NearKeys, difference, near_pairs, same_spelling
+from competition.tracks.file_listing import find_files
 from competition.tracks.run_length_form import NO_MASK, RunLengthForm
 from competition.tracks.run_length_rows import Row, read_rows
-from competition.tracks.track import Problem, split_part
+from competition.tracks.track import Problem, split_part, stem
 from competition.workspace import read_csv
 
 _MEND = "Where all rows are refused, look at start, relative and order of masks in the track's YAML"
@@ -40,9 +42,9 @@ class Table:
     rows: dict[str, list[Row]]
 
     def written(self, image_name: str) -> str:
-        """How the CSV writes an image's name: with its ending, or without."""
-        stem = Path(image_name).stem
-        return stem if stem in self.rows and image_name not in self.rows else image_name
+        """How the CSV writes an image's name, in composed Unicode (NFC): with its ending, or without."""
+        name, short = same_spelling(image_name), stem(image_name)
+        return short if short in self.rows and name not in self.rows else name
 
 
 def read_table(path: Path, form: RunLengthTable, classes: tuple[str, ...]) -> Table:
@@ -62,7 +64,7 @@ def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable,
         if row.class_name not in classes:
             reason = f"unknown class {row.class_name!r}{nearest_hint(row.class_name, classes)}"
             raise CompetitionError(reason, f"{path}, row {row.line}")
-        rows.setdefault(row.image, []).append(row._replace(rle="") if row.rle in NO_MASK else row)
+        rows.setdefault(same_spelling(row.image), []).append(row._replace(rle="") if row.rle in NO_MASK else row)
     return Table(rows)
 
 
@@ -78,26 +80,51 @@ def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, cl
     Returns:
         Images without row, classes of an image without row, rows that stand twice, and rows without image.
     """
-    keys = {table.written(image.name): image.stem for image in images}
+    keys = {table.written(image.name): stem(image.name) for image in images}
+    strays = [written for written in table.rows if written not in keys]
+    meant = near_pairs([written for written in keys if written not in table.rows], strays)
     problems = [
-        Problem(key, "train", form.csv, f"annotation missing: no row of image {written!r}")
+        _no_row(key, written, table, meant.get(written), form)
         for written, key in keys.items()
         if written not in table.rows
     ]
-    for written, rows in table.rows.items():
-        if written not in keys:
-            reason = f"row {rows[0].line}: there is no training image {written!r}"
-            problems.append(Problem(written, "train", form.csv, reason))
-            continue
-        for class_name in classes:
-            if all(row.class_name != class_name for row in rows):
-                reason = f"annotation missing: no row of class {class_name!r} (write -1 where there is no mask)"
-                problems.append(Problem(keys[written], "train", form.csv, reason))
-        first: dict[tuple[str, str], int] = {}
-        for row in rows:
-            line = first.setdefault((row.class_name, row.rle), row.line)
-            if line != row.line:
-                problems.append(Problem(keys[written], "train", form.csv, f"row {row.line} repeats row {line}"))
+    near = NearKeys(keys)
+    for written in strays:
+        if written not in meant.values():
+            line = table.rows[written][0].line
+            reason = f"row {line}: there is no training image {written!r}{near.hint(written)}"
+            problems.append(Problem(written, "train", form.csv, reason, kind="no training image"))
+    for written, key in keys.items():
+        problems += _faults(key, table.rows.get(written, []), form, classes)
+    return problems
+
+
+def _no_row(key: str, image: str, table: Table, meant: str | None, form: RunLengthTable) -> Problem:
+    """An image that no row names, with the row that probably means it."""
+    reason, kind = f"annotation missing: no row of image {image!r}", "no row"
+    if meant is None:
+        return Problem(key, "train", form.csv, reason, kind=kind)
+    how = difference(meant, image)
+    reason += f", did you mean row {table.rows[meant][0].line} for {meant!r}, which differs in its {how}?"
+    repair = f"Write column {form.image!r} of {form.csv} as the image files are called"
+    if "zeros" in how:
+        repair += " (spreadsheets drop leading zeros: keep the column as text)"
+    return Problem(key, "train", form.csv, reason, kind=f"{kind}: {how}", repair=repair)
+
+
+def _faults(key: str, rows: Sequence[Row], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
+    """What is wrong with the rows of one image: a class without a row, or a row twice."""
+    problems = []
+    for class_name in classes if rows else ():
+        if all(row.class_name != class_name for row in rows):
+            reason = f"annotation missing: no row of class {class_name!r} (write -1 where there is no mask)"
+            problems.append(Problem(key, "train", form.csv, reason))
+    first: dict[tuple[str, str], int] = {}
+    for row in rows:
+        line = first.setdefault((row.class_name, row.rle), row.line)
+        if line != row.line:
+            reason = f"row {row.line} repeats row {line}"
+            problems.append(Problem(key, "train", form.csv, reason, kind="rows twice"))
     return problems
 
 
@@ -119,9 +146,10 @@ def read_run_lengths(
         CompetitionError: The image has no row, or run lengths are malformed, overlap or leave the image.
     """
     file, image = split_part(path)
-    rows = read_table(file, form, classes).rows.get(image)
+    table = read_table(file, form, classes)
+    rows = table.rows.get(image)
     if rows is None:
-        raise CompetitionError(f"no row of image {image!r}", file)
+        raise CompetitionError(f"no row of image {image!r}{NearKeys(table.rows).hint(image)}", file)
     masks = np.zeros((len(classes), *size_hw), np.bool_)
     for row in rows:
         where = f"{file}, row {row.line}, image {image}, class {row.class_name}"
@@ -142,16 +170,16 @@ def find_rows(
         folder: Searched with all folders below it.
         form: The declaration.
         classes: All of them.
-        endings: Of image files (".png"), which names in a CSV may or may not have.
+        endings: Of image files (".png"), in small letters, which names in a CSV may or may not have.
 
     Returns:
         Image name without ending -> paths that ``read_run_lengths`` takes.
     """
     wanted = set(form.header(classes))
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*.csv")):
+    for path in find_files(folder, "**/*.csv"):
         if wanted <= {name.strip() for name in read_csv(path)[0]}:
             for image in read_table(path, form, classes).rows:
-                stem = Path(image).stem if Path(image).suffix in endings else image
-                found.setdefault(stem, []).append(Path(f"{path}#{image}"))
+                key = stem(image) if Path(image).suffix.lower() in endings else image
+                found.setdefault(key, []).append(Path(f"{path}#{image}"))
     return found

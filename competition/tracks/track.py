@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.text import same_spelling
+from competition.tracks.file_listing import on_disk
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 
 Task = Literal["segmentation", "classification"]
@@ -56,6 +58,8 @@ class Problem:
         reason: What is wrong with it.
         masked: Only a view is missing and the (test) sample stays; otherwise the sample can't be used.
         note: Only worth knowing: nothing that is read is wrong, and the sample stays.
+        kind: What problems have in common that are shown in one line; the reason itself where it is empty.
+        repair: What the user can do about all of this kind; empty where the file has to be fixed.
     """
 
     key: str
@@ -64,6 +68,8 @@ class Problem:
     reason: str
     masked: bool = False
     note: bool = False
+    kind: str = ""
+    repair: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,8 +105,8 @@ class Mirror:
 
 
 def stem(name: str) -> str:
-    """A file name without its last ending."""
-    return Path(name).stem
+    """Returns a file name without its last ending, in composed Unicode (NFC), as keys are."""
+    return same_spelling(Path(name).stem)
 
 
 @dataclass(frozen=True)
@@ -187,10 +193,10 @@ class Track:
 
 
 def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
-    """The files behind a sample's label: one, or one per class where its path holds "{class}"."""
+    """The files behind a sample's label, as the disk spells them: one, or one per class where it holds "{class}"."""
     if "{class}" not in str(label):
         return [label]
-    return [Path(str(label).replace("{class}", name)) for name in classes]
+    return [on_disk(Path(str(label).replace("{class}", name))) for name in classes]
 
 
 def split_part(path: Path) -> tuple[Path, str]:
@@ -212,8 +218,26 @@ def check_names(images: Sequence[Path], folder: Path) -> None:
     """
     if not images:
         raise CompetitionError("no test image found", folder)
-    first: dict[str, Path] = {}
+    names = NamesInUse("test images")
     for image in images:
-        other = first.setdefault(image.stem, image)
-        if other is not image:
-            raise CompetitionError(f"two test images share the name {image.stem} (the other is {other})", image)
+        if clash := names.clash(image.name, str(image)):
+            raise CompetitionError(clash, image)
+
+
+class NamesInUse:
+    """The keys of images so far, which have to differ in more than capital letters: some disks don't tell these."""
+
+    def __init__(self, things: str) -> None:
+        """Begins with none; ``things`` is what they are called in messages ("X-rays")."""
+        self._things = things
+        self._first: dict[str, tuple[str, str]] = {}
+
+    def clash(self, name: str, path: str) -> str:
+        """Takes the name of a file; returns what is wrong if one before it has the same without ending, else ""."""
+        key = stem(name)
+        other, where = self._first.setdefault(key.casefold(), (key, path))
+        if where == path:
+            return ""
+        if other == key:
+            return f"two {self._things} share the name {key} (the other is {where})"
+        return f"the names of two {self._things} differ in capital letters only (the other is {where})"

@@ -59,7 +59,7 @@ def test_some_of_the_folds_are_enough(matched):
         ({"dan": 1, "eve": 0}, r"'dan' lies in different folds \(2 of 6 groups do\)"),
         ({"fay": 3}, r"'fay' lies in different folds .* our fold 2 and in their fold '3', which holds out part of"),
         ({"ann": 1, "dan": 1}, r"'(ann|bob)' lies in different folds \(2 of 6"),  # two of our folds are one of theirs
-        ({"zoe": 0}, "group 'zoe' of their folds is unknown here"),
+        ({"zoe": 0}, "group 'zoe' of their folds is unknown in"),
         ({"dan": None}, r"'dan' lies in our fold 0 and in none of their folds"),
     ],
 )
@@ -85,6 +85,7 @@ def test_a_fold_that_leaks_names_the_first_person_why_and_the_other_way(matched,
         ("group,fold\nann,0\nann,1\n", "'ann' lies in their folds '0' and '1'.*seen the person"),
         ("image,fold\nann1,0\nann1.png,1\n", "'ann' lies in their folds '0' and '1'"),
         ("image,fold\nann2,0\n", "'ann2' is no training image"),
+        ("image,fold\nx\\ANN1.jpg,0\n", "'x.*ANN1.jpg' is no training image, did you mean 'ann1.png'"),
         ("image,fold\n\x00\xff", "not a fold file|is no training image|columns group"),
     ],
 )

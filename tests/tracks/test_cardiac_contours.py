@@ -199,3 +199,22 @@ def test_contours_are_found_from_any_folder_around_them(hearts: Path) -> None:
         assert {patient: set(slices) for patient, slices in find_contours(folder).items()} == expected
     alone = find_contours(hearts / "contours" / "SC-N-11" / "i-contours")
     assert {patient: set(slices) for patient, slices in alone.items()} == {"SC-N-11": {7, 9}}
+
+
+def test_a_link_to_a_folder_of_a_near_name_is_meant(hearts: Path) -> None:
+    link(hearts, "SCD01,SC-HF-I-2", "scd02,SC-N-11")
+    (problem,) = list_dicom_slices(hearts).problems
+    assert problem.reason.endswith("linked to it by link.csv, did you mean folder 'SCD02' by 'scd02'?")
+
+
+def test_litter_and_linked_folders_of_hearts(hearts: Path) -> None:
+    for name in ("dicom/SCD01/._7.dcm", "__MACOSX/contours/SC-N-11/i-contours/IM-0001-0009-icontour-manual.txt"):
+        (hearts / name).parent.mkdir(parents=True, exist_ok=True)
+        (hearts / name).touch()
+    before = list_dicom_slices(hearts)
+    assert before.problems == []
+    for folder in ("dicom/SCD02", "contours/SC-N-11"):
+        (hearts / folder).rename(hearts / "moved")
+        shutil.move(hearts / "moved", hearts.parent / Path(folder).name)
+        (hearts / folder).symlink_to(hearts.parent / Path(folder).name, target_is_directory=True)
+    assert list_dicom_slices(hearts) == before

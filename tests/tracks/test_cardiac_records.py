@@ -8,7 +8,13 @@ import pytest
 from competition.errors import CompetitionError
 from competition.imaging.tfrecords import build_example, write_records
 from competition.tracks.cardiac import CARDIAC
-from competition.tracks.cardiac_records import list_records, list_test_records, read_record_image, read_record_label
+from competition.tracks.cardiac_records import (
+    list_records,
+    list_test_records,
+    read_record_image,
+    read_record_label,
+    record_files,
+)
 
 IMAGE = np.arange(12).reshape(3, 4) * 10 + 100
 LABEL = np.zeros((3, 4), np.uint8)
@@ -180,3 +186,10 @@ def test_test_records_alone_are_no_training_data(tmp_path: Path) -> None:
     write(tmp_path, "val.tfrecord")
     with pytest.raises(CompetitionError, match="no training image found"):
         list_records(tmp_path)
+
+
+def test_a_hidden_file_is_no_record(tmp_path: Path) -> None:
+    for name in ("._train.tfrecord", "__MACOSX/train.tfrecord"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"litter")
+    assert record_files(tmp_path) == []

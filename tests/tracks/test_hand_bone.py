@@ -238,7 +238,7 @@ def test_what_is_missing_or_double_is_a_problem_with_its_file(tmp_path: Path) ->
         "train/outputs_json/ID002/c.json",
         "train/outputs_json/ID003/d.json",
     }
-    assert "share the name a.png (the other is train/DCM/ID001/a.png)" in found["train/DCM/ID002/a.png"][1]
+    assert "share the name a (the other is train/DCM/ID001/a.png)" in found["train/DCM/ID002/a.png"][1]
     assert found["test/DCM/ID009/c.png"][0] == "test"
     assert found["train/outputs_json/ID002/c.json"] == ("train", "annotation missing")
     assert found["train/outputs_json/ID003/d.json"] == ("train", "annotation without X-ray")
@@ -263,3 +263,29 @@ def test_a_later_test_set_is_listed_from_any_folder(tmp_path: Path) -> None:
         list_test_hands(tmp_path)
     with pytest.raises(CompetitionError, match="no test image found"):
         list_test_hands(tmp_path / "absent")
+
+
+def test_litter_is_no_xray_and_an_annotation_of_a_near_name_is_meant(tmp_path: Path) -> None:
+    lay(tmp_path, "train/DCM/ID001/a.PNG", "train/DCM/ID001/._a.png", "test/DCM/ID009/._t.png", "test/DCM/ID009/t.png")
+    lay(tmp_path, "train/DCM/ID002/007.png", "train/outputs_json/ID001/a.JSON", "train/outputs_json/ID001/._a.json")
+    lay(tmp_path, "train/outputs_json/ID002/7.json", "__MACOSX/train/DCM/ID001/z.png")
+    listing = list_hands(tmp_path)
+    assert [(s.key, s.label) for s in listing.samples] == [
+        ("a", "train/outputs_json/ID001/a.JSON"),
+        ("007", "train/outputs_json/ID002/007.json"),
+        ("t", None),
+    ]
+    (problem,) = listing.problems
+    reason = "annotation missing, did you mean train/outputs_json/ID002/7.json?"
+    assert (problem.key, problem.path, problem.reason) == ("007", "train/outputs_json/ID002/007.json", reason)
+
+
+def test_a_picture_of_another_ending_is_named_and_refused_in_a_later_test_set(tmp_path: Path) -> None:
+    lay(tmp_path, "train/DCM/ID001/a.png", "train/outputs_json/ID001/a.json", "test/DCM/ID009/t.png")
+    lay(tmp_path, "test/DCM/ID009/u.jpg", "train/DCM/ID001/b.tif", "test/DCM/ID009/t.jpg")
+    found = {problem.path: problem.note for problem in list_hands(tmp_path).problems}
+    assert found == {"test/DCM/ID009/u.jpg": False, "train/DCM/ID001/b.tif": True, "test/DCM/ID009/t.jpg": True}
+    with pytest.raises(CompetitionError, match=r"left out, .* takes no \.jpg files \(1 in all\): .*u\.jpg\. Convert"):
+        list_test_hands(tmp_path / "test")
+    (tmp_path / "test/DCM/ID009/u.jpg").unlink()
+    assert any("t.jpg is left out" in remark for remark in list_test_hands(tmp_path / "test").remarks)

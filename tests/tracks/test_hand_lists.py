@@ -188,3 +188,10 @@ def test_a_malformed_list_is_refused(tmp_path: Path, text: str, sentence: str) -
 
 def test_the_same_row_twice_is_no_contradiction(tmp_path: Path) -> None:
     assert strata(tmp_path, HANDS[:1], "ID,stratum\nID001,oblique\nID001,oblique\n") == {"a": "oblique"}
+
+
+def test_a_name_in_vain_comes_with_the_near_one(tmp_path: Path) -> None:
+    _, remarks = excluded(tmp_path, "id001\nB.jpg\n")
+    assert remarks[-1] == (
+        "exclude.txt: 2 lines name nothing that is here (id001, did you mean 'ID001'?, B.jpg, did you mean 'b'?)"
+    )

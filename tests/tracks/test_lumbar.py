@@ -156,3 +156,15 @@ def test_a_dicom_gives_picture_and_spacing(tmp_path, write_dicom) -> None:
     np.testing.assert_array_equal(LUMBAR.read_image(path), [[0, 51], [102, 255]])
     assert LUMBAR.read_spacing is not None
     assert LUMBAR.read_spacing(path) == (0.143, 0.144)
+
+
+def test_litter_is_no_spine_and_a_picture_of_another_ending_is_named(spines) -> None:
+    for name in ("train/img/._2.dcm", "test/img/._2.DCM", "train/label/._002.mat"):
+        (spines / name).touch()
+    assert list_spines(spines).problems == []
+    for name in ("train/img/8.jpg", "test/img/78.bmp"):
+        (spines / name).touch()
+    found = {problem.path: problem.note for problem in list_spines(spines).problems}
+    assert found == {"train/img/8.jpg": True, "test/img/78.bmp": False}
+    with pytest.raises(CompetitionError, match=r"takes no \.bmp files \(1 in all\): .*78\.bmp"):
+        list_test_spines(spines / "test")
