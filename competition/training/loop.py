@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
+import cv2
 import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
@@ -56,6 +57,7 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     settings = job.experiment.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _make_deterministic(settings.deterministic)
+    cv2.setNumThreads(torch.get_num_threads())  # folds that are trained at once share the cores
     start = open_start(job)
     dataset = TrainingSet(
         job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride_of(start.network)

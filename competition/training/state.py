@@ -1,7 +1,6 @@
 """The state of a training fold: made fresh, kept in last.pt, restored where a run was cut."""
 
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,7 @@ import torch
 from torch import nn
 
 from competition.config import Experiment
-from competition.console import duration, say
+from competition.console import say
 from competition.data.boxes import Box
 from competition.data.datasets import TrainingSet, collate
 from competition.data.draw_sampler import DrawSampler
@@ -46,8 +45,6 @@ from competition.training.steps import batch_loss, fewest_samples
 from competition.workspace import Workspace
 
 from timm.utils import ModelEmaV3  # isort: skip  (after competition.models, which makes timm importable)
-
-LONG_RUN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -237,21 +234,17 @@ def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
 
 
 def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, sampler: DrawSampler) -> str:
-    """Chooses the precision by timing one real batch, and says when the run will end."""
+    """Chooses the precision of a run, where the processor's kind does not tell by timing one real batch."""
     settings = job.experiment.train
     loss = get_loss(settings.loss)
-    start = time.perf_counter()
-    batch = collate([dataset[draw] for draw in next(iter(sampler))])
-    loading = (time.perf_counter() - start) / max(1, job.experiment.data.workers or 0)
-
-    def step(trial: nn.Module, autocast: torch.dtype | None) -> torch.Tensor:
-        return batch_loss(trial, batch, dataset.factor, len(job.track.classes), loss, autocast)
-
-    timings: dict[str, float] = {}
 
     def time_of(precision: str) -> float:
-        timings[precision] = time_step(model, step, precision)
-        return timings[precision]
+        batch = collate([dataset[draw] for draw in next(iter(sampler))])
+
+        def step(trial: nn.Module, autocast: torch.dtype | None) -> torch.Tensor:
+            return batch_loss(trial, batch, dataset.factor, len(job.track.classes), loss, autocast)
+
+        return time_step(model, step, precision)
 
     device = next(model.parameters()).device
     made_for = f"{job.precision_of or job.identity.config_hash}-{device.type}"
@@ -263,14 +256,6 @@ def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, samp
             chosen.append(precision)
     counts = f"{len(job.training)} samples to learn from, {len(job.held_out)} held out"
     say(f"fold {job.identity.fold}: {counts}; precision {why}")
-    try:
-        seconds = timings[precision] if precision in timings else time_of(precision)
-    except torch.cuda.OutOfMemoryError:
-        return precision  # the first real step makes its chunks smaller, and says so
-    total = (seconds + loading) * len(sampler) * settings.epochs
-    if total > LONG_RUN_SECONDS:
-        end = time.strftime("%H:%M", time.localtime(time.time() + total))
-        say(f"fold {job.identity.fold}: about {duration(total)} of training, until about {end}")
     return precision
 
 
