@@ -245,7 +245,8 @@ def _read_lines(path: Path) -> list[list[str]]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.reader(file) if line]
     except UnicodeDecodeError as error:
-        raise CompetitionError(other_encoding(path, error.object).what, path, RESTORE) from error
+        reason = other_encoding(path, error.object).what
+        raise CompetitionError(f"can't be read as a leaderboard ({reason})", path, RESTORE) from error
     except (OSError, csv.Error) as error:
         raise CompetitionError(f"can't be read as a leaderboard ({error})", path, RESTORE) from error
     header = tuple(lines[0]) if lines else ()

@@ -17,6 +17,7 @@ from competition.data.datasets import TrainingSet, collate
 from competition.data.manifest import read_manifest
 from competition.imaging.planes import unpack_planes
 from competition.models.factory import NETWORKS, build_model
+from competition.models.layers import stride_of
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.sliding_window import tile_starts
 from competition.prediction.views import check_views
@@ -35,7 +36,7 @@ FIGURES = {
     "cardiac/hidden_layer": (67_174_912, [256]),
     "cardiac/quick": (6_441_881, [160]),
     "cardiac/strong": (22_646_353, [384]),
-    "folder/quick": (6_441_881, [128]),
+    "folder/quick": (6_441_881, [512]),  # without images to choose a size from
     "folder/strong": (22_093_041, [512]),
     "hand_bone/deeplabv3plus_2048": (45_670_637, [2048]),
     "hand_bone/deeplabv3plus_resnet101": (45_670_637, [512]),
@@ -197,8 +198,9 @@ def test_the_rules_have_one_parameter_and_answer_at_full_size():
 def take_a_step(name, experiment, track, workspace, entries):
     """A step on two samples; returns the network and the names of the weights that no gradient reached."""
     check_views(experiment.predict.views, track)
-    dataset = TrainingSet(entries, workspace, track, experiment, boxes=boxes_of(experiment, workspace, entries))
     model = build_model(experiment, track).train()
+    boxes = boxes_of(experiment, workspace, entries)
+    dataset = TrainingSet(entries, workspace, track, experiment, boxes=boxes, stride=stride_of(model))
     batch = collate([dataset[index, index] for index in range(2)])
     loss = batch_loss(model, batch, dataset.factor, len(track.classes), get_loss(experiment.train.loss), None)
     loss.backward()

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from competition.delivery.submissions import write_rle_csv, write_table_csv
+from competition.imaging.stored_tables import write_table
 from competition.tracks import get_track
 
 VESSELS = get_track("aneurysm").classes
@@ -29,7 +30,7 @@ def hearts(tmp_path):
     folder = tmp_path / "workspace" / "cache" / "cardiac"
     folder.mkdir(parents=True)
     frame = pd.DataFrame({"name": NAMES, "split": "test", "height": 4, "width": 5, "stratum": "", "group": "one"})
-    frame.to_parquet(folder / "manifest.parquet")
+    write_table(folder / "manifest.parquet", frame)
     write_rle_csv(tmp_path / "right.csv", [(name, "lv", "1 4") for name in NAMES])
     return tmp_path / "right.csv"
 

@@ -183,6 +183,6 @@ def test_a_type_of_any_size_is_refused_before_it_is_read(tmp_path, dtype):
     header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': (3, 5, 4), }}".ljust(117).encode() + b"\n"
     with (tmp_path / "a.npy").open("wb") as file:
         file.write(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
-        file.truncate(25_000_000_000 if "U" in dtype else 10_000)  # a hole, no bytes on disk
+        file.truncate(10 + len(header) + 60 * np.dtype(dtype).itemsize)  # a hole, no bytes on disk
     with pytest.raises(CompetitionError, match=r"values of type .*a\.npy"):
         read_foreign_map(tmp_path / "a.npy", CLASSES, SIZE)
