@@ -209,7 +209,7 @@ def test_given_weights_are_kept_however_bad_and_contested(make_data, tmp_path):
     tuned = tune(data, WINDOWS, tmp_path, given=(700, 300))
     assert tuned.tuned.search.weights.tolist() == [[700, 300]] * 3
     assert {fold: weights.tolist() for fold, weights in tuned.tuned.search.without.items()} == dict.fromkeys(
-        (0, 1), [[700, 300]] * 3
+        range(5), [[700, 300]] * 3
     )
     assert tuned.tuned.search.reason == "weights as they were given"
     assert (tuned.contested, tuned.worth) == (None, None)
