@@ -15,6 +15,7 @@ from competition.errors import CompetitionError
 from competition.workspace import write_json
 from pipelines.memory import peak_memory_mb
 from pipelines.parent import works_for_another
+from pipelines.typed_options import DEFAULT_TRACK, typed_options
 
 STAGES = (
     "demo",
@@ -34,7 +35,6 @@ STAGES = (
     "leaderboard",
 )
 
-DEFAULT_TRACK = "hand_bone"
 
 OVERVIEW = """\
 usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
@@ -111,10 +111,7 @@ def _as_sentence(error: CompetitionError | MemoryError, args: argparse.Namespace
     """What the user reads; commands in it get the track and the workspace of the command that was typed."""
     if isinstance(error, MemoryError):
         return f"the memory of this machine does not suffice ({' '.join(str(error).split()) or 'no more is free'})"
-    options = [] if args.track in (None, DEFAULT_TRACK) else ["--track", args.track]
-    options += ["--phantom"] * args.phantom
-    options += ["--workspace", args.workspace] if args.workspace else []
-    typed = "".join(f" {shlex.quote(option)}" for option in options)
+    typed = typed_options(args)
     return re.sub(r"(\./run\.sh [a-z]+)\b(?! --track)", lambda command: command[1] + typed, str(error))
 
 

@@ -16,7 +16,7 @@ from competition.data.cache import cache_sample
 from competition.data.folds import FULL, Fold, find_folds, read_fold_names
 from competition.data.manifest import Entry, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
-from competition.ensembling.decision import Decision, Member, load_decision
+from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.members import (
     check_trained,
     finished_folds,
@@ -29,8 +29,10 @@ from competition.errors import CompetitionError
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
 from pipelines import tune
+from pipelines.alone_words import operations_text, say_alone
 from pipelines.context import open_track, open_workspace
 from pipelines.submission import score_phantom, write_submission
+from pipelines.typed_options import typed_options
 from pipelines.unreadable import FILL_BAD, add_fill_bad, shout_unreadable
 
 HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
@@ -80,6 +82,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     row = _leaderboard_row(submission_id, moment, track, workspace, decision, decision_file, path, test_score)
     write_json(path.parent / "manifest.json", vars(row) | {"decision": decision.model_dump(mode="json")})
     append(workspace.leaderboard_file(), row)
+    say_alone(track, decision, typed_options(args))
+    if decision.operations:
+        say(f"post-processing: {operations_text(decision)}")
     _say_result(decision, path, test_score)
     if args.out is not None:
         say(f"a copy of it: {args.out}")
@@ -108,7 +113,7 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
     if args.members is not None and not _is_on(decision, parse_members(args.members)):
         for name in parse_members(args.members):
             check_trained(workspace, name)
-        voting = map(_with_folds, decision.members)
+        voting = (member.with_folds() for member in decision.members)
         raise CompetitionError(
             f"decision has the members {','.join(voting)}, not {args.members}",
             path,
@@ -182,24 +187,19 @@ def _tune_arguments(args: argparse.Namespace, options: Sequence[str]) -> argpars
     return argparse.Namespace(**vars(args) | vars(tuning))
 
 
-def _with_folds(member: Member) -> str:
-    """As --members takes it: "quick:0,1"."""
-    return f"{member.name}:{','.join(map(str, member.folds))}"
-
-
 def _only_folds(decision: Decision, text: str | None) -> Decision:
     if text is None:
         return decision
     wanted = read_fold_names(text, "--folds")
     voting = {fold for member in decision.members for fold in member.folds}
     if strange := [str(fold) for fold in wanted if fold not in voting]:
-        known = ", ".join(map(_with_folds, decision.members))
+        known = ", ".join(member.with_folds() for member in decision.members)
         raise CompetitionError(f"--folds {text}: no member has fold {', '.join(strange)} ({known})")
     members = []
     for member in decision.members:
         kept = tuple(fold for fold in member.folds if fold in wanted)
         if not kept:
-            raise CompetitionError(f"member {_with_folds(member)} has none of the folds {text}")
+            raise CompetitionError(f"member {member.with_folds()} has none of the folds {text}")
         members.append(member.model_copy(update={"folds": kept}))
     say(f"only folds {text} vote")
     return decision.model_copy(update={"members": tuple(members)})
@@ -265,7 +265,7 @@ def _leaderboard_row(
         time=moment.isoformat(timespec="seconds"),
         track=track.name,
         phantom=workspace.phantom,
-        members="+".join(map(_with_folds, decision.members)),
+        members="+".join(member.with_folds() for member in decision.members),
         weights=_written_weights(decision),
         cv_fold_mean=scores.fold_mean,
         cv_fold_sd=scores.fold_sd,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from competition.console import say
 from competition.data.folds import Folds
 from competition.data.manifest import Entry
-from competition.ensembling.decision import ClassGroup, Decision, Scores
+from competition.ensembling.decision import ClassGroup, Contestant, Decision, Scores
 from competition.ensembling.evidence import bootstrap_interval, mean_of, paired_difference
 from competition.ensembling.members import TrainedMember
 from competition.ensembling.out_of_fold import OutOfFold
@@ -22,7 +22,7 @@ from competition.metrics import reweighted_mean
 from competition.reporting.neighbours import neighbour_rows, worst_neighbours
 from competition.tracks.track import Track
 from competition.workspace import Workspace, write_csv
-from pipelines.tuned import Rows, honest_scores, member_rows, weigh
+from pipelines.tuned import Rows, contestant, honest_scores, member_rows, weigh
 
 
 def tune_pixels(
@@ -67,6 +67,8 @@ def tune_pixels(
         scores=_scores(track, entries, data, found),
         coverage=len(entries),
         reason=f"{weights.reason}; {cuts.reason}",
+        vote=_vote(data, found),
+        alone={member.name: contestant(worth) for member, worth in zip(members, found.worth, strict=True)},
     )
     write_csv(folder / "trials.csv", _trial_rows(members, weights))
     write_csv(folder / "neighbours.csv", neighbour_rows(track.classes, found.owners, found.false_positives))
@@ -88,6 +90,15 @@ def _say_search(found: TunedSegmentation) -> None:
         )
     say(weights.reason)
     say(found.tuned.chosen.reason)
+
+
+def _vote(data: OutOfFold, found: TunedSegmentation) -> Contestant:
+    """The vote before post-processing, as the members are scored."""
+    tuned = found.tuned
+    if tuned.crossfit is None:
+        return Contestant(score=float(tuned.oof.mean()), low=None, high=None)
+    low, high = bootstrap_interval(tuned.crossfit.mean(axis=1), data.groups, seed=0)
+    return Contestant(score=float(tuned.crossfit.mean()), low=low, high=high)
 
 
 def _scores(track: Track, entries: Sequence[Entry], data: OutOfFold, found: TunedSegmentation) -> Scores:

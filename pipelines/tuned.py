@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from competition.data.folds import Folds
-from competition.ensembling.decision import Decision, Member, Scores
+from competition.ensembling.decision import Contestant, Decision, Member, Scores
 from competition.ensembling.evidence import Difference
 from competition.ensembling.members import TrainedMember
 from competition.ensembling.worth import MemberWorth
@@ -59,6 +59,20 @@ def honest_scores(
 def number(value: float | np.floating[Any]) -> float | None:
     """A figure for JSON, where NaN does not exist."""
     return None if np.isnan(value) else float(value)
+
+
+def contestant(worth: MemberWorth) -> Contestant:
+    """A member alone as a decision knows it."""
+    low, high = (None, None) if worth.interval is None else map(number, worth.interval)
+    over = worth.over_vote
+    return Contestant(
+        score=worth.alone,
+        low=low,
+        high=high,
+        over_vote=None if over is None else number(over.value),
+        over_vote_low=None if over is None else number(over.low),
+        over_vote_high=None if over is None else number(over.high),
+    )
 
 
 def member_rows(decision: Decision, worths: Sequence[MemberWorth] | None) -> Rows:

@@ -34,7 +34,7 @@ class TunedClassification:
         interval: 95 % group-bootstrap interval of the cross-fitted AUROC, or of ``oof`` where that is None.
         gain: The cross-fitted AUROC less that of the mean of probabilities at equal weights; None with one part,
             or where a bootstrap finds no AUROC.
-        worth: Of each member; None with one part.
+        worth: Of each member; None of truth of one class.
     """
 
     search: AurocSearch

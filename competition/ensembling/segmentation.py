@@ -61,7 +61,7 @@ class TunedSegmentation:
         oof: float64 (n, C) of everything chosen: optimistic.
         crossfit: float64 (n, C), everything chosen without the image's own part (``parts``); None with one part.
         pooled_crossfit: float64 (C,), the same decisions with pixels pooled over images; None likewise.
-        worth: What each member is worth; None likewise, and for given weights, beside which no others are looked at.
+        worth: What each member is worth, in the order of members.
         owners: int64 (C, C + 1), of ``metrics.false_positive_owners`` summed over the images, each decided at cuts
             chosen without its own part, before post-processing.
         false_positives: int64 (C,) likewise.
@@ -76,7 +76,7 @@ class TunedSegmentation:
     oof: NDArray[np.float64]
     crossfit: NDArray[np.float64] | None
     pooled_crossfit: NDArray[np.float64] | None
-    worth: list[MemberWorth] | None
+    worth: list[MemberWorth]
     owners: NDArray[np.int64]
     false_positives: NDArray[np.int64]
     areas: NDArray[np.int64]
@@ -110,9 +110,11 @@ def tune_segmentation(data: OutOfFold, search: Search, folder: Path) -> TunedSeg
         # The gain of post-processing is measured at the final weights, but at cuts and choices of the other folds.
         crossfit = tuned.crossfit + held - by_operation[:, :, 0]
         pooled = pooled_dice(*np.take_along_axis(counts, choices[None, ..., None], axis=3)[..., 0])
-    worth = None
-    if search.given is None:
-        worth = member_worth(curves.evaluate, tuned.search.weights, data.voters(), curves.images, curves.window)
+    honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
+    given = search.given is not None
+    worth = member_worth(
+        curves.evaluate, tuned.search.weights, data.voters(), curves.images, curves.window, honest, given
+    )
     return TunedSegmentation(
         tuned=tuned,
         study=study_cuts(tuned.curves, STUDY_TRIALS, seed=0, window=curves.window),

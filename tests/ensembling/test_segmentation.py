@@ -212,7 +212,10 @@ def test_given_weights_are_kept_however_bad_and_contested(make_data, tmp_path):
         range(5), [[700, 300]] * 3
     )
     assert tuned.tuned.search.reason == "weights as they were given"
-    assert (tuned.contested, tuned.worth) == (None, None)
+    assert tuned.contested is None
+    wrong, right = tuned.worth
+    assert (right.alone, wrong.alone < 0.3, right.left_out) == (1, True, None)
+    assert right.over_vote.value == pytest.approx(1 - tuned.tuned.crossfit.mean())
     assert tuned.crossfit.mean() < 0.3
     dense = [blend(data.open_maps(sample), (700, 300)) > 127 for sample in data.samples]
     truths = [unpack_planes(data.truth(sample), 3).astype(bool) for sample in data.samples]
