@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 
+from competition.ensembling.class_groups import one_group
+from competition.ensembling.methods import METHODS
 from competition.ensembling.parts import crossfit_parts
+from competition.ensembling.tuning_images import TuningImages
+from competition.ensembling.weights import search_weights
 
 PEOPLE = [f"person {number}" for number in (0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 7, 7)]
 
@@ -33,3 +37,23 @@ def test_the_order_of_samples_changes_nothing():
 def test_as_many_parts_as_people_at_most_five_and_one_where_nothing_can_be_cross_fitted(people, parts):
     groups = [f"p{number % people}" for number in range(18)]
     assert len(np.unique(crossfit_parts(np.zeros(18, int), groups))) == parts
+
+
+def test_parts_of_people_leave_equal_weights_no_oftener_than_five_folds_do():
+    """Members that differ by chance alone, where every weight is as good: 200 sets give 0.33 for both."""
+    people = [f"person {image // 2}" for image in range(24)]
+    five_folds = np.arange(24) // 2 % 5
+    left = dict.fromkeys(("people", "folds"), 0)
+    for seed in range(25):
+        random = np.random.default_rng(seed)
+        quality = 0.8 + random.normal(0, 0.05, (12, 1, 1)).repeat(2, axis=0) + random.normal(0, 0.03, (24, 1, 2))
+
+        def evaluate(weights, rows, quality=quality):
+            dice = np.einsum("cm,ncm->nc", weights / 1000, quality[rows])
+            return np.tile(dice[..., None], (1, 1, 256))
+
+        for name, parts in (("people", crossfit_parts(np.zeros(24, int), people)), ("folds", five_folds)):
+            images = TuningImages(parts, people, np.ones((24, 1), bool))
+            found = search_weights(evaluate, METHODS["optuna"](2, 4), 2, images, one_group(1))
+            left[name] += found.weights.tolist() != [[500, 500]]
+    assert left["people"] <= left["folds"] + 4  # two standard errors of 25 sets are 4.7
