@@ -17,6 +17,7 @@ from competition.errors import CompetitionError
 from competition.workspace import write_json
 from pipelines.memory import peak_memory_mb
 from pipelines.parent import works_for_another
+from pipelines.typed_options import DEFAULT_TRACK, typed_options
 
 STAGES = (
     "demo",
@@ -37,7 +38,6 @@ STAGES = (
     "leaderboard",
 )
 
-DEFAULT_TRACK = "hand_bone"
 
 OVERVIEW = """\
 usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
@@ -135,10 +135,7 @@ def _as_sentence(error: CompetitionError | MemoryError | OSError, args: argparse
     if isinstance(error, OSError):  # a disk, a name or a right of access that no reader or writer has thought of
         where = "" if error.filename is None else f": {error.filename}"
         return f"a file can't be used ({error.strerror or error}){where}. Run it again with --debug for details."
-    options = [] if args.track in (None, DEFAULT_TRACK) else ["--track", args.track]
-    options += ["--phantom"] * args.phantom
-    options += ["--workspace", args.workspace] if args.workspace else []
-    typed = "".join(f" {shlex.quote(option)}" for option in options)
+    typed = typed_options(args)
     return re.sub(r"(\./run\.sh [a-z]+)\b(?! --track)", lambda command: command[1] + typed, str(error))
 
 

@@ -18,7 +18,7 @@ from competition.console import say, shout
 from competition.data.folds import FULL, Fold, find_folds, read_fold_names
 from competition.data.manifest import data_hash, read_manifest
 from competition.delivery.leaderboard import Row, append, new_submission_id
-from competition.ensembling.decision import Decision, Member, load_decision
+from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.members import (
     check_same_data,
     check_trained,
@@ -34,11 +34,13 @@ from competition.names import check_name
 from competition.tracks.track import Track
 from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
 from pipelines import tune
+from pipelines.alone_words import operations_text, say_alone
 from pipelines.context import open_track, open_workspace
 from pipelines.expectation import expect_of_folds, say_expectation
 from pipelines.late_test_set import find_test_samples
 from pipelines.submission import score_phantom, write_submission
 from pipelines.tuned_words import not_measured
+from pipelines.typed_options import typed_options
 from pipelines.unreadable import add_fill_bad
 
 HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
@@ -99,6 +101,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     recorded = args.record or not (some_folds or args.test is not None)
     if recorded:
         append(workspace.leaderboard_file(), row)
+    say_alone(track, decision, typed_options(args))
+    if decision.operations:
+        say(f"post-processing: {operations_text(decision)}")
     say_expectation(decision, some_folds, args.test is not None)
     _say_result(decision, path, test_score)
     if not recorded:
@@ -132,7 +137,7 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
     if args.members is not None and not _is_on(decision, parse_members(args.members)):
         for name in parse_members(args.members):
             check_trained(workspace, name)
-        voting = map(_with_folds, decision.members)
+        voting = (member.with_folds() for member in decision.members)
         raise CompetitionError(
             f"decision has the members {','.join(voting)}, not {args.members}",
             path,
@@ -226,24 +231,19 @@ def _tune_arguments(args: argparse.Namespace, options: Sequence[str]) -> argpars
     return argparse.Namespace(**vars(args) | vars(tuning))
 
 
-def _with_folds(member: Member) -> str:
-    """As --members takes it: "quick:0,1"."""
-    return f"{member.name}:{','.join(map(str, member.folds))}"
-
-
 def _only_folds(decision: Decision, text: str | None) -> Decision:
     if text is None:
         return decision
     wanted = read_fold_names(text, "--folds")
     voting = {fold for member in decision.members for fold in member.folds}
     if strange := [str(fold) for fold in wanted if fold not in voting]:
-        known = ", ".join(map(_with_folds, decision.members))
+        known = ", ".join(member.with_folds() for member in decision.members)
         raise CompetitionError(f"--folds {text}: no member has fold {', '.join(strange)} ({known})")
     members = []
     for member in decision.members:
         kept = tuple(fold for fold in member.folds if fold in wanted)
         if not kept:
-            raise CompetitionError(f"member {_with_folds(member)} has none of the folds {text}")
+            raise CompetitionError(f"member {member.with_folds()} has none of the folds {text}")
         members.append(member.model_copy(update={"folds": kept}))
     say(f"only folds {text} vote")
     return decision.model_copy(update={"members": tuple(members)})
@@ -265,7 +265,7 @@ def _leaderboard_row(
         time=moment.isoformat(timespec="seconds"),
         track=track.name,
         phantom=workspace.phantom,
-        members="+".join(map(_with_folds, decision.members)),
+        members="+".join(member.with_folds() for member in decision.members),
         weights=_written_weights(decision),
         cv_fold_mean=scores.fold_mean,
         cv_fold_sd=scores.fold_sd,

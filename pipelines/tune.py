@@ -26,12 +26,14 @@ from competition.names import check_name, shortened_name
 from competition.text import shown
 from competition.tracks.track import Track
 from competition.workspace import Workspace, whole_folder, write_csv
+from pipelines.alone_words import say_alone
 from pipelines.context import open_track, open_workspace
 from pipelines.given_weights import member_weights
 from pipelines.tune_classification import tune_classes
 from pipelines.tune_segmentation import tune_pixels
 from pipelines.tuned import Rows, weigh
 from pipelines.tuned_words import say_scores, say_worth
+from pipelines.typed_options import typed_options
 
 HELP = "Chooses member weights, thresholds and post-processing on out-of-fold predictions, and says what to expect."
 EXAMPLE = "./run.sh tune --track hand_bone --members quick,strong:0,1 --name both"
@@ -120,6 +122,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         )
         save_decision(folder / "decision.json", decision)
     say_scores(track, decision, rows)
+    say_alone(track, decision, typed_options(args))
     say_worth(track, worth)
     if track.metric == "auroc" and (alarm := too_good(decision.scores.oof or 0.0, workspace.phantom)):
         shout(alarm)

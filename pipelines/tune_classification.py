@@ -10,13 +10,13 @@ from competition.data.folds import Folds
 from competition.data.manifest import Entry, target_matrix
 from competition.ensembling.classification import TunedClassification, tune_classification
 from competition.ensembling.combination import Combination
-from competition.ensembling.decision import Decision
+from competition.ensembling.decision import Contestant, Decision
 from competition.ensembling.locations import NEVER
 from competition.ensembling.members import TrainedMember
 from competition.ensembling.weights import Propose
 from competition.tracks.track import Track
 from competition.workspace import Workspace, write_csv
-from pipelines.tuned import Rows, honest_scores, member_rows, number, weigh
+from pipelines.tuned import Rows, contestant, honest_scores, member_rows, number, weigh
 
 
 def tune_classes(
@@ -59,6 +59,7 @@ def tune_classes(
     scores = honest_scores(
         _scored_folds(tuned), tuned.oof.auroc, crossfit, tuned.interval or (None, None), gain=tuned.gain
     )
+    names = [member.name for member in members]
     decision = Decision(
         track=track.name,
         dataset=workspace.dataset,
@@ -73,10 +74,22 @@ def tune_classes(
         scores=scores,
         coverage=len(entries),
         reason=tuned.search.reason,
+        vote=_vote(tuned),
+        alone={} if tuned.worth is None else dict(zip(names, map(contestant, tuned.worth), strict=True)),
     )
     _say_locations(tuned)
     write_csv(folder / "trials.csv", _trial_rows(members, tuned))
     return decision, _location_rows(track, entries, tuned), member_rows(decision, tuned.worth)
+
+
+def _vote(tuned: TunedClassification) -> Contestant | None:
+    """The vote as the members alone are compared with it; None where all samples are of one kind."""
+    search = tuned.search
+    score = search.oof if search.crossfit is None else search.crossfit
+    if np.isnan(score):
+        return None
+    low, high = (None, None) if search.crossfit is None or tuned.interval is None else tuned.interval
+    return Contestant(score=score, low=low, high=high)
 
 
 def _scored_folds(tuned: TunedClassification) -> list[float]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from competition.console import say
 from competition.data.folds import Folds
 from competition.data.manifest import Entry
-from competition.ensembling.decision import ClassGroup, Decision, Scores
+from competition.ensembling.decision import ClassGroup, Contestant, Decision, Scores
 from competition.ensembling.evidence import bootstrap_interval, mean_of, paired_difference
 from competition.ensembling.members import TrainedMember
 from competition.ensembling.out_of_fold import OutOfFold
@@ -22,7 +22,7 @@ from competition.metrics import measured, measured_mean, reweighted_mean
 from competition.reporting.neighbours import neighbour_rows, worst_neighbours
 from competition.tracks.track import Track
 from competition.workspace import Workspace, write_csv
-from pipelines.tuned import Rows, honest_scores, member_rows, weigh
+from pipelines.tuned import Rows, contestant, honest_scores, member_rows, weigh
 
 
 def tune_pixels(
@@ -68,6 +68,8 @@ def tune_pixels(
         coverage=len(entries),
         unmeasured=tuple(name for name, area in zip(track.classes, found.areas, strict=True) if not area),
         reason=f"{weights.reason}; {cuts.reason}",
+        vote=_vote(data, found),
+        alone=_alone(members, found),
     )
     write_csv(folder / "trials.csv", _trial_rows(members, weights))
     write_csv(folder / "neighbours.csv", neighbour_rows(track.classes, found.owners, found.false_positives))
@@ -89,6 +91,26 @@ def _say_search(found: TunedSegmentation) -> None:
         )
     say(weights.reason)
     say(found.tuned.chosen.reason)
+
+
+def _vote(data: OutOfFold, found: TunedSegmentation) -> Contestant | None:
+    """The vote before post-processing, as the members are scored; None where no image has a class."""
+    tuned, present = found.tuned, found.present
+    if not present.any():
+        return None
+    if tuned.crossfit is None:
+        return Contestant(score=measured_mean(tuned.oof, present), low=None, high=None)
+    scores = measured(tuned.crossfit, present).mean(axis=1)
+    low, high = bootstrap_interval(scores, data.groups, seed=0)
+    return Contestant(score=float(scores.mean()), low=low, high=high)
+
+
+def _alone(members: Sequence[TrainedMember], found: TunedSegmentation) -> dict[str, Contestant]:
+    """What each member scores alone, where any class that it votes on occurs."""
+    if not found.worth:
+        return {}
+    worths = dict(zip((member.name for member in members), found.worth, strict=True))
+    return {name: contestant(worth) for name, worth in worths.items() if not np.isnan(worth.alone)}
 
 
 def _scores(track: Track, entries: Sequence[Entry], data: OutOfFold, found: TunedSegmentation) -> Scores:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from competition.data.folds import Folds
-from competition.ensembling.decision import Decision, Member, Scores
+from competition.ensembling.decision import Contestant, Decision, Member, Scores
 from competition.ensembling.evidence import Difference
 from competition.ensembling.members import TrainedMember
 from competition.ensembling.worth import MemberWorth
@@ -61,6 +61,20 @@ def number(value: float | np.floating[Any]) -> float | None:
     return None if np.isnan(value) else float(value)
 
 
+def contestant(worth: MemberWorth) -> Contestant:
+    """A member alone as a decision knows it."""
+    low, high = (None, None) if worth.interval is None else map(number, worth.interval)
+    over = worth.over_vote
+    return Contestant(
+        score=worth.alone,
+        low=low,
+        high=high,
+        over_vote=None if over is None else number(over.value),
+        over_vote_low=None if over is None else number(over.low),
+        over_vote_high=None if over is None else number(over.high),
+    )
+
+
 def member_rows(decision: Decision, worths: Sequence[MemberWorth] | None) -> Rows:
     """A row per member for members.csv: its weights and what it is worth, empty where that is not known."""
     rows: Rows = []
@@ -68,7 +82,7 @@ def member_rows(decision: Decision, worths: Sequence[MemberWorth] | None) -> Row
         row: dict[str, Any] = {"member": member.name, "weight": member.weight / 1000}
         for name, group in decision.class_groups.items():
             row[f"weight_{name}"] = group.weights[member.name] / 1000
-        worth = None if worths is None else worths[index]
+        worth = worths[index] if worths else None
         row["alone"] = None if worth is None else number(round(worth.alone, 6))
         change = None if worth is None else worth.left_out
         row |= dict.fromkeys(("left_out", "low", "high"))

@@ -7,8 +7,10 @@ import numpy as np
 from competition.console import say, shout, table
 from competition.data.folds import FULL
 from competition.ensembling.decision import Decision
+from competition.ensembling.parts import FEWEST_PARTS
 from competition.ensembling.thresholds import HALF
 from competition.tracks.track import Track
+from pipelines.alone_words import operations_text
 from pipelines.tuned import Rows
 
 
@@ -43,23 +45,35 @@ def say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     pooled = [row["oof_crossfit_pooled"] for row in rows if row.get("oof_crossfit_pooled") is not None]
     if pooled:
         lines.append(["cross-fitted, pixels pooled over images", f"{np.mean(pooled):.4f}"])
+    if track.task == "segmentation":
+        processed = sum(operation != "none" for operation in decision.operations.values())
+        shown_operations = f"{processed} of {len(decision.operations)} classes" if processed else "none"
+        lines.append(["post-processing", shown_operations])
     table(f"{measure} on {decision.coverage} samples", ["honest numbers", measure], lines)
-    if decision.unmeasured:
-        shout(not_measured(decision.unmeasured, decision.classes, f"none of the {decision.coverage} samples"))
-    if scores.oof_crossfit is None and scores.oof is not None:
-        say("with one fold nothing can be cross-fitted: the tuned figure was chosen on the samples it is measured on")
-    held_out = set.intersection(*({fold for fold in member.folds if fold != FULL} for member in decision.members))
-    if scores.oof_crossfit is not None and len(held_out) == 2:
-        say(
-            "with two folds a choice is made on one and can't be tried on another before it is scored, so the "
-            "cross-fitted figure is that of equal weights at 0.5: train a third fold"
-        )
+    _say_limits(decision)
     by_group = {f" of {name}": group.weights for name, group in decision.class_groups.items()}
     for of, weights in (by_group or {"": {member.name: member.weight for member in decision.members}}).items():
         say(f"weights{of}: " + ", ".join(f"{name} {weight / 1000:.3f}" for name, weight in weights.items()))
     if track.task == "segmentation" and rows:
-        moved = [row for row in rows if decision.cuts[str(row["class"])] != HALF or row["operation"] != "none"]
-        say(f"{len(moved)} of {len(rows)} classes have a threshold other than 0.5 or post-processing (per_class.csv)")
+        moved = sum(cut != HALF for cut in decision.cuts.values())
+        say(f"{moved} of {len(rows)} classes have a threshold other than 0.5 (per_class.csv)")
+        say(f"post-processing: {operations_text(decision)}")
+
+
+def _say_limits(decision: Decision) -> None:
+    """Says what the honest numbers leave out, and what takes the place of folds where there are few."""
+    scores = decision.scores
+    if decision.unmeasured:
+        shout(not_measured(decision.unmeasured, decision.classes, f"none of the {decision.coverage} samples"))
+    if scores.oof_crossfit is None and scores.oof is not None:
+        kept = "given" if decision.method == "given" else "equal"
+        say(
+            "fewer than three people are held out by every member, so nothing can be cross-fitted: "
+            f"{kept} weights at threshold 0.5 without post-processing"
+        )
+    held_out = set.intersection(*({fold for fold in member.folds if fold != FULL} for member in decision.members))
+    if scores.oof_crossfit is not None and len(held_out) < FEWEST_PARTS:
+        say(f"with fewer than {FEWEST_PARTS} folds, parts of whole people take their place in cross-fitting")
 
 
 def not_measured(unmeasured: Sequence[str], classes: Sequence[str], images: str) -> str:
@@ -75,16 +89,13 @@ def not_measured(unmeasured: Sequence[str], classes: Sequence[str], images: str)
 
 
 def say_worth(track: Track, rows: Rows) -> None:
-    """A table of what each member is worth; nothing where it could not be measured."""
-    if all(row["alone"] is None for row in rows):
+    """Print a table of what the vote loses without each member; nothing where it could not be measured."""
+    if not rows or rows[0]["left_out"] is None:
         return
-    shown = []
-    for row in rows:
-        left_out, interval = "-", "-"
-        alone = "-" if row["alone"] is None else f"{row['alone']:.4f}"
-        if row["left_out"] is not None:
-            left_out, interval = f"{row['left_out']:+.4f}", f"{row['low']:+.4f} .. {row['high']:+.4f}"
-        shown.append([row["member"], f"{row['weight']:.3f}", alone, left_out, interval])
-    columns = ["member", "weight", "alone, cross-fitted", "change when left out", "95 % interval"]
+    shown = [
+        [row["member"], f"{row['weight']:.3f}", f"{row['left_out']:+.4f}", f"{row['low']:+.4f} .. {row['high']:+.4f}"]
+        for row in rows
+    ]
+    columns = ["member", "weight", "change when left out", "95 % interval"]
     before = " (before post-processing)" if track.task == "segmentation" else ""
     table(f"what each member is worth{before}", columns, shown)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from competition.ensembling.auroc_weights import AurocSearch
 from competition.ensembling.combination import SCORES, Combination
-from competition.ensembling.evidence import auroc_of, paired_difference
+from competition.ensembling.evidence import Difference, auroc_interval, auroc_of, paired_difference
 from competition.ensembling.voters import everyone
 from competition.ensembling.worth import MemberWorth, weights_without
 from competition.metrics import auroc
@@ -32,19 +32,26 @@ def auroc_worth(
         combination: How the members become one.
 
     Returns:
-        One per member; None with fewer than two folds, where nothing can be cross-fitted, and of truth of one class.
+        One per member; None of truth of one class.
     """
-    if search.crossfit_score is None or np.isnan(search.oof):
+    if np.isnan(search.oof):
         return None
     members, blend = len(member_scores), SCORES[combination](member_scores)
-    vote, found = auroc_of(truth, search.crossfit_score), []
+    crossfitted = search.crossfit_score is not None
+    # With one part nothing was chosen, so the blend is honest as it is.
+    honest = blend(search.weights) if search.crossfit_score is None else search.crossfit_score
+    vote, found = auroc_of(truth, honest), []
     for member in range(members):
         left_out = None
-        if members > 1:
+        if crossfitted and members > 1:
             others = np.empty(len(truth))
             for fold, weights in search.weights_without.items():
                 kept = weights_without(np.array([weights]), everyone(1, members), member)[0]
                 others[folds == fold] = blend(kept.tolist())[folds == fold]
             left_out = paired_difference(auroc_of(truth, others), vote, groups, seed=0)
-        found.append(MemberWorth(auroc(truth, member_scores[member]), left_out))
+        own = member_scores[member]
+        over_vote = paired_difference(auroc_of(truth, own), vote, groups, seed=0)
+        over_vote = over_vote if crossfitted else Difference(over_vote.value, np.nan, np.nan)
+        interval = auroc_interval(truth, own, groups, seed=0) if crossfitted else None
+        found.append(MemberWorth(auroc(truth, own), interval, over_vote, left_out))
     return found

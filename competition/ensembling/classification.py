@@ -12,6 +12,7 @@ from competition.ensembling.combination import Combination, combine, mean_of
 from competition.ensembling.evidence import Difference, auroc_interval, auroc_of, paired_difference
 from competition.ensembling.locations import ChosenLocations, choose_locations
 from competition.ensembling.members import TrainedMember
+from competition.ensembling.parts import crossfit_parts
 from competition.ensembling.voting import round_weights
 from competition.ensembling.weights import Propose
 from competition.ensembling.worth import MemberWorth
@@ -29,11 +30,11 @@ class TunedClassification:
             one kind.
         locations: Thresholds and gate of the other classes, which are handed in as 0 or 1.
         oof: Score of everything chosen, on the samples it was chosen on.
-        crossfit: The same with everything chosen on the other folds; None with fewer than two folds.
+        crossfit: The same with everything chosen on the other parts (``parts``); None with one part.
         interval: 95 % group-bootstrap interval of the cross-fitted AUROC, or of ``oof`` where that is None.
-        gain: The cross-fitted AUROC less that of the mean of probabilities at equal weights; None with fewer than two
-            folds, or where a bootstrap finds no AUROC.
-        worth: Of each member; None with fewer than two folds.
+        gain: The cross-fitted AUROC less that of the mean of probabilities at equal weights; None with one part,
+            or where a bootstrap finds no AUROC.
+        worth: Of each member; None of truth of one class.
     """
 
     search: AurocSearch
@@ -75,11 +76,12 @@ def tune_classification(
     """
     tables = np.stack([member_scores(member, samples, classes) for member in members])
     scores, wanted = tables[:, :, 0], truth[:, 0]
-    search = search_weights_auroc(scores, wanted, propose, folds, groups, combination, given)
+    parts = crossfit_parts(folds, groups)
+    search = search_weights_auroc(scores, wanted, propose, parts, groups, combination, given)
     plain = mean_of(scores)(round_weights(np.ones(len(members))).tolist())
     chosen = combine(combination, tables, search.weights)
     without = {fold: combine(combination, tables, weights).probs for fold, weights in search.weights_without.items()}
-    locations = choose_locations(truth[:, 1:], chosen.probs, folds, groups, without)
+    locations = choose_locations(truth[:, 1:], chosen.probs, parts, groups, without)
     oof = score_aneurysm(truth, np.column_stack([chosen.score, locations.rule.decide(chosen.probs)]))
     crossfit = None
     ranked = chosen.score
@@ -94,7 +96,7 @@ def tune_classification(
         crossfit=crossfit,
         interval=auroc_interval(wanted, ranked, groups, seed=0),
         gain=None if search.crossfit_score is None else _gain(wanted, search.crossfit_score, plain, groups),
-        worth=auroc_worth(scores, wanted, search, folds, groups, combination),
+        worth=auroc_worth(scores, wanted, search, parts, groups, combination),
     )
 
 

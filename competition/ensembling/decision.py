@@ -57,6 +57,10 @@ class Member(_Frozen):
             raise ValueError("is not the name of a member, because its epoch is not a number")
         return name
 
+    def with_folds(self) -> str:
+        """Return the member as --members takes it: "quick:0,1"."""
+        return f"{self.name}:{','.join(map(str, self.folds))}"
+
 
 class ClassGroup(_Frozen):
     """Classes that are voted on with weights of their own.
@@ -100,6 +104,26 @@ class Scores(_Frozen):
     gain_high: float | None = None
 
 
+class Contestant(_Frozen):
+    """The vote, or a member alone, in the table of both: before post-processing, cross-fitted where that can be had.
+
+    Attributes:
+        score: Of the metric; a member of some classes on those.
+        low: Of the 95 % group-bootstrap interval of ``score``; None where nothing can be cross-fitted.
+        high: Its upper end.
+        over_vote: ``score`` less the vote's; None of the vote itself, and of a member of some classes only.
+        over_vote_low: Of its 95 % interval, by drawing groups for both at once.
+        over_vote_high: Its upper end.
+    """
+
+    score: float
+    low: float | None
+    high: float | None
+    over_vote: float | None = None
+    over_vote_low: float | None = None
+    over_vote_high: float | None = None
+
+
 class Decision(_Frozen):
     """Everything ``ensemble`` needs to know.
 
@@ -127,6 +151,8 @@ class Decision(_Frozen):
         coverage: How many samples all members cover; the choice was made on these.
         reason: Why these weights and thresholds.
         data_hash: Of the training samples it was tuned on; empty in decisions of earlier versions.
+        vote: The score that ``alone`` is compared with; None where no sample is covered by all members.
+        alone: Member -> what it scores alone; empty likewise.
         created: When, with time zone.
     """
 
@@ -148,6 +174,8 @@ class Decision(_Frozen):
     unmeasured: tuple[str, ...] = ()
     everything: bool = False
     data_hash: str = ""
+    vote: Contestant | None = None
+    alone: dict[str, Contestant] = Field(default_factory=dict)
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
 
     @model_validator(mode="after")

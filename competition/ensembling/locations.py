@@ -199,7 +199,7 @@ def _climb(
     names = [int(fold) for fold in np.unique(folds)]
     chosen = next(iter(RULES))
     if len(names) < 2:
-        reason = f"locations: {chosen}, because a gain can't be cross-fitted on one fold"
+        reason = f"locations: {chosen}, because a gain can't be cross-fitted on one part"
         return RULES[chosen](truth, probs), reason
     gained = {name: _crossfitted_cells(fit, truth, probs, folds) for name, fit in RULES.items()}
     reason = "no rule gains more than one standard error"

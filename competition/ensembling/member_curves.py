@@ -16,7 +16,7 @@ from competition.ensembling.thresholds import Window
 from competition.ensembling.trials import Evaluate
 from competition.ensembling.tuning_images import TuningImages
 from competition.ensembling.voters import blend
-from competition.ensembling.voting import round_weights
+from competition.ensembling.voting import WHOLE, round_weights
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,9 @@ def curves_of_one(data: OutOfFold, window: Window) -> MemberCurves:
 
 
 def curves_of_given(data: OutOfFold, window: Window, given: Sequence[int], ticker: Ticker) -> MemberCurves:
-    """The curves of given weights and of equal ones, and of no others.
+    """Return the curves of given weights, of equal ones and of each member alone, and of no others.
 
-    Two blends of each image tell all thresholds of both, however many pixels the members contest.
+    A blend of each image for each of them holds all thresholds, however many pixels the members contest.
 
     Args:
         data: The images and the members.
@@ -66,7 +66,10 @@ def curves_of_given(data: OutOfFold, window: Window, given: Sequence[int], ticke
         CompetitionError: A map is missing or damaged.
     """
     voters, equal = data.voters(), round_weights(np.ones(len(given)))
-    counted: dict[tuple[int, ...], list[NDArray[np.int64]]] = {tuple(given): [], tuple(equal.tolist()): []}
+    alone = WHOLE * np.eye(len(given), dtype=np.int64)
+    counted: dict[tuple[int, ...], list[NDArray[np.int64]]] = {
+        tuple(row): [] for row in [list(given), equal.tolist(), *alone.tolist()]
+    }
     for sample in data.samples:
         maps, truth = data.open_maps(sample), data.truth(sample)
         for weights, found in counted.items():

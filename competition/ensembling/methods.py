@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.nested import TIE
-from competition.ensembling.voting import round_weights
+from competition.ensembling.voting import WHOLE, round_weights
 from competition.ensembling.weights import Propose, Score, candidate_weights
 
 # Members are added so often: weights come in steps of 1/20, and M members cost at most 20 M evaluations a search.
@@ -29,7 +29,8 @@ def greedy_selection(members: int, _: int) -> Propose:
     """Forward selection with replacement (Caruana et al., Ensemble selection from libraries of models, 2004).
 
     It starts from the best member alone and goes on adding the one that helps most (a member may come again), whether
-    or not that gains; the proposals are what it had after each step. Of members that help equally, one that is in
+    or not that gains; the proposals are what it had after each step, then each
+    member alone. Of members that help equally, one that is in
     already is preferred, then the earlier.
     """
 
@@ -45,6 +46,8 @@ def greedy_selection(members: int, _: int) -> Propose:
             added = int(np.argmax(used if used.any() else best))
             votes = grown[added]
             steps.append(tried[added])
+        # Each member alone is tried whatever is searched; the first step is only the best on a part of the images.
+        steps.extend(np.eye(members, dtype=np.int64) * WHOLE)
         return np.array(list(dict.fromkeys(tuple(row.tolist()) for row in steps)), dtype=np.int64)
 
     return propose

@@ -3,6 +3,7 @@
 Out of 500 weight vectors of five equally good members, the best by its own score is "better" by about two standard
 errors by luck alone. So the best candidate is compared with the simplest one (index 0) only on left-out folds, each
 scored by what would have been chosen without it, and it is taken only where that gain exceeds one standard error.
+With fewer than three trained folds, parts of whole people take the place of folds (``parts``).
 For a cross-fitted score this rule itself is repeated without the fold that is scored, so two folds are left out then.
 """
 
@@ -74,7 +75,7 @@ def choose(
     if best == 0:
         return Choice(0, None, None, "nothing scores better")
     if len(remaining) < 2:
-        return Choice(0, None, None, "a gain can't be cross-fitted on one fold")
+        return Choice(0, None, None, "a gain can't be cross-fitted on one part")
     mean, error = gain(excluded, {fold: picked[excluded | {fold}] for fold in remaining})
     figures = f"cross-fitted gain {mean:+.5f}, standard error {error:.5f}"
     if mean - error > TIE:  # a gain of one image alone is exactly one standard error

@@ -1,7 +1,7 @@
 """Tuning a segmentation ensemble: weights and cuts on exact histograms, then post-processing on the decided images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from competition.ensembling.image_vote import vote_image
 from competition.ensembling.member_curves import MemberCurves, curves_of_any, curves_of_given, curves_of_one
 from competition.ensembling.methods import METHODS, expected_vectors
 from competition.ensembling.out_of_fold import OutOfFold
+from competition.ensembling.parts import crossfit_parts
 from competition.ensembling.postprocessing import (
     OPERATIONS,
     choose_operations,
@@ -58,11 +59,11 @@ class TunedSegmentation:
         study: int64 (C,), the cuts that one-dimensional Optuna studies found; the exact sweep decides.
         operations: Post-processing per class.
         oof: float64 (n, C) of everything chosen: optimistic.
-        crossfit: float64 (n, C), everything chosen without the image's own fold; None with fewer than two folds.
+        crossfit: float64 (n, C), everything chosen without the image's own part (``parts``); None with one part.
         pooled_crossfit: float64 (C,), the same decisions with pixels pooled over images; None likewise.
-        worth: What each member is worth; None likewise, and for given weights, beside which no others are looked at.
+        worth: What each member is worth, in the order of members.
         owners: int64 (C, C + 1), of ``metrics.false_positive_owners`` summed over the images, each decided at cuts
-            chosen without its own fold, before post-processing.
+            chosen without its own part, before post-processing.
         false_positives: int64 (C,) likewise.
         areas: int64 (C,), true pixels of every class over the images.
         present: bool (n, C), whether the class occurs in the image's truth.
@@ -76,7 +77,7 @@ class TunedSegmentation:
     oof: NDArray[np.float64]
     crossfit: NDArray[np.float64] | None
     pooled_crossfit: NDArray[np.float64] | None
-    worth: list[MemberWorth] | None
+    worth: list[MemberWorth]
     owners: NDArray[np.int64]
     false_positives: NDArray[np.int64]
     areas: NDArray[np.int64]
@@ -96,6 +97,8 @@ def tune_segmentation(data: OutOfFold, search: Search, folder: Path) -> TunedSeg
     Raises:
         CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
     """
+    # From here on a fold is a part that choices are cross-fitted over.
+    data = replace(data, folds=crossfit_parts(data.folds, data.groups))
     curves, tuned = _tune_curves(data, search, folder)
     counts, owners, false_positives = _decided_counts(data, tuned)
     by_operation = dice(*counts)
@@ -109,9 +112,11 @@ def tune_segmentation(data: OutOfFold, search: Search, folder: Path) -> TunedSeg
         # The gain of post-processing is measured at the final weights, but at cuts and choices of the other folds.
         crossfit = tuned.crossfit + held - by_operation[:, :, 0]
         pooled = pooled_dice(*np.take_along_axis(counts, choices[None, ..., None], axis=3)[..., 0])
-    worth = None
-    if search.given is None:
-        worth = member_worth(curves.evaluate, tuned.search.weights, data.voters(), curves.images, curves.window)
+    honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
+    given = search.given is not None
+    worth = member_worth(
+        curves.evaluate, tuned.search.weights, data.voters(), curves.images, curves.window, honest, given
+    )
     return TunedSegmentation(
         tuned=tuned,
         study=study_cuts(tuned.curves, STUDY_TRIALS, seed=0, window=curves.window),

@@ -16,7 +16,7 @@ class TuningImages:
     """Facts about n images of C classes.
 
     Attributes:
-        folds: int64 (n,), the fold that held each image out.
+        folds: int64 (n,), the fold that held each image out, or the part that replaces it (``parts``).
         groups: (n,), the person each image belongs to; all images of a person are in one fold.
         present: bool (n, C): whether the class occurs in the image's truth.
     """

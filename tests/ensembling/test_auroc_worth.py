@@ -42,6 +42,8 @@ def test_a_member_is_left_out_of_the_weights_that_were_chosen_without_each_fold(
             shares[others[0]] = 1000 - shares[others[1]]
             left[fold == FOLDS] = SCORES[rule](scores)(shares.tolist())[fold == FOLDS]
         assert found.left_out.value == pytest.approx(area(truth, left) - search.crossfit, abs=1e-3)
+        assert found.over_vote.value == pytest.approx(found.alone - search.crossfit)
+        assert found.interval[0] <= found.alone <= found.interval[1]
         assert found.left_out.low <= found.left_out.value <= found.left_out.high
 
 
@@ -75,8 +77,12 @@ def test_a_member_alone_is_missed_by_nobody():
     assert worth[0].alone == pytest.approx(area(truth, scores[0]))
 
 
-def test_nothing_is_said_where_nothing_can_be_crossfitted():
+def test_where_nothing_can_be_crossfitted_members_are_scored_without_intervals():
     scores, truth = predictions([1.0, 2.0])
     one_fold = search_weights_auroc(scores, truth, evenly_spread(2, 5), FOLDS * 0, PEOPLE)
-    assert auroc_worth(scores, truth, one_fold, FOLDS * 0, PEOPLE, "mean") is None
+    found = auroc_worth(scores, truth, one_fold, FOLDS * 0, PEOPLE, "mean")
+    for worth, own in zip(found, scores, strict=True):
+        assert worth.alone == pytest.approx(area(truth, own))
+        assert worth.over_vote.value == pytest.approx(area(truth, own) - area(truth, scores.mean(axis=0)), abs=1e-3)
+        assert (worth.interval, worth.left_out) == (None, None)
     assert worth_of(scores, truth * 0)[1] is None

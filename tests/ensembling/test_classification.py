@@ -183,12 +183,21 @@ def test_everything_chosen_gains_nothing_where_the_truth_is_dealt_out_anew(truth
     assert np.mean(cells) < 0.5
 
 
-def test_one_fold_can_not_be_crossfitted(truth, make_member):
+def test_one_fold_is_cross_fitted_over_people(truth, make_member):
     held = FOLDS == 2
     samples = [sample for sample, kept in zip(SAMPLES, held, strict=True) if kept]
     member = make_member("a", noisy(truth, 0.8, 1))
     tuned = tune_classification([member], samples, CLASSES, truth[held], FOLDS[held], samples, evenly_spread(1, 5))
-    assert tuned.crossfit is tuned.gain is tuned.worth is None
+    assert sorted(tuned.search.weights_without) == [0, 1, 2, 3, 4]
+    assert tuned.crossfit.auroc == tuned.oof.auroc
+    assert list(tuned.fold_aurocs) == [2]  # the fold mean is still one of folds
+
+
+def test_two_people_can_not_be_crossfitted(truth, make_member):
+    people = [f"person {index % 2}" for index in range(len(SAMPLES))]
+    member = make_member("a", noisy(truth, 0.8, 1))
+    tuned = tune_classification([member], SAMPLES, CLASSES, truth, FOLDS * 0, people, evenly_spread(1, 5))
+    assert tuned.crossfit is tuned.gain is None
     assert tuned.oof.cells_gained == 0
 
 

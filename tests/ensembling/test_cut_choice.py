@@ -63,7 +63,7 @@ def test_people_and_not_images_count():
 def test_one_fold_keeps_a_half_and_has_nothing_honest():
     chosen = choose_cuts(peaked(6, (187,), 0.1), images_of(np.zeros(6, int), classes=1), WINDOW)
     assert chosen.cuts.tolist() == [127]
-    assert "one fold" in chosen.reason
+    assert "one part" in chosen.reason
     assert crossfit_cuts(peaked(6, (187,), 0.1), images_of(np.zeros(6, int), classes=1), WINDOW) is None
 
 

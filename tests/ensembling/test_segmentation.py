@@ -209,10 +209,13 @@ def test_given_weights_are_kept_however_bad_and_contested(make_data, tmp_path):
     tuned = tune(data, WINDOWS, tmp_path, given=(700, 300))
     assert tuned.tuned.search.weights.tolist() == [[700, 300]] * 3
     assert {fold: weights.tolist() for fold, weights in tuned.tuned.search.without.items()} == dict.fromkeys(
-        (0, 1), [[700, 300]] * 3
+        range(5), [[700, 300]] * 3
     )
     assert tuned.tuned.search.reason == "weights as they were given"
-    assert (tuned.contested, tuned.worth) == (None, None)
+    assert tuned.contested is None
+    wrong, right = tuned.worth
+    assert (right.alone, wrong.alone < 0.3, right.left_out) == (1, True, None)
+    assert right.over_vote.value == pytest.approx(1 - tuned.tuned.crossfit.mean())
     assert tuned.crossfit.mean() < 0.3
     dense = [blend(data.open_maps(sample), (700, 300)) > 127 for sample in data.samples]
     truths = [unpack_planes(data.truth(sample), 3).astype(bool) for sample in data.samples]
@@ -242,3 +245,51 @@ def test_tuning_exchangeable_members_promises_nothing(make_data, tmp_path):
     assert np.mean(promised) > 0.002
     assert np.mean(promised) > 3 * abs(np.mean(honest))
     assert -0.005 < np.mean(honest) < 3 * error + 1e-12
+
+
+def one_fold_and_unseen_people(data):
+    """The images of the first three people as one trained fold, and those of the other two people."""
+    first = sorted(set(data.groups))[:3]
+    seen = [place for place, group in enumerate(data.groups) if group in first]
+    unseen = [sample for sample, group in zip(data.samples, data.groups, strict=True) if group not in first]
+    held_out = replace(
+        data,
+        samples=[data.samples[place] for place in seen],
+        folds=np.zeros(len(seen), dtype=np.int64),
+        groups=[data.groups[place] for place in seen],
+    )
+    return held_out, unseen
+
+
+def unseen_dice(data, samples, weights, cuts):
+    """Mean Dice of a vote, counted on whole masks."""
+    found = []
+    for sample in samples:
+        decided = blend(data.open_maps(sample), weights) > np.asarray(cuts)[:, None, None]
+        truth = unpack_planes(data.truth(sample), 3).astype(bool)
+        found += [dice((a & b).sum(), a.sum(), b.sum()) for a, b in zip(decided, truth, strict=True)]
+    return np.mean(found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("method", ["optuna", "greedy"])
+def test_with_one_fold_the_vote_does_not_lose_to_its_better_member(make_data, tmp_path, monkeypatch, method, seed):
+    """The worse member is three or so pixels off to one side, which no threshold of equal weights repairs."""
+    random = np.random.default_rng(seed)
+
+    def beside(truth):
+        return sure(np.roll(truth, random.integers(2, 5), axis=1))
+
+    data = make_data(better=blurred(0.0, random), worse=beside)
+    held_out, unseen = one_fold_and_unseen_people(data)
+    tuned = tune(held_out, WINDOWS[2:], tmp_path, method)
+    (weights,) = np.unique(tuned.tuned.search.weights, axis=0).tolist()
+    vote = unseen_dice(data, unseen, weights, tuned.tuned.chosen.cuts)
+    alone = unseen_dice(data, unseen, (1000, 0), [127] * 3)
+    assert vote > alone - 0.001
+    assert tuned.crossfit.mean() == pytest.approx(alone, abs=0.03)  # what is promised is what unseen people bring
+    # Without parts of people, as it was: equal weights, which lose to the better member.
+    monkeypatch.setattr("competition.ensembling.segmentation.crossfit_parts", lambda folds, groups: folds)
+    before = tune(held_out, WINDOWS[2:], tmp_path, method)
+    assert before.tuned.search.weights.tolist() == [[500, 500]] * 3
+    assert unseen_dice(data, unseen, (500, 500), [127] * 3) < vote - 0.02

@@ -173,7 +173,7 @@ def test_one_fold_keeps_equal_weights():
     assert found.weights.tolist() == [[500, 500]] * 3
     assert found.without == {}
     assert found.choices[0].gain is None
-    assert "one fold" in found.reason
+    assert "one part" in found.reason
 
 
 def test_one_member_has_nothing_to_weigh():
