@@ -16,7 +16,7 @@ from competition.tracks.track import Split, Track, stem
 from competition.workspace import Workspace, read_json, whole_file, write_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 7
+CACHE_VERSION = 8
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Entry:
         turned: Whether the label was transposed because of what it shows; see ``Track.is_turned``.
         view_pixels: Per view, hash of its decoded pixels, to find one picture in two groups; "" where it is absent.
         traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
+        narrow: Whether nearly all pixels of a view lie in a small part of the stretched grey range.
     """
 
     sample: str
@@ -66,6 +67,7 @@ class Entry:
     turned: bool = False
     view_pixels: tuple[str, ...] = ()
     traits: tuple[float, ...] = ()
+    narrow: bool = False
 
 
 @dataclass(frozen=True)

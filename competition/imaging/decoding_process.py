@@ -94,7 +94,7 @@ def decode_elsewhere(function: str, path: Path, arguments: list[Any], array_byte
             if "shape" in answer:
                 array = np.empty(answer["shape"], np.dtype(answer["dtype"]))
                 if array.nbytes:
-                    decoder.connection.recv_bytes_into(memoryview(array.reshape(-1).view(np.uint8)))
+                    decoder.connection.recv_bytes_into(array.reshape(-1).view(np.uint8).data)
                 return array.T if answer["transposed"] else array
         except (EOFError, OSError) as error:
             decoder.stop()
@@ -145,7 +145,7 @@ def serve(descriptor: int) -> None:
             answer = {"what": f"file can't be decoded ({first_line(error)})", "where": path, "mend": None}
         connection.send_bytes(json.dumps(answer).encode())
         if array.nbytes:
-            connection.send_bytes(memoryview(array.reshape(-1).view(np.uint8)))
+            connection.send_bytes(array.reshape(-1).view(np.uint8).data)
 
 
 def _limit_memory(size: int) -> None:

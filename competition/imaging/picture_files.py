@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from PIL import ExifTags, Image
+from PIL.ImageFile import ImageFile
 
 from competition.errors import CompetitionError
 from competition.imaging.source_files import MAX_PIXELS, first_line, require_file, require_size
@@ -77,7 +78,7 @@ def has_wide_grey(path: Path) -> bool:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path) -> Iterator[ImageFile]:
     """Opens a picture and checks its header; what Pillow raises inside becomes a sentence."""
     require_file(path)
     try:
