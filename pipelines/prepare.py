@@ -23,7 +23,7 @@ from competition.workspace import Workspace
 from pipelines.context import open_track
 from pipelines.prepared_folds import settle_folds
 from pipelines.raw_data import find_data
-from pipelines.sample_problems import cut_labels, settle_problems, turned_labels
+from pipelines.sample_problems import cut_labels, narrow_ranges, settle_problems, turned_labels
 from pipelines.unreadable import add_fill_bad
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     remember_decoded(workspace, track, entries)
     problems += read_problems + same_pixels(entries, track.views) + same_labels(entries)
     remarks = [*listing.remarks, *cut_labels(entries), *turned_labels(entries), *full_masks(entries, track.classes)]
+    remarks += narrow_ranges(entries)
     for remark in remarks:
         say(remark)
     entries = settle_problems(problems, entries, args)

@@ -35,6 +35,17 @@ def turned_labels(entries: Sequence[Entry]) -> list[str]:
     return [f"labels: {len(turned)} square labels have rows and columns exchanged and were transposed ({few(turned)})"]
 
 
+def narrow_ranges(entries: Sequence[Entry]) -> list[str]:
+    """Names the pictures of which a few pixels decided the grey range."""
+    narrow = [entry.name for entry in entries if entry.narrow]
+    if not narrow:
+        return []
+    return [
+        f"images: in {len(narrow)} of {len(entries)}, 99 % of the pixels fall into a tenth of the grey range, which a "
+        f"few very bright or dark pixels decide ({few(narrow)}): look at the contact sheet"
+    ]
+
+
 def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: argparse.Namespace) -> list[Entry]:
     """Lists what is wrong, and stops unless the user has said how to go on.
 

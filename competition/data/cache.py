@@ -1,7 +1,8 @@
 """The cache: each sample decoded once, its images and label planes stored compressed beside each other."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,10 @@ from competition.data.manifest import CACHE_VERSION, Entry
 from competition.data.sources import content_of, describe_source
 from competition.errors import CompetitionError
 from competition.imaging.components import median_areas
+from competition.imaging.grey_range import is_narrow
+from competition.imaging.picture_files import exif_orientation
 from competition.imaging.planes import class_areas, select_classes
+from competition.imaging.source_files import first_line
 from competition.imaging.stored_arrays import read_array, write_array
 from competition.names import LONGEST_KEY, file_fault, label_fault
 from competition.tracks.track import Problem, Sample, Split, Track, label_files, split_part
@@ -98,16 +102,18 @@ def cache_sample(
     areas: tuple[int, ...] = ()
     object_areas: tuple[float, ...] = ()
     if sample.label is not None and track.read_label is not None:
-        planes = track.read_label(root / sample.label, size_hw)
+        planes = _read_label(track, root, sample, size_hw)
         areas = tuple(class_areas(planes, len(track.classes)).tolist())
         targets = tuple(int(area > 0) for area in areas)
         object_areas = tuple(median_areas(planes, len(track.classes)).tolist())
         write_array(workspace.label_file(sample.key), planes)
         labels = _pixel_hash([planes])
         if track.count_between is not None:
-            between = track.count_between(root / sample.label)
+            with _reading(root / sample.label):
+                between = track.count_between(root / sample.label)
         if track.is_turned is not None:
-            turned = track.is_turned(root / sample.label, size_hw)
+            with _reading(root / sample.label):
+                turned = track.is_turned(root / sample.label, size_hw)
     for view, image in zip(track.views, images, strict=True):
         write_array(workspace.image_file(sample.key, view), np.zeros_like(readable[0]) if image is None else image)
     entry = Entry(
@@ -135,6 +141,11 @@ def cache_sample(
         object_areas=object_areas,
         sources=sources,
         cached=_checksums(workspace, _cached_files(workspace, track, sample.key, sample.split)),
+        narrow=any(
+            is_narrow(root / path, image)
+            for path, image in zip(sample.images, images, strict=True)
+            if path is not None and image is not None
+        ),
     )
     return entry, [problem_of(root, sample, error, masked=True) for error in errors]
 
@@ -171,7 +182,8 @@ def _read_views(
     errors = []
     for path in sample.images:
         try:
-            images.append(None if path is None else track.read_image(root / path))
+            with _reading(root / (path or "")):
+                images.append(None if path is None else track.read_image(root / path))
         except CompetitionError as error:
             if sample.split == "train":
                 raise
@@ -180,13 +192,57 @@ def _read_views(
     return images, errors
 
 
+def _read_label(track: Track, root: Path, sample: Sample, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """The label planes; where only an EXIF orientation keeps label and image from having one size, it is named."""
+    read, label = track.read_label, root / str(sample.label)
+    assert read is not None
+    try:
+        with _reading(label):
+            return read(label, size_hw)
+    except CompetitionError as error:
+        files = [root / path for path in sample.images if path is not None] + label_files(label, track.classes)
+        tags = {file: exif_orientation(file) for file in files}
+        turned = [file for file, orientation in tags.items() if orientation > 4]
+        if not turned or not _fits(track, label, size_hw[::-1]):
+            raise
+        tagged = f"{turned[0].name} was turned by its EXIF orientation {tags[turned[0]]}"
+        mend = "Save image and label turned alike and without the tag"
+        raise CompetitionError(f"{error.what}: {tagged}", error.where, mend) from error
+
+
+def _fits(track: Track, label: Path, size_hw: tuple[int, int]) -> bool:
+    try:
+        return track.read_label is not None and track.read_label(label, size_hw) is not None
+    except Exception:  # the error of the size that counts is the one that is shown
+        return False
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns whatever a reader raises inside into a sentence about its file, so that the listing goes on."""
+    try:
+        yield
+    except CompetitionError:
+        raise
+    except MemoryError as error:
+        raise CompetitionError("file needs more memory than there is", path) from error
+    except Exception as error:  # a reader, or a library below it, did not foresee what is in this file
+        raise CompetitionError(f"file can't be read ({type(error).__name__}: {first_line(error)})", path) from error
+
+
 def _spacing(track: Track, root: Path, sample: Sample) -> tuple[float, float] | None:
     first = sample.images[0]
-    return None if track.read_spacing is None or first is None else track.read_spacing(root / first)
+    if track.read_spacing is None or first is None:
+        return None
+    with _reading(root / first):
+        return track.read_spacing(root / first)
 
 
 def _traits(track: Track, root: Path, sample: Sample) -> tuple[float, ...]:
-    return () if track.read_traits is None or sample.split == "test" else track.read_traits(root, sample)
+    if track.read_traits is None or sample.split == "test":
+        return ()
+    with _reading(root / next(filter(None, sample.images), sample.key)):
+        return track.read_traits(root, sample)
 
 
 def _pixel_hash(images: list[NDArray[np.uint8]]) -> str:

@@ -52,6 +52,7 @@ class Entry:
         areas: Of a sample with masks, how many pixels each class has; else empty.
         sources: The raw files it was read from as they were then, see ``sources.describe_source``.
         cached: Of each of its files in the cache "SHA-256 path", the path below the cache folder.
+        narrow: Whether nearly all pixels of a view lie in a small part of the stretched grey range.
     """
 
     sample: str
@@ -78,6 +79,7 @@ class Entry:
     object_areas: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
     cached: tuple[str, ...] = ()
+    narrow: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.imaging.source_files import require_file
+
+MAX_POINTS, MAX_ROWS = 20_000, 500_000
+"""Points of a polygon, and rows that its edges cross in all. OpenCV takes seconds for a scribble of 5,000 points
+across the picture (800,000 rows) and minutes for 10^6; an outline that was drawn crosses a few thousand rows."""
+_MEND = "Is it the outline of one organ?"
 
 
 def read_contour(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float64]:
@@ -22,20 +28,45 @@ def read_contour(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float64]:
 
     Raises:
         CompetitionError: The file can't be read, a line is not two finite numbers or lies outside the image, or there
-            are fewer than three points.
+            are fewer than three points, or as ``require_fillable``.
     """
+    require_file(path, "contour")
+    if path.stat().st_size > MAX_POINTS * 100:
+        raise CompetitionError(f"contour has {path.stat().st_size / 1e6:.0f} MB of text", path, _MEND)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
         raise CompetitionError(f"can't read the contour ({error.strerror or error})", path) from error
     except UnicodeDecodeError as error:
         raise CompetitionError("contour is not text", path) from error
+    if len(lines) > MAX_POINTS:
+        raise CompetitionError(f"contour has {len(lines):,} lines, at most {MAX_POINTS:,} are read", path, _MEND)
     points = [
         _point(line, size_hw, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()
     ]
     if len(points) < 3:
         raise CompetitionError(f"contour has {len(points)} points, 3 are needed", path)
-    return np.array(points, dtype=np.float64)
+    contour = np.array(points, dtype=np.float64)
+    require_fillable(contour, "contour", path)
+    return contour
+
+
+def require_fillable(points: NDArray[np.generic], what: str, where: Path | str) -> None:
+    """Rejects a polygon that would take OpenCV more than seconds to fill.
+
+    Args:
+        points: (n, 2) x, y in pixels.
+        what: How to call it, for the message.
+        where: The file.
+
+    Raises:
+        CompetitionError: It has more than ``MAX_POINTS`` points, or its edges cross more than ``MAX_ROWS`` rows.
+    """
+    if len(points) > MAX_POINTS:
+        raise CompetitionError(f"{what} has {len(points):,} points, at most {MAX_POINTS:,} are read", where, _MEND)
+    rows = float(np.abs(np.diff(points[:, 1], append=points[:1, 1])).sum())
+    if rows > MAX_ROWS:
+        raise CompetitionError(f"{what} scribbles up and down over {rows:,.0f} rows of pixels", where, _MEND)
 
 
 def fill_contour(points: NDArray[np.float64], size_hw: tuple[int, int]) -> NDArray[np.bool_]:

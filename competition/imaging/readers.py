@@ -1,6 +1,7 @@
 """Pictures from disk, as unsigned bytes; a damaged file is an error that names it, never half a picture."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,14 +9,14 @@ from PIL import Image
 
 from competition.errors import CompetitionError
 from competition.imaging.label_values import describe_values
+from competition.imaging.picture_files import decode_picture
+from competition.imaging.source_files import require_finite
 
 AS_GREY = "Save it as 8-bit grey, 0 and 255"
 
-Image.MAX_IMAGE_PIXELS = 20_000 * 20_000  # an X-ray larger than Pillow's default limit is no attack
-
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Reads a PNG or JPEG as grey values.
+    """Reads a picture as grey values.
 
     Sixteen-bit grey is stretched from its own minimum and maximum to 0..255, because a 12-bit X-ray in a 16-bit file
     would come out black otherwise. Colour is turned to luminance.
@@ -27,11 +28,11 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         (H, W) uint8.
 
     Raises:
-        CompetitionError: The file is missing, truncated or no picture, or holds 16 bits per colour.
+        CompetitionError: As ``picture_files.decode_picture``, or a value is not finite.
     """
     picture = _decode(path)
     if picture.mode.startswith(("I", "F")):
-        return stretch(np.asarray(picture, dtype=np.float64))
+        return stretch(np.asarray(picture))
     return np.asarray(picture.convert("L"))
 
 
@@ -39,7 +40,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Reads a picture as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
     picture = _decode(path)
     if picture.mode.startswith(("I", "F")):
-        return np.repeat(stretch(np.asarray(picture, dtype=np.float64))[..., None], 3, axis=2)
+        return np.repeat(stretch(np.asarray(picture))[..., None], 3, axis=2)
     return np.asarray(picture.convert("RGB"))
 
 
@@ -119,6 +120,10 @@ def _stored_values(picture: Image.Image, path: Path) -> NDArray[np.integer]:
     values = np.asarray(picture)
     if values.dtype == bool:
         return values.astype(np.uint8)
+    if values.dtype.kind == "f":
+        if (values != np.floor(values)).any() or np.abs(values).max(initial=0) > 2**31 - 1:
+            raise CompetitionError("label picture holds fractions, which name no class", path)
+        return values.astype(np.int32)
     if values.ndim == 3:
         channels = 1 if values.shape[2] == 2 else 3  # what follows is opacity
         colour, opacity = values[..., :channels], values[..., channels:]
@@ -147,25 +152,24 @@ def _colour_line(codes: NDArray[np.int32]) -> str:
 
 
 def _decode(path: Path) -> Image.Image:
-    try:
-        picture = Image.open(path)
-        # Pillow keeps the upper byte of 16 bits per colour: labels of 0 and 1 would be empty, a 12-bit X-ray black.
-        wide_colour = len(picture.getbands()) > 1 and any("16" in str(tile[3]) for tile in picture.tile)
-        picture.load()
-    except FileNotFoundError as error:
-        raise CompetitionError("image not found", path) from error
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow reports broken chunks of a PNG as SyntaxError.
-        raise CompetitionError(f"image can't be read ({str(error) or type(error).__name__})", path) from error
-    if wide_colour:
-        reason = "picture has 16 bits per colour, of which only the upper 8 could be read"
-        raise CompetitionError(reason, path, "Save it as 16-bit grey, or with 8 bits per colour")
+    picture = decode_picture(path)
+    if picture.mode == "F":
+        require_finite(np.asarray(picture), "picture", path)
     return picture
 
 
-def stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Stretches a picture's own minimum and maximum to 0..255; a constant picture comes out black."""
+def stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Stretches a picture's own minimum and maximum to 0..255; a constant picture comes out black.
+
+    Args:
+        values: (H, W) finite numbers. They are stretched some rows at a time, because a large picture as float64 takes
+            eight times the memory of the result.
+    """
     low, high = float(values.min()), float(values.max())
-    if high == low:
-        return np.zeros(values.shape, np.uint8)
-    return np.round((values - low) * (255 / (high - low))).astype(np.uint8)
+    stretched = np.zeros(values.shape, np.uint8)
+    if high > low:
+        rows = max(1, (1 << 20) // values[0].size)
+        for at in range(0, len(values), rows):
+            block = values[at : at + rows].astype(np.float64)
+            stretched[at : at + rows] = np.round((block - low) * (255 / (high - low)))
+    return stretched

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from competition.errors import CompetitionError
+from competition.imaging.source_files import require_file
 from competition.workspace import whole_file
 
 Example = dict[str, list[bytes | int]]
@@ -92,7 +93,9 @@ def read_record(path: Path, number: int) -> bytes:
     with _opened(path) as file:
         for before in range(number):
             length = _read_length(file, f"{path}, record {before}")
-            file.seek((length or 0) + _SUM, os.SEEK_CUR)
+            if length is None:
+                break
+            file.seek(length + _SUM, os.SEEK_CUR)
         where = f"{path}, record {number}"
         length = _read_length(file, where)
         if length is None:
@@ -147,6 +150,7 @@ def build_example(features: Mapping[str, bytes | int]) -> bytes:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader]:
+    require_file(path, "file of records")
     try:
         with path.open("rb") as file:
             yield file
@@ -158,7 +162,11 @@ def _read_length(file: BufferedReader, where: str) -> int | None:
     """The length of the record that begins here; None at the end of the file."""
     if not file.peek(1):
         return None
-    return int.from_bytes(_read_checked(file, 8, where), "little")
+    length = int.from_bytes(_read_checked(file, 8, where), "little")
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    if length + _SUM > left:  # compared before memory is taken for it
+        raise CompetitionError("the file ends within a record", where, _MEND)
+    return length
 
 
 def _read_checked(file: BufferedReader, length: int, where: str) -> bytes:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.cleaning import clean_angiogram, has_text, margin_share
+from competition.imaging.picture_files import check_picture
+from competition.imaging.source_files import require_file
 from competition.text import near_pairs
 from competition.tracks.aneurysm_table import Row, read_table
 from competition.tracks.file_listing import find_files
@@ -115,6 +117,7 @@ def read_traits(root: Path, sample: Sample) -> tuple[float, ...]:
 
 def _decode(path: Path) -> NDArray[np.uint8]:
     """The still as it was exported, (H, W) uint8."""
+    require_file(path)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -124,6 +127,7 @@ def _decode(path: Path) -> NDArray[np.uint8]:
     is_jpeg, scan, end = data.startswith(b"\xff\xd8"), data.rfind(b"\xff\xda"), data.rfind(b"\xff\xd9")
     if is_jpeg and end < scan:
         raise CompetitionError("the JPG is cut off", path, "Copy it again")
+    check_picture(path)
     image = cv2.imdecode(np.frombuffer(data, dtype=np.uint8), cv2.IMREAD_GRAYSCALE) if data else None
     if image is None:
         raise CompetitionError("not a readable image", path, "Copy it again")

@@ -95,7 +95,7 @@ def read_record_image(file: Path, number: int) -> NDArray[np.uint8]:
         CompetitionError: The record is cut or damaged, or a feature is missing or has the wrong size.
     """
     pixels = _pixels(file, number, IMAGE)
-    return pixels.astype(np.uint8) if pixels.itemsize == 1 else stretch(pixels.astype(np.float64))
+    return pixels.astype(np.uint8) if pixels.itemsize == 1 else stretch(pixels)
 
 
 def read_record_label(file: Path, number: int) -> NDArray[np.integer]:
@@ -117,7 +117,7 @@ def _samples(root: Path, file: Path, split: Split) -> Iterator[Sample]:
         example = parse_example(record, f"{file}, record {number}")
         for names in (IMAGE, LABEL) if split == "train" else (IMAGE,):
             _feature(example, names, f"{file}, record {number}")
-        key = _key(example) or f"{file.name.partition('.')[0]}-{number:04d}"
+        key = _key(example, f"{file}, record {number}") or f"{file.name.partition('.')[0]}-{number:04d}"
         patient = PATIENT.search(key)
         group = padded(patient[0]) if patient else key
         path = f"{file.relative_to(root).as_posix()}#{number}"
@@ -125,11 +125,15 @@ def _samples(root: Path, file: Path, split: Split) -> Iterator[Sample]:
         yield Sample(key, slice_name(key), split, group, (path,), label, stratum=disease(group))
 
 
-def _key(example: Example) -> str:
+def _key(example: Example, where: str) -> str:
     """The slice's own name, without folder and without the ending of a picture; "" where there is none."""
     values = example.get("name") or [b""]
     name = values[0].decode(errors="replace") if isinstance(values[0], bytes) else ""
-    return same_spelling(PurePosixPath(name).name.removesuffix(".png"))
+    key = same_spelling(PurePosixPath(name).name.removesuffix(".png"))
+    # It becomes the name of files.
+    if key in (".", "..") or len(key.encode()) > 200 or not key.isprintable() or "\\" in key:
+        raise CompetitionError(f"record's name {key[:40]!r} can't be a file name", where)
+    return key
 
 
 def _pixels(file: Path, number: int, names: Sequence[str]) -> NDArray[np.integer]:

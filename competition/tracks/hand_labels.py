@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from competition.config import nearest_hint
 from competition.errors import CompetitionError
+from competition.imaging.contours import require_fillable
 from competition.imaging.planes import plane_count
 from competition.spreadsheets import other_encoding
 from competition.text import size_text
@@ -98,4 +99,5 @@ def _polygon(points: Any, label: str, path: Path, size_hw: tuple[int, int]) -> N
     inside = (polygon >= 0).all() and (polygon <= (width, height)).all()
     if not inside:  # also catches NaN
         raise CompetitionError(f"polygon of {label} leaves the X-ray of {size_text(size_hw)} (rows x columns)", path)
+    require_fillable(polygon, f"polygon of {label}", path)
     return polygon.astype(np.int32)

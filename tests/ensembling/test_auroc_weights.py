@@ -133,7 +133,8 @@ def test_greedy_selection_without_each_set_of_folds_sees_the_others_alone():
     for excluded, proposed in zip(left_out, asked, strict=True):
         kept = ~np.isin(folds, excluded)
         steps = [weights for _, weights in greedy_by_hand(scores[:, kept], truth[kept])]
-        distinct = list(dict.fromkeys(tuple(np.round(1000 * step).tolist()) for step in [np.ones(3) / 3, *steps]))
+        tried = [np.ones(3) / 3, *steps, *np.eye(3)]
+        distinct = list(dict.fromkeys(tuple(np.round(1000 * step).tolist()) for step in tried))
         np.testing.assert_allclose(proposed, distinct, atol=1)
     best = max(area for area, _ in greedy_by_hand(scores, truth))
     assert found.oof in (pytest.approx(best, abs=2e-3), next(iter(found.tried.values())))

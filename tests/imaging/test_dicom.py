@@ -168,7 +168,7 @@ def test_float_pixels_that_are_no_number_are_an_error(tmp_path, plain):
     values[5, 6] = math.nan
     dataset.FloatPixelData = values.tobytes()
     dataset.save_as(tmp_path / "nan.dcm")
-    assert "no finite number" in failure(tmp_path / "nan.dcm")
+    assert "1 of 713 values that are not finite" in failure(tmp_path / "nan.dcm")
 
 
 def test_the_detectors_spacing_counts_where_there_is_no_other(tmp_path, write_dicom):

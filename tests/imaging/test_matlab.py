@@ -64,7 +64,7 @@ def test_a_missing_key_is_named_with_those_there_are(tmp_path, write, known):
 def test_numbers_that_are_none_are_an_error(tmp_path, write, bad):
     values = VALUES.astype(np.float32)
     values[1, 2, 0] = bad
-    assert "NaN or infinite" in failure(write(tmp_path / "a.mat", values))
+    assert "1 of 60 values that are not finite" in failure(write(tmp_path / "a.mat", values))
 
 
 def test_what_is_no_array_of_numbers_is_an_error(tmp_path):

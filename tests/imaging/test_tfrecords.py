@@ -128,7 +128,7 @@ def test_a_flipped_bit_anywhere_is_named_with_the_record(tmp_path: Path) -> None
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     for read in (lambda path: list(read_records(path)), lambda path: read_record(path, 0)):
-        with pytest.raises(CompetitionError, match=r"can't read the records \(No such file.*absent\.tfrecord"):
+        with pytest.raises(CompetitionError, match=r"file of records not found.*absent\.tfrecord"):
             read(tmp_path / "absent.tfrecord")
 
 

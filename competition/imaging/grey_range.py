@@ -1,0 +1,25 @@
+"""Which pictures came out nearly in one grey, because a few pixels decided the range that was stretched."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.imaging.picture_files import has_wide_grey
+
+SHARE, LEVELS = 0.99, 26
+"""Nearly all pixels, and a tenth of the 256 levels."""
+
+
+def is_narrow(path: Path, image: NDArray[np.uint8]) -> bool:
+    """Returns whether a stretched picture has 99 % of its pixels within a tenth of the grey levels.
+
+    Args:
+        path: Its file; of DICOM and of grey of more than 8 bits the range was stretched, of others nothing was.
+        image: (H, W) or (H, W, 3) uint8 as read.
+    """
+    counts = np.bincount(image.reshape(-1), minlength=256)
+    if np.count_nonzero(counts) < 2:
+        return False
+    within = np.convolve(counts, np.ones(LEVELS, np.int64), mode="valid").max()
+    return bool(within >= SHARE * image.size) and (path.suffix.lower() == ".dcm" or has_wide_grey(path))

@@ -1,0 +1,62 @@
+"""What every reader asks of a file before it takes memory for its content."""
+
+import stat
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+
+MAX_PIXELS = 16_384 * 16_384
+"""Pixels of the largest picture that is read. The largest radiographs have 3 to 5 thousand rows, and a picture of this
+size takes 0.8 GB in colour, which together with its copies still fits a machine of 8 GB."""
+
+
+def require_file(path: Path, what: str = "image") -> None:
+    """Rejects what is no regular file; to open a named pipe would wait for ever.
+
+    Raises:
+        CompetitionError: The path does not exist, or is a folder, a pipe or a device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError as error:
+        raise CompetitionError(f"{what} not found", path) from error
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL
+        raise CompetitionError(f"{what} can't be read ({error})", path) from error
+    if not stat.S_ISREG(mode):
+        kind = "folder" if stat.S_ISDIR(mode) else "named pipe" if stat.S_ISFIFO(mode) else "device"
+        raise CompetitionError(f"{what} can't be read (it is a {kind}, not a file)", path)
+
+
+def require_size(height: int, width: int, path: Path) -> None:
+    """Rejects a declared size that no medical picture has, before memory is taken for it.
+
+    Raises:
+        CompetitionError: There are no pixels, or more than ``MAX_PIXELS``.
+    """
+    if height < 1 or width < 1:
+        raise CompetitionError(f"picture has a size of {width}x{height} pixels", path)
+    if height * width > MAX_PIXELS:
+        reason = f"picture has {width}x{height} pixels, more than the {MAX_PIXELS:,} that are read"
+        raise CompetitionError(reason, path, "If the size is right, save it smaller or in tiles")
+
+
+def require_finite(values: NDArray[np.generic], what: str, path: Path) -> None:
+    """Rejects values of which one would decide the whole grey range.
+
+    Raises:
+        CompetitionError: There is a NaN or an infinity; with their counts.
+    """
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())
+    reason = f"{what} holds {nan + infinite:,} of {values.size:,} values that are not finite ({nan} NaN, {infinite}"
+    raise CompetitionError(f"{reason} infinite)", path, "Replace them by the background's value")
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of what a library says, at most 200 characters; the error's type where it says nothing."""
+    text = (str(error).strip().splitlines() or [""])[0][:200]
+    return text or type(error).__name__
