@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -253,15 +252,10 @@ def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Expe
         num_workers=workers,
         collate_fn=collate,
         persistent_workers=workers > 0,
-        worker_init_fn=_one_thread,
         pin_memory=torch.cuda.is_available(),
         # One of its own, or the loader would draw from the numbers of dropout, once or in each epoch as it is resumed.
         generator=torch.Generator(),
     )
-
-
-def _one_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
 
 
 def collate(drawn: list[Drawn]) -> Batch:

@@ -14,7 +14,7 @@ from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from competition.console import Ticker, progress, say
-from competition.data.datasets import Batch, TrainingSet, training_loader
+from competition.data.datasets import Batch, TrainingSet, loading_processes, training_loader
 from competition.data.draw_sampler import fold_sampler
 from competition.errors import CompetitionError
 from competition.models.layers import stride_of
@@ -57,7 +57,9 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     settings = job.experiment.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _make_deterministic(settings.deterministic)
-    cv2.setNumThreads(torch.get_num_threads())  # folds that are trained at once share the cores
+    # Folds that are trained at once share the cores, and loading processes are one for each core. They take this over:
+    # a forked process that changes it waits for threads that it does not have.
+    cv2.setNumThreads(1 if loading_processes(job.experiment) else torch.get_num_threads())
     start = open_start(job)
     dataset = TrainingSet(
         job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride_of(start.network)
