@@ -76,18 +76,19 @@ def read_dicom(path: Path) -> Dicom:
     pixels = _rescale(dataset, stored, path)
     require_finite(pixels, "DICOM", path)
     valid = pixels[~padding] if padding.any() and not padding.all() else pixels
-    if dataset.PhotometricInterpretation == "MONOCHROME1" or dataset.get("PresentationLUTShape") == "INVERSE":
+    inverse = _text(dataset, "PresentationLUTShape", path) == "INVERSE"
+    if inverse or _text(dataset, "PhotometricInterpretation", path) == "MONOCHROME1":
         low, high = valid.min(), valid.max()
         pixels, darkest = low + high - pixels, low
     else:
         darkest = valid.min()
     pixels[padding] = darkest
-    return Dicom(pixels, _spacing(dataset, path), _patient(dataset))
+    return Dicom(pixels, _spacing(dataset, path), _text(dataset, "PatientID", path))
 
 
 def _rescale(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
     """Stored values as what they measure: by the modality look-up table, else by slope and intercept."""
-    if dataset.get("ModalityLUTSequence"):
+    if "ModalityLUTSequence" in dataset:
         try:
             return np.asarray(apply_modality_lut(stored, dataset)).astype(np.float32)
         except Exception as error:  # of a damaged table pydicom raises almost anything
@@ -127,7 +128,7 @@ def read_patient_id(path: Path) -> str:
     Raises:
         CompetitionError: The file is missing or no DICOM.
     """
-    return _patient(_load(path, header_only=True))
+    return _text(_load(path, header_only=True), "PatientID", path)
 
 
 def read_spacing_mm(path: Path) -> tuple[float, float] | None:
@@ -165,8 +166,7 @@ def _load_without_prefix(path: Path, header_only: bool, cause: InvalidDicomError
     except Exception:  # as above; here it only shows that this is no data set
         is_picture = False
     if not is_picture:
-        reason = "file is no DICOM (no DICM prefix at byte 128, and no picture's header), or was cut within its header"
-        raise CompetitionError(reason, path, _MEND) from cause
+        raise CompetitionError("file is no DICOM, or was cut within its header", path, _MEND) from cause
     return dataset
 
 
@@ -200,7 +200,7 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.generic]:
         int(next(iter(_numbers(dataset, name, path)), 0)) for name in ("Rows", "Columns", "SamplesPerPixel")
     )
     require_size(rows, columns, path)
-    photometric = str(dataset.get("PhotometricInterpretation", ""))
+    photometric = _text(dataset, "PhotometricInterpretation", path)
     if photometric not in ("MONOCHROME1", "MONOCHROME2", *_COLOURS):
         raise CompetitionError(f"DICOM is {photometric or 'of unknown colour'}, grey is expected", path)
     if (samples or 1) != (3 if photometric in _COLOURS else 1):
@@ -243,22 +243,26 @@ def decode_compressed(path: Path) -> NDArray[np.generic]:
 def _numbers(dataset: Dataset, name: str, path: Path) -> tuple[float, ...]:
     """An attribute's values; none where it is absent or empty."""
     try:
-        value = dataset.get(name)  # pydicom turns text into numbers only here
+        value = dataset.get(name)  # pydicom decodes a value only here
         if value is None or value == "":
             return ()
         numbers = tuple(float(part) for part in (value if isinstance(value, MultiValue) else [value]))
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # of a damaged header pydicom raises almost anything
         raise CompetitionError(f"DICOM's {name} is no number ({first_line(error)})", path) from error
     if not all(math.isfinite(number) for number in numbers):
         raise CompetitionError(f"DICOM's {name} is no finite number", path)
     return numbers
 
 
+def _text(dataset: Dataset, name: str, path: Path) -> str:
+    """An attribute's text without blanks around it; "" where it is absent or empty."""
+    try:
+        return str(dataset.get(name) or "").strip()
+    except Exception as error:  # as above
+        raise CompetitionError(f"DICOM's {name} can't be read ({first_line(error)})", path) from error
+
+
 def _spacing(dataset: Dataset, path: Path) -> tuple[float, float] | None:
     """Pixel spacing; of radiographs without it, that of the detector, where everything is a little enlarged."""
     spacing = _numbers(dataset, "PixelSpacing", path) or _numbers(dataset, "ImagerPixelSpacing", path)
     return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None
-
-
-def _patient(dataset: Dataset) -> str:
-    return str(dataset.get("PatientID") or "").strip()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
 from competition.errors import CompetitionError
@@ -84,7 +84,9 @@ def _opened(path: Path) -> Iterator[ImageFile]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd metadata; what matters is refused below
-            with Image.open(path, formats=FORMATS) as picture:
+            # Opened by file, because by name Pillow maps an uncompressed TIFF of orientation 5 to 8 with its sides
+            # exchanged (13.0).
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
                 require_size(picture.height, picture.width, path)
                 if not picture.mode.startswith(("I", "F")) and picture.mode not in _MODES:
                     reason = f"picture has the colours {picture.mode}, grey or RGB is expected"
@@ -98,5 +100,8 @@ def _opened(path: Path) -> Iterator[ImageFile]:
         raise
     except Image.DecompressionBombError as error:
         raise CompetitionError(f"picture has more than the {MAX_PIXELS:,} pixels that are read", path) from error
+    except UnidentifiedImageError as error:
+        reason = f"image can't be read (not {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, or damaged in its header)"
+        raise CompetitionError(reason, path) from error
     except Exception as error:  # for damaged files Pillow raises KeyError, struct.error, SyntaxError and many others
         raise CompetitionError(f"image can't be read ({first_line(error)})", path) from error

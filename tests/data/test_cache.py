@@ -277,3 +277,37 @@ def test_a_label_that_does_not_fit_is_an_error_and_nothing_counts_as_cached(
     with pytest.raises(CompetitionError, match=r"mask is 3x3 pixels, its image 10x14 \(rows x columns\): .*a\.png"):
         cache_sample(workspace, track, root, TRAIN)
     assert not is_cached(workspace, track, replace(good, sample="a"))
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), MemoryError(), RecursionError("deep"), ZeroDivisionError()])
+def test_whatever_a_reader_raises_is_a_sentence_with_its_file(
+    workspace: Workspace, track: Track, root: Path, error: Exception
+) -> None:
+    def fail(path: Path, *_: object) -> np.ndarray:
+        raise error
+
+    with pytest.raises(CompetitionError, match=r"images/a\.png"):
+        cache_sample(workspace, replace(track, read_image=fail), root, TRAIN)
+    with pytest.raises(CompetitionError, match=r"labels/a\.png"):
+        cache_sample(workspace, replace(track, read_label=fail), root, TRAIN)
+
+
+def test_ctrl_c_is_no_problem_of_a_sample(workspace: Workspace, track: Track, root: Path) -> None:
+    def fail(path: Path) -> np.ndarray:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cache_sample(workspace, replace(track, read_image=fail), root, TRAIN)
+
+
+def test_the_exif_orientation_is_named_where_it_alone_parts_label_and_image(
+    workspace: Workspace, track: Track, root: Path
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.zeros(SIZE_HW, np.uint8)).save(root / "images/a.png", exif=exif)
+    with pytest.raises(CompetitionError, match=r"a\.png was turned by its EXIF orientation 6: .*labels/a\.png"):
+        cache_sample(workspace, track, root, TRAIN)
+    save(root / "labels/a.png", np.zeros(SIZE_HW[::-1], np.uint8))
+    entry, _ = cache_sample(workspace, track, root, TRAIN)
+    assert (entry.height, entry.width) == SIZE_HW[::-1]

@@ -88,3 +88,13 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(CompetitionError, match=r"contour is not text: .*picture\.txt"):
         read_contour(path, SIZE_HW)
+
+
+def test_a_contour_that_would_take_minutes_to_fill_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("1 1\n" * 1_000_000)
+    with pytest.raises(CompetitionError, match=r"contour has .*a\.txt"):
+        read_contour(path, (512, 512))
+    path.write_text("1 1\n2 510\n" * 3000)  # 6,000 edges of 509 rows
+    with pytest.raises(CompetitionError, match=r"scribbles.*3,05\d,\d+ rows.*a\.txt"):
+        read_contour(path, (512, 512))

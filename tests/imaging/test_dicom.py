@@ -1,6 +1,7 @@
 """DICOM reading against files written by pydicom and compressed by pydicom and GDCM."""
 
 import math
+import zlib
 from pathlib import Path
 
 import gdcm
@@ -188,3 +189,95 @@ def test_the_header_alone_tells_the_patient(tmp_path, plain, write_dicom):
     assert read_patient_id(write_dicom(tmp_path / "a.dcm", STORED)) == ""
     with pytest.raises(CompetitionError, match="no DICOM"):
         read_patient_id(Path(__file__))
+
+
+def test_a_file_without_preamble_and_prefix_is_read(tmp_path, plain):
+    dataset = pydicom.dcmread(plain)
+    bare = tmp_path / "bare.dcm"
+    pydicom.dcmwrite(bare, pydicom.Dataset(dict(dataset.items())), implicit_vr=False, little_endian=True)
+    assert bare.read_bytes()[128:132] != b"DICM"
+    np.testing.assert_array_equal(read_dicom(bare).pixels, STORED)
+    assert read_patient_id(bare) == "P7"
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_is_black_and_no_part_of_the_grey_range(tmp_path, write_dicom, photometric):
+    stored = np.array([[-2000, 100], [200, 300], [400, -1990]], np.int16)
+    path = write_dicom(
+        tmp_path / "a.dcm",
+        stored,
+        PhotometricInterpretation=photometric,
+        PixelPaddingValue=-2000,
+        PixelPaddingRangeLimit=-1990,
+    )
+    up, down = [[0, 0], [85, 170], [255, 0]], [[0, 255], [170, 85], [0, 0]]
+    np.testing.assert_array_equal(read_dicom_grey(path), down if photometric == "MONOCHROME1" else up)
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "mirrored"),
+    [
+        ("MONOCHROME1", "INVERSE", True),
+        ("MONOCHROME1", "IDENTITY", True),
+        ("MONOCHROME2", "INVERSE", True),
+        ("MONOCHROME2", "IDENTITY", False),
+    ],
+)
+def test_a_picture_is_mirrored_once_at_most(tmp_path, write_dicom, photometric, shape, mirrored):
+    stored = np.array([[10, 30], [50, 110]], np.uint16)
+    path = write_dicom(tmp_path / "a.dcm", stored, PhotometricInterpretation=photometric, PresentationLUTShape=shape)
+    np.testing.assert_array_equal(read_dicom(path).pixels, 120 - stored if mirrored else stored)
+
+
+def test_the_modality_table_is_applied(tmp_path, write_dicom):
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [4, 0, 16]
+    table.ModalityLUTType = "OD"
+    table.add_new("LUTData", "US", [5, 50, 500, 5000])
+    stored = np.array([[0, 1], [2, 3]], np.uint16)
+    path = write_dicom(tmp_path / "a.dcm", stored, ModalityLUTSequence=pydicom.Sequence([table]))
+    np.testing.assert_array_equal(read_dicom(path).pixels, [[5, 50], [500, 5000]])
+
+
+def test_grey_in_three_equal_channels_is_grey_and_colour_is_not(tmp_path, write_dicom):
+    grey = (STORED // 16).astype(np.uint8)
+    colour = np.stack([grey] * 3, axis=2)
+    attributes = {
+        "SamplesPerPixel": 3,
+        "PlanarConfiguration": 0,
+        "PhotometricInterpretation": "RGB",
+        "BitsAllocated": 8,
+        "BitsStored": 8,
+        "HighBit": 7,
+    }
+    path = write_dicom(tmp_path / "a.dcm", grey, **attributes, PixelData=colour.tobytes() + b"\0")
+    np.testing.assert_array_equal(read_dicom(path).pixels, grey)
+    colour[3, 4, 1] += 1
+    path = write_dicom(tmp_path / "b.dcm", grey, **attributes, PixelData=colour.tobytes() + b"\0")
+    assert "its channels differ" in failure(path)
+    path = write_dicom(tmp_path / "c.dcm", STORED, SamplesPerPixel=3)
+    assert "MONOCHROME2 but has 3 samples per pixel" in failure(path)
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR IS")
+def test_a_number_of_frames_that_is_no_number_is_an_error(tmp_path, write_dicom):
+    path = write_dicom(tmp_path / "a.dcm", STORED, NumberOfFrames=77)
+    path.write_bytes(path.read_bytes().replace(b"IS\x02\x0077", b"IS\x02\x00ab"))
+    assert "NumberOfFrames is no number" in failure(path)
+
+
+def test_a_declared_size_is_compared_before_memory_is_taken(tmp_path, write_dicom):
+    assert "60000x60000 pixels" in failure(write_dicom(tmp_path / "a.dcm", STORED, Rows=60000, Columns=60000))
+
+
+def test_a_deflated_bomb_is_an_error(tmp_path, plain):
+    dataset = pydicom.dcmread(plain)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.save_as(tmp_path / "good.dcm")
+    np.testing.assert_array_equal(read_dicom(tmp_path / "good.dcm").pixels, STORED)
+    head = (tmp_path / "good.dcm").read_bytes()
+    start = 144 + pydicom.dcmread(tmp_path / "good.dcm").file_meta.FileMetaInformationGroupLength
+    deflater = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = b"".join(deflater.compress(bytes(1 << 20)) for _ in range(300)) + deflater.flush()
+    (tmp_path / "bomb.dcm").write_bytes(head[:start] + body)
+    assert "deflated DICOM holds more than 256 MB" in failure(tmp_path / "bomb.dcm")

@@ -181,3 +181,13 @@ def test_what_is_no_example_is_named() -> None:
 def test_the_length_is_little_endian_of_eight_bytes(tmp_path: Path) -> None:
     write_records(tmp_path / "a.tfrecord", [bytes(300)])
     assert struct.unpack("<Q", (tmp_path / "a.tfrecord").read_bytes()[:8]) == (300,)
+
+
+@pytest.mark.parametrize("length", [1 << 40, 1 << 60, 1 << 63, (1 << 64) - 1])
+def test_a_length_is_compared_with_the_file_before_memory_is_taken(tmp_path: Path, length: int) -> None:
+    path = tmp_path / "a.tfrecord"
+    packed = struct.pack("<Q", length)
+    path.write_bytes(packed + struct.pack("<I", masked_crc32c(packed)) + bytes(99))
+    for read in (lambda path: list(read_records(path)), lambda path: read_record(path, 1)):
+        with pytest.raises(CompetitionError, match=r"ends within a record.*record 0"):
+            read(path)

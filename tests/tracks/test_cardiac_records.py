@@ -193,3 +193,10 @@ def test_a_hidden_file_is_no_record(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"litter")
     assert record_files(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", [b"..", b"a\0b", b"a\\b", b"x" * 300, b"two\nlines"])
+def test_a_name_that_can_be_no_file_name_is_named_with_its_record(tmp_path: Path, name: bytes) -> None:
+    path = write(tmp_path, "train.tfrecord", record(), record(name=name))
+    with pytest.raises(CompetitionError, match=r"can't be a file name: .*train\.tfrecord, record 1"):
+        list_records(path.parent)
