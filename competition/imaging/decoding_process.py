@@ -2,8 +2,7 @@
 
 scipy's reader of MATLAB files and GDCM's decoders of compressed DICOM crash on some damaged files (SIGSEGV, abort).
 One decoding process serves all files of a program. It starts with the first file (0.4 s), imports no torch, and starts
-anew after a crash. Arrays come back as
-plain bytes: one of 5.6 MB takes 38 ms instead of 34 ms in this process.
+anew after a crash. Arrays come back as plain bytes: one of 5.6 MB takes 38 ms instead of 34 ms in this process.
 """
 
 import atexit
