@@ -14,7 +14,8 @@ from competition.config import load_experiment
 from competition.data.boxes import box_around
 from competition.data.cache import read_cached_planes
 from competition.data.datasets import TrainingSet, collate
-from competition.data.manifest import read_manifest
+from competition.data.grid import oversampling
+from competition.data.manifest import Entry, read_manifest
 from competition.imaging.planes import unpack_planes
 from competition.models.factory import NETWORKS, build_model
 from competition.models.layers import stride_of
@@ -284,3 +285,26 @@ def test_every_experiment_says_first_what_it_is():
         lines = Path(path).read_text(encoding="utf-8").splitlines()
         assert lines[0].startswith("# "), path
         assert len(lines) <= 20, path
+
+
+# Rows and columns of the organisers' images; a folder track may have any.
+SIZES = {
+    "hand_bone": [(2048, 2048)],
+    "lumbar": [(3268, 3268)],
+    "knee": [(240, 220)],
+    "cardiac": [(256, 256)],
+    "folder": [(512, 512), (1024, 128), (1024, 1024), (2048, 2048)],
+}
+
+
+@pytest.mark.parametrize("folder", SIZES)
+def test_none_of_our_own_recipes_trains_on_labels_shrunk_by_nearest_neighbour(folder):
+    ours = [path for name in ("quick", "strong", "wrist_crop") for path in (EXPERIMENTS / folder).glob(f"{name}.yaml")]
+    assert len(ours) >= 2
+    track = get_track("knee" if folder == "folder" else folder)
+    for path in ours:
+        data = load_experiment(path).data
+        for height, width in SIZES[folder]:
+            entry = Entry("s", "s", "train", "g", "", (True,), height, width, (0.0,), (1.0,), (), "", "", "")
+            factor = oversampling([entry], track, data)
+            assert factor >= 2 or max(height, width) <= data.size, (path.stem, height, width)
