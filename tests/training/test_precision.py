@@ -23,15 +23,15 @@ def test_what_the_experiment_says_is_taken_without_timing(wanted):
     [(0.33, 0.16, "bf16"), (0.58, 1.02, "fp32"), (1.0, 0.95, "fp32"), (1.0, 0.90, "bf16")],
 )
 def test_bf16_on_a_processor_only_where_it_is_a_tenth_faster(monkeypatch, plain, half, expected):
-    monkeypatch.setattr("competition.training.precision.has_matrix_units", lambda: True)
+    monkeypatch.setattr("competition.training.precision.computes_bf16", lambda: True)
     chosen, why = choose_precision("auto", CPU, {"fp32": plain, "bf16": half}.__getitem__)
     assert chosen == expected
     assert f"{plain:.2f} s" in why
     assert f"{half:.2f} s" in why
 
 
-def test_a_processor_without_matrix_units_is_not_asked_for_bf16(monkeypatch):
-    monkeypatch.setattr("competition.training.precision.has_matrix_units", lambda: False)
+def test_a_processor_without_instructions_for_bf16_is_not_asked(monkeypatch):
+    monkeypatch.setattr("competition.training.precision.computes_bf16", lambda: False)
     assert choose_precision("auto", CPU, never)[0] == "fp32"
 
 
