@@ -103,7 +103,7 @@ def read_rle_csv(
     Takes a byte order mark, Windows line ends and NaN for an empty mask, as spreadsheets and pandas write them.
 
     Args:
-        path: CSV in the form; its columns may stand in any order and others beside them, because they are joined by
+        path: CSV in the form; its columns may come in any order, with others beside them, because they are joined by
             name.
         classes: Of the track; only a form without a column of classes asks for them.
         form: The organiser's.
@@ -152,7 +152,7 @@ def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.Dat
     """Reads a table submission or a truth in the same form.
 
     Args:
-        path: The CSV; its columns may stand in any order and others beside them, because they are joined by name.
+        path: The CSV; its columns may come in any order, with others beside them, because they are joined by name.
         id_column: The column that names the row ("Index"); kept as text, so that "0047" stays what it is.
         columns: The columns of numbers.
 

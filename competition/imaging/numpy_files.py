@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.imaging.source_files import first_line
 
 LARGEST_ARRAY = 2**29
 """Bytes of an array whose size nobody declared; a larger one is refused before it is read."""
@@ -109,11 +110,14 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
     if int.from_bytes(length, "little") > _LONGEST_HEADER:
         raise ValueError(f"a header of {int.from_bytes(length, 'little'):,} bytes")
     header = file.read(int.from_bytes(length, "little"))
-    shape, fortran, dtype = read_header(io.BytesIO(length + header), max_header_size=_LONGEST_HEADER)
+    try:
+        shape, fortran, dtype = read_header(io.BytesIO(length + header), max_header_size=_LONGEST_HEADER)
+    except Exception as error:  # it is read as Python source: SyntaxError, TokenError, RecursionError ...
+        raise ValueError(f"not a header of NumPy ({first_line(error)})") from error
     if dtype.hasobject or dtype.itemsize == 0:
-        raise ValueError("it holds Python objects" if dtype.hasobject else f"values of type {dtype}")
+        raise ValueError(f"an array of {'Python objects' if dtype.hasobject else dtype} is not read")
     if any(length < 0 for length in shape):
-        raise ValueError(f"shape {shape}")
+        raise ValueError(f"the header says shape {shape}")
     return shape, fortran, dtype
 
 

@@ -76,9 +76,11 @@ def test_a_header_that_lies_is_refused(tmp_path: Path, start: bytes) -> None:
     (tmp_path / "a.npy").write_bytes(start)
     with pytest.raises(CompetitionError, match=r"can't be read as an array .*a\.npy"):
         open_arrays(tmp_path / "a.npy")
-    with (tmp_path / "a.npy").open("rb") as file, pytest.raises(Exception, match=r".") as raised:
+    with (
+        (tmp_path / "a.npy").open("rb") as file,
+        pytest.raises(ValueError, match=r"not|magic|read|header|bytes|version"),
+    ):
         read_next(file)
-    assert not isinstance(raised.value, MemoryError)
 
 
 def write_zip(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
