@@ -82,7 +82,10 @@ def find_contest(name: str) -> tuple[str, Contest]:
         contest = Contest.model_validate(read_yaml(path, "no such contest"))
     except ValidationError as error:
         raise CompetitionError(_explain(error), path) from error
-    _check(contest, path)
+    try:
+        _check(contest, path)
+    except CompetitionError as error:  # of a name that is wrong wherever it is written
+        raise CompetitionError(error.what, error.where or path, error.mend or None) from error
     return path.stem, contest
 
 

@@ -77,6 +77,12 @@ def has_wide_grey(path: Path) -> bool:
         return False
 
 
+def _stored_pixels(picture: ImageFile) -> int:
+    """Returns how many pixels the parts of a file cover, which are decoded one after the other."""
+    boxes = (tile[1] or (0, 0, *picture.size) for tile in picture.tile)
+    return sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[ImageFile]:
     """Opens a picture and checks its header; what Pillow raises inside becomes a sentence."""
@@ -95,6 +101,10 @@ def _opened(path: Path) -> Iterator[ImageFile]:
                 if pages != 1:
                     reason = f"picture has {pages} pages or frames, one is expected"
                     raise CompetitionError(reason, path, "Save each as a file of its own")
+                if picture.format == "TIFF" and _stored_pixels(picture) < picture.width * picture.height:
+                    # Pillow would leave the rest black.
+                    reason = "picture declares more pixels than it stores, so it must be damaged"
+                    raise CompetitionError(reason, path, "Copy the file again")
                 yield picture
     except CompetitionError:
         raise

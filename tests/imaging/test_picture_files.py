@@ -93,6 +93,17 @@ def test_a_huge_declared_size_is_a_sentence_with_the_numbers(tmp_path: Path, siz
         read_grey(tmp_path / "a.png")
 
 
+def test_a_tiff_that_declares_more_rows_than_it_stores_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.full((24, 20), 7, np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    rows = content.index(struct.pack("<HH", 257, 4)) + 8  # of ImageLength, a 32-bit number
+    content[rows : rows + 4] = struct.pack("<I", 30)
+    path.write_bytes(content)
+    with pytest.raises(CompetitionError, match=r"declares more pixels than it stores.*a\.tif"):
+        read_grey(path)  # Pillow alone leaves the six rows black
+
+
 def test_a_named_pipe_is_rejected_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(CompetitionError, match=r"it is a named pipe, not a file.*a\.png"):

@@ -1,0 +1,75 @@
+"""How the trust tests damage a file: by edits that hypothesis draws, and shrinks to the fewest that show a fault."""
+
+from collections.abc import Sequence
+
+from hypothesis import strategies as st
+
+CELLS = (
+    *(b"", b"-1", b"nan", b"inf", b"0", b"+1", b"0_1", b"1e400", b"9" * 19, b"9" * 4301, b"1 2", b"-0", b"0x10"),
+    *(b"\0", b"\xff", b'"', b"'", b"\n", b"\r\n", b",", b";", b"\t", b"[" * 50, b"{", b"}", b"\xef\xbb\xbf", b"\x1c"),
+    *("١".encode(), "é".encode(), "e\u0301".encode(), "\u2028".encode(), b"\xed\xa0\x80", "왼".encode("cp949")),
+    *(b"A.PNG", b"../a.png", b"x" * 300, b"=1+1", b"null", b"true", b"*a", b"&a ", b"!!python/name:os.system"),
+    *(b"\x1f\x8b", b"PK\x03\x04", b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", b"\0\0\0\0"),
+)
+"""What readers have stumbled over: numbers that are none, ends of lines and files, huge lengths, other encodings."""
+
+EDITS = ("set", "flip", "delete", "insert", "repeat", "cell", "lines", "cut")
+_EDIT_BYTES = 4
+
+
+def programs() -> st.SearchStrategy[bytes]:
+    """Returns a strategy of what ``damage`` does to a file.
+
+    One draw of bytes costs hypothesis a quarter of a list of drawn edits, and shrinks to fewer and smaller ones alike.
+    """
+    return st.binary(min_size=1 + _EDIT_BYTES, max_size=1 + 6 * _EDIT_BYTES)
+
+
+def damage(valid: Sequence[bytes], program: bytes) -> bytes:
+    """Returns one of the valid files after one to six edits, or for one program in eight noise: the program itself."""
+    choice, edits = program[0], program[1:]
+    if choice >= 224:
+        return edits
+    damaged = valid[choice % len(valid)]
+    for start in range(0, len(edits) - _EDIT_BYTES + 1, _EDIT_BYTES):
+        kind, high, low, number = edits[start : start + _EDIT_BYTES]
+        damaged = _edit(damaged, EDITS[kind % len(EDITS)], 256 * high + low, number)
+    return damaged
+
+
+def _edit(content: bytes, kind: str, place: int, number: int) -> bytes:
+    """Applies one edit; places count on from the start where they are beyond the end.
+
+    Half of them fall into the first 400 bytes, because headers decide how the rest is read.
+    """
+    damaged = bytearray(content)
+    length = len(damaged)
+    at = place // 2 % max(1, length if place % 2 else min(length, 400))
+    if kind == "insert" or not length:
+        damaged[at:at] = CELLS[number % len(CELLS)]
+    elif kind == "set":
+        damaged[at] = number
+    elif kind == "flip":
+        damaged[at] ^= 1 << number % 8
+    elif kind == "delete":
+        del damaged[at : at + 1 + number % 50]
+    elif kind == "repeat":
+        damaged[at:at] = damaged[place % length :][: 1 + number]
+    elif kind == "cell":
+        cells = content.split(b",")
+        cells[place % len(cells)] = CELLS[number % len(CELLS)]
+        return b",".join(cells)
+    elif kind == "lines":
+        lines = content.split(b"\n")
+        line = lines.pop(place % len(lines))
+        return b"\n".join(lines if number % 2 else [*lines[: number % 5], line, line, *lines])
+    else:
+        del damaged[at:]
+    return bytes(damaged)
+
+
+def flip_bit(content: bytes, bit: int) -> bytes:
+    """Returns a file with one bit changed."""
+    flipped = bytearray(content)
+    flipped[bit // 8] ^= 1 << bit % 8
+    return bytes(flipped)

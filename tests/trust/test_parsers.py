@@ -1,0 +1,88 @@
+"""Every parser on thousands of damaged files: it reads them, or refuses them with one sentence.
+
+``./run.sh test trust`` tries 2,000 files for each, ``./run.sh test trust --inputs 50000`` as many as are asked for.
+"""
+
+import resource
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from array_parsers import array_parsers
+from damage import damage, programs
+from hypothesis import HealthCheck, Phase, given, note, settings
+from picture_parsers import picture_parsers
+from submission_parsers import submission_parsers
+from text_parsers import text_parsers
+from trust_parser import Parser
+from trust_table import Fuzzed, TrustTable
+
+from competition.errors import CompetitionError
+
+LONGEST_SECONDS, BYTES_PER_SECOND, LARGEST_BYTES = 5.0, 20e6, 1 << 30
+PARSERS = [*picture_parsers(), *array_parsers(), *text_parsers(), *submission_parsers()]
+
+
+@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
+def test_valid_files_are_read(parser: Parser, tmp_path: Path) -> None:
+    for content in parser.valid:
+        path = tmp_path / parser.file
+        path.write_bytes(content)
+        parser.read(path)
+
+
+@pytest.mark.parametrize("parser", PARSERS, ids=lambda parser: parser.name)
+@pytest.mark.filterwarnings("ignore")
+def test_damaged_files_are_read_or_refused(
+    parser: Parser, tmp_path: Path, inputs: int, trust_table: TrustTable
+) -> None:
+    path = tmp_path / parser.file
+    fuzzed = trust_table.fuzzed(parser.name)
+
+    @settings(
+        max_examples=inputs,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    @given(programs())
+    def read_or_refuse(program: bytes) -> None:
+        content = damage(parser.valid, program)
+        note(content)
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+        refused = _try(parser, path, fuzzed)
+        assert refused is None or (refused.isprintable() and len(refused) < 3000), refused
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = _peak_bytes()
+        read_or_refuse()
+        fuzzed.peak_bytes = _peak_bytes() - before
+    assert fuzzed.peak_bytes < LARGEST_BYTES
+    assert fuzzed.inputs >= min(inputs, 100)
+
+
+def _try(parser: Parser, path: Path, fuzzed: Fuzzed) -> str | None:
+    """Reads a file within the time that its declared size allows; returns the sentence that refused it."""
+    start = time.perf_counter()
+    read, refused = None, None
+    try:
+        read = parser.read(path)
+    except CompetitionError as error:
+        refused = str(error)
+        if parser.names_file:
+            assert path.parent.name in refused or path.name in refused, f"no file is named: {refused}"
+    seconds = time.perf_counter() - start
+    fuzzed.count(refused is not None, seconds)
+    allowed = LONGEST_SECONDS + (read.nbytes if isinstance(read, np.ndarray) else 0) / BYTES_PER_SECOND
+    assert seconds < allowed, f"took {seconds:.1f} s"
+    return refused
+
+
+def _peak_bytes() -> int:
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
