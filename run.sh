@@ -3,6 +3,7 @@
 #   ./run.sh            lists the stages
 #   ./run.sh demo       the whole pipeline on drawn data, no download, no GPU
 #   ./run.sh test       ruff, mypy and the tests
+#   ./run.sh test trust --inputs 50000   only the tests that try to break it, here with more damaged files than usual
 set -euo pipefail
 
 home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -66,6 +67,10 @@ export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 if [ "${1:-}" = test ]; then
     shift
     cd "$home"
+    if [ "${1:-}" = trust ]; then
+        shift
+        exec "$python" -m pytest tests/trust "$@"
+    fi
     if [ $# -gt 0 ]; then exec "$python" -m pytest "$@"; fi
     "$python" -m ruff check .
     "$python" -m ruff format --check .

@@ -1,7 +1,7 @@
 """A process that trains one fold for another process: it ends when that one does, and leaves the talking to it."""
 
+import multiprocessing
 import os
-import sys
 import threading
 
 CHILD = "COMPETITION_FOLD_OF_PARENT"
@@ -19,11 +19,12 @@ def end_with_parent() -> bool:
     Returns:
         Whether this process trains for another one.
     """
-    if not works_for_another():
+    parent = multiprocessing.parent_process()
+    if not works_for_another() or parent is None:
         return False
 
     def watch() -> None:
-        os.read(sys.stdin.fileno(), 1)  # unbuffered: a thread inside sys.stdin would spoil the end of this process
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

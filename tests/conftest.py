@@ -35,7 +35,14 @@ if TYPE_CHECKING:
 
 
 # Files of some ten seconds and more, longest first: with several processes the rest fills the gaps behind them.
-LONG = ("test_end_to_end.py", "test_bench.py", "test_hand_track.py", "test_hand_tuning.py", "test_member_kinds.py")
+LONG = (
+    "test_parsers.py",
+    "test_end_to_end.py",
+    "test_bench.py",
+    "test_hand_track.py",
+    "test_hand_tuning.py",
+    "test_member_kinds.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -29,7 +29,7 @@ def computes_bf16() -> bool:
 
 
 def time_step(model: nn.Module, step: Callable[[nn.Module, torch.dtype | None], torch.Tensor], precision: str) -> float:
-    """Times one training step on a copy of the model: the fastest of three, after one to warm up.
+    """Times one training step on a copy of the model: the faster of two, after one to warm up.
 
     Args:
         model: Not changed.
@@ -43,7 +43,7 @@ def time_step(model: nn.Module, step: Callable[[nn.Module, torch.dtype | None], 
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
         seconds = float("inf")
-        for number in range(4):
+        for number in range(3):
             start = time.perf_counter()
             step(trial, AUTOCAST[precision]).backward()  # type: ignore[no-untyped-call]
             if devices:

@@ -1,4 +1,4 @@
-"""Real processes throughout: a small script takes the place of the training, everything else is the pipeline's own."""
+"""Real processes throughout: a small function takes the place of the training, the rest is the pipeline's own."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -51,38 +52,30 @@ def test_each_fold_gets_a_gpu_of_its_own(monkeypatch, folds, visible, expected):
     assert slots(folds) == [{"CUDA_VISIBLE_DEVICES": name} for name in expected]
 
 
-# Stands for ``python -m pipelines train ...``: notes what it was given, and waits, works or fails as its fold says.
-STAND_IN = """#!{python}
-import os, sys, time
-sys.path.insert(0, {root!r})
-from pathlib import Path
-from pipelines.parent import end_with_parent
-words = sys.argv[1:]
-fold = words[words.index("--fold") + 1]
-folder = Path(words[words.index("--workspace") + 1])
-assert end_with_parent()
-(folder / f"arguments{{fold}}").write_text(" ".join(words))
-(folder / f"threads{{fold}}").write_text(os.environ.get("OMP_NUM_THREADS", ""))
-part = folder / f"part{{fold}}"
-part.write_text(str(os.getpid()))
-part.rename(folder / f"started{{fold}}")
-if (folder / f"wait{{fold}}").exists():
-    time.sleep(60)
-if (folder / f"fail{{fold}}").exists():
-    while not all((folder / name).exists() for name in (folder / f"fail{{fold}}").read_text().split()):
-        time.sleep(0.01)
-    sys.exit(3)
-(folder / f"done{{fold}}").touch()
-"""
+def stand_in(words, environment, thread_count):
+    """Stands for the training: notes what it was given, and waits, works or fails as its fold says."""
+    os.environ.update(environment | {CHILD: "1"})
+    fold = words[words.index("--fold") + 1]
+    folder = Path(words[words.index("--workspace") + 1])
+    assert end_with_parent()
+    (folder / f"arguments{fold}").write_text(" ".join(words))
+    (folder / f"threads{fold}").write_text(str(thread_count))
+    part = folder / f"part{fold}"
+    part.write_text(str(os.getpid()))
+    part.rename(folder / f"started{fold}")
+    if (folder / f"wait{fold}").exists():
+        time.sleep(60)
+    if (folder / f"fail{fold}").exists():
+        while not all((folder / name).exists() for name in (folder / f"fail{fold}").read_text().split()):
+            time.sleep(0.01)
+        sys.exit(3)
+    (folder / f"done{fold}").touch()
 
 
 @pytest.fixture
-def stand_in(tmp_path, monkeypatch):
-    """A folder of notes, and a program in place of Python."""
-    script = tmp_path / "python"
-    script.write_text(STAND_IN.format(python=sys.executable, root=str(parallel_folds.__file__).rsplit("/", 2)[0]))
-    script.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(script))
+def notes(tmp_path, monkeypatch):
+    """A folder of notes, which the stand-in writes."""
+    monkeypatch.setattr(parallel_folds, "_train_fold", stand_in)
     return tmp_path
 
 
@@ -102,52 +95,52 @@ def is_running(process):
         return False
 
 
-def test_all_folds_are_trained_with_the_options_that_were_given(stand_in, monkeypatch):
+def test_all_folds_are_trained_with_the_options_that_were_given(notes, monkeypatch):
     options = {"experiment": "quick", "name": "mine", "set": ["train.lr=1e-3", "data.size=64"], "force": True}
-    args = arguments(stand_in, **options, phantom=True)
+    args = arguments(notes, **options, phantom=True)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
     train_in_parallel(args, [0, 1, 2, 3, 4], [0, 2, 4], [{}, {}])
-    assert [(stand_in / f"done{fold}").exists() for fold in range(5)] == [True, False, True, False, True]
-    assert (stand_in / "arguments2").read_text() == (
-        f"-m pipelines train --track knee --fold 2 --experiment quick --name mine --workspace {stand_in} "
+    assert [(notes / f"done{fold}").exists() for fold in range(5)] == [True, False, True, False, True]
+    assert (notes / "arguments2").read_text() == (
+        f"train --track knee --fold 2 --experiment quick --name mine --workspace {notes} "
         "--set train.lr=1e-3 --set data.size=64 --phantom --force"
     )
     # As many threads as if all five were trained: fold 4 is alone in its round.
-    assert [(stand_in / f"threads{fold}").read_text() for fold in (0, 2, 4)] == ["3", "3", "6"]
+    assert [(notes / f"threads{fold}").read_text() for fold in (0, 2, 4)] == ["3", "3", "6"]
 
 
-def test_a_fold_that_fails_is_named_and_stops_the_others(stand_in):
-    (stand_in / "wait0").touch()
-    (stand_in / "fail1").write_text("started0")
+def test_a_fold_that_fails_is_named_and_stops_the_others(notes):
+    (notes / "wait0").touch()
+    (notes / "fail1").write_text("started0")
     with pytest.raises(CompetitionError, match=r"fold 1 failed .*the same command goes on"):
-        train_in_parallel(arguments(stand_in), [0, 1, 2], [0, 1, 2], [{}, {}])
-    process = int((stand_in / "started0").read_text())
+        train_in_parallel(arguments(notes), [0, 1, 2], [0, 1, 2], [{}, {}])
+    process = int((notes / "started0").read_text())
     wait_for(lambda: not is_running(process))
-    assert not (stand_in / "done0").exists()
-    assert not (stand_in / "started2").exists()
+    assert not (notes / "done0").exists()
+    assert not (notes / "started2").exists()
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
-def test_children_end_when_their_parent_is_killed(stand_in, monkeypatch):
+def test_children_end_when_their_parent_is_killed(notes):
     program = (
-        "import sys; from argparse import Namespace; from pipelines.parallel_folds import train_in_parallel\n"
-        f"sys.executable = {sys.executable!r}\n"
-        f"train_in_parallel(Namespace(**{vars(arguments(stand_in))!r}), [0, 1], [0, 1], [{{}}, {{}}])"
+        "import sys; from argparse import Namespace; from pipelines import parallel_folds\n"
+        f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import test_parallel_folds; parallel_folds._train_fold = test_parallel_folds.stand_in\n"
+        f"options = Namespace(**{vars(arguments(notes))!r})\n"
+        "parallel_folds.train_in_parallel(options, [0, 1], [0, 1], [{}, {}])"
     )
     for fold in (0, 1):
-        (stand_in / f"wait{fold}").touch()
-    monkeypatch.undo()
-    root = str(parallel_folds.__file__).rsplit("/", 2)[0]
-    parent = subprocess.Popen([sys.executable, "-c", program], cwd=root)
+        (notes / f"wait{fold}").touch()
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=Path(parallel_folds.__file__).parents[1])
     try:
-        wait_for(lambda: all((stand_in / f"started{fold}").exists() for fold in (0, 1)))
-        children = [int((stand_in / f"started{fold}").read_text()) for fold in (0, 1)]
+        wait_for(lambda: all((notes / f"started{fold}").exists() for fold in (0, 1)))
+        children = [int((notes / f"started{fold}").read_text()) for fold in (0, 1)]
         assert all(map(is_running, children))
     finally:
         parent.send_signal(signal.SIGKILL)
         parent.wait(20)
     wait_for(lambda: not any(map(is_running, children)))
-    assert not list(stand_in.glob("done*"))
+    assert not list(notes.glob("done*"))
 
 
 def test_a_process_without_a_parent_of_this_kind_is_not_watched(monkeypatch):
