@@ -64,6 +64,31 @@ class _Cut(A.DualTransform):  # type: ignore[misc]
         return img if img.shape[:2] == window.size_hw else img[window.window]
 
 
+class Exposure(A.ImageOnlyTransform):  # type: ignore[misc]
+    """Another brightness and contrast, in units of the picture's own deviation: what is left of it when standardised.
+
+    A share of 255 grey values, as the library takes it, is more than the whole deviation of a dark X-ray: Dice on drawn
+    legs after 64 steps was 0.884 with 0.15 of 255, and 0.906 without any change.
+    """
+
+    def __init__(self, brightness: float, contrast: float, p: float) -> None:
+        """Draws from -brightness to brightness deviations, and from -contrast to contrast around a gain of 1."""
+        super().__init__(p=p)
+        self.brightness, self.contrast = brightness, contrast
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        """The new value of each grey value."""
+        mean, deviation = cv2.meanStdDev(data["image"].reshape(-1, 1))
+        gain = 1 + self.py_random.uniform(-self.contrast, self.contrast)
+        shift = self.py_random.uniform(-self.brightness, self.brightness) * deviation[0, 0]
+        table = (np.arange(256) - mean[0, 0]) * gain + mean[0, 0] + shift
+        return {"table": np.clip(np.rint(table), 0, 255).astype(np.uint8)}
+
+    def apply(self, img: NDArray[np.uint8], table: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
+        """Looks up each pixel."""
+        return np.asarray(cv2.LUT(img, table))
+
+
 def _affine(border: Border, degrees: float, scale: float, shift: float, probability: float = 0.8) -> A.Affine:
     return _Warp(
         rotate=(-degrees, degrees),
@@ -109,14 +134,14 @@ def _angiogram(border: Border) -> list[Any]:
 
 
 def _light(border: Border) -> list[Any]:
-    return [_affine(border, degrees=10, scale=0.1, shift=0.05), A.RandomBrightnessContrast(0.15, 0.15, p=0.5)]
+    return [_affine(border, degrees=10, scale=0.1, shift=0.05), Exposure(0.15, 0.15, p=0.5)]
 
 
 def _strong(border: Border) -> list[Any]:
     return [
         _affine(border, degrees=25, scale=0.2, shift=0.08),
         _elastic(border, 0.2),
-        A.RandomBrightnessContrast(0.25, 0.25, p=0.7),
+        Exposure(0.25, 0.25, p=0.7),
         A.RandomGamma((70, 140), p=0.4),
         A.OneOf([A.GaussianBlur((3, 5)), A.Sharpen((0.1, 0.4)), A.GaussNoise((0.01, 0.05))], p=0.4),
     ]
@@ -150,7 +175,7 @@ def _turning(border: Border) -> list[Any]:
         A.RandomRotate90(p=1.0),
         _affine(border, degrees=20, scale=0.25, shift=0.05),
         _elastic(border, 0.3),
-        A.RandomBrightnessContrast(0.15, 0.3, p=0.7),
+        Exposure(0.15, 0.3, p=0.7),
         A.RandomGamma((60, 160), p=0.5),
     ]
 

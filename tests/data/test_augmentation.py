@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from competition.data.augmentation import PRESETS, Augmenter, check_augmentation
+from competition.data.augmentation import PRESETS, Augmenter, Exposure, check_augmentation
 from competition.data.boxes import Box
 from competition.errors import CompetitionError
 from competition.imaging.planes import pack_masks, plane_count, unpack_planes
@@ -249,3 +249,24 @@ def test_a_window_of_an_augmented_picture_is_that_part_of_it(preset, window):
         steepest = max(np.abs(np.diff(whole.astype(int), axis=axis)).max() for axis in (0, 1))
         assert np.abs(part.astype(int) - whole[window.window]).max() <= 1 + steepest / 8
         assert (part_labels != labels[window.window]).mean() < 0.03
+
+
+def test_exposure_changes_a_dark_picture_as_much_as_a_bright_one_in_units_of_its_deviation() -> None:
+    values = np.random.default_rng(0).uniform(0, 1, (64, 64))
+    bright, dark = (np.round(80 + scale * values).astype(np.uint8) for scale in (100, 40))
+    exposure = A.Compose([Exposure(0.15, 0.15, p=1.0)])
+    shifts, gains = [], []
+    for seed in SEEDS:
+        changed = []
+        for image in (bright, dark):
+            exposure.set_random_seed(seed)
+            seen = (exposure(image=image)["image"] - image.mean()) / image.std()
+            changed.append((seen.mean(), seen.std()))
+        np.testing.assert_allclose(changed[0], changed[1], atol=0.04)  # half a grey value of a deviation of 12
+        shifts.append(changed[0][0])
+        gains.append(changed[0][1])
+    assert max(np.abs(shifts)) <= 0.17
+    assert min(gains) >= 0.83
+    assert max(gains) <= 1.17
+    assert np.std(shifts) > 0.05
+    assert np.std(gains) > 0.05
