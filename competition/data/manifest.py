@@ -1,6 +1,7 @@
 """The manifest: one row per sample, the table every later stage joins on."""
 
 import hashlib
+import os
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -148,7 +149,7 @@ def _check_unchanged(workspace: Workspace, manifest: Manifest, repair: str) -> N
         checksum, path = line.split(" ", 1)
         if stored_checksum(folder / path, repair) != checksum:
             raise CompetitionError("a cached file has changed since the data was prepared", folder / path, repair)
-    if not manifest.data_root.is_dir():
+    if not os.path.isdir(manifest.data_root):  # also where it is no possible path
         say(f"{manifest.data_root} is not here, so nobody can tell whether the raw data has changed since prepare")
         return
     sources = [*manifest.tables, *(source for entry in manifest.entries for source in entry.sources)]

@@ -76,6 +76,10 @@ def open_foreign_array(path: Path, repair: str) -> "blosc2.NDArray":
         raise CompetitionError("this is no stored array of numbers", path, repair)
     if math.prod(stored.chunks) * stored.dtype.itemsize > 4 * stored.nbytes + _SPARE_BYTES:
         raise CompetitionError(f"stored array is damaged (pieces of {stored.chunks})", path, repair)
+    pieces = math.prod(-(-size // max(1, piece)) for size, piece in zip(stored.shape, stored.chunks, strict=True))
+    if stored.schunk.nchunks != pieces:  # one flipped bit of its shape asked for 6 GB and 20 s
+        reason = f"{stored.schunk.nchunks} pieces, where its shape {stored.shape} needs {pieces}"
+        raise CompetitionError(f"stored array is damaged ({reason})", path, repair)
     return stored
 
 

@@ -1,12 +1,14 @@
 import errno
 import os
+import time
 from pathlib import Path
 
+import blosc2
 import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
-from competition.imaging.stored_arrays import open_array, read_array, write_array
+from competition.imaging.stored_arrays import open_array, open_foreign_array, read_array, write_array
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float32, np.float64, np.bool_])
@@ -89,3 +91,16 @@ def test_a_file_of_another_kind_is_an_error_that_names_it(tmp_path: Path) -> Non
     (tmp_path / "a.b2").write_text("this is no array")
     with pytest.raises(CompetitionError, match=r"damaged.*a\.b2. Delete it"):
         read_array(tmp_path / "a.b2")
+
+
+def test_an_array_with_fewer_pieces_than_its_shape_needs_is_refused_at_once(tmp_path: Path) -> None:
+    stored = np.arange(60, dtype=np.uint8).reshape(2, 6, 5)
+    frame = bytearray(blosc2.asarray(stored).to_cframe())
+    shape = frame.index(bytes([0xD3, 0, 0, 0, 0, 0, 0, 0, 6, 0xD3]))  # MessagePack: an int64, and what follows is one
+    assert frame[shape + 9 : shape + 18] == bytes([0xD3, 0, 0, 0, 0, 0, 0, 0, 5])
+    frame[shape + 14] = 32  # 5 columns become 536,870,917
+    (tmp_path / "a.b2").write_bytes(frame)
+    start = time.perf_counter()
+    with pytest.raises(CompetitionError, match=r"1 pieces, where its shape .* needs 107374184.*a\.b2"):
+        open_foreign_array(tmp_path / "a.b2", "Export it again")
+    assert time.perf_counter() - start < 1

@@ -80,7 +80,7 @@ def _json() -> list[Parser]:
         Parser("load_decision", "decision.json", (_dumped(decision),), load_decision),
         Parser("read_index", "index.json", (_dumped(index),), lambda path: read_index(path.parent, "Predict again")),
         Parser("read_imported", "imported.json", (_dumped(imported),), _read_imported),
-        Parser("read_manifest", "prepared.json", (_about(),), _read_manifest),
+        Parser("read_manifest", "prepared.json", (_about(),), _read_manifest, names_file=False),
         Parser(
             "read_json", "a.json", (_dumped(decision), b"[[1, 2.5e3], null]"), lambda path: read_json(path, "Again")
         ),
