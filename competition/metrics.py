@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import roc_auc_score
 
 from competition.imaging.planes import check_planes
 
@@ -157,6 +156,9 @@ def auroc(truth: ArrayLike, score: ArrayLike) -> float:
     labels = np.asarray(truth)
     if np.unique(labels).size < 2:
         return float("nan")
+    # Here, because scikit-learn takes a second to import, and training a segmentation does not need it.
+    from sklearn.metrics import roc_auc_score
+
     return float(roc_auc_score(labels, np.asarray(score)))
 
 

@@ -16,7 +16,6 @@ from typing import Final, Literal
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
@@ -121,6 +120,9 @@ def make_folds(
     Raises:
         CompetitionError: There are fewer groups than folds, or fewer than two folds.
     """
+    # Here, because scikit-learn takes a second to import, and only prepare makes folds.
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
     check_count({entry.group for entry in entries}, count)
     # Sorted, so that the order in which the disk lists files never moves a group.
     ordered = sorted(entries, key=lambda entry: (entry.group, entry.sample))

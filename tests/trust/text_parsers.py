@@ -177,8 +177,7 @@ def _leaderboard() -> list[Parser]:
 
     new = dataclasses.replace(row, id="20261121-3-c")
     return [
-        Parser("leaderboard.read", "leaderboard.csv", valid, leaderboard.read),
-        Parser("leaderboard.rankings", "leaderboard.csv", valid, leaderboard.rankings),
+        Parser("leaderboard.read, rankings", "leaderboard.csv", valid, leaderboard.rankings),
         Parser("leaderboard.record", "leaderboard.csv", valid, record),
         Parser("leaderboard.append", "leaderboard.csv", valid, lambda path: leaderboard.append(path, new)),
     ]
