@@ -124,7 +124,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     command = prepare_command(workspace, track)
     if not workspace.manifest_file().exists():
         raise CompetitionError("no prepared data", workspace.manifest_file(), f"Run {command}")
-    about = read_json_object(_about_file(workspace), ("classes", "version", "data_root"), f"Run {command}")
+    about = _read_about(_about_file(workspace), ("classes", "version", "data_root"), f"Run {command}")
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         folder = workspace.cache_folder()
         raise CompetitionError("prepared for other classes or by another version", folder, f"Run {command}")
@@ -172,7 +172,7 @@ def prepared_root(workspace: Workspace) -> Path | None:
     if not workspace.manifest_file().exists() or not _about_file(workspace).exists():
         return None
     mend = "Delete it and run prepare --data DIR"
-    return Path(read_json_object(_about_file(workspace), ("data_root",), mend)["data_root"])
+    return Path(_read_about(_about_file(workspace), ("data_root",), mend)["data_root"])
 
 
 def remember_decoded(workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
@@ -186,7 +186,7 @@ def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
     if not _decoded_file(workspace).exists():
         return {}
     mend = "Delete the cache folder and run prepare"
-    about = read_json_object(_decoded_about_file(workspace), ("classes", "version"), mend)
+    about = _read_about(_decoded_about_file(workspace), ("classes", "version"), mend)
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         return {}
     try:
@@ -194,6 +194,18 @@ def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
     except CompetitionError as error:
         say(f"everything is read again: {error}")
         return {}
+
+
+def _read_about(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
+    """Reads what a cache was made from; a value of another kind is refused as a missing key is."""
+    about = read_json_object(path, keys, repair)
+    classes, tables = about.get("classes", []), about.get("tables", [])
+    texts = [about.get("data_root", ""), about.get("data_form", "")]
+    if isinstance(classes, list) and isinstance(tables, list):
+        texts += [*classes, *tables]
+        if all(isinstance(text, str) for text in texts) and all(len(table.split(" ", 5)) == 6 for table in tables):
+            return about
+    raise CompetitionError("this does not describe prepared data", path, repair)
 
 
 def _write_entries(path: Path, entries: Sequence[Entry]) -> None:

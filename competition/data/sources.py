@@ -71,7 +71,7 @@ def find_tables(root: Path, without: Sequence[Path] = ()) -> list[str]:
 def _stamp(path: Path) -> str | None:
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # a path with a NUL in it raises ValueError
         return None
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from competition.config import nearest_hint
 from competition.errors import CompetitionError
+from competition.files import check_file
 from competition.imaging.contours import require_fillable
 from competition.imaging.planes import plane_count
 from competition.spreadsheets import other_encoding
@@ -70,6 +71,7 @@ def read_annotations(path: Path) -> list[dict[str, Any]]:
     Raises:
         CompetitionError: The file is missing, or not such a JSON.
     """
+    check_file(path)
     try:
         annotations = json.loads(path.read_text(encoding="utf-8-sig"))["annotations"]
         for annotation in annotations:
@@ -79,6 +81,8 @@ def read_annotations(path: Path) -> list[dict[str, Any]]:
     except UnicodeDecodeError as error:
         fault = other_encoding(path, error.object)
         raise CompetitionError(f"no annotations of a hand (.json): {fault.what}", path, fault.mend or None) from error
+    except RecursionError as error:
+        raise CompetitionError("annotation file has too many brackets inside of brackets", path) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise CompetitionError(f"annotation file without annotations, labels and points ({reason})", path) from error
@@ -90,7 +94,7 @@ def _polygon(points: Any, label: str, path: Path, size_hw: tuple[int, int]) -> N
         # One public description shows an extra level of nesting; reshaping reads both.
         values = np.asarray(points, dtype=np.float64)
         polygon = values.reshape(max((1, *values.shape[:-1])) if values.size else 0, 2)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise CompetitionError(f"points of {label} are not pairs of numbers", path) from error
     if len(polygon) < 3:
         raise CompetitionError(f"polygon of {label} has {len(polygon)} points, 3 are needed", path)

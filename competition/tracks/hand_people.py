@@ -4,6 +4,7 @@ The organiser's sheet is called "ID", has a row for each of 550 people, Korean h
 stray columns. It is personal data: it is summed up here, the sexes are balanced over folds, and nothing is stored.
 """
 
+import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from competition.errors import CompetitionError
+from competition.files import LARGEST_TEXT, check_file
 
 SHEET = "meta_data.xlsx"
 HEADINGS = {
@@ -74,7 +76,12 @@ def read_people(path: Path) -> dict[str, Person]:
 def _rows(path: Path) -> Iterator[Any]:
     import openpyxl  # here, because every stage imports the tracks and only prepare reads this file
 
+    check_file(path)
     try:
+        with zipfile.ZipFile(path) as archive:
+            inflated = sum(part.file_size for part in archive.infolist())
+        if inflated > LARGEST_TEXT:
+            raise ValueError(f"it inflates to {inflated:,} bytes")
         book = openpyxl.load_workbook(path, data_only=True)
         sheet = book["ID"] if "ID" in book.sheetnames else book.worksheets[0]
         return iter(list(sheet.iter_rows(values_only=True)))
@@ -90,7 +97,7 @@ def _column(headings: Sequence[str], words: Sequence[str]) -> int | None:
 def _identifier(cell: object) -> str | None:
     """ID001 of "001", 1, 1.0 or "ID001"; None of anything else."""
     text = str(cell or "").strip().upper().removeprefix("ID").removesuffix(".0")
-    return f"ID{int(text):03d}" if text.isdecimal() else None
+    return f"ID{int(text):03d}" if text.isdecimal() and len(text) <= 18 else None
 
 
 def _number(cell: object) -> float | None:

@@ -86,6 +86,26 @@ def test_what_was_prepared_for_other_classes_or_by_another_version_is_refused(wo
         read_manifest(workspace, KNEE)
 
 
+@pytest.mark.parametrize(
+    "change", [{"classes": 5}, {"classes": [1]}, {"data_root": 7}, {"tables": "a"}, {"tables": [3]}, {"data_form": []}]
+)
+def test_values_of_other_types_are_refused(workspace: Workspace, change: dict[str, object]) -> None:
+    write_manifest(workspace, KNEE, Manifest(Path("/data"), (TRAIN,)))
+    about = workspace.cache_folder() / "prepared.json"
+    write_json(about, read_json(about, "") | change)
+    with pytest.raises(CompetitionError, match=r"does not describe prepared data: .*prepared\.json\. Run"):
+        read_manifest(workspace, KNEE)
+
+
+@pytest.mark.parametrize("root", ["9" * 4000, "a\0b"])
+def test_a_data_folder_that_no_disk_can_have_is_one_that_is_not_here(
+    workspace: Workspace, root: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_manifest(workspace, KNEE, Manifest(Path(root), (TRAIN,)))
+    assert read_manifest(workspace, KNEE).entries == (TRAIN,)
+    assert "is not here" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_damaged_table_of_what_was_decoded_is_said_and_nothing_is_reused(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:

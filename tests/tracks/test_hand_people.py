@@ -1,5 +1,7 @@
 """meta_data.xlsx: the organiser's quirks are read, a mangled sheet as far as it goes, another file is refused."""
 
+import os
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +69,20 @@ def test_a_cut_sheet_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(CompetitionError, match="can't be read as an Excel sheet"):
         read_people(path)
+
+
+def test_a_sheet_that_inflates_and_a_pipe_are_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "m.xlsx", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/worksheets/sheet1.xml", bytes(70 << 20))
+    with pytest.raises(CompetitionError, match=r"it inflates to 73,400,320 bytes.*m\.xlsx"):
+        read_people(tmp_path / "m.xlsx")
+    os.mkfifo(tmp_path / "n.xlsx")
+    with pytest.raises(CompetitionError, match=r"a pipe or a device.*n\.xlsx"):
+        read_people(tmp_path / "n.xlsx")
+
+
+def test_a_number_of_too_many_digits_is_no_identifier(tmp_path: Path) -> None:
+    assert list(read_people(write(tmp_path / "m.xlsx", [HEADINGS, ["9" * 5000, 30], ["2", 31]]))) == ["ID002"]
 
 
 def test_people_of_each_split_are_summed_up() -> None:

@@ -2,6 +2,7 @@
 
 import io
 import tempfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -61,9 +62,12 @@ def _pictures() -> list[Parser]:
             _saved("TIFF", compression="tiff_lzw"),
             _saved("TIFF", _GREY.astype(np.float32)),
             _saved("TIFF", _GREY > 99, compression="group4"),
+            _saved("TIFF", _COLOUR, compression="jpeg"),
         ),
         "bmp": (_saved("BMP"),),
         "gif": (_saved("GIF"),),
+        "webp": (_saved("WEBP", _COLOUR),),
+        "ppm": (_saved("PPM"),),
     }
     grey = [Parser(f"read_grey ({kind})", f"a.{kind}", valid, readers.read_grey) for kind, valid in kinds.items()]
     others = (readers.read_rgb, readers.read_values, readers.read_ordered_values)
@@ -116,9 +120,20 @@ def _dicom() -> list[Parser]:
         writer.SetImage(change.GetOutput())
         assert writer.Write()
 
+    def deflate_again(path: Path) -> NDArray[np.uint8]:
+        """Reads a deflated file whose content was damaged before: what does not inflate is refused at once."""
+        inner = path.read_bytes()
+        packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        path.with_name("again.dcm").write_bytes(head + packer.compress(inner) + packer.flush())
+        return read_dicom_grey(path.with_name("again.dcm"))
+
+    packed = _made(deflated)
+    start = 144 + pydicom.dcmread(io.BytesIO(packed)).file_meta.FileMetaInformationGroupLength
+    head, inflated = packed[:start], zlib.decompress(packed[start:], -zlib.MAX_WBITS)
     files = {write.__name__: (_made(write),) for write in (plain, deflated, run_length, lossless)}
     return [
         *(Parser(f"read_dicom_grey ({kind})", "a.dcm", valid, read_dicom_grey) for kind, valid in files.items()),
+        Parser("read_dicom_grey (deflated, damaged before)", "content", (inflated,), deflate_again),
         Parser("read_patient_id", "a.dcm", files["plain"] + files["deflated"], read_patient_id),
         Parser("read_spacing_mm", "a.dcm", files["plain"] + files["deflated"], read_spacing_mm),
     ]
@@ -140,7 +155,15 @@ def _matlab() -> list[Parser]:
     def read(path: Path) -> NDArray[Any]:
         return read_matlab(path, "label")
 
+    def compress_again(path: Path) -> NDArray[Any]:
+        inner = zlib.compress(path.read_bytes())
+        path.with_name("again.mat").write_bytes(packed[:132] + len(inner).to_bytes(4, "little") + inner)
+        return read(path.with_name("again.mat"))
+
+    packed = _made(lambda path: scipy.io.savemat(path, {"label": label}, do_compression=True), "a.mat")
+    variable = zlib.decompress(packed[136:])
     return [
+        Parser("read_matlab (v5, damaged before it is compressed)", "variable", (variable,), compress_again),
         Parser("read_matlab (v5)", "a.mat", (_made(version_5, "a.mat"), _made(compressed, "a.mat")), read),
         Parser("read_matlab (v7.3)", "a.mat", (_made(version_7_3, "a.mat"),), read),
     ]

@@ -3,7 +3,6 @@
 ``./run.sh test trust`` tries 2,000 files for each, ``./run.sh test trust --inputs 50000`` as many as are asked for.
 """
 
-import resource
 import time
 import warnings
 from collections import Counter
@@ -13,7 +12,9 @@ import numpy as np
 import pytest
 from array_parsers import array_parsers
 from damage import damage, programs
-from hypothesis import HealthCheck, Phase, given, note, settings
+from hypothesis import HealthCheck, Phase, given, note, seed, settings
+from label_parsers import label_parsers
+from peak_memory import forget_peak, peak_bytes
 from picture_parsers import picture_parsers
 from submission_parsers import submission_parsers
 from text_parsers import text_parsers
@@ -23,7 +24,14 @@ from trust_table import Fuzzed, TrustTable
 from competition.errors import CompetitionError
 
 LONGEST_SECONDS, BYTES_PER_SECOND, LARGEST_BYTES = 5.0, 20e6, 1 << 30
-PARSERS = [*picture_parsers(), *array_parsers(), *text_parsers(), *submission_parsers()]
+PARSERS = [*picture_parsers(), *label_parsers(), *array_parsers(), *text_parsers(), *submission_parsers()]
+BATCH = 2000
+_SETTINGS = settings(
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+    phases=[Phase.generate, Phase.shrink],
+)
 # A parser that is tried on several kinds of files, named in brackets, shares its inputs among them.
 KINDS = Counter(parser.name.partition(" (")[0] for parser in PARSERS)
 
@@ -45,15 +53,6 @@ def test_damaged_files_are_read_or_refused(
     share = -(-inputs // KINDS[parser.name.partition(" (")[0]])
     fuzzed = trust_table.fuzzed(parser.name)
 
-    @settings(
-        max_examples=share,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.generate, Phase.shrink],
-    )
-    @given(programs())
     def read_or_refuse(program: bytes) -> None:
         content = damage(parser.valid, program)
         note(content)
@@ -64,9 +63,12 @@ def test_damaged_files_are_read_or_refused(
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        before = _peak_bytes()
-        read_or_refuse()
-        fuzzed.peak_bytes = _peak_bytes() - before
+        before = forget_peak()
+        for number, examples in enumerate(range(share, 0, -BATCH)):
+            # In batches, because hypothesis keeps all that it has drawn.
+            drawn = settings(_SETTINGS, max_examples=min(examples, BATCH))(given(programs())(read_or_refuse))
+            seed(number)(drawn)()
+        fuzzed.peak_bytes = peak_bytes() - before
     assert fuzzed.peak_bytes < LARGEST_BYTES
     assert fuzzed.inputs >= min(share, 100)
 
@@ -86,7 +88,3 @@ def _try(parser: Parser, path: Path, fuzzed: Fuzzed) -> str | None:
     allowed = LONGEST_SECONDS + (read.nbytes if isinstance(read, np.ndarray) else 0) / BYTES_PER_SECOND
     assert seconds < allowed, f"took {seconds:.1f} s"
     return refused
-
-
-def _peak_bytes() -> int:
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -103,7 +103,7 @@ def _about() -> bytes:
     """What prepare writes beside the table of a manifest."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder), "cardiac")
-        write_manifest(workspace, get_track("cardiac"), Manifest(Path("data"), (_ENTRY,)))
+        write_manifest(workspace, get_track("cardiac"), Manifest(Path("data"), (_ENTRY,), ("- - - - - list.csv",)))
         return workspace.manifest_file().with_name("prepared.json").read_bytes()
 
 
@@ -177,7 +177,7 @@ def _leaderboard() -> list[Parser]:
 
     new = dataclasses.replace(row, id="20261121-3-c")
     return [
-        Parser("leaderboard.read, rankings", "leaderboard.csv", valid, leaderboard.rankings),
-        Parser("leaderboard.record", "leaderboard.csv", valid, record),
-        Parser("leaderboard.append", "leaderboard.csv", valid, lambda path: leaderboard.append(path, new)),
+        Parser("leaderboard (read, rankings)", "leaderboard.csv", valid, leaderboard.rankings),
+        Parser("leaderboard (record)", "leaderboard.csv", valid, record),
+        Parser("leaderboard (append)", "leaderboard.csv", valid, lambda path: leaderboard.append(path, new)),
     ]
