@@ -1,6 +1,6 @@
 """How the trust tests damage a file: by edits that hypothesis draws, and shrinks to the fewest that show a fault."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from hypothesis import strategies as st
 
@@ -49,23 +49,28 @@ _EDIT_BYTES = 4
 
 
 def programs() -> st.SearchStrategy[bytes]:
-    """Returns a strategy of what ``damage`` does to a file.
+    """Returns a strategy of what ``damaged_files`` does to a file.
 
     One draw of bytes costs hypothesis a quarter of a list of drawn edits, and shrinks to fewer and smaller ones alike.
     """
     return st.binary(min_size=1 + _EDIT_BYTES, max_size=1 + 6 * _EDIT_BYTES)
 
 
-def damage(valid: Sequence[bytes], program: bytes) -> bytes:
-    """Returns one of the valid files after one to six edits, or for one program in eight noise: the program itself."""
+def damaged_files(valid: Sequence[bytes], program: bytes) -> Iterator[bytes]:
+    """Yields one of the valid files after its first edit, its second and so on, up to six.
+
+    One program in eight is noise and gives one file: the program itself. Several files for a program, because drawing
+    it takes hypothesis longer than most parsers take for a file.
+    """
     choice, edits = program[0], program[1:]
     if choice >= 224:
-        return edits
+        yield edits
+        return
     damaged = valid[choice % len(valid)]
     for start in range(0, len(edits) - _EDIT_BYTES + 1, _EDIT_BYTES):
         kind, high, low, number = edits[start : start + _EDIT_BYTES]
         damaged = _edit(damaged, EDITS[kind % len(EDITS)], 256 * high + low, number)
-    return damaged
+        yield damaged
 
 
 def _edit(content: bytes, kind: str, place: int, number: int) -> bytes:
