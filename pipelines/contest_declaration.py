@@ -84,7 +84,7 @@ def find_contest(name: str) -> tuple[str, Contest]:
         raise CompetitionError(_explain(error), path) from error
     try:
         _check(contest, path)
-    except CompetitionError as error:  # of a name that is wrong wherever it is written
+    except CompetitionError as error:  # an unknown track or run name is reported without a file
         raise CompetitionError(error.what, error.where or path, error.mend or None) from error
     return path.stem, contest
 

@@ -59,7 +59,7 @@ def train_in_parallel(
     """Trains each fold in a process of its own, as many at once as there are environments.
 
     The processes are forked from one that has imported everything and done nothing yet (Python's forkserver): the
-    imports take 5 to 7 s of a core, as long as a small fold's epoch, and five folds pay for them once.
+    imports take 5 to 7 s of a core, and five folds pay for them once.
 
     Args:
         args: The stage's options, passed on to each process.

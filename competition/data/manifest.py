@@ -149,7 +149,7 @@ def _check_unchanged(workspace: Workspace, manifest: Manifest, repair: str) -> N
         checksum, path = line.split(" ", 1)
         if stored_checksum(folder / path, repair) != checksum:
             raise CompetitionError("a cached file has changed since the data was prepared", folder / path, repair)
-    if not os.path.isdir(manifest.data_root):  # also where it is no possible path
+    if not os.path.isdir(manifest.data_root):  # False for an impossible path too, where Path.is_dir raises
         say(f"{manifest.data_root} is not here, so nobody can tell whether the raw data has changed since prepare")
         return
     sources = [*manifest.tables, *(source for entry in manifest.entries for source in entry.sources)]
@@ -197,7 +197,7 @@ def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
 
 
 def _read_about(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
-    """Reads what a cache was made from; a value of another kind is refused as a missing key is."""
+    """Reads the description of a cache and rejects values of the wrong type, as well as missing keys."""
     about = read_json_object(path, keys, repair)
     classes, tables = about.get("classes", []), about.get("tables", [])
     texts = [about.get("data_root", ""), about.get("data_form", "")]

@@ -57,8 +57,8 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     settings = job.experiment.train
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     _make_deterministic(settings.deterministic)
-    # Folds that are trained at once share the cores, and loading processes are one for each core. They take this over:
-    # a forked process that changes it waits for threads that it does not have.
+    # Folds that train at once share the cores, and there is one loading process per core. Those inherit this setting:
+    # changing it inside a forked process deadlocks.
     cv2.setNumThreads(1 if loading_processes(job.experiment) else torch.get_num_threads())
     start = open_start(job)
     dataset = TrainingSet(

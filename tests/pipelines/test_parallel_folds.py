@@ -53,7 +53,7 @@ def test_each_fold_gets_a_gpu_of_its_own(monkeypatch, folds, visible, expected):
 
 
 def stand_in(words, environment, thread_count):
-    """Stands for the training: notes what it was given, and waits, works or fails as its fold says."""
+    """Replaces the training: records its arguments, then waits, succeeds or fails, depending on the fold."""
     os.environ.update(environment | {CHILD: "1"})
     fold = words[words.index("--fold") + 1]
     folder = Path(words[words.index("--workspace") + 1])
