@@ -1,8 +1,9 @@
 """Compressed arrays on disk: one file per array, written whole or not at all, read whole or by slices."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import blosc2
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from competition.checksums import check_seal, sealed_file
 from competition.errors import CompetitionError
+
+Result = TypeVar("Result")
 
 REMAKE = "Delete it and run the stage that made it again"
 
@@ -53,9 +56,13 @@ def open_array(path: Path, repair: str = REMAKE) -> "blosc2.NDArray":
     Raises:
         CompetitionError: It is missing or damaged.
     """
-    if path.exists():
-        check_seal(path, repair)
-    return open_foreign_array(path, repair)
+
+    def open_sealed() -> "blosc2.NDArray":
+        if path.exists():
+            check_seal(path, repair)
+        return open_foreign_array(path, repair)
+
+    return _while_unchanged(path, open_sealed)
 
 
 def open_foreign_array(path: Path, repair: str) -> "blosc2.NDArray":
@@ -93,7 +100,7 @@ def read_array(path: Path, repair: str = REMAKE) -> NDArray[Any]:
     Raises:
         CompetitionError: It is missing or damaged.
     """
-    return read_opened(open_array(path, repair), path, repair)
+    return _while_unchanged(path, lambda: read_opened(open_array(path, repair), path, repair))
 
 
 def read_opened(stored: "blosc2.NDArray", path: Path, repair: str) -> NDArray[Any]:
@@ -106,6 +113,29 @@ def read_opened(stored: "blosc2.NDArray", path: Path, repair: str) -> NDArray[An
         return np.asarray(stored[...])
     except Exception as error:
         raise _damaged(path, error, repair) from error
+
+
+def file_identity(path: Path) -> tuple[int, int, int] | None:
+    """Returns what differs once a file has been replaced, or None where there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _while_unchanged(path: Path, read: Callable[[], Result]) -> Result:
+    """Reads a file again as long as another process replaces it meanwhile: blosc2 opens it anew for every piece."""
+    while True:
+        before = file_identity(path)
+        try:
+            result = read()
+        except CompetitionError:
+            if file_identity(path) == before:
+                raise
+        else:
+            if file_identity(path) == before:
+                return result
 
 
 def _damaged(path: Path, error: Exception, repair: str) -> CompetitionError:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.imaging.stored_arrays import open_array, open_foreign_array
+from competition.imaging.stored_arrays import file_identity, open_array, open_foreign_array
 from competition.prediction.probability_maps import map_file, remake
 
 Tile = tuple[slice, slice]
@@ -34,18 +34,26 @@ class OpenedMap:
     path: Path
     shape: tuple[int, int, int]
     _stored: Any
+    _identity: Any
 
     def __getitem__(self, part: tuple[int, slice, slice]) -> NDArray[np.uint8]:
         """Reads the rows and columns of one class, uint8 (h, w).
 
         Raises:
-            CompetitionError: The file is damaged.
+            CompetitionError: The file is damaged, or another process replaced it after it was opened.
         """
+        damage: Exception | None = None
         try:
-            return np.asarray(self._stored[part])
+            tile = np.asarray(self._stored[part])
         except Exception as error:  # blosc2 raises plain RuntimeError and others for damaged files
-            reason = "out of memory" if isinstance(error, MemoryError) else error
-            raise CompetitionError(f"stored map is damaged ({reason})", self.path, remake(self.path.parent)) from error
+            damage = error
+        # blosc2 opens the file anew for every piece, so that a tile could come from two different maps.
+        if file_identity(self.path) != self._identity:
+            raise CompetitionError("another process replaced the map while it was read", self.path, "Run this again")
+        if damage is not None:
+            reason = "out of memory" if isinstance(damage, MemoryError) else damage
+            raise CompetitionError(f"stored map is damaged ({reason})", self.path, remake(self.path.parent)) from damage
+        return tile
 
 
 ClassMap = OpenedMap | NDArray[np.uint8]
@@ -66,10 +74,11 @@ def open_map(folder: Path, sample: str, foreign: bool = False) -> OpenedMap:
     path = map_file(folder, sample)
     if not path.exists():
         raise CompetitionError(f"member has no map of sample {sample!r}", path, remake(folder))
+    identity = file_identity(path)
     stored = (open_foreign_array if foreign else open_array)(path, remake(folder))
     if stored.dtype != np.uint8 or len(stored.shape) != 3:
         raise CompetitionError(f"a map is uint8 (classes, rows, columns), not {stored.dtype} {stored.shape}", path)
-    return OpenedMap(path, stored.shape, stored)
+    return OpenedMap(path, stored.shape, stored, identity)
 
 
 def tiles(size_hw: tuple[int, int]) -> list[Tile]:

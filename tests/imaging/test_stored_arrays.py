@@ -52,6 +52,30 @@ def test_a_newer_array_replaces_the_older_and_leaves_no_litter(tmp_path: Path) -
     assert os.listdir(tmp_path / "deep") == ["a.b2"]
 
 
+@pytest.mark.parametrize("fails", [True, False])
+def test_an_array_that_is_replaced_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    path = tmp_path / "a.b2"
+    write_array(path, np.ones((4, 4), np.uint8))
+    really_open = blosc2.open
+    opened: list[str] = []
+
+    def replace_first(*arguments: str, **options: str) -> object:
+        opened.append("")
+        stored = really_open(*arguments, **options)
+        if len(opened) == 1:
+            write_array(path, np.full((40, 50), 2, np.uint8))
+            if fails:
+                raise RuntimeError("blosc2 failed")
+        return stored
+
+    monkeypatch.setattr("competition.imaging.stored_arrays.blosc2.open", replace_first)
+    array = read_array(path)
+    assert array.shape == (40, 50)
+    assert (array == 2).all()
+
+
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("blosc2 failed")])
 def test_a_full_disk_leaves_the_old_array_and_no_litter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception

@@ -42,3 +42,13 @@ def test_what_is_missing_damaged_or_no_map_is_named(tmp_path):
         write_array(path, wrong)
         with pytest.raises(CompetitionError, match=r"a map is uint8 \(classes, rows, columns\).*a\.b2"):
             open_map(tmp_path, "a")
+
+
+def test_a_map_that_is_replaced_while_it_is_read_is_an_error(tmp_path):
+    everything = (slice(None), slice(None))
+    write_map(tmp_path, "a", np.zeros((2, 30, 40), np.uint8))
+    opened = open_map(tmp_path, "a")
+    write_map(tmp_path, "a", np.ones((2, 30, 40), np.uint8))
+    with pytest.raises(CompetitionError, match="another process replaced the map while it was read"):
+        opened[0, *everything]
+    assert (open_map(tmp_path, "a")[0, *everything] == 1).all()
