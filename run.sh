@@ -41,7 +41,7 @@ set_up() {
     echo "run.sh: installing the packages of pyproject.toml (log: $log)" >&2
     if ! "$python" -m pip install --disable-pip-version-check --editable "$home[test]" >"$log" 2>&1; then
         tail -n 15 "$log" >&2
-        fail "pip could not install the packages; the whole log is $log. Mend what it names, then run this again."
+        fail "pip could not install the packages; the whole log is $log. Fix what it names, then run this again."
     fi
     fingerprint "$python" >"$stamp"
     echo "run.sh: set-up done" >&2

@@ -10,28 +10,28 @@ _ENDLESS = re.compile(r"\S{1001,}")
 
 
 class CompetitionError(Exception):
-    """A mistake the user can mend, for example a polygon of an unknown class.
+    """A mistake that the user can correct, for example a polygon of an unknown class.
 
     Attributes:
         what: What is wrong.
         where: The file, column or sample; empty where there is none.
-        mend: What mends it; empty where the sentence doesn't say.
+        repair: What repairs it; empty where the sentence doesn't say.
     """
 
-    def __init__(self, what: str, where: Path | str | None = None, mend: str | None = None) -> None:
-        """Puts the sentence together in the order: what, where, what mends it.
+    def __init__(self, what: str, where: Path | str | None = None, repair: str | None = None) -> None:
+        """Puts the sentence together in the order: what, where, what repairs it.
 
         Args:
             what: What is wrong, with the offending value.
             where: The file, column or sample it was found in.
-            mend: The command or action that mends it.
+            repair: The command or action that repairs it.
         """
         what = what.removesuffix(".")  # of a quoted sentence: the full stop comes at the end
-        self.what, self.where, self.mend = what, "" if where is None else str(where), mend or ""
+        self.what, self.where, self.repair = what, "" if where is None else str(where), repair or ""
         asks = what.endswith("?")
         sentence = what if where is None else f"{what} ({where})" if asks else f"{what}: {where}"
         end = "" if asks and where is None else "."
-        super().__init__(on_one_line(sentence + end + ("" if mend is None else f" {mend}.")))
+        super().__init__(on_one_line(sentence + end + ("" if repair is None else f" {repair}.")))
 
 
 def on_one_line(text: str) -> str:

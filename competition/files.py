@@ -281,7 +281,7 @@ def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
 def cannot_write(path: Path, error: OSError) -> CompetitionError:
     """Returns the sentence on a file or folder that can't be written."""
     reason = error.strerror or str(error)
-    mend = (
+    repair = (
         "Nothing was changed; make room or choose another place with --workspace DIR, then run the same command again"
     )
-    return CompetitionError(f"can't write ({reason})", path, mend)
+    return CompetitionError(f"can't write ({reason})", path, repair)

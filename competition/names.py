@@ -25,19 +25,19 @@ _MEMBER_SIGNS = ",:@"
 _NOT_RUNS = ("ensembles", "search")
 
 
-def check_name(name: str, of: str, mend: str) -> None:
+def check_name(name: str, of: str, repair: str) -> None:
     """Refuses what can't be the name of a run, a decision, a search, a contest or a track.
 
     Args:
         name: As it was given.
         of: What it names, with its article: "a run".
-        mend: What to do about it.
+        repair: What to do about it.
 
     Raises:
         CompetitionError: With what is wrong.
     """
     if fault := name_fault(name):
-        raise CompetitionError(f"{of} can't be called {_shown(name)} (the name {fault})", None, mend)
+        raise CompetitionError(f"{of} can't be called {_shown(name)} (the name {fault})", None, repair)
 
 
 def name_fault(name: str) -> str | None:

@@ -33,7 +33,7 @@ def find_group(pattern: str, text: str) -> str | None:
     except TimeoutError as error:
         raise CompetitionError(
             f"the regular expression {pattern[:80]!r} takes more than {SECONDS:g} s on {text[:80]!r}",
-            mend="Write it without a repetition inside of a repetition, such as (a+)+",
+            repair="Write it without a repetition inside of a repetition, such as (a+)+",
         ) from error
     return (found.group(1) or None) if found else None
 

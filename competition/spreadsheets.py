@@ -66,8 +66,10 @@ def wrong_separator(path: Path, header: Iterable[str]) -> CompetitionError | Non
     cells = list(header)
     for separator, name in ((";", "';'"), ("\t", "tabs")):
         if len(cells) == 1 and separator in cells[0]:
-            mend = f"Write commas: pandas.read_csv({path.name!r}, sep={separator!r}).to_csv({path.name!r}, index=False)"
-            return CompetitionError(f"cells are separated by {name}, not by ','", path, mend)
+            repair = (
+                f"Write commas: pandas.read_csv({path.name!r}, sep={separator!r}).to_csv({path.name!r}, index=False)"
+            )
+            return CompetitionError(f"cells are separated by {name}, not by ','", path, repair)
     return None
 
 

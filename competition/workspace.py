@@ -243,40 +243,40 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     return header, lines
 
 
-def read_json(path: Path, mend: str) -> Any:
+def read_json(path: Path, repair: str) -> Any:
     """Reads a JSON file, with or without a byte order mark.
 
     Raises:
-        CompetitionError: It is missing or not JSON; ``mend`` says what makes it.
+        CompetitionError: It is missing or not JSON; ``repair`` says what makes it.
     """
     check_file(path)
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise CompetitionError("file not found", path, mend) from error
+        raise CompetitionError("file not found", path, repair) from error
     except UnicodeDecodeError as error:
         reason = other_encoding(path, error.object).what
-        raise CompetitionError(f"can't be read as JSON ({reason})", path, mend) from error
+        raise CompetitionError(f"can't be read as JSON ({reason})", path, repair) from error
     except (OSError, ValueError) as error:
-        raise CompetitionError(f"can't be read as JSON ({error})", path, mend) from error
+        raise CompetitionError(f"can't be read as JSON ({error})", path, repair) from error
     except RecursionError as error:
-        raise CompetitionError("can't be read as JSON (too many brackets inside of brackets)", path, mend) from error
+        raise CompetitionError("can't be read as JSON (too many brackets inside of brackets)", path, repair) from error
     except MemoryError as error:
-        raise CompetitionError("the file does not fit into memory", path, mend) from error
+        raise CompetitionError("the file does not fit into memory", path, repair) from error
 
 
-def read_json_object(path: Path, keys: Sequence[str], mend: str) -> dict[str, Any]:
+def read_json_object(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
     """Reads a JSON file that holds an object with some keys.
 
     Args:
         path: The file.
         keys: What it must have; more is no error.
-        mend: What makes it.
+        repair: What makes it.
 
     Raises:
         CompetitionError: As ``read_json``, or a key is missing.
     """
-    stored = read_json(path, mend)
+    stored = read_json(path, repair)
     if not isinstance(stored, dict) or not stored.keys() >= set(keys):
-        raise CompetitionError(f"one of the keys {', '.join(keys)} is missing", path, mend)
+        raise CompetitionError(f"one of the keys {', '.join(keys)} is missing", path, repair)
     return stored

@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
         arguments: What was typed after ./run.sh.
 
     Returns:
-        The exit status: 0 done, 1 a mistake the user can mend, 2 a wrong command line, 130 interrupted. Output that
+        The exit status: 0 done, 1 a mistake the user can repair, 2 a wrong command line, 130 interrupted. Output that
         nobody reads (``| head -1``) is no mistake; output that can't be written to a full disk is one.
     """
     for stream in (sys.stdout, sys.stderr):
@@ -112,7 +112,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _run_named(name: str, words: list[str]) -> int:
-    """Imports a stage, runs it with its options and says what the user can mend; gives the exit status."""
+    """Imports a stage, runs it with its options and says what the user can repair; gives the exit status."""
     # One stage at a time is imported, so that --help does not wait for torch.
     stage = importlib.import_module(f"pipelines.{name}")
     args = build_parser(name, stage).parse_args(words)

@@ -97,7 +97,7 @@ def choose_works(only: str | None) -> Sequence[Work]:
     """
     chosen = [work for work in WORKS if only is None or only in work.name]
     if not chosen:
-        raise CompetitionError(f"no work is called {only!r}", mend=f"Take one of {', '.join(w.name for w in WORKS)}")
+        raise CompetitionError(f"no work is called {only!r}", repair=f"Take one of {', '.join(w.name for w in WORKS)}")
     return chosen
 
 

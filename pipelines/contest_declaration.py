@@ -85,7 +85,7 @@ def find_contest(name: str) -> tuple[str, Contest]:
     try:
         _check(contest, path)
     except CompetitionError as error:  # an unknown track or run name is reported without a file
-        raise CompetitionError(error.what, error.where or path, error.mend or None) from error
+        raise CompetitionError(error.what, error.where or path, error.repair or None) from error
     return path.stem, contest
 
 

@@ -129,8 +129,8 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
         path = workspace.ensemble_folder(args.decision) / "decision.json"
         if not path.exists():
             known = ", ".join(sorted(file.parent.name for file in path.parent.parent.glob("*/decision.json")))
-            mend = None if known else f"Run ./run.sh tune --name {args.decision}"
-            raise CompetitionError(f"no decision {args.decision!r} (there are: {known or 'none'})", path, mend)
+            repair = None if known else f"Run ./run.sh tune --name {args.decision}"
+            raise CompetitionError(f"no decision {args.decision!r} (there are: {known or 'none'})", path, repair)
     else:
         path = _newest_decision(args, workspace)
     decision = load_decision(path)

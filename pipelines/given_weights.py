@@ -63,7 +63,7 @@ def member_weights(text: str | None, members: Sequence[TrainedMember]) -> tuple[
         if untold := [member.name for member in members if member.imported and not member.folder_of]:
             raise CompetitionError(
                 f"{untold[0]!r} was imported without out-of-fold predictions, on which weights are tuned",
-                mend="Give the weights with --weights, or import it again with --oof and --folds",
+                repair="Give the weights with --weights, or import it again with --oof and --folds",
             )
         return None
     given = parse_weights(text, len(members), "members")

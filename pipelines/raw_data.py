@@ -86,8 +86,8 @@ def _draw_phantom(args: argparse.Namespace, track: Track, workspace: Workspace) 
         return
     folds = FOLDS if args.folds is None else args.folds
     if people < folds:  # said before anything of an older drawing is thrown away
-        mend = f"Give --people {folds} or more, or a smaller number to --folds"
-        raise CompetitionError(f"--people {people} can't be split into {folds} folds", None, mend)
+        repair = f"Give --people {folds} or more, or a smaller number to --folds"
+        raise CompetitionError(f"--people {people} can't be split into {folds} folds", None, repair)
     before = note.read_text(errors="replace").strip() if note.exists() else ""
     with (
         whole_folder(folder, "drawn.txt") as part,

@@ -148,7 +148,7 @@ def _check(search: Search) -> Run:
         try:
             search.run_with([setting])
         except CompetitionError as error:
-            raise CompetitionError(error.what, f"--space, at its end {setting}", error.mend or None) from error
+            raise CompetitionError(error.what, f"--space, at its end {setting}", error.repair or None) from error
     return base
 
 

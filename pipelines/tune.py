@@ -151,7 +151,7 @@ def _check_options(args: argparse.Namespace, track: Track) -> None:
         raise CompetitionError(
             f"--combine {args.combine} is for scores of whole samples: maps are 8-bit, and most of their pixels are "
             "exactly 0 or 255, which have no logit and no rank of their own",
-            mend="Leave --combine away",
+            repair="Leave --combine away",
         )
 
 

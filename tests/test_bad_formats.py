@@ -1,4 +1,4 @@
-"""Every broken file has its one sentence in ``prepare``: what is wrong, in which file, and what mends it."""
+"""Every broken file has its one sentence in ``prepare``: what is wrong, in which file, and what repairs it."""
 
 import re
 import shutil
@@ -54,10 +54,10 @@ def broken(drawn, tmp_path, refusal):
     return run
 
 
-def one_sample(key, what, where, mend=""):
+def one_sample(key, what, where, repair=""):
     """The whole sentence about one training sample, as a pattern."""
-    mend = f" ({mend})" if mend else ""
-    end = re.escape(f"{mend}: {where}. Fix the files, or leave those samples out with --skip-bad.")
+    repair = f" ({repair})" if repair else ""
+    end = re.escape(f"{repair}: {where}. Fix the files, or leave those samples out with --skip-bad.")
     return rf"error: 1 training sample can't be used; the first is {re.escape(key)}: {what}{end}\n"
 
 
@@ -90,7 +90,7 @@ def cut_73(data):
 
 
 @pytest.mark.parametrize(
-    ("break_it", "what", "where", "mend"),
+    ("break_it", "what", "where", "repair"),
     [
         (
             lambda data: cut(data / DICOM),
@@ -127,8 +127,8 @@ def cut_73(data):
         (lambda data: label_73(data, planes=8), r"label is \d+x\d+x8, not rows x columns x 7 planes", LABEL, ""),
     ],
 )
-def test_spines(broken, break_it, what, where, mend):
-    assert re.fullmatch(one_sample("train_1", what, where, mend), broken("lumbar", break_it, "lumbar"))
+def test_spines(broken, break_it, what, where, repair):
+    assert re.fullmatch(one_sample("train_1", what, where, repair), broken("lumbar", break_it, "lumbar"))
 
 
 def test_a_label_of_version_73_is_prepared_as_the_same_label(drawn, tmp_path, stage):
@@ -155,7 +155,7 @@ def slice_dicom(data):
 
 
 @pytest.mark.parametrize(
-    ("break_it", "what", "where", "mend"),
+    ("break_it", "what", "where", "repair"),
     [
         (
             lambda data: cut(slice_dicom(data)),
@@ -177,8 +177,8 @@ def slice_dicom(data):
         ),
     ],
 )
-def test_contours(broken, break_it, what, where, mend):
-    assert re.fullmatch(one_sample(SLICE, what, where, mend), broken("contours", break_it))
+def test_contours(broken, break_it, what, where, repair):
+    assert re.fullmatch(one_sample(SLICE, what, where, repair), broken("contours", break_it))
 
 
 def test_a_cut_tfrecord(broken, tmp_path):
@@ -201,7 +201,7 @@ SAVE_GREY = "save it as 8-bit grey, 0 and 255"
 
 
 @pytest.mark.parametrize(
-    ("break_it", "what", "where", "mend"),
+    ("break_it", "what", "where", "repair"),
     [
         (
             lambda data: palette(data, stored_label(data), 255, 255, 255, 0, 0, 0),
@@ -229,8 +229,8 @@ SAVE_GREY = "save it as 8-bit grey, 0 and 255"
         ),
     ],
 )
-def test_pictures(broken, break_it, what, where, mend):
-    assert re.fullmatch(one_sample(SLICE, what, where, mend), broken("pictures", break_it))
+def test_pictures(broken, break_it, what, where, repair):
+    assert re.fullmatch(one_sample(SLICE, what, where, repair), broken("pictures", break_it))
 
 
 def test_palettes_and_sixteen_bits_that_say_what_they_mean_give_the_same_label(drawn, tmp_path, stage):
@@ -269,5 +269,5 @@ def test_run_lengths(broken, tmp_path, rle, what):
 
     sentence = broken("pictures", write, tmp_path / "mine.yaml")
     where = f"train.csv, row 2, image {SLICE}.png, class lv"
-    mend = "where all rows are refused, look at start, relative and order of masks in the track's YAML"
-    assert re.fullmatch(one_sample(SLICE, what, where, mend), sentence)
+    repair = "where all rows are refused, look at start, relative and order of masks in the track's YAML"
+    assert re.fullmatch(one_sample(SLICE, what, where, repair), sentence)

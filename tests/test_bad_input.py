@@ -1,4 +1,4 @@
-"""Bad input is answered with status 1 and one sentence that names the file and says what mends it; nothing is lost."""
+"""Bad input is answered with status 1 and one sentence naming the file and what repairs it; nothing is lost."""
 
 import os
 import re

@@ -60,7 +60,7 @@ def test_a_spoilt_csv_is_named_with_the_repair(tmp_path: Path, kind: str) -> Non
     error = refused.value
     assert sentence in error.what
     assert error.where == str(path)
-    assert error.mend
+    assert error.repair
     assert str(error).isprintable()
 
 
@@ -83,7 +83,7 @@ def test_json_in_another_encoding_is_named(tmp_path: Path, encoding: str, name: 
     for read in (lambda: read_json(path, "Make it"), lambda: read_annotations(path)):
         with pytest.raises(CompetitionError, match=f"this is text in {name}") as refused:
             read()
-        assert refused.value.mend
+        assert refused.value.repair
 
 
 def test_cells_are_cut_only_where_none_is_longer(tmp_path: Path) -> None:

@@ -168,7 +168,7 @@ def _check_names(root: Path, sample: Sample) -> None:
 
 def problem_of(root: Path, sample: Sample, error: CompetitionError, masked: bool = False) -> Problem:
     """What kept a sample, or only a view of it, from being read, with the file below the root that is at fault."""
-    reason = f"{error.what} ({error.mend[0].lower()}{error.mend[1:]})" if error.mend else error.what
+    reason = f"{error.what} ({error.repair[0].lower()}{error.repair[1:]})" if error.repair else error.what
     path = error.where.removeprefix(f"{root}/") or sample.images[0] or sample.key
     remark = "; the view is masked" if masked and len(sample.images) > 1 else ""
     return Problem(sample.key, sample.split, path, reason + remark, masked)
@@ -206,8 +206,8 @@ def _read_label(track: Track, root: Path, sample: Sample, size_hw: tuple[int, in
         if not turned or not _fits(track, label, size_hw[::-1]):
             raise
         tagged = f"{turned[0].name} was turned by its EXIF orientation {tags[turned[0]]}"
-        mend = "Save image and label turned alike and without the tag"
-        raise CompetitionError(f"{error.what}: {tagged}", error.where, mend) from error
+        repair = "Save image and label turned alike and without the tag"
+        raise CompetitionError(f"{error.what}: {tagged}", error.where, repair) from error
 
 
 def _fits(track: Track, label: Path, size_hw: tuple[int, int]) -> bool:

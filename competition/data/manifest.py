@@ -171,8 +171,8 @@ def prepared_root(workspace: Workspace) -> Path | None:
     """Where the raw data of a prepared data set lies, whatever version prepared it; None where nothing is prepared."""
     if not workspace.manifest_file().exists() or not _about_file(workspace).exists():
         return None
-    mend = "Delete it and run prepare --data DIR"
-    return Path(_read_about(_about_file(workspace), ("data_root",), mend)["data_root"])
+    repair = "Delete it and run prepare --data DIR"
+    return Path(_read_about(_about_file(workspace), ("data_root",), repair)["data_root"])
 
 
 def remember_decoded(workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
@@ -185,8 +185,8 @@ def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
     """What ``remember_decoded`` noted, by key; nothing where another version or other classes were cached."""
     if not _decoded_file(workspace).exists():
         return {}
-    mend = "Delete the cache folder and run prepare"
-    about = _read_about(_decoded_about_file(workspace), ("classes", "version"), mend)
+    repair = "Delete the cache folder and run prepare"
+    about = _read_about(_decoded_about_file(workspace), ("classes", "version"), repair)
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         return {}
     try:

@@ -69,7 +69,7 @@ def rank_mean_of(members: NDArray[np.floating]) -> Blend:
     if samples < 2:
         raise CompetitionError(
             "a mean of ranks needs at least two samples, because a single one has nobody to be ranked among",
-            mend="Tune again with --combine mean or logit",
+            repair="Tune again with --combine mean or logit",
         )
     doubled = np.stack([_doubled_ranks(scores) for scores in members])
 

@@ -149,11 +149,11 @@ def check_contested_share(share: float, window: Window, where: Path | str, membe
     if share > CONTESTED_LIMIT:
         low, high = window
         narrower = f"{low + (0.5 - low) / 2:.2f}:{high + (0.5 - high) / 2:.2f}"
-        mend = f"Narrow the window of thresholds, for example --window {narrower}"
+        repair = f"Narrow the window of thresholds, for example --window {narrower}"
         if low == high:
             names = ",".join(members)
             ones = ",".join("1" for _ in members)
-            mend = (
+            repair = (
                 f"The members disagree there, and no weights are searched: see what each is worth alone (./run.sh tune "
                 f"--members {members[0]}), or give their weights (./run.sh tune --members {names} --weights {ones})"
             )
@@ -161,7 +161,7 @@ def check_contested_share(share: float, window: Window, where: Path | str, membe
             f"{share:.1%} of the pixels are contested between the thresholds {low} and {high} "
             f"(limit {CONTESTED_LIMIT:.0%})",
             where,
-            mend,
+            repair,
         )
 
 

@@ -259,17 +259,17 @@ def load_decision(path: Path) -> Decision:
     Raises:
         CompetitionError: It is missing, or not what ``tune`` writes.
     """
-    mend = "Run ./run.sh tune"
-    content = read_json(path, mend)
+    repair = "Run ./run.sh tune"
+    content = read_json(path, repair)
     try:
         json.dumps(content, ensure_ascii=False).encode()
         return Decision.model_validate(content)
     except UnicodeEncodeError as error:  # "\ud800" is half of a character, which nothing after this can write
-        raise CompetitionError("not a decision of tune (a text in it is not valid Unicode)", path, mend) from error
+        raise CompetitionError("not a decision of tune (a text in it is not valid Unicode)", path, repair) from error
     except ValidationError as error:
         first = error.errors()[0]
         place = "".join(f"{shortened(str(part), 60)}." for part in first["loc"]).rstrip(".")
         reason = shortened(first["msg"], 500)
         raise CompetitionError(
-            f"not a decision of tune ({place + ': ' if place else ''}{reason})", path, mend
+            f"not a decision of tune ({place + ': ' if place else ''}{reason})", path, repair
         ) from error

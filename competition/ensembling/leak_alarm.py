@@ -105,6 +105,6 @@ def learned_by(workspace: Workspace, members: Sequence[TrainedMember], training:
     seeds = {each.train.seed if each.data.shuffle_labels else None for each in experiments}
     if len(seeds | {None for member in members if member.imported}) > 1:
         raise CompetitionError(
-            "members trained on shuffled labels can't be weighed against others", mend="Tune --members without them"
+            "members trained on shuffled labels can't be weighed against others", repair="Tune --members without them"
         )
     return learned_entries(training, experiments[0]) if experiments else list(training)

@@ -164,9 +164,9 @@ def check_trained(workspace: Workspace, name: str) -> None:
     run, _ = split_member(name)
     if not finished_folds(workspace, run):
         known = trained_runs(workspace)
-        mend = None if known else f"Run ./run.sh train --name {run}"
+        repair = None if known else f"Run ./run.sh train --name {run}"
         hint = nearest_hint(run, known)
-        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), mend)
+        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), repair)
 
 
 def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None) -> tuple[Fold, ...]:
@@ -174,7 +174,7 @@ def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | 
     if "@" in name or (wanted is not None and tuple(wanted) != tuple(finished)):
         raise CompetitionError(
             f"member {split_member(name)[0]!r} was imported and votes as a whole",
-            mend="Name it without @EPOCH and without :FOLDS",
+            repair="Name it without @EPOCH and without :FOLDS",
         )
     return tuple(finished)
 
@@ -184,10 +184,10 @@ def _checked_identity(
 ) -> dict[str, Any]:
     """What a finished fold belongs to; raises where that is another fold file or other data than in force."""
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
-    mend = f"{make_again.capitalize()} again"
-    identity: dict[str, Any] = read_json_object(folder / "finished.json", ("identity",), mend)["identity"]
+    repair = f"{make_again.capitalize()} again"
+    identity: dict[str, Any] = read_json_object(folder / "finished.json", ("identity",), repair)["identity"]
     if not isinstance(identity, dict) or not identity.keys() >= {"fold_hash", "data_hash", "config_hash", "classes"}:
-        raise CompetitionError("the identity of the fold is missing", folder / "finished.json", mend)
+        raise CompetitionError("the identity of the fold is missing", folder / "finished.json", repair)
     if identity["fold_hash"] != folds.hash():
         raise CompetitionError(
             f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",

@@ -78,7 +78,7 @@ def find_voters(classes: Sequence[str], members: Sequence[Sequence[str] | None])
     rows = np.array([[own.index(name) if name in own else -1 for own in known] for name in classes], dtype=np.int64)
     if nobody := [name for name, row in zip(classes, rows, strict=True) if (row < 0).all()]:
         raise CompetitionError(
-            f"no member predicts {', '.join(nobody)}", mend="Add a run of all classes to --members of tune"
+            f"no member predicts {', '.join(nobody)}", repair="Add a run of all classes to --members of tune"
         )
     return Voters(rows)
 
@@ -123,5 +123,5 @@ def check_maps(maps: Sequence[ClassMap], voters: Voters | None) -> None:
     if len({array.shape[1:] for array in maps}) != 1 or [array.shape[0] for array in maps] != expected:
         raise CompetitionError(
             f"members' maps have different sizes: {[array.shape for array in maps]}",
-            mend="Make them again on the same images",
+            repair="Make them again on the same images",
         )

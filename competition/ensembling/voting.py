@@ -31,7 +31,7 @@ def check_weights(weights: Sequence[int], members: int) -> list[int]:
     if whole != list(weights) or len(whole) != members or min(whole, default=-1) < 0 or sum(whole) != WHOLE:
         raise CompetitionError(
             f"weights {list(weights)} are not {members} whole numbers >= 0 that sum to {WHOLE}",
-            mend="Give one weight per member, in thousandths",
+            repair="Give one weight per member, in thousandths",
         )
     return whole
 
@@ -51,7 +51,7 @@ def round_weights(weights: Sequence[float] | NDArray[np.float64]) -> NDArray[np.
     given = np.asarray(weights, dtype=np.float64)
     if given.size == 0 or not np.isfinite(given).all() or given.min() < 0 or given.sum() <= 0:
         raise CompetitionError(
-            f"weights {list(weights)} can't be normalised", mend="Give numbers >= 0 that are not all zero"
+            f"weights {list(weights)} can't be normalised", repair="Give numbers >= 0 that are not all zero"
         )
     exact = given / given.sum() * WHOLE
     rounded: NDArray[np.int64] = np.floor(exact).astype(np.int64)

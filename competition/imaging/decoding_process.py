@@ -107,7 +107,7 @@ def decode_elsewhere(function: str, path: Path, arguments: list[Any], array_byte
             decoder.stop()
             _decoder = None
             raise
-    raise CompetitionError(answer["what"], answer["where"], answer["mend"])
+    raise CompetitionError(answer["what"], answer["where"], answer["repair"])
 
 
 @atexit.register
@@ -136,13 +136,13 @@ def serve(descriptor: int) -> None:
             answer = {"shape": array.shape, "dtype": array.dtype.str, "transposed": transposed}
         except CompetitionError as error:
             array = np.empty(0)
-            answer = {"what": error.what, "where": error.where, "mend": error.mend or None}
+            answer = {"what": error.what, "where": error.where, "repair": error.repair or None}
         except MemoryError:
             array = np.empty(0)
-            answer = {"what": "file needs more than 1 GB beyond its declared size", "where": path, "mend": None}
+            answer = {"what": "file needs more than 1 GB beyond its declared size", "where": path, "repair": None}
         except Exception as error:
             array = np.empty(0)
-            answer = {"what": f"file can't be decoded ({first_line(error)})", "where": path, "mend": None}
+            answer = {"what": f"file can't be decoded ({first_line(error)})", "where": path, "repair": None}
         connection.send_bytes(json.dumps(answer).encode())
         if array.nbytes:
             connection.send_bytes(array.reshape(-1).view(np.uint8).data)

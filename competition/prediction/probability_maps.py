@@ -170,14 +170,14 @@ def write_index(folder: Path, index: MapFolder) -> None:
     write_json(folder / "index.json", {"classes": index.classes, "samples": index.samples, "made_by": index.made_by})
 
 
-def read_index(folder: Path, mend: str) -> MapFolder:
+def read_index(folder: Path, repair: str) -> MapFolder:
     """Reads index.json.
 
     Raises:
-        CompetitionError: There is none, or it is not what ``write_index`` writes; ``mend`` names the command that makes
-            the maps.
+        CompetitionError: There is none, or it is not what ``write_index`` writes; ``repair`` names the command that
+            makes the maps.
     """
-    stored = read_json(folder / "index.json", mend)
+    stored = read_json(folder / "index.json", repair)
     try:
         index = MapFolder(tuple(stored["classes"]), tuple(stored["samples"]), dict(stored["made_by"]))
         names = [*index.classes, *index.samples]
@@ -185,5 +185,5 @@ def read_index(folder: Path, mend: str) -> MapFolder:
             raise TypeError("a name is no text")
     except (KeyError, TypeError, ValueError) as error:
         what = "the keys classes, samples and made_by"
-        raise CompetitionError(f"this is no index of maps, which has {what}", folder / "index.json", mend) from error
+        raise CompetitionError(f"this is no index of maps, which has {what}", folder / "index.json", repair) from error
     return index

@@ -80,7 +80,7 @@ def read_annotations(path: Path) -> list[dict[str, Any]]:
         raise CompetitionError("annotation not found", path) from error
     except UnicodeDecodeError as error:
         fault = other_encoding(path, error.object)
-        raise CompetitionError(f"no annotations of a hand (.json): {fault.what}", path, fault.mend or None) from error
+        raise CompetitionError(f"no annotations of a hand (.json): {fault.what}", path, fault.repair or None) from error
     except RecursionError as error:
         raise CompetitionError("annotation file has too many brackets inside of brackets", path) from error
     except (OSError, ValueError, KeyError, TypeError) as error:

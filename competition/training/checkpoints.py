@@ -159,7 +159,7 @@ def check_identity(found: Identity, expected: Identity, path: Path, settings: Se
         settings: What differs between the experiments of the two, where that is known.
 
     Raises:
-        CompetitionError: With what differs, and what mends it.
+        CompetitionError: With what differs, and what repairs it.
     """
     if found.dataset != expected.dataset:
         raise CompetitionError(f"checkpoint was trained on {found.dataset}, not {expected.dataset}", path)

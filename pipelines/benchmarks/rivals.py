@@ -62,7 +62,7 @@ def _coco() -> ModuleType:
     try:
         from pycocotools import mask
     except ImportError as error:
-        raise CompetitionError("pycocotools is not installed", mend="pip install pycocotools") from error
+        raise CompetitionError("pycocotools is not installed", repair="pip install pycocotools") from error
     module: ModuleType = mask
     return module
 

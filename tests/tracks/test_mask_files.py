@@ -160,7 +160,7 @@ def test_classes_by_colour_are_read_and_a_strange_colour_is_named(tmp_path: Path
         CompetitionError, match=rf"femur #ff0000, tibia #00ff00\): #000010 in {(which == 3).sum()} pixels"
     ) as caught:
         read_masks(path, SIZE_HW, classes, colours=True)
-    assert caught.value.mend.endswith('background: ["#000010"]')
+    assert caught.value.repair.endswith('background: ["#000010"]')
     shown = save_palette(tmp_path / "b.png", which.astype(np.uint8), *colours.ravel().tolist())
     planes = read_masks(shown, SIZE_HW, classes, background=(0, 0x10), colours=True)
     np.testing.assert_array_equal(unpack_planes(planes, 2), [which == 1, which == 2])
@@ -174,7 +174,7 @@ def test_colours_that_are_not_declared_are_listed(tmp_path: Path) -> None:
     for classes in (["femur"], {"femur": 1}):
         with pytest.raises(CompetitionError, match="#000000 in 46 pixels, #ff0000 in 5, #00ff00 in 3") as caught:
             read(path, classes)
-        assert caught.value.mend.endswith('classes: {NAME1: "#ff0000", NAME2: "#00ff00"}')
+        assert caught.value.repair.endswith('classes: {NAME1: "#ff0000", NAME2: "#00ff00"}')
 
 
 @pytest.mark.parametrize("colour", [0, 255])

@@ -230,19 +230,19 @@ def fresh_state(prepared, experiment, folder, fold=0):
 
 
 @pytest.mark.parametrize(
-    ("train", "samples", "mend"),
+    ("train", "samples", "repair"),
     [({"batch_size": 1}, 4, "train.batch_size=2"), ({"batch_size": 2}, 1, "train.repeats=2")],
 )
 def test_a_network_that_normalises_single_pixels_is_not_asked_to_learn_from_one_sample(
-    shared_hands, tiny_experiment, tmp_path, train, samples, mend
+    shared_hands, tiny_experiment, tmp_path, train, samples, repair
 ):
     model = {"architecture": "DeepLabV3Plus", "decoder_channels": None}
     experiment = tiny_experiment(model=model, data={"size": 64}, train=train | {"epochs": 1})
     job = shared_hands.job(experiment, tmp_path)
     job = replace(job, training=job.training[:samples])
-    with pytest.raises(CompetitionError, match=rf"DeepLabV3Plus can't learn from one sample at a time.*{mend}"):
+    with pytest.raises(CompetitionError, match=rf"DeepLabV3Plus can't learn from one sample at a time.*{repair}"):
         loop.train_fold(job)
-    section, key = mend.split("=")[0].split(".")
+    section, key = repair.split("=")[0].split(".")
     assert section == "train"
     mended = tiny_experiment(model=model, data={"size": 64}, train=train | {"epochs": 1, key: 2})
     loop.train_fold(replace(job, experiment=mended))
