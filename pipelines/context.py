@@ -9,6 +9,7 @@ from typing import Any
 from competition.config import Experiment, load_experiment, nearest_hint, states
 from competition.console import say, shout
 from competition.data.manifest import read_manifest
+from competition.data.repeats import suggested_repeats
 from competition.data.resolution import suggested_size
 from competition.errors import CompetitionError
 from competition.names import name_fault
@@ -76,8 +77,9 @@ def experiment_file(track: Track, name: str) -> Path:
 def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspace) -> tuple[str, Experiment]:
     """The name and settings of the experiment that is meant.
 
-    With no --experiment: "quick" for phantom data or without a GPU, "strong" otherwise. Where neither the experiments
-    of folder tracks nor --set give ``data.size``, it is chosen from the images and added to ``args.set``.
+    With no --experiment: "quick" for phantom data or without a GPU, "strong" otherwise. What neither the experiments of
+    folder tracks nor --set give is chosen from the data and added to ``args.set``: ``data.size`` from the images, and,
+    unless --set gives the epochs, ``train.repeats`` from their number.
     """
     name = args.experiment
     if name is None:
@@ -88,10 +90,15 @@ def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspa
         why = "phantom data" if workspace.phantom else "no GPU here" if quick else "a GPU is here"
         say(f"experiment: {name} ({why}; --experiment NAME chooses another)")
     path = experiment_file(track, name)
-    if not (EXPERIMENTS / track.name).exists() and not states(path, args.set or [], "data.size"):
+    given, chosen = args.set or [], []
+    if not (EXPERIMENTS / track.name).exists():
         training = read_manifest(workspace, track).of("train")
-        args.set = [f"data.size={suggested_size(training, track)}", *(args.set or [])]
-    return path.stem, load_experiment(path, args.set or [])
+        if not states(path, given, "data.size"):
+            chosen.append(f"data.size={suggested_size(training, track)}")
+        if not states(path, given, "train.repeats") and not any(each.startswith("train.epochs=") for each in given):
+            chosen.append(f"train.repeats={suggested_repeats(len(training), load_experiment(path, given).train)}")
+    args.set = [*chosen, *given]
+    return path.stem, load_experiment(path, args.set)
 
 
 def run_on_phantom(stage: ModuleType, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:

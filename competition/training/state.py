@@ -254,7 +254,8 @@ def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, samp
         else:
             precision, why = choose_precision(settings.precision, device, time_of)
             chosen.append(precision)
-    counts = f"{len(job.training)} samples to learn from, {len(job.held_out)} held out"
+    drawn = "" if settings.repeats == 1 else f" (each drawn {settings.repeats} times an epoch)"
+    counts = f"{len(job.training)} samples to learn from{drawn}, {len(job.held_out)} held out"
     say(f"fold {job.identity.fold}: {counts}; precision {why}")
     return precision
 
