@@ -111,6 +111,7 @@ def test_the_commands_as_printed_end_in_a_submission_that_is_taken(home, capsys)
 def test_the_same_commands_end_in_kaggles_form_and_every_stage_takes_it(home, capsys):
     lines = [line.replace("mine", "kaggle") for line in COMMANDS.splitlines()]
     prepare, train, ensemble, check = map(words_of, lines)
+    train += ["--set", "train.repeats=3"]  # 20 steps; the test above trains as printed, 120 steps
     _, masks = draw_knee(5)
     truth = [f"017_a,{bone},{starts_and_lengths(mask)}" for bone, mask in masks.items()]
     Path("truth").mkdir()
