@@ -34,23 +34,30 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def threads(position: int, folds: int, at_once: int) -> int:
+def threads(folds: int) -> int:
     """Threads of one fold where there is no GPU.
 
     They follow from the folds that were asked for, not from how many are left: the order in which threads add numbers
     up shows in the last bit, and a resumed run must give the same weights.
 
     Args:
-        position: Of the fold among those that were asked for.
         folds: How many were asked for.
-        at_once: How many train at once.
-
-    Returns:
-        The cores, shared by the folds of its round; the last round may be smaller: the fifth of five folds on two cores
-        has both for itself.
     """
-    first_of_round = position - position % at_once
-    return max(1, _cores() // min(at_once, folds - first_of_round))
+    return max(1, _cores() // folds)
+
+
+def at_once(unfinished: int, environments: Sequence[dict[str, str]]) -> int:
+    """Returns how many folds train at once.
+
+    Where there is no GPU the last ones share the cores, so that none is idle: five folds take two cores as long as two
+    and a half, not three.
+
+    Args:
+        unfinished: Number of folds that have not ended.
+        environments: Of ``slots``.
+    """
+    places = len(environments)
+    return unfinished if not environments[0] and unfinished < 2 * places else places
 
 
 def train_in_parallel(
@@ -76,10 +83,11 @@ def train_in_parallel(
     running: dict[int, tuple[Fold, BaseProcess]] = {}
     try:
         while waiting or running:
-            for slot, environment in enumerate(environments):
+            for slot in range(at_once(len(waiting) + len(running), environments)):
                 if waiting and slot not in running:
                     fold = waiting.pop(0)
-                    count = None if environment else threads(asked.index(fold), len(asked), len(environments))
+                    environment = environments[slot % len(environments)]
+                    count = None if environment else threads(len(asked))
                     process = context.Process(target=_train_fold, args=(_words(args, fold), environment, count))
                     process.start()
                     running[slot] = fold, process

@@ -13,7 +13,7 @@ import torch
 
 from competition.errors import CompetitionError
 from pipelines import parallel_folds
-from pipelines.parallel_folds import slots, threads, train_in_parallel
+from pipelines.parallel_folds import at_once, slots, threads, train_in_parallel
 from pipelines.parent import CHILD, end_with_parent
 
 
@@ -23,21 +23,20 @@ def arguments(folder, **changes):
 
 
 @pytest.mark.parametrize(
-    ("folds", "cores", "at_once", "shares"),
-    [
-        (1, 2, 1, [2]),
-        (2, 2, 2, [1, 1]),
-        (5, 2, 2, [1, 1, 1, 1, 2]),  # the fifth has both cores for itself
-        (5, 4, 4, [1, 1, 1, 1, 4]),
-        (5, 16, 5, [3] * 5),
-        (2, 1, 1, [1, 1]),
-    ],
+    ("folds", "cores", "places", "share"),
+    [(1, 2, 1, 2), (2, 2, 2, 1), (5, 2, 2, 1), (5, 4, 4, 1), (5, 16, 5, 3), (2, 1, 1, 1)],
 )
-def test_cores_are_shared_out_where_there_is_no_gpu(monkeypatch, folds, cores, at_once, shares):
+def test_cores_are_shared_out_where_there_is_no_gpu(monkeypatch, folds, cores, places, share):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(cores)), raising=False)
-    assert slots(folds) == [{}] * at_once
-    assert [threads(position, folds, at_once) for position in range(folds)] == shares
+    assert slots(folds) == [{}] * places
+    assert threads(folds) == share
+
+
+def test_the_last_folds_share_the_cores_but_no_gpu():
+    cores, gpus = [{}, {}], [{"CUDA_VISIBLE_DEVICES": "0"}, {"CUDA_VISIBLE_DEVICES": "1"}]
+    assert [at_once(unfinished, cores) for unfinished in (5, 4, 3, 2, 1)] == [2, 2, 3, 2, 1]
+    assert [at_once(unfinished, gpus) for unfinished in (5, 4, 3, 2)] == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize(
@@ -105,19 +104,27 @@ def test_all_folds_are_trained_with_the_options_that_were_given(notes, monkeypat
         f"train --track knee --fold 2 --experiment quick --name mine --workspace {notes} "
         "--set train.lr=1e-3 --set data.size=64 --phantom --force"
     )
-    # As many threads as if all five were trained: fold 4 is alone in its round.
-    assert [(notes / f"threads{fold}").read_text() for fold in (0, 2, 4)] == ["3", "3", "6"]
+    # As many threads as if all five were trained.
+    assert [(notes / f"threads{fold}").read_text() for fold in (0, 2, 4)] == ["1"] * 3
 
 
 def test_a_fold_that_fails_is_named_and_stops_the_others(notes):
     (notes / "wait0").touch()
     (notes / "fail1").write_text("started0")
     with pytest.raises(CompetitionError, match=r"fold 1 failed .*the same command goes on"):
-        train_in_parallel(arguments(notes), [0, 1, 2], [0, 1, 2], [{}, {}])
+        train_in_parallel(arguments(notes), [0, 1, 2, 3], [0, 1, 2, 3], [{}, {}])
     process = int((notes / "started0").read_text())
     wait_for(lambda: not is_running(process))
     assert not (notes / "done0").exists()
     assert not (notes / "started2").exists()
+
+
+def test_the_last_three_folds_of_two_cores_run_at_once(notes):
+    (notes / "fail0").write_text("started1 started2")  # ends only when both others have begun
+    (notes / "wait1").touch()
+    (notes / "wait2").touch()
+    with pytest.raises(CompetitionError, match="fold 0 failed"):
+        train_in_parallel(arguments(notes), [0, 1, 2], [0, 1, 2], [{}, {}])
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
