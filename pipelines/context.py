@@ -35,7 +35,7 @@ def open_track(args: argparse.Namespace) -> Track:
 def open_workspace(args: argparse.Namespace) -> Workspace:
     """The workspace of the data set that is meant.
 
-    --phantom asks for the drawn data. Otherwise prepared real data wins, then prepared phantom data (said loudly).
+    --phantom asks for the drawn data. Otherwise prepared real data wins, then prepared phantom data (with a warning).
     """
     root, name = workspace_root(args), open_track(args).name
     real, phantom = Workspace(root, name), Workspace(root, PHANTOM + name)

@@ -63,7 +63,7 @@ class Guest:
         name: Of the member.
         track: What is competed in.
         workspace: Of the data set.
-        folds: The fold file in force.
+        folds: The current fold file.
         classes: Of their arrays, in their order.
         training: The prepared training samples.
         held_out: Our fold -> the samples it holds out, which theirs held out too; empty without --oof.

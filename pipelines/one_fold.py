@@ -67,7 +67,7 @@ class Run:
         workspace: Of the data set.
         experiment: All settings.
         manifest: The prepared samples.
-        folds: The fold file in force.
+        folds: The current fold file.
     """
 
     name: str

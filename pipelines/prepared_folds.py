@@ -1,4 +1,4 @@
-"""Which folds prepare settles on: those in force, the shipped ones, or folds of the user's own that are made here."""
+"""Which folds prepare settles on: those there are, the shipped ones, or folds of the user's own that are made here."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ def settle_folds(
     kinds: Mapping[str, str],
     args: argparse.Namespace,
 ) -> Folds:
-    """The folds in force; fresh ones where there are none, where they are not wanted, or where the shipped do not fit.
+    """The folds to use; fresh ones where there are none, where they are not wanted, or where the shipped do not fit.
 
     Args:
         track: Decides what fresh folds are balanced by.
@@ -44,7 +44,7 @@ def settle_folds(
         Folds that have every group, in a file that is written already.
 
     Raises:
-        CompetitionError: --folds or --stratified contradict the folds in force, or the folds leak or hold out nobody.
+        CompetitionError: --folds or --stratified contradict the current folds, or the folds leak or hold out nobody.
     """
     in_force = None if args.refold else find_folds(workspace)
     if in_force is not None and _does_not_fit(workspace, in_force, training):
@@ -101,7 +101,7 @@ def _describe_balance(track: Track) -> str:
 
 
 def _refuse_contradiction(folds: Folds, args: argparse.Namespace) -> None:
-    """Options that ask for other folds than those in force must not look as if they had been followed."""
+    """Options that ask for other folds than the current must not look as if they had been followed."""
     asked = []
     if args.folds not in (None, folds.count):
         asked.append(f"--folds {args.folds}")
@@ -110,7 +110,7 @@ def _refuse_contradiction(folds: Folds, args: argparse.Namespace) -> None:
     if asked:
         made = f": {folds.how}" if folds.how else ""
         raise CompetitionError(
-            f"{' '.join(asked)} contradicts the {folds.count} folds in force ({folds.path}{made})",
+            f"{' '.join(asked)} contradicts the current {folds.count} folds ({folds.path}{made})",
             None,
             f"Leave {'it' if len(asked) == 1 else 'them'} out, or make other folds of your own with --refold, "
             "after which what was trained is useless",
@@ -122,7 +122,7 @@ def _refuse_strangers(folds: Folds, training: Sequence[Entry]) -> None:
     groups = {entry.group for entry in training}
     if len(folds.without_fold(training)) == len(groups):
         raise CompetitionError(
-            f"none of the {len(groups)} groups of this data ({few(sorted(groups))}) is in the folds in force, which "
+            f"none of the {len(groups)} groups of this data ({few(sorted(groups))}) is in the current folds, which "
             f"have {few(sorted(folds.fold_of))}{NearKeys(groups).hint(min(folds.fold_of))}",
             folds.path,
             "Is this the data folder, and the group: of the YAML file, that you meant? If so, make other folds with "
@@ -131,7 +131,7 @@ def _refuse_strangers(folds: Folds, training: Sequence[Entry]) -> None:
 
 
 def _describe(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> None:
-    """Says which folds are in force, and whether they are everybody's."""
+    """Says which folds are used, and whether they are everybody's."""
     shipped, known = workspace.shipped_fold_file(), SHIPPED_FOLDS.get(workspace.dataset)
     remark = "as it is"
     if folds.hash() == known and not folds.without_fold(training):

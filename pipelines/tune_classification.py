@@ -35,7 +35,7 @@ def tune_classes(
     Args:
         track: Its classes.
         workspace: Of the data set.
-        folds: The fold file in force.
+        folds: The current fold file.
         members: Who votes.
         entries: The samples all members cover.
         propose: Searches for weights, one of ``methods.METHODS``.

@@ -39,7 +39,7 @@ def tune_pixels(
     Args:
         track: Its classes.
         workspace: Of the data set.
-        folds: The fold file in force.
+        folds: The current fold file.
         members: Who votes.
         entries: The samples all members cover.
         search: What may be tried.

@@ -222,7 +222,7 @@ def read_folds(path: Path) -> Folds:
 
 
 def find_folds(workspace: Workspace) -> Folds | None:
-    """The folds in force: the data set's own file (of the workspace, else of the repository), else the shipped one.
+    """The folds to use: the data set's own file (of the workspace, else of the repository), else the shipped one.
 
     Returns:
         None where there is neither. For drawn data only the workspace counts: a file in the repository is that of

@@ -68,7 +68,7 @@ def match_folds(theirs: Mapping[str, str], path: Path, ours: Folds, training: Se
     Args:
         theirs: Of ``read_foreign_folds``.
         path: Their file, for messages.
-        ours: The fold file in force.
+        ours: The current fold file.
         training: The prepared training samples.
 
     Returns:

@@ -16,7 +16,7 @@ class ChosenCuts:
     """The cuts of all classes.
 
     Attributes:
-        cuts: int64 (C,) that are in force: ``shrunk``, or 127 for every class.
+        cuts: int64 (C,) that apply: ``shrunk``, or 127 for every class.
         raw: int64 (C,), the best of the sweep.
         shrunk: int64 (C,), ``raw`` drawn to 0.5 where few people speak for it.
         choice: Candidate 0 is 0.5, candidate 1 ``shrunk``.

@@ -52,7 +52,7 @@ def find_first_stage(
 
     Args:
         workspace: Where the runs are.
-        folds: The fold file in force.
+        folds: The current fold file.
         training: The prepared training samples.
         settings: Which run, and around which of its classes.
 
@@ -95,7 +95,7 @@ def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequen
         entries: The samples.
 
     Returns:
-        Sample -> box; where nothing is seen (said loudly) the whole image.
+        Sample -> box; where nothing is seen (with a warning) the whole image.
 
     Raises:
         CompetitionError: A map is missing, damaged or of another size than the image.

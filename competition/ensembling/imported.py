@@ -21,7 +21,7 @@ class Imported:
     Attributes:
         content_hash: Of their files and their classes; it stands for the experiment of a trained run.
         folds: Our folds whose people theirs held out; ``FULL`` alone where no out-of-fold predictions were given.
-        fold_hash: Of the fold file in force.
+        fold_hash: Of the current fold file.
         data_hash: Of the training samples.
         pictures: Test sample they predicted -> hash of its picture.
     """

@@ -104,7 +104,7 @@ def open_member(
 
     Args:
         workspace: Where the runs are.
-        folds: The fold file in force.
+        folds: The current fold file.
         training: The prepared training samples.
         name: Of the run, or RUN@EPOCH.
         wanted: Its folds that are to vote; None means all that are finished, without ``FULL``. An imported run votes
@@ -182,7 +182,7 @@ def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | 
 def _checked_identity(
     folder: Path, run: str, folds: Folds, training: Sequence[Entry], imported: bool
 ) -> dict[str, Any]:
-    """What a finished fold belongs to; raises where that is another fold file or other data than in force."""
+    """What a finished fold belongs to; raises where that is another fold file or other data than the current."""
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
     repair = f"{make_again.capitalize()} again"
     identity: dict[str, Any] = read_json_object(folder / "finished.json", ("identity",), repair)["identity"]

@@ -51,7 +51,7 @@ def decide_as_the_report(
     Args:
         track: A classification.
         workspace: Of the data set.
-        folds: The fold file in force.
+        folds: The current fold file.
         member: The run; its best weights are asked.
         training: All training samples.
         entries: Those to decide.

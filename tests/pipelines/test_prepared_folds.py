@@ -56,7 +56,7 @@ def test_other_folds_for_public_people_are_not_everybodys(drawn, repository, sta
     assert f"{shipped} has every group of this data: everybody's folds (5 folds" in said
     assert not own.exists()
     error, _ = refusal("prepare", "--folds", 3, "--stratified")
-    assert re.search(rf"--folds 3 --stratified contradicts the 5 folds in force \({shipped}.* --refold", error)
+    assert re.search(rf"--folds 3 --stratified contradicts the current 5 folds \({shipped}.* --refold", error)
     stage("prepare", "--refold", "--folds", 3)
     assert read_folds(own).count == 3
     _, again = stage("prepare", "--folds", 3)
@@ -88,7 +88,7 @@ def test_options_that_contradict_the_folds_in_force_are_refused(drawn, stage, re
         (["--folds", 5, "--stratified"], "--folds 5 --stratified"),
     ):
         error, _ = refusal("prepare", *words)
-        assert f"{asked} contradicts the 3 folds in force ({path}: {made})" in error
+        assert f"{asked} contradicts the current 3 folds ({path}: {made})" in error
         assert "--refold" in error
     assert stage("prepare")[0]["folds"] == figures["folds"]
     balanced, _ = stage("prepare", "--folds", 2, "--stratified", "--refold")
@@ -152,5 +152,5 @@ def test_too_few_people_are_refused_before_the_older_drawing_is_thrown_away(stag
     error, _ = refusal("prepare", "--phantom", "--track", "knee", "--size", 10_000_000)
     assert "--size 10000000: images are drawn from 32 to 8192 pixels wide" in error
     assert sorted((tmp_path / "workspace").rglob("*")) == before
-    _, said = stage(*words, "--people", 2)  # the same drawing again, whose folds are in force
+    _, said = stage(*words, "--people", 2)  # the same drawing again, whose folds are there
     assert "(2 folds" in said
