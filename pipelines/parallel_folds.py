@@ -9,7 +9,9 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from competition.console import say
@@ -60,6 +62,14 @@ def at_once(unfinished: int, environments: Sequence[dict[str, str]]) -> int:
     return unfinished if not environments[0] and unfinished < 2 * places else places
 
 
+def start_importing() -> ForkServerContext:
+    """Starts the process from which folds are forked: it imports what they need while this process goes on."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["pipelines.train"])
+    forkserver.ensure_running()
+    return context
+
+
 def train_in_parallel(
     args: argparse.Namespace, asked: Sequence[Fold], unfinished: Sequence[Fold], environments: Sequence[dict[str, str]]
 ) -> None:
@@ -77,8 +87,7 @@ def train_in_parallel(
     Raises:
         CompetitionError: A fold failed; its own sentence was printed, and the others were stopped.
     """
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipelines.train"])
+    context = start_importing()
     waiting = list(unfinished)
     running: dict[int, tuple[Fold, BaseProcess]] = {}
     try:

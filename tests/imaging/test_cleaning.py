@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from competition.imaging.cleaning import clean_angiogram, cover_text, has_text, margin_box, margin_share, text_mask
+from competition.imaging.cleaning import (
+    clean_angiogram,
+    cover_text,
+    has_text,
+    margin_box,
+    margin_share,
+    median_grey,
+    text_mask,
+)
 
 Image = NDArray[np.uint8]
 TEXT_LEFT = ("FOV: 20x20 cm", "RAO: 0.1 deg", "CRA: 27.5 deg", "L: -0.1 deg", "Tilt: 0 deg")
@@ -319,3 +327,11 @@ def test_a_clean_still_has_neither_margin_nor_text() -> None:
     assert not has_text(image)
     cv2.ellipse(image, (150, 600), (25, 12), 30, 0, 360, 255, -1)  # residue of bone
     assert not has_text(image)
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 2), (3, 3), (4, 4), (97, 64)])
+@pytest.mark.parametrize("highest", [1, 2, 9, 256])
+def test_the_median_from_the_histogram_is_numpys(size_hw: tuple[int, int], highest: int) -> None:
+    image = np.random.default_rng(highest).integers(0, highest, size_hw, dtype=np.uint8)
+    assert median_grey(image) == np.median(image)
+    assert median_grey(255 - image[:, ::-1]) == np.median(255 - image)
