@@ -8,12 +8,14 @@ from competition.tracks.track import Track
 def say_alone(track: Track, decision: Decision, options: str) -> None:
     """Print the members alone beside the vote; warn where the vote is below the best of them.
 
+    Nothing is printed of a vote of one.
+
     Args:
         track: Its metric.
         decision: What was chosen.
         options: Of the command that was typed, for one that can be typed next (``typed_options``).
     """
-    if decision.vote is None:
+    if decision.vote is None or len(decision.members) < 2:
         return
     measure = "Dice" if track.metric == "dice" else "AUROC"
     rows = [_row("the vote", decision.vote)]
