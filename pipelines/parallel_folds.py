@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from competition.console import say
 from competition.data.folds import Fold
 from competition.errors import CompetitionError
+from pipelines.cores import cores
 from pipelines.parent import CHILD
 
 
@@ -29,11 +30,7 @@ def slots(folds: int) -> list[dict[str, str]]:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = visible.split(",") if visible else [str(index) for index in range(gpus)]
         return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:folds]]
-    return [{}] * min(folds, _cores())
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return [{}] * min(folds, cores())
 
 
 def threads(folds: int) -> int:
@@ -45,7 +42,7 @@ def threads(folds: int) -> int:
     Args:
         folds: How many were asked for.
     """
-    return max(1, _cores() // folds)
+    return max(1, cores() // folds)
 
 
 def at_once(unfinished: int, environments: Sequence[dict[str, str]]) -> int:

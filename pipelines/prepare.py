@@ -3,6 +3,7 @@
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from competition.text import size_text
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import Workspace
 from pipelines.context import open_track
+from pipelines.cores import cores
 from pipelines.prepared_folds import settle_folds
 from pipelines.raw_data import find_data
 from pipelines.sample_problems import cut_labels, narrow_ranges, settle_problems, turned_labels
@@ -28,6 +30,9 @@ from pipelines.unreadable import add_fill_bad
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
+
+# Each holds a decoded image; a picture of 2048x2048 with 29 masks takes some 50 MB.
+MOST_THREADS = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,27 +108,31 @@ def _cache_all(
     old: dict[str, Entry],
     fill_bad: bool,
 ) -> tuple[list[Entry], list[Problem], int]:
-    """Caches what is new or changed; returns all rows, what could not be read, and how many samples were read."""
+    """Caches what is new or changed; returns all rows, what could not be read, and how many samples were read.
+
+    Samples are read in threads: decoding, hashing and compressing let go of Python's lock.
+    """
     hopeless = {problem.key for problem in problems if problem.split == "train" and not problem.note}
+    wanted = [sample for sample in samples if sample.split != "train" or sample.key not in hopeless]
     entries: list[Entry] = []
     found: list[Problem] = []
     made = 0
-    with progress("reading", len(samples)) as ticker:
-        for sample in samples:
-            known = old.get(sample.key)
-            if sample.split == "train" and sample.key in hopeless:
-                pass
-            elif known and _is_unchanged(track, workspace, root, sample, known):
-                sources = describe_sources(track, root, sample, known.sources)
-                entries.append(replace(known, stratum=sample.stratum, side=sample.side, sources=sources))
-            else:
-                try:
-                    entry, masked = cache_sample(workspace, track, root, sample, fill=fill_bad)
-                    entries.append(entry)
-                    found += masked
-                except CompetitionError as error:
-                    found.append(problem_of(root, sample, error))
-                made += 1
+
+    def read(sample: Sample) -> tuple[Entry | None, list[Problem], bool]:
+        known = old.get(sample.key)
+        if known and _is_unchanged(track, workspace, root, sample, known):
+            sources = describe_sources(track, root, sample, known.sources)
+            return replace(known, stratum=sample.stratum, side=sample.side, sources=sources), [], False
+        try:
+            return *cache_sample(workspace, track, root, sample, fill=fill_bad), True
+        except CompetitionError as error:
+            return None, [problem_of(root, sample, error)], True
+
+    with ThreadPoolExecutor(min(cores(), MOST_THREADS)) as pool, progress("reading", len(wanted)) as ticker:
+        for sample, (entry, masked, is_new) in zip(wanted, pool.map(read, wanted), strict=True):
+            entries += [] if entry is None else [entry]
+            found += masked
+            made += is_new
             ticker.advance(sample.key)
     return entries, found, made
 

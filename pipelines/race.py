@@ -24,6 +24,7 @@ from pipelines import prepare
 from pipelines.benchmarks import counted_process
 from pipelines.benchmarks.race_courses import COURSES, Course, dice_of, notebook_task, write_masks, write_truth
 from pipelines.context import call_stage, experiment_file, open_workspace, workspace_root
+from pipelines.cores import cores
 from pipelines.one_fold import Run
 from pipelines.train import open_run, parse_folds
 
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         results[course.name] = _race_on(args, course, folders.get(course.name), turn)
     if results:
         _show(results)
-    return {"data": results, "skipped": skipped, "threads": _cores()}
+    return {"data": results, "skipped": skipped, "threads": cores()}
 
 
 def _folders(given: Sequence[str]) -> dict[str, Path]:
@@ -190,7 +191,7 @@ def _counted(title: str, words: list[str], report: Path) -> dict[str, float]:
     say(f"{title} ({time.strftime('%H:%M:%S')})")
     figures, log = report.with_suffix(".cost.json"), report.with_suffix(".log")
     report.parent.mkdir(parents=True, exist_ok=True)
-    threads = {"OMP_NUM_THREADS": str(_cores()), "OMP_WAIT_POLICY": "PASSIVE"}
+    threads = {"OMP_NUM_THREADS": str(cores()), "OMP_WAIT_POLICY": "PASSIVE"}
     command = [sys.executable, str(Path(counted_process.__file__)), str(figures), sys.executable, *words]
     with log.open("w") as file:
         done = subprocess.run(
@@ -200,10 +201,6 @@ def _counted(title: str, words: list[str], report: Path) -> dict[str, float]:
         raise CompetitionError(f"{title} failed; its output is in the log", log, "Fix what it names, then race again")
     cost: dict[str, float] = read_json(figures, "Race again")
     return cost
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _total(costs: Sequence[dict[str, float]], seeds: int) -> dict[str, float]:
