@@ -21,6 +21,9 @@ from competition.errors import CompetitionError
 LARGEST_TEXT = 64 << 20
 """Bytes of a JSON file or another text of our own; the index of 100,000 maps takes 3 MB."""
 
+CHECKSUM = "sha256"
+"""The key under which an object of ``write_sealed_json`` carries its checksum."""
+
 _PART = re.compile(
     r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]{1,9})-[0-9a-f]{8}\.(?P<kind>part|old)", re.DOTALL
 )
@@ -224,6 +227,17 @@ def write_json(path: Path, value: Any) -> None:
     if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
         text = json.dumps(value, indent=2, allow_nan=False)
     write_text(path, text + "\n")
+
+
+def write_sealed_json(path: Path, value: dict[str, Any]) -> None:
+    """Like ``write_json``, for an object that ``read_json`` compares with the checksum that it carries."""
+    write_json(path, value | {CHECKSUM: json_checksum(value)})
+
+
+def json_checksum(value: dict[str, Any]) -> str:
+    """Returns the SHA-256 of what a JSON object says, however it is laid out."""
+    stored = json.loads(json.dumps(value))  # tuples are lists there, and keys text
+    return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from competition.errors import CompetitionError
-from competition.files import check_file
+from competition.files import CHECKSUM, check_file, json_checksum
 from competition.files import remove_folder as remove_folder
 from competition.files import whole_file as whole_file
 from competition.files import whole_folder as whole_folder
 from competition.files import write_csv as write_csv
 from competition.files import write_json as write_json
+from competition.files import write_sealed_json as write_sealed_json
 from competition.files import write_text as write_text
 from competition.names import inside
 from competition.spreadsheets import cut_by_excel, foreign_content, other_encoding, wrong_separator
@@ -244,14 +245,18 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 
 
 def read_json(path: Path, repair: str) -> Any:
-    """Reads a JSON file, with or without a byte order mark.
+    """Reads a JSON file, with or without a byte order mark, and compares it with its checksum, where it has one.
+
+    Files of earlier versions and of other programs have none.
 
     Raises:
-        CompetitionError: It is missing or not JSON; ``repair`` says what makes it.
+        CompetitionError: It is missing, not JSON, or not what was written; ``repair`` says what makes it.
     """
     check_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        stored = content.pop(CHECKSUM, None) if isinstance(content, dict) else None
+        unchanged = stored is None or stored == json_checksum(content)
     except FileNotFoundError as error:
         raise CompetitionError("file not found", path, repair) from error
     except UnicodeDecodeError as error:
@@ -263,6 +268,9 @@ def read_json(path: Path, repair: str) -> Any:
         raise CompetitionError("can't be read as JSON (too many brackets inside of brackets)", path, repair) from error
     except MemoryError as error:
         raise CompetitionError("the file does not fit into memory", path, repair) from error
+    if not unchanged:
+        raise CompetitionError("the file is not as it was written: it was edited or is damaged", path, repair)
+    return content
 
 
 def read_json_object(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:

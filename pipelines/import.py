@@ -30,7 +30,7 @@ from competition.names import check_run_name
 from competition.prediction.probability_maps import MapFolder, write_index, write_map, write_scores
 from competition.tracks.track import Track
 from competition.training.checkpoints import Identity
-from competition.workspace import Workspace, out_of_fold_folder, whole_folder, write_json
+from competition.workspace import Workspace, out_of_fold_folder, whole_folder, write_sealed_json
 from pipelines.context import open_track, open_workspace
 from pipelines.one_fold import FINISHED, stored_score
 
@@ -203,7 +203,7 @@ def _import(guest: Guest, imported: Imported) -> None:
                 fold=voting,
             )
             kept = vars(identity) | {"classes": list(identity.classes)}
-            write_json(workspace.fold_folder(part.name, voting) / FINISHED, {"identity": kept})
+            write_sealed_json(workspace.fold_folder(part.name, voting) / FINISHED, {"identity": kept})
 
 
 def _write(

@@ -49,7 +49,7 @@ from competition.workspace import (
     pseudo_labels_folder,
     remove_folder,
     whole_folder,
-    write_json,
+    write_sealed_json,
     write_text,
 )
 
@@ -200,7 +200,7 @@ def train_one(run: Run, fold: Fold, force: bool) -> None:
         if job.held_out:
             for epoch in (None, *kept_epochs(run.experiment.train)):
                 _predict_held_out(run, job, epoch)
-        write_json(folder / FINISHED, {"identity": vars(job.identity) | {"classes": list(job.identity.classes)}})
+        write_sealed_json(folder / FINISHED, {"identity": vars(job.identity) | {"classes": list(job.identity.classes)}})
 
 
 def kept_epochs(settings: TrainSettings) -> list[int]:

@@ -18,7 +18,7 @@ from competition.data.sources import changed_sources
 from competition.errors import CompetitionError
 from competition.imaging.stored_tables import read_table, write_table
 from competition.tracks.track import Split, Track, stem
-from competition.workspace import Workspace, read_json_object, write_json
+from competition.workspace import Workspace, read_json_object, write_sealed_json
 
 # Raised when the cached form of a sample changes, so that an old cache is made again.
 CACHE_VERSION = 8
@@ -110,7 +110,7 @@ def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> No
     """Writes manifest.parquet and prepared.json (what the cache was made from), each whole or not at all."""
     about = {"track": track.name, "classes": list(track.classes), "version": CACHE_VERSION}
     about |= {"data_root": str(manifest.data_root), "data_form": track.data_form, "tables": list(manifest.tables)}
-    write_json(_about_file(workspace), about)
+    write_sealed_json(_about_file(workspace), about)
     _write_entries(workspace.manifest_file(), manifest.entries)
 
 
@@ -177,7 +177,7 @@ def prepared_root(workspace: Workspace) -> Path | None:
 
 def remember_decoded(workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
     """Notes what is in the cache, also where prepare then stops on a bad sample, so that nothing is read twice."""
-    write_json(_decoded_about_file(workspace), {"classes": list(track.classes), "version": CACHE_VERSION})
+    write_sealed_json(_decoded_about_file(workspace), {"classes": list(track.classes), "version": CACHE_VERSION})
     _write_entries(_decoded_file(workspace), entries)
 
 

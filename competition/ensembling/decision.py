@@ -18,7 +18,7 @@ from competition.ensembling.voting import WHOLE
 from competition.errors import CompetitionError
 from competition.names import run_fault
 from competition.text import shortened
-from competition.workspace import read_json, write_json
+from competition.workspace import read_json, write_sealed_json
 
 Cut = Annotated[int, Field(ge=0, le=254)]
 Threshold = Annotated[float, Field(ge=0, le=1)]
@@ -250,7 +250,7 @@ class Decision(_Frozen):
 
 def save_decision(path: Path, decision: Decision) -> None:
     """Writes decision.json, whole or not at all."""
-    write_json(path, decision.model_dump(mode="json"))
+    write_sealed_json(path, decision.model_dump(mode="json"))
 
 
 def load_decision(path: Path) -> Decision:

@@ -9,7 +9,7 @@ from competition.data.manifest import Entry
 from competition.ensembling.decision import Member
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import read_index
-from competition.workspace import Workspace, read_json, write_json
+from competition.workspace import Workspace, read_json, write_sealed_json
 
 AGAIN = "Import it again with --force"
 
@@ -35,7 +35,7 @@ class Imported:
 
 def write_imported(path: Path, imported: Imported) -> None:
     """Writes imported.json, whole or not at all."""
-    write_json(path, asdict(imported))
+    write_sealed_json(path, asdict(imported))
 
 
 def read_imported(workspace: Workspace, run: str) -> Imported:

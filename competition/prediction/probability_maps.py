@@ -22,7 +22,7 @@ from competition.errors import CompetitionError
 from competition.imaging.stored_arrays import read_array, write_array
 from competition.imaging.stored_tables import read_foreign_table, read_table, write_table
 from competition.names import inside
-from competition.workspace import read_json, write_json
+from competition.workspace import read_json, write_sealed_json
 
 DEAD_BELOW = 4
 DEAD_ABOVE = 251
@@ -167,7 +167,9 @@ class MapFolder:
 
 def write_index(folder: Path, index: MapFolder) -> None:
     """Writes the folder's index.json; a folder without it is not finished."""
-    write_json(folder / "index.json", {"classes": index.classes, "samples": index.samples, "made_by": index.made_by})
+    write_sealed_json(
+        folder / "index.json", {"classes": index.classes, "samples": index.samples, "made_by": index.made_by}
+    )
 
 
 def read_index(folder: Path, repair: str) -> MapFolder:

@@ -1,6 +1,5 @@
 """Members opened from runs that were really trained, for a second each."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -10,6 +9,7 @@ from competition.data.folds import FULL, Folds
 from competition.ensembling.members import covered, open_member, parse_members, split_member, trained_runs
 from competition.errors import CompetitionError
 from competition.training.checkpoints import load_best
+from competition.workspace import read_json, write_sealed_json
 from pipelines.one_fold import Run, train_one
 
 
@@ -155,9 +155,9 @@ def test_full_of_other_folds_other_data_or_other_settings_is_refused(trained, tm
         open_member(trained.workspace, trained.folds, entries, "quick", (FULL, 0))
     mark = trained.workspace.fold_folder("quick", FULL) / "finished.json"
     content = mark.read_text()
-    stored = json.loads(content)
+    stored = read_json(mark, "Train it again")
     stored["identity"]["config_hash"] = "0123456789"
-    mark.write_text(json.dumps(stored))
+    write_sealed_json(mark, stored)
     try:
         with pytest.raises(CompetitionError, match="folds of run 'quick' were trained with different settings"):
             opened(trained, "quick", (0, FULL))

@@ -40,4 +40,6 @@ def test_any_number_of_threads_prepares_the_same(
         path.write_bytes(b"no picture")
     shutil.rmtree(cache)
     alone, together = prepared(1, *data), prepared(threads, *data)
-    assert alone == together and alone[0] == 1 and "3 training samples can't be used" in alone[1]
+    assert alone == together
+    assert alone[0] == 1
+    assert "3 training samples can't be used" in alone[1]

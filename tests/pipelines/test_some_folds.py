@@ -13,6 +13,7 @@ from competition.data.folds import read_folds
 from competition.delivery import leaderboard
 from competition.imaging.planes import unpack_planes
 from competition.prediction.probability_maps import read_map
+from competition.workspace import read_json, write_sealed_json
 
 
 def recorded(workspace):
@@ -40,9 +41,9 @@ def test_the_score_of_one_fold_is_that_of_the_people_it_held_out(hands_with_run,
     whole, _ = stage("ensemble")
     assert (whole["recorded"], recorded(hands_with_run)) == (True, 1)
     file = hands_with_run.ensemble_folder("quick") / "decision.json"
-    decision = json.loads(file.read_text())
+    decision = read_json(file, "Tune again")
     decision["operations"] = dict.fromkeys(decision["operations"], "none")
-    file.write_text(json.dumps(decision))
+    write_sealed_json(file, decision)
     figures, said = stage("ensemble", "--folds", "0")
     fold_of = read_folds(hands_with_run.fold_file()).fold_of
     held_out = [entry for entry in hand_entries["train"] if fold_of[entry.group] == 0]
