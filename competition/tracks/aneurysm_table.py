@@ -57,7 +57,9 @@ def _read_row(header: list[str], line: list[str], split: Split, classes: Sequenc
     values = {name: value.strip() for name, value in zip(header, line, strict=True)}
     written = values["Index"]
     if not re.fullmatch("[0-9]{1,9}", written):
-        raise CompetitionError(f"Index {shown(written)} is not a number of at most nine digits", where)
+        whole = re.fullmatch(r"([0-9]{1,9})\.0+", written)
+        repair = f"Write {whole[1]} (pandas writes .0 after numbers of a column with empty cells)" if whole else None
+        raise CompetitionError(f"Index {shown(written)} is not a number of at most nine digits", where, repair)
     if split == "test":
         return Row(written, int(written), None)  # the zeros of test.csv are placeholders, not truth
     for name in classes:

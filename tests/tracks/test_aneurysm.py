@@ -268,6 +268,7 @@ def test_test_images_without_a_row_are_a_remark_said_once(root: Path) -> None:
         (HEADER, [row("../x")], "Index '../x' is not a number"),
         (HEADER, [row("9" * 4301)], "is not a number of at most nine digits"),
         (HEADER, [row("\u0661")], "is not a number of at most nine digits"),
+        (HEADER, [row("1001.0")], r"'1001\.0' is not a number .*Write 1001 \(pandas writes"),
         ("", [], "column 'Index' is missing"),
     ],
 )
