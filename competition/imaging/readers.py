@@ -28,9 +28,9 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         (H, W) uint8.
 
     Raises:
-        CompetitionError: As ``picture_files.decode_picture``, or a value is not finite.
+        CompetitionError: As ``picture_files.decode_picture``, a value is not finite, or only the opacity varies.
     """
-    picture = _decode(path)
+    picture = _decode_image(path)
     if picture.mode.startswith(("I", "F")):
         return stretch(np.asarray(picture))
     return np.asarray(picture.convert("L"))
@@ -38,7 +38,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Reads a picture as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
-    picture = _decode(path)
+    picture = _decode_image(path)
     if picture.mode.startswith(("I", "F")):
         return np.repeat(stretch(np.asarray(picture))[..., None], 3, axis=2)
     return np.asarray(picture.convert("RGB"))
@@ -149,6 +149,17 @@ def _colour_line(codes: NDArray[np.int32]) -> str:
     colours, counts = np.unique(codes[codes > 0], return_counts=True)
     frequent = colours[np.argsort(-counts, kind="stable")[:3]].tolist()
     return "{" + ", ".join(f'NAME{number}: "#{code:06x}"' for number, code in enumerate(frequent, 1)) + "}"
+
+
+def _decode_image(path: Path) -> Image.Image:
+    """Decodes an image; its opacity is left out, and an image that is nothing else is refused."""
+    picture = _decode(path)
+    if picture.mode in ("LA", "RGBA"):
+        constant = [low == high for low, high in map(Image.Image.getextrema, picture.split())]
+        if all(constant[:-1]) and not constant[-1]:
+            reason = "the colour of the picture is the same everywhere and only its opacity (alpha) varies"
+            raise CompetitionError(reason, path, "Save it as grey or RGB without opacity")
+    return picture
 
 
 def _decode(path: Path) -> Image.Image:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ from PIL import Image
 from competition.errors import CompetitionError
 from competition.imaging.readers import read_grey, read_rgb, read_values
 
+Read = Callable[[Path], NDArray[np.uint8]]
 READERS = (read_grey, read_rgb, read_values)
 
 
@@ -47,6 +49,18 @@ def test_opacity_is_not_part_of_the_picture(tmp_path: Path) -> None:
     for path in (grey, rgba):
         for read in (read_grey, read_values):
             np.testing.assert_array_equal(read(path), image)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+@pytest.mark.parametrize("read", [read_grey, read_rgb])
+def test_a_picture_that_lies_in_its_opacity_is_refused(tmp_path: Path, mode: str, read: Read) -> None:
+    picture = Image.new(mode, (7, 5), (20,) * (len(mode) - 1) + (255,))
+    picture.save(tmp_path / "opaque.png")
+    assert np.unique(read(tmp_path / "opaque.png")).tolist() == [20]
+    picture.putalpha(Image.fromarray(noise(5, 7)))
+    picture.save(tmp_path / "a.png")
+    with pytest.raises(CompetitionError, match=r"only its opacity \(alpha\) varies: .*a\.png"):
+        read(tmp_path / "a.png")
 
 
 def test_sixteen_bits_are_stretched_from_their_own_minimum_to_their_own_maximum(tmp_path: Path) -> None:
