@@ -6,6 +6,9 @@ from pathlib import Path
 SHOWN_WORD = 200
 """Characters that are shown of a word of more than 1,000."""
 
+LONGEST_SENTENCE = 2500
+"""Characters; of a longer sentence the middle is left out, so that the file and the repair at its end stay."""
+
 _ENDLESS = re.compile(r"\S{1001,}")
 
 
@@ -37,9 +40,11 @@ class CompetitionError(Exception):
 def on_one_line(text: str) -> str:
     """Returns a text that can be printed as one line, whatever the names and cells of foreign files hold.
 
-    Line ends and control characters are written as escapes, and words longer than any path are cut.
+    Line ends and control characters are written as escapes; words longer than any path, and what then is too long for a
+    sentence, are cut.
     """
+    if not text.isprintable():
+        text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
     text = _ENDLESS.sub(lambda word: f"{word[0][:SHOWN_WORD]}...", text)
-    if text.isprintable():
-        return text
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)
+    half = LONGEST_SENTENCE // 2
+    return text if len(text) <= LONGEST_SENTENCE else f"{text[:half]} ... {text[-half:]}"
