@@ -231,13 +231,13 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_sealed_json(path: Path, value: dict[str, Any]) -> None:
     """Like ``write_json``, for an object that ``read_json`` compares with the checksum that it carries."""
-    write_json(path, value | {CHECKSUM: json_checksum(value)})
+    plain: dict[str, Any] = json.loads(json.dumps(value))  # as it will be read: tuples are lists there, and keys text
+    write_json(path, plain | {CHECKSUM: json_checksum(plain)})
 
 
 def json_checksum(value: dict[str, Any]) -> str:
-    """Returns the SHA-256 of what a JSON object says, however it is laid out."""
-    stored = json.loads(json.dumps(value))  # tuples are lists there, and keys text
-    return hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+    """Returns the SHA-256 of the content of a JSON object, whatever its white space and the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -90,15 +91,23 @@ def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspa
         why = "phantom data" if workspace.phantom else "no GPU here" if quick else "a GPU is here"
         say(f"experiment: {name} ({why}; --experiment NAME chooses another)")
     path = experiment_file(track, name)
-    given, chosen = args.set or [], []
     if not (EXPERIMENTS / track.name).exists():
-        training = read_manifest(workspace, track).of("train")
-        if not states(path, given, "data.size"):
-            chosen.append(f"data.size={suggested_size(training, track)}")
-        if not states(path, given, "train.repeats") and not any(each.startswith("train.epochs=") for each in given):
-            chosen.append(f"train.repeats={suggested_repeats(len(training), load_experiment(path, given).train)}")
-    args.set = [*chosen, *given]
-    return path.stem, load_experiment(path, args.set)
+        args.set = [*_settings_for_data(path, args.set or [], track, workspace), *(args.set or [])]
+    return path.stem, load_experiment(path, args.set or [])
+
+
+def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace: Workspace) -> list[str]:
+    """Returns settings that follow from the prepared data, of those that neither the experiment nor --set gives."""
+    size = not states(path, given, "data.size")
+    by_hand = any(setting.startswith("train.epochs=") for setting in given)
+    repeats = not by_hand and not states(path, given, "train.repeats")
+    if not size and not repeats:
+        return []
+    training = read_manifest(workspace, track).of("train")
+    settings = [f"data.size={suggested_size(training, track)}"] if size else []
+    if repeats:
+        settings.append(f"train.repeats={suggested_repeats(len(training), load_experiment(path, given).train)}")
+    return settings
 
 
 def run_on_phantom(stage: ModuleType, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:

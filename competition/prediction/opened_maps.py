@@ -34,7 +34,7 @@ class OpenedMap:
     path: Path
     shape: tuple[int, int, int]
     _stored: Any
-    _identity: Any
+    _identity: tuple[int, int, int] | None
 
     def __getitem__(self, part: tuple[int, slice, slice]) -> NDArray[np.uint8]:
         """Reads the rows and columns of one class, uint8 (h, w).
