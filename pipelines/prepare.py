@@ -15,7 +15,7 @@ from competition.data.folds import FOLDS, Folds, fold_table
 from competition.data.manifest import Entry, Manifest, remember_decoded, reusable_entries, write_manifest
 from competition.data.plausibility import full_masks, implausible_classes
 from competition.data.shortcuts import find_shortcut
-from competition.data.sources import describe_source, find_tables
+from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
 from competition.text import size_text
@@ -65,7 +65,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track = open_track(args)
     workspace, root = find_data(args, track)
-    tables = tuple(describe_source(root, table) for table in find_tables(root, workspace.written_folders()))
+    table_files, pictures = find_data_files(root, workspace.written_folders())
+    tables = tuple(describe_source(root, table) for table in table_files)
     listing = track.list_samples(root)
     say(f"{len(listing.samples)} samples listed below {root}")
     problems = list(listing.problems)
@@ -85,7 +86,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     training = [entry for entry in entries if entry.split == "train"]
     folds = settle_folds(track, workspace, training, listing.kinds, args)
     # Last: until here the data of before is used.
-    write_manifest(workspace, track, Manifest(root, tuple(entries), tables))
+    used = {content_of(source)[1] for entry in entries for source in entry.sources}
+    unused = tuple(picture for picture in pictures if picture not in used)
+    write_manifest(workspace, track, Manifest(root, tuple(entries), tables, unused))
     shortcut_auroc, alarm = find_shortcut(training, folds)
     if alarm:
         shout(alarm)

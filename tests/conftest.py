@@ -170,8 +170,9 @@ def _prepare_hands(root: Path) -> Prepared:
     for number in range(12):
         image, masks = _draw_hand(number)
         np.save(root / "raw" / f"hand{number}.npy", image)
-        np.save(root / "raw" / f"mask{number}.npy", masks)
         train = number < 10
+        if train:
+            np.save(root / "raw" / f"mask{number}.npy", masks)
         samples.append(
             Sample(
                 key=f"hand{number}",
@@ -192,10 +193,11 @@ def _prepare_patients(root: Path) -> Prepared:
     for number in range(9):
         targets = ((0, 0, 0), (0, 0, 0), (1, 1, 0), (1, 0, 1))[number % 4]
         names: list[str | None] = [f"{number}-{view}.npy" for view in _patients_track().views]
-        for name, image in zip(names, _draw_patient(number, targets), strict=True):
-            np.save(root / "raw" / str(name), image)
         if number == 3:
             names[0] = names[2] = None
+        for name, image in zip(names, _draw_patient(number, targets), strict=True):
+            if name is not None:
+                np.save(root / "raw" / name, image)
         split = "train" if number < 8 else "test"
         answer = targets if split == "train" else None
         samples.append(Sample(str(number), str(number), split, str(number), tuple(names), targets=answer))

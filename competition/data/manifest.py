@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from competition.checksums import stored_checksum
 from competition.console import say
-from competition.data.sources import changed_sources
+from competition.data.sources import changed_sources, content_of, find_data_files
 from competition.errors import CompetitionError
 from competition.imaging.stored_tables import read_table, write_table
 from competition.tracks.track import Split, Track, stem
@@ -91,11 +91,13 @@ class Manifest:
         data_root: Where the raw data lies.
         entries: One per sample.
         tables: The tables below the root as they were when they were read, see ``sources.describe_source``.
+        unused: Paths of the pictures below the root that no entry was read from.
     """
 
     data_root: Path
     entries: tuple[Entry, ...]
     tables: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
 
     def of(self, split: Split) -> list[Entry]:
         """The entries of one split, in order."""
@@ -110,6 +112,7 @@ def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> No
     """Writes manifest.parquet and prepared.json (what the cache was made from), each whole or not at all."""
     about = {"track": track.name, "classes": list(track.classes), "version": CACHE_VERSION}
     about |= {"data_root": str(manifest.data_root), "data_form": track.data_form, "tables": list(manifest.tables)}
+    about |= {"unused": list(manifest.unused)}
     write_sealed_json(_about_file(workspace), about)
     _write_entries(workspace.manifest_file(), manifest.entries)
 
@@ -132,7 +135,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
         what = "what it says about the data has changed since it was prepared"
         raise CompetitionError(what, track.declaration or f"track {track.name}", f"Run {command}")
     entries = _read_entries(workspace.manifest_file(), f"Run {command}")
-    manifest = Manifest(Path(about["data_root"]), entries, tuple(about.get("tables", ())))
+    manifest = Manifest(Path(about["data_root"]), entries, tuple(about["tables"]), tuple(about["unused"]))
     _check_unchanged(workspace, manifest, f"Run {command}")
     return manifest
 
@@ -157,6 +160,11 @@ def _check_unchanged(workspace: Workspace, manifest: Manifest, repair: str) -> N
         more = f", and {len(changed) - 1} more" if len(changed) > 1 else ""
         where = f"{manifest.data_root / changed[0]}{more}"
         raise CompetitionError("the raw data has changed since it was prepared", where, repair)
+    _, pictures = find_data_files(manifest.data_root, workspace.written_folders())
+    known = {content_of(source)[1] for source in sources}.union(manifest.unused)
+    if added := [picture for picture in pictures if picture not in known]:
+        what = f"pictures were added since the data was prepared ({len(added)} in all)"
+        raise CompetitionError(what, manifest.data_root / added[0], f"{repair}, or move them out of the folder")
 
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
@@ -199,11 +207,13 @@ def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
 def _read_about(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
     """Reads the description of a cache and rejects values of the wrong type, as well as missing keys."""
     about = read_json_object(path, keys, repair)
-    classes, tables = about.get("classes", []), about.get("tables", [])
+    lists = [about.setdefault(name, []) for name in ("classes", "tables", "unused")]
     texts = [about.get("data_root", ""), about.get("data_form", "")]
-    if isinstance(classes, list) and isinstance(tables, list):
-        texts += [*classes, *tables]
-        if all(isinstance(text, str) for text in texts) and all(len(table.split(" ", 5)) == 6 for table in tables):
+    if all(isinstance(one, list) for one in lists):
+        texts += [text for one in lists for text in one]
+        if all(isinstance(text, str) for text in texts) and all(
+            len(table.split(" ", 5)) == 6 for table in about["tables"]
+        ):
             return about
     raise CompetitionError("this does not describe prepared data", path, repair)
 
@@ -216,7 +226,7 @@ def _write_entries(path: Path, entries: Sequence[Entry]) -> None:
 def _read_entries(path: Path, repair: str) -> tuple[Entry, ...]:
     try:
         return tuple(_entry(row) for row in read_table(path, repair).to_dict("records"))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, OverflowError, TypeError, ValueError) as error:
         raise CompetitionError("this is no table of prepared samples", path, repair) from error
 
 

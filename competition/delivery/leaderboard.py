@@ -241,7 +241,7 @@ def _read_lines(path: Path) -> list[list[str]]:
         return []
     check_file(path)
     try:
-        _mend(path)
+        _repair(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [line for line in csv.reader(file) if line]
     except UnicodeDecodeError as error:
@@ -259,7 +259,7 @@ def _read_lines(path: Path) -> list[list[str]]:
     return [[row.get(name, "") for name in COLUMNS] for row in rows]
 
 
-def _mend(path: Path) -> None:
+def _repair(path: Path) -> None:
     """Moves a last line without its line end to ``<name>.cut`` and says so; the whole lines stay.
 
     Some editors leave out the last line end: a line that ends in a whole SHA-256 has lost nothing else.

@@ -21,7 +21,7 @@ from competition.imaging.decoding_process import decode_elsewhere
 from competition.imaging.readers import stretch
 from competition.imaging.source_files import first_line, require_file, require_finite, require_size
 
-_MEND = "Copy the file again"
+_REPAIR = "Copy the file again"
 _SHORT = re.compile(r"less than expected \((\d+) vs (\d+) bytes\)")
 """What pydicom says of pixels that are not compressed and not all there; compressed ones tell no length."""
 
@@ -166,7 +166,7 @@ def _load_without_prefix(path: Path, header_only: bool, cause: InvalidDicomError
     except Exception:  # as above; here it only shows that this is no data set
         is_picture = False
     if not is_picture:
-        raise CompetitionError("file is no DICOM, or was cut within its header", path, _MEND) from cause
+        raise CompetitionError("file is no DICOM, or was cut within its header", path, _REPAIR) from cause
     return dataset
 
 
@@ -192,7 +192,7 @@ def _require_bounded(path: Path) -> None:
 def _decode(dataset: Dataset, path: Path) -> NDArray[np.generic]:
     """The stored values (H, W), before any rescaling."""
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise CompetitionError("DICOM has no pixel data, or was cut before its end", path, _MEND)
+        raise CompetitionError("DICOM has no pixel data, or was cut before its end", path, _REPAIR)
     frames = next(iter(_numbers(dataset, "NumberOfFrames", path)), 1.0)
     if frames not in (0, 1):
         raise CompetitionError(f"DICOM has {frames:g} frames, one is expected", path)
@@ -226,7 +226,7 @@ def _pixel_array(dataset: Dataset, path: Path, size: int) -> NDArray[np.generic]
     except Exception as error:  # pydicom's own checks raise many kinds of errors
         if short := _SHORT.search(str(error)):
             reason = f"DICOM was cut: {short[1]} of {short[2]} bytes of its pixel data are there"
-            raise CompetitionError(reason, path, _MEND) from error
+            raise CompetitionError(reason, path, _REPAIR) from error
         raise CompetitionError(f"DICOM's pixel data can't be decoded ({first_line(error)})", path) from error
 
 

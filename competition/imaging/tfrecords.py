@@ -23,7 +23,7 @@ from competition.workspace import whole_file
 Example = dict[str, list[bytes | int]]
 """Feature name -> its values; those of a feature of floats are left out, because no reader here wants any."""
 
-_MEND = "Copy the file again"
+_REPAIR = "Copy the file again"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # the wire types of protocol buffers
 _POLYNOMIAL = 0x82F63B78  # Castagnoli's, bits reversed
 _SUM = 4  # bytes of a check sum
@@ -165,7 +165,7 @@ def _read_length(file: BufferedReader, where: str) -> int | None:
     length = int.from_bytes(_read_checked(file, 8, where), "little")
     left = os.fstat(file.fileno()).st_size - file.tell()
     if length + _SUM > left:  # compared before memory is taken for it
-        raise CompetitionError("the file ends within a record", where, _MEND)
+        raise CompetitionError("the file ends within a record", where, _REPAIR)
     return length
 
 
@@ -173,10 +173,10 @@ def _read_checked(file: BufferedReader, length: int, where: str) -> bytes:
     """Reads bytes and the check sum behind them."""
     data = file.read(length + _SUM)
     if len(data) < length + _SUM:
-        raise CompetitionError("the file ends within a record", where, _MEND)
+        raise CompetitionError("the file ends within a record", where, _REPAIR)
     content = data[:length]
     if masked_crc32c(content) != int.from_bytes(data[length:], "little"):
-        raise CompetitionError("a record's check sum is wrong", where, _MEND)
+        raise CompetitionError("a record's check sum is wrong", where, _REPAIR)
     return content
 
 

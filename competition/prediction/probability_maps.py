@@ -139,7 +139,7 @@ def read_scores(
         raise CompetitionError(f"member has no scores of sample {missing[0]!r} ({len(missing)} missing)", path)
     try:
         probs: NDArray[np.float64] = frame.loc[list(samples), list(classes)].to_numpy(dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise CompetitionError(f"scores hold what is no number ({str(error)[:200]})", path) from error
     wrong = np.argwhere(~((probs >= 0) & (probs <= 1)))  # NaN is neither
     if len(wrong):

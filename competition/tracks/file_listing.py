@@ -59,6 +59,11 @@ def find_files(root: Path, pattern: str) -> list[Path]:
     return found
 
 
+def find_all_files(root: Path) -> list[Path]:
+    """Lists all files below a folder that are no litter, sorted; pipes, sockets and devices too."""
+    return _fitting(root, "**/*")
+
+
 def find_pictures_beside(root: Path, patterns: Sequence[str]) -> list[Path]:
     """Lists picture-like files in the folders that patterns search which none of them takes."""
     folders = {str(PurePosixPath(pattern).parent / "*") for pattern in patterns}

@@ -16,6 +16,10 @@ from competition.errors import CompetitionError
 from competition.files import LARGEST_TEXT, check_file
 
 SHEET = "meta_data.xlsx"
+MOST_CELLS = 1_000_000
+"""Cells of the rectangle from A1 to the last cell; the organiser's has 550 rows. openpyxl goes through the empty ones
+too, and one stray cell in row 9,999,999 keeps it busy for 20 s."""
+
 HEADINGS = {
     "age": ("나이", "연령", "age"),
     "sex": ("성별", "sex", "gender"),
@@ -57,7 +61,7 @@ def read_people(path: Path) -> dict[str, Person]:
     rows = _rows(path)
     headings = [str(cell or "").strip().lower() for cell in next(rows, ())]
     if "id" not in headings:
-        raise CompetitionError("the first row has no column ID", path, "Mend the sheet, or take it out of the folder")
+        raise CompetitionError("the first row has no column ID", path, "Repair the sheet, or take it out of the folder")
     column_of = {figure: _column(headings, words) for figure, words in HEADINGS.items()}
     people: dict[str, Person] = {}
     for row in rows:
@@ -84,10 +88,12 @@ def _rows(path: Path) -> Iterator[Any]:
             raise ValueError(f"it inflates to {inflated:,} bytes")
         book = openpyxl.load_workbook(path, data_only=True)
         sheet = book["ID"] if "ID" in book.sheetnames else book.worksheets[0]
+        if sheet.max_row * sheet.max_column > MOST_CELLS:
+            raise ValueError(f"its cells reach to row {sheet.max_row:,} and column {sheet.max_column:,}")
         return iter(list(sheet.iter_rows(values_only=True)))
     except Exception as error:  # openpyxl raises whatever zip, XML and its own code raise
         reason = f"can't be read as an Excel sheet ({type(error).__name__}: {error})"
-        raise CompetitionError(reason, path, "Mend it, or take it out of the folder: nothing else needs it") from error
+        raise CompetitionError(reason, path, "Repair it, or take it away: nothing else needs it") from error
 
 
 def _column(headings: Sequence[str], words: Sequence[str]) -> int | None:

@@ -81,7 +81,7 @@ def _middle(points: object) -> float:
     """Mean x of a polygon; NaN, which is neither left nor right of anything, where it can't be read."""
     try:
         x = np.asarray(points, dtype=np.float64).reshape(-1, 2)[:, 0]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):  # the last of an integer with 400 digits
         return float("nan")
     return float(x.mean()) if x.size else float("nan")
 

@@ -126,7 +126,7 @@ def load_best(path: Path) -> Best:
             epoch=int(content["epoch"]),
             score=float(content["score"]),
         )
-    except (CompetitionError, KeyError, TypeError, ValueError) as error:
+    except (CompetitionError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise CompetitionError("not a checkpoint of this project", path) from error
 
 

@@ -172,7 +172,7 @@ def start_or_resume(
     if stored is not None:
         try:
             _restore(state, stored)
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
             raise CompetitionError(
                 "not a checkpoint that training can go on from", job.folder / "last.pt", RETRAIN
             ) from error

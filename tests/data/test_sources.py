@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from competition.data import sources
-from competition.data.sources import changed_sources, content_of, describe_source, find_tables
+from competition.data.sources import changed_sources, content_of, describe_source, find_data_files
 
 
 @pytest.fixture
@@ -65,9 +65,11 @@ def test_what_is_gone_or_new_has_changed(root: Path) -> None:
     assert changed_sources(root, known) == ["deep/c.png", "absent.png"]
 
 
-def test_tables_are_found_in_every_folder_but_hidden_ones(root: Path) -> None:
+def test_tables_and_pictures_are_found_in_every_folder_but_hidden_ones(root: Path) -> None:
     for name in ("train.csv", "deep/B.XLSX", "deep/exclude.txt", ".git/x.csv", "._train.csv"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).write_text("x")
-    assert find_tables(root) == ["deep/B.XLSX", "deep/exclude.txt", "train.csv"]
-    assert find_tables(root, [root / "deep", root / "trai"]) == ["train.csv"]
+    tables, pictures = find_data_files(root)
+    assert tables == ["deep/B.XLSX", "deep/exclude.txt", "train.csv"]
+    assert pictures == ["a b.png", "deep/c.png"]
+    assert find_data_files(root, [root / "deep", root / "trai"])[0] == ["train.csv"]

@@ -66,6 +66,28 @@ def test_a_missing_file_of_the_raw_data_is_named(refusal, own_data):
     assert "hand7.npy" in refusal("ensemble", "--track", "tiny_hands")[0]
 
 
+@pytest.mark.parametrize("words", STAGES, ids=lambda words: words[0])
+def test_a_picture_that_was_added_is_refused_by_every_stage(refusal, own_data, words):
+    added = own_data.root / "raw" / "more" / "hand99.PNG"
+    added.parent.mkdir()
+    added.write_bytes(b"whatever it shows")
+    error, _ = refusal(*words, "--track", "tiny_hands")
+    assert f"pictures were added since the data was prepared (1 in all): {added}. Run ./run.sh prepare" in error
+    assert "or move them out of the folder" in error
+    assert not submissions(own_data)
+
+
+def test_a_picture_that_prepare_left_out_and_litter_are_not_added(stage, own_data, shared_hands):
+    raw = own_data.root / "raw"
+    (raw / "preview.png").write_bytes(b"left out")
+    manifest_file = own_data.cache_folder() / "prepared.json"
+    write_json(manifest_file, read_json(manifest_file, "") | {"unused": ["preview.png"]})
+    for name in (".hidden.png", "notes.md", "submission.csv"):
+        (raw / name).write_bytes(b"litter")
+    stage("ensemble", "--track", "tiny_hands")
+    assert submissions(own_data)
+
+
 def prepare_again(workspace: Workspace, track, name: str) -> None:
     """As prepare would after an edit: other pixels of one training image."""
     manifest = read_manifest(workspace, track)

@@ -53,14 +53,14 @@ def test_missing_columns_and_another_order_or_title_are_taken(tmp_path: Path) ->
 
 def test_a_sheet_without_identifiers_is_refused(tmp_path: Path) -> None:
     for rows in ([["나이", "성별"], [30, "남"]], []):
-        with pytest.raises(CompetitionError, match=r"the first row has no column ID: .*m\.xlsx\. Mend the sheet"):
+        with pytest.raises(CompetitionError, match=r"the first row has no column ID: .*m\.xlsx\. Repair the sheet"):
             read_people(write(tmp_path / "m.xlsx", rows))
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"ID,age\n1,2\n"])
 def test_a_file_that_is_no_sheet_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.xlsx").write_bytes(content)
-    with pytest.raises(CompetitionError, match=r"can't be read as an Excel sheet .*m\.xlsx\. Mend it, or take it out"):
+    with pytest.raises(CompetitionError, match=r"can't be read as an Excel sheet .*m\.xlsx\. Repair it, or take it away"):
         read_people(tmp_path / "m.xlsx")
 
 
@@ -68,6 +68,15 @@ def test_a_cut_sheet_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "m.xlsx", [HEADINGS, ["001", 30, "남", 70, 180]])
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(CompetitionError, match="can't be read as an Excel sheet"):
+        read_people(path)
+
+
+def test_a_stray_cell_far_below_is_refused_and_named(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.xlsx", [HEADINGS, ["001", 30, "남", 70, 180]])
+    book = openpyxl.load_workbook(path)
+    book["ID"]["C1048576"] = "x"
+    book.save(path)
+    with pytest.raises(CompetitionError, match=r"its cells reach to row 1,048,576 and column 5\): .*m\.xlsx"):
         read_people(path)
 
 

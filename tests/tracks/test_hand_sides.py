@@ -83,6 +83,7 @@ def test_everything_else_of_a_sample_stays(tmp_path: Path) -> None:
         (None, around(20)),
         (around(20), [["a", "b"]]),
         (around(20), [[float("nan"), 0]]),
+        (around(20), [[10**400, 0]]),
     ],
 )
 def test_bones_that_do_not_tell_are_no_error_here(tmp_path: Path, radius: Any, ulna: Any) -> None:
