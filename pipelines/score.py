@@ -28,6 +28,7 @@ from competition.ensembling.evidence import auroc_interval, bootstrap_interval
 from competition.errors import CompetitionError
 from competition.metrics import mean_by_stratum
 from competition.text import size_text
+from competition.tracks.file_listing import find_files
 from competition.tracks.track import Track
 from competition.workspace import read_csv
 from pipelines.check import image_sizes, parse_size
@@ -186,7 +187,7 @@ SCORES = {"rle": _score_masks, "table": _score_table, "planes": _score_arrays}
 def _table_in(folder: Path, track: Track) -> Path:
     """The one CSV of the track's own form below a folder."""
     columns = (ID_COLUMN, *track.classes)
-    found = [path for path in sorted(folder.rglob("*.csv")) if set(columns) <= set(read_csv(path)[0])]
+    found = [path for path in find_files(folder, "**/*.csv") if set(columns) <= set(read_csv(path)[0])]
     if len(found) != 1:
         names = ": " + ", ".join(str(path.relative_to(folder)) for path in found) if found else ""
         raise CompetitionError(

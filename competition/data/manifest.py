@@ -20,8 +20,8 @@ from competition.imaging.stored_tables import read_table, write_table
 from competition.tracks.track import Split, Track, stem
 from competition.workspace import Workspace, read_json_object, write_sealed_json
 
-# Raised when the cached form of a sample changes, so that an old cache is made again.
-CACHE_VERSION = 8
+# Raised when the cached form of a sample or the manifest changes, so that an old cache is made again.
+CACHE_VERSION = 9
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from competition.imaging.runlengths import Order, decode_planes
 from competition.prediction.foreign_maps import check_probabilities, hold_masks, levels_of, read_foreign_map
 from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import map_file, read_index, read_scores
+from competition.tracks.file_listing import find_files
 from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
 
 ARRAYS = (".npy", ".npz")
@@ -142,7 +143,7 @@ def content_hash(files: Sequence[Path], beside: str) -> str:
 
 
 def _arrays(folder: Path, classes: Sequence[str], entries: Sequence[Entry]) -> ForeignMaps:
-    files = sorted(path for path in folder.iterdir() if path.suffix in ARRAYS and not path.name.startswith("."))
+    files = [path for path in find_files(folder, "*") if path.suffix.lower() in ARRAYS]
     if not files:
         raise CompetitionError(f"these are no predictions: {FORMS}", folder)
     known, found = entries_by_name(entries), ForeignMaps(files)

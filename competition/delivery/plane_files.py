@@ -18,6 +18,7 @@ from competition.errors import CompetitionError
 from competition.imaging.numpy_files import LARGEST_ARRAY, StoredArray, damage_named, read_npy
 from competition.imaging.planes import pack_masks, unpack_class
 from competition.text import size_text
+from competition.tracks.file_listing import find_all_files
 from competition.tracks.track import stem
 from competition.workspace import whole_file, whole_folder
 
@@ -143,8 +144,8 @@ def open_plane_files(path: Path) -> Iterator[PlaneFiles]:
         CompetitionError: It is missing, or a file that is no zip.
     """
     if path.is_dir():
-        found = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-        yield PlaneFiles(path, [file.relative_to(path).as_posix() for file in found], None)
+        found = [file.relative_to(path).as_posix() for file in find_all_files(path) if file.is_file()]
+        yield PlaneFiles(path, found, None)
         return
     if not path.exists():
         raise CompetitionError("no such file or folder", path)

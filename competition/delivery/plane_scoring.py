@@ -20,6 +20,7 @@ from competition.delivery.submissions import few
 from competition.errors import CompetitionError
 from competition.imaging.planes import class_areas, intersections
 from competition.metrics import dice
+from competition.tracks.file_listing import find_files
 from competition.tracks.track import Track
 
 Truth = Callable[[str, tuple[int, int]], NDArray[np.uint8]]
@@ -94,7 +95,7 @@ def _names(files: PlaneFiles) -> list[str]:
 
 def _open_truth(track: Track, truth: Path, names: list[str], opened: ExitStack) -> Truth:
     """How to read the label planes of a submitted file; what it opens is closed with ``opened``."""
-    if truth.is_file() or any(truth.rglob("*.npy")):
+    if truth.is_file() or find_files(truth, "**/*.npy"):
         files = opened.enter_context(open_plane_files(truth))
         theirs = _names(files)
         for missing, others, where in (

@@ -1,5 +1,6 @@
 """The stage import, and the member it makes in tune and ensemble, through the same door as the user."""
 
+import io
 import json
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,12 @@ def oof_folder(workspace, run, entry):
     return workspace.fold_folder(run, fold) / "oof"
 
 
+def npy(array):
+    content = io.BytesIO()
+    np.save(content, array)
+    return content.getvalue()
+
+
 def softer(workspace, entry):
     """What quick says of an image that was held out, with less certainty: few pixels are contested between the two."""
     return np.clip(read_map(oof_folder(workspace, "quick", entry), entry.sample), 9, 246)
@@ -36,6 +43,10 @@ ARRAYS = {
     "npy float64 by name, classes last": lambda f, e, levels: np.save(
         f / f"{e.name}.npy", np.moveaxis(levels, 0, -1) / 255
     ),
+    "NPY with litter beside": lambda f, e, levels: [
+        (f / f"{e.sample}.NPY").write_bytes(npy((levels / 255).astype(np.float32))),
+        (f / f"._{e.sample}.NPY").write_bytes(b"left by macOS"),
+    ],
     "npz float16": lambda f, e, levels: np.savez_compressed(f / f"{e.sample}.npz", (levels / 255).astype(np.float16)),
     "npz uint8": lambda f, e, levels: np.savez(f / f"{e.sample}.npz", probs=levels),
     "npz by class": lambda f, e, levels: np.savez(f / f"{e.sample}.npz", **dict(zip(CLASSES, levels, strict=True))),
