@@ -48,7 +48,10 @@ def read_foreign_table(path: Path, repair: str, columns: Sequence[str] | None = 
         about = pyarrow.parquet.read_metadata(path)
         if about.num_rows * about.num_columns * 8 > _LARGEST_TABLE_BYTES:
             raise ValueError(f"{about.num_rows} rows of {about.num_columns} columns")
-        return pd.read_parquet(path, columns=None if columns is None else list(columns))
+        content = pyarrow.parquet.read_table(path, columns=None if columns is None else list(columns))
+        content.validate(full=True)  # else text that is not UTF-8 is read, and raises where it is used
+        frame: pd.DataFrame = content.to_pandas()
+        return frame
     except Exception as error:  # pyarrow raises its own kinds, and OSError for damaged files too
         reason = "out of memory" if isinstance(error, MemoryError) else " ".join(str(error).split())[:200]
         raise CompetitionError(f"table can't be read ({reason})", path, repair) from error

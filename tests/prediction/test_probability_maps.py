@@ -1,5 +1,7 @@
 import numpy as np
 import pandas as pd
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 
@@ -139,3 +141,11 @@ def test_the_index_comes_back_and_its_absence_names_the_command(tmp_path):
         read_index(tmp_path, "Run train")
     write_index(tmp_path, index)
     assert read_index(tmp_path, "Run train") == index
+
+
+def test_a_table_of_text_that_is_not_utf_8_is_refused(tmp_path):
+    names = pyarrow.StringArray.from_buffers(1, pyarrow.py_buffer(b"\0\0\0\0\1\0\0\0"), pyarrow.py_buffer(b"\x80"))
+    table = pyarrow.table({"sample": names, "any": pyarrow.array([0.5])})
+    pyarrow.parquet.write_table(table, tmp_path / "scores.parquet")
+    with pytest.raises(CompetitionError, match=r"table can't be read \(.*UTF.*scores\.parquet"):
+        read_scores(tmp_path, ["a"], ["any"], foreign=True)
