@@ -266,7 +266,7 @@ def _repair(path: Path) -> None:
     """
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
-    if whole == len(content) and content:
+    if (whole == len(content) and content) or not _is_ours(content):
         return
     last = next(csv.reader([content[whole:].decode(errors="replace")]), [])
     if len(last) in (len(COLUMNS), len(EARLIER)) and len(last[-1]) == 64:
@@ -283,6 +283,13 @@ def _repair(path: Path) -> None:
         path.write_text(_text([COLUMNS]), encoding="utf-8")
     entry = last[0] if last else ""
     shout(f"the last line of {path} was cut short (submission {entry!r}); it was moved to {cut}")
+
+
+def _is_ours(content: bytes) -> bool:
+    """Returns whether a file begins with the header of a leaderboard, or is a part of it."""
+    first, end, _ = content.decode("utf-8-sig", errors="replace").partition("\n")
+    headers = [_text([columns]).rstrip() for columns in (COLUMNS, EARLIER)]
+    return first.rstrip("\r") in headers if end else any(header.startswith(first) for header in headers)
 
 
 def _frame(path: Path, lines: Sequence[Sequence[str]]) -> pd.DataFrame:

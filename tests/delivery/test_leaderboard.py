@@ -252,6 +252,16 @@ def test_a_cut_header_is_made_again(tmp_path):
     assert list(read(path)["id"]) == ["a"]
 
 
+@pytest.mark.parametrize("content", ["name,age\nAnn,31\nBob", "name,age"])
+def test_a_file_of_others_that_ends_without_a_line_end_is_refused_and_stays(tmp_path, content):
+    path = tmp_path / "leaderboard.csv"
+    path.write_text(content)
+    with pytest.raises(CompetitionError, match="the first line is not that of a leaderboard"):
+        read(path)
+    assert path.read_text() == content
+    assert not (tmp_path / "leaderboard.csv.cut").exists()
+
+
 def test_an_empty_file_becomes_a_leaderboard(tmp_path):
     path = tmp_path / "leaderboard.csv"
     path.touch()

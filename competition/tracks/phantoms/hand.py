@@ -23,12 +23,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.tracks.phantoms.drawing import fill_polygon, write_png
+from competition.tracks.phantoms.drawing import fill_polygon, in_threads, write_png
 from competition.tracks.phantoms.hand_anatomy import CARPALS, CLASS_ORDER, FINGER_BONES
 from competition.tracks.phantoms.hand_film import Film, Side, lay_on_film
 from competition.tracks.phantoms.hand_picture import draw_exposure, expose
 from competition.tracks.phantoms.hand_pose import PlacedHand, draw_build, draw_pose, place_hand
 
+SIDES: tuple[Side, Side] = ("right", "left")
 TRAIN_OBLIQUE, TEST_OBLIQUE = 0.12, 0.576  # shares of people with a bent wrist, as five teams counted them
 _ANNOTATION_ORDER = ("Radius", "Ulna", *reversed(FINGER_BONES), *(bone.name for bone in CARPALS))
 _FIRST_MILLISECOND = 1661130828152
@@ -168,22 +169,28 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
     Raises:
         CompetitionError: A file could not be written.
     """
+
+    def draw_person(number: int) -> str:
+        return _write_person(root, number, number <= people, size, seed)
+
     strata = ["ID,stratum"]
-    for number in range(1, people + test_people + 1):
-        person = f"ID{number:03d}"
-        train = number <= people
-        oblique = is_oblique(seed, number, TRAIN_OBLIQUE if train else TEST_OBLIQUE)
-        strata.append(f"{person},{'oblique' if oblique else 'straight'}")
-        pictures, answers = ("train/DCM", "train/outputs_json") if train else ("test/DCM", "truth/outputs_json")
-        (root / answers / person).mkdir(parents=True, exist_ok=True)
-        sides: tuple[Side, Side] = ("right", "left")
-        for side, stem in zip(sides, image_stems(seed, number), strict=True):
-            grey, polygons = draw_hand(seed, number, side, oblique, size)
-            write_png(root / pictures / person / f"{stem}.png", grey, channels=3)
-            content = annotation(
-                polygons, person, stem, np.random.default_rng([seed, number, 5 if side == "right" else 6])
-            )
-            text = json.dumps(content, ensure_ascii=False)
-            (root / answers / person / f"{stem}.json").write_text(text, encoding="utf-8")
+    for line in in_threads(draw_person, range(1, people + test_people + 1)):
+        strata.append(line)
+        for _ in SIDES:
             advance()
     (root / "strata.csv").write_text("\n".join(strata) + "\n")
+
+
+def _write_person(root: Path, number: int, train: bool, size: int, seed: int) -> str:
+    """Draws and writes both hands of a person and their annotations; returns the person's line of strata.csv."""
+    person = f"ID{number:03d}"
+    oblique = is_oblique(seed, number, TRAIN_OBLIQUE if train else TEST_OBLIQUE)
+    pictures, answers = ("train/DCM", "train/outputs_json") if train else ("test/DCM", "truth/outputs_json")
+    (root / answers / person).mkdir(parents=True, exist_ok=True)
+    for side, stem in zip(SIDES, image_stems(seed, number), strict=True):
+        grey, polygons = draw_hand(seed, number, side, oblique, size)
+        write_png(root / pictures / person / f"{stem}.png", grey, channels=3)
+        content = annotation(polygons, person, stem, np.random.default_rng([seed, number, 5 if side == "right" else 6]))
+        text = json.dumps(content, ensure_ascii=False)
+        (root / answers / person / f"{stem}.json").write_text(text, encoding="utf-8")
+    return f"{person},{'oblique' if oblique else 'straight'}"
