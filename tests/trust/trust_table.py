@@ -58,7 +58,7 @@ class TrustTable:
             "|---|---|---|---|---|---|",
             *(
                 f"| {row.name} | {row.inputs:,} | {row.inputs - row.refused:,} | {row.refused:,} "
-                f"| {1000 * row.slowest_seconds:.0f} | {row.peak_bytes / 1e6:.0f} |"
+                f"| {1000 * row.slowest_seconds:.0f} | {max(0, row.peak_bytes) / 1e6:.0f} |"
                 for row in self.parsers
             ),
             "",
