@@ -46,9 +46,9 @@ def test_each_command_is_one_that_the_program_takes(page, line, parse):
     assert args.track == "hand_bone"
 
 
-def test_there_are_commands_on_every_page():
-    assert set(PAGES) == {"members", "data_files"}
-    assert all(lines_of(page) for page in PAGES)
+def test_there_are_commands_on_every_page_but_the_table_of_the_trust_tests():
+    assert {page for page in PAGES if lines_of(page)} == {"members", "data_files"}
+    assert set(PAGES) == {"members", "data_files", "trust"}
 
 
 def test_the_settings_of_the_members_are_settings(runs):

@@ -59,7 +59,7 @@ def changed_sources(root: Path, descriptions: Sequence[str]) -> list[str]:
 
 
 def find_data_files(root: Path, without: Sequence[Path] = ()) -> tuple[list[str], list[str]]:
-    """Finds what data may be read from: 8 ms of processor for 800 pictures.
+    """Finds what data may be read from: 45 ms of processor for 800 pictures and 800 labels in as many folders.
 
     Args:
         root: Where the raw data lies.
