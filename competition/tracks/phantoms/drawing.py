@@ -1,10 +1,7 @@
 """What all drawn phantoms share: smooth outlines, grain, masks from integer polygons, grey PNG files."""
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,15 +12,6 @@ from competition.errors import CompetitionError
 # A grainy 1024x1024x3 picture, one core: level 1 takes 44 ms and 0.87 MB, level 3 65 ms and 0.74 MB, OpenCV 5's own
 # choice 26 ms and 1.40 MB. Named, because that choice differs between OpenCV 4 and 5.
 _FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
-
-
-T = TypeVar("T")
-
-
-def in_threads(draw: Callable[[int], T], people: Iterable[int]) -> Iterator[T]:
-    """Draws people at once, one per core, and yields what ``draw`` returns of each, in order."""
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 16)) as pool:
-        yield from pool.map(draw, people)
 
 
 def smooth_outline(controls: NDArray[np.float64], count: int) -> NDArray[np.float64]:

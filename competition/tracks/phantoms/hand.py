@@ -15,7 +15,9 @@ have 17 to 63 points.
 """
 
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +25,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.tracks.phantoms.drawing import fill_polygon, in_threads, write_png
+from competition.tracks.phantoms.drawing import fill_polygon, write_png
 from competition.tracks.phantoms.hand_anatomy import CARPALS, CLASS_ORDER, FINGER_BONES
 from competition.tracks.phantoms.hand_film import Film, Side, lay_on_film
 from competition.tracks.phantoms.hand_picture import draw_exposure, expose
 from competition.tracks.phantoms.hand_pose import PlacedHand, draw_build, draw_pose, place_hand
 
+MOST_THREADS = 16  # each holds a picture and its bones in memory
 SIDES: tuple[Side, Side] = ("right", "left")
 TRAIN_OBLIQUE, TEST_OBLIQUE = 0.12, 0.576  # shares of people with a bent wrist, as five teams counted them
 _ANNOTATION_ORDER = ("Radius", "Ulna", *reversed(FINGER_BONES), *(bone.name for bone in CARPALS))
@@ -174,10 +177,13 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
         return _write_person(root, number, number <= people, size, seed)
 
     strata = ["ID,stratum"]
-    for line in in_threads(draw_person, range(1, people + test_people + 1)):
-        strata.append(line)
-        for _ in SIDES:
-            advance()
+    # Six people at 1024 pixels take 0.92 s instead of 1.53 s on two cores. Angiograms take longer in threads (1.08 s
+    # instead of 0.88 s).
+    with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
+        for line in pool.map(draw_person, range(1, people + test_people + 1)):
+            strata.append(line)
+            for _ in SIDES:
+                advance()
     (root / "strata.csv").write_text("\n".join(strata) + "\n")
 
 

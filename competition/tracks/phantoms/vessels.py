@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.tracks.aneurysm import CLASSES, LOCATIONS, VIEWS, image_name
-from competition.tracks.phantoms.drawing import in_threads
 from competition.tracks.phantoms.vessel_anatomy import SITES, View
 from competition.tracks.phantoms.vessel_stills import Sac, background, density_map, export, expose, noise_tile
 from competition.tracks.phantoms.vessel_tree import GRID, Shape, draw_shape, grow, site_point
@@ -80,18 +79,14 @@ def _draw_split(
 ) -> list[tuple[int, ...]]:
     """Draws the stills of one split and returns the rows of its table: Index, Aneurysm, locations."""
     first = 0 if split == "train" else FIRST_TEST_PERSON
-
-    def draw_one(number: int) -> tuple[int, ...]:
+    rows: list[tuple[int, ...]] = []
+    for number in range(people):
         index = patient_index(split, number)
         rng = np.random.default_rng([seed, first + number])
         aneurysms = draw_aneurysms(_is_positive(number, [seed, first]), rng)
         draw_patient(folder, index, aneurysms, noise, rng)
         present = {aneurysm.location for aneurysm in aneurysms}
-        return index, int(bool(present)), *(int(location in present) for location in LOCATIONS)
-
-    rows: list[tuple[int, ...]] = []
-    for row in in_threads(draw_one, range(people)):
-        rows.append(row)
+        rows.append((index, int(bool(present)), *(int(location in present) for location in LOCATIONS)))
         advance()
     return rows
 
