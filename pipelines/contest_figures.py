@@ -15,6 +15,7 @@ from competition.ensembling.members import open_member
 from competition.ensembling.report_rules import decide_as_the_report
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
+from competition.metrics import measured
 from competition.prediction.ceiling import target_maps
 from competition.prediction.probability_maps import CUT_OF_HALF, read_map
 from competition.workspace import out_of_fold_folder
@@ -31,7 +32,7 @@ Figure = Callable[[Run, str, Entries], Statistic]
 
 
 def dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
-    """Mean Dice over images and classes at the threshold 0.5, at native size."""
+    """Mean Dice over images and the classes that they have, at the threshold 0.5 and native size."""
     return mean_of(_dice(_held_out_histograms(run, entries)))
 
 
@@ -100,8 +101,9 @@ FIGURES: dict[str, dict[str, Figure]] = {
 
 
 def _dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Dice of images, mean over classes, (n,), from counts (n, C, 2, 256)."""
-    return np.asarray(dice_curves(counts)[:, :, CUT_OF_HALF].mean(axis=1))
+    """Dice of images, mean over the classes that any of them has, (n,), from counts (n, C, 2, 256)."""
+    present = counts[:, :, 1].sum(axis=-1) > 0
+    return np.asarray(measured(dice_curves(counts)[:, :, CUT_OF_HALF], present).mean(axis=1))
 
 
 def _held_out_histograms(run: Run, entries: Entries) -> NDArray[np.int64]:

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from competition.data.cache import read_label_planes
 from competition.data.manifest import Entry
 from competition.imaging.planes import class_areas, intersections, pack_masks
-from competition.metrics import auroc, dice
+from competition.metrics import auroc, dice, measured_mean
 from competition.prediction.predictor import Predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import CUT_OF_HALF
 from competition.workspace import Workspace
@@ -20,18 +21,23 @@ def held_out_score(predictor: Predictor, workspace: Workspace, held_out: Sequenc
     """Scores a network on the held-out samples.
 
     Returns:
-        Segmentation: mean Dice over images and classes at threshold 0.5 and native size. Classification: the AUROC of
-        the first class, NaN where the held-out samples are all of one kind.
+        Segmentation: mean Dice at threshold 0.5 and native size over images and those classes that the held-out samples
+        have, NaN where they have none. Classification: the AUROC of the first class, NaN where the held-out samples are
+        all of one kind.
     """
     if predictor.track.task == "classification":
         scores = [predict_scores(predictor, entry, PLAIN)[0] for entry in held_out]
         return auroc(np.array([entry.targets[0] for entry in held_out]), np.array(scores))
-    return float(np.mean([_image_dice(predictor, workspace, entry) for entry in held_out]))
+    scored = [_class_dice(predictor, workspace, entry) for entry in held_out]
+    return measured_mean(np.stack([scores for scores, _ in scored]), np.stack([present for _, present in scored]))
 
 
-def _image_dice(predictor: Predictor, workspace: Workspace, entry: Entry) -> float:
+def _class_dice(
+    predictor: Predictor, workspace: Workspace, entry: Entry
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Returns the Dice of every class of one image, and whether its truth has the class."""
     classes = len(predictor.track.classes)
     predicted = pack_masks(predict_map(predictor, entry, PLAIN) > CUT_OF_HALF)
     truth = read_label_planes(workspace, predictor.track, entry.sample)
-    overlap = intersections(predicted, truth, classes)
-    return float(dice(overlap, class_areas(predicted, classes), class_areas(truth, classes)).mean())
+    overlap, areas = intersections(predicted, truth, classes), class_areas(truth, classes)
+    return dice(overlap, class_areas(predicted, classes), areas), areas > 0

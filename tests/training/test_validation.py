@@ -8,6 +8,7 @@ from torch import nn
 
 from competition.data.grid import GridReader
 from competition.prediction.predictor import Predictor, predict_map
+from competition.tracks.narrowing import narrow
 from competition.training.validation import held_out_score
 
 
@@ -16,6 +17,17 @@ class Threshold(nn.Module):
 
     def forward(self, images):
         return torch.cat([4 * (images - level) for level in (0.2, 0.9, 5.0)], dim=1)
+
+
+class One(Threshold):
+    """Knows one of the classes only."""
+
+    def __init__(self, kept):
+        super().__init__()
+        self.kept = kept
+
+    def forward(self, images):
+        return super().forward(images)[:, self.kept : self.kept + 1]
 
 
 class Lopsided(Threshold):
@@ -37,20 +49,46 @@ def predictor_of(prepared, experiment, network):
     return Predictor((network,), experiment, prepared.track, reader, torch.device("cpu"), None)
 
 
+def dice_table(prepared, predictor, entries):
+    """Dice of every image and class from the raw masks, and which of the masks are not empty."""
+    scores, present = [], []
+    for entry in entries:
+        truth = np.load(prepared.workspace.root / "raw" / f"{entry.sample.replace('hand', 'mask')}.npy") > 0
+        positive = predict_map(predictor, entry, ["identity"]) >= 128
+        assert positive.shape == truth.shape
+        both, total = (positive & truth).sum(axis=(1, 2)), positive.sum(axis=(1, 2)) + truth.sum(axis=(1, 2))
+        scores.append(np.where(total > 0, 2 * both / np.maximum(total, 1), 1.0))
+        present.append(truth.any(axis=(1, 2)))
+    return np.array(scores), np.array(present)
+
+
 def test_the_score_is_the_dice_of_the_map_against_the_raw_masks(shared_hands, tiny_experiment):
     held_out = shared_hands.folds.held_out(shared_hands.train(), 0)
     predictor = predictor_of(shared_hands, tiny_experiment(), Threshold())
-    scores = []
-    for entry in held_out:
-        truth = np.load(shared_hands.workspace.root / "raw" / f"{entry.sample.replace('hand', 'mask')}.npy")
-        positive = predict_map(predictor, entry, ["identity"]) >= 128
-        assert positive.shape == truth.shape
-        for one, other in zip(positive, truth, strict=True):
-            total = one.sum() + other.sum()
-            scores.append(2 * (one & other).sum() / total if total else 1.0)
-    assert 0.1 < np.mean(scores) < 0.95
+    scores, present = dice_table(shared_hands, predictor, held_out)
+    assert present.any(axis=0).all()
+    assert 0.1 < scores.mean() < 0.95
     assert 1.0 in scores  # images without a bar, of which none is found
-    assert held_out_score(predictor, shared_hands.workspace, held_out) == pytest.approx(np.mean(scores), rel=1e-12)
+    assert held_out_score(predictor, shared_hands.workspace, held_out) == pytest.approx(scores.mean(), rel=1e-12)
+
+
+def test_a_class_that_no_held_out_image_has_is_not_scored(shared_hands, tiny_experiment):
+    """Found nowhere and there nowhere is a Dice of 1 that says nothing."""
+    predictor = predictor_of(shared_hands, tiny_experiment(), Threshold())
+    entries = shared_hands.train()
+    scores, present = dice_table(shared_hands, predictor, entries)
+    absent = int(np.argmin(present.mean(axis=0)))
+    without = np.flatnonzero(~present[:, absent])
+    occurs = present[without].any(axis=0)
+    assert without.size
+    assert occurs.any()
+    assert (scores[without][:, ~occurs] == 1).any()
+    held_out = [entries[index] for index in without]
+    expected = scores[without][:, occurs].mean()
+    assert held_out_score(predictor, shared_hands.workspace, held_out) == pytest.approx(expected, rel=1e-12)
+    track = narrow(shared_hands.track, [shared_hands.track.classes[absent]])
+    only = replace(predictor, track=track, models=(One(absent),))
+    assert np.isnan(held_out_score(only, shared_hands.workspace, held_out))
 
 
 def test_validation_shows_the_plain_image_only(shared_hands, tiny_experiment):
