@@ -1,4 +1,4 @@
-"""Connected components and holes of all classes of an image, found among their runs instead of their pixels.
+"""Connected components, holes and hulls of all classes of an image, found among their runs instead of their pixels.
 
 A bone of 300 rows is some 300 runs, whatever its width: 29 bones at 2048x2048 have 14,000 runs and 122 million pixels.
 Runs of neighbouring rows that touch belong together, so components are those of a graph with one node per run.
@@ -8,7 +8,9 @@ follows each class, so that what touches on the canvas touches in the image.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
@@ -133,6 +135,44 @@ def find_holes(canvas: Canvas, runs: Runs) -> Runs:
         is_open[of_gap[_reaches_outside(runs, gaps + step, stride)]] = True
     holes: Runs = gaps[~is_open[of_gap]]
     return holes
+
+
+def find_hollows(canvas: Canvas, runs: Runs) -> Runs:
+    """Finds the background within the convex hull of each class: its bays and its holes.
+
+    The corners of a hull are centres of pixels, and a pixel lies within it if its centre does, computed in integers.
+    """
+    bounds = np.searchsorted(runs[:, 0], np.arange(canvas.classes + 1) * canvas.class_stride)
+    hulls = [_hull(runs[first:behind], canvas.stride) for first, behind in pairwise(bounds) if first < behind]
+    begin, end = np.concatenate(hulls).T if hulls else runs.T
+    # Within a row of a hull a gap begins where the hull or a run before it does or ends, and so on in turn.
+    gaps: Runs = np.stack([np.sort(np.append(begin, runs[:, 1])), np.sort(np.append(end, runs[:, 0]))], axis=1)
+    return gaps[gaps[:, 0] < gaps[:, 1]]
+
+
+def _hull(runs: Runs, stride: int) -> Runs:
+    """Returns the convex hull of runs of one class, one run for each of its rows."""
+    row, left = np.divmod(runs[:, 0], stride)
+    if row[0] == row[-1]:
+        return np.array([[runs[0, 0], runs[-1, 1]]])
+    right = (runs[:, 1] - 1) % stride
+    points = np.stack([np.append(left, right), np.append(row, row)], axis=1)
+    corners = cv2.convexHull(points.astype(np.int32))[:, 0].astype(np.int64)
+    following, rows = np.roll(corners, -1, axis=0), np.arange(row[0], row[-1] + 1)
+    # OpenCV goes round so that rows increase along the right edges and decrease along the left ones.
+    increase = following[:, 1] - corners[:, 1]
+    last = _crossings(corners[increase > 0], following[increase > 0], rows)
+    first = -_crossings(following[increase < 0] * (-1, 1), corners[increase < 0] * (-1, 1), rows)
+    return np.stack([rows * stride + first, rows * stride + last + 1], axis=1)
+
+
+def _crossings(tops: NDArray[np.int64], bottoms: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Returns the column, rounded down, where a chain of edges between corners (column, row) crosses each row."""
+    order = bottoms[:, 1].argsort()
+    edge = order[np.searchsorted(bottoms[order, 1], rows)]
+    (column, row), (across, down) = tops[edge].T, (bottoms - tops)[edge].T
+    crossings: NDArray[np.int64] = column + across * (rows - row) // down
+    return crossings
 
 
 def _neighbours(runs: Runs, stride: int, reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

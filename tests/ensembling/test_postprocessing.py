@@ -1,3 +1,5 @@
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -30,11 +32,28 @@ def reference_drop(minimum):
     return drop
 
 
+def reference_hull(mask):
+    """What no line through two of the mask's pixels separates from it, and within its rows and columns."""
+    if not mask.any():
+        return mask
+    pixels, grid = np.argwhere(mask), np.indices(mask.shape)
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    inside = np.zeros_like(mask)
+    inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    ends = [(row, column) for row in rows for column in np.flatnonzero(mask[row])[[0, -1]]]
+    for (row, column), (other_row, other_column) in permutations(ends, 2):
+        down, right = other_row - row, other_column - column
+        if (down * (pixels[:, 1] - column) >= right * (pixels[:, 0] - row)).all():
+            inside &= down * (grid[1] - column) >= right * (grid[0] - row)
+    return inside
+
+
 REFERENCES = {
     "none": lambda mask: mask,
     "largest": reference_largest,
     "fill": ndimage.binary_fill_holes,
     "largest+fill": lambda mask: ndimage.binary_fill_holes(reference_largest(mask)),
+    "largest+hull": lambda mask: reference_hull(reference_largest(mask)),
     "drop<25px": reference_drop(25),
     "drop<100px": reference_drop(100),
     "drop<400px": reference_drop(400),

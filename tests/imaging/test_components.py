@@ -1,10 +1,11 @@
-"""Components and holes found among runs, against scipy's labelling of the pixels."""
+"""Components, holes and hulls found among runs, against scipy's labelling of the pixels."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 
-from competition.imaging.components import canvas_runs, find_components, find_holes, median_areas
+from competition.imaging.components import canvas_runs, find_components, find_holes, find_hollows, median_areas
 from competition.imaging.planes import pack_masks
 
 EIGHT = np.ones((3, 3))
@@ -66,6 +67,24 @@ def test_holes_are_what_scipy_fills():
         for index, mask in enumerate(stack):
             np.testing.assert_array_equal(drawn(canvas, holes, index), ndimage.binary_fill_holes(mask) & ~mask)
     assert found > 1000
+
+
+def test_hollows_are_what_the_convex_hull_of_scipy_adds():
+    random = np.random.default_rng(2)
+    stack = np.zeros((6, 90, 70), bool)
+    for mask in stack[:4]:
+        mask[:] = ndimage.gaussian_filter(random.standard_normal((90, 70)), 6) > 0.08
+    stack[5, 40, 3:60:7] = True  # one row; class 4 is empty
+    canvas, runs = canvas_runs(pack_masks(stack), len(stack))
+    hollows = find_hollows(canvas, runs)
+    pixels = np.argwhere(np.ones(stack[0].shape, bool))
+    for index, mask in enumerate(stack[:4]):
+        sides = ConvexHull(np.argwhere(mask)).equations
+        hull = (pixels @ sides[:, :2].T + sides[:, 2] < 1e-9).all(axis=1).reshape(mask.shape)
+        assert (hull & ~mask).sum() > 100
+        np.testing.assert_array_equal(drawn(canvas, hollows, index), hull & ~mask)
+    assert not drawn(canvas, hollows, 4).any()
+    np.testing.assert_array_equal(np.flatnonzero(drawn(canvas, hollows, 5)[40] | stack[5, 40]), np.arange(3, 60))
 
 
 def test_large_masks_of_blobs_equal_scipy_too():
