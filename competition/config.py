@@ -243,7 +243,9 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     try:
         return Experiment.model_validate(values)
     except ValidationError as error:
-        raise CompetitionError(_explain(error), shortened(f"--set {' --set '.join(overrides)}", 1000)) from error
+        at_fault = {".".join(map(str, problem["loc"])) for problem in error.errors()}
+        named = [override for override in overrides if override.partition("=")[0] in at_fault] or overrides
+        raise CompetitionError(_explain(error), shortened(f"--set {' --set '.join(named)}", 1000)) from error
 
 
 def states(path: Path, overrides: Sequence[str], name: str) -> bool:

@@ -14,6 +14,8 @@ LARGEST_YAML = 1 << 20
 MOST_VALUES = 100_000
 """Values of a file with its aliases written out; ten lines of aliases to aliases can stand for billions."""
 
+QUOTES = "Values with any of # * \\ : { [ need single quotes, for example '^(\\d+)_'"
+
 
 class _UniqueKeys(yaml.SafeLoader):
     """Makes a key that appears twice an error: YAML would take the last one without a word."""
@@ -73,7 +75,7 @@ def parse_yaml(text: str, where: Path | str) -> Any:
             raise CompetitionError(f"aliases (*name) expand to more than {MOST_VALUES:,} values", where)
         return loader.construct_document(node)
     except yaml.YAMLError as error:
-        raise CompetitionError(f"not valid YAML ({_first(error)})", where) from error
+        raise CompetitionError(f"not valid YAML ({_first(error)})", where, QUOTES) from error
     except RecursionError as error:
         raise CompetitionError("not valid YAML (too many brackets inside of brackets)", where) from error
     except MemoryError as error:

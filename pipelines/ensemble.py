@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not recorded:
         say("not entered in the leaderboard, whose scores are of all folds and the prepared test set (see --record)")
     if args.out is not None:
-        say(f"a copy of it: {args.out}")
+        say(f"copied to {args.out}")
     return {
         "submission": str(path),
         "id": submission_id,
@@ -188,11 +188,11 @@ def _newest_decision(args: argparse.Namespace, workspace: Workspace) -> Path:
     decision = load_decision(path)
     new = _trained_since(decision, workspace)
     if new and decision.everything and args.members is None:
-        say(f"decision {path.parent.name} does not know {new}, trained since: tune runs again")
+        say(f"trained since decision {path.parent.name} was tuned: {new}; tune runs again")
         return Path(tune.run(_tune_arguments(args, tune_options(decision)))["decision"])
     say(f"decision: {path.parent.name} (the newest; --decision NAME chooses another)")
     if new:
-        shout(f"this decision does not know {new}, trained since: tune with them to let them vote")
+        shout(f"trained since this decision was tuned: {new}; run tune with them to let them vote")
     return path
 
 
@@ -308,4 +308,4 @@ def _say_result(decision: Decision, path: Path, test_score: float | None) -> Non
         say(f"synthetic test samples, whose truth is known: {test_score:.4f}")
     say(f"submission: {path}")
     if (preview := path.with_name("preview.png")).exists():
-        say(f"what it says, as a picture: {preview}")
+        say(f"its masks as a picture: {preview}")

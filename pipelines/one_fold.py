@@ -47,6 +47,7 @@ from competition.workspace import (
     checkpoint_file,
     out_of_fold_folder,
     pseudo_labels_folder,
+    read_json_object,
     remove_folder,
     whole_folder,
     write_sealed_json,
@@ -166,6 +167,30 @@ def check_settings(run: Run, retrained: Collection[Fold]) -> None:
                 f"fold {fold} of run {run.name!r} was trained with other settings ({'; '.join(changed)})",
                 run.folder(fold),
                 "Give the changed experiment a name of its own (--name NEW), or train all folds over (--force)",
+            )
+
+
+def check_same_folds(run: Run, chosen: Collection[Fold]) -> None:
+    """Refuses to add folds to a run whose other folds held out other people.
+
+    Args:
+        run: With the folds as they are now.
+        chosen: Folds that are trained or trained over; ``check_fold`` checks each of them.
+
+    Raises:
+        CompetitionError: The fold file has changed since another fold was trained.
+    """
+    for fold in (*range(run.folds.count), FULL):
+        finished = run.folder(fold) / FINISHED
+        if fold in chosen or not finished.exists():
+            continue
+        identity = read_json_object(finished, ("identity",), "Train it again with --force")["identity"]
+        known = identity.get("fold_hash") if isinstance(identity, dict) else None
+        if known != run.folds.hash():
+            raise CompetitionError(
+                f"fold {fold} of run {run.name!r} was trained with other folds ({known}, now {run.folds.hash()})",
+                run.folder(fold),
+                "Restore that fold file, give another name (--name NEW), or train all folds over (--force)",
             )
 
 

@@ -12,8 +12,15 @@ from competition.console import progress, say, shout, table
 from competition.data.cache import cache_sample, describe_sources, fingerprint, is_cached, problem_of
 from competition.data.duplicates import same_labels, same_pixels
 from competition.data.folds import FOLDS, Folds, fold_table
-from competition.data.manifest import Entry, Manifest, remember_decoded, reusable_entries, write_manifest
-from competition.data.plausibility import full_masks, implausible_classes
+from competition.data.manifest import (
+    Entry,
+    Manifest,
+    check_namesake,
+    remember_decoded,
+    reusable_entries,
+    write_manifest,
+)
+from competition.data.plausibility import full_masks, implausible_classes, large_classes
 from competition.data.shortcuts import find_shortcut
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError
@@ -25,7 +32,7 @@ from pipelines.context import open_track
 from pipelines.cores import cores
 from pipelines.prepared_folds import settle_folds
 from pipelines.raw_data import find_data
-from pipelines.sample_problems import cut_labels, narrow_ranges, settle_problems, turned_labels
+from pipelines.sample_problems import cut_labels, narrow_ranges, settle_problems, torn_labels, turned_labels
 from pipelines.unreadable import add_fill_bad
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
@@ -65,6 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track = open_track(args)
     workspace, root = find_data(args, track)
+    check_namesake(workspace, track, root)
     table_files, pictures = find_data_files(root, workspace.written_folders())
     tables = tuple(describe_source(root, table) for table in table_files)
     listing = track.list_samples(root)
@@ -75,12 +83,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     remember_decoded(workspace, track, entries)
     problems += read_problems + same_pixels(entries, track.views) + same_labels(entries)
     remarks = [*listing.remarks, *cut_labels(entries), *turned_labels(entries), *full_masks(entries, track.classes)]
-    remarks += narrow_ranges(entries)
+    remarks += [*large_classes(entries, track.classes), *narrow_ranges(entries)]
     for remark in remarks:
         say(remark)
     entries = settle_problems(problems, entries, args)
     labels = {sample.key: sample.label for sample in listing.samples if sample.label is not None}
-    warnings = implausible_classes(entries, track.classes, labels)
+    warnings = [*implausible_classes(entries, track.classes, labels), *torn_labels(entries)]
     for warning in warnings:
         shout(warning)
     training = [entry for entry in entries if entry.split == "train"]

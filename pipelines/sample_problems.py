@@ -21,9 +21,10 @@ def cut_labels(entries: Sequence[Entry]) -> list[str]:
     counts = [entry.between for entry in entries if entry.between]
     if not counts:
         return []
+    pictures = f"{len(counts)} label picture{'s' * (len(counts) > 1)}"
     return [
-        f"labels: {sum(counts)} pixels of {len(counts)} label pictures lie between 0 and the maximum (soft or "
-        "compressed edges) and were cut at half of it"
+        f"labels: {sum(counts)} pixels of {pictures} lie between 0 and the maximum (soft or compressed edges) and were "
+        "cut at half of it"
     ]
 
 
@@ -33,6 +34,18 @@ def turned_labels(entries: Sequence[Entry]) -> list[str]:
     if not turned:
         return []
     return [f"labels: {len(turned)} square labels have rows and columns exchanged and were transposed ({few(turned)})"]
+
+
+def torn_labels(entries: Sequence[Entry]) -> list[str]:
+    """Names the images whose run lengths make whole objects only in the other order."""
+    torn = [entry.name for entry in entries if entry.torn]
+    if not torn:
+        return []
+    labelled = sum(bool(entry.areas) for entry in entries)
+    return [
+        f"run lengths: the masks of {len(torn)} of {labelled} images fall into at least twice as many pieces as they "
+        f"would along the other axis ({few(torn)}): look at the contact sheet, and at order in the YAML"
+    ]
 
 
 def narrow_ranges(entries: Sequence[Entry]) -> list[str]:
@@ -76,15 +89,16 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
             + ("" if args.fill_bad or first.repair else f", or {FILL_BAD}")
             + (" (and leave out bad training samples with --skip-bad)" if training and not args.skip_bad else ""),
         )
+    bad = {problem.key for problem in training}
     if training and not args.skip_bad:
         first = training[0]
+        left = any(entry.split == "train" and entry.sample not in bad for entry in entries)
         raise CompetitionError(
             f"{_samples(training)} can't be used; the first is {first.key}: {first.reason}",
             first.path,
-            f"{_repair(first)}, or leave those samples out with --skip-bad",
+            _repair(first) + (", or leave those samples out with --skip-bad" if left else ""),
         )
     shout_unreadable(entries, len(masked))
-    bad = {problem.key for problem in training}
     if training:
         say(f"--skip-bad: {_samples(training)} left out")
     return [entry for entry in entries if entry.split == "test" or entry.sample not in bad]

@@ -23,7 +23,16 @@ from competition.tracks.track import Track
 from competition.training.losses import get_loss
 from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.context import choose_experiment, open_track, open_workspace
-from pipelines.one_fold import Run, check_fold, check_settings, out_of_fold_score, ranked, train_one, unmeasured_classes
+from pipelines.one_fold import (
+    Run,
+    check_fold,
+    check_same_folds,
+    check_settings,
+    out_of_fold_score,
+    ranked,
+    train_one,
+    unmeasured_classes,
+)
 from pipelines.parallel_folds import announce, slots, train_in_parallel
 from pipelines.parent import end_with_parent
 from pipelines.tuned_words import not_measured
@@ -108,6 +117,7 @@ def _say_grid(run: Run) -> None:
 def _check_trained(run: Run, chosen: Sequence[Fold], force: bool) -> None:
     """Refuses to train beside folds, or to go on with folds, that belong to something else."""
     check_settings(run, chosen if force else [])
+    check_same_folds(run, chosen)
     for fold in [] if force else chosen:
         check_fold(run, fold)
 

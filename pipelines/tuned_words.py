@@ -73,7 +73,7 @@ def _say_limits(decision: Decision) -> None:
         )
     held_out = set.intersection(*({fold for fold in member.folds if fold != FULL} for member in decision.members))
     if scores.oof_crossfit is not None and len(held_out) < FEWEST_PARTS:
-        say(f"with fewer than {FEWEST_PARTS} folds, parts of whole people take their place in cross-fitting")
+        say(f"with fewer than {FEWEST_PARTS} folds, the people are split into parts for cross-fitting")
 
 
 def not_measured(unmeasured: Sequence[str], classes: Sequence[str], images: str) -> str:

@@ -98,7 +98,7 @@ def cache_sample(
             raise CompetitionError(f"no image of it can be read{why}", where)
         readable = [np.zeros((*(track.size_hw or (256, 256)), *((3,) if track.channels == 3 else ())), np.uint8)]
     size_hw = (readable[0].shape[0], readable[0].shape[1])
-    targets, labels, between, turned = sample.targets or (), "", 0, False
+    targets, labels, between, turned, torn = sample.targets or (), "", 0, False, False
     areas: tuple[int, ...] = ()
     object_areas: tuple[float, ...] = ()
     if sample.label is not None and track.read_label is not None:
@@ -114,6 +114,8 @@ def cache_sample(
         if track.is_turned is not None:
             with _reading(root / sample.label):
                 turned = track.is_turned(root / sample.label, size_hw)
+        if track.is_torn is not None:
+            torn = track.is_torn(root / sample.label, size_hw)
     for view, image in zip(track.views, images, strict=True):
         write_array(workspace.image_file(sample.key, view), np.zeros_like(readable[0]) if image is None else image)
     entry = Entry(
@@ -135,6 +137,7 @@ def cache_sample(
         spacing_mm=_spacing(track, root, sample) if images[0] is not None else None,
         between=between,
         turned=turned,
+        torn=torn,
         view_pixels=tuple("" if image is None else _pixel_hash([image]) for image in images),
         traits=_traits(track, root, sample),
         areas=areas,

@@ -32,7 +32,7 @@ def same_pixels(entries: Sequence[Entry], views: Sequence[str]) -> list[Problem]
                 reason = f"{view}same pixels as {place}{other.name} of group {other.group}: it would leak between folds"
                 problems.setdefault(entry.sample, Problem(entry.sample, "train", entry.name, reason))
             else:
-                reason = f"{place}same pixels as {view}{entry.name} of the test set, which would be learned by heart"
+                reason = f"{place}same pixels as {view}{entry.name} of the test set, which a network would memorise"
                 problems.setdefault(other.sample, Problem(other.sample, "train", other.name, reason))
     return list(problems.values())
 

@@ -20,7 +20,7 @@ import pandas as pd
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.files import check_file
-from competition.text import same_spelling, shown
+from competition.text import same_spelling, shortened, shown
 from competition.workspace import Workspace, write_text
 
 FOLDS = 5
@@ -156,7 +156,8 @@ def check_count(groups: Collection[str], count: int) -> None:
         )
     if len(groups) < count:
         reason = f"{len(groups)} groups can't be split into {count} folds"
-        repair = f"Give --folds {len(groups)}" + " or fewer" * (len(groups) > 2)
+        named = shortened(", ".join(sorted(groups)), 200)
+        repair = f"Give --folds {len(groups)}{' or fewer' * (len(groups) > 2)}, if these groups are people: {named}"
         raise CompetitionError(reason, None, repair if groups else "Fix the training samples, so that some are left")
 
 

@@ -53,6 +53,7 @@ class Entry:
         areas: Of a sample with masks, how many pixels each class has; else empty.
         sources: The raw files it was read from as they were then, see ``sources.describe_source``.
         cached: Of each of its files in the cache "SHA-256 path", the path below the cache folder.
+        torn: Whether the label falls into pieces as it is read; see ``Track.is_torn``.
         narrow: Whether nearly all pixels of a view lie in a small part of the stretched grey range.
     """
 
@@ -81,6 +82,7 @@ class Entry:
     sources: tuple[str, ...] = ()
     cached: tuple[str, ...] = ()
     narrow: bool = False
+    torn: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> No
     """Writes manifest.parquet and prepared.json (what the cache was made from), each whole or not at all."""
     about = {"track": track.name, "classes": list(track.classes), "version": CACHE_VERSION}
     about |= {"data_root": str(manifest.data_root), "data_form": track.data_form, "tables": list(manifest.tables)}
-    about |= {"unused": list(manifest.unused)}
+    about |= {"unused": list(manifest.unused), "declaration": _declaration(track)}
     write_sealed_json(_about_file(workspace), about)
     _write_entries(workspace.manifest_file(), manifest.entries)
 
@@ -128,16 +130,45 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     if not workspace.manifest_file().exists():
         raise CompetitionError("no prepared data", workspace.manifest_file(), f"Run {command}")
     about = _read_about(_about_file(workspace), ("classes", "version", "data_root"), f"Run {command}")
+    if about.get("data_form", "") != track.data_form:
+        _check_namesake(workspace, track, about)
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         folder = workspace.cache_folder()
         raise CompetitionError("prepared for other classes or by another version", folder, f"Run {command}")
     if about.get("data_form", "") != track.data_form:
-        what = "what it says about the data has changed since it was prepared"
+        what = "what this file says about the data has changed since prepare read it"
         raise CompetitionError(what, track.declaration or f"track {track.name}", f"Run {command}")
     entries = _read_entries(workspace.manifest_file(), f"Run {command}")
     manifest = Manifest(Path(about["data_root"]), entries, tuple(about["tables"]), tuple(about["unused"]))
     _check_unchanged(workspace, manifest, f"Run {command}")
     return manifest
+
+
+def check_namesake(workspace: Workspace, track: Track, root: Path) -> None:
+    """Refuses to prepare in the place of another competition whose YAML file has the same name.
+
+    Raises:
+        CompetitionError: Another file that is still there prepared what is in the cache, from other data or in another
+            form.
+    """
+    try:
+        about = _read_about(_about_file(workspace), ("data_root",), "")
+    except CompetitionError:  # nothing is prepared, or nothing that could be used
+        return
+    if (about["data_root"], about.get("data_form", "")) != (str(root), track.data_form):
+        _check_namesake(workspace, track, about)
+
+
+def _check_namesake(workspace: Workspace, track: Track, about: dict[str, Any]) -> None:
+    other, own = about.get("declaration", ""), _declaration(track)
+    if other and own and other != own and os.path.isfile(other):
+        what = f"another file of this name prepared {workspace.cache_folder()}: {other}"
+        raise CompetitionError(what, own, "Rename one of the two, because a track is called as its file is")
+
+
+def _declaration(track: Track) -> str:
+    """Returns where the track's YAML file lies, "" for a built-in track."""
+    return str(track.declaration.resolve()) if track.declaration else ""
 
 
 def read_columns(workspace: Workspace, columns: Sequence[str]) -> pd.DataFrame:
@@ -208,7 +239,7 @@ def _read_about(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
     """Reads the description of a cache and rejects values of the wrong type, as well as missing keys."""
     about = read_json_object(path, keys, repair)
     lists = [about.setdefault(name, []) for name in ("classes", "tables", "unused")]
-    texts = [about.get("data_root", ""), about.get("data_form", "")]
+    texts = [about.get(name, "") for name in ("data_root", "data_form", "declaration")]
     if all(isinstance(one, list) for one in lists):
         texts += [text for one in lists for text in one]
         if all(isinstance(text, str) for text in texts) and all(

@@ -7,11 +7,15 @@ masks is 1, so that nothing looks wrong until the organiser has scored it.
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from competition.data.manifest import Entry
 
 FULL_SHARE = 0.995
 """Of an image's pixels, from which on a mask covers all of it; a mask painted in full often lacks its last row."""
+
+LARGE_SHARE = 0.5
+"""Of an image's pixels, from which on it is asked whether the background was meant: few organs cover half of it."""
 
 
 def implausible_classes(entries: Sequence[Entry], classes: Sequence[str], labels: Mapping[str, str]) -> list[str]:
@@ -45,6 +49,20 @@ def implausible_classes(entries: Sequence[Entry], classes: Sequence[str], labels
     return sentences
 
 
+def large_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
+    """Names the classes that cover most of every image without covering all of it: one sentence, or none."""
+    masks = [entry for entry in entries if entry.areas]
+    if not masks:
+        return []
+    smallest = _shares(masks).min(axis=0)
+    large = (smallest > LARGE_SHARE) & ~_full(masks).all(axis=0)
+    if not large.any():
+        return []
+    found = zip(classes, smallest.tolist(), large.tolist(), strict=True)
+    which = ", ".join(f"{name} (at least {share:.0%})" for name, share, is_large in found if is_large)
+    return [f"labels: class {which} covers more than half of every image; are background and class exchanged?"]
+
+
 def full_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
     """Counts masks that cover their whole image, of classes of which only some do: one sentence, or none."""
     masks = [entry for entry in entries if entry.areas]
@@ -61,11 +79,16 @@ def full_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
     ]
 
 
-def _full(masks: Sequence[Entry]) -> np.ndarray[tuple[int, int], np.dtype[np.bool_]]:
+def _full(masks: Sequence[Entry]) -> NDArray[np.bool_]:
     """Which masks cover their image: (n, C) bool."""
+    return np.asarray(_shares(masks) >= FULL_SHARE)
+
+
+def _shares(masks: Sequence[Entry]) -> NDArray[np.float64]:
+    """The share of its image that each mask covers: (n, C)."""
     pixels = np.array([entry.height * entry.width for entry in masks], dtype=np.int64)
     areas = np.array([entry.areas for entry in masks], dtype=np.int64)
-    return np.asarray(areas >= FULL_SHARE * pixels[:, None])
+    return np.asarray(areas / pixels[:, None])
 
 
 def _cause(label: str, name: str) -> str:

@@ -243,6 +243,8 @@ def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Pat
     missing = [name for name in names if key_of[name] not in by_key]
     if missing:
         hint = near_misses((key_of[name] for name in missing), by_key.keys() - set(key_of.values()))
+        if not by_key:
+            hint = f"; the files of this track are {track.layout}"
         raise CompetitionError(
             f"{len(missing)} of {len(names)} images have no label, first {few(missing)}{hint}", folder
         )

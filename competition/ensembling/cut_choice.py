@@ -30,7 +30,7 @@ class ChosenCuts:
     @property
     def reason(self) -> str:
         """Why these, for people."""
-        return f"thresholds: {'tuned ones taken' if self.choice.index else '0.5 kept'}: {self.choice.reason}"
+        return f"thresholds: {'tuned ones taken' if self.choice.index else '0.5 kept'} ({self.choice.reason})"
 
 
 def choose_cuts(

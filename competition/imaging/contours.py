@@ -13,7 +13,7 @@ from competition.imaging.source_files import require_file
 MAX_POINTS, MAX_ROWS = 20_000, 500_000
 """Points of a polygon, and rows that its edges cross in all. OpenCV takes seconds for a scribble of 5,000 points
 across the picture (800,000 rows) and minutes for 10^6; an outline that was drawn crosses a few thousand rows."""
-_MEND = "Is it the outline of one organ?"
+_REPAIR = "Is it the outline of one organ?"
 
 
 def read_contour(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float64]:
@@ -32,7 +32,7 @@ def read_contour(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float64]:
     """
     require_file(path, "contour")
     if path.stat().st_size > MAX_POINTS * 100:
-        raise CompetitionError(f"contour has {path.stat().st_size / 1e6:.0f} MB of text", path, _MEND)
+        raise CompetitionError(f"contour has {path.stat().st_size / 1e6:.0f} MB of text", path, _REPAIR)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except OSError as error:
@@ -40,7 +40,7 @@ def read_contour(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float64]:
     except UnicodeDecodeError as error:
         raise CompetitionError("contour is not text", path) from error
     if len(lines) > MAX_POINTS:
-        raise CompetitionError(f"contour has {len(lines):,} lines, at most {MAX_POINTS:,} are read", path, _MEND)
+        raise CompetitionError(f"contour has {len(lines):,} lines, at most {MAX_POINTS:,} are read", path, _REPAIR)
     points = [
         _point(line, size_hw, f"{path}, line {number}") for number, line in enumerate(lines, start=1) if line.strip()
     ]
@@ -63,10 +63,10 @@ def require_fillable(points: NDArray[np.generic], what: str, where: Path | str) 
         CompetitionError: It has more than ``MAX_POINTS`` points, or its edges cross more than ``MAX_ROWS`` rows.
     """
     if len(points) > MAX_POINTS:
-        raise CompetitionError(f"{what} has {len(points):,} points, at most {MAX_POINTS:,} are read", where, _MEND)
+        raise CompetitionError(f"{what} has {len(points):,} points, at most {MAX_POINTS:,} are read", where, _REPAIR)
     rows = float(np.abs(np.diff(points[:, 1], append=points[:1, 1])).sum())
     if rows > MAX_ROWS:
-        raise CompetitionError(f"{what} scribbles up and down over {rows:,.0f} rows of pixels", where, _MEND)
+        raise CompetitionError(f"{what} scribbles up and down over {rows:,.0f} rows of pixels", where, _REPAIR)
 
 
 def fill_contour(points: NDArray[np.float64], size_hw: tuple[int, int]) -> NDArray[np.bool_]:

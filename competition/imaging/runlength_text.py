@@ -58,7 +58,7 @@ def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relat
         raise mistake(f"{shown!r} in run lengths is no pixel number")
     numbers = np.array(rle.split(), dtype=np.int64)
     if numbers.size % 2:
-        raise mistake(f"run lengths of {numbers.size} numbers, the last start has no length")
+        raise mistake(f"run lengths of {numbers.size} number{'s' * (numbers.size > 1)}, the last start has no length")
     if relative and numbers.sum(dtype=np.float64) > _LARGEST:
         raise mistake("the run lengths add up to more than any image has")
     lengths = numbers[1::2]

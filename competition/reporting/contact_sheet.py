@@ -98,7 +98,7 @@ def class_colours(classes: int) -> list[tuple[int, int, int]]:
 
 
 def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int, thickness: int = 1) -> None:
-    """Draws the outline of every class onto an RGB picture of any size, in place.
+    """Draws the outlines of every class and its holes onto an RGB picture of any size, in place.
 
     Args:
         picture: (h, w, 3) uint8.
@@ -109,7 +109,7 @@ def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int,
     scale = np.array([picture.shape[1] / planes.shape[1], picture.shape[0] / planes.shape[0]])
     for index, colour in enumerate(class_colours(classes)):
         mask = unpack_class(planes, index).astype(np.uint8)
-        contours = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]
+        contours = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]  # those of holes too
         scaled = [np.round((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
         cv2.polylines(picture, scaled, isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)
 
@@ -128,7 +128,7 @@ def outlined_tile(workspace: Workspace, track: Track, entry: Entry, planes: NDAr
     picture = as_rgb(resize_image(image, grid_size((entry.height, entry.width), TILE)))
     outline(picture, planes, len(track.classes))
     return _caption(
-        _centre(picture, TILE, TILE), f"{entry.group}  {entry.name}" + ("" if planes.any() else "  (every class empty)")
+        _centre(picture, TILE, TILE), ("" if planes.any() else "(every class empty)  ") + f"{entry.group}  {entry.name}"
     )
 
 

@@ -42,7 +42,8 @@ def get_track(name: str) -> Track:
     if not declaration.exists():
         yours = [f"{name}{ending}" for ending in (".yaml", ".yml") if Path(f"{name}{ending}").exists()]
         hint = f", did you mean {yours[0]!r}?" if yours else nearest_hint(name, track_names())
-        raise CompetitionError(f"unknown track {name!r}{hint}")
+        repair = "Name a competition of your own by the path of its YAML file"
+        raise CompetitionError(f"unknown track {name!r}{hint}", None, repair)
     # The name is the track's folder in the workspace, where it would meet another track's folds and runs.
     if reason := _taken(declaration):
         raise CompetitionError(reason, declaration, "Give the declaration's file another name")

@@ -65,10 +65,21 @@ def list_slices(root: Path) -> Listing:
     if not forms:
         raise CompetitionError("no training image found", root, f"The data folder must hold {LAYOUT}")
     if len(forms) > 1:
-        raise CompetitionError(f"slices in {len(forms)} forms ({', '.join(forms)})", root, "Keep one of them there")
+        repair = "Keep one of them there, or give the folder of one with --data"
+        raise CompetitionError(f"slices in {len(forms)} forms ({', '.join(forms)})", root, repair)
     if forms[0] == "DICOM with contours":
-        return list_dicom_slices(root)
+        listing = list_dicom_slices(root)
+        return replace(listing, remarks=[*listing.remarks, *_passed_over(root)])
     return list_records(root) if forms[0] == "TFRecords" else _list_pictures(root)
+
+
+def _passed_over(root: Path) -> list[str]:
+    """Names a folder of PNG pictures that lies beside the folder of DICOM files."""
+    pictures = find_files(root, f"*/{PNG_PAIRS.train}")
+    if not pictures:
+        return []
+    folder = root / pictures[0].relative_to(root).parts[0]
+    return [f"the DICOM files are read; {len(pictures)} PNG pictures are not (--data {folder} reads them instead)"]
 
 
 def _list_pictures(root: Path) -> Listing:

@@ -58,6 +58,7 @@ def load_folder_track(path: Path) -> Track:
         mirror=Mirror(classes=tuple(range(len(classes)))) if declaration.flip else None,
         find_labels=partial(find_labels, declaration=declaration),
         count_between=partial(count_between, declaration=declaration),
+        is_torn=partial(is_torn, declaration=declaration),
         label_key=stem if declaration.submission_form.ending else same_spelling,
         rle_form=declaration.submission_form,
         reading=declaration.reading,
@@ -179,6 +180,13 @@ def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) ->
     return mask_files.read_masks(
         path, size_hw, declaration.values, declaration.background_values, colours=declaration.in_colour
     )
+
+
+def is_torn(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> bool:
+    """Whether run lengths make sense only in the other order; mask files are never torn. Arguments as ``read_mask``."""
+    if isinstance(declaration.masks, str):
+        return False
+    return run_length_table.is_torn(path, size_hw, declaration.masks, tuple(declaration.classes))
 
 
 def count_between(path: Path, declaration: FolderTrack) -> int:

@@ -72,10 +72,13 @@ def _refuse_strange(
     listed = ", ".join(
         f'"{show_value(int(value), colours)}"' if colours else str(value) for value in values[:SHOWN].tolist()
     )
+    repair = f"Where they are no class either, name them in the track's YAML, background: [{listed}]"
+    if file.suffix.lower() in (".jpg", ".jpeg"):
+        repair = "JPG changes pixel values: save labels as PNG; masks of one class, classes: [name], are cut at half"
     raise CompetitionError(
         f"pixel {kind} that belongs to no class ({which}): {describe_values(strange, colours)}",
         file,
-        f"Where they are no class either, name them in the track's YAML, background: [{listed}]",
+        repair,
     )
 
 

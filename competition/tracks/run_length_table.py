@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from competition.config import nearest_hint
 from competition.errors import CompetitionError
+from competition.imaging.components import canvas_runs, find_components
 from competition.imaging.planes import pack_masks
 from competition.imaging.runlength_text import parse
-from competition.imaging.runlengths import runs_to_mask
+from competition.imaging.runlengths import Order, runs_to_mask
 from competition.text import NearKeys, difference, near_pairs, same_spelling
 from competition.tracks.file_listing import find_files
 from competition.tracks.run_length_form import NO_MASK, RunLengthForm
@@ -25,7 +26,9 @@ from competition.tracks.run_length_rows import Row, read_rows
 from competition.tracks.track import Problem, split_part, stem
 from competition.workspace import read_csv
 
-_MEND = "Where all rows are refused, look at start, relative and order of masks in the track's YAML"
+_REPAIR = "Where all rows are refused, look at start, relative and order of masks in the track's YAML"
+TORN = 2
+"""As many pieces as in the other order are no accident: a disc of 20 rows comes to 20 pieces instead of one."""
 
 
 class RunLengthTable(RunLengthForm):
@@ -150,14 +153,49 @@ def read_run_lengths(
     rows = table.rows.get(image)
     if rows is None:
         raise CompetitionError(f"no row of image {image!r}{NearKeys(table.rows).hint(image)}", file)
+    return _decode(rows, file, size_hw, form, classes, form.order)
+
+
+def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]) -> bool:
+    """Returns whether the masks of an image make sense only in the other ``order``.
+
+    Read along the wrong axis, every run of an object lands somewhere else, unless the image is square: then its masks
+    are transposed and stay as whole as they were.
+
+    Args:
+        path: As for ``read_run_lengths``, which can read it; the other arguments too.
+        size_hw: Rows and columns of the image.
+        form: The declaration.
+        classes: All of them.
+    """
+    if size_hw[0] == size_hw[1]:
+        return False
+    file, image = split_part(path)
+    rows = read_table(file, form, classes).rows[image]
+    orders: tuple[Order, Order] = ("row", "column") if form.order == "row" else ("column", "row")
+    declared, other = (
+        len(find_components(*canvas_runs(_decode(rows, file, size_hw, form, classes, order), len(classes))).areas)
+        for order in orders
+    )
+    return declared > TORN * other
+
+
+def _decode(
+    rows: Sequence[Row],
+    file: Path,
+    size_hw: tuple[int, int],
+    form: RunLengthTable,
+    classes: tuple[str, ...],
+    order: Order,
+) -> NDArray[np.uint8]:
     masks = np.zeros((len(classes), *size_hw), np.bool_)
     for row in rows:
-        where = f"{file}, row {row.line}, image {image}, class {row.class_name}"
+        where = f"{file}, row {row.line}, image {row.image}, class {row.class_name}"
         try:
             runs = parse(row.rle, where, size_hw[0] * size_hw[1], form.start, form.relative)
         except CompetitionError as error:
-            raise CompetitionError(error.what, where, _MEND) from error
-        masks[classes.index(row.class_name)] |= runs_to_mask(runs, size_hw, form.order)
+            raise CompetitionError(error.what, where, _REPAIR) from error
+        masks[classes.index(row.class_name)] |= runs_to_mask(runs, size_hw, order)
     return pack_masks(masks)
 
 

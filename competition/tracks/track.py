@@ -142,6 +142,8 @@ class Track:
             hold no such pixels.
         is_turned: (label path, size_hw) -> whether only what the label shows, and not its size, told that its rows and
             columns were exchanged and it was transposed. None where labels are never transposed.
+        is_torn: (label path, size_hw) -> whether the label falls into many more pieces than it would if its pixels were
+            counted along the other axis. None where pixels are not counted.
         read_traits: (data root, sample) -> numbers that a sample's files give away beside what the picture shows, for
             example its size: if they alone tell the targets, a network may learn them. None where nobody asks.
         public_data: Where anybody may fetch real data of the organiser's, with its licence; empty where none is known.
@@ -177,6 +179,7 @@ class Track:
     find_labels: Callable[[Path], dict[str, list[Path]]] | None = None
     count_between: Callable[[Path], int] | None = None
     is_turned: Callable[[Path, tuple[int, int]], bool] | None = None
+    is_torn: Callable[[Path, tuple[int, int]], bool] | None = None
     read_traits: Callable[[Path, Sample], tuple[float, ...]] | None = None
     class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upright: bool = False

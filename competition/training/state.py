@@ -250,7 +250,7 @@ def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, samp
     made_for = f"{job.precision_of or job.identity.config_hash}-{device.type}"
     with one_choice(job.folder.parent, made_for) as chosen:
         if chosen:
-            precision, why = chosen[0], f"{chosen[0]}, as the run began"
+            precision, why = chosen[0], f"{chosen[0]}, as in the rest of the run"
         else:
             precision, why = choose_precision(settings.precision, device, time_of)
             chosen.append(precision)

@@ -38,7 +38,7 @@ def test_a_training_picture_in_the_test_set_is_a_problem_of_the_training_sample(
     entries = [sample("1", "a", "b"), sample("9", "b", "c", split="test", group="1")]
     (problem,) = same_pixels(entries[::-1] if test_first else entries, VIEWS)
     assert (problem.key, problem.split) == ("1", "train")
-    assert problem.reason == "RI-A same pixels as LI-A 9 of the test set, which would be learned by heart"
+    assert problem.reason == "RI-A same pixels as LI-A 9 of the test set, which a network would memorise"
 
 
 def test_what_one_group_two_test_samples_or_absent_views_share_is_none() -> None:

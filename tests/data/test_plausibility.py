@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from competition.data.manifest import Entry
-from competition.data.plausibility import full_masks, implausible_classes
+from competition.data.plausibility import full_masks, implausible_classes, large_classes
 
 ENTRY = Entry(
     sample="1",
@@ -62,3 +62,12 @@ def test_plausible_masks_and_samples_without_masks_give_nothing() -> None:
     assert implausible_classes(masks((3, 1), (0, 9)), ["a", "b"], {}) == []
     assert full_masks(masks((3, 1), (0, 9)), ["a", "b"]) == []
     assert implausible_classes([ENTRY], ["a", "b"], {}) == full_masks([ENTRY], ["a", "b"]) == []
+
+
+def test_a_class_that_covers_most_of_every_image_may_be_the_background() -> None:
+    entries = masks((190, 20, 200), (101, 150, 200))  # of 200 pixels
+    assert large_classes(entries, ["a", "b", "c"]) == [
+        "labels: class a (at least 50%) covers more than half of every image; are background and class exchanged?"
+    ]
+    assert large_classes(masks((100, 20), (190, 20)), ["a", "b"]) == []
+    assert large_classes([ENTRY], ["a"]) == []

@@ -114,7 +114,7 @@ def test_errors_of_one_kind_are_one_line(tmp_path):
     rows = [(f"{number}", cls, f"{number + 1}") for number in range(50) for cls in CLASSES]
     result = check_rle_submission(rle_file(tmp_path, [*rows, rows[0], ("7", "Ulnar", "1 2")]), CLASSES)
     assert [error.split(":")[0] for error in result.errors] == [
-        "run lengths of 1 numbers, the last start has no length",
+        "run lengths of 1 number, the last start has no length",
         "row 102",
         "row 103",
     ]

@@ -24,7 +24,7 @@ def test_a_gain_that_every_fold_shows_is_taken_shrunk():
     chosen = choose_cuts(peaked(12, (187, 67), 0.1), images_of(np.arange(12) % 3), WINDOW)
     assert chosen.raw.tolist() == [187, 67]
     assert chosen.shrunk.tolist() == chosen.cuts.tolist() == [127 + 45, 127 - 45]  # 12 of 12 + 4 people
-    assert chosen.reason.startswith("thresholds: tuned ones taken: cross-fitted gain +0.0")
+    assert chosen.reason.startswith("thresholds: tuned ones taken (cross-fitted gain +0.0")
 
 
 def test_one_cut_serves_nobody_who_is_left_out():
@@ -70,7 +70,7 @@ def test_one_fold_keeps_a_half_and_has_nothing_honest():
 def test_a_window_of_a_half_alone_says_that_nothing_is_better():
     chosen = choose_cuts(peaked(6, (187,), 0.1), images_of(np.arange(6) % 3, classes=1), (0.5, 0.5))
     assert (chosen.cuts.tolist(), chosen.raw.tolist()) == ([127], [127])
-    assert chosen.reason == "thresholds: 0.5 kept: nothing scores better"
+    assert chosen.reason == "thresholds: 0.5 kept (nothing scores better)"
 
 
 def expected_cuts(curves, images, excluded):

@@ -154,7 +154,7 @@ def test_blanks_of_any_kind_separate() -> None:
     ("rle", "message"),
     [
         ("1 2 3", "run lengths of 3 numbers, the last start has no length"),
-        ("7", "run lengths of 1 numbers, the last start has no length"),
+        ("7", "run lengths of 1 number, the last start has no length"),
         ("1 x", "'x' in run lengths is no pixel number"),
         ("1 2.0", "'2.0' in run lengths is no pixel number"),
         ("1 1e3", "'1e3' in run lengths is no pixel number"),

@@ -35,7 +35,7 @@ def test_folds_trained_since_are_tuned_in_where_everything_was_meant(stage, caps
     assert "tune runs again" not in capsys.readouterr().out
     stage(train, "--fold", "0,1")
     assert voting(stage(ensemble)) == {"tiny": [0, 1]}
-    assert "decision tiny does not know tiny (folds 1), trained since: tune runs again" in capsys.readouterr().out
+    assert "trained since decision tiny was tuned: tiny (folds 1); tune runs again" in capsys.readouterr().out
     stage(train, "--fold", "0,1", "--name", "second", "--set", "train.seed=1")
     assert voting(stage(ensemble)) == {"second": [0, 1], "tiny": [0, 1]}
 
@@ -44,10 +44,10 @@ def test_a_choice_of_ones_own_is_kept_and_what_it_does_not_know_is_said(stage, c
     stage(train, "--fold", "0,1")
     stage(tune, "--members", "tiny:0", "--name", "mine")
     assert voting(stage(ensemble)) == {"tiny": [0]}
-    assert "does not know" not in capsys.readouterr().out  # fold 1 was there and was left out
+    assert "trained since" not in capsys.readouterr().out  # fold 1 was there and was left out
     stage(train, "--fold", "0", "--name", "second")
     assert voting(stage(ensemble)) == {"tiny": [0]}
-    assert "*** this decision does not know second (folds 0), trained since" in capsys.readouterr().out
+    assert "*** trained since this decision was tuned: second (folds 0); " in capsys.readouterr().out
 
 
 def test_members_named_with_folds_are_those_of_the_decision_or_it_is_another(stage):

@@ -4,7 +4,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from competition.data.manifest import read_manifest
 from competition.tracks import get_track
@@ -43,3 +45,29 @@ def test_any_number_of_threads_prepares_the_same(
     assert alone == together
     assert alone[0] == 1
     assert "3 training samples can't be used" in alone[1]
+
+
+def test_another_competition_of_the_same_name_is_refused(tmp_path: Path, stage, refusal) -> None:
+    text = "classes: [{}]\ntrain: train/*.png\nmasks: masks/{{stem}}.png\ntest: test/*.png\ngroup: '(.+)'\n"
+    picture = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    declared = []
+    for number in ("1", "2"):
+        for folder, names in (("train", "ab"), ("masks", "ab"), ("test", "cd")):
+            (tmp_path / number / folder).mkdir(parents=True)
+            for name in names:
+                drawn = np.roll(picture, ord(name) + ord(folder[0]))
+                Image.fromarray(drawn).save(tmp_path / number / folder / f"{name}.png")
+        declared.append(tmp_path / number / "shapes.yaml")
+        declared[-1].write_text(text.format("disc"))
+    folds = ("--folds", "2")
+    stage("prepare", "--track", declared[0], "--data", tmp_path / "1", *folds)
+    cache = {path: path.read_bytes() for path in (tmp_path / "workspace").rglob("*") if path.is_file()}
+    error, _ = refusal("prepare", "--track", declared[1], "--data", tmp_path / "2", *folds)
+    assert f"shapes: {declared[0]}: {declared[1]}. Rename one of the two" in error
+    declared[1].write_text(text.format("box"))
+    for words in (("prepare", "--data", tmp_path / "1", *folds), ("train", "--experiment", "quick", "--fold", "0")):
+        error, _ = refusal(words[0], "--track", declared[1], *words[1:])
+        assert f"another file of this name prepared {tmp_path / 'workspace' / 'cache' / 'shapes'}: " in error
+    assert cache == {path: path.read_bytes() for path in (tmp_path / "workspace").rglob("*") if path.is_file()}
+    declared[0].rename(tmp_path / "moved.yaml")  # then the other may be the same file, moved and changed
+    stage("prepare", "--track", declared[1], "--data", tmp_path / "2", *folds)

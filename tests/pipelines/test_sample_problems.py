@@ -20,3 +20,15 @@ def test_equal_problems_are_one_row_with_a_count(capsys: pytest.CaptureFixture[s
     assert [(row[0], row[3]) for row in cells] == [("30", "m/p0.png"), ("4", "m/q0.png")]
     assert cells[0][1] == "p0, p1, p2, p3, p4 and 25 more"
     assert cells[1][4] == "mask is 0x9 pixels, its image 9x0"
+
+
+def test_leaving_samples_out_is_offered_only_where_some_are_left(tiny_hands) -> None:
+    entries = tiny_hands.train()[:2]
+    args = argparse.Namespace(skip_bad=False, fill_bad=False)
+    bad = [Problem(entry.sample, "train", "m.png", "annotation missing") for entry in entries]
+    with pytest.raises(CompetitionError) as one:
+        settle_problems(bad[:1], entries, args)
+    with pytest.raises(CompetitionError) as all_of_them:
+        settle_problems(bad, entries, args)
+    assert one.value.repair == "Fix the files, or leave those samples out with --skip-bad"
+    assert all_of_them.value.repair == "Fix the files"

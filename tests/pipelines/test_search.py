@@ -315,4 +315,4 @@ def test_all_trials_compute_in_one_precision_whatever_a_timing_says(
     experiment = tiny_experiment(train={"epochs": 1, "precision": "auto"})
     command(tiny_hands, experiment, space=["train.lr=log:1e-3:1e-1"], trials=3)
     assert timed == ["auto"]
-    assert capsys.readouterr().out.count("precision bf16, as the run began") == 2
+    assert capsys.readouterr().out.count("precision bf16, as in the rest of the run") == 2

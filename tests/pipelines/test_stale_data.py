@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from competition.data.folds import read_folds, write_folds
 from competition.data.manifest import read_manifest, write_manifest
 from competition.ensembling.decision import load_decision
 from competition.workspace import Workspace, read_json, write_json
@@ -172,3 +173,15 @@ def test_damaged_test_maps_are_made_again_when_their_folder_is_deleted(stage, re
     shutil.rmtree(path.parent)
     stage("ensemble", "--track", "tiny_hands")
     assert path.read_bytes() == before
+
+
+def test_a_run_on_other_folds_takes_no_further_fold(refusal, own_data):
+    path, trained = own_data.fold_file(), own_data.run_folder("quick")
+    folds = read_folds(path)
+    write_folds(path, {group: (fold + 1) % 2 for group, fold in folds.fold_of.items()}, "turned by hand")
+    before = {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}
+    same = ("--experiment", trained / "fold0" / "config.yaml", "--name", "quick")
+    error, _ = refusal("train", "--track", "tiny_hands", *same, "--fold", "1")
+    assert "fold 0 of run 'quick' was trained with other folds (" in error
+    assert "give another name (--name NEW)" in error
+    assert before == {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}

@@ -61,7 +61,7 @@ def tune_words(*words):
 def test_each_group_gets_its_own_weights_and_the_vote_obeys(stage, two_members, hand_entries, tmp_path, method):
     tuned, said = stage(*tune_words("--by-group", "--method", method, "--trials", 8, "--name", "both"))
     assert tuned["class_groups"] == {"round": {"discs": 1000, "lines": 0}, "straight": {"discs": 0, "lines": 1000}}
-    assert "with fewer than 3 folds, parts of whole people take their place in cross-fitting" in said
+    assert "with fewer than 3 folds, the people are split into parts for cross-fitting" in said
     assert tuned["oof_crossfit"] == 1
     assert "weights of round: discs 1.000, lines 0.000" in said
     assert "round: searched weights taken: cross-fitted gain +" in said

@@ -5,7 +5,7 @@ import pytest
 
 from competition.data.manifest import Manifest
 from competition.imaging.planes import pack_masks
-from competition.reporting.contact_sheet import CAPTION, GAP, class_colours, outlined_tile, tile_sheet
+from competition.reporting.contact_sheet import CAPTION, GAP, class_colours, outline, outlined_tile, tile_sheet
 
 
 @pytest.mark.parametrize(("width", "lines"), [(900, 1), (160, 2), (40, 5)])
@@ -30,3 +30,17 @@ def test_an_image_without_any_class_says_so(shared_hands):
     one = outlined_tile(workspace, track, entry, pack_masks(masks))
     assert (empty[:CAPTION] != one[:CAPTION]).any()
     assert (empty[:CAPTION] > 0).sum() > (one[:CAPTION] > 0).sum()
+
+
+def test_a_hole_is_outlined_as_well():
+    ring = np.zeros((1, 40, 40), bool)
+    ring[0, 4:36, 4:36] = True
+    disc = ring.copy()
+    ring[0, 14:26, 14:26] = False
+    pictures = []
+    for mask in (ring, disc):
+        pictures.append(np.zeros((40, 40, 3), np.uint8))
+        outline(pictures[-1], pack_masks(mask), 1)
+    with_hole, without = (picture.any(axis=2) for picture in pictures)
+    assert (with_hole & ~without)[11:29, 11:29].sum() > 40
+    np.testing.assert_array_equal(with_hole[:8], without[:8])

@@ -266,3 +266,14 @@ def test_the_real_test_folder_is_listed_as_a_later_test_set() -> None:
     assert len(samples) == 79
     assert len({sample.group for sample in samples}) == 5
     assert all(sample.split == "test" and sample.label is None for sample in samples)
+
+
+def test_pictures_beside_dicom_files_are_named(forms: dict[str, Path], tmp_path: Path) -> None:
+    shutil.copytree(forms["dicom"], tmp_path / "all")
+    alone = CARDIAC.list_samples(tmp_path / "all")
+    shutil.copytree(forms["png"], tmp_path / "all" / "png")
+    both = CARDIAC.list_samples(tmp_path / "all")
+    assert both.samples == alone.samples
+    (remark,) = set(both.remarks) - set(alone.remarks)
+    assert remark.startswith("the DICOM files are read; ")
+    assert remark.endswith(f" PNG pictures are not (--data {tmp_path / 'all' / 'png'} reads them instead)")

@@ -46,7 +46,7 @@ def test_one_pixel_and_none(keys: dict[str, object]) -> None:
         ({"empty": -1}, "", "an empty mask is '-1', not '': row 7"),
         ({"empty": -1}, "nan", "an empty mask is '-1', not 'nan': row 7"),
         ({}, "0 1", "starts at 0, but pixels are counted from 1: row 7"),
-        ({"start": 0}, "3", "run lengths of 1 numbers, the last start has no length: row 7"),
+        ({"start": 0}, "3", "run lengths of 1 number, the last start has no length: row 7"),
         ({}, "5 2 1 1", "starts before the one ahead of it has ended: row 7"),
     ],
 )

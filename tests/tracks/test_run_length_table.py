@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.imaging.planes import unpack_planes
-from competition.tracks.run_length_table import RunLengthTable, find_problems, find_rows, read_run_lengths, read_table
+from competition.imaging.runlengths import Order
+from competition.tracks.run_length_table import (
+    RunLengthTable,
+    find_problems,
+    find_rows,
+    is_torn,
+    read_run_lengths,
+    read_table,
+)
 
 SIZE_HW = (3, 4)
 PLAIN = RunLengthTable.model_validate({"csv": "train.csv", "image": "id", "rle": "rle"})
@@ -178,3 +186,19 @@ def test_rows_of_every_fitting_table_below_a_folder_are_found(tmp_path: Path) ->
     found = find_rows(tmp_path, PLAIN, ("x",), {".png"})
     assert found == {"7": [Path(f"{path}#7.png")], "8": [Path(f"{path}#8")], "9.5": [Path(f"{path}#9.5")]}
     assert read_run_lengths(found["9.5"][0], SIZE_HW, PLAIN, ("x",)).sum() == 1
+
+
+@pytest.mark.parametrize("order", ["row", "column"])
+def test_masks_that_are_whole_only_in_the_other_order_are_torn(tmp_path: Path, order: Order) -> None:
+    disc = np.hypot(*np.mgrid[-20:20, -15:45]) < 9
+    counted = disc.ravel(order="C" if order == "row" else "F")
+    edges = np.flatnonzero(np.diff(counted.astype(int), prepend=0, append=0))
+    rle = " ".join(f"{start + 1} {end - start}" for start, end in edges.reshape(-1, 2))
+    path = Path(f"{write(tmp_path, 'id,rle', f'x,{rle}', 'y,-1')}#x")
+    other: Order = "column" if order == "row" else "row"
+    declared, wrong = (PLAIN.model_copy(update={"order": each}) for each in (order, other))
+    np.testing.assert_array_equal(unpack_planes(read_run_lengths(path, disc.shape, declared, ("disc",)), 1)[0], disc)
+    assert not is_torn(path, disc.shape, declared, ("disc",))
+    assert is_torn(path, disc.shape, wrong, ("disc",))
+    assert not is_torn(path, (60, 60), wrong, ("disc",))  # of a square image the masks would only be transposed
+    assert not is_torn(path.with_name("train.csv#y"), disc.shape, wrong, ("disc",))
