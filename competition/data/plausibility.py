@@ -60,7 +60,8 @@ def large_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]
         return []
     found = zip(classes, smallest.tolist(), large.tolist(), strict=True)
     which = ", ".join(f"{name} (at least {share:.0%})" for name, share, is_large in found if is_large)
-    return [f"labels: class {which} covers more than half of every image; are background and class exchanged?"]
+    verb = "covers" if large.sum() == 1 else "cover"
+    return [f"labels: {which} {verb} more than half of every image; are background and class exchanged?"]
 
 
 def full_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
