@@ -8,7 +8,7 @@ import contextlib
 import difflib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -244,8 +244,13 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
         return Experiment.model_validate(values)
     except ValidationError as error:
         at_fault = {".".join(map(str, problem["loc"])) for problem in error.errors()}
-        named = [override for override in overrides if override.partition("=")[0] in at_fault] or overrides
+        named = [override for override in overrides if _is_within(override.partition("=")[0], at_fault)] or overrides
         raise CompetitionError(_explain(error), shortened(f"--set {' --set '.join(named)}", 1000)) from error
+
+
+def _is_within(name: str, places: Collection[str]) -> bool:
+    """Whether a setting is one of these places, holds one or lies in one."""
+    return any(f"{name}.".startswith(f"{place}.") or f"{place}.".startswith(f"{name}.") for place in places)
 
 
 def states(path: Path, overrides: Sequence[str], name: str) -> bool:

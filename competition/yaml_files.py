@@ -14,7 +14,7 @@ LARGEST_YAML = 1 << 20
 MOST_VALUES = 100_000
 """Values of a file with its aliases written out; ten lines of aliases to aliases can stand for billions."""
 
-QUOTES = "Values with any of # * \\ : { [ need single quotes, for example '^(\\d+)_'"
+_QUOTES = "Put a value in single quotes that begins with one of * { [ or holds a colon or a # between blanks"
 
 
 class _UniqueKeys(yaml.SafeLoader):
@@ -75,7 +75,8 @@ def parse_yaml(text: str, where: Path | str) -> Any:
             raise CompetitionError(f"aliases (*name) expand to more than {MOST_VALUES:,} values", where)
         return loader.construct_document(node)
     except yaml.YAMLError as error:
-        raise CompetitionError(f"not valid YAML ({_first(error)})", where, QUOTES) from error
+        repair = _QUOTES if isinstance(error, (yaml.scanner.ScannerError, yaml.parser.ParserError)) else None
+        raise CompetitionError(f"not valid YAML ({_first(error)})", where, repair) from error
     except RecursionError as error:
         raise CompetitionError("not valid YAML (too many brackets inside of brackets)", where) from error
     except MemoryError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import say, table
-from competition.data.manifest import read_columns
+from competition.data.manifest import check_namesake, read_columns
 from competition.delivery.plane_files import list_plane_files, plane_file_name
 from competition.delivery.plane_validator import check_planes_submission
 from competition.delivery.submissions import ID_COLUMN
@@ -127,6 +127,7 @@ def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None,
     workspace = open_workspace(args)
     if not workspace.manifest_file().exists():
         return None, None
+    check_namesake(workspace, track)
     manifest = read_columns(workspace, ["name", "split"])
     expected = [str(name) for name in manifest.loc[manifest["split"] == "test", "name"]]
     if workspace.phantom and not args.phantom and not _is_about(args.submission, track, set(expected)):

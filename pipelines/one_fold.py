@@ -16,6 +16,7 @@ from competition.data.manifest import Entry, Manifest, data_hash
 from competition.ensembling.first_stage import FirstStage, find_boxes, find_first_stage
 from competition.ensembling.histograms import dice_curves, image_histogram, load_histograms, save_histograms
 from competition.ensembling.leak_alarm import learned_entries
+from competition.ensembling.members import finished_folds
 from competition.errors import CompetitionError
 from competition.metrics import auroc, measured_mean
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
@@ -180,17 +181,16 @@ def check_same_folds(run: Run, chosen: Collection[Fold]) -> None:
     Raises:
         CompetitionError: The fold file has changed since another fold was trained.
     """
-    for fold in (*range(run.folds.count), FULL):
+    others = [fold for fold in finished_folds(run.workspace, run.name) if fold not in chosen]
+    for fold in others:
         finished = run.folder(fold) / FINISHED
-        if fold in chosen or not finished.exists():
-            continue
         identity = read_json_object(finished, ("identity",), "Train it again with --force")["identity"]
         known = identity.get("fold_hash") if isinstance(identity, dict) else None
         if known != run.folds.hash():
             raise CompetitionError(
                 f"fold {fold} of run {run.name!r} was trained with other folds ({known}, now {run.folds.hash()})",
                 run.folder(fold),
-                "Restore that fold file, give another name (--name NEW), or train all folds over (--force)",
+                "Restore the old fold file, give this run another name (--name NEW), or delete that folder",
             )
 
 

@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track = open_track(args)
     workspace, root = find_data(args, track)
-    check_namesake(workspace, track, root)
+    check_namesake(workspace, track)
     table_files, pictures = find_data_files(root, workspace.written_folders())
     tables = tuple(describe_source(root, table) for table in table_files)
     listing = track.list_samples(root)

@@ -43,8 +43,8 @@ def torn_labels(entries: Sequence[Entry]) -> list[str]:
         return []
     labelled = sum(bool(entry.areas) for entry in entries)
     return [
-        f"run lengths: the masks of {len(torn)} of {labelled} images fall into at least twice as many pieces as they "
-        f"would along the other axis ({few(torn)}): look at the contact sheet, and at order in the YAML"
+        f"run lengths: the masks of {len(torn)} of {labelled} images fall into more than twice as many pieces as they "
+        f"would if pixels were counted along the other axis ({few(torn)}): check order in the YAML"
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from competition.console import say, shout, table
-from competition.data.manifest import read_columns
+from competition.data.manifest import check_namesake, read_columns
 from competition.delivery.plane_files import list_plane_files, plane_file_name
 from competition.delivery.plane_scoring import score_planes
 from competition.delivery.scoring import Score, score_rle, score_table, truth_from_folder
@@ -138,6 +138,7 @@ def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> di
     known: dict[str, str] = {}
     for workspace in prepared_workspaces(args, track):
         if workspace.manifest_file().exists():
+            check_namesake(workspace, track)
             manifest = read_columns(workspace, ["name", column])
             for name, value in zip(manifest["name"], manifest[column], strict=True):
                 known |= {name: value, plane_file_name(name): value}

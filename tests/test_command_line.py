@@ -58,7 +58,8 @@ def test_commands_in_a_sentence_are_those_of_the_track_that_was_typed(monkeypatc
 
 def test_a_misspelt_track_is_answered_with_the_nearest(capsys):
     assert main(["prepare", "--track", "hand_bnoe"]) == 1
-    assert "unknown track 'hand_bnoe', did you mean 'hand_bone'?" in capsys.readouterr().err
+    expected = "'hand_bnoe', did you mean 'hand_bone'? Name a competition of your own by the path of its YAML file"
+    assert f"unknown track {expected}" in capsys.readouterr().err
 
 
 def test_a_yaml_file_called_by_its_stem_is_found(tmp_path, monkeypatch):

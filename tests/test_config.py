@@ -264,3 +264,11 @@ def test_every_shipped_experiment_is_read_and_short(path: Path) -> None:
     load_experiment(path)
     assert len(path.read_text().splitlines()) <= 20
     assert isinstance(yaml.safe_load(path.read_text()), dict)
+
+
+def test_of_several_settings_those_at_fault_are_named(tmp_path: Path) -> None:
+    (tmp_path / "e.yaml").write_text("{}")
+    for name, value in (("train.epochs", "two"), ("data.preprocess", "[1]"), ("train.lrr", "1")):
+        with pytest.raises(CompetitionError) as caught:
+            load_experiment(tmp_path / "e.yaml", ["data.size=128", f"{name}={value}", "train.seed=3"])
+        assert caught.value.where == f"--set {name}={value}"

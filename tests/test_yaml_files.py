@@ -29,6 +29,16 @@ VALUES = [
 ]
 
 
+@pytest.mark.parametrize("text", ["train: **/*.png", "a: {b: #ff0000}", "a: b: c"])
+def test_a_value_that_needs_quotes_says_so(text: str) -> None:
+    with pytest.raises(CompetitionError) as caught:
+        parse_yaml(text, "here")
+    assert str(caught.value.repair).startswith("Put a value in single quotes")
+    with pytest.raises(CompetitionError) as twice:
+        parse_yaml("a: 1\na: 2", "here")
+    assert not twice.value.repair
+
+
 @pytest.mark.parametrize("value", VALUES)
 def test_a_value_that_cannot_be_is_one_sentence(tmp_path: Path, value: str) -> None:
     with pytest.raises(CompetitionError, match="not valid YAML") as caught:

@@ -115,7 +115,8 @@ def cache_sample(
             with _reading(root / sample.label):
                 turned = track.is_turned(root / sample.label, size_hw)
         if track.is_torn is not None:
-            torn = track.is_torn(root / sample.label, size_hw)
+            with _reading(root / sample.label):
+                torn = track.is_torn(root / sample.label, size_hw)
     for view, image in zip(track.views, images, strict=True):
         write_array(workspace.image_file(sample.key, view), np.zeros_like(readable[0]) if image is None else image)
     entry = Entry(

@@ -157,7 +157,8 @@ def check_count(groups: Collection[str], count: int) -> None:
     if len(groups) < count:
         reason = f"{len(groups)} groups can't be split into {count} folds"
         named = shortened(", ".join(sorted(groups)), 200)
-        repair = f"Give --folds {len(groups)}{' or fewer' * (len(groups) > 2)}, if these groups are people: {named}"
+        fewer = f"Give --folds {len(groups)}" + " or fewer" * (len(groups) > 2)
+        repair = f"{fewer}, if each of these groups is one person: {named}"
         raise CompetitionError(reason, None, repair if groups else "Fix the training samples, so that some are left")
 
 

@@ -21,7 +21,7 @@ from competition.tracks.track import Split, Track, stem
 from competition.workspace import Workspace, read_json_object, write_sealed_json
 
 # Raised when the cached form of a sample or the manifest changes, so that an old cache is made again.
-CACHE_VERSION = 9
+CACHE_VERSION = 10
 
 
 @dataclass(frozen=True)
@@ -130,13 +130,12 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     if not workspace.manifest_file().exists():
         raise CompetitionError("no prepared data", workspace.manifest_file(), f"Run {command}")
     about = _read_about(_about_file(workspace), ("classes", "version", "data_root"), f"Run {command}")
-    if about.get("data_form", "") != track.data_form:
-        _check_namesake(workspace, track, about)
+    check_namesake(workspace, track)
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         folder = workspace.cache_folder()
         raise CompetitionError("prepared for other classes or by another version", folder, f"Run {command}")
     if about.get("data_form", "") != track.data_form:
-        what = "what this file says about the data has changed since prepare read it"
+        what = "what the declaration says about the data has changed since it was prepared"
         raise CompetitionError(what, track.declaration or f"track {track.name}", f"Run {command}")
     entries = _read_entries(workspace.manifest_file(), f"Run {command}")
     manifest = Manifest(Path(about["data_root"]), entries, tuple(about["tables"]), tuple(about["unused"]))
@@ -144,26 +143,20 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     return manifest
 
 
-def check_namesake(workspace: Workspace, track: Track, root: Path) -> None:
-    """Refuses to prepare in the place of another competition whose YAML file has the same name.
+def check_namesake(workspace: Workspace, track: Track) -> None:
+    """Rejects a competition in the place of another whose YAML file has the same name.
 
     Raises:
-        CompetitionError: Another file that is still there prepared what is in the cache, from other data or in another
-            form.
+        CompetitionError: Another file, which still exists, declared what is in the cache.
     """
     try:
         about = _read_about(_about_file(workspace), ("data_root",), "")
     except CompetitionError:  # nothing is prepared, or nothing that could be used
         return
-    if (about["data_root"], about.get("data_form", "")) != (str(root), track.data_form):
-        _check_namesake(workspace, track, about)
-
-
-def _check_namesake(workspace: Workspace, track: Track, about: dict[str, Any]) -> None:
     other, own = about.get("declaration", ""), _declaration(track)
-    if other and own and other != own and os.path.isfile(other):
-        what = f"another file of this name prepared {workspace.cache_folder()}: {other}"
-        raise CompetitionError(what, own, "Rename one of the two, because a track is called as its file is")
+    if other and own and os.path.isfile(other) and not os.path.samefile(other, own):
+        what = f"the name {track.name} is taken: what {workspace.cache_folder()} holds was declared by {other}"
+        raise CompetitionError(what, own, "Rename one of the two, because a track takes its name from its file")
 
 
 def _declaration(track: Track) -> str:

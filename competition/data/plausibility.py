@@ -59,9 +59,9 @@ def large_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]
     if not large.any():
         return []
     found = zip(classes, smallest.tolist(), large.tolist(), strict=True)
-    which = ", ".join(f"{name} (at least {share:.0%})" for name, share, is_large in found if is_large)
+    which = ", ".join(f"{name} (at least {int(100 * share)} %)" for name, share, is_large in found if is_large)
     verb = "covers" if large.sum() == 1 else "cover"
-    return [f"labels: {which} {verb} more than half of every image; are background and class exchanged?"]
+    return [f"labels: {which} {verb} more than half of every image; have background and class been swapped?"]
 
 
 def full_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:

@@ -244,7 +244,7 @@ def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Pat
     if missing:
         hint = near_misses((key_of[name] for name in missing), by_key.keys() - set(key_of.values()))
         if not by_key:
-            hint = f"; the files of this track are {track.layout}"
+            hint = f"; the files of this track are {' '.join(track.layout.split())}"
         raise CompetitionError(
             f"{len(missing)} of {len(names)} images have no label, first {few(missing)}{hint}", folder
         )

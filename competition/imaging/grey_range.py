@@ -28,6 +28,6 @@ def is_narrow(path: Path, image: NDArray[np.uint8]) -> bool:
 
 def _was_stretched(path: Path, counts: NDArray[np.intp]) -> bool:
     # The pixels of a record have 1 or more bytes; of those that are stretched, the darkest is 0 and the brightest 255.
-    if ".tfrecord" in path.name:
+    if ".tfrecord" in path.name.lower():
         return bool(counts[0] and counts[255])
     return path.suffix.lower() == ".dcm" or has_wide_grey(path)

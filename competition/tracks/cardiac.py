@@ -74,12 +74,13 @@ def list_slices(root: Path) -> Listing:
 
 
 def _passed_over(root: Path) -> list[str]:
-    """Names a folder of PNG pictures that lies beside the folder of DICOM files."""
+    """Names folders of PNG pictures that lie beside the folder of DICOM files."""
     pictures = find_files(root, f"*/{PNG_PAIRS.train}")
-    if not pictures:
+    folders = sorted({picture.relative_to(root).parts[0] for picture in pictures})
+    if not folders:
         return []
-    folder = root / pictures[0].relative_to(root).parts[0]
-    return [f"the DICOM files are read; {len(pictures)} PNG pictures are not (--data {folder} reads them instead)"]
+    reads = f"--data {root / folders[0]} reads {'them' if len(folders) == 1 else 'the first'} instead"
+    return [f"the DICOM files are read; {len(pictures)} PNG pictures in {', '.join(folders)} are not ({reads})"]
 
 
 def _list_pictures(root: Path) -> Listing:

@@ -180,7 +180,7 @@ def _explain(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown key {shown(section + key)}{nearest_hint(key, known, section)}"
     if first["type"] == "missing" and key == "group":
-        return "group is missing: '^(\\d+)_' finds the person in 012_a.png, and '(.+)' makes every image a group"
+        return "group is missing: '^(\\d+)_' finds the person in 012_a.png, '(.+)' makes each image its own group"
     reason = shortened(first["msg"].removeprefix("Value error, "), 500)
     return f"{section + key}: {reason} (keys are {', '.join(known)})"
 

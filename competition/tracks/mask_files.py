@@ -74,7 +74,7 @@ def _refuse_strange(
     )
     repair = f"Where they are no class either, name them in the track's YAML, background: [{listed}]"
     if file.suffix.lower() in (".jpg", ".jpeg"):
-        repair = "JPG changes pixel values: save labels as PNG; masks of one class, classes: [name], are cut at half"
+        repair = "Save labels as PNG, JPG changes their values; of one class, classes: [name] cuts the masks at half"
     raise CompetitionError(
         f"pixel {kind} that belongs to no class ({which}): {describe_values(strange, colours)}",
         file,

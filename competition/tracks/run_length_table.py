@@ -28,7 +28,7 @@ from competition.workspace import read_csv
 
 _REPAIR = "Where all rows are refused, look at start, relative and order of masks in the track's YAML"
 TORN = 2
-"""As many pieces as in the other order are no accident: a disc of 20 rows comes to 20 pieces instead of one."""
+"""Times as many pieces as in the other order: a disc of 20 rows comes to 20 pieces instead of one."""
 
 
 class RunLengthTable(RunLengthForm):
@@ -159,8 +159,8 @@ def read_run_lengths(
 def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]) -> bool:
     """Returns whether the masks of an image make sense only in the other ``order``.
 
-    Read along the wrong axis, every run of an object lands somewhere else, unless the image is square: then its masks
-    are transposed and stay as whole as they were.
+    Read along the wrong axis, each run of an object comes out as a piece of its own. Where the image is square, or its
+    sides differ by less than a run, the masks are only transposed or slanted, and nothing shows it.
 
     Args:
         path: As for ``read_run_lengths``, which can read it; the other arguments too.
@@ -177,7 +177,8 @@ def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes:
         len(find_components(*canvas_runs(_decode(rows, file, size_hw, form, classes, order), len(classes))).areas)
         for order in orders
     )
-    return declared > TORN * other
+    runs = sum(len(row.rle.split()) for row in rows) // 2
+    return declared > TORN * other and 2 * declared > runs
 
 
 def _decode(

@@ -182,7 +182,8 @@ def _score(job: FoldJob, state: FoldState) -> float:
 def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves: SummaryWriter) -> None:
     state.history.append(row)
     score = row.get("score")
-    # "not <=" is also true where one of the two is NaN (a fold with one class has no AUROC): then the newest is kept.
+    # "not <=" is also true where one of the two is NaN (no AUROC of one kind, no Dice without a class): then the newest
+    # is kept.
     if score is not None and not score <= state.best_score:
         state.best_score = score
         save_best(checkpoint_file(job.folder), _predicting_weights(job, state, score))

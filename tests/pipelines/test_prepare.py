@@ -57,17 +57,51 @@ def test_another_competition_of_the_same_name_is_refused(tmp_path: Path, stage, 
             for name in names:
                 drawn = np.roll(picture, ord(name) + ord(folder[0]))
                 Image.fromarray(drawn).save(tmp_path / number / folder / f"{name}.png")
+        (tmp_path / "a.csv").write_text("image_name,class,rle\n")
         declared.append(tmp_path / number / "shapes.yaml")
         declared[-1].write_text(text.format("disc"))
     folds = ("--folds", "2")
     stage("prepare", "--track", declared[0], "--data", tmp_path / "1", *folds)
     cache = {path: path.read_bytes() for path in (tmp_path / "workspace").rglob("*") if path.is_file()}
-    error, _ = refusal("prepare", "--track", declared[1], "--data", tmp_path / "2", *folds)
-    assert f"shapes: {declared[0]}: {declared[1]}. Rename one of the two" in error
-    declared[1].write_text(text.format("box"))
-    for words in (("prepare", "--data", tmp_path / "1", *folds), ("train", "--experiment", "quick", "--fold", "0")):
+    taken = f"the name shapes is taken: what {tmp_path / 'workspace' / 'cache' / 'shapes'} holds was declared by "
+    for words in (
+        ("prepare", "--data", tmp_path / "2", *folds),
+        ("prepare", *folds),
+        ("train", "--experiment", "quick", "--fold", "0"),
+        ("ensemble",),
+        ("check", tmp_path / "a.csv"),
+    ):
         error, _ = refusal(words[0], "--track", declared[1], *words[1:])
-        assert f"another file of this name prepared {tmp_path / 'workspace' / 'cache' / 'shapes'}: " in error
+        assert f"{taken}{declared[0]}: {declared[1]}. Rename one of the two" in error
     assert cache == {path: path.read_bytes() for path in (tmp_path / "workspace").rglob("*") if path.is_file()}
-    declared[0].rename(tmp_path / "moved.yaml")  # then the other may be the same file, moved and changed
+    linked = tmp_path / "shapes.yaml"
+    linked.symlink_to(declared[0])
+    stage("prepare", "--track", linked, *folds)
+    declared[0].unlink()  # then the other may be the same file, moved and changed
     stage("prepare", "--track", declared[1], "--data", tmp_path / "2", *folds)
+
+
+def test_masks_of_the_wrong_order_or_of_the_background_are_named(tmp_path: Path, stage) -> None:
+    disc = np.hypot(*np.mgrid[-20:20, -15:45]) < 9
+    edges = np.flatnonzero(np.diff(disc.ravel().astype(int), prepend=0, append=0)).reshape(-1, 2)
+    rle = " ".join(f"{start + 1} {end - start}" for start, end in edges)
+    for folder, names in (("train", "ab"), ("masks", "ab"), ("test", "cd")):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+        for name in names:
+            picture = np.where(disc, 0, 255) if folder == "masks" else np.arange(60) + 40 * disc + ord(name)
+            Image.fromarray(picture.astype(np.uint8)).save(tmp_path / "data" / folder / f"{name}.png")
+    (tmp_path / "data" / "t.csv").write_text(f"id,rle\na,{rle}\nb,{rle}\n")
+    masks = {order: f"{{csv: t.csv, image: id, rle: rle, order: {order}}}" for order in ("row", "column")}
+    figures = {}
+    for name, form in (masks | {"files": "masks/{stem}.png"}).items():
+        (tmp_path / f"{name}.yaml").write_text(
+            f"classes: [disc]\ntrain: train/*.png\nmasks: {form}\ntest: test/*.png\ngroup: '(.+)'\n"
+            "submission: {image: id, rle: rle, ending: false}\n"
+        )
+        words = ("--track", tmp_path / f"{name}.yaml", "--data", tmp_path / "data", "--folds", "2")
+        figures[name], _ = stage("prepare", *words)
+    assert figures["row"]["warnings"] == figures["row"]["remarks"] == figures["files"]["warnings"] == []
+    (torn,) = figures["column"]["warnings"]
+    assert "the masks of 2 of 2 images fall into more than twice as many pieces" in torn
+    (swapped,) = figures["files"]["remarks"]
+    assert swapped.startswith("labels: disc (at least 89 %) covers more than half of every image")

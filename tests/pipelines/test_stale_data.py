@@ -183,5 +183,5 @@ def test_a_run_on_other_folds_takes_no_further_fold(refusal, own_data):
     same = ("--experiment", trained / "fold0" / "config.yaml", "--name", "quick")
     error, _ = refusal("train", "--track", "tiny_hands", *same, "--fold", "1")
     assert "fold 0 of run 'quick' was trained with other folds (" in error
-    assert "give another name (--name NEW)" in error
+    assert "give this run another name (--name NEW)" in error
     assert before == {file: file.read_bytes() for file in trained.rglob("*") if file.is_file()}

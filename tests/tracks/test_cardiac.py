@@ -276,4 +276,4 @@ def test_pictures_beside_dicom_files_are_named(forms: dict[str, Path], tmp_path:
     assert both.samples == alone.samples
     (remark,) = set(both.remarks) - set(alone.remarks)
     assert remark.startswith("the DICOM files are read; ")
-    assert remark.endswith(f" PNG pictures are not (--data {tmp_path / 'all' / 'png'} reads them instead)")
+    assert remark.endswith(f" PNG pictures in png are not (--data {tmp_path / 'all' / 'png'} reads them instead)")

@@ -40,7 +40,7 @@ def failure(path: Path) -> str:
     ("key", "value", "expected"),
     [
         ("flipp", "true", "unknown key 'flipp', did you mean 'flip'"),
-        ("group", None, "group is missing: .*makes every image a group"),
+        ("group", None, "group is missing: .*makes each image its own group"),
         ("group", "'abc'", "group: .*needs a bracket"),
         ("group", "'('", "group: .*is no regular expression"),
         ("classes", "[]", "classes: "),

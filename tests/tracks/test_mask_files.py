@@ -232,6 +232,11 @@ def test_a_value_of_no_class_is_an_error_that_names_it(tmp_path: Path) -> None:
         CompetitionError, match=r"pixel value that belongs to no class \(a 1, b 2\): 3 in 1 pixel: .*a\.png"
     ):
         read(save(tmp_path / "a.png", label), {"a": 1, "b": 2})
+    with pytest.raises(CompetitionError, match=r"background: \[3\]"):
+        read(save(tmp_path / "a.png", label), {"a": 1, "b": 2})
+    label[:] = 90
+    with pytest.raises(CompetitionError, match="Save labels as PNG, JPG changes their values"):
+        read(save(tmp_path / "a.jpg", label), {"a": 1, "b": 2})
 
 
 def test_a_mask_of_another_size_is_an_error_that_says_both(tmp_path: Path) -> None:
