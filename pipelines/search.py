@@ -144,7 +144,10 @@ def _check(search: Search) -> Run:
         raise CompetitionError(f"there is no fold {search.fold}; the folds are 0..{base.folds.count - 1}")
     if search.track.task == "classification" and len({entry.targets[0] for entry in base.held_out(search.fold)}) < 2:
         raise CompetitionError(f"fold {search.fold} holds out samples of one kind only, which have no AUROC")
-    if search.track.task == "segmentation" and not any(any(entry.areas) for entry in base.held_out(search.fold)):
+    places = [search.track.classes.index(name) for name in base.track.classes]
+    if search.track.task == "segmentation" and not any(
+        entry.areas[place] for entry in base.held_out(search.fold) for place in places
+    ):
         raise CompetitionError(f"fold {search.fold} holds out images without any class, which have no Dice")
     for setting in ends(search.space):
         try:

@@ -3,12 +3,14 @@
 import argparse
 import math
 import shlex
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from competition.config import load_experiment
+from competition.config import Experiment, load_experiment
 from competition.data.folds import write_folds
+from competition.data.manifest import write_manifest
 from competition.errors import CompetitionError
 from competition.training.checkpoints import folder_lock, load_best
 from competition.training.loop import DivergedError
@@ -282,6 +284,26 @@ def test_a_search_that_another_process_runs_is_refused(command, tiny_hands, tiny
     ):
         command(tiny_hands, pretend(tiny_experiment), space=RATE)
     assert not pretended
+
+
+def test_a_fold_without_any_class_is_refused(command, tiny_hands, tiny_experiment, pretended):
+    first, *others = tiny_hands.track.classes
+    held_out = [group for group, fold in tiny_hands.folds.fold_of.items() if fold == 1]
+    entries = [
+        replace(entry, areas=(0, *entry.areas[1:])) if entry.group in held_out else entry
+        for entry in tiny_hands.manifest.entries
+    ]
+    write_manifest(tiny_hands.workspace, tiny_hands.track, replace(tiny_hands.manifest, entries=tuple(entries)))
+    narrowed = pretend(tiny_experiment).model_dump()
+    experiments = [
+        Experiment.model_validate(narrowed | {"data": narrowed["data"] | {"classes": names}})
+        for names in ([first], others)
+    ]
+    with pytest.raises(CompetitionError, match="fold 1 holds out images without any class, which have no Dice"):
+        command(tiny_hands, experiments[0], fold=1, space=RATE)
+    assert not pretended
+    command(tiny_hands, experiments[1], fold=1, space=RATE, trials=1)
+    assert len(pretended) == 1
 
 
 def test_a_fold_without_a_score_is_refused(command, tiny_patients, tiny_experiment, pretended):
