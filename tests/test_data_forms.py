@@ -161,7 +161,7 @@ def test_soft_edges_are_said_once_for_the_whole_data_set(tmp_path, stage):
             between[path.name] = int(((values > 0) & (values < values.max())).sum())
     soft = [count for count in between.values() if count]
     assert soft
-    remark = f"labels: {sum(soft)} pixels of {len(soft)} label pictures lie between 0 and the maximum"
+    remark = f"labels: {sum(soft)} pixels of {len(soft)} label picture{'s' * (len(soft) > 1)} lie between 0 and"
     words = ("prepare", "--track", "knee", "--data", tmp_path / "knees", "--folds", 2)
     for _ in range(2):  # also where everything was read before
         figures, said = stage(*words)

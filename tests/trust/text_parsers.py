@@ -99,18 +99,22 @@ def _read_imported(path: Path) -> object:
     return read_imported(workspace, "theirs")
 
 
+# Not "data", which is there once the demo has run.
+_NOWHERE = Path("raw data that is not here")
+
+
 def _about() -> bytes:
     """What prepare writes beside the table of a manifest."""
     with tempfile.TemporaryDirectory() as folder:
         workspace = Workspace(Path(folder), "cardiac")
-        write_manifest(workspace, get_track("cardiac"), Manifest(Path("data"), (_ENTRY,), ("- - - - - list.csv",)))
+        write_manifest(workspace, get_track("cardiac"), Manifest(_NOWHERE, (_ENTRY,), ("- - - - - list.csv",)))
         return workspace.manifest_file().with_name("prepared.json").read_bytes()
 
 
 def _read_manifest(path: Path) -> object:
     workspace = Workspace(path.parent / "workspace", "cardiac")
     if not workspace.manifest_file().exists():
-        write_manifest(workspace, get_track("cardiac"), Manifest(Path("data"), (_ENTRY,)))
+        write_manifest(workspace, get_track("cardiac"), Manifest(_NOWHERE, (_ENTRY,)))
     workspace.manifest_file().with_name("prepared.json").write_bytes(path.read_bytes())
     return read_manifest(workspace, get_track("cardiac"))
 
