@@ -1,5 +1,3 @@
-from itertools import permutations
-
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -36,15 +34,17 @@ def reference_hull(mask):
     """What no line through two of the mask's pixels separates from it, and within its rows and columns."""
     if not mask.any():
         return mask
-    pixels, grid = np.argwhere(mask), np.indices(mask.shape)
     rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
     inside = np.zeros_like(mask)
     inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
-    ends = [(row, column) for row in rows for column in np.flatnonzero(mask[row])[[0, -1]]]
-    for (row, column), (other_row, other_column) in permutations(ends, 2):
-        down, right = other_row - row, other_column - column
-        if (down * (pixels[:, 1] - column) >= right * (pixels[:, 0] - row)).all():
-            inside &= down * (grid[1] - column) >= right * (grid[0] - row)
+    ends = np.array([(row, column) for row in rows for column in np.flatnonzero(mask[row])[[0, -1]]])
+    row, column = ends.T
+    down, right = row - row[:, None], column - column[:, None]
+    side = down[..., None] * right[:, None] - right[..., None] * down[:, None]  # of the third, seen along two of them
+    grid = np.indices(mask.shape)
+    for first, second in np.argwhere((side >= 0).all(axis=2)):
+        along, across = down[first, second], right[first, second]
+        inside &= along * (grid[1] - column[first]) >= across * (grid[0] - row[first])
     return inside
 
 
