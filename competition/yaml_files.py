@@ -14,7 +14,7 @@ LARGEST_YAML = 1 << 20
 MOST_VALUES = 100_000
 """Values of a file with its aliases written out; ten lines of aliases to aliases can stand for billions."""
 
-_QUOTES = "Put a value in single quotes that begins with one of * { [ or holds a colon or a # between blanks"
+_QUOTES = "Put a value in single quotes if it begins with * { or [, or holds a colon or # next to a blank"
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -53,8 +53,8 @@ class Entry:
         areas: Of a sample with masks, how many pixels each class has; else empty.
         sources: The raw files it was read from as they were then, see ``sources.describe_source``.
         cached: Of each of its files in the cache "SHA-256 path", the path below the cache folder.
-        torn: Whether the label falls into pieces as it is read; see ``Track.is_torn``.
         narrow: Whether nearly all pixels of a view lie in a small part of the stretched grey range.
+        torn: Whether the label falls into pieces as it is read; see ``Track.is_torn``.
     """
 
     sample: str
@@ -130,7 +130,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
     if not workspace.manifest_file().exists():
         raise CompetitionError("no prepared data", workspace.manifest_file(), f"Run {command}")
     about = _read_about(_about_file(workspace), ("classes", "version", "data_root"), f"Run {command}")
-    check_namesake(workspace, track)
+    _check_declaration(workspace, track, about)
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         folder = workspace.cache_folder()
         raise CompetitionError("prepared for other classes or by another version", folder, f"Run {command}")
@@ -153,6 +153,10 @@ def check_namesake(workspace: Workspace, track: Track) -> None:
         about = _read_about(_about_file(workspace), ("data_root",), "")
     except CompetitionError:  # nothing is prepared, or nothing that could be used
         return
+    _check_declaration(workspace, track, about)
+
+
+def _check_declaration(workspace: Workspace, track: Track, about: dict[str, Any]) -> None:
     other, own = about.get("declaration", ""), _declaration(track)
     if other and own and os.path.isfile(other) and not os.path.samefile(other, own):
         what = f"the name {track.name} is taken: what {workspace.cache_folder()} holds was declared by {other}"

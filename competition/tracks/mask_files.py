@@ -74,7 +74,7 @@ def _refuse_strange(
     )
     repair = f"Where they are no class either, name them in the track's YAML, background: [{listed}]"
     if file.suffix.lower() in (".jpg", ".jpeg"):
-        repair = "Save labels as PNG, JPG changes their values; of one class, classes: [name] cuts the masks at half"
+        repair = "Save labels as PNG, because JPG changes their values (with one class, classes: [name] cuts at half)"
     raise CompetitionError(
         f"pixel {kind} that belongs to no class ({which}): {describe_values(strange, colours)}",
         file,

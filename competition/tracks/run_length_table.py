@@ -172,13 +172,15 @@ def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes:
         return False
     file, image = split_part(path)
     rows = read_table(file, form, classes).rows[image]
-    orders: tuple[Order, Order] = ("row", "column") if form.order == "row" else ("column", "row")
-    declared, other = (
-        len(find_components(*canvas_runs(_decode(rows, file, size_hw, form, classes, order), len(classes))).areas)
-        for order in orders
-    )
-    runs = sum(len(row.rle.split()) for row in rows) // 2
-    return declared > TORN * other and 2 * declared > runs
+
+    def pieces(order: Order) -> int:
+        canvas, runs = canvas_runs(_decode(rows, file, size_hw, form, classes, order), len(classes))
+        return len(find_components(canvas, runs).areas)
+
+    declared = pieces(form.order)
+    if 2 * declared <= sum(len(row.rle.split()) for row in rows) // 2:
+        return False  # an object of several runs is whole
+    return declared > TORN * pieces("column" if form.order == "row" else "row")
 
 
 def _decode(

@@ -235,7 +235,7 @@ def test_a_value_of_no_class_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(CompetitionError, match=r"background: \[3\]"):
         read(save(tmp_path / "a.png", label), {"a": 1, "b": 2})
     label[:] = 90
-    with pytest.raises(CompetitionError, match="Save labels as PNG, JPG changes their values"):
+    with pytest.raises(CompetitionError, match="Save labels as PNG, because JPG changes their values"):
         read(save(tmp_path / "a.jpg", label), {"a": 1, "b": 2})
 
 
