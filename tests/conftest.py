@@ -19,6 +19,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as run.sh does, before torch is imported
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # There is a process per core already: two of two threads each take half as long again as two of one thread.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from competition.config import Experiment
 from competition.data.cache import cache_sample
@@ -34,14 +37,18 @@ if TYPE_CHECKING:
     from competition.training.state import FoldJob
 
 
-# Files of some ten seconds and more, longest first: with several processes the rest fills the gaps behind them.
+# Files of some 25 seconds and more, longest first: with several processes the rest fills the gaps behind them.
 LONG = (
     "test_parsers.py",
     "test_end_to_end.py",
+    "test_readme_tutorial.py",
+    "test_kills.py",
+    "test_experiments.py",
     "test_bench.py",
-    "test_hand_track.py",
-    "test_hand_tuning.py",
-    "test_member_kinds.py",
+    "test_shortcuts.py",
+    "test_search.py",
+    "test_one_fold.py",
+    "test_other_tracks.py",
 )
 
 

@@ -22,7 +22,7 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TUTORIAL, re.MULTILINE | re.DOTALL
 MINE, KAGGLE = (text for kind, text in BLOCKS if kind == "yaml")
 (COMMANDS,) = (text for kind, text in BLOCKS if not kind)
 (ROWS,) = (text for kind, text in BLOCKS if kind == "csv")
-SIZE_HW = (240, 60)
+SIZE_HW = (240, 30)  # 32 pixels wide on the training grid: half the work of 64
 BONES = ("femur", "tibia")
 
 
@@ -37,8 +37,8 @@ def draw_knee(number):
         # The README's runs by hand: 240 pixels a column, so pixel 1402 is row 201 of column 5.
         masks["femur"][201:207, 5] = masks["femur"][201:210, 6] = True
     else:
-        masks["femur"][20 + number : 110, 15:45] = True
-        masks["tibia"][130 : 220 - number, 18:42] = True
+        masks["femur"][20 + number : 110, 8:23] = True
+        masks["tibia"][130 : 220 - number, 9:21] = True
     noise = np.random.default_rng(number).integers(0, 30, SIZE_HW)
     return (40 + 120 * masks["femur"] + 90 * masks["tibia"] + noise).astype(np.uint8), masks
 

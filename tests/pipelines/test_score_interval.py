@@ -40,6 +40,12 @@ def drawn_by_hand(figure, groups):
     return np.nanquantile(values, (0.025, 0.975))
 
 
+def auroc_by_pairs(truth, scores):
+    """How often a positive scores above a negative, a tie counting half: scikit-learn's figure in a tenth of its time."""
+    above = scores[truth == 1][:, None] - scores[truth == 0]
+    return np.mean((above > 0) + 0.5 * (above == 0))
+
+
 def test_persons_are_drawn_where_prepare_knows_them(stage, hands, tmp_path):
     names, dice = hands
     people = [f"ID{number // 3}" for number in range(12)]
@@ -86,7 +92,8 @@ def test_the_auroc_has_an_interval_too(stage, tmp_path, prepared):
     words = ("score", "--track", "aneurysm", tmp_path / "s.csv", tmp_path / "t.csv")
     figures, said = stage(*words, "--bootstrap", DRAWS)
     assert figures["score"] == pytest.approx(roc_auc_score(truth[:, 0], written))
-    low, high = drawn_by_hand(lambda rows: roc_auc_score(truth[rows, 0], written[rows]), people)
+    assert figures["score"] == pytest.approx(auroc_by_pairs(truth[:, 0], written))
+    low, high = drawn_by_hand(lambda rows: auroc_by_pairs(truth[rows, 0], written[rows]), people)
     interval = figures["interval"]
     assert (interval["low"], interval["high"]) == pytest.approx((low, high), abs=0.03)
     assert (interval["groups"], interval["alone"]) == ((30, 0) if prepared else (60, 60))

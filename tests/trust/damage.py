@@ -46,31 +46,36 @@ CELLS = (
 
 EDITS = ("set", "flip", "delete", "insert", "repeat", "cell", "lines", "cut")
 _EDIT_BYTES = 4
+_PASSAGE_BYTES = 1 + 2 * _EDIT_BYTES
+_NOISE_BYTES = 24
 
 
 def programs() -> st.SearchStrategy[bytes]:
-    """Returns a strategy of what ``damaged_files`` does to a file.
+    """Returns a strategy of what ``damaged_files`` makes: some twenty files a program.
 
     One draw of bytes costs hypothesis a quarter of a list of drawn edits, and shrinks to fewer and smaller ones alike.
     """
-    return st.binary(min_size=1 + _EDIT_BYTES, max_size=1 + 6 * _EDIT_BYTES)
+    return st.binary(min_size=4 * _PASSAGE_BYTES, max_size=16 * _PASSAGE_BYTES)
 
 
 def damaged_files(valid: Sequence[bytes], program: bytes) -> Iterator[bytes]:
-    """Yields one of the valid files after its first edit, its second and so on, up to six.
+    """Yields damaged files, one after each edit.
 
-    One program in eight is noise and gives one file: the program itself. Several files for a program, because drawing
-    it takes hypothesis longer than most parsers take for a file.
+    A passage of a program is a byte and two edits. The byte chooses what they damage: one of the valid files, or in one
+    of five the file that the last passage has left. In one of eight a few bytes of noise are yielded too, as a file.
+    Many files for a program, because drawing it takes hypothesis longer than most parsers take for a file.
     """
-    choice, edits = program[0], program[1:]
-    if choice >= 224:
-        yield edits
-        return
-    damaged = valid[choice % len(valid)]
-    for start in range(0, len(edits) - _EDIT_BYTES + 1, _EDIT_BYTES):
-        kind, high, low, number = edits[start : start + _EDIT_BYTES]
-        damaged = _edit(damaged, EDITS[kind % len(EDITS)], 256 * high + low, number)
-        yield damaged
+    damaged = valid[0]
+    for start in range(0, len(program) - _PASSAGE_BYTES + 1, _PASSAGE_BYTES):
+        choice, edits = program[start], program[start + 1 : start + _PASSAGE_BYTES]
+        if choice >= 224:
+            yield program[start + 1 : start + 1 + _NOISE_BYTES]
+        if choice % 5:
+            damaged = valid[choice // 5 % len(valid)]
+        for place in range(0, len(edits), _EDIT_BYTES):
+            kind, high, low, number = edits[place : place + _EDIT_BYTES]
+            damaged = _edit(damaged, EDITS[kind % len(EDITS)], 256 * high + low, number)
+            yield damaged
 
 
 def _edit(content: bytes, kind: str, place: int, number: int) -> bytes:

@@ -26,7 +26,7 @@ from competition.errors import CompetitionError
 
 LONGEST_SECONDS, BYTES_PER_SECOND, LARGEST_BYTES = 5.0, 20e6, 1 << 30
 PARSERS = [*picture_parsers(), *label_parsers(), *array_parsers(), *text_parsers(), *submission_parsers()]
-BATCH, FILES_OF_PROGRAM = 2000, 3
+BATCH, FILES_OF_PROGRAM = 2000, 20
 _SETTINGS = settings(
     deadline=None,
     database=None,
