@@ -52,7 +52,7 @@ def below_best(decision: Decision, options: str) -> str | None:
 
 
 def operations_text(decision: Decision) -> str:
-    """Return the chosen post-processing with its classes: "largest (disc, bar), fill (square)", or "none"."""
+    """Return the chosen post-processing with its classes: "surest (disc, bar), fill (square)", or "none"."""
     classes: dict[str, list[str]] = {}
     for name, operation in decision.operations.items():
         if operation != "none":

@@ -13,9 +13,8 @@ from competition.data.folds import FULL, find_folds
 from competition.data.manifest import Entry, read_manifest
 from competition.ensembling.combination import combine
 from competition.ensembling.decision import Decision, Scores
-from competition.ensembling.image_vote import vote_image
 from competition.ensembling.members import split_member
-from competition.ensembling.postprocessing import apply
+from competition.ensembling.postprocessing import decide_image
 from competition.imaging.planes import class_areas, intersections
 from competition.metrics import auroc, dice
 from competition.prediction.opened_maps import open_map
@@ -96,7 +95,7 @@ def _mean_dice(
     scores = []
     for entry, fold in zip(shown(entries, "scoring what these folds held out"), folds, strict=True):
         maps = [open_map(_predictions(workspace, member.name, fold), entry.sample) for member in decision.members]
-        voted = apply(vote_image(maps, voters, weights, decision.cut_array()), decision.operation_list())
+        voted = decide_image(maps, voters, weights, decision.cut_array(), decision.operation_list())
         truth = read_cached_planes(workspace, entry.sample)
         both = intersections(voted, truth, classes)
         scores.append(dice(both, class_areas(voted, classes), class_areas(truth, classes)))

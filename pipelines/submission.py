@@ -16,9 +16,9 @@ from competition.delivery.submissions import ID_COLUMN, read_table_csv, write_rl
 from competition.delivery.validator import check_rle_submission, check_table_submission
 from competition.ensembling.combination import combine
 from competition.ensembling.decision import Decision
-from competition.ensembling.image_vote import vote_bytes, vote_image
+from competition.ensembling.image_vote import vote_bytes
 from competition.ensembling.locations import LocationRule
-from competition.ensembling.postprocessing import apply
+from competition.ensembling.postprocessing import decide_image
 from competition.errors import CompetitionError
 from competition.imaging.planes import CLASSES_PER_PLANE
 from competition.imaging.runlengths import encode_planes
@@ -83,7 +83,7 @@ def _voted_planes(
     with progress("voting", len(entries)) as ticker:
         for entry in entries:
             maps = [_open_test_map(folder, entry) for folder in folders]
-            planes = apply(vote_image(maps, voters, weights, decision.cut_array()), decision.operation_list())
+            planes = decide_image(maps, voters, weights, decision.cut_array(), decision.operation_list())
             if entry.sample in shown:
                 preview.append(outlined_tile(workspace, track, entry, planes))
             yield entry, planes

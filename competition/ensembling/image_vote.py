@@ -1,6 +1,6 @@
 """The vote on one image: members' maps in, label planes out, with a tile of one class in memory at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from competition.ensembling.voters import Voters, check_maps
 from competition.ensembling.voting import decide_levels
 from competition.imaging.planes import plane_count, set_class
-from competition.prediction.opened_maps import TILE_HW, ClassMap, tiles
+from competition.prediction.opened_maps import TILE_HW, ClassMap, Tile, tiles
 
 
 def vote_image(
@@ -35,12 +35,32 @@ def vote_image(
     size_hw = maps[0].shape[1:]
     planes = np.zeros((*size_hw, plane_count(len(voters.rows))), dtype=np.uint8)
     for index, cut in enumerate(cuts):
-        own_weights = weights[index, voters.of(index)].tolist()
-        for tile in tiles(size_hw):
-            mask = decide_levels(voters.levels(maps, index, tile), own_weights, int(cut))
+        for tile, mask in _voted_tiles(maps, voters, weights, index, int(cut)):
             if mask.any():
                 set_class(planes[tile], index, mask)
     return planes
+
+
+def vote_class(
+    maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer], index: int, cut: int
+) -> NDArray[np.bool_]:
+    """Decides one class of an image; arguments and errors as for ``vote_image``.
+
+    Returns:
+        Mask bool (H, W).
+    """
+    mask = np.zeros(maps[0].shape[1:], dtype=np.bool_)
+    for tile, part in _voted_tiles(maps, voters, weights, index, cut):
+        mask[tile] = part
+    return mask
+
+
+def _voted_tiles(
+    maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer], index: int, cut: int
+) -> Iterator[tuple[Tile, NDArray[np.bool_]]]:
+    own_weights = weights[index, voters.of(index)].tolist()
+    for tile in tiles(maps[0].shape[1:]):
+        yield tile, decide_levels(voters.levels(maps, index, tile), own_weights, cut)
 
 
 # What blosc2, pandas and the search for components set up when they are first used.
@@ -56,8 +76,9 @@ def vote_bytes(members: int, classes: int, size_hw: tuple[int, int]) -> int:
         size_hw: Rows and columns of the image.
 
     Returns:
-        Label planes of the last image and of this one, as voted and as post-processed; the scan for runs and a small
-        picture: together 3 P + 10 bytes per pixel; tiles of all members; and what is set up once.
+        Label planes of the last image and of this one, as voted and as post-processed; the scan for runs or the sure
+        pixels of a class, and a small picture: together 3 P + 10 bytes per pixel; tiles of all members; and what is set
+        up once.
     """
     height, width = size_hw
     tile = min(height, TILE_HW[0]) * min(width, TILE_HW[1])

@@ -20,6 +20,7 @@ from competition.ensembling.postprocessing import (
     choose_operations,
     crossfit_operations,
     operation_counts,
+    sure_pixels,
 )
 from competition.ensembling.thresholds import Window, study_cuts
 from competition.ensembling.weights import given_weights, search_weights
@@ -169,9 +170,9 @@ def _decided_counts(
     false_positives = np.zeros(classes, dtype=np.int64)
     for position, sample in enumerate(track(data.samples, "post-processing")):
         cuts = tuned.chosen.cuts if tuned.honest_cuts is None else tuned.honest_cuts[position]
-        decided = vote_image(data.open_maps(sample), voters, weights, cuts)
-        truth = data.truth(sample)
-        counts.append(operation_counts(decided, truth, classes))
+        maps, truth = data.open_maps(sample), data.truth(sample)
+        decided = vote_image(maps, voters, weights, cuts)
+        counts.append(operation_counts(decided, truth, classes, sure_pixels(maps, voters, weights)))
         here = false_positive_owners(decided, truth, classes)
         owners += here[0]
         false_positives += here[1]

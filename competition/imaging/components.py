@@ -7,6 +7,7 @@ All classes lie on one canvas, one below the other. A row of it is two columns w
 follows each class, so that what touches on the canvas touches in the image.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from competition.imaging.runlengths import plane_runs
+from competition.imaging.runlengths import plane_runs, shared_pixels
 
 Runs = NDArray[np.int64]
 """(n, 2) int64 positions on a canvas, half-open, sorted and disjoint, none longer than a row of the image."""
+SureOf = Callable[[int], NDArray[np.bool_]]
+"""Class -> its sure pixels in the image, bool (H, W)."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +94,14 @@ class Components:
     Attributes:
         of_run: int64 (n,): the component of each run.
         areas: int64 (k,): pixels of each component.
-        is_largest: bool (k,): whether it is the largest one of its class; of equal ones the first from the top, then
-            left.
+        class_of: int64 (k,): the class of each component.
+        first_runs: int64 (k,): the first run of each component.
     """
 
     of_run: NDArray[np.int64]
     areas: NDArray[np.int64]
-    is_largest: NDArray[np.bool_]
+    class_of: NDArray[np.int64]
+    first_runs: NDArray[np.int64]
 
 
 def find_components(canvas: Canvas, runs: Runs) -> Components:
@@ -105,20 +109,40 @@ def find_components(canvas: Canvas, runs: Runs) -> Components:
     of_run = _joined(*_neighbours(runs, canvas.stride, reach=1), len(runs))
     areas = np.bincount(of_run, weights=runs[:, 1] - runs[:, 0]).astype(np.int64)
     first_runs = np.unique(of_run, return_index=True)[1]
-    class_of = canvas.class_of(runs[first_runs])
-    ranking = np.lexsort((first_runs, -areas, class_of))
-    is_largest = np.zeros(len(areas), dtype=np.bool_)
-    is_largest[ranking[np.diff(class_of[ranking], prepend=-1) != 0]] = True
-    return Components(of_run, areas, is_largest)
+    return Components(of_run, areas, canvas.class_of(runs[first_runs]), first_runs)
+
+
+def find_surest(canvas: Canvas, runs: Runs, components: Components, sure_of: SureOf) -> NDArray[np.bool_]:
+    """Finds the component of each class that has the most sure pixels.
+
+    Args:
+        canvas: Where the runs lie.
+        runs: What the components are of.
+        components: Of ``find_components``.
+        sure_of: Asked only about classes of two or more components, which most images don't have.
+
+    Returns:
+        bool (k,), one of each class. Of equally sure ones it is the larger one, of equal ones the first from the top,
+        then left.
+    """
+    class_of, run_class = components.class_of, canvas.class_of(runs)
+    sure = np.zeros(len(class_of))
+    for index in np.flatnonzero(np.bincount(class_of) > 1):
+        own = run_class == index
+        _, sure_runs = canvas_runs(sure_of(int(index)).view(np.uint8)[..., None], 1)
+        shared = shared_pixels(runs[own], sure_runs + index * canvas.class_stride)
+        sure += np.bincount(components.of_run[own], weights=shared, minlength=len(sure))
+    ranking = np.lexsort((components.first_runs, -components.areas, -sure, class_of))
+    is_surest = np.zeros(len(sure), dtype=np.bool_)
+    is_surest[ranking[np.diff(class_of[ranking], prepend=-1) != 0]] = True
+    return is_surest
 
 
 def median_areas(planes: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
     """Returns the median area in pixels of each class's components (8 neighbours): (C,), 0 where it has none."""
     canvas, runs = canvas_runs(planes, classes)
     components = find_components(canvas, runs)
-    first_runs = np.unique(components.of_run, return_index=True)[1]
-    class_of = canvas.class_of(runs[first_runs])
-    areas = [components.areas[class_of == index] for index in range(classes)]
+    areas = [components.areas[components.class_of == index] for index in range(classes)]
     return np.array([np.median(own) if len(own) else 0.0 for own in areas])
 
 

@@ -22,7 +22,7 @@ def content(**changes):
         "members": [member("a", 400).model_dump(mode="json"), member("b", 600).model_dump(mode="json")],
         "cuts": {"rv": 101, "lv": 127},
         "thresholds": {"lv": 0.5, "rv": 101.5 / 255},
-        "operations": {"lv": "largest", "rv": "none"},
+        "operations": {"lv": "surest", "rv": "none"},
         "scores": SCORES.model_dump(mode="json"),
         "coverage": 12,
         "reason": "equal weights kept",
@@ -40,7 +40,7 @@ def test_a_decision_comes_back_as_it_was_written(tmp_path):
     assert read.weights() == [400, 600]
     # In the order of the classes, whatever the order in the file.
     assert read.cut_array().tolist() == [127, 101]
-    assert read.operation_list() == ["largest", "none"]
+    assert read.operation_list() == ["surest", "none"]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_a_missing_decision_says_what_makes_it(tmp_path):
         ({"cuts": {"lv": 127, "rv": 255}}, r"cuts\.rv"),
         ({"thresholds": {"lv": 0.5, "rv": 0.5}}, r"\(cut \+ 0.5\) / 255"),
         ({"thresholds": {"lv": 0.5, "rv": 0.4, "la": 0.5}}, "thresholds and classes differ in la"),
-        ({"operations": {"lv": "largest", "rv": "melt"}}, "melt"),
+        ({"operations": {"lv": "surest", "rv": "melt"}}, "melt"),
         ({"task": "classification"}, "no cuts"),
         ({"temperature": 2}, "temperature"),
         ({"combine": "median"}, "combine"),

@@ -7,22 +7,26 @@ from competition.ensembling.postprocessing import (
     apply,
     choose_operations,
     crossfit_operations,
+    decide_image,
     operation_counts,
 )
+from competition.ensembling.voters import everyone
 from competition.imaging.planes import class_areas, intersections, pack_masks, unpack_planes
 from competition.metrics import dice
 
 
-def reference_largest(mask):
+def reference_surest(mask, sure=None):
+    """Keeps the component with the most sure pixels, of equally sure ones the largest."""
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))  # numbered in scan order
     if count == 0:
         return mask
-    areas = [(labels == label).sum() for label in range(1, count + 1)]
-    return labels == 1 + int(np.argmax(areas))
+    sure = np.zeros_like(mask) if sure is None else sure
+    parts = [labels == label for label in range(1, count + 1)]
+    return max(parts, key=lambda part: ((part & sure).sum(), part.sum()))  # the first of equal ones
 
 
 def reference_drop(minimum):
-    def drop(mask):
+    def drop(mask, sure):
         labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
         kept = [label for label in range(1, count + 1) if (labels == label).sum() >= minimum]
         return np.isin(labels, kept)
@@ -49,11 +53,11 @@ def reference_hull(mask):
 
 
 REFERENCES = {
-    "none": lambda mask: mask,
-    "largest": reference_largest,
-    "fill": ndimage.binary_fill_holes,
-    "largest+fill": lambda mask: ndimage.binary_fill_holes(reference_largest(mask)),
-    "largest+hull": lambda mask: reference_hull(reference_largest(mask)),
+    "none": lambda mask, sure: mask,
+    "surest": reference_surest,
+    "fill": lambda mask, sure: ndimage.binary_fill_holes(mask),
+    "surest+fill": lambda mask, sure: ndimage.binary_fill_holes(reference_surest(mask, sure)),
+    "surest+hull": lambda mask, sure: reference_hull(reference_surest(mask, sure)),
     "drop<25px": reference_drop(25),
     "drop<100px": reference_drop(100),
     "drop<400px": reference_drop(400),
@@ -91,7 +95,7 @@ def masks():
     yield diagonal
     frame = np.ones((9, 9), bool)
     frame[2:7, 2:7] = False
-    frame[4, 4] = True  # an island in the hole is filled with it, unless only the largest component was kept before
+    frame[4, 4] = True  # an island in the hole is filled with it, unless only the surest component was kept before
     yield frame
     for sizes in ((4, 5), (5, 10), (9, 10, 19, 20, 21), (3, 3), (20, 20)):
         yield specks(*sizes)
@@ -103,10 +107,14 @@ def masks():
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operations_equal_their_references(name):
     assert set(OPERATIONS) == set(REFERENCES)
+    random = np.random.default_rng(3)
     for mask in masks():
         planes = pack_masks(mask[None])
         before = planes.copy()
-        np.testing.assert_array_equal(unpack_planes(apply(planes, [name]), 1)[0], REFERENCES[name](mask))
+        for share in (0, 0.02, 0.3):
+            sure = random.random(mask.shape) < share  # also where the mask is not, as at a cut above that of the sure
+            processed = unpack_planes(apply(planes, [name], lambda index, sure=sure: sure), 1)[0]
+            np.testing.assert_array_equal(processed, REFERENCES[name](mask, sure))
         np.testing.assert_array_equal(planes, before)
 
 
@@ -114,16 +122,46 @@ def test_of_equal_components_the_first_in_scan_order_stays():
     mask = np.zeros((4, 8), bool)
     mask[1, 0] = True  # OpenCV numbers this one first: it looks at blocks of 2 x 2
     mask[0, 6] = True
-    assert np.argwhere(unpack_planes(apply(pack_masks(mask[None]), ["largest"]), 1)[0]).tolist() == [[0, 6]]
+    planes = apply(pack_masks(mask[None]), ["surest"], lambda index: np.zeros_like(mask))
+    assert np.argwhere(unpack_planes(planes, 1)[0]).tolist() == [[0, 6]]
+
+
+def test_a_small_sure_component_stays_and_a_large_doubtful_one_goes():
+    levels = np.zeros((2, 8, 9), np.uint8)
+    levels[:, 1:3, 1:3] = 230
+    levels[:, 4:8, 4:9] = 150
+    levels[:, 7, 7] = 205
+    voters = everyone(2, 1)
+    planes = decide_image([levels], voters, voters.weights_by_class([1000]), [127, 127], ["surest", "none"])
+    assert unpack_planes(planes, 2).sum(axis=(1, 2)).tolist() == [4, 24]
+    levels[:, 4, 4:8] = 205  # five pixels above 0.8 beside four
+    planes = decide_image([levels], voters, voters.weights_by_class([1000]), [127, 127], ["surest", "none"])
+    assert unpack_planes(planes, 2).sum(axis=(1, 2)).tolist() == [20, 24]
+    levels[:, 4, 4:8] = 204  # which is 0.8, not above it
+    planes = decide_image([levels], voters, voters.weights_by_class([1000]), [127, 127], ["surest", "none"])
+    assert unpack_planes(planes, 2).sum(axis=(1, 2)).tolist() == [4, 24]
+
+
+def test_only_classes_of_several_components_are_asked_for_sure_pixels():
+    stack = np.zeros((3, 5, 6), bool)
+    stack[0, 1, 1] = stack[2, 0, 0] = stack[2, 4, 4] = True
+    asked = []
+
+    def sure_of(index):
+        asked.append(index)
+        return stack[index]
+
+    operation_counts(pack_masks(stack), pack_masks(stack), 3, sure_of)
+    assert asked == [2]
 
 
 def test_each_class_gets_its_own_operation():
     random = np.random.default_rng(1)
-    stack = random.random((29, 15, 15)) < 0.5
+    stack, sure = random.random((29, 15, 15)) < 0.5, random.random((29, 15, 15)) < 0.1
     names = [list(OPERATIONS)[index % len(OPERATIONS)] for index in range(29)]
-    result = unpack_planes(apply(pack_masks(stack), names), 29)
+    result = unpack_planes(apply(pack_masks(stack), names, sure.__getitem__), 29)
     for index, name in enumerate(names):
-        np.testing.assert_array_equal(result[index], REFERENCES[name](stack[index]))
+        np.testing.assert_array_equal(result[index], REFERENCES[name](stack[index], sure[index]))
 
 
 def test_operation_counts_equal_dense_counts():
@@ -132,10 +170,11 @@ def test_operation_counts_equal_dense_counts():
     decided[6:] = ndimage.binary_opening(random.random((4, 60, 50)) < 0.9, structure=np.ones((1, 3, 3)))
     decided[3] = truth[3] = truth[4] = decided[5] = False
     decided[2] = truth[1] = True
-    counts = operation_counts(pack_masks(decided), pack_masks(truth), 10)
+    sure = random.random((10, 60, 50)) < 0.1
+    counts = operation_counts(pack_masks(decided), pack_masks(truth), 10, sure.__getitem__)
     for index in range(10):
         for position, name in enumerate(OPERATIONS):
-            mask = REFERENCES[name](decided[index])
+            mask = REFERENCES[name](decided[index], sure[index])
             expected = [(mask & truth[index]).sum(), mask.sum(), truth[index].sum()]
             assert counts[:, index, position].tolist() == expected
     assert (dice(*counts)[3] == 1).all()
@@ -149,9 +188,10 @@ def test_operation_counts_equal_what_apply_makes(classes):
     decided = ndimage.binary_closing(random.random((classes, 40, 45)) < 0.35, structure=np.ones((1, 2, 2)))
     truth = random.random((classes, 40, 45)) < 0.5
     planes, wanted = pack_masks(decided), pack_masks(truth)
-    counts = operation_counts(planes, wanted, classes)
+    sure = (random.random((classes, 40, 45)) < 0.2).__getitem__
+    counts = operation_counts(planes, wanted, classes, sure)
     for position, name in enumerate(OPERATIONS):
-        processed = apply(planes, [name] * classes)
+        processed = apply(planes, [name] * classes, sure)
         assert counts[0, :, position].tolist() == intersections(processed, wanted, classes).tolist()
         assert counts[1, :, position].tolist() == class_areas(processed, classes).tolist()
     assert (counts[2] == class_areas(wanted, classes)[:, None]).all()
@@ -159,7 +199,7 @@ def test_operation_counts_equal_what_apply_makes(classes):
 
 def test_planes_of_other_sizes_are_refused():
     with pytest.raises(ValueError, match="different sizes"):
-        operation_counts(np.zeros((4, 5, 1), np.uint8), np.zeros((5, 4, 1), np.uint8), 3)
+        operation_counts(np.zeros((4, 5, 1), np.uint8), np.zeros((5, 4, 1), np.uint8), 3, lambda index: None)
 
 
 def table(gains, images=40, noise=0.005, seed=0):
@@ -176,7 +216,7 @@ def test_an_operation_that_helps_is_kept():
     scores = np.concatenate(
         [table([0, 0.02, 0.001, 0.01]), table([0, -0.02, -0.01, -0.01]), table([0, 0, 0, 0])], axis=1
     )
-    assert choose_operations(scores, FOLDS, GROUPS) == ["largest", "none", "none"]
+    assert choose_operations(scores, FOLDS, GROUPS) == ["surest", "none", "none"]
     np.testing.assert_array_equal(crossfit_operations(scores, FOLDS, GROUPS), np.tile([1, 0, 0], (40, 1)))
 
 
@@ -190,7 +230,7 @@ def test_a_gain_of_one_person_only_is_not_believed():
     scores = np.full((40, 1, 4), 0.9)
     scores[:5, 0, 1] += 0.01
     assert choose_operations(scores, FOLDS, [str(index // 5) for index in range(40)]) == ["none"]
-    assert choose_operations(scores, FOLDS, GROUPS) == ["largest"]
+    assert choose_operations(scores, FOLDS, GROUPS) == ["surest"]
 
 
 def test_operations_on_noise_are_dropped():
@@ -216,4 +256,4 @@ def test_chosen_without_the_fold_that_is_scored():
     changed[FOLDS == 3, 0, 1] = 0
     after = crossfit_operations(changed, FOLDS, GROUPS)
     assert (after[FOLDS == 3, 0] == 1).all()
-    assert choose_operations(scores, FOLDS, GROUPS) == ["largest"]
+    assert choose_operations(scores, FOLDS, GROUPS) == ["surest"]

@@ -5,7 +5,14 @@ import pytest
 from scipy import ndimage
 from scipy.spatial import ConvexHull
 
-from competition.imaging.components import canvas_runs, find_components, find_holes, find_hollows, median_areas
+from competition.imaging.components import (
+    canvas_runs,
+    find_components,
+    find_holes,
+    find_hollows,
+    find_surest,
+    median_areas,
+)
 from competition.imaging.planes import pack_masks
 
 EIGHT = np.ones((3, 3))
@@ -40,7 +47,8 @@ def test_runs_that_touch_are_one_component():
     for stack in random_stacks():
         canvas, runs = canvas_runs(pack_masks(stack), len(stack))
         components = find_components(canvas, runs)
-        assert len(components.areas) == len(components.is_largest) == components.of_run.max(initial=-1) + 1
+        is_surest = find_surest(canvas, runs, components, np.zeros_like(stack).__getitem__)
+        assert len(components.areas) == len(is_surest) == components.of_run.max(initial=-1) + 1
         seen = 0
         for index, mask in enumerate(stack):
             labels, count = ndimage.label(mask, structure=EIGHT)  # numbered in scan order
@@ -52,7 +60,7 @@ def test_runs_that_touch_are_one_component():
                 continue
             areas = ndimage.sum_labels(mask, labels, range(1, count + 1)).astype(int)
             assert sorted(components.areas[numbers]) == sorted(areas)
-            (largest,) = numbers[components.is_largest[numbers]]
+            (largest,) = numbers[is_surest[numbers]]  # where nothing is sure
             kept = runs[components.of_run == largest]
             np.testing.assert_array_equal(drawn(canvas, kept, index), labels == 1 + np.argmax(areas))
         assert seen == len(components.areas)

@@ -55,6 +55,6 @@ def test_a_vote_that_is_not_below_another_contestant_gives_no_sentence(members):
 
 
 def test_every_chosen_operation_is_named_with_its_classes():
-    decision = decision_of(0.8, ("largest", "fill", "largest"), a=(0.8, None, None))
-    assert operations_text(decision) == "largest (disc, bar), fill (square)"
+    decision = decision_of(0.8, ("surest", "fill", "surest"), a=(0.8, None, None))
+    assert operations_text(decision) == "surest (disc, bar), fill (square)"
     assert operations_text(decision_of(0.8, a=(0.8, None, None))) == "none"

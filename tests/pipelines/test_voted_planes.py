@@ -23,7 +23,7 @@ from competition.workspace import REPOSITORY, Workspace
 from pipelines.submission import write_submission
 
 CUTS = {"disc": 127, "square": 90, "bar": 150}
-OPERATIONS = {"disc": "largest+fill", "square": "none", "bar": "drop<25px"}
+OPERATIONS = {"disc": "surest+fill", "square": "none", "bar": "drop<25px"}
 
 
 def decision_of(track, weights, own_classes, cuts=CUTS, operations=OPERATIONS):
@@ -58,11 +58,13 @@ def random_maps(folder, entries, classes, seed):
     return maps
 
 
-def processed(mask, operation):
+def processed(blend, cut, operation):
+    mask = blend > cut
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))
     areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    if operation == "largest+fill":
-        return ndimage.binary_fill_holes(labels == 1 + np.argmax(areas)) if count else mask
+    if operation == "surest+fill":
+        sure = np.bincount(labels[blend > 204], minlength=count + 1)[1:]  # above 0.8 of 255
+        return ndimage.binary_fill_holes(labels == 1 + np.lexsort((-areas, -sure))[0]) if count else mask
     return np.isin(labels, 1 + np.flatnonzero(areas >= 25)) if operation == "drop<25px" else mask
 
 
@@ -96,7 +98,7 @@ def test_rows_are_the_dense_vote_of_whole_maps(shared_hands, tmp_path, capsys, w
                 if name in (own or track.classes):
                     level = member_maps[entry.sample][(own or track.classes).index(name)]
                     total = total + int(weight) * level.astype(int)
-            mask = processed((total + 500) // 1000 > CUTS[name], OPERATIONS[name])
+            mask = processed((total + 500) // 1000, CUTS[name], OPERATIONS[name])
             assert rows[entry.name, name] == encode_mask(mask)
     members = "1 member" if len(weights) == 1 else f"{len(weights)} members"
     assert f"voting: {members}, 3 classes of 64x64 (rows x columns): about " in capsys.readouterr().out
@@ -187,7 +189,7 @@ def test_the_memory_that_is_said_before_is_held_for_any_number_of_images(tmp_pat
             write_map(tmp_path / f"m{member}", entry.sample, stack)
         for entry in entries[1:]:
             map_file(tmp_path / f"m{member}", entry.sample).symlink_to(map_file(tmp_path / f"m{member}", "s0"))
-    cuts, operations = (dict.fromkeys(track.classes, value) for value in (127, "largest+fill"))
+    cuts, operations = (dict.fromkeys(track.classes, value) for value in (127, "surest+fill"))
     decision = decision_of(track, [200] * members, [None] * members, cuts, operations)
     save_decision(tmp_path / "decision.json", decision)
     command = [sys.executable, "-c", VOTE_TWICE, name, str(tmp_path)]
