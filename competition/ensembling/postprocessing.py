@@ -8,6 +8,7 @@ false specks stretched the masks' boxes.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,21 +34,32 @@ from competition.prediction.opened_maps import ClassMap
 
 
 @dataclass(frozen=True)
-class Found:
-    """The components of decided masks.
+class Decided:
+    """Decided masks, and what is found in them when an operation asks for it.
 
     Attributes:
-        components: Of all classes.
-        is_surest: bool (k,), one component of each class.
+        canvas: Where they lie.
+        runs: Of all of them.
+        sure_of: Gives the sure pixels of a class.
     """
 
-    components: Components
-    is_surest: NDArray[np.bool_]
+    canvas: Canvas
+    runs: Runs
+    sure_of: SureOf
 
+    @cached_property
+    def components(self) -> Components:
+        """The components (8 neighbours) of all classes."""
+        return find_components(self.canvas, self.runs)
 
-def _find(canvas: Canvas, runs: Runs, sure_of: SureOf) -> Found:
-    components = find_components(canvas, runs)
-    return Found(components, find_surest(canvas, runs, components, sure_of))
+    @cached_property
+    def is_surest(self) -> NDArray[np.bool_]:
+        """Whether a component has the most sure pixels of its class, (k,)."""
+        return find_surest(self.canvas, self.runs, self.components, self.sure_of)
+
+    def kept_runs(self, keeps: "Callable[[Decided], NDArray[np.bool_]]") -> NDArray[np.bool_]:
+        """Whether a run belongs to a component that stays, (n,)."""
+        return keeps(self)[self.components.of_run]
 
 
 @dataclass(frozen=True)
@@ -59,20 +71,20 @@ class Operation:
         fills: Finds the background that becomes part of the mask, if any does.
     """
 
-    keeps: Callable[[Found], NDArray[np.bool_]]
+    keeps: Callable[[Decided], NDArray[np.bool_]]
     fills: Callable[[Canvas, Runs], Runs] | None = None
 
 
-def _all(found: Found) -> NDArray[np.bool_]:
-    return np.ones(len(found.is_surest), dtype=np.bool_)
+def _all(decided: Decided) -> NDArray[np.bool_]:
+    return np.ones(len(decided.components.areas), dtype=np.bool_)
 
 
-def _surest(found: Found) -> NDArray[np.bool_]:
-    return found.is_surest
+def _surest(decided: Decided) -> NDArray[np.bool_]:
+    return decided.is_surest
 
 
-def _of_pixels(minimum: int) -> Callable[[Found], NDArray[np.bool_]]:
-    return lambda found: found.components.areas >= minimum
+def _of_pixels(minimum: int) -> Callable[[Decided], NDArray[np.bool_]]:
+    return lambda decided: decided.components.areas >= minimum
 
 
 SURE_CUT = 204
@@ -133,8 +145,7 @@ def apply(planes: NDArray[np.uint8], operations: Sequence[str], sure_of: SureOf)
     class_of = canvas.class_of(all_runs)
     for index, name in enumerate(operations):
         runs, operation = all_runs[class_of == index], OPERATIONS[name]
-        found = _find(canvas, runs, sure_of)
-        kept = operation.keeps(found)[found.components.of_run]
+        kept = Decided(canvas, runs, sure_of).kept_runs(operation.keeps)
         set_pixels(result, index, *canvas.pixels(runs[~kept]), False)
         if operation.fills is not None:
             set_pixels(result, index, *canvas.pixels(operation.fills(canvas, runs[kept])), True)
@@ -162,11 +173,11 @@ def operation_counts(
     if planes.shape != truth.shape:
         raise ValueError(f"label planes of different sizes: {planes.shape} and {truth.shape}")
     (canvas, runs), (_, wanted) = canvas_runs(planes, classes), canvas_runs(truth, classes)
-    found, shared = _find(canvas, runs, sure_of), shared_pixels(runs, wanted)
+    decided, shared = Decided(canvas, runs, sure_of), shared_pixels(runs, wanted)
     counts = np.empty((3, classes, len(OPERATIONS)), dtype=np.int64)  # intersection, decided area, truth area
     counts[2] = canvas.area_by_class(wanted)[:, None]
     for position, operation in enumerate(OPERATIONS.values()):
-        kept = operation.keeps(found)[found.components.of_run]
+        kept = decided.kept_runs(operation.keeps)
         counts[0, :, position] = canvas.sum_by_class(runs[kept], shared[kept])
         counts[1, :, position] = canvas.area_by_class(runs[kept])
         if operation.fills is not None:

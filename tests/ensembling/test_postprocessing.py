@@ -153,6 +153,10 @@ def test_only_classes_of_several_components_are_asked_for_sure_pixels():
 
     operation_counts(pack_masks(stack), pack_masks(stack), 3, sure_of)
     assert asked == [2]
+    apply(pack_masks(stack), ["surest", "surest", "drop<25px"], sure_of)  # this one looks at areas only
+    assert asked == [2]
+    apply(pack_masks(stack), ["none", "fill", "surest"], sure_of)
+    assert asked == [2, 2]
 
 
 def test_each_class_gets_its_own_operation():
