@@ -44,7 +44,14 @@ def vote_image(
 def vote_class(
     maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer], index: int, cut: int
 ) -> NDArray[np.bool_]:
-    """Decides one class of an image; arguments and errors as for ``vote_image``.
+    """Decides one class of an image, whose maps are not checked again.
+
+    Args:
+        maps: As for ``vote_image``, which has checked them.
+        voters: Who votes on which class.
+        weights: (C, M) of ``Voters.weights_by_class``.
+        index: Which class.
+        cut: 0..254: a pixel is positive where the blend is greater.
 
     Returns:
         Mask bool (H, W).

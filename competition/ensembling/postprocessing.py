@@ -57,10 +57,6 @@ class Decided:
         """Whether a component has the most sure pixels of its class, (k,)."""
         return find_surest(self.canvas, self.runs, self.components, self.sure_of)
 
-    def kept_runs(self, keeps: "Callable[[Decided], NDArray[np.bool_]]") -> NDArray[np.bool_]:
-        """Whether a run belongs to a component that stays, (n,)."""
-        return keeps(self)[self.components.of_run]
-
 
 @dataclass(frozen=True)
 class Operation:
@@ -73,6 +69,10 @@ class Operation:
 
     keeps: Callable[[Decided], NDArray[np.bool_]]
     fills: Callable[[Canvas, Runs], Runs] | None = None
+
+    def kept_runs(self, decided: Decided) -> NDArray[np.bool_]:
+        """Returns whether each run belongs to a component that stays, bool (n,)."""
+        return self.keeps(decided)[decided.components.of_run]
 
 
 def _all(decided: Decided) -> NDArray[np.bool_]:
@@ -145,7 +145,7 @@ def apply(planes: NDArray[np.uint8], operations: Sequence[str], sure_of: SureOf)
     class_of = canvas.class_of(all_runs)
     for index, name in enumerate(operations):
         runs, operation = all_runs[class_of == index], OPERATIONS[name]
-        kept = Decided(canvas, runs, sure_of).kept_runs(operation.keeps)
+        kept = operation.kept_runs(Decided(canvas, runs, sure_of))
         set_pixels(result, index, *canvas.pixels(runs[~kept]), False)
         if operation.fills is not None:
             set_pixels(result, index, *canvas.pixels(operation.fills(canvas, runs[kept])), True)
@@ -177,7 +177,7 @@ def operation_counts(
     counts = np.empty((3, classes, len(OPERATIONS)), dtype=np.int64)  # intersection, decided area, truth area
     counts[2] = canvas.area_by_class(wanted)[:, None]
     for position, operation in enumerate(OPERATIONS.values()):
-        kept = decided.kept_runs(operation.keeps)
+        kept = operation.kept_runs(decided)
         counts[0, :, position] = canvas.sum_by_class(runs[kept], shared[kept])
         counts[1, :, position] = canvas.area_by_class(runs[kept])
         if operation.fills is not None:

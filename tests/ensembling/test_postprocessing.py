@@ -15,12 +15,11 @@ from competition.imaging.planes import class_areas, intersections, pack_masks, u
 from competition.metrics import dice
 
 
-def reference_surest(mask, sure=None):
+def reference_surest(mask, sure):
     """Keeps the component with the most sure pixels, of equally sure ones the largest."""
     labels, count = ndimage.label(mask, structure=np.ones((3, 3)))  # numbered in scan order
     if count == 0:
         return mask
-    sure = np.zeros_like(mask) if sure is None else sure
     parts = [labels == label for label in range(1, count + 1)]
     return max(parts, key=lambda part: ((part & sure).sum(), part.sum()))  # the first of equal ones
 

@@ -176,6 +176,7 @@ def test_the_memory_that_is_said_before_is_held_for_any_number_of_images(tmp_pat
     workspace = Workspace(tmp_path, name)
     rows, columns = np.mgrid[:size, :size]
     grey = np.clip(280 - np.hypot(rows - size / 2, columns - size / 2), 0, 255).astype(np.uint8)
+    grey[:80, :80] = 200  # a second component, so that each class is voted on once more
     entries = [
         Entry(f"s{n}", f"{n}.png", "test", str(n), "", (True,), size, size, (0.0,), (1.0,), (), "", "", "")
         for n in range(6)

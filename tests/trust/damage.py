@@ -48,6 +48,7 @@ EDITS = ("set", "flip", "delete", "insert", "repeat", "cell", "lines", "cut")
 _EDIT_BYTES = 4
 _PASSAGE_BYTES = 1 + 2 * _EDIT_BYTES
 _NOISE_BYTES = 24
+_MOST_EDITS = 6
 
 
 def programs() -> st.SearchStrategy[bytes]:
@@ -61,20 +62,22 @@ def programs() -> st.SearchStrategy[bytes]:
 def damaged_files(valid: Sequence[bytes], program: bytes) -> Iterator[bytes]:
     """Yields damaged files, one after each edit.
 
-    A passage of a program is a byte and two edits. The byte chooses what they damage: one of the valid files, or in one
-    of five the file that the last passage has left. In one of eight a few bytes of noise are yielded too, as a file.
+    A program consists of passages of a byte and two edits. The byte chooses what they damage: one of the valid files,
+    or, in one passage of five, what the last one left, until it has six edits. One passage of eight also yields a few
+    bytes of noise as a file.
     Many files for a program, because drawing it takes hypothesis longer than most parsers take for a file.
     """
-    damaged = valid[0]
+    damaged, edited = valid[0], 0
     for start in range(0, len(program) - _PASSAGE_BYTES + 1, _PASSAGE_BYTES):
         choice, edits = program[start], program[start + 1 : start + _PASSAGE_BYTES]
         if choice >= 224:
             yield program[start + 1 : start + 1 + _NOISE_BYTES]
-        if choice % 5:
-            damaged = valid[choice // 5 % len(valid)]
+        if choice % 5 or edited == _MOST_EDITS:
+            damaged, edited = valid[choice // 5 % len(valid)], 0
         for place in range(0, len(edits), _EDIT_BYTES):
             kind, high, low, number = edits[place : place + _EDIT_BYTES]
             damaged = _edit(damaged, EDITS[kind % len(EDITS)], 256 * high + low, number)
+            edited += 1
             yield damaged
 
 
