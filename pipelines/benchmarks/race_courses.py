@@ -36,7 +36,8 @@ class Course:
 
 COURSES = (
     Course("nuclei", str(Path(__file__).with_name("nuclei.yaml")), ("data.size=256", "train.epochs=30")),
-    Course("sunnybrook", "cardiac", ("train.epochs=8",)),
+    # quick's crops of 160 pixels show too little in eight epochs: fold 0 gets a Dice of 0.863, of 192 pixels 0.879.
+    Course("sunnybrook", "cardiac", ("train.epochs=8", "data.crop=192")),
     # 64 training images, so 64 steps: what is learned early counts.
     Course("legs", "legs", ("data.size=256", "train.epochs=8"), ("--people", "40", "--test-people", "1")),
     Course("hands", "hand_bone", (), ("--people", "20", "--test-people", "1", "--size", "1024")),

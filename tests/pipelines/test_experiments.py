@@ -35,7 +35,7 @@ FIGURES = {
     "cardiac/fcn": (1_854_663, [256]),
     "cardiac/fcn_dice": (1_854_663, [256]),
     "cardiac/hidden_layer": (67_174_912, [256]),
-    "cardiac/quick": (6_441_881, [192]),
+    "cardiac/quick": (6_441_881, [160]),
     "cardiac/strong": (22_646_353, [384]),
     "folder/quick": (6_441_881, [512]),  # without images to choose a size from
     "folder/strong": (22_093_041, [512]),
