@@ -9,7 +9,7 @@ from pipelines import ensemble, leaderboard, prepare, train, tune
 from pipelines.context import open_workspace, run_on_phantom
 from pipelines.parallel_folds import start_importing
 
-HELP = "The whole pipeline on drawn hands and drawn angiograms: no download, no GPU, about six minutes on two cores."
+HELP = "The whole pipeline on drawn hands and drawn angiograms: no download, no GPU, about five minutes on two cores."
 EXAMPLE = "./run.sh demo"
 
 # Small enough for two cores: 40 + 12 hands at half the organiser's size, 72 + 24 patients at the organiser's.

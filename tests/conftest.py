@@ -1,11 +1,6 @@
 """Two data sets small enough to train on in a second: images with three classes, and patients with four views."""
 
-import argparse
-import importlib
-import json
 import os
-import re
-import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,11 +26,13 @@ from competition.imaging.planes import pack_masks
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
 from pipelines import ensemble, train, tune
-from pipelines.__main__ import build_parser, main
+from pipelines.__main__ import build_parser
 
 if TYPE_CHECKING:
     from competition.training.state import FoldJob
 
+
+pytest_plugins = ["stage_fixtures"]
 
 # Files of some 25 seconds and more, longest first: with several processes the rest fills the gaps behind them.
 LONG = (
@@ -63,6 +60,24 @@ def short_studies() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("competition.ensembling.segmentation.STUDY_TRIALS", 3)
         yield
+
+
+COMMITTED_FOLD_FILE = Workspace.committed_fold_file
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_committed_folds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A team commits the folds of its data to folds/, where every workspace finds them; tests draw other data."""
+    empty = tmp_path_factory.mktemp("uncommitted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Workspace, "committed_fold_file", lambda workspace: empty / f"{workspace.dataset}.csv")
+        yield
+
+
+@pytest.fixture
+def committed_folds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the tests of committed folds: they are looked for where the program looks."""
+    monkeypatch.setattr(Workspace, "committed_fold_file", COMMITTED_FOLD_FILE)
 
 
 @dataclass(frozen=True)
@@ -293,46 +308,6 @@ def write_dicom() -> Callable[..., Path]:
         return path
 
     return write
-
-
-@pytest.fixture
-def stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[dict[str, object], str]]:
-    """Runs a stage that must succeed; returns its figures and what it said."""
-
-    def run(*words: object) -> tuple[dict[str, object], str]:
-        file = tmp_path / "figures.json"
-        status = main([*map(str, words), "--workspace", str(tmp_path / "workspace"), "--json", str(file)])
-        captured = capsys.readouterr()
-        assert status == 0, captured.err
-        return json.loads(file.read_text()), captured.out
-
-    return run
-
-
-@pytest.fixture
-def refusal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[str, str]]:
-    """Runs a stage that must refuse; returns its one sentence and what it said before."""
-
-    def run(*words: object, workspace: Path = tmp_path / "workspace") -> tuple[str, str]:
-        status = main([*map(str, words), "--workspace", str(workspace)])
-        captured = capsys.readouterr()
-        assert status == 1, captured.out
-        assert re.fullmatch(r"error: [^\n]+\n", captured.err), captured.err
-        assert "Traceback" not in captured.out
-        return captured.err, captured.out
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def parse() -> Callable[[str], argparse.Namespace]:
-    """Parses a line "./run.sh STAGE ..." as its stage would; the line may end in a remark."""
-
-    def run(line: str) -> argparse.Namespace:
-        _, stage, *words = shlex.split(line, comments=True)
-        return build_parser(stage, importlib.import_module(f"pipelines.{stage}")).parse_args(words)
-
-    return run
 
 
 @pytest.fixture

@@ -89,6 +89,7 @@ def test_phantom_data_never_shares_a_path_with_real_data(tmp_path: Path) -> None
         assert not b.is_relative_to(a)
 
 
+@pytest.mark.usefixtures("committed_folds")
 def test_the_fold_files_of_the_repository_are_found_from_any_workspace(tmp_path: Path) -> None:
     knee, hands = Workspace(tmp_path, "knee"), Workspace(tmp_path, "hand_bone")
     assert knee.committed_fold_file() == REPOSITORY / "folds" / "knee.csv"

@@ -232,6 +232,7 @@ def test_the_hash_is_of_who_is_where_and_of_nothing_else(tmp_path: Path) -> None
     assert len(a) == 10
 
 
+@pytest.mark.usefixtures("committed_folds")
 @pytest.mark.parametrize(("dataset", "own"), [("knee", "knee.csv"), ("hand_bone", "hand_bone_own.csv")])
 def test_own_folds_come_before_committed_ones_and_those_before_shipped_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, own: str
@@ -250,6 +251,7 @@ def test_own_folds_come_before_committed_ones_and_those_before_shipped_ones(
         assert f"c{number}" in found.fold_of
 
 
+@pytest.mark.usefixtures("committed_folds")
 def test_a_file_of_the_shipped_name_in_another_workspace_is_nobodys(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

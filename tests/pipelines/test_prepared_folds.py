@@ -26,10 +26,11 @@ def drawn(tmp_path_factory):
 
 
 @pytest.fixture
-def repository(tmp_path, monkeypatch):
-    """A copy of the repository's folds in the workspace of the stages, which thus is the repository."""
+def repository(tmp_path, monkeypatch, committed_folds):
+    """A copy of the shipped folds in the workspace of the stages, which thus is the repository."""
     copy = tmp_path / "workspace"
-    shutil.copytree(REPOSITORY / "folds", copy / "folds")
+    (copy / "folds").mkdir(parents=True)
+    shutil.copy(REPOSITORY / "folds" / "hand_bone.csv", copy / "folds")
     monkeypatch.setattr("competition.workspace.REPOSITORY", copy)
     return copy
 
