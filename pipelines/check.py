@@ -17,6 +17,7 @@ from competition.delivery.plane_validator import check_planes_submission
 from competition.delivery.submissions import ID_COLUMN
 from competition.delivery.validator import CheckResult, check_rle_submission, check_table_submission
 from competition.errors import CompetitionError
+from competition.text import size_text
 from competition.tracks.track import Track
 from competition.workspace import Workspace, read_csv
 from pipelines.context import open_track, open_workspace
@@ -91,7 +92,7 @@ def _look(
         return result, ["form", "values", *order], no_images
     sizes = {} if args.size or workspace is None else image_sizes(workspace)
     size_hw = args.size or track.size_hw
-    bounds = ["bounds"] if size_hw or sizes else []
+    bounds = ["bounds"] if sizes else [f"bounds of {size_text(size_hw)}"] if size_hw else []
     if track.submission == "planes":
         result = check_planes_submission(args.submission, track.classes, size_hw, expected, sizes)
         no_sizes = [] if bounds else [f"the sizes of arrays ({NEEDS_SIZE})"]

@@ -36,12 +36,11 @@ def find_data(args: argparse.Namespace, track: Track) -> tuple[Workspace, Path]:
     root = workspace_root(args)
     real = Workspace(root, track.name)
     if not args.phantom:
-        if args.data is not None:
-            return real, _existing(args.data.expanduser().resolve())
-        if (known := prepared_root(real)) is not None:
-            return real, _existing(known)
-        if real.data_folder().exists():
-            return real, _existing(real.data_folder())
+        given = args.data.expanduser().resolve() if args.data is not None else prepared_root(real)
+        if given is not None or real.data_folder().exists():
+            folder = _existing(given or real.data_folder())
+            _refuse_drawing(args, folder)
+            return real, folder
     elif args.data is not None:
         raise CompetitionError("--phantom draws its own data, so --data can't be given with it")
     phantom = Workspace(root, PHANTOM + track.name)
@@ -60,6 +59,13 @@ def _existing(folder: Path) -> Path:
     if not any(folder.iterdir()):
         raise CompetitionError("data folder is empty", folder)
     return folder
+
+
+def _refuse_drawing(args: argparse.Namespace, folder: Path) -> None:
+    options = {"--people": args.people, "--test-people": args.test_people, "--size": args.size, "--seed": args.seed}
+    if given := [option for option, value in options.items() if value]:
+        repair = f"Leave {' '.join(given)} out, or draw data with --phantom"
+        raise CompetitionError(f"{given[0]} is for drawn data, and this data was given", folder, repair)
 
 
 def _check_drawable(track: Track) -> None:

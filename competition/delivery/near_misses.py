@@ -9,14 +9,16 @@ def near_misses(strange: Iterable[str], known: Iterable[str]) -> str:
     """Says which names differ from known ones in nothing but path, ending, leading zeros, capitals or Unicode form.
 
     Args:
-        strange: Names that are not among the known ones.
+        strange: Names as they were found; one that is also known is spelled right.
         known: The names that are wanted.
 
     Returns:
         ", did you mean '0047' instead of '47'?", with the number of such names where there are more; "" for none.
     """
-    nearest = NearKeys(known)
-    pairs = [(name, near) for name in dict.fromkeys(strange) if (near := nearest.find(name)) is not None]
+    right = set(known)
+    nearest = NearKeys(right)
+    wrong = [name for name in dict.fromkeys(strange) if name not in right]
+    pairs = [(name, near) for name in wrong if (near := nearest.find(name)) is not None]
     if not pairs:
         return ""
     name, near = pairs[0]

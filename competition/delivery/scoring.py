@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from competition.console import say
+from competition.console import shout
 from competition.console import track as shown
 from competition.delivery.near_misses import near_misses
 from competition.delivery.submissions import ID_COLUMN, check_classes, few, read_rle_csv, read_table_csv, without_zeros
@@ -281,7 +281,10 @@ def _say_unused(
     unused = [files[0] for key, files in by_key.items() if key not in used]
     others = [file.name for file in unused if split_part(file)[0].suffix in suffixes]
     if others:
-        say(f"{len(others)} labels below {folder} belong to no submitted image and are not scored: {few(others)}")
+        shout(
+            f"{len(others)} of {len(by_key)} labels below {folder} belong to no submitted image and are not scored, so "
+            f"images that the submission lacks do not lower the score: {few(others)}"
+        )
 
 
 def _joined(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> list[Path]:

@@ -44,9 +44,9 @@ PNG_PAIRS = FolderTrack(
 
 LAYOUT = """\
 one of three forms:
-  DIR/dicom/SCD*/N.dcm, DIR/contours/SC-*/i-contours/IM-0001-NNNN-icontour-manual.txt, DIR/link.csv, DIR/test/dicom/...
-  DIR/train/images/*.png, DIR/train/labels/*.png of equal names, DIR/test/images/*.png
-  DIR/train*.tfrecord(s), DIR/test*.tfrecord(s) or DIR/val*.tfrecord(s)"""
+  DIR/dicom/SCD*/N.dcm, DIR/contours/SC-*/i-contours/IM-0001-NNNN-icontour-manual.txt, DIR/link.csv, DIR/test/dicom/...;
+  DIR/train/images/*.png, DIR/train/labels/*.png of equal names, DIR/test/images/*.png;
+  or DIR/train*.tfrecord(s), DIR/test*.tfrecord(s) or DIR/val*.tfrecord(s)"""
 
 
 def list_slices(root: Path) -> Listing:
@@ -63,7 +63,7 @@ def list_slices(root: Path) -> Listing:
     }
     forms = [form for form, there in found.items() if there]
     if not forms:
-        raise CompetitionError("no training image found", root, f"The data folder must hold {LAYOUT}")
+        raise CompetitionError("no training image found", root, f"The data folder must hold {' '.join(LAYOUT.split())}")
     if len(forms) > 1:
         repair = "Keep one of them there, or give the folder of one with --data"
         raise CompetitionError(f"slices in {len(forms)} forms ({', '.join(forms)})", root, repair)

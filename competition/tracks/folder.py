@@ -117,7 +117,7 @@ def _list_images(root: Path, declaration: FolderTrack) -> Listing:
                 continue
             group = declaration.find_group(same_spelling(image.name))
             if group is None:
-                reason = f"name does not match the group {declaration.group!r}"
+                reason = f"name does not match the group '{declaration.group}'"
                 if declaration.find_group(same_spelling(relative)):
                     reason += ", which is searched in the file name only and would match the path"
                 problems.append(Problem(key, split, relative, reason))

@@ -116,7 +116,7 @@ class FolderTrack(Section):
     def _below_the_data_folder(cls, place: str | RunLengthTable) -> str | RunLengthTable:
         pattern = place if isinstance(place, str) else place.csv
         if not pattern.strip("./ ") or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
-            raise ValueError(f"must be a path below the data folder, not {pattern!r}")
+            raise ValueError(f"must be a path below the data folder, not '{pattern}'")
         if "\0" in pattern:
             raise ValueError("contains a character that no file name can contain")
         try:

@@ -267,7 +267,7 @@ def test_a_track_that_finds_its_own_labels_is_asked_for_them(tmp_path, capsys):
     truth, sizes = truth_from_folder(track, tmp_path, names, sizes=dict.fromkeys(masks, (5, 7)))
     assert truth == keyed({name: masks[name] for name in names})
     assert set(sizes) == set(names)
-    assert "2 labels below" in capsys.readouterr().out  # of images 1 and 3
+    assert "2 of 4 labels below" in capsys.readouterr().out  # of images 1 and 3
     with pytest.raises(CompetitionError, match=r"1 of 1 images have no label, first 9\.png"):
         truth_from_folder(track, tmp_path, ["9.png"])
     twice = replace(track, find_labels=lambda folder: {"0": [folder / "a#0", folder / "b#0"]})

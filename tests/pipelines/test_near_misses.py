@@ -79,3 +79,15 @@ def test_imported_predictions_are_shown_the_right_spelling(refusal, hands_with_r
     error, _ = refusal("import", "--name", "theirs", "--test", tmp_path / "theirs")
     name = hand_entries["test"][0].sample
     assert f"did you mean '{name}.npy' instead of '{name.upper()}' (2 names differ like this)?" in error
+
+
+@pytest.mark.parametrize("stage_name", ["vote", "compare"])
+def test_a_name_that_is_spelled_right_is_not_shown_instead_of_itself(refusal, tmp_path, stage_name):
+    bones = get_track("hand_bone").classes
+    rows = [(image, bone, "1 4") for image in ("1.png", "2.png") for bone in bones]
+    write_rle_csv(tmp_path / "whole.csv", rows)
+    write_rle_csv(tmp_path / "short.csv", rows[1:])
+    out = ("--out", tmp_path / "V.csv") if stage_name == "vote" else ()
+    error, _ = refusal(stage_name, tmp_path / "whole.csv", tmp_path / "short.csv", *out, "--track", "hand_bone")
+    assert f"1.png {bones[0]}" in error
+    assert "did you mean" not in error

@@ -105,3 +105,12 @@ def test_masks_of_the_wrong_order_or_of_the_background_are_named(tmp_path: Path,
     assert "the masks of 2 of 2 images fall into more than twice as many pieces" in torn
     (swapped,) = figures["files"]["remarks"]
     assert swapped.startswith("labels: disc (at least 89 %) covers more than half of every image")
+
+
+@pytest.mark.parametrize("option", ["--people", "--test-people", "--size", "--seed"])
+def test_options_of_drawn_data_are_refused_for_given_data(refusal, tmp_path, option):
+    (tmp_path / "given").mkdir()
+    (tmp_path / "given" / "a.txt").write_text("data")
+    error, _ = refusal("prepare", "--track", "cardiac", "--data", tmp_path / "given", option, "64")
+    assert f"{option} is for drawn data, and this data was given" in error
+    assert f"Leave {option} out, or draw data with --phantom" in error

@@ -277,3 +277,10 @@ def test_pictures_beside_dicom_files_are_named(forms: dict[str, Path], tmp_path:
     (remark,) = set(both.remarks) - set(alone.remarks)
     assert remark.startswith("the DICOM files are read; ")
     assert remark.endswith(f" PNG pictures in png are not (--data {tmp_path / 'all' / 'png'} reads them instead)")
+
+
+def test_a_folder_of_no_form_is_answered_with_all_three_on_one_line(tmp_path):
+    with pytest.raises(CompetitionError) as error:
+        CARDIAC.list_samples(tmp_path)
+    assert "\\n" not in str(error.value)
+    assert "one of three forms: DIR/dicom/SCD*/N.dcm, DIR/contours/SC-*" in str(error.value)
