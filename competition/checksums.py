@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from competition.errors import CompetitionError
-from competition.workspace import whole_file
+from competition.files import whole_file
 
 MARK = b"\x89SHA256\n"
 SEAL_BYTES = len(MARK) + hashlib.sha256().digest_size

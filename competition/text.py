@@ -1,9 +1,10 @@
 """Words in messages: keys that people meant although they wrote them otherwise, and values that are cut where long."""
 
+import difflib
 import reprlib
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 
@@ -103,3 +104,45 @@ def _without_zeros(name: str) -> str:
 def size_text(size: Iterable[int]) -> str:
     """Returns a size as every message writes it, rows x columns (and further axes): "48x64"."""
     return "x".join(map(str, size))
+
+
+def nearest_hint(name: str, known: Sequence[str], within: str = "") -> str:
+    """Says which known names come near a mistyped one: ", did you mean 'train.lr'?" or the list of all.
+
+    Args:
+        name: As it was typed, without ``within``.
+        known: What could have been meant; with none there is no hint.
+        within: Stands before every name that is shown.
+    """
+    name = shortened(name, 100)  # difflib takes minutes for a name of a megabyte
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return ", did you mean " + " or ".join(repr(within + match) for match in near) + "?"
+    return "; known are " + ", ".join(within + one for one in known) if known else ""
+
+
+def few(names: Sequence[str]) -> str:
+    """The first five of many names, and how many more there are: a message must stay readable."""
+    more = len(names) - 5
+    return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
+
+
+def near_misses(strange: Iterable[str], known: Iterable[str]) -> str:
+    """Says which names differ from known ones in nothing but path, ending, leading zeros, capitals or Unicode form.
+
+    Args:
+        strange: Names as they were found; one that is also known is spelled right.
+        known: The names that are wanted.
+
+    Returns:
+        ", did you mean '0047' instead of '47'?", with the number of such names where there are more; "" for none.
+    """
+    right = set(known)
+    nearest = NearKeys(right)
+    wrong = [name for name in dict.fromkeys(strange) if name not in right]
+    pairs = [(name, near) for name in wrong if (near := nearest.find(name)) is not None]
+    if not pairs:
+        return ""
+    name, near = pairs[0]
+    more = f" ({len(pairs)} names differ like this)" if len(pairs) > 1 else ""
+    return f", did you mean {near!r} instead of {name!r}{more}?"

@@ -1,37 +1,16 @@
-"""Every path the pipeline writes is built here and nowhere else, and every file is written whole or not at all."""
+"""Every path the pipeline writes is built here and nowhere else."""
 
-import csv
-import json
 import shlex
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from competition.errors import CompetitionError
-from competition.files import CHECKSUM, check_file, json_checksum
-from competition.files import remove_folder as remove_folder
-from competition.files import whole_file as whole_file
-from competition.files import whole_folder as whole_folder
-from competition.files import write_csv as write_csv
-from competition.files import write_json as write_json
-from competition.files import write_sealed_json as write_sealed_json
-from competition.files import write_text as write_text
 from competition.names import inside
-from competition.spreadsheets import cut_by_excel, foreign_content, other_encoding, wrong_separator
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 PHANTOM = "phantom_"
 
 SHIPPED_FOLDS = {"hand_bone": "fe98a8b48c"}
 """Data set -> hash of the folds that are shipped in the repository, so that everybody's fold 0 is the same."""
-
-LARGEST_TABLE = 4 << 30
-"""Bytes of a CSV, which may hold the run lengths of a whole data set."""
-
-# The csv module stops at 131,072 characters per field, and a smeared mask has more; no cell here is ever too long.
-csv.field_size_limit(sys.maxsize)
 
 
 @dataclass(frozen=True)
@@ -148,6 +127,14 @@ class Workspace:
         """One tuned decision with its trials and tables."""
         return inside(self.ensembles_folder(), name)
 
+    def decision_file(self, name: str) -> Path:
+        """Return what one tuning chose."""
+        return self.ensemble_folder(name) / "decision.json"
+
+    def decision_files(self) -> list[Path]:
+        """Return all tuned decisions."""
+        return sorted(self.ensembles_folder().glob("*/decision.json"))
+
     def submissions_folder(self) -> Path:
         """All submissions of this data set."""
         return inside(self.root / "submissions", self.dataset)
@@ -168,6 +155,26 @@ class Workspace:
 def contest_root(root: Path, name: str) -> Path:
     """The root of a workspace in which a contest draws its own data and trains its own runs, apart from all others."""
     return inside(root / "contests", name)
+
+
+def finished_file(fold_folder: Path) -> Path:
+    """Return the mark of a fold that is trained and has predicted what it held out; it holds the fold's identity."""
+    return fold_folder / "finished.json"
+
+
+def settings_file(fold_folder: Path) -> Path:
+    """Return the experiment that a fold was trained with, as YAML."""
+    return fold_folder / "config.yaml"
+
+
+def history_file(fold_folder: Path) -> Path:
+    """Return the losses and scores of a fold, one row per epoch."""
+    return fold_folder / "history.csv"
+
+
+def last_checkpoint_file(fold_folder: Path) -> Path:
+    """Return everything that an interrupted fold continues from."""
+    return fold_folder / "last.pt"
 
 
 def checkpoint_file(fold_folder: Path, epoch: int | None = None) -> Path:
@@ -203,88 +210,3 @@ def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
 def plane_files_folder(submission: Path) -> Path:
     """The single files of a submission that is handed in as a zip of them."""
     return submission.with_name("planes")
-
-
-def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Reads a CSV without judging it.
-
-    Args:
-        path: UTF-8, with or without a byte order mark; any line ends; blank lines are no rows.
-
-    Returns:
-        The header, and for each row its line number in the file (the header is line 1) and its fields.
-
-    Raises:
-        CompetitionError: The file is missing, empty, no CSV text in UTF-8 (packed, a workbook, another encoding),
-            separated by semicolons or tabs, or its longest cells were cut by Excel.
-    """
-    try:
-        check_file(path, LARGEST_TABLE)
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            header = next(reader, None)
-            lines = [(reader.line_num, fields) for fields in reader if fields]
-    except MemoryError as error:
-        raise CompetitionError("the file does not fit into memory", path) from error
-    except OSError as error:
-        raise CompetitionError(f"can't read the file ({error.strerror or error})", path) from error
-    except UnicodeDecodeError as error:
-        raise other_encoding(path, error.object) from error
-    except csv.Error as error:
-        raise CompetitionError(f"this is not a CSV in UTF-8 ({error})", path) from error
-    if header is None:
-        raise CompetitionError("the file is empty", path)
-    fault = (
-        foreign_content(path, ",".join(header).encode("utf-8", "replace"))
-        or wrong_separator(path, header)
-        or cut_by_excel(path, lines)
-    )
-    if fault is not None:
-        raise fault
-    return header, lines
-
-
-def read_json(path: Path, repair: str) -> Any:
-    """Reads a JSON file, with or without a byte order mark, and compares it with its checksum, where it has one.
-
-    Files of earlier versions and of other programs have none.
-
-    Raises:
-        CompetitionError: It is missing, not JSON, or not what was written; ``repair`` says what makes it.
-    """
-    check_file(path)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-        stored = content.pop(CHECKSUM, None) if isinstance(content, dict) else None
-        unchanged = stored is None or stored == json_checksum(content)
-    except FileNotFoundError as error:
-        raise CompetitionError("file not found", path, repair) from error
-    except UnicodeDecodeError as error:
-        reason = other_encoding(path, error.object).what
-        raise CompetitionError(f"can't be read as JSON ({reason})", path, repair) from error
-    except (OSError, ValueError) as error:
-        raise CompetitionError(f"can't be read as JSON ({error})", path, repair) from error
-    except RecursionError as error:
-        raise CompetitionError("can't be read as JSON (too many brackets inside of brackets)", path, repair) from error
-    except MemoryError as error:
-        raise CompetitionError("the file does not fit into memory", path, repair) from error
-    if not unchanged:
-        raise CompetitionError("the file is not as it was written: it was edited or is damaged", path, repair)
-    return content
-
-
-def read_json_object(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
-    """Reads a JSON file that holds an object with some keys.
-
-    Args:
-        path: The file.
-        keys: What it must have; more is no error.
-        repair: What makes it.
-
-    Raises:
-        CompetitionError: As ``read_json``, or a key is missing.
-    """
-    stored = read_json(path, repair)
-    if not isinstance(stored, dict) or not stored.keys() >= set(keys):
-        raise CompetitionError(f"one of the keys {', '.join(keys)} is missing", path, repair)
-    return stored

@@ -12,14 +12,15 @@ from typing import Any
 
 from competition.console import say, table
 from competition.data.manifest import check_namesake, read_columns
-from competition.delivery.plane_files import list_plane_files, plane_file_name
-from competition.delivery.plane_validator import check_planes_submission
-from competition.delivery.submissions import ID_COLUMN
-from competition.delivery.validator import CheckResult, check_rle_submission, check_table_submission
 from competition.errors import CompetitionError
+from competition.formats.csv_files import read_csv
+from competition.submission.array_zip.files import list_plane_files, plane_file_name
+from competition.submission.array_zip.validator import check_planes_submission
+from competition.submission.submission_files import ID_COLUMN
+from competition.submission.validator import CheckResult, check_rle_submission, check_table_submission
 from competition.text import size_text
 from competition.tracks.track import Track
-from competition.workspace import Workspace, read_csv
+from competition.workspace import Workspace
 from pipelines.context import open_track, open_workspace
 
 HELP = "Would the organiser take this submission?"

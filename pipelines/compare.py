@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from competition.console import say, table
-from competition.delivery.differences import compare_masks, compare_tables
+from competition.submission.differences import compare_masks, compare_tables
 from pipelines.check import image_sizes
 from pipelines.context import open_track, prepared_workspaces
 

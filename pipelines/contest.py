@@ -6,20 +6,20 @@ from typing import Any
 
 import pandas as pd
 
-from competition.config import Experiment
 from competition.console import say, table
 from competition.data.folds import FULL, Fold
 from competition.data.manifest import Entry
-from competition.ensembling.evidence import figure_of, paired_difference
+from competition.ensembling.selection.bootstrap import figure_of, paired_difference
 from competition.errors import CompetitionError
 from competition.models.factory import build_model
+from competition.runs.run import Run
+from competition.settings import Experiment
 from competition.tracks import get_track
-from competition.workspace import contest_root
+from competition.workspace import contest_root, history_file
 from pipelines import prepare, train
 from pipelines.contest_declaration import Contest, contest_names, find_contest, load_contestants
 from pipelines.contest_figures import FIGURES
 from pipelines.context import call_stage, open_workspace, workspace_root
-from pipelines.one_fold import Run
 from pipelines.train import open_run, parse_folds
 
 HELP = (
@@ -156,7 +156,7 @@ def _columns(contest: Contest) -> list[str]:
 
 def _seconds(run: Run, folds: Sequence[Fold]) -> float:
     """Training time of the folds, without predicting and scoring."""
-    histories = [pd.read_csv(run.folder(fold) / "history.csv") for fold in folds]
+    histories = [pd.read_csv(history_file(run.folder(fold))) for fold in folds]
     return round(float(sum(history["seconds"].sum() for history in histories)), 1)
 
 

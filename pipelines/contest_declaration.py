@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
-from competition.config import Experiment, Positive, Section, load_experiment, nearest_hint, read_yaml
 from competition.errors import CompetitionError
+from competition.formats.yaml_files import read_yaml
 from competition.names import check_name, check_run_name
-from competition.text import shortened
+from competition.phantoms import PHANTOMS
+from competition.settings import Experiment, Positive, Section, load_experiment
+from competition.text import nearest_hint, shortened
 from competition.tracks import get_track
-from competition.tracks.phantoms import PHANTOMS
 from pipelines.contest_figures import FIGURES
 from pipelines.context import experiment_file
 

@@ -7,19 +7,25 @@ from numpy.typing import NDArray
 
 from competition.data.cache import read_label_planes
 from competition.data.manifest import Entry, target_matrix
-from competition.ensembling.classification import member_scores
-from competition.ensembling.evidence import Statistic, auroc_of, mean_of, sum_of
-from competition.ensembling.histograms import dice_curves, image_histogram, join_histograms, load_histograms
-from competition.ensembling.locations import cells_gained, choose_locations
-from competition.ensembling.members import open_member
-from competition.ensembling.report_rules import decide_as_the_report
+from competition.ensembling.classification.locations import cells_gained, choose_locations
+from competition.ensembling.classification.report_rules import decide_as_the_report
+from competition.ensembling.selection.bootstrap import Statistic, auroc_of, mean_of, sum_of
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_planes
-from competition.metrics import measured
-from competition.prediction.ceiling import target_maps
+from competition.masks.bit_planes import unpack_planes
+from competition.metrics.counts import measured
+from competition.prediction.attainable_dice import target_maps
+from competition.prediction.histograms import (
+    dice_curves,
+    histograms_file,
+    image_histogram,
+    join_histograms,
+    load_histograms,
+)
 from competition.prediction.probability_maps import CUT_OF_HALF, read_map
+from competition.runs.members import open_member, out_of_fold_folders
+from competition.runs.out_of_fold_scores import member_scores
+from competition.runs.run import Run
 from competition.workspace import out_of_fold_folder
-from pipelines.one_fold import Run
 
 Entries = Sequence[Entry]
 
@@ -109,7 +115,7 @@ def _dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
 def _held_out_histograms(run: Run, entries: Entries) -> NDArray[np.int64]:
     by_sample: dict[str, NDArray[np.int64]] = {}
     for fold in sorted({run.folds.fold_of[entry.group] for entry in entries}):
-        by_sample |= load_histograms(out_of_fold_folder(run.folder(fold)) / "histograms.npz")
+        by_sample |= load_histograms(histograms_file(out_of_fold_folder(run.folder(fold))))
     samples = [entry.sample for entry in entries]
     return join_histograms(by_sample, samples, run.workspace.run_folder(run.name))
 
@@ -125,7 +131,9 @@ def _patients(run: Run, rule: str, entries: Entries) -> tuple[NDArray[np.int64],
     truth = target_matrix(entries)
     if rule == "report":
         return truth, decide_as_the_report(run.track, run.workspace, run.folds, member, training, entries)
-    probs = member_scores(member, [entry.sample for entry in entries], run.track.classes)
+    probs = member_scores(
+        out_of_fold_folders(run.workspace, member), [entry.sample for entry in entries], run.track.classes
+    )
     fold_of = np.array([run.folds.fold_of[entry.group] for entry in entries])
     decided = choose_locations(truth[:, 1:], probs, fold_of, [entry.group for entry in entries]).crossfit
     assert decided is not None  # a contest has at least two folds

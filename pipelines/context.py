@@ -7,14 +7,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from competition.config import Experiment, load_experiment, nearest_hint, states
 from competition.console import say, shout
 from competition.data.manifest import read_manifest
-from competition.data.repeats import suggested_repeats
-from competition.data.resolution import suggested_size
+from competition.data.resolution import suggested_repeats, suggested_size
 from competition.errors import CompetitionError
 from competition.names import name_fault
-from competition.text import shown
+from competition.settings import Experiment, load_experiment, states
+from competition.text import nearest_hint, shown
 from competition.tracks import get_track
 from competition.tracks.track import Track
 from competition.workspace import PHANTOM, Workspace

@@ -17,9 +17,12 @@ from typing import Any
 from competition.console import say, shout
 from competition.data.folds import FULL, Fold, find_folds, read_fold_names
 from competition.data.manifest import data_hash, read_manifest
-from competition.delivery.leaderboard import Row, append, new_submission_id
 from competition.ensembling.decision import Decision, load_decision
-from competition.ensembling.members import (
+from competition.errors import CompetitionError
+from competition.files import sweep_below, whole_file, write_json
+from competition.names import check_name
+from competition.runs.finished import finished_at
+from competition.runs.members import (
     check_same_data,
     check_trained,
     finished_folds,
@@ -27,12 +30,10 @@ from competition.ensembling.members import (
     split_member,
     trained_runs,
 )
-from competition.ensembling.test_maps import predict_test_set
-from competition.errors import CompetitionError
-from competition.files import sweep_below
-from competition.names import check_name
+from competition.runs.test_predictions import predict_test_set
+from competition.submission.leaderboard import Row, append, new_submission_id
 from competition.tracks.track import Track
-from competition.workspace import REPOSITORY, Workspace, whole_file, write_json
+from competition.workspace import REPOSITORY, Workspace
 from pipelines import tune
 from pipelines.alone_words import operations_text, say_alone
 from pipelines.context import open_track, open_workspace
@@ -126,9 +127,9 @@ def _find_decision(args: argparse.Namespace, workspace: Workspace) -> tuple[Path
     """The decision of --decision, else the newest, else one that is tuned now."""
     if args.decision is not None:
         check_name(args.decision, "a decision", "Give the name of a decision, not its path, with --decision")
-        path = workspace.ensemble_folder(args.decision) / "decision.json"
+        path = workspace.decision_file(args.decision)
         if not path.exists():
-            known = ", ".join(sorted(file.parent.name for file in path.parent.parent.glob("*/decision.json")))
+            known = ", ".join(file.parent.name for file in workspace.decision_files())
             repair = None if known else f"Run ./run.sh tune --name {args.decision}"
             raise CompetitionError(f"no decision {args.decision!r} (there are: {known or 'none'})", path, repair)
     else:
@@ -180,7 +181,7 @@ def _is_on(decision: Decision, members: Mapping[str, Sequence[Fold] | None]) -> 
 
 def _newest_decision(args: argparse.Namespace, workspace: Workspace) -> Path:
     """The newest decision; tunes where there is none, or where it was to know everything and there is more now."""
-    made = list(workspace.ensembles_folder().glob("*/decision.json"))
+    made = workspace.decision_files()
     if not made:
         say("nothing is tuned yet, so tune runs first")
         return Path(tune.run(_tune_arguments(args, []))["decision"])
@@ -209,7 +210,7 @@ def _trained_since(decision: Decision, workspace: Workspace) -> str:
             for fold in finished_folds(workspace, run)
             if fold != FULL
             and (run, fold) not in voting
-            and (workspace.fold_folder(run, fold) / "finished.json").stat().st_mtime > decision.created.timestamp()
+            and finished_at(workspace.fold_folder(run, fold)) > decision.created
         ]
         if new:
             found.append(f"{run} (folds {','.join(map(str, new))})")

@@ -11,14 +11,15 @@ from competition.console import track as shown
 from competition.data.cache import read_cached_planes
 from competition.data.folds import FULL, find_folds
 from competition.data.manifest import Entry, read_manifest
-from competition.ensembling.combination import combine
 from competition.ensembling.decision import Decision, Scores
-from competition.ensembling.members import split_member
-from competition.ensembling.postprocessing import decide_image
-from competition.imaging.planes import class_areas, intersections
-from competition.metrics import auroc, dice
+from competition.ensembling.segmentation.postprocessing import decide_image
+from competition.ensembling.voting.combination import combine
+from competition.masks.bit_planes import class_areas, intersections
+from competition.metrics.counts import dice
+from competition.metrics.tables import auroc
 from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import read_scores
+from competition.runs.members import split_member
 from competition.tracks.track import Track
 from competition.workspace import Workspace, out_of_fold_folder
 

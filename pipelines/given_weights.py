@@ -1,13 +1,14 @@
 """Weights that a user gives, one for each of several things."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
+from pathlib import Path
 
 from competition.console import say
-from competition.ensembling.members import TrainedMember
-from competition.ensembling.voting import WHOLE, round_weights
+from competition.ensembling.voting.blend import WHOLE, round_weights
 from competition.errors import CompetitionError
+from competition.runs.members import Member
 from competition.text import shown
 
 # At most 20 digits before the point, 30 after it and two in the exponent: 1e999999999 would take minutes to write out.
@@ -45,12 +46,15 @@ def parse_fraction(text: str, option: str) -> Fraction:
         raise CompetitionError(f"{option} takes numbers such as 0.5, not {shown(text)}") from error
 
 
-def member_weights(text: str | None, members: Sequence[TrainedMember]) -> tuple[int, ...] | None:
+def member_weights(
+    text: str | None, members: Sequence[Member], folders: Sequence[Mapping[str, Path]]
+) -> tuple[int, ...] | None:
     """Reads the weights of members, where they are given.
 
     Args:
         text: One number per member, in any scale; None where they are to be searched.
         members: Who votes.
+        folders: Of each member, sample -> folder of its out-of-fold prediction.
 
     Returns:
         Thousandths that sum to 1000; None where they are to be searched.
@@ -60,7 +64,7 @@ def member_weights(text: str | None, members: Sequence[TrainedMember]) -> tuple[
             out-of-fold predictions, on which weights are searched.
     """
     if text is None:
-        if untold := [member.name for member in members if member.imported and not member.folder_of]:
+        if untold := [member.name for member, of in zip(members, folders, strict=True) if not of]:
             raise CompetitionError(
                 f"{untold[0]!r} was imported without out-of-fold predictions, on which weights are tuned",
                 repair="Give the weights with --weights, or import it again with --oof and --folds",

@@ -9,30 +9,32 @@ from typing import Any
 
 import numpy as np
 
-from competition.config import nearest_hint
 from competition.console import Ticker, progress, say, table
 from competition.data.cache import read_cached_planes
 from competition.data.folds import FULL, Fold, Folds, find_folds
-from competition.data.foreign_folds import match_folds, read_foreign_folds
 from competition.data.manifest import Entry, data_hash, read_manifest
-from competition.delivery.foreign_predictions import (
+from competition.errors import CompetitionError
+from competition.files import whole_folder
+from competition.masks.bit_planes import select_classes
+from competition.names import check_run_name
+from competition.prediction.histograms import histograms_file, image_histogram, save_histograms
+from competition.prediction.probability_maps import MapFolder, write_index, write_map, write_scores
+from competition.runs.finished import write_finished
+from competition.runs.imported import Imported, read_imported, write_imported
+from competition.runs.imported_folds import match_folds, read_foreign_folds
+from competition.runs.imported_predictions import (
     ForeignMaps,
     ForeignScores,
     content_hash,
     open_foreign_maps,
     read_foreign_scores,
 )
-from competition.ensembling.histograms import image_histogram, save_histograms
-from competition.ensembling.imported import Imported, read_imported, write_imported
-from competition.errors import CompetitionError
-from competition.imaging.planes import select_classes
-from competition.names import check_run_name
-from competition.prediction.probability_maps import MapFolder, write_index, write_map, write_scores
+from competition.runs.out_of_fold_scores import stored_score
+from competition.text import nearest_hint
 from competition.tracks.track import Track
 from competition.training.checkpoints import Identity
-from competition.workspace import Workspace, out_of_fold_folder, whole_folder, write_sealed_json
+from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.context import open_track, open_workspace
-from pipelines.one_fold import FINISHED, stored_score
 
 HELP = "Takes another team's predictions as a member: maps, arrays or a CSV. Without --oof it joins by given weight."
 EXAMPLE = "./run.sh import --track hand_bone --name theirs --oof their/oof --folds their_folds.csv --test their/test"
@@ -202,8 +204,7 @@ def _import(guest: Guest, imported: Imported) -> None:
                 data_hash=imported.data_hash,
                 fold=voting,
             )
-            kept = vars(identity) | {"classes": list(identity.classes)}
-            write_sealed_json(workspace.fold_folder(part.name, voting) / FINISHED, {"identity": kept})
+            write_finished(workspace.fold_folder(part.name, voting), identity)
 
 
 def _write(
@@ -230,7 +231,7 @@ def _write(
                 histograms.append(image_histogram(values, truth))
             ticker.advance(entry.sample)
         if histograms:
-            save_histograms(folder / "histograms.npz", samples, np.stack(histograms))
+            save_histograms(histograms_file(folder), samples, np.stack(histograms))
     write_index(folder, MapFolder(kept, tuple(samples), made_by))
 
 

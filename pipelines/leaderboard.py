@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 
 from competition.console import say, table
-from competition.delivery.leaderboard import rankings, record
 from competition.errors import CompetitionError
+from competition.submission.leaderboard import rankings, record
 from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from competition.console import progress, say, shout, table
 from competition.data.cache import cache_sample, describe_sources, fingerprint, is_cached, problem_of
-from competition.data.duplicates import same_labels, same_pixels
+from competition.data.checks.duplicates import same_labels, same_pixels
+from competition.data.checks.plausibility import full_masks, implausible_classes, large_classes
+from competition.data.checks.shortcuts import find_shortcut
 from competition.data.folds import FOLDS, Folds, fold_table
 from competition.data.manifest import (
     Entry,
@@ -20,8 +22,6 @@ from competition.data.manifest import (
     reusable_entries,
     write_manifest,
 )
-from competition.data.plausibility import full_masks, implausible_classes, large_classes
-from competition.data.shortcuts import find_shortcut
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet

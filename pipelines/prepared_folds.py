@@ -17,9 +17,8 @@ from competition.data.folds import (
 )
 from competition.data.manifest import Entry
 from competition.data.patient_folds import ITERATIVE, make_patient_folds
-from competition.delivery.submissions import few
 from competition.errors import CompetitionError
-from competition.text import NearKeys
+from competition.text import NearKeys, few
 from competition.tracks.track import Track
 from competition.workspace import SHIPPED_FOLDS, Workspace
 

@@ -12,20 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from competition.config import load_experiment
 from competition.console import say, table
 from competition.data.folds import FULL, Fold
-from competition.ensembling.evidence import figure_of, mean_of, paired_difference
+from competition.ensembling.selection.bootstrap import figure_of, mean_of, paired_difference
 from competition.errors import CompetitionError
+from competition.files import write_json
+from competition.formats.json_files import read_json
 from competition.prediction.probability_maps import CUT_OF_HALF, read_map
+from competition.runs.run import Run
+from competition.settings import load_experiment
 from competition.tracks import get_track
-from competition.workspace import contest_root, out_of_fold_folder, read_json, write_json
+from competition.workspace import contest_root, out_of_fold_folder
 from pipelines import prepare
 from pipelines.benchmarks import counted_process
 from pipelines.benchmarks.race_courses import COURSES, Course, dice_of, notebook_task, write_masks, write_truth
 from pipelines.context import call_stage, experiment_file, open_workspace, workspace_root
 from pipelines.cores import cores
-from pipelines.one_fold import Run
 from pipelines.train import open_run, parse_folds
 
 HELP = (

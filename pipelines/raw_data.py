@@ -7,9 +7,10 @@ from competition.console import progress, say, shout
 from competition.data.folds import FOLDS
 from competition.data.manifest import prepared_root
 from competition.errors import CompetitionError
-from competition.tracks.phantoms import PHANTOMS
+from competition.files import remove_folder, whole_folder
+from competition.phantoms import PHANTOMS
 from competition.tracks.track import Track
-from competition.workspace import PHANTOM, Workspace, remove_folder, whole_folder
+from competition.workspace import PHANTOM, Workspace
 from pipelines.context import workspace_root
 
 # Sides of drawn images: below, bones are no pixel wide; above, one image of 29 masks takes gigabytes.

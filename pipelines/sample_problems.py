@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 from competition.console import say, table
 from competition.data.manifest import Entry
-from competition.delivery.submissions import few
 from competition.errors import CompetitionError
+from competition.text import few
 from competition.tracks.track import Problem
 from pipelines.unreadable import FILL_BAD, shout_unreadable
 

@@ -12,25 +12,25 @@ import numpy as np
 
 from competition.console import say, shout, table
 from competition.data.manifest import check_namesake, read_columns
-from competition.delivery.plane_files import list_plane_files, plane_file_name
-from competition.delivery.plane_scoring import score_planes
-from competition.delivery.scoring import Score, score_rle, score_table, truth_from_folder
-from competition.delivery.submissions import (
+from competition.ensembling.selection.bootstrap import auroc_interval, bootstrap_interval
+from competition.errors import CompetitionError
+from competition.file_listing import find_files
+from competition.formats.csv_files import read_csv
+from competition.metrics.strata import mean_by_stratum
+from competition.submission.array_zip.files import list_plane_files, plane_file_name
+from competition.submission.array_zip.scoring import score_planes
+from competition.submission.scoring import Score, score_rle, score_table
+from competition.submission.submission_files import (
     ID_COLUMN,
     check_classes,
-    few,
     read_rle_csv,
     read_table_csv,
     read_truth_csv,
     without_zeros,
 )
-from competition.ensembling.evidence import auroc_interval, bootstrap_interval
-from competition.errors import CompetitionError
-from competition.metrics import mean_by_stratum
-from competition.text import size_text
-from competition.tracks.file_listing import find_files
+from competition.text import few, size_text
+from competition.tracks.label_folder import truth_from_folder
 from competition.tracks.track import Track
-from competition.workspace import read_csv
 from pipelines.check import image_sizes, parse_size
 from pipelines.context import open_track, prepared_workspaces
 

@@ -9,14 +9,17 @@ from typing import Any
 import optuna
 from optuna.trial import TrialState
 
-from competition.config import Experiment, load_experiment
 from competition.console import say, table
 from competition.errors import CompetitionError
+from competition.files import remove_folder
 from competition.names import check_run_name
+from competition.runs.fold_training import fold_job
+from competition.runs.run import Run, fold_identity
+from competition.settings import Experiment, load_experiment
 from competition.tracks.track import Track
 from competition.training.checkpoints import folder_lock
 from competition.training.loop import DivergedError, train_fold
-from competition.training.search_study import (
+from competition.training.search import (
     FAILED,
     Space,
     default_space,
@@ -30,9 +33,8 @@ from competition.training.search_study import (
     settings_of,
     tell_failed,
 )
-from competition.workspace import Workspace, remove_folder
+from competition.workspace import Workspace
 from pipelines.context import choose_experiment, experiment_file, open_track, open_workspace
-from pipelines.one_fold import Run, fold_identity, fold_job
 from pipelines.train import open_run
 
 HELP = (
@@ -90,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set",
         action="append",
         metavar="SECTION.KEY=VALUE",
-        help="change a setting of competition/config.py; repeatable",
+        help="change a setting of competition/settings.py; repeatable",
     )
     parser.add_argument("--name", metavar="NAME", help="name of the search (default: the experiment's)")
 

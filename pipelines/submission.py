@@ -8,25 +8,26 @@ from numpy.typing import NDArray
 
 from competition.console import progress, say, shout
 from competition.data.manifest import Entry, Manifest
-from competition.delivery.plane_files import with_background, write_plane_files
-from competition.delivery.plane_scoring import score_planes
-from competition.delivery.plane_validator import check_planes_submission
-from competition.delivery.scoring import score_rle, score_table, truth_from_folder
-from competition.delivery.submissions import ID_COLUMN, read_table_csv, write_rle_csv, write_table_csv
-from competition.delivery.validator import check_rle_submission, check_table_submission
-from competition.ensembling.combination import combine
+from competition.ensembling.classification.locations import LocationRule
 from competition.ensembling.decision import Decision
-from competition.ensembling.image_vote import vote_bytes
-from competition.ensembling.locations import LocationRule
-from competition.ensembling.postprocessing import decide_image
+from competition.ensembling.segmentation.postprocessing import decide_image
+from competition.ensembling.voting.combination import combine
+from competition.ensembling.voting.masks import vote_bytes
 from competition.errors import CompetitionError
-from competition.imaging.planes import CLASSES_PER_PLANE
-from competition.imaging.runlengths import encode_planes
+from competition.masks.bit_planes import CLASSES_PER_PLANE
+from competition.masks.run_lengths import encode_planes
+from competition.phantoms import PHANTOMS
 from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.prediction.probability_maps import read_scores
 from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
+from competition.submission.array_zip.files import with_background, write_plane_files
+from competition.submission.array_zip.scoring import score_planes
+from competition.submission.array_zip.validator import check_planes_submission
+from competition.submission.scoring import score_rle, score_table
+from competition.submission.submission_files import ID_COLUMN, read_table_csv, write_rle_csv, write_table_csv
+from competition.submission.validator import check_rle_submission, check_table_submission
 from competition.text import size_text
-from competition.tracks.phantoms import PHANTOMS
+from competition.tracks.label_folder import truth_from_folder
 from competition.tracks.track import Track
 from competition.workspace import Workspace, plane_files_folder
 from pipelines.memory import MB, peak_memory_mb

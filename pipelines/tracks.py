@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import say, table
-from competition.delivery.submissions import ID_COLUMN
 from competition.errors import CompetitionError
+from competition.file_listing import split_part
+from competition.phantoms import PHANTOMS, Draw
+from competition.submission.submission_files import ID_COLUMN
 from competition.tracks import get_track, track_names
-from competition.tracks.phantoms import PHANTOMS, Draw
-from competition.tracks.track import Listing, Track, split_part
+from competition.tracks.track import Listing, Track
 from competition.workspace import Workspace
 from pipelines import check, ensemble, prepare, score, train
 from pipelines.context import call_stage

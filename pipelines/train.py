@@ -7,32 +7,25 @@ from typing import Any
 
 import numpy as np
 
-from competition.config import Experiment
 from competition.console import say, shout, table
 from competition.data.augmentation import check_augmentation
 from competition.data.folds import FULL, Fold, check_leaks, find_folds, read_fold_names
 from competition.data.manifest import prepare_command, read_manifest
 from competition.data.resolution import describe_grid, warn_small_objects
-from competition.ensembling.leak_alarm import judge_shuffled, too_good
 from competition.errors import CompetitionError
 from competition.models.layers import STRIDE
 from competition.names import check_run_name
-from competition.prediction.views import check_views
+from competition.prediction.tta_views import check_views
+from competition.runs.fold_training import train_one
+from competition.runs.leak_alarm import judge_shuffled, too_good
+from competition.runs.out_of_fold_scores import out_of_fold_score, ranked, unmeasured_classes
+from competition.runs.run import Run, check_fold, check_same_folds, check_settings
+from competition.settings import Experiment
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
 from competition.training.losses import get_loss
 from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.context import choose_experiment, open_track, open_workspace
-from pipelines.one_fold import (
-    Run,
-    check_fold,
-    check_same_folds,
-    check_settings,
-    out_of_fold_score,
-    ranked,
-    train_one,
-    unmeasured_classes,
-)
 from pipelines.parallel_folds import announce, slots, train_in_parallel
 from pipelines.parent import end_with_parent
 from pipelines.tuned_words import not_measured
@@ -54,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set",
         action="append",
         metavar="SECTION.KEY=VALUE",
-        help="change a setting of competition/config.py; repeatable (data.shuffle_labels=true is a leak alarm)",
+        help="change a setting of competition/settings.py; repeatable (data.shuffle_labels=true is a leak alarm)",
     )
     parser.add_argument("--name", metavar="NAME", help="name of the run (default: the experiment's)")
     parser.add_argument(

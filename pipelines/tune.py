@@ -10,22 +10,31 @@ import numpy as np
 from competition.console import say, shout
 from competition.data.folds import FULL, Folds, find_folds
 from competition.data.manifest import Entry, data_hash, read_manifest
-from competition.ensembling.class_groups import declared_groups, one_group
-from competition.ensembling.combination import COMBINATIONS, Combination
+from competition.ensembling.classification.locations import NEVER
 from competition.ensembling.decision import Decision, Scores, save_decision
-from competition.ensembling.leak_alarm import learned_by, too_good
-from competition.ensembling.locations import NEVER
-from competition.ensembling.members import TrainedMember, covered, open_member, parse_members, trained_runs
-from competition.ensembling.methods import METHODS
-from competition.ensembling.segmentation import Search
-from competition.ensembling.thresholds import HALF, Window
-from competition.ensembling.voters import find_voters
-from competition.ensembling.voting import round_weights
+from competition.ensembling.segmentation.thresholds import HALF, Window
+from competition.ensembling.segmentation.tuning import Search
+from competition.ensembling.selection.weight_methods import METHODS
+from competition.ensembling.voting.blend import round_weights
+from competition.ensembling.voting.class_groups import declared_groups, one_group
+from competition.ensembling.voting.class_votes import find_voters
+from competition.ensembling.voting.combination import COMBINATIONS, Combination
 from competition.errors import CompetitionError
+from competition.files import whole_folder, write_csv
 from competition.names import check_name, shortened_name
+from competition.runs.leak_alarm import learned_by, too_good
+from competition.runs.members import (
+    Member,
+    covered,
+    is_imported,
+    open_member,
+    out_of_fold_folders,
+    parse_members,
+    trained_runs,
+)
 from competition.text import shown
 from competition.tracks.track import Track
-from competition.workspace import Workspace, whole_folder, write_csv
+from competition.workspace import Workspace
 from pipelines.alone_words import say_alone
 from pipelines.context import open_track, open_workspace
 from pipelines.given_weights import member_weights
@@ -91,10 +100,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     training = manifest.of("train")
     members = _open_members(workspace, folds, training, args.members)
     find_voters(track.classes, [member.classes for member in members])  # every class needs one
-    given = member_weights(args.weights, members)
+    folders = [out_of_fold_folders(workspace, member) for member in members]
+    given = member_weights(args.weights, members, folders)
     name = shortened_name("+".join(member.name for member in members)) if args.name is None else args.name
     entries = {entry.sample: entry for entry in learned_by(workspace, members, training)}
-    samples = covered(members, list(entries))
+    samples = covered(folders, list(entries))
     chosen = [entries[sample] for sample in samples]
     say(f"{len(samples)} of {len(training)} samples are covered by " + ", ".join(map(_describe, members)))
     rows: Rows = []
@@ -107,12 +117,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         elif track.task == "classification":
             propose = METHODS[args.method](len(members), args.trials)
             decision, rows, worth = tune_classes(
-                track, workspace, folds, members, chosen, propose, args.combine, given, folder
+                track, workspace, folds, members, folders, chosen, propose, args.combine, given, folder
             )
         else:
             windows = _windows(args.window, searched=len(members) > 1 and given is None)
             search = Search(args.method, args.trials, class_groups, windows, given)
-            decision, rows, worth = tune_pixels(track, workspace, folds, members, chosen, search, folder)
+            decision, rows, worth = tune_pixels(track, workspace, folds, members, folders, chosen, search, folder)
         if rows:
             write_csv(folder / "per_class.csv", rows)
             write_csv(folder / "members.csv", worth)
@@ -126,7 +136,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     say_worth(track, worth)
     if track.metric == "auroc" and (alarm := too_good(decision.scores.oof or 0.0, workspace.phantom)):
         shout(alarm)
-    path = workspace.ensemble_folder(name) / "decision.json"
+    path = workspace.decision_file(name)
     say(f"decision: {path}")
     return _figures(path, decision, rows, worth)
 
@@ -169,9 +179,7 @@ def _figures(path: Path, decision: Decision, rows: Rows, worth: Rows) -> dict[st
     } | decision.scores.model_dump()
 
 
-def _open_members(
-    workspace: Workspace, folds: Folds, training: Sequence[Entry], text: str | None
-) -> list[TrainedMember]:
+def _open_members(workspace: Workspace, folds: Folds, training: Sequence[Entry], text: str | None) -> list[Member]:
     runs = trained_runs(workspace)
     if text is None:
         if not runs:
@@ -180,7 +188,7 @@ def _open_members(
         return [open_member(workspace, folds, training, name, None) for name in runs]
     members = [open_member(workspace, folds, training, name, wanted) for name, wanted in parse_members(text).items()]
     for member in members:
-        if FULL in member.folds and not member.imported:
+        if FULL in member.folds and not is_imported(workspace, member.name):
             say(f"{member.name}: {FULL} learned from every sample, so nothing is tuned on it; it votes on test samples")
     return members
 
@@ -208,7 +216,7 @@ def parse_window(text: str) -> Window:
     return window
 
 
-def _describe(member: TrainedMember) -> str:
+def _describe(member: Member) -> str:
     return f"{member.name} (folds {','.join(map(str, member.folds))})"
 
 
@@ -216,7 +224,7 @@ def _untuned(
     track: Track,
     workspace: Workspace,
     folds: Folds,
-    members: Sequence[TrainedMember],
+    members: Sequence[Member],
     combination: Combination,
     given: tuple[int, ...] | None,
 ) -> Decision:
@@ -230,7 +238,7 @@ def _untuned(
         dataset=workspace.dataset,
         task=track.task,
         classes=track.classes,
-        members=weigh(members, weights, folds),
+        members=weigh(members, weights),
         cuts=dict.fromkeys(track.classes, HALF) if segments else {},
         thresholds=half if segments else never,
         operations=dict.fromkeys(track.classes, "none") if segments else {},

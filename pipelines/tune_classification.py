@@ -1,6 +1,6 @@
 """Tuning a classification: weights of the ranked class, thresholds of the others, with a row for each class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +8,16 @@ import numpy as np
 from competition.console import say
 from competition.data.folds import Folds
 from competition.data.manifest import Entry, target_matrix
-from competition.ensembling.classification import TunedClassification, tune_classification
-from competition.ensembling.combination import Combination
+from competition.ensembling.classification.locations import NEVER
+from competition.ensembling.classification.tuning import TunedClassification, tune_classification
 from competition.ensembling.decision import Contestant, Decision
-from competition.ensembling.locations import NEVER
-from competition.ensembling.members import TrainedMember
-from competition.ensembling.weights import Propose
+from competition.ensembling.selection.weight_search import Propose
+from competition.ensembling.voting.combination import Combination
+from competition.files import write_csv
+from competition.runs.members import Member
+from competition.runs.out_of_fold_scores import member_scores
 from competition.tracks.track import Track
-from competition.workspace import Workspace, write_csv
+from competition.workspace import Workspace
 from pipelines.tuned import Rows, contestant, honest_scores, member_rows, number, weigh
 
 
@@ -23,7 +25,8 @@ def tune_classes(
     track: Track,
     workspace: Workspace,
     folds: Folds,
-    members: Sequence[TrainedMember],
+    members: Sequence[Member],
+    folders: Sequence[Mapping[str, Path]],
     entries: Sequence[Entry],
     propose: Propose,
     combination: Combination,
@@ -37,6 +40,7 @@ def tune_classes(
         workspace: Of the data set.
         folds: The current fold file.
         members: Who votes.
+        folders: Of each member, sample -> folder of its out-of-fold prediction.
         entries: The samples all members cover.
         propose: Searches for weights, one of ``methods.METHODS``.
         combination: How the members become one.
@@ -49,9 +53,8 @@ def tune_classes(
     fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
     groups = [entry.group for entry in entries]
     samples = [entry.sample for entry in entries]
-    tuned = tune_classification(
-        members, samples, track.classes, target_matrix(entries), fold_of, groups, propose, combination, given
-    )
+    tables = np.stack([member_scores(folder_of, samples, track.classes) for folder_of in folders])
+    tuned = tune_classification(tables, target_matrix(entries), fold_of, groups, propose, combination, given)
     if combination == "rank":
         say(f"{track.classes[0]}: the mean of ranks among these {len(entries)} samples; thresholds stay probabilities")
     say(tuned.search.reason)
@@ -65,7 +68,7 @@ def tune_classes(
         dataset=workspace.dataset,
         task="classification",
         classes=track.classes,
-        members=weigh(members, tuned.search.weights, folds),
+        members=weigh(members, tuned.search.weights),
         cuts={},
         thresholds=dict(zip(track.classes[1:], tuned.locations.rule.thresholds.tolist(), strict=True)),
         gate=tuned.locations.rule.gate,
@@ -122,7 +125,7 @@ def _location_rows(track: Track, entries: Sequence[Entry], tuned: TunedClassific
     ]
 
 
-def _trial_rows(members: Sequence[TrainedMember], tuned: TunedClassification) -> Rows:
+def _trial_rows(members: Sequence[Member], tuned: TunedClassification) -> Rows:
     """What was tried, with its AUROC on all samples, the best first."""
     tried = sorted(tuned.search.tried.items(), key=lambda item: -item[1])
     return [

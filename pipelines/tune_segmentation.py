@@ -1,6 +1,6 @@
 """Tuning a segmentation: weights, thresholds per class and post-processing, with a row for each class and member."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,19 @@ from competition.console import say
 from competition.data.folds import Folds
 from competition.data.manifest import Entry
 from competition.ensembling.decision import ClassGroup, Contestant, Decision, Scores
-from competition.ensembling.evidence import bootstrap_interval, mean_of, paired_difference
-from competition.ensembling.members import TrainedMember
-from competition.ensembling.out_of_fold import OutOfFold
-from competition.ensembling.segmentation import Search, TunedSegmentation, tune_segmentation
-from competition.ensembling.thresholds import threshold_of
-from competition.ensembling.voting import round_weights
-from competition.ensembling.weights import SHORTLIST, WeightSearch
-from competition.metrics import measured, measured_mean, reweighted_mean
-from competition.reporting.neighbours import neighbour_rows, worst_neighbours
+from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.thresholds import threshold_of
+from competition.ensembling.segmentation.tuning import Search, TunedSegmentation, tune_segmentation
+from competition.ensembling.selection.bootstrap import bootstrap_interval, mean_of, paired_difference
+from competition.ensembling.selection.weight_search import SHORTLIST, WeightSearch
+from competition.ensembling.voting.blend import round_weights
+from competition.files import write_csv
+from competition.metrics.counts import measured, measured_mean
+from competition.metrics.strata import reweighted_mean
+from competition.reporting.confusions import neighbour_rows, worst_neighbours
+from competition.runs.members import Member
 from competition.tracks.track import Track
-from competition.workspace import Workspace, write_csv
+from competition.workspace import Workspace
 from pipelines.tuned import Rows, contestant, honest_scores, member_rows, weigh
 
 
@@ -29,7 +31,8 @@ def tune_pixels(
     track: Track,
     workspace: Workspace,
     folds: Folds,
-    members: Sequence[TrainedMember],
+    members: Sequence[Member],
+    folders: Sequence[Mapping[str, Path]],
     entries: Sequence[Entry],
     search: Search,
     folder: Path,
@@ -41,6 +44,7 @@ def tune_pixels(
         workspace: Of the data set.
         folds: The current fold file.
         members: Who votes.
+        folders: Of each member, sample -> folder of its out-of-fold prediction.
         entries: The samples all members cover.
         search: What may be tried.
         folder: Where trials.csv and neighbours.csv are kept.
@@ -50,7 +54,7 @@ def tune_pixels(
     """
     fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
     groups = [entry.group for entry in entries]
-    data = OutOfFold(members, workspace, [entry.sample for entry in entries], fold_of, groups, track.classes)
+    data = OutOfFold(members, folders, workspace, [entry.sample for entry in entries], fold_of, groups, track.classes)
     found = tune_segmentation(data, search, workspace.contested_folder())
     weights, cuts = found.tuned.search, found.tuned.chosen
     _say_search(found)
@@ -59,7 +63,7 @@ def tune_pixels(
         dataset=workspace.dataset,
         task="segmentation",
         classes=track.classes,
-        members=weigh(members, round_weights(weights.weights.mean(axis=0)).tolist(), folds),
+        members=weigh(members, round_weights(weights.weights.mean(axis=0)).tolist()),
         class_groups=_group_weights(track, members, weights),
         cuts=dict(zip(track.classes, cuts.cuts.tolist(), strict=True)),
         thresholds=dict(zip(track.classes, threshold_of(cuts.cuts).tolist(), strict=True)),
@@ -105,7 +109,7 @@ def _vote(data: OutOfFold, found: TunedSegmentation) -> Contestant | None:
     return Contestant(score=float(scores.mean()), low=low, high=high)
 
 
-def _alone(members: Sequence[TrainedMember], found: TunedSegmentation) -> dict[str, Contestant]:
+def _alone(members: Sequence[Member], found: TunedSegmentation) -> dict[str, Contestant]:
     """What each member scores alone, where any class that it votes on occurs."""
     if not found.worth:
         return {}
@@ -151,7 +155,7 @@ def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[
     return reweighted_mean(per_image, strata, track.test_mix)
 
 
-def _group_weights(track: Track, members: Sequence[TrainedMember], search: WeightSearch) -> dict[str, ClassGroup]:
+def _group_weights(track: Track, members: Sequence[Member], search: WeightSearch) -> dict[str, ClassGroup]:
     """The weights of each class group for people to read; empty where all classes share theirs."""
     groups = search.class_groups
     if groups.names == ("",):
@@ -188,7 +192,7 @@ def _class_rows(track: Track, found: TunedSegmentation) -> Rows:
     return rows
 
 
-def _trial_rows(members: Sequence[TrainedMember], search: WeightSearch) -> Rows:
+def _trial_rows(members: Sequence[Member], search: WeightSearch) -> Rows:
     """What was tried, on how many images, with its mean Dice at its own cuts; of class groups also that of each."""
     groups, nothing = search.class_groups, frozenset[int]()
     sizes = np.bincount(groups.of_class)

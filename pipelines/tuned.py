@@ -5,28 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from competition.data.folds import Folds
-from competition.ensembling.decision import Contestant, Decision, Member, Scores
-from competition.ensembling.evidence import Difference
-from competition.ensembling.members import TrainedMember
-from competition.ensembling.worth import MemberWorth
+from competition.ensembling.decision import Contestant, Decision, Scores, WeightedMember
+from competition.ensembling.segmentation.worth import MemberWorth
+from competition.ensembling.selection.bootstrap import Difference
+from competition.runs.members import Member
 
 Rows = list[dict[str, Any]]
 
 
-def weigh(members: Sequence[TrainedMember], weights: Sequence[int], folds: Folds) -> tuple[Member, ...]:
-    """The members as a decision names them, with their weights in thousandths."""
-    return tuple(
-        Member(
-            name=m.name,
-            folds=m.folds,
-            weight=weight,
-            config_hash=m.config_hash,
-            fold_hash=folds.hash(),
-            classes=m.classes,
-        )
-        for m, weight in zip(members, weights, strict=True)
-    )
+def weigh(members: Sequence[Member], weights: Sequence[int]) -> tuple[WeightedMember, ...]:
+    """Return the members with their weights in thousandths."""
+    return tuple(WeightedMember(**dict(member), weight=weight) for member, weight in zip(members, weights, strict=True))
 
 
 def honest_scores(

@@ -7,8 +7,8 @@ import numpy as np
 from competition.console import say, shout, table
 from competition.data.folds import FULL
 from competition.ensembling.decision import Decision
-from competition.ensembling.parts import FEWEST_PARTS
-from competition.ensembling.thresholds import HALF
+from competition.ensembling.segmentation.thresholds import HALF
+from competition.ensembling.selection.parts import FEWEST_PARTS
 from competition.tracks.track import Track
 from pipelines.alone_words import operations_text
 from pipelines.tuned import Rows

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from competition.console import shout
 from competition.data.manifest import Entry
-from competition.delivery.submissions import few
+from competition.text import few
 
 FILL_BAD = "predict black images in their place with --fill-bad"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import progress, say
-from competition.delivery.file_votes import read_alike, vote_on_masks, vote_on_tables
-from competition.delivery.submissions import ID_COLUMN, write_rle_csv, write_table_csv
 from competition.errors import CompetitionError
-from competition.imaging.runlength_votes import quorum
+from competition.masks.run_length_votes import quorum
+from competition.submission.file_votes import read_alike, vote_on_masks, vote_on_tables
+from competition.submission.submission_files import ID_COLUMN, write_rle_csv, write_table_csv
 from pipelines.check import image_sizes
 from pipelines.context import open_track, prepared_workspaces
 from pipelines.given_weights import parse_fraction, parse_weights

@@ -18,11 +18,11 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # There is a process per core already: with two threads each, the tests of the tutorial took 113 s instead of 63 s.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from competition.config import Experiment
 from competition.data.cache import cache_sample
 from competition.data.folds import Folds, read_folds, write_folds
 from competition.data.manifest import Entry, Manifest, data_hash, read_manifest, write_manifest
-from competition.imaging.planes import pack_masks
+from competition.masks.bit_planes import pack_masks
+from competition.settings import Experiment
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
 from pipelines import ensemble, train, tune
@@ -43,7 +43,7 @@ LONG = (
     "test_experiments.py",
     "test_bench.py",
     "test_shortcuts.py",
-    "test_search.py",
+    "test_search_stage.py",
     "test_one_fold.py",
     "test_other_tracks.py",
 )
@@ -58,7 +58,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def short_studies() -> Iterator[None]:
     """The studies that only check the exact thresholds take 6 s for 29 classes; test_thresholds.py has long ones."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("competition.ensembling.segmentation.STUDY_TRIALS", 3)
+        patch.setattr("competition.ensembling.segmentation.tuning.STUDY_TRIALS", 3)
         yield
 
 

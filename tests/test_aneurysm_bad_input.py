@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from competition.tracks.phantoms import vessels
+from competition.phantoms.aneurysm import phantom as vessels
 
 TINY = """\
 model: {architecture: multiview, encoder: test_resnet, pretrained: false}

@@ -13,9 +13,10 @@ import scipy.io
 from PIL import Image
 
 from competition.data.manifest import read_manifest
-from competition.tracks.cardiac import CARDIAC
-from competition.tracks.lumbar import LUMBAR
-from competition.tracks.phantoms import heart, spine
+from competition.phantoms.cardiac import phantom as heart
+from competition.phantoms.lumbar import phantom as spine
+from competition.tracks.cardiac.track import CARDIAC
+from competition.tracks.lumbar.track import LUMBAR
 from competition.workspace import Workspace
 
 RUN_LENGTHS = """\

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from competition.data.manifest import read_manifest
-from competition.imaging.planes import unpack_planes
-from competition.imaging.stored_arrays import read_array
+from competition.masks.bit_planes import unpack_planes
+from competition.masks.stored_arrays import read_array
 from competition.tracks import get_track
 from competition.workspace import Workspace
 

@@ -14,8 +14,8 @@ import pytest
 from competition import checksums
 from competition.checksums import MARK, SEAL_BYTES, check_seal, sealed_file, stored_checksum
 from competition.errors import CompetitionError
-from competition.imaging.stored_arrays import read_array, write_array
-from competition.imaging.stored_tables import read_foreign_table, read_table, write_table
+from competition.formats.parquet_tables import read_foreign_table, read_table, write_table
+from competition.masks.stored_arrays import read_array, write_array
 
 CONTENT = bytes(range(200))
 FRAME = pd.DataFrame({"sample": ["a", "b"], "x": [0.25, 0.5]})

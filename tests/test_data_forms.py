@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from competition.tracks.phantoms import heart, knee
+from competition.phantoms import knee
+from competition.phantoms.cardiac import phantom as heart
 
 MASKS = """\
 model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.3}

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from competition.config import load_experiment
-from competition.ensembling.members import parse_members, split_member
+from competition.runs.fold_training import kept_epochs
+from competition.runs.members import parse_members, split_member
+from competition.settings import load_experiment
 from competition.tracks import get_track
-from competition.tracks.hand_lists import with_strata, without_excluded, wrongly_labelled
+from competition.tracks.hand_bone.lists import with_strata, without_excluded, wrongly_labelled
 from competition.tracks.track import Listing, Sample
 from pipelines.context import experiment_file
-from pipelines.one_fold import kept_epochs
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}

@@ -24,7 +24,8 @@ from competition.files import (
     write_json,
     write_text,
 )
-from competition.workspace import read_csv, read_json, read_json_object
+from competition.formats.csv_files import read_csv
+from competition.formats.json_files import read_json, read_json_object
 
 BEGIN = """
 import os, sys, time

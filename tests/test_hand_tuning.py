@@ -13,11 +13,11 @@ import pytest
 from competition.data.cache import read_cached_planes
 from competition.data.folds import read_folds
 from competition.data.manifest import read_manifest
-from competition.ensembling.histograms import image_histogram, save_histograms
-from competition.imaging.planes import unpack_planes
-from competition.imaging.stored_tables import write_table
+from competition.formats.parquet_tables import write_table
+from competition.masks.bit_planes import unpack_planes
+from competition.prediction.histograms import image_histogram, save_histograms
 from competition.prediction.probability_maps import write_map
-from competition.tracks.hand_bone import HAND_BONE
+from competition.tracks.hand_bone.track import HAND_BONE
 from competition.workspace import Workspace
 from pipelines.__main__ import main
 

@@ -10,8 +10,8 @@ import pytest
 import scipy.io
 
 from competition.data.manifest import read_manifest
-from competition.tracks.lumbar import LUMBAR
-from competition.tracks.phantoms import spine
+from competition.phantoms.lumbar import phantom as spine
+from competition.tracks.lumbar.track import LUMBAR
 from competition.workspace import Workspace
 from pipelines.__main__ import main
 

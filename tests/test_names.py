@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from competition.config import Experiment
 from competition.data.cache import cache_sample
-from competition.ensembling.members import parse_members
 from competition.errors import CompetitionError
 from competition.names import (
     LONGEST_NAME,
@@ -19,6 +17,8 @@ from competition.names import (
     run_fault,
     shortened_name,
 )
+from competition.runs.members import parse_members
+from competition.settings import Experiment
 from competition.tracks import get_track
 from competition.tracks.track import Sample
 from pipelines.contest_declaration import find_contest

@@ -10,11 +10,11 @@ import pytest
 
 from competition.data.folds import find_folds
 from competition.data.manifest import read_manifest
-from competition.ensembling.members import open_member
-from competition.ensembling.report_rules import decide_as_the_report, report_rule
-from competition.ensembling.training_scores import training_scores
+from competition.ensembling.classification.report_rules import decide_as_the_report, report_rule
+from competition.runs.members import open_member
+from competition.runs.training_predictions import training_scores
 from competition.tracks import get_track
-from competition.tracks.aneurysm import CLASSES
+from competition.tracks.aneurysm.track import CLASSES
 from competition.workspace import Workspace
 from pipelines.__main__ import main
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from competition.data.manifest import read_manifest
-from competition.imaging.stored_arrays import read_array
+from competition.masks.stored_arrays import read_array
 from competition.tracks import get_track
 from competition.workspace import Workspace
 from pipelines.__main__ import main

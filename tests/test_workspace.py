@@ -7,19 +7,9 @@ from pathlib import Path
 import pytest
 
 from competition.errors import CompetitionError
-from competition.workspace import (
-    REPOSITORY,
-    Workspace,
-    contest_root,
-    contested_file,
-    pseudo_label_file,
-    read_json,
-    remove_folder,
-    whole_file,
-    whole_folder,
-    write_json,
-    write_text,
-)
+from competition.files import remove_folder, whole_file, whole_folder, write_json, write_text
+from competition.formats.json_files import read_json
+from competition.workspace import REPOSITORY, Workspace, contest_root, contested_file, pseudo_label_file
 
 
 def names(folder: Path) -> set[str]:

@@ -14,9 +14,9 @@ import numpy as np
 from albumentations.core.type_definitions import Targets
 from numpy.typing import NDArray
 
-from competition.config import nearest_hint
 from competition.data.boxes import Box
 from competition.errors import CompetitionError
+from competition.text import nearest_hint
 from competition.tracks.track import Track
 
 Border = dict[str, Any]

@@ -10,17 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.checksums import check_seal, stored_checksum
+from competition.data.checks.grey_range import is_narrow
 from competition.data.manifest import CACHE_VERSION, Entry
 from competition.data.sources import content_of, describe_source
 from competition.errors import CompetitionError
-from competition.imaging.components import median_areas
-from competition.imaging.grey_range import is_narrow
-from competition.imaging.picture_files import exif_orientation
-from competition.imaging.planes import class_areas, select_classes
-from competition.imaging.source_files import first_line
-from competition.imaging.stored_arrays import read_array, write_array
+from competition.file_listing import label_files, split_part
+from competition.formats.pictures import exif_orientation
+from competition.formats.source_files import first_line
+from competition.masks.bit_planes import class_areas, select_classes
+from competition.masks.components import median_areas
+from competition.masks.stored_arrays import read_array, write_array
 from competition.names import LONGEST_KEY, file_fault, label_fault
-from competition.tracks.track import Problem, Sample, Split, Track, label_files, split_part
+from competition.tracks.track import Problem, Sample, Split, Track
 from competition.workspace import Workspace
 
 PREPARE_AGAIN = "Run ./run.sh prepare, which reads that sample again"

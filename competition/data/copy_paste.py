@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.imaging.planes import class_areas, unpack_class
+from competition.masks.bit_planes import class_areas, unpack_class
 
 # At most this share of the picture's side, so that a bone lands among its neighbours and not in a corner.
 LARGEST_SHIFT = 0.125

@@ -14,7 +14,6 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from competition.config import DataSettings, Experiment
 from competition.data.augmentation import Augmenter, check_augmentation, has_turns
 from competition.data.boxes import Box
 from competition.data.copy_paste import copy_paste
@@ -22,6 +21,7 @@ from competition.data.draw_sampler import Draw, DrawSampler
 from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, canvas_size, grid_size, oversampling
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
+from competition.settings import DataSettings, Experiment
 from competition.tracks.track import Mirror, Track
 from competition.workspace import Workspace
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from torch.utils.data import Sampler
 
-from competition.config import TrainSettings
 from competition.data.folds import FULL, Fold
+from competition.settings import TrainSettings
 
 Draw = tuple[int, int]
 """(index of the sample, random seed of this draw)"""

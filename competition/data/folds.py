@@ -19,9 +19,9 @@ import pandas as pd
 
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
-from competition.files import check_file
+from competition.files import check_file, write_text
 from competition.text import same_spelling, shortened, shown
-from competition.workspace import Workspace, write_text
+from competition.workspace import Workspace
 
 FOLDS = 5
 MOST_FOLDS = 9999

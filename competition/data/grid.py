@@ -15,13 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.config import DataSettings
 from competition.data.boxes import Box
 from competition.data.cache import read_cached_image, read_label_planes
 from competition.data.manifest import Entry
 from competition.data.preprocessing import Picture, by_grid, check_preprocessing, preprocess
-from competition.imaging.planes import sample_planes
-from competition.imaging.stored_arrays import read_array
+from competition.masks.bit_planes import sample_planes
+from competition.masks.stored_arrays import read_array
+from competition.settings import DataSettings
 from competition.tracks.track import Track
 from competition.workspace import Workspace, pseudo_label_file
 

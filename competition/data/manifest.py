@@ -16,9 +16,12 @@ from competition.checksums import stored_checksum
 from competition.console import say
 from competition.data.sources import changed_sources, content_of, find_data_files
 from competition.errors import CompetitionError
-from competition.imaging.stored_tables import read_table, write_table
-from competition.tracks.track import Split, Track, stem
-from competition.workspace import Workspace, read_json_object, write_sealed_json
+from competition.file_listing import stem
+from competition.files import write_sealed_json
+from competition.formats.json_files import read_json_object
+from competition.formats.parquet_tables import read_table, write_table
+from competition.tracks.track import Split, Track
+from competition.workspace import Workspace
 
 # Raised when the cached form of a sample or the manifest changes, so that an old cache is made again.
 CACHE_VERSION = 10

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from competition.config import nearest_hint
 from competition.errors import CompetitionError
+from competition.text import nearest_hint
 
 Picture = NDArray[np.uint8]
 """(H, W) or (H, W, 3) uint8."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from competition.data.grid import canvas_size, grid_size
 from competition.data.manifest import Entry
+from competition.settings import TrainSettings
 from competition.tracks.track import Track
 
 # Of the images that show a class, this share has smaller objects than the class is judged by.
@@ -95,3 +96,20 @@ def commonest_size(entries: Sequence[Entry]) -> tuple[int, int]:
 def _canvas_pixels(native_hw: tuple[int, int], size: int) -> int:
     height, width = canvas_size(grid_size(native_hw, size), STEP)
     return height * width
+
+
+# Drawn legs, two seeds each, Dice of unseen people: from 6 images 0.70 and 0.41 after 20 steps, 0.92 and 0.89 after 60,
+# 0.93 and 0.95 after 120; from 12 images 0.65 and 0.67 after 40 steps, 0.81 and 0.87 after 60, 0.91 and 0.91 after 120.
+FEWEST_STEPS = 120
+
+
+def suggested_repeats(samples: int, settings: TrainSettings) -> int:
+    """Returns how often an epoch has to draw each sample so that training takes about 120 steps at least.
+
+    Args:
+        samples: Number of training samples.
+        settings: The epochs and the batch size.
+    """
+    batches_in_epoch = -(-FEWEST_STEPS // settings.epochs)
+    draws = (batches_in_epoch - 1) * settings.batch_size + 1  # the last batch may hold a single sample
+    return max(1, -(-draws // samples))

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from competition.tracks.file_listing import find_all_files, is_picture
+from competition.file_listing import find_all_files, is_picture
 
 TABLES = (".csv", ".tsv", ".txt", ".xlsx")
 """Endings of the tables and lists that a listing may be read from, beside the images and labels themselves."""

@@ -7,18 +7,18 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from competition.data.folds import Fold
-from competition.ensembling.combination import Combination
-from competition.ensembling.postprocessing import OPERATIONS
-from competition.ensembling.thresholds import threshold_of
-from competition.ensembling.voters import Voters, find_voters
-from competition.ensembling.voting import WHOLE
+from competition.ensembling.segmentation.postprocessing import OPERATIONS
+from competition.ensembling.segmentation.thresholds import threshold_of
+from competition.ensembling.voting.blend import WHOLE
+from competition.ensembling.voting.class_votes import Voters, find_voters
+from competition.ensembling.voting.combination import Combination
 from competition.errors import CompetitionError
-from competition.names import run_fault
+from competition.files import write_sealed_json
+from competition.formats.json_files import read_json
+from competition.runs.members import Member
 from competition.text import shortened
-from competition.workspace import read_json, write_sealed_json
 
 Cut = Annotated[int, Field(ge=0, le=254)]
 Threshold = Annotated[float, Field(ge=0, le=1)]
@@ -28,38 +28,14 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Member(_Frozen):
-    """A run that votes.
+class WeightedMember(Member):
+    """A member of a vote with its weight.
 
     Attributes:
-        name: Of the run, or RUN@EPOCH for the weights it kept after an epoch.
-        folds: Its folds that vote, equally; "full" is the one that learned from all training samples.
         weight: In thousandths; where class groups have weights of their own, the mean over the classes.
-        config_hash: Of the experiment it was trained with.
-        fold_hash: Of the fold file it was trained on; the same for all members.
-        classes: Those of its maps, in their order; None is all of the decision in their order.
     """
 
-    name: str
-    folds: tuple[Fold, ...] = Field(min_length=1)
     weight: int = Field(ge=0, le=WHOLE)
-    config_hash: str
-    fold_hash: str
-    classes: tuple[str, ...] | None = None
-
-    @field_validator("name")
-    @classmethod
-    def _is_a_member(cls, name: str) -> str:
-        run, at, epoch = name.partition("@")
-        if fault := run_fault(run):
-            raise ValueError(f"is not the name of a run, because it {fault}")
-        if at and not (epoch.isascii() and epoch.isdigit() and len(epoch) <= 6):
-            raise ValueError("is not the name of a member, because its epoch is not a number")
-        return name
-
-    def with_folds(self) -> str:
-        """Return the member as --members takes it: "quick:0,1"."""
-        return f"{self.name}:{','.join(map(str, self.folds))}"
 
 
 class ClassGroup(_Frozen):
@@ -160,7 +136,7 @@ class Decision(_Frozen):
     dataset: str
     task: Literal["segmentation", "classification"]
     classes: tuple[str, ...] = Field(min_length=1)
-    members: tuple[Member, ...] = Field(min_length=1)
+    members: tuple[WeightedMember, ...] = Field(min_length=1)
     cuts: dict[str, Cut]
     thresholds: dict[str, Threshold]
     operations: dict[str, str]

@@ -8,20 +8,21 @@ from typing import Any
 import torch
 from torch import nn
 
-from competition.config import Experiment, ModelSettings, nearest_hint
 from competition.errors import CompetitionError
 from competition.models import hub, torchvision_ops  # noqa: F401  (the second must come before smp and timm)
-from competition.models.cardiac_lab import HiddenLayer, LabFCN
-from competition.models.classical_spine import ClassicalSpine
-from competition.models.contrastive import ContrastiveClassifier
-from competition.models.fcn_resnet101 import FCNResNet101
 from competition.models.layers import answer_prior
 from competition.models.multiview import MultiViewClassifier
 from competition.models.multiview_fused import FusedMultiViewClassifier
-from competition.models.plain_unet import PlainUNet
-from competition.models.reconstructed import ReconstructedClassifier
-from competition.models.report_fourfold import ReportFourFold
-from competition.models.unet3plus import UNet3Plus
+from competition.models.reports.cardiac_lab import HiddenLayer, LabFCN
+from competition.models.reports.classical_spine import ClassicalSpine
+from competition.models.reports.contrastive import ContrastiveClassifier
+from competition.models.reports.fcn_resnet101 import FCNResNet101
+from competition.models.reports.four_fold import ReportFourFold
+from competition.models.reports.plain_unet import PlainUNet
+from competition.models.reports.reconstructed import ReconstructedClassifier
+from competition.models.reports.unet3plus import UNet3Plus
+from competition.settings import Experiment, ModelSettings
+from competition.text import nearest_hint
 from competition.tracks.track import Track
 
 import segmentation_models_pytorch as smp  # isort: skip

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.imaging.stored_arrays import file_identity, open_array, open_foreign_array
+from competition.masks.stored_arrays import file_identity, open_array, open_foreign_array
 from competition.prediction.probability_maps import map_file, remake
 
 Tile = tuple[slice, slice]

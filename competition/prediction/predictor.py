@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from competition.config import Experiment
 from competition.data.boxes import Box
 from competition.data.datasets import pad_to
 from competition.data.grid import GridReader, canvas_size
 from competition.data.manifest import Entry
 from competition.models.layers import stride_of
 from competition.prediction.probability_maps import quantise
-from competition.prediction.sliding_window import predict_tiles
-from competition.prediction.views import VIEWS, is_mirrored
+from competition.prediction.tiles import predict_tiles
+from competition.prediction.tta_views import VIEWS, is_mirrored
+from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 

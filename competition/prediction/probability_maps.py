@@ -19,10 +19,12 @@ import torch
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.imaging.stored_arrays import read_array, write_array
-from competition.imaging.stored_tables import read_foreign_table, read_table, write_table
+from competition.files import write_sealed_json
+from competition.formats.json_files import read_json
+from competition.formats.parquet_tables import read_foreign_table, read_table, write_table
+from competition.masks.stored_arrays import read_array, write_array
 from competition.names import inside
-from competition.workspace import read_json, write_sealed_json
+from competition.workspace import finished_file, settings_file
 
 DEAD_BELOW = 4
 DEAD_ABOVE = 251
@@ -32,6 +34,10 @@ CUT_OF_HALF = 127
 TILE = 2048
 """Rows and columns of the pieces that maps are stored in: each piece costs half a millisecond beside its pixels, so
 that 29x2048x2048 takes 0.28 s to write in pieces of 512 and 0.04 s in pieces of 2048."""
+
+
+INDEX = "index.json"
+"""The file that completes a folder of predictions."""
 
 
 def quantise(probs: torch.Tensor) -> torch.Tensor:
@@ -95,8 +101,8 @@ def remake(folder: Path) -> str:
     if folder.name.partition("@")[0] != "oof":
         return f"Delete the folder {folder} and run the same command again"
     number = fold.name.removeprefix("fold")
-    train = f"./run.sh train --experiment {fold / 'config.yaml'} --name {fold.parent.name} --fold {number}"
-    return f"Delete {fold / 'finished.json'} and run {train}, which predicts again without training"
+    train = f"./run.sh train --experiment {settings_file(fold)} --name {fold.parent.name} --fold {number}"
+    return f"Delete {finished_file(fold)} and run {train}, which predicts again without training"
 
 
 def write_scores(folder: Path, samples: Sequence[str], classes: Sequence[str], probs: NDArray[np.float64]) -> None:
@@ -165,10 +171,15 @@ class MapFolder:
     made_by: dict[str, Any]
 
 
+def index_file(folder: Path) -> Path:
+    """Return the index of a folder of predictions."""
+    return folder / INDEX
+
+
 def write_index(folder: Path, index: MapFolder) -> None:
     """Writes the folder's index.json; a folder without it is not finished."""
     write_sealed_json(
-        folder / "index.json", {"classes": index.classes, "samples": index.samples, "made_by": index.made_by}
+        index_file(folder), {"classes": index.classes, "samples": index.samples, "made_by": index.made_by}
     )
 
 
@@ -179,7 +190,7 @@ def read_index(folder: Path, repair: str) -> MapFolder:
         CompetitionError: There is none, or it is not what ``write_index`` writes; ``repair`` names the command that
             makes the maps.
     """
-    stored = read_json(folder / "index.json", repair)
+    stored = read_json(index_file(folder), repair)
     try:
         index = MapFolder(tuple(stored["classes"]), tuple(stored["samples"]), dict(stored["made_by"]))
         names = [*index.classes, *index.samples]
@@ -187,5 +198,5 @@ def read_index(folder: Path, repair: str) -> MapFolder:
             raise TypeError("a name is no text")
     except (KeyError, TypeError, ValueError) as error:
         what = "the keys classes, samples and made_by"
-        raise CompetitionError(f"this is no index of maps, which has {what}", folder / "index.json", repair) from error
+        raise CompetitionError(f"this is no index of maps, which has {what}", index_file(folder), repair) from error
     return index

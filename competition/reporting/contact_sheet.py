@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from competition.data.cache import read_cached_image, read_cached_planes
 from competition.data.grid import grid_size, resize_image
 from competition.data.manifest import Entry
-from competition.imaging.planes import unpack_class
+from competition.files import whole_file
+from competition.masks.bit_planes import unpack_class
 from competition.tracks.track import Track
-from competition.workspace import Workspace, whole_file
+from competition.workspace import Workspace
 
 TILE = 320
 COLUMNS = 4

@@ -3,15 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
-from competition.config import nearest_hint
 from competition.errors import CompetitionError
 from competition.names import check_name, name_fault
-from competition.text import shown
-from competition.tracks.aneurysm import ANEURYSM
-from competition.tracks.cardiac import CARDIAC
-from competition.tracks.folder import load_folder_track
-from competition.tracks.hand_bone import HAND_BONE
-from competition.tracks.lumbar import LUMBAR
+from competition.text import nearest_hint, shown
+from competition.tracks.aneurysm.track import ANEURYSM
+from competition.tracks.cardiac.track import CARDIAC
+from competition.tracks.declared.track import load_folder_track
+from competition.tracks.hand_bone.track import HAND_BONE
+from competition.tracks.lumbar.track import LUMBAR
 from competition.tracks.track import Track
 from competition.workspace import PHANTOM, SHIPPED_FOLDS
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from competition.config import nearest_hint
 from competition.errors import CompetitionError
+from competition.text import nearest_hint
 from competition.tracks.track import Track
 
 

@@ -5,8 +5,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from competition.errors import CompetitionError
-from competition.tracks.file_listing import find_pictures_beside, plain_name
-from competition.tracks.track import Problem, Split, stem
+from competition.file_listing import find_pictures_beside, plain_name, stem
+from competition.tracks.track import Problem, Split
 
 REPAIR = "Convert these files, or move them out of the folder"
 

@@ -1,6 +1,5 @@
 """What a track is: classes, groups, mirror pairs, metric, submission form, and how its samples are listed and read."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.text import same_spelling
-from competition.tracks.file_listing import on_disk
-from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
+from competition.file_listing import stem
+from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
 
 Task = Literal["segmentation", "classification"]
 SubmissionForm = Literal["rle", "table", "planes"]
@@ -104,11 +102,6 @@ class Mirror:
     flipped_views: tuple[bool, ...] = (True,)
 
 
-def stem(name: str) -> str:
-    """Returns a file name without its last ending, in composed Unicode (NFC), as keys are."""
-    return same_spelling(Path(name).stem)
-
-
 @dataclass(frozen=True)
 class Track:
     """A competition, as data.
@@ -193,24 +186,6 @@ class Track:
     def submission_ending(self) -> str:
         """Ending of the file that is handed in."""
         return ".zip" if self.submission == "planes" else ".csv"
-
-
-def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
-    """The files behind a sample's label, as the disk spells them: one, or one per class where it holds "{class}"."""
-    if "{class}" not in str(label):
-        return [label]
-    return [on_disk(Path(str(label).replace("{class}", name))) for name in classes]
-
-
-def split_part(path: Path) -> tuple[Path, str]:
-    """Splits the path of a part of a file: "train.tfrecord#12" -> (train.tfrecord, "12").
-
-    Returns:
-        The file on disk and the part's name, "" where the path is the file itself.
-    """
-    text = str(path)
-    cuts = [] if os.path.exists(path) else [at for at, character in enumerate(text) if character == "#"]
-    return next(((Path(text[:at]), text[at + 1 :]) for at in cuts if os.path.isfile(text[:at])), (path, ""))
 
 
 def check_names(images: Sequence[Path], folder: Path) -> None:

@@ -15,12 +15,12 @@ import torch
 from torch import nn
 
 from competition.checksums import check_seal, sealed_file
-from competition.config import Experiment
 from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
 from competition.files import cannot_write, make_folder
 from competition.models.checkpoint_loading import read_checkpoint, weights_in
 from competition.models.factory import build_model, place
+from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.training.precision import AUTOCAST
 from competition.workspace import REPOSITORY

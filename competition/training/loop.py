@@ -17,6 +17,7 @@ from competition.console import Ticker, progress, say
 from competition.data.datasets import Batch, TrainingSet, loading_processes, training_loader
 from competition.data.draw_sampler import fold_sampler
 from competition.errors import CompetitionError
+from competition.files import write_text
 from competition.models.layers import stride_of
 from competition.prediction.predictor import make_predictor
 from competition.training.checkpoints import Best, save_best, save_checkpoint
@@ -26,7 +27,7 @@ from competition.training.schedules import learning_rate, set_learning_rate
 from competition.training.state import FoldJob, FoldState, open_start, snapshot, start_or_resume
 from competition.training.steps import backward_in_chunks, batch_loss, chunk_sizes
 from competition.training.validation import held_out_score
-from competition.workspace import checkpoint_file, write_text
+from competition.workspace import checkpoint_file, history_file, last_checkpoint_file
 
 # A cut run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
 CHECKPOINT_SECONDS = 30.0
@@ -82,7 +83,7 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
                 row["score"] = _score(job, state)
             _finish_epoch(job, state, row, curves)
             if time.monotonic() - saved > CHECKPOINT_SECONDS or state.epoch == settings.epochs:
-                save_checkpoint(job.folder / "last.pt", snapshot(job, state))
+                save_checkpoint(last_checkpoint_file(job.folder), snapshot(job, state))
                 saved = time.monotonic()
             if on_score is not None and "score" in row:
                 on_score(state.epoch, row["score"])
@@ -208,7 +209,7 @@ def _write_history(job: FoldJob, state: FoldState) -> None:
     writer = csv.DictWriter(text, ["epoch", "loss", "lr", "seconds", "score"], lineterminator="\n")
     writer.writeheader()
     writer.writerows(state.history)
-    write_text(job.folder / "history.csv", text.getvalue())
+    write_text(history_file(job.folder), text.getvalue())
 
 
 def _make_deterministic(deterministic: bool) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 
-from competition.config import nearest_hint
 from competition.errors import CompetitionError
+from competition.text import nearest_hint
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

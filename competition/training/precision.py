@@ -10,8 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from competition.files import make_folder
-from competition.workspace import write_text
+from competition.files import make_folder, write_text
 
 AUTOCAST: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from competition.config import TrainSettings
+from competition.settings import TrainSettings
 
 
 def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from competition.config import Experiment
 from competition.console import say
 from competition.data.boxes import Box
 from competition.data.datasets import TrainingSet, collate
@@ -26,6 +25,7 @@ from competition.models.checkpoint_loading import (
     weights_in,
 )
 from competition.models.factory import build_model, place
+from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.training.checkpoints import (
     RETRAIN,
@@ -42,7 +42,7 @@ from competition.training.losses import get_loss
 from competition.training.precision import choose_precision, one_choice, time_step
 from competition.training.schedules import make_optimizer
 from competition.training.steps import batch_loss, fewest_samples
-from competition.workspace import Workspace
+from competition.workspace import Workspace, last_checkpoint_file
 
 from timm.utils import ModelEmaV3  # isort: skip  (after competition.models, which makes timm importable)
 
@@ -134,7 +134,7 @@ def open_start(job: FoldJob) -> Start:
         CompetitionError: last.pt is damaged or belongs to another experiment or fold file, or the network can't be
             built.
     """
-    last = job.folder / "last.pt"
+    last = last_checkpoint_file(job.folder)
     stored = load_checkpoint(last) if last.exists() else None
     if stored is not None:
         check_identity(stored_identity(stored, last), job.identity, last)
@@ -174,12 +174,12 @@ def start_or_resume(
             _restore(state, stored)
         except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
             raise CompetitionError(
-                "not a checkpoint that training can go on from", job.folder / "last.pt", RETRAIN
+                "not a checkpoint that training can go on from", last_checkpoint_file(job.folder), RETRAIN
             ) from error
         say(f"fold {job.identity.fold}: resumed after epoch {state.epoch} of {settings.epochs}")
     else:
         # At once, because the precision may have been chosen by timing, which could come out differently the next time.
-        save_checkpoint(job.folder / "last.pt", snapshot(job, state))
+        save_checkpoint(last_checkpoint_file(job.folder), snapshot(job, state))
     return state
 
 

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 
 from competition.data.cache import read_label_planes
 from competition.data.manifest import Entry
-from competition.imaging.planes import class_areas, intersections, pack_masks
-from competition.metrics import auroc, dice, measured_mean
+from competition.masks.bit_planes import class_areas, intersections, pack_masks
+from competition.metrics.counts import dice, measured_mean
+from competition.metrics.tables import auroc
 from competition.prediction.predictor import Predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import CUT_OF_HALF
 from competition.workspace import Workspace

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from competition.phantoms.drawing import fill_polygon
+from competition.phantoms.hand_bone.phantom import draw_hand
 from competition.prediction.probability_maps import quantise
-from competition.tracks.phantoms.drawing import fill_polygon
-from competition.tracks.phantoms.hand import draw_hand
 
 FULL_SIZE = 2048
 # Far from any bone a trained network's logits lie about -7 with a standard deviation of 1; deep inside about 7.

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.delivery.submissions import write_rle_csv
-from competition.ensembling.image_vote import vote_image
-from competition.ensembling.thresholds import HALF
-from competition.ensembling.voters import everyone
-from competition.imaging.runlengths import encode_planes
+from competition.ensembling.segmentation.thresholds import HALF
+from competition.ensembling.voting.class_votes import everyone
+from competition.ensembling.voting.masks import vote_image
+from competition.masks.run_lengths import encode_planes
+from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
 from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import read_map
-from competition.tracks.phantoms.hand_anatomy import CLASS_ORDER
+from competition.submission.submission_files import write_rle_csv
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.duels import Row, Scale, alone, require_equal
 from pipelines.benchmarks.stored_images import MEMBERS, StoredImages, stored_images

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from competition.ensembling.contested import blend_histograms, contest, contested_share
-from competition.ensembling.histograms import dice_curves, image_histogram
-from competition.ensembling.thresholds import HALF
-from competition.imaging.planes import pack_masks
+from competition.ensembling.segmentation.contested import blend_histograms, contest, contested_share
+from competition.ensembling.segmentation.thresholds import HALF
+from competition.masks.bit_planes import pack_masks
+from competition.prediction.histograms import dice_curves, image_histogram
 from competition.prediction.probability_maps import map_file, quantise, read_map, write_map
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.drawn_maps import SHARP_PX, SOFT_PX, draw_map, draw_probs

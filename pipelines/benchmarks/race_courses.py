@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from competition.data.cache import read_label_planes
 from competition.data.folds import Fold
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_planes
-from pipelines.one_fold import Run
+from competition.masks.bit_planes import unpack_planes
+from competition.runs.run import Run
 
 PICTURES = (".png", ".jpg", ".jpeg")
 

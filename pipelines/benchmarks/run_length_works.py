@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.imaging.planes import pack_masks, unpack_planes
-from competition.imaging.runlength_text import parse_image
-from competition.imaging.runlength_votes import quorum, vote
-from competition.imaging.runlengths import decode_planes, encode_planes, overlaps
-from competition.metrics import dice
+from competition.masks.bit_planes import pack_masks, unpack_planes
+from competition.masks.run_length_text import parse_image
+from competition.masks.run_length_votes import quorum, vote
+from competition.masks.run_lengths import decode_planes, encode_planes, overlaps
+from competition.metrics.counts import dice
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.drawn_maps import draw_submission
 from pipelines.benchmarks.duels import Row, Scale, duel, require_equal

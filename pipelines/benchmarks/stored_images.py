@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from competition.console import say
 from competition.console import track as shown
 from competition.errors import CompetitionError
-from competition.imaging.planes import pack_masks
-from competition.imaging.stored_arrays import write_array
+from competition.masks.bit_planes import pack_masks
+from competition.masks.stored_arrays import write_array
 from competition.prediction.probability_maps import write_map
 from competition.workspace import PHANTOM, Workspace, out_of_fold_folder
 from pipelines.benchmarks.drawn_maps import FULL_SIZE, MIDDLING_PX, draw_map, draw_masks

@@ -10,14 +10,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.delivery.differences import compare_masks
-from competition.delivery.file_votes import read_alike, vote_on_masks
-from competition.delivery.scoring import score_rle
-from competition.delivery.submissions import read_rle_csv, write_rle_csv
-from competition.imaging.planes import pack_masks
-from competition.imaging.runlength_votes import quorum
-from competition.imaging.runlengths import encode_planes
-from competition.tracks.phantoms.hand_anatomy import CLASS_ORDER
+from competition.masks.bit_planes import pack_masks
+from competition.masks.run_length_votes import quorum
+from competition.masks.run_lengths import encode_planes
+from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
+from competition.submission.differences import compare_masks
+from competition.submission.file_votes import read_alike, vote_on_masks
+from competition.submission.scoring import score_rle
+from competition.submission.submission_files import read_rle_csv, write_rle_csv
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.drawn_maps import draw_masks, draw_submission
 from pipelines.benchmarks.duels import Row, Scale, require_equal

@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.cache import read_cached_planes
-from competition.ensembling.class_groups import one_group
-from competition.ensembling.members import TrainedMember
-from competition.ensembling.out_of_fold import OutOfFold
-from competition.ensembling.segmentation import Search, tune_segmentation
-from competition.ensembling.tuning_images import SEARCH_IMAGES
-from competition.imaging.planes import unpack_planes
+from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.tuning import Search, tune_segmentation
+from competition.ensembling.segmentation.tuning_images import SEARCH_IMAGES
+from competition.ensembling.voting.class_groups import one_group
+from competition.masks.bit_planes import unpack_planes
+from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
 from competition.prediction.probability_maps import read_map
-from competition.tracks.phantoms.hand_anatomy import CLASS_ORDER
+from competition.runs.members import Member
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.duels import Alone, Row, Scale, alone, require_equal
 from pipelines.benchmarks.ensemble_work import EQUAL_WEIGHTS, HALF_IN_THOUSANDTHS
@@ -100,12 +100,13 @@ def extrapolate(counts: tuple[int, int], figures: list[float]) -> float:
 def tune_stored(images: StoredImages, trials: int) -> Tuned:
     """Runs the tuning that the stage tune runs, on five folds of persons with two images each."""
     members = [
-        TrainedMember(f"member{number}", (0,), "", dict.fromkeys(images.samples, folder))
-        for number, folder in enumerate(images.folders())
+        Member(name=f"member{number}", folds=(0,), config_hash="", fold_hash="")
+        for number in range(len(images.folders()))
     ]
     persons = [position // 2 for position in range(len(images.samples))]
     data = OutOfFold(
         members,
+        [dict.fromkeys(images.samples, folder) for folder in images.folders()],
         images.workspace,
         images.samples,
         np.array([person % FOLDS for person in persons]),

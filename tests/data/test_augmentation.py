@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from competition.data.augmentation import PRESETS, Augmenter, Exposure, check_augmentation
 from competition.data.boxes import Box
 from competition.errors import CompetitionError
-from competition.imaging.planes import pack_masks, plane_count, unpack_planes
+from competition.masks.bit_planes import pack_masks, plane_count, unpack_planes
 from competition.tracks import get_track
 
 SIDE = 96

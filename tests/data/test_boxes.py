@@ -6,7 +6,7 @@ import pytest
 from competition.data.boxes import Box, box_around, describe_boxes
 from competition.data.datasets import TrainingSet
 from competition.data.grid import GridReader, oversampling, resize_image
-from competition.imaging.planes import unpack_planes
+from competition.masks.bit_planes import unpack_planes
 
 RAW = "raw"
 

@@ -20,9 +20,9 @@ from competition.data.cache import (
     read_label_planes,
 )
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_planes
-from competition.imaging.readers import read_grey
-from competition.tracks.folder import load_folder_track
+from competition.formats.pictures import read_grey
+from competition.masks.bit_planes import unpack_planes
+from competition.tracks.declared.track import load_folder_track
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Listing, Sample, Track
 from competition.workspace import Workspace

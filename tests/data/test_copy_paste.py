@@ -4,7 +4,7 @@ import pytest
 from competition.data.copy_paste import LARGEST_SHIFT, copy_paste
 from competition.data.datasets import TrainingSet
 from competition.errors import CompetitionError
-from competition.imaging.planes import pack_masks, unpack_planes
+from competition.masks.bit_planes import pack_masks, unpack_planes
 
 SIDE = 32
 

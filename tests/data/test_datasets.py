@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from competition.config import Experiment
 from competition.data.datasets import (
     Batch,
     TrainingSet,
@@ -20,8 +19,9 @@ from competition.data.datasets import (
 from competition.data.draw_sampler import DrawSampler
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
-from competition.imaging.planes import pack_masks, unpack_planes
-from competition.imaging.stored_arrays import write_array
+from competition.masks.bit_planes import pack_masks, unpack_planes
+from competition.masks.stored_arrays import write_array
+from competition.settings import Experiment
 from competition.tracks import get_track
 from competition.tracks.track import Mirror
 from competition.workspace import Workspace

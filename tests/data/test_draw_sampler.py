@@ -3,9 +3,9 @@ from itertools import pairwise
 
 import pytest
 
-from competition.config import TrainSettings
 from competition.data.draw_sampler import Draw, DrawSampler, fold_sampler
 from competition.data.folds import FULL
+from competition.settings import TrainSettings
 
 
 def draws(samples: int, batch_size: int, repeats: int = 1, seed: int = 0, epoch: int = 0) -> list[list[Draw]]:

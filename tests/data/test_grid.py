@@ -4,12 +4,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from competition.config import DataSettings
 from competition.data.grid import GridReader, GridSample, grid_size, oversampling, picture_on_grid, resize_image
 from competition.data.manifest import Entry
 from competition.data.preprocessing import preprocess
-from competition.imaging.planes import pack_masks, unpack_planes
-from competition.imaging.stored_arrays import write_array
+from competition.masks.bit_planes import pack_masks, unpack_planes
+from competition.masks.stored_arrays import write_array
+from competition.settings import DataSettings
 from competition.tracks import get_track
 from competition.workspace import Workspace
 

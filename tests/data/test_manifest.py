@@ -17,8 +17,10 @@ from competition.data.manifest import (
     write_manifest,
 )
 from competition.errors import CompetitionError
+from competition.files import write_json
+from competition.formats.json_files import read_json
 from competition.tracks import get_track
-from competition.workspace import Workspace, read_json, write_json
+from competition.workspace import Workspace
 
 KNEE = get_track("knee")
 TRAIN = Entry(

@@ -1,8 +1,8 @@
 import pytest
 
-from competition.config import TrainSettings
 from competition.data.draw_sampler import DrawSampler
-from competition.data.repeats import suggested_repeats
+from competition.data.resolution import suggested_repeats
+from competition.settings import TrainSettings
 
 
 @pytest.mark.parametrize("samples", [1, 2, 4, 5, 6, 12, 47, 48, 49, 300])

@@ -2,14 +2,14 @@ import json
 
 import pytest
 
-from competition.ensembling.decision import Decision, Member, Scores, load_decision, save_decision
+from competition.ensembling.decision import Decision, Scores, WeightedMember, load_decision, save_decision
 from competition.errors import CompetitionError
 
 SCORES = Scores(fold_mean=0.9, fold_sd=None, oof=0.92, oof_crossfit=0.91, interval_low=0.9, interval_high=0.92)
 
 
 def member(name="a", weight=1000, fold_hash="f"):
-    return Member(name=name, folds=(0, 1), weight=weight, config_hash="c", fold_hash=fold_hash)
+    return WeightedMember(name=name, folds=(0, 1), weight=weight, config_hash="c", fold_hash=fold_hash)
 
 
 def content(**changes):

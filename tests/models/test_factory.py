@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from competition.config import LOSS_OF
 from competition.errors import CompetitionError
 from competition.models.factory import ARCHITECTURES, NETWORKS, build_model
-from competition.tracks.aneurysm import ANEURYSM
+from competition.settings import LOSS_OF
+from competition.tracks.aneurysm.track import ANEURYSM
 
 import timm  # isort: skip  (after competition.models, which makes it importable)
 
@@ -247,7 +247,7 @@ def test_weights_of_torchvision_that_can_not_be_fetched_name_the_ways_out(monkey
     def unreachable(**_):
         raise URLError("no route to host")
 
-    monkeypatch.setattr("competition.models.fcn_resnet101.fcn_resnet101", unreachable)
+    monkeypatch.setattr("competition.models.reports.fcn_resnet101.fcn_resnet101", unreachable)
     settings = {"architecture": "fcn_resnet101", "decoder_channels": None, "pretrained": True}
     with pytest.raises(CompetitionError, match=WAYS_OUT.format("fcn_resnet101")):
         build_model(tiny_experiment(model=settings), shared_hands.track)

@@ -6,7 +6,7 @@ import torch
 
 from competition.data.datasets import mirror_sample
 from competition.models.multiview_fused import Anatomy, FusedMultiViewClassifier, anatomy_of
-from competition.tracks.aneurysm import ANEURYSM
+from competition.tracks.aneurysm.track import ANEURYSM
 
 VIEWS = ["LI-A", "LI-B", "LV-A", "LV-B", "RI-A", "RI-B", "RV-A", "RV-B"]
 CLASSES = list(ANEURYSM.classes)

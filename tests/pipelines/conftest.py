@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import pipelines.context
-from competition.config import Experiment
 from competition.data.manifest import Entry
 from competition.prediction.probability_maps import MapFolder, write_index, write_map
+from competition.runs.fold_training import train_one
+from competition.runs.run import Run
+from competition.settings import Experiment
 from competition.workspace import Workspace
-from pipelines.one_fold import Run, train_one
 
 
 def _train_folds(prepared, experiment: Experiment) -> Path:

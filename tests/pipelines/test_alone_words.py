@@ -2,8 +2,8 @@
 
 import pytest
 
-from competition.ensembling.decision import Contestant, Decision, Member, Scores
-from competition.ensembling.members import parse_members
+from competition.ensembling.decision import Contestant, Decision, Scores, WeightedMember
+from competition.runs.members import parse_members
 from pipelines.alone_words import below_best, operations_text
 
 
@@ -16,7 +16,8 @@ def decision_of(vote, operations=("none", "none", "none"), **alone):
         task="segmentation",
         classes=names,
         members=[
-            Member(name=name, folds=(0, 2), weight=1000 // len(alone), config_hash="c", fold_hash="f") for name in alone
+            WeightedMember(name=name, folds=(0, 2), weight=1000 // len(alone), config_hash="c", fold_hash="f")
+            for name in alone
         ],
         cuts=dict.fromkeys(names, 127),
         thresholds=dict.fromkeys(names, half),

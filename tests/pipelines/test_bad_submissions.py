@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.delivery.submissions import read_rle_csv, read_table_csv, write_rle_csv, write_table_csv
-from competition.imaging.stored_tables import write_table
+from competition.formats.parquet_tables import write_table
+from competition.submission.submission_files import read_rle_csv, read_table_csv, write_rle_csv, write_table_csv
 from competition.tracks import get_track
 
 BONES = get_track("hand_bone").classes

@@ -7,12 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.delivery.submissions import ID_COLUMN, read_table_csv
 from competition.ensembling.decision import load_decision
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import read_scores
+from competition.runs.fold_training import train_one
+from competition.runs.run import Run
+from competition.submission.submission_files import ID_COLUMN, read_table_csv
 from pipelines import ensemble, train, tune
-from pipelines.one_fold import Run, train_one
 
 
 @pytest.fixture

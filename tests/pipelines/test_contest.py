@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from pipelines import one_fold, train
+from competition.runs import fold_training as one_fold
+from pipelines import train
 from pipelines.__main__ import main
 from pipelines.contest_declaration import contest_names
 

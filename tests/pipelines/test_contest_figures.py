@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 
 from competition.data.cache import read_label_planes
-from competition.ensembling.evidence import figure_of, paired_difference
-from competition.ensembling.histograms import image_histogram, save_histograms
-from competition.ensembling.members import open_member
-from competition.ensembling.report_rules import decide_as_the_report
+from competition.ensembling.classification.report_rules import decide_as_the_report
+from competition.ensembling.selection.bootstrap import figure_of, paired_difference
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_planes
-from competition.metrics import auroc, score_aneurysm
+from competition.masks.bit_planes import unpack_planes
+from competition.metrics.aneurysm import score_aneurysm
+from competition.metrics.tables import auroc
+from competition.prediction.histograms import image_histogram, save_histograms
 from competition.prediction.probability_maps import read_scores, write_map
+from competition.runs.fold_training import train_one
+from competition.runs.members import open_member
+from competition.runs.run import Run
 from competition.workspace import out_of_fold_folder
 from pipelines.contest_figures import (
     accuracy_figure,
@@ -24,7 +27,6 @@ from pipelines.contest_figures import (
     dice_figure,
     index_and_ring_figure,
 )
-from pipelines.one_fold import Run, train_one
 
 
 def on_all(figure, run, rule="ours"):

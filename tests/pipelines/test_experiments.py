@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from competition.config import load_experiment
 from competition.data.boxes import box_around
 from competition.data.cache import read_cached_planes
 from competition.data.datasets import TrainingSet, collate
 from competition.data.grid import oversampling
 from competition.data.manifest import Entry, read_manifest
-from competition.imaging.planes import unpack_planes
+from competition.masks.bit_planes import unpack_planes
 from competition.models.factory import NETWORKS, build_model
 from competition.models.layers import stride_of
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
-from competition.prediction.sliding_window import tile_starts
-from competition.prediction.views import check_views
+from competition.prediction.tiles import tile_starts
+from competition.prediction.tta_views import check_views
+from competition.settings import load_experiment
 from competition.tracks import get_track
 from competition.tracks.narrowing import narrow
 from competition.training.losses import get_loss

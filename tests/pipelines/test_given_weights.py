@@ -9,12 +9,12 @@ import pytest
 
 from competition.data.cache import read_cached_planes
 from competition.data.folds import read_folds
-from competition.delivery.submissions import read_rle_csv, read_table_csv
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_planes
-from competition.imaging.runlength_votes import quorum
-from competition.imaging.runlengths import encode_mask
+from competition.masks.bit_planes import unpack_planes
+from competition.masks.run_length_votes import quorum
+from competition.masks.run_lengths import encode_mask
 from competition.prediction.probability_maps import read_map, read_scores
+from competition.submission.submission_files import read_rle_csv, read_table_csv
 from pipelines.given_weights import parse_weights
 
 

@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 
 from competition.data.folds import read_folds
-from competition.delivery import leaderboard
-from competition.delivery.submissions import write_rle_csv
-from competition.ensembling.histograms import load_histograms
-from competition.imaging.planes import unpack_planes
-from competition.imaging.runlengths import encode_mask
-from competition.imaging.stored_arrays import read_array
+from competition.masks.bit_planes import unpack_planes
+from competition.masks.run_lengths import encode_mask
+from competition.masks.stored_arrays import read_array
+from competition.prediction.histograms import load_histograms
 from competition.prediction.probability_maps import read_map, read_scores
+from competition.submission import leaderboard
+from competition.submission.submission_files import write_rle_csv
 
 CLASSES = ("disc", "square", "bar")
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.delivery.submissions import write_rle_csv
-from competition.imaging.stored_arrays import write_array
+from competition.masks.stored_arrays import write_array
 from competition.prediction.probability_maps import MapFolder, read_map, write_index
+from competition.submission.submission_files import write_rle_csv
 
 CLASSES = ("disc", "square", "bar")
 

@@ -6,9 +6,9 @@ import json
 import numpy as np
 
 from competition.data.folds import FULL
-from competition.ensembling.voters import blend
-from competition.imaging.runlength_text import parse
-from competition.imaging.runlengths import runs_to_mask
+from competition.ensembling.voting.class_votes import blend
+from competition.masks.run_length_text import parse
+from competition.masks.run_lengths import runs_to_mask
 from competition.prediction.probability_maps import read_map
 from pipelines import ensemble, train, tune
 

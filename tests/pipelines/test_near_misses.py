@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.delivery.submissions import write_rle_csv, write_table_csv
-from competition.imaging.stored_tables import write_table
+from competition.formats.parquet_tables import write_table
+from competition.submission.submission_files import write_rle_csv, write_table_csv
 from competition.tracks import get_track
 
 VESSELS = get_track("aneurysm").classes

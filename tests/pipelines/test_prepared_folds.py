@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from competition.data.folds import read_folds
-from competition.tracks.phantoms import hand
+from competition.phantoms.hand_bone import phantom as hand
 from competition.workspace import REPOSITORY
 
 PEOPLE = 14  # the first fourteen people of the public training part are in all five folds

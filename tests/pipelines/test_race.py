@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from competition.ensembling.evidence import mean_of, paired_difference
+from competition.ensembling.selection.bootstrap import mean_of, paired_difference
 from competition.errors import CompetitionError
 from pipelines import race
 from pipelines.benchmarks.race_courses import Course, dice_of, write_masks

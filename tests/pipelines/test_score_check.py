@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from competition.delivery.leaderboard import Row, append
-from competition.delivery.submissions import write_rle_csv, write_table_csv
 from competition.errors import CompetitionError
-from competition.imaging.stored_tables import write_table
-from competition.tracks.aneurysm import CLASSES as VESSELS
-from competition.tracks.hand_bone import HAND_BONE_CLASSES
+from competition.formats.parquet_tables import write_table
+from competition.submission.leaderboard import Row, append
+from competition.submission.submission_files import write_rle_csv, write_table_csv
+from competition.tracks.aneurysm.track import CLASSES as VESSELS
+from competition.tracks.hand_bone.track import HAND_BONE_CLASSES
 from pipelines import check, leaderboard, score
 
 SIZE = (64, 48)

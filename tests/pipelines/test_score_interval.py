@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from competition.delivery.submissions import write_rle_csv, write_table_csv
-from competition.imaging.stored_tables import write_table
+from competition.formats.parquet_tables import write_table
+from competition.submission.submission_files import write_rle_csv, write_table_csv
 from competition.tracks import get_track
 
 BONES = get_track("hand_bone").classes

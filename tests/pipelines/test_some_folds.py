@@ -10,10 +10,11 @@ from sklearn.metrics import roc_auc_score
 
 from competition.data.cache import read_cached_planes
 from competition.data.folds import read_folds
-from competition.delivery import leaderboard
-from competition.imaging.planes import unpack_planes
+from competition.files import write_sealed_json
+from competition.formats.json_files import read_json
+from competition.masks.bit_planes import unpack_planes
 from competition.prediction.probability_maps import read_map
-from competition.workspace import read_json, write_sealed_json
+from competition.submission import leaderboard
 
 
 def recorded(workspace):

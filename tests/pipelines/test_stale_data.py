@@ -12,7 +12,9 @@ import pytest
 from competition.data.folds import read_folds, write_folds
 from competition.data.manifest import read_manifest, write_manifest
 from competition.ensembling.decision import load_decision
-from competition.workspace import Workspace, read_json, write_json
+from competition.files import write_json
+from competition.formats.json_files import read_json
+from competition.workspace import Workspace
 
 STAGES = (("tune",), ("ensemble",), ("train", "--experiment", "quick", "--name", "new", "--fold", "0"))
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from competition.ensembling.decision import Decision, Member, Scores
+from competition.ensembling.decision import Decision, Scores, WeightedMember
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import write_scores
 from pipelines.submission import write_submission
@@ -19,7 +19,7 @@ def decision_of(track, **changes):
         "task": "classification",
         "classes": track.classes,
         "members": tuple(
-            Member(name=name, folds=(0,), weight=500, config_hash="c", fold_hash="f") for name in ("one", "two")
+            WeightedMember(name=name, folds=(0,), weight=500, config_hash="c", fold_hash="f") for name in ("one", "two")
         ),
         "cuts": {},
         "thresholds": {"left": 0.3 + 1e-12, "right": 0.6 + 1e-12},

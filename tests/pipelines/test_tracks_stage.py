@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from competition.errors import CompetitionError
+from competition.phantoms import PHANTOMS, knee
+from competition.phantoms.cardiac import phantom as heart
 from competition.tracks import get_track, track_names
-from competition.tracks.phantoms import PHANTOMS, heart, knee
 from pipelines import ensemble
 from pipelines.tracks import COLUMNS, DONE, declared
 

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from competition.data.folds import write_folds
-from competition.ensembling.histograms import load_histograms
 from competition.errors import CompetitionError
+from competition.prediction.histograms import load_histograms
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import read_index, read_map, read_scores
+from competition.runs import fold_training as one_fold
 from competition.training.checkpoints import folder_lock, load_best, load_checkpoint, load_network
-from pipelines import one_fold, train
+from pipelines import train
 
 
 @pytest.mark.parametrize(

@@ -11,13 +11,13 @@ import pytest
 
 import pipelines.context
 from competition.data.cache import read_cached_planes
-from competition.delivery.submissions import read_rle_csv
-from competition.ensembling import segmentation
 from competition.ensembling.decision import load_decision
-from competition.ensembling.weights import search_weights
-from competition.imaging.planes import unpack_planes
-from competition.imaging.runlengths import encode_mask
+from competition.ensembling.segmentation.tuning import tuning as segmentation
+from competition.ensembling.selection.weight_search import search_weights
+from competition.masks.bit_planes import unpack_planes
+from competition.masks.run_lengths import encode_mask
 from competition.prediction.probability_maps import read_map
+from competition.submission.submission_files import read_rle_csv
 from pipelines.__main__ import main
 from pipelines.ensemble import tune_options
 

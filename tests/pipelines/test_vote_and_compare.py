@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from competition.delivery.submissions import read_rle_csv, read_table_csv, write_rle_csv, write_table_csv
-from competition.imaging.runlengths import encode_mask
+from competition.masks.run_lengths import encode_mask
+from competition.submission.submission_files import read_rle_csv, read_table_csv, write_rle_csv, write_table_csv
 from competition.tracks import get_track
 from pipelines.__main__ import main
 

@@ -12,11 +12,11 @@ import pytest
 from scipy import ndimage
 
 from competition.data.manifest import Entry, Manifest, write_manifest
-from competition.ensembling.decision import Decision, Member, Scores, save_decision
-from competition.ensembling.thresholds import threshold_of
+from competition.ensembling.decision import Decision, Scores, WeightedMember, save_decision
+from competition.ensembling.segmentation.thresholds import threshold_of
 from competition.errors import CompetitionError
-from competition.imaging.runlengths import encode_mask
-from competition.imaging.stored_arrays import write_array
+from competition.masks.run_lengths import encode_mask
+from competition.masks.stored_arrays import write_array
 from competition.prediction.probability_maps import map_file, write_map
 from competition.tracks import get_track
 from competition.workspace import REPOSITORY, Workspace
@@ -28,7 +28,7 @@ OPERATIONS = {"disc": "surest+fill", "square": "none", "bar": "drop<25px"}
 
 def decision_of(track, weights, own_classes, cuts=CUTS, operations=OPERATIONS):
     members = [
-        Member(name=f"m{number}", folds=(0,), weight=weight, config_hash="c", fold_hash="f", classes=own)
+        WeightedMember(name=f"m{number}", folds=(0,), weight=weight, config_hash="c", fold_hash="f", classes=own)
         for number, (weight, own) in enumerate(zip(weights, own_classes, strict=True))
     ]
     none = dict.fromkeys(("fold_mean", "fold_sd", "oof", "oof_crossfit", "interval_low", "interval_high"))

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
-from competition.imaging.stored_arrays import write_array
+from competition.masks.stored_arrays import write_array
 from competition.prediction.opened_maps import open_map, tiles
 from competition.prediction.probability_maps import TILE, map_file, write_map
 

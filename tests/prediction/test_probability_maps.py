@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from competition.errors import CompetitionError
-from competition.imaging.stored_tables import write_table
+from competition.formats.parquet_tables import write_table
 from competition.prediction.probability_maps import (
     CUT_OF_HALF,
     MapFolder,

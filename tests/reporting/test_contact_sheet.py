@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from competition.data.manifest import Manifest
-from competition.imaging.planes import pack_masks
+from competition.masks.bit_planes import pack_masks
 from competition.reporting.contact_sheet import CAPTION, GAP, class_colours, outline, outlined_tile, tile_sheet
 
 

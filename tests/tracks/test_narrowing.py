@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
-from competition.tracks.aneurysm import ANEURYSM
-from competition.tracks.hand_bone import HAND_BONE
+from competition.tracks.aneurysm.track import ANEURYSM
+from competition.tracks.hand_bone.track import HAND_BONE
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Listing, Mirror, Track
 

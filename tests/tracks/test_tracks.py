@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from competition.errors import CompetitionError
+from competition.phantoms import PHANTOMS
 from competition.tracks import FOLDER_TRACKS, TRACKS, get_track, track_names
-from competition.tracks.phantoms import PHANTOMS
 
 
 def test_every_named_track_can_be_had_and_bears_its_name() -> None:

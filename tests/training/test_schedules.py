@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from competition.config import TrainSettings
+from competition.settings import TrainSettings
 from competition.training.schedules import learning_rate, make_optimizer, set_learning_rate
 
 

@@ -6,7 +6,7 @@ from torch import nn
 from competition.console import Ticker
 from competition.data.datasets import Batch, TrainingSet, collate
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_planes
+from competition.masks.bit_planes import unpack_planes
 from competition.models.factory import build_model
 from competition.training import loop
 from competition.training.losses import bce, bce_dice

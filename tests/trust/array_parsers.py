@@ -19,17 +19,17 @@ from safetensors.torch import save as save_safetensors
 from trust_parser import Parser
 
 from competition.checksums import MARK, SEAL_BYTES, check_seal, sealed_file
-from competition.config import Experiment
-from competition.ensembling.contested import ContestedImage
-from competition.ensembling.contested_files import load_contested, load_fresh, save_contested
-from competition.ensembling.histograms import load_histograms, save_histograms
-from competition.imaging.numpy_files import open_arrays
-from competition.imaging.stored_arrays import open_foreign_array, read_array, read_opened, write_array
-from competition.imaging.stored_tables import read_foreign_table, read_table, write_table
+from competition.ensembling.segmentation.contested import ContestedImage
+from competition.ensembling.segmentation.contested_files import load_contested, load_fresh, save_contested
+from competition.formats.numpy_files import open_arrays
+from competition.formats.parquet_tables import read_foreign_table, read_table, write_table
+from competition.masks.stored_arrays import open_foreign_array, read_array, read_opened, write_array
 from competition.models.checkpoint_loading import load_weights, read_checkpoint, weights_in
-from competition.prediction.foreign_maps import hold_masks, read_foreign_map
+from competition.prediction.histograms import load_histograms, save_histograms
 from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import read_map, read_scores
+from competition.runs.imported_maps import hold_masks, read_foreign_map
+from competition.settings import Experiment
 from competition.training.checkpoints import Best, Identity, load_best, load_checkpoint, save_best
 
 _RANDOM = np.random.default_rng(0)

@@ -14,14 +14,14 @@ import scipy.io
 from PIL import Image
 from trust_parser import Parser
 
-from competition.data.foreign_folds import read_foreign_folds
 from competition.data.manifest import Entry
-from competition.tracks.hand_labels import HAND_BONE_CLASSES, read_bones
-from competition.tracks.hand_lists import with_strata, without_excluded
-from competition.tracks.hand_people import read_people
-from competition.tracks.hand_sides import side_by_bones
-from competition.tracks.lumbar_labels import LABEL_KEY, is_turned_square, read_vertebrae
-from competition.tracks.mask_files import count_between, read_masks
+from competition.runs.imported_folds import read_foreign_folds
+from competition.tracks.declared.mask_files import count_between, read_masks
+from competition.tracks.hand_bone.labels import HAND_BONE_CLASSES, read_bones
+from competition.tracks.hand_bone.lists import with_strata, without_excluded
+from competition.tracks.hand_bone.people import read_people
+from competition.tracks.hand_bone.sides import side_by_bones
+from competition.tracks.lumbar.labels import LABEL_KEY, is_turned_square, read_vertebrae
 from competition.tracks.track import Listing, Sample
 
 _SAMPLES = [Sample(f"image{number}", f"image{number}.png", "train", f"ID00{number}", ("a",)) for number in (1, 2)]

@@ -18,13 +18,13 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, RLELossless
 from trust_parser import Parser
 
-from competition.imaging import readers
-from competition.imaging.contours import fill_contour, read_contour
-from competition.imaging.dicom import read_dicom_grey, read_patient_id, read_spacing_mm
-from competition.imaging.matlab import read_matlab
-from competition.imaging.tfrecords import build_example, parse_example, read_record, read_records, write_records
-from competition.tracks.aneurysm import read_image
-from competition.tracks.cardiac_records import find_records, list_records, read_record_image, read_record_label
+from competition.formats import pictures as readers
+from competition.formats.contours import fill_contour, read_contour
+from competition.formats.dicom import read_dicom_grey, read_patient_id, read_spacing_mm
+from competition.formats.matlab import read_matlab
+from competition.formats.tfrecords import build_example, parse_example, read_record, read_records, write_records
+from competition.tracks.aneurysm.track import read_image
+from competition.tracks.cardiac.records import find_records, list_records, read_record_image, read_record_label
 
 _RANDOM = np.random.default_rng(0)
 _GREY = _RANDOM.integers(0, 256, (24, 20), dtype=np.uint8)

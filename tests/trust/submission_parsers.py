@@ -10,18 +10,24 @@ from typing import Any
 import numpy as np
 from trust_parser import Parser
 
-from competition.delivery.differences import compare_masks, compare_tables
-from competition.delivery.file_votes import read_alike, vote_on_masks, vote_on_tables
-from competition.delivery.plane_scoring import score_planes
-from competition.delivery.plane_validator import check_planes_submission
-from competition.delivery.scoring import score_rle, score_table
-from competition.delivery.submissions import read_table_csv, read_truth_csv
-from competition.delivery.validator import CheckResult, check_rle_submission, check_table_submission
-from competition.imaging.runlength_votes import quorum
-from competition.tracks import aneurysm
-from competition.tracks.lumbar import LUMBAR
-from competition.tracks.run_length_form import IMAGE_CLASS_RLE, RunLengthSubmission
-from competition.tracks.run_length_table import RunLengthTable, find_problems, find_rows, read_run_lengths, read_table
+from competition.masks.run_length_votes import quorum
+from competition.submission.array_zip.scoring import score_planes
+from competition.submission.array_zip.validator import check_planes_submission
+from competition.submission.differences import compare_masks, compare_tables
+from competition.submission.file_votes import read_alike, vote_on_masks, vote_on_tables
+from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
+from competition.submission.scoring import score_rle, score_table
+from competition.submission.submission_files import read_table_csv, read_truth_csv
+from competition.submission.validator import CheckResult, check_rle_submission, check_table_submission
+from competition.tracks.aneurysm.track import track as aneurysm
+from competition.tracks.declared.run_length_table import (
+    RunLengthTable,
+    find_problems,
+    find_rows,
+    read_run_lengths,
+    read_table,
+)
+from competition.tracks.lumbar.track import LUMBAR
 
 _WEIGHTS = [Fraction(1), Fraction(2)]
 _HALF = quorum(_WEIGHTS, Fraction(1, 2))

@@ -9,7 +9,8 @@ from damage import flip_bit
 from trust_table import TrustTable
 
 from competition.errors import CompetitionError
-from competition.workspace import read_json, write_sealed_json
+from competition.files import write_sealed_json
+from competition.formats.json_files import read_json
 
 ARTEFACTS = own_artefacts()
 

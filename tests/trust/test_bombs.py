@@ -15,16 +15,16 @@ import pytest
 from peak_memory import forget_peak, peak_bytes
 from trust_table import TrustTable
 
-from competition.delivery.plane_validator import check_planes_submission
 from competition.errors import CompetitionError
-from competition.imaging.contours import fill_contour, read_contour
-from competition.imaging.readers import read_grey
+from competition.formats.contours import fill_contour, read_contour
+from competition.formats.json_files import read_json
+from competition.formats.pictures import read_grey
+from competition.formats.yaml_files import read_yaml
 from competition.models.checkpoint_loading import read_checkpoint
-from competition.patterns import find_group
-from competition.prediction.foreign_maps import read_foreign_map
-from competition.tracks.lumbar import LUMBAR
-from competition.workspace import read_json
-from competition.yaml_files import read_yaml
+from competition.runs.imported_maps import read_foreign_map
+from competition.submission.array_zip.validator import check_planes_submission
+from competition.tracks.declared.patterns import find_group
+from competition.tracks.lumbar.track import LUMBAR
 
 SIDE = 28_000
 

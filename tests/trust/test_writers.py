@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 from trust_table import TrustTable
 
-from competition.delivery import leaderboard
-from competition.imaging.stored_arrays import read_array, write_array
-from competition.workspace import read_json, write_json
+from competition.files import write_json
+from competition.formats.json_files import read_json
+from competition.masks.stored_arrays import read_array, write_array
+from competition.submission import leaderboard
 
 WRITERS, TIMES = 8, 25
 

@@ -10,20 +10,22 @@ from typing import Any
 from trust_parser import Parser
 
 from competition import names
-from competition.config import load_experiment
 from competition.data.folds import read_fold_names, read_folds
 from competition.data.manifest import Entry, Manifest, read_manifest, write_manifest
-from competition.delivery import leaderboard
 from competition.ensembling.decision import load_decision
-from competition.ensembling.imported import read_imported
-from competition.ensembling.members import parse_members
-from competition.ensembling.voting import round_weights
+from competition.ensembling.voting.blend import round_weights
 from competition.errors import CompetitionError
+from competition.formats.csv_files import read_csv
+from competition.formats.json_files import read_json
 from competition.prediction.probability_maps import read_index
+from competition.runs.imported import read_imported
+from competition.runs.members import parse_members
+from competition.settings import load_experiment
+from competition.submission import leaderboard
 from competition.tracks import get_track
-from competition.tracks.folder_declaration import read_declaration
-from competition.training.search_study import parse_space
-from competition.workspace import Workspace, read_csv, read_json
+from competition.tracks.declared.declaration import read_declaration
+from competition.training.search import parse_space
+from competition.workspace import Workspace
 from pipelines.contest_declaration import find_contest
 from pipelines.given_weights import parse_weights
 from pipelines.tune import parse_window

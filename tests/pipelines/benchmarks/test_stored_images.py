@@ -8,7 +8,7 @@ import pytest
 
 from competition.data.cache import read_cached_planes
 from competition.errors import CompetitionError
-from competition.imaging.planes import unpack_planes
+from competition.masks.bit_planes import unpack_planes
 from competition.prediction.probability_maps import read_map
 from pipelines.benchmarks.rivals import dice
 from pipelines.benchmarks.stored_images import DRAWN, MEMBERS, stored_images

@@ -1,1 +1,0 @@
-"""Submissions, their validator, and the leaderboard."""

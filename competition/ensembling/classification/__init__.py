@@ -1,0 +1,1 @@
+"""Tuning a classification ensemble: weights, thresholds and gate."""

@@ -1,0 +1,81 @@
+"""How the aneurysm report decided the locations, to be compared with ``locations.choose_locations`` on one network.
+
+Both thresholds come from what the network says about its own training images: the gate is their median score, and every
+location is cut at its own 90th percentile. A tenth of the training patients is therefore called for every location,
+the commonest (9 %) and the rarest (0.1 %) alike.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.data.folds import Folds
+from competition.data.manifest import Entry
+from competition.ensembling.classification.locations import LocationRule
+from competition.errors import CompetitionError
+from competition.prediction.probability_maps import read_scores
+from competition.runs.members import Member, out_of_fold_folders
+from competition.runs.training_predictions import training_scores
+from competition.tracks.track import Track
+from competition.workspace import Workspace
+
+CALLED_BEFORE = 0.9
+
+
+def report_rule(training_probs: NDArray[np.floating]) -> LocationRule:
+    """Gives the report's rule from the scores of the training samples.
+
+    Args:
+        training_probs: (n, 1 + L), the patient's own score first.
+
+    Raises:
+        CompetitionError: There is no sample, or a score is not a number.
+    """
+    if not len(training_probs) or not np.isfinite(training_probs).all():
+        raise CompetitionError("the report's rule needs scores of training samples, and all of them numbers")
+    exact = np.asarray(training_probs, dtype=np.float64)
+    return LocationRule(float(np.median(exact[:, 0])), np.quantile(exact[:, 1:], CALLED_BEFORE, axis=0))
+
+
+def decide_as_the_report(
+    track: Track,
+    workspace: Workspace,
+    folds: Folds,
+    member: Member,
+    training: Sequence[Entry],
+    entries: Sequence[Entry],
+) -> NDArray[np.float64]:
+    """Hands in out-of-fold samples of a run as the report would: each fold with the rule of its own training set.
+
+    Args:
+        track: A classification.
+        workspace: Of the data set.
+        folds: The current fold file.
+        member: The run; its best weights are asked.
+        training: All training samples.
+        entries: Those to decide.
+
+    Returns:
+        (n, 1 + L) in the order of ``entries``: the score, and the locations 0 or 1, as ``metrics.score_aneurysm``
+        takes it.
+
+    Raises:
+        CompetitionError: A sample was held out by no fold of the run.
+    """
+    folder_of = out_of_fold_folders(workspace, member)
+    for entry in entries:
+        if entry.sample not in folder_of:
+            place = workspace.run_folder(member.name)
+            raise CompetitionError(
+                f"no fold of run {member.name!r} held out sample {entry.sample!r}", place, "Train all"
+            )
+    table = np.empty((len(entries), len(track.classes)))
+    fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
+    for fold in np.unique(fold_of).tolist():
+        rule = report_rule(training_scores(track, workspace, member.name, fold, folds.training(training, fold)))
+        here = np.flatnonzero(fold_of == fold)
+        samples = [entries[row].sample for row in here.tolist()]
+        probs = read_scores(folder_of[samples[0]], samples, track.classes)
+        table[here] = np.column_stack([probs[:, 0], rule.decide(probs)])
+    return table

@@ -1,0 +1,98 @@
+"""Tuning a classification ensemble: weights by the AUROC of the first class, thresholds of the others by cells."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.ensembling.classification.auroc_weights import AurocSearch, search_weights_auroc
+from competition.ensembling.classification.auroc_worth import auroc_worth
+from competition.ensembling.classification.locations import ChosenLocations, choose_locations
+from competition.ensembling.segmentation.worth import MemberWorth
+from competition.ensembling.selection.bootstrap import Difference, auroc_interval, auroc_of, paired_difference
+from competition.ensembling.selection.parts import crossfit_parts
+from competition.ensembling.selection.weight_search import Propose
+from competition.ensembling.voting.blend import round_weights
+from competition.ensembling.voting.combination import Combination, combine, mean_of
+from competition.metrics.aneurysm import AneurysmScore, score_aneurysm
+from competition.metrics.tables import auroc
+
+
+@dataclass(frozen=True)
+class TunedClassification:
+    """What was chosen.
+
+    Attributes:
+        search: Weights, chosen by the AUROC of the ranked class.
+        fold_aurocs: Fold -> AUROC of the mean of probabilities at equal weights; nan where a fold's samples are all of
+            one kind.
+        locations: Thresholds and gate of the other classes, which are handed in as 0 or 1.
+        oof: Score of everything chosen, on the samples it was chosen on.
+        crossfit: The same with everything chosen on the other parts (``parts``); None with one part.
+        interval: 95 % group-bootstrap interval of the cross-fitted AUROC, or of ``oof`` where that is None.
+        gain: The cross-fitted AUROC less that of the mean of probabilities at equal weights; None with one part,
+            or where a bootstrap finds no AUROC.
+        worth: Of each member; None of truth of one class.
+    """
+
+    search: AurocSearch
+    fold_aurocs: dict[int, float]
+    locations: ChosenLocations
+    oof: AneurysmScore
+    crossfit: AneurysmScore | None
+    interval: tuple[float, float] | None
+    gain: Difference | None
+    worth: list[MemberWorth] | None
+
+
+def tune_classification(
+    tables: NDArray[np.float64],
+    truth: NDArray[np.int64],
+    folds: NDArray[np.int64],
+    groups: Sequence[str],
+    propose: Propose,
+    combination: Combination = "mean",
+    given: Sequence[int] | None = None,
+) -> TunedClassification:
+    """Chooses weights, then thresholds and a gate.
+
+    Args:
+        tables: (M, n, C) out-of-fold probabilities of the members.
+        truth: 0/1 (n, C).
+        folds: (n,).
+        groups: (n,).
+        propose: Searches for weights, one of ``methods.METHODS``.
+        combination: How the members become one.
+        given: Weights in thousandths, where they are not to be searched.
+    """
+    scores, wanted = tables[:, :, 0], truth[:, 0]
+    parts = crossfit_parts(folds, groups)
+    search = search_weights_auroc(scores, wanted, propose, parts, groups, combination, given)
+    plain = mean_of(scores)(round_weights(np.ones(len(tables))).tolist())
+    chosen = combine(combination, tables, search.weights)
+    without = {fold: combine(combination, tables, weights).probs for fold, weights in search.weights_without.items()}
+    locations = choose_locations(truth[:, 1:], chosen.probs, parts, groups, without)
+    oof = score_aneurysm(truth, np.column_stack([chosen.score, locations.rule.decide(chosen.probs)]))
+    crossfit = None
+    ranked = chosen.score
+    if search.crossfit_score is not None and locations.crossfit is not None:
+        ranked = search.crossfit_score
+        crossfit = score_aneurysm(truth, np.column_stack([ranked, locations.crossfit]))
+    return TunedClassification(
+        search=search,
+        fold_aurocs={int(fold): auroc(wanted[folds == fold], plain[folds == fold]) for fold in np.unique(folds)},
+        locations=locations,
+        oof=oof,
+        crossfit=crossfit,
+        interval=auroc_interval(wanted, ranked, groups, seed=0),
+        gain=None if search.crossfit_score is None else _gain(wanted, search.crossfit_score, plain, groups),
+        worth=auroc_worth(scores, wanted, search, parts, groups, combination),
+    )
+
+
+def _gain(
+    truth: NDArray[np.int64], crossfit: NDArray[np.float64], plain: NDArray[np.float64], groups: Sequence[str]
+) -> Difference | None:
+    found = paired_difference(auroc_of(truth, crossfit), auroc_of(truth, plain), groups, seed=0)
+    return found if np.isfinite([found.value, found.low, found.high]).all() else None

@@ -1,0 +1,1 @@
+"""Tuning a segmentation ensemble: weights, thresholds and post-processing."""

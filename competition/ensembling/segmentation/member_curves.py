@@ -1,0 +1,127 @@
+"""From member weights to Dice curves: by the fastest way that is exact for the weights that will be asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.console import Ticker, say
+from competition.ensembling.segmentation.contested import CONTESTED_LIMIT, check_contested_share
+from competition.ensembling.segmentation.contested_files import contest_all, contested_curves
+from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.thresholds import Window
+from competition.ensembling.segmentation.trials import Evaluate
+from competition.ensembling.segmentation.tuning_images import TuningImages
+from competition.ensembling.voting.blend import WHOLE, round_weights
+from competition.ensembling.voting.class_votes import blend
+from competition.prediction.histograms import (
+    dice_curves,
+    histograms_file,
+    image_histogram,
+    join_histograms,
+    load_histograms,
+)
+
+
+@dataclass(frozen=True)
+class MemberCurves:
+    """How weights become Dice curves.
+
+    Attributes:
+        evaluate: Weights and images -> curves.
+        images: Facts about the images.
+        window: Thresholds between which the curves are valid.
+        contested: Share of contested pixels between them; None where it does not matter.
+    """
+
+    evaluate: Evaluate
+    images: TuningImages
+    window: Window
+    contested: float | None
+
+
+def curves_of_one(data: OutOfFold, window: Window) -> MemberCurves:
+    """The curves of a single member, from the histograms that its training left.
+
+    Raises:
+        CompetitionError: Nobody predicts some class, or an image has no histogram.
+    """
+    rows = data.voters().rows[:, 0]
+    stored: dict[str, NDArray[np.int64]] = {}
+    for oof in dict.fromkeys(data.folders[0].values()):
+        stored |= load_histograms(histograms_file(oof))
+    histograms = join_histograms(stored, data.samples, data.members[0].name)[:, rows]
+    curves = dice_curves(histograms)
+    return MemberCurves(lambda _, images: curves[images], _images(data, histograms), window, None)
+
+
+def curves_of_given(data: OutOfFold, window: Window, given: Sequence[int], ticker: Ticker) -> MemberCurves:
+    """Return the curves of given weights, of equal ones and of each member alone, and of no others.
+
+    A blend of each image for each of them holds all thresholds, however many pixels the members contest.
+
+    Args:
+        data: The images and the members.
+        window: Lowest and highest threshold that may be chosen.
+        given: Weights in thousandths, one per member.
+        ticker: Advanced once per image.
+
+    Raises:
+        CompetitionError: A map is missing or damaged.
+    """
+    voters, equal = data.voters(), round_weights(np.ones(len(given)))
+    alone = WHOLE * np.eye(len(given), dtype=np.int64)
+    counted: dict[tuple[int, ...], list[NDArray[np.int64]]] = {
+        tuple(row): [] for row in [list(given), equal.tolist(), *alone.tolist()]
+    }
+    for sample in data.samples:
+        maps, truth = data.open_maps(sample), data.truth(sample)
+        for weights, found in counted.items():
+            found.append(image_histogram(blend(maps, weights, voters), truth))
+        ticker.advance(sample)
+    histograms = {weights: np.stack(found) for weights, found in counted.items()}
+    curves = {weights: dice_curves(counts) for weights, counts in histograms.items()}
+
+    def evaluate(weights: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.float64]:
+        return curves[tuple(weights[0].tolist())][images]
+
+    return MemberCurves(evaluate, _images(data, histograms[tuple(given)]), window, None)
+
+
+def curves_of_any(data: OutOfFold, windows: Sequence[Window], folder: Path, ticker: Ticker) -> MemberCurves:
+    """The curves of any weights, from the pixels that they can still decide.
+
+    Args:
+        data: The images and the members.
+        windows: Lowest and highest threshold that may be chosen; where too many pixels are contested between them, the
+            next pair is tried.
+        folder: Where the contested pixels of each image are kept.
+        ticker: Advanced once per image and window that is looked at.
+
+    Raises:
+        CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
+    """
+    voters = data.voters()
+    for window in windows:
+        kept = contest_all(data, window, folder, ticker)
+        if kept.share <= CONTESTED_LIMIT:
+            break
+        say(f"{kept.share:.1%} of the pixels are contested between thresholds {window[0]} and {window[1]}: too many")
+        ticker.extend(len(kept.paths))
+    looked_at = "" if len(kept.paths) == len(data.samples) else f" ({len(kept.paths)} were looked at)"
+    where = f"{len(data.members)} members on {len(data.samples)} images{looked_at}"
+    check_contested_share(kept.share, window, where, [member.name for member in data.members])
+    if kept.made < len(kept.paths):
+        say(f"contested pixels of {len(kept.paths) - kept.made} of {len(kept.paths)} images are kept from before")
+
+    def evaluate(weights: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.float64]:
+        return contested_curves([kept.paths[image] for image in images], voters.weights_by_class(weights), window)
+
+    return MemberCurves(evaluate, TuningImages(data.folds, data.groups, kept.present), window, kept.share)
+
+
+def _images(data: OutOfFold, histograms: NDArray[np.int64]) -> TuningImages:
+    """Facts about the images with histograms (n, C, 2, 256)."""
+    return TuningImages(data.folds, data.groups, histograms[:, :, 1].sum(axis=2) > 0)

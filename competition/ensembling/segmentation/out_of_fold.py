@@ -1,0 +1,77 @@
+"""The out-of-fold predictions that a segmentation is tuned on."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.data.cache import read_cached_planes
+from competition.ensembling.voting.class_votes import Voters, find_voters
+from competition.masks.stored_arrays import open_array
+from competition.prediction.opened_maps import OpenedMap, open_map
+from competition.prediction.probability_maps import map_file
+from competition.runs.members import Member
+from competition.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """The images everything is chosen on.
+
+    Attributes:
+        members: Who votes.
+        folders: Of each member, sample -> folder of its out-of-fold map.
+        workspace: Where the label planes are.
+        samples: Keys of the images all members cover, (n,).
+        folds: (n,) int64.
+        groups: (n,).
+        classes: (C,) names, in the order of the label planes.
+    """
+
+    members: Sequence[Member]
+    folders: Sequence[Mapping[str, Path]]
+    workspace: Workspace
+    samples: list[str]
+    folds: NDArray[np.int64]
+    groups: list[str]
+    classes: tuple[str, ...]
+
+    def voters(self) -> Voters:
+        """Who votes on which class."""
+        return find_voters(self.classes, [member.classes for member in self.members])
+
+    def open_maps(self, sample: str) -> list[OpenedMap]:
+        """The members' maps of a sample, each from the fold that held it out, read a tile at a time.
+
+        Five of 29 x 2048 x 2048 would take 600 MB whole.
+
+        Raises:
+            CompetitionError: A map is missing or damaged.
+        """
+        return [open_map(folder_of[sample], sample) for folder_of in self.folders]
+
+    def truth(self, sample: str) -> NDArray[np.uint8]:
+        """The label planes of a sample."""
+        return read_cached_planes(self.workspace, sample)
+
+    def pixels(self) -> int:
+        """The pixels of all classes and images, without reading the images."""
+        shapes = [open_array(self.workspace.label_file(sample)).shape for sample in self.samples]
+        return len(self.classes) * sum(int(height) * int(width) for height, width, _ in shapes)
+
+    def fingerprint(self, sample: str) -> str:
+        """A hash of the files of ``open_maps`` and ``truth``; empty where one is missing, which is never up to date.
+
+        It reads 7 MB for five members of 29 x 2048 x 2048: a hundredth of the time that the maps take.
+        """
+        files = [map_file(folder_of[sample], sample) for folder_of in self.folders]
+        digest = hashlib.sha256()
+        for path in [*files, self.workspace.label_file(sample)]:
+            if not path.exists():
+                return ""
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()

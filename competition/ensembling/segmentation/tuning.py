@@ -1,0 +1,184 @@
+"""Tuning a segmentation ensemble: weights and cuts on exact histograms, then post-processing on the decided images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.console import progress, track
+from competition.ensembling.segmentation.member_curves import (
+    MemberCurves,
+    curves_of_any,
+    curves_of_given,
+    curves_of_one,
+)
+from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.postprocessing import (
+    OPERATIONS,
+    choose_operations,
+    crossfit_operations,
+    operation_counts,
+    sure_pixels,
+)
+from competition.ensembling.segmentation.thresholds import Window, study_cuts
+from competition.ensembling.segmentation.weights_and_thresholds import TunedCurves, tune_curves
+from competition.ensembling.segmentation.worth import MemberWorth, member_worth
+from competition.ensembling.selection.parts import crossfit_parts
+from competition.ensembling.selection.weight_methods import METHODS, expected_vectors
+from competition.ensembling.selection.weight_search import given_weights, search_weights
+from competition.ensembling.voting.class_groups import ClassGroups
+from competition.ensembling.voting.masks import vote_image
+from competition.metrics.counts import dice, false_positive_owners, pooled_dice
+
+# Of each class's study; with 100 it has always found what the exact sweep finds.
+STUDY_TRIALS = 100
+
+
+@dataclass(frozen=True)
+class Search:
+    """What may be tried.
+
+    Attributes:
+        method: How weights are searched, a name of ``METHODS``.
+        trials: Weight vectors to try, where the method asks for a number.
+        class_groups: Classes that get weights of their own.
+        windows: Lowest and highest threshold that may be chosen; where too many pixels are contested between them, the
+            next pair is tried.
+        given: Weights in thousandths, where they are not to be searched.
+    """
+
+    method: str
+    trials: int
+    class_groups: ClassGroups
+    windows: Sequence[Window]
+    given: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class TunedSegmentation:
+    """What was chosen, with the Dice of every image and class.
+
+    Attributes:
+        tuned: Weights and cuts, scored before post-processing.
+        study: int64 (C,), the cuts that one-dimensional Optuna studies found; the exact sweep decides.
+        operations: Post-processing per class.
+        oof: float64 (n, C) of everything chosen: optimistic.
+        crossfit: float64 (n, C), everything chosen without the image's own part (``parts``); None with one part.
+        pooled_crossfit: float64 (C,), the same decisions with pixels pooled over images; None likewise.
+        worth: What each member is worth, in the order of members.
+        owners: int64 (C, C + 1), of ``metrics.false_positive_owners`` summed over the images, each decided at cuts
+            chosen without its own part, before post-processing.
+        false_positives: int64 (C,) likewise.
+        areas: int64 (C,), true pixels of every class over the images.
+        present: bool (n, C), whether the class occurs in the image's truth.
+        window: Lowest and highest threshold that could be chosen.
+        contested: Share of contested pixels between them, None for one member and for given weights.
+    """
+
+    tuned: TunedCurves
+    study: NDArray[np.int64]
+    operations: list[str]
+    oof: NDArray[np.float64]
+    crossfit: NDArray[np.float64] | None
+    pooled_crossfit: NDArray[np.float64] | None
+    worth: list[MemberWorth]
+    owners: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    present: NDArray[np.bool_]
+    window: Window
+    contested: float | None
+
+
+def tune_segmentation(data: OutOfFold, search: Search, folder: Path) -> TunedSegmentation:
+    """Chooses weights, cuts and post-processing.
+
+    Args:
+        data: The out-of-fold images.
+        search: What may be tried.
+        folder: Where the contested pixels of each image are kept.
+
+    Raises:
+        CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
+    """
+    # From here on a fold is a part that choices are cross-fitted over.
+    data = replace(data, folds=crossfit_parts(data.folds, data.groups))
+    curves, tuned = _tune_curves(data, search, folder)
+    counts, owners, false_positives = _decided_counts(data, tuned)
+    by_operation = dice(*counts)
+    operations = choose_operations(by_operation, data.folds, data.groups)
+    picked = [list(OPERATIONS).index(name) for name in operations]
+    processed = by_operation[:, np.arange(len(picked)), picked]
+    crossfit, pooled = None, None
+    choices = crossfit_operations(by_operation, data.folds, data.groups)
+    if tuned.crossfit is not None and choices is not None:
+        held = np.take_along_axis(by_operation, choices[..., None], axis=2)[..., 0]
+        # The gain of post-processing is measured at the final weights, but at cuts and choices of the other folds.
+        crossfit = tuned.crossfit + held - by_operation[:, :, 0]
+        pooled = pooled_dice(*np.take_along_axis(counts, choices[None, ..., None], axis=3)[..., 0])
+    honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
+    given = search.given is not None
+    worth = member_worth(
+        curves.evaluate, tuned.search.weights, data.voters(), curves.images, curves.window, honest, given
+    )
+    return TunedSegmentation(
+        tuned=tuned,
+        study=study_cuts(tuned.curves, STUDY_TRIALS, seed=0, window=curves.window),
+        operations=operations,
+        oof=tuned.oof + processed - by_operation[:, :, 0],
+        crossfit=crossfit,
+        pooled_crossfit=pooled,
+        worth=worth,
+        owners=owners,
+        false_positives=false_positives,
+        areas=counts[2, :, :, 0].sum(axis=0),
+        present=curves.images.present,
+        window=curves.window,
+        contested=curves.contested,
+    )
+
+
+def _tune_curves(data: OutOfFold, search: Search, folder: Path) -> tuple[MemberCurves, TunedCurves]:
+    """Weights and cuts."""
+    groups, members = search.class_groups, len(data.members)
+    if search.given is not None:
+        with progress("reading maps", len(data.samples)) as ticker:
+            curves = curves_of_given(data, search.windows[0], search.given, ticker)
+        weights = given_weights(curves.evaluate, search.given, curves.images, groups, curves.window)
+        return curves, tune_curves(curves.evaluate, weights, curves.images, curves.window)
+    if members == 1:
+        curves = curves_of_one(data, search.windows[0])
+    else:
+        with progress("contested pixels", len(data.samples)) as ticker:
+            curves = curves_of_any(data, search.windows, folder, ticker)
+    propose = METHODS[search.method](members, search.trials)
+    expected = expected_vectors(search.method, members, search.trials)
+    weights = search_weights(curves.evaluate, propose, members, curves.images, groups, curves.window, expected=expected)
+    return curves, tune_curves(curves.evaluate, weights, curves.images, curves.window)
+
+
+def _decided_counts(
+    data: OutOfFold, tuned: TunedCurves
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Pixel counts of every image, decided at cuts chosen without its own fold.
+
+    Returns:
+        int64 (3, n, C, operations) of every image and operation, and over all images the owners of false positives
+        (C, C + 1) and the false positives (C,).
+    """
+    voters, classes = data.voters(), len(data.classes)
+    weights = voters.weights_by_class(tuned.search.weights)
+    counts = []
+    owners = np.zeros((classes, classes + 1), dtype=np.int64)
+    false_positives = np.zeros(classes, dtype=np.int64)
+    for position, sample in enumerate(track(data.samples, "post-processing")):
+        cuts = tuned.chosen.cuts if tuned.honest_cuts is None else tuned.honest_cuts[position]
+        maps, truth = data.open_maps(sample), data.truth(sample)
+        decided = vote_image(maps, voters, weights, cuts)
+        counts.append(operation_counts(decided, truth, classes, sure_pixels(maps, voters, weights)))
+        here = false_positive_owners(decided, truth, classes)
+        owners += here[0]
+        false_positives += here[1]
+    return np.stack(counts, axis=1), owners, false_positives

@@ -1,0 +1,1 @@
+"""Choosing by cross-fitting: weight search, bootstrap intervals, the one-standard-error rule."""

@@ -1,0 +1,1 @@
+"""Weighted soft voting in exact integers."""

@@ -1,0 +1,109 @@
+"""How the members' probabilities of a sample become one: each rule is defined here, for tuning and test time alike.
+
+A member's probabilities are carried to a scale, averaged there with the members' weights, and carried back:
+
+mean   the probability itself.
+logit  log(p / (1 - p)), back by the sigmoid: a member that is sure counts for more than one that hesitates.
+rank   only how the samples follow each other counts, which is all that an AUROC asks; members whose probabilities
+       stand on different scales weigh alike. A rank is no probability, so thresholds and the gate still look at the
+       mean of probabilities.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.ensembling.voting.blend import WHOLE, blend_scores, check_weights
+from competition.errors import CompetitionError
+
+Combination = Literal["mean", "logit", "rank"]
+COMBINATIONS: tuple[Combination, ...] = get_args(Combination)
+
+# Probabilities are kept this far from 0 and 1, whose logits are infinite: one such member would decide alone. Networks
+# compute in float32, which knows no number between 1 - 6e-8 and 1, so that nothing they tell apart is made equal.
+EPSILON = 1e-7
+
+Blend = Callable[[Sequence[int]], NDArray[np.float64]]
+"""Weights in thousandths, one per member -> what the members say together."""
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What the members say together.
+
+    Attributes:
+        score: float64 (n,), 0 to 1: what the ranked class, the first one, is handed in with.
+        probs: float64 (n, C), 0 to 1: what thresholds and the gate are for. Its first column is ``score`` but for
+            ranks.
+    """
+
+    score: NDArray[np.float64]
+    probs: NDArray[np.float64]
+
+
+def mean_of(members: NDArray[np.floating]) -> Blend:
+    """The weighted mean of probabilities (M, ...)."""
+    return lambda weights: blend_scores(list(members), weights)
+
+
+def logit_mean_of(members: NDArray[np.floating]) -> Blend:
+    """The sigmoid of the weighted mean of logits of probabilities (M, ...)."""
+    clipped = np.clip(np.asarray(members, dtype=np.float64), EPSILON, 1 - EPSILON)
+    logits = np.log(clipped) - np.log1p(-clipped)
+    return lambda weights: 1 / (1 + np.exp(-blend_scores(list(logits), weights)))
+
+
+def rank_mean_of(members: NDArray[np.floating]) -> Blend:
+    """The weighted mean of the ranks of scores (M, n) among the n samples, 0 for the lowest to 1 for the highest.
+
+    Equal scores share the mean of their ranks. The sums are whole numbers, so samples whose ranks come to the same
+    mean are equal, and no rounding decides between them.
+
+    Raises:
+        CompetitionError: There is a single sample.
+    """
+    samples = members.shape[1]
+    if samples < 2:
+        raise CompetitionError(
+            "a mean of ranks needs at least two samples, because a single one has nobody to be ranked among",
+            repair="Tune again with --combine mean or logit",
+        )
+    doubled = np.stack([_doubled_ranks(scores) for scores in members])
+
+    def blended(weights: Sequence[int]) -> NDArray[np.float64]:
+        whole = np.array(check_weights(weights, len(members)), dtype=np.int64)
+        return np.asarray(whole @ doubled / (2 * WHOLE * (samples - 1)))
+
+    return blended
+
+
+def _doubled_ranks(scores: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Twice the mean rank of each score (n,), counted from 0: doubled, because ties share halves."""
+    _, level, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    return np.asarray((2 * np.cumsum(counts) - counts - 1)[level], dtype=np.int64)
+
+
+SCORES: dict[Combination, Callable[[NDArray[np.floating]], Blend]] = {
+    "mean": mean_of,
+    "logit": logit_mean_of,
+    "rank": rank_mean_of,
+}
+"""For the ranked class: members' scores (M, n) -> the blend of any weights."""
+
+
+def combine(rule: Combination, members: NDArray[np.floating], weights: Sequence[int]) -> Combined:
+    """Combines the members' tables.
+
+    Args:
+        rule: How.
+        members: Probabilities (M, n, C), the ranked class first.
+        weights: One per member, in thousandths, 1000 in sum.
+
+    Raises:
+        CompetitionError: The weights are not convex, or ranks are asked of a single sample.
+    """
+    probs = (logit_mean_of if rule == "logit" else mean_of)(members)(weights)
+    return Combined(rank_mean_of(members[:, :, 0])(weights) if rule == "rank" else probs[:, 0], probs)

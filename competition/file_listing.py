@@ -1,0 +1,170 @@
+"""Which files a data folder holds: one rule for all tracks, so that no sample vanishes and no litter becomes one.
+
+Hidden files and what macOS and Windows leave behind are litter. Endings fit whatever their capitals, names fit whatever
+their Unicode form, and folders that are symbolic links are searched as any other, which ``Path.glob`` does or does not,
+depending on the version of Python.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+
+from competition.errors import CompetitionError
+from competition.text import same_spelling
+
+LITTER = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+"""Names, in small letters, that are no data; hidden files and folders are none either."""
+
+_RASTER = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm")
+_MEDICAL = (".dcm", ".dicom", ".ima", ".npy", ".npz", ".nii", ".mha", ".mhd", ".nrrd")
+PICTURES = frozenset((*_RASTER, *_MEDICAL))
+"""Endings of files that may well be images."""
+
+
+def is_litter(name: str) -> bool:
+    """Returns whether a file or folder of this name is hidden or left behind by an operating system."""
+    return name.startswith(".") or name.lower() in LITTER
+
+
+def is_picture(path: Path) -> bool:
+    """Returns whether the ending is that of an image, also of "x.nii.gz"."""
+    name = path.name.lower()
+    return PurePosixPath(name.removesuffix(".gz")).suffix in PICTURES
+
+
+def find_files(root: Path, pattern: str) -> list[Path]:
+    """Lists the files below a folder that fit a pattern.
+
+    Args:
+        root: The data folder.
+        pattern: As of ``Path.glob``, with ``*``, ``?``, ``[...]`` and ``**`` for any number of folders.
+
+    Returns:
+        Sorted paths. Symbolic links that lead nowhere are among them, so that who reads them names them.
+
+    Raises:
+        CompetitionError: A folder can't be listed, or a file is a pipe, socket or device or has a name that is no text.
+    """
+    found = _fitting(root, pattern)
+    for path in found:
+        if path.exists() and not path.is_file():
+            raise CompetitionError("this is a pipe, socket or device, not a file", path, "Move it out of the folder")
+        try:
+            path.name.encode()
+        except UnicodeEncodeError as error:
+            name = ascii(path.name)
+            raise CompetitionError(f"the file name {name} is not UTF-8 text", path.parent, "Rename it") from error
+    return found
+
+
+def find_all_files(root: Path) -> list[Path]:
+    """Lists all files below a folder that are no litter, sorted; pipes, sockets and devices too."""
+    return _fitting(root, "**/*")
+
+
+def find_pictures_beside(root: Path, patterns: Sequence[str]) -> list[Path]:
+    """Lists picture-like files in the folders that patterns search which none of them takes."""
+    folders = {str(PurePosixPath(pattern).parent / "*") for pattern in patterns}
+    there = {path for folder in folders for path in _fitting(root, folder) if is_picture(path)}
+    return sorted(there.difference(*(_fitting(root, pattern) for pattern in patterns)))
+
+
+def on_disk(path: Path) -> Path:
+    """Returns a path as the disk spells it: in another Unicode form, or with capitals in its ending.
+
+    Returns:
+        The path itself where it exists or nothing fits it.
+    """
+    if path.exists() or path.parent == path:
+        return path
+    folder = on_disk(path.parent)
+    return folder / _spellings(folder, _stamp(folder)).get(plain_name(path.name), path.name)
+
+
+def plain_name(name: str) -> str:
+    """Returns a file name by which files are compared: in composed Unicode (NFC), its ending in small letters."""
+    before, dot, ending = same_spelling(name).rpartition(".")
+    return before + dot + ending.lower() if before else dot + ending
+
+
+def _fitting(root: Path, pattern: str) -> list[Path]:
+    parts = PurePosixPath(pattern).parts
+    return sorted({Path(path) for path in _walk(str(root), parts, frozenset((_identity(str(root)),)))})
+
+
+def _walk(folder: str, parts: Sequence[str], above: frozenset[tuple[int, int]]) -> Iterator[str]:
+    """Yields the paths that fit; ``above`` are the folders on the way, into which a link must not lead back."""
+    first, rest = parts[0], parts[1:]
+    if first == "**":
+        yield from _walk(folder, rest or ("*",), above)
+        for entry in _entries(folder):
+            if entry.is_dir() and not is_litter(entry.name) and (here := _identity(entry.path)) not in above:
+                yield from _walk(entry.path, parts, above | {here})
+        return
+    wanted = plain_name(first)
+    for entry in _entries(folder):
+        if not _fits(entry.name, wanted):
+            continue
+        if not rest and not entry.is_dir():
+            yield entry.path
+        elif rest and entry.is_dir() and (here := _identity(entry.path)) not in above:
+            yield from _walk(entry.path, rest, above | {here})
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise CompetitionError(f"can't list the folder ({error.strerror or error})", folder) from error
+
+
+def _fits(name: str, wanted: str) -> bool:
+    plain = plain_name(name)
+    return plain == wanted or (not is_litter(name) and fnmatchcase(plain, wanted))
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    """What is the same of a folder by whatever path it is reached; (0, 0) of one that is not there."""
+    try:
+        status = os.stat(folder)
+    except OSError:
+        return 0, 0
+    return status.st_dev, status.st_ino
+
+
+def _stamp(folder: Path) -> int:
+    return folder.stat().st_mtime_ns if folder.is_dir() else 0
+
+
+@lru_cache(maxsize=256)  # asked for again by every missing file of a folder; a changed folder has another stamp
+def _spellings(folder: Path, stamp: int) -> dict[str, str]:
+    """Plain name -> name of everything in a folder."""
+    return {plain_name(name): name for name in sorted(os.listdir(folder), reverse=True)} if stamp else {}
+
+
+def stem(name: str) -> str:
+    """Returns a file name without its last ending, in composed Unicode (NFC), as keys are."""
+    return same_spelling(Path(name).stem)
+
+
+def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
+    """The files behind a sample's label, as the disk spells them: one, or one per class where it holds "{class}"."""
+    if "{class}" not in str(label):
+        return [label]
+    return [on_disk(Path(str(label).replace("{class}", name))) for name in classes]
+
+
+def split_part(path: Path) -> tuple[Path, str]:
+    """Splits the path of a part of a file: "train.tfrecord#12" -> (train.tfrecord, "12").
+
+    Returns:
+        The file on disk and the part's name, "" where the path is the file itself.
+    """
+    text = str(path)
+    cuts = [] if os.path.exists(path) else [at for at, character in enumerate(text) if character == "#"]
+    return next(((Path(text[:at]), text[at + 1 :]) for at in cuts if os.path.isfile(text[:at])), (path, ""))

@@ -1,0 +1,268 @@
+"""DICOM images of one frame in grey: pixel values, spacing and patient; compressed files included."""
+
+import math
+import re
+import warnings
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from competition.errors import CompetitionError
+from competition.formats.decoding_process import decode_elsewhere
+from competition.formats.pictures import stretch
+from competition.formats.source_files import first_line, require_file, require_finite, require_size
+
+_REPAIR = "Copy the file again"
+_SHORT = re.compile(r"less than expected \((\d+) vs (\d+) bytes\)")
+"""What pydicom says of pixels that are not compressed and not all there; compressed ones tell no length."""
+
+
+_COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
+_DEFLATED = "1.2.840.10008.1.2.1.99"
+_MAX_INFLATED = 1 << 28
+"""Bytes of a deflated file, which is inflated whole before its header can be read; radiographs have 50 MB at most."""
+
+
+@dataclass(frozen=True)
+class Dicom:
+    """What one DICOM file holds.
+
+    Attributes:
+        pixels: (H, W) float32: rescale slope and intercept (or the modality look-up table) applied, bright is dense
+            also where the file is MONOCHROME1, and padding is as dark as the darkest pixel. Not stretched and not
+            windowed: Hounsfield units, or the detector's values.
+        spacing_mm: Distance of pixel centres between rows and between columns; None where the file gives none.
+        patient_id: As in the file, without blanks around it; empty where there is none.
+    """
+
+    pixels: NDArray[np.float32]
+    spacing_mm: tuple[float, float] | None
+    patient_id: str
+
+
+def read_dicom(path: Path) -> Dicom:
+    """Reads a single-frame grey DICOM.
+
+    Compressed pixel data (JPEG Lossless, JPEG-LS, JPEG 2000, RLE) is decoded by GDCM in a process of its own.
+    MONOCHROME1 means that the smallest value is white: such pictures are mirrored between their own minimum and
+    maximum, because films store 12 bits in 16 and a mirror at 65535 would lift the whole picture. The presentation
+    LUT shape INVERSE says the same, so that a file with both is mirrored once. PixelPaddingValue (to
+    PixelPaddingRangeLimit) marks what is no part of the picture: it has no share in minimum and maximum. VOI windows
+    are a viewer's choice of contrast and are not applied. Grey stored in three equal channels is grey. A file without
+    preamble and prefix is read where a data set with a picture begins at its first byte.
+
+    Args:
+        path: The file, with any ending.
+
+    Returns:
+        Pixels, spacing and patient.
+
+    Raises:
+        CompetitionError: The file is missing, truncated, no DICOM, without pixel data, in colour, of several frames,
+            too large, or a value is not a number.
+    """
+    dataset = _load(path)
+    stored = _decode(dataset, path)
+    padding = _padding(dataset, stored, path)
+    pixels = _rescale(dataset, stored, path)
+    require_finite(pixels, "DICOM", path)
+    valid = pixels[~padding] if padding.any() and not padding.all() else pixels
+    inverse = _text(dataset, "PresentationLUTShape", path) == "INVERSE"
+    if inverse or _text(dataset, "PhotometricInterpretation", path) == "MONOCHROME1":
+        low, high = valid.min(), valid.max()
+        pixels, darkest = low + high - pixels, low
+    else:
+        darkest = valid.min()
+    pixels[padding] = darkest
+    return Dicom(pixels, _spacing(dataset, path), _text(dataset, "PatientID", path))
+
+
+def _rescale(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
+    """Stored values as what they measure: by the modality look-up table, else by slope and intercept."""
+    if "ModalityLUTSequence" in dataset:
+        try:
+            return np.asarray(apply_modality_lut(stored, dataset)).astype(np.float32)
+        except Exception as error:  # of a damaged table pydicom raises almost anything
+            raise CompetitionError(f"DICOM's modality LUT can't be applied ({first_line(error)})", path) from error
+    slope = next(iter(_numbers(dataset, "RescaleSlope", path)), 1.0)
+    intercept = next(iter(_numbers(dataset, "RescaleIntercept", path)), 0.0)
+    if slope == 0:
+        raise CompetitionError("DICOM has a rescale slope of 0, which would wipe out the picture", path)
+    with np.errstate(all="ignore"):  # what overflows is refused as not finite
+        return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
+
+
+def _padding(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.bool_]:
+    """Where stored values are padding; the value may be written unsigned although pixels are signed."""
+    value, limit = (_numbers(dataset, f"PixelPadding{name}", path) for name in ("Value", "RangeLimit"))
+    if not value or stored.dtype.kind not in "iu":
+        return np.zeros(stored.shape, np.bool_)
+    ends = np.array([int(value[0]), int((limit or value)[0])]).astype(stored.dtype)
+    return np.asarray((stored >= ends.min()) & (stored <= ends.max()))
+
+
+def read_dicom_grey(path: Path) -> NDArray[np.uint8]:
+    """Reads a DICOM as a picture: its own minimum and maximum stretched to 0..255.
+
+    Returns:
+        (H, W) uint8; all zero where the picture is constant.
+
+    Raises:
+        CompetitionError: As ``read_dicom``.
+    """
+    return stretch(read_dicom(path).pixels)
+
+
+def read_patient_id(path: Path) -> str:
+    """Reads only the header's PatientID, without blanks around it; empty where there is none.
+
+    Raises:
+        CompetitionError: The file is missing or no DICOM.
+    """
+    return _text(_load(path, header_only=True), "PatientID", path)
+
+
+def read_spacing_mm(path: Path) -> tuple[float, float] | None:
+    """Reads only the header's distance of pixel centres between rows and between columns; errors as above."""
+    return _spacing(_load(path, header_only=True), path)
+
+
+def _load(path: Path, header_only: bool = False) -> Dataset:
+    require_file(path)
+    try:
+        _require_bounded(path)
+        with warnings.catch_warnings():
+            # What pydicom warns of here (a cut file, a value of the wrong form) is either no defect of the picture
+            # or is refused below with a sentence.
+            warnings.simplefilter("ignore", UserWarning)
+            try:
+                return pydicom.dcmread(path, stop_before_pixels=header_only)
+            except InvalidDicomError as error:
+                return _load_without_prefix(path, header_only, error)
+    except CompetitionError:
+        raise
+    except Exception as error:  # a damaged header makes pydicom raise almost anything, struct.error included
+        raise CompetitionError(f"DICOM can't be read ({first_line(error)})", path) from error
+
+
+def _load_without_prefix(path: Path, header_only: bool, cause: InvalidDicomError) -> Dataset:
+    """Reads a file that lacks "DICM" at byte 128, where its content is a data set with a picture all the same."""
+    try:
+        dataset = pydicom.dcmread(path, stop_before_pixels=header_only, force=True)
+        is_picture = all(name in dataset for name in ("Rows", "Columns", "PhotometricInterpretation"))
+        if is_picture and "TransferSyntaxUID" not in dataset.file_meta:
+            implicit, little = dataset.original_encoding
+            explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+            dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    except Exception:  # as above; here it only shows that this is no data set
+        is_picture = False
+    if not is_picture:
+        raise CompetitionError("file is no DICOM, or was cut within its header", path, _REPAIR) from cause
+    return dataset
+
+
+def _require_bounded(path: Path) -> None:
+    """Rejects a deflated file that would fill the memory; pydicom inflates it whole."""
+    with path.open("rb") as file:
+        if _DEFLATED.encode() not in file.read(4096):
+            return
+    meta = pydicom.filereader.read_file_meta_info(path)
+    if meta.get("TransferSyntaxUID") != _DEFLATED:
+        return
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    size = 0
+    with path.open("rb") as file:
+        file.seek(144 + int(meta.get("FileMetaInformationGroupLength", 0)))
+        while not inflater.eof and (block := inflater.unconsumed_tail or file.read(1 << 16)):
+            size += len(inflater.decompress(block, 1 << 20))
+            if size > _MAX_INFLATED:
+                reason = f"deflated DICOM holds more than {_MAX_INFLATED >> 20} MB"
+                raise CompetitionError(reason, path, "Save it without compression")
+
+
+def _decode(dataset: Dataset, path: Path) -> NDArray[np.generic]:
+    """The stored values (H, W), before any rescaling."""
+    if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
+        raise CompetitionError("DICOM has no pixel data, or was cut before its end", path, _REPAIR)
+    frames = next(iter(_numbers(dataset, "NumberOfFrames", path)), 1.0)
+    if frames not in (0, 1):
+        raise CompetitionError(f"DICOM has {frames:g} frames, one is expected", path)
+    rows, columns, samples = (
+        int(next(iter(_numbers(dataset, name, path)), 0)) for name in ("Rows", "Columns", "SamplesPerPixel")
+    )
+    require_size(rows, columns, path)
+    photometric = _text(dataset, "PhotometricInterpretation", path)
+    if photometric not in ("MONOCHROME1", "MONOCHROME2", *_COLOURS):
+        raise CompetitionError(f"DICOM is {photometric or 'of unknown colour'}, grey is expected", path)
+    if (samples or 1) != (3 if photometric in _COLOURS else 1):
+        raise CompetitionError(f"DICOM is {photometric} but has {samples} samples per pixel", path)
+    pixels = _pixel_array(dataset, path, rows * columns * (samples or 1) * 4)
+    if photometric in _COLOURS and pixels.ndim == 3:
+        if not (pixels == pixels[..., :1]).all():
+            raise CompetitionError(f"DICOM is {photometric} and its channels differ, grey is expected", path)
+        pixels = pixels[..., 0]
+    if pixels.shape != (rows, columns):
+        found = "x".join(map(str, pixels.shape))
+        raise CompetitionError(f"DICOM's pixel data is {found}, its header says {rows}x{columns}", path)
+    return pixels
+
+
+def _pixel_array(dataset: Dataset, path: Path, size: int) -> NDArray[np.generic]:
+    try:
+        if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            return decode_elsewhere("competition.formats.dicom:decode_compressed", path, [], size)
+        return np.asarray(dataset.pixel_array)
+    except CompetitionError:
+        raise
+    except Exception as error:  # pydicom's own checks raise many kinds of errors
+        if short := _SHORT.search(str(error)):
+            reason = f"DICOM was cut: {short[1]} of {short[2]} bytes of its pixel data are there"
+            raise CompetitionError(reason, path, _REPAIR) from error
+        raise CompetitionError(f"DICOM's pixel data can't be decoded ({first_line(error)})", path) from error
+
+
+def decode_compressed(path: Path) -> NDArray[np.generic]:
+    """Decodes the stored values of a compressed file; called in the decoding process."""
+    try:
+        return np.asarray(_load(path).pixel_array)
+    except (CompetitionError, MemoryError):
+        raise
+    except Exception as error:  # decoders of four libraries, each with its own kinds of errors
+        raise CompetitionError(f"DICOM's pixel data can't be decoded ({first_line(error)})", path) from error
+
+
+def _numbers(dataset: Dataset, name: str, path: Path) -> tuple[float, ...]:
+    """An attribute's values; none where it is absent or empty."""
+    try:
+        value = dataset.get(name)  # pydicom decodes a value only here
+        if value is None or value == "":
+            return ()
+        numbers = tuple(float(part) for part in (value if isinstance(value, MultiValue) else [value]))
+    except Exception as error:  # of a damaged header pydicom raises almost anything
+        raise CompetitionError(f"DICOM's {name} is no number ({first_line(error)})", path) from error
+    if not all(math.isfinite(number) for number in numbers):
+        raise CompetitionError(f"DICOM's {name} is no finite number", path)
+    return numbers
+
+
+def _text(dataset: Dataset, name: str, path: Path) -> str:
+    """An attribute's text without blanks around it; "" where it is absent or empty."""
+    try:
+        return str(dataset.get(name) or "").strip()
+    except Exception as error:  # as above
+        raise CompetitionError(f"DICOM's {name} can't be read ({first_line(error)})", path) from error
+
+
+def _spacing(dataset: Dataset, path: Path) -> tuple[float, float] | None:
+    """Pixel spacing; of radiographs without it, that of the detector, where everything is a little enlarged."""
+    spacing = _numbers(dataset, "PixelSpacing", path) or _numbers(dataset, "ImagerPixelSpacing", path)
+    return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None

@@ -1,0 +1,56 @@
+"""JSON files: read, and compared with their checksum where they have one."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from competition.errors import CompetitionError
+from competition.files import CHECKSUM, check_file, json_checksum
+from competition.formats.spreadsheets import other_encoding
+
+
+def read_json(path: Path, repair: str) -> Any:
+    """Reads a JSON file, with or without a byte order mark, and compares it with its checksum, where it has one.
+
+    Files of earlier versions and of other programs have none.
+
+    Raises:
+        CompetitionError: It is missing, not JSON, or not what was written; ``repair`` says what makes it.
+    """
+    check_file(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        stored = content.pop(CHECKSUM, None) if isinstance(content, dict) else None
+        unchanged = stored is None or stored == json_checksum(content)
+    except FileNotFoundError as error:
+        raise CompetitionError("file not found", path, repair) from error
+    except UnicodeDecodeError as error:
+        reason = other_encoding(path, error.object).what
+        raise CompetitionError(f"can't be read as JSON ({reason})", path, repair) from error
+    except (OSError, ValueError) as error:
+        raise CompetitionError(f"can't be read as JSON ({error})", path, repair) from error
+    except RecursionError as error:
+        raise CompetitionError("can't be read as JSON (too many brackets inside of brackets)", path, repair) from error
+    except MemoryError as error:
+        raise CompetitionError("the file does not fit into memory", path, repair) from error
+    if not unchanged:
+        raise CompetitionError("the file is not as it was written: it was edited or is damaged", path, repair)
+    return content
+
+
+def read_json_object(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
+    """Reads a JSON file that holds an object with some keys.
+
+    Args:
+        path: The file.
+        keys: What it must have; more is no error.
+        repair: What makes it.
+
+    Raises:
+        CompetitionError: As ``read_json``, or a key is missing.
+    """
+    stored = read_json(path, repair)
+    if not isinstance(stored, dict) or not stored.keys() >= set(keys):
+        raise CompetitionError(f"one of the keys {', '.join(keys)} is missing", path, repair)
+    return stored

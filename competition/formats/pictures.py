@@ -1,0 +1,295 @@
+"""Pictures opened with Pillow: only formats that are meant, of one page, turned as their own tag says."""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
+
+from competition.errors import CompetitionError
+from competition.formats.label_values import describe_values
+from competition.formats.source_files import MAX_PIXELS, first_line, require_file, require_finite, require_size
+
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
+"""Others would start foreign programs (Ghostscript for EPS) or hold no picture of an examination."""
+
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What each EXIF orientation needs to be shown upright (EXIF 2.3, tag 0x0112)."""
+
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
+
+
+def decode_picture(path: Path) -> Image.Image:
+    """Decodes a picture, images and masks alike, and turns it by its EXIF orientation.
+
+    Labels are drawn on the picture as viewers show it, so the tag is applied. A mask is turned by its own tag.
+
+    Raises:
+        CompetitionError: The file is missing, no picture, damaged or too large, has several pages or frames, 16 bits
+            per colour, or colours that are neither grey nor RGB (CMYK, LAB).
+    """
+    with _opened(path) as picture:
+        # Pillow keeps the upper byte of 16 bits per colour: labels of 0 and 1 would be empty, a 12-bit X-ray black.
+        wide_colour = len(picture.getbands()) > 1 and any("16" in str(tile[3]) for tile in picture.tile)
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+        picture.load()
+        if wide_colour:
+            reason = "picture has 16 bits per colour, of which only the upper 8 could be read"
+            raise CompetitionError(reason, path, "Save it as 16-bit grey, or with 8 bits per colour")
+        if orientation in _TURNS and picture.format != "TIFF":  # Pillow turns a TIFF itself
+            return picture.transpose(_TURNS[orientation])
+        return picture
+
+
+def check_picture(path: Path) -> None:
+    """Checks a picture's header as ``decode_picture`` does, for readers that decode it with another library."""
+    with _opened(path):
+        pass
+
+
+def exif_orientation(path: Path) -> int:
+    """Returns the EXIF orientation of a picture, 1 to 8; 1 where it has none or is no picture."""
+    try:
+        with _opened(path) as picture:
+            orientation = picture.getexif().get(ExifTags.Base.Orientation)
+    except CompetitionError:
+        return 1
+    return orientation if orientation in _TURNS else 1
+
+
+def has_wide_grey(path: Path) -> bool:
+    """Returns whether a picture's grey has more than 8 bits, so that it is stretched; False where it is no picture."""
+    try:
+        with _opened(path) as picture:
+            return picture.mode.startswith(("I", "F"))
+    except CompetitionError:
+        return False
+
+
+def _stored_pixels(picture: ImageFile) -> int:
+    """Returns how many pixels the parts of a file cover, which are decoded one after the other."""
+    boxes = (tile[1] or (0, 0, *picture.size) for tile in picture.tile)
+    return sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[ImageFile]:
+    """Opens a picture and checks its header; what Pillow raises inside becomes a sentence."""
+    require_file(path)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata; what matters is refused below
+            # Opened by file, because by name Pillow maps an uncompressed TIFF of orientation 5 to 8 with its sides
+            # exchanged (13.0).
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
+                require_size(picture.height, picture.width, path)
+                if not picture.mode.startswith(("I", "F")) and picture.mode not in _MODES:
+                    reason = f"picture has the colours {picture.mode}, grey or RGB is expected"
+                    raise CompetitionError(reason, path, "Save it as grey or RGB")
+                pages = getattr(picture, "n_frames", 1)
+                if pages != 1:
+                    reason = f"picture has {pages} pages or frames, one is expected"
+                    raise CompetitionError(reason, path, "Save each as a file of its own")
+                if picture.format == "TIFF" and _stored_pixels(picture) < picture.width * picture.height:
+                    # Pillow would leave the rest black.
+                    reason = "picture declares more pixels than it stores, so it must be damaged"
+                    raise CompetitionError(reason, path, "Copy the file again")
+                yield picture
+    except CompetitionError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise CompetitionError(f"picture has more than the {MAX_PIXELS:,} pixels that are read", path) from error
+    except UnidentifiedImageError as error:
+        reason = f"image can't be read (not {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, or damaged in its header)"
+        raise CompetitionError(reason, path) from error
+    except Exception as error:  # for damaged files Pillow raises KeyError, struct.error, SyntaxError and many others
+        raise CompetitionError(f"image can't be read ({first_line(error)})", path) from error
+
+
+AS_GREY = "Save it as 8-bit grey, 0 and 255"
+
+
+def read_grey(path: Path) -> NDArray[np.uint8]:
+    """Reads a picture as grey values.
+
+    Sixteen-bit grey is stretched from its own minimum and maximum to 0..255, because a 12-bit X-ray in a 16-bit file
+    would come out black otherwise. Colour is turned to luminance.
+
+    Args:
+        path: The file.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        CompetitionError: As ``picture_files.decode_picture``, a value is not finite, or only the opacity varies.
+    """
+    picture = _decode_image(path)
+    if picture.mode.startswith(("I", "F")):
+        return stretch(np.asarray(picture))
+    return np.asarray(picture.convert("L"))
+
+
+def read_rgb(path: Path) -> NDArray[np.uint8]:
+    """Reads a picture as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
+    picture = _decode_image(path)
+    if picture.mode.startswith(("I", "F")):
+        return np.repeat(stretch(np.asarray(picture))[..., None], 3, axis=2)
+    return np.asarray(picture.convert("RGB"))
+
+
+def read_values(path: Path) -> NDArray[np.integer]:
+    """Reads a label picture's stored values: palette indices stay indices and nothing is stretched.
+
+    Returns:
+        (H, W) of the file's own integer type. Of colour files whose channels are equal, one channel; where that is
+        constant and the opacity varies, the opacity.
+
+    Raises:
+        CompetitionError: As ``read_grey``, the file has unequal colour channels (then no value is *the* label), or
+            colour and opacity both vary and contradict each other.
+    """
+    return _stored_values(_decode(path), path)
+
+
+def read_ordered_values(path: Path) -> NDArray[np.integer]:
+    """Reads a label picture in which a larger value is more of the one class it holds.
+
+    Of a palette that is the index where there are two, and the grey level where the palette is a row of greys (soft
+    edges). Anything else in a palette has no order.
+
+    Returns:
+        (H, W) of the file's own integer type.
+
+    Raises:
+        CompetitionError: As ``read_values``, or a palette holds three or more indices that are no greys in ascending
+            order, or shows index 0 brighter than the other, so that index and picture say the opposite.
+    """
+    picture = _decode(path)
+    values = _stored_values(picture, path)
+    if picture.mode != "P":
+        return values
+    indices = np.unique(values)
+    palette = np.zeros((256, 3), np.int64)  # black where a file names fewer colours than it uses
+    named = np.asarray(picture.getpalette("RGB"), np.int64).reshape(-1, 3)
+    palette[: len(named)] = named
+    colours = palette[indices]
+    steps = np.diff(colours[:, 0])
+    grey = bool((colours == colours[:, :1]).all())
+    if grey and len(indices) == 2 and steps[0] < 0:
+        reason = f"palette label shows index {indices[0]} brighter than index {indices[1]}: which is the class?"
+        raise CompetitionError(reason, path, AS_GREY)
+    if len(indices) <= 2:
+        return values
+    if grey and (steps > 0).all():
+        return np.asarray(picture.convert("L"))
+    raise CompetitionError(
+        f"palette label holds the indices {', '.join(map(str, indices[:6]))}: which of them is the class?",
+        path,
+        f"{AS_GREY}; a folder track can name them in its YAML, classes: {{name: index}}",
+    )
+
+
+def read_colours(path: Path) -> NDArray[np.integer]:
+    """Reads a label picture whose colours name the classes, of a palette file those that it shows.
+
+    Returns:
+        (H, W) int32, 0xRRGGBB of every pixel.
+
+    Raises:
+        CompetitionError: As ``read_grey``, or the file holds 16-bit grey, which is no colour.
+    """
+    picture = _decode(path)
+    if picture.mode.startswith(("I", "F")):
+        raise CompetitionError("label picture is 16-bit grey, and its classes are declared as colours", path)
+    return colour_codes(np.asarray(picture.convert("RGB")))
+
+
+def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
+    """Returns 0xRRGGBB of every pixel: (H, W, 3) uint8 -> (H, W) int32."""
+    return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+
+
+def _stored_values(picture: Image.Image, path: Path) -> NDArray[np.integer]:
+    values = np.asarray(picture)
+    if values.dtype == bool:
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f":
+        if (values != np.floor(values)).any() or np.abs(values).max(initial=0) > 2**31 - 1:
+            raise CompetitionError("label picture holds fractions, which name no class", path)
+        return values.astype(np.int32)
+    if values.ndim == 3:
+        channels = 1 if values.shape[2] == 2 else 3  # what follows is opacity
+        colour, opacity = values[..., :channels], values[..., channels:]
+        if not (colour == colour[..., :1]).all():
+            codes = colour_codes(colour)
+            raise CompetitionError(
+                f"label picture is in colour ({describe_values(codes, colours=True)}), so its values name no class",
+                path,
+                f"Declare the colours in a folder track's YAML: classes: {_colour_line(codes)}",
+            )
+        values = np.ascontiguousarray(colour[..., 0])
+        if opacity.size and opacity.min() < opacity.max():
+            if values.min() == values.max():
+                return np.ascontiguousarray(opacity[..., 0])
+            if hidden := int(np.count_nonzero(values[opacity[..., 0] == 0])):
+                reason = f"{hidden} pixels of the label picture hold a value and are fully transparent"
+                raise CompetitionError(f"{reason}: is the mask the colour or the opacity?", path, AS_GREY)
+    return values
+
+
+def _colour_line(codes: NDArray[np.int32]) -> str:
+    """The most frequent colours but black, as they are declared."""
+    colours, counts = np.unique(codes[codes > 0], return_counts=True)
+    frequent = colours[np.argsort(-counts, kind="stable")[:3]].tolist()
+    return "{" + ", ".join(f'NAME{number}: "#{code:06x}"' for number, code in enumerate(frequent, 1)) + "}"
+
+
+def _decode_image(path: Path) -> Image.Image:
+    """Decodes an image; its opacity is left out, and an image that is nothing else is refused."""
+    picture = _decode(path)
+    if picture.mode in ("LA", "RGBA"):
+        constant = [low == high for low, high in map(Image.Image.getextrema, picture.split())]
+        if all(constant[:-1]) and not constant[-1]:
+            reason = "the colour of the picture is the same everywhere and only its opacity (alpha) varies"
+            raise CompetitionError(reason, path, "Save it as grey or RGB without opacity")
+    return picture
+
+
+def _decode(path: Path) -> Image.Image:
+    picture = decode_picture(path)
+    if picture.mode == "F":
+        require_finite(np.asarray(picture), "picture", path)
+    return picture
+
+
+def stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Stretches a picture's own minimum and maximum to 0..255; a constant picture comes out black.
+
+    Args:
+        values: (H, W) finite numbers. They are stretched some rows at a time, because a large picture as float64 takes
+            eight times the memory of the result.
+    """
+    low, high = float(values.min()), float(values.max())
+    stretched = np.zeros(values.shape, np.uint8)
+    if high > low:
+        rows = max(1, (1 << 20) // values[0].size)
+        for at in range(0, len(values), rows):
+            block = values[at : at + rows].astype(np.float64)
+            stretched[at : at + rows] = np.round((block - low) * (255 / (high - low)))
+    return stretched

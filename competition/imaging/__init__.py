@@ -1,1 +1,0 @@
-"""Pixels: readers, cleaning, label planes and run lengths."""

@@ -1,0 +1,1 @@
+"""Masks as arrays: bit planes, soft targets, components, run lengths, stored arrays."""

@@ -1,0 +1,1 @@
+"""Scores: Dice from whole-number counts, AUROC from ranks."""

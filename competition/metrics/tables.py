@@ -1,0 +1,57 @@
+"""Scores of tables of truth and prediction: AUROC, accuracy, F1."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def auroc(truth: ArrayLike, score: ArrayLike) -> float:
+    """Area under the ROC curve: how often a positive scores above a negative, ties counting half.
+
+    Args:
+        truth: (n,) 0 or 1.
+        score: (n,) float, higher means more likely positive.
+
+    Returns:
+        0 to 1; nan where the truth holds one class only, because then there is no pair to rank.
+    """
+    labels = np.asarray(truth)
+    if np.unique(labels).size < 2:
+        return float("nan")
+    # Here, because scikit-learn takes a second to import, and training a segmentation does not need it.
+    from sklearn.metrics import roc_auc_score
+
+    return float(roc_auc_score(labels, np.asarray(score)))
+
+
+def accuracy(truth: ArrayLike, decision: ArrayLike) -> float:
+    """The share of equal entries of two arrays of one shape.
+
+    Raises:
+        ValueError: Different shapes, or nothing to compare.
+    """
+    expected, given = np.asarray(truth), np.asarray(decision)
+    if expected.shape != given.shape or not expected.size:
+        raise ValueError(f"accuracy compares two filled arrays of one shape, not {expected.shape} and {given.shape}")
+    return float((expected == given).mean())
+
+
+def pixel_accuracy(truth_mask: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
+    """The share of pixels on which two masks agree, background included.
+
+    Raises:
+        ValueError: Different sizes, or no pixels.
+    """
+    return accuracy(truth_mask, mask)
+
+
+def f1(truth: ArrayLike, decision: ArrayLike) -> float:
+    """F1 = 2 TP / (2 TP + FP + FN) of 0/1 vectors; 0 where neither holds a positive, as scikit-learn has it.
+
+    Raises:
+        ValueError: Different shapes.
+    """
+    expected, given = np.asarray(truth, dtype=np.bool_), np.asarray(decision, dtype=np.bool_)
+    if expected.shape != given.shape:
+        raise ValueError(f"F1 compares two vectors of one shape, not {expected.shape} and {given.shape}")
+    positives = int(expected.sum()) + int(given.sum())
+    return 2 * int((expected & given).sum()) / positives if positives else 0.0

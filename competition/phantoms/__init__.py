@@ -1,0 +1,48 @@
+"""Drawn stand-in data in the organisers' own on-disk form, so that everything runs with no download."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.phantoms import knee, legs
+from competition.phantoms.aneurysm import phantom as vessels
+from competition.phantoms.cardiac import phantom as heart
+from competition.phantoms.hand_bone import phantom as hand
+from competition.phantoms.lumbar import phantom as spine
+
+Draw = Callable[[Path, int, int, int, int, Callable[[], None]], None]
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """How a track's stand-in data is drawn.
+
+    Attributes:
+        draw: (root, people, test_people, size, seed, advance) -> None.
+        people: Training people drawn by default.
+        test_people: Test people drawn by default.
+        size: Default side in pixels, the organiser's.
+        steps_per_person: How often ``draw`` reports progress.
+        truth: Where the labels of the drawn test samples lie below the data folder; real organisers keep them.
+        other_forms: Draw the same data in the organiser's other forms, where there are several.
+    """
+
+    draw: Draw
+    people: int
+    test_people: int
+    size: int
+    steps_per_person: int
+    truth: str
+    other_forms: tuple[Draw, ...] = ()
+
+
+PHANTOMS = {
+    "hand_bone": Phantom(hand.draw, 20, 6, 2048, 2, "truth/outputs_json"),
+    "aneurysm": Phantom(vessels.draw, 72, 24, 720, 1, "truth/test.csv"),
+    "cardiac": Phantom(
+        heart.draw, 15, 5, 256, heart.IMAGES_PER_PERSON, "test/labels", (heart.draw_dicom, heart.draw_tfrecords)
+    ),
+    "lumbar": Phantom(spine.draw, 16, 5, 1024, spine.IMAGES_PER_PERSON, "truth/label"),
+    "knee": Phantom(knee.draw, 30, 8, 240, 2, "truth/labels"),
+    "legs": Phantom(legs.draw, 40, 10, 1024, 2, "truth/masks"),
+}

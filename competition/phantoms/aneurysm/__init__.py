@@ -1,0 +1,1 @@
+"""Synthetic angiograms in the form of the aneurysm data."""

@@ -1,0 +1,1 @@
+"""Synthetic heart slices in the forms of the cardiac data."""

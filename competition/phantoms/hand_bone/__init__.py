@@ -1,0 +1,1 @@
+"""Synthetic hands in the form of the hand-bone data."""

@@ -1,0 +1,255 @@
+"""One person's hand as outlines in millimetres: build, pose, and where each bone comes to lie on the film."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.phantoms.drawing import smooth_outline
+from competition.phantoms.hand_bone import anatomy
+
+Points = NDArray[np.float64]
+
+_CARPAL_ROLL_DEPTH_MM = (
+    0.8  # cartilage keeps the wrist bones from sliding over each other as far as their depth alone would
+)
+
+
+@dataclass(frozen=True)
+class Build:
+    """What is the same in both hands of a person.
+
+    Attributes:
+        scale: Size of the hand, 1 = average adult.
+        thickness: Width of the bones beyond that.
+        cortex: Thickness of the cortical bone, 1 = average.
+        density: Attenuation of bone, 1 = average.
+        flesh: Thickness of the soft tissue, 1 = average.
+    """
+
+    scale: float
+    thickness: float
+    cortex: float
+    density: float
+    flesh: float
+
+
+@dataclass(frozen=True)
+class Pose:
+    """How one hand lies on the film; angles in degrees, seen as a right hand.
+
+    Attributes:
+        spread: Spreading of the fingers, 0 = as in the anatomy table.
+        bend: Wrist bent towards the little finger (positive) or the thumb.
+        roll: Hand rolled about its long axis; an oblique film has 10 to 24 degrees.
+        turn: The whole arm turned on the film.
+        shift_mm: The whole arm moved, x and y.
+        joints: (5, 4) deviation of each finger bone from its finger's direction.
+        shortening: (5, 4) seen length / true length: a finger that isn't flat on the film looks shorter.
+    """
+
+    spread: float
+    bend: float
+    roll: float
+    turn: float
+    shift_mm: tuple[float, float]
+    joints: Points
+    shortening: Points
+
+
+@dataclass(frozen=True)
+class PlacedBone:
+    """A bone on the film.
+
+    Attributes:
+        name: Class name.
+        outline_mm: (n, 2) x, y around it; n is 17 to 63 for all but Radius and Ulna.
+        axis_mm: (2, 2) base and tip of a long bone; None for the wrist's bones.
+        stations: Positions along the axis (0 base, 1 tip) at which ``half_width_mm`` is given.
+        half_width_mm: Half the bone's width at ``stations``; empty for the wrist's bones.
+    """
+
+    name: str
+    outline_mm: Points
+    axis_mm: Points | None
+    stations: Points
+    half_width_mm: Points
+
+
+@dataclass(frozen=True)
+class PlacedHand:
+    """All bones in class order, and per finger its joints (n, 2) and the soft tissue's half width at root and tip."""
+
+    bones: tuple[PlacedBone, ...]
+    fingers: tuple[tuple[Points, tuple[float, float]], ...]
+    hook_mm: Points
+    pose: Pose
+    build: Build
+
+
+def draw_build(rng: np.random.Generator) -> Build:
+    """Draw a person's build."""
+    return Build(
+        scale=float(np.clip(rng.normal(0.99, 0.04), 0.90, 1.07)),
+        thickness=float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.13)),
+        cortex=float(rng.uniform(0.75, 1.3)),
+        density=float(rng.uniform(0.8, 1.2)),
+        flesh=float(rng.uniform(0.9, 1.15)),
+    )
+
+
+def draw_pose(rng: np.random.Generator, oblique: bool) -> Pose:
+    """Draw how a hand lies on the film.
+
+    The same random numbers are used either way, so that a person is the same but for the wrist.
+
+    Args:
+        rng: Source of randomness.
+        oblique: Whether the wrist is bent and the hand rolled.
+
+    Returns:
+        The pose.
+    """
+    spread = max(float(rng.normal(3.4, 1.8)), 0.5)
+    small_bend, small_roll = rng.normal(0.0, (3.0, 3.0))
+    # Four of five bent wrists lean to the little finger's side, the way a hand falls when the elbow is lifted.
+    sign = 1.0 if rng.random() < 0.8 else -0.75
+    strong_bend, strong_roll = sign * rng.uniform(14.0, 27.0), rng.choice((-1.0, 1.0)) * rng.uniform(9.0, 22.0)
+    bend, roll = (strong_bend, strong_roll) if oblique else (small_bend, small_roll)
+    joints = rng.normal(0.0, 1.8, (5, 4))
+    joints[:, 0] *= 0.6
+    return Pose(
+        spread=spread,
+        bend=float(bend),
+        roll=float(roll),
+        # The arm lies against the bend, so that the fingers still point upwards on the film.
+        turn=float(rng.normal(0.0, 3.0) - 0.35 * bend),
+        shift_mm=(float(rng.normal(4.0, 6.0)), float(rng.normal(0.0, 5.0))),
+        joints=joints,
+        shortening=rng.uniform(0.955, 1.0, (5, 4)),
+    )
+
+
+def turned(points: Points, degrees: float, pivot: tuple[float, float]) -> Points:
+    """Turn points towards the little finger (positive degrees) about a pivot; (n, 2) mm in and out."""
+    angle = np.deg2rad(degrees)
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    return np.asarray((points - pivot) @ matrix + pivot)
+
+
+def _rolled_x(x: float, depth: float, roll: float) -> float:
+    """Where a point of the hand at x, z lands on the film when the hand is rolled."""
+    centre, angle = anatomy.CARPAL_PIVOT_MM[0], np.deg2rad(roll)
+    return float(centre + (x - centre) * np.cos(angle) + depth * np.sin(angle))
+
+
+def _point_count(outline: Points) -> int:
+    """How finely an annotator would trace this bone: 17 points for the Pisiform to 63 for the longest metacarpal."""
+    perimeter = np.hypot(*(outline - np.roll(outline, 1, axis=0)).T).sum()
+    return int(np.clip(round(17 + 0.33 * (perimeter - 36.0)), 17, 63))
+
+
+def _long_bone(
+    bone: anatomy.FingerBone, base: Points, tip: Points, width: float, lean: float, wobble: Points
+) -> PlacedBone:
+    """Lay a finger bone's shape between two points; ``lean`` slants its base, ``wobble`` (2,) makes it uneven."""
+    half = np.array(bone.shape)
+    along = np.concatenate([half[:, 0], half[-2:0:-1, 0]])
+    across = np.concatenate([half[:, 1] * (1 + wobble[0]), -half[-2:0:-1, 1] * (1 + wobble[1])]) * width
+    axis = tip - base
+    length = float(np.hypot(*axis))
+    direction = axis / length
+    sideways = np.array([direction[1], -direction[0]])
+    millimetres = along * length + lean * across * np.clip(1 - along * 4, 0, 1)
+    controls = base + millimetres[:, None] * direction + across[:, None] * sideways
+    widest = np.maximum(half[:, 1], 0.2) * width
+    order = np.argsort(half[:, 0])
+    return PlacedBone(
+        bone.name,
+        smooth_outline(controls, _point_count(controls)),
+        np.stack([base, tip]),
+        half[order, 0],
+        widest[order],
+    )
+
+
+def _place_ray(index: int, build: Build, pose: Pose, rng: np.random.Generator) -> tuple[list[PlacedBone], Points]:
+    """Lay one finger, bone after bone, and return its bones and its joints (bones + 1, 2)."""
+    ray = anatomy.RAYS[index]
+    depths = np.linspace(*ray.depth_mm, len(ray.bones) + 1)
+    flat = np.array(ray.base_mm)
+    joints, bones = [flat], []
+    for place, (bone, angle) in enumerate(zip(ray.bones, ray.angles_deg, strict=True)):
+        # Only the fingers spread; the metacarpals follow by a fifth: ligaments bind their bases (not the thumb's).
+        share = 1.0 if place or index == 0 else 0.2
+        heading = np.deg2rad(angle + pose.spread * ray.spread * share + pose.joints[index, place])
+        length = bone.length_mm * pose.shortening[index, place]
+        flat = flat + length * np.array([np.sin(heading), np.cos(heading)])
+        joints.append(flat)
+    film = np.array([[_rolled_x(x, z, pose.roll), y] for (x, y), z in zip(joints, depths, strict=True)])
+    film = turned(film, pose.bend, anatomy.CARPAL_PIVOT_MM)
+    gap = 0.55  # half the joint space, which the cartilage fills and X-rays pass
+    for place, bone in enumerate(ray.bones):
+        direction = (film[place + 1] - film[place]) / np.hypot(*(film[place + 1] - film[place]))
+        base = film[place] + (gap * direction if place else 0.0)
+        tip = film[place + 1] - (gap * direction if place + 1 < len(ray.bones) else 0.0)
+        width = bone.width_mm * build.thickness * float(rng.normal(1.0, 0.02))
+        lean = float(rng.normal(0.0, 0.06)) + (0.12 if place == 0 and index == 4 else 0.0)
+        bones.append(_long_bone(bone, base, tip, width, lean, rng.normal(0.0, 0.03, 2)))
+    return bones, film
+
+
+def _place_carpal(bone: anatomy.WristBone, build: Build, pose: Pose, rng: np.random.Generator) -> PlacedBone:
+    """Lay one bone of the wrist, its outline varied a little by low waves around its centre."""
+    outline = smooth_outline(np.array(bone.outline_mm), 48)
+    centre = outline.mean(axis=0)
+    offsets = outline - centre
+    around = np.arctan2(offsets[:, 1], offsets[:, 0])
+    waves = sum(rng.normal(0.0, 0.018) * np.cos(wave * around + rng.uniform(0, 2 * np.pi)) for wave in (2, 3, 4))
+    # Thin bones lie in a wrist as large as any other, but grow and shrink only half as much, for they must still meet.
+    offsets = offsets * (1 + waves)[:, None] * (1 + 0.4 * (build.thickness - 1))
+    depth = bone.depth_mm * _CARPAL_ROLL_DEPTH_MM
+    centre = np.array([_rolled_x(centre[0], depth, pose.roll), centre[1]]) + rng.normal(0.0, 0.35, 2)
+    placed = turned(centre + offsets, bone.follows * pose.bend, anatomy.CARPAL_PIVOT_MM)
+    nothing = np.zeros(0)
+    return PlacedBone(bone.name, smooth_outline(placed, _point_count(placed[::3])), None, nothing, nothing)
+
+
+def _place_forearm(bone: anatomy.ForearmBone, build: Build, pose: Pose, rng: np.random.Generator) -> PlacedBone:
+    """Lay Radius or Ulna: they stay behind when the wrist bends, and roll by a third of the hand's roll."""
+    outline = smooth_outline(np.array(bone.outline_mm), 400)
+    middle = np.interp(outline[:, 1], [anatomy.FOREARM_END_MM, 0.0], bone.axis_x_mm[::-1])
+    sway = rng.normal(0.0, 1.0) * (outline[:, 1] / 100.0) ** 2
+    shifted = np.array([_rolled_x(x, 0.0, pose.roll / 3) for x in middle])
+    outline[:, 0] = shifted + (outline[:, 0] - middle) * build.thickness + sway
+    axis = np.array([[bone.axis_x_mm[0], 0.0], [bone.axis_x_mm[1], anatomy.FOREARM_END_MM]])
+    # Flaring towards the wrist over the last 30 mm of 150.
+    stations = np.array([0.0, 0.06, 0.13, 0.2, 0.3, 1.0])
+    flare = np.array([1.75, 1.75, 1.5, 1.2, 1.0, 1.0]) * bone.shaft_mm * build.thickness
+    return PlacedBone(bone.name, outline, axis, stations, flare)
+
+
+def place_hand(build: Build, pose: Pose, rng: np.random.Generator) -> PlacedHand:
+    """Lay out all 29 bones of a right hand.
+
+    Args:
+        build: The person's build.
+        pose: How the hand lies.
+        rng: Source of each bone's own small variation.
+
+    Returns:
+        The bones in the competition's class order, still in the hand's own frame (``hand_film`` takes them to pixels).
+    """
+    placed: dict[str, PlacedBone] = {}
+    fingers = []
+    for index, ray in enumerate(anatomy.RAYS):
+        bones, joints = _place_ray(index, build, pose, rng)
+        placed.update({bone.name: bone for bone in bones})
+        fingers.append((joints, ray.flesh_mm))
+    for carpal in anatomy.CARPALS:
+        placed[carpal.name] = _place_carpal(carpal, build, pose, rng)
+    for long in anatomy.FOREARM:
+        placed[long.name] = _place_forearm(long, build, pose, rng)
+    hook_x, hook_y = anatomy.HOOK_OF_HAMATE_MM
+    hook = turned(np.array([[_rolled_x(hook_x, 5.0, pose.roll), hook_y]]), pose.bend, anatomy.CARPAL_PIVOT_MM)[0]
+    return PlacedHand(tuple(placed[name] for name in anatomy.CLASS_ORDER), tuple(fingers), hook, pose, build)

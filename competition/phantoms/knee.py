@@ -1,0 +1,251 @@
+"""Drawn knees, seen from the front, in the form of the knee course's data.
+
+Under the data root::
+
+    train/images/012_L.png    8-bit grey, about 240x220, no two need be of one size; the number is the person
+    train/labels/012_L.png    the femur
+    test/images/020_R.png
+    truth/labels/020_R.png    the test knees' answers: the organisers do NOT give these
+
+Most training labels hold 0 and 255. As in the real ones, a few hold 0 and 1, a few are palette files, and a few have
+grey edges; the femur is always what lies above half of the file's maximum. A few pictures are RGB or palette files.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.phantoms.drawing import (
+    fill_polygon,
+    grain,
+    inner_distance,
+    shell_path,
+    smooth_outline,
+    to_grey,
+    write_png,
+)
+
+Points = NDArray[np.float64]
+Picture = NDArray[np.float32]
+LabelForm = Literal["plain", "zero_one", "palette", "grey_edges"]
+PictureForm = Literal["grey", "rgb", "palette"]
+Side = Literal["R", "L"]
+
+_BLACK_AND_RED = bytes([0, 0, 0, 255, 0, 0])
+_GREYS = bytes(level for level in range(256) for _ in range(3))
+
+HEIGHT_MM = 190.0  # of the picture
+_JOINT_MM = 104.0  # the joint line below the upper edge
+
+# Outlines of a right knee in mm: x to the inner side, y upwards from the joint line.
+_FEMUR = (
+    (-15, 130), (-14.5, 100), (-15.5, 72), (-19, 54), (-27, 40), (-36, 31), (-40.5, 21), (-39.5, 9), (-34, 2.5),
+    (-22, 0.5),
+    (-12, 3), (-7.5, 10), (-4.5, 18), (0, 20.5), (5, 18), (8, 9), (12, 2), (23, -0.5), (34, 1.5), (40.5, 8),
+    (42, 21), (39.5, 33), (34.5, 38), (26, 47), (19, 60), (15.5, 78), (15, 100), (15.5, 130),
+)  # fmt: skip
+_TIBIA = (
+    (-39, -7), (-31, -3.5), (-14, -4.5), (-6.5, -0.5), (-2.5, -3.5), (3, 0.5), (11, -5), (32, -5.5), (39.5, -8.5),
+    (39, -18), (31, -33), (21, -52), (16, -76), (14.5, -128), (-13.5, -128), (-15, -76), (-19.5, -54), (-29, -36),
+    (-38, -20),
+)  # fmt: skip
+_FIBULA = (
+    (-46.5, -23), (-43, -16), (-37, -14.5), (-31.5, -19), (-30.5, -30), (-33.5, -44), (-34, -78), (-34.5, -130),
+    (-43.5, -130),
+    (-43.5, -78), (-43, -46), (-46.5, -34),
+)  # fmt: skip
+_PATELLA = ((-22, 37), (-18, 48), (-4, 53), (11, 49), (17, 38), (12, 24), (-1, 15), (-14, 22))
+# Name, outline, half the depth in mm, cortex in mm, marrow's share of hard bone.
+_BONES = (
+    ("femur", _FEMUR, 20.0, 2.6, 0.26),
+    ("tibia", _TIBIA, 19.0, 2.4, 0.25),
+    ("fibula", _FIBULA, 6.5, 1.8, 0.22),
+    ("patella", _PATELLA, 9.0, 1.0, 0.26),
+)
+
+
+def label_form(person: int, side: Side) -> LabelForm:
+    """Say how a training label is stored: one in twelve of each odd form."""
+    forms: dict[int, LabelForm] = {3: "zero_one", 6: "palette", 9: "grey_edges"}
+    return forms.get((2 * person + (side == "L")) % 12, "plain")
+
+
+def picture_form(person: int, side: Side) -> PictureForm:
+    """Say how a picture is stored: one in fourteen of each odd form."""
+    forms: dict[int, PictureForm] = {4: "rgb", 11: "palette"}
+    return forms.get((2 * person + (side == "L")) % 14, "grey")
+
+
+def draw_knee(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Draw one knee.
+
+    Args:
+        seed: Of the whole data set.
+        person: From 1.
+        side: Right or left.
+        size: Usual height in pixels; each picture differs from it by up to 6 %.
+
+    Returns:
+        (H, W) uint8 picture and the femur's mask of 0 and 1.
+    """
+    body = np.random.default_rng([seed, person])
+    build = float(np.clip(body.normal(1.0, 0.06), 0.87, 1.13))
+    thickness, flesh, cortex = body.uniform(0.92, 1.08), body.uniform(0.85, 1.2), body.uniform(0.8, 1.3)
+    rng = np.random.default_rng([seed, person, 1 if side == "R" else 2])
+    height = round(size * rng.uniform(0.94, 1.06))
+    width = round(height * 0.915 * rng.uniform(0.95, 1.05))
+    per_mm = height / HEIGHT_MM
+    turn = np.deg2rad(rng.normal(0, 4))
+    matrix = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]) * build
+    middle = np.array([width / 2 / per_mm + rng.normal(0, 5), _JOINT_MM + rng.normal(0, 6)])
+
+    def pixels(points: Points) -> NDArray[np.int32]:
+        placed = (points @ matrix) * [1, -1] + middle
+        if side == "L":
+            placed[:, 0] = width / per_mm - placed[:, 0]
+        return np.asarray(np.round(placed * per_mm - 0.5), np.int32)
+
+    path = np.zeros((height, width), np.float32)
+    struts = grain(rng, (height, width), 0.55 * per_mm)
+    femur = np.zeros((height, width), np.uint8)
+    for name, outline, depth, shell, marrow in _BONES:
+        controls = np.array(outline, np.float64)
+        controls += rng.normal(0, 0.45, controls.shape)
+        controls[:, 0] *= thickness
+        if name == "patella":
+            controls += (rng.normal(-1, 3), rng.normal(0, 4))
+        mask = fill_polygon(pixels(smooth_outline(controls, 160)), (height, width))
+        path += _crossed_bone(mask, per_mm, depth, shell * cortex, marrow, struts)
+        if name == "femur":
+            femur = mask
+    attenuation = rng.uniform(0.034, 0.05) * path + rng.uniform(0.45, 0.75) * _soft_tissue(
+        pixels, path.shape, per_mm, flesh
+    )
+    light = rng.uniform(0.04, 0.10) + rng.uniform(0.88, 1.05) * (1 - np.exp(-attenuation))
+    light *= 1 + rng.normal(0, 0.08) * np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+    light = cv2.GaussianBlur(np.asarray(light, np.float32), (0, 0), rng.uniform(0.35, 0.6) * per_mm)
+    light += rng.uniform(0.008, 0.02) * grain(rng, (height, width), 0.3 * per_mm)
+    return to_grey(light), femur
+
+
+def _crossed_bone(
+    mask: NDArray[np.uint8], per_mm: float, depth: float, cortex: float, marrow: float, struts: Picture
+) -> Picture:
+    """Return the mm of hard bone that each ray crosses in one bone."""
+    edge = inner_distance(mask, 1 / per_mm)
+    # Row by row the bone is as deep as it is wide, but no deeper than at its joint: shafts are thinner than condyles.
+    half_width = 0.5 * mask.sum(axis=1, dtype=np.float32)[:, None] / np.float32(per_mm)
+    radius = np.broadcast_to(np.clip(half_width, 1.0, depth), mask.shape)
+    shaft = np.clip((1.9 * depth - half_width) / depth, 0.15, 1.0)
+    shell = np.minimum(np.broadcast_to(cortex * shaft, mask.shape), 0.5 * radius)
+    return shell_path(edge, radius, shell, np.asarray(marrow * (1 + 0.15 * struts), np.float32))
+
+
+def _soft_tissue(
+    pixels: Callable[[Points], NDArray[np.int32]], size_hw: tuple[int, ...], per_mm: float, flesh: float
+) -> Picture:
+    """Return the flesh's thickness, 1 = in the middle of a thick thigh."""
+    sides = [(-62, 150), (-58, 80), (-53, 35), (-51, 0), (-54, -40), (-56, -80), (-52, -150)]
+    outline = np.array([*sides, *((-x + 4, y) for x, y in reversed(sides))], np.float64) * [flesh, 1]
+    # Drawn with a wide margin, so that the picture's edge isn't taken for skin.
+    margin = round(40 * per_mm)
+    mask = fill_polygon(pixels(outline) + margin, (size_hw[0] + 2 * margin, size_hw[1] + 2 * margin))
+    depth = inner_distance(mask, 1 / per_mm)[margin:-margin, margin:-margin]
+    return np.asarray(cv2.GaussianBlur(1 - np.exp(-depth / 20), (0, 0), 0.8 * per_mm), np.float32)
+
+
+def write_palette_png(path: Path, indices: NDArray[np.uint8], colours: bytes) -> None:
+    """Write an 8-bit palette PNG. OpenCV can't write this form.
+
+    Args:
+        path: Where to; its folder is made.
+        indices: (H, W) places in the palette.
+        colours: Red, green and blue of each place.
+    """
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    height, width = indices.shape
+    rows = np.zeros((height, width + 1), np.uint8)  # each row begins with its filter's number, 0 = none
+    rows[:, 1:] = indices
+    header = struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)
+    chunks = (
+        (b"IHDR", header),
+        (b"PLTE", colours),
+        (b"IDAT", zlib.compress(rows.tobytes())),
+        (b"IEND", b""),
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, content) for kind, content in chunks))
+
+
+def write_picture(path: Path, grey: NDArray[np.uint8], form: PictureForm) -> None:
+    """Write a picture in one of the forms found in the real data, which all show the same grey values.
+
+    Args:
+        path: Where to.
+        grey: (H, W) uint8.
+        form: "grey", "rgb" (three equal channels) or "palette" (a palette of 256 greys).
+
+    Raises:
+        CompetitionError: The file could not be written.
+    """
+    if form == "palette":
+        write_palette_png(path, grey, _GREYS)
+    else:
+        write_png(path, grey, channels=3 if form == "rgb" else 1)
+
+
+def write_label(path: Path, femur: NDArray[np.uint8], form: LabelForm) -> None:
+    """Write a label in one of the forms found in the real data.
+
+    Args:
+        path: Where to.
+        femur: (H, W) of 0 and 1.
+        form: "plain" 0 and 255, "zero_one", "palette", or "grey_edges": blurred, but cut at half it is the mask again.
+
+    Raises:
+        CompetitionError: The file could not be written.
+    """
+    if form == "palette":
+        write_palette_png(path, femur, _BLACK_AND_RED)
+    elif form == "zero_one":
+        write_png(path, femur, channels=1)
+    elif form == "grey_edges":
+        soft = cv2.GaussianBlur(np.asarray(femur * 255, np.uint8), (0, 0), 0.7)
+        write_png(path, np.where(femur > 0, np.maximum(soft, 140), np.minimum(soft, 115)).astype(np.uint8), channels=1)
+    else:
+        write_png(path, np.asarray(femur * 255, np.uint8), channels=1)
+
+
+def draw(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:
+    """Draw a whole data set: two knees per person and their labels.
+
+    Args:
+        root: Data folder to write into.
+        people: How many for training; they are 001 onwards.
+        test_people: How many for the test; their numbers follow, and their answers are all 0 and 255.
+        size: Usual height of the images in pixels; the real ones have about 240.
+        seed: The same seed gives the same bytes; a person doesn't depend on how many others are drawn.
+        advance: Called after each image written.
+
+    Raises:
+        CompetitionError: A file could not be written.
+    """
+    sides: tuple[Side, Side] = ("R", "L")
+    for person in range(1, people + test_people + 1):
+        train = person <= people
+        pictures, answers = ("train/images", "train/labels") if train else ("test/images", "truth/labels")
+        for side in sides:
+            name = f"{person:03d}_{side}.png"
+            grey, femur = draw_knee(seed, person, side, size)
+            write_picture(root / pictures / name, grey, picture_form(person, side))
+            write_label(root / answers / name, femur, label_form(person, side) if train else "plain")
+            advance()

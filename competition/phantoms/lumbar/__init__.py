@@ -1,0 +1,1 @@
+"""Synthetic lateral radiographs in the form of the lumbar data."""

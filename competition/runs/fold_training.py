@@ -1,0 +1,102 @@
+"""Training one fold of a run: what it belongs to, what it learns from, and what it says about what it held out."""
+
+from functools import partial
+from pathlib import Path
+
+from competition.console import say
+from competition.data.boxes import describe_boxes
+from competition.data.cache import read_label_planes
+from competition.data.folds import Fold
+from competition.files import remove_folder, whole_folder, write_text
+from competition.prediction.probability_maps import (
+    INDEX,
+)
+from competition.prediction.store import store_predictions
+from competition.runs.checkpoint_predictor import open_predictor
+from competition.runs.finished import write_finished
+from competition.runs.pseudo_labels import label_test_samples
+from competition.runs.roi_run import find_boxes
+from competition.runs.run import Run, first_stage, fold_identity
+from competition.settings import TrainSettings
+from competition.training.checkpoints import (
+    folder_lock,
+    load_best,
+)
+from competition.training.loop import train_fold
+from competition.training.state import FoldJob
+from competition.workspace import (
+    checkpoint_file,
+    finished_file,
+    history_file,
+    out_of_fold_folder,
+    pseudo_labels_folder,
+    settings_file,
+)
+
+
+def train_one(run: Run, fold: Fold, force: bool) -> None:
+    """Trains a fold and predicts what it held out, unless that was done before.
+
+    Args:
+        run: Of which a fold is trained.
+        fold: Which.
+        force: Train it again.
+    """
+    if run.is_finished(fold) and not force:
+        say(f"fold {fold}: finished before (--force trains it again)")
+        return
+    folder = run.folder(fold)
+    with folder_lock(folder, f"fold {fold} is being trained by another process; wait for it, or give another --name"):
+        if force:
+            _remove_trained(folder)
+        job = fold_job(run, fold, folder)
+        write_text(settings_file(folder), run.experiment.to_yaml())
+        train_fold(job)
+        if job.held_out:
+            for epoch in (None, *kept_epochs(run.experiment.train)):
+                _predict_held_out(run, job, epoch)
+        write_finished(folder, job.identity, run.experiment.data.shuffle_labels)
+
+
+def kept_epochs(settings: TrainSettings) -> list[int]:
+    """The epochs whose weights are kept beside the best."""
+    if settings.keep_every is None:
+        return []
+    return list(range(settings.keep_every, settings.epochs + 1, settings.keep_every))
+
+
+def fold_job(run: Run, fold: Fold, folder: Path) -> FoldJob:
+    """What trains a fold in a folder; a teacher labels the test samples first, a first stage tells where to look."""
+    training = run.folds.training(run.learned(), fold)
+    identity, teacher = fold_identity(run, fold)
+    pseudo = None
+    if teacher is not None:
+        pseudo = pseudo_labels_folder(folder)
+        labelled = label_test_samples(teacher, run.track, run.workspace, pseudo)
+        say(f"fold {fold}: learns from {len(labelled)} test samples too, labelled by fold {fold} of {teacher.run}")
+        training = training + labelled
+    held_out, boxes = run.held_out(fold), None
+    if (stage := first_stage(run)) is not None:
+        boxes = find_boxes(stage, stage.folder_of, run.manifest.of("train"))
+        say(f"fold {fold}: {describe_boxes(boxes)}")
+    return FoldJob(run.experiment, run.track, run.workspace, folder, identity, training, held_out, pseudo, boxes)
+
+
+def _remove_trained(folder: Path) -> None:
+    # The mark of a finished fold goes first: a removal that is cut must not leave one without its predictions.
+    for path in (finished_file(folder), *folder.glob("*.pt"), history_file(folder)):
+        path.unlink(missing_ok=True)
+    for path in (*folder.glob("oof@*"), pseudo_labels_folder(folder)):
+        remove_folder(path, INDEX)
+
+
+def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
+    """Writes what the best weights, or those kept after an epoch, say about the samples they never saw."""
+    track, folder, held_out = run.track, job.folder, job.held_out
+    best = load_best(checkpoint_file(folder, epoch))
+    predictor = open_predictor([best], track, run.workspace, job.boxes)
+    made_by = {"config_hash": best.identity.config_hash, "fold_hash": best.identity.fold_hash, "epoch": best.epoch}
+    title = f"fold {best.identity.fold}: held out" + ("" if epoch is None else f" after epoch {epoch}")
+    truth = None if track.task == "classification" else partial(read_label_planes, run.workspace, track)
+    with whole_folder(out_of_fold_folder(folder, epoch), INDEX) as part:
+        store_predictions(predictor, held_out, part, made_by, title, truth)

@@ -1,0 +1,295 @@
+"""Members: trained or imported runs whose out-of-fold predictions can be weighed against each other."""
+
+from collections.abc import Container, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from competition.data.folds import FULL, Fold, Folds
+from competition.data.manifest import Entry, data_hash
+from competition.errors import CompetitionError
+from competition.names import check_run_name, run_fault
+from competition.prediction.probability_maps import read_index
+from competition.runs.finished import learned_shuffled_labels, read_identity
+from competition.text import nearest_hint, shown
+from competition.workspace import Workspace, checkpoint_file, finished_file, out_of_fold_folder
+
+
+class Member(BaseModel):
+    """A run that votes.
+
+    Attributes:
+        name: Of the run, or RUN@EPOCH for the weights it kept after an epoch.
+        folds: Its folds that vote, equally. ``FULL`` learned from all training samples: it has no out-of-fold
+            prediction and votes on test samples only.
+        config_hash: Of the experiment all of them were trained with, or of the files they were imported from.
+        fold_hash: Of the fold file they were trained on.
+        classes: Those of its maps, in their order; None is all of the track in its order.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    folds: tuple[Fold, ...] = Field(min_length=1)
+    config_hash: str
+    fold_hash: str
+    classes: tuple[str, ...] | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_member(cls, name: str) -> str:
+        run, at, epoch = name.partition("@")
+        if fault := run_fault(run):
+            raise ValueError(f"is not the name of a run, because it {fault}")
+        if at and not is_number(epoch):
+            raise ValueError("is not the name of a member, because its epoch is not a number")
+        return name
+
+    def with_folds(self) -> str:
+        """Return the member as --members takes it: "quick:0,1"."""
+        return f"{self.name}:{','.join(map(str, self.folds))}"
+
+
+def is_imported(workspace: Workspace, name: str) -> bool:
+    """Return whether a member came as predictions, without weights."""
+    return workspace.imported_file(split_member(name)[0]).exists()
+
+
+def out_of_fold_folders(workspace: Workspace, member: Member) -> dict[str, Path]:
+    """Return the folder that holds each sample's out-of-fold prediction of a member.
+
+    Raises:
+        CompetitionError: An index of predictions is missing or damaged.
+    """
+    run, epoch = split_member(member.name)
+    folder_of: dict[str, Path] = {}
+    for fold in member.folds:
+        if fold != FULL:
+            folder = out_of_fold_folder(workspace.fold_folder(run, fold), epoch)
+            index = read_index(folder, f"Train fold {fold} again with --force")
+            folder_of |= dict.fromkeys(index.samples, folder)
+    return folder_of
+
+
+def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
+    """Reads "quick@10,strong:0,1,full": names, each with its folds (None means all that are trained, without full).
+
+    Raises:
+        CompetitionError: A name is empty, given twice, an epoch is no number, or a fold neither a number nor "full".
+    """
+    members: dict[str, tuple[Fold, ...] | None] = {}
+    name = ""
+    for part in text.split(","):
+        if name and members[name] and is_fold(part):
+            members[name] = (*(members[name] or ()), as_fold(part))
+            continue
+        name, colon, fold = part.partition(":")
+        run, at, epoch = name.partition("@")
+        if not run or name in members or (at and not is_number(epoch)) or (colon and not is_fold(fold)):
+            raise CompetitionError(
+                f"--members takes NAME[@EPOCH][:FOLD,FOLD...],NAME2..., each name once, not {shown(text)}"
+            )
+        check_run_name(run)
+        members[name] = (as_fold(fold),) if colon else None
+    return members
+
+
+def is_fold(text: str) -> bool:
+    """Whether a text names a fold: a number or "full"."""
+    return text == FULL or is_number(text)
+
+
+def is_number(text: str) -> bool:
+    """Whether a text is a number of a fold or an epoch: a few digits (not "²", which is a digit in Unicode)."""
+    return len(text) <= 6 and text.isascii() and text.isdigit()
+
+
+def as_fold(text: str) -> Fold:
+    """The fold that a text names."""
+    return FULL if text == FULL else int(text)
+
+
+def split_member(name: str) -> tuple[str, int | None]:
+    """The run of a member and the epoch its weights were kept after: "quick@10" is ("quick", 10).
+
+    The epoch of a member that votes with the best weights of its run is None.
+    """
+    run, at, epoch = name.partition("@")
+    return run, int(epoch) if at else None
+
+
+def trained_runs(workspace: Workspace) -> list[str]:
+    """Names of the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
+    names = {path.parent.parent.name for path in workspace.run_folder("*").parent.glob("*/fold*/finished.json")}
+    # A hidden folder is what an import that was killed has left.
+    return sorted(name for name in names if name[0] != "." and not _trained_on_shuffled_labels(workspace, name))
+
+
+def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
+    return any(learned_shuffled_labels(path.parent) for path in workspace.run_folder(name).glob("fold*/finished.json"))
+
+
+def open_member(
+    workspace: Workspace, folds: Folds, training: Sequence[Entry], name: str, wanted: Sequence[Fold] | None
+) -> Member:
+    """Opens a trained or imported run.
+
+    Args:
+        workspace: Where the runs are.
+        folds: The current fold file.
+        training: The prepared training samples.
+        name: Of the run, or RUN@EPOCH.
+        wanted: Its folds that are to vote; None means all that are finished, without ``FULL``. An imported run votes
+            as a whole.
+
+    Raises:
+        CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, ``FULL`` is
+            to vote without folds, or it was trained on another fold file, on other images or labels, or with other
+            settings than the member's first fold.
+    """
+    run, epoch = split_member(name)
+    if fault := run_fault(run):  # of a folder that was renamed by hand
+        raise CompetitionError(f"run {run!r} can't vote: its name {fault}", workspace.run_folder(run), "Rename it")
+    imported = is_imported(workspace, name)
+    finished = finished_folds(workspace, run)
+    chosen = _whole_import(name, finished, wanted) if imported else _chosen_folds(workspace, run, finished, wanted)
+    if set(chosen) == {FULL} and not imported:
+        raise _without_folds(workspace, name, finished)
+    config_hash, classes = "", ()
+    for fold in chosen:
+        folder = workspace.fold_folder(run, fold)
+        if fold not in finished:
+            if fold != FULL and not 0 <= fold < folds.count:
+                raise CompetitionError(f"there is no fold {fold}; the folds are 0..{folds.count - 1}", folds.path)
+            command = f"Run {workspace.train_command(run, fold)}"
+            raise CompetitionError(f"fold {fold} of run {run!r} is not trained yet", folder, command)
+        if not imported and not checkpoint_file(folder, epoch).exists():
+            raise CompetitionError(f"run {run!r} kept no weights of epoch {epoch}", folder, _epochs_kept(folder))
+        identity = _checked_identity(folder, run, folds, training, imported)
+        if config_hash not in ("", identity["config_hash"]):
+            raise CompetitionError(f"folds of run {run!r} were trained with different settings", folder)
+        config_hash, classes = identity["config_hash"], tuple(identity["classes"])
+    member = Member(name=name, folds=chosen, config_hash=config_hash, fold_hash=folds.hash(), classes=classes)
+    out_of_fold_folders(workspace, member)  # a missing index is reported here, before anything is tuned
+    return member
+
+
+def _chosen_folds(
+    workspace: Workspace, run: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None
+) -> tuple[Fold, ...]:
+    """The folds of a trained run that are to vote."""
+    check_trained(workspace, run)
+    if wanted is not None:
+        return tuple(wanted)
+    return tuple(fold for fold in finished if fold != FULL) or tuple(finished)
+
+
+def check_trained(workspace: Workspace, name: str) -> None:
+    """Refuses a member of a run of which nothing is trained.
+
+    Raises:
+        CompetitionError: With the runs that were perhaps meant.
+    """
+    run, _ = split_member(name)
+    if not finished_folds(workspace, run):
+        known = trained_runs(workspace)
+        repair = None if known else f"Run ./run.sh train --name {run}"
+        hint = nearest_hint(run, known)
+        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), repair)
+
+
+def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None) -> tuple[Fold, ...]:
+    """All folds of an imported member: there is one prediction of each test sample for all of them."""
+    if "@" in name or (wanted is not None and tuple(wanted) != tuple(finished)):
+        raise CompetitionError(
+            f"member {split_member(name)[0]!r} was imported and votes as a whole",
+            repair="Name it without @EPOCH and without :FOLDS",
+        )
+    return tuple(finished)
+
+
+def _checked_identity(
+    folder: Path, run: str, folds: Folds, training: Sequence[Entry], imported: bool
+) -> dict[str, Any]:
+    """What a finished fold belongs to; raises where that is another fold file or other data than the current."""
+    made, make_again = ("imported", "import it") if imported else ("trained", "train it")
+    repair = f"{make_again.capitalize()} again"
+    identity = read_identity(folder, repair)
+    if identity["fold_hash"] != folds.hash():
+        raise CompetitionError(
+            f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",
+            folder,
+            f"Restore that fold file, or {make_again} again with --force",
+        )
+    _check_data(identity, run, folder, training, imported)
+    return identity
+
+
+def check_same_data(workspace: Workspace, name: str, folds: Sequence[Fold], training: Sequence[Entry]) -> None:
+    """Refuses a member whose folds learned from other data than is prepared now.
+
+    Raises:
+        CompetitionError: A fold is not trained, or an image, label or target has changed since it was.
+    """
+    run, _ = split_member(name)
+    imported = is_imported(workspace, name)
+    for fold in folds:
+        folder = workspace.fold_folder(run, fold)
+        command = f"Run {workspace.train_command(run, fold)}"
+        _check_data(
+            read_identity(folder, command),
+            run,
+            folder,
+            training,
+            imported,
+        )
+
+
+def _check_data(identity: dict[str, Any], run: str, folder: Path, training: Sequence[Entry], imported: bool) -> None:
+    made, make_again = ("imported", "Import it") if imported else ("trained", "Train it")
+    if identity["data_hash"] != data_hash(training):
+        raise CompetitionError(
+            f"images or labels have changed since run {run!r} was {made}",
+            folder,
+            f"{make_again} again with --force",
+        )
+
+
+def finished_folds(workspace: Workspace, run: str) -> list[Fold]:
+    """The folds of a run that are trained and have predicted what they held out, ``FULL`` last."""
+    finished = workspace.run_folder(run).glob("fold*/finished.json")
+    numbers: list[Fold] = [*sorted(int(path.parent.name[4:]) for path in finished)]
+    return [*numbers, FULL] if finished_file(workspace.fold_folder(run, FULL)).exists() else numbers
+
+
+def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) -> CompetitionError:
+    """Beside a member that no sample was held out from, no sample is covered by all, and nothing could be tuned."""
+    run, _ = split_member(name)
+    held_out = [str(fold) for fold in finished if fold != FULL]
+    together = f"--members {name}:{','.join([*(held_out or ['0']), FULL])}"
+    return CompetitionError(
+        f"{FULL} of run {run!r} learned from every sample, so without folds of its run it has no held-out score to be "
+        "weighed by",
+        workspace.fold_folder(run, FULL),
+        f"Say {together}"
+        if held_out
+        else f"Train a fold of it too ({workspace.train_command(run, 0)}), then say {together}",
+    )
+
+
+def _epochs_kept(folder: Path) -> str:
+    kept = ", ".join(str(int(path.stem[5:])) for path in sorted(folder.glob("epoch*.pt")))
+    if kept:
+        return f"It kept those of epochs {kept}"
+    return "Train it under another name with --set train.keep_every=N"
+
+
+def covered(folders: Sequence[Container[str]], samples: Sequence[str]) -> list[str]:
+    """Return the samples, in their order, of which every member has an out-of-fold prediction.
+
+    Args:
+        folders: Of each member what ``out_of_fold_folders`` returns.
+        samples: Keys.
+    """
+    return [sample for sample in samples if all(sample in of_member for of_member in folders)]

@@ -1,0 +1,87 @@
+"""Scores of stored out-of-fold predictions at threshold 0.5."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.data.folds import Fold
+from competition.data.manifest import Entry
+from competition.metrics.counts import measured_mean
+from competition.metrics.tables import auroc
+from competition.prediction.histograms import (
+    dice_curves,
+    histograms_file,
+    load_histograms,
+)
+from competition.prediction.probability_maps import (
+    CUT_OF_HALF,
+    read_scores,
+)
+from competition.runs.run import Run
+from competition.tracks.track import Track
+from competition.workspace import (
+    out_of_fold_folder,
+)
+
+
+def out_of_fold_score(run: Run, fold: Fold) -> float:
+    """The score of a fold's stored out-of-fold predictions at threshold 0.5; NaN where nothing was held out."""
+    return stored_score(run.track, out_of_fold_folder(run.folder(fold)), run.held_out(fold))
+
+
+def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float:
+    """The score of out-of-fold predictions at threshold 0.5.
+
+    Args:
+        track: Its classes are those of the predictions.
+        folder: Where they are stored.
+        held_out: The samples they are of.
+
+    Returns:
+        Mean Dice over the classes that occur in the truth, or AUROC of the first class; NaN where there are no samples,
+        where no class occurs, or where all or none are of the first class.
+    """
+    if not held_out:
+        return float("nan")
+    samples = [entry.sample for entry in held_out]
+    if track.task == "classification":
+        return auroc(*ranked(track, folder, held_out))
+    stored = load_histograms(histograms_file(folder))
+    histograms = np.stack([stored[sample] for sample in samples])
+    return measured_mean(dice_curves(histograms)[:, :, CUT_OF_HALF], histograms[:, :, 1].sum(axis=2) > 0)
+
+
+def unmeasured_classes(run: Run, fold: Fold) -> list[str]:
+    """Returns the classes of a segmentation without a pixel in the truth of what a fold held out."""
+    samples = [entry.sample for entry in run.held_out(fold)]
+    if run.track.task == "classification" or not samples:
+        return []
+    stored = load_histograms(histograms_file(out_of_fold_folder(run.folder(fold))))
+    seen = np.any([stored[sample][:, 1].any(axis=1) for sample in samples], axis=0)
+    return [name for name, occurs in zip(run.track.classes, seen, strict=True) if not occurs]
+
+
+def ranked(track: Track, folder: Path, held_out: Sequence[Entry]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The first class of what a fold held out, as it was learned, and what the fold says about it, (n,) each."""
+    scores = read_scores(folder, [entry.sample for entry in held_out], track.classes)
+    return np.array([entry.targets[0] for entry in held_out], dtype=np.int64), scores[:, 0]
+
+
+def member_scores(folder_of: Mapping[str, Path], samples: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
+    """Return out-of-fold probabilities (n, C) of a member, each from the fold that held the sample out, joined by key.
+
+    Args:
+        folder_of: Sample -> folder of its prediction.
+        samples: (n,) keys.
+        classes: (C,).
+
+    Raises:
+        CompetitionError: Scores are missing or damaged.
+    """
+    rows = np.empty((len(samples), len(classes)))
+    for folder in dict.fromkeys(folder_of.values()):
+        here = [position for position, sample in enumerate(samples) if folder_of[sample] == folder]
+        rows[here] = read_scores(folder, [samples[position] for position in here], classes)
+    return rows

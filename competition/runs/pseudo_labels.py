@@ -1,0 +1,123 @@
+"""Pseudo-labels without a leak: the teacher of fold k labels the test images for the student of fold k alone.
+
+A test image labelled by a model that has learned from fold k would carry what that model knows of fold k into the
+student that is scored on it. So student k only ever hears the teacher that held out the same groups.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.data.manifest import Entry
+from competition.errors import CompetitionError
+from competition.files import whole_folder
+from competition.masks.bit_planes import class_areas, pack_masks
+from competition.masks.stored_arrays import read_array, write_array
+from competition.prediction.probability_maps import (
+    CUT_OF_HALF,
+    INDEX,
+    index_file,
+    read_index,
+    read_scores,
+    remake,
+)
+from competition.prediction.store import store_predictions
+from competition.runs.checkpoint_predictor import open_predictor
+from competition.text import nearest_hint
+from competition.tracks.track import Track
+from competition.training.checkpoints import Best, Identity, check_identity, load_best, weights_hash
+from competition.workspace import Workspace, checkpoint_file, finished_file, pseudo_label_file
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A trained fold that labels the test samples.
+
+    Attributes:
+        run: Its name.
+        best: Its weights.
+        samples: What it labels.
+        pseudo_hash: Ten characters that differ when a weight or a test picture differs.
+    """
+
+    run: str
+    best: Best
+    samples: tuple[Entry, ...]
+    pseudo_hash: str
+
+
+def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequence[Entry]) -> Teacher:
+    """Opens the fold of another run that held out the same groups.
+
+    Args:
+        workspace: Where the runs are.
+        run: The teacher's.
+        student: What the student belongs to; data set, classes, folds, training data and fold must be the teacher's.
+        test: The test samples; one of which nothing could be read is not labelled.
+
+    Raises:
+        CompetitionError: The fold is not trained, belongs to something else or looks at parts of images, or there is no
+            test sample.
+    """
+    folder = workspace.fold_folder(run, student.fold)
+    if not finished_file(folder).exists():
+        command = f"Run {workspace.train_command(run, student.fold)}"
+        runs = workspace.finished_runs()
+        hint = "" if run in runs else nearest_hint(run, runs)
+        raise CompetitionError(f"fold {student.fold} of the teacher {run!r} is not trained yet{hint}", folder, command)
+    samples = tuple(entry for entry in test if any(entry.present))
+    if not samples:
+        raise CompetitionError(f"the prepared data of {workspace.dataset} has no test image to label")
+    path = checkpoint_file(folder)
+    best = load_best(path)
+    if best.experiment.data.crop_to is not None:
+        raise CompetitionError(
+            f"the teacher {run!r} looks at boxes that are known for training images only (data.crop_to)",
+            path,
+            "Choose a teacher of whole images",
+        )
+    found = best.identity
+    wanted = replace(student, config_hash=found.config_hash, pseudo_hash=found.pseudo_hash, init_hash=found.init_hash)
+    check_identity(found, wanted, path)
+    digest = hashlib.sha256(weights_hash(best).encode())
+    for entry in samples:
+        digest.update(f"{entry.sample} {entry.pixels}\n".encode())
+    return Teacher(run, best, samples, digest.hexdigest()[:10])
+
+
+def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, folder: Path) -> list[Entry]:
+    """Labels the test samples, or takes the labels of a run that was cut.
+
+    Args:
+        teacher: Who labels, with its own test-time views.
+        track: What is competed in.
+        workspace: Where the prepared test images are.
+        folder: Segmentation: gets the label planes of every image, cut at 0.5. Classification: gets the probabilities.
+
+    Returns:
+        The samples with their targets: of segmentation which classes were found, of classification probabilities.
+    """
+    made_by = {"teacher": teacher.run, "pseudo_hash": teacher.pseudo_hash}
+    if not index_file(folder).exists() or read_index(folder, remake(folder)).made_by != made_by:
+        predictor = open_predictor([teacher.best], track, workspace)
+        title = f"fold {teacher.best.identity.fold}: labels by {teacher.run}"
+        with whole_folder(folder, INDEX) as part:
+            store_predictions(predictor, teacher.samples, part, made_by, title, write=_write_label)
+    if track.task == "classification":
+        probs = read_scores(folder, [entry.sample for entry in teacher.samples], track.classes)
+        return [replace(entry, targets=tuple(row)) for entry, row in zip(teacher.samples, probs.tolist(), strict=True)]
+    return [replace(entry, targets=_classes_found(folder, entry, track)) for entry in teacher.samples]
+
+
+def _write_label(folder: Path, sample: str, levels: NDArray[np.uint8]) -> None:
+    write_array(pseudo_label_file(folder, sample), pack_masks(levels > CUT_OF_HALF))
+
+
+def _classes_found(folder: Path, entry: Entry, track: Track) -> tuple[int, ...]:
+    planes = read_array(pseudo_label_file(folder, entry.sample), remake(folder))
+    areas = class_areas(planes, len(track.classes))
+    return tuple(int(area > 0) for area in areas)

@@ -1,0 +1,124 @@
+"""The first of two stages: another run's maps tell where a run with ``data.crop_to`` looks.
+
+A training image's box comes from the fold that held the image out, and a test image's from the mean of all folds, so
+that boxes are equally good or bad in training and at inference. The boxes of training images of other folds come from
+models that have seen the held-out fold; of its labels they carry no more than the place of a box.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from competition.console import shout
+from competition.console import track as shown
+from competition.data.boxes import Box, box_around
+from competition.data.folds import Folds
+from competition.data.manifest import Entry
+from competition.errors import CompetitionError
+from competition.masks.stored_arrays import open_array
+from competition.prediction.probability_maps import CUT_OF_HALF, map_file
+from competition.runs.members import Member, is_imported, open_member, out_of_fold_folders
+from competition.settings import CropSettings
+from competition.text import nearest_hint, size_text
+from competition.training.checkpoints import load_best, weights_hash
+from competition.workspace import Workspace, checkpoint_file
+
+SHOWN = 5
+"""Images named where the first stage saw nothing; the others are counted."""
+
+
+@dataclass(frozen=True)
+class FirstStage:
+    """A trained run that tells where to look.
+
+    Attributes:
+        member: The run with all its folds.
+        folder_of: Sample -> folder of its out-of-fold map.
+        settings: What its maps are cropped to.
+        stage_hash: Ten characters that differ when a weight of any of its folds differs.
+    """
+
+    member: Member
+    folder_of: Mapping[str, Path]
+    settings: CropSettings
+    stage_hash: str
+
+
+def find_first_stage(
+    workspace: Workspace, folds: Folds, training: Sequence[Entry], settings: CropSettings
+) -> FirstStage:
+    """Opens the run that tells where to look.
+
+    Args:
+        workspace: Where the runs are.
+        folds: The current fold file.
+        training: The prepared training samples.
+        settings: Which run, and around which of its classes.
+
+    Raises:
+        CompetitionError: The run has no trained fold or was imported, belongs to other data or folds, lacks one of the
+            classes, or has not predicted all training samples.
+    """
+    member = open_member(workspace, folds, training, settings.run, None)
+    if is_imported(workspace, member.name):
+        raise CompetitionError(
+            f"data.crop_to: run {settings.run!r} was imported and has no weights to look at pictures that come later",
+            workspace.run_folder(settings.run),
+            "Name a trained run",
+        )
+    for name in settings.classes:
+        if name not in (member.classes or ()):
+            hint = nearest_hint(name, member.classes or ())
+            raise CompetitionError(f"data.crop_to: run {settings.run!r} does not predict {name!r}{hint}")
+    folder_of = out_of_fold_folders(workspace, member)
+    missing = [entry.sample for entry in training if entry.sample not in folder_of]
+    if missing:
+        raise CompetitionError(
+            f"run {settings.run!r} tells where to look and has not predicted {len(missing)} of {len(training)} "
+            f"training samples (first: {missing[0]})",
+            workspace.run_folder(settings.run),
+            "Train its other folds first",
+        )
+    digest = hashlib.sha256()
+    for fold in member.folds:
+        path = checkpoint_file(workspace.fold_folder(settings.run, fold))
+        digest.update(f"{fold} {weights_hash(load_best(path))}\n".encode())
+    return FirstStage(member, folder_of, settings, digest.hexdigest()[:10])
+
+
+def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequence[Entry]) -> dict[str, Box]:
+    """Draws the boxes around what the first stage sees of its classes.
+
+    Args:
+        stage: Which classes, and how much around them.
+        folder_of: Sample -> folder that holds the first stage's map of it.
+        entries: The samples.
+
+    Returns:
+        Sample -> box; where nothing is seen (with a warning) the whole image.
+
+    Raises:
+        CompetitionError: A map is missing, damaged or of another size than the image.
+    """
+    rows = [(stage.member.classes or ()).index(name) for name in stage.settings.classes]
+    boxes, unseen = {}, []
+    for entry in shown(entries, f"boxes by {stage.settings.run}"):
+        stored = open_array(map_file(folder_of[entry.sample], entry.sample))
+        if stored.shape[1:] != (entry.height, entry.width):
+            found = f"{size_text(stored.shape[1:])}, not {entry.height}x{entry.width} (rows x columns)"
+            raise CompetitionError(f"map of {entry.sample} is {found}", folder_of[entry.sample], "Train it again")
+        seen = np.zeros((entry.height, entry.width), dtype=np.bool_)
+        for row in rows:  # only these classes are unpacked
+            seen |= np.asarray(stored[row]) > CUT_OF_HALF
+        box = box_around(seen, stage.settings.margin)
+        if box is None:
+            unseen.append(entry.sample)
+        boxes[entry.sample] = box or Box(0, 0, entry.height, entry.width)
+    if unseen:
+        others = f" and {len(unseen) - SHOWN} more" if len(unseen) > SHOWN else ""
+        wanted = ", ".join(stage.settings.classes)
+        shout(f"{stage.settings.run} sees no {wanted} in {', '.join(unseen[:SHOWN])}{others}: whole images are used")
+    return boxes

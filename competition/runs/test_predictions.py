@@ -1,0 +1,114 @@
+"""A member's predictions of a test set: the mean of its folds and views, kept so that re-weighting runs no network."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from competition.console import say
+from competition.data.boxes import Box
+from competition.data.folds import Fold, find_folds
+from competition.data.manifest import Entry, read_manifest
+from competition.errors import CompetitionError
+from competition.prediction.probability_maps import index_file
+from competition.prediction.store import store_predictions
+from competition.runs.checkpoint_predictor import open_predictor
+from competition.runs.imported import imported_test_maps
+from competition.runs.members import Member, split_member
+from competition.runs.roi_run import find_boxes, find_first_stage
+from competition.tracks.narrowing import narrow
+from competition.tracks.track import Track
+from competition.training.checkpoints import Best, load_best, weights_hash
+from competition.workspace import Workspace, checkpoint_file
+
+
+def predict_test_set(
+    track: Track, workspace: Workspace, runs: Workspace, member: Member, entries: Sequence[Entry]
+) -> Path:
+    """Predicts a test set with one member, or reuses what it predicted before or came with it.
+
+    Image by image, so that memory does not grow with the number of images; an image that has a map is not predicted
+    again, so a cut run goes on where it was.
+
+    Args:
+        track: What is competed in.
+        workspace: Where the prepared test images are.
+        runs: Where the member's folds are and its maps are kept.
+        member: Whose folds vote, equally.
+        entries: The test samples.
+
+    Returns:
+        The folder of the maps (or of the scores, for classification).
+
+    Raises:
+        CompetitionError: A fold is missing or belongs to something else, or the run that tells it where to look was
+            trained again.
+    """
+    run = split_member(member.name)[0]
+    if runs.imported_file(run).exists():
+        return imported_test_maps(runs, member, entries)
+    whole_track, track = track, narrow(track, member.classes)
+    checkpoints = [_load_fold(runs, track, member, fold) for fold in member.folds]
+    made_by = _made_by(member, checkpoints, entries)
+    digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:10]
+    folder = runs.test_maps_folder(run, digest)
+    if index_file(folder).exists():
+        say(f"{member.name}: using cached test predictions of folds {_listed(member.folds)}")
+        return folder
+    boxes = _find_test_boxes(whole_track, workspace, runs, member, checkpoints, entries)
+    predictor = open_predictor(checkpoints, track, workspace, boxes)
+    store_predictions(predictor, entries, folder, made_by, f"{member.name}: test samples")
+    return folder
+
+
+def _load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best:
+    run, epoch = split_member(member.name)
+    path = checkpoint_file(runs.fold_folder(run, fold), epoch)
+    best = load_best(path)
+    expected = (runs.dataset, track.classes, member.config_hash, member.fold_hash, fold)
+    found = best.identity
+    if (found.dataset, found.classes, found.config_hash, found.fold_hash, found.fold) != expected:
+        raise CompetitionError("the checkpoint is not the one that was tuned", path, "Run ./run.sh tune")
+    return best
+
+
+def _find_test_boxes(
+    track: Track,
+    workspace: Workspace,
+    runs: Workspace,
+    member: Member,
+    checkpoints: Sequence[Best],
+    entries: Sequence[Entry],
+) -> dict[str, Box] | None:
+    """Where a member of two stages looks, told by the test maps of its first stage; None where it sees all."""
+    settings = checkpoints[0].experiment.data.crop_to
+    if settings is None:
+        return None
+    folds = find_folds(runs)
+    assert folds is not None  # a run was trained on them
+    stage = find_first_stage(runs, folds, read_manifest(runs, track).of("train"), settings)
+    if any(best.identity.stage_hash != stage.stage_hash for best in checkpoints):
+        raise CompetitionError(
+            f"run {settings.run!r}, which tells {member.name!r} where to look, was trained again since",
+            runs.run_folder(settings.run),
+            f"Train {member.name!r} again with --force, then run tune",
+        )
+    folder = predict_test_set(track, workspace, runs, stage.member, entries)
+    return find_boxes(stage, dict.fromkeys((entry.sample for entry in entries), folder), entries)
+
+
+def _made_by(member: Member, checkpoints: Sequence[Best], entries: Sequence[Entry]) -> dict[str, Any]:
+    pictures = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
+    return {
+        "folds": list(member.folds),
+        "config_hash": member.config_hash,
+        "fold_hash": member.fold_hash,
+        "weights": weights_hash(*checkpoints),
+        "stage_hash": checkpoints[0].identity.stage_hash,
+        "pictures": pictures[:16],
+    }
+
+
+def _listed(folds: Sequence[Fold]) -> str:
+    return ", ".join(map(str, folds))

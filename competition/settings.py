@@ -1,0 +1,321 @@
+"""The settings of an experiment: strict, small, hashed.
+
+An experiment is a YAML file that names only what differs from the defaults below. An unknown key is an error with the
+nearest names, because a silently ignored typo costs a training run.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from competition.errors import CompetitionError
+from competition.formats.yaml_files import parse_yaml, read_yaml
+from competition.names import run_fault
+from competition.text import nearest_hint, shortened, shown
+
+
+def _as_run_name(name: str) -> str:
+    if fault := run_fault(name):
+        raise ValueError(f"is not the name of a run, because it {fault}")
+    return name
+
+
+def _as_path(path: Path) -> Path:
+    if "\0" in str(path):
+        raise ValueError("contains a character that no file name can contain")
+    return path
+
+
+FilePath = Annotated[Path, AfterValidator(_as_path)]
+Positive = Annotated[int, Field(gt=0, lt=2**31)]
+RunName = Annotated[str, AfterValidator(_as_run_name)]
+
+SHOWN_PROBLEMS = 5
+
+# Networks that give more than logits of the classes while training, each with the one loss that can take it.
+LOSS_OF = {
+    "report_fourfold": "four_sets",
+    "contrastive": "bce_first_and_own",
+    "reconstructed": "bce_first_and_own",
+}
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and no key that is not listed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class ModelSettings(Section):
+    """Which network."""
+
+    architecture: str = "Unet"
+    """A decoder of segmentation_models_pytorch (Unet, UnetPlusPlus, FPN, Segformer ...), a network of the reports
+    (unet3plus_ds_2048, plain_unet ...; all are in competition/models/factory.py); for several views "multiview",
+    "multiview_fused", "report_fourfold", "contrastive" or "reconstructed"."""
+    encoder: str = "resnet34"
+    """An smp encoder name, or "tu-<timm name>"; for several views a timm name. The reports' networks have their own."""
+    anterior_encoder: str = "swinv2_cr_tiny_ns_224"
+    """Only for "report_fourfold": timm name of the network of anterior locations; ``encoder`` is that of the others."""
+    pretrained: bool = True
+    """Whether the encoder starts from ImageNet weights (fetched by timm the first time)."""
+    decoder_channels: tuple[Positive, ...] | None = None
+    """Channels of each decoder level, for the U-Net family; None is smp's default."""
+    width: Positive | None = None
+    """For the reports' networks: channels of the first level (hidden units of hidden_layer); None is the report's."""
+    init: FilePath | None = None
+    """A checkpoint to start from, of this project or another (also 3D medical weights, see
+    competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and keep the start they
+    have without it: fresh, but in "report_fourfold" the location networks keep ``pretrained``. A path
+    with "{fold}" in it is below the data set's runs, and each fold starts from its own: contrastive/{fold}/best.pt."""
+    prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
+    """What the untrained head answers everywhere. A small value spares the first epochs, which otherwise go into
+    learning that nearly all pixels are background."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Dropout before the last layer."""
+
+
+class CropSettings(Section):
+    """The first of two stages: where another run sees some classes, this run looks more closely."""
+
+    run: RunName
+    """A trained run of the same track, with all folds: its out-of-fold maps (for test images its test maps) tell."""
+    classes: Annotated[tuple[str, ...], Field(min_length=1)]
+    """The box is drawn around what is seen of these classes."""
+    margin: Annotated[float, Field(ge=0)] = 0.3
+    """Added on every side, as a share of the box's rows and columns."""
+
+
+class DataSettings(Section):
+    """What the network is shown."""
+
+    size: Positive = 512
+    """The long side of an image is brought to this many pixels (the training grid)."""
+    crop: Positive | None = None
+    """Side of the square that is cut at random from the training grid, for images too large to train on whole."""
+    oversample: Positive = 4
+    """Augmentation works on a grid as many times finer than the training grid as make it as fine as the images, but at
+    most this many times, and labels are area-averaged from there. Below that, labels are first shrunk to the finer grid
+    by nearest neighbour: cheaper, and nearest targets altogether at 1."""
+    augmentation: str = "light"
+    """A preset of competition/data/augmentation.py."""
+    preprocess: tuple[str, ...] = ()
+    """What every picture goes through in training and at inference alike, in this order: names of
+    competition/data/preprocessing.py, which also says on which grid."""
+    flip: bool = False
+    """Mirror half of the draws; classes and views of left and right change places as the track says."""
+    copy_paste: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Segmentation: the share of draws into which one class of another training image is pasted, a little shifted."""
+    pseudo: RunName | None = None
+    """A trained run whose fold k labels the test images, from which the new run's fold k then learns as well."""
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Segmentation: predict only these classes; such a run votes on these alone. Null is all of the track."""
+    crop_to: CropSettings | None = None
+    """Segmentation: cut every image to a box before it is resized; outside of it nothing is predicted."""
+    shuffle_labels: bool = False
+    """A leak alarm for classification: learn shuffled targets and be scored against them; that must be chance, 0.5."""
+    workers: Annotated[int, Field(ge=0)] | None = None
+    """Processes that load data; null is 0 without a GPU (training needs the cores), else cores - 1, at most 8."""
+
+
+class TrainSettings(Section):
+    """How the network learns."""
+
+    epochs: Positive = 30
+    batch_size: Positive = 8
+    accumulate: Positive = 1
+    """Batches per optimizer step: the effective batch is batch_size * accumulate."""
+    repeats: Positive = 1
+    """How often each training sample is drawn in an epoch; more than 1 for small data sets with crops."""
+    loss: str = "bce_dice"
+    """A loss of competition/training/losses.py."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    """Only for sgd."""
+    schedule: Literal["cosine", "step"] = "cosine"
+    warmup_epochs: Annotated[float, Field(ge=0)] = 1.0
+    step_epochs: Positive = 10
+    """Only for the step schedule: the rate is multiplied by step_factor every so many epochs."""
+    step_factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+    """Gradients are scaled down to this norm; null switches it off."""
+    ema: bool = True
+    """Predict with an exponential moving average of the weights."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """auto: bf16 on GPUs that have it, fp16 with loss scaling on older ones; on a CPU bf16 where it is faster."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    deterministic: bool = True
+    """The same weights from the same settings, bit for bit, on the same machine."""
+    validate_every: Positive = 5
+    """Epochs between two scores at native size; the last epoch is always scored."""
+    keep_every: Positive | None = None
+    """Keep the weights of every so many epochs with predictions of their own: members RUN@EPOCH; null keeps none."""
+
+
+class PredictSettings(Section):
+    """How the network is asked. The same for out-of-fold and test predictions."""
+
+    views: tuple[str, ...] = ("identity",)
+    """Test-time views of competition/prediction/tta_views.py; their probabilities are averaged."""
+    tile: Positive | None = None
+    """Side of the tiles of a sliding window on the training grid; null predicts the whole image at once."""
+    overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of a tile that its neighbour sees too."""
+
+
+class Experiment(Section):
+    """All settings of one experiment."""
+
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    train: TrainSettings = TrainSettings()
+    predict: PredictSettings = PredictSettings()
+
+    @model_validator(mode="after")
+    def _tile_fits(self) -> "Experiment":
+        if self.predict.tile is not None and self.predict.tile > self.data.size:
+            raise ValueError(f"predict.tile {self.predict.tile} is larger than data.size {self.data.size}")
+        if self.data.crop is not None and self.data.crop > self.data.size:
+            raise ValueError(f"data.crop {self.data.crop} is larger than data.size {self.data.size}")
+        if self.data.crop_to is not None and self.data.pseudo is not None:
+            raise ValueError("data.crop_to has boxes for training images only, so it can't go with data.pseudo")
+        return self
+
+    @model_validator(mode="after")
+    def _loss_fits(self) -> "Experiment":
+        architecture, loss = self.model.architecture, self.train.loss
+        if architecture in LOSS_OF and loss != LOSS_OF[architecture]:
+            raise ValueError(f"model.architecture {architecture} needs train.loss {LOSS_OF[architecture]}, not {loss}")
+        if loss in LOSS_OF.values() and architecture not in LOSS_OF:
+            needed = " or ".join(name for name, own in LOSS_OF.items() if own == loss)
+            raise ValueError(f"train.loss {loss} needs model.architecture {needed}, not {architecture}")
+        return self
+
+    def hash(self) -> str:
+        """Ten characters that differ when any setting that shapes the weights or the maps differs.
+
+        The number of loading processes is left out: every sample draws its own random numbers, so it changes nothing.
+        """
+        settings = self.model_dump(mode="json")
+        del settings["data"]["workers"]
+        canonical = json.dumps(settings, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:10]
+
+    def to_yaml(self) -> str:
+        """All settings, also those left at their defaults."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
+
+
+def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
+    """Reads an experiment's YAML and applies ``--set`` overrides.
+
+    Args:
+        path: The YAML file.
+        overrides: "train.lr=1e-4" and the like; values are read as YAML.
+
+    Returns:
+        The checked settings.
+
+    Raises:
+        CompetitionError: The file is missing or not YAML, or a key or value is wrong (the nearest names are given).
+    """
+    values = read_yaml(path, "no such experiment file") or {}
+    if not isinstance(values, dict):
+        raise CompetitionError("an experiment is a mapping of sections (model, data, train, predict)", path)
+    try:
+        experiment = Experiment.model_validate(values)
+    except ValidationError as error:
+        raise CompetitionError(_explain(error), path, "Correct the file") from error
+    if not overrides:
+        return experiment
+    for override in overrides:
+        _apply_override(values, override)
+    try:
+        return Experiment.model_validate(values)
+    except ValidationError as error:
+        at_fault = {".".join(map(str, problem["loc"])) for problem in error.errors()}
+        named = [override for override in overrides if _is_within(override.partition("=")[0], at_fault)] or overrides
+        raise CompetitionError(_explain(error), shortened(f"--set {' --set '.join(named)}", 1000)) from error
+
+
+def _is_within(name: str, places: Collection[str]) -> bool:
+    """Whether a setting is one of these places, holds one or lies in one."""
+    return any(f"{name}.".startswith(f"{place}.") or f"{place}.".startswith(f"{name}.") for place in places)
+
+
+def states(path: Path, overrides: Sequence[str], name: str) -> bool:
+    """Returns whether an experiment's YAML or one of its ``--set`` overrides gives a setting, such as "data.size".
+
+    Raises:
+        CompetitionError: The file is missing or not YAML.
+    """
+    section, key = name.split(".")
+    values = read_yaml(path, "no such experiment file")
+    written = values.get(section) if isinstance(values, dict) else None
+    return (isinstance(written, dict) and key in written) or any(
+        override.partition("=")[0] == name for override in overrides
+    )
+
+
+def changed_settings(before: Experiment, now: Experiment) -> list[str]:
+    """The settings that count in ``Experiment.hash`` and differ: "train.lr 0.001, now 0.0005" each."""
+    if before.hash() == now.hash():
+        return []
+    old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+    return [
+        f"{section}.{key} {old[section][key]}, now {value}"
+        for section, settings in new.items()
+        for key, value in settings.items()
+        if old[section][key] != value
+    ]
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    name, separator, text = override.partition("=")
+    parts = name.split(".")
+    if not separator or len(parts) != 2:
+        raise CompetitionError(f"--set takes SECTION.KEY=VALUE, for example train.lr=1e-4, not {shown(override)}")
+    value = parse_yaml(text, f"--set {shortened(override)}")
+    if isinstance(value, str):
+        # YAML 1.1 reads 1e-4 as text because the dot is missing; every reader of this project means the number.
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    section = values.setdefault(parts[0], {})
+    if not isinstance(section, dict):
+        raise CompetitionError(f"{parts[0]!r} is not a section of the settings", f"--set {shortened(override)}")
+    section[parts[1]] = value
+
+
+def _explain(error: ValidationError) -> str:
+    sentences = []
+    problems = error.errors(include_url=False)
+    for problem in problems[:SHOWN_PROBLEMS]:
+        location = ".".join(shortened(str(part), 60) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            within = "".join(f"{part}." for part in problem["loc"][:-1])
+            hint = nearest_hint(str(problem["loc"][-1]), _known_keys(problem["loc"]), within)
+            sentences.append(f"unknown key {location!r}{hint}")
+        else:
+            given = "" if problem["type"] == "value_error" else f" (given: {shown(problem['input'])})"
+            sentences.append(f"{location or 'settings'}: {shortened(problem['msg'], 500)}{given}")
+    if len(problems) > SHOWN_PROBLEMS:
+        sentences.append(f"and {len(problems) - SHOWN_PROBLEMS} more")
+    return "; ".join(sentences)
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
+    section: type[BaseModel] = Experiment
+    for name in location[:-1]:
+        annotation = section.model_fields[str(name)].annotation
+        # An optional section is "Section | None".
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+        section = next(kind for kind in kinds if issubclass(kind, BaseModel))
+    return list(section.model_fields)

@@ -1,0 +1,1 @@
+"""Submission files of each form, and the leaderboard."""

@@ -1,0 +1,177 @@
+"""The "planes" submission: for each image a .npy of 0 and 1, (rows, columns, classes + 1) uint8, and a zip of them all.
+
+The zip is what is handed in. Its bytes depend on nothing but the masks and their order: no times, no owners. The last
+plane is the background, the complement of the others.
+"""
+
+import os
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.file_listing import find_all_files, stem
+from competition.files import whole_file, whole_folder
+from competition.formats.numpy_files import LARGEST_ARRAY, StoredArray, damage_named, read_npy
+from competition.masks.bit_planes import pack_masks, unpack_class
+from competition.text import size_text
+
+# The earliest time a zip can hold; without it the same masks would give another file, and another hash, every time.
+_NO_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def plane_file_name(image_name: str) -> str:
+    """What an image's file is called in the submission: "7.dcm" becomes "7.npy"."""
+    return f"{stem(image_name)}.npy"
+
+
+def with_background(planes: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:
+    """Label planes (H, W, P) as they are handed in: (H, W, classes + 1) uint8, the background last."""
+    array = np.empty((*planes.shape[:2], classes + 1), dtype=np.uint8)
+    for index in range(classes):
+        array[..., index] = unpack_class(planes, index)
+    array[..., classes] = ~planes.any(axis=2)
+    return array
+
+
+def packed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The label planes of what was handed in, without the background."""
+    return pack_masks(np.moveaxis(array[..., :-1], -1, 0) > 0)
+
+
+def write_plane_files(path: Path, folder: Path, images: Iterable[tuple[str, NDArray[np.uint8]]]) -> None:
+    """Writes the arrays and the zip, one image at a time: memory does not grow with the number of images.
+
+    Args:
+        path: The zip; an old one is replaced only when the new one is whole.
+        folder: For the single files; replaced in the same way.
+        images: Image name and its array (H, W, classes + 1) uint8, in the organiser's order.
+
+    Raises:
+        CompetitionError: The disk is full or a folder can't be written.
+    """
+    with whole_folder(folder, "*.npy") as files, whole_file(path) as part:
+        with zipfile.ZipFile(part, "w") as archive:
+            for image_name, array in images:
+                name = plane_file_name(image_name)
+                np.save(files / name, array, allow_pickle=False)
+                _add(archive, name, files / name)
+        with part.open("rb") as file:
+            os.fsync(file.fileno())  # renamed before its bytes are on disk, a power cut would leave an empty file
+
+
+def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:
+    entry = zipfile.ZipInfo(name, _NO_TIME)
+    entry.compress_type = zipfile.ZIP_DEFLATED  # a mask of 3268x3268x7 shrinks from 75 MB to some 100 KB
+    entry.create_system, entry.external_attr = 3, 0o644 << 16
+    with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+        while block := source.read(1 << 20):
+            target.write(block)
+
+
+def list_plane_files(path: Path) -> list[str]:
+    """Names of the files in a submission, a zip or the folder of its files, in the order of the zip or by name.
+
+    Raises:
+        CompetitionError: It is missing, or a file that is no zip.
+    """
+    with open_plane_files(path) as files:
+        return files.names
+
+
+@dataclass(frozen=True)
+class PlaneFiles:
+    """A submission that is open: a zip, of which the table of contents is read once, or the folder of its files.
+
+    Attributes:
+        path: The zip or folder.
+        names: Of the files, in the order of the zip or by name; a zip may hold a name twice.
+        archive: The zip; None of a folder.
+    """
+
+    path: Path
+    names: list[str]
+    archive: zipfile.ZipFile | None
+
+    def read(self, name: str, classes: int, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+        """Reads one array; nothing is read of one that is not as it should be.
+
+        Args:
+            name: Of the file.
+            classes: Number of classes; there is one plane more.
+            size_hw: Rows and columns of the image, where they are known.
+
+        Returns:
+            (rows, columns, classes + 1) uint8 of 0 and 1, the last plane the complement of the others.
+
+        Raises:
+            CompetitionError: The file is damaged, no .npy of numbers, or its form or values are wrong.
+        """
+
+        def judge(stored: StoredArray) -> None:
+            if fault := _form_fault(stored, classes, size_hw):
+                raise CompetitionError(f"{name} {fault}", self.path)
+
+        with damage_named(f"{name} can't be read as a .npy of numbers", self.path):
+            if self.archive is None:
+                with (self.path / name).open("rb") as file:
+                    array = read_npy(file, (self.path / name).stat().st_size, judge)
+            else:
+                with self.archive.open(name) as member:
+                    array = read_npy(member, self.archive.getinfo(name).file_size, judge)
+        if fault := _value_fault(array):
+            raise CompetitionError(f"{name} {fault}", self.path)
+        return array
+
+
+@contextmanager
+def open_plane_files(path: Path) -> Iterator[PlaneFiles]:
+    """Opens a submission.
+
+    Args:
+        path: A zip of .npy files, or the folder of them.
+
+    Yields:
+        Its files.
+
+    Raises:
+        CompetitionError: It is missing, or a file that is no zip.
+    """
+    if path.is_dir():
+        found = [file.relative_to(path).as_posix() for file in find_all_files(path) if file.is_file()]
+        yield PlaneFiles(path, found, None)
+        return
+    if not path.exists():
+        raise CompetitionError("no such file or folder", path)
+    with damage_named("this is no zip of .npy files, or it was cut", path):
+        archive = zipfile.ZipFile(path)
+    with archive:
+        yield PlaneFiles(path, [name for name in archive.namelist() if not name.endswith("/")], archive)
+
+
+def _form_fault(stored: StoredArray, classes: int, size_hw: tuple[int, int] | None) -> str | None:
+    """What is wrong with the shape or type of an array that was handed in: the rest of a sentence, None for nothing."""
+    shape = size_text(stored.shape) or "a single number"
+    if len(stored.shape) != 3 or stored.shape[2] != classes + 1:
+        return f"is {shape}, not rows x columns x {classes + 1}"
+    if size_hw is not None and stored.shape[:2] != size_hw:
+        return f"is {shape}, its image has {size_hw[0]} rows and {size_hw[1]} columns"
+    if stored.dtype != np.uint8:
+        return f"is {stored.dtype}, not uint8"
+    if size_hw is None and stored.nbytes > LARGEST_ARRAY:
+        needed = f"{stored.nbytes / 1e9:.1f} GB"
+        return f"is {shape}, which takes {needed}, and the size of its image is not known: give --size ROWSxCOLUMNS"
+    return None
+
+
+def _value_fault(array: NDArray[np.uint8]) -> str | None:
+    """What is wrong with the values of an array (rows, columns, classes + 1): the rest of a sentence."""
+    if (largest := int(array.max(initial=0))) > 1:
+        return f"holds values other than 0 and 1, up to {largest}"
+    wrong = int(np.count_nonzero(array[..., :-1].any(axis=-1) == array[..., -1].astype(np.bool_)))
+    return f"has {wrong} pixels where the last plane is not the complement of the others" if wrong else None

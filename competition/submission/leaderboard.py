@@ -1,0 +1,323 @@
+"""The leaderboard: one CSV line per submission, appended under a file lock, rewritten only to record a score.
+
+The lock is ``fcntl.flock`` on a sibling ``.lock`` file, so it works on Linux and macOS; the lock file itself is never
+replaced, which is why the CSV can be. Each line is one ``write`` and an ``fsync``. A line that a full disk or a kill
+cut short is moved to ``leaderboard.csv.cut`` and reported before anything else is done with the file.
+"""
+
+import csv
+import fcntl
+import io
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from competition.console import shout
+from competition.errors import CompetitionError
+from competition.files import check_file, read_text, whole_file
+from competition.formats.spreadsheets import other_encoding
+from competition.text import nearest_hint, shortened, shown
+
+
+@dataclass(frozen=True)
+class Row:
+    """One submission on the leaderboard; None where a figure is not known.
+
+    Attributes:
+        id: Unique; see ``new_submission_id``.
+        time: When it was made, ISO 8601.
+        track: "hand_bone".
+        phantom: Whether the data was drawn.
+        members: Runs that voted, joined by "+".
+        weights: Their weights, joined by "+".
+        cv_fold_mean: Mean over the folds at threshold 0.5.
+        cv_fold_sd: Standard deviation over the folds.
+        cv_oof: Out-of-fold after tuning (optimistic).
+        cv_crossfit: Out-of-fold, tuned on the other folds: what is ranked by.
+        cv_low: Lower end of the group-bootstrap interval of ``cv_crossfit``.
+        cv_high: Upper end of it.
+        cv_reweighted: ``cv_crossfit`` with the kinds of pictures in the shares that the organiser's test set has.
+        test_score: Score on a test set whose truth is here (phantoms, or a set held back).
+        public: The organiser's public score.
+        private: The organiser's private score.
+        git_commit: Commit of the code.
+        config_hash: Hash of the decision.
+        file_sha256: Hash of the submission file.
+    """
+
+    id: str
+    time: str
+    track: str
+    phantom: bool
+    members: str
+    weights: str
+    cv_fold_mean: float | None = None
+    cv_fold_sd: float | None = None
+    cv_oof: float | None = None
+    cv_crossfit: float | None = None
+    cv_low: float | None = None
+    cv_high: float | None = None
+    cv_reweighted: float | None = None
+    test_score: float | None = None
+    public: float | None = None
+    private: float | None = None
+    git_commit: str = ""
+    config_hash: str = ""
+    file_sha256: str = ""
+
+
+COLUMNS = tuple(column.name for column in fields(Row))
+EARLIER = tuple(name for name in COLUMNS if name != "cv_reweighted")
+"""The columns of the first version: such a file is read as it is, and gets all columns with its next entry."""
+RESTORE = "Restore the file from git"
+NUMBERS = COLUMNS[COLUMNS.index("cv_fold_mean") : COLUMNS.index("git_commit")]
+
+
+def new_submission_id(leaderboard: Path, submissions: Path, name: str, moment: datetime) -> str:
+    """An id that is neither on the leaderboard nor the name of a submission's folder.
+
+    Args:
+        leaderboard: The CSV; may not exist yet.
+        submissions: Folder of the data set's submissions; may not exist yet.
+        name: What was submitted, for people ("quick").
+        moment: When.
+
+    Returns:
+        "20261121-153012-quick", or the same with "-2", "-3" ... where that is taken.
+    """
+    taken = set(read(leaderboard)["id"])
+    wanted = f"{moment:%Y%m%d-%H%M%S}-{name}"
+    candidate, number = wanted, 1
+    while candidate in taken or (submissions / candidate).exists():
+        number += 1
+        candidate = f"{wanted}-{number}"
+    return candidate
+
+
+def append(path: Path, row: Row) -> None:
+    """Enters a submission: one line, on disk when this returns.
+
+    Raises:
+        CompetitionError: The id is taken, or the line can't be written (then the file is as before).
+    """
+    with _locked(path):
+        lines = _read_lines(path)
+        if row.id in {line[0] for line in lines}:
+            raise CompetitionError(f"submission {row.id!r} is on the leaderboard already", path)
+        if path.exists() and not read_text(path).startswith(_text([COLUMNS])):
+            _rewrite(path, lines)
+        header = [] if path.exists() else [COLUMNS]
+        content = _text([*header, [_cell(value) for value in asdict(row).values()]]).encode()
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            before = os.fstat(descriptor).st_size
+            _write_whole(path, descriptor, content, before)
+        finally:
+            os.close(descriptor)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """All submissions in the order they were entered.
+
+    Args:
+        path: The CSV; where there is none, no submission was made yet.
+
+    Returns:
+        One row per submission, columns ``COLUMNS``: figures float64 (NaN where not known), ``phantom`` bool, else text.
+
+    Raises:
+        CompetitionError: The file is not a leaderboard.
+    """
+    if not path.exists():
+        return _frame(path, [])
+    with _locked(path):
+        return _frame(path, _read_lines(path))
+
+
+def record(path: Path, submission_id: str, public: float | None = None, private: float | None = None) -> None:
+    """Enters the organiser's scores; a score entered before is corrected, everything else stays as it is.
+
+    Args:
+        path: The CSV.
+        submission_id: Which submission.
+        public: Its public score, 0 to 1; None leaves what is there.
+        private: Its private score, 0 to 1; None leaves what is there.
+
+    Raises:
+        CompetitionError: There is no such submission, or no score between 0 and 1 is given.
+    """
+    scores = {name: value for name, value in (("public", public), ("private", private)) if value is not None}
+    if not scores:
+        raise CompetitionError("no score is given", submission_id, "Give --public SCORE, --private SCORE or both")
+    for name, value in scores.items():
+        if not 0 <= value <= 1:
+            raise CompetitionError(f"the {name} score {value} is not between 0 and 1", submission_id)
+    if not path.exists():
+        raise CompetitionError("no submission was made yet", path, "Run ./run.sh ensemble")
+    with _locked(path):
+        lines = _read_lines(path)
+        known = [line[0] for line in lines]
+        if submission_id not in known:
+            raise CompetitionError(
+                f"unknown submission {shown(submission_id)}{nearest_hint(submission_id, known)}", path
+            )
+        line = lines[known.index(submission_id)]
+        for name, value in scores.items():
+            line[COLUMNS.index(name)] = _cell(value)
+        _rewrite(path, lines)
+
+
+def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:
+    """The leaderboard for display: one ranking per track, and never real and drawn data in the same one.
+
+    Args:
+        path: The CSV.
+
+    Returns:
+        (track, phantom) -> its submissions, best cross-fitted score first, those without one last, and among equals
+        the earlier first. Real data stands before phantoms.
+    """
+    frame = read(path)
+    found: dict[tuple[str, bool], pd.DataFrame] = {}
+    for phantom in (False, True):
+        for name in sorted(set(frame.loc[frame["phantom"] == phantom, "track"])):
+            part = frame[(frame["track"] == name) & (frame["phantom"] == phantom)]
+            found[name, phantom] = part.sort_values(
+                "cv_crossfit", ascending=False, kind="stable", na_position="last"
+            ).reset_index(drop=True)
+    return found
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds the leaderboard for one process; the lock dies with the process, so a kill leaves none behind."""
+    lock = path.with_name(path.name + ".lock")
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise CompetitionError(f"can't lock the leaderboard ({error.strerror})", lock) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _rewrite(path: Path, lines: Sequence[Sequence[str]]) -> None:
+    with whole_file(path) as part, part.open("w", encoding="utf-8", newline="") as file:
+        file.write(_text([COLUMNS, *lines]))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _write_whole(path: Path, descriptor: int, content: bytes, before: int) -> None:
+    """Appends all of ``content`` or nothing."""
+    try:
+        written = os.write(descriptor, content)
+        os.fsync(descriptor)
+    except OSError as error:
+        os.ftruncate(descriptor, before)
+        raise CompetitionError(f"can't write the leaderboard ({error.strerror})", path) from error
+    if written != len(content):
+        os.ftruncate(descriptor, before)
+        raise CompetitionError("can't write the leaderboard (no space left on the disk)", path)
+
+
+def _read_lines(path: Path) -> list[list[str]]:
+    """The lines below the header, a text for each of ``COLUMNS``; a cut last line is moved away first.
+
+    Call it under the lock.
+    """
+    if not path.exists():
+        return []
+    check_file(path)
+    try:
+        _repair(path)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = [line for line in csv.reader(file) if line]
+    except UnicodeDecodeError as error:
+        reason = other_encoding(path, error.object).what
+        raise CompetitionError(f"can't be read as a leaderboard ({reason})", path, RESTORE) from error
+    except (OSError, csv.Error) as error:
+        raise CompetitionError(f"can't be read as a leaderboard ({error})", path, RESTORE) from error
+    header = tuple(lines[0]) if lines else ()
+    if header not in (COLUMNS, EARLIER):
+        raise CompetitionError("the first line is not that of a leaderboard", path, RESTORE)
+    for number, line in enumerate(lines[1:], start=2):
+        if len(line) != len(header):
+            raise CompetitionError(f"line {number} has {len(line)} fields, not {len(header)}", path, RESTORE)
+    rows = [dict(zip(header, line, strict=True)) for line in lines[1:]]
+    return [[row.get(name, "") for name in COLUMNS] for row in rows]
+
+
+def _repair(path: Path) -> None:
+    """Moves a last line without its line end to ``<name>.cut`` and says so; the whole lines stay.
+
+    Some editors leave out the last line end: a line that ends in a whole SHA-256 has lost nothing else.
+    """
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if (whole == len(content) and content) or not _is_ours(content):
+        return
+    last = next(csv.reader([content[whole:].decode(errors="replace")]), [])
+    if len(last) in (len(COLUMNS), len(EARLIER)) and len(last[-1]) == 64:
+        path.write_bytes(content + b"\n")
+        return
+    cut = path.with_name(path.name + ".cut")
+    with cut.open("ab") as file:
+        file.write(content[whole:] + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    if whole:
+        os.truncate(path, whole)
+    else:
+        path.write_text(_text([COLUMNS]), encoding="utf-8")
+    entry = last[0] if last else ""
+    shout(f"the last line of {path} was cut short (submission {entry!r}); it was moved to {cut}")
+
+
+def _is_ours(content: bytes) -> bool:
+    """Returns whether a file begins with the header of a leaderboard, or is a part of it."""
+    first, end, _ = content.decode("utf-8-sig", errors="replace").partition("\n")
+    headers = [_text([columns]).rstrip() for columns in (COLUMNS, EARLIER)]
+    return first.rstrip("\r") in headers if end else any(header.startswith(first) for header in headers)
+
+
+def _frame(path: Path, lines: Sequence[Sequence[str]]) -> pd.DataFrame:
+    frame = pd.DataFrame(list(lines), columns=list(COLUMNS), dtype=object)
+    for column in NUMBERS:
+        try:
+            frame[column] = frame[column].map(_figure).astype("float64")
+        except ValueError as error:
+            raise CompetitionError(f"column {column}: {shortened(str(error))}", path, RESTORE) from error
+    frame["phantom"] = (frame["phantom"].str.lower() == "true").astype(bool)
+    return frame
+
+
+def _figure(cell: str) -> float:
+    figure = float(cell or "nan")
+    if math.isinf(figure):
+        raise ValueError(f"{shown(cell)} is no score")
+    return figure
+
+
+def _text(lines: Sequence[Sequence[str]]) -> str:
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(lines)
+    return file.getvalue()
+
+
+def _cell(value: str | bool | float | None) -> str:
+    """One cell; a line end inside it would look like a cut line, so it becomes a space."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f"{value:.6f}" if isinstance(value, float) else " ".join(str(value).split())

@@ -1,0 +1,1 @@
+"""A CSV of run lengths: one row per image and class."""

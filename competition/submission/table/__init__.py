@@ -1,0 +1,1 @@
+"""A CSV with one row per sample and one column per class."""

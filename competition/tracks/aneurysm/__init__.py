@@ -1,0 +1,1 @@
+"""The aneurysm track: eight angiograms per patient."""

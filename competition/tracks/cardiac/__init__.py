@@ -1,0 +1,1 @@
+"""The cardiac track: the left ventricle on short-axis slices."""

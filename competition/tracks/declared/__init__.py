@@ -1,0 +1,1 @@
+"""Tracks that a YAML file declares."""

@@ -1,0 +1,274 @@
+"""What the YAML file of a folder track may say, and what is wrong with one that says something else."""
+
+import re
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+
+from competition.errors import CompetitionError
+from competition.formats.yaml_files import read_yaml
+from competition.names import file_fault, label_fault
+from competition.settings import Section
+from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
+from competition.text import nearest_hint, same_spelling, shortened, shown
+from competition.tracks.declared.patterns import find_group
+from competition.tracks.declared.run_length_table import RunLengthTable
+
+FIELDS = ("stem", "class")
+"""What ``masks`` may hold in curly brackets."""
+
+
+def _check_value(value: object) -> object:
+    """A pixel value, or a colour in small letters."""
+    if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
+        return value.lower()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    quotes = " (a colour needs quotes, YAML takes # for a comment)" if value is None else ""
+    raise ValueError(f"must be a pixel value such as 1 or a colour such as '#ff0000', not {value!r}{quotes}")
+
+
+Value = Annotated[int | str, BeforeValidator(_check_value)]
+"""What tells a class in a label picture: a pixel value, or a colour "#rrggbb"."""
+
+
+def _pixel_value(value: int | str) -> int:
+    return value if isinstance(value, int) else int(value[1:], 16)
+
+
+class FolderTrack(Section):
+    """The declaration of a folder track."""
+
+    classes: Annotated[dict[str, Value] | list[str], Field(min_length=1)]
+    """A list of names: each class has mask files of its own, positive at half of their maximum (with one class,
+    "{class}" may be left out of ``masks``). A mapping name -> value: a label picture holds the classes by pixel value,
+    {femur: 1, tibia: 2}, or by colour, {femur: "#ff0000", tibia: "#00ff00"}; with "{class}" in ``masks``, each class by
+    its value in a file of its own. A value that is no class's and no background is an error."""
+    background: tuple[Value, ...] = ()
+    """Pixel values or colours of a label picture that belong to no class, beside 0 or black. Where 255 marks pixels
+    that the organiser ignores, [255] makes them background: they are learned and scored as such, not left out."""
+    train: str
+    """Training images: a glob pattern below the data folder, for example "train/images/*.png"; "**" stands for any
+    number of folders, and capitals of the ending don't matter."""
+    masks: str | RunLengthTable
+    """The mask of a training image: "train/labels/{stem}.png", or "train/masks/{class}/{stem}.png"; or a CSV of run
+    lengths: {csv: train.csv, image: id, class: class, rle: rle} (``run_length_table.py`` explains its keys)."""
+    test: str
+    """Test images: a glob pattern."""
+    group: str
+    """A regular expression searched in the file name; what its first bracket matches is the group (the person).
+    "(.+)" where every image is a group of its own."""
+    channels: Literal[1, 3] = 1
+    """Read as grey or as RGB."""
+    flip: bool = False
+    """Whether a mirrored image is as plausible as the image itself."""
+    submission: RunLengthSubmission | None = None
+    """The organiser's form (``run_length_form.py`` explains its keys), for example {image: id, class: class, rle: rle,
+    order: column, ending: false, empty: -1}. Left out: image_name,class,rle with pixels row by row from 1; where masks
+    come as run lengths it must be said."""
+
+    def find_group(self, file_name: str) -> str | None:
+        """Returns the group that ``group`` reads from a file name; None where it does not match."""
+        return find_group(self.group, file_name)
+
+    @property
+    def in_colour(self) -> bool:
+        """Whether the classes of a label picture are told by colour."""
+        return isinstance(self.classes, dict) and isinstance(next(iter(self.classes.values())), str)
+
+    @property
+    def values(self) -> dict[str, int] | list[str]:
+        """The classes with their pixel values, 0xRRGGBB of colours; names only where each class is a mask."""
+        if isinstance(self.classes, list):
+            return self.classes
+        return {name: _pixel_value(value) for name, value in self.classes.items()}
+
+    @property
+    def background_values(self) -> tuple[int, ...]:
+        """The pixel values that belong to no class, 0xRRGGBB of colours; 0 is among them unless it is a class."""
+        return (0, *map(_pixel_value, self.background))
+
+    @property
+    def submission_form(self) -> RunLengthSubmission:
+        """The form that is said, or else that of the built-in tracks."""
+        return self.submission or IMAGE_CLASS_RLE
+
+    @property
+    def reading(self) -> str:
+        """How images and labels are read, as text."""
+        return self.model_dump_json(include={"classes", "masks", "channels"}) + self._written_background
+
+    @property
+    def data_form(self) -> str:
+        """All that ``prepare`` goes by, as text."""
+        text = self.model_dump_json(include={"classes", "train", "masks", "test", "group", "channels"})
+        return f"{text} {self.submission_form.ending}{self._written_background}"
+
+    @property
+    def _written_background(self) -> str:
+        """Nothing where there is none, so that texts stay equal that were made before the key existed."""
+        return f" background {list(self.background)}" if self.background else ""
+
+    @field_validator("train", "test", "masks")
+    @classmethod
+    def _below_the_data_folder(cls, place: str | RunLengthTable) -> str | RunLengthTable:
+        pattern = place if isinstance(place, str) else place.csv
+        if not pattern.strip("./ ") or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+            raise ValueError(f"must be a path below the data folder, not '{pattern}'")
+        if "\0" in pattern:
+            raise ValueError("contains a character that no file name can contain")
+        try:
+            list(Path("a folder that does not exist").glob(pattern))
+        except (ValueError, NotImplementedError) as error:
+            raise ValueError(f"is no pattern of files ({error})") from error
+        return place
+
+    @field_validator("classes")
+    @classmethod
+    def _are_labels(cls, classes: dict[str, int] | list[str]) -> dict[str, int] | list[str]:
+        for name in classes:
+            if fault := label_fault(name):
+                raise ValueError(f"the name {name!r} {fault}")
+        return classes
+
+    @field_validator("group")
+    @classmethod
+    def _one_bracket(cls, pattern: str) -> str:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # of what a later Python may read otherwise
+                brackets = re.compile(pattern).groups
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"is no regular expression ({error})") from error
+        if brackets < 1:
+            raise ValueError("needs a bracket around the part that names the group, for example '^(\\d+)_'")
+        return pattern
+
+
+def read_declaration(path: Path) -> FolderTrack:
+    """Reads the YAML file of a folder track.
+
+    Raises:
+        CompetitionError: The file is missing, not YAML, or a key is wrong.
+    """
+    try:
+        declaration = FolderTrack.model_validate(read_yaml(path, "no such track declaration"))
+    except ValidationError as error:
+        raise CompetitionError(_explain(error), path) from error
+    contradiction = _contradiction(declaration)
+    if contradiction is not None:
+        raise CompetitionError(contradiction, path)
+    return declaration
+
+
+def _explain(error: ValidationError) -> str:
+    """The first thing that is wrong, with the keys that are known there."""
+    errors: list[Any] = error.errors()
+    # Masks are a text or a table. Pydantic says what speaks against each, but only one of them was meant.
+    table = ("masks", RunLengthTable.__name__)
+    within = [problem for problem in errors if problem["loc"][:2] == table and len(problem["loc"]) > 2]
+    # A misspelt key is one that is missing too; what was typed is what the user looks for.
+    first = min(within or errors, key=lambda problem: problem["type"] != "extra_forbidden")
+    section, form, key = _place(first["loc"])
+    known = [field.alias or name for name, field in form.model_fields.items()]
+    if section + key == "ignore":
+        return (
+            "pixels can't be left out of training and score, so there is no key 'ignore'; background: [255] counts "
+            "them as background"
+        )
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {shown(section + key)}{nearest_hint(key, known, section)}"
+    if first["type"] == "missing" and key == "group":
+        return "group is missing: '^(\\d+)_' finds the person in 012_a.png, '(.+)' makes each image its own group"
+    reason = shortened(first["msg"].removeprefix("Value error, "), 500)
+    return f"{section + key}: {reason} (keys are {', '.join(known)})"
+
+
+def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
+    """Where in the declaration something is: the section with a dot behind it ("" for none), its form, the key."""
+    if place[:2] == ("masks", RunLengthTable.__name__) and len(place) > 2:
+        return "masks.", RunLengthTable, str(place[2])
+    if place[:1] == ("submission",) and len(place) > 1:
+        return "submission.", RunLengthSubmission, str(place[1])
+    return "", FolderTrack, ".".join(map(str, place[:1])) or "declaration"
+
+
+def _contradiction(declaration: FolderTrack) -> str | None:
+    """Why classes, masks and submission don't fit together; None where they do."""
+    classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
+    if contradiction := _equal_names(list(classes), files=isinstance(masks, str) and "{class}" in masks):
+        return contradiction
+    if contradiction := _clashing_values(declaration):
+        return contradiction
+    if submission is not None and (contradiction := submission.contradiction("submission", len(classes))):
+        return contradiction
+    if isinstance(masks, RunLengthTable):
+        if isinstance(classes, dict):
+            return "classes with pixel values lie in pictures; with run lengths, classes is a list of names"
+        if contradiction := masks.contradiction("masks", len(classes)):
+            return contradiction
+        return _no_submission(masks) if submission is None else None
+    return _bad_template(masks, classes)
+
+
+def _bad_template(masks: str, classes: dict[str, int | str] | list[str]) -> str | None:
+    """Why a path of mask files can't be that of these classes; None where it can."""
+    if unknown := [field for field in re.findall(r"\{([^{}]*)\}", masks) if field not in FIELDS]:
+        return f"masks holds {{{unknown[0]}}}, which is unknown; the fields are {{stem}} and {{class}}"
+    if wild := re.search(r"[*?]", masks):
+        return f"masks is the one path of an image's mask, not a pattern, so it can't hold {wild[0]}"
+    if "{stem}" not in masks:
+        return "masks needs {stem}, the image's name without its ending"
+    if "{class}" not in masks and isinstance(classes, list) and len(classes) > 1:
+        return "several classes need {class} in masks, or a pixel value for each class"
+    return _bad_file_names(classes) if "{class}" in masks else None
+
+
+def _bad_file_names(names: Iterable[str]) -> str | None:
+    """Which class can't be part of a file name; None where all can."""
+    for name in names:
+        if fault := file_fault(name):
+            return f"masks are files named after their class, and the name {name!r} {fault}"
+    return None
+
+
+def _equal_names(names: Sequence[str], files: bool) -> str | None:
+    """Names of two classes that are one in Unicode's composed form, as file names also in capitals; None where none."""
+    first: dict[str, str] = {}
+    for name in names:
+        key = same_spelling(name)
+        other = first.setdefault(key.casefold() if files else key, name)
+        if other is not name:
+            why = "" if key == same_spelling(other) else ", which are one file where capitals do not count"
+            return f"classes holds {name!r} twice" if other == name else f"classes holds {other!r} and {name!r}{why}"
+    return None
+
+
+def _clashing_values(declaration: FolderTrack) -> str | None:
+    """Which values of classes and background can't be told apart; None where all can."""
+    if isinstance(declaration.classes, list):
+        return "background needs classes with pixel values, {name: value}" if declaration.background else None
+    owner: dict[int | str, str] = {}
+    for name, value in declaration.classes.items():
+        if (other := owner.setdefault(value, name)) != name:
+            return f"classes {other!r} and {name!r} have the same value {value!r}"
+    for value in declaration.background:
+        if value in owner:
+            return f"{value!r} is the class {owner[value]!r} and in background"
+    if len({isinstance(value, str) for value in [*owner, *declaration.background]}) > 1:
+        return "classes and background mix pixel values and colours"
+    return None
+
+
+def _no_submission(masks: RunLengthTable) -> str:
+    """A form of its own is what an organiser has who hands out run lengths; it is asked for, never guessed."""
+    columns = {"image": masks.image, "class": masks.class_column, "rle": masks.rle}
+    likely = ", ".join(f"{key}: {name}" for key, name in columns.items() if name is not None)
+    counted = f"order: {masks.order}, start: {masks.start}" + ", relative: true" * masks.relative
+    line = f"submission: {{{likely}, {counted}, ending: ENDING, empty: EMPTY}}"
+    return (
+        f"masks are run lengths, so say how the organiser wants them back; likely {line}, where ENDING is true if "
+        'names end in .png, else false, and EMPTY is -1 or "", as an empty mask is written'
+    )

@@ -1,0 +1,225 @@
+"""Masks as run lengths in a CSV, the way Kaggle hands them out: ``masks: {csv: train.csv, image: id, ...}`` in a YAML.
+
+A row holds the mask of one image and class, or of one image with a column per class. Several rows of an image and
+class (one per object) are joined. Which image has which mask is never guessed: an image without a row, a row without an
+image, a class without a row and a row that stands twice are problems; "no mask" is written as -1, NaN or empty.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.file_listing import find_files, split_part, stem
+from competition.formats.csv_files import read_csv
+from competition.masks.bit_planes import pack_masks
+from competition.masks.components import canvas_runs, find_components
+from competition.masks.run_length_text import parse
+from competition.masks.run_lengths import Order, runs_to_mask
+from competition.submission.run_lengths.columns import NO_MASK, RunLengthForm
+from competition.submission.run_lengths.rows import Row, read_rows
+from competition.text import NearKeys, difference, near_pairs, nearest_hint, same_spelling
+from competition.tracks.track import Problem
+
+_REPAIR = "Where all rows are refused, look at start, relative and order of masks in the track's YAML"
+TORN = 2
+"""Times as many pieces as in the other order: a disc of 20 rows comes to 20 pieces instead of one."""
+
+
+class RunLengthTable(RunLengthForm):
+    """Where the run lengths stand and how they count; image names may have their ending or not."""
+
+    csv: str
+    """The CSV below the data folder, for example "train.csv"."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """All rows by their image, as the CSV writes its name; ``rle`` is "" for no mask."""
+
+    rows: dict[str, list[Row]]
+
+    def written(self, image_name: str) -> str:
+        """How the CSV writes an image's name, in composed Unicode (NFC): with its ending, or without."""
+        name, short = same_spelling(image_name), stem(image_name)
+        return short if short in self.rows and name not in self.rows else name
+
+
+def read_table(path: Path, form: RunLengthTable, classes: tuple[str, ...]) -> Table:
+    """Reads the whole CSV.
+
+    Raises:
+        CompetitionError: The file or a column is missing, a row has too few values, or a class is unknown.
+    """
+    status = path.stat() if path.exists() else None
+    return _read_table(path, status and (status.st_size, status.st_mtime_ns), form, classes)
+
+
+@lru_cache(maxsize=4)  # asked for again by every image; a file that has changed has another stamp
+def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable, classes: tuple[str, ...]) -> Table:
+    rows: dict[str, list[Row]] = {}
+    for row in read_rows(path, form, classes):
+        if row.class_name not in classes:
+            reason = f"unknown class {row.class_name!r}{nearest_hint(row.class_name, classes)}"
+            raise CompetitionError(reason, f"{path}, row {row.line}")
+        rows.setdefault(same_spelling(row.image), []).append(row._replace(rle="") if row.rle in NO_MASK else row)
+    return Table(rows)
+
+
+def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
+    """What is wrong between the rows and the training images on disk.
+
+    Args:
+        table: As read.
+        images: Paths of all training images.
+        form: The declaration.
+        classes: All of them.
+
+    Returns:
+        Images without row, classes of an image without row, rows that stand twice, and rows without image.
+    """
+    keys = {table.written(image.name): stem(image.name) for image in images}
+    strays = [written for written in table.rows if written not in keys]
+    meant = near_pairs([written for written in keys if written not in table.rows], strays)
+    problems = [
+        _no_row(key, written, table, meant.get(written), form)
+        for written, key in keys.items()
+        if written not in table.rows
+    ]
+    near = NearKeys(keys)
+    for written in strays:
+        if written not in meant.values():
+            line = table.rows[written][0].line
+            reason = f"row {line}: there is no training image {written!r}{near.hint(written)}"
+            problems.append(Problem(written, "train", form.csv, reason, kind="no training image"))
+    for written, key in keys.items():
+        problems += _faults(key, table.rows.get(written, []), form, classes)
+    return problems
+
+
+def _no_row(key: str, image: str, table: Table, meant: str | None, form: RunLengthTable) -> Problem:
+    """An image that no row names, with the row that probably means it."""
+    reason, kind = f"annotation missing: no row of image {image!r}", "no row"
+    if meant is None:
+        return Problem(key, "train", form.csv, reason, kind=kind)
+    how = difference(meant, image)
+    reason += f", did you mean row {table.rows[meant][0].line} for {meant!r}, which differs in its {how}?"
+    repair = f"Write column {form.image!r} of {form.csv} as the image files are called"
+    if "zeros" in how:
+        repair += " (spreadsheets drop leading zeros: keep the column as text)"
+    return Problem(key, "train", form.csv, reason, kind=f"{kind}: {how}", repair=repair)
+
+
+def _faults(key: str, rows: Sequence[Row], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
+    """What is wrong with the rows of one image: a class without a row, or a row twice."""
+    problems = []
+    for class_name in classes if rows else ():
+        if all(row.class_name != class_name for row in rows):
+            reason = f"annotation missing: no row of class {class_name!r} (write -1 where there is no mask)"
+            problems.append(Problem(key, "train", form.csv, reason))
+    first: dict[tuple[str, str], int] = {}
+    for row in rows:
+        line = first.setdefault((row.class_name, row.rle), row.line)
+        if line != row.line:
+            reason = f"row {row.line} repeats row {line}"
+            problems.append(Problem(key, "train", form.csv, reason, kind="rows twice"))
+    return problems
+
+
+def read_run_lengths(
+    path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]
+) -> NDArray[np.uint8]:
+    """Reads the masks of one image.
+
+    Args:
+        path: The CSV and the image as it is written there: "train.csv#0007a.png".
+        size_hw: Rows and columns of the image.
+        form: The declaration.
+        classes: All of them.
+
+    Returns:
+        Label planes (H, W, ceil(C/8)) uint8.
+
+    Raises:
+        CompetitionError: The image has no row, or run lengths are malformed, overlap or leave the image.
+    """
+    file, image = split_part(path)
+    table = read_table(file, form, classes)
+    rows = table.rows.get(image)
+    if rows is None:
+        raise CompetitionError(f"no row of image {image!r}{NearKeys(table.rows).hint(image)}", file)
+    return _decode(rows, file, size_hw, form, classes, form.order)
+
+
+def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]) -> bool:
+    """Returns whether the masks of an image make sense only in the other ``order``.
+
+    Read along the wrong axis, each run of an object comes out as a piece of its own. Where the image is square, or its
+    sides differ by less than a run, the masks are only transposed or slanted, and nothing shows it.
+
+    Args:
+        path: As for ``read_run_lengths``, which can read it; the other arguments too.
+        size_hw: Rows and columns of the image.
+        form: The declaration.
+        classes: All of them.
+    """
+    if size_hw[0] == size_hw[1]:
+        return False
+    file, image = split_part(path)
+    rows = read_table(file, form, classes).rows[image]
+
+    def pieces(order: Order) -> int:
+        canvas, runs = canvas_runs(_decode(rows, file, size_hw, form, classes, order), len(classes))
+        return len(find_components(canvas, runs).areas)
+
+    declared = pieces(form.order)
+    if 2 * declared <= sum(len(row.rle.split()) for row in rows) // 2:
+        return False  # an object of several runs is whole
+    return declared > TORN * pieces("column" if form.order == "row" else "row")
+
+
+def _decode(
+    rows: Sequence[Row],
+    file: Path,
+    size_hw: tuple[int, int],
+    form: RunLengthTable,
+    classes: tuple[str, ...],
+    order: Order,
+) -> NDArray[np.uint8]:
+    masks = np.zeros((len(classes), *size_hw), np.bool_)
+    for row in rows:
+        where = f"{file}, row {row.line}, image {row.image}, class {row.class_name}"
+        try:
+            runs = parse(row.rle, where, size_hw[0] * size_hw[1], form.start, form.relative)
+        except CompetitionError as error:
+            raise CompetitionError(error.what, where, _REPAIR) from error
+        masks[classes.index(row.class_name)] |= runs_to_mask(runs, size_hw, order)
+    return pack_masks(masks)
+
+
+def find_rows(
+    folder: Path, form: RunLengthTable, classes: tuple[str, ...], endings: Collection[str]
+) -> dict[str, list[Path]]:
+    """The images of every CSV below a folder that has the declared columns.
+
+    Args:
+        folder: Searched with all folders below it.
+        form: The declaration.
+        classes: All of them.
+        endings: Of image files (".png"), in small letters, which names in a CSV may or may not have.
+
+    Returns:
+        Image name without ending -> paths that ``read_run_lengths`` takes.
+    """
+    wanted = set(form.header(classes))
+    found: dict[str, list[Path]] = {}
+    for path in find_files(folder, "**/*.csv"):
+        if wanted <= {name.strip() for name in read_csv(path)[0]}:
+            for image in read_table(path, form, classes).rows:
+                key = stem(image) if Path(image).suffix.lower() in endings else image
+                found.setdefault(key, []).append(Path(f"{path}#{image}"))
+    return found

@@ -1,0 +1,192 @@
+"""Folder tracks: a competition of images with masks as files or as run lengths, declared in a YAML file with no code.
+
+The declaration says where images and masks lie, how the group is read from a file name, and which classes there are;
+``knee.yaml`` beside this file is an example. ``--track path/to/mine.yaml`` joins any other.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.errors import CompetitionError
+from competition.file_listing import find_files, find_pictures_beside, stem
+from competition.formats.pictures import read_grey, read_rgb
+from competition.text import same_spelling
+from competition.tracks.declared import mask_files, run_length_table
+from competition.tracks.declared.declaration import FolderTrack, read_declaration
+from competition.tracks.declared.labels import Masks, list_labels
+from competition.tracks.declared.run_length_table import RunLengthTable
+from competition.tracks.skipped_files import refuse_lost, skipped_pictures
+from competition.tracks.track import Listing, Mirror, NamesInUse, Problem, Sample, Split, Track, check_names
+
+
+def load_folder_track(path: Path) -> Track:
+    """Makes a track of a declaration; the file's stem is the track's name.
+
+    Raises:
+        CompetitionError: The file is missing, not YAML, or a key is wrong.
+    """
+    declaration = read_declaration(path)
+    classes, masks = tuple(declaration.classes), declaration.masks
+    labels = masks if isinstance(masks, str) else masks.csv
+    return Track(
+        name=path.stem,
+        task="segmentation",
+        classes=classes,
+        metric="dice",
+        submission="rle",
+        list_samples=partial(list_folder, declaration=declaration),
+        list_test=partial(list_test_folder, declaration=declaration),
+        read_image=read_grey if declaration.channels == 1 else read_rgb,
+        read_label=partial(read_mask, declaration=declaration),
+        layout=f"DIR/{declaration.train}, DIR/{labels} and DIR/{declaration.test}",
+        channels=declaration.channels,
+        mirror=Mirror(classes=tuple(range(len(classes)))) if declaration.flip else None,
+        find_labels=partial(find_labels, declaration=declaration),
+        count_between=partial(count_between, declaration=declaration),
+        is_torn=partial(is_torn, declaration=declaration),
+        label_key=stem if declaration.submission_form.ending else same_spelling,
+        rle_form=declaration.submission_form,
+        reading=declaration.reading,
+        data_form=declaration.data_form,
+    )
+
+
+def list_folder(root: Path, declaration: FolderTrack) -> Listing:
+    """Lists the images of both splits, sorted by path.
+
+    Raises:
+        CompetitionError: There is no training image, the CSV of run lengths can't be read, or masks are among the
+            training images.
+    """
+    images = _list_images(root, declaration)
+    if not any(sample.split == "train" for sample in images.samples):
+        raise _no_training_image(root, images.problems, declaration)
+    labels, problems, masks = list_labels(root, images.samples, declaration)
+    samples = [replace(sample, label=labels.get(sample.key)) for sample in images.samples]
+    problems = [*images.problems, *problems, *_skipped(root, samples, masks, declaration)]
+    remarks = []
+    if "test" not in {sample.split for sample in samples} | {problem.split for problem in problems}:
+        remarks.append(f"no test image: nothing fits {root / declaration.test} (test: in the track's YAML file)")
+    return Listing(samples, problems, remarks)
+
+
+def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
+    """Lists a test set that came later: every file below ``folder`` named as the declaration's test images are.
+
+    Raises:
+        CompetitionError: There is none, two have one name, or an image has another ending than the test images.
+    """
+    pattern = f"**/{Path(declaration.test).name}"
+    images = find_files(folder, pattern)
+    check_names(images, folder)
+    samples = []
+    for image in images:
+        relative = image.relative_to(folder).as_posix()
+        person = declaration.find_group(same_spelling(image.name)) or stem(image.name)
+        samples.append(_sample(image, relative, "test", person, declaration))
+    left_out = skipped_pictures(folder, "test", [pattern], {sample.key for sample in samples})
+    return Listing(samples, remarks=refuse_lost(left_out, folder))
+
+
+def _list_images(root: Path, declaration: FolderTrack) -> Listing:
+    samples: list[Sample] = []
+    problems: list[Problem] = []
+    names = NamesInUse("images")
+    patterns: dict[Split, str] = {"train": declaration.train, "test": declaration.test}
+    for split, pattern in patterns.items():
+        for image in find_files(root, pattern):
+            relative, key = image.relative_to(root).as_posix(), stem(image.name)
+            if clash := names.clash(image.name, relative):
+                repair = "Give the images names that differ without their folder and ending"
+                problems.append(Problem(key, split, relative, clash, kind="names", repair=repair))
+                continue
+            group = declaration.find_group(same_spelling(image.name))
+            if group is None:
+                reason = f"name does not match the group '{declaration.group}'"
+                if declaration.find_group(same_spelling(relative)):
+                    reason += ", which is searched in the file name only and would match the path"
+                problems.append(Problem(key, split, relative, reason))
+                continue
+            samples.append(_sample(image, relative, split, group, declaration))
+    return Listing(samples, problems)
+
+
+def _no_training_image(root: Path, problems: Sequence[Problem], declaration: FolderTrack) -> CompetitionError:
+    if refused := [problem for problem in problems if problem.split == "train"]:
+        what = f"none of the {len(refused)} images of {declaration.train} can be used"
+        first = f"{what}; the first: {refused[0].reason}"
+        repair = "Fix group: in the track's YAML file, or put the group into the names of the images"
+        return CompetitionError(first, root / refused[0].path, repair)
+    if beside := find_pictures_beside(root, [declaration.train]):
+        what = f"no training image found, but {len(beside)} other pictures lie there, for example {beside[0].name}"
+        return CompetitionError(what, root / declaration.train, "Fix train: in the track's YAML file")
+    repair = f"The data folder (--data DIR) is the one that holds {declaration.train}"
+    return CompetitionError("no training image found", root / declaration.train, repair)
+
+
+def _skipped(root: Path, samples: Sequence[Sample], masks: Masks, declaration: FolderTrack) -> list[Problem]:
+    """Pictures beside the images of each split that neither split takes and that are no masks."""
+    used = {root / str(sample.images[0]) for sample in samples} | masks.files
+    problems = []
+    patterns: dict[Split, str] = {"train": declaration.train, "test": declaration.test}
+    for split, pattern in patterns.items():
+        keys = {sample.key for sample in samples if sample.split == split}
+        every = PurePosixPath(pattern).with_name("*.*")
+        repair = f"Let {split}: in the track's YAML file take them ({every}), convert them, or move them away"
+        taken = used | set(find_files(root, patterns["test" if split == "train" else "train"]))
+        problems += skipped_pictures(
+            root, split, [pattern], keys, taken=taken, labelled=masks.keys if split == "train" else (), repair=repair
+        )
+    return problems
+
+
+def _sample(image: Path, relative: str, split: Split, group: str, declaration: FolderTrack) -> Sample:
+    key = stem(image.name)
+    name = same_spelling(image.name) if declaration.submission_form.ending else key
+    return Sample(key=key, name=name, split=split, group=group, images=(relative,))
+
+
+def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> NDArray[np.uint8]:
+    """Reads the masks of one image, from files or from run lengths.
+
+    Args:
+        path: The mask file (with "{class}" where each class has a file of its own), or "train.csv#image".
+        size_hw: Rows and columns of the image.
+        declaration: The track.
+
+    Returns:
+        Label planes (H, W, ceil(C/8)) uint8.
+
+    Raises:
+        CompetitionError: As ``mask_files.read_masks`` or ``run_length_table.read_run_lengths``.
+    """
+    if isinstance(declaration.masks, RunLengthTable):
+        return run_length_table.read_run_lengths(path, size_hw, declaration.masks, tuple(declaration.classes))
+    return mask_files.read_masks(
+        path, size_hw, declaration.values, declaration.background_values, colours=declaration.in_colour
+    )
+
+
+def is_torn(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> bool:
+    """Whether run lengths make sense only in the other order; mask files are never torn. Arguments as ``read_mask``."""
+    if isinstance(declaration.masks, str):
+        return False
+    return run_length_table.is_torn(path, size_hw, declaration.masks, tuple(declaration.classes))
+
+
+def count_between(path: Path, declaration: FolderTrack) -> int:
+    """Pixels of an image's masks between 0 and their maximum, which are cut at half of it; run lengths have none."""
+    return mask_files.count_between(path, declaration.values) if isinstance(declaration.masks, str) else 0
+
+
+def find_labels(folder: Path, declaration: FolderTrack) -> dict[str, list[Path]]:
+    """Labels in the track's own form below a folder: image name without ending -> paths that ``read_mask`` takes."""
+    if isinstance(declaration.masks, str):
+        return mask_files.find_masks(folder, declaration.masks, tuple(declaration.classes))
+    endings = {Path(declaration.train).suffix.lower(), Path(declaration.test).suffix.lower()}
+    return run_length_table.find_rows(folder, declaration.masks, tuple(declaration.classes), endings)

@@ -1,0 +1,1 @@
+"""The hand-bone track: 29 overlapping bones on X-rays."""

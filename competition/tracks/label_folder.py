@@ -1,0 +1,147 @@
+"""A folder of labels in a track's own form, joined to the images of a submission."""
+
+from collections import Counter
+from collections.abc import Container, Mapping, Sequence
+from pathlib import Path
+
+import cv2
+
+from competition.console import shout
+from competition.console import track as shown
+from competition.errors import CompetitionError
+from competition.file_listing import find_files, label_files, split_part
+from competition.masks.bit_planes import plane_count
+from competition.masks.run_lengths import encode_planes
+from competition.submission.run_lengths.rows import Key
+from competition.text import few, near_misses, size_text
+from competition.tracks.track import Track
+
+
+def truth_from_folder(
+    track: Track,
+    folder: Path,
+    names: Sequence[str],
+    size_hw: tuple[int, int] | None = None,
+    sizes: Mapping[str, tuple[int, int]] | None = None,
+) -> tuple[dict[Key, str], dict[str, tuple[int, int]]]:
+    """Reads labels in the track's own form and encodes them like a submission.
+
+    A label belongs to an image when the track's ``label_key`` of the two file names is equal: the stem, or a number.
+
+    Args:
+        track: Whose labels they are (segmentation).
+        folder: Searched with all folders below it.
+        names: Image names as the submission has them.
+        size_hw: Rows and columns of every image. None: a label image has its own size, a list of points that of
+            ``sizes``, else that of the track.
+        sizes: Image name -> rows and columns, where they are known.
+
+    Returns:
+        (image name, class) -> run lengths, and image name -> rows and columns.
+
+    Raises:
+        CompetitionError: An image has no label, two, or one that can't be read, or nothing tells its size.
+    """
+    if track.read_label is None:
+        raise CompetitionError(f"track {track.name} has no label files: give the truth as a CSV", folder)
+    files = labels_of(track, folder, names)
+    truth: dict[Key, str] = {}
+    used: dict[str, tuple[int, int]] = {}
+    for name in shown(names, "reading the truth"):
+        path = files[name]
+        own = (
+            size_hw
+            or _image_size(label_files(split_part(path)[0], track.classes)[0])
+            or (sizes or {}).get(name)
+            or track.size_hw
+        )
+        if own is None:
+            raise CompetitionError("nothing tells how large this image is", path, "Give --size ROWSxCOLUMNS")
+        planes = track.read_label(path, own)
+        if planes.shape != (*own, plane_count(len(track.classes))):
+            found, wanted = size_text(planes.shape[:2]), size_text(own)
+            raise CompetitionError(f"the label is {found}, not {wanted} (rows x columns)", path)
+        used[name] = own
+        rles = encode_planes(planes, len(track.classes), track.rle_form.order)
+        truth.update(((name, class_name), rle) for class_name, rle in zip(track.classes, rles, strict=True))
+    return truth, used
+
+
+def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Finds the label of each image.
+
+    Args:
+        track: Tells what an image and its label have in common.
+        folder: Searched with all folders below it.
+        names: Image names as the submission has them.
+
+    Returns:
+        Name -> its one label; "{class}" stands in its path where every class has a folder of its own.
+
+    Raises:
+        CompetitionError: An image has no label or several, or two images would have the same.
+    """
+    by_key = _files_by_key(track, folder) if track.find_labels is None else track.find_labels(folder)
+    key_of = {name: track.label_key(name) for name in names}
+    missing = [name for name in names if key_of[name] not in by_key]
+    if missing:
+        hint = near_misses((key_of[name] for name in missing), by_key.keys() - set(key_of.values()))
+        if not by_key:
+            hint = f"; the files of this track are {' '.join(track.layout.split())}"
+        raise CompetitionError(
+            f"{len(missing)} of {len(names)} images have no label, first {few(missing)}{hint}", folder
+        )
+    counts = Counter(key_of.values())
+    twice = [name for name in names if counts[key_of[name]] > 1]
+    if twice:
+        raise CompetitionError(f"images {few(twice)} would have the same label", by_key[key_of[twice[0]]][0])
+    labels = {}
+    for name in names:
+        files = by_key[key_of[name]]
+        found = files if len(files) == 1 else _joined(folder, files, track.classes)
+        if len(found) > 1:
+            both = " and ".join(str(path.relative_to(folder)) for path in found[:2])
+            raise CompetitionError(
+                f"{len(found)} files could be the label of {name!r} ({both})", folder, "Name the folder of labels alone"
+            )
+        labels[name] = found[0]
+    _say_unused(folder, by_key, labels, set(key_of.values()))
+    return labels
+
+
+def _files_by_key(track: Track, folder: Path) -> dict[str, list[Path]]:
+    by_key: dict[str, list[Path]] = {}
+    for path in find_files(folder, "**/*"):
+        by_key.setdefault(track.label_key(path.name), []).append(path)
+    return by_key
+
+
+def _say_unused(
+    folder: Path, by_key: Mapping[str, Sequence[Path]], labels: Mapping[str, Path], used: Container[str]
+) -> None:
+    """A submission that lacks images must not look complete."""
+    suffixes = {split_part(label)[0].suffix for label in labels.values()}
+    unused = [files[0] for key, files in by_key.items() if key not in used]
+    others = [file.name for file in unused if split_part(file)[0].suffix in suffixes]
+    if others:
+        shout(
+            f"{len(others)} of {len(by_key)} labels below {folder} belong to no submitted image and are not scored, so "
+            f"images that the submission lacks do not lower the score: {few(others)}"
+        )
+
+
+def _joined(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> list[Path]:
+    """Joins masks/Radius/1.png and masks/Ulna/1.png into masks/{class}/1.png; files of other forms stay as they are."""
+    templates = {
+        folder.joinpath(*("{class}" if part in classes else part for part in file.relative_to(folder).parts))
+        for file in files
+    }
+    if len(templates) == 1 and set(label_files(min(templates), classes)) == set(files):
+        return list(templates)
+    return list(files)
+
+
+def _image_size(path: Path) -> tuple[int, int] | None:
+    """Rows and columns of a label that is an image; None for any other form."""
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    return None if image is None else (int(image.shape[0]), int(image.shape[1]))

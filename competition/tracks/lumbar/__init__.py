@@ -1,0 +1,1 @@
+"""The lumbar track: vertebrae on lateral radiographs."""

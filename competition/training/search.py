@@ -1,0 +1,209 @@
+"""A search over training settings: what may vary, and a study kept in SQLite, so that a search that was cut goes on."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from competition.errors import CompetitionError
+from competition.files import make_folder
+from competition.settings import LOSS_OF, Experiment
+from competition.text import shortened, shown
+from competition.tracks.track import Task
+
+Space = dict[str, BaseDistribution]
+"""SECTION.KEY of a setting -> the values it may take. Choices are texts, as one would type them after --set."""
+
+LOSSES_TO_TRY: dict[Task, tuple[str, ...]] = {
+    "segmentation": ("bce", "bce_dice", "focal_dice"),
+    "classification": ("bce", "focal", "asymmetric"),
+}
+# How far a rate may lie from the experiment's own, up and down.
+DECADE = 10.0
+# Trials that are always trained to their end, because a median of less says little.
+TRIALS_BEFORE_PRUNING = 4
+# Share of the epochs before which nothing is pruned: a high rate looks bad at first and may win in the end.
+UNPRUNED_SHARE = 1 / 3
+# The attribute that tells a trial that failed by itself from one that was cut; it holds the reason.
+FAILED = "failed"
+
+_FORMS = "train.lr=log:1e-4:1e-2, train.momentum=0.8:0.99, train.epochs=int:10:40 or train.loss=bce|bce_dice"
+
+
+def parse_space(texts: Sequence[str]) -> Space:
+    """Reads what may vary, one setting each.
+
+    Args:
+        texts: "train.lr=log:1e-4:1e-2" (even in its logarithm), "train.momentum=0.8:0.99", "train.epochs=int:10:40", or
+            "train.loss=bce|bce_dice".
+
+    Raises:
+        CompetitionError: A text is none of these, its range is empty, or a setting is given twice.
+    """
+    space: Space = {}
+    for text in texts:
+        name, equals, values = text.partition("=")
+        if not equals or not re.fullmatch(r"\w+\.\w+", name) or not values:
+            raise CompetitionError(f"--space takes {_FORMS}, not {shown(text)}")
+        if name in space:
+            raise CompetitionError(f"--space names {shortened(name)} twice")
+        try:
+            space[name] = _distribution(values)
+        except ValueError as error:
+            raise CompetitionError(f"--space takes {_FORMS}, not {shown(text)} ({shortened(str(error))})") from error
+    return space
+
+
+def _distribution(text: str) -> BaseDistribution:
+    if ":" not in text:
+        choices = text.split("|")
+        if len(choices) < 2 or len(set(choices)) < len(choices) or not all(choices):
+            raise ValueError("two or more different choices are needed")
+        return CategoricalDistribution(choices)
+    kind, low, high = text.split(":") if text.count(":") == 2 else ("", *text.split(":"))
+    if kind not in ("", "log", "int"):
+        raise ValueError(f"unknown kind {kind!r}")
+    if not float(low) < float(high):
+        raise ValueError("the range is empty")
+    return (
+        IntDistribution(int(low), int(high))
+        if kind == "int"
+        else FloatDistribution(float(low), float(high), kind == "log")
+    )
+
+
+def default_space(experiment: Experiment, task: Task, given: Sequence[str]) -> Space:
+    """What is worth varying in any experiment, around its own values: rate, weight decay, batch size and loss.
+
+    The loss stays where the network takes only its own, and single samples, on which batch normalisation may fail, are
+    only tried where the experiment itself learns from them.
+
+    Args:
+        experiment: Whose values are the middle.
+        task: Decides which losses are tried.
+        given: Settings that are not to vary, because the user has set them: "train.lr" and the like.
+    """
+    train = experiment.train
+    decay = train.weight_decay or 1e-4
+    smallest = min(2, train.batch_size)
+    sizes = sorted({max(smallest, train.batch_size // 2), train.batch_size, 2 * train.batch_size})
+    space: Space = {
+        "train.lr": FloatDistribution(train.lr / DECADE, train.lr * DECADE, log=True),
+        "train.weight_decay": FloatDistribution(decay / DECADE, decay * DECADE, log=True),
+        "train.batch_size": CategoricalDistribution([str(size) for size in sizes]),
+    }
+    if experiment.model.architecture not in LOSS_OF:
+        space["train.loss"] = CategoricalDistribution(sorted({*LOSSES_TO_TRY[task], train.loss}))
+    return {name: values for name, values in space.items() if name not in given}
+
+
+def ends(space: Space) -> list[str]:
+    """Settings at the ends of every range and all choices, to be checked before anything is trained."""
+    return [
+        f"{name}={value}"
+        for name, values in space.items()
+        for value in (values.choices if isinstance(values, CategoricalDistribution) else (values.low, values.high))
+    ]
+
+
+def own_values(space: Space, experiment: Experiment) -> dict[str, Any]:
+    """The experiment's own settings as a trial, without those that lie outside of the space."""
+    own: dict[str, Any] = {}
+    settings = experiment.model_dump(mode="json")
+    for name, values in space.items():
+        section, key = name.split(".")
+        value = settings[section][key]
+        if isinstance(values, CategoricalDistribution):
+            if str(value) in values.choices:
+                own[name] = str(value)
+        elif value is not None and values.low <= value <= values.high:
+            own[name] = value
+    return own
+
+
+def settings_of(params: Mapping[str, Any]) -> list[str]:
+    """A trial as --set options; rates to three digits, so that what is trained is what can be typed."""
+    return [f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items()]
+
+
+def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.Study:
+    """Opens the study of a search, or makes it; a trial that was cut waits to be done again with the same values.
+
+    Args:
+        path: The SQLite file.
+        made_for: What its scores belong to: scores of other data or settings are never compared.
+        epochs: Of the experiment.
+
+    Returns:
+        A study that maximises and prunes below the median of the scores at the same epoch.
+
+    Raises:
+        CompetitionError: The file is damaged or was made for something else.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    make_folder(path.parent)
+    pruner = optuna.pruners.MedianPruner(
+        n_startup_trials=TRIALS_BEFORE_PRUNING,
+        n_warmup_steps=int(epochs * UNPRUNED_SHARE),
+        interval_steps=1,
+        n_min_trials=TRIALS_BEFORE_PRUNING,
+    )
+    try:
+        study = optuna.create_study(
+            storage=f"sqlite:///{path}", study_name="search", direction="maximize", pruner=pruner, load_if_exists=True
+        )
+        found = study.user_attrs
+    except Exception as error:  # SQLAlchemy raises many kinds for damaged files
+        reason = " ".join(str(error).split())[:200]
+        raise CompetitionError(
+            f"the search can't be read ({reason})", path, "Delete it, or give another --name"
+        ) from error
+    for name, value in made_for.items():
+        if found.setdefault(name, value) != value:
+            raise CompetitionError(
+                f"this search was made for another {name} ({found[name]}, now {value})", path, "Give another --name"
+            )
+        study.set_user_attr(name, value)
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(trial.number, state=TrialState.FAIL)
+        study.enqueue_trial(trial.params)
+    return study
+
+
+def finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """The trials that have ended: trained to their end, pruned, or failed by themselves (not those that were cut)."""
+    ended: list[optuna.trial.FrozenTrial] = study.get_trials(
+        deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
+    )
+    return [trial for trial in ended if trial.state != TrialState.FAIL or FAILED in trial.user_attrs]
+
+
+def tell_failed(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
+    """Ends a trial that can't be trained, for good: it is not run again."""
+    trial.set_user_attr(FAILED, reason)
+    study.tell(trial, state=TrialState.FAIL)
+
+
+def known_score(study: optuna.Study, params: Mapping[str, Any]) -> float | None:
+    """The score of a trial that was trained to its end with the same settings; None where there is none."""
+    complete: list[optuna.trial.FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return next((trial.value for trial in complete if settings_of(trial.params) == settings_of(params)), None)
+
+
+def next_trial(study: optuna.Study, space: Space) -> optuna.Trial:
+    """Draws the next trial, the same one however often the search was cut before."""
+    # All options, because Optuna 5 has other defaults than 4; a seed for each trial, because a sampler that starts
+    # anew after a cut would draw the first trials once more.
+    study.sampler = optuna.samplers.TPESampler(
+        n_startup_trials=10,
+        n_ei_candidates=24,
+        multivariate=False,
+        group=False,
+        constant_liar=False,
+        seed=len(finished_trials(study)),
+    )
+    return study.ask(space)

@@ -1,0 +1,224 @@
+import optuna
+import pytest
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+from competition.errors import CompetitionError
+from competition.settings import LOSS_OF, Experiment, load_experiment
+from competition.tracks import get_track
+from competition.training.losses import get_loss
+from competition.training.search import (
+    TRIALS_BEFORE_PRUNING,
+    default_space,
+    ends,
+    finished_trials,
+    known_score,
+    next_trial,
+    open_study,
+    own_values,
+    parse_space,
+    settings_of,
+    tell_failed,
+)
+from pipelines.context import EXPERIMENTS
+
+SPACE = {"train.lr": FloatDistribution(1e-4, 1e-2, log=True), "train.loss": CategoricalDistribution(["bce", "focal"])}
+MADE_FOR = {"experiment": "abc", "fold": "0"}
+
+
+def test_every_form_of_values_is_read():
+    texts = ["train.lr=log:1e-4:1e-2", "train.momentum=0.8:0.99", "train.epochs=int:10:40", "train.loss=bce|bce_dice"]
+    assert parse_space(texts) == {
+        "train.lr": FloatDistribution(1e-4, 1e-2, log=True),
+        "train.momentum": FloatDistribution(0.8, 0.99),
+        "train.epochs": IntDistribution(10, 40),
+        "train.loss": CategoricalDistribution(["bce", "bce_dice"]),
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "train.lr",
+        "lr=0:1",
+        "train.lr=",
+        "train.lr=1e-4",
+        "train.lr=1:x",
+        "train.lr=1:1",
+        "train.lr=2:1",
+        "train.lr=nan:1",
+        "train.lr=log:0:1",
+        "train.lr=log:-1:1",
+        "train.lr=lgo:1:2",
+        "train.lr=log:1:2:3",
+        "train.epochs=int:1.5:3",
+        "train.loss=bce|bce",
+        "train.loss=bce|",
+        "=1:2",
+    ],
+)
+def test_what_is_no_space_is_explained(text):
+    with pytest.raises(CompetitionError, match=r"--space takes train\.lr=log:1e-4:1e-2.* or train\.loss=bce\|bce_dice"):
+        parse_space([text])
+
+
+def test_a_setting_can_not_vary_twice():
+    with pytest.raises(CompetitionError, match=r"--space names train\.lr twice"):
+        parse_space(["train.lr=1:2", "train.lr=3:4"])
+
+
+def test_the_default_space_lies_around_the_experiment_and_holds_it():
+    experiment = Experiment.model_validate({"train": {"lr": 2e-3, "weight_decay": 0, "batch_size": 1, "loss": "dice"}})
+    space = default_space(experiment, "segmentation", [])
+    assert (space["train.lr"].low, space["train.lr"].high, space["train.lr"].log) == (2e-4, 2e-2, True)
+    assert space["train.batch_size"].choices == ("1", "2")
+    assert {"dice", "bce_dice"} <= set(space["train.loss"].choices)
+    own = own_values(space, experiment)
+    # A decay of zero has no place in a logarithm.
+    assert own == {"train.lr": 2e-3, "train.batch_size": "1", "train.loss": "dice"}
+    given = default_space(experiment, "classification", ["train.lr", "train.loss"])
+    assert sorted(given) == ["train.batch_size", "train.weight_decay"]
+    patients = Experiment.model_validate({"train": {"loss": "bce_first"}})
+    tried = default_space(patients, "classification", [])["train.loss"].choices
+    assert set(tried) == {"bce", "focal", "asymmetric", "bce_first"}
+
+
+def test_the_loss_of_a_network_that_takes_only_its_own_does_not_vary():
+    for architecture, loss in LOSS_OF.items():
+        experiment = Experiment.model_validate({"model": {"architecture": architecture}, "train": {"loss": loss}})
+        assert sorted(default_space(experiment, "classification", [])) == [
+            *("train.batch_size", "train.lr", "train.weight_decay")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("batch", "sizes"), [(1, ("1", "2")), (2, ("2", "4")), (3, ("2", "3", "6")), (8, ("4", "8", "16"))]
+)
+def test_single_samples_are_only_tried_where_the_experiment_takes_them(batch, sizes):
+    experiment = Experiment.model_validate({"train": {"batch_size": batch}})
+    assert default_space(experiment, "segmentation", [])["train.batch_size"].choices == sizes
+
+
+@pytest.mark.parametrize(
+    "path", sorted(EXPERIMENTS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+def test_all_ends_of_every_experiments_own_space_are_settings(path):
+    track = get_track("knee" if path.parent.name == "folder" else path.parent.name)
+    space = default_space(load_experiment(path), track.task, [])
+    for setting in ends(space):
+        get_loss(load_experiment(path, [setting]).train.loss)
+
+
+def test_ends_are_all_choices_and_both_ends():
+    assert ends(SPACE | {"train.epochs": IntDistribution(3, 9)}) == [
+        *("train.lr=0.0001", "train.lr=0.01", "train.loss=bce", "train.loss=focal", "train.epochs=3", "train.epochs=9")
+    ]
+
+
+def test_rates_are_typed_with_three_digits():
+    params = {"train.lr": 0.00123456, "train.epochs": 12, "train.loss": "bce", "data.size": "256"}
+    assert settings_of(params) == ["train.lr=0.00123", "train.epochs=12", "train.loss=bce", "data.size=256"]
+
+
+def test_own_values_outside_of_the_space_are_left_open():
+    space = {"train.lr": FloatDistribution(0.1, 1), "train.loss": CategoricalDistribution(["x", "y"])}
+    assert own_values(space, Experiment()) == {}
+
+
+def test_a_trial_that_failed_by_itself_has_ended_and_one_that_was_cut_has_not(tmp_path):
+    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
+    failed = next_trial(study, SPACE)
+    tell_failed(study, failed, "no room")
+    cut = next_trial(study, SPACE)
+    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
+    assert [trial.number for trial in finished_trials(study)] == [failed.number]
+    assert next_trial(study, SPACE).params == cut.params
+    assert cut.params != failed.params
+
+
+def test_a_known_score_is_that_of_the_settings_as_they_are_typed(tmp_path):
+    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
+    trial = next_trial(study, SPACE)
+    assert known_score(study, trial.params) is None
+    study.tell(trial, 0.5)
+    rate = float(f"{trial.params['train.lr']:.3g}")
+    assert known_score(study, trial.params | {"train.lr": rate}) == 0.5
+    assert known_score(study, trial.params | {"train.lr": rate * 1.1}) is None
+
+
+def values_of(study):
+    return [(trial.params, trial.value) for trial in finished_trials(study)]
+
+
+def drawn(path, count, cut=()):
+    """Runs trials whose value is the rate; the numbers in ``cut`` are asked for and never told."""
+    study = open_study(path, MADE_FOR, epochs=9)
+    while len(finished_trials(study)) < count:
+        trial = next_trial(study, SPACE)
+        if trial.number in cut:
+            study = open_study(path, MADE_FOR, epochs=9)
+            continue
+        study.tell(trial, trial.params["train.lr"] + 0.01 * (trial.params["train.loss"] == "focal"))
+    return study
+
+
+def test_a_study_that_was_cut_draws_what_it_would_have_drawn(tmp_path):
+    whole = values_of(drawn(tmp_path / "whole.db", 14))
+    assert len({params["train.lr"] for params, _ in whole}) == 14
+    assert values_of(drawn(tmp_path / "cut.db", 14, cut=(0, 3, 12, 13))) == whole
+
+
+def test_a_study_goes_on_where_it_was(tmp_path):
+    first = values_of(drawn(tmp_path / "a.db", 3))
+    assert values_of(open_study(tmp_path / "a.db", MADE_FOR, epochs=9)) == first
+    assert values_of(drawn(tmp_path / "a.db", 5))[:3] == first
+
+
+@pytest.mark.parametrize("name", sorted(MADE_FOR))
+def test_a_study_of_something_else_is_refused_and_left_alone(tmp_path, name):
+    before = values_of(drawn(tmp_path / "a.db", 2))
+    with pytest.raises(
+        CompetitionError, match=rf"made for another {name} \({MADE_FOR[name]}, now other\): .*a\.db.*--name"
+    ):
+        open_study(tmp_path / "a.db", MADE_FOR | {name: "other"}, epochs=9)
+    assert values_of(open_study(tmp_path / "a.db", MADE_FOR, epochs=9)) == before
+
+
+def test_a_damaged_study_is_named(tmp_path):
+    (tmp_path / "a.db").write_bytes(b"no database" * 1000)
+    with pytest.raises(CompetitionError, match=r"the search can't be read .*a\.db\. Delete it"):
+        open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
+
+
+@pytest.mark.parametrize(
+    ("before", "epoch", "score", "pruned"),
+    [
+        ([0.1, 0.2, 0.3, 0.4], 3, 0.24, True),  # the median is 0.25
+        ([0.1, 0.2, 0.3, 0.4], 3, 0.26, False),
+        ([0.1, 0.2, 0.3, 0.4], 2, 0.0, False),  # the first third of nine epochs is left alone
+        ([0.1, 0.2, 0.3], 3, 0.0, False),  # a median of three says little
+    ],
+)
+def test_a_trial_below_the_median_of_the_same_epoch_is_stopped(tmp_path, before, epoch, score, pruned):
+    assert TRIALS_BEFORE_PRUNING == 4
+    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
+    for value in before:
+        trial = next_trial(study, SPACE)
+        trial.report(value, epoch)
+        study.tell(trial, value)
+    trial = next_trial(study, SPACE)
+    trial.report(score, epoch)
+    assert trial.should_prune() == pruned
+
+
+def test_no_option_of_the_sampler_is_left_to_the_version_of_optuna(tmp_path, monkeypatch):
+    given = {}
+    original = optuna.samplers.TPESampler
+
+    def recording(**options):
+        given.update(options)
+        return original(**options)
+
+    monkeypatch.setattr(optuna.samplers, "TPESampler", recording)
+    next_trial(open_study(tmp_path / "a.db", MADE_FOR, epochs=9), SPACE)
+    assert {"multivariate", "group", "constant_liar", "n_startup_trials", "n_ei_candidates", "seed"} == set(given)
