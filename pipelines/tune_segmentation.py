@@ -99,13 +99,13 @@ def _say_search(found: TunedSegmentation) -> None:
 
 def _vote(data: OutOfFold, found: TunedSegmentation) -> Contestant | None:
     """The vote before post-processing, as the members are scored; None where no image has a class."""
-    tuned, present = found.tuned, found.present
+    tuned, present = found.tuned, found.images.present
     if not present.any():
         return None
     if tuned.crossfit is None:
         return Contestant(score=measured_mean(tuned.oof, present), low=None, high=None)
     scores = measured(tuned.crossfit, present).mean(axis=1)
-    low, high = bootstrap_interval(scores, data.groups, seed=0)
+    low, high = bootstrap_interval(scores, found.images.groups, seed=0)
     return Contestant(score=float(scores.mean()), low=low, high=high)
 
 
@@ -118,21 +118,21 @@ def _alone(members: Sequence[Member], found: TunedSegmentation) -> dict[str, Con
 
 
 def _scores(track: Track, entries: Sequence[Entry], data: OutOfFold, found: TunedSegmentation) -> Scores:
-    at_half, present = found.tuned.at_half, found.present
+    at_half, present = found.tuned.at_half, found.images.present
     if not present.any():
         return honest_scores([], float("nan"), None, (None, None))
-    by_fold = [measured_mean(at_half[rows], present[rows]) for rows in _rows_of_folds(data.folds)]
+    by_fold = [measured_mean(at_half[rows], present[rows]) for rows in _rows_of_folds(found.images.folds)]
     best = measured(found.oof if found.crossfit is None else found.crossfit, present)
     per_image = best.mean(axis=1)
     gain = None
     if found.crossfit is not None:
         equal = measured(at_half, present).mean(axis=1)
-        gain = paired_difference(mean_of(per_image), mean_of(equal), data.groups, seed=0)
+        gain = paired_difference(mean_of(per_image), mean_of(equal), found.images.groups, seed=0)
     return honest_scores(
         [score for score in by_fold if not np.isnan(score)],
         measured_mean(found.oof, present),
         None if found.crossfit is None else best.mean(),
-        bootstrap_interval(per_image, data.groups, seed=0),
+        bootstrap_interval(per_image, found.images.groups, seed=0),
         _reweighted(track, per_image, entries),
         gain,
     )

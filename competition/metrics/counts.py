@@ -1,16 +1,163 @@
-"""The scores, each from the smallest thing that determines it: whole-number counts for Dice, ranks for AUROC."""
+"""Count metrics: Dice, IoU and F-beta from whole-number pixel counts, whatever counted them.
+
+Counts from dense masks, label planes or run lengths are the same whole numbers, so all three give the same score, with
+none of the smoothing terms that move it.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.masks.bit_planes import check_planes
+from competition.metrics.ratios import Ratios, divide
+
+Unit = Literal["image", "group", "all"]
+Empty = Literal[0, 1, "skip"]
+Counts = NDArray[np.float64]
+"""Whole numbers below 2^53, which float64 holds exactly."""
+
+Formula = Callable[[Counts, Counts, Counts], tuple[Counts, Counts]]
+"""Pixels in both, predicted pixels, true pixels -> numerator and denominator of the score, of one shape."""
+
+
+@dataclass(frozen=True)
+class CountMetric:
+    """A score that follows from the pixels of prediction, truth and both: 1 is best, 0 is worst.
+
+    Attributes:
+        name: As a track or YAML names it: "dice".
+        label: As tables and messages call it: "Dice".
+        formula: From counts to numerator and denominator.
+        unit: What is scored by itself before the mean over units is taken: an image, all images of a group (a person),
+            or all images together (pooled).
+        empty: The score of a unit where neither the truth nor the prediction has a pixel; "skip" leaves it out.
+    """
+
+    name: str
+    label: str
+    formula: Formula
+    unit: Unit = "image"
+    empty: Empty = 1
+
+    def ratios(self, both: ArrayLike, predicted: ArrayLike, truth: ArrayLike) -> Ratios:
+        """Return the ratios whose sums give the score of any set of units.
+
+        Args:
+            both: Pixels in prediction and truth, (n, C) or (n, C, K): n units (see ``pool``), C classes.
+            predicted: Predicted pixels, likewise.
+            truth: True pixels, likewise; all three are broadcast together.
+
+        Raises:
+            ValueError: Counts that no two masks can have (an intersection larger than an area, or below 0).
+        """
+        numerators, denominators = self.formula(*checked_counts(both, predicted, truth))
+        # With "skip" a class that no unit has scores alike at every threshold, so it decides nothing.
+        nothing = 1.0 if self.empty == "skip" else float(self.empty)
+        if self.unit == "all":
+            return Ratios(numerators, denominators, nothing)
+        if self.empty != "skip":
+            return Ratios(divide(numerators, denominators, nothing))
+        return Ratios(divide(numerators, denominators, 0.0), (denominators > 0).astype(np.float64), nothing)
+
+    def pool(self, counts: NDArray[np.int64], groups: Sequence[str]) -> NDArray[np.int64]:
+        """Return the counts of units: of images as they are, of groups summed over the images of each.
+
+        Args:
+            counts: int64 (n, ...), of images.
+            groups: (n,) the group of each image.
+
+        Returns:
+            int64 (units, ...); groups in the order of their first image.
+        """
+        if self.unit != "group":
+            return counts
+        unit_of, units = self.units(groups)
+        pooled = np.zeros((len(units), *counts.shape[1:]), dtype=np.int64)
+        np.add.at(pooled, unit_of, counts)
+        return pooled
+
+    def units(self, groups: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the unit of each image and the first image of each unit.
+
+        Args:
+            groups: (n,) the group of each image.
+
+        Returns:
+            int64 (n,) positions of units, and int64 (units,) positions of images.
+        """
+        if self.unit != "group":
+            return np.arange(len(groups)), np.arange(len(groups))
+        first: dict[str, int] = {}
+        for group in groups:
+            first.setdefault(group, len(first))
+        firsts = {group: position for position, group in reversed(list(enumerate(groups)))}
+        return (
+            np.array([first[group] for group in groups], dtype=np.int64),
+            np.array([firsts[group] for group in first], dtype=np.int64),
+        )
+
+
+def checked_counts(both: ArrayLike, predicted: ArrayLike, truth: ArrayLike) -> tuple[Counts, Counts, Counts]:
+    """Return counts as arrays of one shape.
+
+    Raises:
+        ValueError: Counts that no two masks can have (an intersection larger than an area, or below 0).
+    """
+    whole = (np.asarray(count, dtype=np.int64).astype(np.float64) for count in (both, predicted, truth))
+    shared, one, other = np.broadcast_arrays(*whole)
+    if (shared < 0).any() or (shared > one).any() or (shared > other).any():
+        raise ValueError("an intersection is at least 0 and at most the smaller of the two areas")
+    return shared, one, other
+
+
+def f_beta_formula(beta: float) -> Formula:
+    """Return F-beta = (1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP): 1 is Dice, 2 weighs recall higher.
+
+    (van Rijsbergen, Information Retrieval, 1979.)
+    """
+    squared = float(beta) ** 2
+
+    def formula(both: Counts, predicted: Counts, truth: Counts) -> tuple[Counts, Counts]:
+        return (1 + squared) * both, squared * truth + predicted
+
+    return formula
+
+
+def iou_formula(both: Counts, predicted: Counts, truth: Counts) -> tuple[Counts, Counts]:
+    """Return numerator and denominator of the intersection over union (Jaccard, 1901)."""
+    return both, predicted + truth - both
+
+
+def dice_metric(unit: Unit = "image", empty: Empty = 1) -> CountMetric:
+    """Return Dice = 2 |A and B| / (|A| + |B|); two empty masks agree, unless ``empty`` says otherwise."""
+    return CountMetric("dice", "Dice", f_beta_formula(1), unit, empty)
+
+
+def iou_metric(unit: Unit = "image", empty: Empty = 1) -> CountMetric:
+    """Return the intersection over union."""
+    return CountMetric("iou", "IoU", iou_formula, unit, empty)
+
+
+def f_beta_metric(beta: float = 2, unit: Unit = "image", empty: Empty = 1) -> CountMetric:
+    """Return F-beta, F2 by default.
+
+    Raises:
+        ValueError: ``beta`` is not a positive number.
+    """
+    if not 0 < beta < 1e3:
+        raise ValueError(f"beta must be above 0 and below 1000, not {beta}")
+    return CountMetric("f_beta", f"F{beta:g}", f_beta_formula(beta), unit, empty)
+
+
+DICE = dice_metric()
+"""Mean over images and classes, empty against empty 1."""
 
 
 def dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -> NDArray[np.float64]:
-    """Dice = 2 |A and B| / (|A| + |B|) from pixel counts.
-
-    Counts from dense masks, label planes or run lengths are the same whole numbers, so all three give the same score,
-    with none of the smoothing terms that move it. Two empty masks agree: 1.
+    """Return the Dice of each entry of pixel counts; two empty masks agree: 1.
 
     Args:
         intersection: Pixels in both, any shape.
@@ -23,15 +170,11 @@ def dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -> NDArr
     Raises:
         ValueError: Counts that no two masks can have (an intersection larger than an area, or below 0).
     """
-    both, one, other = (np.asarray(count, dtype=np.int64) for count in (intersection, area_a, area_b))
-    if (both < 0).any() or (both > one).any() or (both > other).any():
-        raise ValueError("an intersection is at least 0 and at most the smaller of the two areas")
-    total = one + other
-    return np.where(total == 0, 1.0, 2.0 * both / np.maximum(total, 1))
+    return divide(*DICE.formula(*checked_counts(intersection, area_a, area_b)), 1.0)
 
 
 def pooled_dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -> NDArray[np.float64]:
-    """Dice of all samples taken together: counts are summed over axis 0 (samples) before they are divided.
+    """Return the Dice of all samples together: counts are summed over axis 0 (samples) before they are divided.
 
     Args:
         intersection: (samples, ...) pixels in both, for instance (samples, classes).

@@ -16,7 +16,7 @@ from competition.checksums import check_seal, sealed_file
 from competition.errors import CompetitionError
 from competition.formats.numpy_files import open_arrays
 from competition.masks.bit_planes import class_areas, unpack_class
-from competition.metrics.counts import dice
+from competition.metrics.counts import DICE
 from competition.prediction.probability_maps import remake
 
 LEVELS = 256
@@ -116,23 +116,28 @@ def check_same_size(shape: tuple[int, ...], planes: NDArray[np.uint8]) -> None:
         raise ValueError(f"a map of shape {shape} does not fit label planes of shape {planes.shape}")
 
 
-def dice_curves(histograms: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Gives the exact Dice of every image and class at every cut.
+def threshold_counts(
+    histograms: NDArray[np.integer],
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the exact pixel counts of every image and class at every level.
 
     Args:
         histograms: (n, C, 2, 256) counts as made by ``image_histogram``.
 
     Returns:
-        float64 (n, C, 256): entry t is the Dice of "level > t" with the truth; at 255 nothing is positive. Both empty
-        is 1.
+        int64 (n, C, 256) pixels in both and predicted pixels, where entry t is of the mask "level > t" (at 255 nothing
+        is positive), and (n, C, 1) true pixels: what ``CountMetric.ratios`` takes.
     """
     counts = np.asarray(histograms, dtype=np.int64)
     from_level = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
     above = np.zeros_like(from_level)
     above[..., :-1] = from_level[..., 1:]
-    truth_area = from_level[:, :, 1, :1]
-    curves: NDArray[np.float64] = dice(above[:, :, 1], above[:, :, 0], truth_area)
-    return curves
+    return above[:, :, 1], above[:, :, 0], from_level[:, :, 1, :1]
+
+
+def dice_curves(histograms: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the exact Dice float64 (n, C, 256) of every image and class at every level of ``threshold_counts``."""
+    return DICE.ratios(*threshold_counts(histograms)).numerators
 
 
 def histograms_file(folder: Path) -> Path:

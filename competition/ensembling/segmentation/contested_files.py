@@ -19,7 +19,9 @@ from competition.ensembling.segmentation.out_of_fold import OutOfFold
 from competition.ensembling.segmentation.thresholds import Window, window_cuts
 from competition.errors import CompetitionError
 from competition.formats.numpy_files import read_next
-from competition.prediction.histograms import dice_curves
+from competition.metrics.counts import DICE, CountMetric
+from competition.metrics.ratios import Ratios, join
+from competition.prediction.histograms import threshold_counts
 from competition.workspace import contested_file
 
 # What the stored pixels mean; another number makes all files stale.
@@ -126,25 +128,36 @@ def load_fresh(path: Path, made_of: str) -> ContestedImage | None:
 
 
 def contested_curves(
-    paths: Sequence[Path], weights: Sequence[int] | NDArray[np.integer], window: Window
-) -> NDArray[np.float64]:
-    """Gives the Dice of a weight vector on many stored images, one of them in memory at a time.
+    units: Sequence[Sequence[Path]],
+    weights: Sequence[int] | NDArray[np.integer],
+    window: Window,
+    metric: CountMetric = DICE,
+) -> Ratios:
+    """Score a weight vector at every level on many stored images, one of them in memory at a time.
 
     Args:
-        paths: Files of ``save_contested``.
+        units: Files of ``save_contested`` of the images of each unit of the metric: one for each image, unless the
+            metric pools the images of a group.
         weights: As for ``blend_histograms``.
         window: The window of thresholds the files were made for.
+        metric: What is scored.
 
     Returns:
-        Curves float64 (n, C, 256) as of ``dice_curves``, exact at the cuts of the window and not to be read elsewhere.
+        Ratios (units, C, 256), exact at the levels of the window and not to be read elsewhere.
 
     Raises:
         CompetitionError: A file is missing, damaged or made for another window, or the weights are not convex.
     """
-    curves = []
-    for path in paths:
-        contested = load_contested(path)
-        if contested.cuts.tolist() != list(window_cuts(window)):
-            raise CompetitionError("contested pixels of another window", path, _REMAKE)
-        curves.append(dice_curves(blend_histograms(contested, weights)[None])[0])
-    return np.stack(curves)
+    scored = []
+    for paths in units:
+        images = [_read_of_window(path, window) for path in paths]
+        histogram = np.sum([blend_histograms(image, weights) for image in images], axis=0)
+        scored.append(metric.ratios(*threshold_counts(histogram[None])))
+    return join(scored)
+
+
+def _read_of_window(path: Path, window: Window) -> ContestedImage:
+    contested = load_contested(path)
+    if contested.cuts.tolist() != list(window_cuts(window)):
+        raise CompetitionError("contested pixels of another window", path, _REMAKE)
+    return contested

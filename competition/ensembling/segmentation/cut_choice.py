@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.ensembling.segmentation.thresholds import HALF, FoldSums, Window, best_cuts_of_mean, scores_at
+from competition.ensembling.segmentation.thresholds import HALF, FoldSums, Window, best_cuts_of_mean
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.selection.bootstrap import gain_with_error
 from competition.ensembling.selection.crossfitting import Choice, Excluded, choose, first_best
+from competition.metrics.ratios import Ratios
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,11 @@ class ChosenCuts:
         return f"thresholds: {'tuned ones taken' if self.choice.index else '0.5 kept'} ({self.choice.reason})"
 
 
-def choose_cuts(
-    curves: NDArray[np.float64], images: TuningImages, window: Window, excluded: Excluded = frozenset()
-) -> ChosenCuts:
+def choose_cuts(curves: Ratios, images: TuningImages, window: Window, excluded: Excluded = frozenset()) -> ChosenCuts:
     """Chooses between tuned cuts and 0.5, for all classes together.
 
     Args:
-        curves: float64 (n, C, 256) of ``dice_curves``.
+        curves: (n, C, 256).
         images: What they are of.
         window: Lowest and highest threshold that may be chosen.
         excluded: At most one fold, which the choice must not see.
@@ -56,13 +55,13 @@ def choose_cuts(
         return first_best(np.array([mean[:, HALF].mean(), tuned]))
 
     def gain(_: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
-        differences = np.zeros(len(curves))
+        cuts = np.full(curves.numerators.shape[:2], HALF)
         for fold in (fold for fold, index in chosen.items() if index):
-            here = images.folds == fold
-            cuts = sums.cuts_without(excluded | {fold}, window)
-            differences[here] = (scores_at(curves[here], cuts) - curves[here, :, HALF]).mean(axis=1)
+            cuts[images.folds == fold] = sums.cuts_without(excluded | {fold}, window)
         kept = np.isin(images.folds, remaining)
-        return gain_with_error(differences[kept], np.asarray(images.groups)[kept].tolist())
+        tuned, plain = curves.at(cuts).take(kept), curves.at(HALF).take(kept)
+        differences = (tuned.values() - plain.values()).mean(axis=1)
+        return gain_with_error(differences, np.asarray(images.groups)[kept].tolist())
 
     others = [excluded | {fold} for fold in remaining] if len(remaining) > 1 else []
     choice = choose({without: better(without) for without in [excluded, *others]}, gain, images.names, excluded)
@@ -70,11 +69,11 @@ def choose_cuts(
     return ChosenCuts(shrunk if choice.index else np.full_like(shrunk, HALF), raw, shrunk, choice)
 
 
-def crossfit_cuts(curves: NDArray[np.float64], images: TuningImages, window: Window) -> NDArray[np.int64] | None:
+def crossfit_cuts(curves: Ratios, images: TuningImages, window: Window) -> NDArray[np.int64] | None:
     """Gives each image the cuts that are chosen without its own fold.
 
     Args:
-        curves: float64 (n, C, 256).
+        curves: (n, C, 256).
         images: What they are of.
         window: Lowest and highest threshold that may be chosen.
 
@@ -83,7 +82,7 @@ def crossfit_cuts(curves: NDArray[np.float64], images: TuningImages, window: Win
     """
     if len(images.names) < 2:
         return None
-    cuts = np.empty(curves.shape[:2], dtype=np.int64)
+    cuts = np.empty(curves.numerators.shape[:2], dtype=np.int64)
     for fold in images.names:
         cuts[images.folds == fold] = choose_cuts(curves, images, window, frozenset({fold})).cuts
     return cuts

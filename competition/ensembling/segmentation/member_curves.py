@@ -1,4 +1,4 @@
-"""From member weights to Dice curves: by the fastest way that is exact for the weights that will be asked for."""
+"""From member weights to scores at every threshold, by the fastest way that is exact for the weights in question."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,22 +16,23 @@ from competition.ensembling.segmentation.trials import Evaluate
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.voting.blend import WHOLE, round_weights
 from competition.ensembling.voting.class_votes import blend
+from competition.metrics.ratios import Ratios
 from competition.prediction.histograms import (
-    dice_curves,
     histograms_file,
     image_histogram,
     join_histograms,
     load_histograms,
+    threshold_counts,
 )
 
 
 @dataclass(frozen=True)
 class MemberCurves:
-    """How weights become Dice curves.
+    """How weights become scores at every threshold.
 
     Attributes:
-        evaluate: Weights and images -> curves.
-        images: Facts about the images.
+        evaluate: Weights and units -> curves.
+        images: Facts about the units of the metric: the images, or the groups whose images it pools.
         window: Thresholds between which the curves are valid.
         contested: Share of contested pixels between them; None where it does not matter.
     """
@@ -53,8 +54,8 @@ def curves_of_one(data: OutOfFold, window: Window) -> MemberCurves:
     for oof in dict.fromkeys(data.folders[0].values()):
         stored |= load_histograms(histograms_file(oof))
     histograms = join_histograms(stored, data.samples, data.members[0].name)[:, rows]
-    curves = dice_curves(histograms)
-    return MemberCurves(lambda _, images: curves[images], _images(data, histograms), window, None)
+    curves = _curves(data, histograms)
+    return MemberCurves(lambda _, units: curves.take(units), _units(data, _present(histograms)), window, None)
 
 
 def curves_of_given(data: OutOfFold, window: Window, given: Sequence[int], ticker: Ticker) -> MemberCurves:
@@ -82,12 +83,12 @@ def curves_of_given(data: OutOfFold, window: Window, given: Sequence[int], ticke
             found.append(image_histogram(blend(maps, weights, voters), truth))
         ticker.advance(sample)
     histograms = {weights: np.stack(found) for weights, found in counted.items()}
-    curves = {weights: dice_curves(counts) for weights, counts in histograms.items()}
+    curves = {weights: _curves(data, counts) for weights, counts in histograms.items()}
 
-    def evaluate(weights: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.float64]:
-        return curves[tuple(weights[0].tolist())][images]
+    def evaluate(weights: NDArray[np.int64], units: NDArray[np.int64]) -> Ratios:
+        return curves[tuple(weights[0].tolist())].take(units)
 
-    return MemberCurves(evaluate, _images(data, histograms[tuple(given)]), window, None)
+    return MemberCurves(evaluate, _units(data, _present(histograms[tuple(given)])), window, None)
 
 
 def curves_of_any(data: OutOfFold, windows: Sequence[Window], folder: Path, ticker: Ticker) -> MemberCurves:
@@ -116,12 +117,27 @@ def curves_of_any(data: OutOfFold, windows: Sequence[Window], folder: Path, tick
     if kept.made < len(kept.paths):
         say(f"contested pixels of {len(kept.paths) - kept.made} of {len(kept.paths)} images are kept from before")
 
-    def evaluate(weights: NDArray[np.int64], images: NDArray[np.int64]) -> NDArray[np.float64]:
-        return contested_curves([kept.paths[image] for image in images], voters.weights_by_class(weights), window)
+    unit_of, first = data.metric.units(data.groups)
+    paths_of = [[kept.paths[image] for image in np.flatnonzero(unit_of == unit)] for unit in range(len(first))]
 
-    return MemberCurves(evaluate, TuningImages(data.folds, data.groups, kept.present), window, kept.share)
+    def evaluate(weights: NDArray[np.int64], units: NDArray[np.int64]) -> Ratios:
+        by_class = voters.weights_by_class(weights)
+        return contested_curves([paths_of[unit] for unit in units], by_class, window, data.metric)
+
+    return MemberCurves(evaluate, _units(data, kept.present), window, kept.share)
 
 
-def _images(data: OutOfFold, histograms: NDArray[np.int64]) -> TuningImages:
-    """Facts about the images with histograms (n, C, 2, 256)."""
-    return TuningImages(data.folds, data.groups, histograms[:, :, 1].sum(axis=2) > 0)
+def _curves(data: OutOfFold, histograms: NDArray[np.int64]) -> Ratios:
+    """Return the scores of the units of images with histograms (n, C, 2, 256)."""
+    return data.metric.ratios(*threshold_counts(data.metric.pool(histograms, data.groups)))
+
+
+def _present(histograms: NDArray[np.int64]) -> NDArray[np.bool_]:
+    return np.asarray(histograms[:, :, 1].sum(axis=2) > 0)
+
+
+def _units(data: OutOfFold, present: NDArray[np.bool_]) -> TuningImages:
+    """Return facts about the units of images whose truth has some classes, bool (n, C)."""
+    _, first = data.metric.units(data.groups)
+    pooled = data.metric.pool(present.astype(np.int64), data.groups) > 0
+    return TuningImages(data.folds[first], [data.groups[image] for image in first], pooled)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from competition.data.cache import read_cached_planes
 from competition.ensembling.voting.class_votes import Voters, find_voters
 from competition.masks.stored_arrays import open_array
+from competition.metrics.counts import DICE, CountMetric
 from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.prediction.probability_maps import map_file
 from competition.runs.members import Member
@@ -29,6 +30,7 @@ class OutOfFold:
         folds: (n,) int64.
         groups: (n,).
         classes: (C,) names, in the order of the label planes.
+        metric: What everything is scored by.
     """
 
     members: Sequence[Member]
@@ -38,6 +40,7 @@ class OutOfFold:
     folds: NDArray[np.int64]
     groups: list[str]
     classes: tuple[str, ...]
+    metric: CountMetric = DICE
 
     def voters(self) -> Voters:
         """Who votes on which class."""

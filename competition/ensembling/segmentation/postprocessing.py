@@ -30,6 +30,7 @@ from competition.masks.components import (
     find_surest,
 )
 from competition.masks.run_lengths import shared_pixels
+from competition.metrics.ratios import Ratios
 from competition.prediction.opened_maps import ClassMap
 
 
@@ -165,7 +166,7 @@ def operation_counts(
 
     Returns:
         Pixels int64 (3, C, number of operations): intersection with the truth, decided area, truth area; operations
-        in the order of ``OPERATIONS``. ``metrics.dice(*counts)`` scores them.
+        in the order of ``OPERATIONS``, as ``CountMetric.ratios`` takes them.
 
     Raises:
         ValueError: Different sizes, or planes that don't fit the number of classes.
@@ -187,11 +188,11 @@ def operation_counts(
     return counts
 
 
-def choose_operations(dice_of: NDArray[np.float64], folds: NDArray[np.integer], groups: Sequence[str]) -> list[str]:
+def choose_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> list[str]:
     """Chooses each class's operation; "none" where the cross-fitted gain is within one standard error.
 
     Args:
-        dice_of: Dice float64 (n, C, number of operations) of ``operation_counts``. To be honest they are made of images
+        scores: (n, C, number of operations) of ``operation_counts``. To be honest they are made of images
             decided at cuts that were tuned without the image's own fold.
         folds: (n,) fold of each image.
         groups: (n,) person of each image.
@@ -200,16 +201,14 @@ def choose_operations(dice_of: NDArray[np.float64], folds: NDArray[np.integer], 
         One name per class.
     """
     names = list(OPERATIONS)
-    return [names[_choose_one(dice_of[:, index], folds, groups)] for index in range(dice_of.shape[1])]
+    return [names[_choose_one(scores, index, folds, groups)] for index in range(scores.numerators.shape[1])]
 
 
-def crossfit_operations(
-    dice_of: NDArray[np.float64], folds: NDArray[np.integer], groups: Sequence[str]
-) -> NDArray[np.int64] | None:
+def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> NDArray[np.int64] | None:
     """Gives each image the operations chosen on the other folds by the same rule.
 
     Args:
-        dice_of: As for ``choose_operations``.
+        scores: As for ``choose_operations``.
         folds: (n,) fold of each image.
         groups: (n,) person of each image.
 
@@ -219,27 +218,28 @@ def crossfit_operations(
     fold_names = [int(fold) for fold in np.unique(folds)]
     if len(fold_names) < 2:
         return None
-    chosen = np.empty(dice_of.shape[:2], dtype=np.int64)
+    units, classes = scores.numerators.shape[:2]
+    chosen = np.empty((units, classes), dtype=np.int64)
     for fold in fold_names:
-        for index in range(dice_of.shape[1]):
-            chosen[folds == fold, index] = _choose_one(dice_of[:, index], folds, groups, frozenset({fold}))
+        for index in range(classes):
+            chosen[folds == fold, index] = _choose_one(scores, index, folds, groups, frozenset({fold}))
     return chosen
 
 
 def _choose_one(
-    scores_of: NDArray[np.float64],
-    folds: NDArray[np.integer],
-    groups: Sequence[str],
-    excluded: Excluded = frozenset(),
+    scores: Ratios, index: int, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
 ) -> int:
-    """Chooses among the operations of one class, scores (n, operations), without looking at the excluded folds."""
+    """Chooses among the operations of one class, without looking at the excluded folds."""
     names = [int(fold) for fold in np.unique(folds)]
+    own = scores.classes(np.array([index]))
     kept = {left_out: ~np.isin(folds, list(left_out)) for left_out in left_out_sets(names)}
-    picked = {left_out: first_best(scores_of[rows].mean(axis=0)) for left_out, rows in kept.items()}
+    picked = {left_out: first_best(own.take(rows).scores()[0]) for left_out, rows in kept.items()}
 
     def gain(_: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
         rows = np.concatenate([np.flatnonzero(folds == fold) for fold in chosen])
-        taken = np.concatenate([np.full(int(np.sum(folds == fold)), index) for fold, index in chosen.items()])
-        return gain_with_error(scores_of[rows, taken] - scores_of[rows, 0], np.asarray(groups)[rows].tolist())
+        taken = np.concatenate([np.full(int(np.sum(folds == fold)), operation) for fold, operation in chosen.items()])
+        held = own.take(rows)
+        differences = held.at(taken[:, None]).values() - held.at(0).values()
+        return gain_with_error(differences[:, 0], np.asarray(groups)[rows].tolist())
 
     return choose(picked, gain, names, excluded).index

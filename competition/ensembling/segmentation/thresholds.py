@@ -16,6 +16,7 @@ from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.selection.crossfitting import TIE
 from competition.ensembling.selection.optuna_study import quiet_study
 from competition.errors import CompetitionError
+from competition.metrics.ratios import Ratios, divide
 
 Window = tuple[float, float]
 
@@ -55,28 +56,31 @@ def window_cuts(window: Window) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class FoldSums:
-    """Dice curves summed per fold, so that any folds can be left out without touching the images again.
+    """Curves summed per fold, so that any folds can be left out without touching the images again.
 
     Attributes:
-        sums: Fold -> float64 (C, 256), summed over its images.
+        sums: Fold -> sums of numerators float64 (C, 256) and of denominators over its images.
         images: What the curves are of.
+        nothing: The score where the denominators sum to 0.
     """
 
-    sums: dict[int, NDArray[np.float64]]
+    sums: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]
     images: TuningImages
+    nothing: float
 
     @classmethod
-    def of(cls, curves: NDArray[np.float64], images: TuningImages) -> "FoldSums":
-        """Sums curves (n, C, 256) of images by fold."""
+    def of(cls, curves: Ratios, images: TuningImages) -> "FoldSums":
+        """Return the sums of curves (n, C, 256) by fold."""
         if len(curves) != len(images.folds) or len(curves) == 0:
             raise ValueError(f"{len(curves)} curves for {len(images.folds)} images with a fold")
-        return cls({fold: curves[images.folds == fold].sum(axis=0) for fold in images.names}, images)
+        sums = {fold: curves.take(images.folds == fold).sums() for fold in images.names}
+        return cls(sums, images, curves.nothing)
 
     def mean_without(self, excluded: Collection[int]) -> NDArray[np.float64]:
-        """Gives the mean curve (C, 256) over the images of all folds that are not excluded."""
-        kept = [fold for fold in self.sums if fold not in excluded]
-        total: NDArray[np.float64] = np.sum([self.sums[fold] for fold in kept], axis=0)
-        return total / sum(self.images.sizes[fold] for fold in kept)
+        """Return the score (C, 256) on the images of all folds that are not excluded."""
+        kept = [self.sums[fold] for fold in self.sums if fold not in excluded]
+        numerators = np.sum([numerator for numerator, _ in kept], axis=0)
+        return divide(numerators, np.sum([denominator for _, denominator in kept], axis=0), self.nothing)
 
     def cuts_without(self, excluded: Collection[int], window: Window) -> NDArray[np.int64]:
         """Gives each class's best cut (C,) on all folds that are not excluded, shrunk as its people there allow."""
@@ -127,39 +131,24 @@ def _outwards(window: Window) -> NDArray[np.int64]:
     return cuts[np.argsort(np.abs(cuts - HALF), kind="stable")]
 
 
-def best_cuts(curves: NDArray[np.float64], window: Window = WINDOW) -> NDArray[np.int64]:
+def best_cuts(curves: Ratios, window: Window = WINDOW) -> NDArray[np.int64]:
     """Gives each class's best cut over images, exactly.
 
     Args:
-        curves: float64 (n, C, 256) of ``dice_curves``.
+        curves: (n, C, 256).
         window: Lowest and highest threshold that may be chosen.
 
     Returns:
-        int64 (C,): the cut of the highest mean Dice; ties as in ``best_cuts_of_mean``.
+        int64 (C,): the cut of the highest score; ties as in ``best_cuts_of_mean``.
     """
-    return best_cuts_of_mean(curves.mean(axis=0), window)
+    return best_cuts_of_mean(curves.scores(), window)
 
 
-def scores_at(curves: NDArray[np.float64], cuts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Reads the Dice of every image and class at given cuts.
-
-    Args:
-        curves: float64 (n, C, 256).
-        cuts: (C,) for all images, or (n, C).
-
-    Returns:
-        float64 (n, C).
-    """
-    images, classes, _ = curves.shape
-    chosen = np.broadcast_to(cuts, (images, classes))
-    return curves[np.arange(images)[:, None], np.arange(classes), chosen]
-
-
-def study_cuts(curves: NDArray[np.float64], trials: int, seed: int, window: Window = WINDOW) -> NDArray[np.int64]:
+def study_cuts(curves: Ratios, trials: int, seed: int, window: Window = WINDOW) -> NDArray[np.int64]:
     """Searches each class's cut with a one-dimensional Optuna study; ``best_cuts`` decides, this is its check.
 
     Args:
-        curves: float64 (n, C, 256).
+        curves: (n, C, 256).
         trials: Trials per class; 0.5 is tried first. On 40 classes of blurred discs the best of 50 was up to 0.002
             below the optimum, the best of 100 always equal to it.
         seed: Of the sampler.
@@ -170,7 +159,7 @@ def study_cuts(curves: NDArray[np.float64], trials: int, seed: int, window: Wind
     """
     lowest, highest = window_cuts(window)
     found = []
-    for index, mean in enumerate(curves.mean(axis=0)):
+    for index, mean in enumerate(curves.scores()):
         # One dimension and one worker: neither option would change anything, but their defaults did in Optuna 5.
         sampler = optuna.samplers.TPESampler(seed=seed + index, multivariate=False, constant_liar=False)
         study = quiet_study(sampler)

@@ -12,9 +12,10 @@ from competition.ensembling.selection.bootstrap import gain_with_error
 from competition.ensembling.selection.crossfitting import Excluded, left_out_sets
 from competition.ensembling.voting.blend import check_weights, round_weights
 from competition.ensembling.voting.class_groups import ClassGroups
+from competition.metrics.ratios import Ratios, join
 
-Evaluate = Callable[[NDArray[np.int64], NDArray[np.int64]], NDArray[np.float64]]
-"""Weights (C, M) in thousandths and positions of images (n,) -> curves float64 (n, C, 256), valid in the window."""
+Evaluate = Callable[[NDArray[np.int64], NDArray[np.int64]], Ratios]
+"""Weights (C, M) in thousandths and positions of images (n,) -> ratios (n, C, 256), valid in the window."""
 
 
 class Trials:
@@ -60,7 +61,7 @@ class Trials:
             excluded: np.flatnonzero(np.isin(self.images.folds, list(excluded))) for excluded in self.sets
         }
         self._scores: list[dict[Excluded, NDArray[np.float64]]] = []
-        self._held: list[dict[Excluded, NDArray[np.float64]]] = []
+        self._held: list[dict[Excluded, Ratios]] = []
         self._best = 0.0
         self.position(round_weights(np.ones(members)))
 
@@ -78,7 +79,7 @@ class Trials:
         return self._position_of[vector]
 
     def score(self, position: int, excluded: Excluded) -> NDArray[np.float64]:
-        """The mean Dice of each class group (G,) on all folds that are not excluded, at cuts tuned on these folds."""
+        """The mean score of each class group (G,) on all folds that are not excluded, at cuts tuned on these folds."""
         return self._scores[position][excluded]
 
     def gain(self, excluded: Excluded, chosen: dict[int, int], group: int) -> tuple[float, float]:
@@ -92,15 +93,18 @@ class Trials:
         Returns:
             Mean gain and its standard error, clustered by person.
         """
-        differences, people = [], []
+        searched, equal, people = [], [], []
         for fold, position in chosen.items():
             without = excluded | {fold}
             rows = self._held_rows[without]
             here = self.images.folds[rows] == fold
-            held = self._held[position][without][here, group] - self._held[0][without][here, group]
-            differences.append(held)
+            searched.append(self._held[position][without].take(here))
+            equal.append(self._held[0][without].take(here))
             people.append(np.asarray(self.images.groups)[rows][here])
-        return gain_with_error(np.concatenate(differences), np.concatenate(people).tolist())
+        differences = join(searched).values() - join(equal).values()
+        if searched[0].denominators is not None:
+            differences = self.class_groups.means(differences)
+        return gain_with_error(differences[:, group], np.concatenate(people).tolist())
 
     def _try(self, weights: NDArray[np.int64]) -> None:
         classes = np.arange(len(self.class_groups.of_class))
@@ -110,9 +114,12 @@ class Trials:
         for excluded, rows in self._held_rows.items():
             cuts = sums.cuts_without(excluded, self._window)
             scores[excluded] = self.class_groups.means(sums.mean_without(excluded)[classes, cuts])
-            # One index picks rows, classes and cuts together; curves[rows] would copy all 256 levels.
-            held[excluded] = self.class_groups.means(curves[rows[:, None], classes, cuts])
+            held[excluded] = self._reduced(curves.at(cuts, rows))
         self._scores.append(scores)
         self._held.append(held)
         self._best = max(self._best, float(scores[frozenset()].mean()))
         self._ticker.advance(f"best {self._best:.4f}")
+
+    def _reduced(self, held: Ratios) -> Ratios:
+        """Return scores of units (n, C) by class group (n, G), where they are means and can be reduced at once."""
+        return held if held.denominators is not None else Ratios(self.class_groups.means(held.numerators))

@@ -23,6 +23,7 @@ from competition.ensembling.segmentation.postprocessing import (
     sure_pixels,
 )
 from competition.ensembling.segmentation.thresholds import Window, study_cuts
+from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.segmentation.weights_and_thresholds import TunedCurves, tune_curves
 from competition.ensembling.segmentation.worth import MemberWorth, member_worth
 from competition.ensembling.selection.parts import crossfit_parts
@@ -30,7 +31,7 @@ from competition.ensembling.selection.weight_methods import METHODS, expected_ve
 from competition.ensembling.selection.weight_search import given_weights, search_weights
 from competition.ensembling.voting.class_groups import ClassGroups
 from competition.ensembling.voting.masks import vote_image
-from competition.metrics.counts import dice, false_positive_owners, pooled_dice
+from competition.metrics.counts import false_positive_owners, pooled_dice
 
 # Of each class's study; with 100 it has always found what the exact sweep finds.
 STUDY_TRIALS = 100
@@ -58,7 +59,7 @@ class Search:
 
 @dataclass(frozen=True)
 class TunedSegmentation:
-    """What was chosen, with the Dice of every image and class.
+    """What was chosen, with the scores of every unit and class: values whose mean is the score (``Ratios.values``).
 
     Attributes:
         tuned: Weights and cuts, scored before post-processing.
@@ -72,7 +73,7 @@ class TunedSegmentation:
             chosen without its own part, before post-processing.
         false_positives: int64 (C,) likewise.
         areas: int64 (C,), true pixels of every class over the images.
-        present: bool (n, C), whether the class occurs in the image's truth.
+        images: Facts about the units of the metric (images, or groups whose images it pools).
         window: Lowest and highest threshold that could be chosen.
         contested: Share of contested pixels between them, None for one member and for given weights.
     """
@@ -87,7 +88,7 @@ class TunedSegmentation:
     owners: NDArray[np.int64]
     false_positives: NDArray[np.int64]
     areas: NDArray[np.int64]
-    present: NDArray[np.bool_]
+    images: TuningImages
     window: Window
     contested: float | None
 
@@ -106,35 +107,33 @@ def tune_segmentation(data: OutOfFold, search: Search, folder: Path) -> TunedSeg
     # From here on a fold is a part that choices are cross-fitted over.
     data = replace(data, folds=crossfit_parts(data.folds, data.groups))
     curves, tuned = _tune_curves(data, search, folder)
+    images = curves.images
     counts, owners, false_positives = _decided_counts(data, tuned)
-    by_operation = dice(*counts)
-    operations = choose_operations(by_operation, data.folds, data.groups)
-    picked = [list(OPERATIONS).index(name) for name in operations]
-    processed = by_operation[:, np.arange(len(picked)), picked]
+    by_operation = data.metric.ratios(*counts)
+    operations = choose_operations(by_operation, images.folds, images.groups)
+    picked = np.array([list(OPERATIONS).index(name) for name in operations])
+    unprocessed = by_operation.at(0).values()
     crossfit, pooled = None, None
-    choices = crossfit_operations(by_operation, data.folds, data.groups)
+    choices = crossfit_operations(by_operation, images.folds, images.groups)
     if tuned.crossfit is not None and choices is not None:
-        held = np.take_along_axis(by_operation, choices[..., None], axis=2)[..., 0]
         # The gain of post-processing is measured at the final weights, but at cuts and choices of the other folds.
-        crossfit = tuned.crossfit + held - by_operation[:, :, 0]
+        crossfit = tuned.crossfit + by_operation.at(choices).values() - unprocessed
         pooled = pooled_dice(*np.take_along_axis(counts, choices[None, ..., None], axis=3)[..., 0])
     honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
     given = search.given is not None
-    worth = member_worth(
-        curves.evaluate, tuned.search.weights, data.voters(), curves.images, curves.window, honest, given
-    )
+    worth = member_worth(curves.evaluate, tuned.search.weights, data.voters(), images, curves.window, honest, given)
     return TunedSegmentation(
         tuned=tuned,
         study=study_cuts(tuned.curves, STUDY_TRIALS, seed=0, window=curves.window),
         operations=operations,
-        oof=tuned.oof + processed - by_operation[:, :, 0],
+        oof=tuned.oof + by_operation.at(picked).values() - unprocessed,
         crossfit=crossfit,
         pooled_crossfit=pooled,
         worth=worth,
         owners=owners,
         false_positives=false_positives,
         areas=counts[2, :, :, 0].sum(axis=0),
-        present=curves.images.present,
+        images=images,
         window=curves.window,
         contested=curves.contested,
     )
@@ -165,7 +164,7 @@ def _decided_counts(
     """Pixel counts of every image, decided at cuts chosen without its own fold.
 
     Returns:
-        int64 (3, n, C, operations) of every image and operation, and over all images the owners of false positives
+        int64 (3, units, C, operations) of every unit and operation, and over all images the owners of false positives
         (C, C + 1) and the false positives (C,).
     """
     voters, classes = data.voters(), len(data.classes)
@@ -173,12 +172,13 @@ def _decided_counts(
     counts = []
     owners = np.zeros((classes, classes + 1), dtype=np.int64)
     false_positives = np.zeros(classes, dtype=np.int64)
-    for position, sample in enumerate(track(data.samples, "post-processing")):
-        cuts = tuned.chosen.cuts if tuned.honest_cuts is None else tuned.honest_cuts[position]
+    unit_of, _ = data.metric.units(data.groups)
+    for unit, sample in zip(unit_of, track(data.samples, "post-processing"), strict=True):
+        cuts = tuned.chosen.cuts if tuned.honest_cuts is None else tuned.honest_cuts[unit]
         maps, truth = data.open_maps(sample), data.truth(sample)
         decided = vote_image(maps, voters, weights, cuts)
         counts.append(operation_counts(decided, truth, classes, sure_pixels(maps, voters, weights)))
         here = false_positive_owners(decided, truth, classes)
         owners += here[0]
         false_positives += here[1]
-    return np.stack(counts, axis=1), owners, false_positives
+    return np.moveaxis(data.metric.pool(np.stack(counts), data.groups), 1, 0), owners, false_positives

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.segmentation.cut_choice import crossfit_cuts
-from competition.ensembling.segmentation.thresholds import HALF, Window, scores_at
+from competition.ensembling.segmentation.thresholds import HALF, Window
 from competition.ensembling.segmentation.trials import Evaluate
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.selection.bootstrap import Difference, bootstrap_interval, mean_of, paired_difference
@@ -67,7 +67,7 @@ def member_worth(
     def crossfit(by_class: NDArray[np.int64]) -> NDArray[np.float64]:
         curves = evaluate(by_class, np.arange(len(images.folds)))
         cuts = crossfit_cuts(curves, images, window)
-        return curves[:, :, HALF] if cuts is None else scores_at(curves, cuts)
+        return curves.at(HALF if cuts is None else cuts).values()
 
     classes, members = voters.rows.shape
     compared = crossfitted and members > 1 and not given

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+from plain_curves import best_cuts, choose_cuts, crossfit_cuts, scores_at
 
-from competition.ensembling.segmentation.cut_choice import choose_cuts, crossfit_cuts
-from competition.ensembling.segmentation.thresholds import HALF, best_cuts, scores_at, shrink_cuts
+from competition.ensembling.segmentation.thresholds import HALF, shrink_cuts
 from competition.ensembling.segmentation.tuning_images import TuningImages
 
 WINDOW = (0.2, 0.8)

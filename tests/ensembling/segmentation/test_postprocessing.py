@@ -1,15 +1,9 @@
 import numpy as np
 import pytest
+from plain_curves import choose_operations, crossfit_operations
 from scipy import ndimage
 
-from competition.ensembling.segmentation.postprocessing import (
-    OPERATIONS,
-    apply,
-    choose_operations,
-    crossfit_operations,
-    decide_image,
-    operation_counts,
-)
+from competition.ensembling.segmentation.postprocessing import OPERATIONS, apply, decide_image, operation_counts
 from competition.ensembling.voting.class_votes import everyone
 from competition.masks.bit_planes import class_areas, intersections, pack_masks, unpack_planes
 from competition.metrics.counts import dice

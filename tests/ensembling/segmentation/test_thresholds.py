@@ -2,14 +2,11 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from plain_curves import best_cuts, fold_sums, scores_at, study_cuts
 
 from competition.ensembling.segmentation.thresholds import (
     SHRINK_PEOPLE,
-    FoldSums,
-    best_cuts,
-    scores_at,
     shrink_cuts,
-    study_cuts,
     threshold_of,
     window_cuts,
 )
@@ -128,7 +125,7 @@ def test_left_out_folds_count_neither_in_the_mean_nor_in_the_people():
     curves, folds = random.random((11, 3, 256)), np.array([0, 0, 0, 1, 1, 1, 1, 4, 4, 4, 4])
     present = random.random((11, 3)) < 0.7
     groups = ["a", "a", "b", "c", "d", "d", "d", "e", "f", "g", "h"]
-    sums = FoldSums.of(curves, TuningImages(folds, groups, present))
+    sums = fold_sums(curves, TuningImages(folds, groups, present))
     for excluded in ((), (0,), (1, 4)):
         kept = ~np.isin(folds, excluded)
         np.testing.assert_allclose(sums.mean_without(excluded), curves[kept].mean(axis=0), rtol=1e-13)
@@ -136,7 +133,7 @@ def test_left_out_folds_count_neither_in_the_mean_nor_in_the_people():
         expected = shrink_cuts(best_cuts(curves[kept], (0.2, 0.8)), np.array(people))
         assert sums.cuts_without(excluded, (0.2, 0.8)).tolist() == expected.tolist()
     with pytest.raises(ValueError, match="10 curves for 11 images"):
-        FoldSums.of(curves[1:], TuningImages(folds, groups, present))
+        fold_sums(curves[1:], TuningImages(folds, groups, present))
 
 
 def test_shrunk_cuts_do_better_on_new_people_where_few_were_seen():

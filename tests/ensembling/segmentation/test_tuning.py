@@ -5,10 +5,10 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from plain_curves import scores_at
 
 from competition.data.cache import read_cached_planes
 from competition.ensembling.segmentation.out_of_fold import OutOfFold
-from competition.ensembling.segmentation.thresholds import scores_at
 from competition.ensembling.segmentation.tuning import Search, tune_segmentation
 from competition.ensembling.voting.class_groups import ClassGroups, one_group
 from competition.ensembling.voting.class_votes import blend

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from plain_curves import best_cuts, scores_at, search_weights, tune_curves
 
-from competition.ensembling.segmentation.thresholds import best_cuts, scores_at, shrink_cuts
+from competition.ensembling.segmentation.thresholds import shrink_cuts
 from competition.ensembling.segmentation.tuning_images import TuningImages
-from competition.ensembling.segmentation.weights_and_thresholds import tune_curves
 from competition.ensembling.selection.weight_methods import METHODS
-from competition.ensembling.selection.weight_search import candidate_weights, search_weights
+from competition.ensembling.selection.weight_search import candidate_weights
 from competition.ensembling.voting.class_groups import ClassGroups, one_group
 
 WINDOW = (0.2, 0.8)

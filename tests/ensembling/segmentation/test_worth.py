@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
+from plain_curves import crossfit_cuts, member_worth, scores_at
 
-from competition.ensembling.segmentation.cut_choice import crossfit_cuts
-from competition.ensembling.segmentation.thresholds import scores_at
 from competition.ensembling.segmentation.tuning_images import TuningImages
-from competition.ensembling.segmentation.worth import member_worth, weights_without
+from competition.ensembling.segmentation.worth import weights_without
 from competition.ensembling.selection.bootstrap import bootstrap_interval
 from competition.ensembling.voting.class_votes import Voters, everyone
 

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from plain_curves import search_weights
 
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.selection.parts import crossfit_parts
 from competition.ensembling.selection.weight_methods import METHODS
-from competition.ensembling.selection.weight_search import search_weights
 from competition.ensembling.voting.class_groups import one_group
 
 PEOPLE = [f"person {number}" for number in (0, 0, 0, 0, 1, 1, 1, 2, 2, 3, 4, 5, 6, 7, 7)]

@@ -1,10 +1,10 @@
 """What is shown while weights are searched."""
 
 import numpy as np
+from plain_curves import search_weights
 
 from competition import console
 from competition.ensembling.segmentation.tuning_images import TuningImages
-from competition.ensembling.selection.weight_search import search_weights
 from competition.ensembling.voting.class_groups import one_group
 
 WINDOW = (0.2, 0.8)

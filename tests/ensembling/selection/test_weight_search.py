@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
+from plain_curves import search_weights
 
 from competition.ensembling.segmentation.contested import blend_histograms, contest
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.selection.weight_methods import METHODS
-from competition.ensembling.selection.weight_search import SHORTLIST, candidate_weights, search_weights
+from competition.ensembling.selection.weight_search import SHORTLIST, candidate_weights
 from competition.ensembling.voting.blend import round_weights
 from competition.ensembling.voting.class_groups import ClassGroups, one_group
 from competition.errors import CompetitionError
