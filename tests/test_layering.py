@@ -75,7 +75,7 @@ def test_every_part_of_the_package_has_its_place_in_the_order() -> None:
 def test_a_layer_imports_only_from_itself_and_those_before_it(layer: str) -> None:
     files = [path for path in source_files("competition") if layer_of(path) == layer]
     assert files
-    wrong = {path.name: wrong_imports(layer, path.read_text(encoding="utf-8")) for path in files}
+    wrong = {str(path): wrong_imports(layer, path.read_text(encoding="utf-8")) for path in files}
     assert not {name: names for name, names in wrong.items() if names}
 
 

@@ -55,10 +55,10 @@ def test_stored_images_are_scored_in_the_order_asked_for(tmp_path):
         save_contested(paths[-1], contest(maps, pack_masks(masks), window))
         dense.append(dice_curves(image_histogram(blend(maps, weights), pack_masks(masks))[None])[0])
     lowest, highest = window_cuts(window)
-    found = contested_curves(paths[::-1], weights, window)
+    found = contested_curves([[path] for path in paths[::-1]], weights, window).values()
     np.testing.assert_array_equal(found[..., lowest : highest + 1], np.stack(dense[::-1])[..., lowest : highest + 1])
     with pytest.raises(CompetitionError, match=r"another window.*2\.npy"):
-        contested_curves(paths[::-1], weights, (0.1, 0.8))
+        contested_curves([[path] for path in paths[::-1]], weights, (0.1, 0.8))
 
 
 @pytest.fixture

@@ -105,7 +105,7 @@ def test_tuning_follows_the_nested_rules(seed, fold_count):
     rules, everything = Reference(curves, candidates, folds, groups, present), list(range(fold_count))
     chosen = rules.weights(everything)
     assert found.search.weights.tolist() == candidates[[chosen, chosen]].tolist()
-    np.testing.assert_array_equal(found.curves, rules.curves[chosen])
+    np.testing.assert_array_equal(found.curves.values(), rules.curves[chosen])
     np.testing.assert_array_equal(found.chosen.cuts, rules.final_cuts(chosen, everything))
     np.testing.assert_array_equal(found.oof, scores_at(rules.curves[chosen], found.chosen.cuts))
     np.testing.assert_array_equal(found.at_half, rules.curves[0][:, :, 127])

@@ -105,7 +105,7 @@ def test_contested_curves_equal_those_of_the_dense_blend(tmp_path, window, sprea
         by_class = voters.weights_by_class(weights)
         sparse = dice_curves(blend_histograms(contested, by_class)[None])[..., lowest : highest + 1]
         np.testing.assert_array_equal(sparse, dense)
-        stored = contested_curves([tmp_path / "image.npz"], by_class, window)[..., lowest : highest + 1]
+        stored = contested_curves([[tmp_path / "image.npz"]], by_class, window).values()[..., lowest : highest + 1]
         np.testing.assert_array_equal(stored, dense)
 
 
