@@ -22,6 +22,8 @@ from competition.data.cache import cache_sample
 from competition.data.folds import Folds, read_folds, write_folds
 from competition.data.manifest import Entry, Manifest, data_hash, read_manifest, write_manifest
 from competition.masks.bit_planes import pack_masks
+from competition.metrics.counts import DICE
+from competition.metrics.tables import AUROC
 from competition.settings import Experiment
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
@@ -122,7 +124,7 @@ def _hands_track() -> Track:
         name="tiny_hands",
         task="segmentation",
         classes=("disc", "square", "bar"),
-        metric="dice",
+        metric=DICE,
         submission="rle",
         list_samples=_nothing,
         list_test=_nothing,
@@ -138,7 +140,7 @@ def _patients_track() -> Track:
         name="tiny_patients",
         task="classification",
         classes=("any", "left", "right"),
-        metric="auroc",
+        metric=AUROC,
         submission="table",
         list_samples=_nothing,
         list_test=_nothing,

@@ -62,6 +62,24 @@ class CountMetric:
             return Ratios(divide(numerators, denominators, nothing))
         return Ratios(divide(numerators, denominators, 0.0), (denominators > 0).astype(np.float64), nothing)
 
+    def score(self, counts: NDArray[np.int64], groups: Sequence[str]) -> float:
+        """Return the mean score over units and those classes that occur in the truth of any of them.
+
+        Args:
+            counts: int64 (n, 3, C) of images: pixels in both, predicted pixels, true pixels.
+            groups: (n,) the group of each image.
+
+        Returns:
+            The score; nan where no class occurs.
+        """
+        pooled = self.pool(counts, groups)
+        return measured_mean(self.ratios(*np.moveaxis(pooled, 1, 0)).values(), pooled[:, 2] > 0)
+
+    @property
+    def key(self) -> str:
+        """The metric with its options, as a decision records it: "F2, unit group, empty skip"."""
+        return f"{self.label}, unit {self.unit}, empty {self.empty}"
+
     def pool(self, counts: NDArray[np.int64], groups: Sequence[str]) -> NDArray[np.int64]:
         """Return the counts of units: of images as they are, of groups summed over the images of each.
 

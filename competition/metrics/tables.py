@@ -1,7 +1,35 @@
 """Scores of tables of truth and prediction: AUROC, accuracy, F1."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+
+@dataclass(frozen=True)
+class TableMetric:
+    """A score of one true and one predicted column.
+
+    Attributes:
+        name: As a track or YAML names it: "auroc".
+        label: As tables and messages call it: "AUROC".
+        score: (truth (n,), prediction (n,)) -> the score; nan where it is not defined.
+    """
+
+    name: str
+    label: str
+    score: Callable[[ArrayLike, ArrayLike], float]
+
+    @property
+    def key(self) -> str:
+        """The metric as a decision records it."""
+        return self.label
+
+
+def auroc_metric() -> TableMetric:
+    """Return the area under the ROC curve."""
+    return TableMetric("auroc", "AUROC", auroc)
 
 
 def auroc(truth: ArrayLike, score: ArrayLike) -> float:
@@ -55,3 +83,7 @@ def f1(truth: ArrayLike, decision: ArrayLike) -> float:
         raise ValueError(f"F1 compares two vectors of one shape, not {expected.shape} and {given.shape}")
     positives = int(expected.sum()) + int(given.sum())
     return 2 * int((expected & given).sum()) / positives if positives else 0.0
+
+
+AUROC = auroc_metric()
+"""Of the first class of a table."""

@@ -8,12 +8,11 @@ from numpy.typing import NDArray
 
 from competition.data.folds import Fold
 from competition.data.manifest import Entry
-from competition.metrics.counts import measured_mean
-from competition.metrics.tables import auroc
+from competition.metrics.tables import TableMetric
 from competition.prediction.histograms import (
-    dice_curves,
     histograms_file,
     load_histograms,
+    threshold_counts,
 )
 from competition.prediction.probability_maps import (
     CUT_OF_HALF,
@@ -40,17 +39,18 @@ def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float
         held_out: The samples they are of.
 
     Returns:
-        Mean Dice over the classes that occur in the truth, or AUROC of the first class; NaN where there are no samples,
-        where no class occurs, or where all or none are of the first class.
+        The track's metric: of masks over the classes that occur in the truth, of a table of the first class; NaN where
+        there are no samples, where no class occurs, or where the metric is undefined.
     """
     if not held_out:
         return float("nan")
     samples = [entry.sample for entry in held_out]
-    if track.task == "classification":
-        return auroc(*ranked(track, folder, held_out))
+    if isinstance(track.metric, TableMetric):
+        return track.metric.score(*ranked(track, folder, held_out))
     stored = load_histograms(histograms_file(folder))
-    histograms = np.stack([stored[sample] for sample in samples])
-    return measured_mean(dice_curves(histograms)[:, :, CUT_OF_HALF], histograms[:, :, 1].sum(axis=2) > 0)
+    both, predicted, truth = threshold_counts(np.stack([stored[sample] for sample in samples]))
+    counts = np.stack([both[..., CUT_OF_HALF], predicted[..., CUT_OF_HALF], truth[..., 0]], axis=1)
+    return track.metric.score(counts, [entry.group for entry in held_out])
 
 
 def unmeasured_classes(run: Run, fold: Fold) -> list[str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.file_listing import stem
+from competition.metrics.metric import Metric
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
 
 Task = Literal["segmentation", "classification"]
@@ -110,7 +111,7 @@ class Track:
         name: "hand_bone"; also the folder name everywhere.
         task: Segmentation (a mask per class) or classification (a probability per class).
         classes: In the organiser's order.
-        metric: What ``score`` reports and everything is ranked by: "dice" or "auroc".
+        metric: What ``score`` reports and everything is ranked by: a count metric for masks, a table metric for tables.
         submission: "rle" (run lengths in a CSV), "table" (one row per sample) or "planes" (a zip with an array of 0
             and 1 per image, its last plane the background).
         views: Names of the images that make up one sample.
@@ -153,7 +154,7 @@ class Track:
     name: str
     task: Task
     classes: tuple[str, ...]
-    metric: Literal["dice", "auroc"]
+    metric: Metric
     submission: SubmissionForm
     list_samples: Callable[[Path], Listing]
     list_test: Callable[[Path], Listing]

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 from competition.data.cache import read_label_planes
 from competition.data.manifest import Entry
 from competition.masks.bit_planes import class_areas, intersections, pack_masks
-from competition.metrics.counts import dice, measured_mean
-from competition.metrics.tables import auroc
+from competition.metrics.tables import TableMetric
 from competition.prediction.predictor import Predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import CUT_OF_HALF
 from competition.workspace import Workspace
@@ -22,23 +21,21 @@ def held_out_score(predictor: Predictor, workspace: Workspace, held_out: Sequenc
     """Scores a network on the held-out samples.
 
     Returns:
-        Segmentation: mean Dice at threshold 0.5 and native size over images and those classes that the held-out samples
-        have, NaN where they have none. Classification: the AUROC of the first class, NaN where the held-out samples are
-        all of one kind.
+        Segmentation: the count metric at threshold 0.5 and native size over those classes that the held-out samples
+        have, NaN where they have none. Classification: the table metric of the first class, NaN where it is undefined.
     """
-    if predictor.track.task == "classification":
+    metric = predictor.track.metric
+    if isinstance(metric, TableMetric):
         scores = [predict_scores(predictor, entry, PLAIN)[0] for entry in held_out]
-        return auroc(np.array([entry.targets[0] for entry in held_out]), np.array(scores))
-    scored = [_class_dice(predictor, workspace, entry) for entry in held_out]
-    return measured_mean(np.stack([scores for scores, _ in scored]), np.stack([present for _, present in scored]))
+        return metric.score(np.array([entry.targets[0] for entry in held_out]), np.array(scores))
+    counts = np.stack([_counts(predictor, workspace, entry) for entry in held_out])
+    return metric.score(counts, [entry.group for entry in held_out])
 
 
-def _class_dice(
-    predictor: Predictor, workspace: Workspace, entry: Entry
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Returns the Dice of every class of one image, and whether its truth has the class."""
+def _counts(predictor: Predictor, workspace: Workspace, entry: Entry) -> NDArray[np.int64]:
+    """Return the pixels of one image in both, predicted and true: (3, C)."""
     classes = len(predictor.track.classes)
     predicted = pack_masks(predict_map(predictor, entry, PLAIN) > CUT_OF_HALF)
     truth = read_label_planes(workspace, predictor.track, entry.sample)
-    overlap, areas = intersections(predicted, truth, classes), class_areas(truth, classes)
-    return dice(overlap, class_areas(predicted, classes), areas), areas > 0
+    overlap = intersections(predicted, truth, classes)
+    return np.stack([overlap, class_areas(predicted, classes), class_areas(truth, classes)])

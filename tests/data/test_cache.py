@@ -22,6 +22,7 @@ from competition.data.cache import (
 from competition.errors import CompetitionError
 from competition.formats.pictures import read_grey
 from competition.masks.bit_planes import unpack_planes
+from competition.metrics.tables import AUROC
 from competition.tracks.declared.track import load_folder_track
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Listing, Sample, Track
@@ -69,7 +70,7 @@ TWO_VIEWS = Track(
     name="pair",
     task="classification",
     classes=("ill",),
-    metric="auroc",
+    metric=AUROC,
     submission="table",
     list_samples=nothing,
     list_test=nothing,

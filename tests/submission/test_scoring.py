@@ -9,6 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
+from competition.metrics.counts import DICE
 from competition.submission.scoring import score_rle, score_table
 from competition.submission.submission_files import write_rle_csv, write_table_csv
 from competition.tracks.label_folder import truth_from_folder
@@ -61,7 +62,7 @@ def folder_track(read_label, size_hw=None):
         name="t",
         task="segmentation",
         classes=CLASSES,
-        metric="dice",
+        metric=DICE,
         submission="rle",
         list_samples=lambda root: Listing([]),
         list_test=lambda folder: Listing([]),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
+from competition.metrics.counts import DICE
 from competition.tracks.aneurysm.track import ANEURYSM
 from competition.tracks.hand_bone.track import HAND_BONE
 from competition.tracks.narrowing import narrow
@@ -20,7 +21,7 @@ def paired_track() -> Track:
         name="paired",
         task="segmentation",
         classes=CLASSES,
-        metric="dice",
+        metric=DICE,
         submission="rle",
         list_samples=lambda root: Listing([]),
         list_test=lambda folder: Listing([]),

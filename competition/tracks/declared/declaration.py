@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from competition.errors import CompetitionError
 from competition.formats.yaml_files import read_yaml
+from competition.metrics.counts import CountMetric
+from competition.metrics.metric import make_metric
 from competition.names import file_fault, label_fault
 from competition.settings import Section
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
@@ -65,6 +67,10 @@ class FolderTrack(Section):
     """Read as grey or as RGB."""
     flip: bool = False
     """Whether a mirrored image is as plausible as the image itself."""
+    metric: str | dict[str, Any] = "dice"
+    """What everything is scored and ranked by: dice, iou or f_beta, or a mapping with options: {name: f_beta, beta: 2,
+    unit: group, empty: skip}. ``unit`` is what is scored by itself before the mean is taken: image, group (the images
+    of a person pooled) or all; ``empty`` is the score where neither truth nor prediction has a pixel: 1, 0 or skip."""
     submission: RunLengthSubmission | None = None
     """The organiser's form (``run_length_form.py`` explains its keys), for example {image: id, class: class, rle: rle,
     order: column, ending: false, empty: -1}. Left out: image_name,class,rle with pixels row by row from 1; where masks
@@ -73,6 +79,23 @@ class FolderTrack(Section):
     def find_group(self, file_name: str) -> str | None:
         """Returns the group that ``group`` reads from a file name; None where it does not match."""
         return find_group(self.group, file_name)
+
+    @field_validator("metric")
+    @classmethod
+    def _is_a_count_metric(cls, metric: str | dict[str, Any]) -> str | dict[str, Any]:
+        try:
+            if not isinstance(make_metric(metric), CountMetric):
+                raise ValueError(f"must score masks, which {metric} does not")
+        except CompetitionError as error:
+            raise ValueError(error.what) from error
+        return metric
+
+    @property
+    def count_metric(self) -> CountMetric:
+        """The declared metric."""
+        metric = make_metric(self.metric)
+        assert isinstance(metric, CountMetric)  # validated above
+        return metric
 
     @property
     def in_colour(self) -> bool:

@@ -37,7 +37,7 @@ def load_folder_track(path: Path) -> Track:
         name=path.stem,
         task="segmentation",
         classes=classes,
-        metric="dice",
+        metric=declaration.count_metric,
         submission="rle",
         list_samples=partial(list_folder, declaration=declaration),
         list_test=partial(list_test_folder, declaration=declaration),

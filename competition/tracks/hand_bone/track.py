@@ -9,6 +9,7 @@ from pathlib import Path
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, on_disk, stem
 from competition.formats.pictures import read_grey
+from competition.metrics.counts import DICE
 from competition.text import near_pairs, same_spelling
 from competition.tracks.hand_bone.labels import CARPAL_BONES, FINGER_BONES, FOREARM_BONES, HAND_BONE_CLASSES, read_bones
 from competition.tracks.hand_bone.lists import OBLIQUE, STRAIGHT, with_strata, without_excluded, wrongly_labelled
@@ -119,7 +120,7 @@ HAND_BONE = Track(
     name="hand_bone",
     task="segmentation",
     classes=HAND_BONE_CLASSES,
-    metric="dice",
+    metric=DICE,
     submission="rle",
     list_samples=list_hands,
     list_test=list_test_hands,
