@@ -1,6 +1,7 @@
 """Every path the pipeline writes is built here and nowhere else."""
 
 import shlex
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -210,3 +211,12 @@ def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
 def plane_files_folder(submission: Path) -> Path:
     """The single files of a submission that is handed in as a zip of them."""
     return submission.with_name("planes")
+
+
+def git_commit() -> str:
+    """Return the commit of the code, with a + where files were changed since; empty outside of a git checkout."""
+    try:
+        command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

@@ -18,7 +18,7 @@ from competition.names import check_run_name
 from competition.prediction.tta_views import check_views
 from competition.runs.fold_training import train_one
 from competition.runs.leak_alarm import judge_shuffled, too_good
-from competition.runs.out_of_fold_scores import out_of_fold_score, ranked, unmeasured_classes
+from competition.runs.out_of_fold_scores import not_measured, out_of_fold_score, ranked, unmeasured_classes
 from competition.runs.run import Run, check_fold, check_same_folds, check_settings
 from competition.settings import Experiment
 from competition.tracks.narrowing import narrow
@@ -28,7 +28,6 @@ from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.context import choose_experiment, open_track, open_workspace
 from pipelines.parallel_folds import announce, slots, train_in_parallel
 from pipelines.parent import end_with_parent
-from pipelines.tuned_words import not_measured
 
 HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
 EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set train.lr=5e-4 --name quick_lr5e-4"

@@ -25,7 +25,7 @@ from competition.masks.bit_planes import pack_masks
 from competition.settings import Experiment
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
-from pipelines import ensemble, train, tune
+from pipelines import context, train
 from pipelines.__main__ import build_parser
 
 if TYPE_CHECKING:
@@ -317,9 +317,8 @@ def stage_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, object]
 
     def run(module: ModuleType, prepared: Prepared, *words: object) -> dict[str, object]:
         name = module.__name__.removeprefix("pipelines.")
-        for each in (train, tune, ensemble):  # ensemble calls tune
-            monkeypatch.setattr(each, "open_track", lambda args: prepared.track)
-            monkeypatch.setattr(each, "open_workspace", lambda args: prepared.workspace)
-        return module.run(build_parser(name, module).parse_args([str(word) for word in words]))
+        monkeypatch.setattr(context, "get_track", lambda name: prepared.track)
+        common = ["--workspace", str(prepared.workspace.root)]
+        return module.run(build_parser(name, module).parse_args([*map(str, words), *common]))
 
     return run

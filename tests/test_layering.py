@@ -13,6 +13,7 @@ LAYERS = (
     "names",
     "console",
     "files",
+    "file_listing",
     "checksums",
     "formats",
     "workspace",

@@ -1,60 +1,49 @@
-"""Tuning a classification: weights of the ranked class, thresholds of the others, with a row for each class."""
+"""The decision of a classification: weights of the ranked class and thresholds of the others, with tables."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
 from competition.console import say
-from competition.data.folds import Folds
 from competition.data.manifest import Entry, target_matrix
 from competition.ensembling.classification.locations import NEVER
 from competition.ensembling.classification.tuning import TunedClassification, tune_classification
 from competition.ensembling.decision import Contestant, Decision
 from competition.ensembling.selection.weight_search import Propose
+from competition.ensembling.tuning_data import TuningData
+from competition.ensembling.tuning_result import (
+    Rows,
+    Tuning,
+    contestant,
+    honest_scores,
+    member_rows,
+    number,
+    weigh,
+)
 from competition.ensembling.voting.combination import Combination
-from competition.files import write_csv
 from competition.runs.members import Member
 from competition.runs.out_of_fold_scores import member_scores
 from competition.tracks.track import Track
-from competition.workspace import Workspace
-from pipelines.tuned import Rows, contestant, honest_scores, member_rows, number, weigh
 
 
-def tune_classes(
-    track: Track,
-    workspace: Workspace,
-    folds: Folds,
-    members: Sequence[Member],
-    folders: Sequence[Mapping[str, Path]],
-    entries: Sequence[Entry],
-    propose: Propose,
-    combination: Combination,
-    given: tuple[int, ...] | None,
-    folder: Path,
-) -> tuple[Decision, Rows, Rows]:
-    """Tunes a classification.
+def decide_classification(
+    data: TuningData, propose: Propose, combination: Combination, given: tuple[int, ...] | None
+) -> Tuning:
+    """Tune a classification.
 
     Args:
-        track: Its classes.
-        workspace: Of the data set.
-        folds: The current fold file.
-        members: Who votes.
-        folders: Of each member, sample -> folder of its out-of-fold prediction.
-        entries: The samples all members cover.
-        propose: Searches for weights, one of ``methods.METHODS``.
+        data: The members and the samples that all of them cover.
+        propose: Searches for weights, one of ``METHODS``.
         combination: How the members become one.
         given: Weights in thousandths, where they are not to be searched.
-        folder: Where trials.csv is kept.
 
     Returns:
-        The decision, a row per class for per_class.csv, and a row per member for members.csv.
+        The decision, a row per class, a row per member, and the table trials.csv.
     """
-    fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
-    groups = [entry.group for entry in entries]
-    samples = [entry.sample for entry in entries]
-    tables = np.stack([member_scores(folder_of, samples, track.classes) for folder_of in folders])
-    tuned = tune_classification(tables, target_matrix(entries), fold_of, groups, propose, combination, given)
+    track, members, entries = data.track, data.members, data.entries
+    tables = np.stack([member_scores(folder_of, data.samples, track.classes) for folder_of in data.folders])
+    truth = target_matrix(entries)
+    tuned = tune_classification(tables, truth, data.folds, data.groups, propose, combination, given)
     if combination == "rank":
         say(f"{track.classes[0]}: the mean of ranks among these {len(entries)} samples; thresholds stay probabilities")
     say(tuned.search.reason)
@@ -65,7 +54,7 @@ def tune_classes(
     names = [member.name for member in members]
     decision = Decision(
         track=track.name,
-        dataset=workspace.dataset,
+        dataset=data.workspace.dataset,
         task="classification",
         classes=track.classes,
         members=weigh(members, tuned.search.weights),
@@ -81,12 +70,12 @@ def tune_classes(
         alone={} if tuned.worth is None else dict(zip(names, map(contestant, tuned.worth), strict=True)),
     )
     _say_locations(tuned)
-    write_csv(folder / "trials.csv", _trial_rows(members, tuned))
-    return decision, _location_rows(track, entries, tuned), member_rows(decision, tuned.worth)
+    class_rows, worth = _location_rows(track, entries, tuned), member_rows(decision, tuned.worth)
+    return Tuning(decision, class_rows, worth, {"trials.csv": _trial_rows(members, tuned)})
 
 
 def _vote(tuned: TunedClassification) -> Contestant | None:
-    """The vote as the members alone are compared with it; None where all samples are of one kind."""
+    """Return the vote as the members alone are compared with it; None where all samples are of one kind."""
     search = tuned.search
     score = search.oof if search.crossfit is None else search.crossfit
     if np.isnan(score):
@@ -96,7 +85,7 @@ def _vote(tuned: TunedClassification) -> Contestant | None:
 
 
 def _scored_folds(tuned: TunedClassification) -> list[float]:
-    """The AUROCs of the folds that have one; the others are said."""
+    """Return the AUROCs of the folds that have one; name the others."""
     without = [str(fold) for fold, value in tuned.fold_aurocs.items() if np.isnan(value)]
     if without:
         say(
@@ -126,7 +115,7 @@ def _location_rows(track: Track, entries: Sequence[Entry], tuned: TunedClassific
 
 
 def _trial_rows(members: Sequence[Member], tuned: TunedClassification) -> Rows:
-    """What was tried, with its AUROC on all samples, the best first."""
+    """Return what was tried, with its AUROC on all samples, the best first."""
     tried = sorted(tuned.search.tried.items(), key=lambda item: -item[1])
     return [
         {member.name: weight / 1000 for member, weight in zip(members, vector, strict=True)} | {"score": number(score)}

@@ -1,61 +1,42 @@
-"""Tuning a segmentation: weights, thresholds per class and post-processing, with a row for each class and member."""
+"""The decision of a segmentation: weights, thresholds and post-processing, with a row for each class and member."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import say
-from competition.data.folds import Folds
 from competition.data.manifest import Entry
 from competition.ensembling.decision import ClassGroup, Contestant, Decision, Scores
+from competition.ensembling.segmentation.confusions import neighbour_rows, worst_neighbours
 from competition.ensembling.segmentation.out_of_fold import OutOfFold
 from competition.ensembling.segmentation.thresholds import threshold_of
 from competition.ensembling.segmentation.tuning import Search, TunedSegmentation, tune_segmentation
 from competition.ensembling.selection.bootstrap import bootstrap_interval, mean_of, paired_difference
 from competition.ensembling.selection.weight_search import SHORTLIST, WeightSearch
+from competition.ensembling.tuning_data import TuningData
+from competition.ensembling.tuning_result import Rows, Tuning, contestant, honest_scores, member_rows, weigh
 from competition.ensembling.voting.blend import round_weights
-from competition.files import write_csv
 from competition.metrics.counts import measured, measured_mean
 from competition.metrics.strata import reweighted_mean
-from competition.reporting.confusions import neighbour_rows, worst_neighbours
 from competition.runs.members import Member
 from competition.tracks.track import Track
-from competition.workspace import Workspace
-from pipelines.tuned import Rows, contestant, honest_scores, member_rows, weigh
 
 
-def tune_pixels(
-    track: Track,
-    workspace: Workspace,
-    folds: Folds,
-    members: Sequence[Member],
-    folders: Sequence[Mapping[str, Path]],
-    entries: Sequence[Entry],
-    search: Search,
-    folder: Path,
-) -> tuple[Decision, Rows, Rows]:
-    """Tunes a segmentation.
+def decide_segmentation(data: TuningData, search: Search) -> Tuning:
+    """Tune a segmentation.
 
     Args:
-        track: Its classes.
-        workspace: Of the data set.
-        folds: The current fold file.
-        members: Who votes.
-        folders: Of each member, sample -> folder of its out-of-fold prediction.
-        entries: The samples all members cover.
+        data: The members and the samples that all of them cover.
         search: What may be tried.
-        folder: Where trials.csv and neighbours.csv are kept.
 
     Returns:
-        The decision, a row per class for per_class.csv, and a row per member for members.csv.
+        The decision, a row per class, a row per member, and the tables trials.csv and neighbours.csv.
     """
-    fold_of = np.array([folds.fold_of[entry.group] for entry in entries])
-    groups = [entry.group for entry in entries]
-    data = OutOfFold(members, folders, workspace, [entry.sample for entry in entries], fold_of, groups, track.classes)
-    found = tune_segmentation(data, search, workspace.contested_folder())
+    track, workspace, members, entries = data.track, data.workspace, data.members, data.entries
+    samples = OutOfFold(members, data.folders, workspace, data.samples, data.folds, data.groups, track.classes)
+    found = tune_segmentation(samples, search, workspace.contested_folder())
     weights, cuts = found.tuned.search, found.tuned.chosen
     _say_search(found)
     decision = Decision(
@@ -68,18 +49,20 @@ def tune_pixels(
         cuts=dict(zip(track.classes, cuts.cuts.tolist(), strict=True)),
         thresholds=dict(zip(track.classes, threshold_of(cuts.cuts).tolist(), strict=True)),
         operations=dict(zip(track.classes, found.operations, strict=True)),
-        scores=_scores(track, entries, data, found),
+        scores=_scores(data, found),
         coverage=len(entries),
         unmeasured=tuple(name for name, area in zip(track.classes, found.areas, strict=True) if not area),
         reason=f"{weights.reason}; {cuts.reason}",
-        vote=_vote(data, found),
+        vote=_vote(data.groups, found),
         alone=_alone(members, found),
     )
-    write_csv(folder / "trials.csv", _trial_rows(members, weights))
-    write_csv(folder / "neighbours.csv", neighbour_rows(track.classes, found.owners, found.false_positives))
     for sentence in worst_neighbours(track.classes, found.owners, found.areas):
         say(sentence)
-    return decision, _class_rows(track, found), member_rows(decision, found.worth)
+    tables = {
+        "trials.csv": _trial_rows(members, weights),
+        "neighbours.csv": neighbour_rows(track.classes, found.owners, found.false_positives),
+    }
+    return Tuning(decision, _class_rows(track, found), member_rows(decision, found.worth), tables)
 
 
 def _say_search(found: TunedSegmentation) -> None:
@@ -97,28 +80,28 @@ def _say_search(found: TunedSegmentation) -> None:
     say(found.tuned.chosen.reason)
 
 
-def _vote(data: OutOfFold, found: TunedSegmentation) -> Contestant | None:
-    """The vote before post-processing, as the members are scored; None where no image has a class."""
+def _vote(groups: Sequence[str], found: TunedSegmentation) -> Contestant | None:
+    """Return the vote before post-processing, as the members are scored; None where no image has a class."""
     tuned, present = found.tuned, found.present
     if not present.any():
         return None
     if tuned.crossfit is None:
         return Contestant(score=measured_mean(tuned.oof, present), low=None, high=None)
     scores = measured(tuned.crossfit, present).mean(axis=1)
-    low, high = bootstrap_interval(scores, data.groups, seed=0)
+    low, high = bootstrap_interval(scores, groups, seed=0)
     return Contestant(score=float(scores.mean()), low=low, high=high)
 
 
 def _alone(members: Sequence[Member], found: TunedSegmentation) -> dict[str, Contestant]:
-    """What each member scores alone, where any class that it votes on occurs."""
+    """Return what each member scores alone, where any class that it votes on occurs."""
     if not found.worth:
         return {}
     worths = dict(zip((member.name for member in members), found.worth, strict=True))
     return {name: contestant(worth) for name, worth in worths.items() if not np.isnan(worth.alone)}
 
 
-def _scores(track: Track, entries: Sequence[Entry], data: OutOfFold, found: TunedSegmentation) -> Scores:
-    at_half, present = found.tuned.at_half, found.present
+def _scores(data: TuningData, found: TunedSegmentation) -> Scores:
+    at_half, present, groups = found.tuned.at_half, found.present, data.groups
     if not present.any():
         return honest_scores([], float("nan"), None, (None, None))
     by_fold = [measured_mean(at_half[rows], present[rows]) for rows in _rows_of_folds(data.folds)]
@@ -127,13 +110,13 @@ def _scores(track: Track, entries: Sequence[Entry], data: OutOfFold, found: Tune
     gain = None
     if found.crossfit is not None:
         equal = measured(at_half, present).mean(axis=1)
-        gain = paired_difference(mean_of(per_image), mean_of(equal), data.groups, seed=0)
+        gain = paired_difference(mean_of(per_image), mean_of(equal), groups, seed=0)
     return honest_scores(
         [score for score in by_fold if not np.isnan(score)],
         measured_mean(found.oof, present),
         None if found.crossfit is None else best.mean(),
-        bootstrap_interval(per_image, data.groups, seed=0),
-        _reweighted(track, per_image, entries),
+        bootstrap_interval(per_image, groups, seed=0),
+        _reweighted(data.track, per_image, data.entries),
         gain,
     )
 
@@ -143,7 +126,7 @@ def _rows_of_folds(folds: NDArray[np.integer]) -> list[NDArray[np.bool_]]:
 
 
 def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[Entry]) -> float | None:
-    """The mean with the strata in the test's shares; what is left out of it, or why it can't be had, is said."""
+    """Return the mean with the strata in the test's shares; what is left out of it, or why it can't be had, is said."""
     if track.test_mix is None:
         return None
     strata = [entry.stratum for entry in entries]
@@ -156,7 +139,7 @@ def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[
 
 
 def _group_weights(track: Track, members: Sequence[Member], search: WeightSearch) -> dict[str, ClassGroup]:
-    """The weights of each class group for people to read; empty where all classes share theirs."""
+    """Return the weights of each class group for people to read; empty where all classes share theirs."""
     groups = search.class_groups
     if groups.names == ("",):
         return {}
@@ -193,7 +176,7 @@ def _class_rows(track: Track, found: TunedSegmentation) -> Rows:
 
 
 def _trial_rows(members: Sequence[Member], search: WeightSearch) -> Rows:
-    """What was tried, on how many images, with its mean Dice at its own cuts; of class groups also that of each."""
+    """Return what was tried, on how many images, with its mean Dice at its own cuts; also of each class group."""
     groups, nothing = search.class_groups, frozenset[int]()
     sizes = np.bincount(groups.of_class)
     rows: Rows = []

@@ -1,6 +1,6 @@
 import numpy as np
 
-from competition.reporting.confusions import neighbour_rows, worst_neighbours
+from competition.ensembling.segmentation.confusions import neighbour_rows, worst_neighbours
 
 CLASSES = ("index", "ring", "thumb", "wrist")
 # Row: who claims; column: whose pixels they are, the last one nobody's.

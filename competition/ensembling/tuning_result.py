@@ -1,6 +1,7 @@
-"""What every tuning ends in: weighted members and the honest numbers of a decision."""
+"""What every tuning ends in: a decision with its weighted members and honest scores, and the tables beside it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,23 @@ from competition.ensembling.selection.bootstrap import Difference
 from competition.runs.members import Member
 
 Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """A decision with the tables that are kept beside it.
+
+    Attributes:
+        decision: What was chosen.
+        class_rows: A row per class; empty where nothing could be tuned.
+        member_rows: A row per member likewise.
+        tables: File name -> rows of each further table.
+    """
+
+    decision: Decision
+    class_rows: Rows = field(default_factory=list)
+    member_rows: Rows = field(default_factory=list)
+    tables: Mapping[str, Rows] = field(default_factory=dict)
 
 
 def weigh(members: Sequence[Member], weights: Sequence[int]) -> tuple[WeightedMember, ...]:
@@ -26,10 +44,11 @@ def honest_scores(
     reweighted: float | None = None,
     gain: Difference | None = None,
 ) -> Scores:
-    """The honest numbers; with one member of a ranking metric nothing was tuned, so ``crossfit`` may equal ``oof``.
+    """Return the honest numbers.
 
-    The interval is that of ``crossfit``: an optimistic figure gets none. ``gain`` is what ``crossfit`` is better by
-    than equal weights at threshold 0.5, or than the mean of probabilities at equal weights.
+    With one member of a ranking metric nothing was tuned, so ``crossfit`` may equal ``oof``. The interval is that of
+    ``crossfit``: an optimistic figure gets none. ``gain`` is what ``crossfit`` is better by than equal weights at
+    threshold 0.5, or than the mean of probabilities at equal weights.
     """
     return Scores(
         fold_mean=number(np.mean(by_fold)) if by_fold else None,
@@ -46,12 +65,12 @@ def honest_scores(
 
 
 def number(value: float | np.floating[Any]) -> float | None:
-    """A figure for JSON, where NaN does not exist."""
+    """Return a figure for JSON, where NaN does not exist."""
     return None if np.isnan(value) else float(value)
 
 
 def contestant(worth: MemberWorth) -> Contestant:
-    """A member alone as a decision knows it."""
+    """Return what a member scores alone, as a decision stores it."""
     low, high = (None, None) if worth.interval is None else map(number, worth.interval)
     over = worth.over_vote
     return Contestant(
@@ -65,7 +84,7 @@ def contestant(worth: MemberWorth) -> Contestant:
 
 
 def member_rows(decision: Decision, worths: Sequence[MemberWorth] | None) -> Rows:
-    """A row per member for members.csv: its weights and what it is worth, empty where that is not known."""
+    """Return a row per member for members.csv: its weights and what it is worth, empty where that is not known."""
     rows: Rows = []
     for index, member in enumerate(decision.members):
         row: dict[str, Any] = {"member": member.name, "weight": member.weight / 1000}

@@ -4,7 +4,7 @@ import pytest
 
 from competition.ensembling.decision import Contestant, Decision, Scores, WeightedMember
 from competition.runs.members import parse_members
-from pipelines.alone_words import below_best, operations_text
+from pipelines.tuning_report import below_best, operations_text
 
 
 def decision_of(vote, operations=("none", "none", "none"), **alone):

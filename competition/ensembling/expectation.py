@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.console import say
 from competition.console import track as shown
 from competition.data.cache import read_cached_planes
 from competition.data.folds import FULL, find_folds
@@ -56,35 +55,6 @@ def expect_of_folds(track: Track, workspace: Workspace, decision: Decision) -> D
         score = measure(track, workspace, decision, entries, fold_of_entry)
     scores = NOTHING.model_copy(update={"oof": None if np.isnan(score) else score})
     return decision.model_copy(update={"scores": scores, "coverage": len(entries)})
-
-
-def say_expectation(decision: Decision, some_folds: bool, late: bool) -> None:
-    """Prints what may be expected of a submission, and of whom that is known.
-
-    Args:
-        decision: With the scores of what votes.
-        some_folds: Whether only some of its folds vote.
-        late: Whether the test images are others than those that were prepared with the training images.
-    """
-    scores = decision.scores
-    if some_folds and scores.oof is not None:
-        say(
-            f"expect about {scores.oof:.4f}: the out-of-fold score of these folds alone, on the {decision.coverage} "
-            "training samples that they held out (weights and thresholds were chosen on all folds: optimistic)"
-        )
-    elif scores.oof_crossfit is not None:
-        interval = f"95 % interval {scores.interval_low:.4f} .. {scores.interval_high:.4f}"
-        say(f"expect about {scores.oof_crossfit:.4f} (cross-fitted out-of-fold; {interval})")
-    elif scores.fold_mean is not None:
-        held_out = {fold for member in decision.members for fold in member.folds if fold != FULL}
-        folds = ", ".join(map(str, sorted(held_out)))
-        say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone at threshold 0.5, not cross-fitted")
-    else:
-        if not decision.unmeasured:
-            say("no score of these folds is known" if some_folds else "no score is known: nothing could be tuned")
-        return
-    if late:
-        say("this is expected of people like the training people: nothing is known about those of --test")
 
 
 def _mean_dice(

@@ -1,23 +1,22 @@
-"""What prepare finds wrong with samples once they are read, and whether it may go on."""
+"""What is wrong with samples once they are read, and whether prepare may go on."""
 
-import argparse
 import re
 from collections.abc import Collection, Sequence
 
-from competition.console import say, table
+from competition.console import say, shout, table
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.text import few
 from competition.tracks.track import Problem
-from pipelines.unreadable import FILL_BAD, shout_unreadable
 
+FILL_BAD = "predict black images in their place with --fill-bad"
 SHOWN_KINDS = 20
 # What differs between two problems of one kind: what is quoted or in brackets, and words with a digit or of a path.
 _PARTICULAR = re.compile(r"'[^']*'|\([^()]*\)|\S*[\d/_#]\S*|\S+\.\w+")
 
 
 def cut_labels(entries: Sequence[Entry]) -> list[str]:
-    """Says how many label pixels were neither background nor the class."""
+    """Return how many label pixels were neither background nor the class."""
     counts = [entry.between for entry in entries if entry.between]
     if not counts:
         return []
@@ -29,7 +28,7 @@ def cut_labels(entries: Sequence[Entry]) -> list[str]:
 
 
 def turned_labels(entries: Sequence[Entry]) -> list[str]:
-    """Names the images whose labels were transposed although their size fitted as it was."""
+    """Name the images whose labels were transposed although their size fitted as it was."""
     turned = [entry.name for entry in entries if entry.turned]
     if not turned:
         return []
@@ -37,7 +36,7 @@ def turned_labels(entries: Sequence[Entry]) -> list[str]:
 
 
 def torn_labels(entries: Sequence[Entry]) -> list[str]:
-    """Names the images whose run lengths make whole objects only in the other order."""
+    """Name the images whose run lengths make whole objects only in the other order."""
     torn = [entry.name for entry in entries if entry.torn]
     if not torn:
         return []
@@ -49,7 +48,7 @@ def torn_labels(entries: Sequence[Entry]) -> list[str]:
 
 
 def narrow_ranges(entries: Sequence[Entry]) -> list[str]:
-    """Names the pictures of which a few pixels decided the grey range."""
+    """Name the pictures of which a few pixels decided the grey range."""
     narrow = [entry.name for entry in entries if entry.narrow]
     if not narrow:
         return []
@@ -59,19 +58,22 @@ def narrow_ranges(entries: Sequence[Entry]) -> list[str]:
     ]
 
 
-def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: argparse.Namespace) -> list[Entry]:
-    """Lists what is wrong, and stops unless the user has said how to go on.
+def settle_problems(
+    problems: Sequence[Problem], entries: list[Entry], skip_bad: bool = False, fill_bad: bool = False
+) -> list[Entry]:
+    """List what is wrong, and stop unless the user has said how to go on.
 
     Args:
         problems: All that was found.
         entries: All that could be read.
-        args: The stage's options --skip-bad and --fill-bad.
+        skip_bad: Leave out training samples that can't be used.
+        fill_bad: Take unreadable test samples as black images.
 
     Returns:
         The entries that are used.
 
     Raises:
-        CompetitionError: A test sample can't be used, or a training sample can't and --skip-bad is not given.
+        CompetitionError: A test sample can't be used, or a training sample can't and ``skip_bad`` is not set.
     """
     serious = [problem for problem in problems if not problem.note]
     training = [problem for problem in serious if problem.split == "train"]
@@ -86,11 +88,11 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
             f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}",
             first.path,
             _repair(first)
-            + ("" if args.fill_bad or first.repair else f", or {FILL_BAD}")
-            + (" (and leave out bad training samples with --skip-bad)" if training and not args.skip_bad else ""),
+            + ("" if fill_bad or first.repair else f", or {FILL_BAD}")
+            + (" (and leave out bad training samples with --skip-bad)" if training and not skip_bad else ""),
         )
     bad = {problem.key for problem in training}
-    if training and not args.skip_bad:
+    if training and not skip_bad:
         first = training[0]
         left = any(entry.split == "train" and entry.sample not in bad for entry in entries)
         raise CompetitionError(
@@ -104,8 +106,22 @@ def settle_problems(problems: Sequence[Problem], entries: list[Entry], args: arg
     return [entry for entry in entries if entry.split == "test" or entry.sample not in bad]
 
 
+def shout_unreadable(entries: Sequence[Entry], masked_views: int) -> None:
+    """Print what is missing of the test samples, after each was listed with its reason.
+
+    Args:
+        entries: All samples that were read.
+        masked_views: How many views of test samples could not be read.
+    """
+    black = [entry.sample for entry in entries if entry.split == "test" and not any(entry.present)]
+    if masked_views:
+        shout(f"{masked_views} view{'s' * (masked_views > 1)} of test samples can't be read, so masked (listed above)")
+    if black:
+        shout(f"nothing of {few(black)} can be read: black images are predicted in their place, which score next to 0")
+
+
 def _list_problems(title: str, problems: Sequence[Problem], names: Collection[str]) -> None:
-    """Prints a row for each kind of problem, with a count, some samples and the first file."""
+    """Print a row for each kind of problem, with a count, some samples and the first file."""
     if not problems:
         return
     kinds: dict[tuple[str, str], list[Problem]] = {}
@@ -121,7 +137,7 @@ def _list_problems(title: str, problems: Sequence[Problem], names: Collection[st
 
 
 def _kind(reason: str, names: Collection[str]) -> str:
-    """The reason without what belongs to one sample only."""
+    """Return the reason without what belongs to one sample only."""
     return " ".join(word for word in _PARTICULAR.sub("", reason).split() if word.strip(":,.?") not in names)
 
 
@@ -130,7 +146,7 @@ def _repair(problem: Problem) -> str:
 
 
 def _samples(problems: Sequence[Problem]) -> str:
-    """How many samples the problems of one split concern: "1 training sample"."""
+    """Return how many samples the problems of one split concern: "1 training sample"."""
     count = len({problem.key for problem in problems})
     kind = "training" if problems[0].split == "train" else "test"
     return f"{count} {kind} sample{'s' if count > 1 else ''}"
