@@ -15,8 +15,8 @@ from typing import Any
 from competition.console import finish_output
 from competition.errors import CompetitionError
 from competition.files import write_json
-from pipelines.memory import peak_memory_mb
-from pipelines.parent import works_for_another
+from pipelines.executors.parent import works_for_another
+from pipelines.machine import peak_memory_mb
 from pipelines.typed_options import DEFAULT_TRACK, typed_options
 
 STAGES = (

@@ -12,7 +12,7 @@ from competition.data.manifest import Entry
 from competition.ensembling.selection.bootstrap import figure_of, paired_difference
 from competition.errors import CompetitionError
 from competition.models.factory import build_model
-from competition.runs.run import Run
+from competition.runs.run import Run, open_run, parse_folds
 from competition.settings import Experiment
 from competition.tracks import get_track
 from competition.workspace import contest_root, history_file
@@ -20,7 +20,6 @@ from pipelines import prepare, train
 from pipelines.contest_declaration import Contest, contest_names, find_contest, load_contestants
 from pipelines.contest_figures import FIGURES
 from pipelines.context import call_stage, open_workspace, workspace_root
-from pipelines.train import open_run, parse_folds
 
 HELP = (
     "Trains contestants on the same folds and compares them in pairs on what was held out: equally long on drawn\n"

@@ -3,6 +3,7 @@
 import argparse
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -74,14 +75,37 @@ def experiment_file(track: Track, name: str) -> Path:
     return path
 
 
-def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspace) -> tuple[str, Experiment]:
-    """The name and settings of the experiment that is meant.
+@dataclass(frozen=True)
+class ChosenExperiment:
+    """An experiment with the settings that were changed.
 
-    With no --experiment: "quick" for phantom data or without a GPU, "strong" otherwise. What neither the experiments of
-    folder tracks nor --set give is chosen from the data and added to ``args.set``: ``data.size`` from the images, and,
-    unless --set gives the epochs, ``train.repeats`` from their number.
+    Attributes:
+        name: Of its file.
+        path: Its YAML file.
+        settings: All changed settings, as --set takes them.
+        experiment: What follows from both.
     """
-    name = args.experiment
+
+    name: str
+    path: Path
+    settings: list[str]
+    experiment: Experiment
+
+
+def choose_experiment(
+    track: Track, workspace: Workspace, name: str | None, settings: Sequence[str]
+) -> ChosenExperiment:
+    """Return the experiment that is meant.
+
+    What neither the experiments of folder tracks nor ``settings`` give is chosen from the data: ``data.size`` from the
+    images, and, unless the epochs are given, ``train.repeats`` from their number.
+
+    Args:
+        track: Whose experiments are known by name.
+        workspace: Of the data set.
+        name: Of the experiment, or a YAML file; None means "quick" for phantom data or without a GPU, else "strong".
+        settings: Changed settings, as --set takes them.
+    """
     if name is None:
         import torch  # here, because the stages that only read files should not wait for it
 
@@ -90,9 +114,10 @@ def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspa
         why = "phantom data" if workspace.phantom else "no GPU here" if quick else "a GPU is here"
         say(f"experiment: {name} ({why}; --experiment NAME chooses another)")
     path = experiment_file(track, name)
+    changed = [*settings]
     if not (EXPERIMENTS / track.name).exists():
-        args.set = [*_settings_for_data(path, args.set or [], track, workspace), *(args.set or [])]
-    return path.stem, load_experiment(path, args.set or [])
+        changed = [*_settings_for_data(path, settings, track, workspace), *settings]
+    return ChosenExperiment(path.stem, path, changed, load_experiment(path, changed))
 
 
 def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace: Workspace) -> list[str]:

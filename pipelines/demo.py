@@ -7,7 +7,7 @@ from typing import Any
 from competition.console import say, shout, table
 from pipelines import ensemble, leaderboard, prepare, train, tune
 from pipelines.context import open_workspace, run_on_phantom
-from pipelines.parallel_folds import start_importing
+from pipelines.executors.local import start_importing
 
 HELP = "The whole pipeline on drawn hands and drawn angiograms: no download, no GPU, about five minutes on two cores."
 EXAMPLE = "./run.sh demo"
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     shout("PHANTOM DATA: everything below is drawn; the scores say that the pipeline works, not how good a model is")
     start = time.perf_counter()
-    start_importing()
+    start_importing("train")
     tracks = {name: _run_track(args, name, options) for name, options in OPTIONS.items()}
     rows = [
         [name, *(_shown(figures[key]) for key in ("oof", "oof_crossfit", "test")), f"{figures['seconds']:.0f}"]

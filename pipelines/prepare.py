@@ -30,7 +30,7 @@ from competition.text import size_text
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import Workspace
 from pipelines.context import open_track
-from pipelines.cores import cores
+from pipelines.machine import cores
 from pipelines.prepared_folds import settle_folds
 from pipelines.raw_data import find_data
 from pipelines.typed_options import add_fill_bad

@@ -19,7 +19,7 @@ from competition.errors import CompetitionError
 from competition.files import write_json
 from competition.formats.json_files import read_json
 from competition.prediction.probability_maps import CUT_OF_HALF, read_map
-from competition.runs.run import Run
+from competition.runs.run import Run, open_run, parse_folds
 from competition.settings import load_experiment
 from competition.tracks import get_track
 from competition.workspace import contest_root, out_of_fold_folder
@@ -27,8 +27,7 @@ from pipelines import prepare
 from pipelines.benchmarks import counted_process
 from pipelines.benchmarks.race_courses import COURSES, Course, dice_of, notebook_task, write_masks, write_truth
 from pipelines.context import call_stage, experiment_file, open_workspace, workspace_root
-from pipelines.cores import cores
-from pipelines.train import open_run, parse_folds
+from pipelines.machine import cores
 
 HELP = (
     "Trains a plain notebook (pipelines/benchmarks/plain_notebook.py) and our quick on the same folds: the same\n"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from competition.runs import fold_training as one_fold
-from pipelines import train
 from pipelines.__main__ import main
 from pipelines.contest_declaration import contest_names
+from pipelines.executors import local
 
 NET = """\
 model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.5}
@@ -44,7 +44,7 @@ def contest_of(tmp_path_factory):
 def test_a_contest_is_drawn_trained_and_compared_and_goes_on_where_it_was(
     contest_of, stage, refusal, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(train, "slots", lambda folds: [{}])  # in this process, which has torch already
+    monkeypatch.setattr(local, "slots", lambda folds: [{}])  # in this process, which has torch already
     figures, said = stage("contest", contest_of())
     large, small = figures["contestants"].values()
     assert list(figures["contestants"]) == ["large", "small"]
@@ -75,7 +75,7 @@ def test_a_contest_is_drawn_trained_and_compared_and_goes_on_where_it_was(
 def test_prepared_data_is_contested_by_the_users_own_runs_on_the_folds_that_are_chosen(
     contest_of, stage, refusal, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(train, "slots", lambda folds: [{}])
+    monkeypatch.setattr(local, "slots", lambda folds: [{}])
     sentence, _ = refusal("contest", contest_of(), "--fold", "0")
     assert "contest mine is held on drawn data, of which all folds are trained" in sentence
     own = contest_of("phantom: {people: 4, size: 64}\n", "")

@@ -1,10 +1,18 @@
-"""How much memory the program holds."""
+"""What this machine offers: processor cores and memory."""
 
+import os
 import resource
 import sys
 from pathlib import Path
 
+
+def cores() -> int:
+    """Returns how many cores this process may use: those of its affinity, where the system has one."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 MB = 1024**2
+
 
 _STATUS = Path("/proc/self/status")
 

@@ -4,7 +4,6 @@ Folds do not talk to each other, so this scales without loss. On two cores two f
 as fast as one after the other on two threads, because a small network's layers are too short to share.
 """
 
-import argparse
 import multiprocessing
 import os
 import sys
@@ -15,10 +14,10 @@ from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
 from competition.console import say
-from competition.data.folds import Fold
 from competition.errors import CompetitionError
-from pipelines.cores import cores
-from pipelines.parent import CHILD
+from pipelines.executors.parent import CHILD, works_for_another
+from pipelines.executors.task import Task
+from pipelines.machine import cores
 
 
 def slots(folds: int) -> list[dict[str, str]]:
@@ -59,68 +58,73 @@ def at_once(unfinished: int, environments: Sequence[dict[str, str]]) -> int:
     return unfinished if not environments[0] and unfinished < 2 * places else places
 
 
-def start_importing() -> ForkServerContext:
-    """Starts the process from which folds are forked: it imports what they need while this process goes on."""
+def start_importing(stage: str) -> ForkServerContext:
+    """Start the process from which others are forked: it imports what a stage needs while this process goes on."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipelines.train"])
+    context.set_forkserver_preload([f"pipelines.{stage}"])
     forkserver.ensure_running()
     return context
 
 
-def train_in_parallel(
-    args: argparse.Namespace, asked: Sequence[Fold], unfinished: Sequence[Fold], environments: Sequence[dict[str, str]]
-) -> None:
-    """Trains each fold in a process of its own, as many at once as there are environments.
+class LocalExecutor:
+    """Runs tasks on this machine: as many processes at once as there are GPUs or, without one, cores."""
+
+    def run(self, tasks: Sequence[Task]) -> None:
+        """Run tasks, in this process where only one can run at a time.
+
+        Raises:
+            CompetitionError: A task failed; the others were stopped.
+        """
+        environments = slots(len(tasks))
+        if len(environments) < 2 or works_for_another():
+            for task in tasks:
+                task.here()
+            return
+        if not all(task.finished for task in tasks):
+            kind = "GPU" if environments[0] else "core"
+            say(f"{len(environments)} folds at once, one per {kind}")
+        run_in_processes(tasks, environments)
+
+
+def run_in_processes(tasks: Sequence[Task], environments: Sequence[dict[str, str]]) -> None:
+    """Run each unfinished task in a process of its own, as many at once as there are environments.
 
     The processes are forked from one that has imported everything and done nothing yet (Python's forkserver): the
     imports take 5 to 7 s of a core, and five folds pay for them once.
 
     Args:
-        args: The stage's options, passed on to each process.
-        asked: All folds that were asked for.
-        unfinished: Those of them to train.
+        tasks: All that were asked for, commands of one stage.
         environments: One per process that may run at once.
 
     Raises:
-        CompetitionError: A fold failed; its own sentence was printed, and the others were stopped.
+        CompetitionError: A task failed; its own sentence was printed, and the others were stopped.
     """
-    context = start_importing()
-    waiting = list(unfinished)
-    running: dict[int, tuple[Fold, BaseProcess]] = {}
+    context = start_importing(tasks[0].command[0])
+    waiting = [task for task in tasks if not task.finished]
+    running: dict[int, tuple[Task, BaseProcess]] = {}
     try:
         while waiting or running:
             for slot in range(at_once(len(waiting) + len(running), environments)):
                 if waiting and slot not in running:
-                    fold = waiting.pop(0)
+                    task = waiting.pop(0)
                     environment = environments[slot % len(environments)]
-                    count = None if environment else threads(len(asked))
-                    process = context.Process(target=_train_fold, args=(_words(args, fold), environment, count))
+                    count = None if environment else threads(len(tasks))
+                    process = context.Process(target=_run_command, args=(task.command, environment, count))
                     process.start()
-                    running[slot] = fold, process
+                    running[slot] = task, process
             slot = _wait_for_one(running)
-            fold, ended = running.pop(slot)
+            task, ended = running.pop(slot)
             if ended.exitcode != 0:
                 raise CompetitionError(
-                    f"fold {fold} failed (its message is above); the same command goes on from there"
+                    f"{task.name} failed (its message is above); the same command goes on from there"
                 )
     finally:
         for _, unneeded in running.values():
             unneeded.kill()
 
 
-def _words(args: argparse.Namespace, fold: Fold) -> list[str]:
-    """What a user would type to train this fold alone."""
-    words = ["train", "--track", args.track, "--fold", str(fold)]
-    for option in ("experiment", "name", "workspace"):
-        if getattr(args, option) is not None:
-            words += [f"--{option}", str(getattr(args, option))]
-    for setting in args.set or []:
-        words += ["--set", setting]
-    return [*words, *(f"--{flag}" for flag in ("phantom", "force", "debug") if getattr(args, flag))]
-
-
-def _train_fold(words: list[str], environment: dict[str, str], thread_count: int | None) -> None:
-    """Trains one fold; runs in the process that was forked for it, and ends it."""
+def _run_command(command: Sequence[str], environment: dict[str, str], thread_count: int | None) -> None:
+    """Run a command; called in the process that was forked for it, and ends it."""
     from pipelines.__main__ import main
 
     os.environ.update(environment | {CHILD: "1"})
@@ -128,18 +132,12 @@ def _train_fold(words: list[str], environment: dict[str, str], thread_count: int
         import torch
 
         torch.set_num_threads(thread_count)
-    sys.exit(main(words))
+    sys.exit(main([*command]))
 
 
-def _wait_for_one(running: "dict[int, tuple[Fold, BaseProcess]]") -> int:
+def _wait_for_one(running: "dict[int, tuple[Task, BaseProcess]]") -> int:
     """Waits until a process has ended; returns its slot."""
     ended = wait([process.sentinel for _, process in running.values()])[0]
     slot = next(slot for slot, (_, process) in running.items() if process.sentinel == ended)
     running[slot][1].join()
     return slot
-
-
-def announce(environments: Sequence[dict[str, str]]) -> None:
-    """Says how many folds are trained at once."""
-    kind = "GPU" if environments[0] else "core"
-    say(f"{len(environments)} folds at once, one per {kind}")

@@ -6,20 +6,28 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 
 from competition.errors import CompetitionError
-from pipelines import parallel_folds
-from pipelines.parallel_folds import at_once, slots, threads, train_in_parallel
-from pipelines.parent import CHILD, end_with_parent
+from competition.workspace import REPOSITORY
+from pipelines.executors import local
+from pipelines.executors.local import at_once, run_in_processes, slots, threads
+from pipelines.executors.parent import CHILD, end_with_parent
+from pipelines.executors.task import Task
+from pipelines.train import fold_command
 
 
-def arguments(folder, **changes):
+def tasks(folder, folds, finished=(), **changes):
     options = {"track": "knee", "experiment": None, "name": None, "workspace": str(folder), "set": None}
-    return argparse.Namespace(**options | {"phantom": False, "force": False, "debug": False} | changes)
+    args = argparse.Namespace(**options | {"phantom": False, "force": False, "debug": False} | changes)
+    return [
+        Task(f"fold {fold}", fold_command(args, fold), lambda: pytest.fail("in this process"), fold in finished)
+        for fold in folds
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,7 +82,7 @@ def stand_in(words, environment, thread_count):
 @pytest.fixture
 def notes(tmp_path, monkeypatch):
     """A folder of notes, which the stand-in writes."""
-    monkeypatch.setattr(parallel_folds, "_train_fold", stand_in)
+    monkeypatch.setattr(local, "_run_command", stand_in)
     return tmp_path
 
 
@@ -96,9 +104,8 @@ def is_running(process):
 
 def test_all_folds_are_trained_with_the_options_that_were_given(notes, monkeypatch):
     options = {"experiment": "quick", "name": "mine", "set": ["train.lr=1e-3", "data.size=64"], "force": True}
-    args = arguments(notes, **options, phantom=True)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(6)), raising=False)
-    train_in_parallel(args, [0, 1, 2, 3, 4], [0, 2, 4], [{}, {}])
+    run_in_processes(tasks(notes, range(5), finished=(1, 3), **options, phantom=True), [{}, {}])
     assert [(notes / f"done{fold}").exists() for fold in range(5)] == [True, False, True, False, True]
     assert (notes / "arguments2").read_text() == (
         f"train --track knee --fold 2 --experiment quick --name mine --workspace {notes} "
@@ -112,7 +119,7 @@ def test_a_fold_that_fails_is_named_and_stops_the_others(notes):
     (notes / "wait0").touch()
     (notes / "fail1").write_text("started0")
     with pytest.raises(CompetitionError, match=r"fold 1 failed .*the same command goes on"):
-        train_in_parallel(arguments(notes), [0, 1, 2, 3], [0, 1, 2, 3], [{}, {}])
+        run_in_processes(tasks(notes, range(4)), [{}, {}])
     process = int((notes / "started0").read_text())
     wait_for(lambda: not is_running(process))
     assert not (notes / "done0").exists()
@@ -124,21 +131,20 @@ def test_the_last_three_folds_of_two_cores_run_at_once(notes):
     (notes / "wait1").touch()
     (notes / "wait2").touch()
     with pytest.raises(CompetitionError, match="fold 0 failed"):
-        train_in_parallel(arguments(notes), [0, 1, 2], [0, 1, 2], [{}, {}])
+        run_in_processes(tasks(notes, range(3)), [{}, {}])
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
 def test_children_end_when_their_parent_is_killed(notes):
     program = (
-        "import sys; from argparse import Namespace; from pipelines import parallel_folds\n"
+        "import sys; from pipelines.executors import local\n"
         f"sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-        "import test_parallel_folds; parallel_folds._train_fold = test_parallel_folds.stand_in\n"
-        f"options = Namespace(**{vars(arguments(notes))!r})\n"
-        "parallel_folds.train_in_parallel(options, [0, 1], [0, 1], [{}, {}])"
+        "import test_local; local._run_command = test_local.stand_in\n"
+        f"local.run_in_processes(test_local.tasks({str(notes)!r}, [0, 1]), [{{}}, {{}}])"
     )
     for fold in (0, 1):
         (notes / f"wait{fold}").touch()
-    parent = subprocess.Popen([sys.executable, "-c", program], cwd=Path(parallel_folds.__file__).parents[1])
+    parent = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY)
     try:
         wait_for(lambda: all((notes / f"started{fold}").exists() for fold in (0, 1)))
         children = [int((notes / f"started{fold}").read_text()) for fold in (0, 1)]
@@ -153,3 +159,10 @@ def test_children_end_when_their_parent_is_killed(notes):
 def test_a_process_without_a_parent_of_this_kind_is_not_watched(monkeypatch):
     monkeypatch.delenv(CHILD, raising=False)
     assert not end_with_parent()
+
+
+def test_where_only_one_task_runs_at_a_time_all_run_here_in_order(monkeypatch):
+    monkeypatch.setattr(local, "slots", lambda count: [{}])
+    done = []
+    local.LocalExecutor().run([Task(name, (), partial(done.append, name), name == "b") for name in "abc"])
+    assert done == ["a", "b", "c"]
