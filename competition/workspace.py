@@ -41,7 +41,7 @@ class Workspace:
 
     def written_folders(self) -> list[Path]:
         """All folders below the root that stages write to, of every data set."""
-        return [self.root / name for name in ("cache", "contests", "folds", "runs", "submissions")]
+        return [self.root / name for name in ("cache", "comparisons", "folds", "runs", "submissions")]
 
     def manifest_file(self) -> Path:
         """One row per sample; made by prepare."""
@@ -153,9 +153,9 @@ class Workspace:
         return self.root / "submissions" / "leaderboard.csv"
 
 
-def contest_root(root: Path, name: str) -> Path:
-    """The root of a workspace in which a contest draws its own data and trains its own runs, apart from all others."""
-    return inside(root / "contests", name)
+def comparison_root(root: Path, name: str) -> Path:
+    """Return the root of the workspace in which a comparison draws its own data and trains its own runs."""
+    return inside(root / "comparisons", name)
 
 
 def finished_file(fold_folder: Path) -> Path:

@@ -1,6 +1,7 @@
 """What every stage needs first: which track, which data set, which workspace, which experiment."""
 
 import argparse
+import importlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,11 +135,11 @@ def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace
     return settings
 
 
-def run_on_phantom(stage: ModuleType, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:
-    """Runs a stage as the command line would, on drawn data, and gives its figures.
+def run_on_phantom(stage: str, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:
+    """Run a stage as the command line would, on drawn data, and return its figures.
 
     Args:
-        stage: The module.
+        stage: Its name.
         args: Options that every stage takes.
         track: Name of the track.
         options: The stage's own options, as they would be typed.
@@ -146,9 +147,10 @@ def run_on_phantom(stage: ModuleType, args: argparse.Namespace, track: str, opti
     return call_stage(stage, argparse.Namespace(**vars(args) | {"track": track, "phantom": True}), options)
 
 
-def call_stage(stage: ModuleType, args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
-    """Runs a stage as the command line would; arguments as ``run_on_phantom``, the track among the common options."""
+def call_stage(stage: str | ModuleType, args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
+    """Run a stage as the command line would; arguments as ``run_on_phantom``, the track among the common options."""
+    module = importlib.import_module(f"pipelines.{stage}") if isinstance(stage, str) else stage
     parser = argparse.ArgumentParser()
-    stage.add_arguments(parser)
-    figures: dict[str, Any] = stage.run(argparse.Namespace(**vars(args) | vars(parser.parse_args(options))))
+    module.add_arguments(parser)
+    figures: dict[str, Any] = module.run(argparse.Namespace(**vars(args) | vars(parser.parse_args(options))))
     return figures

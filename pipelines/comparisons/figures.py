@@ -1,4 +1,4 @@
-"""What a contestant is worth on the samples that its folds held out, as figures that can be compared in pairs."""
+"""What a recipe is worth on the samples that its folds held out, as figures that can be compared in pairs."""
 
 from collections.abc import Callable, Sequence
 
@@ -136,5 +136,5 @@ def _patients(run: Run, rule: str, entries: Entries) -> tuple[NDArray[np.int64],
     )
     fold_of = np.array([run.folds.fold_of[entry.group] for entry in entries])
     decided = choose_locations(truth[:, 1:], probs, fold_of, [entry.group for entry in entries]).crossfit
-    assert decided is not None  # a contest has at least two folds
+    assert decided is not None  # a comparison has at least two folds
     return truth, np.column_stack([probs[:, 0], decided])

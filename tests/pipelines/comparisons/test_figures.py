@@ -1,4 +1,4 @@
-"""What a contestant is worth, against dense arrays."""
+"""What a recipe is worth, against dense arrays."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from competition.runs.fold_training import train_one
 from competition.runs.members import open_member
 from competition.runs.run import Run
 from competition.workspace import out_of_fold_folder
-from pipelines.contest_figures import (
+from pipelines.comparisons.figures import (
     accuracy_figure,
     auroc_figure,
     ceiling_figure,
