@@ -26,7 +26,7 @@ _NOT_RUNS = ("ensembles", "search")
 
 
 def check_name(name: str, of: str, repair: str) -> None:
-    """Refuses what can't be the name of a run, a decision, a search, a contest or a track.
+    """Refuses what can't be the name of a run, a decision, a search, a comparison or a track.
 
     Args:
         name: As it was given.

@@ -1,6 +1,7 @@
 """Every path the pipeline writes is built here and nowhere else."""
 
 import shlex
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,7 @@ class Workspace:
 
     def written_folders(self) -> list[Path]:
         """All folders below the root that stages write to, of every data set."""
-        return [self.root / name for name in ("cache", "contests", "folds", "runs", "submissions")]
+        return [self.root / name for name in ("cache", "comparisons", "folds", "runs", "submissions")]
 
     def manifest_file(self) -> Path:
         """One row per sample; made by prepare."""
@@ -152,9 +153,9 @@ class Workspace:
         return self.root / "submissions" / "leaderboard.csv"
 
 
-def contest_root(root: Path, name: str) -> Path:
-    """The root of a workspace in which a contest draws its own data and trains its own runs, apart from all others."""
-    return inside(root / "contests", name)
+def comparison_root(root: Path, name: str) -> Path:
+    """Return the root of the workspace in which a comparison draws its own data and trains its own runs."""
+    return inside(root / "comparisons", name)
 
 
 def finished_file(fold_folder: Path) -> Path:
@@ -210,3 +211,12 @@ def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
 def plane_files_folder(submission: Path) -> Path:
     """The single files of a submission that is handed in as a zip of them."""
     return submission.with_name("planes")
+
+
+def git_commit() -> str:
+    """Return the commit of the code, with a + where files were changed since; empty outside of a git checkout."""
+    try:
+        command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""

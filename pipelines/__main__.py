@@ -15,8 +15,8 @@ from typing import Any
 from competition.console import finish_output
 from competition.errors import CompetitionError
 from competition.files import write_json
-from pipelines.memory import peak_memory_mb
-from pipelines.parent import works_for_another
+from pipelines.executors.parent import works_for_another
+from pipelines.machine import peak_memory_mb
 from pipelines.typed_options import DEFAULT_TRACK, typed_options
 
 STAGES = (
@@ -32,12 +32,14 @@ STAGES = (
     "check",
     "vote",
     "compare",
-    "contest",
+    "comparison",
     "race",
     "bench",
     "leaderboard",
 )
 
+ALIASES = {"contest": "comparison"}
+"""Earlier name of a stage -> its name."""
 
 OVERVIEW = """\
 usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
@@ -56,7 +58,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     check        would the organiser take it?                  ./run.sh check SUBMISSION.csv
     vote         joins finished submissions                    ./run.sh vote A.csv B.csv --out V.csv
     compare      where two submissions differ                  ./run.sh compare A.csv B.csv
-    contest      ways to do it, side by side on drawn data     ./run.sh contest soft_targets
+    comparison   recipes side by side on drawn data            ./run.sh comparison soft_targets
     race         our quick against a plain notebook            ./run.sh race --only legs
     bench        the last mile beside its rivals, timed        ./run.sh bench --quick
     leaderboard  all submissions with their scores             ./run.sh leaderboard
@@ -96,7 +98,7 @@ def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(OVERVIEW, end="")
         return 0
-    name = arguments[0]
+    name = ALIASES.get(arguments[0], arguments[0])
     if name not in STAGES:
         print(f"run.sh: unknown stage {name!r}. Stages are {', '.join(STAGES)} and test.", file=sys.stderr)
         return 2

@@ -1,8 +1,10 @@
 """What every stage needs first: which track, which data set, which workspace, which experiment."""
 
 import argparse
+import importlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -74,14 +76,37 @@ def experiment_file(track: Track, name: str) -> Path:
     return path
 
 
-def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspace) -> tuple[str, Experiment]:
-    """The name and settings of the experiment that is meant.
+@dataclass(frozen=True)
+class ChosenExperiment:
+    """An experiment with the settings that were changed.
 
-    With no --experiment: "quick" for phantom data or without a GPU, "strong" otherwise. What neither the experiments of
-    folder tracks nor --set give is chosen from the data and added to ``args.set``: ``data.size`` from the images, and,
-    unless --set gives the epochs, ``train.repeats`` from their number.
+    Attributes:
+        name: Of its file.
+        path: Its YAML file.
+        settings: All changed settings, as --set takes them.
+        experiment: What follows from both.
     """
-    name = args.experiment
+
+    name: str
+    path: Path
+    settings: list[str]
+    experiment: Experiment
+
+
+def choose_experiment(
+    track: Track, workspace: Workspace, name: str | None, settings: Sequence[str]
+) -> ChosenExperiment:
+    """Return the experiment that is meant.
+
+    What neither the experiments of folder tracks nor ``settings`` give is chosen from the data: ``data.size`` from the
+    images, and, unless the epochs are given, ``train.repeats`` from their number.
+
+    Args:
+        track: Whose experiments are known by name.
+        workspace: Of the data set.
+        name: Of the experiment, or a YAML file; None means "quick" for phantom data or without a GPU, else "strong".
+        settings: Changed settings, as --set takes them.
+    """
     if name is None:
         import torch  # here, because the stages that only read files should not wait for it
 
@@ -90,9 +115,10 @@ def choose_experiment(args: argparse.Namespace, track: Track, workspace: Workspa
         why = "phantom data" if workspace.phantom else "no GPU here" if quick else "a GPU is here"
         say(f"experiment: {name} ({why}; --experiment NAME chooses another)")
     path = experiment_file(track, name)
+    changed = [*settings]
     if not (EXPERIMENTS / track.name).exists():
-        args.set = [*_settings_for_data(path, args.set or [], track, workspace), *(args.set or [])]
-    return path.stem, load_experiment(path, args.set or [])
+        changed = [*_settings_for_data(path, settings, track, workspace), *settings]
+    return ChosenExperiment(path.stem, path, changed, load_experiment(path, changed))
 
 
 def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace: Workspace) -> list[str]:
@@ -109,11 +135,11 @@ def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace
     return settings
 
 
-def run_on_phantom(stage: ModuleType, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:
-    """Runs a stage as the command line would, on drawn data, and gives its figures.
+def run_on_phantom(stage: str, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:
+    """Run a stage as the command line would, on drawn data, and return its figures.
 
     Args:
-        stage: The module.
+        stage: Its name.
         args: Options that every stage takes.
         track: Name of the track.
         options: The stage's own options, as they would be typed.
@@ -121,9 +147,10 @@ def run_on_phantom(stage: ModuleType, args: argparse.Namespace, track: str, opti
     return call_stage(stage, argparse.Namespace(**vars(args) | {"track": track, "phantom": True}), options)
 
 
-def call_stage(stage: ModuleType, args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
-    """Runs a stage as the command line would; arguments as ``run_on_phantom``, the track among the common options."""
+def call_stage(stage: str | ModuleType, args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
+    """Run a stage as the command line would; arguments as ``run_on_phantom``, the track among the common options."""
+    module = importlib.import_module(f"pipelines.{stage}") if isinstance(stage, str) else stage
     parser = argparse.ArgumentParser()
-    stage.add_arguments(parser)
-    figures: dict[str, Any] = stage.run(argparse.Namespace(**vars(args) | vars(parser.parse_args(options))))
+    module.add_arguments(parser)
+    figures: dict[str, Any] = module.run(argparse.Namespace(**vars(args) | vars(parser.parse_args(options))))
     return figures

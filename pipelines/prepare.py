@@ -22,6 +22,7 @@ from competition.data.manifest import (
     reusable_entries,
     write_manifest,
 )
+from competition.data.sample_problems import cut_labels, narrow_ranges, settle_problems, torn_labels, turned_labels
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
@@ -29,11 +30,10 @@ from competition.text import size_text
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import Workspace
 from pipelines.context import open_track
-from pipelines.cores import cores
+from pipelines.machine import cores
 from pipelines.prepared_folds import settle_folds
 from pipelines.raw_data import find_data
-from pipelines.sample_problems import cut_labels, narrow_ranges, settle_problems, torn_labels, turned_labels
-from pipelines.unreadable import add_fill_bad
+from pipelines.typed_options import add_fill_bad
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     remarks += [*large_classes(entries, track.classes), *narrow_ranges(entries)]
     for remark in remarks:
         say(remark)
-    entries = settle_problems(problems, entries, args)
+    entries = settle_problems(problems, entries, args.skip_bad, args.fill_bad)
     labels = {sample.key: sample.label for sample in listing.samples if sample.label is not None}
     warnings = [*implausible_classes(entries, track.classes, labels), *torn_labels(entries)]
     for warning in warnings:

@@ -30,7 +30,7 @@ from competition.text import size_text
 from competition.tracks.label_folder import truth_from_folder
 from competition.tracks.track import Track
 from competition.workspace import Workspace, plane_files_folder
-from pipelines.memory import MB, peak_memory_mb
+from pipelines.machine import MB, peak_memory_mb
 
 
 def write_submission(

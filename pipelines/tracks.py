@@ -128,7 +128,7 @@ def declared(track: Track) -> dict[str, str]:
         "real data": track.public_data or "none known",
         "trains": "not tried",
         "submission form": form,
-        "metric": {"dice": "mean Dice", "auroc": "AUROC"}[track.metric],
+        "metric": track.metric.title,
     }
 
 

@@ -1,4 +1,4 @@
-"""The options of a command that every further command needs in order to mean the same data."""
+"""Options that several commands take, and how they were typed."""
 
 import argparse
 import shlex
@@ -12,3 +12,10 @@ def typed_options(args: argparse.Namespace) -> str:
     options += ["--phantom"] * args.phantom
     options += ["--workspace", args.workspace] if args.workspace else []
     return "".join(f" {shlex.quote(str(option))}" for option in options)
+
+
+def add_fill_bad(parser: argparse.ArgumentParser) -> None:
+    """Add --fill-bad."""
+    parser.add_argument(
+        "--fill-bad", action="store_true", help="take unreadable test samples as black images, which score next to 0"
+    )

@@ -27,8 +27,9 @@ from competition.metrics.tables import AUROC
 from competition.settings import Experiment
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
-from pipelines import ensemble, train, tune
+from pipelines import context
 from pipelines.__main__ import build_parser
+from pipelines.executors import local
 
 if TYPE_CHECKING:
     from competition.training.state import FoldJob
@@ -315,13 +316,15 @@ def write_dicom() -> Callable[..., Path]:
 @pytest.fixture
 def stage_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, object]]:
     """Runs a stage on a prepared data set, whose track is none of the tracks that are known by name."""
-    monkeypatch.setattr(train, "slots", lambda folds: [{}])  # in this process, where the track is known
+    monkeypatch.setattr(local, "slots", lambda tasks: [{}])  # in this process, where the track is known
 
-    def run(module: ModuleType, prepared: Prepared, *words: object) -> dict[str, object]:
+    def run(module: ModuleType, prepared: Prepared, *words: object, **options: object) -> dict[str, object]:
         name = module.__name__.removeprefix("pipelines.")
-        for each in (train, tune, ensemble):  # ensemble calls tune
-            monkeypatch.setattr(each, "open_track", lambda args: prepared.track)
-            monkeypatch.setattr(each, "open_workspace", lambda args: prepared.workspace)
-        return module.run(build_parser(name, module).parse_args([str(word) for word in words]))
+        monkeypatch.setattr(context, "get_track", lambda name: prepared.track)
+        common = ["--workspace", str(prepared.workspace.root)]
+        for option, value in options.items():
+            given = value if isinstance(value, list) else [value]
+            common += [word for each in given for word in (f"--{option}", *([] if each is True else [str(each)]))]
+        return module.run(build_parser(name, module).parse_args([*map(str, words), *common]))
 
     return run

@@ -6,7 +6,7 @@ import pytest
 from competition.errors import CompetitionError
 from competition.tracks import get_track
 from pipelines.__main__ import STAGES, main
-from pipelines.parent import CHILD
+from pipelines.executors.parent import CHILD
 
 
 def test_an_unknown_stage_is_answered_with_the_known_ones(capsys):

@@ -21,7 +21,7 @@ from competition.runs.members import parse_members
 from competition.settings import Experiment
 from competition.tracks import get_track
 from competition.tracks.track import Sample
-from pipelines.contest_declaration import find_contest
+from pipelines.comparisons.declaration import find_comparison
 
 PATHS = ["../quick", "/tmp/x", "a/b", "a\\b", "..", ".", "", " ", "a\nb", "a\x1b[2J", "a\u2028b", "a\x00", "\udcff"]
 NO_NAMES = [*PATHS, "-x", "=1+1", "+x", "@x", ".hidden", " x", "x ", "x" * 101, "ä" * 51, "骨" * 34]
@@ -148,25 +148,25 @@ def test_a_class_that_names_no_file_may_hold_a_slash(tmp_path: Path) -> None:
     assert get_track(str(path)).classes == ("a/b",)
 
 
-CONTEST = """
+COMPARISON = """
 question: Which?
 track: hand_bone
 phantom: {{people: 4, size: 64}}
-contestants: {{a: {{experiment: quick}}, {}: {{experiment: quick}}}}
+recipes: {{a: {{experiment: quick}}, {}: {{experiment: quick}}}}
 """
 
 
-def test_contests_and_contestants_need_names(tmp_path: Path) -> None:
-    (tmp_path / "=1.yaml").write_text(CONTEST.format("b"))
-    with pytest.raises(CompetitionError, match="a contest can't be called '=1'"):
-        find_contest(str(tmp_path / "=1.yaml"))
-    with pytest.raises(CompetitionError, match=r"a contest can't be called '\.\.'|contains a slash"):
-        find_contest("../x/..")
-    (tmp_path / "mine.yaml").write_text(CONTEST.format("'../b'"))
+def test_comparisons_and_recipes_need_names(tmp_path: Path) -> None:
+    (tmp_path / "=1.yaml").write_text(COMPARISON.format("b"))
+    with pytest.raises(CompetitionError, match="a comparison can't be called '=1'"):
+        find_comparison(str(tmp_path / "=1.yaml"))
+    with pytest.raises(CompetitionError, match=r"a comparison can't be called '\.\.'|contains a slash"):
+        find_comparison("../x/..")
+    (tmp_path / "mine.yaml").write_text(COMPARISON.format("'../b'"))
     with pytest.raises(CompetitionError, match=r"a run can't be called '\.\./b'"):
-        find_contest(str(tmp_path / "mine.yaml"))
-    (tmp_path / "mine.yaml").write_text(CONTEST.format("b"))
-    assert find_contest(str(tmp_path / "mine.yaml"))[0] == "mine"
+        find_comparison(str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_text(COMPARISON.format("b"))
+    assert find_comparison(str(tmp_path / "mine.yaml"))[0] == "mine"
 
 
 @pytest.mark.parametrize(

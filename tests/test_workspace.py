@@ -9,7 +9,7 @@ import pytest
 from competition.errors import CompetitionError
 from competition.files import remove_folder, whole_file, whole_folder, write_json, write_text
 from competition.formats.json_files import read_json
-from competition.workspace import REPOSITORY, Workspace, contest_root, contested_file, pseudo_label_file
+from competition.workspace import REPOSITORY, Workspace, comparison_root, contested_file, pseudo_label_file
 
 
 def names(folder: Path) -> set[str]:
@@ -242,7 +242,7 @@ def test_no_name_leads_out_of_its_folder(tmp_path: Path, name: str) -> None:
         lambda dataset: Workspace(tmp_path, dataset).fold_file(),
         lambda dataset: Workspace(tmp_path, dataset).run_folder("a"),
         lambda dataset: Workspace(tmp_path, dataset).submissions_folder(),
-        lambda contest: contest_root(tmp_path, contest),
+        lambda comparison: comparison_root(tmp_path, comparison),
     )
     refused = 0
     for builder in builders:

@@ -1,4 +1,4 @@
-"""YAML files that users write: experiments, tracks and contests, read without judging what they say."""
+"""YAML files that users write: experiments, tracks and comparisons, read without judging what they say."""
 
 from collections import Counter
 from pathlib import Path

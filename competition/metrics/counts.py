@@ -76,6 +76,11 @@ class CountMetric:
         return measured_mean(self.ratios(*np.moveaxis(pooled, 1, 0)).values(), pooled[:, 2] > 0)
 
     @property
+    def title(self) -> str:
+        """The metric in two words: "mean Dice", or "pooled Dice" where all images are counted together."""
+        return f"{'pooled' if self.unit == 'all' else 'mean'} {self.label}"
+
+    @property
     def key(self) -> str:
         """The metric with its options, as a decision records it: "F2, unit group, empty skip"."""
         return f"{self.label}, unit {self.unit}, empty {self.empty}"

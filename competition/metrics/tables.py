@@ -22,6 +22,11 @@ class TableMetric:
     score: Callable[[ArrayLike, ArrayLike], float]
 
     @property
+    def title(self) -> str:
+        """The metric in a few words."""
+        return self.label
+
+    @property
     def key(self) -> str:
         """The metric as a decision records it."""
         return self.label

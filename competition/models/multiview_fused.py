@@ -8,7 +8,7 @@
 4. A location is read off the injections that can show it, the patient's own score off all of them, by a head of its
    own. It is not the maximum of the locations, which are far rarer and noisier.
 
-In the contest ``aneurysm_report`` (72 drawn patients, 96 pixels, 14 epochs, the same time) the fused network ranked
+In the comparison ``aneurysm_report`` (72 drawn patients, 96 pixels, 14 epochs, the same time) the fused network ranked
 held-out patients with an AUROC of 0.97 where ``multiview`` had 0.93.
 
 The slots begin at small random numbers. At zero, the mirrored patient would be the same pictures in the same encoder:

@@ -85,3 +85,17 @@ def member_scores(folder_of: Mapping[str, Path], samples: Sequence[str], classes
         here = [position for position, sample in enumerate(samples) if folder_of[sample] == folder]
         rows[here] = read_scores(folder, [samples[position] for position in here], classes)
     return rows
+
+
+def not_measured(unmeasured: Sequence[str], classes: Sequence[str], images: str) -> str:
+    """Return the sentence on the classes that a Dice leaves out.
+
+    Two empty masks agree whatever a network has learned.
+
+    Args:
+        unmeasured: Classes without a pixel in the truth.
+        classes: All that were to be scored.
+        images: Whose truth it is: "none of the 8 samples".
+    """
+    rest = "" if len(unmeasured) == len(classes) else "; the Dice is the mean over the other classes"
+    return f"not measured: {images} has a pixel of class {', '.join(unmeasured)}{rest}"

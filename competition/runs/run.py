@@ -1,19 +1,23 @@
 """A run: one experiment on one data set, and the checks that keep its folds together."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from competition.console import say
-from competition.data.folds import FULL, Fold, Folds
-from competition.data.manifest import Entry, Manifest, data_hash
+from competition.data.augmentation import check_augmentation
+from competition.data.folds import FULL, Fold, Folds, check_leaks, find_folds, read_fold_names
+from competition.data.manifest import Entry, Manifest, data_hash, prepare_command, read_manifest
 from competition.errors import CompetitionError
+from competition.names import check_run_name
+from competition.prediction.tta_views import check_views
 from competition.runs.finished import read_identity
 from competition.runs.leak_alarm import learned_entries
 from competition.runs.members import finished_folds
 from competition.runs.pseudo_labels import Teacher, find_teacher
 from competition.runs.roi_run import FirstStage, find_first_stage
 from competition.settings import Experiment, changed_settings, load_experiment
+from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
 from competition.training.checkpoints import (
     Identity,
@@ -22,6 +26,7 @@ from competition.training.checkpoints import (
     load_checkpoint,
     stored_identity,
 )
+from competition.training.losses import get_loss
 from competition.training.state import start_hash
 from competition.workspace import (
     Workspace,
@@ -173,3 +178,72 @@ def _changed_settings(run: Run, fold: Fold) -> list[str]:
         return changed_settings(load_experiment(settings_file(run.folder(fold))), run.experiment)
     except CompetitionError:  # written by a version that had other settings
         return []
+
+
+def check_folds(run: Run, chosen: Sequence[Fold], force: bool) -> None:
+    """Refuse to train beside folds, or to go on with folds, that belong to something else.
+
+    Args:
+        run: Of which folds are trained.
+        chosen: These folds.
+        force: Whether they are trained over.
+
+    Raises:
+        CompetitionError: With what differs.
+    """
+    check_settings(run, chosen if force else [])
+    check_same_folds(run, chosen)
+    for fold in [] if force else chosen:
+        check_fold(run, fold)
+
+
+def open_run(name: str, track: Track, workspace: Workspace, experiment: Experiment) -> Run:
+    """Put a run together and check all that can be checked before anything is trained.
+
+    Args:
+        name: Of the run.
+        track: What is competed in.
+        workspace: Of the data set.
+        experiment: All settings.
+
+    Raises:
+        CompetitionError: The name can't be addressed or is an imported member's, a setting names something unknown, the
+            data is not prepared, or its folds leak.
+    """
+    check_run_name(name)
+    if workspace.imported_file(name).exists():
+        raise CompetitionError(
+            f"the name {name!r} is taken by an imported member", workspace.run_folder(name), "Give another --name"
+        )
+    if experiment.data.pseudo == name:
+        raise CompetitionError(f"run {name!r} can't be its own teacher", None, "Give the student another --name")
+    check_augmentation(experiment.data.augmentation, track)
+    check_views(experiment.predict.views, track)
+    get_loss(experiment.train.loss)
+    if experiment.data.shuffle_labels and track.task == "segmentation":
+        raise CompetitionError(f"data.shuffle_labels deals out the labels of patients; track {track.name} has masks")
+    manifest = read_manifest(workspace, track)
+    folds = find_folds(workspace)
+    if folds is None:
+        raise CompetitionError("no fold file", workspace.fold_file(), f"Run {prepare_command(workspace, track)}")
+    check_leaks(folds, manifest.of("train"))
+    return Run(name, narrow(track, experiment.data.classes), workspace, experiment, manifest, folds)
+
+
+def parse_folds(text: str, count: int) -> list[Fold]:
+    """Read "all", "3", "0,2", "0..4", "full" or "0..4,full".
+
+    Args:
+        text: What the user typed.
+        count: Number of folds there are; "all" is these, without "full".
+
+    Raises:
+        CompetitionError: It is none of these, or a fold does not exist.
+    """
+    if text == "all":
+        return list(range(count))
+    chosen = read_fold_names(text, "--fold")
+    for fold in chosen:
+        if fold != FULL and not 0 <= fold < count:
+            raise CompetitionError(f"there is no fold {fold}; the folds are 0..{count - 1}")
+    return chosen

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.file_listing import stem
+from competition.metrics.counts import CountMetric
 from competition.metrics.metric import Metric
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
 
@@ -220,3 +221,14 @@ class NamesInUse:
         if other == key:
             return f"two {self._things} share the name {key} (the other is {where})"
         return f"the names of two {self._things} differ in capital letters only (the other is {where})"
+
+
+def count_metric(track: Track) -> CountMetric:
+    """Return the metric of a segmentation.
+
+    Raises:
+        TypeError: The track's metric scores tables.
+    """
+    if not isinstance(track.metric, CountMetric):
+        raise TypeError(f"track {track.name} is scored by {track.metric.label}, which knows no masks")
+    return track.metric

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from competition.errors import CompetitionError
-from pipelines.memory import peak_memory_mb
+from pipelines.machine import peak_memory_mb
 
 Unit = Literal["s", "mb"]
 

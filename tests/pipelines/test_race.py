@@ -10,6 +10,7 @@ from competition.ensembling.selection.bootstrap import mean_of, paired_differenc
 from competition.errors import CompetitionError
 from pipelines import race
 from pipelines.benchmarks.race_courses import Course, dice_of, write_masks
+from pipelines.benchmarks.race_sides import SIDES, run_counted
 
 TINY = Course(
     "legs",
@@ -43,15 +44,15 @@ def test_both_sides_are_trained_on_the_same_fold_and_compared_in_pairs(stage, tm
     assert figures["skipped"] == {"nuclei": "no data: give its folder with --data nuclei=DIR"}
     assert "nuclei: skipped (no data: give its folder with --data nuclei=DIR)" in said
     (result,) = figures["data"].values()
-    assert [path.name for path in (tmp_path / "workspace").iterdir()] == ["contests"]
+    assert [path.name for path in (tmp_path / "workspace").iterdir()] == ["comparisons"]
 
-    files = tmp_path / "workspace" / "contests" / "race" / "files" / "legs"
+    files = tmp_path / "workspace" / "comparisons" / "race" / "files" / "legs"
     task = json.loads((files / "notebook" / "seed0_fold0.json").read_text())
     assert (task["encoder"], task["size"], task["epochs"], task["batch_size"]) == ("tu-resnet10t", 32, 1, 8)
     held_out = [sample["key"] for sample in task["samples"] if sample["fold"] == 0]
     assert (len(held_out), result["images"], result["people"]) == (2, 2, 1)
-    dice = {side: np.array([read_dice(files, f"{side}/seed0", key) for key in held_out]) for side in race.SIDES}
-    for side in race.SIDES:
+    dice = {side: np.array([read_dice(files, f"{side}/seed0", key) for key in held_out]) for side in SIDES}
+    for side in SIDES:
         assert result[side]["dice"] == pytest.approx(dice[side].mean(), abs=1e-12)
         assert result[side]["cpu_seconds"] > 0.5
         assert 0.1 < result[side]["peak_gb"] < 8
@@ -81,7 +82,7 @@ def test_what_is_asked_wrongly_is_one_sentence(refusal, words, sentence):
 
 def test_a_side_that_fails_is_named_with_its_log(tmp_path):
     with pytest.raises(CompetitionError, match="legs: notebook failed; its output is in the log") as error:
-        race._counted("legs: notebook", ["-c", "raise SystemExit('no luck')"], tmp_path / "report")
+        run_counted("legs: notebook", ["-c", "raise SystemExit('no luck')"], tmp_path / "report")
     assert "no luck" in (tmp_path / "report.log").read_text()
     assert str(tmp_path / "report.log") in str(error.value)
 
@@ -90,10 +91,10 @@ def test_a_child_is_charged_with_its_own_work_and_memory(tmp_path):
     work = (
         "import time; held = b'x' * 300_000_000\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass"
     )
-    cost = race._counted("busy", ["-c", work], tmp_path / "busy")
+    cost = run_counted("busy", ["-c", work], tmp_path / "busy")
     assert 0.4 <= cost["cpu_seconds"] < 2
     assert 0.28 < cost["peak_gb"] < 0.4
-    idle = race._counted("idle", ["-c", "import time; time.sleep(0.3)"], tmp_path / "idle")
+    idle = run_counted("idle", ["-c", "import time; time.sleep(0.3)"], tmp_path / "idle")
     assert idle["seconds"] >= 0.3
     assert idle["cpu_seconds"] < 0.3
     assert idle["peak_gb"] < 0.1

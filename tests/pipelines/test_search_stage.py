@@ -1,6 +1,5 @@
 """The search with a training that only pretends, and once with a real one."""
 
-import argparse
 import math
 import shlex
 from dataclasses import replace
@@ -11,6 +10,7 @@ import pytest
 from competition.data.folds import write_folds
 from competition.data.manifest import write_manifest
 from competition.errors import CompetitionError
+from competition.runs import search as search_run
 from competition.settings import Experiment, load_experiment
 from competition.training.checkpoints import folder_lock, load_best
 from competition.training.loop import DivergedError
@@ -21,18 +21,14 @@ EPOCHS = 6
 
 
 @pytest.fixture
-def command(monkeypatch, tmp_path):
+def command(stage_on, tmp_path):
     """Runs the stage on a prepared data set with a settings file of the test's own."""
 
     def run(prepared, experiment, **options):
         path = tmp_path / "tiny.yaml"
         path.write_text(experiment.to_yaml())
-        for module in (search, train):
-            monkeypatch.setattr(module, "open_track", lambda args: prepared.track)
-            monkeypatch.setattr(module, "open_workspace", lambda args: prepared.workspace)
-        given = {"track": prepared.track.name, "workspace": None, "phantom": False, "debug": False, "name": None}
-        given |= {"experiment": str(path), "trials": 4, "fold": 0, "space": None, "set": None}
-        return search.run(argparse.Namespace(**given | options))
+        common = {"track": prepared.track.name, "experiment": path, "trials": 4}
+        return stage_on(search, prepared, **common | options)
 
     return run
 
@@ -53,7 +49,7 @@ def pretended(monkeypatch):
                 on_score(epoch, best * epoch / job.experiment.train.epochs)
         return SimpleNamespace(best_score=best)
 
-    monkeypatch.setattr(search, "train_fold", train_fold)
+    monkeypatch.setattr(search_run, "train_fold", train_fold)
     return rates
 
 
@@ -103,7 +99,7 @@ def test_only_trials_below_the_median_are_stopped(command, tiny_hands, tiny_expe
 def test_a_killed_search_goes_on_to_the_same_trials(command, tiny_hands, tiny_experiment, pretended, monkeypatch):
     experiment = pretend(tiny_experiment)
     whole = command(tiny_hands, experiment, space=RATE, trials=13, name="whole")
-    rates, original = list(pretended), search.train_fold
+    rates, original = list(pretended), search_run.train_fold
     pretended.clear()
 
     def killed(job, on_score):
@@ -114,7 +110,7 @@ def test_a_killed_search_goes_on_to_the_same_trials(command, tiny_hands, tiny_ex
         return original(job, on_score)
 
     killed.now = False
-    monkeypatch.setattr(search, "train_fold", killed)
+    monkeypatch.setattr(search_run, "train_fold", killed)
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt):
             command(tiny_hands, experiment, space=RATE, trials=13, name="cut")
@@ -138,7 +134,7 @@ def test_more_trials_go_on_with_a_finished_search(command, tiny_hands, tiny_expe
 def test_a_trial_whose_loss_leaves_the_numbers_is_one_that_was_stopped(
     command, tiny_hands, tiny_experiment, pretended, monkeypatch
 ):
-    original = search.train_fold
+    original = search_run.train_fold
 
     def diverging(job, on_score):
         if len(pretended) < 2:
@@ -147,7 +143,7 @@ def test_a_trial_whose_loss_leaves_the_numbers_is_one_that_was_stopped(
             raise DivergedError("the loss became nan")
         return original(job, on_score)
 
-    monkeypatch.setattr(search, "train_fold", diverging)
+    monkeypatch.setattr(search_run, "train_fold", diverging)
     with pytest.raises(CompetitionError, match=r"none of 2 trials was trained to its end: .*tiny\.db"):
         command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=2)
     figures = command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=4)
@@ -161,7 +157,7 @@ def test_a_trial_whose_loss_leaves_the_numbers_is_one_that_was_stopped(
 def test_a_trial_that_fails_by_itself_is_not_run_again(
     command, tiny_hands, tiny_experiment, pretended, monkeypatch, capsys, error
 ):
-    original = search.train_fold
+    original = search_run.train_fold
 
     def failing(job, on_score):
         if job.experiment.train.batch_size == 1:
@@ -170,7 +166,7 @@ def test_a_trial_that_fails_by_itself_is_not_run_again(
             raise error
         return original(job, on_score)
 
-    monkeypatch.setattr(search, "train_fold", failing)
+    monkeypatch.setattr(search_run, "train_fold", failing)
     space = [*RATE, "train.batch_size=1|2"]
     figures = command(tiny_hands, pretend(tiny_experiment), space=space, trials=8)
     said = capsys.readouterr().out
@@ -188,7 +184,7 @@ def test_a_search_in_which_all_trials_fail_says_why(command, tiny_hands, tiny_ex
     def failing(job, on_score):
         raise ValueError("one pixel only")
 
-    monkeypatch.setattr(search, "train_fold", failing)
+    monkeypatch.setattr(search_run, "train_fold", failing)
     with pytest.raises(CompetitionError, match=r"none of 2 trials .*\(the last failed: one pixel only\)"):
         command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=2)
 
@@ -199,11 +195,11 @@ def test_a_full_disk_ends_the_search_and_its_trial_is_run_again(
     def full(job, on_score):
         raise CompetitionError("can't write") from OSError("no space left")
 
-    original = search.train_fold
-    monkeypatch.setattr(search, "train_fold", full)
+    original = search_run.train_fold
+    monkeypatch.setattr(search_run, "train_fold", full)
     with pytest.raises(CompetitionError, match="can't write"):
         command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=3)
-    monkeypatch.setattr(search, "train_fold", original)
+    monkeypatch.setattr(search_run, "train_fold", original)
     assert command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=3)["failed"] == 0
     assert pretended[0] == 1e-3
 
@@ -314,12 +310,13 @@ def test_a_fold_without_a_score_is_refused(command, tiny_patients, tiny_experime
     assert not pretended
 
 
-def test_the_score_of_a_real_trial_is_that_of_the_training_it_recommends(command, tiny_hands, tiny_experiment):
+def test_the_score_of_a_real_trial_is_that_of_the_training_it_recommends(
+    command, stage_on, tiny_hands, tiny_experiment
+):
     experiment = tiny_experiment(train={"epochs": 2, "validate_every": 1}, model={"prior": 0.3})
     figures = command(tiny_hands, experiment, space=["train.lr=log:1e-3:1e-1"], trials=2)
     assert figures["all"][0]["settings"] == ["train.lr=0.001"]
-    args = build_parser("train", train).parse_args([*shlex.split(figures["command"])[2:], "--fold", "0"])
-    train.run(args)
+    stage_on(train, tiny_hands, *shlex.split(figures["command"])[2:], "--fold", "0")
     best = load_best(tiny_hands.workspace.fold_folder("tiny_best", 0) / "best.pt")
     assert best.score == figures["best"]["score"]
 

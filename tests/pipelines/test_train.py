@@ -1,4 +1,3 @@
-import argparse
 import json
 from dataclasses import replace
 
@@ -12,56 +11,19 @@ from competition.prediction.histograms import load_histograms
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import read_index, read_map, read_scores
 from competition.runs import fold_training as one_fold
+from competition.settings import load_experiment
 from competition.training.checkpoints import folder_lock, load_best, load_checkpoint, load_network
 from pipelines import train
 
 
-@pytest.mark.parametrize(
-    ("text", "count", "expected"),
-    [
-        ("all", 3, [0, 1, 2]),
-        ("2", 3, [2]),
-        ("0..2", 5, [0, 1, 2]),
-        ("3..3", 5, [3]),
-        ("4,0,2", 5, [4, 0, 2]),
-        ("1,1,0", 2, [1, 0]),
-        (" 1 , 0 ", 2, [1, 0]),
-        ("full", 2, ["full"]),
-        ("0..2,full", 3, [0, 1, 2, "full"]),
-        ("full,1,0..1", 2, ["full", 1, 0]),
-    ],
-)
-def test_folds_are_read_in_every_form(text, count, expected):
-    assert train.parse_folds(text, count) == expected
-
-
-@pytest.mark.parametrize("text", ["", "x", "0..", "..2", "0;1", "1.5", "0..1..2", "0,", "ALL"])
-def test_what_names_no_fold_is_explained(text):
-    with pytest.raises(CompetitionError, match=r"--fold takes 0, or 0\.\.4, or 0,2,3, or all, or full, not"):
-        train.parse_folds(text, 5)
-
-
-@pytest.mark.parametrize(("text", "fold"), [("5", 5), ("0..5", 5), ("0,7", 7), ("-1", -1)])
-def test_a_fold_that_does_not_exist_is_named(text, fold):
-    with pytest.raises(CompetitionError, match=rf"there is no fold {fold}; the folds are 0\.\.4"):
-        train.parse_folds(text, 5)
-
-
-def test_a_range_that_runs_backwards_names_no_fold():
-    with pytest.raises(CompetitionError, match=r"--fold 3\.\.1 names no fold"):
-        train.parse_folds("3..1", 5)
-
-
 @pytest.fixture
-def command(monkeypatch):
-    """Runs the stage on a prepared data set, whose track is none of the tracks that are known by name."""
+def command(stage_on, tmp_path):
+    """Runs the stage on a prepared data set."""
 
     def run(prepared, experiment, **options):
-        monkeypatch.setattr(train, "open_track", lambda args: prepared.track)
-        monkeypatch.setattr(train, "open_workspace", lambda args: prepared.workspace)
-        monkeypatch.setattr(train, "choose_experiment", lambda args, track, workspace: ("tiny", experiment))
-        given = {"fold": "1", "name": None, "force": False, "set": None, "pseudo": None, "experiment": None} | options
-        return train.run(argparse.Namespace(**given))
+        path = tmp_path / "tiny.yaml"
+        path.write_text(experiment.to_yaml())
+        return stage_on(train, prepared, **{"fold": "1", "experiment": path} | options)
 
     return run
 
@@ -197,8 +159,7 @@ def test_a_name_that_members_could_not_be_called_by_is_refused(command, tiny_han
         command(tiny_hands, tiny_experiment(), name=name)
 
 
-def test_full_is_trained_beside_the_folds_and_has_no_score(command, tiny_hands, tiny_experiment, monkeypatch, capsys):
-    monkeypatch.setattr(train, "slots", lambda folds: [{}])  # in this process, whose track is known nowhere else
+def test_full_is_trained_beside_the_folds_and_has_no_score(command, tiny_hands, tiny_experiment, capsys):
     figures = command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="0,full")
     assert figures["scores"]["full"] is None
     assert 0 <= figures["scores"]["0"] <= 1
@@ -213,26 +174,20 @@ def test_full_is_trained_beside_the_folds_and_has_no_score(command, tiny_hands, 
     assert (tiny_hands.workspace.run_folder("tiny") / "full" / "finished.json").exists()
 
 
-def test_a_teacher_is_named_by_an_option_which_is_a_setting_too(command, tiny_hands, tiny_experiment, monkeypatch):
-    seen = []
-
-    def choose(args, track, workspace):
-        seen.extend(args.set)
-        return "tiny", tiny_experiment(data={"pseudo": "tiny"})
-
+def test_a_teacher_is_named_by_an_option_which_is_a_setting_too(command, tiny_hands, tiny_experiment):
     command(tiny_hands, tiny_experiment(train={"epochs": 1}))
     with pytest.raises(CompetitionError, match="run 'tiny' can't be its own teacher"):
         command(tiny_hands, tiny_experiment(data={"pseudo": "tiny"}))
-    monkeypatch.setattr(train, "choose_experiment", choose)
-    args = {"fold": "0", "name": "student", "force": False, "set": ["train.lr=0.1"], "experiment": None}
+    options = {"name": "student", "set": ["train.lr=0.1"], "pseudo": "tiny"}
     with pytest.raises(
         CompetitionError,
         match=r"fold 0 of the teacher 'tiny' is not trained yet.*Run \./run\.sh train --experiment \S+ --name tiny",
     ):
-        train.run(argparse.Namespace(**args, pseudo="tiny"))
-    assert seen == ["train.lr=0.1", 'data.pseudo="tiny"']
-    figures = train.run(argparse.Namespace(**args | {"fold": "1"}, pseudo="tiny"))
+        command(tiny_hands, tiny_experiment(), fold="0", **options)
+    figures = command(tiny_hands, tiny_experiment(), **options)
     assert list(figures["scores"]) == ["1"]
+    learned = load_experiment(tiny_hands.workspace.fold_folder("student", 1) / "config.yaml")
+    assert (learned.train.lr, learned.data.pseudo) == (0.1, "tiny")
 
 
 def test_mistakes_are_found_before_anything_is_trained(command, tiny_hands, tiny_experiment):

@@ -14,12 +14,12 @@ from competition.data.cache import read_cached_planes
 from competition.ensembling.decision import load_decision
 from competition.ensembling.segmentation import tuning as segmentation
 from competition.ensembling.selection.weight_search import search_weights
+from competition.ensembling.tuning import TuneRequest, request_of
 from competition.masks.bit_planes import unpack_planes
 from competition.masks.run_lengths import encode_mask
 from competition.prediction.probability_maps import read_map
 from competition.submission.submission_files import read_rle_csv
 from pipelines.__main__ import main
-from pipelines.ensemble import tune_options
 
 GROUPS = {"round": ("disc",), "straight": ("square", "bar")}
 
@@ -140,7 +140,7 @@ def test_a_decision_on_all_runs_tells_how_it_was_made(stage, two_members):
     path = two_members.ensemble_folder("discs+lines+quick") / "decision.json"
     decision = load_decision(path)
     assert (decision.everything, decision.method, list(decision.class_groups)) == (True, "equal", list(GROUPS))
-    assert tune_options(decision) == ["--combine", "mean", "--method", "equal", "--by-group"]
+    assert request_of(decision) == TuneRequest(combine="mean", method="equal", by_group=True)
 
 
 def test_a_track_without_groups_says_so(refusal, hands_with_run):

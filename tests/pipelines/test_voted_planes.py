@@ -154,7 +154,7 @@ VOTE_TWICE = textwrap.dedent(
     from competition.ensembling.decision import load_decision
     from competition.tracks import get_track
     from competition.workspace import Workspace
-    from pipelines.memory import peak_memory_mb
+    from pipelines.machine import peak_memory_mb
     from pipelines.submission import write_submission
 
     track, root = get_track(sys.argv[1]), Path(sys.argv[2])

@@ -16,11 +16,10 @@ from competition.prediction.probability_maps import read_index, read_map, write_
 from competition.runs.fold_training import fold_job, train_one
 from competition.runs.members import Member
 from competition.runs.roi_run import find_boxes, find_first_stage
-from competition.runs.run import Run, check_fold
+from competition.runs.run import Run, check_fold, open_run
 from competition.runs.test_predictions import predict_test_set
 from competition.settings import CropSettings
 from competition.workspace import Workspace
-from pipelines.train import open_run
 
 CROP = {"run": "first", "classes": ["square"], "margin": 0.25}
 

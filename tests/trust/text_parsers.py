@@ -26,13 +26,13 @@ from competition.tracks import get_track
 from competition.tracks.declared.declaration import read_declaration
 from competition.training.search import parse_space
 from competition.workspace import Workspace
-from pipelines.contest_declaration import find_contest
+from pipelines.comparisons.declaration import find_comparison
 from pipelines.given_weights import parse_weights
 from pipelines.tune import parse_window
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _EXPERIMENTS = tuple(path.read_bytes() for path in sorted((_REPOSITORY / "pipelines/experiments").glob("*/quick.yaml")))
-_CONTESTS = tuple(path.read_bytes() for path in sorted((_REPOSITORY / "pipelines/contests").glob("*.yaml")))
+_COMPARISONS = tuple(path.read_bytes() for path in sorted((_REPOSITORY / "pipelines/comparisons").glob("*.yaml")))
 _ENTRY = Entry("a", "a", "train", "a", "", (True,), 4, 4, (0.5,), (0.1,), (1.0,), "c", "d", "e")
 _DECLARATION = (_REPOSITORY / "pipelines/benchmarks/nuclei.yaml").read_bytes()
 
@@ -47,7 +47,7 @@ def _declarations() -> list[Parser]:
     return [
         Parser("load_experiment", "quick.yaml", _EXPERIMENTS, load_experiment),
         Parser("read_declaration", "nuclei.yaml", (_DECLARATION,), read_declaration),
-        Parser("find_contest", "own.yaml", _CONTESTS, lambda path: find_contest(str(path))),
+        Parser("find_comparison", "own.yaml", _COMPARISONS, lambda path: find_comparison(str(path))),
         Parser("FolderTrack.find_group", "pattern", (b"^(\\d+)_[a-z]+(?:-x)?$",), _find_group, names_file=False),
         Parser("read_folds", "folds.csv", (folds,), read_folds),
         Parser("read_csv", "table.csv", (b"image,class,rle\na,x,1 2\nb,,\n",), read_csv),

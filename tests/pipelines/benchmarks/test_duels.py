@@ -12,7 +12,7 @@ import pytest
 from competition.errors import CompetitionError
 from pipelines.benchmarks import duels
 from pipelines.benchmarks.duels import Row, alone, duel, require_equal
-from pipelines.memory import peak_memory_mb
+from pipelines.machine import peak_memory_mb
 
 
 @pytest.mark.parametrize(

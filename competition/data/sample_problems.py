@@ -1,0 +1,152 @@
+"""What is wrong with samples once they are read, and whether prepare may go on."""
+
+import re
+from collections.abc import Collection, Sequence
+
+from competition.console import say, shout, table
+from competition.data.manifest import Entry
+from competition.errors import CompetitionError
+from competition.text import few
+from competition.tracks.track import Problem
+
+FILL_BAD = "predict black images in their place with --fill-bad"
+SHOWN_KINDS = 20
+# What differs between two problems of one kind: what is quoted or in brackets, and words with a digit or of a path.
+_PARTICULAR = re.compile(r"'[^']*'|\([^()]*\)|\S*[\d/_#]\S*|\S+\.\w+")
+
+
+def cut_labels(entries: Sequence[Entry]) -> list[str]:
+    """Return how many label pixels were neither background nor the class."""
+    counts = [entry.between for entry in entries if entry.between]
+    if not counts:
+        return []
+    pictures = f"{len(counts)} label picture{'s' * (len(counts) > 1)}"
+    return [
+        f"labels: {sum(counts)} pixels of {pictures} lie between 0 and the maximum (soft or compressed edges) and were "
+        "cut at half of it"
+    ]
+
+
+def turned_labels(entries: Sequence[Entry]) -> list[str]:
+    """Name the images whose labels were transposed although their size fitted as it was."""
+    turned = [entry.name for entry in entries if entry.turned]
+    if not turned:
+        return []
+    return [f"labels: {len(turned)} square labels have rows and columns exchanged and were transposed ({few(turned)})"]
+
+
+def torn_labels(entries: Sequence[Entry]) -> list[str]:
+    """Name the images whose run lengths make whole objects only in the other order."""
+    torn = [entry.name for entry in entries if entry.torn]
+    if not torn:
+        return []
+    labelled = sum(bool(entry.areas) for entry in entries)
+    return [
+        f"run lengths: the masks of {len(torn)} of {labelled} images fall into more than twice as many pieces as they "
+        f"would if pixels were counted along the other axis ({few(torn)}): check order in the YAML"
+    ]
+
+
+def narrow_ranges(entries: Sequence[Entry]) -> list[str]:
+    """Name the pictures of which a few pixels decided the grey range."""
+    narrow = [entry.name for entry in entries if entry.narrow]
+    if not narrow:
+        return []
+    return [
+        f"images: in {len(narrow)} of {len(entries)}, 99 % of the pixels fall into a tenth of the grey range, which a "
+        f"few very bright or dark pixels decide ({few(narrow)}): look at the contact sheet"
+    ]
+
+
+def settle_problems(
+    problems: Sequence[Problem], entries: list[Entry], skip_bad: bool = False, fill_bad: bool = False
+) -> list[Entry]:
+    """List what is wrong, and stop unless the user has said how to go on.
+
+    Args:
+        problems: All that was found.
+        entries: All that could be read.
+        skip_bad: Leave out training samples that can't be used.
+        fill_bad: Take unreadable test samples as black images.
+
+    Returns:
+        The entries that are used.
+
+    Raises:
+        CompetitionError: A test sample can't be used, or a training sample can't and ``skip_bad`` is not set.
+    """
+    serious = [problem for problem in problems if not problem.note]
+    training = [problem for problem in serious if problem.split == "train"]
+    masked = [problem for problem in serious if problem.split == "test" and problem.masked]
+    lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
+    names = {name for entry in entries for name in (entry.sample, entry.name, entry.group)}
+    _list_problems("worth knowing", [problem for problem in problems if problem.note], names)
+    _list_problems("problems", serious, names)
+    if lost:
+        first = lost[0]
+        raise CompetitionError(
+            f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}",
+            first.path,
+            _repair(first)
+            + ("" if fill_bad or first.repair else f", or {FILL_BAD}")
+            + (" (and leave out bad training samples with --skip-bad)" if training and not skip_bad else ""),
+        )
+    bad = {problem.key for problem in training}
+    if training and not skip_bad:
+        first = training[0]
+        left = any(entry.split == "train" and entry.sample not in bad for entry in entries)
+        raise CompetitionError(
+            f"{_samples(training)} can't be used; the first is {first.key}: {first.reason}",
+            first.path,
+            _repair(first) + (", or leave those samples out with --skip-bad" if left else ""),
+        )
+    shout_unreadable(entries, len(masked))
+    if training:
+        say(f"--skip-bad: {_samples(training)} left out")
+    return [entry for entry in entries if entry.split == "test" or entry.sample not in bad]
+
+
+def shout_unreadable(entries: Sequence[Entry], masked_views: int) -> None:
+    """Print what is missing of the test samples, after each was listed with its reason.
+
+    Args:
+        entries: All samples that were read.
+        masked_views: How many views of test samples could not be read.
+    """
+    black = [entry.sample for entry in entries if entry.split == "test" and not any(entry.present)]
+    if masked_views:
+        shout(f"{masked_views} view{'s' * (masked_views > 1)} of test samples can't be read, so masked (listed above)")
+    if black:
+        shout(f"nothing of {few(black)} can be read: black images are predicted in their place, which score next to 0")
+
+
+def _list_problems(title: str, problems: Sequence[Problem], names: Collection[str]) -> None:
+    """Print a row for each kind of problem, with a count, some samples and the first file."""
+    if not problems:
+        return
+    kinds: dict[tuple[str, str], list[Problem]] = {}
+    for problem in problems:
+        kinds.setdefault((problem.split, problem.kind or _kind(problem.reason, names)), []).append(problem)
+    shown = list(kinds.values())[:SHOWN_KINDS]
+    rows = [
+        [len(kind), few([each.key for each in kind]), kind[0].split, kind[0].path, kind[0].reason] for kind in shown
+    ]
+    table(f"{title}: {len(problems)}", ["count", "samples", "split", "first file", "its reason"], rows)
+    if hidden := len(problems) - sum(map(len, shown)):
+        say(f"... and {hidden} more of {len(kinds) - len(shown)} kinds")
+
+
+def _kind(reason: str, names: Collection[str]) -> str:
+    """Return the reason without what belongs to one sample only."""
+    return " ".join(word for word in _PARTICULAR.sub("", reason).split() if word.strip(":,.?") not in names)
+
+
+def _repair(problem: Problem) -> str:
+    return problem.repair or "Fix the files"
+
+
+def _samples(problems: Sequence[Problem]) -> str:
+    """Return how many samples the problems of one split concern: "1 training sample"."""
+    count = len({problem.key for problem in problems})
+    kind = "training" if problems[0].split == "train" else "test"
+    return f"{count} {kind} sample{'s' if count > 1 else ''}"

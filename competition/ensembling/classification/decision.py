@@ -1,0 +1,123 @@
+"""The decision of a classification: weights of the ranked class and thresholds of the others, with tables."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from competition.console import say
+from competition.data.manifest import Entry, target_matrix
+from competition.ensembling.classification.locations import NEVER
+from competition.ensembling.classification.tuning import TunedClassification, tune_classification
+from competition.ensembling.decision import Contestant, Decision
+from competition.ensembling.selection.weight_search import Propose
+from competition.ensembling.tuning_data import TuningData
+from competition.ensembling.tuning_result import (
+    Rows,
+    Tuning,
+    contestant,
+    honest_scores,
+    member_rows,
+    number,
+    weigh,
+)
+from competition.ensembling.voting.combination import Combination
+from competition.runs.members import Member
+from competition.runs.out_of_fold_scores import member_scores
+from competition.tracks.track import Track
+
+
+def decide_classification(
+    data: TuningData, propose: Propose, combination: Combination, given: tuple[int, ...] | None
+) -> Tuning:
+    """Tune a classification.
+
+    Args:
+        data: The members and the samples that all of them cover.
+        propose: Searches for weights, one of ``METHODS``.
+        combination: How the members become one.
+        given: Weights in thousandths, where they are not to be searched.
+
+    Returns:
+        The decision, a row per class, a row per member, and the table trials.csv.
+    """
+    track, members, entries = data.track, data.members, data.entries
+    tables = np.stack([member_scores(folder_of, data.samples, track.classes) for folder_of in data.folders])
+    truth = target_matrix(entries)
+    tuned = tune_classification(tables, truth, data.folds, data.groups, propose, combination, given)
+    if combination == "rank":
+        say(f"{track.classes[0]}: the mean of ranks among these {len(entries)} samples; thresholds stay probabilities")
+    say(tuned.search.reason)
+    crossfit = None if tuned.crossfit is None else tuned.crossfit.auroc
+    scores = honest_scores(
+        _scored_folds(tuned), tuned.oof.auroc, crossfit, tuned.interval or (None, None), gain=tuned.gain
+    )
+    names = [member.name for member in members]
+    decision = Decision(
+        track=track.name,
+        dataset=data.workspace.dataset,
+        task="classification",
+        classes=track.classes,
+        members=weigh(members, tuned.search.weights),
+        cuts={},
+        thresholds=dict(zip(track.classes[1:], tuned.locations.rule.thresholds.tolist(), strict=True)),
+        gate=tuned.locations.rule.gate,
+        combine=combination,
+        operations={},
+        scores=scores,
+        coverage=len(entries),
+        reason=tuned.search.reason,
+        vote=_vote(tuned),
+        alone={} if tuned.worth is None else dict(zip(names, map(contestant, tuned.worth), strict=True)),
+    )
+    _say_locations(tuned)
+    class_rows, worth = _location_rows(track, entries, tuned), member_rows(decision, tuned.worth)
+    return Tuning(decision, class_rows, worth, {"trials.csv": _trial_rows(members, tuned)})
+
+
+def _vote(tuned: TunedClassification) -> Contestant | None:
+    """Return the vote as the members alone are compared with it; None where all samples are of one kind."""
+    search = tuned.search
+    score = search.oof if search.crossfit is None else search.crossfit
+    if np.isnan(score):
+        return None
+    low, high = (None, None) if search.crossfit is None or tuned.interval is None else tuned.interval
+    return Contestant(score=score, low=low, high=high)
+
+
+def _scored_folds(tuned: TunedClassification) -> list[float]:
+    """Return the AUROCs of the folds that have one; name the others."""
+    without = [str(fold) for fold, value in tuned.fold_aurocs.items() if np.isnan(value)]
+    if without:
+        say(
+            f"folds {', '.join(without)} hold samples of one kind only, so they have no AUROC: the fold mean lacks them"
+        )
+    return [value for value in tuned.fold_aurocs.values() if not np.isnan(value)]
+
+
+def _say_locations(tuned: TunedClassification) -> None:
+    honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
+    thresholds, gate = tuned.locations.rule.thresholds, tuned.locations.rule.gate
+    say(tuned.locations.reason)
+    used = f"{np.sum(thresholds < NEVER)} of {len(thresholds)} locations are ever 1"
+    behind = "" if gate is None else f", of patients above {gate:.3f}"
+    gained = f"{honest.cells_gained:+.0f} cells gained"
+    say(f"locations: accuracy {honest.accuracy:.5f}, all zero {honest.all_zero_accuracy:.5f}: {gained}; {used}{behind}")
+
+
+def _location_rows(track: Track, entries: Sequence[Entry], tuned: TunedClassification) -> Rows:
+    positives = target_matrix(entries).sum(axis=0)
+    aurocs = (tuned.oof.auroc, *tuned.oof.location_aurocs)
+    thresholds = [None, *(round(float(value), 4) for value in tuned.locations.rule.thresholds)]
+    return [
+        {"class": name, "positives": int(count), "auroc": number(value), "threshold": threshold}
+        for name, count, value, threshold in zip(track.classes, positives, aurocs, thresholds, strict=True)
+    ]
+
+
+def _trial_rows(members: Sequence[Member], tuned: TunedClassification) -> Rows:
+    """Return what was tried, with its AUROC on all samples, the best first."""
+    tried = sorted(tuned.search.tried.items(), key=lambda item: -item[1])
+    return [
+        {member.name: weight / 1000 for member, weight in zip(members, vector, strict=True)} | {"score": number(score)}
+        for vector, score in tried
+    ]

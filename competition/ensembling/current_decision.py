@@ -1,0 +1,135 @@
+"""Finding the decision that a submission follows, and checking that it is still one of the present data."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from competition.data.folds import FULL, Fold
+from competition.data.manifest import data_hash, read_manifest
+from competition.ensembling.decision import Decision, load_decision
+from competition.errors import CompetitionError
+from competition.names import check_name
+from competition.runs.finished import finished_at
+from competition.runs.members import check_same_data, check_trained, finished_folds, split_member, trained_runs
+from competition.tracks.track import Track
+from competition.workspace import Workspace
+
+
+def named_decision(workspace: Workspace, name: str) -> Path:
+    """Return the file of the decision of that name.
+
+    Raises:
+        CompetitionError: There is none; those there are are given.
+    """
+    check_name(name, "a decision", "Give the name of a decision, not its path, with --decision")
+    path = workspace.decision_file(name)
+    if not path.exists():
+        known = ", ".join(file.parent.name for file in workspace.decision_files())
+        repair = None if known else f"Run ./run.sh tune --name {name}"
+        raise CompetitionError(f"no decision {name!r} (there are: {known or 'none'})", path, repair)
+    return path
+
+
+def newest_decision(workspace: Workspace) -> Path | None:
+    """Return the file of the newest decision; None where there is none."""
+    return max(workspace.decision_files(), key=lambda file: load_decision(file).created, default=None)
+
+
+def trained_since(decision: Decision, workspace: Workspace) -> str:
+    """Return the runs and folds finished after a decision and not in it: "quick (folds 1,2)"; "" for none.
+
+    A model of all samples is no news: it votes only where it is named.
+    """
+    voting = {(split_member(member.name)[0], fold) for member in decision.members for fold in member.folds}
+    found = []
+    for run in trained_runs(workspace):
+        new = [
+            fold
+            for fold in finished_folds(workspace, run)
+            if fold != FULL
+            and (run, fold) not in voting
+            and finished_at(workspace.fold_folder(run, fold)) > decision.created
+        ]
+        if new:
+            found.append(f"{run} (folds {','.join(map(str, new))})")
+    return ", ".join(found)
+
+
+def check_members(
+    workspace: Workspace, decision: Decision, path: Path, asked: Mapping[str, Sequence[Fold] | None], text: str
+) -> None:
+    """Refuse a decision on other members than were asked for.
+
+    Args:
+        workspace: Of the data set.
+        decision: That is to be followed.
+        path: Its file.
+        asked: Member -> its folds; None means those of the decision.
+        text: What the user typed for them.
+
+    Raises:
+        CompetitionError: Others vote, or a member that was asked for is not trained.
+    """
+    if _is_on(decision, asked):
+        return
+    for name in asked:
+        check_trained(workspace, name)
+    voting = (member.with_folds() for member in decision.members)
+    raise CompetitionError(
+        f"decision has the members {','.join(voting)}, not {text}",
+        path,
+        f"Run ./run.sh tune --members {text}, or name another one with --decision",
+    )
+
+
+def _is_on(decision: Decision, members: Mapping[str, Sequence[Fold] | None]) -> bool:
+    """Return whether these members and no others vote, each with these folds where folds are named."""
+    if list(members) != [member.name for member in decision.members]:
+        return False
+    return all(members[member.name] in (None, member.folds) for member in decision.members)
+
+
+def check_training_data(track: Track, workspace: Workspace, decision: Decision, path: Path) -> None:
+    """Refuse a decision, or a member, that was made of other training data than is prepared now.
+
+    Args:
+        track: Its samples.
+        workspace: Of the data set, which is prepared.
+        decision: That is to be followed.
+        path: Its file.
+
+    Raises:
+        CompetitionError: A member or the decision was made of other images or labels.
+    """
+    training = read_manifest(workspace, track).of("train")
+    for member in decision.members:
+        check_same_data(workspace, member.name, member.folds, training)
+    if decision.data_hash not in ("", data_hash(training)):  # decisions of earlier versions do not say
+        raise CompetitionError(
+            "images or labels have changed since this was tuned",
+            path,
+            f"Run ./run.sh tune --name {path.parent.name}",
+        )
+
+
+def only_folds(decision: Decision, wanted: Sequence[Fold], text: str) -> Decision:
+    """Return a decision of whose members only some folds vote.
+
+    Args:
+        decision: With all its folds.
+        wanted: The folds that vote.
+        text: What the user typed for them.
+
+    Raises:
+        CompetitionError: No member has one of the folds, or a member has none of them.
+    """
+    voting = {fold for member in decision.members for fold in member.folds}
+    if strange := [str(fold) for fold in wanted if fold not in voting]:
+        known = ", ".join(member.with_folds() for member in decision.members)
+        raise CompetitionError(f"--folds {text}: no member has fold {', '.join(strange)} ({known})")
+    members = []
+    for member in decision.members:
+        kept = tuple(fold for fold in member.folds if fold in wanted)
+        if not kept:
+            raise CompetitionError(f"member {member.with_folds()} has none of the folds {text}")
+        members.append(member.model_copy(update={"folds": kept}))
+    return decision.model_copy(update={"members": tuple(members)})

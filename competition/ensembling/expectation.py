@@ -1,0 +1,99 @@
+"""What a vote of some folds may expect: the score of the decision on exactly the people whom these folds held out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.console import track as shown
+from competition.data.cache import read_cached_planes
+from competition.data.folds import FULL, find_folds
+from competition.data.manifest import Entry, read_manifest
+from competition.ensembling.decision import Decision, Scores
+from competition.ensembling.segmentation.postprocessing import decide_image
+from competition.ensembling.voting.combination import combine
+from competition.masks.bit_planes import class_areas, intersections
+from competition.metrics.counts import dice
+from competition.metrics.tables import auroc
+from competition.prediction.opened_maps import open_map
+from competition.prediction.probability_maps import read_scores
+from competition.runs.members import split_member
+from competition.tracks.track import Track
+from competition.workspace import Workspace, out_of_fold_folder
+
+NOTHING = Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None)
+
+
+def expect_of_folds(track: Track, workspace: Workspace, decision: Decision) -> Decision:
+    """Gives a decision of which only some folds vote the score of exactly these folds.
+
+    Its weights and thresholds were chosen on all folds, so the score is an optimistic one: it takes the place of the
+    tuned out-of-fold score, and there is no cross-fitted one.
+
+    Args:
+        track: Its classes and metric.
+        workspace: Where the out-of-fold predictions and the labels are.
+        decision: Its members name only the folds that vote.
+
+    Returns:
+        The same decision with the score on the training samples that a fold of every member held out; without any
+        score where there are none, or where the folds have changed since the members were trained.
+
+    Raises:
+        CompetitionError: An out-of-fold prediction is missing or damaged.
+    """
+    folds = find_folds(workspace)
+    held_out = set.intersection(*({fold for fold in member.folds if fold != FULL} for member in decision.members))
+    known = folds is not None and all(member.fold_hash == folds.hash() for member in decision.members)
+    fold_of = folds.fold_of if folds is not None and known else {}
+    entries = [entry for entry in read_manifest(workspace, track).of("train") if fold_of.get(entry.group) in held_out]
+    score = float("nan")
+    if entries:
+        fold_of_entry = [fold_of[entry.group] for entry in entries]
+        measure = _auroc if track.task == "classification" else _mean_dice
+        score = measure(track, workspace, decision, entries, fold_of_entry)
+    scores = NOTHING.model_copy(update={"oof": None if np.isnan(score) else score})
+    return decision.model_copy(update={"scores": scores, "coverage": len(entries)})
+
+
+def _mean_dice(
+    track: Track, workspace: Workspace, decision: Decision, entries: Sequence[Entry], folds: Sequence[int]
+) -> float:
+    """Mean Dice of the decision's votes over images and classes, at native size."""
+    voters, classes = decision.voters(), len(decision.classes)
+    weights = voters.weights_by_class(decision.class_weights())
+    scores = []
+    for entry, fold in zip(shown(entries, "scoring what these folds held out"), folds, strict=True):
+        maps = [open_map(_predictions(workspace, member.name, fold), entry.sample) for member in decision.members]
+        voted = decide_image(maps, voters, weights, decision.cut_array(), decision.operation_list())
+        truth = read_cached_planes(workspace, entry.sample)
+        both = intersections(voted, truth, classes)
+        scores.append(dice(both, class_areas(voted, classes), class_areas(truth, classes)))
+    return float(np.mean(scores))
+
+
+def _auroc(
+    track: Track, workspace: Workspace, decision: Decision, entries: Sequence[Entry], folds: Sequence[int]
+) -> float:
+    """AUROC of the first class; NaN where the samples are all of one kind."""
+    tables = np.stack([_probabilities(track, workspace, member.name, entries, folds) for member in decision.members])
+    truth = np.array([(entry.targets or (0,))[0] for entry in entries], dtype=np.int64)
+    return auroc(truth, combine(decision.combine, tables, decision.weights()).score)
+
+
+def _probabilities(
+    track: Track, workspace: Workspace, member: str, entries: Sequence[Entry], folds: Sequence[int]
+) -> NDArray[np.float64]:
+    """What a member says about samples, each by the fold that held it out: (n, C)."""
+    probs = np.empty((len(entries), len(track.classes)))
+    for fold in set(folds):
+        rows = [row for row, of in enumerate(folds) if of == fold]
+        samples = [entries[row].sample for row in rows]
+        probs[rows] = read_scores(_predictions(workspace, member, fold), samples, track.classes)
+    return probs
+
+
+def _predictions(workspace: Workspace, member: str, fold: int) -> Path:
+    run, epoch = split_member(member)
+    return out_of_fold_folder(workspace.fold_folder(run, fold), epoch)

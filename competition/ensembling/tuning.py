@@ -1,0 +1,182 @@
+"""Tuning: everything that is chosen on out-of-fold predictions, frozen in one decision. Never sees test data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from competition.console import say, shout
+from competition.data.manifest import data_hash
+from competition.ensembling.classification.decision import decide_classification
+from competition.ensembling.classification.locations import NEVER
+from competition.ensembling.decision import Decision, Scores, save_decision
+from competition.ensembling.segmentation.decision import decide_segmentation
+from competition.ensembling.segmentation.thresholds import HALF, Window
+from competition.ensembling.segmentation.tuning import Search
+from competition.ensembling.selection.weight_methods import METHODS
+from competition.ensembling.tuning_data import TuningData, Wanted, open_tuning_data
+from competition.ensembling.tuning_result import Tuning, weigh
+from competition.ensembling.voting.blend import WHOLE, round_weights
+from competition.ensembling.voting.class_groups import declared_groups, one_group
+from competition.ensembling.voting.combination import Combination
+from competition.errors import CompetitionError
+from competition.files import whole_folder, write_csv
+from competition.names import check_name, shortened_name
+from competition.runs.members import Member
+from competition.tracks.track import Track
+from competition.workspace import Workspace
+
+# With one member, or given weights, the whole range of thresholds is exact at no cost; where weights are searched, a
+# pixel is only left out of the search where no admissible threshold could change it, so the range decides how many are
+# left. Weak members contest more: then a narrower range is searched, in the end only their weights.
+ALONE: tuple[Window, ...] = ((0.05, 0.95),)
+TOGETHER: tuple[Window, ...] = ((0.2, 0.8), (0.35, 0.65), (0.5, 0.5))
+
+
+@dataclass(frozen=True)
+class TuneRequest:
+    """What is to be tuned, and how.
+
+    Attributes:
+        members: Who votes; None means all trained runs.
+        weights: One for each of ``members``, in any scale, where they are not to be searched.
+        name: Of the decision; None means the members' names, joined by "+".
+        method: How weights are searched, a name of ``METHODS``.
+        trials: Weight vectors that the method "optuna" tries.
+        by_group: Whether each group of classes that the track declares gets weights of its own.
+        combine: How the members of a classification become one.
+        window: Lowest and highest threshold that may be chosen; None tries ``ALONE`` or ``TOGETHER``.
+    """
+
+    members: Wanted | None = None
+    weights: Sequence[Fraction] | None = None
+    name: str | None = None
+    method: str = "optuna"
+    trials: int = 300
+    by_group: bool = False
+    combine: Combination = "mean"
+    window: Window | None = None
+
+
+def request_of(decision: Decision) -> TuneRequest:
+    """Return the request that a decision on all runs was made by."""
+    return TuneRequest(method=decision.method, by_group=bool(decision.class_groups), combine=decision.combine)
+
+
+def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path, Tuning]:
+    """Choose weights, thresholds and post-processing, and write the decision with its tables.
+
+    Args:
+        track: Its classes and metric.
+        workspace: Of the data set.
+        request: What is to be tuned.
+
+    Returns:
+        The file of the decision, and what was chosen.
+
+    Raises:
+        CompetitionError: The options contradict each other or the track, nothing is prepared or trained, or a member
+            can't be tuned.
+    """
+    _check_request(request, track)
+    class_groups = declared_groups(track) if request.by_group else one_group(len(track.classes))
+    data = open_tuning_data(track, workspace, request.members)
+    members = data.members
+    given = _given_weights(request.weights, data)
+    name = shortened_name("+".join(member.name for member in members)) if request.name is None else request.name
+    covered_by = ", ".join(map(_describe, members))
+    say(f"{len(data.entries)} of {len(data.training)} samples are covered by {covered_by}")
+    with whole_folder(workspace.ensemble_folder(name), "decision.json") as folder:
+        if not data.entries:
+            whose = "equal" if given is None else "given"
+            shout(f"no sample is covered by all members, so nothing can be tuned: {whose} weights at threshold 0.5")
+            tuned = Tuning(_untuned(data, request.combine, given))
+        elif track.task == "classification":
+            propose = METHODS[request.method](len(members), request.trials)
+            tuned = decide_classification(data, propose, request.combine, given)
+        else:
+            searched = len(members) > 1 and given is None
+            windows = [request.window] if request.window is not None else TOGETHER if searched else ALONE
+            tuned = decide_segmentation(data, Search(request.method, request.trials, class_groups, windows, given))
+        decision = tuned.decision.model_copy(
+            update={
+                "everything": request.members is None,
+                "method": request.method if given is None else "given",
+                "data_hash": data_hash(data.training),
+            }
+        )
+        for file, rows in tuned.tables.items():
+            write_csv(folder / file, rows)
+        if tuned.class_rows:
+            write_csv(folder / "per_class.csv", tuned.class_rows)
+            write_csv(folder / "members.csv", tuned.member_rows)
+        save_decision(folder / "decision.json", decision)
+    return workspace.decision_file(name), Tuning(decision, tuned.class_rows, tuned.member_rows)
+
+
+def _check_request(request: TuneRequest, track: Track) -> None:
+    """Refuse options that contradict each other or the track."""
+    if request.name is not None:
+        check_name(request.name, "a decision", "Give another --name")
+    if request.trials < 1:
+        raise CompetitionError(f"--trials {request.trials} tries nothing; --method equal searches no weights")
+    if request.weights is not None and (request.by_group or request.method != "optuna"):
+        raise CompetitionError("--weights are not searched, so --method and --by-group have nothing to choose")
+    if track.task == "classification" and request.by_group:
+        raise CompetitionError("--by-group is for masks; of scores only those of the first class are weighed")
+    if track.task == "segmentation" and request.combine != "mean":
+        raise CompetitionError(
+            f"--combine {request.combine} is for scores of whole samples: maps are 8-bit, and most of their pixels are "
+            "exactly 0 or 255, which have no logit and no rank of their own",
+            repair="Leave --combine away",
+        )
+
+
+def _given_weights(weights: Sequence[Fraction] | None, data: TuningData) -> tuple[int, ...] | None:
+    """Return the given weights in thousandths that sum to 1000; None where they are to be searched.
+
+    Raises:
+        CompetitionError: They are negative or all 0, or none are given and a member was imported without out-of-fold
+            predictions, on which weights are searched.
+    """
+    members = data.members
+    if weights is None:
+        if unknown := [member.name for member, of in zip(members, data.folders, strict=True) if not of]:
+            raise CompetitionError(
+                f"{unknown[0]!r} was imported without out-of-fold predictions, on which weights are tuned",
+                repair="Give the weights with --weights, or import it again with --oof and --folds",
+            )
+        return None
+    rounded = tuple(round_weights([float(weight) for weight in weights]).tolist())
+    if sum(weights) != 1:
+        shares = ", ".join(f"{m.name} {weight / WHOLE:.3f}" for m, weight in zip(members, rounded, strict=True))
+        say(f"weights, normalised: {shares}")
+    return rounded
+
+
+def _describe(member: Member) -> str:
+    return f"{member.name} (folds {','.join(map(str, member.folds))})"
+
+
+def _untuned(data: TuningData, combination: Combination, given: tuple[int, ...] | None) -> Decision:
+    """Return given or equal weights, threshold 0.5 (locations: never), no post-processing and no scores."""
+    track, members = data.track, data.members
+    segments = track.task == "segmentation"
+    weights = given or round_weights(np.ones(len(members))).tolist()
+    half, never = dict.fromkeys(track.classes, (HALF + 0.5) / 255), dict.fromkeys(track.classes[1:], NEVER)
+    return Decision(
+        track=track.name,
+        dataset=data.workspace.dataset,
+        task=track.task,
+        classes=track.classes,
+        members=weigh(members, weights),
+        cuts=dict.fromkeys(track.classes, HALF) if segments else {},
+        thresholds=half if segments else never,
+        operations=dict.fromkeys(track.classes, "none") if segments else {},
+        scores=Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None),
+        coverage=0,
+        reason=f"{'equal' if given is None else 'given'} weights: no sample is covered by all members",
+        combine=combination,
+    )

@@ -1,0 +1,232 @@
+"""Another team's predictions become a member: found, checked, and written as a run without checkpoints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from competition.console import Ticker, progress, say
+from competition.data.cache import read_cached_planes
+from competition.data.folds import FULL, Fold, Folds, find_folds
+from competition.data.manifest import Entry, data_hash, read_manifest
+from competition.errors import CompetitionError
+from competition.files import whole_folder
+from competition.masks.bit_planes import select_classes
+from competition.names import check_run_name
+from competition.prediction.histograms import histograms_file, image_histogram, save_histograms
+from competition.prediction.probability_maps import MapFolder, write_index, write_map, write_scores
+from competition.runs.finished import write_finished
+from competition.runs.imported import Imported, read_imported, write_imported
+from competition.runs.imported_folds import match_folds, read_foreign_folds
+from competition.runs.imported_predictions import (
+    ForeignMaps,
+    ForeignScores,
+    content_hash,
+    open_foreign_maps,
+    read_foreign_scores,
+)
+from competition.runs.out_of_fold_scores import stored_score
+from competition.text import nearest_hint
+from competition.tracks.track import Track
+from competition.training.checkpoints import Identity
+from competition.workspace import Workspace, out_of_fold_folder
+
+
+@dataclass(frozen=True)
+class ImportedPredictions:
+    """Another team's predictions, checked and not yet read.
+
+    Attributes:
+        name: Of the member.
+        track: What is competed in.
+        workspace: Of the data set.
+        folds: The current fold file.
+        classes: Of their arrays, in their order.
+        training: The prepared training samples.
+        held_out: Our fold -> the samples it holds out, which theirs held out too; empty without --oof.
+        test: The test samples they predicted.
+        oof: Their out-of-fold predictions.
+        late: Their predictions of the test samples.
+    """
+
+    name: str
+    track: Track
+    workspace: Workspace
+    folds: Folds
+    classes: tuple[str, ...]
+    training: list[Entry]
+    held_out: dict[int, list[Entry]]
+    test: list[Entry]
+    oof: ForeignMaps | ForeignScores
+    late: ForeignMaps | ForeignScores
+
+    def kept_classes(self) -> tuple[str, ...]:
+        """Return their classes in the track's order, in which they are kept."""
+        return tuple(name for name in self.track.classes if name in self.classes)
+
+    def voting(self) -> tuple[Fold, ...]:
+        """Return our folds that they represent; without out-of-fold predictions one that is never scored."""
+        return tuple(self.held_out) or (FULL,)
+
+
+def open_import(
+    track: Track,
+    workspace: Workspace,
+    name: str,
+    oof: Sequence[Path] = (),
+    folds: Path | None = None,
+    test: Path | None = None,
+    classes: Sequence[str] | None = None,
+) -> ImportedPredictions:
+    """Find all predictions and check all that can be checked before a map is read.
+
+    Args:
+        track: What is competed in.
+        workspace: Of the data set.
+        name: What the member is called.
+        oof: Out-of-fold predictions, each path in one of the forms of ``open_foreign_maps`` or
+            ``read_foreign_scores``.
+        folds: CSV of the folds that ``oof`` is of.
+        test: Predictions of the test images.
+        classes: Of the arrays, in their order; None means the track's.
+
+    Raises:
+        CompetitionError: The name is taken, nothing is given, or what is given doesn't fit the prepared data.
+    """
+    check_run_name(name)
+    folder = workspace.run_folder(name)
+    if folder.exists() and not workspace.imported_file(name).exists():
+        raise CompetitionError(f"the name {name!r} is taken by a trained run", folder, "Give another --name")
+    if not oof and not test:
+        raise CompetitionError("nothing to import: neither --oof nor --test is given")
+    if bool(oof) != bool(folds):
+        raise CompetitionError("--oof and --folds go together: without their folds nobody knows what each model saw")
+    manifest = read_manifest(workspace, track)
+    training, test_samples = manifest.of("train"), manifest.of("test") if test else []
+    if test and not test_samples:
+        raise CompetitionError("the prepared data has no test images", workspace.manifest_file(), "Leave out --test")
+    current = find_folds(workspace)
+    assert current is not None  # a prepared data set has a fold file
+    matched = match_folds(read_foreign_folds(folds, training), folds, current, training) if folds else []
+    held_out = {fold: current.held_out(training, fold) for fold in matched}
+    named = _check_classes(track, classes)
+    maps = partial(open_foreign_maps, form=track.rle_form)
+    open_predictions = read_foreign_scores if track.task == "classification" else maps
+    return ImportedPredictions(
+        name=name,
+        track=track,
+        workspace=workspace,
+        folds=current,
+        classes=named,
+        training=training,
+        held_out=held_out,
+        test=test_samples,
+        oof=open_predictions(oof, named, [entry for entries in held_out.values() for entry in entries]),
+        late=open_predictions([test] if test else [], named, test_samples),
+    )
+
+
+def _check_classes(track: Track, names: Sequence[str] | None) -> tuple[str, ...]:
+    if names is None:
+        return track.classes
+    for name in names:
+        if name not in track.classes or names.count(name) > 1:
+            what = "appears twice" if name in track.classes else f"is unknown{nearest_hint(name, track.classes)}"
+            raise CompetitionError(f"--classes: {name!r} {what}")
+    if track.task == "classification" and len(names) < len(track.classes):
+        raise CompetitionError(f"--classes: a member of a classification predicts all {len(track.classes)} classes")
+    return tuple(names)
+
+
+def import_member(found: ImportedPredictions, force: bool) -> None:
+    """Write predictions as a member of tune and ensemble, unless that was done before.
+
+    Args:
+        found: The predictions.
+        force: Replace an earlier import of that name.
+
+    Raises:
+        CompetitionError: Another import has that name and ``force`` is not set, or a map can't be used.
+    """
+    imported = Imported(
+        content_hash=content_hash([*found.oof.files, *found.late.files], ",".join(found.classes)),
+        folds=found.voting(),
+        fold_hash=found.folds.hash(),
+        data_hash=data_hash(found.training),
+        pictures={entry.sample: entry.pixels for entry in found.test},
+    )
+    folder = found.workspace.run_folder(found.name)
+    if force or not folder.exists():
+        _write_member(found, imported)
+        return
+    if read_imported(found.workspace, found.name) != imported:
+        raise CompetitionError(
+            f"{found.name!r} was imported before from other files or for other folds", folder, "--force replaces it"
+        )
+    say(f"{found.name}: imported before, and nothing has changed since (--force imports it again)")
+
+
+def _write_member(found: ImportedPredictions, imported: Imported) -> None:
+    """Write the member, whole or not at all."""
+    workspace = found.workspace
+    samples = sum(map(len, found.held_out.values())) + len(found.test)
+    made_by = {"imported": imported.content_hash}
+    with (
+        whole_folder(workspace.run_folder(found.name), "imported.json") as part,
+        progress(f"importing {found.name}", samples) as ticker,
+    ):
+        for fold, entries in found.held_out.items():
+            folder = out_of_fold_folder(workspace.fold_folder(part.name, fold))
+            _write(found, folder, entries, found.oof, made_by, ticker)
+        if found.test:
+            _write(found, workspace.imported_test_folder(part.name), found.test, found.late, made_by, ticker)
+        # The marks of finished folds come last: what is cut before that is no run for anybody.
+        write_imported(workspace.imported_file(part.name), imported)
+        for voting in imported.folds:
+            identity = Identity(
+                dataset=workspace.dataset,
+                classes=found.kept_classes(),
+                config_hash=imported.content_hash,
+                fold_hash=imported.fold_hash,
+                data_hash=imported.data_hash,
+                fold=voting,
+            )
+            write_finished(workspace.fold_folder(part.name, voting), identity)
+
+
+def _write(
+    found: ImportedPredictions,
+    folder: Path,
+    entries: Sequence[Entry],
+    predictions: ForeignMaps | ForeignScores,
+    made_by: dict[str, Any],
+    ticker: Ticker,
+) -> None:
+    """Write predictions in our form, one image in memory at a time, with histograms where the truth is known."""
+    kept, samples = found.kept_classes(), [entry.sample for entry in entries]
+    if isinstance(predictions, ForeignScores):
+        write_scores(folder, samples, found.classes, np.stack([predictions.probs[sample] for sample in samples]))
+    else:
+        order = [found.classes.index(name) for name in kept]
+        bits = [found.track.classes.index(name) for name in kept]
+        histograms = []
+        for entry in entries:
+            values = predictions.read[entry.sample]()[order]
+            write_map(folder, entry.sample, values)
+            if entry.split == "train":
+                truth = select_classes(read_cached_planes(found.workspace, entry.sample), bits)
+                histograms.append(image_histogram(values, truth))
+            ticker.advance(entry.sample)
+        if histograms:
+            save_histograms(histograms_file(folder), samples, np.stack(histograms))
+    write_index(folder, MapFolder(kept, tuple(samples), made_by))
+
+
+def imported_scores(found: ImportedPredictions) -> dict[int, float]:
+    """Return fold -> score of what was imported, Dice or AUROC at threshold 0.5."""
+    track = replace(found.track, classes=found.kept_classes())
+    folders = {fold: found.workspace.fold_folder(found.name, fold) for fold in found.held_out}
+    return {fold: stored_score(track, out_of_fold_folder(folders[fold]), found.held_out[fold]) for fold in folders}

@@ -1,0 +1,223 @@
+"""A search over training settings on one fold: each trial is trained, or stopped where it falls behind."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState
+
+from competition.console import say
+from competition.errors import CompetitionError
+from competition.files import remove_folder
+from competition.names import check_run_name
+from competition.runs.fold_training import fold_job
+from competition.runs.run import Run, fold_identity, open_run
+from competition.settings import Experiment, load_experiment
+from competition.tracks.track import Track
+from competition.training.checkpoints import folder_lock
+from competition.training.loop import DivergedError, train_fold
+from competition.training.search import (
+    FAILED,
+    Space,
+    ends,
+    finished_trials,
+    known_score,
+    next_trial,
+    open_study,
+    own_values,
+    settings_of,
+    tell_failed,
+)
+from competition.workspace import Workspace
+
+# Scores a trial has at least, unless it has fewer epochs: what falls behind is seen early.
+SCORES_PER_TRIAL = 8
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched.
+
+    Attributes:
+        name: Of the study.
+        track: What is competed in.
+        workspace: Of the data set.
+        experiment_path: The YAML of the experiment.
+        given: Settings that all trials share, as --set options.
+        space: Settings that vary.
+        fold: What the trials are scored on.
+    """
+
+    name: str
+    track: Track
+    workspace: Workspace
+    experiment_path: Path
+    given: list[str]
+    space: Space
+    fold: int
+
+    def run_with(self, settings: list[str]) -> Run:
+        """Return the run of a trial, scored often enough to be pruned."""
+        experiment = _scored_often(load_experiment(self.experiment_path, [*self.given, *settings]))
+        return open_run(self.name, self.track, self.workspace, experiment)
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """How the trials of a search ended.
+
+    Attributes:
+        ended: All trials, in the order in which they were drawn.
+        complete: Those that were trained to their end, the best first.
+        failed: Why trials failed by themselves.
+        best: The trial of the highest score.
+    """
+
+    ended: list[FrozenTrial]
+    complete: list[FrozenTrial]
+    failed: list[str]
+    best: FrozenTrial
+
+    @property
+    def pruned(self) -> int:
+        """How many trials were stopped."""
+        return len(self.ended) - len(self.complete) - len(self.failed)
+
+
+def run_search(search: Search, trials: int) -> SearchResult:
+    """Run a search, or go on with one that was interrupted.
+
+    Args:
+        search: What is searched.
+        trials: How many settings are tried in all.
+
+    Raises:
+        CompetitionError: A setting at an end of the space can't be used, the search was made for other data or
+            settings or is being run by another process, or no trial was trained to its end.
+    """
+    check_run_name(search.name)
+    path = search.workspace.search_file(search.name)
+    base, experiment = _check(search), load_experiment(search.experiment_path, search.given)
+    with folder_lock(path.with_suffix(""), f"search {search.name!r} is being run by another process"):
+        study = open_study(path, _made_for(search, base), experiment.train.epochs)
+        if not study.get_trials(deepcopy=False):
+            study.enqueue_trial(own_values(search.space, experiment))
+        _run_trials(search, study, trials)
+    ended = finished_trials(study)
+    complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
+    failed = [trial.user_attrs[FAILED] for trial in ended if trial.state == TrialState.FAIL]
+    if not complete:
+        reason = f" (the last failed: {failed[-1]})" if failed else ""
+        raise CompetitionError(
+            f"none of {len(ended)} trials was trained to its end{reason}",
+            path,
+            "Search smaller learning rates (--space train.lr=log:1e-5:1e-3) under another --name",
+        )
+    return SearchResult(ended, sorted(complete, key=lambda trial: -(trial.value or 0.0)), failed, study.best_trial)
+
+
+def _check(search: Search) -> Run:
+    """Check the settings at all ends of the space before anything is trained; return the experiment itself as a run."""
+    base = search.run_with([])
+    if not 0 <= search.fold < base.folds.count:
+        raise CompetitionError(f"there is no fold {search.fold}; the folds are 0..{base.folds.count - 1}")
+    if search.track.task == "classification" and len({entry.targets[0] for entry in base.held_out(search.fold)}) < 2:
+        raise CompetitionError(f"fold {search.fold} holds out samples of one kind only, which have no AUROC")
+    places = [search.track.classes.index(name) for name in base.track.classes]
+    if search.track.task == "segmentation" and not any(
+        entry.areas[place] for entry in base.held_out(search.fold) for place in places
+    ):
+        raise CompetitionError(f"fold {search.fold} holds out images without any class, which have no Dice")
+    for setting in ends(search.space):
+        try:
+            search.run_with([setting])
+        except CompetitionError as error:
+            raise CompetitionError(error.what, f"--space, at its end {setting}", error.repair or None) from error
+    return base
+
+
+def _made_for(search: Search, base: Run) -> dict[str, str]:
+    identity, _ = fold_identity(base, search.fold)
+    return {
+        "experiment": identity.config_hash,
+        "fold": str(search.fold),
+        "fold file": identity.fold_hash,
+        "data": identity.data_hash,
+        "teacher": identity.pseudo_hash,
+        "start": identity.init_hash,
+        "space": " ".join(f"{name}={values}" for name, values in search.space.items()),
+    }
+
+
+def _run_trials(search: Search, study: optuna.Study, trials: int) -> None:
+    done = len(finished_trials(study))
+    if done:
+        say(f"search {search.name}: goes on after {done} trials")
+    for number in range(done, trials):
+        trial = next_trial(study, search.space)
+        say(f"trial {number + 1} of {trials}: {' '.join(settings_of(trial.params))}")
+        score = known_score(study, trial.params)
+        if score is not None:
+            study.tell(trial, score)
+        else:
+            score = _run_trial(search, study, trial)
+        if score is not None:
+            say(f"trial {number + 1}: {score:.4f} (best {study.best_value:.4f})")
+
+
+def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> float | None:
+    """Train a trial and record how it ended; return its score, or None where it was not trained to its end.
+
+    Only what was interrupted stays open, and is run again: a trial that fails by itself would fail again for ever.
+    """
+    try:
+        run = search.run_with(settings_of(trial.params))
+    except CompetitionError as error:
+        _fail(study, trial, error)
+        return None
+    folder = search.workspace.trial_folder(search.name, run.experiment.hash())
+    try:
+        score = _train(run, search.fold, folder, trial)
+    except (optuna.TrialPruned, DivergedError) as reason:
+        say(f"stopped: {reason}")
+        study.tell(trial, state=TrialState.PRUNED)
+    except (CompetitionError, ValueError, RuntimeError) as error:  # torch raises the last two for shapes and memory
+        if isinstance(error.__cause__, OSError):
+            raise  # a full disk is not the trial's fault
+        _fail(study, trial, error)
+    else:
+        study.tell(trial, score)
+        # It holds the optimizer too, twice the weights, and nothing goes on from it; best.pt stays.
+        (folder / "last.pt").unlink(missing_ok=True)
+        return score
+    remove_folder(folder, "*.pt", "history.csv", "tensorboard", "pseudo")
+    return None
+
+
+def _fail(study: optuna.Study, trial: optuna.Trial, error: Exception) -> None:
+    reason = " ".join(str(error).split())
+    say(f"failed: {reason}")
+    tell_failed(study, trial, reason)
+
+
+def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
+    """Return the best score of a trial.
+
+    Raises:
+        TrialPruned: It fell behind the median.
+        CompetitionError: It can't be trained, or its loss left the numbers (``DivergedError``).
+    """
+
+    def on_score(epoch: int, score: float) -> None:
+        trial.report(score, epoch)
+        if epoch < run.experiment.train.epochs and trial.should_prune():
+            raise optuna.TrialPruned(f"{score:.4f} after epoch {epoch} is below the median of the trials before")
+
+    # Trials are compared, so all of them compute in one precision, whatever a timing would say of each.
+    return train_fold(replace(fold_job(run, fold, folder), precision_of="search"), on_score).best_score
+
+
+def _scored_often(experiment: Experiment) -> Experiment:
+    train = experiment.train
+    often = min(train.validate_every, max(1, train.epochs // SCORES_PER_TRIAL))
+    return experiment.model_copy(update={"train": train.model_copy(update={"validate_every": often})})

@@ -1,0 +1,65 @@
+"""Which decision ensemble follows: the one that is named, the newest, or one that is tuned now."""
+
+from pathlib import Path
+
+from competition.console import say, shout
+from competition.data.folds import find_folds
+from competition.ensembling.current_decision import check_members, named_decision, newest_decision, trained_since
+from competition.ensembling.decision import Decision, load_decision
+from competition.ensembling.tuning import TuneRequest, request_of, tune
+from competition.ensembling.tuning_data import Wanted
+from competition.runs.members import parse_members
+from competition.tracks.track import Track
+from competition.workspace import Workspace
+from pipelines.tuning_report import report_tuning
+
+
+def choose_decision(
+    track: Track, workspace: Workspace, name: str | None, members: str | None, options: str
+) -> tuple[Path, Decision]:
+    """Return the decision to follow, with its file.
+
+    Args:
+        track: What is competed in.
+        workspace: Of the data set.
+        name: Of the decision; None means the newest, tuned now where there is none.
+        members: What the user typed for the members that it must have; None means any.
+        options: Of the command that was typed (``typed_options``).
+
+    Raises:
+        CompetitionError: There is none of that name, it has other members, or nothing can be tuned.
+    """
+    asked = None if members is None else parse_members(members)
+    path = _newest_decision(track, workspace, asked, options) if name is None else named_decision(workspace, name)
+    decision = load_decision(path)
+    if asked is not None and members is not None:
+        check_members(workspace, decision, path, asked, members)
+    folds = find_folds(workspace)
+    if folds is not None and any(member.fold_hash != folds.hash() for member in decision.members):
+        shout(
+            f"decision {path.parent.name} was tuned on other folds than {folds.path} has now: its scores are of those"
+        )
+    return path, decision
+
+
+def _newest_decision(track: Track, workspace: Workspace, members: Wanted | None, options: str) -> Path:
+    """Return the newest; tune where there is none, or where it was to know everything and there is more now."""
+
+    def tune_now(request: TuneRequest) -> Path:
+        made, tuning = tune(track, workspace, request)
+        report_tuning(track, workspace, made, tuning, options)
+        return made
+
+    path = newest_decision(workspace)
+    if path is None:
+        say("nothing is tuned yet, so tune runs first")
+        return tune_now(TuneRequest(members))
+    decision = load_decision(path)
+    new = trained_since(decision, workspace)
+    if new and decision.everything and members is None:
+        say(f"trained since decision {path.parent.name} was tuned: {new}; tune runs again")
+        return tune_now(request_of(decision))
+    say(f"decision: {path.parent.name} (the newest; --decision NAME chooses another)")
+    if new:
+        shout(f"trained since this decision was tuned: {new}; run tune with them to let them vote")
+    return path

@@ -1,0 +1,140 @@
+"""What a recipe is worth on the samples that its folds held out, as figures that can be compared in pairs."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.data.cache import read_label_planes
+from competition.data.manifest import Entry, target_matrix
+from competition.ensembling.classification.locations import cells_gained, choose_locations
+from competition.ensembling.classification.report_rules import decide_as_the_report
+from competition.ensembling.selection.bootstrap import Statistic, auroc_of, mean_of, sum_of
+from competition.errors import CompetitionError
+from competition.masks.bit_planes import unpack_planes
+from competition.metrics.counts import measured
+from competition.prediction.attainable_dice import target_maps
+from competition.prediction.histograms import (
+    dice_curves,
+    histograms_file,
+    image_histogram,
+    join_histograms,
+    load_histograms,
+)
+from competition.prediction.probability_maps import CUT_OF_HALF, read_map
+from competition.runs.members import open_member, out_of_fold_folders
+from competition.runs.out_of_fold_scores import member_scores
+from competition.runs.run import Run
+from competition.workspace import out_of_fold_folder
+
+Entries = Sequence[Entry]
+
+# Bones of hands, from the fingertip on.
+INDEX_FINGER = tuple(f"finger-{number}" for number in range(4, 8))
+RING_FINGER = tuple(f"finger-{number}" for number in range(12, 16))
+
+Figure = Callable[[Run, str, Entries], Statistic]
+"""(trained run, "ours" or "report": how locations are decided, held-out samples) -> the figure, over these samples."""
+
+
+def dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
+    """Mean Dice over images and the classes that they have, at the threshold 0.5 and native size."""
+    return mean_of(_dice(_held_out_histograms(run, entries)))
+
+
+def accuracy_figure(run: Run, _: str, entries: Entries) -> Statistic:
+    """The share of pixels that are right at the threshold 0.5, mean over images and classes."""
+    counts = _held_out_histograms(run, entries)
+    called = counts[..., CUT_OF_HALF + 1 :].sum(axis=-1)
+    pixels = counts.sum(axis=-1)
+    wrong = called[..., 0] - called[..., 1] + pixels[..., 1] - called[..., 1]
+    return mean_of((1 - wrong / pixels[..., 0]).mean(axis=1))
+
+
+def ceiling_figure(run: Run, _: str, entries: Entries) -> Statistic:
+    """The Dice of a perfect network: the targets it learns from, brought to native size as a prediction is."""
+    targets = target_maps(run.workspace, run.track, run.experiment.data, entries)
+    counts = [
+        image_histogram(values, read_label_planes(run.workspace, run.track, entry.sample))
+        for entry, values in zip(entries, targets, strict=True)
+    ]
+    return mean_of(_dice(np.stack(counts)))
+
+
+def index_and_ring_figure(run: Run, _: str, entries: Entries) -> Statistic:
+    """How much of the index finger two fingers claim: pixels called a bone of the index and one of the ring finger.
+
+    As a share of the index bones' true pixels, mean over images, at the threshold 0.5. The true bones never overlap.
+    """
+    classes = run.track.classes
+    if not {*INDEX_FINGER, *RING_FINGER} <= set(classes):
+        raise CompetitionError(f"track {run.track.name} has no index and ring finger", None, "Drop that column")
+    index, ring = ([classes.index(bone) for bone in bones] for bones in (INDEX_FINGER, RING_FINGER))
+    shares = []
+    for entry in entries:
+        called = read_map(out_of_fold_folder(run.folder(run.folds.fold_of[entry.group])), entry.sample) > CUT_OF_HALF
+        both = called[index].any(axis=0) & called[ring].any(axis=0)
+        truth = unpack_planes(read_label_planes(run.workspace, run.track, entry.sample), len(classes))[index]
+        shares.append(both.sum() / max(1, truth.any(axis=0).sum()))
+    return mean_of(np.array(shares))
+
+
+def auroc_figure(run: Run, rule: str, entries: Entries) -> Statistic:
+    """AUROC of the first class."""
+    kinds = {entry.targets[0] for entry in entries}
+    if len(kinds) < 2:
+        raise CompetitionError("all held-out patients are of one kind, which has no AUROC", None, "Take more people")
+    truth, outputs = _patients(run, rule, entries)
+    return auroc_of(truth[:, 0], outputs[:, 0])
+
+
+def cells_figure(run: Run, rule: str, entries: Entries) -> Statistic:
+    """How many location entries better than all zeros."""
+    truth, outputs = _patients(run, rule, entries)
+    return sum_of(cells_gained(truth[:, 1:], outputs[:, 1:] > 0))
+
+
+FIGURES: dict[str, dict[str, Figure]] = {
+    "segmentation": {
+        "dice": dice_figure,
+        "accuracy": accuracy_figure,
+        "ceiling": ceiling_figure,
+        "index_and_ring": index_and_ring_figure,
+    },
+    "classification": {"auroc": auroc_figure, "cells": cells_figure},
+}
+"""By task; the first is what its tracks are ranked by."""
+
+
+def _dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Dice of images, mean over the classes that any of them has, (n,), from counts (n, C, 2, 256)."""
+    present = counts[:, :, 1].sum(axis=-1) > 0
+    return np.asarray(measured(dice_curves(counts)[:, :, CUT_OF_HALF], present).mean(axis=1))
+
+
+def _held_out_histograms(run: Run, entries: Entries) -> NDArray[np.int64]:
+    by_sample: dict[str, NDArray[np.int64]] = {}
+    for fold in sorted({run.folds.fold_of[entry.group] for entry in entries}):
+        by_sample |= load_histograms(histograms_file(out_of_fold_folder(run.folder(fold))))
+    samples = [entry.sample for entry in entries]
+    return join_histograms(by_sample, samples, run.workspace.run_folder(run.name))
+
+
+def _patients(run: Run, rule: str, entries: Entries) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Truth and out-of-fold outputs, (n, 1 + L) each: a score, then locations 0 or 1.
+
+    Nothing is decided by a rule that saw the patient's own answer: ours is chosen on the other folds, the report's on
+    what the fold learned from.
+    """
+    training = run.manifest.of("train")
+    member = open_member(run.workspace, run.folds, training, run.name, None)
+    truth = target_matrix(entries)
+    if rule == "report":
+        return truth, decide_as_the_report(run.track, run.workspace, run.folds, member, training, entries)
+    probs = member_scores(
+        out_of_fold_folders(run.workspace, member), [entry.sample for entry in entries], run.track.classes
+    )
+    fold_of = np.array([run.folds.fold_of[entry.group] for entry in entries])
+    decided = choose_locations(truth[:, 1:], probs, fold_of, [entry.group for entry in entries]).crossfit
+    assert decided is not None  # a comparison has at least two folds
+    return truth, np.column_stack([probs[:, 0], decided])

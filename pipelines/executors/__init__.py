@@ -1,0 +1,7 @@
+"""Where the tasks of a stage run. A stage says what to run, not where."""
+
+from pipelines.executors.local import LocalExecutor
+from pipelines.executors.task import Executor
+
+EXECUTORS: dict[str, Executor] = {"local": LocalExecutor()}
+"""Name -> executor."""

@@ -1,0 +1,88 @@
+"""What train prints: what the network sees, the scores of the folds, and what they say about a leak."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from competition.console import say, shout, table
+from competition.data.folds import FULL, Fold
+from competition.data.resolution import describe_grid, warn_small_objects
+from competition.models.layers import STRIDE
+from competition.runs.leak_alarm import judge_shuffled, too_good
+from competition.runs.out_of_fold_scores import not_measured, ranked, unmeasured_classes
+from competition.runs.run import Run
+from competition.tracks.track import Track
+from competition.workspace import out_of_fold_folder
+
+
+def report_training(run: Run, track: Track, scores: dict[Fold, float]) -> None:
+    """Print the scores of folds and what is to be known about them.
+
+    Args:
+        run: Whose folds they are.
+        track: Not narrowed to the run's classes.
+        scores: Fold -> score of what it held out; NaN where there is none.
+    """
+    _say_scores(track, run.name, scores)
+    _say_unmeasured(run, list(scores))
+    if FULL in scores:
+        say(_how_full_votes(run))
+    if track.task == "classification":
+        _say_leaks(run, scores)
+
+
+def say_grid(run: Run) -> None:
+    """Print what the network sees of the images, and warns where objects are nearly lost."""
+    if run.track.task == "classification" or run.experiment.data.crop_to is not None:
+        return
+    training, size = run.manifest.of("train"), run.experiment.data.size
+    say(describe_grid(training, size, STRIDE))
+    if warning := warn_small_objects(training, run.track, size):
+        shout(warning)
+
+
+def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
+    measure = track.metric.label
+    table(
+        f"{name}: {measure} of held-out samples at native size",
+        ["fold", measure],
+        [[fold, "-" if np.isnan(score) else f"{score:.4f}"] for fold, score in scores.items()],
+    )
+    one_kind = [str(fold) for fold, score in scores.items() if fold != FULL and np.isnan(score)]
+    if one_kind and track.task == "classification":
+        say(f"fold {', '.join(one_kind)}: everybody held out is of one kind, so there is no {measure}")
+    known = [score for score in scores.values() if not np.isnan(score)]
+    if len(known) > 1:
+        say(f"mean of {len(known)} folds: {np.mean(known):.4f} +- {np.std(known, ddof=1):.4f}")
+
+
+def _say_unmeasured(run: Run, folds: Sequence[Fold]) -> None:
+    """Name the classes that the Dice leaves out, the folds with the same ones in one line."""
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for fold in folds:
+        if unmeasured := unmeasured_classes(run, fold):
+            alike.setdefault(tuple(unmeasured), []).append(str(fold))
+    for names, of in alike.items():
+        shout(not_measured(names, run.track.classes, f"no image held out by fold {', '.join(of)}"))
+
+
+def _how_full_votes(run: Run) -> str:
+    """Return what lets the model of all samples vote, in terms of the folds that there are."""
+    trained = [str(fold) for fold in range(run.folds.count) if run.is_finished(fold)]
+    together = f"--members {run.name}:{','.join([*(trained or ['0']), FULL])}"
+    how = "as" if trained else "so train a fold too (--fold 0), then"
+    return f"{FULL} learned from every sample and has no score; it votes only beside folds of its run, {how} {together}"
+
+
+def _say_leaks(run: Run, scores: dict[Fold, float]) -> None:
+    """Print what the scores of patients say about a leak: of shuffled labels the verdict, of true ones an alarm."""
+    if run.experiment.data.shuffle_labels:
+        if numbered := [fold for fold in scores if fold != FULL]:
+            pairs = [ranked(run.track, out_of_fold_folder(run.folder(fold)), run.held_out(fold)) for fold in numbered]
+            targets, answers = zip(*pairs, strict=True)
+            leak, verdict = judge_shuffled(np.concatenate(targets), np.concatenate(answers))
+            (shout if leak else say)(verdict)
+        return
+    known = [score for score in scores.values() if not np.isnan(score)]
+    if known and (alarm := too_good(float(np.mean(known)), run.workspace.phantom)):
+        shout(alarm)
