@@ -103,6 +103,12 @@ def check_training_data(track: Track, workspace: Workspace, decision: Decision, 
     training = read_manifest(workspace, track).of("train")
     for member in decision.members:
         check_same_data(workspace, member.name, member.folds, training)
+    if decision.metric not in ("", track.metric.key):
+        raise CompetitionError(
+            f"this was tuned for {decision.metric}, and track {track.name} is scored by {track.metric.key}",
+            path,
+            f"Run ./run.sh tune --name {path.parent.name}",
+        )
     if decision.data_hash not in ("", data_hash(training)):  # decisions of earlier versions do not say
         raise CompetitionError(
             "images or labels have changed since this was tuned",

@@ -127,6 +127,7 @@ class Decision(_Frozen):
         coverage: How many samples all members cover; the choice was made on these.
         reason: Why these weights and thresholds.
         data_hash: Of the training samples it was tuned on; empty in decisions of earlier versions.
+        metric: What was maximised, with its options; empty likewise.
         vote: The score that ``alone`` is compared with; None where no sample is covered by all members.
         alone: Member -> what it scores alone; empty likewise.
         created: When, with time zone.
@@ -150,6 +151,7 @@ class Decision(_Frozen):
     unmeasured: tuple[str, ...] = ()
     everything: bool = False
     data_hash: str = ""
+    metric: str = ""
     vote: Contestant | None = None
     alone: dict[str, Contestant] = Field(default_factory=dict)
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())

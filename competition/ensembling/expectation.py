@@ -14,12 +14,11 @@ from competition.ensembling.decision import Decision, Scores
 from competition.ensembling.segmentation.postprocessing import decide_image
 from competition.ensembling.voting.combination import combine
 from competition.masks.bit_planes import class_areas, intersections
-from competition.metrics.counts import dice
 from competition.metrics.tables import auroc
 from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import read_scores
 from competition.runs.members import split_member
-from competition.tracks.track import Track
+from competition.tracks.track import Track, count_metric
 from competition.workspace import Workspace, out_of_fold_folder
 
 NOTHING = Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None)
@@ -51,26 +50,26 @@ def expect_of_folds(track: Track, workspace: Workspace, decision: Decision) -> D
     score = float("nan")
     if entries:
         fold_of_entry = [fold_of[entry.group] for entry in entries]
-        measure = _auroc if track.task == "classification" else _mean_dice
+        measure = _auroc if track.task == "classification" else _mask_score
         score = measure(track, workspace, decision, entries, fold_of_entry)
     scores = NOTHING.model_copy(update={"oof": None if np.isnan(score) else score})
     return decision.model_copy(update={"scores": scores, "coverage": len(entries)})
 
 
-def _mean_dice(
+def _mask_score(
     track: Track, workspace: Workspace, decision: Decision, entries: Sequence[Entry], folds: Sequence[int]
 ) -> float:
-    """Mean Dice of the decision's votes over images and classes, at native size."""
+    """Return the score of the decision's votes at native size; NaN where no class occurs."""
     voters, classes = decision.voters(), len(decision.classes)
     weights = voters.weights_by_class(decision.class_weights())
-    scores = []
+    counts = []
     for entry, fold in zip(shown(entries, "scoring what these folds held out"), folds, strict=True):
         maps = [open_map(_predictions(workspace, member.name, fold), entry.sample) for member in decision.members]
         voted = decide_image(maps, voters, weights, decision.cut_array(), decision.operation_list())
         truth = read_cached_planes(workspace, entry.sample)
         both = intersections(voted, truth, classes)
-        scores.append(dice(both, class_areas(voted, classes), class_areas(truth, classes)))
-    return float(np.mean(scores))
+        counts.append(np.stack([both, class_areas(voted, classes), class_areas(truth, classes)]))
+    return count_metric(track).score(np.stack(counts), [entry.group for entry in entries])
 
 
 def _auroc(

@@ -105,6 +105,7 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
                 "everything": request.members is None,
                 "method": request.method if given is None else "given",
                 "data_hash": data_hash(data.training),
+                "metric": track.metric.key,
             }
         )
         for file, rows in tuned.tables.items():

@@ -130,7 +130,7 @@ def _rows_of_folds(folds: NDArray[np.integer]) -> list[NDArray[np.bool_]]:
 
 def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[Entry]) -> float | None:
     """Return the mean with the strata in the test's shares; what is left out of it, or why it can't be had, is said."""
-    if track.test_mix is None:
+    if track.test_mix is None or count_metric(track).unit != "image":  # a stratum is one of images
         return None
     strata = [entry.stratum for entry in entries]
     if absent := [stratum for stratum in track.test_mix if stratum not in strata]:
