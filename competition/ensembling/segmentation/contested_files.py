@@ -5,8 +5,9 @@ method, goes on with what is there. A file knows a hash of the maps and the trut
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from competition.checksums import check_seal, sealed_file
 from competition.console import Ticker
 from competition.ensembling.segmentation.contested import CONTESTED_LIMIT, ContestedImage, blend_histograms, contest
-from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.out_of_fold import TuningMaps
 from competition.ensembling.segmentation.thresholds import Window, window_cuts
 from competition.errors import CompetitionError
 from competition.formats.numpy_files import read_next
@@ -35,27 +36,28 @@ class ContestedSet:
     """The contested pixels of many images.
 
     Attributes:
-        paths: A file per image, in the order of the samples; fewer where too many pixels were contested to go on.
+        images: What returns the pixels of each image, from its file or from memory, in the order of the samples; fewer
+            where too many pixels were contested to go on.
         share: Contested among all pixels of the images that were looked at, 0..1.
         present: bool (n, C): whether a class occurs in the truth of an image.
-        made: How many files were made now; the others were there.
+        made: How many were found now; the others were there.
     """
 
-    paths: list[Path]
+    images: list[Callable[[], ContestedImage]]
     share: float
     present: NDArray[np.bool_]
     made: int
 
 
-def contest_all(data: OutOfFold, window: Window, folder: Path, ticker: Ticker) -> ContestedSet:
-    """Keeps the contested pixels of every image in a file of its own, one image in memory at a time.
+def contest_all(data: TuningMaps, window: Window, folder: Path | None, ticker: Ticker) -> ContestedSet:
+    """Find the contested pixels of every image, the maps of one image in memory at a time.
 
     It stops as soon as more pixels are contested than a search may have on all images together.
 
     Args:
         data: The images and the members.
         window: Lowest and highest threshold that may be chosen later.
-        folder: Where the files lie; those of other members or cuts are left alone.
+        folder: Where each image has a file; those of other members or cuts are left alone. None keeps all in memory.
         ticker: Advanced once per image that was looked at.
 
     Raises:
@@ -63,25 +65,30 @@ def contest_all(data: OutOfFold, window: Window, folder: Path, ticker: Ticker) -
     """
     voters = data.voters()
     lowest, highest = window_cuts(window)
-    who = repr(([member.name for member in data.members], voters.rows.tolist()))
-    members = hashlib.sha256(who.encode()).hexdigest()[:10]
+    members = hashlib.sha256(repr((data.names, voters.rows.tolist())).encode()).hexdigest()[:10]
     allowed = CONTESTED_LIMIT * data.pixels()
-    paths, present, kept, pixels, made = [], [], 0, 0, 0
+    images: list[Callable[[], ContestedImage]] = []
+    present, kept, pixels, made = [], 0, 0, 0
     for sample in data.samples:
-        path = contested_file(folder, members, f"{lowest}-{highest}", sample)
+        path = None if folder is None else contested_file(folder, members, f"{lowest}-{highest}", sample)
         made_of = f"{FORM} {data.fingerprint(sample)}"
-        image = load_fresh(path, made_of)
+        image = None if path is None else load_fresh(path, made_of)
         if image is None:
             image = contest(data.open_maps(sample), data.truth(sample), window, voters)
-            save_contested(path, image, made_of)
             made += 1
-        paths.append(path)
+            if path is not None:
+                save_contested(path, image, made_of)
+        images.append(partial(_same, image) if path is None else partial(load_of_window, path, window))
         present.append(image.truth_area > 0)
         kept, pixels = kept + image.kept, pixels + image.total
         ticker.advance(sample)
         if kept > allowed:
             break
-    return ContestedSet(paths, kept / pixels, np.array(present), made)
+    return ContestedSet(images, kept / pixels, np.array(present), made)
+
+
+def _same(image: ContestedImage) -> ContestedImage:
+    return image
 
 
 def save_contested(path: Path, contested: ContestedImage, made_of: str = "") -> None:
@@ -127,37 +134,39 @@ def load_fresh(path: Path, made_of: str) -> ContestedImage | None:
         return None
 
 
+def load_of_window(path: Path, window: Window) -> ContestedImage:
+    """Read a file of ``save_contested`` that was made for a window.
+
+    Raises:
+        CompetitionError: The file is missing, damaged or made for another window.
+    """
+    contested = load_contested(path)
+    if contested.cuts.tolist() != list(window_cuts(window)):
+        raise CompetitionError("contested pixels of another window", path, _REMAKE)
+    return contested
+
+
 def contested_curves(
-    units: Sequence[Sequence[Path]],
+    units: Sequence[Sequence[Callable[[], ContestedImage]]],
     weights: Sequence[int] | NDArray[np.integer],
-    window: Window,
     metric: CountMetric = DICE,
 ) -> Ratios:
-    """Score a weight vector at every level on many stored images, one of them in memory at a time.
+    """Score a weight vector at every level on many images, one of them in memory at a time.
 
     Args:
-        units: Files of ``save_contested`` of the images of each unit of the metric: one for each image, unless the
+        units: What returns the contested pixels of the images of each unit of the metric: of one image, unless the
             metric pools the images of a group.
         weights: As for ``blend_histograms``.
-        window: The window of thresholds the files were made for.
         metric: What is scored.
 
     Returns:
         Ratios (units, C, 256), exact at the levels of the window and not to be read elsewhere.
 
     Raises:
-        CompetitionError: A file is missing, damaged or made for another window, or the weights are not convex.
+        CompetitionError: A file is missing or damaged, or the weights are not convex.
     """
     scored = []
-    for paths in units:
-        images = [_read_of_window(path, window) for path in paths]
-        histogram = np.sum([blend_histograms(image, weights) for image in images], axis=0)
+    for images in units:
+        histogram = np.sum([blend_histograms(load(), weights) for load in images], axis=0)
         scored.append(metric.ratios(*threshold_counts(histogram[None])))
     return join(scored)
-
-
-def _read_of_window(path: Path, window: Window) -> ContestedImage:
-    contested = load_contested(path)
-    if contested.cuts.tolist() != list(window_cuts(window)):
-        raise CompetitionError("contested pixels of another window", path, _REMAKE)
-    return contested

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from competition.console import Ticker, say
 from competition.ensembling.segmentation.contested import CONTESTED_LIMIT, check_contested_share
 from competition.ensembling.segmentation.contested_files import contest_all, contested_curves
-from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.out_of_fold import TuningMaps
 from competition.ensembling.segmentation.thresholds import Window
 from competition.ensembling.segmentation.trials import Evaluate
 from competition.ensembling.segmentation.tuning_images import TuningImages
@@ -18,10 +18,7 @@ from competition.ensembling.voting.blend import WHOLE, round_weights
 from competition.ensembling.voting.class_votes import blend
 from competition.metrics.ratios import Ratios
 from competition.prediction.histograms import (
-    histograms_file,
     image_histogram,
-    join_histograms,
-    load_histograms,
     threshold_counts,
 )
 
@@ -43,28 +40,27 @@ class MemberCurves:
     contested: float | None
 
 
-def curves_of_one(data: OutOfFold, window: Window) -> MemberCurves:
+def curves_of_one(data: TuningMaps, parts: NDArray[np.int64], window: Window) -> MemberCurves:
     """The curves of a single member, from the histograms that its training left.
 
     Raises:
         CompetitionError: Nobody predicts some class, or an image has no histogram.
     """
-    rows = data.voters().rows[:, 0]
-    stored: dict[str, NDArray[np.int64]] = {}
-    for oof in dict.fromkeys(data.folders[0].values()):
-        stored |= load_histograms(histograms_file(oof))
-    histograms = join_histograms(stored, data.samples, data.members[0].name)[:, rows]
+    histograms = data.histograms()
     curves = _curves(data, histograms)
-    return MemberCurves(lambda _, units: curves.take(units), _units(data, _present(histograms)), window, None)
+    return MemberCurves(lambda _, units: curves.take(units), _units(data, parts, _present(histograms)), window, None)
 
 
-def curves_of_given(data: OutOfFold, window: Window, given: Sequence[int], ticker: Ticker) -> MemberCurves:
+def curves_of_given(
+    data: TuningMaps, parts: NDArray[np.int64], window: Window, given: Sequence[int], ticker: Ticker
+) -> MemberCurves:
     """Return the curves of given weights, of equal ones and of each member alone, and of no others.
 
     A blend of each image for each of them holds all thresholds, however many pixels the members contest.
 
     Args:
         data: The images and the members.
+        parts: (n,), what choices are cross-fitted over.
         window: Lowest and highest threshold that may be chosen.
         given: Weights in thousandths, one per member.
         ticker: Advanced once per image.
@@ -88,17 +84,20 @@ def curves_of_given(data: OutOfFold, window: Window, given: Sequence[int], ticke
     def evaluate(weights: NDArray[np.int64], units: NDArray[np.int64]) -> Ratios:
         return curves[tuple(weights[0].tolist())].take(units)
 
-    return MemberCurves(evaluate, _units(data, _present(histograms[tuple(given)])), window, None)
+    return MemberCurves(evaluate, _units(data, parts, _present(histograms[tuple(given)])), window, None)
 
 
-def curves_of_any(data: OutOfFold, windows: Sequence[Window], folder: Path, ticker: Ticker) -> MemberCurves:
+def curves_of_any(
+    data: TuningMaps, parts: NDArray[np.int64], windows: Sequence[Window], folder: Path | None, ticker: Ticker
+) -> MemberCurves:
     """The curves of any weights, from the pixels that they can still decide.
 
     Args:
         data: The images and the members.
+        parts: (n,), what choices are cross-fitted over.
         windows: Lowest and highest threshold that may be chosen; where too many pixels are contested between them, the
             next pair is tried.
-        folder: Where the contested pixels of each image are kept.
+        folder: Where the contested pixels of each image are kept; None for memory.
         ticker: Advanced once per image and window that is looked at.
 
     Raises:
@@ -110,24 +109,24 @@ def curves_of_any(data: OutOfFold, windows: Sequence[Window], folder: Path, tick
         if kept.share <= CONTESTED_LIMIT:
             break
         say(f"{kept.share:.1%} of the pixels are contested between thresholds {window[0]} and {window[1]}: too many")
-        ticker.extend(len(kept.paths))
-    looked_at = "" if len(kept.paths) == len(data.samples) else f" ({len(kept.paths)} were looked at)"
-    where = f"{len(data.members)} members on {len(data.samples)} images{looked_at}"
-    check_contested_share(kept.share, window, where, [member.name for member in data.members])
-    if kept.made < len(kept.paths):
-        say(f"contested pixels of {len(kept.paths) - kept.made} of {len(kept.paths)} images are kept from before")
+        ticker.extend(len(kept.images))
+    looked_at = "" if len(kept.images) == len(data.samples) else f" ({len(kept.images)} were looked at)"
+    where = f"{len(data.names)} members on {len(data.samples)} images{looked_at}"
+    check_contested_share(kept.share, window, where, data.names)
+    if kept.made < len(kept.images):
+        say(f"contested pixels of {len(kept.images) - kept.made} of {len(kept.images)} images are kept from before")
 
     unit_of, first = data.metric.units(data.groups)
-    paths_of = [[kept.paths[image] for image in np.flatnonzero(unit_of == unit)] for unit in range(len(first))]
+    images_of = [[kept.images[image] for image in np.flatnonzero(unit_of == unit)] for unit in range(len(first))]
 
     def evaluate(weights: NDArray[np.int64], units: NDArray[np.int64]) -> Ratios:
         by_class = voters.weights_by_class(weights)
-        return contested_curves([paths_of[unit] for unit in units], by_class, window, data.metric)
+        return contested_curves([images_of[unit] for unit in units], by_class, data.metric)
 
-    return MemberCurves(evaluate, _units(data, kept.present), window, kept.share)
+    return MemberCurves(evaluate, _units(data, parts, kept.present), window, kept.share)
 
 
-def _curves(data: OutOfFold, histograms: NDArray[np.int64]) -> Ratios:
+def _curves(data: TuningMaps, histograms: NDArray[np.int64]) -> Ratios:
     """Return the scores of the units of images with histograms (n, C, 2, 256)."""
     return data.metric.ratios(*threshold_counts(data.metric.pool(histograms, data.groups)))
 
@@ -136,8 +135,8 @@ def _present(histograms: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray(histograms[:, :, 1].sum(axis=2) > 0)
 
 
-def _units(data: OutOfFold, present: NDArray[np.bool_]) -> TuningImages:
+def _units(data: TuningMaps, parts: NDArray[np.int64], present: NDArray[np.bool_]) -> TuningImages:
     """Return facts about the units of images whose truth has some classes, bool (n, C)."""
     _, first = data.metric.units(data.groups)
     pooled = data.metric.pool(present.astype(np.int64), data.groups) > 0
-    return TuningImages(data.folds[first], [data.groups[image] for image in first], pooled)
+    return TuningImages(parts[first], [data.groups[image] for image in first], pooled)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +13,60 @@ from competition.data.cache import read_cached_planes
 from competition.ensembling.voting.class_votes import Voters, find_voters
 from competition.masks.stored_arrays import open_array
 from competition.metrics.counts import DICE, CountMetric
-from competition.prediction.opened_maps import OpenedMap, open_map
+from competition.prediction.histograms import histograms_file, join_histograms, load_histograms
+from competition.prediction.opened_maps import ClassMap, OpenedMap, open_map
 from competition.prediction.probability_maps import map_file
 from competition.runs.members import Member
 from competition.workspace import Workspace
 
 
+class TuningMaps(Protocol):
+    """The images that everything is chosen on, wherever their maps are: in files (``OutOfFold``) or in memory.
+
+    Attributes:
+        names: Of the members.
+        samples: Keys of the images that all members cover, (n,).
+        folds: int64 (n,), the fold that held out each image.
+        groups: (n,), the person of each image.
+        classes: (C,) names, in the order of the label planes.
+        metric: What everything is scored by.
+    """
+
+    @property
+    def names(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def samples(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def folds(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def groups(self) -> Sequence[str]: ...  # noqa: D102
+    @property
+    def classes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def metric(self) -> CountMetric: ...  # noqa: D102
+
+    def voters(self) -> Voters:
+        """Return who votes on which class."""
+
+    def open_maps(self, sample: str) -> Sequence[ClassMap]:
+        """Return the members' maps of an image, each of a model that did not learn from it."""
+
+    def truth(self, sample: str) -> NDArray[np.uint8]:
+        """Return the label planes of an image, (H, W, ceil(C / 8))."""
+
+    def pixels(self) -> int:
+        """Return the number of pixels of all classes and images."""
+
+    def histograms(self) -> NDArray[np.int64]:
+        """Return the histograms (n, C, 2, 256) of the first member's maps."""
+
+    def fingerprint(self, sample: str) -> str:
+        """Return a hash of what ``open_maps`` and ``truth`` return; "" where it is not known."""
+
+
 @dataclass(frozen=True)
 class OutOfFold:
-    """The images everything is chosen on.
+    """The out-of-fold predictions of trained members and the cached labels, in files.
 
     Attributes:
         members: Who votes.
@@ -41,6 +87,22 @@ class OutOfFold:
     groups: list[str]
     classes: tuple[str, ...]
     metric: CountMetric = DICE
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the members."""
+        return [member.name for member in self.members]
+
+    def histograms(self) -> NDArray[np.int64]:
+        """Return the histograms (n, C, 2, 256) of the first member's maps, which its training has stored.
+
+        Raises:
+            CompetitionError: An image has no histogram.
+        """
+        stored: dict[str, NDArray[np.int64]] = {}
+        for folder in dict.fromkeys(self.folders[0].values()):
+            stored |= load_histograms(histograms_file(folder))
+        return join_histograms(stored, self.samples, self.names[0])[:, self.voters().rows[:, 0]]
 
     def voters(self) -> Voters:
         """Who votes on which class."""

@@ -1,7 +1,7 @@
 """Tuning a segmentation ensemble: weights and cuts on exact histograms, then post-processing on the decided images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from competition.ensembling.segmentation.member_curves import (
     curves_of_given,
     curves_of_one,
 )
-from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.out_of_fold import TuningMaps
 from competition.ensembling.segmentation.postprocessing import (
     OPERATIONS,
     choose_operations,
@@ -93,20 +93,18 @@ class TunedSegmentation:
     contested: float | None
 
 
-def tune_segmentation(data: OutOfFold, search: Search, folder: Path) -> TunedSegmentation:
+def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> TunedSegmentation:
     """Chooses weights, cuts and post-processing.
 
     Args:
         data: The out-of-fold images.
         search: What may be tried.
-        folder: Where the contested pixels of each image are kept.
+        folder: Where the contested pixels of each image are kept; None for memory.
 
     Raises:
         CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
     """
-    # From here on a fold is a part that choices are cross-fitted over.
-    data = replace(data, folds=crossfit_parts(data.folds, data.groups))
-    curves, tuned = _tune_curves(data, search, folder)
+    curves, tuned = _tune_curves(data, crossfit_parts(data.folds, data.groups), search, folder)
     images = curves.images
     counts, owners, false_positives = _decided_counts(data, tuned)
     by_operation = data.metric.ratios(*counts)
@@ -139,19 +137,21 @@ def tune_segmentation(data: OutOfFold, search: Search, folder: Path) -> TunedSeg
     )
 
 
-def _tune_curves(data: OutOfFold, search: Search, folder: Path) -> tuple[MemberCurves, TunedCurves]:
+def _tune_curves(
+    data: TuningMaps, parts: NDArray[np.int64], search: Search, folder: Path | None
+) -> tuple[MemberCurves, TunedCurves]:
     """Weights and cuts."""
-    groups, members = search.class_groups, len(data.members)
+    groups, members = search.class_groups, len(data.names)
     if search.given is not None:
         with progress("reading maps", len(data.samples)) as ticker:
-            curves = curves_of_given(data, search.windows[0], search.given, ticker)
+            curves = curves_of_given(data, parts, search.windows[0], search.given, ticker)
         weights = given_weights(curves.evaluate, search.given, curves.images, groups, curves.window)
         return curves, tune_curves(curves.evaluate, weights, curves.images, curves.window)
     if members == 1:
-        curves = curves_of_one(data, search.windows[0])
+        curves = curves_of_one(data, parts, search.windows[0])
     else:
         with progress("contested pixels", len(data.samples)) as ticker:
-            curves = curves_of_any(data, search.windows, folder, ticker)
+            curves = curves_of_any(data, parts, search.windows, folder, ticker)
     propose = METHODS[search.method](members, search.trials)
     expected = expected_vectors(search.method, members, search.trials)
     weights = search_weights(curves.evaluate, propose, members, curves.images, groups, curves.window, expected=expected)
@@ -159,7 +159,7 @@ def _tune_curves(data: OutOfFold, search: Search, folder: Path) -> tuple[MemberC
 
 
 def _decided_counts(
-    data: OutOfFold, tuned: TunedCurves
+    data: TuningMaps, tuned: TunedCurves
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Pixel counts of every image, decided at cuts chosen without its own fold.
 

@@ -1,5 +1,7 @@
 """Contested pixels on disk: the same curves, resumed where they are up to date, made again where not."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from competition.ensembling.segmentation.contested_files import (
     contest_all,
     contested_curves,
     load_contested,
+    load_of_window,
     save_contested,
 )
 from competition.ensembling.segmentation.out_of_fold import OutOfFold
@@ -55,10 +58,10 @@ def test_stored_images_are_scored_in_the_order_asked_for(tmp_path):
         save_contested(paths[-1], contest(maps, pack_masks(masks), window))
         dense.append(dice_curves(image_histogram(blend(maps, weights), pack_masks(masks))[None])[0])
     lowest, highest = window_cuts(window)
-    found = contested_curves([[path] for path in paths[::-1]], weights, window).values()
+    found = contested_curves([[partial(load_of_window, path, window)] for path in paths[::-1]], weights).values()
     np.testing.assert_array_equal(found[..., lowest : highest + 1], np.stack(dense[::-1])[..., lowest : highest + 1])
     with pytest.raises(CompetitionError, match=r"another window.*2\.npy"):
-        contested_curves([[path] for path in paths[::-1]], weights, (0.1, 0.8))
+        contested_curves([[partial(load_of_window, path, (0.1, 0.8))] for path in paths[::-1]], weights)
 
 
 @pytest.fixture
@@ -83,6 +86,11 @@ def data(tiny_hands, tmp_path):
     )
 
 
+def paths_of(found):
+    """The file of each image."""
+    return [load.args[0] for load in found.images]
+
+
 def write_hand(hands, folder, sample, contested):
     truth = unpack_planes(read_cached_planes(hands.workspace, sample), 3).astype(bool)
     levels = np.where(truth, 250, 5).astype(np.uint8)
@@ -94,24 +102,24 @@ def write_hand(hands, folder, sample, contested):
 def contest_now(data, folder, window=WINDOW):
     with progress("contesting", len(data.samples)) as ticker:
         found = contest_all(data, window, folder, ticker)
-    assert ticker.done == len(found.paths)
+    assert ticker.done == len(found.images)
     return found
 
 
 def test_every_image_has_a_file_and_the_next_time_it_is_kept(data, tmp_path):
     found = contest_now(data, tmp_path / "kept")
-    assert [path.stem for path in found.paths] == data.samples
+    assert [path.stem for path in paths_of(found)] == data.samples
     assert found.made == 10
     assert found.share == 20 / data.pixels()
     truths = [unpack_planes(data.truth(sample), 3) for sample in data.samples]
     assert data.pixels() == sum(truth.size for truth in truths)
     np.testing.assert_array_equal(found.present, [truth.any(axis=(1, 2)) for truth in truths])
     assert not found.present.all()
-    times = [path.stat().st_mtime_ns for path in found.paths]
+    times = [path.stat().st_mtime_ns for path in paths_of(found)]
     again = contest_now(data, tmp_path / "kept")
-    assert (again.made, again.paths, again.share) == (0, found.paths, found.share)
+    assert (again.made, paths_of(again), again.share) == (0, paths_of(found), found.share)
     np.testing.assert_array_equal(again.present, found.present)
-    assert [path.stat().st_mtime_ns for path in found.paths] == times
+    assert [path.stat().st_mtime_ns for path in paths_of(found)] == times
     assert not list((tmp_path / "kept").rglob("*.part"))
 
 
@@ -142,12 +150,12 @@ def test_what_has_changed_is_made_again_alone(data, tiny_hands, tmp_path, what):
         planes[0, 0] |= 1
         write_array(data.workspace.label_file(sample), planes)
     else:
-        whole = before.paths[3].read_bytes()
-        before.paths[3].write_bytes(whole[: len(whole) // 2] if what == "damage" else b"nothing")
+        whole = paths_of(before)[3].read_bytes()
+        paths_of(before)[3].write_bytes(whole[: len(whole) // 2] if what == "damage" else b"nothing")
     after = contest_now(data, tmp_path / "kept")
     assert after.made == 1
     expected = contest(data.open_maps(sample), data.truth(sample), WINDOW, data.voters())
-    found = load_contested(after.paths[3])
+    found = load_contested(paths_of(after)[3])
     np.testing.assert_array_equal(found.values, expected.values)
     np.testing.assert_array_equal(found.truth_area, expected.truth_area)
     assert after.share == ((18 if what == "map" else 20) / data.pixels())
@@ -166,7 +174,7 @@ def test_a_hopeless_window_is_given_up_early(data, tmp_path):
     for sample in data.samples:
         write_map(tmp_path / "b", sample, np.full((3, *data.truth(sample).shape[:2]), 127, np.uint8))
     found = contest_now(data, tmp_path / "kept")
-    assert (len(found.paths), found.share) == (1, 1.0)
+    assert (len(found.images), found.share) == (1, 1.0)
 
 
 def test_a_missing_map_is_named_although_its_pixels_are_there(data, tmp_path):

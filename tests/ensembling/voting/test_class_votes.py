@@ -1,12 +1,13 @@
 """Members of some classes only: they have no say on the others, and nobody else's say is changed by them."""
 
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
 
 from competition.ensembling.segmentation.contested import blend_histograms, contest
-from competition.ensembling.segmentation.contested_files import contested_curves, save_contested
+from competition.ensembling.segmentation.contested_files import contested_curves, load_of_window, save_contested
 from competition.ensembling.segmentation.thresholds import window_cuts
 from competition.ensembling.voting.class_votes import Voters, blend, everyone, find_voters
 from competition.errors import CompetitionError
@@ -105,7 +106,9 @@ def test_contested_curves_equal_those_of_the_dense_blend(tmp_path, window, sprea
         by_class = voters.weights_by_class(weights)
         sparse = dice_curves(blend_histograms(contested, by_class)[None])[..., lowest : highest + 1]
         np.testing.assert_array_equal(sparse, dense)
-        stored = contested_curves([[tmp_path / "image.npz"]], by_class, window).values()[..., lowest : highest + 1]
+        stored = contested_curves([[partial(load_of_window, tmp_path / "image.npz", window)]], by_class).values()[
+            ..., lowest : highest + 1
+        ]
         np.testing.assert_array_equal(stored, dense)
 
 
