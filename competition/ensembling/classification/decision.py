@@ -21,6 +21,7 @@ from competition.ensembling.tuning_result import (
     weigh,
 )
 from competition.ensembling.voting.combination import Combination
+from competition.metrics.tables import AUROC
 from competition.runs.members import Member
 from competition.runs.out_of_fold_scores import member_scores
 from competition.tracks.track import Track
@@ -47,31 +48,60 @@ def decide_classification(
     if combination == "rank":
         say(f"{track.classes[0]}: the mean of ranks among these {len(entries)} samples; thresholds stay probabilities")
     say(tuned.search.reason)
-    crossfit = None if tuned.crossfit is None else tuned.crossfit.auroc
-    scores = honest_scores(
-        _scored_folds(tuned), tuned.oof.auroc, crossfit, tuned.interval or (None, None), gain=tuned.gain
-    )
-    names = [member.name for member in members]
-    decision = Decision(
-        track=track.name,
-        dataset=data.workspace.dataset,
-        task="classification",
-        classes=track.classes,
-        members=weigh(members, tuned.search.weights),
-        cuts={},
-        thresholds=dict(zip(track.classes[1:], tuned.locations.rule.thresholds.tolist(), strict=True)),
-        gate=tuned.locations.rule.gate,
-        combine=combination,
-        operations={},
-        scores=scores,
-        coverage=len(entries),
-        reason=tuned.search.reason,
-        vote=_vote(tuned),
-        alone={} if tuned.worth is None else dict(zip(names, map(contestant, tuned.worth), strict=True)),
+    without = [str(fold) for fold, value in tuned.fold_aurocs.items() if np.isnan(value)]
+    if without:
+        say(
+            f"folds {', '.join(without)} hold samples of one kind only, so they have no AUROC: the fold mean lacks them"
+        )
+    decision = build_decision(
+        tuned, members, track.classes, len(entries), combination, track.name, data.workspace.dataset
     )
     _say_locations(tuned)
     class_rows, worth = _location_rows(track, entries, tuned), member_rows(decision, tuned.worth)
     return Tuning(decision, class_rows, worth, {"trials.csv": _trial_rows(members, tuned)})
+
+
+def build_decision(
+    tuned: TunedClassification,
+    members: Sequence[Member],
+    classes: Sequence[str],
+    samples: int,
+    combination: Combination,
+    track: str,
+    dataset: str,
+) -> Decision:
+    """Return what was tuned as a decision.
+
+    Args:
+        tuned: The tuning.
+        members: Who votes, in the order of the tables.
+        classes: (C,).
+        samples: How many samples it was made on.
+        combination: How the members become one.
+        track: Name of the track.
+        dataset: Name of the data set.
+    """
+    crossfit = None if tuned.crossfit is None else tuned.crossfit.auroc
+    known = [value for value in tuned.fold_aurocs.values() if not np.isnan(value)]
+    names = [member.name for member in members]
+    return Decision(
+        track=track,
+        dataset=dataset,
+        task="classification",
+        classes=tuple(classes),
+        members=weigh(members, tuned.search.weights),
+        cuts={},
+        thresholds=dict(zip(classes[1:], tuned.locations.rule.thresholds.tolist(), strict=True)),
+        gate=tuned.locations.rule.gate,
+        combine=combination,
+        operations={},
+        scores=honest_scores(known, tuned.oof.auroc, crossfit, tuned.interval or (None, None), gain=tuned.gain),
+        coverage=samples,
+        reason=tuned.search.reason,
+        vote=_vote(tuned),
+        alone={} if tuned.worth is None else dict(zip(names, map(contestant, tuned.worth), strict=True)),
+        metric=AUROC.key,
+    )
 
 
 def _vote(tuned: TunedClassification) -> Contestant | None:
@@ -82,16 +112,6 @@ def _vote(tuned: TunedClassification) -> Contestant | None:
         return None
     low, high = (None, None) if search.crossfit is None or tuned.interval is None else tuned.interval
     return Contestant(score=score, low=low, high=high)
-
-
-def _scored_folds(tuned: TunedClassification) -> list[float]:
-    """Return the AUROCs of the folds that have one; name the others."""
-    without = [str(fold) for fold, value in tuned.fold_aurocs.items() if np.isnan(value)]
-    if without:
-        say(
-            f"folds {', '.join(without)} hold samples of one kind only, so they have no AUROC: the fold mean lacks them"
-        )
-    return [value for value in tuned.fold_aurocs.values() if not np.isnan(value)]
 
 
 def _say_locations(tuned: TunedClassification) -> None:

@@ -10,7 +10,7 @@ from competition.console import say
 from competition.data.manifest import Entry
 from competition.ensembling.decision import ClassGroup, Contestant, Decision, Scores
 from competition.ensembling.segmentation.confusions import neighbour_rows, worst_neighbours
-from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.out_of_fold import OutOfFold, TuningMaps
 from competition.ensembling.segmentation.thresholds import threshold_of
 from competition.ensembling.segmentation.tuning import Search, TunedSegmentation, tune_segmentation
 from competition.ensembling.selection.bootstrap import bootstrap_interval, mean_of, paired_difference
@@ -34,36 +34,56 @@ def decide_segmentation(data: TuningData, search: Search) -> Tuning:
     Returns:
         The decision, a row per class, a row per member, and the tables trials.csv and neighbours.csv.
     """
-    track, workspace, members, entries = data.track, data.workspace, data.members, data.entries
+    track, workspace, members = data.track, data.workspace, data.members
     metric = count_metric(track)
     samples = OutOfFold(members, data.folders, workspace, data.samples, data.folds, data.groups, track.classes, metric)
     found = tune_segmentation(samples, search, workspace.contested_folder())
-    weights, cuts = found.tuned.search, found.tuned.chosen
     _say_search(found)
-    decision = Decision(
-        track=track.name,
-        dataset=workspace.dataset,
-        task="segmentation",
-        classes=track.classes,
-        members=weigh(members, round_weights(weights.weights.mean(axis=0)).tolist()),
-        class_groups=_group_weights(track, members, weights),
-        cuts=dict(zip(track.classes, cuts.cuts.tolist(), strict=True)),
-        thresholds=dict(zip(track.classes, threshold_of(cuts.cuts).tolist(), strict=True)),
-        operations=dict(zip(track.classes, found.operations, strict=True)),
-        scores=_scores(data, found),
-        coverage=len(entries),
-        unmeasured=tuple(name for name, area in zip(track.classes, found.areas, strict=True) if not area),
-        reason=f"{weights.reason}; {cuts.reason}",
-        vote=_vote(found.images.groups, found),
-        alone=_alone(members, found),
-    )
+    decision = build_decision(found, samples, members, track.name, workspace.dataset)
+    if found.images.present.any():
+        reweighted = _reweighted(track, _honest(found).mean(axis=1), data.entries)
+        scores = decision.scores.model_copy(update={"oof_reweighted": reweighted})
+        decision = decision.model_copy(update={"scores": scores})
     for sentence in worst_neighbours(track.classes, found.owners, found.areas):
         say(sentence)
     tables = {
-        "trials.csv": _trial_rows(members, weights),
+        "trials.csv": _trial_rows(members, found.tuned.search),
         "neighbours.csv": neighbour_rows(track.classes, found.owners, found.false_positives),
     }
     return Tuning(decision, _class_rows(track, found), member_rows(decision, found.worth), tables)
+
+
+def build_decision(
+    found: TunedSegmentation, data: TuningMaps, members: Sequence[Member], track: str, dataset: str
+) -> Decision:
+    """Return what was tuned as a decision.
+
+    Args:
+        found: The tuning.
+        data: What it was made on.
+        members: Who votes, in the order of the maps.
+        track: Name of the track.
+        dataset: Name of the data set.
+    """
+    classes, weights, cuts = data.classes, found.tuned.search, found.tuned.chosen
+    return Decision(
+        track=track,
+        dataset=dataset,
+        task="segmentation",
+        classes=classes,
+        members=weigh(members, round_weights(weights.weights.mean(axis=0)).tolist()),
+        class_groups=_group_weights(classes, members, weights),
+        cuts=dict(zip(classes, cuts.cuts.tolist(), strict=True)),
+        thresholds=dict(zip(classes, threshold_of(cuts.cuts).tolist(), strict=True)),
+        operations=dict(zip(classes, found.operations, strict=True)),
+        scores=_scores(data, found),
+        coverage=len(data.samples),
+        unmeasured=tuple(name for name, area in zip(classes, found.areas, strict=True) if not area),
+        reason=f"{weights.reason}; {cuts.reason}",
+        vote=_vote(found.images.groups, found),
+        alone=_alone(members, found),
+        metric=data.metric.key,
+    )
 
 
 def _say_search(found: TunedSegmentation) -> None:
@@ -101,14 +121,19 @@ def _alone(members: Sequence[Member], found: TunedSegmentation) -> dict[str, Con
     return {name: contestant(worth) for name, worth in worths.items() if not np.isnan(worth.alone)}
 
 
-def _scores(data: TuningData, found: TunedSegmentation) -> Scores:
+def _honest(found: TunedSegmentation) -> NDArray[np.float64]:
+    """Return the cross-fitted values of the classes that occur, or the tuned ones where nothing could be held back."""
+    return measured(found.oof if found.crossfit is None else found.crossfit, found.images.present)
+
+
+def _scores(data: TuningMaps, found: TunedSegmentation) -> Scores:
     # Where people stand in for folds, the images of the search have parts; the fold mean is one of trained folds.
-    _, first = count_metric(data.track).units(data.groups)
+    _, first = data.metric.units(data.groups)
     at_half, present, groups = found.tuned.at_half, found.images.present, found.images.groups
     if not present.any():
         return honest_scores([], float("nan"), None, (None, None))
     by_fold = [measured_mean(at_half[rows], present[rows]) for rows in _rows_of_folds(data.folds[first])]
-    best = measured(found.oof if found.crossfit is None else found.crossfit, present)
+    best = _honest(found)
     per_image = best.mean(axis=1)
     gain = None
     if found.crossfit is not None:
@@ -119,8 +144,7 @@ def _scores(data: TuningData, found: TunedSegmentation) -> Scores:
         measured_mean(found.oof, present),
         None if found.crossfit is None else best.mean(),
         bootstrap_interval(per_image, groups, seed=0),
-        _reweighted(data.track, per_image, data.entries),
-        gain,
+        gain=gain,
     )
 
 
@@ -141,7 +165,7 @@ def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[
     return reweighted_mean(per_image, strata, track.test_mix)
 
 
-def _group_weights(track: Track, members: Sequence[Member], search: WeightSearch) -> dict[str, ClassGroup]:
+def _group_weights(classes: Sequence[str], members: Sequence[Member], search: WeightSearch) -> dict[str, ClassGroup]:
     """Return the weights of each class group for people to read; empty where all classes share theirs."""
     groups = search.class_groups
     if groups.names == ("",):
@@ -150,7 +174,7 @@ def _group_weights(track: Track, members: Sequence[Member], search: WeightSearch
     for index, name in enumerate(groups.names):
         own = np.flatnonzero(groups.of_class == index)
         weights = {member.name: int(weight) for member, weight in zip(members, search.weights[own[0]], strict=True)}
-        written[name] = ClassGroup(classes=tuple(track.classes[place] for place in own), weights=weights)
+        written[name] = ClassGroup(classes=tuple(classes[int(place)] for place in own), weights=weights)
     return written
 
 

@@ -99,10 +99,11 @@ class OutOfFold:
         Raises:
             CompetitionError: An image has no histogram.
         """
+        rows = self.voters().rows[:, 0]
         stored: dict[str, NDArray[np.int64]] = {}
         for folder in dict.fromkeys(self.folders[0].values()):
             stored |= load_histograms(histograms_file(folder))
-        return join_histograms(stored, self.samples, self.names[0])[:, self.voters().rows[:, 0]]
+        return join_histograms(stored, self.samples, self.names[0])[:, rows]
 
     def voters(self) -> Voters:
         """Who votes on which class."""

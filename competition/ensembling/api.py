@@ -1,0 +1,250 @@
+"""The last mile on plain arrays: tune, vote, score, and run lengths. No workspace, no files.
+
+The functions do what the stages ``tune``, ``ensemble``, ``score`` and ``vote`` do with stored predictions: exact
+thresholds and weights, post-processing where it pays, and a score that is cross-fitted over folds.
+
+Example:
+    >>> import numpy as np
+    >>> from competition.ensembling import api
+    >>> truth = [np.eye(8, dtype=bool) for _ in range(6)]
+    >>> maps = {"sure": [0.1 + 0.8 * mask for mask in truth], "timid": [0.15 + 0.7 * mask for mask in truth]}
+    >>> decision = api.tune(maps, truth, groups=list("aabbcc"), folds=[0, 0, 1, 1, 2, 2])
+    >>> masks = api.vote(maps, decision)
+    >>> api.score(masks, truth)
+    1.0
+    >>> api.encode(masks[0][0])[:11]
+    '1 1 10 1 19'
+"""
+
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from competition.ensembling.array_maps import ArrayMaps, as_levels, as_masks
+from competition.ensembling.classification.decision import build_decision as build_table_decision
+from competition.ensembling.classification.locations import LocationRule
+from competition.ensembling.classification.tuning import tune_classification
+from competition.ensembling.decision import Decision
+from competition.ensembling.segmentation.decision import build_decision
+from competition.ensembling.segmentation.postprocessing import decide_image
+from competition.ensembling.segmentation.thresholds import Window
+from competition.ensembling.segmentation.tuning import Search, tune_segmentation
+from competition.ensembling.selection.weight_methods import METHODS
+from competition.ensembling.tuning import ALONE, TOGETHER
+from competition.ensembling.voting.class_groups import one_group
+from competition.ensembling.voting.combination import Combination, combine
+from competition.errors import CompetitionError
+from competition.masks.bit_planes import class_areas, intersections, pack_masks, unpack_planes
+from competition.masks.run_length_votes import quorum
+from competition.masks.run_length_votes import vote as vote_on_run_lengths
+from competition.masks.run_lengths import Order, decode_planes, encode_mask
+from competition.metrics.counts import CountMetric
+from competition.metrics.metric import Metric, make_metric
+from competition.runs.members import Member
+
+Predictions = Mapping[str, Any]
+"""Member -> a sequence of maps (C, H, W), one of each image, or a table (n, C) of probabilities."""
+
+
+def tune(
+    predictions: Predictions,
+    truth: Sequence[Any] | NDArray[Any],
+    groups: Sequence[str],
+    folds: Sequence[int],
+    metric: str | Mapping[str, Any] | Metric | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    method: str = "greedy",
+    trials: int = 300,
+    window: Window | None = None,
+    combination: Combination = "mean",
+) -> Decision:
+    """Choose weights, thresholds and post-processing on out-of-fold predictions.
+
+    Args:
+        predictions: Member -> its out-of-fold prediction of each image or sample, all in one order: maps (C, H, W) of
+            probabilities 0..1 or uint8 levels, ((H, W) with one class), or a table (n, C) of probabilities.
+        truth: Masks bool (C, H, W) of each image, or a table (n, C) of 0 and 1.
+        groups: (n,) what must not be split, such as the person.
+        folds: (n,) the fold that held out each image or sample.
+        metric: A name, or a mapping with options, as in a track's YAML: "dice" for masks and "auroc" for tables by
+            default. Tables are ranked by the AUROC of their first class.
+        classes: (C,) names; numbers by default.
+        method: How weights are searched: "greedy", "optuna" or "equal".
+        trials: Weight vectors that "optuna" tries.
+        window: Lowest and highest threshold that may be chosen for masks; by default as the stage ``tune``.
+        combination: How the members' tables become one: "mean", "logit", "rank".
+
+    Returns:
+        The decision: weights, thresholds, post-processing, and the scores, of which ``scores.oof_crossfit`` is the one
+        to compare runs by.
+
+    Raises:
+        CompetitionError: Different numbers of images, a wrong shape or value, or an unknown method or metric.
+    """
+    if method not in METHODS:
+        raise CompetitionError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
+    tables = _tables(predictions)
+    _check_lengths(predictions, truth, groups, folds)
+    members = [Member(name=name, folds=tuple(sorted(set(folds))), config_hash="", fold_hash="") for name in predictions]
+    held_out, people = np.asarray(folds, dtype=np.int64), [str(group) for group in groups]
+    if tables is not None:
+        names = _class_names(classes, tables.shape[2])
+        propose, answers = METHODS[method](len(members), trials), np.asarray(truth).astype(np.int64)
+        tuned = tune_classification(tables, answers, held_out, people, propose, combination)
+        return build_table_decision(tuned, members, names, len(answers), combination, "arrays", "arrays")
+    levels = {name: [as_levels(one) for one in maps] for name, maps in predictions.items()}
+    names = _class_names(classes, len(next(iter(levels.values()))[0]))
+    planes = [pack_masks(as_masks(masks)) for masks in truth]
+    data = ArrayMaps(levels, planes, held_out, people, names, _count_metric(metric))
+    windows = [window] if window is not None else TOGETHER if len(members) > 1 else ALONE
+    found = tune_segmentation(data, Search(method, trials, one_group(len(names)), windows), None)
+    return build_decision(found, data, members, "arrays", "arrays")
+
+
+def vote(predictions: Predictions, decision: Decision) -> list[NDArray[np.bool_]] | NDArray[np.float64]:
+    """Combine predictions as a decision says, usually those of the test set.
+
+    Args:
+        predictions: As for ``tune``, with the decision's members in any order.
+        decision: Of ``tune``.
+
+    Returns:
+        Masks bool (C, H, W) of each image; or a table (n, C): the first class as a score, the others 0 or 1.
+
+    Raises:
+        CompetitionError: A member is missing or unknown, or maps differ in shape.
+    """
+    names = [member.name for member in decision.members]
+    if sorted(names) != sorted(predictions):
+        raise CompetitionError(f"the decision has the members {', '.join(names)}, not {', '.join(predictions)}")
+    ordered = {name: predictions[name] for name in names}
+    tables = _tables(ordered)
+    if tables is not None:
+        combined = combine(decision.combine, tables, decision.weights())
+        rule = LocationRule(decision.gate, np.array([decision.thresholds[name] for name in decision.classes[1:]]))
+        return np.column_stack([combined.score, rule.decide(combined.probs)])
+    voters = decision.voters()
+    weights = voters.weights_by_class(decision.class_weights())
+    masks = []
+    for maps in zip(*ordered.values(), strict=True):
+        levels = [as_levels(one) for one in maps]
+        planes = decide_image(levels, voters, weights, decision.cut_array(), decision.operation_list())
+        masks.append(unpack_planes(planes, len(decision.classes)).astype(np.bool_))
+    return masks
+
+
+def score(
+    prediction: Sequence[Any] | NDArray[Any],
+    truth: Sequence[Any] | NDArray[Any],
+    metric: str | Mapping[str, Any] | Metric | None = None,
+    groups: Sequence[str] | None = None,
+) -> float:
+    """Score masks by a count metric, or a column of probabilities by a table metric.
+
+    Args:
+        prediction: Masks (C, H, W) of each image, or probabilities (n,).
+        truth: Likewise; 0 and 1.
+        metric: As for ``tune``.
+        groups: (n,) for a metric that pools the images of a group; each image is a group of its own by default.
+
+    Returns:
+        The score; of masks the mean over the classes that occur in the truth, nan where none does.
+
+    Raises:
+        CompetitionError: Different numbers of images, shapes that differ, or an unknown metric.
+    """
+    if len(prediction) != len(truth) or not len(truth):
+        raise CompetitionError(f"{len(prediction)} predictions for {len(truth)} truths")
+    if np.ndim(truth[0]) == 0:
+        table = _as_metric("auroc" if metric is None else metric)
+        if isinstance(table, CountMetric):
+            raise CompetitionError(f"{table.label} scores masks, and these are single values")
+        return table.score(np.asarray(truth), np.asarray(prediction))
+    counts = []
+    for ours, theirs in zip(map(as_masks, prediction), map(as_masks, truth), strict=True):
+        if ours.shape != theirs.shape:
+            raise CompetitionError(f"masks of {ours.shape} for a truth of {theirs.shape}")
+        one, other, classes = pack_masks(ours), pack_masks(theirs), len(theirs)
+        both = intersections(one, other, classes)
+        counts.append(np.stack([both, class_areas(one, classes), class_areas(other, classes)]))
+    people = [str(number) for number in range(len(counts))] if groups is None else [str(group) for group in groups]
+    return _count_metric(metric).score(np.stack(counts), people)
+
+
+def encode(mask: ArrayLike, order: Order = "row") -> str:
+    """Return a mask bool (H, W) as run lengths "start length start length ...", pixels counted from 1.
+
+    Args:
+        mask: The mask.
+        order: "row" counts pixels row by row, "column" column by column.
+    """
+    return encode_mask(np.asarray(mask).astype(np.bool_), order)
+
+
+def decode(text: str, size_hw: tuple[int, int], order: Order = "row") -> NDArray[np.bool_]:
+    """Return the mask bool (H, W) of run lengths; "" is an empty mask.
+
+    Raises:
+        CompetitionError: The text is malformed, or a run leaves the image.
+    """
+    planes = decode_planes([text], size_hw, order, "run lengths")
+    mask: NDArray[np.bool_] = unpack_planes(planes, 1)[0].astype(np.bool_)
+    return mask
+
+
+def vote_run_lengths(members: Sequence[str], weights: Sequence[float] | None = None, threshold: float = 0.5) -> str:
+    """Return the run lengths of the pixels for which more than a share of the members vote; no pixel is drawn.
+
+    Args:
+        members: Run lengths of one mask by each member, in one order of pixels.
+        weights: One per member, in any scale; equal by default.
+        threshold: The share.
+
+    Raises:
+        CompetitionError: Malformed run lengths, or weights that are negative or all 0.
+    """
+    given = [Fraction(1)] * len(members) if weights is None else [Fraction(str(weight)) for weight in weights]
+    places = [f"member {number + 1}" for number in range(len(members))]
+    return vote_on_run_lengths([[text] for text in members], quorum(given, Fraction(str(threshold))), None, places)[0]
+
+
+def _tables(predictions: Predictions) -> NDArray[np.float64] | None:
+    """Return tables (M, n, C); None where the predictions are maps."""
+    if not predictions:
+        raise CompetitionError("there is no member")
+    first = next(iter(predictions.values()))
+    if not (isinstance(first, np.ndarray) and first.ndim == 2):
+        return None
+    tables = [np.asarray(table, dtype=np.float64) for table in predictions.values()]
+    if len({table.shape for table in tables}) != 1:
+        raise CompetitionError(f"tables of different shapes: {', '.join(str(table.shape) for table in tables)}")
+    return np.stack(tables)
+
+
+def _check_lengths(predictions: Predictions, truth: Any, groups: Sequence[str], folds: Sequence[int]) -> None:
+    lengths = {f"predictions of {name}": len(of) for name, of in predictions.items()}
+    lengths |= {"truths": len(truth), "groups": len(groups), "folds": len(folds)}
+    if len(set(lengths.values())) != 1:
+        raise CompetitionError("different numbers: " + ", ".join(f"{count} {what}" for what, count in lengths.items()))
+
+
+def _class_names(classes: Sequence[str] | None, count: int) -> tuple[str, ...]:
+    names = tuple(map(str, range(count))) if classes is None else tuple(classes)
+    if len(names) != count:
+        raise CompetitionError(f"{len(names)} class names for {count} classes")
+    return names
+
+
+def _as_metric(metric: str | Mapping[str, Any] | Metric) -> Metric:
+    return make_metric(metric) if isinstance(metric, str | Mapping) else metric
+
+
+def _count_metric(metric: str | Mapping[str, Any] | Metric | None) -> CountMetric:
+    found = _as_metric("dice" if metric is None else metric)
+    if not isinstance(found, CountMetric):
+        raise CompetitionError(f"{found.label} scores tables, and these are masks")
+    return found
