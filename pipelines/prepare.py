@@ -3,13 +3,10 @@
 import argparse
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from competition.console import progress, say, shout, table
-from competition.data.cache import cache_sample, describe_sources, fingerprint, is_cached, problem_of
+from competition.console import say, shout, table
 from competition.data.checks.duplicates import same_labels, same_pixels
 from competition.data.checks.plausibility import full_masks, implausible_classes, large_classes
 from competition.data.checks.shortcuts import find_shortcut
@@ -22,24 +19,22 @@ from competition.data.manifest import (
     reusable_entries,
     write_manifest,
 )
+from competition.data.raw_data import Drawing, find_data
+from competition.data.read_samples import cache_all
 from competition.data.sample_problems import cut_labels, narrow_ranges, settle_problems, torn_labels, turned_labels
+from competition.data.settled_folds import settle_folds
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
 from competition.text import size_text
-from competition.tracks.track import Problem, Sample, Track
+from competition.tracks.track import Problem, Track
 from competition.workspace import Workspace
-from pipelines.context import open_track
+from pipelines.context import open_track, workspace_root
 from pipelines.machine import cores
-from pipelines.prepared_folds import settle_folds
-from pipelines.raw_data import find_data
 from pipelines.typed_options import add_fill_bad
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
-
-# Each holds a decoded image and its labels in memory.
-MOST_THREADS = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +66,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         Counts of samples, groups, classes and problems, and the paths that were made.
     """
     track = open_track(args)
-    workspace, root = find_data(args, track)
+    drawing = Drawing(args.people, args.test_people, args.size, args.seed)
+    count = FOLDS if args.folds is None else args.folds
+    workspace, root = find_data(track, workspace_root(args), args.data, args.phantom, drawing, count)
     check_namesake(workspace, track)
     table_files, pictures = find_data_files(root, workspace.written_folders())
     tables = tuple(describe_source(root, table) for table in table_files)
@@ -79,7 +76,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     say(f"{len(listing.samples)} samples listed below {root}")
     problems = list(listing.problems)
     old = reusable_entries(workspace, track)
-    entries, read_problems, made = _cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad)
+    entries, read_problems, made = cache_all(
+        track, workspace, root, listing.samples, problems, old, args.fill_bad, cores()
+    )
     remember_decoded(workspace, track, entries)
     problems += read_problems + same_pixels(entries, track.views) + same_labels(entries)
     remarks = [*listing.remarks, *cut_labels(entries), *turned_labels(entries), *full_masks(entries, track.classes)]
@@ -92,7 +91,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for warning in warnings:
         shout(warning)
     training = [entry for entry in entries if entry.split == "train"]
-    folds = settle_folds(track, workspace, training, listing.kinds, args)
+    folds = settle_folds(track, workspace, training, listing.kinds, args.folds, args.stratified, args.refold)
     # Last: until here the data of before is used.
     used = {content_of(source)[1] for entry in entries for source in entry.sources}
     unused = tuple(picture for picture in pictures if picture not in used)
@@ -108,51 +107,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             shout(f"warning: no contact sheet was written: {error}")
     figures = _report(workspace, track, entries, folds, problems, made)
     return figures | {"remarks": remarks, "warnings": warnings, "shortcut_auroc": shortcut_auroc}
-
-
-def _cache_all(
-    track: Track,
-    workspace: Workspace,
-    root: Path,
-    samples: Sequence[Sample],
-    problems: Sequence[Problem],
-    old: dict[str, Entry],
-    fill_bad: bool,
-) -> tuple[list[Entry], list[Problem], int]:
-    """Caches what is new or changed; returns all rows, what could not be read, and how many samples were read.
-
-    Samples are read in threads, because decoding, hashing and compressing release Python's global lock: 40 drawn
-    patients of eight stills took 3.1 s instead of 4.8 s on two cores.
-    """
-    hopeless = {problem.key for problem in problems if problem.split == "train" and not problem.note}
-    wanted = [sample for sample in samples if sample.split != "train" or sample.key not in hopeless]
-    entries: list[Entry] = []
-    found: list[Problem] = []
-    made = 0
-
-    def read(sample: Sample) -> tuple[Entry | None, list[Problem], bool]:
-        known = old.get(sample.key)
-        if known and _is_unchanged(track, workspace, root, sample, known):
-            sources = describe_sources(track, root, sample, known.sources)
-            return replace(known, stratum=sample.stratum, side=sample.side, sources=sources), [], False
-        try:
-            return *cache_sample(workspace, track, root, sample, fill=fill_bad), True
-        except CompetitionError as error:
-            return None, [problem_of(root, sample, error)], True
-
-    with ThreadPoolExecutor(min(cores(), MOST_THREADS)) as pool, progress("reading", len(wanted)) as ticker:
-        for sample, (entry, masked, is_new) in zip(wanted, pool.map(read, wanted), strict=True):
-            if entry is not None:
-                entries.append(entry)
-            found += masked
-            made += is_new
-            ticker.advance(sample.key)
-    return entries, found, made
-
-
-def _is_unchanged(track: Track, workspace: Workspace, root: Path, sample: Sample, known: Entry) -> bool:
-    same = known.fingerprint == fingerprint(track, root, sample, known.sources)
-    return same and is_cached(workspace, track, known)
 
 
 def _report(

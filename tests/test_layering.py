@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipelines.__main__ import STAGES
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 # Each may import from itself and from those before it.
 LAYERS = (
@@ -32,6 +34,9 @@ LAYERS = (
     "reporting",
 )
 LONGEST_FILE = 350
+LONGEST_STAGE = 150
+# Their work still has to become functions of the submission forms.
+UNDIVIDED_STAGES = {"check", "compare", "score", "tracks", "vote"}
 
 
 def imports(source: str) -> list[str]:
@@ -105,3 +110,35 @@ def test_no_file_is_longer_than_can_be_read_at_one_sitting() -> None:
     assert len(files) > 50
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in files}
     assert not {str(path): lines for path, lines in lengths.items() if lines > LONGEST_FILE}
+
+
+def stage_imports(stage: str, source: str) -> list[str]:
+    """Return the other stages that the module of a stage imports."""
+    others = {f"pipelines.{other}" for other in STAGES if other != stage}
+    return [name for name in imports(source) if name in others or name.rpartition(".")[0] in others]
+
+
+@pytest.mark.parametrize("stage", sorted({*STAGES} - UNDIVIDED_STAGES))
+def test_a_stage_imports_no_other_stage_and_is_short(stage: str) -> None:
+    source = (REPOSITORY / "pipelines" / f"{stage}.py").read_text(encoding="utf-8")
+    assert stage_imports(stage, source) == []
+    assert len(source.splitlines()) <= LONGEST_STAGE
+
+
+@pytest.mark.parametrize(
+    ("source", "caught"),
+    [
+        ("from pipelines import prepare, context", ["pipelines.prepare"]),
+        ("def late():\n    import pipelines.train", ["pipelines.train"]),
+        ("from pipelines.check import parse_size", ["pipelines.check.parse_size"]),
+        ("from pipelines.training_report import report_training\nfrom pipelines.demo import run", []),
+    ],
+)
+def test_a_stage_that_imports_another_is_caught(source: str, caught: list[str]) -> None:
+    assert stage_imports("demo", source) == caught
+
+
+def test_helpers_of_stages_import_no_stage() -> None:
+    helpers = [path for path in source_files("pipelines") if path.stem not in STAGES or path.parent.name != "pipelines"]
+    sources = {path.name: path.read_text(encoding="utf-8") for path in helpers}
+    assert not {name: found for name, source in sources.items() if (found := stage_imports("", source))}

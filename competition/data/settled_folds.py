@@ -1,6 +1,5 @@
-"""Which folds prepare settles on: those there are, the shipped ones, or folds of the user's own that are made here."""
+"""The folds that prepare settles on: the present ones, the shipped ones, or folds of the user's own, made here."""
 
-import argparse
 from collections.abc import Mapping, Sequence
 
 from competition.console import say, shout
@@ -28,33 +27,37 @@ def settle_folds(
     workspace: Workspace,
     training: Sequence[Entry],
     kinds: Mapping[str, str],
-    args: argparse.Namespace,
+    count: int | None = None,
+    stratified: bool = False,
+    refold: bool = False,
 ) -> Folds:
-    """The folds to use; fresh ones where there are none, where they are not wanted, or where the shipped do not fit.
+    """Return the folds to use; fresh ones where there are none, they are not wanted, or the shipped do not fit.
 
     Args:
         track: Decides what fresh folds are balanced by.
         workspace: Of the data set.
         training: The training samples that can be used.
         kinds: Group -> what --stratified balances beside the stratum.
-        args: The stage's options --folds, --stratified and --refold.
+        count: Number of folds that is asked for; None means any.
+        stratified: Whether strata are to be balanced.
+        refold: Whether other folds than the present are to be made.
 
     Returns:
         Folds that have every group, in a file that is written already.
 
     Raises:
-        CompetitionError: --folds or --stratified contradict the current folds, or the folds leak or hold out nobody.
+        CompetitionError: ``count`` or ``stratified`` contradict the present folds, or folds leak or hold out nobody.
     """
-    in_force = None if args.refold else find_folds(workspace)
-    if in_force is not None and _does_not_fit(workspace, in_force, training):
-        in_force = None
-    if in_force is None:
-        folds = _make(track, workspace, training, kinds, args)
+    present = None if refold else find_folds(workspace)
+    if present is not None and _does_not_fit(workspace, present, training):
+        present = None
+    if present is None:
+        folds = _make(track, workspace, training, kinds, FOLDS if count is None else count, stratified)
     else:
-        _refuse_contradiction(in_force, args)
-        _refuse_strangers(in_force, training)
-        _describe(workspace, in_force, training)
-        folds = _extend(workspace, in_force, training)
+        _refuse_contradiction(present, count, stratified)
+        _refuse_strangers(present, training)
+        _describe(workspace, present, training)
+        folds = _extend(workspace, present, training)
     check_leaks(folds, training)
     if empty := [fold for fold in range(folds.count) if not folds.held_out(training, fold)]:
         raise CompetitionError(
@@ -62,14 +65,14 @@ def settle_folds(
             folds.path,
             "Is this the data folder you meant? If so, make folds of it alone with prepare --refold",
         )
-    if folds is not in_force:  # now that they are known to be good
+    if folds is not present:  # now that they are known to be good
         write_folds(folds.path, folds.fold_of, folds.how)
-        _announce(workspace, folds, in_force, training)
+        _announce(workspace, folds, present, training)
     return folds
 
 
 def _does_not_fit(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> bool:
-    """Whether these are the shipped folds and lack a group, which is said."""
+    """Return whether these are the shipped folds and lack a group, which is said."""
     missing = folds.without_fold(training) if folds.path == workspace.shipped_fold_file() else []
     if missing:
         groups = len({entry.group for entry in training})
@@ -82,15 +85,16 @@ def _make(
     workspace: Workspace,
     training: Sequence[Entry],
     kinds: Mapping[str, str],
-    args: argparse.Namespace,
+    count: int,
+    stratified: bool,
 ) -> Folds:
-    count, path = FOLDS if args.folds is None else args.folds, workspace.fold_file()
+    path = workspace.fold_file()
     if track.task == "classification":
         partners = None if track.mirror is None else track.mirror.classes
         fold_of, rule = make_patient_folds(training, count, partners), _describe_balance(track)
     else:
-        fold_of = make_folds(training, count, args.stratified, kinds)
-        rule = STRATIFIED if args.stratified else "GroupKFold"
+        fold_of = make_folds(training, count, stratified, kinds)
+        rule = STRATIFIED if stratified else "GroupKFold"
     return Folds(fold_of, path, f"{rule} of {count}, {len(training)} samples; made by prepare")
 
 
@@ -99,12 +103,12 @@ def _describe_balance(track: Track) -> str:
     return f"{ITERATIVE} by {track.classes[0]} and the other classes{sides}, rarest first,"
 
 
-def _refuse_contradiction(folds: Folds, args: argparse.Namespace) -> None:
+def _refuse_contradiction(folds: Folds, count: int | None, stratified: bool) -> None:
     """Options that ask for other folds than the current must not look as if they had been followed."""
     asked = []
-    if args.folds not in (None, folds.count):
-        asked.append(f"--folds {args.folds}")
-    if args.stratified and STRATIFIED not in folds.how and ITERATIVE not in folds.how:
+    if count not in (None, folds.count):
+        asked.append(f"--folds {count}")
+    if stratified and STRATIFIED not in folds.how and ITERATIVE not in folds.how:
         asked.append("--stratified")
     if asked:
         made = f": {folds.how}" if folds.how else ""
@@ -130,7 +134,7 @@ def _refuse_strangers(folds: Folds, training: Sequence[Entry]) -> None:
 
 
 def _describe(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> None:
-    """Says which folds are used, and whether they are everybody's."""
+    """Print which folds are used, and whether they are everybody's."""
     shipped, known = workspace.shipped_fold_file(), SHIPPED_FOLDS.get(workspace.dataset)
     remark = "as it is"
     if folds.hash() == known and not folds.without_fold(training):
@@ -143,7 +147,7 @@ def _describe(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> 
 
 
 def _extend(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> Folds:
-    """Gives new groups a fold; the others keep theirs."""
+    """Give new groups a fold; the others keep theirs."""
     new = folds.without_fold(training)
     if not new:
         return folds
@@ -152,7 +156,7 @@ def _extend(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> Fo
 
 
 def _announce(workspace: Workspace, folds: Folds, before: Folds | None, training: Sequence[Entry]) -> None:
-    """Says that folds were made, or which groups were added to those of before."""
+    """Print that folds were made, or which groups were added to those of before."""
     if before is None:
         advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
         say(f"folds: {folds.how}, written to {folds.path} ({advice})")
