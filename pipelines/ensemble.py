@@ -74,7 +74,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track, workspace = open_track(args), open_workspace(args)
     if args.out is not None and args.out.is_dir():
-        raise CompetitionError("--out is a folder", args.out, f"Name a file in it, such as x{track.submission_ending}")
+        raise CompetitionError("--out is a folder", args.out, f"Name a file in it, such as x{track.form.ending}")
     decision_file, decision = _find_decision(args, workspace)
     tuned, decision = decision, _only_folds(decision, args.folds)
     some_folds = decision.members != tuned.members
@@ -87,14 +87,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     moment = datetime.now().astimezone()
     name = decision_file.parent.name
     submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
-    path = workspace.submission_file(submission_id, track.submission_ending)
+    path = workspace.submission_file(submission_id, track.form.ending)
     sweep_below(workspace.submissions_folder())
     write_submission(track, decision, prepared, folders, entries, path)
     per_sample = (time.perf_counter() - start) / len(entries)
     say(f"{len(entries)} test samples, {per_sample:.2f} s each from image to row")
     drawn = workspace.phantom and args.test is None
     test_score = score_phantom(track, read_manifest(workspace, track), path) if drawn else None
-    for copy in filter(None, (workspace.latest_submission_file(track.submission_ending), args.out)):
+    for copy in filter(None, (workspace.latest_submission_file(track.form.ending), args.out)):
         with whole_file(copy) as part:
             shutil.copyfile(path, part)
     row = _leaderboard_row(submission_id, moment, track, workspace, decision, decision_file, path, test_score)

@@ -150,8 +150,8 @@ def _open(args: argparse.Namespace, track: Track, workspace: Workspace) -> Guest
         matched = match_folds(read_foreign_folds(args.folds, training), args.folds, folds, training)
     held_out = {fold: folds.held_out(training, fold) for fold in matched}
     classes = _classes(track, args.classes)
-    maps = partial(open_foreign_maps, form=track.rle_form)
-    open_predictions = read_foreign_scores if track.task == "classification" else maps
+    read = read_foreign_scores if track.task == "classification" else open_foreign_maps
+    open_predictions = partial(read, form=track.form)
     return Guest(
         name=args.name,
         track=track,

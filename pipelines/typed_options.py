@@ -1,6 +1,7 @@
-"""The options of a command that every further command needs in order to mean the same data."""
+"""Options as they are typed: read from the command line, and written for the next command."""
 
 import argparse
+import re
 import shlex
 
 DEFAULT_TRACK = "hand_bone"
@@ -12,3 +13,11 @@ def typed_options(args: argparse.Namespace) -> str:
     options += ["--phantom"] * args.phantom
     options += ["--workspace", args.workspace] if args.workspace else []
     return "".join(f" {shlex.quote(str(option))}" for option in options)
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read "2048x1536" as rows and columns."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ROWSxCOLUMNS, for example 2048x2048")
+    return int(match[1]), int(match[2])

@@ -23,6 +23,8 @@ from competition.data.folds import Folds, read_folds, write_folds
 from competition.data.manifest import Entry, Manifest, data_hash, read_manifest, write_manifest
 from competition.masks.bit_planes import pack_masks
 from competition.settings import Experiment
+from competition.submission.run_lengths.form import RunLengthForm
+from competition.submission.table.form import TableForm
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
 from pipelines import ensemble, train, tune
@@ -123,7 +125,7 @@ def _hands_track() -> Track:
         task="segmentation",
         classes=("disc", "square", "bar"),
         metric="dice",
-        submission="rle",
+        form=RunLengthForm(),
         list_samples=_nothing,
         list_test=_nothing,
         read_image=np.load,
@@ -139,7 +141,7 @@ def _patients_track() -> Track:
         task="classification",
         classes=("any", "left", "right"),
         metric="auroc",
-        submission="table",
+        form=TableForm(),
         list_samples=_nothing,
         list_test=_nothing,
         read_image=np.load,

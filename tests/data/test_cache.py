@@ -22,6 +22,7 @@ from competition.data.cache import (
 from competition.errors import CompetitionError
 from competition.formats.pictures import read_grey
 from competition.masks.bit_planes import unpack_planes
+from competition.submission.table.form import TableForm
 from competition.tracks.declared.track import load_folder_track
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Listing, Sample, Track
@@ -70,7 +71,7 @@ TWO_VIEWS = Track(
     task="classification",
     classes=("ill",),
     metric="auroc",
-    submission="table",
+    form=TableForm(),
     list_samples=nothing,
     list_test=nothing,
     read_image=read_grey,

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.tracks.aneurysm.track import ANEURYSM
 from competition.tracks.hand_bone.track import HAND_BONE
 from competition.tracks.narrowing import narrow
@@ -21,7 +22,7 @@ def paired_track() -> Track:
         task="segmentation",
         classes=CLASSES,
         metric="dice",
-        submission="rle",
+        form=RunLengthForm(),
         list_samples=lambda root: Listing([]),
         list_test=lambda folder: Listing([]),
         read_image=lambda path: np.zeros((1, 1), np.uint8),

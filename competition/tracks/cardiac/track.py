@@ -17,6 +17,7 @@ from competition.formats.contours import fill_contour, read_contour
 from competition.formats.dicom import read_dicom_grey, read_spacing_mm
 from competition.formats.pictures import read_grey
 from competition.masks.bit_planes import pack_masks
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import size_text
 from competition.tracks.cardiac.contours import find_contours, list_dicom_slices, list_test_dicoms
 from competition.tracks.cardiac.patients import disease, slice_key
@@ -166,7 +167,7 @@ CARDIAC = Track(
     task="segmentation",
     classes=("lv",),
     metric="dice",
-    submission="rle",
+    form=RunLengthForm(),
     list_samples=list_slices,
     list_test=list_test_slices,
     read_image=read_slice,

@@ -9,6 +9,7 @@ from pathlib import Path
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, on_disk, stem
 from competition.formats.pictures import read_grey
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import near_pairs, same_spelling
 from competition.tracks.hand_bone.labels import CARPAL_BONES, FINGER_BONES, FOREARM_BONES, HAND_BONE_CLASSES, read_bones
 from competition.tracks.hand_bone.lists import OBLIQUE, STRAIGHT, with_strata, without_excluded, wrongly_labelled
@@ -120,7 +121,7 @@ HAND_BONE = Track(
     task="segmentation",
     classes=HAND_BONE_CLASSES,
     metric="dice",
-    submission="rle",
+    form=RunLengthForm(),
     list_samples=list_hands,
     list_test=list_test_hands,
     read_image=read_grey,
