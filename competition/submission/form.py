@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from competition.masks.run_length_votes import Quorum
 from competition.submission.check_result import CheckResult
+from competition.submission.csv_submission import first_cells
 from competition.submission.known_images import KnownImages
 from competition.submission.labels import Labels
 from competition.submission.score import Score
@@ -64,13 +65,13 @@ class Form(ABC):
         """Return whether there is something at a path that can be opened as a submission."""
         return path.is_file()
 
-    @abstractmethod
     def names(self, path: Path) -> list[str]:
-        """Return the name of every row or file of a submission, without judging them.
+        """Return the name of every row or file of a submission, without judging them: the first cells of a CSV.
 
         Raises:
             CompetitionError: The file is missing or damaged.
         """
+        return first_cells(path)
 
     def name_in_file(self, image_name: str) -> str:
         """Return what a submission calls an image or patient."""

@@ -15,8 +15,8 @@ from competition.masks.run_length_votes import quorum
 from competition.masks.run_lengths import encode_planes
 from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
 from competition.submission.known_images import KnownImages
-from competition.submission.run_lengths.differences import compare_masks
 from competition.submission.run_lengths.files import read_rle_csv, write_rle_csv
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.submission.run_lengths.scores import score_rle
 from competition.submission.run_lengths.votes import read_alike, vote_on_masks
 from pipelines.benchmarks import rivals
@@ -55,7 +55,7 @@ def measure_submissions(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
 
         vote_s, _ = _timed(vote)
         score_s, score = _timed(lambda: score_rle(paths[0], read_rle_csv(paths[MEMBERS]), CLASS_ORDER, known).score)
-        compare_s, _ = _timed(lambda: compare_masks(paths[0], paths[1], CLASS_ORDER, known))
+        compare_s, _ = _timed(lambda: RunLengthForm().compare(paths[0], paths[1], CLASS_ORDER, known))
         voted = read_rle_csv(paths[-1])
     rival_vote_s, first = _timed(lambda: rivals.vote([hands[0] for hands in members], size_hw))
     rival_scores = [rivals.score(hand, right, size_hw) for hand, right in zip(members[0], truth, strict=True)]

@@ -13,7 +13,6 @@ from trust_parser import Parser
 
 from competition.masks.run_length_votes import quorum
 from competition.submission.array_zip.checks import check_planes_submission
-from competition.submission.array_zip.differences import compare_arrays
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.submission.array_zip.scores import score_planes
 from competition.submission.array_zip.votes import open_alike, vote_on_arrays
@@ -21,8 +20,8 @@ from competition.submission.check_result import CheckResult
 from competition.submission.known_images import KnownImages
 from competition.submission.run_lengths.checks import check_rle_submission
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
-from competition.submission.run_lengths.differences import compare_masks
 from competition.submission.run_lengths.files import read_truth_csv
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.submission.run_lengths.scores import score_rle
 from competition.submission.run_lengths.votes import read_alike, vote_on_masks
 from competition.submission.table.checks import check_table_submission
@@ -125,7 +124,7 @@ def _mask_parsers(title: str, form: SubmissionColumns, classes: tuple[str, ...],
         "read_truth_csv, score_rle": score,
         "score_rle by itself": score_by_itself,
         "read_alike, vote_on_masks": vote,
-        "compare_masks": lambda path: compare_masks(path, other(path), classes, known, form),
+        "compare_masks": lambda path: RunLengthForm(form).compare(path, other(path), classes, known),
         "run_length_table": prepare,
         "find_rows": find,
     }
@@ -257,7 +256,7 @@ def _plane_parsers() -> list[Parser]:
             "compare_arrays",
             "a.zip",
             valid,
-            lambda path: compare_arrays(other(path), path, LUMBAR.classes, known),
+            lambda path: ArrayZipForm().compare(other(path), path, LUMBAR.classes, known),
             names_file=False,
         ),
         Parser("read_predictions (zip)", "a.zip", valid, predict, names_file=False),

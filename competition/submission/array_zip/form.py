@@ -11,24 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import progress
+from competition.console import track as shown
 from competition.file_listing import stem
 from competition.masks.run_length_votes import Quorum
 from competition.submission.array_zip.checks import check_planes_submission
-from competition.submission.array_zip.differences import compare_arrays
 from competition.submission.array_zip.files import (
     list_plane_files,
     open_plane_files,
+    packed,
     plane_file_name,
     with_background,
     write_plane_files,
 )
-from competition.submission.array_zip.scores import score_planes
-from competition.submission.array_zip.votes import open_alike, vote_on_arrays
+from competition.submission.array_zip.scores import count_pixels, score_planes
+from competition.submission.array_zip.votes import open_alike, read_together, vote_on_arrays
 from competition.submission.check_result import CheckResult
 from competition.submission.form import Form
 from competition.submission.known_images import KnownImages
 from competition.submission.labels import Labels
-from competition.submission.mask_differences import MaskDifferences
+from competition.submission.mask_counts import stack_counts
+from competition.submission.mask_differences import MaskDifferences, compare_counts
 from competition.submission.score import Score
 from competition.workspace import plane_files_folder
 
@@ -85,7 +87,13 @@ class ArrayZipForm(Form):
 
     def compare(self, first: Path, second: Path, classes: Sequence[str], images: KnownImages) -> MaskDifferences:
         """Compare pixel by pixel, one image in memory at a time."""
-        return compare_arrays(first, second, classes, images)
+        images, counts = images.renamed(plane_file_name), []
+        with ExitStack() as opened:
+            files = open_alike([first, second], opened)
+            for name in shown(files[0].names, "comparing"):
+                a, b = map(packed, read_together(files, name, len(classes), images))
+                counts.append(count_pixels(a, b, len(classes)))
+        return compare_counts(stack_counts(files[0].names, classes, counts))
 
     def read_predictions(
         self, path: Path, classes: Sequence[str], size_of: Callable[[str], tuple[int, int]]

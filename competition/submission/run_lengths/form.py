@@ -14,16 +14,14 @@ from competition.masks.bit_planes import CLASSES_PER_PLANE, unpack_class
 from competition.masks.run_length_votes import Quorum
 from competition.masks.run_lengths import decode_planes, encode_planes
 from competition.submission.check_result import CheckResult
-from competition.submission.csv_submission import first_cells
 from competition.submission.form import Form
 from competition.submission.known_images import KnownImages
 from competition.submission.labels import Labels
-from competition.submission.mask_differences import MaskDifferences
+from competition.submission.mask_differences import MaskDifferences, compare_counts
 from competition.submission.run_lengths.checks import check_rle_submission
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
-from competition.submission.run_lengths.differences import compare_masks
 from competition.submission.run_lengths.files import read_rle_csv, read_truth_csv, write_rle_csv
-from competition.submission.run_lengths.scores import score_rle
+from competition.submission.run_lengths.scores import count_overlaps, score_rle
 from competition.submission.run_lengths.votes import read_alike, vote_on_masks
 from competition.submission.score import Score
 from competition.text import few
@@ -42,10 +40,6 @@ class RunLengthForm(Form):
     def describe(self, classes: Sequence[str]) -> str:
         """Return the header."""
         return f"CSV {','.join(self.columns.header(classes))}"
-
-    def names(self, path: Path) -> list[str]:
-        """Return the first cell of every row."""
-        return first_cells(path)
 
     def write(self, path: Path, classes: Sequence[str], predictions: Iterable[tuple[str, NDArray[np.uint8]]]) -> None:
         """Write a row per image and class, or a row per image where each class has a column."""
@@ -82,7 +76,9 @@ class RunLengthForm(Form):
 
     def compare(self, first: Path, second: Path, classes: Sequence[str], images: KnownImages) -> MaskDifferences:
         """Compare runs, without drawing a mask."""
-        return compare_masks(first, second, classes, images, self.columns)
+        a, b = read_alike([first, second], classes, self.columns)
+        names = list(dict.fromkeys(image for image, _ in a))
+        return compare_counts(count_overlaps(names, classes, ((first, a), (second, b)), images))
 
     def read_predictions(
         self, path: Path, classes: Sequence[str], size_of: Callable[[str], tuple[int, int]]

@@ -14,7 +14,6 @@ from competition.file_listing import find_files
 from competition.formats.csv_files import read_csv
 from competition.masks.run_length_votes import Quorum
 from competition.submission.check_result import CheckResult
-from competition.submission.csv_submission import first_cells
 from competition.submission.form import Form
 from competition.submission.known_images import KnownImages
 from competition.submission.labels import Labels
@@ -35,10 +34,6 @@ class TableForm(Form):
     def describe(self, classes: Sequence[str]) -> str:
         """Return the first columns."""
         return f"CSV {ID_COLUMN},{classes[0]} and {len(classes) - 1} more columns of 0 and 1"
-
-    def names(self, path: Path) -> list[str]:
-        """Return the id of every row."""
-        return first_cells(path)
 
     def name_in_score(self, image_name: str) -> str:
         """Return an id without leading zeros, which spreadsheets and pandas drop."""

@@ -5,8 +5,8 @@ import pytest
 from array_submissions import CLASSES, SIZES, array_of, random_masks, zip_of
 
 from competition.errors import CompetitionError
-from competition.submission.array_zip.differences import compare_arrays
-from competition.submission.known_images import KnownImages
+from competition.submission.array_zip.form import ArrayZipForm
+from competition.submission.known_images import NOTHING_KNOWN, KnownImages
 
 
 def test_pixels_of_each_image_and_class_are_counted(tmp_path):
@@ -15,7 +15,7 @@ def test_pixels_of_each_image_and_class_are_counted(tmp_path):
     second["12"][3] = first["12"][3]
     a = zip_of(tmp_path / "a.zip", **{f"_{stem}": array_of(masks) for stem, masks in first.items()})
     b = zip_of(tmp_path / "b.zip", **{f"_{stem}": array_of(second[stem]) for stem in reversed(first)})
-    differences = compare_arrays(a, b, CLASSES, KnownImages(sizes=SIZES))
+    differences = ArrayZipForm().compare(a, b, CLASSES, KnownImages(sizes=SIZES))
     table = differences.table
     assert list(table.columns) == ["image", "class", "only_a", "only_b", "dice"]
     keys = [(f"{stem}.npy", name) for stem in first for name in CLASSES]
@@ -36,11 +36,11 @@ def test_pixels_of_each_image_and_class_are_counted(tmp_path):
     assert figures["per_class"]["vertebra_2"] == 1.0  # empty on both sides
     assert f"{differing} of 12 rows differ, by {pixels} pixels" in differences.summary()
     assert [len(shown.rows) for shown in differences.tables()] == [6, 10]
-    assert compare_arrays(a, a, CLASSES).tables() == []
+    assert ArrayZipForm().compare(a, a, CLASSES, NOTHING_KNOWN).tables() == []
 
 
 def test_an_image_on_one_side_only_is_an_error(tmp_path):
     array = array_of(random_masks(0, (4, 5)))
     a, b = zip_of(tmp_path / "a.zip", _7=array, _8=array), zip_of(tmp_path / "b.zip", _7=array)
     with pytest.raises(CompetitionError, match=r"1 files are missing, which .*a\.zip has \(8\.npy\): .*b\.zip"):
-        compare_arrays(a, b, CLASSES)
+        ArrayZipForm().compare(a, b, CLASSES, NOTHING_KNOWN)
