@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track, workspace = open_track(args), open_workspace(args)
     if args.out is not None and args.out.is_dir():
-        raise CompetitionError("--out is a folder", args.out, f"Name a file in it, such as x{track.submission_ending}")
+        raise CompetitionError("--out is a folder", args.out, f"Name a file in it, such as x{track.form.ending}")
     decision_file, tuned = choose_decision(track, workspace, args.decision, args.members, typed_options(args))
     decision = tuned
     if args.folds is not None:
@@ -81,14 +81,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     moment = datetime.now().astimezone()
     name = decision_file.parent.name
     submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
-    path = workspace.submission_file(submission_id, track.submission_ending)
+    path = workspace.submission_file(submission_id, track.form.ending)
     sweep_below(workspace.submissions_folder())
     write_submission(track, decision, prepared, folders, entries, path)
     per_sample = (time.perf_counter() - start) / len(entries)
     say(f"{len(entries)} test samples, {per_sample:.2f} s each from image to row")
     drawn = workspace.phantom and args.test is None
     test_score = score_phantom(track, read_manifest(workspace, track), path) if drawn else None
-    for copy in filter(None, (workspace.latest_submission_file(track.submission_ending), args.out)):
+    for copy in filter(None, (workspace.latest_submission_file(track.form.ending), args.out)):
         with whole_file(copy) as part:
             shutil.copyfile(path, part)
     row = leaderboard_row(submission_id, moment, decision, decision_file, path, test_score)

@@ -11,28 +11,17 @@ from typing import Any
 import numpy as np
 
 from competition.console import say, shout, table
-from competition.data.manifest import check_namesake, read_columns
+from competition.data.manifest import check_namesake, image_sizes, read_columns
 from competition.ensembling.selection.bootstrap import auroc_interval, bootstrap_interval
 from competition.errors import CompetitionError
-from competition.file_listing import find_files
-from competition.formats.csv_files import read_csv
 from competition.metrics.strata import mean_by_stratum
-from competition.submission.array_zip.files import list_plane_files, plane_file_name
-from competition.submission.array_zip.scoring import score_planes
-from competition.submission.scoring import Score, score_rle, score_table
-from competition.submission.submission_files import (
-    ID_COLUMN,
-    check_classes,
-    read_rle_csv,
-    read_table_csv,
-    read_truth_csv,
-    without_zeros,
-)
+from competition.submission.known_images import KnownImages
+from competition.submission.score import Score
 from competition.text import few, size_text
-from competition.tracks.label_folder import truth_from_folder
+from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Track
-from pipelines.check import image_sizes, parse_size
 from pipelines.context import open_track, prepared_workspaces
+from pipelines.typed_options import parse_size
 
 HELP = "The competition's own metric of a submission, overall and per class"
 EXAMPLE = "./run.sh score --track cardiac submissions/cardiac/submission.csv data/cardiac/test/labels"
@@ -87,7 +76,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise CompetitionError(f"--bootstrap takes a number of draws such as 1000, not {args.bootstrap}")
     if not args.truth.exists():
         raise CompetitionError("no such file or folder", args.truth)
-    result = SCORES[track.submission](args, track)
+    result = _score(args, track)
     _show(result, args.per_class)
     figures = result.figures()
     if args.by is not None:
@@ -97,24 +86,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return figures
 
 
-def _score_masks(args: argparse.Namespace, track: Track) -> Score:
-    if args.truth.is_file():
-        truth = read_truth_csv(args.truth, track.classes, track.rle_form)
-        known = image_sizes(*prepared_workspaces(args, track))
-        sizes = dict.fromkeys((name for name, _ in truth), args.size) if args.size else known
-        return score_rle(args.submission, truth, track.classes, sizes, track.rle_form)
-    submitted = read_rle_csv(args.submission, track.classes, track.rle_form)
-    check_classes((name for _, name in submitted), track.classes, args.submission)
-    names = list(dict.fromkeys(name for name, _ in submitted))
+def _score(args: argparse.Namespace, track: Track) -> Score:
     known = image_sizes(*prepared_workspaces(args, track))
-    truth, sizes = truth_from_folder(track, args.truth, names, args.size, known)
-    used = few(sorted({size_text(size) for size in sizes.values()}))
-    say(f"truth: labels of {len(names)} images below {args.truth}, {used} pixels (rows x columns)")
-    result = score_rle(args.submission, truth, track.classes, sizes, track.rle_form)
-    # Label pictures have a size and that of prepared images is known: only one that was given or assumed can be wrong.
-    assumed = args.size is not None or (track.size_hw is not None and not set(names) <= set(known))
-    if assumed and result.score < SUSPICIOUS_DICE:
-        shout(f"a Dice of {result.score:.3f} is what a wrong image size gives: are the images {used}? See --size")
+    images = KnownImages(size_hw=args.size) if args.size else KnownImages(sizes=known)
+    truth = args.truth if args.truth.is_file() else LabelFolder(track, args.truth, args.size, known)
+    result = track.form.score(args.submission, truth, track.classes, images)
+    if sizes := result.label_sizes:
+        used = few(sorted({size_text(size) for size in sizes.values()}))
+        say(f"truth: labels of {len(sizes)} images below {args.truth}, {used} pixels (rows x columns)")
+        # Label pictures have a size and that of prepared images is known: only a given or assumed one can be wrong.
+        assumed = args.size is not None or (track.size_hw is not None and not set(sizes) <= set(known))
+        if assumed and result.score < SUSPICIOUS_DICE:
+            shout(f"a Dice of {result.score:.3f} is what a wrong image size gives: are the images {used}? See --size")
     return result
 
 
@@ -141,8 +124,7 @@ def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> di
             check_namesake(workspace, track)
             manifest = read_columns(workspace, ["name", column])
             for name, value in zip(manifest["name"], manifest[column], strict=True):
-                known |= {name: value, plane_file_name(name): value}
-                known[without_zeros(name)] = value  # a table is scored without them
+                known[track.form.name_in_score(name)] = value
     return known
 
 
@@ -169,36 +151,6 @@ def _interval(args: argparse.Namespace, track: Track, result: Score) -> dict[str
     return {"low": low, "high": high, "draws": args.bootstrap, "groups": len(set(groups)), "alone": alone}
 
 
-def _score_table(args: argparse.Namespace, track: Track) -> Score:
-    file = args.truth if args.truth.is_file() else _table_in(args.truth, track)
-    return score_table(args.submission, read_table_csv(file, ID_COLUMN, track.classes), track.classes)
-
-
-def _score_arrays(args: argparse.Namespace, track: Track) -> Score:
-    sizes = image_sizes(*prepared_workspaces(args, track))
-    if args.size is not None:
-        sizes = dict.fromkeys(list_plane_files(args.submission), args.size)
-    return score_planes(track, args.submission, args.truth, sizes)
-
-
-SCORES = {"rle": _score_masks, "table": _score_table, "planes": _score_arrays}
-"""Form of the submission -> how it is scored."""
-
-
-def _table_in(folder: Path, track: Track) -> Path:
-    """The one CSV of the track's own form below a folder."""
-    columns = (ID_COLUMN, *track.classes)
-    found = [path for path in find_files(folder, "**/*.csv") if set(columns) <= set(read_csv(path)[0])]
-    if len(found) != 1:
-        names = ": " + ", ".join(str(path.relative_to(folder)) for path in found) if found else ""
-        raise CompetitionError(
-            f"{len(found)} files with the columns {ID_COLUMN},{track.classes[0]},...{names}",
-            folder,
-            "Name the one that is the truth",
-        )
-    return found[0]
-
-
 def _show(result: Score, all_classes: bool) -> None:
     scored = sorted(result.per_class.items(), key=lambda item: (item[1] is None, item[1]))
     rows = list(result.per_class.items()) if all_classes else scored[:10]
@@ -209,13 +161,5 @@ def _show(result: Score, all_classes: bool) -> None:
     )
     table(title, ["class", result.metric], [(name, "-" if value is None else f"{value:.4f}") for name, value in rows])
     say(f"{result.metric} {result.score:.6f} over {result.rows} rows")
-    if "plane_accuracy" in result.beside:
-        say(
-            f"plane accuracy {result.beside['plane_accuracy']:.6f}, all background would give "
-            f"{result.beside['all_background_accuracy']:.6f}"
-        )
-    elif result.beside:
-        say(
-            f"accuracy of the locations {result.beside['accuracy']:.6f}, all zero would give "
-            f"{result.beside['all_zero_accuracy']:.6f}: {result.beside['cells_gained']:+.0f} cells gained"
-        )
+    if result.note:
+        say(result.note)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,22 +15,15 @@ from competition.ensembling.segmentation.postprocessing import decide_image
 from competition.ensembling.voting.combination import combine
 from competition.ensembling.voting.masks import vote_bytes
 from competition.errors import CompetitionError
-from competition.masks.bit_planes import CLASSES_PER_PLANE
-from competition.masks.run_lengths import encode_planes
 from competition.phantoms import PHANTOMS
 from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.prediction.probability_maps import read_scores
 from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
-from competition.submission.array_zip.files import with_background, write_plane_files
-from competition.submission.array_zip.scoring import score_planes
-from competition.submission.array_zip.validator import check_planes_submission
-from competition.submission.scoring import score_rle, score_table
-from competition.submission.submission_files import ID_COLUMN, read_table_csv, write_rle_csv, write_table_csv
-from competition.submission.validator import check_rle_submission, check_table_submission
+from competition.submission.known_images import KnownImages
 from competition.text import size_text
-from competition.tracks.label_folder import truth_from_folder
+from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Track
-from competition.workspace import Workspace, plane_files_folder
+from competition.workspace import Workspace
 from pipelines.machine import MB, peak_memory_mb
 
 
@@ -49,17 +43,15 @@ def write_submission(
     Raises:
         CompetitionError: A member lacks a sample, or the organiser would refuse the file.
     """
-    if track.submission == "table":
+    preview: list[NDArray[np.uint8]] = []
+    votes: Iterable[tuple[str, NDArray[Any]]]
+    if track.task == "classification":
         names = [entry.name for entry in entries]
-        write_table_csv(path, ID_COLUMN, names, track.classes, _voted_table(track, decision, folders, entries))
+        votes = zip(names, _voted_table(track, decision, folders, entries), strict=True)
     else:
-        preview: list[NDArray[np.uint8]] = []
         votes = _voted_planes(track, decision, prepared, folders, entries, preview)
-        if track.submission == "rle":
-            write_rle_csv(path, _rows(votes, track), track.classes, track.rle_form)
-        else:
-            arrays = ((entry.name, with_background(planes, len(track.classes))) for entry, planes in votes)
-            write_plane_files(path, plane_files_folder(path), arrays)
+    track.form.write(path, track.classes, votes)
+    if preview:
         title = f"{prepared.dataset}: test samples with what {path.parent.name} PREDICTS"
         try:
             write_png(path.with_name("preview.png"), tile_sheet(preview, title, track.classes))
@@ -75,7 +67,7 @@ def _voted_planes(
     folders: Sequence[Path],
     entries: Sequence[Entry],
     preview: list[NDArray[np.uint8]],
-) -> Iterator[tuple[Entry, NDArray[np.uint8]]]:
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Voted label planes, one image in memory at a time; small pictures of some of them are added to ``preview``."""
     shown = {entry.sample for entry in spread(entries)}
     voters = decision.voters()
@@ -87,7 +79,7 @@ def _voted_planes(
             planes = decide_image(maps, voters, weights, decision.cut_array(), decision.operation_list())
             if entry.sample in shown:
                 preview.append(outlined_tile(workspace, track, entry, planes))
-            yield entry, planes
+            yield entry.name, planes
             ticker.advance(entry.name)
 
 
@@ -95,9 +87,7 @@ def _say_memory(track: Track, decision: Decision, entries: Sequence[Entry]) -> N
     """Says what the vote on the largest image takes; how many images there are doesn't matter."""
     height, width = max(((entry.height, entry.width) for entry in entries), key=lambda size: size[0] * size[1])
     members, classes = len(decision.members), len(decision.classes)
-    needed = vote_bytes(members, classes, (height, width))
-    if track.submission == "planes":  # this image as it is handed in, and the last one
-        needed += 2 * (classes + 1) * height * width
+    needed = vote_bytes(members, classes, (height, width)) + track.form.write_bytes(classes, (height, width))
     size = f"{height}x{width} (rows x columns)"
     whose = f"{members} member{'s' * (members > 1)}, {classes} class{'es' * (classes > 1)} of {size}"
     in_all = peak_memory_mb() + needed / MB
@@ -116,15 +106,6 @@ def _open_test_map(folder: Path, entry: Entry) -> OpenedMap:
     return opened
 
 
-def _rows(votes: Iterable[tuple[Entry, NDArray[np.uint8]]], track: Track) -> Iterator[tuple[str, str, str]]:
-    for entry, planes in votes:
-        for first in range(0, len(track.classes), CLASSES_PER_PLANE):
-            names = track.classes[first : first + CLASSES_PER_PLANE]
-            rles = encode_planes(planes[..., [first // CLASSES_PER_PLANE]], len(names), track.rle_form.order)
-            for name, rle in zip(names, rles, strict=True):
-                yield entry.name, name, rle
-
-
 def _voted_table(
     track: Track, decision: Decision, folders: Sequence[Path], entries: Sequence[Entry]
 ) -> NDArray[np.float64]:
@@ -140,32 +121,23 @@ def _voted_table(
 
 def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
     """Checks the written file as ``./run.sh check`` would; a file that fails is never copied or entered."""
-    names = [entry.name for entry in entries]
-    sizes = {entry.name: (entry.height, entry.width) for entry in entries}
-    if track.submission == "rle":
-        result = check_rle_submission(path, track.classes, None, names, sizes, track.rle_form)
-    elif track.submission == "planes":
-        result = check_planes_submission(path, track.classes, None, names, sizes)
-    else:
-        result = check_table_submission(path, ID_COLUMN, track.classes, names)
+    images = KnownImages([entry.name for entry in entries], _sizes(entries))
+    result = track.form.check(path, track.classes, images)
     for warning in result.warnings:
         say(f"warning: {warning}")
     if not result.ok:
         raise CompetitionError(
             f"the organiser would refuse this submission ({result.errors[0].removesuffix('.')})", path
         )
-    kind = "files" if track.submission == "planes" else "rows"
-    say(f"validated: {result.rows} {kind}, no error found")
+    say(f"validated: {result.rows} {track.form.unit}, no error found")
 
 
 def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:
     """The score on drawn test samples, whose truth is known; real organisers keep theirs."""
-    truth = manifest.data_root / PHANTOMS[track.name].truth
-    if track.submission == "table":
-        return score_table(path, read_table_csv(truth, ID_COLUMN, track.classes), track.classes).score
-    entries = manifest.of("test")
-    sizes = {entry.name: (entry.height, entry.width) for entry in entries}
-    if track.submission == "planes":
-        return score_planes(track, path, truth, sizes).score
-    labels, _ = truth_from_folder(track, truth, [entry.name for entry in entries], None, sizes)
-    return score_rle(path, labels, track.classes, sizes, track.rle_form).score
+    place, sizes = manifest.data_root / PHANTOMS[track.name].truth, _sizes(manifest.of("test"))
+    truth = place if place.is_file() else LabelFolder(track, place, sizes=sizes)
+    return track.form.score(path, truth, track.classes, KnownImages(sizes=sizes)).score
+
+
+def _sizes(entries: Sequence[Entry]) -> dict[str, tuple[int, int]]:
+    return {entry.name: (entry.height, entry.width) for entry in entries}

@@ -14,7 +14,6 @@ from competition.console import say, table
 from competition.errors import CompetitionError
 from competition.file_listing import split_part
 from competition.phantoms import PHANTOMS, Draw
-from competition.submission.submission_files import ID_COLUMN
 from competition.tracks import get_track, track_names
 from competition.tracks.track import Listing, Track
 from competition.workspace import Workspace
@@ -116,18 +115,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def declared(track: Track) -> dict[str, str]:
     """The cells of a track as far as its declaration tells them."""
     phantom = PHANTOMS.get(track.name)
-    form = {
-        "rle": f"CSV {','.join(track.rle_form.header(track.classes))}",
-        "table": f"CSV {ID_COLUMN},{track.classes[0]} and {len(track.classes) - 1} more columns of 0 and 1",
-        "planes": f"zip of .npy (rows, columns, {len(track.classes) + 1})",
-    }[track.submission]
     return {
         "track": track.name,
         "reads the original form": " ".join(track.layout.split()),
         "phantom": "none" if phantom is None else f"{phantom.people} + {phantom.test_people} people",
         "real data": track.public_data or "none known",
         "trains": "not tried",
-        "submission form": form,
+        "submission form": track.form.describe(track.classes),
         "metric": track.metric.title,
     }
 

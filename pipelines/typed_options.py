@@ -1,6 +1,7 @@
 """Options that several commands take, and how they were typed."""
 
 import argparse
+import re
 import shlex
 
 DEFAULT_TRACK = "hand_bone"
@@ -19,3 +20,11 @@ def add_fill_bad(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fill-bad", action="store_true", help="take unreadable test samples as black images, which score next to 0"
     )
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read "2048x1536" as rows and columns."""
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not ROWSxCOLUMNS, for example 2048x2048")
+    return int(match[1]), int(match[2])

@@ -25,6 +25,8 @@ from competition.masks.bit_planes import pack_masks
 from competition.metrics.counts import DICE
 from competition.metrics.tables import AUROC
 from competition.settings import Experiment
+from competition.submission.run_lengths.form import RunLengthForm
+from competition.submission.table.form import TableForm
 from competition.tracks.track import Listing, Mirror, Sample, Track
 from competition.workspace import Workspace
 from pipelines import context
@@ -126,7 +128,7 @@ def _hands_track() -> Track:
         task="segmentation",
         classes=("disc", "square", "bar"),
         metric=DICE,
-        submission="rle",
+        form=RunLengthForm(),
         list_samples=_nothing,
         list_test=_nothing,
         read_image=np.load,
@@ -142,7 +144,7 @@ def _patients_track() -> Track:
         task="classification",
         classes=("any", "left", "right"),
         metric=AUROC,
-        submission="table",
+        form=TableForm(),
         list_samples=_nothing,
         list_test=_nothing,
         read_image=np.load,

@@ -113,8 +113,8 @@ def open_import(
     matched = match_folds(read_foreign_folds(folds, training), folds, current, training) if folds else []
     held_out = {fold: current.held_out(training, fold) for fold in matched}
     named = _check_classes(track, classes)
-    maps = partial(open_foreign_maps, form=track.rle_form)
-    open_predictions = read_foreign_scores if track.task == "classification" else maps
+    read = read_foreign_scores if track.task == "classification" else open_foreign_maps
+    open_predictions = partial(read, form=track.form)
     return ImportedPredictions(
         name=name,
         track=track,

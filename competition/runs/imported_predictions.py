@@ -17,13 +17,10 @@ from competition.console import say
 from competition.data.manifest import Entry, entries_by_name
 from competition.errors import CompetitionError
 from competition.file_listing import find_files
-from competition.masks.bit_planes import unpack_class
-from competition.masks.run_lengths import Order, decode_planes
 from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import map_file, read_index, read_scores
 from competition.runs.imported_maps import check_probabilities, hold_masks, levels_of, read_foreign_map
-from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
-from competition.submission.submission_files import ID_COLUMN, read_rle_csv, read_table_csv
+from competition.submission.form import Form
 from competition.text import few, near_misses
 
 ARRAYS = (".npy", ".npz")
@@ -60,16 +57,16 @@ def open_foreign_maps(
     paths: Sequence[Path],
     classes: Sequence[str],
     entries: Sequence[Entry],
-    form: RunLengthSubmission = IMAGE_CLASS_RLE,
+    form: Form,
 ) -> ForeignMaps:
     """Finds the map of each sample.
 
     Args:
-        paths: Each a folder of arrays, a folder of maps in our form, or a CSV of run lengths, which becomes maps of 0
-            and 255; several where every fold has its own.
+        paths: Each a folder of arrays, a folder of maps in our form, or a submission, which becomes maps of 0 and 255;
+            several where every fold has its own.
         classes: Of the arrays, in their order.
         entries: The samples that are asked for.
-        form: Of a CSV.
+        form: Of a submission.
 
     Returns:
         How to read each of them.
@@ -82,7 +79,7 @@ def open_foreign_maps(
         if not path.exists():
             raise CompetitionError("no such file or folder", path)
         if path.is_file():
-            part = _run_lengths(path, classes, entries, form)
+            part = _submission(path, classes, entries, form)
         elif (path / "index.json").exists():
             part = _own_maps(path, classes, entries)
         else:
@@ -96,14 +93,17 @@ def open_foreign_maps(
     return found
 
 
-def read_foreign_scores(paths: Sequence[Path], classes: Sequence[str], entries: Sequence[Entry]) -> ForeignScores:
+def read_foreign_scores(
+    paths: Sequence[Path], classes: Sequence[str], entries: Sequence[Entry], form: Form
+) -> ForeignScores:
     """Reads the probabilities of a classification.
 
     Args:
-        paths: Each a CSV of Index and the classes, or a folder with scores.parquet and index.json; several where every
+        paths: Each a submission, or a folder with scores.parquet and index.json; several where every
             fold has its own.
         classes: Of the track.
         entries: The samples that are asked for.
+        form: Of a submission.
 
     Returns:
         The probabilities of each of them.
@@ -117,8 +117,9 @@ def read_foreign_scores(paths: Sequence[Path], classes: Sequence[str], entries: 
         if not path.exists():
             raise CompetitionError("no such file or folder", path)
         if path.is_file():
-            table = read_table_csv(path, ID_COLUMN, classes)
-            names, values = [str(name) for name in table.index], table.to_numpy(np.float64)
+            rows = form.read_predictions(path, classes, lambda name: (0, 0))  # a row has no pixels
+            names = list(rows)
+            values = np.array([read() for read in rows.values()], dtype=np.float64).reshape(-1, len(classes))
             found.files.append(path)
         else:
             names = list(read_index(path, "Give a CSV, or a folder of our form").samples)
@@ -192,27 +193,14 @@ def _read_own_map(folder: Path, name: str, order: Sequence[int], size_hw: tuple[
     return levels_of(values, path)
 
 
-def _run_lengths(
-    path: Path, classes: Sequence[str], entries: Sequence[Entry], form: RunLengthSubmission
-) -> ForeignMaps:
-    rows = read_rle_csv(path, classes, form)
-    if unknown := [f"{image} {name}" for image, name in rows if name not in classes]:
-        raise CompetitionError(f"{len(unknown)} rows are of an unknown class ({few(unknown)})", path)
-    images = list(dict.fromkeys(image for image, _ in rows))
-    if missing := [f"{image} {name}" for image in images for name in classes if (image, name) not in rows]:
-        raise CompetitionError(f"{len(missing)} rows are missing ({few(missing)})", path)
+def _submission(path: Path, classes: Sequence[str], entries: Sequence[Entry], form: Form) -> ForeignMaps:
     known, found = entries_by_name(entries), ForeignMaps([path])
-    for image, sample in zip(images, _samples_of(images, entries, path), strict=True):
-        rles = [rows[image, name] for name in classes]
-        size_hw = known[sample].height, known[sample].width
-        found.read[sample] = partial(_draw, rles, size_hw, form.order, f"{path}, {image}")
+    maps = form.read_predictions(path, classes, lambda name: (known[name].height, known[name].width))
+    for sample, read in zip(_samples_of(list(maps), entries, path), maps.values(), strict=True):
+        if sample in found.read:
+            raise CompetitionError(f"{sample!r} is predicted a second time", path)
+        found.read[sample] = read
     return found
-
-
-def _draw(rles: Sequence[str], size_hw: tuple[int, int], order: Order, where: str) -> NDArray[np.uint8]:
-    """A map uint8 (C, H, W) of 0 and 255."""
-    planes = decode_planes(rles, size_hw, order, where)
-    return np.stack([unpack_class(planes, index) for index in range(len(rles))]).view(np.uint8) * np.uint8(255)
 
 
 def _samples_of(names: Sequence[str], entries: Sequence[Entry], where: Path) -> list[str]:

@@ -1,74 +1,87 @@
 """A folder of labels in a track's own form, joined to the images of a submission."""
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from competition.console import shout
-from competition.console import track as shown
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, label_files, split_part
 from competition.masks.bit_planes import plane_count
-from competition.masks.run_lengths import encode_planes
-from competition.submission.run_lengths.rows import Key
+from competition.submission.labels import ReadLabel
 from competition.text import few, near_misses, size_text
 from competition.tracks.track import Track
 
+ReadFile = Callable[[Path, tuple[int, int]], NDArray[np.uint8]]
 
-def truth_from_folder(
-    track: Track,
-    folder: Path,
-    names: Sequence[str],
-    size_hw: tuple[int, int] | None = None,
-    sizes: Mapping[str, tuple[int, int]] | None = None,
-) -> tuple[dict[Key, str], dict[str, tuple[int, int]]]:
-    """Reads labels in the track's own form and encodes them like a submission.
+
+@dataclass(frozen=True)
+class LabelFolder:
+    """The labels that a submission is scored against (``submission.labels.Labels``).
 
     A label belongs to an image when the track's ``label_key`` of the two file names is equal: the stem, or a number.
 
-    Args:
+    Attributes:
         track: Whose labels they are (segmentation).
         folder: Searched with all folders below it.
-        names: Image names as the submission has them.
         size_hw: Rows and columns of every image. None: a label image has its own size, a list of points that of
             ``sizes``, else that of the track.
         sizes: Image name -> rows and columns, where they are known.
-
-    Returns:
-        (image name, class) -> run lengths, and image name -> rows and columns.
-
-    Raises:
-        CompetitionError: An image has no label, two, or one that can't be read, or nothing tells its size.
     """
-    if track.read_label is None:
-        raise CompetitionError(f"track {track.name} has no label files: give the truth as a CSV", folder)
-    files = labels_of(track, folder, names)
-    truth: dict[Key, str] = {}
-    used: dict[str, tuple[int, int]] = {}
-    for name in shown(names, "reading the truth"):
-        path = files[name]
+
+    track: Track
+    folder: Path
+    size_hw: tuple[int, int] | None = None
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def join(self, names: Sequence[str]) -> ReadLabel:
+        """Find the label of each image.
+
+        Args:
+            names: Image names as the submission has them.
+
+        Returns:
+            (image name, rows and columns or None) -> label planes uint8 (H, W, ceil(C / 8)).
+
+        Raises:
+            CompetitionError: An image has no label or two. Of what is returned: a label can't be read or has another
+                size, or nothing tells its size.
+        """
+        if self.track.read_label is None:
+            file = self.track.form.ending.removeprefix(".").upper()
+            raise CompetitionError(
+                f"track {self.track.name} has no label files: give the truth as a {file}", self.folder
+            )
+        return partial(self._read, self.track.read_label, labels_of(self.track, self.folder, names))
+
+    def _read(
+        self, read_label: ReadFile, files: Mapping[str, Path], name: str, size_hw: tuple[int, int] | None
+    ) -> NDArray[np.uint8]:
+        path, track = files[name], self.track
         own = (
             size_hw
+            or self.size_hw
             or _image_size(label_files(split_part(path)[0], track.classes)[0])
-            or (sizes or {}).get(name)
+            or self.sizes.get(name)
             or track.size_hw
         )
         if own is None:
             raise CompetitionError("nothing tells how large this image is", path, "Give --size ROWSxCOLUMNS")
-        planes = track.read_label(path, own)
+        planes = read_label(path, own)
         if planes.shape != (*own, plane_count(len(track.classes))):
             found, wanted = size_text(planes.shape[:2]), size_text(own)
             raise CompetitionError(f"the label is {found}, not {wanted} (rows x columns)", path)
-        used[name] = own
-        rles = encode_planes(planes, len(track.classes), track.rle_form.order)
-        truth.update(((name, class_name), rle) for class_name, rle in zip(track.classes, rles, strict=True))
-    return truth, used
+        return planes
 
 
 def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Finds the label of each image.
+    """Find the label of each image.
 
     Args:
         track: Tells what an image and its label have in common.

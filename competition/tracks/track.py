@@ -12,10 +12,9 @@ from competition.errors import CompetitionError
 from competition.file_listing import stem
 from competition.metrics.counts import CountMetric
 from competition.metrics.metric import Metric
-from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
+from competition.submission.form import Form
 
 Task = Literal["segmentation", "classification"]
-SubmissionForm = Literal["rle", "table", "planes"]
 Split = Literal["train", "test"]
 
 
@@ -113,8 +112,7 @@ class Track:
         task: Segmentation (a mask per class) or classification (a probability per class).
         classes: In the organiser's order.
         metric: What ``score`` reports and everything is ranked by: a count metric for masks, a table metric for tables.
-        submission: "rle" (run lengths in a CSV), "table" (one row per sample) or "planes" (a zip with an array of 0
-            and 1 per image, its last plane the background).
+        form: Of the submission: what its files look like, and all that can be done with them.
         views: Names of the images that make up one sample.
         channels: 1 (grey) or 3 (RGB) of every image as read.
         size_hw: Rows and columns where the organiser fixes them; None where sizes differ from image to image.
@@ -147,7 +145,6 @@ class Track:
         upright: Whether classes are told by their order from the top, so that nothing may be predicted from an image
             that was turned or mirrored.
         declaration: The YAML file that declares it, which --track takes in place of a name; None of built-in tracks.
-        rle_form: Columns and counting of run lengths, where these are what is handed in.
         reading: How a declaration has images and labels read, as text: where it changes, samples are read again.
         data_form: All that a declaration says about the data, as text: where it changes, prepare has to run again.
     """
@@ -156,7 +153,7 @@ class Track:
     task: Task
     classes: tuple[str, ...]
     metric: Metric
-    submission: SubmissionForm
+    form: Form
     list_samples: Callable[[Path], Listing]
     list_test: Callable[[Path], Listing]
     read_image: Callable[[Path], NDArray[np.uint8]]
@@ -180,14 +177,8 @@ class Track:
     upright: bool = False
     public_data: str = ""
     declaration: Path | None = None
-    rle_form: RunLengthSubmission = IMAGE_CLASS_RLE
     reading: str = ""
     data_form: str = ""
-
-    @property
-    def submission_ending(self) -> str:
-        """Ending of the file that is handed in."""
-        return ".zip" if self.submission == "planes" else ".csv"
 
 
 def check_names(images: Sequence[Path], folder: Path) -> None:

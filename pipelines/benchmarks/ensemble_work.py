@@ -13,7 +13,7 @@ from competition.masks.run_lengths import encode_planes
 from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
 from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import read_map
-from competition.submission.submission_files import write_rle_csv
+from competition.submission.run_lengths.files import write_rle_csv
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.duels import Row, Scale, alone, require_equal
 from pipelines.benchmarks.stored_images import MEMBERS, StoredImages, stored_images

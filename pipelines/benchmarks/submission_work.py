@@ -14,10 +14,11 @@ from competition.masks.bit_planes import pack_masks
 from competition.masks.run_length_votes import quorum
 from competition.masks.run_lengths import encode_planes
 from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
-from competition.submission.differences import compare_masks
-from competition.submission.file_votes import read_alike, vote_on_masks
-from competition.submission.scoring import score_rle
-from competition.submission.submission_files import read_rle_csv, write_rle_csv
+from competition.submission.known_images import KnownImages
+from competition.submission.run_lengths.files import read_rle_csv, write_rle_csv
+from competition.submission.run_lengths.form import RunLengthForm
+from competition.submission.run_lengths.scores import score_rle
+from competition.submission.run_lengths.votes import read_alike, vote_on_masks
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.drawn_maps import draw_masks, draw_submission
 from pipelines.benchmarks.duels import Row, Scale, require_equal
@@ -41,7 +42,7 @@ def measure_submissions(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     members = [[_strings(draw_submission(hand, seed)) for hand in drawn] for seed in range(MEMBERS)]
     truth = [_strings(hand) for hand in drawn]
     names = [f"{number:04d}.png" for number in range(images)]
-    sizes = dict.fromkeys(names, size_hw)
+    known = KnownImages(size_hw=size_hw)
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         paths = [Path(folder) / f"{name}.csv" for name in ("A", "B", "C", "D", "E", "truth", "vote")]
         for path, hands in zip(paths, [*members, truth], strict=False):
@@ -50,11 +51,11 @@ def measure_submissions(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
         def vote() -> None:
             election = quorum([Fraction(1)] * MEMBERS, Fraction(1, 2))
             files = read_alike(paths[:MEMBERS], CLASS_ORDER)
-            write_rle_csv(paths[-1], vote_on_masks(paths[:MEMBERS], files, CLASS_ORDER, election, sizes))
+            write_rle_csv(paths[-1], vote_on_masks(paths[:MEMBERS], files, CLASS_ORDER, election, known))
 
         vote_s, _ = _timed(vote)
-        score_s, score = _timed(lambda: score_rle(paths[0], read_rle_csv(paths[MEMBERS]), CLASS_ORDER, sizes).score)
-        compare_s, _ = _timed(lambda: compare_masks(paths[0], paths[1], CLASS_ORDER, sizes))
+        score_s, score = _timed(lambda: score_rle(paths[0], read_rle_csv(paths[MEMBERS]), CLASS_ORDER, known).score)
+        compare_s, _ = _timed(lambda: RunLengthForm().compare(paths[0], paths[1], CLASS_ORDER, known))
         voted = read_rle_csv(paths[-1])
     rival_vote_s, first = _timed(lambda: rivals.vote([hands[0] for hands in members], size_hw))
     rival_scores = [rivals.score(hand, right, size_hw) for hand, right in zip(members[0], truth, strict=True)]

@@ -23,6 +23,7 @@ from competition.errors import CompetitionError
 from competition.formats.pictures import read_grey
 from competition.masks.bit_planes import unpack_planes
 from competition.metrics.tables import AUROC
+from competition.submission.table.form import TableForm
 from competition.tracks.declared.track import load_folder_track
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Listing, Sample, Track
@@ -71,7 +72,7 @@ TWO_VIEWS = Track(
     task="classification",
     classes=("ill",),
     metric=AUROC,
-    submission="table",
+    form=TableForm(),
     list_samples=nothing,
     list_test=nothing,
     read_image=read_grey,

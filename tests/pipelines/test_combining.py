@@ -12,7 +12,7 @@ from competition.errors import CompetitionError
 from competition.prediction.probability_maps import read_scores
 from competition.runs.fold_training import train_one
 from competition.runs.run import Run
-from competition.submission.submission_files import ID_COLUMN, read_table_csv
+from competition.submission.table.files import ID_COLUMN, read_table_csv
 from pipelines import ensemble, train, tune
 
 

@@ -14,7 +14,8 @@ from competition.masks.bit_planes import unpack_planes
 from competition.masks.run_length_votes import quorum
 from competition.masks.run_lengths import encode_mask
 from competition.prediction.probability_maps import read_map, read_scores
-from competition.submission.submission_files import read_rle_csv, read_table_csv
+from competition.submission.run_lengths.files import read_rle_csv
+from competition.submission.table.files import read_table_csv
 from pipelines.given_weights import parse_weights
 
 

@@ -16,7 +16,7 @@ from competition.masks.stored_arrays import read_array
 from competition.prediction.histograms import load_histograms
 from competition.prediction.probability_maps import read_map, read_scores
 from competition.submission import leaderboard
-from competition.submission.submission_files import write_rle_csv
+from competition.submission.run_lengths.files import write_rle_csv
 
 CLASSES = ("disc", "square", "bar")
 

@@ -6,7 +6,7 @@ import pytest
 
 from competition.masks.stored_arrays import write_array
 from competition.prediction.probability_maps import MapFolder, read_map, write_index
-from competition.submission.submission_files import write_rle_csv
+from competition.submission.run_lengths.files import write_rle_csv
 
 CLASSES = ("disc", "square", "bar")
 

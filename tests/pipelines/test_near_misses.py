@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from competition.formats.parquet_tables import write_table
-from competition.submission.submission_files import write_rle_csv, write_table_csv
+from competition.submission.run_lengths.files import write_rle_csv
+from competition.submission.table.files import write_table_csv
 from competition.tracks import get_track
 
 VESSELS = get_track("aneurysm").classes

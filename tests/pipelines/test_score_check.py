@@ -10,10 +10,12 @@ import pytest
 from competition.errors import CompetitionError
 from competition.formats.parquet_tables import write_table
 from competition.submission.leaderboard import Row, append
-from competition.submission.submission_files import write_rle_csv, write_table_csv
+from competition.submission.run_lengths.files import write_rle_csv
+from competition.submission.table.files import write_table_csv
 from competition.tracks.aneurysm.track import CLASSES as VESSELS
 from competition.tracks.hand_bone.track import HAND_BONE_CLASSES
 from pipelines import check, leaderboard, score
+from pipelines.typed_options import parse_size
 
 SIZE = (64, 48)
 
@@ -300,8 +302,8 @@ def test_check_without_sizes_says_that_they_are_not_checked(tmp_path):
 @pytest.mark.parametrize("text", ["2048", "0x5", "2048X2048", "axb", "-1x5", "5x"])
 def test_a_size_is_rows_x_columns(text):
     with pytest.raises(argparse.ArgumentTypeError, match="not ROWSxCOLUMNS"):
-        check.parse_size(text)
-    assert check.parse_size("2048x1536") == (2048, 1536)
+        parse_size(text)
+    assert parse_size("2048x1536") == (2048, 1536)
 
 
 def test_leaderboard_shows_and_records(tmp_path, capsys):

@@ -6,7 +6,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from competition.formats.parquet_tables import write_table
-from competition.submission.submission_files import write_rle_csv, write_table_csv
+from competition.submission.run_lengths.files import write_rle_csv
+from competition.submission.table.files import write_table_csv
 from competition.tracks import get_track
 
 BONES = get_track("hand_bone").classes

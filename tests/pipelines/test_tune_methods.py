@@ -18,7 +18,7 @@ from competition.ensembling.tuning import TuneRequest, request_of
 from competition.masks.bit_planes import unpack_planes
 from competition.masks.run_lengths import encode_mask
 from competition.prediction.probability_maps import read_map
-from competition.submission.submission_files import read_rle_csv
+from competition.submission.run_lengths.files import read_rle_csv
 from pipelines.__main__ import main
 
 GROUPS = {"round": ("disc",), "straight": ("square", "bar")}

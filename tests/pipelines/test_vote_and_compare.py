@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from competition.masks.run_lengths import encode_mask
-from competition.submission.submission_files import read_rle_csv, read_table_csv, write_rle_csv, write_table_csv
+from competition.submission.run_lengths.files import read_rle_csv, write_rle_csv
+from competition.submission.table.files import read_table_csv, write_table_csv
 from competition.tracks import get_track
 from pipelines.__main__ import main
 

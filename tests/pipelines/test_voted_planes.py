@@ -162,7 +162,7 @@ VOTE_TWICE = textwrap.dedent(
     entries = read_manifest(workspace, track).of("test")
     folders = [root / member.name for member in decision.members]
     for images in (2, 6):
-        path = root / f"out{images}" / f"submission{track.submission_ending}"
+        path = root / f"out{images}" / f"submission{track.form.ending}"
         write_submission(track, decision, workspace, folders, entries[:images], path)
         print("peak:", peak_memory_mb())
     """

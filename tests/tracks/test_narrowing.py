@@ -8,6 +8,7 @@ import pytest
 
 from competition.errors import CompetitionError
 from competition.metrics.counts import DICE
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.tracks.aneurysm.track import ANEURYSM
 from competition.tracks.hand_bone.track import HAND_BONE
 from competition.tracks.narrowing import narrow
@@ -22,7 +23,7 @@ def paired_track() -> Track:
         task="segmentation",
         classes=CLASSES,
         metric=DICE,
-        submission="rle",
+        form=RunLengthForm(),
         list_samples=lambda root: Listing([]),
         list_test=lambda folder: Listing([]),
         read_image=lambda path: np.zeros((1, 1), np.uint8),

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Callable
+from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,23 @@ import numpy as np
 from trust_parser import Parser
 
 from competition.masks.run_length_votes import quorum
-from competition.submission.array_zip.scoring import score_planes
-from competition.submission.array_zip.validator import check_planes_submission
-from competition.submission.differences import compare_masks, compare_tables
-from competition.submission.file_votes import read_alike, vote_on_masks, vote_on_tables
-from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
-from competition.submission.scoring import score_rle, score_table
-from competition.submission.submission_files import read_table_csv, read_truth_csv
-from competition.submission.validator import CheckResult, check_rle_submission, check_table_submission
+from competition.submission.array_zip.checks import check_planes_submission
+from competition.submission.array_zip.form import ArrayZipForm
+from competition.submission.array_zip.scores import score_planes
+from competition.submission.array_zip.votes import open_alike, vote_on_arrays
+from competition.submission.check_result import CheckResult
+from competition.submission.known_images import KnownImages
+from competition.submission.run_lengths.checks import check_rle_submission
+from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
+from competition.submission.run_lengths.files import read_truth_csv
+from competition.submission.run_lengths.form import RunLengthForm
+from competition.submission.run_lengths.scores import score_rle
+from competition.submission.run_lengths.votes import read_alike, vote_on_masks
+from competition.submission.table.checks import check_table_submission
+from competition.submission.table.differences import compare_tables
+from competition.submission.table.files import read_table_csv
+from competition.submission.table.scores import score_table
+from competition.submission.table.votes import vote_on_tables
 from competition.tracks.aneurysm import track as aneurysm
 from competition.tracks.declared.run_length_table import (
     RunLengthTable,
@@ -39,7 +49,7 @@ def submission_parsers() -> list[Parser]:
     return [*masks, *_table_parsers(), *_aneurysm_tables(), *_plane_parsers()]
 
 
-_FORMS: tuple[tuple[str, RunLengthSubmission, tuple[str, ...], bytes], ...] = (
+_FORMS: tuple[tuple[str, SubmissionColumns, tuple[str, ...], bytes], ...] = (
     (
         "image_name,class,rle",
         IMAGE_CLASS_RLE,
@@ -48,13 +58,13 @@ _FORMS: tuple[tuple[str, RunLengthSubmission, tuple[str, ...], bytes], ...] = (
     ),
     (
         "column per class",
-        RunLengthSubmission.model_validate({"image": "id", "start": 0, "relative": True, "ending": False, "empty": -1}),
+        SubmissionColumns.model_validate({"image": "id", "start": 0, "relative": True, "ending": False, "empty": -1}),
         ("x", "y"),
         b"id,x,y\na,0 2,-1\nb,4 1 2 3,0 1\n",
     ),
     (
         "several rows",
-        RunLengthSubmission.model_validate(
+        SubmissionColumns.model_validate(
             {
                 "image": "ImageId",
                 "rle": "EncodedPixels",
@@ -74,8 +84,9 @@ def _checked(result: CheckResult) -> None:
     assert all(error.isprintable() for error in result.errors), result.errors
 
 
-def _mask_parsers(title: str, form: RunLengthSubmission, classes: tuple[str, ...], valid: bytes) -> list[Parser]:
+def _mask_parsers(title: str, form: SubmissionColumns, classes: tuple[str, ...], valid: bytes) -> list[Parser]:
     sizes = dict.fromkeys(("a", "b", "a.png", "b.png"), (4, 4))
+    known = KnownImages(sizes=sizes)
     table_form = {"csv": "a.csv", "image": form.image, "class": form.class_column, "rle": form.rle}
     table = RunLengthTable.model_validate(table_form | {"start": form.start, "relative": form.relative})
 
@@ -85,19 +96,19 @@ def _mask_parsers(title: str, form: RunLengthSubmission, classes: tuple[str, ...
 
     def check(path: Path) -> None:
         for expected in (None, ["a.png", "b.png"]):
-            _checked(check_rle_submission(path, classes, None, expected, sizes if expected else {}, form))
+            _checked(check_rle_submission(path, classes, KnownImages(expected, sizes if expected else {}), form))
 
     def score(path: Path) -> None:
         truth = read_truth_csv(other(path), classes, form)
-        assert 0 <= score_rle(path, truth, classes, sizes, form).score <= 1
+        assert 0 <= score_rle(path, truth, classes, known, form).score <= 1
 
     def score_by_itself(path: Path) -> None:
         truth = read_truth_csv(path, classes, form)
-        assert score_rle(path, truth, classes, {}, form).score == 1
+        assert score_rle(path, truth, classes, KnownImages(), form).score == 1
 
     def vote(path: Path) -> None:
         files = [path, other(path)]
-        list(vote_on_masks(files, read_alike(files, classes, form), classes, _HALF, sizes))
+        list(vote_on_masks(files, read_alike(files, classes, form), classes, _HALF, known))
 
     def prepare(path: Path) -> None:
         rows = read_table(path, table, classes)
@@ -113,7 +124,7 @@ def _mask_parsers(title: str, form: RunLengthSubmission, classes: tuple[str, ...
         "read_truth_csv, score_rle": score,
         "score_rle by itself": score_by_itself,
         "read_alike, vote_on_masks": vote,
-        "compare_masks": lambda path: compare_masks(path, other(path), classes, sizes, form),
+        "compare_masks": lambda path: RunLengthForm(form).compare(path, other(path), classes, known),
         "run_length_table": prepare,
         "find_rows": find,
     }
@@ -131,7 +142,7 @@ def _table_parsers() -> list[Parser]:
 
     def check(path: Path) -> None:
         for expected in (None, ["0047", "3", "1001", "7"]):
-            _checked(check_table_submission(path, "Index", classes, expected))
+            _checked(check_table_submission(path, "Index", classes, KnownImages(expected)))
 
     def score(path: Path) -> None:
         score_table(path, read_table_csv(other(path, truth), "Index", classes), classes)
@@ -140,7 +151,7 @@ def _table_parsers() -> list[Parser]:
         score_table(other(path, valid), read_table_csv(path, "Index", classes), classes)
 
     def vote(path: Path) -> None:
-        vote_on_tables([path, other(path, valid)], classes, _WEIGHTS, _HALF)
+        vote_on_tables([path, other(path, valid)], classes, _HALF)
 
     return [
         Parser("check_table_submission", "a.csv", (valid,), check, names_file=False),
@@ -188,6 +199,7 @@ def _plane_parsers() -> list[Parser]:
 
     arrays = {"7.npy": planes(6, 5), "12.npy": planes(4, 9)}
     sizes = {"7.dcm": (6, 5), "12.dcm": (4, 9)}
+    known = KnownImages(sizes=sizes)
 
     def zipped(content: dict[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
         file = io.BytesIO()
@@ -203,8 +215,19 @@ def _plane_parsers() -> list[Parser]:
         return path.with_name("other.zip")
 
     def check(path: Path) -> None:
-        _checked(check_planes_submission(path, LUMBAR.classes, None, tuple(sizes), sizes))
-        _checked(check_planes_submission(path, LUMBAR.classes, None, None, {}))
+        _checked(check_planes_submission(path, LUMBAR.classes, KnownImages(tuple(sizes), sizes)))
+        _checked(check_planes_submission(path, LUMBAR.classes))
+
+    def vote(path: Path) -> None:
+        with ExitStack() as opened:
+            files = open_alike([path, other(path)], opened)
+            list(vote_on_arrays(files, len(LUMBAR.classes), _HALF, known))
+
+    def predict(path: Path) -> None:
+        stems = {name.removesuffix(".dcm"): size for name, size in sizes.items()}
+        maps = ArrayZipForm().read_predictions(path, LUMBAR.classes, lambda name: stems.get(name, (1, 1)))
+        for read in maps.values():
+            read()
 
     def check_array(path: Path) -> None:
         content = arrays | {"7.npy": path.read_bytes()}
@@ -218,14 +241,23 @@ def _plane_parsers() -> list[Parser]:
             "score_planes",
             "a.zip",
             valid,
-            lambda path: score_planes(LUMBAR, path, other(path), sizes),
+            lambda path: score_planes(path, other(path), LUMBAR.classes, known),
             names_file=False,
         ),
         Parser(
             "score_planes (truth)",
             "a.zip",
             valid,
-            lambda path: score_planes(LUMBAR, other(path), path, sizes),
+            lambda path: score_planes(other(path), path, LUMBAR.classes, known),
             names_file=False,
         ),
+        Parser("vote_on_arrays", "a.zip", valid, vote, names_file=False),
+        Parser(
+            "compare_arrays",
+            "a.zip",
+            valid,
+            lambda path: ArrayZipForm().compare(other(path), path, LUMBAR.classes, known),
+            names_file=False,
+        ),
+        Parser("read_predictions (zip)", "a.zip", valid, predict, names_file=False),
     ]

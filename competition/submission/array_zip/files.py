@@ -1,4 +1,4 @@
-"""The "planes" submission: for each image a .npy of 0 and 1, (rows, columns, classes + 1) uint8, and a zip of them all.
+"""Arrays as files: for each image a .npy of 0 and 1, (rows, columns, classes + 1) uint8, and a zip of them all.
 
 The zip is what is handed in. Its bytes depend on nothing but the masks and their order: no times, no owners. The last
 plane is the background, the complement of the others.
@@ -6,8 +6,9 @@ plane is the background, the complement of the others.
 
 import os
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,19 +20,19 @@ from competition.file_listing import find_all_files, stem
 from competition.files import whole_file, whole_folder
 from competition.formats.numpy_files import LARGEST_ARRAY, StoredArray, damage_named, read_npy
 from competition.masks.bit_planes import pack_masks, unpack_class
-from competition.text import size_text
+from competition.text import few, size_text
 
 # The earliest time a zip can hold; without it the same masks would give another file, and another hash, every time.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def plane_file_name(image_name: str) -> str:
-    """What an image's file is called in the submission: "7.dcm" becomes "7.npy"."""
+    """Return what an image's file is called in the submission: "7.dcm" becomes "7.npy"."""
     return f"{stem(image_name)}.npy"
 
 
 def with_background(planes: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:
-    """Label planes (H, W, P) as they are handed in: (H, W, classes + 1) uint8, the background last."""
+    """Return label planes (H, W, P) as they are handed in: (H, W, classes + 1) uint8, the background last."""
     array = np.empty((*planes.shape[:2], classes + 1), dtype=np.uint8)
     for index in range(classes):
         array[..., index] = unpack_class(planes, index)
@@ -40,42 +41,42 @@ def with_background(planes: NDArray[np.uint8], classes: int) -> NDArray[np.uint8
 
 
 def packed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The label planes of what was handed in, without the background."""
+    """Return the label planes of what was handed in, without the background."""
     return pack_masks(np.moveaxis(array[..., :-1], -1, 0) > 0)
 
 
-def write_plane_files(path: Path, folder: Path, images: Iterable[tuple[str, NDArray[np.uint8]]]) -> None:
-    """Writes the arrays and the zip, one image at a time: memory does not grow with the number of images.
+def write_plane_files(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]], folder: Path | None = None) -> None:
+    """Write the zip, one image at a time: memory does not grow with the number of images.
 
     Args:
         path: The zip; an old one is replaced only when the new one is whole.
-        folder: For the single files; replaced in the same way.
         images: Image name and its array (H, W, classes + 1) uint8, in the organiser's order.
+        folder: For the single files, replaced in the same way; None where the zip alone is wanted.
 
     Raises:
         CompetitionError: The disk is full or a folder can't be written.
     """
-    with whole_folder(folder, "*.npy") as files, whole_file(path) as part:
+    with whole_folder(folder, "*.npy") if folder else nullcontext() as files, whole_file(path) as part:
         with zipfile.ZipFile(part, "w") as archive:
             for image_name, array in images:
                 name = plane_file_name(image_name)
-                np.save(files / name, array, allow_pickle=False)
-                _add(archive, name, files / name)
+                if files is not None:
+                    np.save(files / name, array, allow_pickle=False)
+                with archive.open(_member(name), "w", force_zip64=True) as target:
+                    np.save(target, array, allow_pickle=False)
         with part.open("rb") as file:
             os.fsync(file.fileno())  # renamed before its bytes are on disk, a power cut would leave an empty file
 
 
-def _add(archive: zipfile.ZipFile, name: str, file: Path) -> None:
-    entry = zipfile.ZipInfo(name, _NO_TIME)
-    entry.compress_type = zipfile.ZIP_DEFLATED  # a mask of 3268x3268x7 shrinks from 75 MB to some 100 KB
-    entry.create_system, entry.external_attr = 3, 0o644 << 16
-    with file.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
-        while block := source.read(1 << 20):
-            target.write(block)
+def _member(name: str) -> zipfile.ZipInfo:
+    member = zipfile.ZipInfo(name, _NO_TIME)
+    member.compress_type = zipfile.ZIP_DEFLATED  # a mask of 3268x3268x7 shrinks from 75 MB to some 100 KB
+    member.create_system, member.external_attr = 3, 0o644 << 16
+    return member
 
 
 def list_plane_files(path: Path) -> list[str]:
-    """Names of the files in a submission, a zip or the folder of its files, in the order of the zip or by name.
+    """Return the names of the files in a zip or folder, in the order of the zip or by name.
 
     Raises:
         CompetitionError: It is missing, or a file that is no zip.
@@ -98,8 +99,18 @@ class PlaneFiles:
     names: list[str]
     archive: zipfile.ZipFile | None
 
+    def unique_names(self) -> list[str]:
+        """Return the names of the files.
+
+        Raises:
+            CompetitionError: One appears twice.
+        """
+        if twice := [name for name, count in Counter(self.names).items() if count > 1]:
+            raise CompetitionError(f"{len(twice)} files appear twice ({few(twice)})", self.path)
+        return self.names
+
     def read(self, name: str, classes: int, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Reads one array; nothing is read of one that is not as it should be.
+        """Read one array; nothing is read of one that is not as it should be.
 
         Args:
             name: Of the file.
@@ -131,7 +142,7 @@ class PlaneFiles:
 
 @contextmanager
 def open_plane_files(path: Path) -> Iterator[PlaneFiles]:
-    """Opens a submission.
+    """Open a submission.
 
     Args:
         path: A zip of .npy files, or the folder of them.

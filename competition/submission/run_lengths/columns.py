@@ -15,7 +15,7 @@ from competition.settings import Section
 NO_MASK = frozenset(("", "-1", "nan", "NaN"))
 
 
-class RunLengthForm(Section):
+class RunLengthColumns(Section):
     """Columns and counting."""
 
     image: str
@@ -56,7 +56,7 @@ class RunLengthForm(Section):
         return None
 
 
-class RunLengthSubmission(RunLengthForm):
+class SubmissionColumns(RunLengthColumns):
     """The form of a submission: also how a name and an empty mask are written.
 
     Between files, a mask is always text of one kind: "start length ...", pixels counted from 1 in the form's order, ""
@@ -125,7 +125,7 @@ class RunLengthSubmission(RunLengthForm):
         return True
 
 
-IMAGE_CLASS_RLE = RunLengthSubmission.model_validate(
+IMAGE_CLASS_RLE = SubmissionColumns.model_validate(
     {"image": "image_name", "class": "class", "rle": "rle", "ending": True}
 )
 """A row per image and class, pixels row by row from 1: what the organisers of the built-in tracks take."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.formats.named_columns import read_columns
 from competition.masks.run_length_text import format_runs, parse
-from competition.submission.run_lengths.columns import RunLengthForm
+from competition.submission.run_lengths.columns import RunLengthColumns
 
 Key = tuple[str, str]
 """Image name and class."""
@@ -36,12 +36,12 @@ class Row(NamedTuple):
     rle: str
 
 
-def read_rows(path: Path, form: RunLengthForm, classes: Sequence[str]) -> Iterator[Row]:
+def read_rows(path: Path, columns: RunLengthColumns, classes: Sequence[str]) -> Iterator[Row]:
     """Reads the masks of a CSV without judging names, classes or run lengths.
 
     Args:
         path: The CSV.
-        form: Its columns.
+        columns: Its columns.
         classes: Of the track.
 
     Yields:
@@ -50,8 +50,8 @@ def read_rows(path: Path, form: RunLengthForm, classes: Sequence[str]) -> Iterat
     Raises:
         CompetitionError: The file or a column is missing, or a row has more or fewer cells than the header.
     """
-    for line, cells in read_columns(path, form.header(classes)):
-        for class_name, rle in form.masks(cells, classes):
+    for line, cells in read_columns(path, columns.header(classes)):
+        for class_name, rle in columns.masks(cells, classes):
             yield Row(line, cells[0], class_name, rle)
 
 

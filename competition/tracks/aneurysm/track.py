@@ -14,6 +14,7 @@ from competition.file_listing import find_files, stem
 from competition.formats.pictures import check_picture
 from competition.formats.source_files import require_file
 from competition.metrics.tables import AUROC
+from competition.submission.table.form import TableForm
 from competition.text import near_pairs
 from competition.tracks.aneurysm.cleaning import clean_angiogram, has_text, margin_share
 from competition.tracks.aneurysm.table import Row, read_table
@@ -295,7 +296,7 @@ ANEURYSM = Track(
     task="classification",
     classes=CLASSES,
     metric=AUROC,
-    submission="table",
+    form=TableForm(),
     list_samples=list_samples,
     list_test=list_test_samples,
     read_image=read_image,

@@ -18,6 +18,7 @@ from competition.formats.dicom import read_dicom_grey, read_spacing_mm
 from competition.formats.pictures import read_grey
 from competition.masks.bit_planes import pack_masks
 from competition.metrics.counts import DICE
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import size_text
 from competition.tracks.cardiac.contours import find_contours, list_dicom_slices, list_test_dicoms
 from competition.tracks.cardiac.patients import disease, slice_key
@@ -167,7 +168,7 @@ CARDIAC = Track(
     task="segmentation",
     classes=("lv",),
     metric=DICE,
-    submission="rle",
+    form=RunLengthForm(),
     list_samples=list_slices,
     list_test=list_test_slices,
     read_image=read_slice,

@@ -14,10 +14,19 @@ from competition.metrics.counts import CountMetric
 from competition.metrics.metric import make_metric
 from competition.names import file_fault, label_fault
 from competition.settings import Section
-from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
+from competition.submission.form import Form
+from competition.submission.forms import FORMS
+from competition.submission.run_lengths.columns import SubmissionColumns
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import nearest_hint, same_spelling, shortened, shown
 from competition.tracks.declared.patterns import find_group
 from competition.tracks.declared.run_length_table import RunLengthTable
+
+SECTIONS: dict[tuple[str, ...], type[Section]] = {
+    ("masks", RunLengthTable.__name__): RunLengthTable,
+    ("submission", SubmissionColumns.__name__): SubmissionColumns,
+}
+"""Where Pydantic finds the sections of a declaration."""
 
 FIELDS = ("stem", "class")
 """What ``masks`` may hold in curly brackets."""
@@ -71,10 +80,10 @@ class FolderTrack(Section):
     """What everything is scored and ranked by: dice, iou or f_beta, or a mapping with options: {name: f_beta, beta: 2,
     unit: group, empty: skip}. ``unit`` is what is scored by itself before the mean is taken: image, group (the images
     of a person pooled) or all; ``empty`` is the score where neither truth nor prediction has a pixel: 1, 0 or skip."""
-    submission: RunLengthSubmission | None = None
-    """The organiser's form (``run_length_form.py`` explains its keys), for example {image: id, class: class, rle: rle,
-    order: column, ending: false, empty: -1}. Left out: image_name,class,rle with pixels row by row from 1; where masks
-    come as run lengths it must be said."""
+    submission: SubmissionColumns | str | None = None
+    """The organiser's columns of run lengths (``SubmissionColumns`` explains the keys), for example {image: id, class:
+    class, rle: rle, order: column, ending: false, empty: -1}, or the name of another form, such as array_zip. Left out:
+    image_name,class,rle with pixels row by row from 1; where masks come as run lengths it must be given."""
 
     def find_group(self, file_name: str) -> str | None:
         """Returns the group that ``group`` reads from a file name; None where it does not match."""
@@ -115,9 +124,16 @@ class FolderTrack(Section):
         return (0, *map(_pixel_value, self.background))
 
     @property
-    def submission_form(self) -> RunLengthSubmission:
-        """The form that is said, or else that of the built-in tracks."""
-        return self.submission or IMAGE_CLASS_RLE
+    def form(self) -> Form:
+        """Return the form of the submission: run lengths with the columns that are given, or a form by its name."""
+        if isinstance(self.submission, str):
+            return FORMS[self.submission]
+        return RunLengthForm() if self.submission is None else RunLengthForm(self.submission)
+
+    @property
+    def names_with_ending(self) -> bool:
+        """Return whether a submission names images with their ending."""
+        return self.submission.ending if isinstance(self.submission, SubmissionColumns) else True
 
     @property
     def reading(self) -> str:
@@ -128,7 +144,7 @@ class FolderTrack(Section):
     def data_form(self) -> str:
         """All that ``prepare`` goes by, as text."""
         text = self.model_dump_json(include={"classes", "train", "masks", "test", "group", "channels"})
-        return f"{text} {self.submission_form.ending}{self._written_background}"
+        return f"{text} {self.names_with_ending}{self._written_background}"
 
     @property
     def _written_background(self) -> str:
@@ -156,6 +172,14 @@ class FolderTrack(Section):
             if fault := label_fault(name):
                 raise ValueError(f"the name {name!r} {fault}")
         return classes
+
+    @field_validator("submission")
+    @classmethod
+    def _known_form(cls, form: SubmissionColumns | str | None) -> SubmissionColumns | str | None:
+        names = [name for name, one in FORMS.items() if one.of_masks]
+        if isinstance(form, str) and form not in names:
+            raise ValueError(f"Input should be columns of run lengths or one of {', '.join(names)}, not {shown(form)}")
+        return form
 
     @field_validator("group")
     @classmethod
@@ -189,9 +213,8 @@ def read_declaration(path: Path) -> FolderTrack:
 def _explain(error: ValidationError) -> str:
     """The first thing that is wrong, with the keys that are known there."""
     errors: list[Any] = error.errors()
-    # Masks are a text or a table. Pydantic says what speaks against each, but only one of them was meant.
-    table = ("masks", RunLengthTable.__name__)
-    within = [problem for problem in errors if problem["loc"][:2] == table and len(problem["loc"]) > 2]
+    # Masks and submission are a text or a section. Pydantic says what speaks against each; only one of them was meant.
+    within = [problem for problem in errors if problem["loc"][:2] in SECTIONS and len(problem["loc"]) > 2]
     # A misspelt key is one that is missing too; what was typed is what the user looks for.
     first = min(within or errors, key=lambda problem: problem["type"] != "extra_forbidden")
     section, form, key = _place(first["loc"])
@@ -211,10 +234,9 @@ def _explain(error: ValidationError) -> str:
 
 def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
     """Where in the declaration something is: the section with a dot behind it ("" for none), its form, the key."""
-    if place[:2] == ("masks", RunLengthTable.__name__) and len(place) > 2:
-        return "masks.", RunLengthTable, str(place[2])
-    if place[:1] == ("submission",) and len(place) > 1:
-        return "submission.", RunLengthSubmission, str(place[1])
+    section = SECTIONS.get(tuple(place[:2]))
+    if section is not None and len(place) > 2:
+        return f"{place[0]}.", section, str(place[2])
     return "", FolderTrack, ".".join(map(str, place[:1])) or "declaration"
 
 
@@ -225,7 +247,8 @@ def _contradiction(declaration: FolderTrack) -> str | None:
         return contradiction
     if contradiction := _clashing_values(declaration):
         return contradiction
-    if submission is not None and (contradiction := submission.contradiction("submission", len(classes))):
+    columns = submission if isinstance(submission, SubmissionColumns) else None
+    if columns is not None and (contradiction := columns.contradiction("submission", len(classes))):
         return contradiction
     if isinstance(masks, RunLengthTable):
         if isinstance(classes, dict):

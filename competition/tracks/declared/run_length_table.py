@@ -20,7 +20,7 @@ from competition.masks.bit_planes import pack_masks
 from competition.masks.components import canvas_runs, find_components
 from competition.masks.run_length_text import parse
 from competition.masks.run_lengths import Order, runs_to_mask
-from competition.submission.run_lengths.columns import NO_MASK, RunLengthForm
+from competition.submission.run_lengths.columns import NO_MASK, RunLengthColumns
 from competition.submission.run_lengths.rows import Row, read_rows
 from competition.text import NearKeys, difference, near_pairs, nearest_hint, same_spelling
 from competition.tracks.track import Problem
@@ -30,7 +30,7 @@ TORN = 2
 """Times as many pieces as in the other order: a disc of 20 rows comes to 20 pieces instead of one."""
 
 
-class RunLengthTable(RunLengthForm):
+class RunLengthTable(RunLengthColumns):
     """Where the run lengths stand and how they count; image names may have their ending or not."""
 
     csv: str

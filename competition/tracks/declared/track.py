@@ -38,7 +38,7 @@ def load_folder_track(path: Path) -> Track:
         task="segmentation",
         classes=classes,
         metric=declaration.count_metric,
-        submission="rle",
+        form=declaration.form,
         list_samples=partial(list_folder, declaration=declaration),
         list_test=partial(list_test_folder, declaration=declaration),
         read_image=read_grey if declaration.channels == 1 else read_rgb,
@@ -49,8 +49,7 @@ def load_folder_track(path: Path) -> Track:
         find_labels=partial(find_labels, declaration=declaration),
         count_between=partial(count_between, declaration=declaration),
         is_torn=partial(is_torn, declaration=declaration),
-        label_key=stem if declaration.submission_form.ending else same_spelling,
-        rle_form=declaration.submission_form,
+        label_key=stem if declaration.names_with_ending else same_spelling,
         reading=declaration.reading,
         data_form=declaration.data_form,
     )
@@ -147,7 +146,7 @@ def _skipped(root: Path, samples: Sequence[Sample], masks: Masks, declaration: F
 
 def _sample(image: Path, relative: str, split: Split, group: str, declaration: FolderTrack) -> Sample:
     key = stem(image.name)
-    name = same_spelling(image.name) if declaration.submission_form.ending else key
+    name = same_spelling(image.name) if declaration.names_with_ending else key
     return Sample(key=key, name=name, split=split, group=group, images=(relative,))
 
 

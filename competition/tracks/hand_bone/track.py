@@ -10,6 +10,7 @@ from competition.errors import CompetitionError
 from competition.file_listing import find_files, on_disk, stem
 from competition.formats.pictures import read_grey
 from competition.metrics.counts import DICE
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import near_pairs, same_spelling
 from competition.tracks.hand_bone.labels import CARPAL_BONES, FINGER_BONES, FOREARM_BONES, HAND_BONE_CLASSES, read_bones
 from competition.tracks.hand_bone.lists import OBLIQUE, STRAIGHT, with_strata, without_excluded, wrongly_labelled
@@ -121,7 +122,7 @@ HAND_BONE = Track(
     task="segmentation",
     classes=HAND_BONE_CLASSES,
     metric=DICE,
-    submission="rle",
+    form=RunLengthForm(),
     list_samples=list_hands,
     list_test=list_test_hands,
     read_image=read_grey,

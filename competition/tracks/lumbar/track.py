@@ -19,6 +19,7 @@ from competition.file_listing import find_files, stem
 from competition.formats.dicom import read_dicom_grey, read_patient_id, read_spacing_mm
 from competition.formats.pictures import read_grey
 from competition.metrics.counts import DICE
+from competition.submission.array_zip.form import ArrayZipForm
 from competition.text import same_spelling
 from competition.tracks.lumbar.labels import VERTEBRAE, is_turned_square, read_vertebrae
 from competition.tracks.skipped_files import refuse_lost, skipped_pictures
@@ -172,7 +173,7 @@ LUMBAR = Track(
     task="segmentation",
     classes=VERTEBRAE,
     metric=DICE,
-    submission="planes",
+    form=ArrayZipForm(),
     list_samples=list_spines,
     list_test=list_test_spines,
     read_image=read_spine,

@@ -3,11 +3,11 @@
 import pytest
 
 from competition.errors import CompetitionError
-from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthSubmission
+from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
 
 
-def form(**keys: object) -> RunLengthSubmission:
-    return RunLengthSubmission.model_validate({"image": "id", "rle": "rle", "ending": False} | keys)
+def form(**keys: object) -> SubmissionColumns:
+    return SubmissionColumns.model_validate({"image": "id", "rle": "rle", "ending": False} | keys)
 
 
 @pytest.mark.parametrize(

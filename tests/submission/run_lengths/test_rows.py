@@ -9,13 +9,13 @@ from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes
 from competition.masks.run_length_text import parse
 from competition.masks.run_lengths import encode_mask
-from competition.submission.run_lengths.columns import RunLengthSubmission
-from competition.submission.submission_files import read_rle_csv, read_truth_csv
+from competition.submission.run_lengths.columns import SubmissionColumns
+from competition.submission.run_lengths.files import read_rle_csv, read_truth_csv
 from competition.tracks.declared.run_length_table import RunLengthTable, read_run_lengths
 
 SIZE_HW = (9, 7)
 COLUMNS = {"image": "ImageId", "class": "kind", "rle": "EncodedPixels", "order": "column"}
-FORM = RunLengthSubmission.model_validate({**COLUMNS, "ending": False, "several_rows": True})
+FORM = SubmissionColumns.model_validate({**COLUMNS, "ending": False, "several_rows": True})
 TABLE = RunLengthTable.model_validate({**COLUMNS, "csv": "truth.csv"})
 CLASSES = ("nucleus", "cell")
 

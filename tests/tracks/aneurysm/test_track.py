@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
+from competition.submission.table.form import TableForm
 from competition.tracks.aneurysm.track import ANEURYSM, list_samples, list_test_samples
 
 # Typed from the organisers' header, not from the code.
@@ -53,7 +54,7 @@ def root(tmp_path: Path) -> Path:
 def test_columns_and_views_are_the_organisers() -> None:
     assert ["Index", *ANEURYSM.classes] == COLUMNS
     assert ANEURYSM.views == VIEWS
-    assert (ANEURYSM.metric, ANEURYSM.submission, ANEURYSM.channels) == ("auroc", "table", 1)
+    assert (ANEURYSM.metric, ANEURYSM.form, ANEURYSM.channels) == ("auroc", TableForm(), 1)
 
 
 def test_mirror_swaps_sides_and_flips_frontal_views_only() -> None:

@@ -185,8 +185,8 @@ def test_the_form_of_a_submission_is_asked_for_where_masks_are_run_lengths(tmp_p
     # What the sentence proposes can be pasted, once two words are replaced that nothing here can tell.
     assert "submission.ending: " in failure(declare(tmp_path, classes="[a, b]", masks=masks, submission=line))
     line = line.replace("ENDING", "false").replace("EMPTY", "-1")
-    form = read_declaration(declare(tmp_path, classes="[a, b]", masks=masks, submission=line)).submission_form
+    form = read_declaration(declare(tmp_path, classes="[a, b]", masks=masks, submission=line)).form.columns
     assert form.header(("a", "b")) == ("id", "kind", "pixels")
     assert (form.order, form.start, form.relative, form.ending, form.empty) == ("column", 0, True, False, "-1")
-    by_files = read_declaration(declare(tmp_path)).submission_form
+    by_files = read_declaration(declare(tmp_path)).form.columns
     assert (by_files.header(("femur",)), by_files.ending, by_files.empty) == (("image_name", "class", "rle"), True, "")

@@ -9,6 +9,8 @@ from PIL import Image
 
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes
+from competition.submission.array_zip.form import ArrayZipForm
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.tracks.declared.track import load_folder_track
 from competition.tracks.track import Track
 
@@ -47,7 +49,16 @@ def read_masks(track: Track, path: Path) -> NDArray[np.bool_]:
 def test_a_declaration_becomes_a_track_named_after_its_file(tmp_path: Path) -> None:
     track = load_folder_track(declare(tmp_path, classes="[femur, tibia]", masks="'m/{class}/{stem}.png'"))
     assert (track.name, track.classes, track.task) == ("mine", ("femur", "tibia"), "segmentation")
-    assert (track.metric, track.submission, track.channels, track.mirror) == ("dice", "rle", 1, None)
+    assert (track.metric, track.form, track.channels, track.mirror) == ("dice", RunLengthForm(), 1, None)
+
+
+def test_a_form_is_chosen_by_its_name(tmp_path: Path) -> None:
+    path = declare(tmp_path, classes="[femur, tibia]", masks="'m/{class}/{stem}.png'", submission="array_zip")
+    assert load_folder_track(path).form == ArrayZipForm()
+    assert load_folder_track(declare(tmp_path, submission="run_lengths")).form == RunLengthForm()
+    for wrong in ("table", "zip"):  # a table holds no masks
+        with pytest.raises(CompetitionError, match=rf"one of run_lengths, array_zip, not '{wrong}'"):
+            load_folder_track(declare(tmp_path, submission=wrong))
 
 
 def test_flip_mirrors_without_renaming_a_class(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from competition.errors import CompetitionError
+from competition.submission.array_zip.form import ArrayZipForm
 from competition.tracks.lumbar.track import LUMBAR, list_spines, list_test_spines, number_of
 
 SIZE_HW = (40, 30)
@@ -33,7 +34,7 @@ def test_six_classes_and_no_background() -> None:
     assert LUMBAR.classes == tuple(f"vertebra_{number}" for number in (1, 2, 3, 4, 5, 6))
     assert LUMBAR.mirror is not None
     assert LUMBAR.mirror.classes == (0, 1, 2, 3, 4, 5)
-    assert (LUMBAR.submission, LUMBAR.submission_ending, LUMBAR.size_hw) == ("planes", ".zip", None)
+    assert (LUMBAR.form, LUMBAR.form.ending, LUMBAR.size_hw) == (ArrayZipForm(), ".zip", None)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@ import re
 
 import pytest
 
-from competition.submission.run_lengths.columns import RunLengthSubmission
-from competition.submission.validator import check_rle_submission, check_table_submission
+from competition.submission.known_images import KnownImages
+from competition.submission.run_lengths.checks import check_rle_submission
+from competition.submission.run_lengths.columns import SubmissionColumns
 
 CLASSES = ("Radius", "Ulna")
 GOOD = [("a", "Radius", "1 3"), ("a", "Ulna", "2 2 11 2"), ("b", "Radius", ""), ("b", "Ulna", "12 1")]
-COLUMNS = ("Aneurysm", "L_ICA")
 
 
 def rle_file(tmp_path, rows, header="image_name,class,rle"):
@@ -16,15 +16,9 @@ def rle_file(tmp_path, rows, header="image_name,class,rle"):
     return path
 
 
-def table_file(tmp_path, text):
-    path = tmp_path / "t.csv"
-    path.write_text(text)
-    return path
-
-
 def test_a_good_file_passes_and_is_counted(tmp_path):
     path = rle_file(tmp_path, GOOD)
-    result = check_rle_submission(path, CLASSES, (3, 4), ["a", "b"])
+    result = check_rle_submission(path, CLASSES, KnownImages(["a", "b"], size_hw=(3, 4)))
     assert result.ok
     assert (result.errors, result.warnings) == ([], [])
     assert (result.rows, result.images) == (4, 2)
@@ -50,20 +44,20 @@ def test_a_good_file_passes_and_is_counted(tmp_path):
     ],
 )
 def test_one_bad_row_is_named(tmp_path, row, message):
-    result = check_rle_submission(rle_file(tmp_path, [row, *GOOD[1:]]), CLASSES, (3, 4))
+    result = check_rle_submission(rle_file(tmp_path, [row, *GOOD[1:]]), CLASSES, KnownImages(size_hw=(3, 4)))
     assert not result.ok
     assert any(re.search(message, error) for error in result.errors), result.errors
 
 
 def test_the_last_pixel_is_within_bounds(tmp_path):
     rows = [("a", "Radius", "12 1"), ("a", "Ulna", "1 12")]
-    assert check_rle_submission(rle_file(tmp_path, rows), CLASSES, (3, 4)).ok
+    assert check_rle_submission(rle_file(tmp_path, rows), CLASSES, KnownImages(size_hw=(3, 4))).ok
 
 
 def test_each_image_has_its_own_bounds(tmp_path):
     path = rle_file(tmp_path, GOOD)
-    assert check_rle_submission(path, CLASSES, None, None, {"a": (3, 4), "b": (3, 4)}).ok
-    result = check_rle_submission(path, CLASSES, (100, 100), None, {"a": (3, 4), "b": (2, 5)})
+    assert check_rle_submission(path, CLASSES, KnownImages(sizes={"a": (3, 4), "b": (3, 4)})).ok
+    result = check_rle_submission(path, CLASSES, KnownImages(sizes={"a": (3, 4), "b": (2, 5)}, size_hw=(100, 100)))
     assert [error[:14] for error in result.errors if "row 5, b, Ulna" in error] == [result.errors[0][:14]]
     assert len(result.errors) == 1
     assert check_rle_submission(path, CLASSES).ok  # nothing tells the size, so no bounds
@@ -71,7 +65,7 @@ def test_each_image_has_its_own_bounds(tmp_path):
 
 def test_all_errors_at_once(tmp_path):
     rows = [("a", "Radius", "1"), ("a", "Ulna", "0 1"), ("b", "Radius", "5 1 1 1"), ("b", "Ulnar", "")]
-    result = check_rle_submission(rle_file(tmp_path, rows), CLASSES, (3, 4))
+    result = check_rle_submission(rle_file(tmp_path, rows), CLASSES, KnownImages(size_hw=(3, 4)))
     text = "\n".join(result.errors)
     assert "row 2" in text
     assert "row 3" in text
@@ -91,7 +85,7 @@ def test_a_class_missing_in_one_image(tmp_path):
 
 
 def test_missing_and_unknown_images_are_named(tmp_path):
-    result = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES, None, ["a", *(f"n{i}" for i in range(9))])
+    result = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES, KnownImages(["a", *(f"n{i}" for i in range(9))]))
     assert result.errors == [
         "9 of 10 images missing: n0, n1, n2, n3, n4 and 4 more",
         "1 of 2 images not in the test set: b",
@@ -100,13 +94,13 @@ def test_missing_and_unknown_images_are_named(tmp_path):
 
 def test_misspelt_names_are_shown_with_the_right_spelling(tmp_path):
     path = rle_file(tmp_path, [(f"{name}.png", cls, rle) for name, cls, rle in GOOD])
-    missing, unknown = check_rle_submission(path, CLASSES, None, ["a", "b"]).errors
+    missing, unknown = check_rle_submission(path, CLASSES, KnownImages(["a", "b"])).errors
     hint = ", did you mean 'a' instead of 'a.png' (2 names differ like this)?"
     assert (missing, unknown) == (
         "2 of 2 images missing: a, b",
         f"2 of 2 images not in the test set: a.png, b.png{hint}",
     )
-    _, unknown = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES, None, ["test\\A.png", "c"]).errors
+    _, unknown = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES, KnownImages(["test\\A.png", "c"])).errors
     assert unknown.endswith("a, b, did you mean 'test\\\\A.png' instead of 'a'?")
 
 
@@ -123,29 +117,20 @@ def test_errors_of_one_kind_are_one_line(tmp_path):
 
 
 def test_several_rows_of_an_image_are_taken_where_the_form_has_them(tmp_path):
-    form = RunLengthSubmission.model_validate({"image": "id", "rle": "rle", "ending": False, "several_rows": True})
+    form = SubmissionColumns.model_validate({"image": "id", "rle": "rle", "ending": False, "several_rows": True})
     path = rle_file(tmp_path, [("a", "1 2"), ("a", "5 1"), ("b", "")], "id,rle")
-    result = check_rle_submission(path, ["nucleus"], None, ["a", "b"], None, form)
+    result = check_rle_submission(path, ["nucleus"], KnownImages(["a", "b"]), form)
     assert (result.errors, result.images, result.positive_share) == ([], 2, {"nucleus": 0.5})
     path = rle_file(tmp_path, [("a", "1 2"), ("a", "5 1"), ("a", "1 2"), ("b", "")], "id,rle")
-    result = check_rle_submission(path, ["nucleus"], None, ["a", "b"], None, form)
+    result = check_rle_submission(path, ["nucleus"], KnownImages(["a", "b"]), form)
     assert result.errors == ["row 4: class 'nucleus' of image 'a' appears twice (first in row 2)"]
     single = form.model_copy(update={"several_rows": False})
-    result = check_rle_submission(path, ["nucleus"], None, ["a", "b"], None, single)
+    result = check_rle_submission(path, ["nucleus"], KnownImages(["a", "b"]), single)
     assert result.errors == ["row 3: class 'nucleus' of image 'a' appears twice (first in row 2) (and 1 more like it)"]
 
 
-@pytest.mark.parametrize("text", ["0_1", "\u0661", "0x1", "1e", " ", "--1", "1" * 400 + "_"])
-def test_a_probability_is_a_decimal_number_in_ascii(tmp_path, text):
-    path = table_file(tmp_path, f"Index,Aneurysm,L_ICA\n1,{text},0\n2,0.1,0\n")
-    result = check_table_submission(path, "Index", COLUMNS)
-    assert len(result.errors) == 1
-    assert "not a number from 0 to 1" in result.errors[0]
-    assert len(result.errors[0]) < 120
-
-
 def test_shuffled_images_are_the_same_rows_in_another_order(tmp_path):
-    result = check_rle_submission(rle_file(tmp_path, GOOD[2:] + GOOD[:2]), CLASSES, None, ["a", "b"])
+    result = check_rle_submission(rle_file(tmp_path, GOOD[2:] + GOOD[:2]), CLASSES, KnownImages(["a", "b"]))
     assert len(result.errors) == 1
     assert "the rows are the same but in another order" in result.errors[0]
     assert "row 2: class 'Radius' of image 'b' where class 'Radius' of image 'a' belongs" in result.errors[0]
@@ -206,58 +191,7 @@ def test_a_class_that_is_always_empty_is_a_warning(tmp_path):
 
 
 def test_a_huge_file_is_a_warning(tmp_path, monkeypatch):
-    monkeypatch.setattr("competition.submission.validator.LARGE_BYTES", 10)
+    monkeypatch.setattr("competition.submission.csv_submission.LARGE_BYTES", 10)
     result = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES)
     assert result.ok
     assert "server may refuse it" in result.warnings[0]
-
-
-def test_a_good_table_passes(tmp_path):
-    path = table_file(tmp_path, "Index,Aneurysm,L_ICA\n0047,0.25,1\n3,1e-9,0\n")
-    result = check_table_submission(path, "Index", COLUMNS, ["0047", "3"])
-    assert (result.errors, result.warnings) == ([], [])
-    assert (result.rows, result.images) == (2, 2)
-    assert result.positive_share == {"Aneurysm": 0.0, "L_ICA": 0.5}
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("1,1.5,0", "row 2: Aneurysm of Index 1 is '1.5', not a number from 0 to 1"),
-        ("1,-0.01,0", "Aneurysm of Index 1 is '-0.01'"),
-        ("1,nan,0", "Aneurysm of Index 1 is 'nan'"),
-        ("1,inf,0", "Aneurysm of Index 1 is 'inf'"),
-        ("1,,0", "Aneurysm of Index 1 is ''"),
-        ("1,0.5,0.5", "L_ICA of Index 1 is '0.5', not the integer 0 or 1"),
-        ("1,0.5,1.0", "L_ICA of Index 1 is '1.0'"),
-        ("1,0.5,2", "L_ICA of Index 1 is '2'"),
-        ("1,0.5,", "L_ICA of Index 1 is ''"),
-        ("1,0.5", "row 2 has 2 fields, not 3"),
-        ("2,0.5,0", "row 3: Index '2' appears twice (first in row 2)"),
-    ],
-)
-def test_one_bad_cell_of_a_table_is_named(tmp_path, line, message):
-    result = check_table_submission(table_file(tmp_path, f"Index,Aneurysm,L_ICA\n{line}\n2,0.1,0\n"), "Index", COLUMNS)
-    assert len(result.errors) == 1
-    assert message in result.errors[0]
-
-
-def test_order_and_count_of_a_table(tmp_path):
-    path = table_file(tmp_path, "Index,Aneurysm,L_ICA\n2,0.5,0\n1,0.1,0\n")
-    shuffled = check_table_submission(path, "Index", COLUMNS, ["1", "2"]).errors
-    assert len(shuffled) == 1
-    assert "the rows are the same but in another order" in shuffled[0]
-    assert check_table_submission(path, "Index", COLUMNS, ["2", "1", "5"]).errors == ["1 of 3 rows missing: 5"]
-    assert check_table_submission(path, "Index", COLUMNS, ["2"]).errors == ["1 of 2 rows not in the test set: 1"]
-
-
-def test_header_of_a_table_is_exact(tmp_path):
-    path = table_file(tmp_path, "Aneurysm,L_ICA,Index\n0.5,0,1\n")
-    assert "in another order" in check_table_submission(path, "Index", COLUMNS).errors[0]
-
-
-def test_constant_probabilities_are_a_warning(tmp_path):
-    path = table_file(tmp_path, "Index,Aneurysm,L_ICA\n1,0.5,0\n2,0.50,0\n")
-    result = check_table_submission(path, "Index", COLUMNS)
-    assert result.ok
-    assert "AUROC of 0.5" in result.warnings[0]

@@ -1,0 +1,116 @@
+"""What a check of a submission finds: every error at once, what was checked and what was not."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from competition.errors import on_one_line
+from competition.submission.known_images import KnownImages
+from competition.text import few, near_misses, size_text
+
+NEEDS_TEST_IMAGES = "no test images are prepared: run prepare"
+NEEDS_SIZE = "no sizes are known: run prepare, or give --size ROWSxCOLUMNS"
+
+# What makes two errors of one kind differ: names in quotes and numbers.
+_VARIES = re.compile(r"'[^']*'|[0-9]+")
+
+
+@dataclass
+class CheckResult:
+    """What is wrong with a submission, and what is in it.
+
+    Attributes:
+        warnings: What is allowed and hardly meant.
+        rows: Rows below the header.
+        images: Different images (patients in a table).
+        positive_share: Class -> share of the images with a mask (in a table: of the rows above 0.5).
+        size_bytes: Size of the file.
+        checked: What was checked.
+        unchecked: What could not be checked, and what is needed for it.
+    """
+
+    warnings: list[str] = field(default_factory=list)
+    rows: int = 0
+    images: int = 0
+    positive_share: dict[str, float] = field(default_factory=dict)
+    size_bytes: int = 0
+    checked: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+    _first: dict[str, str] = field(default_factory=dict)
+    _counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def ok(self) -> bool:
+        """Return whether no error was found."""
+        return not self._counts
+
+    @property
+    def faults(self) -> int:
+        """Return the number of errors."""
+        return self._counts.total()
+
+    @property
+    def errors(self) -> list[str]:
+        """Return why it would be refused or scored wrongly, a sentence for each kind of error.
+
+        It names the row, image or class of the first error of that kind, and how many more there are.
+        """
+        return [
+            f"{first.removesuffix('.')} (and {self._counts[kind] - 1:,} more like it)"
+            if self._counts[kind] > 1
+            else first
+            for kind, first in self._first.items()
+        ]
+
+    def enter_scope(
+        self, checked: Sequence[str], images: KnownImages, *, unbounded: str | None = None, ordered: bool = True
+    ) -> None:
+        """Enter what a check covers, as far as the images are known.
+
+        Args:
+            checked: What needs no knowledge of the images.
+            images: What is known of them.
+            unbounded: What can't be checked without their sizes; None where sizes don't matter.
+            ordered: Whether the order of the images is compared too.
+        """
+        self.checked += checked
+        if images.names is None:
+            self.unchecked.append(f"whether images are missing or unknown ({NEEDS_TEST_IMAGES})")
+        if unbounded is not None and (images.sizes or images.size_hw):
+            self.checked.append("bounds" if images.sizes else f"bounds of {size_text(images.size_hw or ())}")
+        elif unbounded is not None:
+            self.unchecked.append(f"{unbounded} ({NEEDS_SIZE})")
+        if images.names is not None:
+            self.checked += ["image set", "order"] if ordered else ["image set"]
+
+    def refuse(self, sentence: str, kind: str | None = None) -> None:
+        """Enter an error.
+
+        Args:
+            sentence: What is wrong and where.
+            kind: What it has in common with others like it; by default the sentence itself. Numbers and quoted names
+                don't count.
+        """
+        key = _VARIES.sub("", sentence if kind is None else kind)
+        self._first.setdefault(key, on_one_line(sentence))
+        self._counts[key] += 1
+
+
+def compare_names(result: CheckResult, kind: str, found: Sequence[str], expected: Sequence[str]) -> None:
+    """Enter which names are missing and which don't belong; where they are misspelt, with the right spelling.
+
+    Args:
+        result: Gets a sentence for each of the two.
+        kind: What is named: "images", "rows" or "files".
+        found: Names in the submission.
+        expected: Names of the test set.
+    """
+    in_found, in_expected = set(found), set(expected)
+    missing = [name for name in expected if name not in in_found]
+    unknown = [name for name in found if name not in in_expected]
+    if missing:
+        result.refuse(f"{len(missing)} of {len(expected)} {kind} missing: {few(missing)}")
+    if unknown:
+        hint = near_misses(unknown, missing)
+        result.refuse(f"{len(unknown)} of {len(found)} {kind} not in the test set: {few(unknown)}{hint}")

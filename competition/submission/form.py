@@ -1,0 +1,161 @@
+"""What a form of submission is: a kind of file that is written, read, checked, scored, voted on and compared.
+
+A track has one form, and the stages ask it. A new form is a subclass, entered in ``forms.FORMS``.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from numpy.typing import NDArray
+
+from competition.masks.run_length_votes import Quorum
+from competition.submission.check_result import CheckResult
+from competition.submission.csv_submission import first_cells
+from competition.submission.known_images import KnownImages
+from competition.submission.labels import Labels
+from competition.submission.score import Score
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """A table of a comparison, as it is printed."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[object]]
+
+
+class Comparison(Protocol):
+    """Where two submissions differ."""
+
+    def figures(self) -> dict[str, Any]:
+        """Return the keys that ``compare --json`` promises."""
+        ...
+
+    def tables(self) -> list[ComparisonTable]:
+        """Return what is printed about the differences; empty where there are none."""
+        ...
+
+    def summary(self) -> str:
+        """Return the result in one sentence."""
+        ...
+
+
+class Form(ABC):
+    """A form of submission.
+
+    Attributes:
+        ending: Of the file that is handed in.
+        unit: What ``CheckResult.rows`` and a vote count: "rows" or "files".
+        of_masks: Whether it holds masks of a segmentation; else scores of a classification.
+    """
+
+    ending: ClassVar[str] = ".csv"
+    unit: ClassVar[str] = "rows"
+    of_masks: ClassVar[bool] = True
+
+    @abstractmethod
+    def describe(self, classes: Sequence[str]) -> str:
+        """Return what the file looks like, for the table of tracks."""
+
+    def accepts(self, path: Path) -> bool:
+        """Return whether there is something at a path that can be opened as a submission."""
+        return path.is_file()
+
+    def names(self, path: Path) -> list[str]:
+        """Return the name of every row or file of a submission, without judging them: the first cells of a CSV.
+
+        Raises:
+            CompetitionError: The file is missing or damaged.
+        """
+        return first_cells(path)
+
+    def name_in_file(self, image_name: str) -> str:
+        """Return what a submission calls an image or patient."""
+        return image_name
+
+    def name_in_score(self, image_name: str) -> str:
+        """Return the name by which a submission and its truth are joined."""
+        return self.name_in_file(image_name)
+
+    @abstractmethod
+    def write(self, path: Path, classes: Sequence[str], predictions: Iterable[tuple[str, NDArray[Any]]]) -> None:
+        """Write a submission, whole or not at all.
+
+        Args:
+            path: The file; an old one is replaced only when the new one is whole.
+            classes: Of the track.
+            predictions: Image name and its label planes uint8 (H, W, ceil(C / 8)) or, in a table, its row float64
+                (C,); in the organiser's order.
+
+        Raises:
+            CompetitionError: A value is out of its range, or the file can't be written.
+        """
+
+    def write_bytes(self, classes: int, size_hw: tuple[int, int]) -> int:
+        """Return how many bytes of memory ``write`` takes for an image beside its label planes."""
+        return 0
+
+    @abstractmethod
+    def check(self, path: Path, classes: Sequence[str], images: KnownImages) -> CheckResult:
+        """Find everything for which the organiser would refuse a submission or score it wrongly."""
+
+    @abstractmethod
+    def score(self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages) -> Score:
+        """Score a submission.
+
+        Args:
+            path: The submission.
+            truth: A file in submission form, or labels in the track's own form.
+            classes: Of the track.
+            images: Whose sizes are known.
+
+        Raises:
+            CompetitionError: A file is damaged, or an image is missing on either side.
+        """
+
+    @abstractmethod
+    def vote(
+        self, paths: Sequence[Path], election: Quorum, classes: Sequence[str], images: KnownImages, out: Path
+    ) -> int:
+        """Write the weighted vote of several submissions, joined by name.
+
+        Args:
+            paths: Two or more submissions of the same images.
+            election: Weights, one per submission, and threshold.
+            classes: Of the track.
+            images: Whose sizes are known.
+            out: The submission to write, in the order of the first.
+
+        Returns:
+            How many rows or files were written.
+
+        Raises:
+            CompetitionError: A submission is damaged, or lacks what another one has.
+        """
+
+    @abstractmethod
+    def compare(self, first: Path, second: Path, classes: Sequence[str], images: KnownImages) -> Comparison:
+        """Compare two submissions; arguments and errors as those of ``vote``."""
+
+    @abstractmethod
+    def read_predictions(
+        self, path: Path, classes: Sequence[str], size_of: Callable[[str], tuple[int, int]]
+    ) -> dict[str, Callable[[], NDArray[Any]]]:
+        """Open a submission as predictions, each of which is read when it is asked for.
+
+        Args:
+            path: The submission.
+            classes: Of the predictions, in the order wanted.
+            size_of: Returns rows and columns of the image of a name.
+
+        Returns:
+            Image name, with or without its ending -> function that returns its map uint8 (C, H, W) of 0 and 255 or, in
+            a table, its row float64 (C,).
+
+        Raises:
+            CompetitionError: The file is damaged or incomplete.
+        """
