@@ -14,6 +14,7 @@ from competition.console import say, shout, table
 from competition.data.manifest import check_namesake, image_sizes, read_columns
 from competition.ensembling.selection.bootstrap import auroc_interval, bootstrap_interval
 from competition.errors import CompetitionError
+from competition.metrics.counts import CountMetric
 from competition.metrics.strata import mean_by_stratum
 from competition.submission.known_images import KnownImages
 from competition.submission.score import Score
@@ -88,16 +89,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _score(args: argparse.Namespace, track: Track) -> Score:
     known = image_sizes(*prepared_workspaces(args, track))
-    images = KnownImages(size_hw=args.size) if args.size else KnownImages(sizes=known)
+    groups = _known_to_prepare(args, track, "group") if _pools_groups(track) else {}
+    images = KnownImages(sizes={} if args.size else known, size_hw=args.size, groups=groups)
     truth = args.truth if args.truth.is_file() else LabelFolder(track, args.truth, args.size, known)
-    result = track.form.score(args.submission, truth, track.classes, images)
+    result = track.form.score(args.submission, truth, track.classes, images, track.metric)
     if sizes := result.label_sizes:
         used = few(sorted({size_text(size) for size in sizes.values()}))
         say(f"truth: labels of {len(sizes)} images below {args.truth}, {used} pixels (rows x columns)")
         # Label pictures have a size and that of prepared images is known: only a given or assumed one can be wrong.
         assumed = args.size is not None or (track.size_hw is not None and not set(sizes) <= set(known))
         if assumed and result.score < SUSPICIOUS_DICE:
-            shout(f"a Dice of {result.score:.3f} is what a wrong image size gives: are the images {used}? See --size")
+            shout(
+                f"{track.metric.label} {result.score:.3f} is what a wrong image size gives: are the images {used}? See --size"
+            )
     return result
 
 
@@ -105,7 +109,7 @@ def _score_by(args: argparse.Namespace, track: Track, result: Score) -> dict[str
     """Prints and gives the score of each stratum or side; images of which none is known are a kind of their own."""
     by = args.by
     if not result.per_image:
-        raise CompetitionError(f"--by {by} splits a mean over images, and {result.metric} is none")
+        raise CompetitionError(f"--by {by} splits a mean over images, and {track.metric.title} is none")
     known = _known_to_prepare(args, track, by)
     kinds = [known.get(name) or UNKNOWN for name in result.per_image]
     if set(kinds) == {UNKNOWN}:
@@ -114,6 +118,10 @@ def _score_by(args: argparse.Namespace, track: Track, result: Score) -> dict[str
     rows = [(kind, kinds.count(kind), f"{mean:.4f}") for kind, mean in means.items()]
     table(f"by {by}", [by, "images", result.metric], rows)
     return means
+
+
+def _pools_groups(track: Track) -> bool:
+    return isinstance(track.metric, CountMetric) and track.metric.unit == "group"
 
 
 def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> dict[str, str]:
@@ -130,15 +138,15 @@ def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> di
 
 def _interval(args: argparse.Namespace, track: Track, result: Score) -> dict[str, Any]:
     """Prints and gives the 95 % interval of the score by drawing persons, or images whose person is not known."""
-    names = list(result.per_image or result.ranked)
-    known = _known_to_prepare(args, track, "group")
+    names = list(result.per_unit or result.ranked)
+    known = {name: name for name in names} if _pools_groups(track) else _known_to_prepare(args, track, "group")
     groups = [f"person {known[name]}" if name in known else f"alone {name}" for name in names]
     alone = sum(name not in known for name in names)
     if result.ranked:
         truth, probs = np.array(list(result.ranked.values())).T
         found = auroc_interval(truth.astype(np.int64), probs, groups, seed=0, draws=args.bootstrap)
     else:
-        found = bootstrap_interval(np.array(list(result.per_image.values())), groups, seed=0, draws=args.bootstrap)
+        found = bootstrap_interval(np.array(list(result.per_unit.values())), groups, seed=0, draws=args.bootstrap)
     low, high = found or (None, None)
     shown = "can't be had: every draw holds one kind of truth only" if found is None else f"{low:.6f} .. {high:.6f}"
     drawn = f"{args.bootstrap} draws of {len(set(groups))} persons or images"

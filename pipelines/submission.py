@@ -134,9 +134,11 @@ def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
 
 def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:
     """The score on drawn test samples, whose truth is known; real organisers keep theirs."""
-    place, sizes = manifest.data_root / PHANTOMS[track.name].truth, _sizes(manifest.of("test"))
+    place, entries = manifest.data_root / PHANTOMS[track.name].truth, manifest.of("test")
+    sizes = _sizes(entries)
+    images = KnownImages(sizes=sizes, groups={entry.name: entry.group for entry in entries})
     truth = place if place.is_file() else LabelFolder(track, place, sizes=sizes)
-    return track.form.score(path, truth, track.classes, KnownImages(sizes=sizes)).score
+    return track.form.score(path, truth, track.classes, images, track.metric).score
 
 
 def _sizes(entries: Sequence[Entry]) -> dict[str, tuple[int, int]]:

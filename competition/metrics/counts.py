@@ -76,6 +76,11 @@ class CountMetric:
         return measured_mean(self.ratios(*np.moveaxis(pooled, 1, 0)).values(), pooled[:, 2] > 0)
 
     @property
+    def is_mean_over_images(self) -> bool:
+        """Whether the score is the plain mean of every image's own score, so that it can be split by kind of image."""
+        return self.unit == "image" and self.empty != "skip"
+
+    @property
     def title(self) -> str:
         """The metric in two words: "mean Dice", or "pooled Dice" where all images are counted together."""
         return f"{'pooled' if self.unit == 'all' else 'mean'} {self.label}"
@@ -136,17 +141,19 @@ def checked_counts(both: ArrayLike, predicted: ArrayLike, truth: ArrayLike) -> t
     return shared, one, other
 
 
-def f_beta_formula(beta: float) -> Formula:
-    """Return F-beta = (1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP): 1 is Dice, 2 weighs recall higher.
+@dataclass(frozen=True)
+class FBetaFormula:
+    """F-beta = (1 + beta^2) TP / ((1 + beta^2) TP + beta^2 FN + FP): 1 is Dice, 2 weighs recall higher.
 
     (van Rijsbergen, Information Retrieval, 1979.)
     """
-    squared = float(beta) ** 2
 
-    def formula(both: Counts, predicted: Counts, truth: Counts) -> tuple[Counts, Counts]:
+    beta: float
+
+    def __call__(self, both: Counts, predicted: Counts, truth: Counts) -> tuple[Counts, Counts]:
+        """Return numerator and denominator."""
+        squared = float(self.beta) ** 2
         return (1 + squared) * both, squared * truth + predicted
-
-    return formula
 
 
 def iou_formula(both: Counts, predicted: Counts, truth: Counts) -> tuple[Counts, Counts]:
@@ -156,7 +163,7 @@ def iou_formula(both: Counts, predicted: Counts, truth: Counts) -> tuple[Counts,
 
 def dice_metric(unit: Unit = "image", empty: Empty = 1) -> CountMetric:
     """Return Dice = 2 |A and B| / (|A| + |B|); two empty masks agree, unless ``empty`` says otherwise."""
-    return CountMetric("dice", "Dice", f_beta_formula(1), unit, empty)
+    return CountMetric("dice", "Dice", FBetaFormula(1), unit, empty)
 
 
 def iou_metric(unit: Unit = "image", empty: Empty = 1) -> CountMetric:
@@ -172,7 +179,7 @@ def f_beta_metric(beta: float = 2, unit: Unit = "image", empty: Empty = 1) -> Co
     """
     if not 0 < beta < 1e3:
         raise ValueError(f"beta must be above 0 and below 1000, not {beta}")
-    return CountMetric("f_beta", f"F{beta:g}", f_beta_formula(beta), unit, empty)
+    return CountMetric("f_beta", f"F{beta:g}", FBetaFormula(beta), unit, empty)
 
 
 DICE = dice_metric()

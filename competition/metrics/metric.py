@@ -51,3 +51,14 @@ def make_metric(declared: str | Mapping[str, Any]) -> Metric:
         return METRICS[name](**options)
     except (TypeError, ValueError) as error:
         raise CompetitionError(f"metric {name}: {error}") from error
+
+
+def as_count_metric(metric: Metric) -> CountMetric:
+    """Return a metric that scores masks.
+
+    Raises:
+        CompetitionError: It scores tables.
+    """
+    if not isinstance(metric, CountMetric):
+        raise CompetitionError(f"{metric.label} scores tables, and these are masks")
+    return metric

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 from numpy.typing import NDArray
 
 from competition.masks.run_length_votes import Quorum
+from competition.metrics.metric import Metric
 from competition.submission.check_result import CheckResult
 from competition.submission.csv_submission import first_cells
 from competition.submission.known_images import KnownImages
@@ -104,14 +105,17 @@ class Form(ABC):
         """Find everything for which the organiser would refuse a submission or score it wrongly."""
 
     @abstractmethod
-    def score(self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages) -> Score:
+    def score(
+        self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
+    ) -> Score:
         """Score a submission.
 
         Args:
             path: The submission.
             truth: A file in submission form, or labels in the track's own form.
             classes: Of the track.
-            images: Whose sizes are known.
+            images: Whose sizes and groups are known.
+            metric: Of the track.
 
         Raises:
             CompetitionError: A file is damaged, or an image is missing on either side.

@@ -1,13 +1,15 @@
 """Two sets of masks in whole numbers, from which every score of masks follows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.metrics.counts import dice
+from competition.errors import CompetitionError
+from competition.metrics.counts import DICE, CountMetric, dice
 from competition.submission.score import Score
+from competition.text import few
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,34 @@ class MaskCounts:
         """Return the Dice of each image and class, float64 (n, C); empty against empty is 1."""
         return dice(self.both, self.first, self.second)
 
-    def score(self) -> Score:
-        """Return the mean Dice over all images and classes."""
-        values = self.values()
+    def score(self, metric: CountMetric = DICE, groups: Mapping[str, str] | None = None) -> Score:
+        """Return the score over all units and classes.
+
+        Args:
+            metric: What is scored.
+            groups: Image -> group, for a metric that pools the images of a group.
+
+        Raises:
+            CompetitionError: The metric pools the images of a group, and that of an image is not known.
+        """
+        group_of = [(groups or {}).get(image, image) for image in self.images]
+        if metric.unit == "group" and (unknown := [image for image in self.images if image not in (groups or {})]):
+            raise CompetitionError(
+                f"{metric.label} pools the images of a group, and the group of {len(unknown)} of {len(self.images)} "
+                f"images is not known ({few(unknown)})",
+                repair="Run ./run.sh prepare, which reads the groups",
+            )
+        counts = metric.pool(np.stack([self.both, self.first, self.second], axis=1), group_of)
+        values = metric.ratios(*np.moveaxis(counts, 1, 0)).values()
+        units = self.images if metric.unit != "group" else list(dict.fromkeys(group_of))
+        per_unit = dict(zip(units, values.mean(axis=1).tolist(), strict=True))
         return Score(
-            metric="dice",
+            metric=metric.name,
             score=float(values.mean()),
             per_class=dict(zip(self.classes, values.mean(axis=0).tolist(), strict=True)),
-            rows=values.size,
-            per_image=dict(zip(self.images, values.mean(axis=1).tolist(), strict=True)),
+            rows=self.both.size,
+            per_image=per_unit if metric.is_mean_over_images else {},
+            per_unit=per_unit,
         )
 
 

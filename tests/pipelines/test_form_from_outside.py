@@ -59,8 +59,8 @@ class ListedPixels(Form):
         ]
         return stack_counts(list(a), classes, counts)
 
-    def score(self, path, truth, classes, images):
-        return self.counts(path, truth, classes).score()
+    def score(self, path, truth, classes, images, metric):
+        return self.counts(path, truth, classes).score(metric, images.groups)
 
     def vote(self, paths, election, classes, images, out):
         files = [self.read(path) for path in paths]

@@ -14,6 +14,7 @@ from competition.console import progress
 from competition.console import track as shown
 from competition.file_listing import stem
 from competition.masks.run_length_votes import Quorum
+from competition.metrics.metric import Metric, as_count_metric
 from competition.submission.array_zip.checks import check_planes_submission
 from competition.submission.array_zip.files import (
     list_plane_files,
@@ -71,9 +72,11 @@ class ArrayZipForm(Form):
         """Check the set of files, and of each its shape, its values and the background."""
         return check_planes_submission(path, classes, images)
 
-    def score(self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages) -> Score:
-        """Return the mean Dice, with plane accuracy beside it."""
-        return score_planes(path, truth, classes, images)
+    def score(
+        self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
+    ) -> Score:
+        """Return the score, with plane accuracy beside it."""
+        return score_planes(path, truth, classes, images, metric=as_count_metric(metric))
 
     def vote(
         self, paths: Sequence[Path], election: Quorum, classes: Sequence[str], images: KnownImages, out: Path

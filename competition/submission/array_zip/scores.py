@@ -16,6 +16,7 @@ from competition.console import track as shown
 from competition.errors import CompetitionError
 from competition.file_listing import find_files
 from competition.masks.bit_planes import class_areas, intersections
+from competition.metrics.counts import DICE, CountMetric
 from competition.submission.array_zip.files import PlaneFiles, open_plane_files, packed, plane_file_name
 from competition.submission.known_images import NOTHING_KNOWN, KnownImages
 from competition.submission.labels import Labels, ReadLabel
@@ -25,7 +26,11 @@ from competition.text import few, near_misses
 
 
 def score_planes(
-    submission: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN
+    submission: Path,
+    truth: Path | Labels,
+    classes: Sequence[str],
+    images: KnownImages = NOTHING_KNOWN,
+    metric: CountMetric = DICE,
 ) -> Score:
     """Score a submission, one image in memory at a time.
 
@@ -35,9 +40,10 @@ def score_planes(
         classes: Of the track.
         images: Whose sizes are known. Without them an array of the wrong size is noticed only where the label does not
             fit it either way round.
+        metric: The mean Dice over all (image, class) pairs by default.
 
     Returns:
-        Mean Dice over all (image, class) pairs, empty against empty = 1; ``beside`` holds plane_accuracy and
+        The score; ``beside`` holds plane_accuracy and
         all_background_accuracy, what an empty submission would have.
 
     Raises:
@@ -56,7 +62,7 @@ def score_planes(
             shares.append(_accuracies(counts[-1], ours, theirs))
     accuracy, background = np.mean(shares, axis=0).tolist()
     return replace(
-        stack_counts(names, classes, counts).score(),
+        stack_counts(names, classes, counts).score(metric, images.groups),
         beside={"plane_accuracy": accuracy, "all_background_accuracy": background},
         note=f"plane accuracy {accuracy:.6f}, all background would give {background:.6f}",
     )

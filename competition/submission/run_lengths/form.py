@@ -13,6 +13,7 @@ from competition.errors import CompetitionError
 from competition.masks.bit_planes import CLASSES_PER_PLANE, unpack_class
 from competition.masks.run_length_votes import Quorum
 from competition.masks.run_lengths import decode_planes, encode_planes
+from competition.metrics.metric import Metric, as_count_metric
 from competition.submission.check_result import CheckResult
 from competition.submission.form import Form
 from competition.submission.known_images import KnownImages
@@ -59,10 +60,12 @@ class RunLengthForm(Form):
         """Check the classes of every image, the run lengths and the order of the rows."""
         return check_rle_submission(path, classes, images, self.columns)
 
-    def score(self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages) -> Score:
-        """Return the mean Dice, from run lengths alone."""
+    def score(
+        self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
+    ) -> Score:
+        """Return the score, from run lengths alone."""
         right = read_truth_csv(truth, classes, self.columns) if isinstance(truth, Path) else truth
-        return score_rle(path, right, classes, images, self.columns)
+        return score_rle(path, right, classes, images, self.columns, metric=as_count_metric(metric))
 
     def vote(
         self, paths: Sequence[Path], election: Quorum, classes: Sequence[str], images: KnownImages, out: Path

@@ -11,6 +11,7 @@ from competition.console import track as shown
 from competition.errors import CompetitionError
 from competition.masks.run_length_text import parse_image
 from competition.masks.run_lengths import Order, encode_planes, overlaps
+from competition.metrics.counts import DICE, CountMetric
 from competition.submission.joining import same_rows
 from competition.submission.known_images import NOTHING_KNOWN, KnownImages
 from competition.submission.labels import Labels
@@ -27,8 +28,9 @@ def score_rle(
     classes: Sequence[str],
     images: KnownImages = NOTHING_KNOWN,
     columns: SubmissionColumns = IMAGE_CLASS_RLE,
+    metric: CountMetric = DICE,
 ) -> Score:
-    """Return the mean Dice over all (image, class) pairs, as the hand-bone organiser defines it; two empty masks are 1.
+    """Return the score over all images and classes.
 
     Args:
         submission: CSV in the form.
@@ -37,6 +39,7 @@ def score_rle(
         classes: All classes; each image of the truth must have each.
         images: Where the size of an image is known, runs beyond the last pixel are refused. Labels know their own.
         columns: The organiser's; the truth counts pixels in the same order.
+        metric: The mean Dice over all (image, class) pairs by default, as the hand-bone organiser defines it.
 
     Returns:
         The score, per class in the order of ``classes``.
@@ -50,7 +53,7 @@ def score_rle(
     if not isinstance(truth, Mapping):
         submitted = list(dict.fromkeys(image for image, _ in predicted))
         truth, label_sizes = encode_labels(truth, submitted, classes, columns.order)
-        images = KnownImages(sizes=label_sizes)
+        images = replace(images, sizes=label_sizes)
     names = list(dict.fromkeys(image for image, _ in truth))
     wanted = [(image, name) for image in names for name in classes]
     same_rows(wanted, list(truth), "the truth", "of an unknown class")
@@ -58,7 +61,7 @@ def score_rle(
     if not wanted:
         raise CompetitionError("there is nothing to score: no rows", submission)
     counts = count_overlaps(names, classes, ((submission, predicted), ("truth", truth)), images)
-    return replace(counts.score(), label_sizes=label_sizes)
+    return replace(counts.score(metric, images.groups), label_sizes=label_sizes)
 
 
 def encode_labels(

@@ -13,6 +13,7 @@ from competition.errors import CompetitionError
 from competition.file_listing import find_files
 from competition.formats.csv_files import read_csv
 from competition.masks.run_length_votes import Quorum
+from competition.metrics.metric import Metric
 from competition.submission.check_result import CheckResult
 from competition.submission.form import Form
 from competition.submission.known_images import KnownImages
@@ -48,7 +49,9 @@ class TableForm(Form):
         """Check the values and the order of the rows."""
         return check_table_submission(path, ID_COLUMN, classes, images)
 
-    def score(self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages) -> Score:
+    def score(
+        self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
+    ) -> Score:
         """Return the AUROC of the first column, with the accuracy over the others beside it."""
         file = truth if isinstance(truth, Path) else _table_in(truth.folder, classes)
         return score_table(path, read_table_csv(file, ID_COLUMN, classes), classes)
