@@ -99,9 +99,8 @@ def _score(args: argparse.Namespace, track: Track) -> Score:
         # Label pictures have a size and that of prepared images is known: only a given or assumed one can be wrong.
         assumed = args.size is not None or (track.size_hw is not None and not set(sizes) <= set(known))
         if assumed and result.score < SUSPICIOUS_DICE:
-            shout(
-                f"{track.metric.label} {result.score:.3f} is what a wrong image size gives: are the images {used}? See --size"
-            )
+            figure = f"{track.metric.label} {result.score:.3f}"
+            shout(f"{figure} is what a wrong image size gives: are the images {used}? See --size")
     return result
 
 

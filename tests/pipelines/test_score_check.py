@@ -158,7 +158,7 @@ def test_score_by_stratum_is_that_of_each_strata_alone(tmp_path, capsys):
 
 def test_an_auroc_is_not_split_by_stratum(tmp_path):
     vessel_tables(tmp_path)
-    with pytest.raises(CompetitionError, match="splits a mean over images, and auroc is none"):
+    with pytest.raises(CompetitionError, match="splits a mean over images, and AUROC is none"):
         call(score, tmp_path, "aneurysm", tmp_path / "s.csv", tmp_path / "t.csv", "--by", "stratum")
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes
+from competition.metrics.counts import DICE
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.tracks.declared.track import load_folder_track
@@ -49,7 +50,7 @@ def read_masks(track: Track, path: Path) -> NDArray[np.bool_]:
 def test_a_declaration_becomes_a_track_named_after_its_file(tmp_path: Path) -> None:
     track = load_folder_track(declare(tmp_path, classes="[femur, tibia]", masks="'m/{class}/{stem}.png'"))
     assert (track.name, track.classes, track.task) == ("mine", ("femur", "tibia"), "segmentation")
-    assert (track.metric, track.form, track.channels, track.mirror) == ("dice", RunLengthForm(), 1, None)
+    assert (track.metric, track.form, track.channels, track.mirror) == (DICE, RunLengthForm(), 1, None)
 
 
 def test_a_form_is_chosen_by_its_name(tmp_path: Path) -> None:
