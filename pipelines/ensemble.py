@@ -20,6 +20,7 @@ from competition.data.manifest import data_hash, read_manifest
 from competition.ensembling.decision import Decision, load_decision
 from competition.errors import CompetitionError
 from competition.files import sweep_below, whole_file, write_json
+from competition.installation import CHECKOUT, REPOSITORY
 from competition.names import check_name
 from competition.runs.finished import finished_at
 from competition.runs.members import (
@@ -33,7 +34,7 @@ from competition.runs.members import (
 from competition.runs.test_predictions import predict_test_set
 from competition.submission.leaderboard import Row, append, new_submission_id
 from competition.tracks.track import Track
-from competition.workspace import REPOSITORY, Workspace
+from competition.workspace import Workspace
 from pipelines import tune
 from pipelines.alone_words import operations_text, say_alone
 from pipelines.context import open_track, open_workspace
@@ -295,6 +296,8 @@ def _written_weights(decision: Decision) -> str:
 
 def _git_commit() -> str:
     """The commit of the code, with a + where files were changed since; empty outside of a git checkout."""
+    if not CHECKOUT:  # an environment may lie in the checkout of another project
+        return ""
     try:
         command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -9,10 +9,12 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Each may import from itself and from those before it.
 LAYERS = (
     "errors",
+    "installation",
     "text",
     "names",
     "console",
     "files",
+    "file_listing",
     "checksums",
     "formats",
     "workspace",

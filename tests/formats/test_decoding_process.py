@@ -15,7 +15,7 @@ from competition.formats import decoding_process
 from competition.formats.decoding_process import decode_elsewhere
 from competition.formats.matlab import read_matlab
 
-HERE = "tests.imaging.test_decoding_process"
+HERE = "tests.formats.test_decoding_process"
 
 
 def crash(path: Path) -> np.ndarray:
