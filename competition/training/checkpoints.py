@@ -235,7 +235,7 @@ def check_start(stored: object, expected: Identity, path: Path) -> None:
 def code_hash() -> str:
     """Ten characters that differ when the part of the program that shapes weights and maps differs."""
     digest = hashlib.sha256()
-    for folder in ("imaging", "tracks", "data", "models", "prediction", "training"):
+    for folder in ("formats", "masks", "tracks", "data", "models", "prediction", "training"):
         for path in sorted((PACKAGE / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:10]
