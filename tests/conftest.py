@@ -37,14 +37,14 @@ pytest_plugins = ["stage_fixtures"]
 # Files of some 25 seconds and more, longest first: with several processes the rest fills the gaps behind them.
 LONG = (
     "test_parsers.py",
-    "test_end_to_end.py",
+    "test_hand_bone.py",
     "test_readme_tutorial.py",
     "test_kills.py",
     "test_experiments.py",
     "test_bench.py",
     "test_shortcuts.py",
     "test_search_stage.py",
-    "test_one_fold.py",
+    "test_fold_training.py",
     "test_other_tracks.py",
 )
 
