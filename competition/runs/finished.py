@@ -1,4 +1,4 @@
-"""The mark of a finished fold: what its predictions belong to, when it was finished, and from which labels."""
+"""The mark of a finished fold: what its predictions belong to, and whether it learned shuffled labels."""
 
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,6 @@ def write_finished(fold_folder: Path, identity: Identity, shuffled: bool = False
     content = {
         "identity": vars(identity) | {"classes": list(identity.classes)},
         "shuffled": shuffled,
-        "finished": datetime.now().astimezone().isoformat(),
     }
     write_sealed_json(finished_file(fold_folder), content)
 
@@ -56,9 +55,5 @@ def learned_shuffled_labels(fold_folder: Path) -> bool:
 
 
 def finished_at(fold_folder: Path) -> datetime:
-    """Return when a fold was finished, with time zone; before version 0.2.0 only the file's own time says."""
-    path = finished_file(fold_folder)
-    stored = read_json_object(path, ("identity",), "Train the fold again with --force")
-    if "finished" in stored:
-        return datetime.fromisoformat(stored["finished"])
-    return datetime.fromtimestamp(path.stat().st_mtime).astimezone()
+    """Return when a fold was finished, with time zone: the time of its mark, whose content knows no time."""
+    return datetime.fromtimestamp(finished_file(fold_folder).stat().st_mtime).astimezone()

@@ -219,7 +219,7 @@ def test_weights_of_changed_images_are_refused_and_of_a_changed_program_reported
     train = ("train", "--track", "aneurysm", "--experiment", tiny, "--fold", 0)
     assert "program has changed" not in stage(*train)[1]
     assert "program has changed" not in stage(*train)[1]
-    monkeypatch.setattr("competition.runs.fold_training.code_hash", lambda: "another")
+    monkeypatch.setattr("competition.runs.run.code_hash", lambda: "another")
     assert "the program has changed since best.pt was made" in stage(*train)[1]
     view = min((patients / "train_set").glob("*.jpg"))
     cv2.imwrite(str(view), 255 - cv2.imread(str(view)))

@@ -237,7 +237,7 @@ def test_a_second_vote_reuses_the_maps_and_says_the_same(five_folds, capsys):
     times = {path: path.stat().st_mtime_ns for path in maps.rglob("*.*")}
     assert times
     second = here(workspace, "ensemble", "--decision", "tiny")["submission"]
-    assert "are kept from before" in capsys.readouterr().out
+    assert "using cached test predictions" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in maps.rglob("*.*")} == times
     assert second != first
     assert Path(second).read_bytes() == Path(first).read_bytes()

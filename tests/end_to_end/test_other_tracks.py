@@ -11,7 +11,7 @@ import pytest
 from competition.data.folds import find_folds
 from competition.data.manifest import read_manifest
 from competition.ensembling.classification.report_rules import decide_as_the_report, report_rule
-from competition.runs.members import open_member
+from competition.runs.members import open_member, out_of_fold_folders
 from competition.runs.training_predictions import training_scores
 from competition.tracks import get_track
 from competition.tracks.aneurysm.track import CLASSES
@@ -99,7 +99,8 @@ def test_the_fused_network_and_the_reports_recipe_hand_in_too(tmp_path, settings
     assert (probs[:, 0] > rule.gate).sum() == len(learned) // 2
     assert ((probs[:, 1:] > rule.thresholds).sum(axis=0) <= 1).all()
     member = open_member(workspace, folds, training, "tiny", None)
-    held_out = [entry for entry in training if entry.sample in member.folder_of]
+    folder_of = out_of_fold_folders(workspace, member)
+    held_out = [entry for entry in training if entry.sample in folder_of]
     table = decide_as_the_report(track, workspace, folds, member, training, held_out)
     assert table.shape == (len(held_out), 22)
 

@@ -12,7 +12,7 @@ import pytest
 import pipelines.context
 from competition.data.cache import read_cached_planes
 from competition.ensembling.decision import load_decision
-from competition.ensembling.segmentation.tuning import tuning as segmentation
+from competition.ensembling.segmentation import tuning as segmentation
 from competition.ensembling.selection.weight_search import search_weights
 from competition.masks.bit_planes import unpack_planes
 from competition.masks.run_lengths import encode_mask

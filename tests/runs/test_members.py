@@ -10,7 +10,14 @@ from competition.errors import CompetitionError
 from competition.files import write_sealed_json
 from competition.formats.json_files import read_json
 from competition.runs.fold_training import train_one
-from competition.runs.members import covered, open_member, parse_members, split_member, trained_runs
+from competition.runs.members import (
+    covered,
+    open_member,
+    out_of_fold_folders,
+    parse_members,
+    split_member,
+    trained_runs,
+)
 from competition.runs.run import Run
 from competition.training.checkpoints import load_best
 
@@ -88,10 +95,11 @@ def test_the_best_weights_vote_from_oof_and_kept_ones_from_a_folder_beside_it(tr
     for name, folder in (("quick", "oof"), ("quick@1", "oof@1"), ("quick@2", "oof@2")):
         member = opened(trained, name)
         assert (member.name, member.folds) == (name, (0, 1))
-        assert sorted(member.folder_of) == everyone
+        folder_of = out_of_fold_folders(trained.workspace, member)
+        assert sorted(folder_of) == everyone
         for entry in trained.train():
             fold = trained.folds.fold_of[entry.group]
-            assert member.folder_of[entry.sample] == runs / f"fold{fold}" / folder
+            assert folder_of[entry.sample] == runs / f"fold{fold}" / folder
 
 
 def test_full_votes_only_where_it_is_named_and_is_scored_on_nothing(trained):
@@ -99,17 +107,20 @@ def test_full_votes_only_where_it_is_named_and_is_scored_on_nothing(trained):
     member = opened(trained, "quick", (0, FULL))
     assert member.folds == (0, FULL)
     held_out = [entry.sample for entry in trained.folds.held_out(trained.train(), 0)]
-    assert sorted(member.folder_of) == sorted(held_out)
+    folders = out_of_fold_folders(trained.workspace, member)
+    assert sorted(folders) == sorted(held_out)
     samples = [entry.sample for entry in trained.train()]
-    assert covered([opened(trained, "quick")], samples) == samples
-    assert covered([opened(trained, "quick"), member], samples) == [name for name in samples if name in held_out]
+    quick = out_of_fold_folders(trained.workspace, opened(trained, "quick"))
+    assert covered([quick], samples) == samples
+    assert covered([quick, folders], samples) == [name for name in samples if name in held_out]
 
 
 def test_a_run_of_another_seed_is_another_member(trained):
     assert trained_runs(trained.workspace) == ["other_seed", "quick"]
     first, second = opened(trained, "quick", (0,)), opened(trained, "other_seed")
     assert first.config_hash != second.config_hash
-    assert sorted(first.folder_of) == sorted(second.folder_of)
+    one, other = (out_of_fold_folders(trained.workspace, member) for member in (first, second))
+    assert sorted(one) == sorted(other)
     weights = [load_best(trained.workspace.fold_folder(run, 0) / "best.pt").weights for run in ("quick", "other_seed")]
     assert not torch.equal(weights[0]["encoder.model.conv1.0.weight"], weights[1]["encoder.model.conv1.0.weight"])
 

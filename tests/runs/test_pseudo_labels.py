@@ -103,9 +103,13 @@ def test_a_fold_does_not_even_need_the_teacher_of_another(taught):
 
 def test_only_the_weights_of_the_own_fold_are_ever_asked(taught, monkeypatch):
     _, student = taught
-    asked, original = [], pseudo_labels.load_network
+    asked, original = [], pseudo_labels.open_predictor
     monkeypatch.setattr(
-        pseudo_labels, "load_network", lambda best, track: asked.append(best.identity.fold) or original(best, track)
+        pseudo_labels,
+        "open_predictor",
+        lambda checkpoints, *others: (
+            asked.extend(best.identity.fold for best in checkpoints) or original(checkpoints, *others)
+        ),
     )
     for fold in (1, 0):
         fold_job(student, fold, student.folder(fold))

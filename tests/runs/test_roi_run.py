@@ -75,7 +75,7 @@ def square_box(first, entry, margin):
 def test_boxes_are_drawn_around_what_the_held_out_maps_show(first, capsys):
     stage, entries = stage_of(first), first.manifest.of("train")
     capsys.readouterr()
-    boxes = find_boxes(stage, stage.member.folder_of, entries)
+    boxes = find_boxes(stage, stage.folder_of, entries)
     assert boxes == {
         entry.sample: Box(0, 0, 61, 47) if entry.sample == "hand3" else square_box(first, entry, 0.25)
         for entry in entries
@@ -92,7 +92,7 @@ def test_the_box_of_several_classes_is_that_of_their_largest_component(first):
         areas = [(labels == number).sum() for number in range(1, count + 1)]
         rows, columns = ndimage.find_objects(labels)[int(np.argmax(areas))]
         expected[entry.sample] = Box(rows.start, columns.start, rows.stop, columns.stop)
-    assert find_boxes(stage, stage.member.folder_of, entries) == expected
+    assert find_boxes(stage, stage.folder_of, entries) == expected
 
 
 def test_a_first_stage_that_can_not_tell_is_refused(first, tiny_experiment):
@@ -113,12 +113,12 @@ def test_a_first_stage_that_can_not_tell_is_refused(first, tiny_experiment):
 
 def test_a_map_of_another_size_is_refused(first):
     stage, (entry, *_) = stage_of(first), first.manifest.of("train")
-    folder = stage.member.folder_of[entry.sample]
+    folder = stage.folder_of[entry.sample]
     kept = read_map(folder, entry.sample)
     write_map(folder, entry.sample, kept[:, 1:])
     try:
         with pytest.raises(CompetitionError, match="map of hand0 is 63x64, not 64x64"):
-            find_boxes(stage, stage.member.folder_of, [entry])
+            find_boxes(stage, stage.folder_of, [entry])
     finally:
         write_map(folder, entry.sample, kept)
 

@@ -68,7 +68,7 @@ def test_each_member_has_maps_of_its_own_and_keeps_them(trained, capsys):
     assert any(not np.array_equal(first[name], second[name]) for name in first)
     capsys.readouterr()
     assert [maps_of(trained, member)[0] for member in members] == folders
-    assert capsys.readouterr().out.count("are kept from before") == 3
+    assert capsys.readouterr().out.count("using cached test predictions") == 3
 
 
 @pytest.mark.parametrize("change", [{"config_hash": "other"}, {"fold_hash": "other"}])

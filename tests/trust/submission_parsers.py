@@ -19,7 +19,7 @@ from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengt
 from competition.submission.scoring import score_rle, score_table
 from competition.submission.submission_files import read_table_csv, read_truth_csv
 from competition.submission.validator import CheckResult, check_rle_submission, check_table_submission
-from competition.tracks.aneurysm.track import track as aneurysm
+from competition.tracks.aneurysm import track as aneurysm
 from competition.tracks.declared.run_length_table import (
     RunLengthTable,
     find_problems,

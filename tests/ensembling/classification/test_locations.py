@@ -3,6 +3,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from competition.ensembling.classification import locations
 from competition.ensembling.classification.locations import (
     NEVER,
     RULES,
@@ -11,7 +12,6 @@ from competition.ensembling.classification.locations import (
     choose_locations,
     location_cuts,
 )
-from competition.ensembling.classification.tuning import locations
 from competition.errors import CompetitionError
 
 

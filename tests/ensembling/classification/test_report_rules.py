@@ -93,7 +93,7 @@ def test_training_scores_are_those_of_the_best_weights_on_what_the_fold_learned_
 def test_training_scores_are_kept_until_the_weights_change(run, monkeypatch):
     learned = run.folds.training(run.manifest.of("train"), 0)
     first = training_scores(run.track, run.workspace, run.name, 0, learned)
-    monkeypatch.setattr(module, "predict_scores", lambda *_: pytest.fail("predicted again"))
+    monkeypatch.setattr(module, "store_predictions", lambda *_: pytest.fail("predicted again"))
     turned = training_scores(run.track, run.workspace, run.name, 0, learned[::-1])
     np.testing.assert_array_equal(turned, first[::-1])
     monkeypatch.undo()

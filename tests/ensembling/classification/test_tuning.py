@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
-from competition.ensembling.classification.tuning import member_scores, tune_classification
+from competition.ensembling.classification.tuning import tune_classification
 from competition.ensembling.selection.weight_methods import METHODS, evenly_spread
 from competition.ensembling.voting.combination import combine
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import write_scores
+from competition.runs.out_of_fold_scores import member_scores
 
 CLASSES = ("any", "left", "right")
 SAMPLES = [f"patient {index}" for index in range(100)]
@@ -186,7 +187,8 @@ def test_one_fold_is_cross_fitted_over_people(truth, make_member):
     held = FOLDS == 2
     samples = [sample for sample, kept in zip(SAMPLES, held, strict=True) if kept]
     member = make_member("a", noisy(truth, 0.8, 1))
-    tuned = tune_classification([member], samples, CLASSES, truth[held], FOLDS[held], samples, evenly_spread(1, 5))
+    tables = member_scores(member, samples, CLASSES)[None]
+    tuned = tune_classification(tables, truth[held], FOLDS[held], samples, evenly_spread(1, 5))
     assert sorted(tuned.search.weights_without) == [0, 1, 2, 3, 4]
     assert tuned.crossfit.auroc == tuned.oof.auroc
     assert list(tuned.fold_aurocs) == [2]  # the fold mean is still one of folds
@@ -202,6 +204,6 @@ def test_two_people_can_not_be_crossfitted(truth, make_member):
 
 def test_a_sample_without_a_score_is_named(truth, make_member):
     member = make_member("a", noisy(truth, 0.8, 1))
-    member.folder_of["patient 100"] = member.folder_of["patient 0"]
+    member["patient 100"] = member["patient 0"]
     with pytest.raises(CompetitionError, match="no scores of sample 'patient 100'"):
         member_scores(member, ["patient 0", "patient 100"], CLASSES)

@@ -3,7 +3,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from competition.ensembling.voting.blend import blend as voting
+from competition.ensembling.voting import blend as voting
 from competition.ensembling.voting.blend import blend_levels, blend_scores, check_weights, decide_levels, settle
 from competition.ensembling.voting.class_votes import blend
 from competition.errors import CompetitionError
