@@ -50,7 +50,10 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files begin first."""
+    """Long files begin first; whatever is in end_to_end is marked so."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent / "end_to_end"):
+            item.add_marker(pytest.mark.e2e)
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 

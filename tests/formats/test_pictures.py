@@ -136,6 +136,7 @@ def test_a_missing_picture_is_an_error_that_names_it(tmp_path: Path, read) -> No
         read(tmp_path / "absent.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
 @pytest.mark.parametrize("read", READERS)
 def test_a_truncated_picture_is_an_error_that_names_it(tmp_path: Path, name: str, read) -> None:  # type: ignore[no-untyped-def]

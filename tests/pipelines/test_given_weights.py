@@ -17,6 +17,8 @@ from competition.prediction.probability_maps import read_map, read_scores
 from competition.submission.submission_files import read_rle_csv, read_table_csv
 from pipelines.given_weights import parse_weights
 
+pytestmark = pytest.mark.slow
+
 
 def decision_of(workspace, name):
     return json.loads((workspace.ensemble_folder(name) / "decision.json").read_text())

@@ -16,6 +16,8 @@ from pipelines import parallel_folds
 from pipelines.parallel_folds import at_once, slots, threads, train_in_parallel
 from pipelines.parent import CHILD, end_with_parent
 
+pytestmark = pytest.mark.slow
+
 
 def arguments(folder, **changes):
     options = {"track": "knee", "experiment": None, "name": None, "workspace": str(folder), "set": None}

@@ -15,6 +15,8 @@ from competition.runs import fold_training as one_fold
 from competition.training.checkpoints import folder_lock, load_best, load_checkpoint, load_network
 from pipelines import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("text", "count", "expected"),

@@ -21,6 +21,8 @@ from competition.submission.submission_files import read_rle_csv
 from pipelines.__main__ import main
 from pipelines.ensemble import tune_options
 
+pytestmark = pytest.mark.slow
+
 GROUPS = {"round": ("disc",), "straight": ("square", "bar")}
 
 

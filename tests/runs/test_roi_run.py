@@ -22,6 +22,8 @@ from competition.settings import CropSettings
 from competition.workspace import Workspace
 from pipelines.train import open_run
 
+pytestmark = pytest.mark.slow
+
 CROP = {"run": "first", "classes": ["square"], "margin": 0.25}
 
 

@@ -156,6 +156,7 @@ def noise_evaluator(images, classes, seed):
     return evaluate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["optuna", "greedy"])
 @pytest.mark.parametrize("names", [("",), ("a", "b")])
 def test_tuning_on_noise_promises_nothing(method, names):
