@@ -59,6 +59,7 @@ def test_a_decision_replaces_only_decisions(stage, refusal, hands_with_run: Work
         assert (folder / "decision.json").exists()
 
 
+@pytest.mark.slow
 def test_what_an_import_left_that_was_killed_is_no_run(stage, hands_with_run: Workspace) -> None:
     left = hands_with_run.run_folder("x").parent / ".theirs.part"
     (left / "fold0").mkdir(parents=True)

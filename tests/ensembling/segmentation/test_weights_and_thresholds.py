@@ -86,6 +86,7 @@ class Reference:
         return self.cuts(candidate, kept) if self.beyond_doubt(gains) else half
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("fold_count", [2, 3, 5])
 def test_tuning_follows_the_nested_rules(seed, fold_count):
