@@ -3,6 +3,8 @@
 #   ./run.sh            lists the stages
 #   ./run.sh demo       the whole pipeline on drawn data, no download, no GPU
 #   ./run.sh test       ruff, mypy and the tests
+#   ./run.sh test quick      the same without the slow tests, in less than a minute
+#   ./run.sh test coverage   the same as test, with the lines that no test runs
 #   ./run.sh test trust --inputs 50000   only the tests that try to break it, here with more damaged files than usual
 set -euo pipefail
 
@@ -21,7 +23,7 @@ fingerprint() {
 
 find_python() {
     local candidate
-    for candidate in python3 python3.13 python3.12 python3.11; do
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
         if command -v "$candidate" >/dev/null 2>&1 &&
             "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
             echo "$candidate"
@@ -70,18 +72,21 @@ export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-33554432}
 export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-1073741824}
 export THP_MEM_ALLOC_ENABLE=${THP_MEM_ALLOC_ENABLE:-1}
 
+# A file's tests stay together, because they share what its fixtures trained; tests/conftest.py puts long files first.
+all_cores=(--numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder)
 if [ "${1:-}" = test ]; then
     shift
     cd "$home"
-    if [ "${1:-}" = trust ]; then
-        shift
-        exec "$python" -m pytest tests/trust "$@"
-    fi
-    if [ $# -gt 0 ]; then exec "$python" -m pytest "$@"; fi
+    case ${1:-} in
+    "") set -- "${all_cores[@]}" ;;
+    quick) shift && set -- --ignore tests/trust -m "not slow and not e2e" "${all_cores[@]}" "$@" ;;
+    coverage) shift && set -- --cov "${all_cores[@]}" "$@" ;;
+    trust) shift && exec "$python" -m pytest tests/trust "$@" ;;
+    *) exec "$python" -m pytest "$@" ;;
+    esac
     "$python" -m ruff check .
     "$python" -m ruff format --check .
     "$python" -m mypy
-    # A file's tests stay together, because they share what its fixtures trained; tests/conftest.py puts long files first.
-    exec "$python" -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+    exec "$python" -m pytest "$@"
 fi
 exec "$python" -m pipelines "$@"

@@ -11,6 +11,8 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from competition.installation import typed
+
 T = TypeVar("T")
 
 
@@ -74,17 +76,17 @@ def _print(output: RenderableType, style: str | None = None) -> None:
 
 def say(text: str) -> None:
     """Prints one line of plain text (square brackets are not markup)."""
-    _print(text)
+    _print(typed(text))
 
 
 def shout(text: str) -> None:
     """Prints a line nobody should miss, for example that the data is drawn and not real."""
-    _print(f"*** {text} ***", style="bold yellow")
+    _print(typed(f"*** {text} ***"), style="bold yellow")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Prints a table; the first column is left-aligned, the others right-aligned."""
-    grid = Table(title=title, title_justify="left", title_style="bold")
+    grid = Table(title=typed(title), title_justify="left", title_style="bold")
     for position, column in enumerate(columns):
         grid.add_column(column, justify="left" if position == 0 else "right", no_wrap=position == 0)
     for row in rows:

@@ -5,13 +5,13 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from competition.installation import CHECKOUT, PACKAGE, REPOSITORY
 from competition.names import inside
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 PHANTOM = "phantom_"
 
 SHIPPED_FOLDS = {"hand_bone": "fe98a8b48c"}
-"""Data set -> hash of the folds that are shipped in the repository, so that everybody's fold 0 is the same."""
+"""Data set -> hash of the folds that are shipped, so that everybody's fold 0 is the same."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Workspace:
     """Where one data set's files lie. No name leads out of the folder that it belongs to.
 
     Attributes:
-        root: Everything written lies below it; by default the repository.
+        root: Everything written lies below it; by default the checkout, or the current folder where there is none.
         dataset: The track's name, or "phantom_" + the track's name for drawn data, which never mixes with real data.
     """
 
@@ -73,7 +73,11 @@ class Workspace:
 
     def shipped_fold_file(self) -> Path | None:
         """Group -> fold as everybody has it; None where no folds are shipped."""
-        return REPOSITORY / "folds" / f"{self.dataset}.csv" if self.dataset in SHIPPED_FOLDS else None
+        if self.dataset not in SHIPPED_FOLDS:
+            return None
+        # The package's file is a link to the one in folds/, of which pip installs a copy.
+        packaged = PACKAGE / "tracks" / self.dataset / "folds.csv"
+        return REPOSITORY / "folds" / f"{self.dataset}.csv" if CHECKOUT else packaged
 
     def _fold_name(self) -> str:
         return f"{self.dataset}_own.csv" if self.dataset in SHIPPED_FOLDS else f"{self.dataset}.csv"
@@ -215,6 +219,8 @@ def plane_files_folder(submission: Path) -> Path:
 
 def git_commit() -> str:
     """Return the commit of the code, with a + where files were changed since; empty outside of a git checkout."""
+    if not CHECKOUT:  # an environment may lie in the checkout of another project
+        return ""
     try:
         command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty=+", "--abbrev=10", "--exclude=*"]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,8 +1,12 @@
-"""The command line: ``./run.sh STAGE [options]``. Each stage is a module with HELP, EXAMPLE, add_arguments and run."""
+"""The command line: ``./run.sh STAGE [options]``, or ``medcomp STAGE [options]`` where pip installed the program.
+
+Each stage is a module with HELP, EXAMPLE, add_arguments and run.
+"""
 
 import argparse
 import importlib
 import io
+import os
 import re
 import shlex
 import signal
@@ -15,6 +19,7 @@ from typing import Any
 from competition.console import finish_output
 from competition.errors import CompetitionError
 from competition.files import write_json
+from competition.installation import CHECKOUT, typed
 from pipelines.executors.parent import works_for_another
 from pipelines.machine import peak_memory_mb
 from pipelines.typed_options import DEFAULT_TRACK, typed_options
@@ -41,6 +46,15 @@ STAGES = (
 ALIASES = {"contest": "comparison"}
 """Earlier name of a stage -> its name."""
 
+# What run.sh exports, which gives the reasons. The C library reads its part before Python starts.
+ENVIRONMENT = {
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "MALLOC_MMAP_THRESHOLD_": "33554432",
+    "MALLOC_TRIM_THRESHOLD_": "1073741824",
+    "THP_MEM_ALLOC_ENABLE": "1",
+}
+
 OVERVIEW = """\
 usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
 
@@ -62,18 +76,28 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     race         our quick against a plain notebook            ./run.sh race --only legs
     bench        the last mile beside its rivals, timed        ./run.sh bench --quick
     leaderboard  all submissions with their scores             ./run.sh leaderboard
-    test         ruff, mypy and the tests
+    test         ruff, mypy and the tests (in a checkout)
 
   tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, legs, or a YAML file of your own.
   With no data under data/<track> everything works on drawn stand-in data, and says so.
 """
 
 
+def command() -> int:
+    """Run the stage that was typed after ``medcomp``, in the environment of run.sh; return the exit status of ``main``.
+
+    The process replaces itself once by the same command where a variable is missing.
+    """
+    if missing := ENVIRONMENT.keys() - os.environ.keys():
+        os.execve(sys.executable, sys.orig_argv, os.environ | {name: ENVIRONMENT[name] for name in missing})
+    return main(sys.argv[1:])
+
+
 def main(arguments: list[str]) -> int:
     """Runs a stage.
 
     Args:
-        arguments: What was typed after ./run.sh.
+        arguments: What was typed after ./run.sh or medcomp.
 
     Returns:
         The exit status: 0 done, 1 a mistake the user can repair, 2 a wrong command line, 130 interrupted. Output that
@@ -96,11 +120,12 @@ def main(arguments: list[str]) -> int:
 
 def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(OVERVIEW, end="")
+        print(typed(OVERVIEW), end="")
         return 0
     name = ALIASES.get(arguments[0], arguments[0])
     if name not in STAGES:
-        print(f"run.sh: unknown stage {name!r}. Stages are {', '.join(STAGES)} and test.", file=sys.stderr)
+        program, known = ("run.sh", f"{', '.join(STAGES)} and test") if CHECKOUT else ("medcomp", ", ".join(STAGES))
+        print(f"{program}: unknown stage {name!r}. Stages are {known}.", file=sys.stderr)
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is the same as Ctrl-C
     try:
@@ -108,8 +133,8 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         if works_for_another():  # the process that asked for all folds says how to go on with all of them
             return 130
-        again = shlex.join(arguments)
-        print(f"\ninterrupted. What is finished is kept; the same command goes on: ./run.sh {again}", file=sys.stderr)
+        again = typed(f"./run.sh {shlex.join(arguments)}")
+        print(f"\ninterrupted. What is finished is kept; the same command goes on: {again}", file=sys.stderr)
         return 130
 
 
@@ -137,16 +162,16 @@ def _as_sentence(error: CompetitionError | MemoryError | OSError, args: argparse
     if isinstance(error, OSError):  # a disk, a name or a right of access that no reader or writer has thought of
         where = "" if error.filename is None else f": {error.filename}"
         return f"a file can't be used ({error.strerror or error}){where}. Run it again with --debug for details."
-    typed = typed_options(args)
-    return re.sub(r"(\./run\.sh [a-z]+)\b(?! --track)", lambda command: command[1] + typed, str(error))
+    options = typed_options(args)
+    return typed(re.sub(r"(\./run\.sh [a-z]+)\b(?! --track)", lambda command: command[1] + options, str(error)))
 
 
 def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
     """The parser of a stage: its own options and those that every stage takes."""
     parser = argparse.ArgumentParser(
-        prog=f"./run.sh {name}",
+        prog=typed(f"./run.sh {name}"),
         description=stage.HELP,
-        epilog=f"example:\n  {stage.EXAMPLE}",
+        epilog=typed(f"example:\n  {stage.EXAMPLE}"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common = parser.add_argument_group("options of every stage")
@@ -159,7 +184,7 @@ def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
     common.add_argument(
         "--workspace",
         metavar="DIR",
-        help="where everything written goes (default: $COMPETITION_WORKSPACE, else the repository)",
+        help="where everything written goes (default: $COMPETITION_WORKSPACE, else the checkout or the current folder)",
     )
     common.add_argument("--json", type=Path, metavar="FILE", help="write the stage's figures there")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")

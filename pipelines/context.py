@@ -13,6 +13,7 @@ from competition.console import say, shout
 from competition.data.manifest import read_manifest
 from competition.data.resolution import suggested_repeats, suggested_size
 from competition.errors import CompetitionError
+from competition.installation import CHECKOUT, REPOSITORY
 from competition.names import name_fault
 from competition.settings import Experiment, load_experiment, states
 from competition.text import nearest_hint, shown
@@ -24,9 +25,11 @@ EXPERIMENTS = Path(__file__).resolve().parent / "experiments"
 
 
 def workspace_root(args: argparse.Namespace) -> Path:
-    """The folder of --workspace, of COMPETITION_WORKSPACE, or the repository."""
+    """Return the folder of --workspace, else of COMPETITION_WORKSPACE, else the checkout, else the current folder."""
     chosen = args.workspace or os.environ.get("COMPETITION_WORKSPACE")
-    return Path(chosen).expanduser().resolve() if chosen else Path(__file__).resolve().parent.parent
+    if chosen:
+        return Path(chosen).expanduser().resolve()
+    return REPOSITORY if CHECKOUT else Path.cwd()
 
 
 def open_track(args: argparse.Namespace) -> Track:

@@ -42,20 +42,23 @@ pytest_plugins = ["stage_fixtures"]
 # Files of some 25 seconds and more, longest first: with several processes the rest fills the gaps behind them.
 LONG = (
     "test_parsers.py",
-    "test_end_to_end.py",
+    "test_hand_bone.py",
     "test_readme_tutorial.py",
     "test_kills.py",
     "test_experiments.py",
     "test_bench.py",
     "test_shortcuts.py",
     "test_search_stage.py",
-    "test_one_fold.py",
+    "test_fold_training.py",
     "test_other_tracks.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files begin first."""
+    """Long files begin first; whatever is in end_to_end is marked so."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent / "end_to_end"):
+            item.add_marker(pytest.mark.e2e)
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 

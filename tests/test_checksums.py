@@ -41,6 +41,7 @@ def test_any_content_can_carry_one(tmp_path: Path, content: bytes) -> None:
     check_seal(write_sealed(tmp_path / "a.bin", content), "")
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_file_is_noticed(tmp_path: Path) -> None:
     path = write_sealed(tmp_path / "a.bin")
     whole = path.read_bytes()
@@ -61,6 +62,7 @@ def test_every_cut_and_every_addition_is_noticed(tmp_path: Path) -> None:
             check_seal(path, "")
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_a_table_is_noticed_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "t.parquet"
     write_table(path, FRAME)

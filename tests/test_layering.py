@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 # Each may import from itself and from those before it.
 LAYERS = (
     "errors",
+    "installation",
     "text",
     "names",
     "console",

@@ -10,6 +10,8 @@ import pytest
 from competition import console
 from pipelines.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-m", "pipelines", "leaderboard", "--workspace"]
 
 

@@ -18,12 +18,12 @@ from competition.checksums import check_seal, sealed_file
 from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
 from competition.files import cannot_write, make_folder
+from competition.installation import PACKAGE
 from competition.models.checkpoint_loading import read_checkpoint, weights_in
 from competition.models.factory import build_model, place
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.training.precision import AUTOCAST
-from competition.workspace import REPOSITORY
 
 RETRAIN = "Train the fold again with --force"
 
@@ -235,8 +235,8 @@ def check_start(stored: object, expected: Identity, path: Path) -> None:
 def code_hash() -> str:
     """Ten characters that differ when the part of the program that shapes weights and maps differs."""
     digest = hashlib.sha256()
-    for folder in ("imaging", "tracks", "data", "models", "prediction", "training"):
-        for path in sorted((REPOSITORY / "competition" / folder).rglob("*.py")):
+    for folder in ("formats", "masks", "tracks", "data", "models", "prediction", "training"):
+        for path in sorted((PACKAGE / folder).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:10]
 

@@ -17,11 +17,12 @@ from competition.ensembling.selection.bootstrap import figure_of, mean_of, paire
 from competition.errors import CompetitionError
 from competition.files import write_json
 from competition.formats.json_files import read_json
+from competition.installation import REPOSITORY
 from competition.prediction.probability_maps import CUT_OF_HALF, read_map
 from competition.runs.run import Run, open_run, parse_folds
 from competition.settings import load_experiment
 from competition.tracks import get_track
-from competition.workspace import REPOSITORY, Workspace, out_of_fold_folder
+from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.benchmarks import counted_process
 from pipelines.benchmarks.race_courses import Course, dice_of, notebook_task, write_masks, write_truth
 from pipelines.context import experiment_file

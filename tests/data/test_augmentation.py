@@ -41,6 +41,7 @@ def test_a_label_moves_with_its_image(preset: str) -> None:
     assert moved > 5  # the label of the unmoved image would not have passed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 @pytest.mark.parametrize("classes", [1, 8, 29, 41])
 def test_packed_classes_move_exactly_as_masks_one_by_one(preset: str, classes: int) -> None:

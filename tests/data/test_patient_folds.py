@@ -132,6 +132,7 @@ def test_fewer_patients_than_folds_or_fewer_than_two_folds_is_an_error() -> None
         make_patient_folds([patient("a", (1,)), patient("b", (0,))], 1)
 
 
+@pytest.mark.slow
 def test_prepare_balances_patients_without_being_asked_and_never_rewrites_a_fold_file(stage, tmp_path: Path) -> None:
     drawn = ["prepare", "--track", "aneurysm", "--phantom", "--people", 13, "--test-people", 1, "--size", 64]
     stage(*drawn, "--folds", 3)

@@ -2,8 +2,16 @@ from dataclasses import replace
 
 import pytest
 
+from competition.data.draw_sampler import DrawSampler
 from competition.data.manifest import Entry
-from competition.data.resolution import describe_grid, smallest_objects, suggested_size, warn_small_objects
+from competition.data.resolution import (
+    describe_grid,
+    smallest_objects,
+    suggested_repeats,
+    suggested_size,
+    warn_small_objects,
+)
+from competition.settings import TrainSettings
 from competition.tracks import get_track
 from competition.tracks.narrowing import narrow
 
@@ -61,3 +69,21 @@ def test_objects_that_are_nearly_lost_are_warned_of_with_a_size_that_shows_them(
     assert "class femur have 2.0 pixels" in warning
     assert "--set data.size=736" in warning
     assert "femur (and 1 more classes)" in str(warn_small_objects(entries, TRACK, 64))
+
+
+@pytest.mark.parametrize("samples", [1, 2, 4, 5, 6, 12, 47, 48, 49, 300])
+@pytest.mark.parametrize(("epochs", "batch_size"), [(20, 8), (30, 4), (1, 8), (200, 2)])
+def test_a_handful_of_samples_is_drawn_until_there_are_120_steps_and_no_longer(samples, epochs, batch_size):
+    repeats = suggested_repeats(samples, TrainSettings(epochs=epochs, batch_size=batch_size))
+
+    def steps(repeats):
+        return epochs * len(DrawSampler([(32, 32)] * samples, batch_size, repeats, seed=0))
+
+    # A single last sample joins the batch before it, which may take one step from each epoch.
+    assert steps(repeats) >= 120 - epochs
+    assert repeats == 1 or steps(repeats - 1) < 120
+
+
+def test_enough_samples_are_drawn_once():
+    assert suggested_repeats(48, TrainSettings(epochs=20, batch_size=8)) == 1
+    assert suggested_repeats(4, TrainSettings(epochs=20, batch_size=8)) == 11

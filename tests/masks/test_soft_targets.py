@@ -132,6 +132,7 @@ def brought_back(scores: torch.Tensor, size: int) -> NDArray[np.bool_]:
     return (enlarged > 0.5).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "training_size"), [(2048, 512), (1024, 400)])
 def test_a_perfect_model_of_soft_targets_reaches_dice_099(size: int, training_size: int) -> None:
     masks = bones(size)

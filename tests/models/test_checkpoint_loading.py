@@ -53,6 +53,7 @@ def medical_resnet18(prefix="module."):
     return weights
 
 
+@pytest.mark.slow
 def test_a_medical_resnet_finds_its_place_in_the_encoder_of_a_patients_classifier(
     tmp_path, shared_patients, tiny_experiment
 ):
@@ -84,6 +85,7 @@ def test_a_medical_resnet_finds_its_place_in_the_encoder_of_a_patients_classifie
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "prefix", ["", "encoder.", "backbone.", "module.backbone.", "model.encoder.", "encoder.model."]
 )
@@ -194,6 +196,7 @@ def test_a_file_without_weights_is_named(tmp_path):
             weights_in(read_checkpoint(path), path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "encoder", "file_of"),
     [

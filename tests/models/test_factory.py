@@ -16,6 +16,7 @@ import timm  # isort: skip  (after competition.models, which makes it importable
 CONVOLUTIONAL = tuple(name for name in ARCHITECTURES if name != "DPT")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", CONVOLUTIONAL)
 def test_a_head_without_weights_answers_exactly_the_prior(architecture, shared_hands, tiny_experiment):
     settings = {"architecture": architecture, "decoder_channels": None, "prior": 0.02}
@@ -102,6 +103,7 @@ def unreachable(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["tu-resnet10t", "efficientnet-b0"])
 @pytest.mark.usefixtures("unreachable")
 def test_weights_for_masks_that_can_not_be_fetched_name_the_ways_out(encoder, shared_hands, tiny_experiment):
@@ -122,6 +124,7 @@ def test_weights_for_patients_that_can_not_be_fetched_name_the_ways_out(architec
         build_model(experiment, shared_patients.track)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("init", "pretrained", "expected"),
     [
@@ -165,6 +168,7 @@ def test_whatever_keeps_weights_from_being_fetched(monkeypatch, shared_patients,
         build_model(tiny_experiment(multiview=True, model={"pretrained": True}), shared_patients.track)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", sorted(set(NETWORKS) - {"hidden_layer", "fcn_resnet101", "classical"}))
 def test_the_reports_networks_are_built_by_name_and_width(architecture, shared_hands, tiny_experiment):
     settings = {"architecture": architecture, "decoder_channels": None, "width": 2}
@@ -235,6 +239,7 @@ def test_a_tile_that_the_network_can_not_halve_is_refused_before_training(shared
         build_model(experiment, shared_hands.track)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", ["tu-swin_tiny_patch4_window7_224", "tu-swinv2_cr_tiny_ns_224"])
 def test_swin_encoders_take_images_of_any_size(encoder, shared_hands, tiny_experiment):
     settings = {"architecture": "UPerNet", "encoder": encoder, "decoder_channels": None}

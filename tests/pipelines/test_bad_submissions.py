@@ -97,6 +97,7 @@ def break_file(file, break_it):
     file.write_text("".join(f"{line}\n" for line in break_it(file.read_text().splitlines())))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, 1])
 @pytest.mark.parametrize("stage_name", ["vote", "compare", "score"])
 @pytest.mark.parametrize("broken", BROKEN)
@@ -113,6 +114,7 @@ def test_a_broken_file_is_one_sentence_that_names_it(refusal, sound, tmp_path, b
     assert str(sound[position]) in error or broken == "another image"  # which of two sets is meant, nobody knows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ODD)
 def test_an_odd_spelling_changes_nothing(stage, sound, tmp_path, odd):
     plain_vote, _ = stage("vote", *sound, "--out", tmp_path / "plain.csv")
@@ -198,6 +200,7 @@ def test_a_broken_table_is_one_sentence_that_names_it(refusal, tables, tmp_path,
     assert not (tmp_path / "V.csv").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ODD_TABLES)
 def test_an_odd_spelling_of_a_table_changes_nothing(stage, tables, tmp_path, odd):
     words = ("--track", "aneurysm")

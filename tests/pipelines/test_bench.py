@@ -9,6 +9,8 @@ from pipelines import bench
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.tune_work import extrapolate
 
+pytestmark = pytest.mark.slow
+
 KEYS = {"work", "unit", "ratio", "target", "target_of", "ok", "equal", "note"}
 # What the rows of each work are called, with their targets.
 ROWS = {

@@ -15,6 +15,8 @@ from competition.runs.run import Run
 from competition.submission.table.files import ID_COLUMN, read_table_csv
 from pipelines import ensemble, train, tune
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stage(stage_on, tiny_patients, tiny_experiment, tmp_path):

@@ -11,6 +11,8 @@ import pipelines.submission
 from competition.files import cannot_write
 from competition.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["--set", "data.size=32", "--set", "train.epochs=1", "--set", "model.pretrained=false"]
 
 

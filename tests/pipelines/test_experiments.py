@@ -30,6 +30,8 @@ from competition.workspace import Workspace
 from pipelines.__main__ import main
 from pipelines.context import EXPERIMENTS
 
+pytestmark = pytest.mark.slow
+
 # Parameters in all, and the sides of the outputs while training, for a square of data.crop or data.size pixels.
 FIGURES = {
     "cardiac/fcn": (1_854_663, [256]),

@@ -18,6 +18,8 @@ from competition.submission.run_lengths.files import read_rle_csv
 from competition.submission.table.files import read_table_csv
 from pipelines.given_weights import parse_weights
 
+pytestmark = pytest.mark.slow
+
 
 def decision_of(workspace, name):
     return json.loads((workspace.ensemble_folder(name) / "decision.json").read_text())

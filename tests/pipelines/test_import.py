@@ -18,6 +18,8 @@ from competition.prediction.probability_maps import read_map, read_scores
 from competition.submission import leaderboard
 from competition.submission.run_lengths.files import write_rle_csv
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("disc", "square", "bar")
 
 

@@ -8,6 +8,8 @@ from competition.masks.stored_arrays import write_array
 from competition.prediction.probability_maps import MapFolder, read_map, write_index
 from competition.submission.run_lengths.files import write_rle_csv
 
+pytestmark = pytest.mark.slow
+
 CLASSES = ("disc", "square", "bar")
 
 

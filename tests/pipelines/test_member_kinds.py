@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pytest
 
 from competition.data.folds import FULL
 from competition.ensembling.voting.class_votes import blend
@@ -11,6 +12,8 @@ from competition.masks.run_length_text import parse
 from competition.masks.run_lengths import runs_to_mask
 from competition.prediction.probability_maps import read_map
 from pipelines import ensemble, train, tune
+
+pytestmark = pytest.mark.slow
 
 
 def test_all_kinds_of_members_vote_together(stage_on, tiny_hands, tiny_experiment, tmp_path, capsys):

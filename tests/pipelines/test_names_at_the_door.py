@@ -24,6 +24,7 @@ def outside(tmp_path: Path) -> Path:
     return tmp_path / "thesis"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["tune", "train", "search", "import", "ensemble"])
 @pytest.mark.parametrize("kind", ["../quick", "absolute", ".", "..", "a\nb", "=1+1", "", "x" * 300, "\udcff"])
 def test_a_name_that_is_a_path_deletes_nothing(
@@ -44,6 +45,7 @@ def test_a_name_that_is_a_path_deletes_nothing(
     assert contents(outside.parent) == before
 
 
+@pytest.mark.slow
 def test_a_decision_replaces_only_decisions(stage, refusal, hands_with_run: Workspace) -> None:
     folder = hands_with_run.ensemble_folder("mine")
     folder.mkdir(parents=True)
@@ -57,6 +59,7 @@ def test_a_decision_replaces_only_decisions(stage, refusal, hands_with_run: Work
         assert (folder / "decision.json").exists()
 
 
+@pytest.mark.slow
 def test_what_an_import_left_that_was_killed_is_no_run(stage, hands_with_run: Workspace) -> None:
     left = hands_with_run.run_folder("x").parent / ".theirs.part"
     (left / "fold0").mkdir(parents=True)

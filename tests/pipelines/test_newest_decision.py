@@ -9,6 +9,8 @@ from competition.data.folds import write_folds
 from competition.errors import CompetitionError
 from pipelines import ensemble, train, tune
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def stage(stage_on, tiny_hands, tiny_experiment, tmp_path):

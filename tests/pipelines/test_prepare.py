@@ -15,6 +15,7 @@ from pipelines import prepare
 from pipelines.__main__ import main
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [2, 9])
 def test_any_number_of_threads_prepares_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], threads: int

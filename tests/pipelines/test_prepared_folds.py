@@ -10,6 +10,8 @@ from competition.data.folds import read_folds
 from competition.phantoms.hand_bone import phantom as hand
 from competition.workspace import REPOSITORY
 
+pytestmark = pytest.mark.slow
+
 PEOPLE = 14  # the first fourteen people of the public training part are in all five folds
 
 

@@ -38,6 +38,7 @@ def read_dice(files, side, key):
     return np.mean(scores)
 
 
+@pytest.mark.slow
 def test_both_sides_are_trained_on_the_same_fold_and_compared_in_pairs(stage, tmp_path, monkeypatch):
     monkeypatch.setattr(race, "COURSES", (REAL, TINY))
     figures, said = stage("race")
@@ -87,6 +88,7 @@ def test_a_side_that_fails_is_named_with_its_log(tmp_path):
     assert str(tmp_path / "report.log") in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_child_is_charged_with_its_own_work_and_memory(tmp_path):
     work = (
         "import time; held = b'x' * 300_000_000\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass"

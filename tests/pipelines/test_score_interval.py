@@ -76,6 +76,7 @@ def test_unknown_images_are_drawn_alone_and_that_is_said(stage, hands, tmp_path)
     assert "of 6 of 12 images no person is known" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prepared", [True, False])
 def test_the_auroc_has_an_interval_too(stage, tmp_path, prepared):
     random = np.random.default_rng(0)

@@ -17,6 +17,8 @@ from competition.training.loop import DivergedError
 from pipelines import search, train
 from pipelines.__main__ import build_parser
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 6
 
 

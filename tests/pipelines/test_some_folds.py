@@ -16,6 +16,8 @@ from competition.masks.bit_planes import unpack_planes
 from competition.prediction.probability_maps import read_map
 from competition.submission import leaderboard
 
+pytestmark = pytest.mark.slow
+
 
 def recorded(workspace):
     return len(leaderboard.read(workspace.leaderboard_file()))

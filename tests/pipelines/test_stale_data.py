@@ -16,6 +16,8 @@ from competition.files import write_json
 from competition.formats.json_files import read_json
 from competition.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 STAGES = (("tune",), ("ensemble",), ("train", "--experiment", "quick", "--name", "new", "--fold", "0"))
 
 

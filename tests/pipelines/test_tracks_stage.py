@@ -11,6 +11,8 @@ from competition.tracks import get_track, track_names
 from pipelines import ensemble
 from pipelines.tracks import COLUMNS, DONE, declared
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 

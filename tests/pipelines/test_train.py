@@ -15,6 +15,8 @@ from competition.settings import load_experiment
 from competition.training.checkpoints import folder_lock, load_best, load_checkpoint, load_network
 from pipelines import train
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def command(stage_on, tmp_path):

@@ -21,6 +21,8 @@ from competition.prediction.probability_maps import read_map
 from competition.submission.run_lengths.files import read_rle_csv
 from pipelines.__main__ import main
 
+pytestmark = pytest.mark.slow
+
 GROUPS = {"round": ("disc",), "straight": ("square", "bar")}
 
 

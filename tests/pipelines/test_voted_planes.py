@@ -68,6 +68,7 @@ def processed(blend, cut, operation):
     return np.isin(labels, 1 + np.flatnonzero(areas >= 25)) if operation == "drop<25px" else mask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "own_classes"),
     [
@@ -169,6 +170,7 @@ VOTE_TWICE = textwrap.dedent(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hand_bone", "lumbar"])
 def test_the_memory_that_is_said_before_is_held_for_any_number_of_images(tmp_path, name):
     """In a process of its own, because the most memory a process has held never falls again."""

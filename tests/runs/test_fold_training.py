@@ -17,6 +17,8 @@ from competition.runs.run import Run, check_fold
 from competition.training import loop
 from competition.training.checkpoints import load_best, load_checkpoint, load_network
 
+pytestmark = pytest.mark.slow
+
 
 def run_of(prepared, experiment, name="tiny"):
     return Run(name, prepared.track, prepared.workspace, experiment, prepared.manifest, prepared.folds)

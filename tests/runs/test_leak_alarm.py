@@ -12,6 +12,8 @@ from competition.runs.leak_alarm import judge_shuffled, learned_entries, too_goo
 from competition.settings import Experiment
 from pipelines import train, tune
 
+pytestmark = pytest.mark.slow
+
 
 def shuffling(seed=0):
     return Experiment.model_validate({"data": {"shuffle_labels": True}, "train": {"seed": seed}})

@@ -21,6 +21,8 @@ from competition.runs.members import (
 from competition.runs.run import Run
 from competition.training.checkpoints import load_best
 
+pytestmark = pytest.mark.slow
+
 
 def run_of(prepared, experiment, name):
     return Run(name, prepared.track, prepared.workspace, experiment, prepared.manifest, prepared.folds)

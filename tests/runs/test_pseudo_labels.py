@@ -21,6 +21,8 @@ from competition.settings import Experiment
 from competition.training import loop
 from competition.training.checkpoints import load_best, load_checkpoint, load_network, save_best
 
+pytestmark = pytest.mark.slow
+
 
 def run_of(prepared, experiment, name):
     return Run(name, prepared.track, prepared.workspace, experiment, prepared.manifest, prepared.folds)

@@ -21,6 +21,8 @@ from competition.runs.test_predictions import predict_test_set
 from competition.settings import CropSettings
 from competition.workspace import Workspace
 
+pytestmark = pytest.mark.slow
+
 CROP = {"run": "first", "classes": ["square"], "margin": 0.25}
 
 

@@ -13,6 +13,8 @@ from competition.runs.run import Run
 from competition.runs.test_predictions import predict_test_set
 from competition.training.checkpoints import load_best, load_network
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def trained(shared_hands, tiny_experiment):

@@ -145,6 +145,7 @@ def test_an_id_is_unique(tmp_path):
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_processes_appending_at_once_lose_nothing(tmp_path):
     path = tmp_path / "leaderboard.csv"
     context = multiprocessing.get_context("fork")

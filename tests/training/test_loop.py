@@ -20,6 +20,8 @@ from competition.training.validation import held_out_score
 
 from timm.utils import ModelEmaV3  # isort: skip
 
+pytestmark = pytest.mark.slow
+
 
 def timm_decay(step, highest):
     """ModelEmaV3's warm-up as its documentation has it: 1 - (1 + updates)^(-2/3), at most ``highest``."""

@@ -8,6 +8,8 @@ import torch
 from competition.training import loop
 from competition.training.checkpoints import load_best, load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = 4
 STEPS_PER_EPOCH = 2  # six samples twice in batches of four are three batches, two optimizer steps of two and one
 

@@ -21,6 +21,8 @@ from competition.training.search import (
 )
 from pipelines.context import EXPERIMENTS
 
+pytestmark = pytest.mark.slow
+
 SPACE = {"train.lr": FloatDistribution(1e-4, 1e-2, log=True), "train.loss": CategoricalDistribution(["bce", "focal"])}
 MADE_FOR = {"experiment": "abc", "fold": "0"}
 

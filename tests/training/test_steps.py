@@ -196,6 +196,7 @@ def test_a_try_with_shapes_alone_finds_out_how_many_samples_are_needed(shared_ha
             network(images[:1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "encoder", "fewest"),
     [("DeepLabV3Plus", "tu-resnet10t", 2), ("Unet", "tu-resnet10t", 1), ("Segformer", "mit_b0", 1)],

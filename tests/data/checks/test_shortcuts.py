@@ -17,6 +17,8 @@ from competition.data.manifest import Entry
 from competition.tracks.aneurysm.track import ANEURYSM
 from competition.tracks.track import Sample
 
+pytestmark = pytest.mark.slow
+
 
 def data(samples=60, told=0.7, seed=0):
     """Three traits, of which the second tells the target to some degree; and four folds of different sizes."""

@@ -27,6 +27,7 @@ def worth_of(scores, truth, rule="mean", **found):
     return search, auroc_worth(scores, truth, search, FOLDS, PEOPLE, rule)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", SCORES)
 def test_a_member_is_left_out_of_the_weights_that_were_chosen_without_each_fold(rule):
     scores, truth = predictions([0.8, 1.0, 4.0])

@@ -179,6 +179,7 @@ def test_a_gate_is_kept_where_the_patients_score_knows_more():
     assert gain[0] > gain[1]
 
 
+@pytest.mark.slow
 def test_noise_promises_nothing():
     """Truth dealt out anew to good probabilities: the tuned cells look like a gain, the cross-fitted ones are none."""
     honest, tuned = [], []

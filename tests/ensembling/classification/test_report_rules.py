@@ -19,6 +19,8 @@ from competition.runs.training_predictions import training_scores
 from competition.training.checkpoints import load_best, load_network, save_best
 from competition.workspace import checkpoint_file
 
+pytestmark = pytest.mark.slow
+
 
 def test_gate_and_thresholds_are_the_median_and_the_ninetieth_percentiles():
     """Eleven patients with scores 0, 0.1 ... 1 in three columns, each shuffled in its own way."""

@@ -89,6 +89,7 @@ def test_locations_are_chosen_on_the_blend(truth, make_member):
     assert tuned.oof.auroc == pytest.approx(area_by_hand(truth[:, 0], blend[:, 0]))
 
 
+@pytest.mark.slow
 def test_the_decision_about_a_fold_never_sees_its_truth_not_even_through_the_weights(truth, make_member):
     members = [make_member("one", noisy(truth, 1.2, 1)), make_member("other", noisy(truth, 4, 2))]
     before = tune_members(members, truth, FOLDS, SAMPLES, evenly_spread(2, 40))
@@ -104,6 +105,7 @@ def test_the_decision_about_a_fold_never_sees_its_truth_not_even_through_the_wei
     assert before.locations.crossfit.any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["logit", "rank"])
 def test_everything_is_tuned_on_what_the_rule_makes_of_the_members(truth, make_member, rule):
     tables = np.stack([noisy(truth, 1, 1), noisy(truth, 1.5, 2) ** 4])
@@ -135,6 +137,7 @@ def test_noise_gains_no_cell(truth, make_member):
     assert tuned.oof.accuracy == tuned.oof.all_zero_accuracy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["mean", "logit", "rank"])
 def test_the_gain_is_over_the_plain_mean_of_probabilities(truth, make_member, rule):
     tables = [noisy(truth, 1.2, 1), noisy(truth, 4, 2)]
@@ -166,6 +169,7 @@ def test_truth_of_one_kind_is_tuned_to_nothing(truth, make_member):
     assert np.isnan(tuned.crossfit.auroc)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "rule"), [("greedy", "mean"), ("optuna", "rank"), ("optuna", "logit")])
 def test_everything_chosen_gains_nothing_where_the_truth_is_dealt_out_anew(truth, make_member, method, rule):
     """People are dealt the truth of others: nobody knows anything of it, so neither AUROC nor cells may be gained."""

@@ -41,6 +41,7 @@ def cases():
 CASES = list(cases())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize(("maps", "masks"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_curves_equal_those_of_the_dense_blend(maps, masks, window):

@@ -139,6 +139,7 @@ def test_what_was_cut_goes_on_where_it_was(data, tmp_path, monkeypatch):
     assert contest_now(data, tmp_path / "kept").made == 10 - limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["map", "truth", "damage", "other bytes"])
 def test_what_has_changed_is_made_again_alone(data, tiny_hands, tmp_path, what):
     before = contest_now(data, tmp_path / "kept")

@@ -97,6 +97,7 @@ def masks():
     yield almost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_operations_equal_their_references(name):
     assert set(OPERATIONS) == set(REFERENCES)
@@ -179,6 +180,7 @@ def test_operation_counts_equal_dense_counts():
     assert len(np.unique(counts[1], axis=1).T) == len(OPERATIONS)  # each does something here that no other does
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [1, 8, 9, 29, 70])
 def test_operation_counts_equal_what_apply_makes(classes):
     random = np.random.default_rng(classes)

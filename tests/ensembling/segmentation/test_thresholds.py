@@ -90,6 +90,7 @@ def test_scores_at_common_and_own_cuts():
     assert scores_at(curves, np.array([[0, 0, 0], [1, 1, 1]])).tolist() == [[0, 256, 512], [769, 1025, 1281]]
 
 
+@pytest.mark.slow
 def test_studies_reach_the_sweep():
     curves = smooth_curves()
     exact, studied = best_cuts(curves), study_cuts(curves, trials=100, seed=3)

@@ -153,6 +153,7 @@ def blurred(shift, random, spread=0.4):
     return member
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["greedy", "equal"])
 def test_other_searches_end_in_the_same_form(make_data, tmp_path, method):
     random = np.random.default_rng(0)
@@ -163,6 +164,7 @@ def test_other_searches_end_in_the_same_form(make_data, tmp_path, method):
     assert len(tuned.tuned.search.tried[0].vectors) == 1 or method == "greedy"
 
 
+@pytest.mark.slow
 def test_class_groups_get_weights_of_their_own(make_data, tmp_path):
     def right_about(wanted):
         def member(truth):
@@ -196,6 +198,7 @@ def moved_disc(data):
     return np.mean(found)
 
 
+@pytest.mark.slow
 def test_a_second_tuning_reads_no_map_for_the_search(make_data, tmp_path, monkeypatch, capsys):
     data = make_data(a=sure, b=sure)
     first = tune(data, WINDOWS, tmp_path)
@@ -227,6 +230,7 @@ def test_given_weights_are_kept_however_bad_and_contested(make_data, tmp_path):
     np.testing.assert_array_equal(scores_at(tuned.tuned.curves, np.full(3, 127)), expected)
 
 
+@pytest.mark.slow
 def test_tuning_exchangeable_members_promises_nothing(make_data, tmp_path):
     """Members that differ by chance alone, and for which 0.5 is right: what is chosen gains nothing on other people.
 
@@ -272,6 +276,7 @@ def unseen_dice(data, samples, weights, cuts):
     return np.mean(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("method", ["optuna", "greedy"])
 def test_with_one_fold_the_vote_does_not_lose_to_its_better_member(make_data, tmp_path, monkeypatch, method, seed):

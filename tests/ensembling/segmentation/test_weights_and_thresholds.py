@@ -86,6 +86,7 @@ class Reference:
         return self.cuts(candidate, kept) if self.beyond_doubt(gains) else half
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("fold_count", [2, 3, 5])
 def test_tuning_follows_the_nested_rules(seed, fold_count):
@@ -156,6 +157,7 @@ def noise_evaluator(images, classes, seed):
     return evaluate
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["optuna", "greedy"])
 @pytest.mark.parametrize("names", [("",), ("a", "b")])
 def test_tuning_on_noise_promises_nothing(method, names):

@@ -93,6 +93,7 @@ def test_a_difference_by_hand():
     assert (alike.value, alike.low, alike.high) == (0, 0, 0)
 
 
+@pytest.mark.slow
 def test_the_difference_of_two_aurocs_is_that_of_the_repeated_rows():
     random = np.random.default_rng(6)
     truth = np.arange(24) % 2

@@ -138,6 +138,7 @@ def scores_of(found):
     return np.array([trials.score(position, frozenset())[0] for position in range(len(trials.vectors))])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["optuna", "greedy"])
 def test_a_good_member_gets_the_weight(method):
     found = search_phantoms(phantom_images(40, (0.3, 3.0, 3.0), seed=1), members=3, trials=40, seed=1, method=method)
@@ -149,6 +150,7 @@ def test_a_good_member_gets_the_weight(method):
     assert all(weights[0, 0] > 600 for weights in found.without.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "seeds"), [("optuna", 10), ("greedy", 3)])
 def test_equally_good_members_stay_equal(method, seeds):
     kept = 0
@@ -280,6 +282,7 @@ def test_of_many_images_some_are_searched_and_the_best_are_scored_on_all():
     assert len(asked) == len(set(asked))
 
 
+@pytest.mark.slow
 def test_all_images_decide_among_the_shortlist():
     """With room for all candidates a search on some images picks what a search on all images picks."""
     for seed in range(3):
@@ -292,6 +295,7 @@ def test_all_images_decide_among_the_shortlist():
         assert small.weights.tolist() == whole.weights.tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["optuna", "greedy"])
 def test_what_is_chosen_without_a_fold_never_looks_at_it(method):
     """However the curves of a fold change, its weights and those of pairs with it stay; on many images likewise."""

@@ -55,6 +55,7 @@ def agrees_with_float64(levels, weights):
     return (blended == rounded).all() and np.abs(blended - mean).max() <= 0.5 + 1e-9
 
 
+@pytest.mark.slow
 def test_rounding_agrees_with_float64_on_all_pairs_of_levels_and_all_weights():
     pairs = np.divmod(np.arange(256 * 256), 256)
     levels = [array.astype(np.uint8) for array in pairs]

@@ -29,6 +29,7 @@ def reference(maps, own_classes, weights, cuts):
     return np.array(masks, bool)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spread", [(0, 256), (126, 130), (0, 1), (255, 256)])
 @pytest.mark.parametrize("own_classes", [(None,), (None,) * 5, PARTIAL], ids=["alone", "five", "partial"])
 def test_a_vote_equals_the_blend_of_whole_maps(tmp_path, monkeypatch, own_classes, spread):

@@ -20,6 +20,7 @@ def made(monkeypatch):
     return asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [1, 3])
 def test_it_is_torchvisions_with_a_head_of_its_own(channels, made):
     with torch.device("meta"):
@@ -48,6 +49,7 @@ def test_a_grey_picture_gives_what_it_gave_in_three_equal_channels():
     torch.testing.assert_close(module._for_grey(stem)(grey), stem(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_head_without_weights_answers_the_prior():
     model = FCNResNet101(1, 3, 0.02, pretrained=False).eval()
     nn.init.zeros_(model.classifier[-1].weight)

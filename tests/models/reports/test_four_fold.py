@@ -165,6 +165,7 @@ def test_only_the_binary_networks_see_inverted_pictures(network, images, monkeyp
         assert torch.equal(seen[f"locations {supply}"], images[:, part].flatten(0, 1))
 
 
+@pytest.mark.slow
 def test_layers_are_the_reports():
     with torch.device("meta"):
         network = build("resnet18", "swinv2_cr_tiny_ns_224", 224)

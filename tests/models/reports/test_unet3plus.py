@@ -42,6 +42,7 @@ def test_the_efficient_form_has_a_quarter_of_the_parameters_of_the_unhalved_one(
     assert parameters(on_meta(width=32, **EFF)) / parameters(on_meta(**DS_2048)) == pytest.approx(0.25, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("form", "side", "sides"),
     [
@@ -120,6 +121,7 @@ def by_the_paper(model, image, rate):
     return [decoder[level] for level in range(5)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "size_hw"), [(2, (32, 16)), (4, (256, 256))])
 def test_features_equal_the_papers_formula(rate, size_hw):
     model = tiny(rate=rate).eval()
@@ -196,6 +198,7 @@ def test_the_enlarging_convolution_sees_each_class_on_its_own():
     assert model.enlarge[1].groups == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_gradients_reach_every_parameter(form):
     model = tiny(**FORMS[form]).train()
@@ -215,6 +218,7 @@ def test_dropout_stands_before_every_head_and_is_silent_in_prediction():
     assert torch.equal(model(images), model(images))
 
 
+@pytest.mark.slow
 def test_a_tiny_one_learns_two_images_by_heart(shared_hands, tiny_experiment, tmp_path):
     # From step to score by the training loop itself: several outputs, moving average, checkpoint, map at native size.
     model = {"architecture": "unet3plus_ds_2048", "decoder_channels": None, "width": 4}

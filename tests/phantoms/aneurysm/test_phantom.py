@@ -22,6 +22,8 @@ from competition.phantoms.aneurysm.tree import spline
 from competition.tracks.aneurysm.cleaning import clean_angiogram
 from competition.tracks.aneurysm.track import ANEURYSM, LOCATIONS, VIEWS, is_visible, list_samples
 
+pytestmark = pytest.mark.slow
+
 SIZE = 128
 
 

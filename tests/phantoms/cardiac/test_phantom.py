@@ -10,6 +10,8 @@ from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_
 from competition.phantoms.cardiac import phantom as heart
 from competition.phantoms.cardiac import picture as heart_picture
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):

@@ -7,6 +7,8 @@ import pytest
 
 from competition.phantoms.hand_bone import phantom as hand
 
+pytestmark = pytest.mark.slow
+
 CLASSES = [
     *(f"finger-{number}" for number in range(1, 20)),
     *("Trapezium", "Trapezoid", "Capitate", "Hamate", "Scaphoid", "Lunate", "Triquetrum", "Pisiform", "Radius", "Ulna"),

@@ -82,6 +82,7 @@ def test_every_trap_is_planted(drawn):
     assert turned == {True, False}
 
 
+@pytest.mark.slow
 def test_files_hold_what_was_drawn(drawn):
     for sample in list_spines(drawn).samples:
         number = int(sample.name.split(".")[0])

@@ -70,6 +70,7 @@ def hold(megabytes):
     return os.getpid(), int(np.ones(megabytes * 2**17).sum())
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_has_memory_of_its_own():
     mine = np.ones(150 * 2**17)  # the parent's peak is no part of the child's
     small, large = alone(hold, 1), alone(hold, 300)
@@ -90,6 +91,7 @@ def interruptible():
     signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("interruptible")
 def test_an_interruption_ends_the_other_process():
     Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -100,6 +102,7 @@ def test_an_interruption_ends_the_other_process():
     assert not multiprocessing.active_children()
 
 
+@pytest.mark.slow
 def test_an_error_of_the_other_process_arrives():
     with pytest.raises(TypeError):
         alone(hold, None)

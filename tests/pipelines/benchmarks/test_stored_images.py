@@ -14,6 +14,7 @@ from pipelines.benchmarks.rivals import dice
 from pipelines.benchmarks.stored_images import DRAWN, MEMBERS, stored_images
 
 
+@pytest.mark.slow
 def test_every_member_has_a_map_of_every_image_that_fits_its_truth():
     count = 2 * DRAWN + 1
     with stored_images(count, 128) as images:

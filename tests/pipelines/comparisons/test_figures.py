@@ -186,6 +186,7 @@ def patients(shared_patients, tiny_experiment):
     return run
 
 
+@pytest.mark.slow
 def test_patients_are_ranked_by_their_score_and_their_cells_are_counted(patients):
     entries = patients.manifest.of("train")
     truth = np.array([entry.targets for entry in entries])
@@ -212,6 +213,7 @@ def test_patients_are_ranked_by_their_score_and_their_cells_are_counted(patients
     assert figure_of(on_all(cells_figure, patients), len(entries)) == 0
 
 
+@pytest.mark.slow
 def test_patients_of_one_kind_have_no_auroc(patients):
     healthy = tuple(replace(entry, targets=(0, 0, 0)) for entry in patients.manifest.entries)
     manifest = replace(patients.manifest, entries=healthy)

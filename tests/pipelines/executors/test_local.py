@@ -20,6 +20,8 @@ from pipelines.executors.parent import CHILD, end_with_parent
 from pipelines.executors.task import Task
 from pipelines.train import fold_command
 
+pytestmark = pytest.mark.slow
+
 
 def tasks(folder, folds, finished=(), **changes):
     options = {"track": "knee", "experiment": None, "name": None, "workspace": str(folder), "set": None}

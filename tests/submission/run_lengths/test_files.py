@@ -118,6 +118,7 @@ def test_mask_longer_than_the_csv_modules_own_limit(tmp_path):
     assert read_rle_csv(tmp_path / "s.csv") == {("a", "x"): rle}
 
 
+@pytest.mark.slow
 def test_hand_bone_sized_file_is_read_within_a_second(tmp_path):
     row = " ".join(f"{start} 20" for start in range(100_000, 100_000 + 260 * 2048, 2048))
     write_rle_csv(tmp_path / "s.csv", ((f"{i}.png", str(c), row) for i in range(288) for c in range(29)))

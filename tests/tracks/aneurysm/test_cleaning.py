@@ -234,6 +234,7 @@ def test_letters_of_a_line_that_lies_nearly_all_in_the_margin_are_covered(inside
     assert has_text(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grey", [130, 190])
 @pytest.mark.parametrize("bold", [(1, 2), (1, 3), (3, 3), (3, 4), (2, 5)])
 @pytest.mark.parametrize("start", [(60, 640), (125, 640), (10, 560), (20, 700)])

@@ -15,6 +15,8 @@ from competition.phantoms.cardiac import phantom as heart
 from competition.phantoms.cardiac.files import slice_record
 from competition.tracks.cardiac.track import CARDIAC
 
+pytestmark = pytest.mark.slow
+
 SUNNYBROOK = Path(__file__).resolve().parents[4] / "shared" / "data" / "sunnybrook"
 real = pytest.mark.skipif(not SUNNYBROOK.is_dir(), reason=f"the Sunnybrook data is not at {SUNNYBROOK}")
 SIZE = 64

@@ -18,7 +18,7 @@ import torch
 
 from pipelines.__main__ import main
 
-DOOR = Path(__file__).resolve().parent.parent / "run.sh"
+DOOR = Path(__file__).resolve().parents[2] / "run.sh"
 BONES = [
     *(f"finger-{number}" for number in range(1, 20)),
     *("Trapezium", "Trapezoid", "Capitate", "Hamate", "Scaphoid", "Lunate", "Triquetrum", "Pisiform", "Radius"),

@@ -57,6 +57,7 @@ except CompetitionError as error:
 """
 
 
+@pytest.mark.slow
 def test_a_bad_last_word_costs_little_memory() -> None:
     done = subprocess.run([sys.executable, "-c", BROKEN], capture_output=True, text=True, check=True)
     assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 200e6  # 14 MB of text once took 550 MB

@@ -1,4 +1,4 @@
-"""Bad angiograms and tables are answered with one sentence, late ones are taken; see tests/test_bad_input.py."""
+"""Bad angiograms and tables are answered with one sentence, late ones are taken; see test_bad_input.py."""
 
 import re
 import shutil

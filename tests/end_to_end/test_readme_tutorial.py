@@ -16,7 +16,7 @@ from competition.tracks import get_track
 from competition.workspace import Workspace
 from pipelines.__main__ import main
 
-README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 TUTORIAL = README.split("## Join another competition in ten minutes\n")[1].split("\n## ")[0]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TUTORIAL, re.MULTILINE | re.DOTALL)
 MINE, KAGGLE = (text for kind, text in BLOCKS if kind == "yaml")
