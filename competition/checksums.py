@@ -51,7 +51,7 @@ def sealed_file(path: Path) -> Iterator[Path]:
 
 
 def check_seal(path: Path, repair: str | None, required: bool = True) -> None:
-    """Makes sure that a file is as it was written; once in each process as long as the file does not change.
+    """Make sure that a file is as it was written; once in each process as long as the file does not change.
 
     Args:
         path: A file of ``sealed_file``.
@@ -81,7 +81,7 @@ def check_seal(path: Path, repair: str | None, required: bool = True) -> None:
 
 
 def stored_checksum(path: Path, repair: str) -> str:
-    """Returns the SHA-256 that a file carries, in hexadecimal, without comparing it with the content.
+    """Return the SHA-256 that a file carries, in hexadecimal, without comparing it with the content.
 
     Raises:
         CompetitionError: The file can't be read or has no checksum.
@@ -95,7 +95,7 @@ def stored_checksum(path: Path, repair: str) -> str:
 
 
 def _seal(path: Path) -> None:
-    """Puts the seal into a file that has none."""
+    """Put the seal into a file that has none."""
     with path.open("r+b") as file:
         size = os.fstat(file.fileno()).st_size
         place = _place_of_seal(file, size, 0)
@@ -126,7 +126,7 @@ def _stored_digest(file: BinaryIO, place: int, path: Path, repair: str | None) -
 
 
 def _digest(file: BinaryIO, leave_out: int, go_on: int) -> bytes:
-    """The SHA-256 of a file without the bytes from ``leave_out`` to ``go_on``."""
+    """Return the SHA-256 of a file without the bytes from ``leave_out`` to ``go_on``."""
     digest = hashlib.sha256()
     file.seek(0)
     left = leave_out

@@ -42,7 +42,7 @@ _lost: list[OSError] = []
 
 
 def finish_output() -> OSError | None:
-    """Writes what is still held back; returns why some of standard output was lost, or None.
+    """Write what is still held back; return why some of standard output was lost, or None.
 
     Where nobody reads on (``| head -1``) it is a BrokenPipeError, otherwise for example a full disk.
     """
@@ -57,7 +57,7 @@ def finish_output() -> OSError | None:
 
 
 def _lose_output(error: OSError) -> None:
-    """Leads standard output to nowhere, so that the work goes on and nothing fails again when the program ends."""
+    """Lead standard output to nowhere, so that the work goes on and nothing fails again when the program ends."""
     _lost.append(error)
     if sys.stdout is None:
         return
@@ -75,17 +75,17 @@ def _print(output: RenderableType, style: str | None = None) -> None:
 
 
 def say(text: str) -> None:
-    """Prints one line of plain text (square brackets are not markup)."""
+    """Print one line of plain text (square brackets are not markup)."""
     _print(typed(text))
 
 
 def shout(text: str) -> None:
-    """Prints a line nobody should miss, for example that the data is drawn and not real."""
+    """Print a line nobody should miss, for example that the data is drawn and not real."""
     _print(typed(f"*** {text} ***"), style="bold yellow")
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Prints a table; the first column is left-aligned, the others right-aligned."""
+    """Print a table; the first column is left-aligned, the others right-aligned."""
     grid = Table(title=typed(title), title_justify="left", title_style="bold")
     for position, column in enumerate(columns):
         grid.add_column(column, justify="left" if position == 0 else "right", no_wrap=position == 0)
@@ -98,7 +98,7 @@ class Ticker:
     """One line of progress: advanced by the work, described by its newest metric."""
 
     def __init__(self, title: str, total: int) -> None:
-        """Starts the clock; ``total`` is the number of steps the work will take."""
+        """Start the clock; ``total`` is the number of steps the work will take."""
         self.title = title
         self.total = total
         self.done = 0
@@ -141,21 +141,21 @@ class Ticker:
             self._bar.update(self._task, total=self.total)
 
     def ticking(self, rows: Iterable[T], rows_per_step: int) -> Iterator[T]:
-        """Passes rows on and advances after every ``rows_per_step`` of them."""
+        """Pass rows on and advances after every ``rows_per_step`` of them."""
         for number, row in enumerate(rows, start=1):
             yield row
             if number % rows_per_step == 0:
                 self.advance()
 
     def close(self) -> None:
-        """Takes the bar off the screen."""
+        """Take the bar off the screen."""
         if self._bar is not None:
             self._bar.stop()
 
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Ticker]:
-    """Shows progress with ETA while the block runs.
+    """Show progress with ETA while the block runs.
 
     Args:
         title: What is being done.
@@ -172,7 +172,7 @@ def progress(title: str, total: int) -> Iterator[Ticker]:
 
 
 def track(items: Sequence[T], title: str) -> Iterator[T]:
-    """Iterates over ``items`` and shows how far it got."""
+    """Iterate over ``items`` and shows how far it got."""
     with progress(title, len(items)) as ticker:
         for item in items:
             yield item

@@ -22,7 +22,7 @@ class CompetitionError(Exception):
     """
 
     def __init__(self, what: str, where: Path | str | None = None, repair: str | None = None) -> None:
-        """Puts the sentence together in the order: what, where, what repairs it.
+        """Put the sentence together in the order: what, where, what repairs it.
 
         Args:
             what: What is wrong, with the offending value.
@@ -38,7 +38,7 @@ class CompetitionError(Exception):
 
 
 def on_one_line(text: str) -> str:
-    """Returns a text that can be printed as one line, whatever the names and cells of foreign files hold.
+    """Return a text that can be printed as one line, whatever the names and cells of foreign files hold.
 
     Line ends and control characters are written as escapes; words longer than any path, and what then is too long for a
     sentence, are cut.

@@ -24,18 +24,18 @@ PICTURES = frozenset((*_RASTER, *_MEDICAL))
 
 
 def is_litter(name: str) -> bool:
-    """Returns whether a file or folder of this name is hidden or left behind by an operating system."""
+    """Return whether a file or folder of this name is hidden or left behind by an operating system."""
     return name.startswith(".") or name.lower() in LITTER
 
 
 def is_picture(path: Path) -> bool:
-    """Returns whether the ending is that of an image, also of "x.nii.gz"."""
+    """Return whether the ending is that of an image, also of "x.nii.gz"."""
     name = path.name.lower()
     return PurePosixPath(name.removesuffix(".gz")).suffix in PICTURES
 
 
 def find_files(root: Path, pattern: str) -> list[Path]:
-    """Lists the files below a folder that fit a pattern.
+    """List the files below a folder that fit a pattern.
 
     Args:
         root: The data folder.
@@ -60,19 +60,19 @@ def find_files(root: Path, pattern: str) -> list[Path]:
 
 
 def find_all_files(root: Path) -> list[Path]:
-    """Lists all files below a folder that are no litter, sorted; pipes, sockets and devices too."""
+    """List all files below a folder that are no litter, sorted; pipes, sockets and devices too."""
     return _fitting(root, "**/*")
 
 
 def find_pictures_beside(root: Path, patterns: Sequence[str]) -> list[Path]:
-    """Lists picture-like files in the folders that patterns search which none of them takes."""
+    """List picture-like files in the folders that patterns search which none of them takes."""
     folders = {str(PurePosixPath(pattern).parent / "*") for pattern in patterns}
     there = {path for folder in folders for path in _fitting(root, folder) if is_picture(path)}
     return sorted(there.difference(*(_fitting(root, pattern) for pattern in patterns)))
 
 
 def on_disk(path: Path) -> Path:
-    """Returns a path as the disk spells it: in another Unicode form, or with capitals in its ending.
+    """Return a path as the disk spells it: in another Unicode form, or with capitals in its ending.
 
     Returns:
         The path itself where it exists or nothing fits it.
@@ -84,7 +84,7 @@ def on_disk(path: Path) -> Path:
 
 
 def plain_name(name: str) -> str:
-    """Returns a file name by which files are compared: in composed Unicode (NFC), its ending in small letters."""
+    """Return a file name by which files are compared: in composed Unicode (NFC), its ending in small letters."""
     before, dot, ending = same_spelling(name).rpartition(".")
     return before + dot + ending.lower() if before else dot + ending
 
@@ -95,7 +95,7 @@ def _fitting(root: Path, pattern: str) -> list[Path]:
 
 
 def _walk(folder: str, parts: Sequence[str], above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Yields the paths that fit; ``above`` are the folders on the way, into which a link must not lead back."""
+    """Yield the paths that fit; ``above`` are the folders on the way, into which a link must not lead back."""
     first, rest = parts[0], parts[1:]
     if first == "**":
         yield from _walk(folder, rest or ("*",), above)
@@ -129,7 +129,7 @@ def _fits(name: str, wanted: str) -> bool:
 
 
 def _identity(folder: str) -> tuple[int, int]:
-    """What is the same of a folder by whatever path it is reached; (0, 0) of one that is not there."""
+    """Return what is the same of a folder by whatever path it is reached; (0, 0) of one that is not there."""
     try:
         status = os.stat(folder)
     except OSError:
@@ -148,7 +148,7 @@ def _spellings(folder: Path, stamp: int) -> dict[str, str]:
 
 
 def stem(name: str) -> str:
-    """Returns a file name without its last ending, in composed Unicode (NFC), as keys are."""
+    """Return a file name without its last ending, in composed Unicode (NFC), as keys are."""
     return same_spelling(Path(name).stem)
 
 
@@ -160,7 +160,7 @@ def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
 
 
 def split_part(path: Path) -> tuple[Path, str]:
-    """Splits the path of a part of a file: "train.tfrecord#12" -> (train.tfrecord, "12").
+    """Split the path of a part of a file: "train.tfrecord#12" -> (train.tfrecord, "12").
 
     Returns:
         The file on disk and the part's name, "" where the path is the file itself.

@@ -34,7 +34,7 @@ _swept: set[Path] = set()
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Gives a temporary path beside ``path``; renamed to it when the block ends well, removed otherwise.
+    """Return a temporary path beside ``path``; renamed to it when the block ends well, removed otherwise.
 
     Args:
         path: The file to write. Its folder is made.
@@ -103,7 +103,7 @@ def whole_folder(path: Path, ours: str) -> Iterator[Path]:
 
 
 def remove_folder(path: Path, *ours: str) -> None:
-    """Deletes a folder that this program made, or an empty one; a folder that is not there is no error.
+    """Delete a folder that this program made, or an empty one; a folder that is not there is no error.
 
     Args:
         path: The folder.
@@ -117,7 +117,7 @@ def remove_folder(path: Path, *ours: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder with those above it, unless it is there.
+    """Make a folder with those above it, unless it is there.
 
     Raises:
         CompetitionError: It can't be made, for example on a read-only disk.
@@ -146,13 +146,13 @@ def _delete(path: Path) -> None:
 
 
 def _part(path: Path) -> Path:
-    """Returns a temporary name for a file or folder, which identifies the process that writes it."""
+    """Return a temporary name for a file or folder, which identifies the process that writes it."""
     return path.parent / f".{path.name}.{_machine()}-{os.getpid()}-{secrets.token_hex(4)}.part"
 
 
 @cache
 def _machine() -> str:
-    """Returns eight characters for this machine since it was started, and for this container on it.
+    """Return eight characters for this machine since it was started, and for this container on it.
 
     Only among processes of equal characters does the number of a process say whether it still runs.
     """
@@ -163,7 +163,7 @@ def _machine() -> str:
 
 
 def sweep_below(folder: Path) -> None:
-    """Removes what killed processes have left in the folders of a folder, each of which is written only once.
+    """Remove what killed processes have left in the folders of a folder, each of which is written only once.
 
     A folder in which there was nothing else goes too. One that is merely empty may be another process's next.
     """
@@ -174,7 +174,7 @@ def sweep_below(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> int:
-    """Removes what killed processes have left in a folder, once per folder and process; returns how much that was.
+    """Remove what killed processes have left in a folder, once per folder and process; return how much that was.
 
     A folder that was killed between its two renames is put back: the old one is all there is.
     """
@@ -213,13 +213,13 @@ def _is_abandoned(match: re.Match[str], path: Path) -> bool:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a UTF-8 text file whole or not at all."""
+    """Write a UTF-8 text file whole or not at all."""
     with whole_file(path) as part:
         part.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole or not at all; NaN is not JSON and is refused.
+    """Write a JSON file whole or not at all; NaN is not JSON and is refused.
 
     Paths that are not UTF-8 are written as escapes, which ``read_json`` turns into the same paths.
     """
@@ -236,12 +236,12 @@ def write_sealed_json(path: Path, value: dict[str, Any]) -> None:
 
 
 def json_checksum(value: dict[str, Any]) -> str:
-    """Returns the SHA-256 of the content of a JSON object, whatever its white space and the order of its keys."""
+    """Return the SHA-256 of the content of a JSON object, whatever its white space and the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Writes rows of one set of columns, whole or not at all."""
+    """Write rows of one set of columns, whole or not at all."""
     with whole_file(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -249,7 +249,7 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_file(path: Path, largest: int = LARGEST_TEXT) -> None:
-    """Makes sure, before it is opened, that a path is an ordinary file of a sane size.
+    """Make sure, before it is opened, that a path is an ordinary file of a sane size.
 
     A named pipe would be waited for without end, and a file without end fills the memory. What can't be looked at is
     left to whoever opens it.
@@ -274,7 +274,7 @@ def check_file(path: Path, largest: int = LARGEST_TEXT) -> None:
 
 
 def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
-    """Reads a UTF-8 text file, with or without a byte order mark.
+    """Read a UTF-8 text file, with or without a byte order mark.
 
     Args:
         path: The file.
@@ -293,7 +293,7 @@ def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
 
 
 def cannot_write(path: Path, error: OSError) -> CompetitionError:
-    """Returns the sentence on a file or folder that can't be written."""
+    """Return the sentence on a file or folder that can't be written."""
     reason = error.strerror or str(error)
     repair = (
         "Nothing was changed; make room or choose another place with --workspace DIR, then run the same command again"

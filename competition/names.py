@@ -26,7 +26,7 @@ _NOT_RUNS = ("ensembles", "search")
 
 
 def check_name(name: str, of: str, repair: str) -> None:
-    """Refuses what can't be the name of a run, a decision, a search, a comparison or a track.
+    """Reject what can't be the name of a run, a decision, a search, a comparison or a track.
 
     Args:
         name: As it was given.
@@ -41,12 +41,12 @@ def check_name(name: str, of: str, repair: str) -> None:
 
 
 def name_fault(name: str) -> str | None:
-    """Returns the rest of a sentence on why this is no name ("is empty"); None where it is one."""
+    """Return the rest of a sentence on why this is no name ("is empty"); None where it is one."""
     return file_fault(name, LONGEST_NAME) or _edge_fault(name)
 
 
 def check_run_name(name: str) -> None:
-    """Refuses a name that no run may have: every run can be named in --members.
+    """Reject a name that no run may have: every run can be named in --members.
 
     Raises:
         CompetitionError: With what is wrong.
@@ -56,7 +56,7 @@ def check_run_name(name: str) -> None:
 
 
 def run_fault(name: str) -> str | None:
-    """Returns why a run can't have this name; None where it can."""
+    """Return why a run can't have this name; None where it can."""
     if fault := name_fault(name):
         return fault
     if name.casefold() in _NOT_RUNS:  # some file systems take Search and search for one
@@ -67,7 +67,7 @@ def run_fault(name: str) -> str | None:
 
 
 def label_fault(label: str) -> str | None:
-    """Returns why this can't be a label in tables, such as a class or a person; None where it can.
+    """Return why this can't be a label in tables, such as a class or a person; None where it can.
 
     A label may hold slashes, because it is no file name. It may not be read as a formula by a spreadsheet; numbers with
     a sign are no formulas.
@@ -76,7 +76,7 @@ def label_fault(label: str) -> str | None:
 
 
 def file_fault(name: str, longest: int = _LONGEST_FILE) -> str | None:
-    """Returns why this can't be the name of one file or folder; None where it can.
+    """Return why this can't be the name of one file or folder; None where it can.
 
     Args:
         name: Without a folder.
@@ -90,7 +90,7 @@ def file_fault(name: str, longest: int = _LONGEST_FILE) -> str | None:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Returns the path of a file or folder that lies directly in ``folder``.
+    """Return the path of a file or folder that lies directly in ``folder``.
 
     Raises:
         CompetitionError: The name would lead elsewhere or is no file name.
@@ -101,7 +101,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def shortened_name(name: str) -> str:
-    """Returns a name that was put together, cut where it is too long; a hash keeps different ones apart."""
+    """Return a name that was put together, cut where it is too long; a hash keeps different ones apart."""
     encoded = name.encode(errors="replace")
     if len(encoded) <= LONGEST_NAME:
         return name

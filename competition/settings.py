@@ -210,12 +210,12 @@ class Experiment(Section):
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
     def to_yaml(self) -> str:
-        """All settings, also those left at their defaults."""
+        """Return all settings, also those left at their defaults."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False)
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Reads an experiment's YAML and applies ``--set`` overrides.
+    """Read an experiment's YAML and applies ``--set`` overrides.
 
     Args:
         path: The YAML file.
@@ -247,12 +247,12 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def _is_within(name: str, places: Collection[str]) -> bool:
-    """Whether a setting is one of these places, holds one or lies in one."""
+    """Return whether a setting is one of these places, holds one or lies in one."""
     return any(f"{name}.".startswith(f"{place}.") or f"{place}.".startswith(f"{name}.") for place in places)
 
 
 def states(path: Path, overrides: Sequence[str], name: str) -> bool:
-    """Returns whether an experiment's YAML or one of its ``--set`` overrides gives a setting, such as "data.size".
+    """Return whether an experiment's YAML or one of its ``--set`` overrides gives a setting, such as "data.size".
 
     Raises:
         CompetitionError: The file is missing or not YAML.
@@ -266,7 +266,7 @@ def states(path: Path, overrides: Sequence[str], name: str) -> bool:
 
 
 def changed_settings(before: Experiment, now: Experiment) -> list[str]:
-    """The settings that count in ``Experiment.hash`` and differ: "train.lr 0.001, now 0.0005" each."""
+    """Return the settings that count in ``Experiment.hash`` and differ: "train.lr 0.001, now 0.0005" each."""
     if before.hash() == now.hash():
         return []
     old, new = before.model_dump(mode="json"), now.model_dump(mode="json")

@@ -9,17 +9,17 @@ from pathlib import PurePosixPath
 
 
 def same_spelling(name: str) -> str:
-    """Returns a name in Unicode's composed form (NFC), in which macOS's and everybody else's spelling are equal."""
+    """Return a name in Unicode's composed form (NFC), in which macOS's and everybody else's spelling are equal."""
     return unicodedata.normalize("NFC", name)
 
 
 def shortened(text: str, length: int = 200) -> str:
-    """Returns a text of at most so many characters; where it was cut it ends in dots."""
+    """Return a text of at most so many characters; where it was cut it ends in dots."""
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def shown(value: object) -> str:
-    """Returns ``repr`` of a value as a message can hold it, without writing all of a large one first."""
+    """Return ``repr`` of a value as a message can hold it, without writing all of a large one first."""
     try:
         return shortened(_SHORT.repr(value))
     except ValueError:  # an integer of more than 4,300 digits
@@ -47,17 +47,17 @@ class NearKeys:
                 self._near[form] = None if form in self._near else key
 
     def find(self, key: str) -> str | None:
-        """Returns the known key that comes near, or None where there is none or more than one."""
+        """Return the known key that comes near, or None where there is none or more than one."""
         return next((near for form in _forms(key) if (near := self._near.get(form)) is not None), None)
 
     def hint(self, key: str) -> str:
-        """Returns ", did you mean 'KEY'?" for the near key, or an empty string."""
+        """Return ", did you mean 'KEY'?" for the near key, or an empty string."""
         near = self.find(key)
         return "" if near is None else f", did you mean {near!r}?"
 
 
 def near_pairs(missing: Iterable[str], strays: Iterable[str]) -> dict[str, str]:
-    """Returns, for each missing key, the stray one that was probably meant.
+    """Return, for each missing key, the stray one that was probably meant.
 
     Args:
         missing: Keys that nothing was found for.
@@ -70,7 +70,7 @@ def near_pairs(missing: Iterable[str], strays: Iterable[str]) -> dict[str, str]:
 
 
 def difference(written: str, meant: str) -> str:
-    """Returns in what two near keys differ, for example "leading zeros" or "folder and capital letters".
+    """Return in what two near keys differ, for example "leading zeros" or "folder and capital letters".
 
     An ending that only one of them has is no difference.
     """
@@ -90,7 +90,7 @@ def _parts(key: str) -> tuple[str, str, str, str]:
 
 
 def _forms(key: str) -> tuple[str, str]:
-    """The key without path, blanks, zeros and capitals, with its ending and without."""
+    """Return the key without path, blanks, zeros and capitals, with its ending and without."""
     name = same_spelling(key).strip().replace("\\", "/").casefold()
     base = PurePosixPath(name).name
     stem = PurePosixPath(base).stem
@@ -102,7 +102,7 @@ def _without_zeros(name: str) -> str:
 
 
 def size_text(size: Iterable[int]) -> str:
-    """Returns a size as every message writes it, rows x columns (and further axes): "48x64"."""
+    """Return a size as every message writes it, rows x columns (and further axes): "48x64"."""
     return "x".join(map(str, size))
 
 
@@ -122,7 +122,7 @@ def nearest_hint(name: str, known: Sequence[str], within: str = "") -> str:
 
 
 def few(names: Sequence[str]) -> str:
-    """The first five of many names, and how many more there are: a message must stay readable."""
+    """Return the first five of many names, and how many more there are: a message must stay readable."""
     more = len(names) - 5
     return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
 

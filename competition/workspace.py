@@ -28,11 +28,11 @@ class Workspace:
 
     @property
     def phantom(self) -> bool:
-        """Whether the data is drawn."""
+        """Return whether the data is drawn."""
         return self.dataset.startswith(PHANTOM)
 
     def data_folder(self) -> Path:
-        """Where raw data is looked for (and phantom data drawn) when no --data is given."""
+        """Return where raw data is looked for (and phantom data drawn) when no --data is given."""
         return inside(self.root / "data", self.dataset)
 
     def cache_folder(self) -> Path:
@@ -40,11 +40,11 @@ class Workspace:
         return inside(self.root / "cache", self.dataset)
 
     def written_folders(self) -> list[Path]:
-        """All folders below the root that stages write to, of every data set."""
+        """Return all folders below the root that stages write to, of every data set."""
         return [self.root / name for name in ("cache", "comparisons", "folds", "runs", "submissions")]
 
     def manifest_file(self) -> Path:
-        """One row per sample; made by prepare."""
+        """Return one row per sample; made by prepare."""
         return self.cache_folder() / "manifest.parquet"
 
     def contact_sheet_file(self) -> Path:
@@ -52,11 +52,11 @@ class Workspace:
         return self.cache_folder() / "contact_sheet.png"
 
     def image_file(self, key: str, view: str) -> Path:
-        """The cached image of one view of a sample."""
+        """Return the cached image of one view of a sample."""
         return inside(self.cache_folder() / "images", f"{key}.{view}.b2")
 
     def label_file(self, key: str) -> Path:
-        """The cached label planes of a sample."""
+        """Return the cached label planes of a sample."""
         return inside(self.cache_folder() / "labels", f"{key}.b2")
 
     def contested_folder(self) -> Path:
@@ -68,7 +68,7 @@ class Workspace:
         return inside(self.root / "folds", self._fold_name())
 
     def committed_fold_file(self) -> Path:
-        """The same in the repository, where a team commits it; also used when the workspace is elsewhere."""
+        """Return the same in the repository, where a team commits it; also used when the workspace is elsewhere."""
         return inside(REPOSITORY / "folds", self._fold_name())
 
     def shipped_fold_file(self) -> Path | None:
@@ -86,16 +86,16 @@ class Workspace:
         return inside(self.root / "runs", self.dataset)
 
     def run_folder(self, run: str) -> Path:
-        """All folds of one experiment."""
+        """Return all folds of one experiment."""
         return inside(self._runs_folder(), run)
 
     def finished_runs(self) -> list[str]:
-        """Names of the runs of which any fold, or the model of all samples, is finished."""
+        """Name of the runs of which any fold, or the model of all samples, is finished."""
         names = {path.parent.parent.name for path in self._runs_folder().glob("*/*/finished.json")}
         return sorted(name for name in names if name[0] != ".")
 
     def train_command(self, run: str, fold: int | str) -> str:
-        """The command that trains one more fold of a run, with the settings of those it has."""
+        """Return the command that trains one more fold of a run, with the settings of those it has."""
         kept = sorted(self.run_folder(run).glob("*/config.yaml"))
         experiment = f" --experiment {shlex.quote(str(kept[0]))}" if kept else ""
         return f"./run.sh train{experiment} --name {run} --fold {fold}"
@@ -109,27 +109,27 @@ class Workspace:
         return inside(self.run_folder(run) / "test", name)
 
     def imported_file(self, run: str) -> Path:
-        """What an imported member was made from; a run that was trained here has none."""
+        """Return what an imported member was made from; a run that was trained here has none."""
         return self.run_folder(run) / "imported.json"
 
     def imported_test_folder(self, run: str) -> Path:
-        """The test predictions that came with an imported member."""
+        """Return the test predictions that came with an imported member."""
         return self.test_maps_folder(run, "imported")
 
     def search_file(self, name: str) -> Path:
-        """The trials of a search over training settings, an SQLite database."""
+        """Return the trials of a search over training settings, an SQLite database."""
         return inside(self._runs_folder() / "search", f"{name}.db")
 
     def trial_folder(self, name: str, settings: str) -> Path:
-        """What one trial of a search trained; ``settings`` is the hash of its experiment."""
+        """Return what one trial of a search trained; ``settings`` is the hash of its experiment."""
         return inside(self.search_file(name).with_suffix(""), settings)
 
     def ensembles_folder(self) -> Path:
-        """All tuned decisions."""
+        """Return all tuned decisions."""
         return self._runs_folder() / "ensembles"
 
     def ensemble_folder(self, name: str) -> Path:
-        """One tuned decision with its trials and tables."""
+        """Return one tuned decision with its trials and tables."""
         return inside(self.ensembles_folder(), name)
 
     def decision_file(self, name: str) -> Path:
@@ -141,11 +141,11 @@ class Workspace:
         return sorted(self.ensembles_folder().glob("*/decision.json"))
 
     def submissions_folder(self) -> Path:
-        """All submissions of this data set."""
+        """Return all submissions of this data set."""
         return inside(self.root / "submissions", self.dataset)
 
     def submission_file(self, submission_id: str, ending: str = ".csv") -> Path:
-        """The file to hand in."""
+        """Return the file to hand in."""
         return inside(self.submissions_folder(), submission_id) / f"submission{ending}"
 
     def latest_submission_file(self, ending: str = ".csv") -> Path:
@@ -153,7 +153,7 @@ class Workspace:
         return self.submissions_folder() / f"submission{ending}"
 
     def leaderboard_file(self) -> Path:
-        """All submissions of all tracks with their scores."""
+        """Return all submissions of all tracks with their scores."""
         return self.root / "submissions" / "leaderboard.csv"
 
 
@@ -183,37 +183,37 @@ def last_checkpoint_file(fold_folder: Path) -> Path:
 
 
 def checkpoint_file(fold_folder: Path, epoch: int | None = None) -> Path:
-    """The weights of a trained fold that predict: the best, or those that were kept after an epoch."""
+    """Return the weights of a trained fold that predict: the best, or those that were kept after an epoch."""
     return fold_folder / ("best.pt" if epoch is None else f"epoch{epoch:03d}.pt")
 
 
 def out_of_fold_folder(fold_folder: Path, epoch: int | None = None) -> Path:
-    """What the weights of ``checkpoint_file`` say about the samples the fold held out."""
+    """Return what the weights of ``checkpoint_file`` say about the samples the fold held out."""
     return fold_folder / ("oof" if epoch is None else f"oof@{epoch}")
 
 
 def training_scores_folder(fold_folder: Path) -> Path:
-    """What the best weights of a fold say about the samples the fold learned from, where that was asked for."""
+    """Return what the best weights of a fold say about the samples the fold learned from, where that was asked for."""
     return fold_folder / "training_scores"
 
 
 def pseudo_labels_folder(fold_folder: Path) -> Path:
-    """What the teacher of a fold says about the test samples, from which the fold learns."""
+    """Return what the teacher of a fold says about the test samples, from which the fold learns."""
     return fold_folder / "pseudo"
 
 
 def pseudo_label_file(pseudo_labels: Path, key: str) -> Path:
-    """The label planes that a teacher gave to a test sample."""
+    """Return the label planes that a teacher gave to a test sample."""
     return inside(pseudo_labels, f"{key}.b2")
 
 
 def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
-    """The contested pixels of a sample, of members that are told apart by a hash, between two cuts."""
+    """Return the contested pixels of a sample, of members that are told apart by a hash, between two cuts."""
     return inside(contested / members / cuts, f"{key}.npy")
 
 
 def plane_files_folder(submission: Path) -> Path:
-    """The single files of a submission that is handed in as a zip of them."""
+    """Return the single files of a submission that is handed in as a zip of them."""
     return submission.with_name("planes")
 
 

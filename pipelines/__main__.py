@@ -94,7 +94,7 @@ def command() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Runs a stage.
+    """Run a stage.
 
     Args:
         arguments: What was typed after ./run.sh or medcomp.
@@ -139,7 +139,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _run_named(name: str, words: list[str]) -> int:
-    """Imports a stage, runs it with its options and says what the user can repair; gives the exit status."""
+    """Import a stage, runs it with its options and says what the user can repair; return the exit status."""
     # One stage at a time is imported, so that --help does not wait for torch.
     stage = importlib.import_module(f"pipelines.{name}")
     args = build_parser(name, stage).parse_args(words)
@@ -156,7 +156,7 @@ def _run_named(name: str, words: list[str]) -> int:
 
 
 def _as_sentence(error: CompetitionError | MemoryError | OSError, args: argparse.Namespace) -> str:
-    """What the user reads; commands in it get the track and the workspace of the command that was typed."""
+    """Return what the user reads; commands in it get the track and the workspace of the command that was typed."""
     if isinstance(error, MemoryError):
         return f"the memory of this machine does not suffice ({' '.join(str(error).split()) or 'no more is free'})"
     if isinstance(error, OSError):  # a disk, a name or a right of access that no reader or writer has thought of
@@ -167,7 +167,7 @@ def _as_sentence(error: CompetitionError | MemoryError | OSError, args: argparse
 
 
 def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
-    """The parser of a stage: its own options and those that every stage takes."""
+    """Return the parser of a stage: its own options and those that every stage takes."""
     parser = argparse.ArgumentParser(
         prog=typed(f"./run.sh {name}"),
         description=stage.HELP,
@@ -193,7 +193,7 @@ def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
 
 
 def run_stage(stage: ModuleType, args: argparse.Namespace) -> dict[str, Any]:
-    """Runs a stage and adds how long it took and the most memory the process has held."""
+    """Run a stage and add how long it took and the most memory the process has held."""
     start = time.perf_counter()
     figures: dict[str, Any] = stage.run(args)
     figures.setdefault("seconds", round(time.perf_counter() - start, 2))

@@ -57,7 +57,7 @@ WORKS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument("--quick", action="store_true", help="everything in seconds, at a size that no target is for")
     parser.add_argument(
         "--only", metavar="WORK", help=f"works whose name holds this, of {', '.join(work.name for work in WORKS)}"
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Measures; see HELP.
+    """Measure; see HELP.
 
     Returns:
         rows (of ``Row.figures``), quick, machine.
@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def choose_works(only: str | None) -> Sequence[Work]:
-    """The works whose name holds a text, all of them without one.
+    """Return the works whose name holds a text, all of them without one.
 
     Raises:
         CompetitionError: There is none.
@@ -129,7 +129,7 @@ def _cells(row: Row, full: bool) -> list[str]:
 
 
 def _amount(value: float, unit: str) -> str:
-    """A number with its unit as one reads it: "3.1 ms", "8.40 s", "25 min 10 s", "1.11 MB", "2.4 GB"."""
+    """Return a number with its unit as one reads it: "3.1 ms", "8.40 s", "25 min 10 s", "1.11 MB", "2.4 GB"."""
     if unit == "mb":
         return f"{value / 1024:.2f} GB" if abs(value) >= 1024 else f"{value:.2f} MB"
     if value >= 60:

@@ -26,7 +26,7 @@ SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what only this stage takes."""
+    """Add what only this stage takes."""
     parser.add_argument(
         "submission", type=Path, metavar="SUBMISSION", help="the file to check: a CSV, or a zip of .npy"
     )
@@ -39,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Checks and prints.
+    """Check and prints.
 
     Returns:
         ok, errors (one of each kind, with a count), warnings, rows, images, positive_share, size_bytes, prepared
@@ -92,7 +92,7 @@ def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None,
 
 
 def _is_about(submission: Path, track: Track, names: set[str]) -> bool:
-    """Whether at least half of the rows or files belong to these images."""
+    """Return whether at least half of the rows or files belong to these images."""
     found, names = track.form.names(submission), {track.form.name_in_file(name) for name in names}
     return 2 * sum(name in names for name in found) >= len(found)
 

@@ -14,7 +14,7 @@ EXAMPLE = "./run.sh compare --track hand_bone A.csv B.csv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument("first", type=Path, metavar="A", help="a submission")
     parser.add_argument("second", type=Path, metavar="B", help="another one of the same images")
 

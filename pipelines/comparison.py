@@ -24,7 +24,7 @@ EXAMPLE = "./run.sh comparison soft_targets --json soft_targets.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument("comparison", nargs="?", metavar="NAME", help="one of pipelines/comparisons, or a YAML file")
     parser.add_argument(
         "--fold",

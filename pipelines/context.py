@@ -33,12 +33,12 @@ def workspace_root(args: argparse.Namespace) -> Path:
 
 
 def open_track(args: argparse.Namespace) -> Track:
-    """The track of --track."""
+    """Return the track of --track."""
     return get_track(args.track)
 
 
 def open_workspace(args: argparse.Namespace) -> Workspace:
-    """The workspace of the data set that is meant.
+    """Return the workspace of the data set that is meant.
 
     --phantom asks for the drawn data. Otherwise prepared real data wins, then prepared phantom data (with a warning).
     """
@@ -60,7 +60,7 @@ def prepared_workspaces(args: argparse.Namespace, track: Track) -> list[Workspac
 
 
 def experiment_file(track: Track, name: str) -> Path:
-    """The YAML of an experiment: a name known to the track, or a path.
+    """Return the YAML of an experiment: a name known to the track, or a path.
 
     A track that has no experiments of its own takes those of "folder", which suit any image and mask.
 
@@ -125,7 +125,7 @@ def choose_experiment(
 
 
 def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace: Workspace) -> list[str]:
-    """Returns settings that follow from the prepared data, of those that neither the experiment nor --set gives."""
+    """Return settings that follow from the prepared data, of those that neither the experiment nor --set gives."""
     size = not states(path, given, "data.size")
     by_hand = any(setting.startswith("train.epochs=") for setting in given)
     repeats = not by_hand and not states(path, given, "train.repeats")

@@ -19,11 +19,11 @@ OPTIONS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options: there are none."""
+    """Add the stage's options: there are none."""
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Runs the demo; see HELP.
+    """Run the demo; see HELP.
 
     Returns:
         Scores and seconds per track.

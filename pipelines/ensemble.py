@@ -38,7 +38,7 @@ EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument(
         "--decision", metavar="NAME", help="what tune chose (default: the newest; tunes if there is none)"
     )
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Makes a submission; see HELP.
+    """Make a submission; see HELP.
 
     Returns:
         The submission's path, the out-of-fold scores of what votes, the test score where the truth is here, and whether

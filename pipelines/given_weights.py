@@ -11,7 +11,7 @@ _NUMBER = re.compile(r"[+-]?[0-9]{0,20}(?:\.[0-9]{0,30})?(?:[eE][+-]?[0-9]{1,2})
 
 
 def parse_weights(text: str, count: int, things: str) -> list[Fraction]:
-    """Reads "2,1,0.5".
+    """Read "2,1,0.5".
 
     Args:
         text: One number per thing.
@@ -28,7 +28,7 @@ def parse_weights(text: str, count: int, things: str) -> list[Fraction]:
 
 
 def parse_fraction(text: str, option: str) -> Fraction:
-    """Reads "0.1" as exactly a tenth.
+    """Read "0.1" as exactly a tenth.
 
     Raises:
         CompetitionError: It is no number, or one of very many digits.

@@ -15,7 +15,7 @@ EXAMPLE = "./run.sh import --track hand_bone --name theirs --oof their/oof --fol
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument("--name", required=True, metavar="NAME", help="what the member is called in --members of tune")
     parser.add_argument(
         "--oof",
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Imports; see HELP.
+    """Import; see HELP.
 
     Returns:
         name, folder, classes, folds, scores (fold -> Dice or AUROC at threshold 0.5), samples (out-of-fold and test).

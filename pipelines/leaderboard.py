@@ -33,7 +33,7 @@ COLUMNS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what only this stage takes; without --track it shows all tracks."""
+    """Add what only this stage takes; without --track it shows all tracks."""
     parser.add_argument(
         "action", nargs="?", choices=("show", "record"), default="show", help="show (default) or record"
     )

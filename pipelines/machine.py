@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cores() -> int:
-    """Returns how many cores this process may use: those of its affinity, where the system has one."""
+    """Return how many cores this process may use: those of its affinity, where the system has one."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -18,7 +18,7 @@ _STATUS = Path("/proc/self/status")
 
 
 def peak_memory_mb() -> float:
-    """The most memory this process has held so far, in MB.
+    """Return the most memory this process has held so far, in MB.
 
     Linux tells it in its status file. Its getrusage would count what the parent held before it started this process.
     """

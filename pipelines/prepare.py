@@ -38,7 +38,7 @@ EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="the raw data (default: data/<track>, else drawn data)"
     )
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Prepares a data set; see HELP.
+    """Prepare a data set; see HELP.
 
     Returns:
         Counts of samples, groups, classes and problems, and the paths that were made.

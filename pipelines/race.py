@@ -23,7 +23,7 @@ EXAMPLE = "./run.sh race --data nuclei=~/nuclei --data sunnybrook=~/sunnybrook/p
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     names = ", ".join(course.name for course in COURSES)
     given = ", ".join(course.name for course in COURSES if course.drawn is None)
     parser.add_argument("--only", metavar="NAME", help=f"race on one data set, of {names} (default: all)")

@@ -39,7 +39,7 @@ KINDS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds what only this stage takes."""
+    """Add what only this stage takes."""
     parser.add_argument(
         "submission", type=Path, metavar="SUBMISSION", help="the file to score: a CSV, or a zip of .npy"
     )
@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Scores and prints.
+    """Score and prints.
 
     Returns:
         metric, score, per_class, rows; for the aneurysm track also accuracy, all_zero_accuracy, cells_gained; for
@@ -105,7 +105,7 @@ def _score(args: argparse.Namespace, track: Track) -> Score:
 
 
 def _score_by(args: argparse.Namespace, track: Track, result: Score) -> dict[str, float]:
-    """Prints and gives the score of each stratum or side; images of which none is known are a kind of their own."""
+    """Print and return the score of each stratum or side; images of which none is known are a kind of their own."""
     by = args.by
     if not result.per_image:
         raise CompetitionError(f"--by {by} splits a mean over images, and {track.metric.title} is none")
@@ -124,7 +124,7 @@ def _pools_groups(track: Track) -> bool:
 
 
 def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> dict[str, str]:
-    """A column of the manifest for every prepared image, by the name it has in a submission of any form."""
+    """Return a column of the manifest for every prepared image, by the name it has in a submission of any form."""
     known: dict[str, str] = {}
     for workspace in prepared_workspaces(args, track):
         if workspace.manifest_file().exists():
@@ -136,7 +136,7 @@ def _known_to_prepare(args: argparse.Namespace, track: Track, column: str) -> di
 
 
 def _interval(args: argparse.Namespace, track: Track, result: Score) -> dict[str, Any]:
-    """Prints and gives the 95 % interval of the score by drawing persons, or images whose person is not known."""
+    """Print and return the 95 % interval of the score by drawing persons, or images whose person is not known."""
     names = list(result.per_unit or result.ranked)
     known = {name: name for name in names} if _pools_groups(track) else _known_to_prepare(args, track, "group")
     groups = [f"person {known[name]}" if name in known else f"alone {name}" for name in names]

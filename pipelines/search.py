@@ -22,7 +22,7 @@ SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument("--experiment", metavar="NAME", help="an experiment of the track, or a YAML file")
     parser.add_argument("--trials", type=int, default=20, help="how many settings are tried in all (default: 20)")
     parser.add_argument("--fold", type=int, default=0, help="the fold they are scored on (default: 0)")
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Searches; see HELP.
+    """Search; see HELP.
 
     Returns:
         The best settings with their score, all trials, and the command that trains them.

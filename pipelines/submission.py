@@ -30,7 +30,7 @@ from pipelines.machine import MB, peak_memory_mb
 def write_submission(
     track: Track, decision: Decision, prepared: Workspace, folders: Sequence[Path], entries: Sequence[Entry], path: Path
 ) -> None:
-    """Votes and writes, image by image, then checks the file.
+    """Vote and writes, image by image, then check the file.
 
     Args:
         track: Its submission form.
@@ -120,7 +120,7 @@ def _voted_table(
 
 
 def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
-    """Checks the written file as ``./run.sh check`` would; a file that fails is never copied or entered."""
+    """Check the written file as ``./run.sh check`` would; a file that fails is never copied or entered."""
     images = KnownImages([entry.name for entry in entries], _sizes(entries))
     result = track.form.check(path, track.classes, images)
     for warning in result.warnings:
@@ -133,7 +133,7 @@ def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
 
 
 def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:
-    """The score on drawn test samples, whose truth is known; real organisers keep theirs."""
+    """Return the score on drawn test samples, whose truth is known; real organisers keep theirs."""
     place, entries = manifest.data_root / PHANTOMS[track.name].truth, manifest.of("test")
     sizes = _sizes(entries)
     images = KnownImages(sizes=sizes, groups={entry.name: entry.group for entry in entries})

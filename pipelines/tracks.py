@@ -77,7 +77,7 @@ class Result:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options; without --track it is about all tracks."""
+    """Add the stage's options; without --track it is about all tracks."""
     parser.add_argument("--check", action="store_true", help="try each track on drawn data (a minute or two)")
     parser.add_argument(
         "--real",
@@ -91,7 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Lists the tracks or tries them; see HELP.
+    """List the tracks or tries them; see HELP.
 
     Returns:
         Per track the cells of the table and, of --check, the figures of each step.
@@ -113,7 +113,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def declared(track: Track) -> dict[str, str]:
-    """The cells of a track as far as its declaration tells them."""
+    """Return the cells of a track as far as its declaration tells them."""
     phantom = PHANTOMS.get(track.name)
     return {
         "track": track.name,
@@ -141,7 +141,7 @@ def _real_folders(args: argparse.Namespace, tracks: Sequence[Track]) -> dict[str
 
 
 def _check(args: argparse.Namespace, result: Result, real: Sequence[Path]) -> None:
-    """Tries all that can be tried of one track."""
+    """Try all that can be tried of one track."""
     start = time.perf_counter()
     name = result.track.name
     with tempfile.TemporaryDirectory(prefix="tracks_") as folder:
@@ -157,7 +157,7 @@ def _check(args: argparse.Namespace, result: Result, real: Sequence[Path]) -> No
 
 
 def _inside(args: argparse.Namespace, track: Track, root: Path, phantom: bool) -> argparse.Namespace:
-    """The options of every stage for one track in a workspace of its own."""
+    """Return the options of every stage for one track in a workspace of its own."""
     common = {"track": args.track or track.name, "workspace": str(root), "phantom": phantom}
     return argparse.Namespace(**vars(args) | common)
 
@@ -192,7 +192,7 @@ def _check_phantom(args: argparse.Namespace, result: Result, root: Path) -> None
 
 
 def _check_form(args: argparse.Namespace, track: Track, root: Path, draw: Draw) -> str:
-    """Draws and prepares data in another of the organiser's forms."""
+    """Draw and prepares data in another of the organiser's forms."""
     folder = Workspace(root, track.name).data_folder()
     draw(folder, 2, 1, PIXELS, 0, lambda: None)
     _quietly(prepare, _inside(args, track, root, phantom=False), ["--data", str(folder), *FOLDS])
@@ -200,7 +200,7 @@ def _check_form(args: argparse.Namespace, track: Track, root: Path, draw: Draw) 
 
 
 def _check_real(args: argparse.Namespace, result: Result, folders: Sequence[Path], root: Path) -> None:
-    """Prepares real data, each folder in a workspace of its own."""
+    """Prepare real data, each folder in a workspace of its own."""
     column = "real data"
     said = []
     try:
@@ -219,13 +219,13 @@ def _check_real(args: argparse.Namespace, result: Result, folders: Sequence[Path
 
 
 def _quietly(stage: Any, args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
-    """Runs a stage without what it says."""
+    """Run a stage without what it says."""
     with redirect_stdout(io.StringIO()):
         return call_stage(stage, args, options)
 
 
 def _form(track: Track, root: Path) -> str:
-    """The kinds of files of a data folder's training samples: "PNG pairs", "DCM + MAT", "8 JPG + table"."""
+    """Return the kinds of files of a data folder's training samples: "PNG pairs", "DCM + MAT", "8 JPG + table"."""
     listing: Listing = track.list_samples(root)
     samples = [sample for sample in listing.samples if sample.split == "train"]
     images = {_kind(root, path) for sample in samples for path in sample.images if path is not None}
@@ -239,7 +239,7 @@ def _form(track: Track, root: Path) -> str:
 
 
 def _kind(root: Path, path: str) -> str:
-    """The ending of a file in capitals, also where the path names a part of it ("train.tfrecord#3")."""
+    """Return the ending of a file in capitals, also where the path names a part of it ("train.tfrecord#3")."""
     return split_part(root / path)[0].suffix.removeprefix(".").upper()
 
 

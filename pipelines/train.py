@@ -22,7 +22,7 @@ EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument("--experiment", metavar="NAME", help="an experiment of the track, or a YAML file")
     parser.add_argument(
         "--fold",
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Trains folds; see HELP.
+    """Train folds; see HELP.
 
     Returns:
         Scores per fold and the paths that were made.

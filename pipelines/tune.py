@@ -20,7 +20,7 @@ EXAMPLE = "./run.sh tune --track hand_bone --members quick,strong:0,1 --name bot
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument("--members", metavar="RUN[:FOLDS],...", help="who votes (default: all trained runs)")
     parser.add_argument(
         "--weights", metavar="W,W,...", help="weights of --members, in any scale: nothing is searched (default: tuned)"
@@ -82,7 +82,7 @@ def _request(args: argparse.Namespace) -> TuneRequest:
 
 
 def parse_window(text: str) -> Window:
-    """Reads "0.2:0.8".
+    """Read "0.2:0.8".
 
     Raises:
         CompetitionError: It is not two probabilities around 0.5.

@@ -18,7 +18,7 @@ EXAMPLE = "./run.sh vote --track hand_bone A.csv B.csv C.csv --weights 2,1,1 --o
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the stage's options."""
+    """Add the stage's options."""
     parser.add_argument("submissions", type=Path, nargs="+", metavar="SUBMISSION", help="two files or more")
     parser.add_argument("--weights", metavar="W,W,...", help="one per file, in any scale (default: equal)")
     parser.add_argument(
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Votes; see HELP.
+    """Vote; see HELP.
 
     Returns:
         submission, members, weights (summing to 1), rows (files where the submission is a zip of them).

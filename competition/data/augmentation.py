@@ -34,11 +34,11 @@ class _Warp(A.Affine):  # type: ignore[misc]
 
     @property
     def targets_as_params(self) -> list[str]:
-        """What a call gives beside image and mask."""
+        """Return what a call gives beside image and mask."""
         return ["window"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """The warp of the whole picture, shifted so that the window begins at its first row and column."""
+        """Return the warp of the whole picture, shifted so that the window begins at its first row and column."""
         drawn: dict[str, Any] = super().get_params_dependent_on_data(params, data)
         window: Box = data["window"]
         shift = np.array([[1, 0, -window.left], [0, 1, -window.top], [0, 0, 1]], np.float64)
@@ -52,7 +52,7 @@ class _Cut(A.DualTransform):  # type: ignore[misc]
 
     @property
     def targets_as_params(self) -> list[str]:
-        """What a call gives beside image and mask."""
+        """Return what a call gives beside image and mask."""
         return ["window"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +60,7 @@ class _Cut(A.DualTransform):  # type: ignore[misc]
         return {"window": data["window"]}
 
     def apply(self, img: NDArray[np.uint8], window: Box, **params: Any) -> NDArray[np.uint8]:
-        """Cuts an image, or a mask, that is larger than the window."""
+        """Cut an image, or a mask, that is larger than the window."""
         return img if img.shape[:2] == window.size_hw else img[window.window]
 
 
@@ -72,12 +72,12 @@ class Exposure(A.ImageOnlyTransform):  # type: ignore[misc]
     """
 
     def __init__(self, brightness: float, contrast: float, p: float) -> None:
-        """Draws the shift from ±brightness standard deviations and the gain from 1 ± contrast."""
+        """Draw the shift from ±brightness standard deviations and the gain from 1 ± contrast."""
         super().__init__(p=p)
         self.brightness, self.contrast = brightness, contrast
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draws a lookup table for the 256 grey values."""
+        """Draw a lookup table for the 256 grey values."""
         mean, deviation = cv2.meanStdDev(data["image"].reshape(-1, 1))
         gain = 1 + self.py_random.uniform(-self.contrast, self.contrast)
         shift = self.py_random.uniform(-self.brightness, self.brightness) * deviation[0, 0]
@@ -85,7 +85,7 @@ class Exposure(A.ImageOnlyTransform):  # type: ignore[misc]
         return {"table": np.clip(np.rint(table), 0, 255).astype(np.uint8)}
 
     def apply(self, img: NDArray[np.uint8], table: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
-        """Applies the lookup table."""
+        """Apply the lookup table."""
         return np.asarray(cv2.LUT(img, table))
 
 
@@ -148,7 +148,7 @@ def _strong(border: Border) -> list[Any]:
 
 
 def _grid_dropout(border: Border) -> list[Any]:
-    """A grid of holes over half of the draws and nothing else, as the hand-bone report compared it; labels stay.
+    """Return a grid of holes over half of the draws and nothing else, as the hand-bone report compared it; labels stay.
 
     The report gives no ratio: half of each cell's side is the library's own.
     """
@@ -200,12 +200,12 @@ TURNS = (A.RandomRotate90, A.VerticalFlip, A.Transpose, A.D4)
 
 
 def has_turns(preset: str) -> bool:
-    """Whether a preset turns images on their sides or heads."""
+    """Return whether a preset turns images on their sides or heads."""
     return any(isinstance(transform, TURNS) for transform in PRESETS[preset](BLACK))
 
 
 def check_augmentation(preset: str, track: Track) -> None:
-    """Refuses a preset that is unknown, or that the track's anatomy does not allow.
+    """Reject a preset that is unknown, or that the track's anatomy does not allow.
 
     Raises:
         CompetitionError: With the reason.
@@ -225,7 +225,7 @@ class Augmenter:
     """One preset, ready to be applied; the only state is albumentations' generator, re-seeded by every call."""
 
     def __init__(self, preset: str, labelled: bool = True) -> None:
-        """Builds the transforms.
+        """Build the transforms.
 
         Args:
             preset: A name of ``PRESETS``.
@@ -243,7 +243,7 @@ class Augmenter:
         seed: int,
         window: Box | None = None,
     ) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None]:
-        """Augments one sample.
+        """Augment one sample.
 
         Args:
             images: Its views, (H, W) or (H, W, 3) uint8 each. Every view draws its own transform.

@@ -27,12 +27,12 @@ class Box:
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """What picks the box out of an array whose first axes are rows and columns."""
+        """Return what picks the box out of an array whose first axes are rows and columns."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 def box_around(mask: NDArray[np.bool_], margin: float) -> Box | None:
-    """The box around the largest component (8 neighbours) of a mask: a stray pixel must not stretch it.
+    """Return the box around the largest component (8 neighbours) of a mask: a stray pixel must not stretch it.
 
     Args:
         mask: (H, W).

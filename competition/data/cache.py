@@ -28,7 +28,7 @@ PREPARE_AGAIN = "Run ./run.sh prepare, which reads that sample again"
 
 
 def describe_sources(track: Track, root: Path, sample: Sample, known: Sequence[str] = ()) -> tuple[str, ...]:
-    """Describes the raw files of a sample, images first; see ``sources.describe_source``."""
+    """Describe the raw files of a sample, images first; see ``sources.describe_source``."""
     labels = [] if sample.label is None else label_files(root / sample.label, track.classes)
     paths = [*(root / image for image in sample.images if image is not None), *labels]
     files = dict.fromkeys(split_part(path)[0].relative_to(root).as_posix() for path in paths)
@@ -36,7 +36,7 @@ def describe_sources(track: Track, root: Path, sample: Sample, known: Sequence[s
 
 
 def fingerprint(track: Track, root: Path, sample: Sample, known: Sequence[str] = ()) -> str:
-    """A hash that changes when the content of a source file of the sample does, its targets, or how it is read.
+    """Return a hash that changes when the content of a source file of the sample does, its targets, or how it is read.
 
     What is only known about it, its stratum and side, is not in the cached files and does not count. ``known`` are the
     descriptions of its sources when it was read before.
@@ -47,7 +47,7 @@ def fingerprint(track: Track, root: Path, sample: Sample, known: Sequence[str] =
 
 
 def is_cached(workspace: Workspace, track: Track, entry: Entry) -> bool:
-    """Whether all files of a sample are in the cache, undamaged."""
+    """Return whether all files of a sample are in the cache, undamaged."""
     try:
         for file in _cached_files(workspace, track, entry.sample, entry.split):
             check_seal(file, PREPARE_AGAIN)
@@ -70,7 +70,7 @@ def _checksums(workspace: Workspace, files: Sequence[Path]) -> tuple[str, ...]:
 def cache_sample(
     workspace: Workspace, track: Track, root: Path, sample: Sample, fill: bool = False
 ) -> tuple[Entry, list[Problem]]:
-    """Decodes one sample into the cache.
+    """Decode one sample into the cache.
 
     A view of a test sample that can't be read is masked (black, ``present`` false) and reported; in training data it is
     an error.
@@ -156,7 +156,7 @@ def cache_sample(
 
 
 def _check_names(root: Path, sample: Sample) -> None:
-    """Refuses a sample whose key can't be a file name, or whose name or group would spoil tables and fold files.
+    """Reject a sample whose key can't be a file name, or whose name or group would spoil tables and fold files.
 
     Raises:
         CompetitionError: With the file.
@@ -182,7 +182,7 @@ def problem_of(root: Path, sample: Sample, error: CompetitionError, masked: bool
 def _read_views(
     track: Track, root: Path, sample: Sample
 ) -> tuple[list[NDArray[np.uint8] | None], list[CompetitionError]]:
-    """The views, and what is wrong with those of a test sample that can't be read."""
+    """Return the views, and what is wrong with those of a test sample that can't be read."""
     images: list[NDArray[np.uint8] | None] = []
     errors = []
     for path in sample.images:
@@ -224,7 +224,7 @@ def _fits(track: Track, label: Path, size_hw: tuple[int, int]) -> bool:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turns whatever a reader raises inside into a sentence about its file, so that the listing goes on."""
+    """Turn whatever a reader raises inside into a sentence about its file, so that the listing goes on."""
     try:
         yield
     except CompetitionError:
@@ -258,7 +258,7 @@ def _pixel_hash(images: list[NDArray[np.uint8]]) -> str:
 
 
 def read_cached_image(workspace: Workspace, key: str, view: str) -> NDArray[np.uint8]:
-    """One view of a sample: (H, W) or (H, W, 3) uint8."""
+    """Return one view of a sample: (H, W) or (H, W, 3) uint8."""
     return read_array(workspace.image_file(key, view), PREPARE_AGAIN)
 
 
@@ -269,5 +269,5 @@ def read_label_planes(workspace: Workspace, track: Track, key: str) -> NDArray[n
 
 
 def read_cached_planes(workspace: Workspace, key: str) -> NDArray[np.uint8]:
-    """The label planes of a training sample: (H, W, ceil(C/8)) uint8."""
+    """Return the label planes of a training sample: (H, W, ceil(C/8)) uint8."""
     return read_array(workspace.label_file(key), PREPARE_AGAIN)

@@ -17,7 +17,7 @@ def copy_paste(
     classes: int,
     random: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Pastes the region of one class of the donor, drawn at random and shifted a little.
+    """Paste the region of one class of the donor, drawn at random and shifted a little.
 
     Within the region pixels and labels are the donor's, those of overlapping classes too; what it covers of the sample
     is hidden and no longer labelled. What would fall outside of the picture is cut off.

@@ -74,7 +74,7 @@ class TrainingSet(Dataset[Drawn]):
         boxes: Mapping[str, Box] | None = None,
         stride: int = 1,
     ) -> None:
-        """Remembers what to draw from; nothing is read yet.
+        """Remember what to draw from; nothing is read yet.
 
         Args:
             entries: Training samples, and test samples that a teacher has labelled.
@@ -130,7 +130,7 @@ class TrainingSet(Dataset[Drawn]):
         return len(self.entries)
 
     def __getitem__(self, draw: Draw) -> Drawn:
-        """One augmented draw."""
+        """Return one augmented draw."""
         index, seed = draw
         entry = self.entries[index]
         random = np.random.default_rng(seed)
@@ -164,7 +164,7 @@ class TrainingSet(Dataset[Drawn]):
     def _paste(
         self, index: int, image: NDArray[np.uint8], planes: NDArray[np.uint8], random: np.random.Generator
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Lays one class of another sample over this one; a single sample stays as it is."""
+        """Lay one class of another sample over this one; a single sample stays as it is."""
         if len(self.entries) == 1:
             return image, planes
         away = int(random.integers(1, len(self.entries)))
@@ -178,7 +178,7 @@ class TrainingSet(Dataset[Drawn]):
 
 
 def pad_to(image: NDArray[np.uint8], size_hw: tuple[int, int], grey: bool = False) -> NDArray[np.uint8]:
-    """Pads at the bottom and right.
+    """Pad at the bottom and right.
 
     Args:
         image: (h, w) or (h, w, channels) uint8; treat the result as read-only, because it may be the image itself.
@@ -202,7 +202,7 @@ def mirror_sample(
     present: tuple[bool, ...],
     mirror: Mirror,
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None, tuple[float, ...], tuple[bool, ...]]:
-    """Mirrors a sample left to right, with everything that has to move along.
+    """Mirror a sample left to right, with everything that has to move along.
 
     Args:
         images: One per view.
@@ -228,7 +228,7 @@ def mirror_sample(
 
 
 def random_window(size_hw: tuple[int, int], side: int, random: np.random.Generator) -> Box:
-    """Draws where a square of ``side`` pixels is cut from an image; of a narrower image the whole width is kept."""
+    """Draw where a square of ``side`` pixels is cut from an image; of a narrower image the whole width is kept."""
     (top, height), (left, width) = (
         (int(random.integers(have - min(side, have) + 1)), min(side, have)) for have in size_hw
     )
@@ -244,7 +244,7 @@ def loading_processes(experiment: Experiment) -> int:
 
 
 def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Experiment) -> DataLoader[Drawn]:
-    """A loader that gives ``Batch`` objects in the sampler's order."""
+    """Return a loader that gives ``Batch`` objects in the sampler's order."""
     workers = loading_processes(experiment)
     return DataLoader(
         dataset,
@@ -259,7 +259,7 @@ def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Expe
 
 
 def collate(drawn: list[Drawn]) -> Batch:
-    """Stacks draws into a batch, padded with black to the largest of them."""
+    """Stack draws into a batch, padded with black to the largest of them."""
     rows, columns = (max(draw.images.shape[axis] for draw in drawn) for axis in (-2, -1))
     images = np.zeros((len(drawn), *drawn[0].images.shape[:-2], rows, columns), np.uint8)
     for place, draw in zip(images, drawn, strict=True):

@@ -23,7 +23,7 @@ class DrawSampler(Sampler[list[Draw]]):
     """
 
     def __init__(self, canvases: Sequence[tuple[int, int]], batch_size: int, repeats: int, seed: int) -> None:
-        """Starts before the first epoch; ``set_epoch`` chooses another.
+        """Start before the first epoch; ``set_epoch`` chooses another.
 
         Args:
             canvases: Rows and columns of the canvas of each sample.
@@ -47,7 +47,7 @@ class DrawSampler(Sampler[list[Draw]]):
         return len(self._batches([(number % len(self._canvases), 0) for number in range(draws)]))
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        """The batches of the epoch."""
+        """Return the batches of the epoch."""
         random = np.random.default_rng([self._seed, self._epoch])
         order = np.concatenate([random.permutation(len(self._canvases)) for _ in range(self._repeats)])
         seeds = random.integers(2**32, size=len(order))
@@ -58,7 +58,7 @@ class DrawSampler(Sampler[list[Draw]]):
         yield from batches
 
     def _batches(self, draws: Sequence[Draw]) -> list[list[Draw]]:
-        """Cuts an epoch's draws into batches, canvas by canvas."""
+        """Cut an epoch's draws into batches, canvas by canvas."""
         of_canvas: dict[tuple[int, int], list[Draw]] = {}
         for draw in draws:
             of_canvas.setdefault(self._canvases[draw[0]], []).append(draw)
@@ -80,6 +80,6 @@ class DrawSampler(Sampler[list[Draw]]):
 
 
 def fold_sampler(canvases: Sequence[tuple[int, int]], settings: TrainSettings, fold: Fold) -> DrawSampler:
-    """The batches of a fold: other folds and other seeds draw others."""
+    """Return the batches of a fold: other folds and other seeds draw others."""
     number = NUMBER_OF_FULL if fold == FULL else fold
     return DrawSampler(canvases, settings.batch_size, settings.repeats, settings.seed + 1000 * number)

@@ -60,20 +60,20 @@ class Folds:
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     def without_fold(self, entries: Sequence[Entry]) -> list[str]:
-        """The groups of the entries that are in no fold, sorted."""
+        """Return the groups of the entries that are in no fold, sorted."""
         return sorted({entry.group for entry in entries} - set(self.fold_of))
 
     def held_out(self, entries: Sequence[Entry], fold: Fold) -> list[Entry]:
-        """The entries whose group fold ``fold`` holds out; none for ``FULL``."""
+        """Return the entries whose group fold ``fold`` holds out; none for ``FULL``."""
         return [entry for entry in entries if self.fold_of[entry.group] == fold]
 
     def training(self, entries: Sequence[Entry], fold: Fold) -> list[Entry]:
-        """The entries fold ``fold`` trains on; all for ``FULL``."""
+        """Return the entries fold ``fold`` trains on; all for ``FULL``."""
         return [entry for entry in entries if self.fold_of[entry.group] != fold]
 
 
 def read_fold_names(text: str, option: str) -> list[Fold]:
-    """Reads "3", "0,2", "0..4", "full" or "0..4,full".
+    """Read "3", "0,2", "0..4", "full" or "0..4,full".
 
     Args:
         text: What the user typed.
@@ -106,7 +106,7 @@ def _folds_of_part(text: str) -> Sequence[Fold]:
 def make_folds(
     entries: Sequence[Entry], count: int = FOLDS, stratified: bool = False, kinds: Mapping[str, str] | None = None
 ) -> dict[str, int]:
-    """Splits groups into folds of about equal numbers of samples.
+    """Split groups into folds of about equal numbers of samples.
 
     Args:
         entries: The training samples.
@@ -140,7 +140,7 @@ def make_folds(
 
 
 def check_count(groups: Collection[str], count: int) -> None:
-    """Refuses a number of folds that so many groups can't be split into.
+    """Reject a number of folds that so many groups can't be split into.
 
     Raises:
         CompetitionError: There are fewer groups than folds, or fewer than two folds.
@@ -163,7 +163,7 @@ def check_count(groups: Collection[str], count: int) -> None:
 
 
 def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str, int]:
-    """Gives each new group the fold with the fewest samples; groups that have a fold keep it.
+    """Return each new group the fold with the fewest samples; groups that have a fold keep it.
 
     Args:
         fold_of: The folds so far.
@@ -183,18 +183,18 @@ def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str,
 
 
 def write_folds(path: Path, fold_of: dict[str, int], how: str) -> None:
-    """Writes a fold file: a comment that says how it was made, then group,fold sorted by group."""
+    """Write a fold file: a comment that says how it was made, then group,fold sorted by group."""
     lines = [f"# {how}", "group,fold", *(f"{_cell(group)},{fold}" for group, fold in sorted(fold_of.items()))]
     write_text(path, "\n".join(lines) + "\n")
 
 
 def _cell(group: str) -> str:
-    """Quotes a name that CSV would cut: at a comma, or at the sign that starts a comment."""
+    """Quote a name that CSV would cut: at a comma, or at the sign that starts a comment."""
     return '"' + group.replace('"', '""') + '"' if set(group) & set('",#\n') else group
 
 
 def read_folds(path: Path) -> Folds:
-    """Reads a fold file.
+    """Read a fold file.
 
     Raises:
         CompetitionError: It is missing or malformed, a group stands in two folds, or a fold has no group.
@@ -238,7 +238,7 @@ def find_folds(workspace: Workspace) -> Folds | None:
 
 
 def check_leaks(folds: Folds, entries: Sequence[Entry]) -> None:
-    """Proves that nothing of a held-out sample is seen in training.
+    """Prove that nothing of a held-out sample is seen in training.
 
     Args:
         folds: The folds.

@@ -51,7 +51,7 @@ def canvas_size(grid_hw: tuple[int, int], stride: int) -> tuple[int, int]:
 def oversampling(
     entries: Sequence[Entry], track: Track, settings: DataSettings, boxes: Mapping[str, Box] | None = None
 ) -> int:
-    """How many times finer than the training grid augmentation works, for all samples of a data set.
+    """Return how many times finer than the training grid augmentation works, for all samples of a data set.
 
     As many times as make it as fine as the largest image (or box, where images are cropped to boxes), so that no label
     is shrunk by nearest neighbour, but at most ``data.oversample``; 1 for classification, where there is no label to
@@ -65,7 +65,7 @@ def oversampling(
 
 
 def resize_image(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resizes an image, by area where it shrinks (no aliasing) and bilinearly where it grows."""
+    """Resize an image, by area where it shrinks (no aliasing) and bilinearly where it grows."""
     if image.shape[:2] == size_hw:
         return image
     shrinks = size_hw[0] <= image.shape[0]
@@ -74,7 +74,7 @@ def resize_image(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[
 
 
 def picture_on_grid(image: Picture, long_side: int, finer: int, filters: Sequence[str]) -> Picture:
-    """Brings a picture to a grid ``finer`` times finer than the training grid.
+    """Bring a picture to a grid ``finer`` times finer than the training grid.
 
     Where filters see the training grid, or the finer grid is finer than the picture, the picture comes from the
     training grid and every pixel of it is repeated: filtered or enlarged on the finer grid, it would not average to
@@ -132,7 +132,7 @@ class GridReader:
         boxes: Mapping[str, Box] | None = None,
         finer: int = 1,
     ) -> None:
-        """Remembers what to do; nothing is read yet.
+        """Remember what to do; nothing is read yet.
 
         Args:
             workspace: Where the cache is.
@@ -161,11 +161,11 @@ class GridReader:
         self._kept: dict[str, GridSample] = {}
 
     def box(self, entry: Entry) -> Box:
-        """The part of the image that is read."""
+        """Return the part of the image that is read."""
         return Box(0, 0, entry.height, entry.width) if self._boxes is None else self._boxes[entry.sample]
 
     def read(self, entry: Entry) -> GridSample:
-        """The sample on the grid, with planes where it is labelled; treat it as read-only."""
+        """Return the sample on the grid, with planes where it is labelled; treat it as read-only."""
         if entry.sample in self._kept:
             return self._kept[entry.sample]
         sample = self._load(entry)

@@ -105,16 +105,16 @@ class Manifest:
     unused: tuple[str, ...] = ()
 
     def of(self, split: Split) -> list[Entry]:
-        """The entries of one split, in order."""
+        """Return the entries of one split, in order."""
         return [entry for entry in self.entries if entry.split == split]
 
     def by_sample(self) -> dict[str, Entry]:
-        """The entries by their key."""
+        """Return the entries by their key."""
         return {entry.sample: entry for entry in self.entries}
 
 
 def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> None:
-    """Writes manifest.parquet and prepared.json (what the cache was made from), each whole or not at all."""
+    """Write manifest.parquet and prepared.json (what the cache was made from), each whole or not at all."""
     about = {"track": track.name, "classes": list(track.classes), "version": CACHE_VERSION}
     about |= {"data_root": str(manifest.data_root), "data_form": track.data_form, "tables": list(manifest.tables)}
     about |= {"unused": list(manifest.unused), "declaration": _declaration(track)}
@@ -123,7 +123,7 @@ def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> No
 
 
 def read_manifest(workspace: Workspace, track: Track) -> Manifest:
-    """Reads what prepare wrote, and makes sure that the raw data and the cache are still what they were then.
+    """Read what prepare wrote, and makes sure that the raw data and the cache are still what they were then.
 
     Raises:
         CompetitionError: Nothing is prepared, it was prepared for other classes, or an image, label or table has
@@ -147,7 +147,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 
 def check_namesake(workspace: Workspace, track: Track) -> None:
-    """Rejects a competition in the place of another whose YAML file has the same name.
+    """Reject a competition in the place of another whose YAML file has the same name.
 
     Raises:
         CompetitionError: Another file, which still exists, declared what is in the cache.
@@ -167,12 +167,12 @@ def _check_declaration(workspace: Workspace, track: Track, about: dict[str, Any]
 
 
 def _declaration(track: Track) -> str:
-    """Returns where the track's YAML file lies, "" for a built-in track."""
+    """Return where the track's YAML file lies, "" for a built-in track."""
     return str(track.declaration.resolve()) if track.declaration else ""
 
 
 def read_columns(workspace: Workspace, columns: Sequence[str]) -> pd.DataFrame:
-    """Reads columns of the manifest alone, for stages that need no image; errors as of ``read_table``."""
+    """Read columns of the manifest alone, for stages that need no image; errors as of ``read_table``."""
     return read_table(workspace.manifest_file(), "Run ./run.sh prepare", columns)
 
 
@@ -190,7 +190,7 @@ def image_sizes(*workspaces: Workspace) -> dict[str, tuple[int, int]]:
 
 
 def _check_unchanged(workspace: Workspace, manifest: Manifest, repair: str) -> None:
-    """Refuses data that has changed since it was prepared; 46 ms of processor for 800 images with labels."""
+    """Reject data that has changed since it was prepared; 46 ms of processor for 800 images with labels."""
     folder = workspace.cache_folder()
     for line in (line for entry in manifest.entries for line in entry.cached):
         checksum, path = line.split(" ", 1)
@@ -228,13 +228,13 @@ def prepared_root(workspace: Workspace) -> Path | None:
 
 
 def remember_decoded(workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
-    """Notes what is in the cache, also where prepare then stops on a bad sample, so that nothing is read twice."""
+    """Note what is in the cache, also where prepare then stops on a bad sample, so that nothing is read twice."""
     write_sealed_json(_decoded_about_file(workspace), {"classes": list(track.classes), "version": CACHE_VERSION})
     _write_entries(_decoded_file(workspace), entries)
 
 
 def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
-    """What ``remember_decoded`` noted, by key; nothing where another version or other classes were cached."""
+    """Return what ``remember_decoded`` noted, by key; nothing where another version or other classes were cached."""
     if not _decoded_file(workspace).exists():
         return {}
     repair = "Delete the cache folder and run prepare"
@@ -249,7 +249,7 @@ def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
 
 
 def _read_about(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
-    """Reads the description of a cache and rejects values of the wrong type, as well as missing keys."""
+    """Read the description of a cache and rejects values of the wrong type, as well as missing keys."""
     about = read_json_object(path, keys, repair)
     lists = [about.setdefault(name, []) for name in ("classes", "tables", "unused")]
     texts = [about.get(name, "") for name in ("data_root", "data_form", "declaration")]
@@ -283,7 +283,7 @@ def _decoded_about_file(workspace: Workspace) -> Path:
 
 
 def prepare_command(workspace: Workspace, track: Track) -> str:
-    """The command that prepares this data set."""
+    """Return the command that prepares this data set."""
     return f"./run.sh prepare --track {track.declaration or track.name}" + (" --phantom" if workspace.phantom else "")
 
 
@@ -294,7 +294,7 @@ def data_hash(entries: Sequence[Entry]) -> str:
 
 
 def entries_by_name(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """The entries by whatever others may call them: the key, the submission's name, and that without its ending.
+    """Return the entries by whatever others may call them: the key, the submission's name, and that without its ending.
 
     A name without ending that would fit two entries fits none.
     """

@@ -36,7 +36,7 @@ class _Fold:
 def make_patient_folds(
     entries: Sequence[Entry], count: int = FOLDS, partners: Sequence[int] | None = None
 ) -> dict[str, int]:
-    """Deals groups out to folds that are alike in their findings.
+    """Deal groups out to folds that are alike in their findings.
 
     Args:
         entries: The training samples, with targets.
@@ -73,7 +73,7 @@ def make_patient_folds(
 
 
 def _findings(entries: Iterable[Entry], partners: Sequence[int] | None) -> dict[str, set[Finding]]:
-    """What each group has; a side is dropped from a class as the mirror tells."""
+    """Return what each group has; a side is dropped from a class as the mirror tells."""
     found: dict[str, set[Finding]] = {}
     for entry in entries:
         merged = range(len(entry.targets)) if partners is None else [min(*pair) for pair in enumerate(partners)]
@@ -85,12 +85,12 @@ def _findings(entries: Iterable[Entry], partners: Sequence[int] | None) -> dict[
 
 
 def _kind(here: Iterable[Finding]) -> Finding:
-    """Whether a group has the first class."""
+    """Return whether a group has the first class."""
     return POSITIVE if POSITIVE in here else (0, "0")
 
 
 def _neediest(folds: Sequence[_Fold], order: Sequence[Finding], total: int, random: np.random.Generator) -> int:
-    """The fold that has least of the first finding, of equals of the next one, then the smallest, then by lot.
+    """Return the fold that has least of the first finding, of equals of the next one, then the smallest, then by lot.
 
     Args:
         folds: As they are filled now.

@@ -45,7 +45,7 @@ def _saturation(picture: Picture) -> Picture:
 
 
 def _gamma(picture: Picture) -> Picture:
-    """Squares the values, as a share of 255: dark parts get darker."""
+    """Square the values, as a share of 255: dark parts get darker."""
     squares = np.rint((np.arange(256) / 255) ** 2 * 255).astype(np.uint8)
     return np.asarray(squares[picture])
 
@@ -68,7 +68,7 @@ def _invert(picture: Picture) -> Picture:
 
 
 def _median(picture: Picture) -> Picture:
-    """The middle value of every 3x3 window: noise of the film's own pixels.
+    """Return the middle value of every 3x3 window: noise of the film's own pixels.
 
     At native size, because on a training grid of some 100 or 200 pixels it would wipe out vessels one pixel wide.
     """
@@ -100,7 +100,7 @@ def by_grid(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def check_preprocessing(names: Sequence[str]) -> None:
-    """Refuses names that are not in ``PREPROCESSINGS``.
+    """Reject names that are not in ``PREPROCESSINGS``.
 
     Raises:
         CompetitionError: With the nearest names.
@@ -111,7 +111,7 @@ def check_preprocessing(names: Sequence[str]) -> None:
 
 
 def preprocess(picture: Picture, names: Sequence[str]) -> Picture:
-    """Applies preprocessings one after the other, in the order they are named.
+    """Apply preprocessings one after the other, in the order they are named.
 
     Args:
         picture: (H, W) or (H, W, 3) uint8; not changed.

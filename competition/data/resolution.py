@@ -20,7 +20,7 @@ STEP = 32
 
 
 def smallest_objects(entries: Sequence[Entry], track: Track, long_side: int) -> dict[str, float]:
-    """Returns how small the objects of each class get on a training grid.
+    """Return how small the objects of each class get on a training grid.
 
     Args:
         entries: Labelled samples.
@@ -44,7 +44,7 @@ def smallest_objects(entries: Sequence[Entry], track: Track, long_side: int) -> 
 
 
 def suggested_size(entries: Sequence[Entry], track: Track) -> int:
-    """Returns a ``data.size`` that two CPU cores can bear.
+    """Return a ``data.size`` that two CPU cores can bear.
 
     The canvas of the commonest image has about as many pixels as one of 128x128. Where the smallest objects would have
     fewer than 16 pixels it grows, up to 256x256 pixels and no further than the images themselves.
@@ -63,7 +63,7 @@ def suggested_size(entries: Sequence[Entry], track: Track) -> int:
 
 
 def describe_grid(entries: Sequence[Entry], size: int, stride: int) -> str:
-    """Returns what the network sees: "images of 1024x128 (rows x columns) are seen at 256x32"."""
+    """Return what the network sees: "images of 1024x128 (rows x columns) are seen at 256x32"."""
     native_hw = commonest_size(entries)
     grid_hw = grid_size(native_hw, size)
     canvas_hw = canvas_size(grid_hw, stride)
@@ -75,7 +75,7 @@ def describe_grid(entries: Sequence[Entry], size: int, stride: int) -> str:
 
 
 def warn_small_objects(entries: Sequence[Entry], track: Track, size: int) -> str | None:
-    """Returns a warning where objects of a class are nearly lost on the training grid, else None."""
+    """Return a warning where objects of a class are nearly lost on the training grid, else None."""
     lost = {name: area for name, area in smallest_objects(entries, track, size).items() if area < LOST_PIXELS}
     if not lost:
         return None
@@ -89,7 +89,7 @@ def warn_small_objects(entries: Sequence[Entry], track: Track, size: int) -> str
 
 
 def commonest_size(entries: Sequence[Entry]) -> tuple[int, int]:
-    """Returns rows and columns of the size that most samples have."""
+    """Return rows and columns of the size that most samples have."""
     return Counter((entry.height, entry.width) for entry in entries).most_common(1)[0][0]
 
 
@@ -104,7 +104,7 @@ FEWEST_STEPS = 120
 
 
 def suggested_repeats(samples: int, settings: TrainSettings) -> int:
-    """Returns how often an epoch has to draw each sample so that training takes about 120 steps at least.
+    """Return how often an epoch has to draw each sample so that training takes about 120 steps at least.
 
     Args:
         samples: Number of training samples.

@@ -19,7 +19,7 @@ _digests: dict[tuple[str, str], str] = {}
 
 
 def describe_source(root: Path, path: str, known: Iterable[str] = ()) -> str:
-    """Describes a raw file by its content, its stamp and its path.
+    """Describe a raw file by its content, its stamp and its path.
 
     Args:
         root: Where the raw data lies.
@@ -40,13 +40,13 @@ def describe_source(root: Path, path: str, known: Iterable[str] = ()) -> str:
 
 
 def content_of(description: str) -> tuple[str, str]:
-    """Returns the SHA-256 and the path of a description."""
+    """Return the SHA-256 and the path of a description."""
     digest, _, _, _, _, path = description.split(" ", 5)
     return digest, path
 
 
 def changed_sources(root: Path, descriptions: Sequence[str]) -> list[str]:
-    """Returns the paths of the files that are missing or have another content than they were described with."""
+    """Return the paths of the files that are missing or have another content than they were described with."""
     changed = []
     for description in dict.fromkeys(descriptions):
         digest, path = content_of(description)
@@ -59,7 +59,7 @@ def changed_sources(root: Path, descriptions: Sequence[str]) -> list[str]:
 
 
 def find_data_files(root: Path, without: Sequence[Path] = ()) -> tuple[list[str], list[str]]:
-    """Finds what data may be read from: 45 ms of processor for 800 pictures and 800 labels in as many folders.
+    """Find what data may be read from: 45 ms of processor for 800 pictures and 800 labels in as many folders.
 
     Args:
         root: Where the raw data lies.
@@ -75,7 +75,7 @@ def find_data_files(root: Path, without: Sequence[Path] = ()) -> tuple[list[str]
 
 
 def _encodable(path: str) -> str:
-    """Returns a path that can be stored as UTF-8, whatever bytes a name is made of."""
+    """Return a path that can be stored as UTF-8, whatever bytes a name is made of."""
     return path.encode(errors="backslashreplace").decode()
 
 

@@ -72,12 +72,12 @@ class ArrayMaps:
 
     @property
     def names(self) -> list[str]:
-        """Names of the members."""
+        """Name of the members."""
         return list(self.maps)
 
     @property
     def samples(self) -> list[str]:
-        """The images, by number."""
+        """Return the images, by number."""
         return [str(number) for number in range(len(self.planes))]
 
     def voters(self) -> Voters:

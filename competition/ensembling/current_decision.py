@@ -57,7 +57,7 @@ def trained_since(decision: Decision, workspace: Workspace) -> str:
 def check_members(
     workspace: Workspace, decision: Decision, path: Path, asked: Mapping[str, Sequence[Fold] | None], text: str
 ) -> None:
-    """Refuse a decision on other members than were asked for.
+    """Reject a decision on other members than were asked for.
 
     Args:
         workspace: Of the data set.
@@ -89,7 +89,7 @@ def _is_on(decision: Decision, members: Mapping[str, Sequence[Fold] | None]) -> 
 
 
 def check_training_data(track: Track, workspace: Workspace, decision: Decision, path: Path) -> None:
-    """Refuse a decision, or a member, that was made of other training data than is prepared now.
+    """Reject a decision, or a member, that was made of other training data than is prepared now.
 
     Args:
         track: Its samples.

@@ -202,7 +202,7 @@ class Decision(_Frozen):
                 raise ValueError(f"the weights of {name} do not sum to {WHOLE}")
 
     def class_weights(self) -> NDArray[np.int64]:
-        """Gives every class's weights int64 (C, M) in thousandths, in the order of ``classes`` and ``members``."""
+        """Return every class's weights int64 (C, M) in thousandths, in the order of ``classes`` and ``members``."""
         weights = np.tile(np.array(self.weights(), dtype=np.int64), (len(self.classes), 1))
         for group in self.class_groups.values():
             rows = [self.classes.index(name) for name in group.classes]
@@ -210,7 +210,7 @@ class Decision(_Frozen):
         return weights
 
     def weights(self) -> list[int]:
-        """Gives the members' weights in thousandths, in the order of ``members``."""
+        """Return the members' weights in thousandths, in the order of ``members``."""
         return [member.weight for member in self.members]
 
     def voters(self) -> Voters:
@@ -218,21 +218,21 @@ class Decision(_Frozen):
         return find_voters(self.classes, [member.classes for member in self.members])
 
     def cut_array(self) -> NDArray[np.int64]:
-        """Gives the cuts int64 (C,) in the order of ``classes``."""
+        """Return the cuts int64 (C,) in the order of ``classes``."""
         return np.array([self.cuts[name] for name in self.classes], dtype=np.int64)
 
     def operation_list(self) -> list[str]:
-        """Gives the operations in the order of ``classes``."""
+        """Return the operations in the order of ``classes``."""
         return [self.operations[name] for name in self.classes]
 
 
 def save_decision(path: Path, decision: Decision) -> None:
-    """Writes decision.json, whole or not at all."""
+    """Write decision.json, whole or not at all."""
     write_sealed_json(path, decision.model_dump(mode="json"))
 
 
 def load_decision(path: Path) -> Decision:
-    """Reads decision.json.
+    """Read decision.json.
 
     Raises:
         CompetitionError: It is missing, or not what ``tune`` writes.

@@ -25,7 +25,7 @@ NOTHING = Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, inte
 
 
 def expect_of_folds(track: Track, workspace: Workspace, decision: Decision) -> Decision:
-    """Gives a decision of which only some folds vote the score of exactly these folds.
+    """Return a decision of which only some folds vote the score of exactly these folds.
 
     Its weights and thresholds were chosen on all folds, so the score is an optimistic one: it takes the place of the
     tuned out-of-fold score, and there is no cross-fitted one.
@@ -84,7 +84,7 @@ def _auroc(
 def _probabilities(
     track: Track, workspace: Workspace, member: str, entries: Sequence[Entry], folds: Sequence[int]
 ) -> NDArray[np.float64]:
-    """What a member says about samples, each by the fold that held it out: (n, C)."""
+    """Return what a member says about samples, each by the fold that held it out: (n, C)."""
     probs = np.empty((len(entries), len(track.classes)))
     for fold in set(folds):
         rows = [row for row, of in enumerate(folds) if of == fold]

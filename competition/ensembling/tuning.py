@@ -118,7 +118,7 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
 
 
 def _check_request(request: TuneRequest, track: Track) -> None:
-    """Refuse options that contradict each other or the track."""
+    """Reject options that contradict each other or the track."""
     if request.name is not None:
         check_name(request.name, "a decision", "Give another --name")
     if request.trials < 1:

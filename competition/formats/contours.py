@@ -17,7 +17,7 @@ _REPAIR = "Is it the outline of one organ?"
 
 
 def read_contour(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float64]:
-    """Reads one closed outline; the last point is joined to the first.
+    """Read one closed outline; the last point is joined to the first.
 
     Args:
         path: Text, one "x y" per line (column, row); pixel centres lie at whole numbers. Blank lines don't count.
@@ -52,7 +52,7 @@ def read_contour(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float64]:
 
 
 def require_fillable(points: NDArray[np.generic], what: str, where: Path | str) -> None:
-    """Rejects a polygon that would take OpenCV more than seconds to fill.
+    """Reject a polygon that would take OpenCV more than seconds to fill.
 
     Args:
         points: (n, 2) x, y in pixels.
@@ -70,7 +70,7 @@ def require_fillable(points: NDArray[np.generic], what: str, where: Path | str) 
 
 
 def fill_contour(points: NDArray[np.float64], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Fills an outline in the way the published label pictures of the Sunnybrook hearts were made.
+    """Fill an outline in the way the published label pictures of the Sunnybrook hearts were made.
 
     Coordinates are cut to whole pixels and the polygon is filled with its border. On all 56 slices of three patients
     at hand in both forms this gives the published pictures pixel by pixel (Dice 1.0000). Other rules don't: rounded

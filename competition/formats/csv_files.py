@@ -16,7 +16,7 @@ csv.field_size_limit(sys.maxsize)
 
 
 def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """Reads a CSV without judging it.
+    """Read a CSV without judging it.
 
     Args:
         path: UTF-8, with or without a byte order mark; any line ends; blank lines are no rows.

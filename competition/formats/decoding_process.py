@@ -64,7 +64,7 @@ _lock = Lock()
 
 
 def decode_elsewhere(function: str, path: Path, arguments: list[Any], array_bytes: int = 0) -> NDArray[Any]:
-    """Calls a function that decodes a file in the decoding process.
+    """Call a function that decodes a file in the decoding process.
 
     Args:
         function: "module:name" of a function (path, *arguments) -> array.
@@ -149,7 +149,7 @@ def serve(descriptor: int) -> None:
 
 
 def _limit_memory(size: int) -> None:
-    """Lets this process take so many bytes more than it holds."""
+    """Let this process take so many bytes more than it holds."""
     status = Path("/proc/self/statm")
     if status.exists():  # elsewhere the time limit alone holds
         held = int(status.read_text().split()[0]) * resource.getpagesize()

@@ -50,7 +50,7 @@ class Dicom:
 
 
 def read_dicom(path: Path) -> Dicom:
-    """Reads a single-frame grey DICOM.
+    """Read a single-frame grey DICOM.
 
     Compressed pixel data (JPEG Lossless, JPEG-LS, JPEG 2000, RLE) is decoded by GDCM in a process of its own.
     MONOCHROME1 means that the smallest value is white: such pictures are mirrored between their own minimum and
@@ -102,7 +102,7 @@ def _rescale(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArr
 
 
 def _padding(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.bool_]:
-    """Where stored values are padding; the value may be written unsigned although pixels are signed."""
+    """Return where stored values are padding; the value may be written unsigned although pixels are signed."""
     value, limit = (_numbers(dataset, f"PixelPadding{name}", path) for name in ("Value", "RangeLimit"))
     if not value or stored.dtype.kind not in "iu":
         return np.zeros(stored.shape, np.bool_)
@@ -111,7 +111,7 @@ def _padding(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArr
 
 
 def read_dicom_grey(path: Path) -> NDArray[np.uint8]:
-    """Reads a DICOM as a picture: its own minimum and maximum stretched to 0..255.
+    """Read a DICOM as a picture: its own minimum and maximum stretched to 0..255.
 
     Returns:
         (H, W) uint8; all zero where the picture is constant.
@@ -123,7 +123,7 @@ def read_dicom_grey(path: Path) -> NDArray[np.uint8]:
 
 
 def read_patient_id(path: Path) -> str:
-    """Reads only the header's PatientID, without blanks around it; empty where there is none.
+    """Read only the header's PatientID, without blanks around it; empty where there is none.
 
     Raises:
         CompetitionError: The file is missing or no DICOM.
@@ -132,7 +132,7 @@ def read_patient_id(path: Path) -> str:
 
 
 def read_spacing_mm(path: Path) -> tuple[float, float] | None:
-    """Reads only the header's distance of pixel centres between rows and between columns; errors as above."""
+    """Read only the header's distance of pixel centres between rows and between columns; errors as above."""
     return _spacing(_load(path, header_only=True), path)
 
 
@@ -155,7 +155,7 @@ def _load(path: Path, header_only: bool = False) -> Dataset:
 
 
 def _load_without_prefix(path: Path, header_only: bool, cause: InvalidDicomError) -> Dataset:
-    """Reads a file that lacks "DICM" at byte 128, where its content is a data set with a picture all the same."""
+    """Read a file that lacks "DICM" at byte 128, where its content is a data set with a picture all the same."""
     try:
         dataset = pydicom.dcmread(path, stop_before_pixels=header_only, force=True)
         is_picture = all(name in dataset for name in ("Rows", "Columns", "PhotometricInterpretation"))
@@ -171,7 +171,7 @@ def _load_without_prefix(path: Path, header_only: bool, cause: InvalidDicomError
 
 
 def _require_bounded(path: Path) -> None:
-    """Rejects a deflated file that would fill the memory; pydicom inflates it whole."""
+    """Reject a deflated file that would fill the memory; pydicom inflates it whole."""
     with path.open("rb") as file:
         if _DEFLATED.encode() not in file.read(4096):
             return
@@ -190,7 +190,7 @@ def _require_bounded(path: Path) -> None:
 
 
 def _decode(dataset: Dataset, path: Path) -> NDArray[np.generic]:
-    """The stored values (H, W), before any rescaling."""
+    """Return the stored values (H, W), before any rescaling."""
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
         raise CompetitionError("DICOM has no pixel data, or was cut before its end", path, _REPAIR)
     frames = next(iter(_numbers(dataset, "NumberOfFrames", path)), 1.0)
@@ -231,7 +231,7 @@ def _pixel_array(dataset: Dataset, path: Path, size: int) -> NDArray[np.generic]
 
 
 def decode_compressed(path: Path) -> NDArray[np.generic]:
-    """Decodes the stored values of a compressed file; called in the decoding process."""
+    """Decode the stored values of a compressed file; called in the decoding process."""
     try:
         return np.asarray(_load(path).pixel_array)
     except (CompetitionError, MemoryError):
@@ -241,7 +241,7 @@ def decode_compressed(path: Path) -> NDArray[np.generic]:
 
 
 def _numbers(dataset: Dataset, name: str, path: Path) -> tuple[float, ...]:
-    """An attribute's values; none where it is absent or empty."""
+    """Return an attribute's values; none where it is absent or empty."""
     try:
         value = dataset.get(name)  # pydicom decodes a value only here
         if value is None or value == "":
@@ -255,7 +255,7 @@ def _numbers(dataset: Dataset, name: str, path: Path) -> tuple[float, ...]:
 
 
 def _text(dataset: Dataset, name: str, path: Path) -> str:
-    """An attribute's text without blanks around it; "" where it is absent or empty."""
+    """Return an attribute's text without blanks around it; "" where it is absent or empty."""
     try:
         return str(dataset.get(name) or "").strip()
     except Exception as error:  # as above

@@ -11,7 +11,7 @@ from competition.formats.spreadsheets import other_encoding
 
 
 def read_json(path: Path, repair: str) -> Any:
-    """Reads a JSON file, with or without a byte order mark, and compares it with its checksum, where it has one.
+    """Read a JSON file, with or without a byte order mark, and compares it with its checksum, where it has one.
 
     Files of earlier versions and of other programs have none.
 
@@ -40,7 +40,7 @@ def read_json(path: Path, repair: str) -> Any:
 
 
 def read_json_object(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
-    """Reads a JSON file that holds an object with some keys.
+    """Read a JSON file that holds an object with some keys.
 
     Args:
         path: The file.

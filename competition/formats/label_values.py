@@ -22,7 +22,7 @@ FEW_LEVELS, FEW_SHARE, FEW_PIXELS = 2, 0.1, 32
 
 
 def check_one_class(values: NDArray[np.integer], where: str) -> None:
-    """Makes sure that a mask of one class holds no other labels.
+    """Make sure that a mask of one class holds no other labels.
 
     Soft edges are thin and have many levels, labels lie in areas and are few. So the values are labels where the
     maximum is too small for grey levels; where a value in the middle fills areas (3x3 pixels alike); where at least
@@ -59,7 +59,7 @@ def check_one_class(values: NDArray[np.integer], where: str) -> None:
 
 
 def _flat(values: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Where a pixel and its eight neighbours are alike: (H - 2, W - 2) bool."""
+    """Return where a pixel and its eight neighbours are alike: (H - 2, W - 2) bool."""
     rows, columns = max(values.shape[0] - 2, 0), max(values.shape[1] - 2, 0)
     centre = values[1:-1, 1:-1]
     alike = np.ones((rows, columns), np.bool_)
@@ -70,7 +70,7 @@ def _flat(values: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 
 def describe_values(values: NDArray[np.integer], colours: bool = False) -> str:
-    """Lists the values of a picture, the most frequent first: "0 in 2811 pixels, 1 in 197, 255 in 64".
+    """List the values of a picture, the most frequent first: "0 in 2811 pixels, 1 in 197, 255 in 64".
 
     Args:
         values: Any shape.
@@ -85,5 +85,5 @@ def describe_values(values: NDArray[np.integer], colours: bool = False) -> str:
 
 
 def show_value(value: int, colours: bool = False) -> str:
-    """Writes a value as the YAML of a folder track has it: 7, or "#ff0000" of a colour."""
+    """Write a value as the YAML of a folder track has it: 7, or "#ff0000" of a colour."""
     return f"#{value:06x}" if colours else str(value)

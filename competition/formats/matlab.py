@@ -22,7 +22,7 @@ MAX_BYTES = 1 << 29
 
 
 def read_matlab(path: Path, key: str) -> NDArray[Any]:
-    """Reads one array with its axes as MATLAB shows them.
+    """Read one array with its axes as MATLAB shows them.
 
     MATLAB stores columns first. Version 7.3 writes that order straight into HDF5, so that h5py sees the axes reversed;
     they are turned round here.
@@ -46,7 +46,7 @@ def read_matlab(path: Path, key: str) -> NDArray[Any]:
 
 
 def decode_matlab(path: Path, key: str) -> NDArray[Any]:
-    """Decodes one array in the decoding process; as ``read_matlab`` but for values that are not finite."""
+    """Decode one array in the decoding process; as ``read_matlab`` but for values that are not finite."""
     try:
         stored, keys = _read_hdf5(path, key) if h5py.is_hdf5(path) else _read_version_5(path, key)
     except (CompetitionError, MemoryError):
@@ -62,7 +62,7 @@ def decode_matlab(path: Path, key: str) -> NDArray[Any]:
 
 
 def _read_version_5(path: Path, key: str) -> tuple[NDArray[Any] | None, list[str]]:
-    """The array, None where there is none of that name, and the names there are."""
+    """Return the array, None where there is none of that name, and the names there are."""
     variables = scipy.io.whosmat(path)
     for name, shape, kind in variables:
         if name == key:

@@ -15,7 +15,7 @@ SHOWN_COLUMNS = 10
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    """Reads some columns of a CSV; blanks around names and cells don't count.
+    """Read some columns of a CSV; blanks around names and cells don't count.
 
     Args:
         path: The CSV.

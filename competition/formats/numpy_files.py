@@ -61,7 +61,7 @@ class StoredArray:
 
 @contextmanager
 def damage_named(what: str, where: Path | str) -> Iterator[None]:
-    """Turns whatever a reader of a foreign file raises into one sentence.
+    """Turn whatever a reader of a foreign file raises into one sentence.
 
     The readers of zips and of NumPy's headers raise some twenty kinds of exceptions on damaged files, among them
     TokenError, LZMAError, struct.error, NotImplementedError and MemoryError.
@@ -83,7 +83,7 @@ def damage_named(what: str, where: Path | str) -> Iterator[None]:
 
 
 def open_npy(file: IO[bytes], size: int) -> StoredArray:
-    """Reads the header of a .npy file.
+    """Read the header of a .npy file.
 
     Args:
         file: Opened at its first byte; its values are read from it later, so it has to stay open.
@@ -122,7 +122,7 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
 def open_arrays(path: Path) -> dict[str, StoredArray]:
-    """Reads the headers of a .npy or .npz file.
+    """Read the headers of a .npy or .npz file.
 
     Args:
         path: The file; its first bytes decide which of the two it is.
@@ -163,7 +163,7 @@ def _read_member(path: Path, member: zipfile.ZipInfo) -> NDArray[Any]:
 
 
 def read_next(file: BinaryIO) -> NDArray[Any]:
-    """Reads one of several arrays that follow each other in a file, as ``np.save`` writes each of them.
+    """Read one of several arrays that follow each other in a file, as ``np.save`` writes each of them.
 
     Raises:
         ValueError: There is no whole array here.
@@ -177,7 +177,7 @@ def read_next(file: BinaryIO) -> NDArray[Any]:
 
 
 def read_npy(file: IO[bytes], size: int, judge: Callable[[StoredArray], None]) -> NDArray[Any]:
-    """Reads a .npy file.
+    """Read a .npy file.
 
     Args:
         file: Opened at its first byte.
@@ -195,7 +195,7 @@ def read_npy(file: IO[bytes], size: int, judge: Callable[[StoredArray], None]) -
 
 
 def _values(file: IO[bytes], shape: tuple[int, ...], fortran: bool, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """The values behind a header, read piece by piece into the memory of the array."""
+    """Return the values behind a header, read piece by piece into the memory of the array."""
     array = np.empty(math.prod(shape), dtype)
     if array.nbytes:
         memory, filled = array.view(np.uint8).data, 0

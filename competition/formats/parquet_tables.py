@@ -14,7 +14,7 @@ _LARGEST_TABLE_BYTES = 1 << 30
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """Writes a table without its index.
+    """Write a table without its index.
 
     Raises:
         CompetitionError: It can't be written; an old file is untouched.
@@ -24,7 +24,7 @@ def write_table(path: Path, frame: pd.DataFrame) -> None:
 
 
 def read_table(path: Path, repair: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Reads a table of ``write_table``.
+    """Read a table of ``write_table``.
 
     Args:
         path: The file.
@@ -40,7 +40,7 @@ def read_table(path: Path, repair: str, columns: Sequence[str] | None = None) ->
 
 
 def read_foreign_table(path: Path, repair: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Reads a Parquet file that another program may have made; arguments and errors as ``read_table``."""
+    """Read a Parquet file that another program may have made; arguments and errors as ``read_table``."""
     if not path.exists():
         raise CompetitionError("table not found", path, repair)
     check_seal(path, repair, required=False)

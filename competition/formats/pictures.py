@@ -35,7 +35,7 @@ _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr
 
 
 def decode_picture(path: Path) -> Image.Image:
-    """Decodes a picture, images and masks alike, and turns it by its EXIF orientation.
+    """Decode a picture, images and masks alike, and turns it by its EXIF orientation.
 
     Labels are drawn on the picture as viewers show it, so the tag is applied. A mask is turned by its own tag.
 
@@ -57,13 +57,13 @@ def decode_picture(path: Path) -> Image.Image:
 
 
 def check_picture(path: Path) -> None:
-    """Checks a picture's header as ``decode_picture`` does, for readers that decode it with another library."""
+    """Check a picture's header as ``decode_picture`` does, for readers that decode it with another library."""
     with _opened(path):
         pass
 
 
 def exif_orientation(path: Path) -> int:
-    """Returns the EXIF orientation of a picture, 1 to 8; 1 where it has none or is no picture."""
+    """Return the EXIF orientation of a picture, 1 to 8; 1 where it has none or is no picture."""
     try:
         with _opened(path) as picture:
             orientation = picture.getexif().get(ExifTags.Base.Orientation)
@@ -73,7 +73,7 @@ def exif_orientation(path: Path) -> int:
 
 
 def has_wide_grey(path: Path) -> bool:
-    """Returns whether a picture's grey has more than 8 bits, so that it is stretched; False where it is no picture."""
+    """Return whether a picture's grey has more than 8 bits, so that it is stretched; False where it is no picture."""
     try:
         with _opened(path) as picture:
             return picture.mode.startswith(("I", "F"))
@@ -82,14 +82,14 @@ def has_wide_grey(path: Path) -> bool:
 
 
 def _stored_pixels(picture: ImageFile) -> int:
-    """Returns how many pixels the parts of a file cover, which are decoded one after the other."""
+    """Return how many pixels the parts of a file cover, which are decoded one after the other."""
     boxes = (tile[1] or (0, 0, *picture.size) for tile in picture.tile)
     return sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[ImageFile]:
-    """Opens a picture and checks its header; what Pillow raises inside becomes a sentence."""
+    """Open a picture and check its header; what Pillow raises inside becomes a sentence."""
     require_file(path)
     try:
         with warnings.catch_warnings():
@@ -125,7 +125,7 @@ AS_GREY = "Save it as 8-bit grey, 0 and 255"
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Reads a picture as grey values.
+    """Read a picture as grey values.
 
     Sixteen-bit grey is stretched from its own minimum and maximum to 0..255, because a 12-bit X-ray in a 16-bit file
     would come out black otherwise. Colour is turned to luminance.
@@ -146,7 +146,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Reads a picture as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
+    """Read a picture as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
     picture = _decode_image(path)
     if picture.mode.startswith(("I", "F")):
         return np.repeat(stretch(np.asarray(picture))[..., None], 3, axis=2)
@@ -154,7 +154,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def read_values(path: Path) -> NDArray[np.integer]:
-    """Reads a label picture's stored values: palette indices stay indices and nothing is stretched.
+    """Read a label picture's stored values: palette indices stay indices and nothing is stretched.
 
     Returns:
         (H, W) of the file's own integer type. Of colour files whose channels are equal, one channel; where that is
@@ -168,7 +168,7 @@ def read_values(path: Path) -> NDArray[np.integer]:
 
 
 def read_ordered_values(path: Path) -> NDArray[np.integer]:
-    """Reads a label picture in which a larger value is more of the one class it holds.
+    """Read a label picture in which a larger value is more of the one class it holds.
 
     Of a palette that is the index where there are two, and the grey level where the palette is a row of greys (soft
     edges). Anything else in a palette has no order.
@@ -206,7 +206,7 @@ def read_ordered_values(path: Path) -> NDArray[np.integer]:
 
 
 def read_colours(path: Path) -> NDArray[np.integer]:
-    """Reads a label picture whose colours name the classes, of a palette file those that it shows.
+    """Read a label picture whose colours name the classes, of a palette file those that it shows.
 
     Returns:
         (H, W) int32, 0xRRGGBB of every pixel.
@@ -221,7 +221,7 @@ def read_colours(path: Path) -> NDArray[np.integer]:
 
 
 def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
-    """Returns 0xRRGGBB of every pixel: (H, W, 3) uint8 -> (H, W) int32."""
+    """Return 0xRRGGBB of every pixel: (H, W, 3) uint8 -> (H, W) int32."""
     return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
 
 
@@ -254,14 +254,14 @@ def _stored_values(picture: Image.Image, path: Path) -> NDArray[np.integer]:
 
 
 def _colour_line(codes: NDArray[np.int32]) -> str:
-    """The most frequent colours but black, as they are declared."""
+    """Return the most frequent colours but black, as they are declared."""
     colours, counts = np.unique(codes[codes > 0], return_counts=True)
     frequent = colours[np.argsort(-counts, kind="stable")[:3]].tolist()
     return "{" + ", ".join(f'NAME{number}: "#{code:06x}"' for number, code in enumerate(frequent, 1)) + "}"
 
 
 def _decode_image(path: Path) -> Image.Image:
-    """Decodes an image; its opacity is left out, and an image that is nothing else is refused."""
+    """Decode an image; its opacity is left out, and an image that is nothing else is refused."""
     picture = _decode(path)
     if picture.mode in ("LA", "RGBA"):
         constant = [low == high for low, high in map(Image.Image.getextrema, picture.split())]
@@ -279,7 +279,7 @@ def _decode(path: Path) -> Image.Image:
 
 
 def stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Stretches a picture's own minimum and maximum to 0..255; a constant picture comes out black.
+    """Stretch a picture's own minimum and maximum to 0..255; a constant picture comes out black.
 
     Args:
         values: (H, W) finite numbers. They are stretched some rows at a time, because a large picture as float64 takes

@@ -14,7 +14,7 @@ size takes 0.8 GB in colour, which together with its copies still fits a machine
 
 
 def require_file(path: Path, what: str = "image") -> None:
-    """Rejects what is no regular file; to open a named pipe would wait for ever.
+    """Reject what is no regular file; to open a named pipe would wait for ever.
 
     Raises:
         CompetitionError: The path does not exist, or is a folder, a pipe or a device.
@@ -31,7 +31,7 @@ def require_file(path: Path, what: str = "image") -> None:
 
 
 def require_size(height: int, width: int, path: Path) -> None:
-    """Rejects a declared size that no medical picture has, before memory is taken for it.
+    """Reject a declared size that no medical picture has, before memory is taken for it.
 
     Raises:
         CompetitionError: There are no pixels, or more than ``MAX_PIXELS``.
@@ -44,7 +44,7 @@ def require_size(height: int, width: int, path: Path) -> None:
 
 
 def require_finite(values: NDArray[np.generic], what: str, path: Path) -> None:
-    """Rejects values of which one would decide the whole grey range.
+    """Reject values of which one would decide the whole grey range.
 
     Raises:
         CompetitionError: There is a NaN or an infinity; with their counts.
@@ -57,6 +57,6 @@ def require_finite(values: NDArray[np.generic], what: str, path: Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Returns the first line of what a library says, at most 200 characters; the error's type where it says nothing."""
+    """Return the first line of what a library says, at most 200 characters; the error's type where it says nothing."""
     text = (str(error).strip().splitlines() or [""])[0][:200]
     return text or type(error).__name__

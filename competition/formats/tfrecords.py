@@ -30,7 +30,7 @@ _SUM = 4  # bytes of a check sum
 
 
 def _crc_table() -> "np.ndarray[tuple[int], np.dtype[np.uint32]]":
-    """What one byte makes of an empty check sum, for all 256 bytes."""
+    """Return what one byte makes of an empty check sum, for all 256 bytes."""
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1).astype(np.uint32)
@@ -41,7 +41,7 @@ _TABLE = _crc_table()
 
 
 def crc32c(data: bytes) -> int:
-    """The CRC-32C check sum (RFC 3720, appendix B.4).
+    """Return the CRC-32C check sum (RFC 3720, appendix B.4).
 
     The bytes are laid out as a square and all its rows are summed at once, each from zero; then the rows are joined.
     Joining needs what a row of zeros makes of a sum, which is linear in its 32 bits: 32 more rows of zeros tell it.
@@ -74,7 +74,7 @@ def masked_crc32c(data: bytes) -> int:
 
 
 def read_records(path: Path) -> Iterator[bytes]:
-    """Reads all records of a file, in order.
+    """Read all records of a file, in order.
 
     Raises:
         CompetitionError: The file can't be read, ends within a record, or a check sum is wrong; the record is named by
@@ -89,7 +89,7 @@ def read_records(path: Path) -> Iterator[bytes]:
 
 
 def read_record(path: Path, number: int) -> bytes:
-    """Reads one record, counted from 0; errors as ``read_records``, or the file has fewer."""
+    """Read one record, counted from 0; errors as ``read_records``, or the file has fewer."""
     with _opened(path) as file:
         for before in range(number):
             length = _read_length(file, f"{path}, record {before}")
@@ -104,7 +104,7 @@ def read_record(path: Path, number: int) -> bytes:
 
 
 def write_records(path: Path, records: Iterable[bytes]) -> None:
-    """Writes a file of records, whole or not at all."""
+    """Write a file of records, whole or not at all."""
     with whole_file(path) as part, part.open("wb") as file:
         for record in records:
             length = struct.pack("<Q", len(record))
@@ -113,7 +113,7 @@ def write_records(path: Path, records: Iterable[bytes]) -> None:
 
 
 def parse_example(record: bytes, where: str) -> Example:
-    """Reads a ``tf.train.Example``.
+    """Read a ``tf.train.Example``.
 
     Args:
         record: Its bytes.
@@ -137,7 +137,7 @@ def parse_example(record: bytes, where: str) -> Example:
 
 
 def build_example(features: Mapping[str, bytes | int]) -> bytes:
-    """Makes a ``tf.train.Example`` of one value per feature: bytes, or a whole number not below 0."""
+    """Make a ``tf.train.Example`` of one value per feature: bytes, or a whole number not below 0."""
     entries = []
     for name, value in features.items():
         if isinstance(value, bytes):
@@ -159,7 +159,7 @@ def _opened(path: Path) -> Iterator[BufferedReader]:
 
 
 def _read_length(file: BufferedReader, where: str) -> int | None:
-    """The length of the record that begins here; None at the end of the file."""
+    """Return the length of the record that begins here; None at the end of the file."""
     if not file.peek(1):
         return None
     length = int.from_bytes(_read_checked(file, 8, where), "little")
@@ -170,7 +170,7 @@ def _read_length(file: BufferedReader, where: str) -> int | None:
 
 
 def _read_checked(file: BufferedReader, length: int, where: str) -> bytes:
-    """Reads bytes and the check sum behind them."""
+    """Read bytes and the check sum behind them."""
     data = file.read(length + _SUM)
     if len(data) < length + _SUM:
         raise CompetitionError("the file ends within a record", where, _REPAIR)
@@ -196,7 +196,7 @@ def _values(feature: bytes) -> Iterator[bytes | int]:
 
 
 def _messages(message: bytes, wanted: int) -> list[bytes]:
-    """The contents of all fields of one number."""
+    """Return the contents of all fields of one number."""
     found = []
     for number, value in _fields(message):
         if number == wanted:
@@ -229,7 +229,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
 
 
 def _decode_varint(message: bytes, position: int) -> tuple[int, int]:
-    """A number of seven bits per byte, the lowest first, and the position behind it."""
+    """Return a number of seven bits per byte, the lowest first, and the position behind it."""
     value = 0
     for shift in range(0, 70, 7):
         byte = message[position]

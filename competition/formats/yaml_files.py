@@ -21,7 +21,7 @@ class _UniqueKeys(yaml.SafeLoader):
     """Makes a key that appears twice an error: YAML would take the last one without a word."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Returns the mapping of a node.
+        """Return the mapping of a node.
 
         Raises:
             ConstructorError: It holds a key twice.
@@ -34,7 +34,7 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def read_yaml(path: Path, missing: str) -> Any:
-    """Reads a YAML file.
+    """Read a YAML file.
 
     Args:
         path: In UTF-8.
@@ -55,7 +55,7 @@ def read_yaml(path: Path, missing: str) -> Any:
 
 
 def parse_yaml(text: str, where: Path | str) -> Any:
-    """Reads YAML text.
+    """Read YAML text.
 
     Args:
         text: Of a file, or a value after --set.
@@ -91,7 +91,7 @@ def parse_yaml(text: str, where: Path | str) -> Any:
 
 
 def _count(node: yaml.Node, known: dict[int, int]) -> int:
-    """Returns how many values a node stands for with all aliases written out; each node is counted only once."""
+    """Return how many values a node stands for with all aliases written out; each node is counted only once."""
     if id(node) in known:
         return known[id(node)]
     known[id(node)] = MOST_VALUES + 1  # of a node that holds itself

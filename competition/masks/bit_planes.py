@@ -19,7 +19,7 @@ _EXACT_COUNT = 2**24
 
 
 def plane_count(classes: int) -> int:
-    """Returns how many uint8 channels hold this many classes, ceil(classes / 8).
+    """Return how many uint8 channels hold this many classes, ceil(classes / 8).
 
     Raises:
         ValueError: Fewer than one class.
@@ -30,7 +30,7 @@ def plane_count(classes: int) -> int:
 
 
 def check_planes(planes: NDArray[np.uint8], classes: int) -> None:
-    """Makes sure that an array is what label planes of this many classes look like.
+    """Make sure that an array is what label planes of this many classes look like.
 
     Raises:
         ValueError: It isn't (H, W, ceil(classes / 8)) uint8.
@@ -41,7 +41,7 @@ def check_planes(planes: NDArray[np.uint8], classes: int) -> None:
 
 
 def pack_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    """Packs one mask per class.
+    """Pack one mask per class.
 
     Args:
         masks: (C, H, W) bool.
@@ -64,7 +64,7 @@ def pack_masks(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
 
 
 def unpack_planes(planes: NDArray[np.uint8], classes: int) -> NDArray[np.bool_]:
-    """Returns one (H, W) mask per class: (C, H, W) bool.
+    """Return one (H, W) mask per class: (C, H, W) bool.
 
     Raises:
         ValueError: The planes don't fit the number of classes.
@@ -81,13 +81,13 @@ def unpack_planes(planes: NDArray[np.uint8], classes: int) -> NDArray[np.bool_]:
 
 
 def unpack_class(planes: NDArray[np.uint8], index: int) -> NDArray[np.bool_]:
-    """Returns the (H, W) bool mask of one class."""
+    """Return the (H, W) bool mask of one class."""
     mask: NDArray[np.bool_] = (planes[..., index // CLASSES_PER_PLANE] & _bit(index)) != 0
     return mask
 
 
 def set_class(planes: NDArray[np.uint8], index: int, mask: NDArray[np.bool_]) -> None:
-    """Replaces one class in place; the other classes stay.
+    """Replace one class in place; the other classes stay.
 
     Args:
         planes: (H, W, ceil(C / 8)) uint8, changed.
@@ -107,7 +107,7 @@ def set_class(planes: NDArray[np.uint8], index: int, mask: NDArray[np.bool_]) ->
 def set_pixels(
     planes: NDArray[np.uint8], index: int, rows: NDArray[np.integer], columns: NDArray[np.integer], value: bool
 ) -> None:
-    """Sets or clears single pixels of one class in place; the other classes stay.
+    """Set or clears single pixels of one class in place; the other classes stay.
 
     Args:
         planes: (H, W, ceil(C / 8)) uint8, changed.
@@ -122,7 +122,7 @@ def set_pixels(
 
 
 def select_classes(planes: NDArray[np.uint8], indices: Sequence[int]) -> NDArray[np.uint8]:
-    """Takes some classes out of label planes.
+    """Take some classes out of label planes.
 
     Args:
         planes: (H, W, P) uint8.
@@ -135,7 +135,7 @@ def select_classes(planes: NDArray[np.uint8], indices: Sequence[int]) -> NDArray
 
 
 def class_areas(planes: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    """Counts the pixels of every class.
+    """Count the pixels of every class.
 
     A histogram of each channel's 256 byte values says how often each of its 8 bits is set: 6 ms for 29x2048x2048,
     against 38 ms for summing 29 masks and 64 ms for ``np.bitwise_count`` with one bit selected at a time.
@@ -166,7 +166,7 @@ def intersections(a: NDArray[np.uint8], b: NDArray[np.uint8], classes: int) -> N
 
 
 def sample_planes(planes: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Takes the pixel under each centre of another grid: row floor((i + 0.5) * H / h), columns alike.
+    """Take the pixel under each centre of another grid: row floor((i + 0.5) * H / h), columns alike.
 
     This puts labels on a grid still finer than the training grid, before ``soft_targets`` averages over areas. Don't
     make training targets of it alone: a perfect model of masks that were shrunk to a quarter by nearest neighbour
@@ -195,7 +195,7 @@ def _bit(index: int) -> np.uint8:
 
 
 def _byte_counts(planes: NDArray[np.uint8], channel: int) -> NDArray[np.int64]:
-    """How often each byte value stands in a channel: (256,) int64."""
+    """Return how often each byte value stands in a channel: (256,) int64."""
     counts = np.zeros(256, np.int64)
     rows = max(1, _EXACT_COUNT // planes.shape[1])
     for top in range(0, planes.shape[0], rows):

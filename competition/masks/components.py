@@ -48,15 +48,15 @@ class Canvas:
         return (self.size_hw[0] + 1) * self.stride
 
     def class_of(self, runs: Runs) -> NDArray[np.int64]:
-        """The class of each run, (n,)."""
+        """Return the class of each run, (n,)."""
         return runs[:, 0] // self.class_stride
 
     def area_by_class(self, runs: Runs) -> NDArray[np.int64]:
-        """The pixels of each class, (C,)."""
+        """Return the pixels of each class, (C,)."""
         return self.sum_by_class(runs, runs[:, 1] - runs[:, 0])
 
     def sum_by_class(self, runs: Runs, counts: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Sums a count of each run (n,) over each class: (C,)."""
+        """Sum a count of each run (n,) over each class: (C,)."""
         # Floats hold whole numbers up to 2^53.
         return np.bincount(self.class_of(runs), weights=counts, minlength=self.classes).astype(np.int64)
 
@@ -68,7 +68,7 @@ class Canvas:
 
 
 def canvas_runs(planes: NDArray[np.uint8], classes: int) -> tuple[Canvas, Runs]:
-    """Lays the runs of all classes of label planes (H, W, ceil(C / 8)) on a canvas.
+    """Lay the runs of all classes of label planes (H, W, ceil(C / 8)) on a canvas.
 
     Raises:
         ValueError: The planes don't fit the number of classes.
@@ -105,7 +105,7 @@ class Components:
 
 
 def find_components(canvas: Canvas, runs: Runs) -> Components:
-    """Finds the components of all classes at once."""
+    """Find the components of all classes at once."""
     of_run = _joined(*_neighbours(runs, canvas.stride, reach=1), len(runs))
     areas = np.bincount(of_run, weights=runs[:, 1] - runs[:, 0]).astype(np.int64)
     first_runs = np.unique(of_run, return_index=True)[1]
@@ -113,7 +113,7 @@ def find_components(canvas: Canvas, runs: Runs) -> Components:
 
 
 def find_surest(canvas: Canvas, runs: Runs, components: Components, sure_of: SureOf) -> NDArray[np.bool_]:
-    """Finds the component of each class that has the most sure pixels.
+    """Find the component of each class that has the most sure pixels.
 
     Args:
         canvas: Where the runs lie.
@@ -139,7 +139,7 @@ def find_surest(canvas: Canvas, runs: Runs, components: Components, sure_of: Sur
 
 
 def median_areas(planes: NDArray[np.uint8], classes: int) -> NDArray[np.float64]:
-    """Returns the median area in pixels of each class's components (8 neighbours): (C,), 0 where it has none."""
+    """Return the median area in pixels of each class's components (8 neighbours): (C,), 0 where it has none."""
     canvas, runs = canvas_runs(planes, classes)
     components = find_components(canvas, runs)
     areas = [components.areas[components.class_of == index] for index in range(classes)]
@@ -147,7 +147,7 @@ def median_areas(planes: NDArray[np.uint8], classes: int) -> NDArray[np.float64]
 
 
 def find_holes(canvas: Canvas, runs: Runs) -> Runs:
-    """Finds the background that no path of 4 neighbours joins to the outside of its class."""
+    """Find the background that no path of 4 neighbours joins to the outside of its class."""
     stride = canvas.stride
     same_row = runs[1:, 0] // stride == runs[:-1, 0] // stride
     gaps: Runs = np.stack([runs[:-1, 1], runs[1:, 0]], axis=1)[same_row]
@@ -162,7 +162,7 @@ def find_holes(canvas: Canvas, runs: Runs) -> Runs:
 
 
 def find_hollows(canvas: Canvas, runs: Runs) -> Runs:
-    """Finds the background within the convex hull of each class: its bays and its holes.
+    """Find the background within the convex hull of each class: its bays and its holes.
 
     The corners of a hull are centres of pixels, and a pixel lies within it if its centre does, computed in integers.
     """
@@ -175,7 +175,7 @@ def find_hollows(canvas: Canvas, runs: Runs) -> Runs:
 
 
 def _hull(runs: Runs, stride: int) -> Runs:
-    """Returns the convex hull of runs of one class, one run for each of its rows."""
+    """Return the convex hull of runs of one class, one run for each of its rows."""
     row, left = np.divmod(runs[:, 0], stride)
     if row[0] == row[-1]:
         return np.array([[runs[0, 0], runs[-1, 1]]])
@@ -191,7 +191,7 @@ def _hull(runs: Runs, stride: int) -> Runs:
 
 
 def _crossings(tops: NDArray[np.int64], bottoms: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns the column, rounded down, where a chain of edges between corners (column, row) crosses each row."""
+    """Return the column, rounded down, where a chain of edges between corners (column, row) crosses each row."""
     order = bottoms[:, 1].argsort()
     edge = order[np.searchsorted(bottoms[order, 1], rows)]
     (column, row), (across, down) = tops[edge].T, (bottoms - tops)[edge].T
@@ -200,7 +200,7 @@ def _crossings(tops: NDArray[np.int64], bottoms: NDArray[np.int64], rows: NDArra
 
 
 def _neighbours(runs: Runs, stride: int, reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs of runs (first, second) where the second, one row below, lies under the first widened by ``reach``."""
+    """Pair of runs (first, second) where the second, one row below, lies under the first widened by ``reach``."""
     begin = np.searchsorted(runs[:, 1], runs[:, 0] + (stride - reach), side="right")
     end = np.searchsorted(runs[:, 0], runs[:, 1] + (stride + reach), side="left")
     counts = end - begin
@@ -210,7 +210,7 @@ def _neighbours(runs: Runs, stride: int, reach: int) -> tuple[NDArray[np.int64],
 
 
 def _joined(first: NDArray[np.int64], second: NDArray[np.int64], nodes: int) -> NDArray[np.int64]:
-    """The component of each node (nodes,), numbered from 0 without gaps."""
+    """Return the component of each node (nodes,), numbered from 0 without gaps."""
     if nodes == 0:
         return np.zeros(0, dtype=np.int64)
     graph = coo_array((np.ones(len(first), dtype=np.bool_), (first, second)), shape=(nodes, nodes))
@@ -218,7 +218,7 @@ def _joined(first: NDArray[np.int64], second: NDArray[np.int64], nodes: int) -> 
 
 
 def _reaches_outside(runs: Runs, gaps: Runs, stride: int) -> NDArray[np.bool_]:
-    """Whether a gap that was moved up or down by one row meets what lies left or right of all runs there."""
+    """Return whether a gap that was moved up or down by one row meets what lies left or right of all runs there."""
     row_starts = gaps[:, :1] // stride * stride
     first, behind = np.searchsorted(runs[:, 0], np.concatenate([row_starts, row_starts + stride], axis=1)).T
     is_empty = first == behind

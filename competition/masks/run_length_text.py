@@ -27,7 +27,7 @@ SHOWN_WORD = 40
 
 
 def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relative: bool = False) -> NDArray[np.int64]:
-    """Reads run lengths.
+    """Read run lengths.
 
     Runs that touch are read as they stand; those written here never touch.
 
@@ -81,7 +81,7 @@ def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relat
 def parse_image(
     rles: Sequence[str], places: Sequence[str], pixels: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Reads the run lengths of all classes of an image at once.
+    """Read the run lengths of all classes of an image at once.
 
     Args:
         rles: One string per class.
@@ -134,7 +134,7 @@ def _read_numbers(rles: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.in
 
 
 def _numbers_of(words: NDArray[np.uint64], digits: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers that end in the last of a word's eight characters, of which the first is the lowest byte."""
+    """Return the numbers that end in the last of a word's eight characters, of which the first is the lowest byte."""
     words = words & (np.uint64(2**64 - 1) << (8 * (8 - digits)).astype(np.uint64))  # what stands before is as good as 0
     # Neighbours are joined: digits to pairs, pairs to fours, fours to the number.
     words = (words & np.uint64(0x0F0F0F0F0F0F0F0F)) * np.uint64(10 * 2**8 + 1) >> np.uint64(8)
@@ -144,7 +144,7 @@ def _numbers_of(words: NDArray[np.uint64], digits: NDArray[np.int64]) -> NDArray
 
 
 def format_runs(runs: NDArray[np.int64], counts: NDArray[np.int64]) -> list[str]:
-    """Writes the runs of several classes as "start length start length ...", starts 1-based.
+    """Write the runs of several classes as "start length start length ...", starts 1-based.
 
     All numbers are turned into digits at once: 14,000 of them take 1 ms, one by one through ``str`` 4 ms.
 

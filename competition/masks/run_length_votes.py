@@ -35,7 +35,7 @@ class Quorum:
 
 
 def quorum(weights: Sequence[Fraction], threshold: Fraction) -> Quorum:
-    """Turns shares into whole numbers, exactly.
+    """Turn shares into whole numbers, exactly.
 
     Args:
         weights: One per member, at least 0, in any scale: only their ratios count.
@@ -63,7 +63,7 @@ def quorum(weights: Sequence[Fraction], threshold: Fraction) -> Quorum:
 
 
 def vote(members: Sequence[Sequence[str]], election: Quorum, pixels: int | None, where: Sequence[str]) -> list[str]:
-    """Votes on all classes of one image.
+    """Vote on all classes of one image.
 
     Args:
         members: Per member, the run lengths of every class.
@@ -91,7 +91,7 @@ def vote(members: Sequence[Sequence[str]], election: Quorum, pixels: int | None,
 def _sweep(
     borders: NDArray[np.int64], steps: NDArray[np.int64], class_of: NDArray[np.int64], election: Quorum
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Runs (n, 2) where the sum of steps is above the quorum, and the class of each, in ascending order."""
+    """Run (n, 2) where the sum of steps is above the quorum, and the class of each, in ascending order."""
     if not borders.size:
         return np.empty((0, 2), np.int64), np.empty(0, np.int64)
     # Classes are laid one behind the other, so that one sort serves them all; every sum is back to 0 at a class's end.

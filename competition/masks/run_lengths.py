@@ -25,7 +25,7 @@ _CHANNELS_PER_WORD = 8
 
 
 def encode_planes(planes: NDArray[np.uint8], classes: int, order: Order = "row") -> list[str]:
-    """Encodes every class of an image.
+    """Encode every class of an image.
 
     Args:
         planes: (H, W, ceil(C / 8)) uint8 label planes.
@@ -44,7 +44,7 @@ def encode_planes(planes: NDArray[np.uint8], classes: int, order: Order = "row")
 def plane_runs(
     planes: NDArray[np.uint8], classes: int, order: Order = "row"
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Finds the runs of every class of an image in one scan.
+    """Find the runs of every class of an image in one scan.
 
     Where neighbours in scan order differ, some class begins or ends. Those positions are looked up once for all classes
     and then told apart by their bits: 29x2048x2048 takes 3 ms, one class after the other from dense masks 190 ms.
@@ -75,7 +75,7 @@ def plane_runs(
 
 
 def encode_mask(mask: NDArray[np.bool_], order: Order = "row") -> str:
-    """Encodes one (H, W) bool mask, "" for an empty one.
+    """Encode one (H, W) bool mask, "" for an empty one.
 
     Raises:
         ValueError: Not a bool array of two axes.
@@ -86,7 +86,7 @@ def encode_mask(mask: NDArray[np.bool_], order: Order = "row") -> str:
 
 
 def runs_to_mask(runs: NDArray[np.int64], size_hw: tuple[int, int], order: Order = "row") -> NDArray[np.bool_]:
-    """Draws runs.
+    """Draw runs.
 
     Args:
         runs: (n, 2) int64, half-open, zero-based, sorted and disjoint.
@@ -108,7 +108,7 @@ def runs_to_mask(runs: NDArray[np.int64], size_hw: tuple[int, int], order: Order
 def decode_planes(
     rles: Sequence[str], size_hw: tuple[int, int], order: Order = "row", where: str = ""
 ) -> NDArray[np.uint8]:
-    """Draws one string per class into label planes.
+    """Draw one string per class into label planes.
 
     The reverse of ``encode_planes``: the ends of all classes' runs are sorted together, and each stretch between two of
     them is written once: 29x2048x2048 takes 2 ms, of which reading the strings 0.6; filling run by run takes 15 more.
@@ -149,7 +149,7 @@ def decode_planes(
 def overlaps(
     a: tuple[NDArray[np.int64], NDArray[np.int64]], b: tuple[NDArray[np.int64], NDArray[np.int64]]
 ) -> NDArray[np.int64]:
-    """Counts what the Dice of every class of an image needs, all classes at once.
+    """Count what the Dice of every class of an image needs, all classes at once.
 
     Args:
         a: Runs and their number by class, as ``parse_image`` and ``plane_runs`` give them.
@@ -171,13 +171,13 @@ def overlaps(
 
 
 def shared_pixels(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Returns how many pixels each run of ``a`` (n, 2) shares with the sorted, disjoint runs ``b``: int64 (n,)."""
+    """Return how many pixels each run of ``a`` (n, 2) shares with the sorted, disjoint runs ``b``: int64 (n,)."""
     if not len(a) or not len(b):
         return np.zeros(len(a), dtype=np.int64)
     covered = np.concatenate([[0], np.cumsum(b[:, 1] - b[:, 0])])
 
     def covered_before(positions: NDArray[np.int64]) -> NDArray[np.int64]:
-        """How many pixels of b lie before each position."""
+        """Return how many pixels of b lie before each position."""
         begun = np.searchsorted(b[:, 0], positions, side="right")
         unfinished = np.maximum(b[begun - 1, 1] - positions, 0)
         return np.where(begun > 0, covered[begun] - unfinished, 0)
@@ -192,7 +192,7 @@ def _word_type(channels: int) -> np.dtype[np.unsignedinteger]:
 
 
 def _to_words(channels: NDArray[np.uint8], order: Order) -> NDArray[np.unsignedinteger]:
-    """Joins up to 8 channels into one integer per pixel, (H * W,) in scan order."""
+    """Join up to 8 channels into one integer per pixel, (H * W,) in scan order."""
     height, width, count = channels.shape
     word = _word_type(count)
     padded = np.zeros((height, width, word.itemsize), np.uint8) if count < word.itemsize else channels
@@ -204,7 +204,7 @@ def _to_words(channels: NDArray[np.uint8], order: Order) -> NDArray[np.unsignedi
 
 
 def _from_words(words: NDArray[np.unsignedinteger], size_hw: tuple[int, int], order: Order) -> NDArray[np.uint8]:
-    """The reverse of ``_to_words``: (H, W, bytes of a word) uint8."""
+    """Return the reverse of ``_to_words``: (H, W, bytes of a word) uint8."""
     height, width = size_hw
     size = words.dtype.itemsize
     if order == "row":
@@ -213,6 +213,6 @@ def _from_words(words: NDArray[np.unsignedinteger], size_hw: tuple[int, int], or
 
 
 def _transpose(channels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Swaps rows and columns through OpenCV: 2 ms for 4x2048x2048, numpy's copy of a transposed view takes 22 ms."""
+    """Swap rows and columns through OpenCV: 2 ms for 4x2048x2048, numpy's copy of a transposed view takes 22 ms."""
     height, width, count = channels.shape
     return np.asarray(cv2.transpose(np.ascontiguousarray(channels)), dtype=np.uint8).reshape(width, height, count)

@@ -11,7 +11,7 @@ from competition.masks.bit_planes import CLASSES_PER_PLANE, plane_count
 
 
 def soft_targets(planes: torch.Tensor, classes: int, size_hw: tuple[int, int]) -> torch.Tensor:
-    """Unpacks label planes and averages every class over the area of each target pixel.
+    """Unpack label planes and averages every class over the area of each target pixel.
 
     The planes are unpacked on their own device, class by class, so that besides the result only one class is ever held
     unpacked. Whole-numbered shrink factors are summed in bytes: 29 classes of 8x384x384 to 192x192 take 8 ms on two
@@ -47,7 +47,7 @@ def soft_targets(planes: torch.Tensor, classes: int, size_hw: tuple[int, int]) -
 
 
 def _block_sums(bits: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
-    """Adds up blocks of rows x columns pixels: (N, H, W) uint8 of 0 and 1 -> (N, H / rows, W / columns) integers."""
+    """Add up blocks of rows x columns pixels: (N, H, W) uint8 of 0 and 1 -> (N, H / rows, W / columns) integers."""
     if rows * columns > 255:
         bits = bits.to(torch.int32)  # a byte can't count a full block
     by_row = bits[:, 0::rows]
@@ -60,7 +60,7 @@ def _block_sums(bits: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 
 
 def _weighted_rows(values: torch.Tensor, size: int) -> torch.Tensor:
-    """Averages rows where a target row isn't a whole number of source rows.
+    """Average rows where a target row isn't a whole number of source rows.
 
     Target row i covers the source from i * H / h to (i + 1) * H / h; a source row counts by the part of it that lies
     within. (torch's own adaptive average gives every row that is touched the same weight, which blurs the outline.)

@@ -26,7 +26,7 @@ _SPARE_BYTES = 1 << 20
 
 
 def write_array(path: Path, array: NDArray[Any], chunks: tuple[int, ...] | None = None) -> None:
-    """Stores an array with its checksum.
+    """Store an array with its checksum.
 
     Args:
         path: The file; replaced atomically if it exists.
@@ -47,7 +47,7 @@ def write_array(path: Path, array: NDArray[Any], chunks: tuple[int, ...] | None 
 
 
 def open_array(path: Path, repair: str = REMAKE) -> "blosc2.NDArray":
-    """Opens an array of ``write_array`` without reading it; index it to read a part.
+    """Open an array of ``write_array`` without reading it; index it to read a part.
 
     Args:
         path: The file.
@@ -66,7 +66,7 @@ def open_array(path: Path, repair: str = REMAKE) -> "blosc2.NDArray":
 
 
 def open_foreign_array(path: Path, repair: str) -> "blosc2.NDArray":
-    """Opens a blosc2 array that another program may have made, without reading it.
+    """Open a blosc2 array that another program may have made, without reading it.
 
     Raises:
         CompetitionError: It is missing, damaged, or holds anything but one array of numbers.
@@ -91,7 +91,7 @@ def open_foreign_array(path: Path, repair: str) -> "blosc2.NDArray":
 
 
 def read_array(path: Path, repair: str = REMAKE) -> NDArray[Any]:
-    """Reads an array of ``write_array`` whole.
+    """Read an array of ``write_array`` whole.
 
     Args:
         path: The file.
@@ -104,7 +104,7 @@ def read_array(path: Path, repair: str = REMAKE) -> NDArray[Any]:
 
 
 def read_opened(stored: "blosc2.NDArray", path: Path, repair: str) -> NDArray[Any]:
-    """Reads an opened array whole.
+    """Read an opened array whole.
 
     Raises:
         CompetitionError: It is damaged, or there is no memory for it.
@@ -116,7 +116,7 @@ def read_opened(stored: "blosc2.NDArray", path: Path, repair: str) -> NDArray[An
 
 
 def file_identity(path: Path) -> tuple[int, int, int] | None:
-    """Returns what differs once a file has been replaced, or None where there is no file."""
+    """Return what differs once a file has been replaced, or None where there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -125,7 +125,7 @@ def file_identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def _while_unchanged(path: Path, read: Callable[[], Result]) -> Result:
-    """Reads a file again as long as another process replaces it meanwhile: blosc2 opens it anew for every piece."""
+    """Read a file again as long as another process replaces it meanwhile: blosc2 opens it anew for every piece."""
     while True:
         before = file_identity(path)
         try:

@@ -28,7 +28,7 @@ class AneurysmScore:
 
 
 def score_aneurysm(truth: NDArray[np.integer], outputs: NDArray[np.floating | np.integer]) -> AneurysmScore:
-    """Scores aneurysm predictions as the organisers' script does, without rounding.
+    """Score aneurysm predictions as the organisers' script does, without rounding.
 
     Args:
         truth: (n, 22) 0 or 1: aneurysm, then the 21 locations.

@@ -82,12 +82,12 @@ class CountMetric:
 
     @property
     def title(self) -> str:
-        """The metric in two words: "mean Dice", or "pooled Dice" where all images are counted together."""
+        """Return the metric in two words: "mean Dice", or "pooled Dice" where all images are counted together."""
         return f"{'pooled' if self.unit == 'all' else 'mean'} {self.label}"
 
     @property
     def key(self) -> str:
-        """The metric with its options, as a decision records it: "F2, unit group, empty skip"."""
+        """Return the metric with its options, as a decision records it: "F2, unit group, empty skip"."""
         return f"{self.label}, unit {self.unit}, empty {self.empty}"
 
     def pool(self, counts: NDArray[np.int64], groups: Sequence[str]) -> NDArray[np.int64]:
@@ -222,7 +222,7 @@ def pooled_dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -
 
 
 def measured_mean(values: NDArray[np.float64], present: NDArray[np.bool_]) -> float:
-    """Returns the mean Dice over images and those classes that occur in the truth of any of them.
+    """Return the mean Dice over images and those classes that occur in the truth of any of them.
 
     The Dice of two empty masks is 1, so a class that occurs nowhere would lift the mean without saying anything.
 
@@ -237,7 +237,7 @@ def measured_mean(values: NDArray[np.float64], present: NDArray[np.bool_]) -> fl
 
 
 def measured(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Returns the columns of the classes that occur in the truth of any image; arguments as ``measured_mean``."""
+    """Return the columns of the classes that occur in the truth of any image; arguments as ``measured_mean``."""
     occurs = present.any(axis=0)
     return values if occurs.all() else values[:, occurs]
 
@@ -245,7 +245,7 @@ def measured(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray
 def false_positive_owners(
     decided: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Counts to whom the pixels belong that each class claims wrongly: an index finger seen in a ring finger, say.
+    """Count to whom the pixels belong that each class claims wrongly: an index finger seen in a ring finger, say.
 
     Args:
         decided: Label planes uint8 (H, W, ceil(C / 8)).

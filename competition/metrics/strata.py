@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 
 
 def mean_by_stratum(values: ArrayLike, strata: Sequence[str]) -> dict[str, float]:
-    """The mean of each kind of picture.
+    """Return the mean of each kind of picture.
 
     Args:
         values: (n,) one score per image.
@@ -26,7 +26,7 @@ def mean_by_stratum(values: ArrayLike, strata: Sequence[str]) -> dict[str, float
 
 
 def reweighted_mean(values: ArrayLike, strata: Sequence[str], mix: Mapping[str, float]) -> float | None:
-    """What the mean would be if the strata had other shares: the sum over strata of share * mean of the stratum.
+    """Return what the mean would be if the strata had other shares: the sum over strata of share * mean of the stratum.
 
     (Post-stratification: Cochran, Sampling Techniques, ch. 5A.9.)
 

@@ -23,12 +23,12 @@ class TableMetric:
 
     @property
     def title(self) -> str:
-        """The metric in a few words."""
+        """Return the metric in a few words."""
         return self.label
 
     @property
     def key(self) -> str:
-        """The metric as a decision records it."""
+        """Return the metric as a decision records it."""
         return self.label
 
 
@@ -57,7 +57,7 @@ def auroc(truth: ArrayLike, score: ArrayLike) -> float:
 
 
 def accuracy(truth: ArrayLike, decision: ArrayLike) -> float:
-    """The share of equal entries of two arrays of one shape.
+    """Return the share of equal entries of two arrays of one shape.
 
     Raises:
         ValueError: Different shapes, or nothing to compare.
@@ -69,7 +69,7 @@ def accuracy(truth: ArrayLike, decision: ArrayLike) -> float:
 
 
 def pixel_accuracy(truth_mask: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
-    """The share of pixels on which two masks agree, background included.
+    """Return the share of pixels on which two masks agree, background included.
 
     Raises:
         ValueError: Different sizes, or no pixels.

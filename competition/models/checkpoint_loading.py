@@ -58,7 +58,7 @@ class Loaded:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> Loaded:
-    """Loads what fits by name and shape.
+    """Load what fits by name and shape.
 
     A tensor is looked for under its own name first, then under its name without prefixes. A prefix that most names of
     the checkpoint share is left out where more tensors find their place without it.
@@ -141,7 +141,7 @@ def loaded_parts(model: nn.Module, loaded: Loaded) -> dict[str, tuple[int, int]]
 
 
 def bare_name(name: str) -> str:
-    """A tensor's name without the prefixes: "module.encoder.conv1.weight" -> "conv1.weight".
+    """Return a tensor's name without the prefixes: "module.encoder.conv1.weight" -> "conv1.weight".
 
     timm writes "layers_0." for "layers.0." where a network gives the features of all its levels, as smp asks it to.
     """
@@ -154,7 +154,7 @@ def bare_name(name: str) -> str:
 
 
 def fit_shape(value: torch.Tensor, wanted: torch.Size) -> tuple[torch.Tensor | None, str]:
-    """Brings a checkpoint's tensor to the shape it has here.
+    """Bring a checkpoint's tensor to the shape it has here.
 
     Sums, not means: a 2D picture then gives what it gave as a volume that is the same in every slice, and a grey one
     what it gave in three equal colours.
@@ -177,7 +177,7 @@ def fit_shape(value: torch.Tensor, wanted: torch.Size) -> tuple[torch.Tensor | N
 
 
 def read_checkpoint(path: Path, repair: str | None = None) -> object:
-    """Reads a checkpoint onto the CPU, whoever wrote it: by torch.save, or in the safetensors form of the hubs.
+    """Read a checkpoint onto the CPU, whoever wrote it: by torch.save, or in the safetensors form of the hubs.
 
     Pickled objects other than tensors, numbers, text and containers of them are refused.
 
@@ -205,7 +205,7 @@ def read_checkpoint(path: Path, repair: str | None = None) -> object:
 
 
 def _check_inflated(path: Path) -> None:
-    """Refuses a zip whose parts are far larger than itself; torch.save does not compress."""
+    """Reject a zip whose parts are far larger than itself; torch.save does not compress."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             inflated = sum(part.file_size for part in archive.infolist())
@@ -214,7 +214,7 @@ def _check_inflated(path: Path) -> None:
 
 
 def weights_in(stored: object, path: Path) -> dict[str, torch.Tensor]:
-    """Finds the weights in what ``read_checkpoint`` read, whatever key they lie under.
+    """Find the weights in what ``read_checkpoint`` read, whatever key they lie under.
 
     They are the dictionary with the most tensors. Of several with the same names (a network and its moving average) the
     first is taken, and one under a usual key before the others.
@@ -244,7 +244,7 @@ def weights_in(stored: object, path: Path) -> dict[str, torch.Tensor]:
 
 
 def _networks(stored: object, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, torch.Tensor]]]:
-    """Every dictionary that is mostly tensors, with the keys it lies under.
+    """Return every dictionary that is mostly tensors, with the keys it lies under.
 
     Numbered parts are not looked into: optimizers keep the moments of their parameters so.
     """

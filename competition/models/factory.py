@@ -70,7 +70,7 @@ CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
 
 
 def build_model(experiment: Experiment, track: Track, pretrained: bool | None = None) -> nn.Module:
-    """Builds the network of an experiment, on the CPU.
+    """Build the network of an experiment, on the CPU.
 
     A segmentation network takes (N, channels, H, W) float32 and gives logits (N, C, h, w), which may be finer or
     coarser than the image; while training it may give a list of them (deep supervision), the one that counts first.
@@ -200,7 +200,7 @@ def _smp_network(settings: ModelSettings, track: Track, pretrained: bool) -> nn.
 
 
 def _check_sides(model: nn.Module, experiment: Experiment) -> None:
-    """Refuses sides that the network can't halve often enough, before hours are spent up to the first prediction."""
+    """Reject sides that the network can't halve often enough, before hours are spent up to the first prediction."""
     stride = getattr(model, "stride", 1)
     if isinstance(model, smp.base.SegmentationModel) and model.requires_divisible_input_shape:
         stride = model.encoder.output_stride
@@ -223,6 +223,6 @@ def _explain(error: Exception, settings: ModelSettings) -> CompetitionError:
 
 
 def place(model: nn.Module, device: torch.device) -> nn.Module:
-    """Moves a network to a device, its weights in the order of channels that convolutions are fastest in."""
+    """Move a network to a device, its weights in the order of channels that convolutions are fastest in."""
     placed: nn.Module = model.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return placed

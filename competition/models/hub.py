@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 3.0
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Where the hub does not answer, only weights that were fetched before are looked for, and that at once."""
+    """Return where the hub does not answer, only weights that were fetched before are looked for, and that at once."""
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not answers()
     try:

@@ -9,7 +9,7 @@ STRIDE = 32
 
 
 def stride_of(network: nn.Module) -> int:
-    """Returns what both sides of a network's images must be multiples of, in pixels: its own ``stride``, or 32."""
+    """Return what both sides of a network's images must be multiples of, in pixels: its own ``stride``, or 32."""
     stride: int = getattr(network, "stride", STRIDE)
     return stride
 
@@ -27,7 +27,7 @@ def double_convolution(channels: int, outputs: int) -> nn.Sequential:
 
 
 def answer_prior(layer: nn.Module, prior: float) -> None:
-    """Sets the bias of a network's last layer so that, fresh, it answers about ``prior`` everywhere.
+    """Set the bias of a network's last layer so that, fresh, it answers about ``prior`` everywhere.
 
     Args:
         layer: A convolution or linear layer with a bias, in front of a sigmoid.

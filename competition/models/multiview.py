@@ -34,7 +34,7 @@ class MultiViewClassifier(nn.Module):
         prior: float,
         dropout: float,
     ) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
             encoder: A timm model name.
@@ -60,7 +60,7 @@ class MultiViewClassifier(nn.Module):
         self.register_buffer("visible", seen, persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, V, channels, H, W) float32, standardised.
@@ -72,7 +72,7 @@ class MultiViewClassifier(nn.Module):
         return self.answer(self.view_features(images), present)
 
     def view_features(self, images: torch.Tensor) -> torch.Tensor:
-        """What the encoder says of each view: images (N, V, channels, H, W) -> features (N, V, F) float32."""
+        """Return what the encoder says of each view: images (N, V, channels, H, W) -> features (N, V, F) float32."""
         features: torch.Tensor = self.encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         return features.float()
 
@@ -83,7 +83,7 @@ class MultiViewClassifier(nn.Module):
 
 
 def view_network(name: str, pretrained: bool, channels: int, outputs: int, size: int, dropout: float = 0.0) -> Any:
-    """A timm network for one view.
+    """Return a timm network for one view.
 
     Args:
         name: Of timm.
@@ -100,7 +100,7 @@ def view_network(name: str, pretrained: bool, channels: int, outputs: int, size:
 
 
 def view_maximum(logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """The maximum over the counted views: a finding in one view is a finding of the patient.
+    """Return the maximum over the counted views: a finding in one view is a finding of the patient.
 
     A smooth maximum (log of the mean of exponentials) learned far slower: it spreads the gradient over views that show
     nothing.

@@ -47,7 +47,7 @@ class Anatomy:
 
 
 def anatomy_of(track: Track) -> Anatomy:
-    """Reads the anatomy off a track's visible classes and its mirror.
+    """Read the anatomy off a track's visible classes and its mirror.
 
     Raises:
         ValueError: The injections have different numbers of views.
@@ -76,7 +76,7 @@ class FusedMultiViewClassifier(nn.Module):
     arteries: torch.Tensor
 
     def __init__(self, encoder: str, pretrained: bool, track: Track, size: int, prior: float, dropout: float) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
             encoder: A timm model name.
@@ -101,7 +101,7 @@ class FusedMultiViewClassifier(nn.Module):
             self.register_buffer(name, torch.tensor(getattr(anatomy, name)), persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, V, channels, H, W) float32, standardised.
@@ -119,7 +119,7 @@ class FusedMultiViewClassifier(nn.Module):
         return torch.cat([self.patient_head(self.dropout(patient)), locations], dim=1)
 
     def _join_views(self, features: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Joins the projections of each injection.
+        """Join the projections of each injection.
 
         An absent projection takes over what the others of its injection show.
 

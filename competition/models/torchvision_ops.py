@@ -17,7 +17,7 @@ _declared: list[torch.library.Library] = []  # a library object that is collecte
 
 
 def import_torchvision() -> None:
-    """Imports torchvision, declaring its two operators first where that is what fails.
+    """Import torchvision, declaring its two operators first where that is what fails.
 
     Only where torch has no CUDA, and only after the plain import failed: a CPU build of torchvision defines the
     operators itself, and defining them twice is an error.

@@ -83,7 +83,7 @@ def shell_path(
     cortex: NDArray[np.float32],
     marrow: NDArray[np.float32],
 ) -> NDArray[np.float32]:
-    """How much hard bone an X-ray crosses, the bone taken as a rod: a shell of hard bone around marrow.
+    """Return how much hard bone an X-ray crosses, the bone taken as a rod: a shell of hard bone around marrow.
 
     A ray at distance d from the middle line of a rod of radius r crosses 2 sqrt(r^2 - d^2) of it; what lies within the
     shell's inner radius counts as marrow. So a shaft's two edges show as bright lines.

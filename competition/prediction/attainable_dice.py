@@ -18,7 +18,7 @@ from competition.workspace import Workspace
 def target_maps(
     workspace: Workspace, track: Track, settings: DataSettings, entries: Sequence[Entry]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Gives the targets of whole images, without augmentation, as a network would answer that has learned them all.
+    """Return the targets of whole images, without augmentation, as a network would answer that has learned them all.
 
     With ``data.oversample`` 1 every target is the label under the middle of its pixel (nearest neighbour), with more it
     is the share of the pixel that the class covers (soft).

@@ -29,7 +29,7 @@ LARGEST_BYTES = 1 << 30
 
 
 def count_levels(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Counts how often each level occurs.
+    """Count how often each level occurs.
 
     Args:
         levels: uint8 of any shape.
@@ -48,7 +48,7 @@ def count_levels(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def count_levels_of_parts(levels: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Counts how often each level occurs in each of many parts, most of them small.
+    """Count how often each level occurs in each of many parts, most of them small.
 
     The part of a pixel is a second axis of one histogram: for 58 parts of 3,000 pixels twice as fast as one by one.
 
@@ -74,7 +74,7 @@ def count_levels_of_parts(levels: NDArray[np.uint8], sizes: NDArray[np.int64]) -
 
 
 def image_histogram(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Counts an image's pixels per class and level, all of them and those inside the truth.
+    """Count an image's pixels per class and level, all of them and those inside the truth.
 
     Most of a map is 0. Eight pixels are looked at together, and only where one of them isn't 0 they are counted one by
     one: a map of 29x2048x2048 takes 55 ms, counting all of its pixels 430 ms.
@@ -106,7 +106,7 @@ def image_histogram(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> N
 
 
 def check_same_size(shape: tuple[int, ...], planes: NDArray[np.uint8]) -> None:
-    """Makes sure that a map of shape (C, H, W) and label planes belong together.
+    """Make sure that a map of shape (C, H, W) and label planes belong together.
 
     Raises:
         ValueError: Rows, columns or number of classes differ.
@@ -146,7 +146,7 @@ def histograms_file(folder: Path) -> Path:
 
 
 def save_histograms(path: Path, keys: Sequence[str], histograms: NDArray[np.integer]) -> None:
-    """Writes the histograms of several images into one file, whole or not at all.
+    """Write the histograms of several images into one file, whole or not at all.
 
     Args:
         path: An .npz file.
@@ -165,7 +165,7 @@ def save_histograms(path: Path, keys: Sequence[str], histograms: NDArray[np.inte
 
 
 def load_histograms(path: Path) -> dict[str, NDArray[np.int64]]:
-    """Reads a file of ``save_histograms``.
+    """Read a file of ``save_histograms``.
 
     Returns:
         Key -> int64 (C, 2, 256). Files of several folds are merged as dictionaries.
@@ -194,7 +194,7 @@ def load_histograms(path: Path) -> dict[str, NDArray[np.int64]]:
 def join_histograms(
     by_key: Mapping[str, NDArray[np.int64]], keys: Sequence[str], where: Path | str
 ) -> NDArray[np.int64]:
-    """Puts histograms into the order of ``keys``.
+    """Put histograms into the order of ``keys``.
 
     Args:
         by_key: Key -> int64 (C, 2, 256).

@@ -37,7 +37,7 @@ class OpenedMap:
     _identity: tuple[int, int, int] | None
 
     def __getitem__(self, part: tuple[int, slice, slice]) -> NDArray[np.uint8]:
-        """Reads the rows and columns of one class, uint8 (h, w).
+        """Read the rows and columns of one class, uint8 (h, w).
 
         Raises:
             CompetitionError: The file is damaged, or another process replaced it after it was opened.
@@ -61,7 +61,7 @@ ClassMap = OpenedMap | NDArray[np.uint8]
 
 
 def open_map(folder: Path, sample: str, foreign: bool = False) -> OpenedMap:
-    """Opens one map without reading it.
+    """Open one map without reading it.
 
     Args:
         folder: Where the maps are.
@@ -82,7 +82,7 @@ def open_map(folder: Path, sample: str, foreign: bool = False) -> OpenedMap:
 
 
 def tiles(size_hw: tuple[int, int]) -> list[Tile]:
-    """Cuts an image into tiles, row by row."""
+    """Cut an image into tiles, row by row."""
     height, width = size_hw
     rows, columns = TILE_HW
     return [

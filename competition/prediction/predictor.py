@@ -55,7 +55,7 @@ def make_predictor(
     autocast: torch.dtype | None,
     boxes: Mapping[str, Box] | None = None,
 ) -> Predictor:
-    """Puts a predictor together; the models must be on one device already.
+    """Put a predictor together; the models must be on one device already.
 
     With ``boxes`` (sample -> part of it at native size) it looks at these parts only.
     """
@@ -148,7 +148,7 @@ def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black:
 
 
 def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int) -> torch.Tensor:
-    """Brings a network's probabilities to a grid that is a whole number of times finer than its image.
+    """Bring a network's probabilities to a grid that is a whole number of times finer than its image.
 
     Args:
         probs: (N, C, h, w), of any size.
@@ -169,7 +169,7 @@ def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int
 
 
 def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Brings probabilities to native size (bilinear, half-pixel centres) and rounds them to map values.
+    """Bring probabilities to native size (bilinear, half-pixel centres) and rounds them to map values.
 
     Args:
         probs: (C, h, w) float32 on the training grid.

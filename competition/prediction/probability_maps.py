@@ -41,7 +41,7 @@ INDEX = "index.json"
 
 
 def quantise(probs: torch.Tensor) -> torch.Tensor:
-    """Rounds probabilities to map values.
+    """Round probabilities to map values.
 
     Args:
         probs: float in [0, 1], any shape.
@@ -57,7 +57,7 @@ def quantise(probs: torch.Tensor) -> torch.Tensor:
 
 
 def empty_dead_zone(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Moves levels that are nearly 0 or 1 there, in place.
+    """Move levels that are nearly 0 or 1 there, in place.
 
     Args:
         values: uint8 of any shape.
@@ -71,18 +71,18 @@ def empty_dead_zone(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def map_file(folder: Path, sample: str) -> Path:
-    """Where a sample's map lies."""
+    """Return where a sample's map lies."""
     return inside(folder, f"{sample}.b2")
 
 
 def write_map(folder: Path, sample: str, values: NDArray[np.uint8]) -> None:
-    """Stores one map (C, H, W) uint8; a tile of one class can be read on its own."""
+    """Store one map (C, H, W) uint8; a tile of one class can be read on its own."""
     height, width = values.shape[1:]
     write_array(map_file(folder, sample), values, chunks=(1, min(TILE, height), min(TILE, width)))
 
 
 def read_map(folder: Path, sample: str) -> NDArray[np.uint8]:
-    """Reads one map (C, H, W) uint8.
+    """Read one map (C, H, W) uint8.
 
     Raises:
         CompetitionError: The member has no map of this sample, or it is damaged.
@@ -94,7 +94,7 @@ def read_map(folder: Path, sample: str) -> NDArray[np.uint8]:
 
 
 def remake(folder: Path) -> str:
-    """Returns what makes the predictions in a folder again, with the command for those of a run."""
+    """Return what makes the predictions in a folder again, with the command for those of a run."""
     fold = folder.parent
     if (fold.parent / "imported.json").exists():
         return "Import it again with --force"
@@ -106,7 +106,7 @@ def remake(folder: Path) -> str:
 
 
 def write_scores(folder: Path, samples: Sequence[str], classes: Sequence[str], probs: NDArray[np.float64]) -> None:
-    """Stores the probabilities (n, C) of a classification member."""
+    """Store the probabilities (n, C) of a classification member."""
     frame = pd.DataFrame(probs, columns=list(classes))
     frame.insert(0, "sample", list(samples))
     write_table(folder / "scores.parquet", frame)
@@ -115,7 +115,7 @@ def write_scores(folder: Path, samples: Sequence[str], classes: Sequence[str], p
 def read_scores(
     folder: Path, samples: Sequence[str], classes: Sequence[str], foreign: bool = False
 ) -> NDArray[np.float64]:
-    """Reads probabilities (n, C) in the order of ``samples``, joined by key.
+    """Read probabilities (n, C) in the order of ``samples``, joined by key.
 
     Args:
         folder: Holds scores.parquet.
@@ -177,14 +177,14 @@ def index_file(folder: Path) -> Path:
 
 
 def write_index(folder: Path, index: MapFolder) -> None:
-    """Writes the folder's index.json; a folder without it is not finished."""
+    """Write the folder's index.json; a folder without it is not finished."""
     write_sealed_json(
         index_file(folder), {"classes": index.classes, "samples": index.samples, "made_by": index.made_by}
     )
 
 
 def read_index(folder: Path, repair: str) -> MapFolder:
-    """Reads index.json.
+    """Read index.json.
 
     Raises:
         CompetitionError: There is none, or it is not what ``write_index`` writes; ``repair`` names the command that

@@ -7,7 +7,7 @@ import torch
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
-    """Where tiles begin along one side, evenly spaced, the last one ending exactly at the border.
+    """Return where tiles begin along one side, evenly spaced, the last one ending exactly at the border.
 
     Args:
         length: Pixels of the side.
@@ -39,7 +39,7 @@ def gaussian_weight(height: int, width: int) -> torch.Tensor:
 def predict_tiles(
     predict: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, tile: int, overlap: float
 ) -> torch.Tensor:
-    """Predicts tile by tile.
+    """Predict tile by tile.
 
     Args:
         predict: (1, channels, h, w) -> probabilities (1, C, k * h, k * w), k a whole number: 1, or more where the

@@ -15,7 +15,7 @@ from competition.tracks.track import Track
 
 
 def _chains() -> dict[str, Any]:
-    """The eight views of a square: 0/90/180/270 degrees, plain and mirrored, by name."""
+    """Return the eight views of a square: 0/90/180/270 degrees, plain and mirrored, by name."""
     compose = ttach.Compose([ttach.HorizontalFlip(), ttach.Rotate90([0, 90, 180, 270])])
     names = []
     for mirrored, angle in compose.aug_transform_parameters:
@@ -28,7 +28,7 @@ VIEWS = _chains()
 
 
 def check_views(names: Sequence[str], track: Track) -> None:
-    """Refuses views that are unknown, or that the track's anatomy does not allow.
+    """Reject views that are unknown, or that the track's anatomy does not allow.
 
     Raises:
         CompetitionError: With the reason.
@@ -52,5 +52,5 @@ def check_views(names: Sequence[str], track: Track) -> None:
 
 
 def is_mirrored(name: str) -> bool:
-    """Whether left and right change places in this view."""
+    """Return whether left and right change places in this view."""
     return name.startswith("hflip")

@@ -31,7 +31,7 @@ def spread(entries: Sequence[Entry], count: int = ROWS * COLUMNS) -> list[Entry]
 
 
 def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
-    """Draws training samples, evenly spread over the data set, with their labels.
+    """Draw training samples, evenly spread over the data set, with their labels.
 
     Args:
         path: A PNG; replaced whole.
@@ -52,7 +52,7 @@ def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: 
 
 
 def tile_sheet(tiles: Sequence[NDArray[np.uint8]], title: str, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Lays tiles of one size out in rows of four below a title and above the names of the classes in their colours.
+    """Lay tiles of one size out in rows of four below a title and above the names of the classes in their colours.
 
     Args:
         tiles: (h, w, 3) uint8 each.
@@ -82,7 +82,7 @@ def _legend(width: int, classes: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Writes an RGB picture (H, W, 3) whole or not at all."""
+    """Write an RGB picture (H, W, 3) whole or not at all."""
     encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
     with whole_file(path) as part:
         part.write_bytes(encoded.tobytes())
@@ -99,7 +99,7 @@ def class_colours(classes: int) -> list[tuple[int, int, int]]:
 
 
 def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int, thickness: int = 1) -> None:
-    """Draws the outlines of every class and its holes onto an RGB picture of any size, in place.
+    """Draw the outlines of every class and its holes onto an RGB picture of any size, in place.
 
     Args:
         picture: (h, w, 3) uint8.
@@ -121,7 +121,7 @@ def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def outlined_tile(workspace: Workspace, track: Track, entry: Entry, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One image with the outlines of label planes (true or predicted) and its name, as a small RGB picture.
+    """Return one image with the outlines of label planes (true or predicted) and its name, as a small RGB picture.
 
     Where no class has a pixel, that is said: an image without outlines could also be one that was not drawn upon.
     """

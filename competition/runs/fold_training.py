@@ -35,7 +35,7 @@ from competition.workspace import (
 
 
 def train_one(run: Run, fold: Fold, force: bool) -> None:
-    """Trains a fold and predicts what it held out, unless that was done before.
+    """Train a fold and predicts what it held out, unless that was done before.
 
     Args:
         run: Of which a fold is trained.
@@ -59,7 +59,7 @@ def train_one(run: Run, fold: Fold, force: bool) -> None:
 
 
 def kept_epochs(settings: TrainSettings) -> list[int]:
-    """The epochs whose weights are kept beside the best."""
+    """Return the epochs whose weights are kept beside the best."""
     if settings.keep_every is None:
         return []
     return list(range(settings.keep_every, settings.epochs + 1, settings.keep_every))
@@ -91,7 +91,7 @@ def _remove_trained(folder: Path) -> None:
 
 
 def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
-    """Writes what the best weights, or those kept after an epoch, say about the samples they never saw."""
+    """Write what the best weights, or those kept after an epoch, say about the samples they never saw."""
     track, folder, held_out = run.track, job.folder, job.held_out
     best = load_best(checkpoint_file(folder, epoch))
     predictor = open_predictor([best], track, run.workspace, job.boxes)

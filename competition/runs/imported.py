@@ -36,12 +36,12 @@ class Imported:
 
 
 def write_imported(path: Path, imported: Imported) -> None:
-    """Writes imported.json, whole or not at all."""
+    """Write imported.json, whole or not at all."""
     write_sealed_json(path, asdict(imported))
 
 
 def read_imported(workspace: Workspace, run: str) -> Imported:
-    """Reads what an imported member was made from.
+    """Read what an imported member was made from.
 
     Raises:
         CompetitionError: It is not what ``write_imported`` writes.
@@ -55,7 +55,7 @@ def read_imported(workspace: Workspace, run: str) -> Imported:
 
 
 def imported_test_maps(runs: Workspace, member: Member, entries: Sequence[Entry]) -> Path:
-    """The folder of an imported member's test maps, or scores.
+    """Return the folder of an imported member's test maps, or scores.
 
     Args:
         runs: Where the member is kept.

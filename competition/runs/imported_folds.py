@@ -22,7 +22,7 @@ BY_WEIGHT = "Ask for predictions on our folds, or import without --oof and give 
 
 
 def read_foreign_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]:
-    """Reads a fold file whatever its folds are called.
+    """Read a fold file whatever its folds are called.
 
     Args:
         path: CSV of group,fold or of image,fold; lines that start with # are comments.
@@ -63,7 +63,7 @@ def read_foreign_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]:
 
 
 def match_folds(theirs: Mapping[str, str], path: Path, ours: Folds, training: Sequence[Entry]) -> list[int]:
-    """Makes sure that their folds hold out the same people as ours, whatever the folds are called.
+    """Make sure that their folds hold out the same people as ours, whatever the folds are called.
 
     Args:
         theirs: Of ``read_foreign_folds``.
@@ -111,7 +111,7 @@ def match_folds(theirs: Mapping[str, str], path: Path, ours: Folds, training: Se
 def _check_whole(
     theirs: Mapping[str, str], path: Path, ours: Folds, training: Sequence[Entry], matched: Sequence[int]
 ) -> None:
-    """Refuses folds that lack somebody: whoever they do not hold out, they may have learned from."""
+    """Reject folds that lack somebody: whoever they do not hold out, they may have learned from."""
     for entry in training:
         fold = ours.fold_of[entry.group]
         if fold in matched and entry.group not in theirs:

@@ -19,7 +19,7 @@ ROUNDING = 1e-6
 def read_foreign_map(
     path: Path, classes: Sequence[str], size_hw: tuple[int, int], masks: bool = False
 ) -> NDArray[np.uint8]:
-    """Reads the probabilities of one image.
+    """Read the probabilities of one image.
 
     Args:
         path: A .npy file, or a .npz file that holds one array, or one (H, W) array per class under the class's name.
@@ -38,7 +38,7 @@ def read_foreign_map(
 
 
 def hold_masks(files: Sequence[tuple[Path, tuple[int, int]]], classes: Sequence[str]) -> bool:
-    """Whether the arrays of a set are all uint8 and 0 or 1 throughout, with a 1 somewhere: masks, and no levels.
+    """Return whether the arrays of a set are all uint8 and 0 or 1 throughout, with a 1 somewhere: masks, and no levels.
 
     An array of levels that are all below 2 says next to nothing of its image, so a single array can't tell. Reading
     stops at the first array that decides it.
@@ -61,7 +61,7 @@ def hold_masks(files: Sequence[tuple[Path, tuple[int, int]]], classes: Sequence[
 
 
 def _read_planes(path: Path, classes: Sequence[str], size_hw: tuple[int, int]) -> list[tuple[NDArray[Any], Path | str]]:
-    """The values of a file, (C, H, W) in one array or (1, H, W) in one for each class, each with its place."""
+    """Return the values of a file, (C, H, W) in one array or (1, H, W) in one for each class, each with its place."""
     arrays = open_arrays(path)
     if len(arrays) == 1:
         return [(_read_fitting(next(iter(arrays.values())), len(classes), size_hw, path), path)]
@@ -76,14 +76,14 @@ def _read_planes(path: Path, classes: Sequence[str], size_hw: tuple[int, int]) -
 
 
 def _read_fitting(stored: StoredArray, classes: int, size_hw: tuple[int, int], where: Path | str) -> NDArray[Any]:
-    """Reads an array as (C, H, W), after its shape and type were found to fit: what fits needs no more than it may."""
+    """Read an array as (C, H, W), after its shape and type were found to fit: what fits needs no more than it may."""
     _check_shape(stored.shape, classes, size_hw, where)
     _check_type(stored.dtype, where)
     return _classes_first(stored.read(), classes, size_hw)
 
 
 def map_of(array: NDArray[Any], classes: int, size_hw: tuple[int, int], where: Path | str) -> NDArray[np.uint8]:
-    """Turns probabilities into a map.
+    """Turn probabilities into a map.
 
     Args:
         array: (C, H, W) or (H, W, C), for one class also (H, W): probabilities as floats, levels as uint8, or a bool
@@ -103,7 +103,7 @@ def map_of(array: NDArray[Any], classes: int, size_hw: tuple[int, int], where: P
 
 
 def levels_of(planes: NDArray[Any], where: Path | str, masks: bool = False) -> NDArray[np.uint8]:
-    """Turns the probabilities of each class, (C, H, W) of whatever type, into levels uint8 (C, H, W).
+    """Turn the probabilities of each class, (C, H, W) of whatever type, into levels uint8 (C, H, W).
 
     With ``masks`` uint8 values are 0 and 1 and become 0 and 255.
 
@@ -127,7 +127,7 @@ def levels_of(planes: NDArray[Any], where: Path | str, masks: bool = False) -> N
 
 
 def check_probabilities(probs: NDArray[np.floating], where: Path | str) -> None:
-    """Makes sure that floats are probabilities.
+    """Make sure that floats are probabilities.
 
     Raises:
         CompetitionError: A value is NaN or not between 0 and 1; rounding is forgiven.
@@ -162,7 +162,7 @@ def _check_type(dtype: np.dtype[Any], where: Path | str) -> None:
 
 
 def _classes_first(array: NDArray[Any], classes: int, size_hw: tuple[int, int]) -> NDArray[Any]:
-    """Brings an array whose shape was found to fit to (C, H, W)."""
+    """Bring an array whose shape was found to fit to (C, H, W)."""
     if array.shape == size_hw:
         return array[None]
     return array if array.shape == (classes, *size_hw) else np.moveaxis(array, -1, 0)

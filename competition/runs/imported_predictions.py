@@ -59,7 +59,7 @@ def open_foreign_maps(
     entries: Sequence[Entry],
     form: Form,
 ) -> ForeignMaps:
-    """Finds the map of each sample.
+    """Find the map of each sample.
 
     Args:
         paths: Each a folder of arrays, a folder of maps in our form, or a submission, which becomes maps of 0 and 255;
@@ -96,7 +96,7 @@ def open_foreign_maps(
 def read_foreign_scores(
     paths: Sequence[Path], classes: Sequence[str], entries: Sequence[Entry], form: Form
 ) -> ForeignScores:
-    """Reads the probabilities of a classification.
+    """Read the probabilities of a classification.
 
     Args:
         paths: Each a submission, or a folder with scores.parquet and index.json; several where every
@@ -204,7 +204,7 @@ def _submission(path: Path, classes: Sequence[str], entries: Sequence[Entry], fo
 
 
 def _samples_of(names: Sequence[str], entries: Sequence[Entry], where: Path) -> list[str]:
-    """The samples that names mean; a name that means none is refused, for it may be a mistyped one."""
+    """Return the samples that names mean; a name that means none is refused, for it may be a mistyped one."""
     known = entries_by_name(entries)
     if unknown := [name for name in names if name not in known]:
         predicted = {known[name].sample for name in names if name in known}

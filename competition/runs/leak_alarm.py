@@ -28,7 +28,7 @@ BEYOND_CHANCE = 2.58
 
 
 def too_good(score: float, phantom: bool) -> str | None:
-    """What to say about an out-of-fold AUROC that is better than any honest one; None where there is nothing.
+    """Return what to say about an out-of-fold AUROC that is better than any honest one; None where there is nothing.
 
     Args:
         score: Of patients that were held out.
@@ -44,7 +44,7 @@ def too_good(score: float, phantom: bool) -> str | None:
 
 
 def judge_shuffled(targets: NDArray[np.int64], scores: NDArray[np.float64]) -> tuple[bool, str]:
-    """The verdict on a run that learned shuffled labels.
+    """Return the verdict on a run that learned shuffled labels.
 
     Without a leak the AUROC is that of a lot: 0.5 with the standard error of Mann and Whitney's U, which is
     sqrt((P + N + 1) / (12 P N)) for P positives and N negatives. Less than 0.5 is no leak: folds whose share of
@@ -71,7 +71,7 @@ def judge_shuffled(targets: NDArray[np.int64], scores: NDArray[np.float64]) -> t
 
 
 def learned_entries(entries: Sequence[Entry], experiment: Experiment) -> list[Entry]:
-    """The samples with the targets that an experiment learns: their own, or shuffled ones.
+    """Return the samples with the targets that an experiment learns: their own, or shuffled ones.
 
     Args:
         entries: All training samples of all folds, in the manifest's order.
@@ -84,7 +84,7 @@ def learned_entries(entries: Sequence[Entry], experiment: Experiment) -> list[En
 
 
 def learned_by(workspace: Workspace, members: Sequence[Member], training: Sequence[Entry]) -> list[Entry]:
-    """The training samples with the targets that the members learned.
+    """Return the training samples with the targets that the members learned.
 
     Args:
         workspace: Where the runs are.

@@ -73,7 +73,7 @@ def out_of_fold_folders(workspace: Workspace, member: Member) -> dict[str, Path]
 
 
 def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
-    """Reads "quick@10,strong:0,1,full": names, each with its folds (None means all that are trained, without full).
+    """Read "quick@10,strong:0,1,full": names, each with its folds (None means all that are trained, without full).
 
     Raises:
         CompetitionError: A name is empty, given twice, an epoch is no number, or a fold neither a number nor "full".
@@ -96,22 +96,22 @@ def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
 
 
 def is_fold(text: str) -> bool:
-    """Whether a text names a fold: a number or "full"."""
+    """Return whether a text names a fold: a number or "full"."""
     return text == FULL or is_number(text)
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is a number of a fold or an epoch: a few digits (not "²", which is a digit in Unicode)."""
+    """Return whether a text is a number of a fold or an epoch: a few digits (not "²", which is a digit in Unicode)."""
     return len(text) <= 6 and text.isascii() and text.isdigit()
 
 
 def as_fold(text: str) -> Fold:
-    """The fold that a text names."""
+    """Return the fold that a text names."""
     return FULL if text == FULL else int(text)
 
 
 def split_member(name: str) -> tuple[str, int | None]:
-    """The run of a member and the epoch its weights were kept after: "quick@10" is ("quick", 10).
+    """Return the run of a member and the epoch its weights were kept after: "quick@10" is ("quick", 10).
 
     The epoch of a member that votes with the best weights of its run is None.
     """
@@ -120,7 +120,7 @@ def split_member(name: str) -> tuple[str, int | None]:
 
 
 def trained_runs(workspace: Workspace) -> list[str]:
-    """Names of the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
+    """Name of the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
     names = {path.parent.parent.name for path in workspace.run_folder("*").parent.glob("*/fold*/finished.json")}
     # A hidden folder is what an import that was killed has left.
     return sorted(name for name in names if name[0] != "." and not _trained_on_shuffled_labels(workspace, name))
@@ -133,7 +133,7 @@ def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
 def open_member(
     workspace: Workspace, folds: Folds, training: Sequence[Entry], name: str, wanted: Sequence[Fold] | None
 ) -> Member:
-    """Opens a trained or imported run.
+    """Open a trained or imported run.
 
     Args:
         workspace: Where the runs are.
@@ -178,7 +178,7 @@ def open_member(
 def _chosen_folds(
     workspace: Workspace, run: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None
 ) -> tuple[Fold, ...]:
-    """The folds of a trained run that are to vote."""
+    """Return the folds of a trained run that are to vote."""
     check_trained(workspace, run)
     if wanted is not None:
         return tuple(wanted)
@@ -186,7 +186,7 @@ def _chosen_folds(
 
 
 def check_trained(workspace: Workspace, name: str) -> None:
-    """Refuses a member of a run of which nothing is trained.
+    """Reject a member of a run of which nothing is trained.
 
     Raises:
         CompetitionError: With the runs that were perhaps meant.
@@ -200,7 +200,7 @@ def check_trained(workspace: Workspace, name: str) -> None:
 
 
 def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None) -> tuple[Fold, ...]:
-    """All folds of an imported member: there is one prediction of each test sample for all of them."""
+    """Return all folds of an imported member: there is one prediction of each test sample for all of them."""
     if "@" in name or (wanted is not None and tuple(wanted) != tuple(finished)):
         raise CompetitionError(
             f"member {split_member(name)[0]!r} was imported and votes as a whole",
@@ -212,7 +212,7 @@ def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | 
 def _checked_identity(
     folder: Path, run: str, folds: Folds, training: Sequence[Entry], imported: bool
 ) -> dict[str, Any]:
-    """What a finished fold belongs to; raises where that is another fold file or other data than the current."""
+    """Return what a finished fold belongs to; raises where that is another fold file or other data than the current."""
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
     repair = f"{make_again.capitalize()} again"
     identity = read_identity(folder, repair)
@@ -227,7 +227,7 @@ def _checked_identity(
 
 
 def check_same_data(workspace: Workspace, name: str, folds: Sequence[Fold], training: Sequence[Entry]) -> None:
-    """Refuses a member whose folds learned from other data than is prepared now.
+    """Reject a member whose folds learned from other data than is prepared now.
 
     Raises:
         CompetitionError: A fold is not trained, or an image, label or target has changed since it was.
@@ -257,7 +257,7 @@ def _check_data(identity: dict[str, Any], run: str, folder: Path, training: Sequ
 
 
 def finished_folds(workspace: Workspace, run: str) -> list[Fold]:
-    """The folds of a run that are trained and have predicted what they held out, ``FULL`` last."""
+    """Return the folds of a run that are trained and have predicted what they held out, ``FULL`` last."""
     finished = workspace.run_folder(run).glob("fold*/finished.json")
     numbers: list[Fold] = [*sorted(int(path.parent.name[4:]) for path in finished)]
     return [*numbers, FULL] if finished_file(workspace.fold_folder(run, FULL)).exists() else numbers

@@ -26,12 +26,12 @@ from competition.workspace import (
 
 
 def out_of_fold_score(run: Run, fold: Fold) -> float:
-    """The score of a fold's stored out-of-fold predictions at threshold 0.5; NaN where nothing was held out."""
+    """Return the score of a fold's stored out-of-fold predictions at threshold 0.5; NaN where nothing was held out."""
     return stored_score(run.track, out_of_fold_folder(run.folder(fold)), run.held_out(fold))
 
 
 def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float:
-    """The score of out-of-fold predictions at threshold 0.5.
+    """Return the score of out-of-fold predictions at threshold 0.5.
 
     Args:
         track: Its classes are those of the predictions.
@@ -54,7 +54,7 @@ def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float
 
 
 def unmeasured_classes(run: Run, fold: Fold) -> list[str]:
-    """Returns the classes of a segmentation without a pixel in the truth of what a fold held out."""
+    """Return the classes of a segmentation without a pixel in the truth of what a fold held out."""
     samples = [entry.sample for entry in run.held_out(fold)]
     if run.track.task == "classification" or not samples:
         return []
@@ -64,7 +64,7 @@ def unmeasured_classes(run: Run, fold: Fold) -> list[str]:
 
 
 def ranked(track: Track, folder: Path, held_out: Sequence[Entry]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The first class of what a fold held out, as it was learned, and what the fold says about it, (n,) each."""
+    """Return the first class of what a fold held out, as it was learned, and what the fold says about it, (n,) each."""
     scores = read_scores(folder, [entry.sample for entry in held_out], track.classes)
     return np.array([entry.targets[0] for entry in held_out], dtype=np.int64), scores[:, 0]
 

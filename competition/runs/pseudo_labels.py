@@ -51,7 +51,7 @@ class Teacher:
 
 
 def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequence[Entry]) -> Teacher:
-    """Opens the fold of another run that held out the same groups.
+    """Open the fold of another run that held out the same groups.
 
     Args:
         workspace: Where the runs are.

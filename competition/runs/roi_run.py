@@ -50,7 +50,7 @@ class FirstStage:
 def find_first_stage(
     workspace: Workspace, folds: Folds, training: Sequence[Entry], settings: CropSettings
 ) -> FirstStage:
-    """Opens the run that tells where to look.
+    """Open the run that tells where to look.
 
     Args:
         workspace: Where the runs are.
@@ -90,7 +90,7 @@ def find_first_stage(
 
 
 def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequence[Entry]) -> dict[str, Box]:
-    """Draws the boxes around what the first stage sees of its classes.
+    """Draw the boxes around what the first stage sees of its classes.
 
     Args:
         stage: Which classes, and how much around them.

@@ -58,24 +58,24 @@ class Run:
     folds: Folds
 
     def folder(self, fold: Fold) -> Path:
-        """Where a fold is trained."""
+        """Return where a fold is trained."""
         return self.workspace.fold_folder(self.name, fold)
 
     def is_finished(self, fold: Fold) -> bool:
-        """Whether a fold is trained and has predicted what it held out."""
+        """Return whether a fold is trained and has predicted what it held out."""
         return finished_file(self.folder(fold)).exists()
 
     def held_out(self, fold: Fold) -> list[Entry]:
-        """What a fold is scored on."""
+        """Return what a fold is scored on."""
         return self.folds.held_out(self.learned(), fold)
 
     def learned(self) -> list[Entry]:
-        """All training samples, with the targets that are learned."""
+        """Return all training samples, with the targets that are learned."""
         return learned_entries(self.manifest.of("train"), self.experiment)
 
 
 def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
-    """What the weights of a fold belong to, and who labels test samples for it.
+    """Return what the weights of a fold belong to, and who labels test samples for it.
 
     Raises:
         CompetitionError: The teacher, the first stage or the weights to start from can't be used.
@@ -98,7 +98,7 @@ def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
 
 
 def first_stage(run: Run) -> FirstStage | None:
-    """The trained run that tells where to look; None where whole images are seen.
+    """Return the trained run that tells where to look; None where whole images are seen.
 
     Raises:
         CompetitionError: It can't be used.
@@ -110,7 +110,7 @@ def first_stage(run: Run) -> FirstStage | None:
 
 
 def check_fold(run: Run, fold: Fold) -> None:
-    """Refuses to go on where other settings, folds or data were trained.
+    """Reject to go on where other settings, folds or data were trained.
 
     Raises:
         CompetitionError: With what differs.
@@ -130,7 +130,7 @@ def _checkpoints(folder: Path) -> tuple[Path, Path]:
 
 
 def check_settings(run: Run, retrained: Collection[Fold]) -> None:
-    """Refuses to add to a run what would not vote with its other folds.
+    """Reject to add to a run what would not vote with its other folds.
 
     Args:
         run: With the experiment that is to be trained.
@@ -150,7 +150,7 @@ def check_settings(run: Run, retrained: Collection[Fold]) -> None:
 
 
 def check_same_folds(run: Run, chosen: Collection[Fold]) -> None:
-    """Refuses to add folds to a run whose other folds held out other people.
+    """Reject to add folds to a run whose other folds held out other people.
 
     Args:
         run: With the folds as they are now.
@@ -181,7 +181,7 @@ def _changed_settings(run: Run, fold: Fold) -> list[str]:
 
 
 def check_folds(run: Run, chosen: Sequence[Fold], force: bool) -> None:
-    """Refuse to train beside folds, or to go on with folds, that belong to something else.
+    """Reject to train beside folds, or to go on with folds, that belong to something else.
 
     Args:
         run: Of which folds are trained.

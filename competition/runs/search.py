@@ -80,7 +80,7 @@ class SearchResult:
 
     @property
     def pruned(self) -> int:
-        """How many trials were stopped."""
+        """Return how many trials were stopped."""
         return len(self.ended) - len(self.complete) - len(self.failed)
 
 

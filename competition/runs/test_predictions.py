@@ -26,7 +26,7 @@ from competition.workspace import Workspace, checkpoint_file
 def predict_test_set(
     track: Track, workspace: Workspace, runs: Workspace, member: Member, entries: Sequence[Entry]
 ) -> Path:
-    """Predicts a test set with one member, or reuses what it predicted before or came with it.
+    """Predict a test set with one member, or reuses what it predicted before or came with it.
 
     Image by image, so that memory does not grow with the number of images; an image that has a map is not predicted
     again, so a cut run goes on where it was.
@@ -81,7 +81,7 @@ def _find_test_boxes(
     checkpoints: Sequence[Best],
     entries: Sequence[Entry],
 ) -> dict[str, Box] | None:
-    """Where a member of two stages looks, told by the test maps of its first stage; None where it sees all."""
+    """Return where a member of two stages looks, told by the test maps of its first stage; None where it sees all."""
     settings = checkpoints[0].experiment.data.crop_to
     if settings is None:
         return None

@@ -22,7 +22,7 @@ from competition.workspace import Workspace, checkpoint_file, training_scores_fo
 def training_scores(
     track: Track, workspace: Workspace, run: str, fold: Fold, training: Sequence[Entry]
 ) -> NDArray[np.float64]:
-    """Predicts what a fold learned from with its best weights, or reads what was predicted before.
+    """Predict what a fold learned from with its best weights, or read what was predicted before.
 
     Args:
         track: A classification.

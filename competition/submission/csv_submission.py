@@ -46,7 +46,7 @@ def first_cells(path: Path) -> list[str]:
 
 
 def _traces_of_a_spreadsheet(path: Path) -> list[str]:
-    """What a spreadsheet leaves in a file it has saved; an organiser's plain reader may stumble over it."""
+    """Return what a spreadsheet leaves in a file it has saved; an organiser's plain reader may stumble over it."""
     with path.open("rb") as file:
         start = file.read(4096)
     traces = ["begins with a byte-order mark"] * start.startswith(b"\xef\xbb\xbf") + ["has Windows line ends"] * (

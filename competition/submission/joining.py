@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 def same_rows(
     expected: Sequence[tuple[str, ...]], found: Sequence[tuple[str, ...]], where: Path | str, extra: str
 ) -> None:
-    """Refuse a side that lacks a row of the other; the first word of a row is its image or patient.
+    """Reject a side that lacks a row of the other; the first word of a row is its image or patient.
 
     Raises:
         CompetitionError: With the rows, and with the right spelling of a misspelt name.

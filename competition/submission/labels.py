@@ -16,7 +16,7 @@ class Labels(Protocol):
 
     @property
     def folder(self) -> Path:
-        """Where they lie."""
+        """Return where they lie."""
         ...
 
     def join(self, names: Sequence[str]) -> ReadLabel:

@@ -80,7 +80,7 @@ NUMBERS = COLUMNS[COLUMNS.index("cv_fold_mean") : COLUMNS.index("git_commit")]
 
 
 def new_submission_id(leaderboard: Path, submissions: Path, name: str, moment: datetime) -> str:
-    """An id that is neither on the leaderboard nor the name of a submission's folder.
+    """Return an id that is neither on the leaderboard nor the name of a submission's folder.
 
     Args:
         leaderboard: The CSV; may not exist yet.
@@ -101,7 +101,7 @@ def new_submission_id(leaderboard: Path, submissions: Path, name: str, moment: d
 
 
 def append(path: Path, row: Row) -> None:
-    """Enters a submission: one line, on disk when this returns.
+    """Enter a submission: one line, on disk when this returns.
 
     Raises:
         CompetitionError: The id is taken, or the line can't be written (then the file is as before).
@@ -123,7 +123,7 @@ def append(path: Path, row: Row) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """All submissions in the order they were entered.
+    """Return all submissions in the order they were entered.
 
     Args:
         path: The CSV; where there is none, no submission was made yet.
@@ -141,7 +141,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def record(path: Path, submission_id: str, public: float | None = None, private: float | None = None) -> None:
-    """Enters the organiser's scores; a score entered before is corrected, everything else stays as it is.
+    """Enter the organiser's scores; a score entered before is corrected, everything else stays as it is.
 
     Args:
         path: The CSV.
@@ -174,7 +174,7 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
 
 
 def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:
-    """The leaderboard for display: one ranking per track, and never real and drawn data in the same one.
+    """Return the leaderboard for display: one ranking per track, and never real and drawn data in the same one.
 
     Args:
         path: The CSV.
@@ -196,7 +196,7 @@ def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Holds the leaderboard for one process; the lock dies with the process, so a kill leaves none behind."""
+    """Hold the leaderboard for one process; the lock dies with the process, so a kill leaves none behind."""
     lock = path.with_name(path.name + ".lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -218,7 +218,7 @@ def _rewrite(path: Path, lines: Sequence[Sequence[str]]) -> None:
 
 
 def _write_whole(path: Path, descriptor: int, content: bytes, before: int) -> None:
-    """Appends all of ``content`` or nothing."""
+    """Append all of ``content`` or nothing."""
     try:
         written = os.write(descriptor, content)
         os.fsync(descriptor)
@@ -231,7 +231,7 @@ def _write_whole(path: Path, descriptor: int, content: bytes, before: int) -> No
 
 
 def _read_lines(path: Path) -> list[list[str]]:
-    """The lines below the header, a text for each of ``COLUMNS``; a cut last line is moved away first.
+    """Return the lines below the header, a text for each of ``COLUMNS``; a cut last line is moved away first.
 
     Call it under the lock.
     """
@@ -258,7 +258,7 @@ def _read_lines(path: Path) -> list[list[str]]:
 
 
 def _repair(path: Path) -> None:
-    """Moves a last line without its line end to ``<name>.cut`` and says so; the whole lines stay.
+    """Move a last line without its line end to ``<name>.cut`` and says so; the whole lines stay.
 
     Some editors leave out the last line end: a line that ends in a whole SHA-256 has lost nothing else.
     """
@@ -284,7 +284,7 @@ def _repair(path: Path) -> None:
 
 
 def _is_ours(content: bytes) -> bool:
-    """Returns whether a file begins with the header of a leaderboard, or is a part of it."""
+    """Return whether a file begins with the header of a leaderboard, or is a part of it."""
     first, end, _ = content.decode("utf-8-sig", errors="replace").partition("\n")
     headers = [_text([columns]).rstrip() for columns in (COLUMNS, EARLIER)]
     return first.rstrip("\r") in headers if end else any(header.startswith(first) for header in headers)
@@ -315,7 +315,7 @@ def _text(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(value: str | bool | float | None) -> str:
-    """One cell; a line end inside it would look like a cut line, so it becomes a space."""
+    """Return one cell; a line end inside it would look like a cut line, so it becomes a space."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -78,6 +78,6 @@ def compare_counts(counts: MaskCounts) -> MaskDifferences:
 
 
 def _least(title: str, columns: list[str], frame: pd.DataFrame) -> ComparisonTable:
-    """The rows of the smallest Dice."""
+    """Return the rows of the smallest Dice."""
     least = frame.sort_values("dice", kind="stable").head(SHOWN)
     return ComparisonTable(title, columns, least.assign(dice=least["dice"].map("{:.4f}".format)).to_numpy().tolist())

@@ -19,12 +19,12 @@ TRACKS = {track.name: track for track in (HAND_BONE, ANEURYSM, CARDIAC, LUMBAR)}
 
 
 def track_names() -> list[str]:
-    """Names of all tracks: those in code, and those declared in a YAML beside this file."""
+    """Name of all tracks: those in code, and those declared in a YAML beside this file."""
     return [*TRACKS, *sorted(path.stem for path in FOLDER_TRACKS.glob("*.yaml"))]
 
 
 def get_track(name: str) -> Track:
-    """The track of that name, or the folder track declared in a YAML file of that path.
+    """Return the track of that name, or the folder track declared in a YAML file of that path.
 
     Raises:
         CompetitionError: There is no such track, or the declaration bears a name that is taken.
@@ -51,7 +51,7 @@ def get_track(name: str) -> Track:
 
 
 def _taken(declaration: Path) -> str | None:
-    """Returns why the files of a declared track would meet others in a workspace; None where they do not."""
+    """Return why the files of a declared track would meet others in a workspace; None where they do not."""
     name = declaration.stem
     if name in track_names() and declaration.resolve().parent != FOLDER_TRACKS:
         return "there is a built-in track of this name"

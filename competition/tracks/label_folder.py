@@ -144,7 +144,7 @@ def _say_unused(
 
 
 def _joined(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> list[Path]:
-    """Joins masks/Radius/1.png and masks/Ulna/1.png into masks/{class}/1.png; files of other forms stay as they are."""
+    """Join masks/Radius/1.png and masks/Ulna/1.png into masks/{class}/1.png; files of other forms stay as they are."""
     templates = {
         folder.joinpath(*("{class}" if part in classes else part for part in file.relative_to(folder).parts))
         for file in files

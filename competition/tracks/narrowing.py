@@ -9,7 +9,7 @@ from competition.tracks.track import Track
 
 
 def narrow(track: Track, names: Sequence[str] | None) -> Track:
-    """Gives the track as a network sees it that predicts some classes only.
+    """Return the track as a network sees it that predicts some classes only.
 
     Args:
         track: With all its classes; segmentation.

@@ -21,7 +21,7 @@ def skipped_pictures(
     labelled: Collection[str] = (),
     repair: str = REPAIR,
 ) -> list[Problem]:
-    """Names the pictures in the searched folders that are no sample.
+    """Name the pictures in the searched folders that are no sample.
 
     Where only the ending keeps a picture out, a sample is lost: every one of the test, and of the training part those
     that have a label. Anything else is only worth knowing: a pattern may be narrow on purpose, and a picture that
@@ -55,7 +55,7 @@ def skipped_pictures(
 
 
 def refuse_lost(problems: Sequence[Problem], folder: Path) -> list[str]:
-    """Returns a remark on the pictures of a late test set whose absence loses nothing.
+    """Return a remark on the pictures of a late test set whose absence loses nothing.
 
     Raises:
         CompetitionError: Among them is a test image.

@@ -182,7 +182,7 @@ class Track:
 
 
 def check_names(images: Sequence[Path], folder: Path) -> None:
-    """Refuses a test folder without images or with two images of one name, which a submission could not tell apart.
+    """Reject a test folder without images or with two images of one name, which a submission could not tell apart.
 
     Raises:
         CompetitionError: With the folder or the two images.
@@ -199,12 +199,12 @@ class NamesInUse:
     """The keys of images so far, which have to differ in more than capital letters: some disks don't tell these."""
 
     def __init__(self, things: str) -> None:
-        """Begins with none; ``things`` is what they are called in messages ("X-rays")."""
+        """Start with none; ``things`` is what they are called in messages ("X-rays")."""
         self._things = things
         self._first: dict[str, tuple[str, str]] = {}
 
     def clash(self, name: str, path: str) -> str:
-        """Takes the name of a file; returns what is wrong if one before it has the same without ending, else ""."""
+        """Take the name of a file; return what is wrong if one before it has the same without ending, else ""."""
         key = stem(name)
         other, where = self._first.setdefault(key.casefold(), (key, path))
         if where == path:

@@ -77,7 +77,7 @@ class Best:
 
 
 def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
-    """Writes a checkpoint with its checksum, whole or not at all.
+    """Write a checkpoint with its checksum, whole or not at all.
 
     Raises:
         CompetitionError: The disk is full; an old checkpoint is untouched.
@@ -90,7 +90,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Reads a checkpoint onto the CPU.
+    """Read a checkpoint onto the CPU.
 
     Raises:
         CompetitionError: It is missing, damaged or not one of this project.
@@ -104,14 +104,14 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def save_best(path: Path, best: Best) -> None:
-    """Writes best.pt."""
+    """Write best.pt."""
     content = asdict(best) | {"experiment": best.experiment.model_dump(mode="json"), "weights": best.weights}
     content["identity"]["classes"] = list(best.identity.classes)
     save_checkpoint(path, content | {"code_hash": code_hash()})
 
 
 def load_best(path: Path) -> Best:
-    """Reads best.pt.
+    """Read best.pt.
 
     Raises:
         CompetitionError: It is missing, damaged or not one of this project.
@@ -137,7 +137,7 @@ def _known_precision(name: object) -> str:
 
 
 def stored_identity(content: dict[str, Any], path: Path) -> Identity:
-    """What a loaded checkpoint belongs to.
+    """Return what a loaded checkpoint belongs to.
 
     Raises:
         CompetitionError: It is not one of this project.
@@ -150,7 +150,7 @@ def stored_identity(content: dict[str, Any], path: Path) -> Identity:
 
 
 def check_identity(found: Identity, expected: Identity, path: Path, settings: Sequence[str] = ()) -> None:
-    """Refuses a checkpoint that belongs to something else.
+    """Reject a checkpoint that belongs to something else.
 
     Args:
         found: What the checkpoint belongs to.
@@ -210,7 +210,7 @@ def check_identity(found: Identity, expected: Identity, path: Path, settings: Se
 
 
 def check_start(stored: object, expected: Identity, path: Path) -> None:
-    """Refuses to start a fold from weights that have learned from what it holds out.
+    """Reject to start a fold from weights that have learned from what it holds out.
 
     Args:
         stored: A checkpoint, of this project or another, which knows nothing of our folds.
@@ -257,7 +257,7 @@ def state_hash(*weights: Mapping[str, torch.Tensor]) -> str:
 
 
 def load_network(best: Best, track: Track) -> nn.Module:
-    """Builds the network of a checkpoint with its weights, on the GPU where there is one, ready to predict."""
+    """Build the network of a checkpoint with its weights, on the GPU where there is one, ready to predict."""
     network = build_model(best.experiment, track, pretrained=False)
     try:
         network.load_state_dict(best.weights)
@@ -270,7 +270,7 @@ def load_network(best: Best, track: Track) -> nn.Module:
 
 @contextmanager
 def folder_lock(folder: Path, busy: str) -> Iterator[None]:
-    """Holds a folder, so that two processes never train the same fold or go on with the same search.
+    """Hold a folder, so that two processes never train the same fold or go on with the same search.
 
     The lock belongs to the open file: it is free again when the process ends, however it ended.
 

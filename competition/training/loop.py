@@ -38,7 +38,7 @@ class DivergedError(CompetitionError):
 
 
 def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = None) -> FoldState:
-    """Trains one fold, or goes on where it was cut.
+    """Train one fold, or goes on where it was cut.
 
     After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started
     again gives the same weights, bit for bit on a CPU, as one that was not killed.
@@ -118,14 +118,14 @@ def _train_epoch(
 
 
 def _groups(loader: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
-    """The batches of each optimizer step; the last group may be smaller, its mean is still a mean."""
+    """Return the batches of each optimizer step; the last group may be smaller, its mean is still a mean."""
     batches = iter(loader)
     while group := list(islice(batches, size)):
         yield group
 
 
 def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], factor: int) -> list[float]:
-    """Adds the gradients of one optimizer step; where the GPU's memory is short, in smaller chunks from now on.
+    """Add the gradients of one optimizer step; where the GPU's memory is short, in smaller chunks from now on.
 
     Returns:
         The mean loss of each batch.

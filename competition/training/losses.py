@@ -22,7 +22,7 @@ def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """One minus the Dice of probabilities, per sample and class, then averaged.
+    """Return one minus the Dice of probabilities, per sample and class, then averaged.
 
     Per sample, because that is the metric; pooling the batch would let a large bone of one hand pay for a small one of
     another. A class absent from a sample is left out, because its Dice has no useful gradient: in a mixture the
@@ -41,7 +41,7 @@ def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """One minus intersection over union of probabilities, per sample and class, averaged as in ``soft_dice``.
+    """Return one minus intersection over union of probabilities, per sample and class, averaged as in ``soft_dice``.
 
     Args:
         logits: (N, C, H, W) float32.
@@ -62,7 +62,7 @@ def _areas(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, t
 
 
 def _mean_of_present(losses: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
-    """The mean over the classes that a sample shows, then over samples; both (N, C)."""
+    """Return the mean over the classes that a sample shows, then over samples; both (N, C)."""
     present = (area > 0).float()
     # Averaged within each sample first, so that a batch gives the same loss whole or in chunks.
     per_sample = (losses * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)
@@ -182,7 +182,7 @@ LOSSES: dict[str, Loss] = {
 
 
 def get_loss(name: str) -> Loss:
-    """The loss of that name.
+    """Return the loss of that name.
 
     Raises:
         CompetitionError: There is none.

@@ -19,7 +19,7 @@ WORTHWHILE = 1.1
 
 
 def computes_bf16() -> bool:
-    """Returns whether the processor has instructions for bfloat16 (AVX-512 or AMX).
+    """Return whether the processor has instructions for bfloat16 (AVX-512 or AMX).
 
     Without them a step in bfloat16 is emulated and takes 2 to 12 times longer, so it is not even timed. With those of
     AVX-512 the network decides: eight small views took 0.6 of the time of float32, a U-Net on 256 pixels 1.8 times it.
@@ -54,7 +54,7 @@ def time_step(model: nn.Module, step: Callable[[nn.Module, torch.dtype | None], 
 
 @contextmanager
 def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
-    """Lets all folds of a run compute in one precision, although timing may come out differently for each.
+    """Let all folds of a run compute in one precision, although timing may come out differently for each.
 
     Folds that start at once wait for each other here, so that the timing is not disturbed by another.
 
@@ -78,7 +78,7 @@ def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
 
 
 def choose_precision(wanted: str, device: torch.device, time_of: Callable[[str], float]) -> tuple[str, str]:
-    """Chooses the precision of a run.
+    """Choose the precision of a run.
 
     Args:
         wanted: "auto" or a precision.

@@ -20,7 +20,7 @@ def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Opt
 
 
 def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> float:
-    """The rate of an optimizer step; a function of the step alone, so a resumed run needs no schedule state.
+    """Return the rate of an optimizer step; a function of the step alone, so a resumed run needs no schedule state.
 
     Linear warm-up over ``warmup_epochs``, then half a cosine down to zero, or a drop by ``step_factor`` every
     ``step_epochs``.
@@ -41,6 +41,6 @@ def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> f
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Sets the rate of all parameter groups."""
+    """Set the rate of all parameter groups."""
     for group in optimizer.param_groups:
         group["lr"] = rate

@@ -35,7 +35,7 @@ _FORMS = "train.lr=log:1e-4:1e-2, train.momentum=0.8:0.99, train.epochs=int:10:4
 
 
 def parse_space(texts: Sequence[str]) -> Space:
-    """Reads what may vary, one setting each.
+    """Read what may vary, one setting each.
 
     Args:
         texts: "train.lr=log:1e-4:1e-2" (even in its logarithm), "train.momentum=0.8:0.99", "train.epochs=int:10:40", or
@@ -77,7 +77,7 @@ def _distribution(text: str) -> BaseDistribution:
 
 
 def default_space(experiment: Experiment, task: Task, given: Sequence[str]) -> Space:
-    """What is worth varying in any experiment, around its own values: rate, weight decay, batch size and loss.
+    """Return what is worth varying in any experiment, around its own values: rate, weight decay, batch size and loss.
 
     The loss stays where the network takes only its own, and single samples, on which batch normalisation may fail, are
     only tried where the experiment itself learns from them.
@@ -111,7 +111,7 @@ def ends(space: Space) -> list[str]:
 
 
 def own_values(space: Space, experiment: Experiment) -> dict[str, Any]:
-    """The experiment's own settings as a trial, without those that lie outside of the space."""
+    """Return the experiment's own settings as a trial, without those that lie outside of the space."""
     own: dict[str, Any] = {}
     settings = experiment.model_dump(mode="json")
     for name, values in space.items():
@@ -126,12 +126,12 @@ def own_values(space: Space, experiment: Experiment) -> dict[str, Any]:
 
 
 def settings_of(params: Mapping[str, Any]) -> list[str]:
-    """A trial as --set options; rates to three digits, so that what is trained is what can be typed."""
+    """Return a trial as --set options; rates to three digits, so that what is trained is what can be typed."""
     return [f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items()]
 
 
 def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.Study:
-    """Opens the study of a search, or makes it; a trial that was cut waits to be done again with the same values.
+    """Open the study of a search, or makes it; a trial that was cut waits to be done again with the same values.
 
     Args:
         path: The SQLite file.
@@ -183,19 +183,19 @@ def finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
 
 
 def tell_failed(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
-    """Ends a trial that can't be trained, for good: it is not run again."""
+    """End a trial that can't be trained, for good: it is not run again."""
     trial.set_user_attr(FAILED, reason)
     study.tell(trial, state=TrialState.FAIL)
 
 
 def known_score(study: optuna.Study, params: Mapping[str, Any]) -> float | None:
-    """The score of a trial that was trained to its end with the same settings; None where there is none."""
+    """Return the score of a trial that was trained to its end with the same settings; None where there is none."""
     complete: list[optuna.trial.FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return next((trial.value for trial in complete if settings_of(trial.params) == settings_of(params)), None)
 
 
 def next_trial(study: optuna.Study, space: Space) -> optuna.Trial:
-    """Draws the next trial, the same one however often the search was cut before."""
+    """Draw the next trial, the same one however often the search was cut before."""
     # All options, because Optuna 5 has other defaults than 4; a seed for each trial, because a sampler that starts
     # anew after a cut would draw the first trials once more.
     study.sampler = optuna.samplers.TPESampler(

@@ -107,7 +107,7 @@ class FoldState:
     history: list[dict[str, float]] = field(default_factory=list)
 
     def predicting(self) -> nn.Module:
-        """The weights that predict: the moving average where there is one."""
+        """Return the weights that predict: the moving average where there is one."""
         if self.ema is None:
             return self.model
         averaged: nn.Module = self.ema.module
@@ -128,7 +128,7 @@ class Start:
 
 
 def open_start(job: FoldJob) -> Start:
-    """Reads last.pt, where there is one, and builds the network.
+    """Read last.pt, where there is one, and builds the network.
 
     Raises:
         CompetitionError: last.pt is damaged or belongs to another experiment or fold file, or the network can't be
@@ -144,7 +144,7 @@ def open_start(job: FoldJob) -> Start:
 def start_or_resume(
     job: FoldJob, start: Start, dataset: TrainingSet, sampler: DrawSampler, device: torch.device
 ) -> FoldState:
-    """Returns the state to go on from: that of last.pt where there is one, a fresh one otherwise.
+    """Return the state to go on from: that of last.pt where there is one, a fresh one otherwise.
 
     Raises:
         CompetitionError: The weights to start from don't fit or have learned from what the fold holds out, or the
@@ -184,7 +184,7 @@ def start_or_resume(
 
 
 def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
-    """How many samples the network must see at once; refuses batches that hold fewer."""
+    """Return how many samples the network must see at once; refuses batches that hold fewer."""
     settings, data = job.experiment.train, job.experiment.data
     fewest = fewest_samples(model, job.track, data.crop or data.size)
     if min(settings.batch_size, len(job.training) * settings.repeats) < fewest:
@@ -199,7 +199,7 @@ def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
 
 
 def start_file(workspace: Workspace, init: Path, fold: Fold) -> Path:
-    """The checkpoint a fold starts from: ``model.init``, or the fold's own where it has "{fold}" in it."""
+    """Return the checkpoint a fold starts from: ``model.init``, or the fold's own where it has "{fold}" in it."""
     if "{fold}" not in str(init):
         return init
     own = workspace.fold_folder("*", fold)
@@ -234,7 +234,7 @@ def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
 
 
 def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, sampler: DrawSampler) -> str:
-    """Chooses the precision of a run, where the processor's kind does not tell by timing one real batch."""
+    """Choose the precision of a run, where the processor's kind does not tell by timing one real batch."""
     settings = job.experiment.train
     loss = get_loss(settings.loss)
 
@@ -261,7 +261,7 @@ def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, samp
 
 
 def snapshot(job: FoldJob, state: FoldState) -> dict[str, Any]:
-    """The content of last.pt."""
+    """Return the content of last.pt."""
     return {
         "identity": vars(job.identity) | {"classes": list(job.identity.classes)},
         "config": job.experiment.model_dump(mode="json"),

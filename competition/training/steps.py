@@ -17,7 +17,7 @@ from competition.training.losses import Loss
 def batch_loss(
     model: nn.Module, batch: Batch, factor: int, classes: int, loss: Loss, autocast: torch.dtype | None
 ) -> torch.Tensor:
-    """The loss of a batch, a scalar with its graph.
+    """Return the loss of a batch, a scalar with its graph.
 
     Images and labels come on the augmentation grid and are averaged to the training grid on the model's device: a byte
     per pixel and a bit per class travel to it instead of floats.
@@ -49,7 +49,7 @@ def batch_loss(
 
 
 def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, classes: int, loss: Loss) -> torch.Tensor:
-    """The mean over a network's outputs of their losses, each against soft targets of its own size.
+    """Return the mean over a network's outputs of their losses, each against soft targets of its own size.
 
     Args:
         outputs: Logits (N, C, h, w), each of any size: several where every level of a decoder is supervised.
@@ -118,7 +118,7 @@ def backward_in_chunks(
     loss_of: Callable[[Batch], torch.Tensor],
     backward: Callable[[torch.Tensor], None],
 ) -> float:
-    """Adds the gradients of a batch's mean loss, a chunk at a time.
+    """Add the gradients of a batch's mean loss, a chunk at a time.
 
     Args:
         batch: All samples.
@@ -140,7 +140,7 @@ def backward_in_chunks(
 
 
 def slice_batch(batch: Batch, start: int, stop: int) -> Batch:
-    """The samples ``start`` to ``stop`` of a batch."""
+    """Return the samples ``start`` to ``stop`` of a batch."""
     part = slice(start, stop)
     return Batch(
         samples=batch.samples[part],

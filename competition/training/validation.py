@@ -18,7 +18,7 @@ PLAIN = ("identity",)
 
 
 def held_out_score(predictor: Predictor, workspace: Workspace, held_out: Sequence[Entry]) -> float:
-    """Scores a network on the held-out samples.
+    """Score a network on the held-out samples.
 
     Returns:
         Segmentation: the count metric at threshold 0.5 and native size over those classes that the held-out samples

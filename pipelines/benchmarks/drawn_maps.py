@@ -20,13 +20,13 @@ SHARP_PX, MIDDLING_PX, SOFT_PX = 2.3, 7.4, 15.0
 
 
 def draw_masks(size: int, seed: int) -> NDArray[np.bool_]:
-    """Draws the 29 overlapping bones of a hand: (29, size, size) bool."""
+    """Draw the 29 overlapping bones of a hand: (29, size, size) bool."""
     _, polygons = draw_hand(seed, 1, "right", False, size)
     return np.stack([fill_polygon(polygon, (size, size)).view(np.bool_) for polygon in polygons])
 
 
 def draw_submission(masks: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
-    """Draws what a good member would submit: every bone is up to three pixels (at 2048) beside its place."""
+    """Draw what a good member would submit: every bone is up to three pixels (at 2048) beside its place."""
     rng = np.random.default_rng(seed)
     farthest = max(1, 3 * masks.shape[1] // FULL_SIZE)
     moves = rng.integers(-farthest, farthest + 1, (len(masks), 2)).tolist()
@@ -34,7 +34,7 @@ def draw_submission(masks: NDArray[np.bool_], seed: int) -> NDArray[np.bool_]:
 
 
 def draw_probs(masks: NDArray[np.bool_], softness_px: float, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Draws what a member says about an image, class by class.
+    """Draw what a member says about an image, class by class.
 
     A logit grows with the distance from the bone's outline, up to 7 on both sides. Each member has a displacement of
     its own for each bone and noise of its own in each pixel, both of about one unit of logit.
@@ -59,19 +59,19 @@ def draw_probs(masks: NDArray[np.bool_], softness_px: float, seed: int) -> Itera
 
 
 def _around(mask: NDArray[np.bool_], softness: float) -> tuple[slice, slice]:
-    """The box around a bone outside of which its logit is as low as anywhere."""
+    """Return the box around a bone outside of which its logit is as low as anywhere."""
     reach = int(np.ceil(FAR_LOGIT * softness)) + 2
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     return slice(max(y - reach, 0), y + height + reach), slice(max(x - reach, 0), x + width + reach)
 
 
 def _rise(mask: NDArray[np.bool_], softness: float, displaced: float) -> NDArray[np.float32]:
-    """How far the logits of a box lie above those far from the bone."""
+    """Return how far the logits of a box lie above those far from the bone."""
     inside = np.ascontiguousarray(mask).view(np.uint8)
     distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5) - cv2.distanceTransform(1 - inside, cv2.DIST_L2, 5)
     return np.asarray(np.clip(distance / softness + displaced, -FAR_LOGIT, FAR_LOGIT) + FAR_LOGIT, np.float32)
 
 
 def draw_map(masks: NDArray[np.bool_], softness_px: float, seed: int) -> NDArray[np.uint8]:
-    """A member's probability map of an image, uint8 (C, H, W); arguments as for ``draw_probs``."""
+    """Return a member's probability map of an image, uint8 (C, H, W); arguments as for ``draw_probs``."""
     return np.stack([quantise(torch.from_numpy(probs)).numpy() for probs in draw_probs(masks, softness_px, seed)])

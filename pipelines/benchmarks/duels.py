@@ -73,18 +73,18 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """The rival's figure divided by ours."""
+        """Return the rival's figure divided by ours."""
         return None if self.rival is None else self.rival / self.ours
 
     def ok(self, full: bool) -> bool | None:
-        """Whether the target is reached; None where there is none or the size isn't the target's."""
+        """Return whether the target is reached; None where there is none or the size isn't the target's."""
         reached = self.ours if self.target_of == "ours" else self.ratio
         if not full or self.target is None or reached is None:
             return None
         return reached <= self.target if self.target_of == "ours" else reached >= self.target
 
     def figures(self, full: bool) -> dict[str, Any]:
-        """The keys that ``bench --json`` promises; the figures' keys end in their unit."""
+        """Return the keys that ``bench --json`` promises; the figures' keys end in their unit."""
         return {
             "work": self.work,
             "unit": self.unit,
@@ -100,7 +100,7 @@ class Row:
 
 
 def require_equal(equal: bool, work: str) -> None:
-    """Makes sure that both sides gave the same result.
+    """Make sure that both sides gave the same result.
 
     Raises:
         CompetitionError: They did not; a comparison of their times would say nothing.
@@ -155,7 +155,7 @@ class Alone:
 
 
 def alone(function: Callable[..., Any], *arguments: object) -> Alone:
-    """Runs a function of a module in a fresh process, so that its memory can be told from that of all others."""
+    """Run a function of a module in a fresh process, so that its memory can be told from that of all others."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_measured, function, arguments).result()

@@ -29,7 +29,7 @@ VoteOne = Callable[[Sequence[Path], str], list[str]]
 
 
 def measure_ensemble(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
-    """Votes at 4 and at 40 images, each in a process of its own, and a float32 stack of all members at 4.
+    """Vote at 4 and at 40 images, each in a process of its own, and a float32 stack of all members at 4.
 
     Args:
         scale: How large.
@@ -61,7 +61,7 @@ def measure_ensemble(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
 
 
 def write_votes(images: StoredImages, path: Path, vote: VoteOne) -> None:
-    """Writes a submission, one image in memory at a time."""
+    """Write a submission, one image in memory at a time."""
     write_rle_csv(path, _rows(images, vote))
 
 
@@ -80,7 +80,7 @@ def vote_streamed(folders: Sequence[Path], sample: str) -> list[str]:
 
 
 def vote_stacked(folders: Sequence[Path], sample: str) -> list[str]:
-    """The rival's: all members as floats in one array."""
+    """Return the rival's: all members as floats in one array."""
     stack = np.empty((len(folders), *read_map(folders[0], sample).shape), np.float32)
     for number, folder in enumerate(folders):
         stack[number] = read_map(folder, sample)

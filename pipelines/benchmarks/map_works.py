@@ -61,7 +61,7 @@ def measure_store(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
 
 
 def measure_objective(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
-    """The Dice of one weight vector, of members that agree well and of members that are unsure."""
+    """Return the Dice of one weight vector, of members that agree well and of members that are unsure."""
     return _weigh(scale, masks, SHARP_PX, 1000) + _weigh(scale, masks, SOFT_PX, 150)
 
 
@@ -93,7 +93,7 @@ def _weigh(scale: Scale, masks: NDArray[np.bool_], softness_px: float, target: f
 
 
 def measure_thresholds(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
-    """The Dice of every class at every threshold."""
+    """Return the Dice of every class at every threshold."""
     levels, planes = draw_map(masks, SHARP_PX, seed=0), pack_masks(masks)
     tried = range(0, len(masks), EVERY)
 

@@ -54,7 +54,7 @@ def write_masks(folder: Path, key: str, classes: tuple[str, ...], masks: NDArray
 
 
 def mask_file(folder: Path, class_name: str, key: str) -> Path:
-    """The mask of a class of an image."""
+    """Return the mask of a class of an image."""
     return folder / class_name / f"{key}.png"
 
 

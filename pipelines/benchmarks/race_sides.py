@@ -142,7 +142,7 @@ def run_counted(title: str, words: list[str], report: Path) -> dict[str, float]:
 
 
 def _total(costs: Sequence[dict[str, float]], seeds: int) -> dict[str, float]:
-    """What one seed took in all folds, and the largest peak."""
+    """Return what one seed took in all folds, and the largest peak."""
     return {
         "cpu_seconds": round(sum(cost["cpu_seconds"] for cost in costs) / seeds, 1),
         "seconds": round(sum(cost["seconds"] for cost in costs) / seeds, 1),

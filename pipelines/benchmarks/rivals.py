@@ -16,7 +16,7 @@ from competition.errors import CompetitionError
 
 
 def encode(mask: NDArray[np.bool_]) -> str:
-    """The baseline's encoder: flatten, a 0 at both ends, the places of change, starts and lengths as text."""
+    """Return the baseline's encoder: flatten, a 0 at both ends, the places of change, starts and lengths as text."""
     pixels = np.concatenate([[0], mask.flatten(), [0]])
     runs = np.where(pixels[1:] != pixels[:-1])[0] + 1
     runs[1::2] -= runs[::2]
@@ -24,7 +24,7 @@ def encode(mask: NDArray[np.bool_]) -> str:
 
 
 def decode(rle: str, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """The baseline's decoder: every run is filled as a slice; (H, W) uint8 of 0 and 1."""
+    """Return the baseline's decoder: every run is filled as a slice; (H, W) uint8 of 0 and 1."""
     numbers = rle.split()
     starts, lengths = (np.asarray(part, dtype=int) for part in (numbers[0::2], numbers[1::2]))
     starts = starts - 1
@@ -35,7 +35,7 @@ def decode(rle: str, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def encode_coco(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """One mask through pycocotools as its manual says: copied to column order, then scanned column by column.
+    """Return one mask through pycocotools as its manual says: copied to column order, then scanned column by column.
 
     Returns:
         COCO's form: "size" and "counts", compressed.
@@ -54,7 +54,7 @@ def encode_coco_view(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def decode_coco(encoded: dict[str, Any]) -> NDArray[np.bool_]:
-    """What pycocotools reads from its own form, (H, W)."""
+    """Return what pycocotools reads from its own form, (H, W)."""
     return np.asarray(_coco().decode(encoded), dtype=np.bool_)
 
 
@@ -68,7 +68,7 @@ def _coco() -> ModuleType:
 
 
 def vote(members: Sequence[Sequence[str]], size_hw: tuple[int, int]) -> list[str]:
-    """A majority vote: every mask is drawn, added, compared with half of the members and encoded again."""
+    """Return a majority vote: every mask is drawn, added, compared with half of the members and encoded again."""
     voted = []
     for rles in zip(*members, strict=True):
         votes = np.zeros(size_hw, dtype=np.uint8)
@@ -96,7 +96,7 @@ def store(path: Path, probs: NDArray[np.float16]) -> None:
 
 
 def load(path: Path) -> NDArray[np.float16]:
-    """What ``store`` wrote."""
+    """Return what ``store`` wrote."""
     with np.load(path) as stored:
         probs: NDArray[np.float16] = stored["probs"]
     return probs
@@ -125,7 +125,7 @@ def score_weights(
 def score_weights_at_once(
     maps: NDArray[np.float32], weights: Sequence[int], masks: NDArray[np.bool_], threshold: float
 ) -> list[float]:
-    """The same with all classes added together, which fits no cache; arguments as for ``score_weights``."""
+    """Return the same with all classes added together, which fits no cache; arguments as for ``score_weights``."""
     total = np.zeros(masks.shape, np.float32)
     for weight, member in zip(weights, maps, strict=True):
         total += np.float32(weight) * member
@@ -133,7 +133,7 @@ def score_weights_at_once(
 
 
 def vote_soft(maps: NDArray[np.float32], weights: Sequence[int], threshold: float) -> list[str]:
-    """The strings of a weighted soft vote, from all members' dense maps; arguments as for ``score_weights``."""
+    """Return the strings of a weighted soft vote, from all members' dense maps; arguments as for ``score_weights``."""
     blend = np.tensordot(np.asarray(weights, np.float32), maps, axes=1)
     return [encode(total > np.float32(threshold)) for total in blend]
 

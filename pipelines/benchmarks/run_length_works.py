@@ -87,7 +87,7 @@ def measure_decode(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
 
 
 def measure_vote(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
-    """A majority of five submissions, strings to strings."""
+    """Return a majority of five submissions, strings to strings."""
     size_hw = (masks.shape[1], masks.shape[2])
     members = [encode_planes(pack_masks(draw_submission(masks, seed)), len(masks)) for seed in range(MEMBERS)]
     majority, names = quorum([Fraction(1)] * MEMBERS, Fraction(1, 2)), [f"member {seed}" for seed in range(MEMBERS)]

@@ -39,14 +39,14 @@ class StoredImages:
     samples: list[str]
 
     def folders(self) -> list[Path]:
-        """The folder of each member's maps."""
+        """Return the folder of each member's maps."""
         runs = [self.workspace.fold_folder(f"member{number}", 0) for number in range(MEMBERS)]
         return [out_of_fold_folder(run) for run in runs]
 
 
 @contextmanager
 def stored_images(count: int, size: int) -> Iterator[StoredImages]:
-    """Draws images and members' maps into a temporary folder, which is removed at the end.
+    """Draw images and members' maps into a temporary folder, which is removed at the end.
 
     Args:
         count: How many images.
@@ -84,7 +84,7 @@ def _check_disk(needed_mb: float) -> None:
 
 
 def _store_variant(images: StoredImages, number: int, masks: NDArray[np.bool_], maps: list[NDArray[np.uint8]]) -> None:
-    """Writes a drawn image again, flipped and moved. The truth is moved a little otherwise, so that scores differ."""
+    """Write a drawn image again, flipped and moved. The truth is moved a little otherwise, so that scores differ."""
     rng = np.random.default_rng(number)
     farthest = masks.shape[1] // 32
     move = rng.integers(-farthest, farthest + 1, 2)

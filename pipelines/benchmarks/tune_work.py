@@ -98,7 +98,7 @@ def extrapolate(counts: tuple[int, int], figures: list[float]) -> float:
 
 
 def tune_stored(images: StoredImages, trials: int) -> Tuned:
-    """Runs the tuning that the stage tune runs, on five folds of persons with two images each."""
+    """Run the tuning that the stage tune runs, on five folds of persons with two images each."""
     members = [
         Member(name=f"member{number}", folds=(0,), config_hash="", fold_hash="")
         for number in range(len(images.folders()))
@@ -120,7 +120,7 @@ def tune_stored(images: StoredImages, trials: int) -> Tuned:
 
 
 def try_densely(images: StoredImages) -> tuple[float, NDArray[np.float64]]:
-    """The rival's trial: every image's dense maps are added, compared and scored.
+    """Return the rival's trial: every image's dense maps are added, compared and scored.
 
     Returns:
         Median processor seconds of an image, without reading its maps; and the Dice (n, C) at equal weights.

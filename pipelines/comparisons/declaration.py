@@ -65,12 +65,12 @@ class Comparison(Section):
     """Name -> who it is; the others are compared with the first."""
 
     def settings(self, name: str) -> list[str]:
-        """The changed settings of a recipe, as --set options."""
+        """Return the changed settings of a recipe, as --set options."""
         return [*self.set, *self.recipes[name].set]
 
 
 def find_comparison(name: str) -> tuple[str, Comparison]:
-    """The name and the declaration of a comparison, shipped or in a YAML file of the user's.
+    """Return the name and the declaration of a comparison, shipped or in a YAML file of the user's.
 
     Raises:
         CompetitionError: There is none, or what it says can't be.
@@ -91,12 +91,12 @@ def find_comparison(name: str) -> tuple[str, Comparison]:
 
 
 def comparison_names() -> list[str]:
-    """The comparisons that are shipped."""
+    """Return the comparisons that are shipped."""
     return sorted(path.stem for path in COMPARISONS.glob("*.yaml"))
 
 
 def load_recipes(comparison: Comparison) -> dict[str, Experiment]:
-    """The settings of every recipe.
+    """Return the settings of every recipe.
 
     Raises:
         CompetitionError: An experiment or a setting is unknown, or networks differ where they must be equal.
@@ -141,7 +141,7 @@ def _check(comparison: Comparison, path: Path) -> None:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first thing that is wrong, with the keys that are known there."""
+    """Return the first thing that is wrong, with the keys that are known there."""
     first: dict[str, Any] = dict(error.errors()[0])
     place = [str(part) for part in first["loc"]]
     forms: dict[str, type[Section]] = {"phantom": Drawn, "recipes": Recipe}

@@ -43,7 +43,7 @@ def dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
 
 
 def accuracy_figure(run: Run, _: str, entries: Entries) -> Statistic:
-    """The share of pixels that are right at the threshold 0.5, mean over images and classes."""
+    """Return the share of pixels that are right at the threshold 0.5, mean over images and classes."""
     counts = _held_out_histograms(run, entries)
     called = counts[..., CUT_OF_HALF + 1 :].sum(axis=-1)
     pixels = counts.sum(axis=-1)
@@ -52,7 +52,7 @@ def accuracy_figure(run: Run, _: str, entries: Entries) -> Statistic:
 
 
 def ceiling_figure(run: Run, _: str, entries: Entries) -> Statistic:
-    """The Dice of a perfect network: the targets it learns from, brought to native size as a prediction is."""
+    """Return the Dice of a perfect network: the targets it learns from, brought to native size as a prediction is."""
     targets = target_maps(run.workspace, run.track, run.experiment.data, entries)
     counts = [
         image_histogram(values, read_label_planes(run.workspace, run.track, entry.sample))
@@ -89,7 +89,7 @@ def auroc_figure(run: Run, rule: str, entries: Entries) -> Statistic:
 
 
 def cells_figure(run: Run, rule: str, entries: Entries) -> Statistic:
-    """How many location entries better than all zeros."""
+    """Return how many location entries better than all zeros."""
     truth, outputs = _patients(run, rule, entries)
     return sum_of(cells_gained(truth[:, 1:], outputs[:, 1:] > 0))
 

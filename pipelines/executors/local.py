@@ -45,7 +45,7 @@ def threads(folds: int) -> int:
 
 
 def at_once(unfinished: int, environments: Sequence[dict[str, str]]) -> int:
-    """Returns how many folds train at once.
+    """Return how many folds train at once.
 
     Where there is no GPU the last ones share the cores, so that none is idle: five folds take two cores as long as two
     and a half, not three.

@@ -9,7 +9,7 @@ CHILD = "COMPETITION_FOLD_OF_PARENT"
 
 
 def works_for_another() -> bool:
-    """Whether this process does."""
+    """Return whether this process does."""
     return CHILD in os.environ
 
 

@@ -38,14 +38,14 @@ def same_pixels(entries: Sequence[Entry], views: Sequence[str]) -> list[Problem]
 
 
 def _pictures(entry: Entry, views: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """A sample's pictures: what the view is called in a message ("" where there is one only), and its hash."""
+    """Return a sample's pictures: what the view is called in a message ("" where there is one only), and its hash."""
     for view, pixels in zip(views, entry.view_pixels, strict=True):
         if pixels:
             yield f"{view} " if len(views) > 1 else "", pixels
 
 
 def same_labels(entries: Sequence[Entry]) -> list[Problem]:
-    """One label in two people is nearly always a copy; a few pixels can agree by chance, so it is only noted."""
+    """Return one label in two people is nearly always a copy; a few pixels can agree by chance, so it is only noted."""
     first: dict[str, Entry] = {}
     problems = []
     for entry in entries:

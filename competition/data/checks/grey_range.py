@@ -12,7 +12,7 @@ SHARE, LEVELS = 0.99, 26
 
 
 def is_narrow(path: Path, image: NDArray[np.uint8]) -> bool:
-    """Returns whether a stretched picture has 99 % of its pixels within a tenth of the grey levels.
+    """Return whether a stretched picture has 99 % of its pixels within a tenth of the grey levels.
 
     Args:
         path: Its file, or record of a file; of DICOM and of grey of more than 8 bits the range was stretched, of others

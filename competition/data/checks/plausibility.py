@@ -19,7 +19,7 @@ LARGE_SHARE = 0.5
 
 
 def implausible_classes(entries: Sequence[Entry], classes: Sequence[str], labels: Mapping[str, str]) -> list[str]:
-    """Finds classes that are empty or full in every mask.
+    """Find classes that are empty or full in every mask.
 
     Args:
         entries: All samples; those without masks do not count.
@@ -50,7 +50,7 @@ def implausible_classes(entries: Sequence[Entry], classes: Sequence[str], labels
 
 
 def large_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
-    """Names the classes that cover most of every image without covering all of it: one sentence, or none."""
+    """Name the classes that cover most of every image without covering all of it: one sentence, or none."""
     masks = [entry for entry in entries if entry.areas]
     if not masks:
         return []
@@ -65,7 +65,7 @@ def large_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]
 
 
 def full_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
-    """Counts masks that cover their whole image, of classes of which only some do: one sentence, or none."""
+    """Count masks that cover their whole image, of classes of which only some do: one sentence, or none."""
     masks = [entry for entry in entries if entry.areas]
     if not masks:
         return []
@@ -81,19 +81,19 @@ def full_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
 
 
 def _full(masks: Sequence[Entry]) -> NDArray[np.bool_]:
-    """Which masks cover their image: (n, C) bool."""
+    """Return which masks cover their image: (n, C) bool."""
     return np.asarray(_shares(masks) >= FULL_SHARE)
 
 
 def _shares(masks: Sequence[Entry]) -> NDArray[np.float64]:
-    """The share of its image that each mask covers: (n, C)."""
+    """Return the share of its image that each mask covers: (n, C)."""
     pixels = np.array([entry.height * entry.width for entry in masks], dtype=np.int64)
     areas = np.array([entry.areas for entry in masks], dtype=np.int64)
     return np.asarray(areas / pixels[:, None])
 
 
 def _cause(label: str, name: str) -> str:
-    """Where to look first, by the form of the labels."""
+    """Return where to look first, by the form of the labels."""
     if "#" in label:
         return f"check the columns and the class names of {label.partition('#')[0]}"
     if "{class}" in label:

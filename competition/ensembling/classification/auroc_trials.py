@@ -31,7 +31,7 @@ class AurocTrials:
         groups: Sequence[str],
         seed: int,
     ) -> None:
-        """Tries the simplest vector.
+        """Try the simplest vector.
 
         Args:
             blend: Weights in thousandths -> scores (n,).
@@ -53,7 +53,7 @@ class AurocTrials:
         self.position(simplest)
 
     def position(self, weights: Sequence[int]) -> int:
-        """Tries a vector (M,) unless it was tried before.
+        """Try a vector (M,) unless it was tried before.
 
         Returns:
             Its position in ``vectors``.
@@ -69,15 +69,15 @@ class AurocTrials:
         return self._position_of[vector]
 
     def scores(self, position: int) -> NDArray[np.float64]:
-        """The blended scores of all samples (n,)."""
+        """Return the blended scores of all samples (n,)."""
         return self._scores[position]
 
     def auroc(self, position: int, excluded: Excluded = frozenset()) -> float:
-        """The AUROC of the samples in folds that are not excluded; nan where these are of one class."""
+        """Return the AUROC of the samples in folds that are not excluded; nan where these are of one class."""
         return self._aurocs[position][excluded]
 
     def joined(self, chosen: dict[int, int]) -> NDArray[np.float64]:
-        """Scores (n,), each fold's by the vector at the position that was chosen without it; elsewhere the simplest."""
+        """Score (n,), each fold's by the vector at the position that was chosen without it; elsewhere the simplest."""
         scores = self._scores[0].copy()
         for fold, position in chosen.items():
             held = self._folds == fold
@@ -85,7 +85,7 @@ class AurocTrials:
         return scores
 
     def gain(self, excluded: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
-        """What the chosen vectors gain over the simplest on folds that they never saw.
+        """Return what the chosen vectors gain over the simplest on folds that they never saw.
 
         Args:
             excluded: Folds that are not looked at.

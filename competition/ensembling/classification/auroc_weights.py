@@ -50,7 +50,7 @@ def search_weights_auroc(
     given: Sequence[int] | None = None,
     seed: int = 0,
 ) -> AurocSearch:
-    """Chooses member weights by the AUROC of the ranked class (is there anything at all?).
+    """Choose member weights by the AUROC of the ranked class (is there anything at all?).
 
     Ranks are those among all samples, whichever fold is left out: they look at no truth.
 
@@ -90,7 +90,7 @@ def search_weights_auroc(
 
 
 def _pick(trials: AurocTrials, propose: Propose, excluded: Excluded) -> int:
-    """Searches on the folds that are not excluded; the position of the first of the best proposals.
+    """Search on the folds that are not excluded; the position of the first of the best proposals.
 
     Raises:
         ValueError: The first proposal is not what is kept where no gain is shown.

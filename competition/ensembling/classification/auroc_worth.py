@@ -21,7 +21,7 @@ def auroc_worth(
     groups: Sequence[str],
     combination: Combination,
 ) -> list[MemberWorth] | None:
-    """Measures every member of a vote at the weights that were chosen without each sample's fold, with no new search.
+    """Measure every member of a vote at the weights that were chosen without each sample's fold, with no new search.
 
     Args:
         member_scores: (M, n) out-of-fold probabilities of the ranked class.

@@ -36,7 +36,7 @@ class LocationRule:
     thresholds: NDArray[np.float64]
 
     def decide(self, probs: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Decides the locations bool (n, L) of probabilities (n, 1 + L), the patient's own score first."""
+        """Decide the locations bool (n, L) of probabilities (n, 1 + L), the patient's own score first."""
         called: NDArray[np.bool_] = probs[:, 1:] > self.thresholds
         return called if self.gate is None else called & (probs[:, :1] > self.gate)
 
@@ -62,17 +62,17 @@ Cuts = Callable[[NDArray[np.integer], NDArray[np.float64]], NDArray[np.float64]]
 
 
 def never(truth: NDArray[np.integer], _: NDArray[np.float64]) -> LocationRule:
-    """All locations of all patients are 0, which is what most entries are worth."""
+    """Return all locations of all patients are 0, which is what most entries are worth."""
     return LocationRule(None, np.full(truth.shape[1], NEVER))
 
 
 def one_cut(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Gives all locations the one threshold with the most correct cells; arguments as for ``location_cuts``."""
+    """Return all locations the one threshold with the most correct cells; arguments as for ``location_cuts``."""
     return np.full(truth.shape[1], location_cuts(truth.reshape(-1, 1), probs.reshape(-1, 1))[0])
 
 
 def location_cuts(truth: NDArray[np.integer], probs: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Gives each location the threshold with the most correct cells.
+    """Return each location the threshold with the most correct cells.
 
     Args:
         truth: 0/1 (n, L).
@@ -105,7 +105,7 @@ def _cut(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> float:
 
 
 def without_gate(cuts: Cuts) -> Fit:
-    """A rule of thresholds alone."""
+    """Return a rule of thresholds alone."""
 
     def fit(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> LocationRule:
         return LocationRule(None, cuts(truth, probs[:, 1:]))
@@ -114,7 +114,7 @@ def without_gate(cuts: Cuts) -> Fit:
 
 
 def with_gate(cuts: Cuts) -> Fit:
-    """A rule of thresholds behind the gate with the most correct cells; of equal gates the lowest, at best none.
+    """Return a rule of thresholds behind the gate with the most correct cells; of equal gates the lowest, at best none.
 
     The thresholds are fitted to the patients who pass: behind a gate they can be lower.
     """
@@ -146,7 +146,7 @@ RULES: dict[str, Fit] = {
 
 
 def cells_gained(truth: NDArray[np.integer], decided: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Gives each sample's correct cells above all zeros, int64 (n,), from (n, L) each."""
+    """Return each sample's correct cells above all zeros, int64 (n,), from (n, L) each."""
     return np.asarray((decided * (2 * truth.astype(np.int64) - 1)).sum(axis=1), dtype=np.int64)
 
 
@@ -157,7 +157,7 @@ def choose_locations(
     groups: Sequence[str],
     probs_without: Mapping[int, NDArray[np.floating]] | None = None,
 ) -> ChosenLocations:
-    """Chooses a rule on out-of-fold probabilities.
+    """Choose a rule on out-of-fold probabilities.
 
     Args:
         truth: 0/1 (n, L) of the locations.
@@ -195,7 +195,7 @@ def _numbers(probs: NDArray[np.floating]) -> NDArray[np.float64]:
 def _climb(
     truth: NDArray[np.integer], probs: NDArray[np.float64], folds: NDArray[np.integer], groups: Sequence[str]
 ) -> tuple[LocationRule, str]:
-    """The freest rule that was worth a step on folds it was not fitted to, fitted to all samples, and why."""
+    """Return the freest rule that was worth a step on folds it was not fitted to, fitted to all samples, and why."""
     names = [int(fold) for fold in np.unique(folds)]
     chosen = next(iter(RULES))
     if len(names) < 2:

@@ -24,7 +24,7 @@ CALLED_BEFORE = 0.9
 
 
 def report_rule(training_probs: NDArray[np.floating]) -> LocationRule:
-    """Gives the report's rule from the scores of the training samples.
+    """Return the report's rule from the scores of the training samples.
 
     Args:
         training_probs: (n, 1 + L), the patient's own score first.

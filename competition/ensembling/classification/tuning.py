@@ -55,7 +55,7 @@ def tune_classification(
     combination: Combination = "mean",
     given: Sequence[int] | None = None,
 ) -> TunedClassification:
-    """Chooses weights, then thresholds and a gate.
+    """Choose weights, then thresholds and a gate.
 
     Args:
         tables: (M, n, C) out-of-fold probabilities of the members.

@@ -16,7 +16,7 @@ WORST = 3
 def neighbour_rows(
     classes: Sequence[str], owners: NDArray[np.int64], false_positives: NDArray[np.int64]
 ) -> list[dict[str, Any]]:
-    """A row per class: its false-positive pixels, and the share of them that lies in each other class.
+    """Return a row per class: its false-positive pixels, and the share of them that lies in each other class.
 
     Args:
         classes: (C,) names.

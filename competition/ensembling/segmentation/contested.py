@@ -50,19 +50,19 @@ class ContestedImage:
 
     @property
     def kept(self) -> int:
-        """How many pixels are contested, over all classes."""
+        """Return how many pixels are contested, over all classes."""
         return int(self.values.shape[1])
 
     @property
     def total(self) -> int:
-        """How many pixels there are, over all classes."""
+        """Return how many pixels there are, over all classes."""
         return int(self.pixels) * len(self.counts)
 
 
 def contest(
     maps: Sequence[ClassMap], planes: NDArray[np.uint8], window: Window, voters: Voters | None = None
 ) -> ContestedImage:
-    """Keeps the contested pixels of one image, of which a tile of one class is in memory at a time.
+    """Keep the contested pixels of one image, of which a tile of one class is in memory at a time.
 
     Args:
         maps: One uint8 (C, H, W) probability map per member; fewer classes where it predicts some only.
@@ -123,7 +123,7 @@ def _contest_tile(levels: list[NDArray[np.uint8]], truth: NDArray[np.bool_], cut
 
 
 def contested_share(images: Iterable[ContestedImage]) -> float:
-    """Gives the share of contested pixels among all pixels of all classes and images, 0..1."""
+    """Return the share of contested pixels among all pixels of all classes and images, 0..1."""
     kept = pixels = 0
     for image in images:
         kept += image.kept
@@ -132,7 +132,7 @@ def contested_share(images: Iterable[ContestedImage]) -> float:
 
 
 def check_contested_share(share: float, window: Window, where: Path | str, members: Sequence[str]) -> None:
-    """Refuses a set of images of which too much is contested.
+    """Reject a set of images of which too much is contested.
 
     It is asked of a whole set and not of each image: one image on which a member fails costs little, and a small image
     of soft edges may well exceed the limit alone.
@@ -166,7 +166,7 @@ def check_contested_share(share: float, window: Window, where: Path | str, membe
 
 
 def blend_histograms(contested: ContestedImage, weights: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
-    """Counts the levels of the members' blend as ``histograms.image_histogram`` would on dense maps.
+    """Count the levels of the members' blend as ``histograms.image_histogram`` would on dense maps.
 
     Args:
         contested: One image.
@@ -190,7 +190,7 @@ def blend_histograms(contested: ContestedImage, weights: Sequence[int] | NDArray
 
 
 def _blend_contested(contested: ContestedImage, weights: NDArray[np.integer]) -> NDArray[np.uint8]:
-    """The blend uint8 (N,) of the kept levels; neighbouring classes of equal weights are blended at once."""
+    """Return the blend uint8 (N,) of the kept levels; neighbouring classes of equal weights are blended at once."""
     if weights.ndim == 1:
         return blend_levels(list(contested.values), weights.tolist())
     levels = np.empty(contested.values.shape[1], dtype=np.uint8)

@@ -92,7 +92,7 @@ def _same(image: ContestedImage) -> ContestedImage:
 
 
 def save_contested(path: Path, contested: ContestedImage, made_of: str = "") -> None:
-    """Writes one image's contested pixels into a file, whole or not at all.
+    """Write one image's contested pixels into a file, whole or not at all.
 
     The arrays follow each other as numpy writes each of them. A search reads every file for every weight vector, and a
     zip of them (.npz) took three times as long to read: longer than it then takes to score the vector.
@@ -108,7 +108,7 @@ def save_contested(path: Path, contested: ContestedImage, made_of: str = "") -> 
 
 
 def load_contested(path: Path) -> ContestedImage:
-    """Reads a file of ``save_contested``.
+    """Read a file of ``save_contested``.
 
     Raises:
         CompetitionError: The file is missing or not whole.
@@ -123,7 +123,7 @@ def load_contested(path: Path) -> ContestedImage:
 
 
 def load_fresh(path: Path, made_of: str) -> ContestedImage | None:
-    """Reads a file of ``save_contested``; None where it is missing, damaged or made of something else."""
+    """Read a file of ``save_contested``; None where it is missing, damaged or made of something else."""
     try:
         check_seal(path, _REMAKE)
         with path.open("rb") as file:

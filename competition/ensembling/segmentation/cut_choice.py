@@ -30,12 +30,12 @@ class ChosenCuts:
 
     @property
     def reason(self) -> str:
-        """Why these, for people."""
+        """Return why these, for people."""
         return f"thresholds: {'tuned ones taken' if self.choice.index else '0.5 kept'} ({self.choice.reason})"
 
 
 def choose_cuts(curves: Ratios, images: TuningImages, window: Window, excluded: Excluded = frozenset()) -> ChosenCuts:
-    """Chooses between tuned cuts and 0.5, for all classes together.
+    """Choose between tuned cuts and 0.5, for all classes together.
 
     Args:
         curves: (n, C, 256).
@@ -70,7 +70,7 @@ def choose_cuts(curves: Ratios, images: TuningImages, window: Window, excluded: 
 
 
 def crossfit_cuts(curves: Ratios, images: TuningImages, window: Window) -> NDArray[np.int64] | None:
-    """Gives each image the cuts that are chosen without its own fold.
+    """Return each image the cuts that are chosen without its own fold.
 
     Args:
         curves: (n, C, 256).

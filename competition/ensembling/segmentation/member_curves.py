@@ -41,7 +41,7 @@ class MemberCurves:
 
 
 def curves_of_one(data: TuningMaps, parts: NDArray[np.int64], window: Window) -> MemberCurves:
-    """The curves of a single member, from the histograms that its training left.
+    """Return the curves of a single member, from the histograms that its training left.
 
     Raises:
         CompetitionError: Nobody predicts some class, or an image has no histogram.
@@ -90,7 +90,7 @@ def curves_of_given(
 def curves_of_any(
     data: TuningMaps, parts: NDArray[np.int64], windows: Sequence[Window], folder: Path | None, ticker: Ticker
 ) -> MemberCurves:
-    """The curves of any weights, from the pixels that they can still decide.
+    """Return the curves of any weights, from the pixels that they can still decide.
 
     Args:
         data: The images and the members.

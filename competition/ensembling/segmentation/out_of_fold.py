@@ -90,7 +90,7 @@ class OutOfFold:
 
     @property
     def names(self) -> list[str]:
-        """Names of the members."""
+        """Name of the members."""
         return [member.name for member in self.members]
 
     def histograms(self) -> NDArray[np.int64]:
@@ -106,11 +106,11 @@ class OutOfFold:
         return join_histograms(stored, self.samples, self.names[0])[:, rows]
 
     def voters(self) -> Voters:
-        """Who votes on which class."""
+        """Return who votes on which class."""
         return find_voters(self.classes, [member.classes for member in self.members])
 
     def open_maps(self, sample: str) -> list[OpenedMap]:
-        """The members' maps of a sample, each from the fold that held it out, read a tile at a time.
+        """Return the members' maps of a sample, each from the fold that held it out, read a tile at a time.
 
         Five of 29 x 2048 x 2048 would take 600 MB whole.
 
@@ -120,11 +120,11 @@ class OutOfFold:
         return [open_map(folder_of[sample], sample) for folder_of in self.folders]
 
     def truth(self, sample: str) -> NDArray[np.uint8]:
-        """The label planes of a sample."""
+        """Return the label planes of a sample."""
         return read_cached_planes(self.workspace, sample)
 
     def pixels(self) -> int:
-        """The pixels of all classes and images, without reading the images."""
+        """Return the pixels of all classes and images, without reading the images."""
         shapes = [open_array(self.workspace.label_file(sample)).shape for sample in self.samples]
         return len(self.classes) * sum(int(height) * int(width) for height, width, _ in shapes)
 

@@ -50,12 +50,12 @@ class Decided:
 
     @cached_property
     def components(self) -> Components:
-        """The components (8 neighbours) of all classes."""
+        """Return the components (8 neighbours) of all classes."""
         return find_components(self.canvas, self.runs)
 
     @cached_property
     def is_surest(self) -> NDArray[np.bool_]:
-        """Whether a component has the most sure pixels of its class, (k,)."""
+        """Return whether a component has the most sure pixels of its class, (k,)."""
         return find_surest(self.canvas, self.runs, self.components, self.sure_of)
 
 
@@ -72,7 +72,7 @@ class Operation:
     fills: Callable[[Canvas, Runs], Runs] | None = None
 
     def kept_runs(self, decided: Decided) -> NDArray[np.bool_]:
-        """Returns whether each run belongs to a component that stays, bool (n,)."""
+        """Return whether each run belongs to a component that stays, bool (n,)."""
         return self.keeps(decided)[decided.components.of_run]
 
 
@@ -117,7 +117,7 @@ def decide_image(
     cuts: Sequence[int] | NDArray[np.integer],
     operations: Sequence[str],
 ) -> NDArray[np.uint8]:
-    """Votes on an image and applies each class's operation; arguments and errors as for ``vote_image`` and ``apply``.
+    """Vote on an image and applies each class's operation; arguments and errors as for ``vote_image`` and ``apply``.
 
     Returns:
         Label planes uint8 (H, W, ceil(C / 8)).
@@ -126,12 +126,12 @@ def decide_image(
 
 
 def sure_pixels(maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer]) -> SureOf:
-    """Returns what votes on the sure pixels of a class when it is asked."""
+    """Return what votes on the sure pixels of a class when it is asked."""
     return lambda index: vote_class(maps, voters, weights, index, SURE_CUT)
 
 
 def apply(planes: NDArray[np.uint8], operations: Sequence[str], sure_of: SureOf) -> NDArray[np.uint8]:
-    """Applies one operation per class to label planes.
+    """Apply one operation per class to label planes.
 
     Args:
         planes: uint8 (H, W, ceil(C / 8)); not changed.
@@ -156,7 +156,7 @@ def apply(planes: NDArray[np.uint8], operations: Sequence[str], sure_of: SureOf)
 def operation_counts(
     planes: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int, sure_of: SureOf
 ) -> NDArray[np.int64]:
-    """Counts what every operation makes of every class of one decided image.
+    """Count what every operation makes of every class of one decided image.
 
     Args:
         planes: Decided label planes uint8 (H, W, ceil(C / 8)).
@@ -189,7 +189,7 @@ def operation_counts(
 
 
 def choose_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> list[str]:
-    """Chooses each class's operation; "none" where the cross-fitted gain is within one standard error.
+    """Choose each class's operation; "none" where the cross-fitted gain is within one standard error.
 
     Args:
         scores: (n, C, number of operations) of ``operation_counts``. To be honest they are made of images
@@ -205,7 +205,7 @@ def choose_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequen
 
 
 def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> NDArray[np.int64] | None:
-    """Gives each image the operations chosen on the other folds by the same rule.
+    """Return each image the operations chosen on the other folds by the same rule.
 
     Args:
         scores: As for ``choose_operations``.
@@ -229,7 +229,7 @@ def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequ
 def _choose_one(
     scores: Ratios, index: int, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
 ) -> int:
-    """Chooses among the operations of one class, without looking at the excluded folds."""
+    """Choose among the operations of one class, without looking at the excluded folds."""
     names = [int(fold) for fold in np.unique(folds)]
     own = scores.classes(np.array([index]))
     kept = {left_out: ~np.isin(folds, list(left_out)) for left_out in left_out_sets(names)}

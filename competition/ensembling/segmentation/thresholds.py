@@ -32,12 +32,12 @@ SHRINK_PEOPLE = 4
 
 
 def threshold_of(cuts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Gives the thresholds (cut + 0.5) / 255 of cuts; 127 is 0.5."""
+    """Return the thresholds (cut + 0.5) / 255 of cuts; 127 is 0.5."""
     return (np.asarray(cuts, dtype=np.float64) + 0.5) / 255.0
 
 
 def window_cuts(window: Window) -> tuple[int, int]:
-    """Gives the lowest and highest cut whose threshold lies in a window.
+    """Return the lowest and highest cut whose threshold lies in a window.
 
     Args:
         window: Lowest and highest threshold, within 0..1.
@@ -83,13 +83,13 @@ class FoldSums:
         return divide(numerators, np.sum([denominator for _, denominator in kept], axis=0), self.nothing)
 
     def cuts_without(self, excluded: Collection[int], window: Window) -> NDArray[np.int64]:
-        """Gives each class's best cut (C,) on all folds that are not excluded, shrunk as its people there allow."""
+        """Return each class's best cut (C,) on all folds that are not excluded, shrunk as its people there allow."""
         best = best_cuts_of_mean(self.mean_without(excluded), window)
         return shrink_cuts(best, self.images.people_without(excluded))
 
 
 def shrink_cuts(cuts: NDArray[np.integer], people: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Draws tuned cuts to 0.5 where few people speak for them: by n / (n + 4) of the way from 0.5.
+    """Draw tuned cuts to 0.5 where few people speak for them: by n / (n + 4) of the way from 0.5.
 
     It is what the mean of a normal prior around 0.5 does to an estimate (Gelman et al., Bayesian Data Analysis, ch. 2),
     with a prior that is worth 4 people.
@@ -108,7 +108,7 @@ def shrink_cuts(cuts: NDArray[np.integer], people: NDArray[np.integer]) -> NDArr
 
 
 def best_cuts_of_mean(mean: NDArray[np.float64], window: Window = WINDOW) -> NDArray[np.int64]:
-    """Gives each class's best cut on a mean curve.
+    """Return each class's best cut on a mean curve.
 
     Args:
         mean: float64 (C, 256).
@@ -125,14 +125,14 @@ def best_cuts_of_mean(mean: NDArray[np.float64], window: Window = WINDOW) -> NDA
 
 @cache
 def _outwards(window: Window) -> NDArray[np.int64]:
-    """The cuts of a window from the nearest to 127 outwards, so that the first of equals is the wanted one."""
+    """Return the cuts of a window from the nearest to 127 outwards, so that the first of equals is the wanted one."""
     lowest, highest = window_cuts(window)
     cuts = np.arange(lowest, highest + 1)
     return cuts[np.argsort(np.abs(cuts - HALF), kind="stable")]
 
 
 def best_cuts(curves: Ratios, window: Window = WINDOW) -> NDArray[np.int64]:
-    """Gives each class's best cut over images, exactly.
+    """Return each class's best cut over images, exactly.
 
     Args:
         curves: (n, C, 256).
@@ -145,7 +145,7 @@ def best_cuts(curves: Ratios, window: Window = WINDOW) -> NDArray[np.int64]:
 
 
 def study_cuts(curves: Ratios, trials: int, seed: int, window: Window = WINDOW) -> NDArray[np.int64]:
-    """Searches each class's cut with a one-dimensional Optuna study; ``best_cuts`` decides, this is its check.
+    """Search each class's cut with a one-dimensional Optuna study; ``best_cuts`` decides, this is its check.
 
     Args:
         curves: (n, C, 256).

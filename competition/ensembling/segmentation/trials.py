@@ -40,7 +40,7 @@ class Trials:
         window: Window,
         ticker: Ticker,
     ) -> None:
-        """Tries equal weights.
+        """Try equal weights.
 
         Args:
             evaluate: Gives curves.
@@ -66,7 +66,7 @@ class Trials:
         self.position(round_weights(np.ones(members)))
 
     def position(self, weights: NDArray[np.int64]) -> int:
-        """Tries a vector (M,) unless it was tried before.
+        """Try a vector (M,) unless it was tried before.
 
         Returns:
             Its position in ``vectors``.
@@ -83,7 +83,7 @@ class Trials:
         return self._scores[position][excluded]
 
     def gain(self, excluded: Excluded, chosen: dict[int, int], group: int) -> tuple[float, float]:
-        """What the vectors gain over equal weights on folds that they never saw.
+        """Return what the vectors gain over equal weights on folds that they never saw.
 
         Args:
             excluded: Folds that are not looked at.

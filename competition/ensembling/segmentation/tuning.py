@@ -94,7 +94,7 @@ class TunedSegmentation:
 
 
 def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> TunedSegmentation:
-    """Chooses weights, cuts and post-processing.
+    """Choose weights, cuts and post-processing.
 
     Args:
         data: The out-of-fold images.

@@ -33,11 +33,11 @@ class TuningImages:
 
     @property
     def names(self) -> list[int]:
-        """The folds, ascending."""
+        """Return the folds, ascending."""
         return list(self.sizes)
 
     def take(self, rows: NDArray[np.integer]) -> "TuningImages":
-        """The images at some positions."""
+        """Return the images at some positions."""
         return TuningImages(self.folds[rows], np.asarray(self.groups)[rows].tolist(), self.present[rows])
 
     def people_without(self, excluded: Collection[int]) -> NDArray[np.int64]:
@@ -60,7 +60,7 @@ class TuningImages:
 
 
 def search_rows(images: TuningImages, seed: int, limit: int = SEARCH_IMAGES) -> NDArray[np.int64]:
-    """Draws the images that a search looks at: whole people, of every fold equally many images at most.
+    """Draw the images that a search looks at: whole people, of every fold equally many images at most.
 
     Args:
         images: All of them.

@@ -40,7 +40,7 @@ class TunedCurves:
 
 
 def tune_curves(evaluate: Evaluate, search: WeightSearch, images: TuningImages, window: Window) -> TunedCurves:
-    """Chooses cuts for weights that were chosen, and scores both together.
+    """Choose cuts for weights that were chosen, and score both together.
 
     Args:
         evaluate: Gives the curves of weights on images.
@@ -70,7 +70,7 @@ def tune_curves(evaluate: Evaluate, search: WeightSearch, images: TuningImages, 
 def _crossfit(
     evaluate: Evaluate, search: WeightSearch, final: Ratios, images: TuningImages, window: Window
 ) -> NDArray[np.float64] | None:
-    """Scores each fold with the weights and the cuts that were chosen without it; ``final`` are the chosen curves."""
+    """Score each fold with the weights and the cuts that were chosen without it; ``final`` are the chosen curves."""
     if not search.without:
         return None
     parts, rows = [], []

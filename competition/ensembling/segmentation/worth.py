@@ -45,7 +45,7 @@ def member_worth(
     honest: NDArray[np.float64],
     given: bool = False,
 ) -> list[MemberWorth]:
-    """Measures every member of a vote at its chosen weights, with no new search.
+    """Measure every member of a vote at its chosen weights, with no new search.
 
     Args:
         evaluate: Gives the curves of weights on images.
@@ -94,7 +94,7 @@ def member_worth(
 
 
 def weights_without(weights: NDArray[np.int64], voters: Voters, member: int) -> NDArray[np.int64]:
-    """The weights of a vote from which one member is left out.
+    """Return the weights of a vote from which one member is left out.
 
     Args:
         weights: int64 (C, M) in thousandths.

@@ -38,14 +38,14 @@ class Choice:
 
 
 def first_best(scores: NDArray[np.float64]) -> int:
-    """Gives the first of the candidates with the highest score; 0 where scores are undefined."""
+    """Return the first of the candidates with the highest score; 0 where scores are undefined."""
     if not np.isfinite(scores).all():
         return 0
     return int(np.argmax(scores >= scores.max() - TIE))
 
 
 def left_out_sets(folds: Sequence[int]) -> list[Excluded]:
-    """Lists no fold, each fold and each pair of folds, as long as at least one fold remains."""
+    """List no fold, each fold and each pair of folds, as long as at least one fold remains."""
     names = sorted(set(folds))
     sizes = range(min(2, len(names) - 1) + 1)
     return [frozenset(chosen) for size in sizes for chosen in combinations(names, size)]
@@ -57,7 +57,7 @@ def choose(
     folds: Sequence[int],
     excluded: Excluded = frozenset(),
 ) -> Choice:
-    """Chooses a candidate on the folds that are not excluded.
+    """Choose a candidate on the folds that are not excluded.
 
     Args:
         picked: For each set of left-out folds, the candidate that looks best on the other folds: the best of a list, or

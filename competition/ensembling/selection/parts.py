@@ -16,7 +16,7 @@ MOST_PARTS = 5
 
 
 def crossfit_parts(folds: NDArray[np.integer], groups: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
-    """Returns the part of each sample.
+    """Return the part of each sample.
 
     Args:
         folds: (n,) fold that held each sample out.

@@ -55,7 +55,7 @@ class WeightSearch:
 
 
 def candidate_weights(members: int, trials: int, seed: int) -> NDArray[np.int64]:
-    """Lists the weight vectors to try: equal, each member alone, then points spread evenly over the simplex.
+    """List the weight vectors to try: equal, each member alone, then points spread evenly over the simplex.
 
     The points come from an Optuna Sobol sampler over the unit cube, carried to the simplex by -log u (which makes the
     uniform distribution on it, Devroye, Non-Uniform Random Variate Generation, ch. V). They do not depend on data, so
@@ -83,7 +83,7 @@ def candidate_weights(members: int, trials: int, seed: int) -> NDArray[np.int64]
 
 
 def check_candidates(candidates: NDArray[np.int64]) -> None:
-    """Makes sure that every candidate is convex and the first is equal weights, which the search falls back to."""
+    """Make sure that every candidate is convex and the first is equal weights, which the search falls back to."""
     for row in candidates:
         check_weights(row.tolist(), candidates.shape[1])
     if candidates[0].tolist() != round_weights(np.ones(candidates.shape[1])).tolist():
@@ -100,7 +100,7 @@ def search_weights(
     search_limit: int = SEARCH_IMAGES,
     expected: int = 1,
 ) -> WeightSearch:
-    """Chooses member weights on out-of-fold predictions.
+    """Choose member weights on out-of-fold predictions.
 
     Args:
         evaluate: Gives the curves of weights on images.
@@ -148,7 +148,7 @@ def search_weights(
 def given_weights(
     evaluate: Evaluate, weights: Sequence[int], images: TuningImages, class_groups: ClassGroups, window: Window
 ) -> WeightSearch:
-    """Takes given weights for what a search would have found: nothing is chosen, so they hold without any fold.
+    """Take given weights for what a search would have found: nothing is chosen, so they hold without any fold.
 
     Args:
         evaluate: Gives the curves of these weights and of equal ones.
@@ -176,13 +176,13 @@ def given_weights(
 
 
 def _weights_of(trials: Trials, choices: Sequence[Choice]) -> NDArray[np.int64]:
-    """The weights (C, M) that were chosen for the class groups."""
+    """Return the weights (C, M) that were chosen for the class groups."""
     of_group = np.array([trials.vectors[choice.index] for choice in choices], dtype=np.int64)
     return of_group[trials.class_groups.of_class]
 
 
 def _propose_all(trials: Trials, propose: Propose) -> Picks:
-    """Searches without each set of folds, for each class group; the score it is given sees no left-out fold."""
+    """Search without each set of folds, for each class group; the score it is given sees no left-out fold."""
     proposed = {}
     for excluded in trials.sets:
         for group in range(len(trials.class_groups.names)):
@@ -197,7 +197,7 @@ def _propose_all(trials: Trials, propose: Propose) -> Picks:
 
 
 def _shortlists(trials: Trials, proposed: Picks) -> dict[tuple[Excluded, int], list[tuple[int, ...]]]:
-    """The best candidates of each search, and equal weights.
+    """Return the best candidates of each search, and equal weights.
 
     A set of left-out folds gets its own shortlist: another's was made on the folds that are left out here.
     """
@@ -210,13 +210,13 @@ def _shortlists(trials: Trials, proposed: Picks) -> dict[tuple[Excluded, int], l
 
 
 def _pick(trials: Trials, key: tuple[Excluded, int], positions: Sequence[int]) -> int:
-    """The first of the best candidates of a class group, by the folds that are not excluded."""
+    """Return the first of the best candidates of a class group, by the folds that are not excluded."""
     excluded, group = key
     return positions[first_best(np.array([trials.score(position, excluded)[group] for position in positions]))]
 
 
 def _choose_all(trials: Trials, picked: Mapping[tuple[Excluded, int], int], excluded: Excluded) -> tuple[Choice, ...]:
-    """The choice of each class group on the folds that are not excluded (at most one is)."""
+    """Return the choice of each class group on the folds that are not excluded (at most one is)."""
     choices = []
     for group in range(len(trials.class_groups.names)):
         own = {without: position for (without, of), position in picked.items() if of == group}

@@ -22,19 +22,19 @@ class ClassGroups:
     of_class: NDArray[np.int64]
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The mean over the classes of each group: (..., C) -> (..., G)."""
+        """Return the mean over the classes of each group: (..., C) -> (..., G)."""
         return np.stack(
             [values[..., self.of_class == group].mean(axis=-1) for group in range(len(self.names))], axis=-1
         )
 
 
 def one_group(classes: int) -> ClassGroups:
-    """All classes together."""
+    """Return all classes together."""
     return ClassGroups(("",), np.zeros(classes, dtype=np.int64))
 
 
 def declared_groups(track: Track) -> ClassGroups:
-    """The groups that a track declares.
+    """Return the groups that a track declares.
 
     Raises:
         CompetitionError: It declares none, or a class is in none or in two of them.

@@ -25,15 +25,15 @@ class Voters:
     rows: NDArray[np.int64]
 
     def of(self, index: int) -> NDArray[np.int64]:
-        """The members (positions among all) that vote on a class."""
+        """Return the members (positions among all) that vote on a class."""
         return np.flatnonzero(self.rows[index] >= 0)
 
     def levels(self, maps: Sequence[ClassMap], index: int, tile: Tile = EVERYWHERE) -> list[NDArray[np.uint8]]:
-        """What the members that vote on a class say about it: (h, w) each, in the order of ``of``."""
+        """Return what the members that vote on a class say about it: (h, w) each, in the order of ``of``."""
         return [maps[member][int(self.rows[index, member]), *tile] for member in self.of(index)]
 
     def weights_by_class(self, weights: ArrayLike) -> NDArray[np.int64]:
-        """The members' weights on every class.
+        """Return the members' weights on every class.
 
         The weights of those that vote on a class are brought to a sum of 1000 again, by largest remainder; where all
         of them are 0 they weigh equally, because a class must be decided by somebody.
@@ -84,7 +84,7 @@ def find_voters(classes: Sequence[str], members: Sequence[Sequence[str] | None])
 
 
 def blend(maps: Sequence[ClassMap], weights: Sequence[int], voters: Voters | None = None) -> NDArray[np.uint8]:
-    """Blends the members' probability maps of one image, class by class.
+    """Blend the members' probability maps of one image, class by class.
 
     Beside the maps and the result it needs the memory of one class.
 
@@ -109,12 +109,12 @@ def blend(maps: Sequence[ClassMap], weights: Sequence[int], voters: Voters | Non
 
 
 def everyone(classes: int, members: int) -> Voters:
-    """All members vote on all classes, which stand in the same order in their maps."""
+    """Return all members vote on all classes, which stand in the same order in their maps."""
     return Voters(np.tile(np.arange(classes)[:, None], (1, members)))
 
 
 def check_maps(maps: Sequence[ClassMap], voters: Voters | None) -> None:
-    """Makes sure that maps are of one image and hold the classes they should.
+    """Make sure that maps are of one image and hold the classes they should.
 
     Raises:
         CompetitionError: Different sizes, or another number of classes than the member is known to predict.

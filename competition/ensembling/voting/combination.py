@@ -45,12 +45,12 @@ class Combined:
 
 
 def mean_of(members: NDArray[np.floating]) -> Blend:
-    """The weighted mean of probabilities (M, ...)."""
+    """Return the weighted mean of probabilities (M, ...)."""
     return lambda weights: blend_scores(list(members), weights)
 
 
 def logit_mean_of(members: NDArray[np.floating]) -> Blend:
-    """The sigmoid of the weighted mean of logits of probabilities (M, ...)."""
+    """Return the sigmoid of the weighted mean of logits of probabilities (M, ...)."""
     clipped = np.clip(np.asarray(members, dtype=np.float64), EPSILON, 1 - EPSILON)
     logits = np.log(clipped) - np.log1p(-clipped)
     return lambda weights: 1 / (1 + np.exp(-blend_scores(list(logits), weights)))
@@ -95,7 +95,7 @@ SCORES: dict[Combination, Callable[[NDArray[np.floating]], Blend]] = {
 
 
 def combine(rule: Combination, members: NDArray[np.floating], weights: Sequence[int]) -> Combined:
-    """Combines the members' tables.
+    """Combine the members' tables.
 
     Args:
         rule: How.

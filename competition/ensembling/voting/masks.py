@@ -17,7 +17,7 @@ def vote_image(
     weights: NDArray[np.integer],
     cuts: Sequence[int] | NDArray[np.integer],
 ) -> NDArray[np.uint8]:
-    """Decides all classes of an image.
+    """Decide all classes of an image.
 
     Args:
         maps: One probability map (C, H, W) per member; fewer classes where it predicts some only.
@@ -44,7 +44,7 @@ def vote_image(
 def vote_class(
     maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer], index: int, cut: int
 ) -> NDArray[np.bool_]:
-    """Decides one class of an image, whose maps are not checked again.
+    """Decide one class of an image, whose maps are not checked again.
 
     Args:
         maps: As for ``vote_image``, which has checked them.
@@ -75,7 +75,7 @@ _FIRST_USE = 16 << 20
 
 
 def vote_bytes(members: int, classes: int, size_hw: tuple[int, int]) -> int:
-    """What a vote takes beside the program itself, in bytes: 114 MB for five members of 29x2048x2048.
+    """Return what a vote takes beside the program itself, in bytes: 114 MB for five members of 29x2048x2048.
 
     Args:
         members: How many maps; each adds a tile, as read and as compared, and no more.

@@ -24,7 +24,7 @@ class HiddenLayer(nn.Module):
     def __init__(
         self, channels: int, classes: int, prior: float, side: int, dropout: float = 0.0, width: int = 512
     ) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
             channels: Of the image.
@@ -42,7 +42,7 @@ class HiddenLayer(nn.Module):
         answer_prior(self.head, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, channels, side, side) float32.
@@ -65,7 +65,7 @@ class LabFCN(nn.Module):
     stride = STRIDE
 
     def __init__(self, channels: int, classes: int, prior: float, dropout: float = 0.0, width: int = 100) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
             channels: Of the image.
@@ -95,7 +95,7 @@ class LabFCN(nn.Module):
         answer_prior(self.enlarge, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, channels, H, W) float32, H and W multiples of 16.
@@ -108,7 +108,7 @@ class LabFCN(nn.Module):
 
 
 def _start_bilinear(layer: nn.ConvTranspose2d) -> None:
-    """Sets the weights to bilinear interpolation of each class on its own."""
+    """Set the weights to bilinear interpolation of each class on its own."""
     ramp = 1 - (torch.arange(TAPS, device=layer.weight.device) - TAPS // 2).abs() / STRIDE
     with torch.no_grad():
         layer.weight.zero_()

@@ -51,7 +51,7 @@ class ClassicalSpine(nn.Module):
     """
 
     def __init__(self, channels: int, classes: int, prior: float, dropout: float = 0.0) -> None:
-        """Makes the module.
+        """Make the module.
 
         Args:
             channels: 1.
@@ -69,7 +69,7 @@ class ClassicalSpine(nn.Module):
         self.confidence = nn.Parameter(torch.tensor(math.log((1 - prior) / prior)))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, 1, H, W) float32, standardised.
@@ -83,7 +83,7 @@ class ClassicalSpine(nn.Module):
 
 
 def find_vertebrae(picture: Picture) -> NDArray[np.bool_]:
-    """Finds six vertebrae.
+    """Find six vertebrae.
 
     Args:
         picture: (H, W) float32 of zero mean and unit deviation, bright is dense.
@@ -102,7 +102,7 @@ def find_vertebrae(picture: Picture) -> NDArray[np.bool_]:
 
 
 def _relief(picture: Picture) -> Picture:
-    """What is brighter than its wide surroundings, in units of the deviation there."""
+    """Return what is brighter than its wide surroundings, in units of the deviation there."""
     smooth = cv2.medianBlur(picture, 5)
     sigma = LEVEL_SHARE * len(picture)
     surroundings = cv2.GaussianBlur(smooth, (0, 0), sigma)
@@ -111,7 +111,7 @@ def _relief(picture: Picture) -> Picture:
 
 
 def _spine_path(relief: Picture) -> NDArray[np.int64]:
-    """The column of the spine in each row: the path of the largest sum, by dynamic programming from the top."""
+    """Return the column of the spine in each row: the path of the largest sum, by dynamic programming from the top."""
     depth = max(3, round(DEPTH_SHARE * len(relief)))
     worth = cv2.blur(relief, (depth, depth))
     total, came_from = worth[0].copy(), np.zeros(worth.shape, np.int64)
@@ -160,7 +160,7 @@ def _grow(relief: Picture, path: NDArray[np.int64], rows: NDArray[np.int64]) -> 
 
 
 def _connected(pixels: NDArray[np.bool_], row: int, column: int, depth: float) -> NDArray[np.bool_]:
-    """The part of ``pixels`` that hangs together with the seed, its holes closed and its threads cut."""
+    """Return the part of ``pixels`` that hangs together with the seed, its holes closed and its threads cut."""
     _, labels = cv2.connectedComponents(pixels.astype(np.uint8), connectivity=4)
     part = np.asarray(labels == labels[row, column], np.uint8)
     size = max(3, round(0.2 * depth) | 1)

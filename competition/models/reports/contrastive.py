@@ -32,7 +32,7 @@ class ContrastiveClassifier(MultiViewClassifier):
     pairs: torch.Tensor
 
     def __init__(self, views: int, visible: Sequence[Sequence[bool]] | None, **options: Any) -> None:
-        """Builds the network; options as in ``MultiViewClassifier``.
+        """Build the network; options as in ``MultiViewClassifier``.
 
         Raises:
             ValueError: No two views can show the same classes, so that there are no pairs.
@@ -47,7 +47,7 @@ class ContrastiveClassifier(MultiViewClassifier):
         self.register_buffer("pairs", torch.tensor(pairs), persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, V, channels, H, W) float32, standardised.
@@ -63,7 +63,7 @@ class ContrastiveClassifier(MultiViewClassifier):
         return torch.cat([logits, self.pair_losses(self.project(features), present)[:, None]], dim=1)
 
     def pair_losses(self, sketches: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """How badly the patients of a batch are told by one picture of a pair from the other picture.
+        """Return how badly the patients of a batch are told by one picture of a pair from the other picture.
 
         Args:
             sketches: (N, V, S).

@@ -16,7 +16,7 @@ class FCNResNet101(nn.Module):
     """FCN-ResNet101; heads are sigmoid, one logit per class."""
 
     def __init__(self, channels: int, classes: int, prior: float, pretrained: bool, dropout: float = 0.0) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
             channels: Of the image.
@@ -41,7 +41,7 @@ class FCNResNet101(nn.Module):
         self.classifier[-1] = head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, channels, H, W) float32.
@@ -54,7 +54,7 @@ class FCNResNet101(nn.Module):
 
 
 def _for_grey(stem: nn.Conv2d) -> nn.Conv2d:
-    """The first convolution for grey images; a grey picture gives what it gave in three equal channels."""
+    """Return the first convolution for grey images; a grey picture gives what it gave in three equal channels."""
     grey = nn.Conv2d(1, stem.out_channels, 7, stride=2, padding=3, bias=False)
     with torch.no_grad():
         grey.weight.copy_(stem.weight.sum(dim=1, keepdim=True))

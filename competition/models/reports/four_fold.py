@@ -44,7 +44,7 @@ class ReportFourFold(nn.Module):
         prior: float,
         dropout: float,
     ) -> None:
-        """Builds the networks.
+        """Build the networks.
 
         Args:
             encoder: timm name of three of the four; the report's is resnet18.
@@ -76,7 +76,7 @@ class ReportFourFold(nn.Module):
         self.register_buffer("artery", artery.clamp_min(0), persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, V, channels, H, W) float32, standardised.
@@ -106,7 +106,7 @@ class ReportFourFold(nn.Module):
         return nowhere
 
     def _join(self, logits: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """The report's inference: from the views' logits (N, V, C) to the patients' (N, C).
+        """Return the report's inference: from the views' logits (N, V, C) to the patients' (N, C).
 
         The aneurysm score is the larger of two means, over the probabilities of the anterior and of the posterior
         views. A location is the maximum over the views that show it.
@@ -124,7 +124,7 @@ class BinaryNetwork(nn.Module):
     """Is there any aneurysm in the picture? The report's head 512-256-128-16-1 on an encoder of 512 features."""
 
     def __init__(self, encoder: str, pretrained: bool, channels: int, size: int, dropout: float) -> None:
-        """Builds encoder and head."""
+        """Build encoder and head."""
         super().__init__()
         self.encoder = view_network(encoder, pretrained, channels, 0, size)
         self.head = perceptron(self.encoder.num_features, 256, 128, 16, 1, dropout=dropout)
@@ -139,7 +139,7 @@ class PosteriorLocations(nn.Module):
     """Grey to three colours by a 1x1 convolution, an ImageNet network with its 1000 outputs, head 1000-100-10-n."""
 
     def __init__(self, encoder: str, pretrained: bool, channels: int, outputs: int, size: int, dropout: float) -> None:
-        """Builds the layers."""
+        """Build the layers."""
         super().__init__()
         self.colours = nn.Conv2d(channels, 3, 1)
         self.network = view_network(encoder, pretrained, 3, 1000, size)

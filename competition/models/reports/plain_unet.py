@@ -33,7 +33,7 @@ class PlainUNet(nn.Module):
         width: int = 64,
         transposed: bool = True,
     ) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
             channels: Of the image.
@@ -60,7 +60,7 @@ class PlainUNet(nn.Module):
         answer_prior(self.head, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, channels, H, W) float32, H and W multiples of ``stride``.

@@ -22,12 +22,12 @@ class ReconstructedClassifier(MultiViewClassifier):
     """The multi-view classifier, which sees its views through an autoencoder."""
 
     def __init__(self, channels: int, **options: Any) -> None:
-        """Builds the network; options as in ``MultiViewClassifier``."""
+        """Build the network; options as in ``MultiViewClassifier``."""
         super().__init__(channels=channels, **options)
         self.autoencoder = autoencoder(channels)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, V, channels, H, W) float32, standardised.

@@ -44,7 +44,7 @@ class UNet3Plus(nn.Module):
         output_scale: int = 1,
         most_enlarged: int = 16,
     ) -> None:
-        """Builds the network.
+        """Build the network.
 
         Args:
             channels: Of the image.
@@ -82,7 +82,7 @@ class UNet3Plus(nn.Module):
         self.enlarge = nn.Identity() if output_scale == 1 else _enlargement(classes, output_scale)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        """Predicts.
+        """Predict.
 
         Args:
             images: (N, channels, H, W) float32.

@@ -52,7 +52,7 @@ class Aneurysm:
 
 
 def draw(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:
-    """Draws the whole data set.
+    """Draw the whole data set.
 
     A patient depends on the seed and its number only: more people leave the first ones as they were.
 
@@ -77,7 +77,7 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
 def _draw_split(
     folder: Path, split: Split, people: int, noise: NDArray[np.int8], seed: int, advance: Callable[[], None]
 ) -> list[tuple[int, ...]]:
-    """Draws the stills of one split and returns the rows of its table: Index, Aneurysm, locations."""
+    """Draw the stills of one split and return the rows of its table: Index, Aneurysm, locations."""
     first = 0 if split == "train" else FIRST_TEST_PERSON
     rows: list[tuple[int, ...]] = []
     for number in range(people):
@@ -104,13 +104,13 @@ def patient_index(split: Split, number: int) -> int:
 
 
 def _is_positive(number: int, stream: list[int]) -> bool:
-    """Spreads the positives evenly: any run of patients has its share, so that few patients can be stratified."""
+    """Spread the positives evenly: any run of patients has its share, so that few patients can be stratified."""
     start = np.random.default_rng(stream).random()
     return int((number + 1) * POSITIVE_SHARE + start) > int(number * POSITIVE_SHARE + start)
 
 
 def draw_aneurysms(positive: bool, rng: np.random.Generator) -> list[Aneurysm]:
-    """Draws a patient's aneurysms, locations as frequent as in the real training set.
+    """Draw a patient's aneurysms, locations as frequent as in the real training set.
 
     Args:
         positive: Whether there is one at all.
@@ -133,7 +133,7 @@ def draw_aneurysms(positive: bool, rng: np.random.Generator) -> list[Aneurysm]:
 def draw_patient(
     folder: Path, index: int, aneurysms: Sequence[Aneurysm], noise: NDArray[np.int8], patient_rng: np.random.Generator
 ) -> None:
-    """Draws and writes a patient's eight stills.
+    """Draw and write a patient's eight stills.
 
     Args:
         folder: Where the JPGs go.
@@ -161,7 +161,7 @@ def draw_patient(
 
 
 def tree_view(injection: str, projection: str) -> View:
-    """Which tree a view shows: injection "I" or "V", projection "A" (frontal) or "B" (lateral)."""
+    """Return which tree a view shows: injection "I" or "V", projection "A" (frontal) or "B" (lateral)."""
     if injection == "I":
         return "carotid frontal" if projection == "A" else "carotid lateral"
     return "vertebral frontal" if projection == "A" else "vertebral lateral"

@@ -44,7 +44,7 @@ def absorption(width: float) -> float:
 
 
 def density_map(vessels: list[Vessel], sacs: list[Sac], size: int, mirrored: bool) -> NDArray[np.uint8]:
-    """Draws arteries and aneurysms as absorption.
+    """Draw arteries and aneurysms as absorption.
 
     Args:
         vessels: In image fractions.
@@ -97,7 +97,7 @@ def _region(points: NDArray[np.float64], reach: int, size: int) -> tuple[slice, 
 
 
 def _draw_tapered(layer: NDArray[np.uint8], points: NDArray[np.float64], radii: tuple[float, float], size: int) -> None:
-    """Draws a course in up to four pieces of falling width; below one pixel the value falls instead of the width."""
+    """Draw a course in up to four pieces of falling width; below one pixel the value falls instead of the width."""
     pieces = 4 if abs(radii[0] - radii[1]) * size / GRID > 0.5 else 1
     cuts = np.linspace(0, len(points) - 1, pieces + 1).round().astype(int)
     fixed = np.rint(points * SUBPIXELS).astype(np.int32)
@@ -110,14 +110,14 @@ def _draw_tapered(layer: NDArray[np.uint8], points: NDArray[np.float64], radii: 
 
 
 def _overlay(density: NDArray[np.uint8], layer: NDArray[np.uint8], region: tuple[slice, slice]) -> None:
-    """Adds a vessel: the deeper of the two and a third of the other, so that a junction is no dark knot."""
+    """Add a vessel: the deeper of the two and a third of the other, so that a junction is no dark knot."""
     old, new = density[region], layer[region]
     if old.size:
         density[region] = cv2.addWeighted(cv2.max(old, new), 1.0, cv2.min(old, new), 1 / 3, 0.0)
 
 
 def background(size: int, frontal: bool, mirrored: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draws what is left of the head after subtraction: uneven grey, a faint skull, bone residue lighter and darker.
+    """Draw what is left of the head after subtraction: uneven grey, a faint skull, bone residue lighter and darker.
 
     Args:
         size: Image side, pixels.
@@ -161,7 +161,7 @@ def _draw_residue(relief: NDArray[np.uint8], size: int, frontal: bool, rng: np.r
 
 
 def noise_tile(size: int, seed: int) -> NDArray[np.int8]:
-    """A sheet of slightly blurred noise, twice the image side, from which every still cuts its own piece.
+    """Return a sheet of slightly blurred noise, twice the image side, from which every still cuts its own piece.
 
     Fresh normal noise for each still would cost more than everything else drawn on it.
 
@@ -227,7 +227,7 @@ def export(still: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
 def add_margins(
     still: NDArray[np.uint8], kind: str, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
-    """Puts a still on a black canvas.
+    """Put a still on a black canvas.
 
     Args:
         still: (s, s) uint8.
@@ -258,7 +258,7 @@ def add_margins(
 
 
 def add_edge_lines(still: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Adds what exports of 720 x 720 show: black lines on all sides and dashed ticks down the left column.
+    """Add what exports of 720 x 720 show: black lines on all sides and dashed ticks down the left column.
 
     Args:
         still: (s, s) uint8.
@@ -277,7 +277,7 @@ def add_edge_lines(still: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def burn_text(canvas: NDArray[np.uint8], box: tuple[int, int, int, int]) -> None:
-    """Burns the two text blocks in, in place: white, in the lower corners, across the edge of the picture.
+    """Burn the two text blocks in, in place: white, in the lower corners, across the edge of the picture.
 
     Args:
         canvas: (h, w) uint8.

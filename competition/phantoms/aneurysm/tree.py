@@ -74,7 +74,7 @@ class Shape:
 
 
 def draw_shape(rng: np.random.Generator) -> Shape:
-    """Draws one head's shape for one view.
+    """Draw one head's shape for one view.
 
     Args:
         rng: Advanced by a fixed number of draws.
@@ -92,7 +92,7 @@ def draw_shape(rng: np.random.Generator) -> Shape:
 
 
 def grow(view: View, shape: Shape, rng: np.random.Generator) -> list[Vessel]:
-    """Grows one head's arteries: bent trunks, twigs of two generations, and a loop or two seen end on.
+    """Grow one head's arteries: bent trunks, twigs of two generations, and a loop or two seen end on.
 
     Args:
         view: Which tree.
@@ -117,7 +117,7 @@ def grow(view: View, shape: Shape, rng: np.random.Generator) -> list[Vessel]:
 
 
 def _sprout(parent: Vessel, reach: float, rng: np.random.Generator) -> Vessel:
-    """A wandering branch that leaves its parent at 20 to 75 degrees, thinner than the parent is there."""
+    """Return a wandering branch that leaves its parent at 20 to 75 degrees, thinner than the parent is there."""
     steps = 10
     place = rng.uniform(0.25, 1.0)
     at = min(int(place * (len(parent.points) - 1)), len(parent.points) - 2)
@@ -132,7 +132,7 @@ def _sprout(parent: Vessel, reach: float, rng: np.random.Generator) -> Vessel:
 
 
 def _loop(twig: Vessel, rng: np.random.Generator) -> Vessel:
-    """A curl on a twig, as a tortuous branch looks in projection: the classic false aneurysm."""
+    """Return a curl on a twig, as a tortuous branch looks in projection: the classic false aneurysm."""
     start = rng.uniform(0, 2 * np.pi)
     angle = start + rng.choice([-1.0, 1.0]) * np.linspace(0.0, 2.3 * np.pi, 16)
     radii = rng.uniform(4.0, 10.0, 2) / GRID
@@ -142,7 +142,7 @@ def _loop(twig: Vessel, rng: np.random.Generator) -> Vessel:
 
 
 def site_point(view: View, location: str, shape: Shape) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Where an aneurysm touches its artery, and which way it points.
+    """Return where an aneurysm touches its artery, and which way it points.
 
     Args:
         view: The tree it lies on.

@@ -58,7 +58,7 @@ def _slices(people: range, size: int, seed: int) -> Iterator[Slice]:
 
 
 def _parts(people: int, test_people: int) -> dict[str, range]:
-    """The people of each part, from 1; the test's numbers follow those of training."""
+    """Return the people of each part, from 1; the test's numbers follow those of training."""
     return {"train": range(1, people + 1), "test": range(people + 1, people + test_people + 1)}
 
 

@@ -188,7 +188,7 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
 
 
 def _write_person(root: Path, number: int, train: bool, size: int, seed: int) -> str:
-    """Draws and writes both hands of a person and their annotations; returns the person's line of strata.csv."""
+    """Draw and write both hands of a person and their annotations; return the person's line of strata.csv."""
     person = f"ID{number:03d}"
     oblique = is_oblique(seed, number, TRAIN_OBLIQUE if train else TEST_OBLIQUE)
     pictures, answers = ("train/DCM", "train/outputs_json") if train else ("test/DCM", "truth/outputs_json")

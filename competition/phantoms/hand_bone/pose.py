@@ -138,7 +138,7 @@ def turned(points: Points, degrees: float, pivot: tuple[float, float]) -> Points
 
 
 def _rolled_x(x: float, depth: float, roll: float) -> float:
-    """Where a point of the hand at x, z lands on the film when the hand is rolled."""
+    """Return where a point of the hand at x, z lands on the film when the hand is rolled."""
     centre, angle = anatomy.CARPAL_PIVOT_MM[0], np.deg2rad(roll)
     return float(centre + (x - centre) * np.cos(angle) + depth * np.sin(angle))
 

@@ -95,12 +95,12 @@ class Back:
     cortex: float
 
     def body(self, name: str) -> Points:
-        """The outline of one body."""
+        """Return the outline of one body."""
         return next(vertebra.body for vertebra in self.vertebrae if vertebra.name == name)
 
 
 def grow_back(rng: np.random.Generator) -> Back:
-    """Draws one person's bones."""
+    """Draw one person's bones."""
     build = float(np.clip(rng.normal(1.0, 0.06), 0.86, 1.14))
     slope = float(rng.normal(38, 6))  # of the sacrum's end plate
     curve = (slope + float(rng.normal(18, 4))) / 56  # the steeper the sacrum, the deeper the lordosis that rights L1
@@ -130,7 +130,7 @@ def grow_back(rng: np.random.Generator) -> Back:
 
 
 def _up(lean: float) -> Points:
-    """The direction upwards along the spine where it leans forwards by so many degrees."""
+    """Return the direction upwards along the spine where it leans forwards by so many degrees."""
     angle = np.deg2rad(lean)
     return np.array([-np.sin(angle), -np.cos(angle)])
 
@@ -141,7 +141,7 @@ def _backwards(lean: float) -> Points:
 
 
 def _step(place: Points, lean: float, length: float, turn: float) -> tuple[Points, float]:
-    """Goes up a disc or a body: half of its turn before, half after."""
+    """Go up a disc or a body: half of its turn before, half after."""
     return place + length * _up(lean - turn / 2), lean - turn
 
 
@@ -184,7 +184,7 @@ def _sacrum(slope: float, depth: float) -> Points:
 
 
 def _iliac_wing(rng: np.random.Generator, build: float) -> Points:
-    """One wing; that of the far side is a little larger and elsewhere."""
+    """Return one wing; that of the far side is a little larger and elsewhere."""
     shift = rng.normal(0, 5, 2)
     outline = np.array(
         [(-54, 38), (-44, 4), (-18, -22), (18, -30), (48, -16), (62, 14), (50, 42), (26, 68), (-4, 92), (-40, 86)],
@@ -194,7 +194,7 @@ def _iliac_wing(rng: np.random.Generator, build: float) -> Points:
 
 
 def _rib(rng: np.random.Generator, start: Points, build: float) -> Points:
-    """A middle line from the spine forwards and down."""
+    """Return a middle line from the spine forwards and down."""
     length, fall = float(rng.uniform(70, 120)) * build, float(rng.uniform(0.35, 0.7))
     along = np.linspace(0, 1, 24)
     bow = float(rng.uniform(4, 12)) * np.sin(np.pi * along)

@@ -51,7 +51,7 @@ class Form:
 
 
 def form_of(number: int) -> Form:
-    """The form of an image and its label by their number; every trap occurs among 1 to 8."""
+    """Return the form of an image and its label by their number; every trap occurs among 1 to 8."""
     compressions: dict[int, Compression] = {2: "jpeg_lossless", 7: "rle"}
     return Form(
         inverted=number % 4 == 3,
@@ -65,7 +65,7 @@ def form_of(number: int) -> Form:
 
 
 def write_dicom(path: Path, light: NDArray[np.float32], patient: str, mm: float, form: Form) -> None:
-    """Writes a radiograph as a DICOM file.
+    """Write a radiograph as a DICOM file.
 
     Args:
         path: Where to; its folder is made.
@@ -96,7 +96,7 @@ def write_dicom(path: Path, light: NDArray[np.float32], patient: str, mm: float,
 
 
 def _empty_dicom(name: str, patient: str, mm: float) -> FileDataset:
-    """A radiograph without its picture; nothing in it depends on the time of writing."""
+    """Return a radiograph without its picture; nothing in it depends on the time of writing."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = ComputedRadiographyImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[patient, name])
@@ -112,7 +112,7 @@ def _empty_dicom(name: str, patient: str, mm: float) -> FileDataset:
 
 
 def _compress_jpeg(plain: Path, dataset: FileDataset) -> None:
-    """Puts a plain file's pixel data into a data set as JPEG Lossless, which of our libraries only GDCM can write."""
+    """Put a plain file's pixel data into a data set as JPEG Lossless, which of our libraries only GDCM can write."""
     reader = gdcm.ImageReader()
     reader.SetFileName(str(plain))
     change = gdcm.ImageChangeTransferSyntax()
@@ -133,7 +133,7 @@ def _compress_jpeg(plain: Path, dataset: FileDataset) -> None:
 
 
 def write_label(path: Path, masks: NDArray[np.bool_], form: Form) -> None:
-    """Writes a label as a MATLAB file with the key ``label_separated``.
+    """Write a label as a MATLAB file with the key ``label_separated``.
 
     Args:
         path: Where to; its folder is made.

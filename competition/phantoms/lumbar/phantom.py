@@ -22,7 +22,7 @@ IMAGES_PER_PERSON = 2
 
 
 def draw(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:
-    """Draws a whole data set: two radiographs per person and their labels.
+    """Draw a whole data set: two radiographs per person and their labels.
 
     Args:
         root: Data folder to write into.

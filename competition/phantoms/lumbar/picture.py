@@ -44,7 +44,7 @@ class Film:
 
 
 def draw_spine(seed: int, person: int, visit: int, size: int) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:
-    """Draws one radiograph.
+    """Draw one radiograph.
 
     Args:
         seed: Of the whole data set.
@@ -73,7 +73,7 @@ def draw_spine(seed: int, person: int, visit: int, size: int) -> tuple[NDArray[n
 
 
 def _frame(rng: np.random.Generator, back: Back, size: int, cut: bool) -> Film:
-    """Chooses size, pose and place: L3 near the middle, or the topmost labelled vertebra just above the picture."""
+    """Choose size, pose and place: L3 near the middle, or the topmost labelled vertebra just above the picture."""
     height = round(size * rng.uniform(0.85, 1.15))
     width = round(height * rng.uniform(0.62, 0.8))
     height_mm = float(rng.uniform(285, 320))
@@ -88,7 +88,7 @@ def _frame(rng: np.random.Generator, back: Back, size: int, cut: bool) -> Film:
 
 
 def _bones(rng: np.random.Generator, film: Film, back: Back) -> Picture:
-    """How much all bones take away: bodies with their shell, what lies behind them, sacrum, pelvis and ribs."""
+    """Return how much all bones take away: bodies with their shell, what lies behind them, sacrum, pelvis and ribs."""
     margin = round(MARGIN_MM * film.per_mm)
     wide = (film.size_hw[0] + 2 * margin, film.size_hw[1] + 2 * margin)
     struts = 1 + 0.12 * grain(rng, wide, 0.9 * film.per_mm)
@@ -121,7 +121,7 @@ def _bones(rng: np.random.Generator, film: Film, back: Back) -> Picture:
 
 
 def _soft_tissue(rng: np.random.Generator, film: Film) -> Picture:
-    """The trunk: thickest in its middle, with the arms of no one in the way."""
+    """Return the trunk: thickest in its middle, with the arms of no one in the way."""
     margin = round(MARGIN_MM * film.per_mm)
     wide = (film.size_hw[0] + 2 * margin, film.size_hw[1] + 2 * margin)
     belly, skin = float(rng.uniform(95, 150)), float(rng.uniform(62, 85))
@@ -139,7 +139,7 @@ def _soft_tissue(rng: np.random.Generator, film: Film) -> Picture:
 
 
 def _lungs_and_gas(rng: np.random.Generator, film: Film, back: Back) -> Picture:
-    """What share of the soft tissue is left where there is air: lungs above the diaphragm, gas in the bowel."""
+    """Return what share of the soft tissue is left where there is air: lungs above the diaphragm, gas in the bowel."""
     share = np.ones(film.size_hw, np.float32)
     dome = back.body("T12").mean(axis=0) + np.array([rng.uniform(-40, -20), rng.uniform(-25, 10)])
     outline = np.array([(-160, 40), (-80, 4), (0, 0), (45, 30), (70, 75), (110, 80), (110, -300), (-160, -300)])
@@ -155,7 +155,7 @@ def _lungs_and_gas(rng: np.random.Generator, film: Film, back: Back) -> Picture:
 
 
 def _collimate(rng: np.random.Generator, light: Picture, film: Film) -> None:
-    """Draws the dark edges of the collimator in half of the pictures, and the side marker in all, in place."""
+    """Draw the dark edges of the collimator in half of the pictures, and the side marker in all, in place."""
     if rng.random() < 0.5:
         for axis, side in ((0, -1), (0, 1), (1, -1), (1, 1)):
             width = round(float(rng.uniform(0, 8)) * film.per_mm)

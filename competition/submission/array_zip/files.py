@@ -181,7 +181,7 @@ def _form_fault(stored: StoredArray, classes: int, size_hw: tuple[int, int] | No
 
 
 def _value_fault(array: NDArray[np.uint8]) -> str | None:
-    """What is wrong with the values of an array (rows, columns, classes + 1): the rest of a sentence."""
+    """Return what is wrong with the values of an array (rows, columns, classes + 1): the rest of a sentence."""
     if (largest := int(array.max(initial=0))) > 1:
         return f"holds values other than 0 and 1, up to {largest}"
     wrong = int(np.count_nonzero(array[..., :-1].any(axis=-1) == array[..., -1].astype(np.bool_)))

@@ -86,14 +86,14 @@ def _accuracies(counts: NDArray[np.int64], ours: NDArray[np.uint8], theirs: NDAr
 
 
 def _names(files: PlaneFiles) -> list[str]:
-    """The names of a submission that can be scored: there are some, and none appears twice."""
+    """Return the names of a submission that can be scored: there are some, and none appears twice."""
     if not files.names:
         raise CompetitionError("there is nothing to score: no files", files.path)
     return files.unique_names()
 
 
 def _open_truth(truth: Path | Labels, names: list[str], classes: Sequence[str], opened: ExitStack) -> ReadLabel:
-    """How to read the label planes of a submitted file; what it opens is closed with ``opened``."""
+    """Return how to read the label planes of a submitted file; what it opens is closed with ``opened``."""
     if not isinstance(truth, Path):
         if not find_files(truth.folder, "**/*.npy"):
             return truth.join(names)

@@ -32,12 +32,12 @@ class RunLengthColumns(Section):
     """Whether a start counts from the end of the run before it instead of from the first pixel."""
 
     def header(self, classes: Sequence[str]) -> tuple[str, ...]:
-        """All columns."""
+        """Return all columns."""
         between = () if self.class_column is None else (self.class_column,)
         return (self.image, *between, *(classes if self.rle is None else (self.rle,)))
 
     def masks(self, cells: Sequence[str], classes: Sequence[str]) -> list[tuple[str, str]]:
-        """What a row says: class and run lengths, as they are written there.
+        """Return what a row says: class and run lengths, as they are written there.
 
         Args:
             cells: In the order of ``header``.
@@ -48,7 +48,7 @@ class RunLengthColumns(Section):
         return [(classes[0] if self.class_column is None else cells[1], cells[-1])]
 
     def contradiction(self, key: str, classes: int) -> str | None:
-        """Why columns and number of classes don't fit together; None where they do. ``key`` names the form."""
+        """Return why columns and number of classes don't fit together; None where they do. ``key`` names the form."""
         if self.class_column and not self.rle:
             return f"{key} names a class column, so it needs an rle column too"
         if classes > 1 and self.rle and not self.class_column:
@@ -72,11 +72,11 @@ class SubmissionColumns(RunLengthColumns):
 
     @property
     def plain(self) -> bool:
-        """Whether a cell is that text already."""
+        """Return whether a cell is that text already."""
         return self.start == 1 and not self.relative
 
     def read(self, cell: str, where: str) -> str:
-        """The mask that a cell means.
+        """Return the mask that a cell means.
 
         Args:
             cell: As it is written; any text for no mask is taken where an empty one is -1.
@@ -93,7 +93,7 @@ class SubmissionColumns(RunLengthColumns):
         return format_runs(runs, np.array([len(runs)]))[0]
 
     def write(self, rle: str) -> str:
-        """The cell that means a mask."""
+        """Return the cell that means a mask."""
         if not rle:
             return self.empty
         if self.plain:
@@ -105,7 +105,7 @@ class SubmissionColumns(RunLengthColumns):
         return " ".join(map(str, np.stack([starts, lengths], axis=1).ravel().tolist()))
 
     def check(self, cell: str, where: str, pixels: int | None) -> bool:
-        """Whether a cell holds a mask that is not empty.
+        """Return whether a cell holds a mask that is not empty.
 
         Args:
             cell: As it is written.

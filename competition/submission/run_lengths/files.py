@@ -104,7 +104,7 @@ def no_known_class(found: Iterable[str], classes: Sequence[str]) -> str | None:
 
 
 def check_classes(found: Iterable[str], classes: Sequence[str], path: Path) -> None:
-    """Refuse a submission of which no class is the track's.
+    """Reject a submission of which no class is the track's.
 
     Raises:
         CompetitionError: It is one to another track.

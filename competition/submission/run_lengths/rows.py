@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
 
 def read_rows(path: Path, columns: RunLengthColumns, classes: Sequence[str]) -> Iterator[Row]:
-    """Reads the masks of a CSV without judging names, classes or run lengths.
+    """Read the masks of a CSV without judging names, classes or run lengths.
 
     Args:
         path: The CSV.
@@ -56,7 +56,7 @@ def read_rows(path: Path, columns: RunLengthColumns, classes: Sequence[str]) -> 
 
 
 def masks_by_key(rows: Iterable[Row], path: Path, several: bool) -> dict[Key, str]:
-    """Returns the mask of each image and class, in the order in which they come first.
+    """Return the mask of each image and class, in the order in which they come first.
 
     Args:
         rows: Run lengths that count from pixel 1, "" for no mask.
@@ -81,7 +81,7 @@ def masks_by_key(rows: Iterable[Row], path: Path, several: bool) -> dict[Key, st
 
 
 def repeated_row(rows: Iterable[Row]) -> tuple[Row, Row] | None:
-    """Returns the first row of one image and class that says the same as an earlier one, and that one."""
+    """Return the first row of one image and class that says the same as an earlier one, and that one."""
     first: dict[str, Row] = {}
     for row in rows:
         earlier = first.setdefault(row.rle, row)
@@ -91,7 +91,7 @@ def repeated_row(rows: Iterable[Row]) -> tuple[Row, Row] | None:
 
 
 def _joined(rows: Sequence[Row], path: Path) -> str:
-    """The pixels of any of the rows."""
+    """Return the pixels of any of the rows."""
     if repeated := repeated_row(rows):
         row, earlier = repeated
         raise CompetitionError(

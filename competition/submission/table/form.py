@@ -78,7 +78,7 @@ class TableForm(Form):
 
 
 def _table_in(folder: Path, classes: Sequence[str]) -> Path:
-    """The one CSV in submission form below a folder."""
+    """Return the one CSV in submission form below a folder."""
     columns = {ID_COLUMN, *classes}
     found = [path for path in find_files(folder, "**/*.csv") if columns <= set(read_csv(path)[0])]
     if len(found) != 1:

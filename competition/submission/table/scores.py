@@ -76,7 +76,7 @@ def score_table(submission: Path, truth: pd.DataFrame, classes: Sequence[str]) -
 
 
 def _by_number(frame: pd.DataFrame, where: Path | str) -> pd.DataFrame:
-    """The same rows, ids without leading zeros."""
+    """Return the same rows, ids without leading zeros."""
     plain = [without_zeros(str(name)) for name in frame.index]
     twice = sorted(name for name, count in Counter(plain).items() if count > 1)
     if twice:

@@ -37,7 +37,7 @@ TEXT_CONTRAST = 25  # grey levels above the local background: six times the nois
 
 
 def clean_angiogram(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Crops black margins and covers burned-in text.
+    """Crop black margins and covers burned-in text.
 
     Args:
         image: Grey still, (H, W) uint8.
@@ -55,7 +55,7 @@ def clean_angiogram(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def margin_box(image: NDArray[np.uint8]) -> Box:
-    """Finds the picture inside black margins, walking in from every edge until grey begins.
+    """Find the picture inside black margins, walking in from every edge until grey begins.
 
     A row (column) belongs to the picture where at least half of its centre half is grey. The centre half is looked at
     because text in the margin stands in the corners, and because the other margin pair would darken the outer parts;
@@ -84,7 +84,7 @@ def _centre_half(length: int) -> slice:
 
 
 def median_grey(image: NDArray[np.uint8]) -> float:
-    """Returns the median of an image (H, W) uint8 from its histogram, in a sixth of the time that sorting takes."""
+    """Return the median of an image (H, W) uint8 from its histogram, in a sixth of the time that sorting takes."""
     below = np.bincount(image.ravel(), minlength=256).cumsum()
     middle = ((image.size - 1) // 2, image.size // 2)
     return float(np.searchsorted(below, middle, side="right").mean())
@@ -97,7 +97,7 @@ def _grey_run(share: NDArray[np.float64]) -> tuple[int, int]:
 
 
 def trim_edge_lines(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cuts off the outermost lines that are no picture: black ones and lines of ticks.
+    """Cut off the outermost lines that are no picture: black ones and lines of ticks.
 
     Args:
         picture: Still without margins and text, (H, W) uint8.
@@ -117,13 +117,13 @@ def trim_edge_lines(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def margin_share(image: NDArray[np.uint8]) -> float:
-    """The share of a still (H, W) uint8 that is margin, 0 to 1."""
+    """Return the share of a still (H, W) uint8 that is margin, 0 to 1."""
     top, bottom, left, right = margin_box(image)
     return 1 - (bottom - top) * (right - left) / image.size
 
 
 def has_text(image: NDArray[np.uint8]) -> bool:
-    """Whether text is burned into a still (H, W) uint8, into the picture or into its margins."""
+    """Return whether text is burned into a still (H, W) uint8, into the picture or into its margins."""
     return any(strokes.any() for *_, strokes in _text_strokes(image, margin_box(image)))
 
 
@@ -155,7 +155,7 @@ def local_background(corner: NDArray[np.uint8], height: int) -> NDArray[np.uint8
 
 
 def text_mask(corner: NDArray[np.uint8], background: NDArray[np.uint8], height: int) -> NDArray[np.bool_]:
-    """Marks the strokes of burned-in text, with their blurred edges.
+    """Mark the strokes of burned-in text, with their blurred edges.
 
     Text is a number of letter-sized parts nearer to white than to the background, or of longer ones where bold letters
     run into each other. Subtraction residue of bone is white too, but comes as one or two parts, higher or solid; edge
@@ -189,7 +189,7 @@ def text_mask(corner: NDArray[np.uint8], background: NDArray[np.uint8], height: 
 
 
 def cover_text(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-    """Crops a still to its picture and replaces text strokes in the lower corners by the local background.
+    """Crop a still to its picture and replaces text strokes in the lower corners by the local background.
 
     Text is looked for on the whole canvas: of a line that stands in the margin the picture may hold one letter only,
     which alone could be anything.
@@ -211,7 +211,7 @@ def cover_text(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 def _text_strokes(
     image: NDArray[np.uint8], box: Box
 ) -> Iterator[tuple[slice, slice, NDArray[np.uint8], NDArray[np.bool_]]]:
-    """The lower corners that hold white: where they are, their local background, and where text is in them."""
+    """Return the lower corners that hold white: where they are, their local background, and where text is in them."""
     top, bottom, left, right = box
     for rows, columns in text_boxes(image.shape, box):
         corner = np.ascontiguousarray(image[rows, columns])

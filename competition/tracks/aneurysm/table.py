@@ -21,7 +21,7 @@ class Row:
 
 
 def read_table(path: Path, split: Split, classes: Sequence[str]) -> list[Row]:
-    """Reads the CSV of a split.
+    """Read the CSV of a split.
 
     Args:
         path: With the columns Index and one per class, in any order.

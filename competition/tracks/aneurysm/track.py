@@ -46,7 +46,7 @@ test_set/<Index><view>.jpg    Index padded to four digits; may be missing until 
 
 
 def is_visible(class_name: str, view: str) -> bool:
-    """Whether a class can be seen in a view: on the injected side, downstream of the injected artery.
+    """Return whether a class can be seen in a view: on the injected side, downstream of the injected artery.
 
     Args:
         class_name: A name of ``CLASSES``.
@@ -83,7 +83,7 @@ def image_name(index: int, view: str) -> str:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Reads and cleans one still.
+    """Read and cleans one still.
 
     Args:
         path: JPG, grey or with three equal channels.
@@ -118,7 +118,7 @@ def read_traits(root: Path, sample: Sample) -> tuple[float, ...]:
 
 
 def _decode(path: Path) -> NDArray[np.uint8]:
-    """The still as it was exported, (H, W) uint8."""
+    """Return the still as it was exported, (H, W) uint8."""
     require_file(path)
     try:
         data = path.read_bytes()
@@ -137,7 +137,7 @@ def _decode(path: Path) -> NDArray[np.uint8]:
 
 
 def list_samples(root: Path) -> Listing:
-    """Lists the training and test patients.
+    """List the training and test patients.
 
     Args:
         root: Folder with train_set/ and, where there is one, test_set/.
@@ -170,7 +170,7 @@ def list_samples(root: Path) -> Listing:
 
 
 def list_test_samples(folder: Path) -> Listing:
-    """Lists a test set that came later, in a folder of its own.
+    """List a test set that came later, in a folder of its own.
 
     Args:
         folder: Folder with test.csv and its JPGs, or one that holds them in test_set/.
@@ -191,13 +191,13 @@ def list_test_samples(folder: Path) -> Listing:
 
 
 def _find_table(folder: Path, split: Split) -> Path | None:
-    """The split's CSV, in its folder or, where the archive was unpacked into a folder of its name, one below."""
+    """Return the split's CSV, in its folder or, where the archive was unpacked into a folder of its name, one below."""
     places = (folder / f"{split}.csv", folder / f"{split}_set" / f"{split}.csv")
     return next((place for place in places if place.is_file()), None)
 
 
 def _find_images(folder: Path, split: Split) -> dict[str, Path]:
-    """All JPGs of a split by name; teams keep them beside the CSV, in images/ or one folder deeper."""
+    """Return all JPGs of a split by name; teams keep them beside the CSV, in images/ or one folder deeper."""
     found: dict[str, Path] = {}
     for place in (folder, folder / "images", folder / f"{split}_set"):
         here: dict[str, Path] = {}
@@ -238,7 +238,7 @@ def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Spli
 
 
 def _take_view(row: Row, view: str, left_over: dict[str, Path]) -> Path | None:
-    """Takes a patient's view out of what is left: padded to four digits, else the Index as it is."""
+    """Take a patient's view out of what is left: padded to four digits, else the Index as it is."""
     for name in (image_name(row.index, view), f"{row.written}{view}.jpg", f"{row.index}{view}.jpg"):
         if name in left_over:
             return left_over.pop(name)
@@ -284,7 +284,7 @@ def _unlisted(
 
 
 def _remark(strays: list[Problem], table: str) -> list[str]:
-    """One sentence about the test pictures that have no row, or none."""
+    """Return one sentence about the test pictures that have no row, or none."""
     if not strays:
         return []
     first = strays[0]

@@ -32,7 +32,7 @@ Slices = dict[str, dict[int, Path]]
 
 
 def list_dicom_slices(root: Path) -> Listing:
-    """Lists the slices of both splits, sorted by patient and number.
+    """List the slices of both splits, sorted by patient and number.
 
     Test slices are those with a contour where ``test/contours`` is at hand (for scoring only), all of them otherwise.
 
@@ -57,7 +57,7 @@ def list_dicom_slices(root: Path) -> Listing:
 
 
 def list_test_dicoms(folder: Path) -> Listing:
-    """Lists a test set that came later: every DICOM slice below ``folder``, or below ``dicom`` in it.
+    """List a test set that came later: every DICOM slice below ``folder``, or below ``dicom`` in it.
 
     Raises:
         CompetitionError: A file name holds no number, two slices are one, or link.csv breaks its form.
@@ -72,12 +72,12 @@ def list_test_dicoms(folder: Path) -> Listing:
 
 
 def find_contours(folder: Path) -> Slices:
-    """All endocardial contours below a folder: patient -> slice number -> file."""
+    """Return all endocardial contours below a folder: patient -> slice number -> file."""
     return {patient: kinds["i"] for patient, kinds in _contours(folder).items() if kinds["i"]}
 
 
 def _list_split(root: Path, folder: Path, split: Split, link: Mapping[str, str]) -> Listing:
-    """Lists one split below its folder; paths are relative to the root."""
+    """List one split below its folder; paths are relative to the root."""
     dicoms, problems = _dicoms(root, folder, split, link)
     contours = find_contours(folder / "contours")
     unlinked = _unlinked(folder, dicoms, contours, link)

@@ -6,7 +6,7 @@ PATIENT = re.compile(r"SC-(HF-I|HF-NI|HYP|N)-(\d+)")
 
 
 def padded(patient: str) -> str:
-    """The name with two digits, as the label pictures have it: SC-HF-I-2 -> SC-HF-I-02; other names stay."""
+    """Return the name with two digits, as the label pictures have it: SC-HF-I-2 -> SC-HF-I-02; other names stay."""
     match = PATIENT.fullmatch(patient)
     return patient if match is None else f"SC-{match[1]}-{int(match[2]):02d}"
 
@@ -18,10 +18,10 @@ def disease(patient: str) -> str:
 
 
 def slice_key(patient: str, number: int) -> str:
-    """The key of a slice, in all forms of the data: SC-HF-I-02-IM-0001-0060.dcm."""
+    """Return the key of a slice, in all forms of the data: SC-HF-I-02-IM-0001-0060.dcm."""
     return f"{padded(patient)}-IM-0001-{number:04d}.dcm"
 
 
 def slice_name(key: str) -> str:
-    """What the submission calls a slice: the name of its published picture, whatever form it was read from."""
+    """Return what the submission calls a slice: the name of its published picture, whatever form it was read from."""
     return f"{key}.png"

@@ -27,12 +27,12 @@ _PIXEL_TYPES = {1: "u1", 2: "<i2", 8: "<i8"}
 
 
 def record_files(root: Path) -> list[Path]:
-    """All TFRecord files under a folder and one folder below, sorted."""
+    """Return all TFRecord files under a folder and one folder below, sorted."""
     return sorted(path for pattern in ("*.tfrecord*", "*/*.tfrecord*") for path in find_files(root, pattern))
 
 
 def list_records(root: Path) -> Listing:
-    """Lists the slices of both splits, training first, in the order of the records.
+    """List the slices of both splits, training first, in the order of the records.
 
     Raises:
         CompetitionError: A file is cut or damaged, a record lacks a feature, or a file name tells no split.
@@ -60,7 +60,7 @@ def list_records(root: Path) -> Listing:
 
 
 def list_test_records(folder: Path) -> Listing:
-    """Lists a test set that came later: every record below ``folder``.
+    """List a test set that came later: every record below ``folder``.
 
     Raises:
         CompetitionError: As ``list_records``, or there is no record, or two of one name.
@@ -86,7 +86,7 @@ def find_records(folder: Path) -> dict[str, list[Path]]:
 
 
 def read_record_image(file: Path, number: int) -> NDArray[np.uint8]:
-    """Reads a slice: bytes as they are, wider pixels stretched from their own minimum and maximum, as from DICOM.
+    """Read a slice: bytes as they are, wider pixels stretched from their own minimum and maximum, as from DICOM.
 
     Returns:
         (H, W) uint8.
@@ -99,7 +99,7 @@ def read_record_image(file: Path, number: int) -> NDArray[np.uint8]:
 
 
 def read_record_label(file: Path, number: int) -> NDArray[np.integer]:
-    """Reads a label's stored values, (H, W); errors as ``read_record_image``."""
+    """Read a label's stored values, (H, W); errors as ``read_record_image``."""
     return _pixels(file, number, LABEL)
 
 
@@ -126,7 +126,7 @@ def _samples(root: Path, file: Path, split: Split) -> Iterator[Sample]:
 
 
 def _key(example: Example, where: str) -> str:
-    """The slice's own name, without folder and without the ending of a picture; "" where there is none."""
+    """Return the slice's own name, without folder and without the ending of a picture; "" where there is none."""
     values = example.get("name") or [b""]
     name = values[0].decode(errors="replace") if isinstance(values[0], bytes) else ""
     key = same_spelling(PurePosixPath(name).name.removesuffix(".png"))
@@ -153,7 +153,7 @@ def _pixels(file: Path, number: int, names: Sequence[str]) -> NDArray[np.integer
 
 
 def _feature(example: Example, names: Sequence[str], where: str) -> bytes | int:
-    """The one value of the feature that bears one of the names."""
+    """Return the one value of the feature that bears one of the names."""
     values = next((example[name] for name in names if name in example), None)
     if values is None:
         there = ", ".join(sorted(example)) or "none"

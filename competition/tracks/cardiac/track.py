@@ -52,7 +52,7 @@ one of three forms:
 
 
 def list_slices(root: Path) -> Listing:
-    """Lists the slices of both splits, in whichever form they are.
+    """List the slices of both splits, in whichever form they are.
 
     Raises:
         CompetitionError: There is no training slice below ``root``, slices in two forms, or what that form's own
@@ -76,7 +76,7 @@ def list_slices(root: Path) -> Listing:
 
 
 def _passed_over(root: Path) -> list[str]:
-    """Names folders of PNG pictures that lie beside the folder of DICOM files."""
+    """Name folders of PNG pictures that lie beside the folder of DICOM files."""
     pictures = find_files(root, f"*/{PNG_PAIRS.train}")
     folders = sorted({picture.relative_to(root).parts[0] for picture in pictures})
     if not folders:
@@ -91,14 +91,14 @@ def _list_pictures(root: Path) -> Listing:
 
 
 def list_test_slices(folder: Path) -> Listing:
-    """Lists a test set that came later, in whichever form it is; errors as the form's own listing."""
+    """List a test set that came later, in whichever form it is; errors as the form's own listing."""
     if find_files(folder, "**/*.dcm"):
         return list_test_dicoms(folder)
     return list_test_records(folder) if record_files(folder) else list_test_folder(folder, PNG_PAIRS)
 
 
 def read_slice(path: Path) -> NDArray[np.uint8]:
-    """Reads a DICOM file, a picture or a record ("train.tfrecord#12").
+    """Read a DICOM file, a picture or a record ("train.tfrecord#12").
 
     Returns:
         (H, W) uint8.
@@ -113,7 +113,7 @@ def read_slice(path: Path) -> NDArray[np.uint8]:
 
 
 def read_ventricle(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Reads a contour, a label picture or a record into label planes.
+    """Read a contour, a label picture or a record into label planes.
 
     Args:
         path: A contour's text, a picture, or a record ("train.tfrecord#12").
@@ -143,13 +143,13 @@ def read_spacing(path: Path) -> tuple[float, float] | None:
 
 
 def count_cut_pixels(path: Path) -> int:
-    """How many pixels of a label picture lie between 0 and its maximum; contours and records hold none."""
+    """Return how many pixels of a label picture lie between 0 and its maximum; contours and records hold none."""
     _, record = split_part(path)
     return 0 if record or path.suffix.lower() == ".txt" else count_between(path, PNG_PAIRS.values)
 
 
 def find_labels(folder: Path) -> dict[str, list[Path]]:
-    """All labels below a folder by slice: contours, records, and pictures of the slice's name.
+    """Return all labels below a folder by slice: contours, records, and pictures of the slice's name.
 
     Returns:
         Slice key -> paths that ``read_ventricle`` takes.

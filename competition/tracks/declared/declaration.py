@@ -33,7 +33,7 @@ FIELDS = ("stem", "class")
 
 
 def _check_value(value: object) -> object:
-    """A pixel value, or a colour in small letters."""
+    """Return a pixel value, or a colour in small letters."""
     if isinstance(value, str) and re.fullmatch("#[0-9a-fA-F]{6}", value):
         return value.lower()
     if isinstance(value, int) and not isinstance(value, bool):
@@ -86,7 +86,7 @@ class FolderTrack(Section):
     image_name,class,rle with pixels row by row from 1; where masks come as run lengths it must be given."""
 
     def find_group(self, file_name: str) -> str | None:
-        """Returns the group that ``group`` reads from a file name; None where it does not match."""
+        """Return the group that ``group`` reads from a file name; None where it does not match."""
         return find_group(self.group, file_name)
 
     @field_validator("metric")
@@ -101,19 +101,19 @@ class FolderTrack(Section):
 
     @property
     def count_metric(self) -> CountMetric:
-        """The declared metric."""
+        """Return the declared metric."""
         metric = make_metric(self.metric)
         assert isinstance(metric, CountMetric)  # validated above
         return metric
 
     @property
     def in_colour(self) -> bool:
-        """Whether the classes of a label picture are told by colour."""
+        """Return whether the classes of a label picture are told by colour."""
         return isinstance(self.classes, dict) and isinstance(next(iter(self.classes.values())), str)
 
     @property
     def values(self) -> dict[str, int] | list[str]:
-        """The classes with their pixel values, 0xRRGGBB of colours; names only where each class is a mask."""
+        """Return the classes with their pixel values, 0xRRGGBB of colours; names only where each class is a mask."""
         if isinstance(self.classes, list):
             return self.classes
         return {name: _pixel_value(value) for name, value in self.classes.items()}
@@ -137,18 +137,18 @@ class FolderTrack(Section):
 
     @property
     def reading(self) -> str:
-        """How images and labels are read, as text."""
+        """Return how images and labels are read, as text."""
         return self.model_dump_json(include={"classes", "masks", "channels"}) + self._written_background
 
     @property
     def data_form(self) -> str:
-        """All that ``prepare`` goes by, as text."""
+        """Return all that ``prepare`` goes by, as text."""
         text = self.model_dump_json(include={"classes", "train", "masks", "test", "group", "channels"})
         return f"{text} {self.names_with_ending}{self._written_background}"
 
     @property
     def _written_background(self) -> str:
-        """Nothing where there is none, so that texts stay equal that were made before the key existed."""
+        """Return nothing where there is none, so that texts stay equal that were made before the key existed."""
         return f" background {list(self.background)}" if self.background else ""
 
     @field_validator("train", "test", "masks")
@@ -195,7 +195,7 @@ class FolderTrack(Section):
 
 
 def read_declaration(path: Path) -> FolderTrack:
-    """Reads the YAML file of a folder track.
+    """Read the YAML file of a folder track.
 
     Raises:
         CompetitionError: The file is missing, not YAML, or a key is wrong.
@@ -211,7 +211,7 @@ def read_declaration(path: Path) -> FolderTrack:
 
 
 def _explain(error: ValidationError) -> str:
-    """The first thing that is wrong, with the keys that are known there."""
+    """Return the first thing that is wrong, with the keys that are known there."""
     errors: list[Any] = error.errors()
     # Masks and submission are a text or a section. Pydantic says what speaks against each; only one of them was meant.
     within = [problem for problem in errors if problem["loc"][:2] in SECTIONS and len(problem["loc"]) > 2]
@@ -241,7 +241,7 @@ def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
 
 
 def _contradiction(declaration: FolderTrack) -> str | None:
-    """Why classes, masks and submission don't fit together; None where they do."""
+    """Return why classes, masks and submission don't fit together; None where they do."""
     classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
     if contradiction := _equal_names(list(classes), files=isinstance(masks, str) and "{class}" in masks):
         return contradiction
@@ -260,7 +260,7 @@ def _contradiction(declaration: FolderTrack) -> str | None:
 
 
 def _bad_template(masks: str, classes: dict[str, int | str] | list[str]) -> str | None:
-    """Why a path of mask files can't be that of these classes; None where it can."""
+    """Return why a path of mask files can't be that of these classes; None where it can."""
     if unknown := [field for field in re.findall(r"\{([^{}]*)\}", masks) if field not in FIELDS]:
         return f"masks holds {{{unknown[0]}}}, which is unknown; the fields are {{stem}} and {{class}}"
     if wild := re.search(r"[*?]", masks):
@@ -273,7 +273,7 @@ def _bad_template(masks: str, classes: dict[str, int | str] | list[str]) -> str 
 
 
 def _bad_file_names(names: Iterable[str]) -> str | None:
-    """Which class can't be part of a file name; None where all can."""
+    """Return which class can't be part of a file name; None where all can."""
     for name in names:
         if fault := file_fault(name):
             return f"masks are files named after their class, and the name {name!r} {fault}"
@@ -281,7 +281,7 @@ def _bad_file_names(names: Iterable[str]) -> str | None:
 
 
 def _equal_names(names: Sequence[str], files: bool) -> str | None:
-    """Names of two classes that are one in Unicode's composed form, as file names also in capitals; None where none."""
+    """Name of two classes that are one in Unicode's composed form, as file names also in capitals; None where none."""
     first: dict[str, str] = {}
     for name in names:
         key = same_spelling(name)
@@ -293,7 +293,7 @@ def _equal_names(names: Sequence[str], files: bool) -> str | None:
 
 
 def _clashing_values(declaration: FolderTrack) -> str | None:
-    """Which values of classes and background can't be told apart; None where all can."""
+    """Return which values of classes and background can't be told apart; None where all can."""
     if isinstance(declaration.classes, list):
         return "background needs classes with pixel values, {name: value}" if declaration.background else None
     owner: dict[int | str, str] = {}
@@ -309,7 +309,7 @@ def _clashing_values(declaration: FolderTrack) -> str | None:
 
 
 def _no_submission(masks: RunLengthTable) -> str:
-    """A form of its own is what an organiser has who hands out run lengths; it is asked for, never guessed."""
+    """Return a form of its own is what an organiser has who hands out run lengths; it is asked for, never guessed."""
     columns = {"image": masks.image, "class": masks.class_column, "rle": masks.rle}
     likely = ", ".join(f"{key}: {name}" for key, name in columns.items() if name is not None)
     counted = f"order: {masks.order}, start: {masks.start}" + ", relative: true" * masks.relative

@@ -30,7 +30,7 @@ class Masks:
 def list_labels(
     root: Path, samples: Sequence[Sample], declaration: FolderTrack
 ) -> tuple[dict[str, str], list[Problem], Masks]:
-    """Joins training images and their masks.
+    """Join training images and their masks.
 
     Args:
         root: The data folder.
@@ -65,7 +65,7 @@ def list_labels(
 def _refuse_masks_as_images(
     root: Path, training: Sequence[Sample], labels: dict[str, str], declaration: FolderTrack
 ) -> None:
-    """Raises where the pattern of training images takes their masks too."""
+    """Raise where the pattern of training images takes their masks too."""
     image_of = {root / str(sample.images[0]): sample for sample in training}
     for sample in training:
         for file in label_files(root / labels[sample.key], tuple(declaration.classes)):

@@ -23,7 +23,7 @@ def read_masks(
     background: Sequence[int] = (0,),
     colours: bool = False,
 ) -> NDArray[np.uint8]:
-    """Reads the mask of one image into label planes.
+    """Read the mask of one image into label planes.
 
     Args:
         path: The mask file (with "{class}" where each class has a file of its own).
@@ -61,7 +61,7 @@ def read_masks(
 def _refuse_strange(
     stored: NDArray[np.integer], classes: dict[str, int], background: Sequence[int], colours: bool, file: Path
 ) -> None:
-    """Raises where pixels hold a value that is no class's and no background."""
+    """Raise where pixels hold a value that is no class's and no background."""
     known = np.isin(stored, [*background, *classes.values()])
     if known.all():
         return
@@ -82,7 +82,7 @@ def _refuse_strange(
 
 
 def binarise(values: NDArray[np.integer], where: Path | str) -> NDArray[np.bool_]:
-    """Cuts a mask at half of its maximum: {0, 1}, {0, 255} and soft edges all come out right; all zero is empty.
+    """Cut a mask at half of its maximum: {0, 1}, {0, 255} and soft edges all come out right; all zero is empty.
 
     Args:
         values: (H, W) as stored.
@@ -96,7 +96,7 @@ def binarise(values: NDArray[np.integer], where: Path | str) -> NDArray[np.bool_
 
 
 def count_between(path: Path, classes: dict[str, int] | list[str]) -> int:
-    """Counts what ``binarise`` has to decide: pixels between 0 and the picture's maximum.
+    """Count what ``binarise`` has to decide: pixels between 0 and the picture's maximum.
 
     Args:
         path: As for ``read_masks``, which can read it.
@@ -109,7 +109,7 @@ def count_between(path: Path, classes: dict[str, int] | list[str]) -> int:
 
 
 def find_masks(folder: Path, template: str, classes: Sequence[str]) -> dict[str, list[Path]]:
-    """The masks below a folder whose names are those of the training masks, wherever the folder lies.
+    """Return the masks below a folder whose names are those of the training masks, wherever the folder lies.
 
     Args:
         folder: Searched with all folders below it.
@@ -128,17 +128,17 @@ def find_masks(folder: Path, template: str, classes: Sequence[str]) -> dict[str,
 
 
 def list_masks(root: Path, template: str, classes: Sequence[str]) -> dict[str, list[Path]]:
-    """The masks that lie below the data folder exactly where the template says; otherwise as ``find_masks``."""
+    """Return the masks that lie below the data folder exactly where the template says; otherwise as ``find_masks``."""
     return _by_stem(root, template, classes, find_files(root, mask_pattern(template)))
 
 
 def mask_pattern(template: str) -> str:
-    """Returns the glob pattern that all masks of a template fit."""
+    """Return the glob pattern that all masks of a template fit."""
     return glob.escape(template).replace("{stem}", "*").replace("{class}", "*")
 
 
 def near_masks(missing: Sequence[Path], there: Sequence[Path]) -> dict[Path, Path]:
-    """Returns, for each missing mask, the file of the same folder that was probably meant."""
+    """Return, for each missing mask, the file of the same folder that was probably meant."""
     names: dict[Path, list[str]] = {}
     for path in there:
         names.setdefault(path.parent, []).append(path.name)
@@ -153,7 +153,7 @@ def near_masks(missing: Sequence[Path], there: Sequence[Path]) -> dict[Path, Pat
 
 
 def _by_stem(folder: Path, tail: str, classes: Sequence[str], files: Sequence[Path]) -> dict[str, list[Path]]:
-    """Those of the files whose path ends as a template says."""
+    """Return those of the files whose path ends as a template says."""
     tail = same_spelling(tail)
     depth, regex = len(PurePosixPath(tail).parts), re.compile(f"(?:^|/){_regex(tail, classes)}$")
     found: dict[str, dict[Path, None]] = {}

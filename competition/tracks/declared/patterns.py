@@ -14,7 +14,7 @@ SECONDS = 1.0
 
 
 def find_group(pattern: str, text: str) -> str | None:
-    r"""Returns what the first bracket of a pattern matches somewhere in a text.
+    r"""Return what the first bracket of a pattern matches somewhere in a text.
 
     Args:
         pattern: A regular expression with a bracket, for example "^(\d+)_".
@@ -40,7 +40,7 @@ def find_group(pattern: str, text: str) -> str | None:
 
 @contextmanager
 def _time_limit(seconds: float) -> Iterator[None]:
-    """Raises TimeoutError in the block after so many seconds; Python's ``re`` looks for signals while it searches."""
+    """Raise TimeoutError in the block after so many seconds; Python's ``re`` looks for signals while it searches."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -44,13 +44,13 @@ class Table:
     rows: dict[str, list[Row]]
 
     def written(self, image_name: str) -> str:
-        """How the CSV writes an image's name, in composed Unicode (NFC): with its ending, or without."""
+        """Return how the CSV writes an image's name, in composed Unicode (NFC): with its ending, or without."""
         name, short = same_spelling(image_name), stem(image_name)
         return short if short in self.rows and name not in self.rows else name
 
 
 def read_table(path: Path, form: RunLengthTable, classes: tuple[str, ...]) -> Table:
-    """Reads the whole CSV.
+    """Read the whole CSV.
 
     Raises:
         CompetitionError: The file or a column is missing, a row has too few values, or a class is unknown.
@@ -71,7 +71,7 @@ def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable,
 
 
 def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
-    """What is wrong between the rows and the training images on disk.
+    """Return what is wrong between the rows and the training images on disk.
 
     Args:
         table: As read.
@@ -102,7 +102,7 @@ def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, cl
 
 
 def _no_row(key: str, image: str, table: Table, meant: str | None, form: RunLengthTable) -> Problem:
-    """An image that no row names, with the row that probably means it."""
+    """Return an image that no row names, with the row that probably means it."""
     reason, kind = f"annotation missing: no row of image {image!r}", "no row"
     if meant is None:
         return Problem(key, "train", form.csv, reason, kind=kind)
@@ -115,7 +115,7 @@ def _no_row(key: str, image: str, table: Table, meant: str | None, form: RunLeng
 
 
 def _faults(key: str, rows: Sequence[Row], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
-    """What is wrong with the rows of one image: a class without a row, or a row twice."""
+    """Return what is wrong with the rows of one image: a class without a row, or a row twice."""
     problems = []
     for class_name in classes if rows else ():
         if all(row.class_name != class_name for row in rows):
@@ -133,7 +133,7 @@ def _faults(key: str, rows: Sequence[Row], form: RunLengthTable, classes: Sequen
 def read_run_lengths(
     path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]
 ) -> NDArray[np.uint8]:
-    """Reads the masks of one image.
+    """Read the masks of one image.
 
     Args:
         path: The CSV and the image as it is written there: "train.csv#0007a.png".
@@ -156,7 +156,7 @@ def read_run_lengths(
 
 
 def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]) -> bool:
-    """Returns whether the masks of an image make sense only in the other ``order``.
+    """Return whether the masks of an image make sense only in the other ``order``.
 
     Read along the wrong axis, each run of an object comes out as a piece of its own. Where the image is square, or its
     sides differ by less than a run, the masks are only transposed or slanted, and nothing shows it.
@@ -204,7 +204,7 @@ def _decode(
 def find_rows(
     folder: Path, form: RunLengthTable, classes: tuple[str, ...], endings: Collection[str]
 ) -> dict[str, list[Path]]:
-    """The images of every CSV below a folder that has the declared columns.
+    """Return the images of every CSV below a folder that has the declared columns.
 
     Args:
         folder: Searched with all folders below it.

@@ -25,7 +25,7 @@ from competition.tracks.track import Listing, Mirror, NamesInUse, Problem, Sampl
 
 
 def load_folder_track(path: Path) -> Track:
-    """Makes a track of a declaration; the file's stem is the track's name.
+    """Make a track of a declaration; the file's stem is the track's name.
 
     Raises:
         CompetitionError: The file is missing, not YAML, or a key is wrong.
@@ -56,7 +56,7 @@ def load_folder_track(path: Path) -> Track:
 
 
 def list_folder(root: Path, declaration: FolderTrack) -> Listing:
-    """Lists the images of both splits, sorted by path.
+    """List the images of both splits, sorted by path.
 
     Raises:
         CompetitionError: There is no training image, the CSV of run lengths can't be read, or masks are among the
@@ -75,7 +75,7 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
 
 
 def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
-    """Lists a test set that came later: every file below ``folder`` named as the declaration's test images are.
+    """List a test set that came later: every file below ``folder`` named as the declaration's test images are.
 
     Raises:
         CompetitionError: There is none, two have one name, or an image has another ending than the test images.
@@ -151,7 +151,7 @@ def _sample(image: Path, relative: str, split: Split, group: str, declaration: F
 
 
 def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> NDArray[np.uint8]:
-    """Reads the masks of one image, from files or from run lengths.
+    """Read the masks of one image, from files or from run lengths.
 
     Args:
         path: The mask file (with "{class}" where each class has a file of its own), or "train.csv#image".

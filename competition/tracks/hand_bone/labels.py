@@ -22,7 +22,7 @@ HAND_BONE_CLASSES = (*FINGER_BONES, *CARPAL_BONES, *FOREARM_BONES)
 
 
 def read_bones(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Draws the polygons of one annotation file into label planes.
+    """Draw the polygons of one annotation file into label planes.
 
     The file's own ``metadata`` (3060x3060), ``filename`` (.jpg) and ``parent_path`` are stale and not read; points lie
     on the image's grid. Annotations come in any order. As in the organiser's baseline, cv2.fillPoly includes borders.
@@ -53,7 +53,7 @@ def read_bones(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def _draw(planes: NDArray[np.uint8], index: int, polygon: NDArray[np.int32]) -> None:
-    """Fills a polygon in one class, touching only the box around it."""
+    """Fill a polygon in one class, touching only the box around it."""
     low = polygon.min(axis=0)
     width, height = polygon.max(axis=0) - low + 1
     # Cut at the X-ray's far border before it is filled: how fillPoly clips an edge changes the pixels along it.
@@ -65,7 +65,7 @@ def _draw(planes: NDArray[np.uint8], index: int, polygon: NDArray[np.int32]) -> 
 
 
 def read_annotations(path: Path) -> list[dict[str, Any]]:
-    """The annotations of one file, each with a ``label`` and ``points``.
+    """Return the annotations of one file, each with a ``label`` and ``points``.
 
     Raises:
         CompetitionError: The file is missing, or not such a JSON.

@@ -83,7 +83,7 @@ def without_excluded(root: Path, listing: Listing) -> Listing:
 
 
 def _with_hints(names: Sequence[str], known: Collection[str]) -> str:
-    """Names that nothing has, each with the one that was probably meant."""
+    """Name that nothing has, each with the one that was probably meant."""
     # An X-ray goes by its name with and without ending and folder: one of them is enough to come near to.
     near = NearKeys(name for name in known if "/" not in name and not name.endswith(".png"))
     return ", ".join(name + near.hint(name) for name in names)
@@ -99,7 +99,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def _names(item: Sample | Problem) -> set[str]:
-    """What a list may call an X-ray: ID058, image1661392103627, the same with .png, or with ID058/ before it."""
+    """Return what a list may call an X-ray: ID058, image1661392103627, the same with .png, or with ID058/ before it."""
     person = item.group if isinstance(item, Sample) else Path(item.path).parent.name
     stems = (item.key, f"{item.key}.png")
     return {person, *stems, *(f"{person}/{stem}" for stem in stems)}

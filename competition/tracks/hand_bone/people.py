@@ -47,7 +47,7 @@ class Person:
 
 
 def read_people(path: Path) -> dict[str, Person]:
-    """Reads the sheet.
+    """Read the sheet.
 
     Args:
         path: The Excel file: the sheet "ID" where there is one, else the first; headings in the first row.
@@ -115,7 +115,7 @@ def _number(cell: object) -> float | None:
 
 
 def _sex(cell: object) -> str | None:
-    """The six spellings are 여 and 남 with blanks or an escaped control character before them."""
+    """Return the six spellings are 여 and 남 with blanks or an escaped control character before them."""
     text = str(cell or "").strip().lower()
     if "여" in text or text in ("f", "female"):
         return "female"

@@ -42,7 +42,7 @@ def with_sides(root: Path, samples: Sequence[Sample]) -> tuple[list[Sample], lis
 
 
 def side_by_name(stem: str) -> str:
-    """The side that a file name's suffix _R or _L tells, or ""."""
+    """Return the side that a file name's suffix _R or _L tells, or ""."""
     return {"_R": RIGHT, "_L": LEFT}.get(stem[-2:], "")
 
 
@@ -59,7 +59,7 @@ def _sides_by_place(samples: Sequence[Sample]) -> dict[str, str]:
 
 
 def side_by_bones(label: Path) -> str:
-    """The side that the polygons of one annotation file tell: the Radius lies left of the Ulna in a right hand.
+    """Return the side that the polygons of one annotation file tell: the Radius lies left of the Ulna in a right hand.
 
     Args:
         label: A JSON file of ``outputs_json``.

@@ -28,7 +28,7 @@ TEST_MIX = {OBLIQUE: 0.58, STRAIGHT: 0.42}
 
 
 def list_hands(root: Path) -> Listing:
-    """Lists the X-rays of both splits, sorted by relative path as the organiser's submission is.
+    """List the X-rays of both splits, sorted by relative path as the organiser's submission is.
 
     Args:
         root: Folder that holds ``train`` and ``test``, and perhaps ``meta_data.xlsx``, ``exclude.txt`` and
@@ -67,7 +67,7 @@ def _describe(people: dict[str, Person], samples: list[Sample]) -> list[str]:
 
 
 def list_test_hands(folder: Path) -> Listing:
-    """Lists a test set that came later: every PNG below ``folder``, sorted by path; the person is the PNG's folder.
+    """List a test set that came later: every PNG below ``folder``, sorted by path; the person is the PNG's folder.
 
     Raises:
         CompetitionError: There is no PNG, or two of one name, an X-ray is no PNG, or a ``strata.csv`` there can't be

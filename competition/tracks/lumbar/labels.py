@@ -27,7 +27,7 @@ LABEL_PLANES = len(VERTEBRAE) + 1
 
 
 def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Reads a label into label planes.
+    """Read a label into label planes.
 
     Args:
         path: A MATLAB file, (rows, columns, 7) or (columns, rows, 7), or a PNG with the values 1 to 6.
@@ -53,7 +53,7 @@ def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def is_turned_square(path: Path, size_hw: tuple[int, int]) -> bool:
-    """Whether a label is square and its vertebrae tell that it is stored as columns x rows.
+    """Return whether a label is square and its vertebrae tell that it is stored as columns x rows.
 
     Args:
         path: As in ``read_vertebrae``.
@@ -65,7 +65,7 @@ def is_turned_square(path: Path, size_hw: tuple[int, int]) -> bool:
 
 
 def _read_masks(path: Path) -> NDArray[np.bool_]:
-    """The six vertebrae of a MATLAB label as it is stored, (6, rows, columns) or (6, columns, rows)."""
+    """Return the six vertebrae of a MATLAB label as it is stored, (6, rows, columns) or (6, columns, rows)."""
     stored = read_matlab(path, LABEL_KEY)
     if stored.ndim != 3 or stored.shape[2] != LABEL_PLANES:
         shape = size_text(stored.shape)
@@ -74,7 +74,7 @@ def _read_masks(path: Path) -> NDArray[np.bool_]:
 
 
 def _lies_on_its_side(masks: NDArray[np.bool_], path: Path) -> bool:
-    """Whether a square label has to be transposed for its vertebrae to lie below each other.
+    """Return whether a square label has to be transposed for its vertebrae to lie below each other.
 
     A spine slants and bends by less than it is long, so of the two directions the longer one is down.
     """
@@ -86,14 +86,14 @@ def _lies_on_its_side(masks: NDArray[np.bool_], path: Path) -> bool:
 
 
 def _centres(masks: NDArray[np.bool_], axis: int) -> NDArray[np.float64]:
-    """The middle of each vertebra that is in the picture, along rows (axis 1) or columns (axis 2)."""
+    """Return the middle of each vertebra that is in the picture, along rows (axis 1) or columns (axis 2)."""
     pixels = masks.sum(axis=3 - axis, dtype=np.int64)  # (6, length of the axis)
     seen = pixels[pixels.any(axis=1)] if pixels.any() else np.ones((1, pixels.shape[1]), np.int64)
     return np.asarray(seen @ np.arange(seen.shape[1]) / seen.sum(axis=1), dtype=np.float64)
 
 
 def _mask(plane: NDArray[Any], index: int, path: Path) -> NDArray[np.bool_]:
-    """A plane of zeros and one other value, 1 or 255, as a mask."""
+    """Return a plane of zeros and one other value, 1 or 255, as a mask."""
     mask: NDArray[np.bool_] = plane != 0
     top = plane.max()
     if top < 0 or (plane[mask] != top).any():

@@ -30,7 +30,7 @@ _LABELS = (".mat", ".png")
 
 
 def number_of(name: str) -> str:
-    """The last number in a file name, without leading zeros; empty where there is none.
+    """Return the last number in a file name, without leading zeros; empty where there is none.
 
     "IMG_007.dcm" and "7.mat" both give "7".
     """
@@ -39,7 +39,7 @@ def number_of(name: str) -> str:
 
 
 def list_spines(root: Path) -> Listing:
-    """Lists the images of both splits, each training image with the label of its number.
+    """List the images of both splits, each training image with the label of its number.
 
     A file without a number, and a number that has not exactly one image and one label, are problems.
 
@@ -64,7 +64,7 @@ def list_spines(root: Path) -> Listing:
 
 
 def list_test_spines(folder: Path) -> Listing:
-    """Lists a test set that came later: every image below ``folder``.
+    """List a test set that came later: every image below ``folder``.
 
     Raises:
         CompetitionError: There is none, or two of one name.
@@ -83,7 +83,7 @@ def _files(root: Path, folder: str, endings: Sequence[str]) -> list[Path]:
 
 
 def _pair(root: Path, images: Sequence[Path], labels: Sequence[Path]) -> tuple[list[tuple[Path, Path]], list[Problem]]:
-    """Joins images and labels by the number in their names."""
+    """Join images and labels by the number in their names."""
     images_of, labels_of = _by_number(images), _by_number(labels)
     totals = f" ({len(images)} images and {len(labels)} labels in all)" if len(images) != len(labels) else ""
     pairs, problems = [], []
@@ -138,7 +138,7 @@ def _groups(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
 
 
 def _pseudonym(patient: str) -> str:
-    """Returns the same name for the same PatientID, which the fold file can hold: that is meant to be committed.
+    """Return the same name for the same PatientID, which the fold file can hold: that is meant to be committed.
 
     Whoever has a list of all IDs can hash them too, so this hides an ID and does not make the data anonymous.
     """
@@ -155,7 +155,7 @@ def _patient(image: Path) -> str:
 
 
 def read_spine(path: Path) -> NDArray[np.uint8]:
-    """Reads a radiograph, DICOM or PNG, as (H, W) uint8 from its own minimum to its own maximum.
+    """Read a radiograph, DICOM or PNG, as (H, W) uint8 from its own minimum to its own maximum.
 
     Raises:
         CompetitionError: The file is missing, damaged, or no single grey image.
