@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from competition.errors import CompetitionError
 from competition.formats.yaml_files import parse_yaml, read_yaml
 from competition.names import run_fault
+from competition.plugins import absolute_plugins, load_plugins, plugin_hash
 from competition.text import nearest_hint, shortened, shown
 
 
@@ -174,10 +175,18 @@ class PredictSettings(Section):
 class Experiment(Section):
     """All settings of one experiment."""
 
+    plugins: tuple[str, ...] = ()
+    """Python files that add losses, networks and more (competition/plugins.py), relative to the experiment's YAML."""
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     train: TrainSettings = TrainSettings()
     predict: PredictSettings = PredictSettings()
+
+    @field_validator("plugins")
+    @classmethod
+    def _loaded(cls, plugins: tuple[str, ...]) -> tuple[str, ...]:
+        load_plugins(plugins)  # first of all, because other settings may name what a plugin adds
+        return plugins
 
     @model_validator(mode="after")
     def _tile_fits(self) -> "Experiment":
@@ -206,6 +215,8 @@ class Experiment(Section):
         """
         settings = self.model_dump(mode="json")
         del settings["data"]["workers"]
+        if settings.pop("plugins"):  # an experiment without plugins keeps the hash that it has always had
+            settings["plugins"] = plugin_hash(self.plugins)
         canonical = json.dumps(settings, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:10]
 
@@ -227,7 +238,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
     Raises:
         CompetitionError: The file is missing or not YAML, or a key or value is wrong (the nearest names are given).
     """
-    values = read_yaml(path, "no such experiment file") or {}
+    values = absolute_plugins(read_yaml(path, "no such experiment file"), path.parent) or {}
     if not isinstance(values, dict):
         raise CompetitionError("an experiment is a mapping of sections (model, data, train, predict)", path)
     try:
@@ -270,6 +281,10 @@ def changed_settings(before: Experiment, now: Experiment) -> list[str]:
     if before.hash() == now.hash():
         return []
     old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
+    if plugin_hash(before.plugins) != plugin_hash(now.plugins):
+        was, is_now = (", ".join(plugins) or "none" for plugins in (before.plugins, now.plugins))
+        return [f"plugins {was}, now {is_now}, or their content"]
+    del old["plugins"], new["plugins"]
     return [
         f"{section}.{key} {old[section][key]}, now {value}"
         for section, settings in new.items()

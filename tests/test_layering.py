@@ -19,6 +19,7 @@ LAYERS = (
     "file_listing",
     "checksums",
     "formats",
+    "plugins",
     "workspace",
     "settings",
     "masks",

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from competition.errors import CompetitionError
 from competition.names import check_name, name_fault
+from competition.plugins import load_plugins
 from competition.text import nearest_hint, shown
 from competition.tracks.aneurysm.track import ANEURYSM
 from competition.tracks.cardiac.track import CARDIAC
@@ -24,13 +25,15 @@ def track_names() -> list[str]:
 
 
 def get_track(name: str) -> Track:
-    """Return the track of that name, or the folder track declared in a YAML file of that path.
+    """Return the track of that name, or the one that a YAML or Python file of that path declares.
 
     Raises:
         CompetitionError: There is no such track, or the declaration bears a name that is taken.
     """
     if name in TRACKS:
         return TRACKS[name]
+    if name.endswith(".py"):
+        return _track_of_plugin(Path(name).resolve())
     named = not name.endswith((".yaml", ".yml"))
     declaration = FOLDER_TRACKS / f"{name}.yaml" if named else Path(name)
     if named and name_fault(name):
@@ -48,6 +51,17 @@ def get_track(name: str) -> Track:
         raise CompetitionError(reason, declaration, "Give the declaration's file another name")
     track = load_folder_track(declaration)
     return track if declaration.parent == FOLDER_TRACKS else replace(track, declaration=declaration)
+
+
+def _track_of_plugin(path: Path) -> Track:
+    """Return the track that a Python file defines at its top level."""
+    (module,) = load_plugins([path])
+    defined = [value for value in vars(module).values() if isinstance(value, Track)]
+    if len(defined) != 1:
+        raise CompetitionError(f"the file defines {len(defined)} tracks", path, "Define one Track at its top level")
+    if reason := _taken(path.with_name(f"{defined[0].name}.py")):
+        raise CompetitionError(reason, path, "Give the track another name")
+    return replace(defined[0], declaration=path)
 
 
 def _taken(declaration: Path) -> str | None:

@@ -13,6 +13,7 @@ from competition.formats.yaml_files import read_yaml
 from competition.metrics.counts import CountMetric
 from competition.metrics.metric import make_metric
 from competition.names import file_fault, label_fault
+from competition.plugins import absolute_plugins, load_plugins
 from competition.settings import Section
 from competition.submission.form import Form
 from competition.submission.forms import FORMS
@@ -53,6 +54,8 @@ def _pixel_value(value: int | str) -> int:
 class FolderTrack(Section):
     """The declaration of a folder track."""
 
+    plugins: tuple[str, ...] = ()
+    """Python files that add metrics, forms and more (competition/plugins.py), relative to this YAML."""
     classes: Annotated[dict[str, Value] | list[str], Field(min_length=1)]
     """A list of names: each class has mask files of its own, positive at half of their maximum (with one class,
     "{class}" may be left out of ``masks``). A mapping name -> value: a label picture holds the classes by pixel value,
@@ -88,6 +91,12 @@ class FolderTrack(Section):
     def find_group(self, file_name: str) -> str | None:
         """Return the group that ``group`` reads from a file name; None where it does not match."""
         return find_group(self.group, file_name)
+
+    @field_validator("plugins")
+    @classmethod
+    def _loaded(cls, plugins: tuple[str, ...]) -> tuple[str, ...]:
+        load_plugins(plugins)  # first of all, because other keys may name what a plugin adds
+        return plugins
 
     @field_validator("metric")
     @classmethod
@@ -201,7 +210,9 @@ def read_declaration(path: Path) -> FolderTrack:
         CompetitionError: The file is missing, not YAML, or a key is wrong.
     """
     try:
-        declaration = FolderTrack.model_validate(read_yaml(path, "no such track declaration"))
+        declaration = FolderTrack.model_validate(
+            absolute_plugins(read_yaml(path, "no such track declaration"), path.parent)
+        )
     except ValidationError as error:
         raise CompetitionError(_explain(error), path) from error
     contradiction = _contradiction(declaration)
