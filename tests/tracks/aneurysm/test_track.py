@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
+from competition.metrics.tables import AUROC
 from competition.submission.table.form import TableForm
 from competition.tracks.aneurysm.track import ANEURYSM, list_samples, list_test_samples
 
@@ -54,7 +55,7 @@ def root(tmp_path: Path) -> Path:
 def test_columns_and_views_are_the_organisers() -> None:
     assert ["Index", *ANEURYSM.classes] == COLUMNS
     assert ANEURYSM.views == VIEWS
-    assert (ANEURYSM.metric, ANEURYSM.form, ANEURYSM.channels) == ("auroc", TableForm(), 1)
+    assert (ANEURYSM.metric, ANEURYSM.form, ANEURYSM.channels) == (AUROC, TableForm(), 1)
 
 
 def test_mirror_swaps_sides_and_flips_frontal_views_only() -> None:

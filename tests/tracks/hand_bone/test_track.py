@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes
+from competition.metrics.counts import DICE
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.tracks.hand_bone.track import HAND_BONE, list_hands, list_test_hands, read_bones
 
@@ -66,7 +67,7 @@ def with_points(path: Path, points: Any) -> Path:
 
 def test_classes_are_the_organisers() -> None:
     assert list(HAND_BONE.classes) == CLASSES
-    assert (HAND_BONE.metric, HAND_BONE.form, HAND_BONE.size_hw) == ("dice", RunLengthForm(), (2048, 2048))
+    assert (HAND_BONE.metric, HAND_BONE.form, HAND_BONE.size_hw) == (DICE, RunLengthForm(), (2048, 2048))
 
 
 def test_a_mirrored_bone_keeps_its_name() -> None:
