@@ -112,6 +112,14 @@ def test_the_architecture_is_one_page_with_every_folder_in_order_and_eight_files
     assert len(re.findall(r"^\d\. `[\w/]+\.py`", text, re.M)) == 8
 
 
+def test_every_figure_behind_a_decision_belongs_to_one():
+    rows = PAGES["measurements"].split("| decision |")[1]
+    titles = [title for title in re.findall(r"^\| ([^|]*) \|", rows, re.M) if title]
+    named = " ".join(re.findall(r"^- \*\*(.*?)\*\*", PAGES["decisions"], re.M | re.S)).replace("\n", " ")
+    assert len(titles) > 15
+    assert [title for title in titles if title not in named] == []
+
+
 def test_the_metrics_of_a_declaration_are_metrics():
     (text,) = blocks("your_competition", "metric.yaml")
     metrics = [make_metric(one["metric"]) for one in yaml.safe_load_all(text)]
