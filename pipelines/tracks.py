@@ -86,7 +86,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TRACK=DIR",
         help="with --check: real data to prepare too; repeatable",
     )
-    parser.add_argument("--markdown", action="store_true", help="print the table as the README has it")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     parser.set_defaults(track=None)
 
 

@@ -1,21 +1,30 @@
-"""The pages in docs/ say what is: their commands are taken, their settings load, their files are read as they say."""
+"""The pages in docs/ are true: their commands parse, their settings load, their files are read as they say."""
 
 import re
 import shlex
 from pathlib import Path
 
 import pytest
+import yaml
+from test_layering import LAYERS
 
+from competition.metrics.metric import make_metric
 from competition.runs.fold_training import kept_epochs
 from competition.runs.members import parse_members, split_member
 from competition.settings import load_experiment
 from competition.tracks import get_track
 from competition.tracks.hand_bone.lists import with_strata, without_excluded, wrongly_labelled
 from competition.tracks.track import Listing, Sample
+from pipelines.__main__ import STAGES
 from pipelines.context import experiment_file
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = {path.stem: path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md"))}
+
+
+TEXTS = PAGES | {path.stem: path.read_text(encoding="utf-8") for path in sorted(ROOT.glob("*.md"))}
+ABSENT = ("folds/hand_bone_own.csv", "tests/a/test_b.py", "competition/a/b.py")
+"""A file that the program makes, and placeholders."""
 
 
 def blocks(page, kind=""):
@@ -26,11 +35,14 @@ def lines_of(page):
     return [line for block in blocks(page) for line in block.splitlines()]
 
 
+HAND_BONE = [line for line in lines_of("your_competition") if "mine.yaml" not in line]
+
+
 @pytest.fixture(scope="module")
 def runs(parse):
     """Name of each run that the page on members trains, with its settings."""
     runs = {}
-    for line in lines_of("members"):
+    for line in lines_of("members_and_voting"):
         if shlex.split(line)[1] == "train":
             args = parse(line)
             settings = list(args.set or []) + ([f"data.pseudo={args.pseudo}"] if args.pseudo else [])
@@ -42,13 +54,80 @@ def runs(parse):
 @pytest.mark.parametrize(("page", "line"), [(page, line) for page in PAGES for line in lines_of(page)])
 def test_each_command_is_one_that_the_program_takes(page, line, parse):
     assert line.startswith("./run.sh ")
+    words = shlex.split(line, comments=True)
+    if words[1] == "test":
+        assert words[2:3] in ([], ["quick"], ["trust"])
+        return
+    assert words[1] in STAGES
     args = parse(line)
-    assert args.track == "hand_bone"
+    if page == "members_and_voting" or line in HAND_BONE:
+        assert args.track == "hand_bone"
 
 
-def test_there_are_commands_on_every_page_but_the_table_of_the_trust_tests():
-    assert {page for page in PAGES if lines_of(page)} == {"members", "data_files"}
-    assert set(PAGES) == {"members", "data_files", "trust"}
+@pytest.mark.parametrize("line", [line for page in PAGES for line in lines_of(page) if "--experiment" in line])
+def test_experiments_named_in_the_pages_exist(line, parse):
+    args = parse(line)
+    if args.experiment == "my_experiment.yaml":  # the example of docs/extend.md
+        return
+    folder = "folder" if args.track.endswith(".yaml") else args.track  # a folder track takes those of all of them
+    assert (ROOT / "pipelines" / "experiments" / folder / f"{args.experiment}.yaml").is_file()
+
+
+def test_there_are_commands_on_every_page_that_shows_how():
+    assert {page for page in PAGES if lines_of(page)} == {
+        "extend",
+        "measurements",
+        "members_and_voting",
+        "quickstart",
+        "your_competition",
+    }
+    assert set(PAGES) == {page for page in PAGES if lines_of(page)} | {"decisions", "glossary", "trust"}
+    assert len(HAND_BONE) == 5
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    folder = ROOT if page.isupper() else ROOT / "docs"
+    for target in re.findall(r"\]\((?!https:)([^)]+)\)", TEXTS[page]):
+        name, _, heading = target.partition("#")
+        path = folder / name if name else folder / f"{page}.md"
+        assert path.is_file(), target
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+            assert heading in [re.sub(r"[^a-z0-9 _-]", "", line.lower()).replace(" ", "-") for line in headings]
+
+
+@pytest.mark.parametrize("page", sorted(TEXTS.keys() - {"CHANGELOG"}))  # it names files as they once were
+def test_every_file_of_the_program_that_a_page_names_is_there(page):
+    named = re.findall(r"`((?:competition|pipelines|tests|folds)/[\w./*]*)`", TEXTS[page])
+    named = [name for name in named if name not in ABSENT]
+    assert [name for name in named if not list(ROOT.glob(name))] == []
+
+
+def test_the_architecture_is_one_page_with_every_folder_in_order_and_eight_files_to_read():
+    text = TEXTS["ARCHITECTURE"]
+    assert len(text.splitlines()) <= 80
+    folders = re.findall(r"^\| `(\w+)/` \|", text, re.M)
+    assert folders == [layer for layer in LAYERS if (ROOT / "competition" / layer).is_dir()]
+    assert len(re.findall(r"^\d\. `[\w/]+\.py`", text, re.M)) == 8
+
+
+def test_every_figure_behind_a_decision_belongs_to_one():
+    rows = PAGES["measurements"].split("| decision |")[1]
+    titles = [title for title in re.findall(r"^\| ([^|]*) \|", rows, re.M) if title]
+    named = " ".join(re.findall(r"^- \*\*(.*?)\*\*", PAGES["decisions"], re.M | re.S)).replace("\n", " ")
+    assert len(titles) > 15
+    assert [title for title in titles if title not in named] == []
+
+
+def test_the_metrics_of_a_declaration_are_metrics():
+    (text,) = blocks("your_competition", "metric.yaml")
+    metrics = [make_metric(one["metric"]) for one in yaml.safe_load_all(text)]
+    assert [(metric.label, metric.unit, metric.empty) for metric in metrics] == [
+        ("IoU", "image", 1),
+        ("F2", "image", 1),
+        ("Dice", "group", "skip"),
+    ]
 
 
 def test_the_settings_of_the_members_are_settings(runs):
@@ -61,14 +140,14 @@ def test_the_settings_of_the_members_are_settings(runs):
 
 
 def test_who_votes_was_trained_before(runs, parse):
-    (vote,) = [parse(line).members for line in lines_of("members") if shlex.split(line)[1] == "tune"]
+    (vote,) = [parse(line).members for line in lines_of("members_and_voting") if shlex.split(line)[1] == "tune"]
     members = parse_members(vote)
     assert members["strong"] == (0, 1, 2, 3, 4, "full")
     for name in members:
         run, epoch = split_member(name)
         assert run in runs
         assert epoch is None or epoch in kept_epochs(runs[run].train)
-    table = re.findall(r"^\| \d \| (.*?) \|", PAGES["members"], re.M)
+    table = re.findall(r"^\| \d \| (.*?) \|", PAGES["members_and_voting"], re.M)
     named = [parse_members(name) for name in re.findall(r"`(.*?)`", " ".join(table))]
     assert {split_member(name)[0] for members in named for name in members} <= set(runs)
 
@@ -78,7 +157,7 @@ def xray(person, stem, split="train"):
 
 
 def test_the_exclude_list_leaves_out_what_it_says(tmp_path):
-    (text,) = blocks("data_files", "exclude.txt")
+    (text,) = blocks("your_competition", "exclude.txt")
     (tmp_path / "exclude.txt").write_text(text)
     bad = re.findall(r"^(ID\d+)/(image\d+)", text, re.M)
     hands = [xray(*name) for name in bad]
@@ -90,7 +169,7 @@ def test_the_exclude_list_leaves_out_what_it_says(tmp_path):
 
 
 def test_the_list_of_wrists_says_which_are_bent(tmp_path):
-    (text,) = blocks("data_files", "strata.csv")
+    (text,) = blocks("your_competition", "strata.csv")
     (tmp_path / "strata.csv").write_text(text)
     stems = [line.split(".png")[0] for line in text.splitlines()[1:]]
     samples, remarks = with_strata(tmp_path, [xray("ID040", stem, "test") for stem in stems])

@@ -1,4 +1,4 @@
-"""The README's tutorial does what it says: its YAML, its table and its commands, as printed, on small drawn knees."""
+"""The tutorial of docs/your_competition.md works: its YAML, its table and its commands, on small synthetic knees."""
 
 import csv
 import json
@@ -16,8 +16,8 @@ from competition.tracks import get_track
 from competition.workspace import Workspace
 from pipelines.__main__ import main
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-TUTORIAL = README.split("## Join another competition in ten minutes\n")[1].split("\n## ")[0]
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your_competition.md").read_text(encoding="utf-8")
+TUTORIAL = PAGE.split("\n## Metric\n")[0]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TUTORIAL, re.MULTILINE | re.DOTALL)
 MINE, KAGGLE = (text for kind, text in BLOCKS if kind == "yaml")
 (COMMANDS,) = (text for kind, text in BLOCKS if not kind)
@@ -31,10 +31,10 @@ def words_of(line):
 
 
 def draw_knee(number):
-    """A grey picture and its two masks; the first knee has the masks of the README's rows, no tibia among them."""
+    """A grey picture and its two masks; the first knee has the masks of the page's rows, no tibia among them."""
     masks = {bone: np.zeros(SIZE_HW, bool) for bone in BONES}
     if number == 0:
-        # The README's runs by hand: 240 pixels a column, so pixel 1402 is row 201 of column 5.
+        # The page's runs by hand: 240 pixels a column, so pixel 1402 is row 201 of column 5.
         masks["femur"][201:207, 5] = masks["femur"][201:210, 6] = True
     else:
         masks["femur"][20 + number : 110, 8:23] = True

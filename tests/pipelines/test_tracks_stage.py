@@ -16,9 +16,9 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
-def readme_rows():
-    """The cells of the README's table by track."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+def documented_rows():
+    """The cells of the table of docs/measurements.md by track."""
+    lines = (ROOT / "docs" / "measurements.md").read_text(encoding="utf-8").splitlines()
     start = lines.index(f"| {' | '.join(COLUMNS)} |")
     rows = {}
     for line in lines[start + 2 :]:
@@ -40,8 +40,8 @@ def test_without_check_nothing_is_claimed_to_be_done(stage, tmp_path):
     assert not (tmp_path / "workspace").exists()
 
 
-def test_the_readme_has_every_track_with_all_done_and_what_is_declared():
-    rows = readme_rows()
+def test_the_page_has_every_track_with_all_done_and_what_is_declared():
+    rows = documented_rows()
     assert list(rows) == track_names()
     for name, cells in rows.items():
         said = declared(get_track(name))
@@ -51,12 +51,12 @@ def test_the_readme_has_every_track_with_all_done_and_what_is_declared():
         assert all(cells[column].startswith(DONE) for column in COLUMNS[1:] if column != "real data")
 
 
-def test_a_checked_track_gives_the_row_of_the_readme(stage, tmp_path):
+def test_a_checked_track_gives_the_row_of_the_page(stage, tmp_path):
     knee.draw(tmp_path / "real", 3, 1, 60, 0, lambda: None)
     words = ("tracks", "--check", "--markdown", "--track", "knee", "--real", f"knee={tmp_path / 'real'}")
     figures, said = stage(*words)
     cells = figures["tracks"]["knee"]["cells"]
-    expected = readme_rows()["knee"]
+    expected = documented_rows()["knee"]
     assert {column: cells[column] for column in expected if column != "real data"} == {
         column: cell for column, cell in expected.items() if column != "real data"
     }
@@ -73,7 +73,7 @@ def test_all_forms_of_a_track_are_read(stage, monkeypatch):
     monkeypatch.setattr("pipelines.tracks.DRAWN", ["--people", "2", "--test-people", "1", "--size", "32"])
     figures, _ = stage("tracks", "--check", "--track", "cardiac")
     cells = figures["tracks"]["cardiac"]["cells"]
-    assert cells["reads the original form"] == readme_rows()["cardiac"]["reads the original form"]
+    assert cells["reads the original form"] == documented_rows()["cardiac"]["reads the original form"]
     assert cells["real data"] == get_track("cardiac").public_data  # not given, so not done
 
 

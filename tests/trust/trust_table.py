@@ -45,14 +45,14 @@ class TrustTable:
         tried = sum(parser.inputs for parser in self.parsers)
         versions = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
         lines = [
-            "# What was tried to break it",
+            "# Robustness tests",
             "",
-            "Made by `./run.sh test trust --inputs N --kills N --write-table docs/trust.md`; nothing below failed. The",
-            "tests of the whole project include the short form, with 2,000 files for each parser.",
+            "Made by `./run.sh test trust --inputs N --kills N --write-table docs/trust.md`. Nothing below failed.",
+            "`./run.sh test` includes a short form with 2,000 files for each parser.",
             "",
             f"{tried:,} damaged files were given to {len(self.parsers)} parsers. Each was read, or refused with one",
-            "sentence that names it, within 5 s and 1 GB. Files are valid ones after up to six edits (bytes, bits,",
-            "cells and lines that are changed, deleted, repeated or inserted, or a cut), and one in eight is noise.",
+            "sentence that names it, within 5 s and 1 GB. The files are valid ones after up to six edits (bytes, bits,",
+            "cells and lines that are changed, deleted, repeated, inserted or cut off), and one in eight is noise.",
             "",
             "| parser | files | read | refused | slowest, ms | more memory, MB |",
             "|---|---|---|---|---|---|",
