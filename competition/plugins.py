@@ -7,7 +7,7 @@ program looks names up in (docs/extend.md lists them). It runs with the rights o
 import hashlib
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,17 @@ from competition.errors import CompetitionError
 from competition.formats.source_files import first_line
 
 PREFIX = "plugin_"
+
+REGISTRIES = {
+    "loss": ("competition.training.losses", "LOSSES"),
+    "network": ("competition.models.factory", "NETWORKS"),
+    "augmentation": ("competition.data.augmentation", "PRESETS"),
+    "preprocessing": ("competition.data.preprocessing", "PREPROCESSINGS"),
+    "post-processing": ("competition.ensembling.segmentation.postprocessing", "OPERATIONS"),
+    "metric": ("competition.metrics.metric", "METRICS"),
+    "form": ("competition.submission.forms", "FORMS"),
+}
+"""What a plugin can add -> module and name of the dictionary that it is entered into."""
 
 _LOADED: dict[Path, ModuleType] = {}
 
@@ -70,11 +81,17 @@ def plugin_hash(paths: Sequence[str | Path]) -> list[str]:
     return [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in paths]
 
 
-def added_by_plugins(dictionary: Mapping[str, Any]) -> list[str]:
-    """Return the names in a dictionary that a plugin has entered."""
-    return [name for name, value in dictionary.items() if _module_of(value).startswith(PREFIX)]
+def registered() -> list[str]:
+    """Return what the imported plugins have added: "loss squared"."""
+    dictionaries = {
+        kind: getattr(sys.modules[module], name)
+        for kind, (module, name) in REGISTRIES.items()
+        if module in sys.modules  # what no module has imported, no plugin has changed
+    }
+    return [f"{kind} {name}" for kind, entries in dictionaries.items() for name in entries if _is_added(entries[name])]
 
 
-def _module_of(value: Any) -> str:
-    """Return the module of a function or class, else that of the value's class."""
-    return str(getattr(value, "__module__", type(value).__module__))
+def _is_added(entry: Any) -> bool:
+    """Return whether a function, a class, or a function that an object holds was defined in a plugin."""
+    parts = (entry, type(entry), *getattr(entry, "__dict__", {}).values())
+    return any(str(getattr(part, "__module__", "")).startswith(PREFIX) for part in parts)

@@ -1,5 +1,6 @@
 """Plugins of a user: imported once, named where they fail, and part of what a run is."""
 
+import importlib
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from competition import plugins
 from competition.errors import CompetitionError
 from competition.metrics.metric import METRICS
-from competition.plugins import added_by_plugins, load_plugins
+from competition.plugins import load_plugins, registered
 from competition.settings import changed_settings, load_experiment
 from competition.tracks import get_track
 from competition.tracks.declared.track import load_folder_track
@@ -53,8 +54,7 @@ def test_a_loss_of_a_plugin_is_known_where_the_experiment_names_the_file(tmp_pat
     experiment = load_experiment(write_experiment(tmp_path))
     assert experiment.plugins == (str(tmp_path / "mine.py"),)
     assert get_loss(experiment.train.loss) is LOSSES["squared"]
-    assert added_by_plugins(LOSSES) == ["squared"]
-    assert added_by_plugins(METRICS) == []
+    assert registered() == ["loss squared"]
 
 
 def test_settings_that_are_written_find_the_plugin_from_anywhere(tmp_path):
@@ -118,6 +118,12 @@ def test_a_metric_of_a_plugin_is_known_where_a_track_names_the_file(tmp_path):
         "group: (.+)\nmetric: {name: f3, unit: group}\n"
     )
     assert load_folder_track(declaration).metric.key == "F3, unit group, empty 1"
+    assert registered() == ["metric f3"]
+
+
+def test_all_dictionaries_that_a_plugin_can_add_to_are_there():
+    for module, name in plugins.REGISTRIES.values():
+        assert getattr(importlib.import_module(module), name)
 
 
 def test_a_track_of_a_python_file(tmp_path):
