@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from competition.data.boxes import Box
-from competition.data.datasets import pad_to
-from competition.data.grid import GridReader, canvas_size
+from competition.data.grid import GridReader, canvas_size, pad_to, standardise
 from competition.data.manifest import Entry
 from competition.models.layers import stride_of
 from competition.prediction.probability_maps import quantise
@@ -109,18 +108,6 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
     pasted = np.zeros((len(values), entry.height, entry.width), np.uint8)
     pasted[:, *box.window] = values
     return pasted
-
-
-def standardise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Grey values 0..255 to zero mean and unit deviation, by the statistics of each whole view.
-
-    Args:
-        images: (N, V, channels, H, W) float32.
-        mean: (N, V).
-        std: (N, V); below one grey value (an empty image) one is used.
-    """
-    mean, std = mean.to(images.device), std.to(images.device).clamp_min(1.0)
-    return (images - mean[:, :, None, None, None]) / std[:, :, None, None, None]
 
 
 def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int) -> torch.Tensor:

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from competition.data.datasets import Batch
+from competition.data.grid import standardise
 from competition.masks.soft_targets import soft_targets
-from competition.prediction.predictor import standardise
 from competition.tracks.track import Track
 from competition.training.losses import Loss
 
