@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.files import write_sealed_json
 from competition.formats.json_files import read_json
-from competition.formats.parquet_tables import read_foreign_table, read_table, write_table
+from competition.formats.parquet_tables import read_imported_table, read_table, write_table
 from competition.masks.stored_arrays import read_array, write_array
 from competition.names import inside
 from competition.workspace import finished_file, settings_file
@@ -113,7 +113,7 @@ def write_scores(folder: Path, samples: Sequence[str], classes: Sequence[str], p
 
 
 def read_scores(
-    folder: Path, samples: Sequence[str], classes: Sequence[str], foreign: bool = False
+    folder: Path, samples: Sequence[str], classes: Sequence[str], imported: bool = False
 ) -> NDArray[np.float64]:
     """Read probabilities (n, C) in the order of ``samples``, joined by key.
 
@@ -121,7 +121,7 @@ def read_scores(
         folder: Holds scores.parquet.
         samples: Keys of the samples that are wanted.
         classes: Columns that are wanted.
-        foreign: Whether another program may have made the table, which then has no checksum.
+        imported: Whether another program may have made the table, which then has no checksum.
 
     Raises:
         CompetitionError: The table is missing or damaged, lacks a class or a sample, lists a sample twice (named), or
@@ -130,7 +130,7 @@ def read_scores(
     path = folder / "scores.parquet"
     if not path.exists():
         raise CompetitionError("member has no scores", path)
-    frame = (read_foreign_table if foreign else read_table)(path, remake(folder))
+    frame = (read_imported_table if imported else read_table)(path, remake(folder))
     if "sample" not in frame.columns:
         raise CompetitionError("scores have no column 'sample'", path, remake(folder))
     frame = frame.set_index("sample")

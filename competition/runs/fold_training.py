@@ -12,7 +12,6 @@ from competition.prediction.probability_maps import (
     INDEX,
 )
 from competition.prediction.store import store_predictions
-from competition.runs.checkpoint_predictor import open_predictor
 from competition.runs.finished import write_finished
 from competition.runs.pseudo_labels import label_test_samples
 from competition.runs.roi_run import find_boxes
@@ -21,6 +20,7 @@ from competition.settings import TrainSettings
 from competition.training.checkpoints import (
     folder_lock,
     load_best,
+    open_predictor,
 )
 from competition.training.loop import train_fold
 from competition.training.state import FoldJob

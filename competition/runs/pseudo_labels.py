@@ -26,10 +26,9 @@ from competition.prediction.probability_maps import (
     remake,
 )
 from competition.prediction.store import store_predictions
-from competition.runs.checkpoint_predictor import open_predictor
 from competition.text import nearest_hint
 from competition.tracks.track import Track
-from competition.training.checkpoints import Best, Identity, check_identity, load_best, weights_hash
+from competition.training.checkpoints import Best, Identity, check_identity, load_best, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file, finished_file, pseudo_label_file
 
 

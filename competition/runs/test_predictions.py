@@ -13,13 +13,12 @@ from competition.data.manifest import Entry, read_manifest
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import index_file
 from competition.prediction.store import store_predictions
-from competition.runs.checkpoint_predictor import open_predictor
-from competition.runs.imported import imported_test_maps
+from competition.runs.import_member import imported_test_maps
 from competition.runs.members import Member, split_member
 from competition.runs.roi_run import find_boxes, find_first_stage
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
-from competition.training.checkpoints import Best, load_best, weights_hash
+from competition.training.checkpoints import Best, load_best, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file
 
 

@@ -13,9 +13,8 @@ from competition.data.manifest import Entry
 from competition.files import whole_folder
 from competition.prediction.probability_maps import INDEX, index_file, read_index, read_scores
 from competition.prediction.store import store_predictions
-from competition.runs.checkpoint_predictor import open_predictor
 from competition.tracks.track import Track
-from competition.training.checkpoints import load_best, weights_hash
+from competition.training.checkpoints import load_best, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file, training_scores_folder
 
 

@@ -15,15 +15,18 @@ import torch
 from torch import nn
 
 from competition.checksums import check_seal, sealed_file
+from competition.data.boxes import Box
 from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
 from competition.files import cannot_write, make_folder
 from competition.installation import PACKAGE
 from competition.models.checkpoint_loading import read_checkpoint, weights_in
 from competition.models.factory import build_model, place
+from competition.prediction.predictor import Predictor, make_predictor
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.training.precision import AUTOCAST
+from competition.workspace import Workspace
 
 RETRAIN = "Train the fold again with --force"
 
@@ -292,3 +295,19 @@ def folder_lock(folder: Path, busy: str) -> Iterator[None]:
         except OSError as error:
             raise CompetitionError(busy, folder) from error
         yield
+
+
+def open_predictor(
+    checkpoints: Sequence[Best], track: Track, workspace: Workspace, boxes: Mapping[str, Box] | None = None
+) -> Predictor:
+    """Return a predictor that averages the networks of several folds of one run.
+
+    Args:
+        checkpoints: One per fold, of one experiment and precision.
+        track: With the classes that the run predicts.
+        workspace: Where the prepared samples are.
+        boxes: Sample -> the part of it that the networks look at; None for whole images.
+    """
+    networks = [load_network(best, track) for best in checkpoints]
+    first = checkpoints[0]
+    return make_predictor(networks, first.experiment, track, workspace, AUTOCAST[first.precision], boxes)

@@ -51,7 +51,7 @@ def accuracy_figure(run: Run, _: str, entries: Entries) -> Statistic:
     return mean_of((1 - wrong / pixels[..., 0]).mean(axis=1))
 
 
-def ceiling_figure(run: Run, _: str, entries: Entries) -> Statistic:
+def attainable_dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
     """Return the Dice of a perfect network: the targets it learns from, brought to native size as a prediction is."""
     targets = target_maps(run.workspace, run.track, run.experiment.data, entries)
     counts = [
@@ -98,7 +98,7 @@ FIGURES: dict[str, dict[str, Figure]] = {
     "segmentation": {
         "dice": dice_figure,
         "accuracy": accuracy_figure,
-        "ceiling": ceiling_figure,
+        "ceiling": attainable_dice_figure,
         "index_and_ring": index_and_ring_figure,
     },
     "classification": {"auroc": auroc_figure, "cells": cells_figure},
