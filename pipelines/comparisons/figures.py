@@ -98,7 +98,7 @@ FIGURES: dict[str, dict[str, Figure]] = {
     "segmentation": {
         "dice": dice_figure,
         "accuracy": accuracy_figure,
-        "ceiling": attainable_dice_figure,
+        "attainable_dice": attainable_dice_figure,
         "index_and_ring": index_and_ring_figure,
     },
     "classification": {"auroc": auroc_figure, "cells": cells_figure},

@@ -134,7 +134,7 @@ def test_a_track_without_fingers_has_no_such_column(shared_hands, tiny_experimen
 
 
 @pytest.mark.parametrize("oversample", [1, 2])
-def test_the_ceiling_is_what_the_targets_themselves_would_score(shared_hands, tiny_experiment, oversample):
+def test_the_attainable_dice_is_what_the_targets_themselves_would_score(shared_hands, tiny_experiment, oversample):
     """64x64 masks on a grid of 32: every second pixel, or means of 2x2, enlarged again by OpenCV."""
     even = [entry for entry in shared_hands.train() if entry.height == 64]
     manifest = replace(shared_hands.manifest, entries=tuple(even))
