@@ -1,4 +1,4 @@
-"""What a perfect network of some training targets could reach: labels taken down to the grid and up again."""
+"""The Dice that a perfect network of some training targets attains: labels brought to the grid and back."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,19 +18,11 @@ from competition.workspace import Workspace
 def target_maps(
     workspace: Workspace, track: Track, settings: DataSettings, entries: Sequence[Entry]
 ) -> Iterator[NDArray[np.uint8]]:
-    """Return the targets of whole images, without augmentation, as a network would answer that has learned them all.
+    """Yield each sample's training targets at native size, as a network that has learned them perfectly would predict.
 
-    With ``data.oversample`` 1 every target is the label under the middle of its pixel (nearest neighbour), with more it
-    is the share of the pixel that the class covers (soft).
-
-    Args:
-        workspace: Where the cache is.
-        track: A segmentation.
-        settings: Training grid and oversampling.
-        entries: Training samples; the largest image bounds the oversampling, as in training.
-
-    Yields:
-        Of each sample in order, a probability map (C, H, W) uint8 at native size.
+    Maps are (C, H, W) uint8, of whole images without augmentation. With ``data.oversample`` 1 every target is the label
+    under the middle of its pixel (nearest neighbour), with more it is the share of the pixel that the class covers
+    (soft). The largest image of ``entries`` bounds the oversampling, as in training.
     """
     factor = oversampling(entries, track, settings)
     reader = GridReader(workspace, track, settings.size, budget_bytes=0, finer=factor)

@@ -24,12 +24,7 @@ TILE_HW = (512, 2048)
 
 @dataclass(frozen=True)
 class OpenedMap:
-    """A stored map (C, H, W) that reads what it is asked for.
-
-    Attributes:
-        path: Its file.
-        shape: C, H and W.
-    """
+    """A stored map of ``shape`` (C, H, W) that reads tiles on demand."""
 
     path: Path
     shape: tuple[int, int, int]
@@ -61,12 +56,7 @@ ClassMap = OpenedMap | NDArray[np.uint8]
 
 
 def open_map(folder: Path, sample: str, imported: bool = False) -> OpenedMap:
-    """Open one map without reading it.
-
-    Args:
-        folder: Where the maps are.
-        sample: Key of the sample.
-        imported: Whether another program may have made it, which then has no checksum.
+    """Open one map without reading it; an ``imported`` one may lack a checksum.
 
     Raises:
         CompetitionError: The member has no map of this sample, or it is damaged or no map.
@@ -82,7 +72,7 @@ def open_map(folder: Path, sample: str, imported: bool = False) -> OpenedMap:
 
 
 def tiles(size_hw: tuple[int, int]) -> list[Tile]:
-    """Cut an image into tiles, row by row."""
+    """Divide an image into tiles, row by row."""
     height, width = size_hw
     rows, columns = TILE_HW
     return [

@@ -54,7 +54,7 @@ def make_predictor(
     autocast: torch.dtype | None,
     boxes: Mapping[str, Box] | None = None,
 ) -> Predictor:
-    """Put a predictor together; the models must be on one device already.
+    """Make a predictor of networks that are on one device already.
 
     With ``boxes`` (sample -> part of it at native size) it looks at these parts only.
     """
@@ -67,19 +67,11 @@ def make_predictor(
 
 
 def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.uint8]:
-    """Probability map of an image at its native size.
+    """Return the probability map of an image at its native size, (C, H, W) uint8.
 
-    The network's probabilities are averaged over models and views on the training grid, or on the finer grid that the
-    network answers on, brought to native size, and only then rounded (and later cut): cutting first costs 0.006 Dice.
-    Where the predictor looks at a part of the image, the map is 0 outside of it.
-
-    Args:
-        predictor: Networks and settings.
-        entry: The sample.
-        views: Names of test-time views.
-
-    Returns:
-        (C, H, W) uint8.
+    The probabilities are averaged over models and views on the training grid, or on the finer grid that the network
+    answers on, brought to native size, and only then rounded (and later thresholded): thresholding first costs 0.006
+    Dice. Where the predictor looks at a part of the image, the map is 0 outside of it.
     """
     sample = predictor.reader.read(entry)
     (image,) = sample.images
@@ -111,7 +103,7 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
 
 
 def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int) -> torch.Tensor:
-    """Probabilities (1, C, k * H, k * W) float32 of one view, which is padded with black to what the network can take.
+    """Return probabilities (1, C, k * H, k * W) float32 of one view, padded with black to what the network takes.
 
     k is 1, or as many times finer as the network answers, but at most ``finest``: the image itself is no finer, and 29
     classes at 4096 pixels would be 2 GB.
@@ -156,15 +148,7 @@ def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int
 
 
 def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Bring probabilities to native size (bilinear, half-pixel centres) and rounds them to map values.
-
-    Args:
-        probs: (C, h, w) float32 on the training grid.
-        size_hw: Native rows and columns.
-
-    Returns:
-        (C, H, W) uint8.
-    """
+    """Bring probabilities (C, h, w) float32 to native size (bilinear, half-pixel centres) as map values (C, H, W)."""
     classes = probs.shape[0]
     values = np.empty((classes, *size_hw), np.uint8)
     chunk = max(1, NATIVE_CHUNK_PIXELS // (size_hw[0] * size_hw[1]))
@@ -176,7 +160,7 @@ def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8
 
 
 def predict_scores(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.float64]:
-    """Probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views."""
+    """Return the probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views."""
     side = predictor.experiment.data.size
     sample = predictor.reader.read(entry)
     grid = [pad_to(image, (side, side), grey=True) for image in sample.images]

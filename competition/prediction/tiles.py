@@ -25,9 +25,9 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
 
 
 def gaussian_weight(height: int, width: int) -> torch.Tensor:
-    """(height, width) float32 weights: Gaussians of an eighth of the sides, at least 1/1000.
+    """Return (height, width) float32 weights: Gaussians of an eighth of the sides, at least 1/1000.
 
-    Falling towards the borders, because they see less context.
+    They fall towards the borders, where a tile shows less context.
     """
     rows, columns = (
         torch.exp(-0.5 * ((torch.arange(side, dtype=torch.float32) - (side - 1) / 2) / (side / 8)) ** 2)

@@ -1,7 +1,6 @@
-"""Test-time views: the same image seen another way, its prediction brought back (ttach does both).
+"""Test-time views: the same image transformed, its prediction transformed back (ttach does both).
 
-Views are averaged as probabilities, after the sigmoid: the mean of logits is another estimate, and not what a soft
-vote over members averages.
+Views are averaged as probabilities, after the sigmoid, like members in a soft vote; the mean of logits differs.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Members: trained or imported runs whose out-of-fold predictions can be weighed against each other."""
+"""Members: trained or imported runs whose out-of-fold predictions are weighted against each other."""
 
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -52,7 +52,7 @@ class Member(BaseModel):
 
 
 def is_imported(workspace: Workspace, name: str) -> bool:
-    """Return whether a member came as predictions, without weights."""
+    """Return whether a member was imported as predictions, without weights."""
     return workspace.imported_file(split_member(name)[0]).exists()
 
 
@@ -120,7 +120,7 @@ def split_member(name: str) -> tuple[str, int | None]:
 
 
 def trained_runs(workspace: Workspace) -> list[str]:
-    """Name of the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
+    """Return the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
     names = {path.parent.parent.name for path in workspace.run_folder("*").parent.glob("*/fold*/finished.json")}
     # A hidden folder is what an import that was killed has left.
     return sorted(name for name in names if name[0] != "." and not _trained_on_shuffled_labels(workspace, name))
@@ -140,8 +140,8 @@ def open_member(
         folds: The current fold file.
         training: The prepared training samples.
         name: Of the run, or RUN@EPOCH.
-        wanted: Its folds that are to vote; None means all that are finished, without ``FULL``. An imported run votes
-            as a whole.
+        wanted: Its folds that are to vote; None means all that are finished, without ``FULL``. An imported run votes as
+            a whole.
 
     Raises:
         CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, ``FULL`` is
@@ -186,10 +186,10 @@ def _chosen_folds(
 
 
 def check_trained(workspace: Workspace, name: str) -> None:
-    """Reject a member of a run of which nothing is trained.
+    """Reject a member of a run without a trained fold.
 
     Raises:
-        CompetitionError: With the runs that were perhaps meant.
+        CompetitionError: With the nearest names of runs.
     """
     run, _ = split_member(name)
     if not finished_folds(workspace, run):
@@ -212,7 +212,7 @@ def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | 
 def _checked_identity(
     folder: Path, run: str, folds: Folds, training: Sequence[Entry], imported: bool
 ) -> dict[str, Any]:
-    """Return what a finished fold belongs to; raises where that is another fold file or other data than the current."""
+    """Return the identity of a finished fold; reject one of another fold file or other data than the current."""
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
     repair = f"{make_again.capitalize()} again"
     identity = read_identity(folder, repair)
@@ -264,7 +264,7 @@ def finished_folds(workspace: Workspace, run: str) -> list[Fold]:
 
 
 def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) -> CompetitionError:
-    """Beside a member that no sample was held out from, no sample is covered by all, and nothing could be tuned."""
+    """Return the error for ``FULL`` alone: no sample has an out-of-fold prediction of it, so nothing could be tuned."""
     run, _ = split_member(name)
     held_out = [str(fold) for fold in finished if fold != FULL]
     together = f"--members {name}:{','.join([*(held_out or ['0']), FULL])}"
@@ -286,10 +286,5 @@ def _epochs_kept(folder: Path) -> str:
 
 
 def covered(folders: Sequence[Container[str]], samples: Sequence[str]) -> list[str]:
-    """Return the samples, in their order, of which every member has an out-of-fold prediction.
-
-    Args:
-        folders: Of each member what ``out_of_fold_folders`` returns.
-        samples: Keys.
-    """
+    """Return the samples, in order, that are in every member's ``out_of_fold_folders``."""
     return [sample for sample in samples if all(sample in of_member for of_member in folders)]

@@ -31,7 +31,7 @@ def out_of_fold_score(run: Run, fold: Fold) -> float:
 
 
 def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float:
-    """Return the score of out-of-fold predictions at threshold 0.5.
+    """Return the track's metric of out-of-fold predictions at threshold 0.5.
 
     Args:
         track: Its classes are those of the predictions.
@@ -39,8 +39,8 @@ def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float
         held_out: The samples they are of.
 
     Returns:
-        The track's metric: of masks over the classes that occur in the truth, of a table of the first class; NaN where
-        there are no samples, where no class occurs, or where the metric is undefined.
+        Of masks over the classes that occur in the truth, of a table of the first class; NaN where there are no
+        samples, where no class occurs, or where the metric is undefined.
     """
     if not held_out:
         return float("nan")
@@ -64,7 +64,7 @@ def unmeasured_classes(run: Run, fold: Fold) -> list[str]:
 
 
 def ranked(track: Track, folder: Path, held_out: Sequence[Entry]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the first class of what a fold held out, as it was learned, and what the fold says about it, (n,) each."""
+    """Return the learned targets of the first class of held-out samples, and the fold's probabilities, (n,) each."""
     scores = read_scores(folder, [entry.sample for entry in held_out], track.classes)
     return np.array([entry.targets[0] for entry in held_out], dtype=np.int64), scores[:, 0]
 
@@ -88,9 +88,7 @@ def member_scores(folder_of: Mapping[str, Path], samples: Sequence[str], classes
 
 
 def not_measured(unmeasured: Sequence[str], classes: Sequence[str], images: str) -> str:
-    """Return the sentence on the classes that a Dice leaves out.
-
-    Two empty masks agree whatever a network has learned.
+    """Return the sentence on the classes that a Dice leaves out: two empty masks agree whatever a network has learned.
 
     Args:
         unmeasured: Classes without a pixel in the truth.

@@ -1,7 +1,7 @@
 """Pseudo-labels without a leak: the teacher of fold k labels the test images for the student of fold k alone.
 
-A test image labelled by a model that has learned from fold k would carry what that model knows of fold k into the
-student that is scored on it. So student k only ever hears the teacher that held out the same groups.
+Labels by a model that has learned from fold k would carry its knowledge of fold k into the student that is scored on
+it. So student k learns only from the teacher that held out the same groups.
 """
 
 import hashlib
@@ -55,8 +55,8 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
     Args:
         workspace: Where the runs are.
         run: The teacher's.
-        student: What the student belongs to; data set, classes, folds, training data and fold must be the teacher's.
-        test: The test samples; one of which nothing could be read is not labelled.
+        student: Identity of the student; data set, classes, folds, training data and fold must be the teacher's.
+        test: The test samples; unreadable ones are not labelled.
 
     Raises:
         CompetitionError: The fold is not trained, belongs to something else or looks at parts of images, or there is no
@@ -89,13 +89,13 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
 
 
 def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, folder: Path) -> list[Entry]:
-    """Labels the test samples, or takes the labels of a run that was cut.
+    """Label the test samples, or use the labels that are there already.
 
     Args:
-        teacher: Who labels, with its own test-time views.
+        teacher: Predicts with its own test-time views.
         track: What is competed in.
         workspace: Where the prepared test images are.
-        folder: Segmentation: gets the label planes of every image, cut at 0.5. Classification: gets the probabilities.
+        folder: Receives the label planes of every image at threshold 0.5; for classification the probabilities.
 
     Returns:
         The samples with their targets: of segmentation which classes were found, of classification probabilities.

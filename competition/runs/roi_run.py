@@ -1,4 +1,4 @@
-"""The first of two stages: another run's maps tell where a run with ``data.crop_to`` looks.
+"""The first of two stages: the maps of another run give the boxes that a run with ``data.crop_to`` looks at.
 
 A training image's box comes from the fold that held the image out, and a test image's from the mean of all folds, so
 that boxes are equally good or bad in training and at inference. The boxes of training images of other folds come from
@@ -32,7 +32,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class FirstStage:
-    """A trained run that tells where to look.
+    """A trained run whose maps give the boxes.
 
     Attributes:
         member: The run with all its folds.
@@ -90,15 +90,15 @@ def find_first_stage(
 
 
 def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequence[Entry]) -> dict[str, Box]:
-    """Draw the boxes around what the first stage sees of its classes.
+    """Return the boxes around the classes that the first stage finds.
 
     Args:
-        stage: Which classes, and how much around them.
+        stage: Which classes, and the margin around them.
         folder_of: Sample -> folder that holds the first stage's map of it.
         entries: The samples.
 
     Returns:
-        Sample -> box; where nothing is seen (with a warning) the whole image.
+        Sample -> box; where nothing is found (with a warning) the whole image.
 
     Raises:
         CompetitionError: A map is missing, damaged or of another size than the image.

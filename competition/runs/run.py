@@ -75,7 +75,7 @@ class Run:
 
 
 def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
-    """Return what the weights of a fold belong to, and who labels test samples for it.
+    """Return the identity of a fold's weights, and the teacher that labels test samples for it.
 
     Raises:
         CompetitionError: The teacher, the first stage or the weights to start from can't be used.
@@ -98,7 +98,7 @@ def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
 
 
 def first_stage(run: Run) -> FirstStage | None:
-    """Return the trained run that tells where to look; None where whole images are seen.
+    """Return the trained run whose maps give the boxes; None where whole images are seen.
 
     Raises:
         CompetitionError: It can't be used.
@@ -110,7 +110,7 @@ def first_stage(run: Run) -> FirstStage | None:
 
 
 def check_fold(run: Run, fold: Fold) -> None:
-    """Reject to go on where other settings, folds or data were trained.
+    """Reject to continue a fold of other settings, folds or data.
 
     Raises:
         CompetitionError: With what differs.
@@ -130,11 +130,11 @@ def _checkpoints(folder: Path) -> tuple[Path, Path]:
 
 
 def check_settings(run: Run, retrained: Collection[Fold]) -> None:
-    """Reject to add to a run what would not vote with its other folds.
+    """Reject settings that differ from those of the run's other folds, which could then not vote together.
 
     Args:
         run: With the experiment that is to be trained.
-        retrained: Folds that are trained over, whose settings of before don't count.
+        retrained: Folds that are trained over, whose earlier settings don't count.
 
     Raises:
         CompetitionError: Another fold was trained with other settings.
@@ -150,7 +150,7 @@ def check_settings(run: Run, retrained: Collection[Fold]) -> None:
 
 
 def check_same_folds(run: Run, chosen: Collection[Fold]) -> None:
-    """Reject to add folds to a run whose other folds held out other people.
+    """Reject new folds of a run whose other folds held out other groups.
 
     Args:
         run: With the folds as they are now.
@@ -171,7 +171,7 @@ def check_same_folds(run: Run, chosen: Collection[Fold]) -> None:
 
 
 def _changed_settings(run: Run, fold: Fold) -> list[str]:
-    """In what the experiment differs from the one that this fold was trained with; nothing where it was not trained."""
+    """Return how the experiment differs from that of a trained fold; nothing where it was not trained."""
     if not any(path.exists() for path in _checkpoints(run.folder(fold))):
         return []
     try:
@@ -181,7 +181,7 @@ def _changed_settings(run: Run, fold: Fold) -> list[str]:
 
 
 def check_folds(run: Run, chosen: Sequence[Fold], force: bool) -> None:
-    """Reject to train beside folds, or to go on with folds, that belong to something else.
+    """Reject to train folds of a run that belong to something else, or beside such folds.
 
     Args:
         run: Of which folds are trained.
@@ -198,17 +198,11 @@ def check_folds(run: Run, chosen: Sequence[Fold], force: bool) -> None:
 
 
 def open_run(name: str, track: Track, workspace: Workspace, experiment: Experiment) -> Run:
-    """Put a run together and check all that can be checked before anything is trained.
-
-    Args:
-        name: Of the run.
-        track: What is competed in.
-        workspace: Of the data set.
-        experiment: All settings.
+    """Open a run and check all that can be checked before anything is trained.
 
     Raises:
-        CompetitionError: The name can't be addressed or is an imported member's, a setting names something unknown, the
-            data is not prepared, or its folds leak.
+        CompetitionError: The name is invalid or an imported member's, a setting is unknown, the data is not prepared,
+            or its folds leak.
     """
     check_run_name(name)
     if workspace.imported_file(name).exists():
@@ -231,11 +225,7 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
 
 
 def parse_folds(text: str, count: int) -> list[Fold]:
-    """Read "all", "3", "0,2", "0..4", "full" or "0..4,full".
-
-    Args:
-        text: What the user typed.
-        count: Number of folds there are; "all" is these, without "full".
+    """Read "all", "3", "0,2", "0..4", "full" or "0..4,full"; "all" is the ``count`` folds, without "full".
 
     Raises:
         CompetitionError: It is none of these, or a fold does not exist.

@@ -85,15 +85,11 @@ class SearchResult:
 
 
 def run_search(search: Search, trials: int) -> SearchResult:
-    """Run a search, or go on with one that was interrupted.
-
-    Args:
-        search: What is searched.
-        trials: How many settings are tried in all.
+    """Run a search of so many trials in all, or continue an interrupted one.
 
     Raises:
-        CompetitionError: A setting at an end of the space can't be used, the search was made for other data or
-            settings or is being run by another process, or no trial was trained to its end.
+        CompetitionError: A setting at an end of the space can't be used, the search was made for other data or settings
+            or is being run by another process, or no trial was trained to its end.
     """
     check_run_name(search.name)
     path = search.workspace.search_file(search.name)
@@ -168,7 +164,7 @@ def _run_trials(search: Search, study: optuna.Study, trials: int) -> None:
 def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> float | None:
     """Train a trial and record how it ended; return its score, or None where it was not trained to its end.
 
-    Only what was interrupted stays open, and is run again: a trial that fails by itself would fail again for ever.
+    Only what was interrupted stays open, and is run again: a trial that fails by itself would fail again.
     """
     try:
         run = search.run_with(settings_of(trial.params))
@@ -204,8 +200,8 @@ def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
     """Return the best score of a trial.
 
     Raises:
-        TrialPruned: It fell behind the median.
-        CompetitionError: It can't be trained, or its loss left the numbers (``DivergedError``).
+        TrialPruned: It is below the median.
+        CompetitionError: It can't be trained, or its loss diverged (``DivergedError``).
     """
 
     def on_score(epoch: int, score: float) -> None:

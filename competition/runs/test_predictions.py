@@ -25,24 +25,24 @@ from competition.workspace import Workspace, checkpoint_file
 def predict_test_set(
     track: Track, workspace: Workspace, runs: Workspace, member: Member, entries: Sequence[Entry]
 ) -> Path:
-    """Predict a test set with one member, or reuses what it predicted before or came with it.
+    """Predict a test set with one member, or reuse what it predicted before or was imported with.
 
-    Image by image, so that memory does not grow with the number of images; an image that has a map is not predicted
-    again, so a cut run goes on where it was.
+    Predictions are made image by image, so that memory does not grow with their number; an image that has a map is not
+    predicted again, so an interrupted run continues.
 
     Args:
         track: What is competed in.
         workspace: Where the prepared test images are.
         runs: Where the member's folds are and its maps are kept.
-        member: Whose folds vote, equally.
+        member: Its folds vote equally.
         entries: The test samples.
 
     Returns:
         The folder of the maps (or of the scores, for classification).
 
     Raises:
-        CompetitionError: A fold is missing or belongs to something else, or the run that tells it where to look was
-            trained again.
+        CompetitionError: A fold is missing or belongs to something else, or the run that gives its boxes was trained
+            again.
     """
     run = split_member(member.name)[0]
     if runs.imported_file(run).exists():
@@ -80,7 +80,7 @@ def _find_test_boxes(
     checkpoints: Sequence[Best],
     entries: Sequence[Entry],
 ) -> dict[str, Box] | None:
-    """Return where a member of two stages looks, told by the test maps of its first stage; None where it sees all."""
+    """Return the boxes of a member of two stages, from its first stage's test maps; None where it sees all."""
     settings = checkpoints[0].experiment.data.crop_to
     if settings is None:
         return None

@@ -1,4 +1,4 @@
-"""What a trained fold says about the very samples it learned from: too good to be true, and only there to show it.
+"""A trained fold's predictions of the very samples it learned from, too good by nature.
 
 The aneurysm report took its thresholds from such scores. Nothing else of this project does.
 """
@@ -21,7 +21,7 @@ from competition.workspace import Workspace, checkpoint_file, training_scores_fo
 def training_scores(
     track: Track, workspace: Workspace, run: str, fold: Fold, training: Sequence[Entry]
 ) -> NDArray[np.float64]:
-    """Predict what a fold learned from with its best weights, or read what was predicted before.
+    """Return probabilities (n, C) of what a fold learned from, by its best weights, predicted now or before.
 
     Args:
         track: A classification.
@@ -29,9 +29,6 @@ def training_scores(
         run: Name of the run.
         fold: A trained fold of it.
         training: The samples it learned from.
-
-    Returns:
-        Probabilities (n, C) in the order of ``training``, over the views of the experiment.
 
     Raises:
         CompetitionError: The fold is not trained.

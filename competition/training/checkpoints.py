@@ -1,6 +1,6 @@
 """Checkpoints: plain dictionaries of tensors, numbers and text, loadable with ``weights_only=True``.
 
-last.pt holds everything a cut run needs to go on as if it had not been cut; best.pt holds what predicts.
+last.pt holds everything that an interrupted run needs to continue bit for bit; best.pt holds what predicts.
 """
 
 import fcntl
@@ -42,8 +42,8 @@ class Identity:
         fold_hash: Of the fold file.
         data_hash: Of the training data.
         fold: Which groups were held out.
-        pseudo_hash: Of the teacher's weights and the test samples it labelled; empty where there was none.
-        stage_hash: Of the weights of the run that told where to look; empty where whole images were seen.
+        pseudo_hash: Of the teacher's weights and the test samples it labelled; empty without a teacher.
+        stage_hash: Of the weights of the run whose maps give the boxes; empty where whole images are seen.
         init_hash: Of the weights it started from (``model.init``); empty where it started from none.
     """
 
@@ -60,7 +60,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Best:
-    """The weights that predict, with where they come from.
+    """The weights that predict, with their origin.
 
     Attributes:
         weights: State dict.
@@ -93,7 +93,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU.
+    """Read a checkpoint of this project onto the CPU.
 
     Raises:
         CompetitionError: It is missing, damaged or not one of this project.
@@ -140,7 +140,7 @@ def _known_precision(name: object) -> str:
 
 
 def stored_identity(content: dict[str, Any], path: Path) -> Identity:
-    """Return what a loaded checkpoint belongs to.
+    """Return the identity in a loaded checkpoint.
 
     Raises:
         CompetitionError: It is not one of this project.
@@ -156,8 +156,8 @@ def check_identity(found: Identity, expected: Identity, path: Path, settings: Se
     """Reject a checkpoint that belongs to something else.
 
     Args:
-        found: What the checkpoint belongs to.
-        expected: What it has to belong to.
+        found: The identity of the checkpoint.
+        expected: The identity that it must have.
         path: The checkpoint.
         settings: What differs between the experiments of the two, where that is known.
 
@@ -213,15 +213,12 @@ def check_identity(found: Identity, expected: Identity, path: Path, settings: Se
 
 
 def check_start(stored: object, expected: Identity, path: Path) -> None:
-    """Reject to start a fold from weights that have learned from what it holds out.
+    """Reject weights to start from that have learned from what the fold holds out.
 
-    Args:
-        stored: A checkpoint, of this project or another, which knows nothing of our folds.
-        expected: What is to be trained. The model of all samples holds nothing out and may start from any.
-        path: Where the checkpoint came from.
+    The model of all samples holds nothing out and may start from any; a checkpoint of another program records no folds.
 
     Raises:
-        CompetitionError: It learned from this data set, by other folds or with another fold held out.
+        CompetitionError: They learned from this data set, by other folds or with another fold held out.
     """
     if expected.fold == FULL or not isinstance(stored, dict) or "identity" not in stored:
         return
@@ -236,7 +233,7 @@ def check_start(stored: object, expected: Identity, path: Path) -> None:
 
 
 def code_hash() -> str:
-    """Ten characters that differ when the part of the program that shapes weights and maps differs."""
+    """Return ten characters that differ when the code that shapes weights and maps differs."""
     digest = hashlib.sha256()
     for folder in ("formats", "masks", "tracks", "data", "models", "prediction", "training"):
         for path in sorted((PACKAGE / folder).rglob("*.py")):
@@ -245,12 +242,12 @@ def code_hash() -> str:
 
 
 def weights_hash(*checkpoints: Best) -> str:
-    """Sixteen characters that differ when any weight of the checkpoints differs."""
+    """Return sixteen characters that differ when any weight of the checkpoints differs."""
     return state_hash(*(best.weights for best in checkpoints))
 
 
 def state_hash(*weights: Mapping[str, torch.Tensor]) -> str:
-    """As ``weights_hash``, of state dicts, whoever made them."""
+    """Return the same as ``weights_hash`` for state dicts."""
     digest = hashlib.sha256()
     for state in weights:
         for name, tensor in state.items():
@@ -273,16 +270,10 @@ def load_network(best: Best, track: Track) -> nn.Module:
 
 @contextmanager
 def folder_lock(folder: Path, busy: str) -> Iterator[None]:
-    """Hold a folder, so that two processes never train the same fold or go on with the same search.
-
-    The lock belongs to the open file: it is free again when the process ends, however it ended.
-
-    Args:
-        folder: Is made where it is missing.
-        busy: What is said where another process holds it.
+    """Lock a folder (made where it is missing) against other processes, until the process ends.
 
     Raises:
-        CompetitionError: Another process holds it.
+        CompetitionError: Another process holds it; ``busy`` is the sentence.
     """
     make_folder(folder)
     try:

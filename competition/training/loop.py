@@ -38,21 +38,21 @@ class DivergedError(CompetitionError):
 
 
 def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = None) -> FoldState:
-    """Train one fold, or goes on where it was cut.
+    """Train one fold, or continue where it was interrupted.
 
     After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started
     again gives the same weights, bit for bit on a CPU, as one that was not killed.
 
     Args:
         job: What to train.
-        on_score: Called with the number of epochs done and the score at native size: first for the scores of a run
-            that goes on, then after each score. What it raises ends the training.
+        on_score: Called with the number of epochs done and the score at native size: first for the scores of a resumed
+            run, then after each score. What it raises ends the training.
 
     Returns:
         The finished state; best.pt and history.csv are in the job's folder.
 
     Raises:
-        CompetitionError: The loss is not a number (``DivergedError``), memory is short even for one sample, or last.pt
+        CompetitionError: The loss is not a number (``DivergedError``), memory is too small for one sample, or last.pt
             is of another run.
     """
     settings = job.experiment.train
@@ -118,17 +118,16 @@ def _train_epoch(
 
 
 def _groups(loader: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
-    """Return the batches of each optimizer step; the last group may be smaller, its mean is still a mean."""
+    """Yield the batches of each optimizer step; the last group may be smaller, its mean is still a mean."""
     batches = iter(loader)
     while group := list(islice(batches, size)):
         yield group
 
 
 def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], factor: int) -> list[float]:
-    """Add the gradients of one optimizer step; where the GPU's memory is short, in smaller chunks from now on.
+    """Add the gradients of one optimizer step and return each batch's mean loss.
 
-    Returns:
-        The mean loss of each batch.
+    Where the GPU's memory is short, chunks are smaller from now on.
     """
     loss = get_loss(job.experiment.train.loss)
     autocast = AUTOCAST[state.precision]

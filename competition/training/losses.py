@@ -12,21 +12,16 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy, the mean over everything.
-
-    Args:
-        logits: (N, C, ...) float32.
-        targets: The same shape, in [0, 1].
-    """
+    """Binary cross-entropy of logits (N, C, ...) and targets in [0, 1] of the same shape, the mean over everything."""
     return F.binary_cross_entropy_with_logits(logits, targets)
 
 
 def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return one minus the Dice of probabilities, per sample and class, then averaged.
 
-    Per sample, because that is the metric; pooling the batch would let a large bone of one hand pay for a small one of
-    another. A class absent from a sample is left out, because its Dice has no useful gradient: in a mixture the
-    cross-entropy speaks for it, and by ``dice`` and ``iou`` alone nothing is learned of absence.
+    Per sample, because that is the metric; pooling the batch would let a large bone of one hand offset a small one of
+    another. A class absent from a sample is left out, because its Dice has no useful gradient: the cross-entropy of a
+    mixture covers it, and ``dice`` and ``iou`` alone learn nothing of absence.
 
     Args:
         logits: (N, C, H, W) float32.
@@ -41,11 +36,7 @@ def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return one minus intersection over union of probabilities, per sample and class, averaged as in ``soft_dice``.
-
-    Args:
-        logits: (N, C, H, W) float32.
-        targets: The same shape, in [0, 1].
+    """Return one minus intersection over union of probabilities; shapes and averages as in ``soft_dice``.
 
     Reference:
         Rahman and Wang 2016; the hand-bone report trained its first UNet 3+ with it.
@@ -56,7 +47,7 @@ def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _areas(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Overlap, predicted area and true area in pixels, (N, C) each."""
+    """Return overlap, predicted area and true area in pixels, (N, C) each."""
     probs = logits.sigmoid()
     return (probs * targets).sum(dim=(-2, -1)), probs.sum(dim=(-2, -1)), targets.sum(dim=(-2, -1))
 
@@ -70,7 +61,7 @@ def _mean_of_present(losses: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
 
 
 def bce_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce`` + ``soft_dice``: the first cares for every pixel, the second for small bones."""
+    """``bce`` + ``soft_dice``: the first counts every pixel alike, the second gives small bones their weight."""
     return bce(logits, targets) + soft_dice(logits, targets)
 
 
@@ -113,8 +104,8 @@ def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of the first class plus five times the mean over the others.
 
-    For the aneurysm track: the score is the AUROC of the first column alone, but the 21 locations say in which views
-    the finding is. Most of them are 0, so that their mean alone would hardly be heard beside the first.
+    For the aneurysm track: the score is the AUROC of the first column alone, but the 21 locations show in which views
+    the finding is. Most of them are 0, so that their mean alone would hardly count beside the first.
     """
     if logits.shape[1] == 1:
         return bce(logits, targets)
@@ -122,25 +113,21 @@ def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def bce_first_asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce_first`` with the ``asymmetric`` loss in place of the cross-entropy of the others.
-
-    The aneurysm report asks its binary networks by cross-entropy whether there is anything, and where by the asymmetric
-    loss.
-    """
+    """``bce_first`` with the ``asymmetric`` loss for the others, the aneurysm report's loss of locations."""
     if logits.shape[1] == 1:
         return bce(logits, targets)
     return bce(logits[:, :1], targets[:, :1]) + 5 * asymmetric(logits[:, 1:], targets[:, 1:])
 
 
 def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The aneurysm report's losses, of every view on its own: is there anything (``bce``), and where (``asymmetric``).
+    """The aneurysm report's losses, of every view alone: any aneurysm (``bce``), and where (``asymmetric``).
 
-    The report has four data sets, anterior and posterior pictures with either question. The means here are over both
-    kinds of pictures; the networks share no weight, so that this only scales their gradients, which AdamW divides by.
+    The report has four data sets, anterior and posterior images with either question. The means here are over both
+    kinds of images; the networks share no weight, so that this only scales their gradients, which AdamW divides by.
 
     Args:
         logits: (N, V, C) float32 of each view, the question for anything first; minus infinity where a view is not
-            asked. It shows something where any of the locations that it is asked about is 1.
+            asked. A view shows something where any of the locations that it is asked about is 1.
         targets: (N, C) of the patients.
     """
     asked = logits != float("-inf")
@@ -152,10 +139,10 @@ def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def bce_first_and_own(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce_first`` plus a loss that the network computes itself, where it learns something else beside the classes.
+    """``bce_first`` plus a loss that the network computes itself, where it learns more than the classes.
 
     The two train different parts of the network, so that neither needs a weight; a step's gradient must not be clipped,
-    because that would tie them together.
+    because that would couple them.
 
     Args:
         outputs: (N, C + 1) float32: logits, and in the last column each sample's own loss.

@@ -1,4 +1,4 @@
-"""The state of a training fold: made fresh, kept in last.pt, restored where a run was cut."""
+"""The state of a training fold: made fresh, kept in last.pt, restored where a run was interrupted."""
 
 import math
 from collections.abc import Mapping
@@ -87,7 +87,7 @@ class FoldState:
         scaler: Loss scaling of fp16 (a no-op otherwise).
         precision: "fp32", "bf16" or "fp16".
         chunk: Samples that go through the network at once; smaller than a batch where GPU memory is short.
-        fewest: Samples that must go through it at once (``steps.fewest_samples``), whatever ``chunk`` says.
+        fewest: Samples that must go through it at once (``steps.fewest_samples``), whatever ``chunk`` is.
         epoch: Epochs done.
         step: Optimizer steps done.
         best_score: At native size; NaN before the first score.
@@ -116,19 +116,14 @@ class FoldState:
 
 @dataclass(frozen=True)
 class Start:
-    """What a training starts from.
-
-    Attributes:
-        network: On the CPU, not yet with the weights that were trained before.
-        stored: The content of last.pt; None where nothing was trained before.
-    """
+    """What a training starts from: a network on the CPU, and the content of last.pt, None where there is none."""
 
     network: nn.Module
     stored: dict[str, Any] | None
 
 
 def open_start(job: FoldJob) -> Start:
-    """Read last.pt, where there is one, and builds the network.
+    """Read last.pt, where there is one, and build the network.
 
     Raises:
         CompetitionError: last.pt is damaged or belongs to another experiment or fold file, or the network can't be
@@ -144,7 +139,7 @@ def open_start(job: FoldJob) -> Start:
 def start_or_resume(
     job: FoldJob, start: Start, dataset: TrainingSet, sampler: DrawSampler, device: torch.device
 ) -> FoldState:
-    """Return the state to go on from: that of last.pt where there is one, a fresh one otherwise.
+    """Return the state of last.pt where there is one, a fresh one otherwise.
 
     Raises:
         CompetitionError: The weights to start from don't fit or have learned from what the fold holds out, or the
@@ -184,7 +179,7 @@ def start_or_resume(
 
 
 def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
-    """Return how many samples the network must see at once; refuses batches that hold fewer."""
+    """Return how many samples the network must see at once; reject batches that hold fewer."""
     settings, data = job.experiment.train, job.experiment.data
     fewest = fewest_samples(model, job.track, data.crop or data.size)
     if min(settings.batch_size, len(job.training) * settings.repeats) < fewest:
@@ -199,7 +194,7 @@ def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
 
 
 def start_file(workspace: Workspace, init: Path, fold: Fold) -> Path:
-    """Return the checkpoint a fold starts from: ``model.init``, or the fold's own where it has "{fold}" in it."""
+    """Return the checkpoint a fold starts from: ``model.init``, or the fold's own where it contains "{fold}"."""
     if "{fold}" not in str(init):
         return init
     own = workspace.fold_folder("*", fold)
@@ -207,7 +202,7 @@ def start_file(workspace: Workspace, init: Path, fold: Fold) -> Path:
 
 
 def start_hash(workspace: Workspace, experiment: Experiment, fold: Fold) -> str:
-    """Differs when any weight differs that a fold starts from; empty where it starts from none.
+    """Return a hash of the weights that a fold starts from; empty where it starts from none.
 
     Raises:
         CompetitionError: The checkpoint is missing, damaged or holds no weights.
@@ -234,7 +229,7 @@ def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
 
 
 def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, sampler: DrawSampler) -> str:
-    """Choose the precision of a run, where the processor's kind does not tell by timing one real batch."""
+    """Choose the precision of a run, by timing one real batch where the kind of processor does not decide."""
     settings = job.experiment.train
     loss = get_loss(settings.loss)
 

@@ -58,7 +58,7 @@ def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, class
         loss: Of one output.
 
     Reference:
-        Deep supervision as in Huang et al. 2020, UNet 3+: every level weighs the same.
+        Deep supervision as in Huang et al. 2020, UNet 3+: every level has the same weight.
     """
     targets: dict[tuple[int, int], torch.Tensor] = {}
     losses = []
@@ -72,10 +72,10 @@ def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, class
 
 
 def fewest_samples(model: nn.Module, track: Track, side: int) -> int:
-    """How many samples a network must see at once to learn: 2 where it normalises single pixels over the batch, else 1.
+    """Return how many samples a network must see at once to learn: 2 where it normalises single pixels, else 1.
 
-    A try with one sample finds it out. It takes the shapes alone (the "meta" device has no numbers), so it costs no
-    memory and leaves the network as it was.
+    One sample is tried, with shapes alone (the "meta" device has no numbers), which costs no memory and leaves the
+    network as it was.
 
     Args:
         model: In training mode, on any device.
@@ -100,13 +100,7 @@ def fewest_samples(model: nn.Module, track: Track, side: int) -> int:
 
 
 def chunk_sizes(size: int, chunk: int, fewest: int) -> list[int]:
-    """Parts of a batch, as even as can be and none smaller than ``fewest`` (which then decides over ``chunk``).
-
-    Args:
-        size: Samples in the batch.
-        chunk: How many may go through the network at once.
-        fewest: How many the network must see at once.
-    """
+    """Return sizes of parts of a batch, as even as can be, at most ``chunk`` but none smaller than ``fewest``."""
     parts = max(1, min(-(-size // chunk), size // fewest))
     edges = [part * size // parts for part in range(parts + 1)]
     return [stop - start for start, stop in pairwise(edges)]
@@ -118,16 +112,13 @@ def backward_in_chunks(
     loss_of: Callable[[Batch], torch.Tensor],
     backward: Callable[[torch.Tensor], None],
 ) -> float:
-    """Add the gradients of a batch's mean loss, a chunk at a time.
+    """Add the gradients of a batch's mean loss, a chunk at a time, and return that loss.
 
     Args:
         batch: All samples.
         sizes: How many go through the network at once, chunk by chunk; they sum to the batch.
         loss_of: Loss of a part of the batch.
         backward: Adds the gradients of a loss.
-
-    Returns:
-        The mean loss of the batch.
     """
     total = 0.0
     for start, stop in pairwise(accumulate(sizes, initial=0)):

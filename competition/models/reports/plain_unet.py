@@ -38,11 +38,10 @@ class PlainUNet(nn.Module):
         Args:
             channels: Of the image.
             classes: Number of outputs.
-            prior: What the fresh head answers.
+            prior: Fresh probability.
             dropout: Of whole channels, before the head.
             width: Channels of the first level; they double per level.
-            transposed: Whether levels are enlarged by a 2x2 transposed convolution that halves the channels, or
-                bilinearly.
+            transposed: Enlarge levels by a 2x2 transposed convolution that halves the channels instead of bilinearly.
         """
         super().__init__()
         widths = [width * 2**level for level in range(LEVELS)]
@@ -60,14 +59,7 @@ class PlainUNet(nn.Module):
         answer_prior(self.head, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predict.
-
-        Args:
-            images: (N, channels, H, W) float32, H and W multiples of ``stride``.
-
-        Returns:
-            Logits (N, C, H, W).
-        """
+        """Return logits (N, C, H, W) for images (N, channels, H, W) float32."""
         skipped: list[torch.Tensor] = []
         features = images
         for level, block in enumerate(self.encoder):
