@@ -24,7 +24,7 @@ from competition.errors import CompetitionError
 
 # In front of an encoder's names in our own networks (smp with a timm encoder, the multi-view classifiers) and in parts
 # of others. The last two are the binary networks of report_fourfold, which the report starts both from the same medical
-# weights. What else stands in front of most names of a checkpoint is found by ``_common_prefix``.
+# weights. Other prefixes of most names of a checkpoint are found by ``_common_prefix``.
 PREFIXES = ("module.", "model.", "encoder.", "backbone.", "binary.anterior.", "binary.posterior.")
 
 # Keys that our own checkpoints and many others keep the weights under.
@@ -38,7 +38,7 @@ STATE_DICT = "Save the state_dict() of the network with torch.save"
 # Dictionaries within dictionaries that are looked into.
 DEEPEST = 8
 
-ABSENT = "is not in the checkpoint and keeps its start"
+ABSENT = "is not in the checkpoint and stays fresh"
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
         value, how = fit_shape(weights[source], own.shape)
         if value is None:
             found = tuple(weights[source].shape)
-            unmatched.append(f"{name} is {found} in the checkpoint, {tuple(own.shape)} here, and keeps its start")
+            unmatched.append(f"{name} is {found} in the checkpoint, {tuple(own.shape)} here, and stays fresh")
             continue
         fitting[name] = value
         if how:

@@ -122,7 +122,7 @@ def _smp_network(experiment: Experiment, track: Track) -> nn.Module:
         options["encoder_depth"] = len(settings.decoder_channels)
     if settings.encoder.startswith("tu-swin"):
         options["strict_img_size"] = False  # timm would take images of the pre-training's 224 pixels only
-    # The names of timm's networks identify their weights; those of smp's own are told apart by the data set.
+    # The names of timm's networks identify their weights; smp's own need the data set.
     weights: str | bool = True if settings.encoder.startswith("tu-") else "imagenet"
     model: nn.Module = smp.create_model(
         settings.architecture,

@@ -26,7 +26,7 @@ from competition.models.multiview import view_maximum, view_network
 from competition.tracks.track import Track
 
 WIDTH = 256  # of what is kept of an injection
-SLOT_DEVIATION = 0.02  # of fresh slots: features are about 1, so that pictures and not slots decide at first
+SLOT_DEVIATION = 0.02  # of fresh slots: features are about 1, so that images and not slots decide at first
 
 
 @dataclass(frozen=True)

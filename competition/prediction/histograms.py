@@ -54,7 +54,7 @@ def count_levels_of_parts(levels: NDArray[np.uint8], sizes: NDArray[np.int64]) -
     """
     ends = [0, *np.cumsum(sizes).tolist()]
     counts = np.zeros((len(sizes), LEVELS), dtype=np.int64)
-    for first in range(0, len(sizes), LEVELS):  # a uint8 tells so many parts apart
+    for first in range(0, len(sizes), LEVELS):  # a uint8 numbers so many parts
         some = sizes[first : first + LEVELS]
         own = levels[ends[first] : ends[first + len(some)]]
         if own.size > EXACT_FLOAT32:
@@ -105,9 +105,7 @@ def check_same_size(shape: tuple[int, ...], planes: NDArray[np.uint8]) -> None:
         raise ValueError(f"a map of shape {shape} does not fit label planes of shape {planes.shape}")
 
 
-def threshold_counts(
-    histograms: NDArray[np.integer],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def threshold_counts(histograms: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Return the exact pixel counts of every image and class at every level.
 
     Args:

@@ -41,7 +41,7 @@ def check_views(names: Sequence[str], track: Track) -> None:
             raise CompetitionError(f"view {name!r} mirrors the image, which track {track.name} does not allow")
         if track.upright and name != "identity":
             raise CompetitionError(
-                f"view {name!r} turns or mirrors the image, and track {track.name} tells its classes by their order "
+                f"view {name!r} turns or mirrors the image, and track {track.name} orders its classes "
                 "from the top, seen from one side: use [identity]"
             )
         if len(track.views) > 1 and name not in ("identity", "hflip"):

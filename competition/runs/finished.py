@@ -14,10 +14,7 @@ from competition.workspace import finished_file, settings_file
 
 def write_finished(fold_folder: Path, identity: Identity, shuffled: bool = False) -> None:
     """Mark a fold as finished; written last, so that no reader takes an interrupted fold for a finished one."""
-    content = {
-        "identity": vars(identity) | {"classes": list(identity.classes)},
-        "shuffled": shuffled,
-    }
+    content = {"identity": vars(identity) | {"classes": list(identity.classes)}, "shuffled": shuffled}
     write_sealed_json(finished_file(fold_folder), content)
 
 

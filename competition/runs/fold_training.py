@@ -8,20 +8,14 @@ from competition.data.boxes import describe_boxes
 from competition.data.cache import read_label_planes
 from competition.data.folds import Fold
 from competition.files import remove_folder, whole_folder, write_text
-from competition.prediction.probability_maps import (
-    INDEX,
-)
+from competition.prediction.probability_maps import INDEX
 from competition.prediction.store import store_predictions
 from competition.runs.finished import write_finished
 from competition.runs.pseudo_labels import label_test_samples
 from competition.runs.roi_run import find_boxes
 from competition.runs.run import Run, first_stage, fold_identity
 from competition.settings import TrainSettings
-from competition.training.checkpoints import (
-    folder_lock,
-    load_best,
-    open_predictor,
-)
+from competition.training.checkpoints import folder_lock, load_best, open_predictor
 from competition.training.loop import train_fold
 from competition.training.state import FoldJob
 from competition.workspace import (
@@ -77,7 +71,7 @@ def fold_job(run: Run, fold: Fold, folder: Path) -> FoldJob:
 
 
 def _remove_trained(folder: Path) -> None:
-    # The mark of a finished fold goes first: a removal that is cut must not leave one without its predictions.
+    # The mark of a finished fold goes first: an interrupted removal must not leave one without its predictions.
     for path in (finished_file(folder), *folder.glob("*.pt"), history_file(folder)):
         path.unlink(missing_ok=True)
     for path in (*folder.glob("oof@*"), pseudo_labels_folder(folder)):

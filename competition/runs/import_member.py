@@ -299,7 +299,7 @@ def imported_test_maps(runs: Workspace, member: Member, entries: Sequence[Entry]
     if missing:
         raise CompetitionError(
             f"member {member.name!r} was imported and has not predicted {len(missing)} of these {len(entries)} test "
-            f"pictures (first: {missing[0]})",
+            f"images (first: {missing[0]})",
             folder,
             "Import it again with predictions of them as --test, or tune without it",
         )

@@ -35,9 +35,9 @@ def too_good(score: float, phantom: bool) -> str | None:
     if phantom or not score > TOO_GOOD:
         return None
     return (
-        f"LEAK ALARM: an out-of-fold AUROC of {score:.2f} is better than any honest figure known for such data; before "
-        "you believe it, look at the other alarms: prepare says whether files alone tell the answer and whether two "
-        "patients share a picture, and a run with --set data.shuffle_labels=true must score about 0.5"
+        f"LEAK ALARM: an out-of-fold AUROC of {score:.2f} is better than any honest figure known for such data; check "
+        "the other alarms first: prepare reports whether files alone reveal the answer and whether two patients share "
+        "an image, and a run with --set data.shuffle_labels=true must score about 0.5"
     )
 
 
@@ -57,9 +57,9 @@ def judge_shuffled(targets: NDArray[np.int64], scores: NDArray[np.float64]) -> t
     pairs = positives * negatives
     highest = 0.5 + BEYOND_CHANCE * math.sqrt((len(targets) + 1) / (12 * pairs)) if pairs else 1.0
     if highest >= 1:
-        return False, f"shuffled labels: {positives} and {negatives} held-out patients are too few to tell a leak"
+        return False, f"shuffled labels: {positives} and {negatives} held-out patients are too few to show a leak"
     score = auroc(targets, scores)
-    said = f"shuffled labels of {len(targets)} held-out patients are told with an AUROC of {score:.3f}"
+    said = f"shuffled labels of {len(targets)} held-out patients are predicted with an AUROC of {score:.3f}"
     if score > highest:
         return True, f"LEAK ALARM: {said}, by chance at most {highest:.3f}: what is held out reaches the training"
     return False, f"no leak: {said}, by chance at most {highest:.3f}"
@@ -87,11 +87,11 @@ def learned_by(workspace: Workspace, members: Sequence[Member], training: Sequen
     experiments = [
         load_experiment(settings_file(workspace.fold_folder(split_member(member.name)[0], member.folds[0])))
         for member in members
-        if not is_imported(workspace, member.name)  # nobody deals out labels to others
+        if not is_imported(workspace, member.name)  # imported members learned the true labels
     ]
     seeds = {each.train.seed if each.data.shuffle_labels else None for each in experiments}
     if len(seeds | {None for member in members if is_imported(workspace, member.name)}) > 1:
         raise CompetitionError(
-            "members trained on shuffled labels can't be weighed against others", repair="Tune --members without them"
+            "members trained on shuffled labels can't be weighted with others", repair="Tune --members without them"
         )
     return learned_entries(training, experiments[0]) if experiments else list(training)

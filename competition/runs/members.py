@@ -214,8 +214,7 @@ def _checked_identity(
 ) -> dict[str, Any]:
     """Return the identity of a finished fold; reject one of another fold file or other data than the current."""
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
-    repair = f"{make_again.capitalize()} again"
-    identity = read_identity(folder, repair)
+    identity = read_identity(folder, f"{make_again.capitalize()} again")
     if identity["fold_hash"] != folds.hash():
         raise CompetitionError(
             f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",
@@ -232,28 +231,18 @@ def check_same_data(workspace: Workspace, name: str, folds: Sequence[Fold], trai
     Raises:
         CompetitionError: A fold is not trained, or an image, label or target has changed since it was.
     """
-    run, _ = split_member(name)
-    imported = is_imported(workspace, name)
+    run, imported = split_member(name)[0], is_imported(workspace, name)
     for fold in folds:
         folder = workspace.fold_folder(run, fold)
-        command = f"Run {workspace.train_command(run, fold)}"
-        _check_data(
-            read_identity(folder, command),
-            run,
-            folder,
-            training,
-            imported,
-        )
+        identity = read_identity(folder, f"Run {workspace.train_command(run, fold)}")
+        _check_data(identity, run, folder, training, imported)
 
 
 def _check_data(identity: dict[str, Any], run: str, folder: Path, training: Sequence[Entry], imported: bool) -> None:
-    made, make_again = ("imported", "Import it") if imported else ("trained", "Train it")
     if identity["data_hash"] != data_hash(training):
-        raise CompetitionError(
-            f"images or labels have changed since run {run!r} was {made}",
-            folder,
-            f"{make_again} again with --force",
-        )
+        made, make_again = ("imported", "Import it") if imported else ("trained", "Train it")
+        what = f"images or labels have changed since run {run!r} was {made}"
+        raise CompetitionError(what, folder, f"{make_again} again with --force")
 
 
 def finished_folds(workspace: Workspace, run: str) -> list[Fold]:
@@ -269,12 +258,12 @@ def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) ->
     held_out = [str(fold) for fold in finished if fold != FULL]
     together = f"--members {name}:{','.join([*(held_out or ['0']), FULL])}"
     return CompetitionError(
-        f"{FULL} of run {run!r} learned from every sample, so without folds of its run it has no held-out score to be "
-        "weighed by",
+        f"{FULL} of run {run!r} learned from every sample, so without folds of its run it has no held-out score to "
+        "weight it by",
         workspace.fold_folder(run, FULL),
-        f"Say {together}"
+        f"Use {together}"
         if held_out
-        else f"Train a fold of it too ({workspace.train_command(run, 0)}), then say {together}",
+        else f"Train a fold of it too ({workspace.train_command(run, 0)}), then use {together}",
     )
 
 

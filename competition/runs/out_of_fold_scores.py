@@ -9,20 +9,11 @@ from numpy.typing import NDArray
 from competition.data.folds import Fold
 from competition.data.manifest import Entry
 from competition.metrics.tables import TableMetric
-from competition.prediction.histograms import (
-    histograms_file,
-    load_histograms,
-    threshold_counts,
-)
-from competition.prediction.probability_maps import (
-    CUT_OF_HALF,
-    read_scores,
-)
+from competition.prediction.histograms import histograms_file, load_histograms, threshold_counts
+from competition.prediction.probability_maps import CUT_OF_HALF, read_scores
 from competition.runs.run import Run
 from competition.tracks.track import Track
-from competition.workspace import (
-    out_of_fold_folder,
-)
+from competition.workspace import out_of_fold_folder
 
 
 def out_of_fold_score(run: Run, fold: Fold) -> float:

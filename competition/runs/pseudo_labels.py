@@ -17,14 +17,7 @@ from competition.errors import CompetitionError
 from competition.files import whole_folder
 from competition.masks.bit_planes import class_areas, pack_masks
 from competition.masks.stored_arrays import read_array, write_array
-from competition.prediction.probability_maps import (
-    CUT_OF_HALF,
-    INDEX,
-    index_file,
-    read_index,
-    read_scores,
-    remake,
-)
+from competition.prediction.probability_maps import CUT_OF_HALF, INDEX, index_file, read_index, read_scores, remake
 from competition.prediction.store import store_predictions
 from competition.text import nearest_hint
 from competition.tracks.track import Track

@@ -27,7 +27,7 @@ from competition.training.checkpoints import load_best, weights_hash
 from competition.workspace import Workspace, checkpoint_file
 
 SHOWN = 5
-"""Images named where the first stage saw nothing; the others are counted."""
+"""Images named where the first stage found nothing; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class FirstStage:
 def find_first_stage(
     workspace: Workspace, folds: Folds, training: Sequence[Entry], settings: CropSettings
 ) -> FirstStage:
-    """Open the run that tells where to look.
+    """Open the run whose maps give the boxes.
 
     Args:
         workspace: Where the runs are.
@@ -65,7 +65,7 @@ def find_first_stage(
     member = open_member(workspace, folds, training, settings.run, None)
     if is_imported(workspace, member.name):
         raise CompetitionError(
-            f"data.crop_to: run {settings.run!r} was imported and has no weights to look at pictures that come later",
+            f"data.crop_to: run {settings.run!r} was imported and has no weights to predict new images",
             workspace.run_folder(settings.run),
             "Name a trained run",
         )
@@ -77,7 +77,7 @@ def find_first_stage(
     missing = [entry.sample for entry in training if entry.sample not in folder_of]
     if missing:
         raise CompetitionError(
-            f"run {settings.run!r} tells where to look and has not predicted {len(missing)} of {len(training)} "
+            f"run {settings.run!r} must give the boxes and has not predicted {len(missing)} of {len(training)} "
             f"training samples (first: {missing[0]})",
             workspace.run_folder(settings.run),
             "Train its other folds first",
@@ -120,5 +120,5 @@ def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequen
     if unseen:
         others = f" and {len(unseen) - SHOWN} more" if len(unseen) > SHOWN else ""
         wanted = ", ".join(stage.settings.classes)
-        shout(f"{stage.settings.run} sees no {wanted} in {', '.join(unseen[:SHOWN])}{others}: whole images are used")
+        shout(f"{stage.settings.run} finds no {wanted} in {', '.join(unseen[:SHOWN])}{others}: whole images are used")
     return boxes

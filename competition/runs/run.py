@@ -1,6 +1,6 @@
 """A run: one experiment on one data set, and the checks that keep its folds together."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,22 +19,10 @@ from competition.runs.roi_run import FirstStage, find_first_stage
 from competition.settings import Experiment, changed_settings, load_experiment
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
-from competition.training.checkpoints import (
-    Identity,
-    check_identity,
-    code_hash,
-    load_checkpoint,
-    stored_identity,
-)
+from competition.training.checkpoints import Identity, check_identity, code_hash, load_checkpoint, stored_identity
 from competition.training.losses import get_loss
 from competition.training.state import start_hash
-from competition.workspace import (
-    Workspace,
-    checkpoint_file,
-    finished_file,
-    last_checkpoint_file,
-    settings_file,
-)
+from competition.workspace import Workspace, checkpoint_file, finished_file, last_checkpoint_file, settings_file
 
 
 @dataclass(frozen=True)
@@ -129,47 +117,6 @@ def _checkpoints(folder: Path) -> tuple[Path, Path]:
     return checkpoint_file(folder), last_checkpoint_file(folder)
 
 
-def check_settings(run: Run, retrained: Collection[Fold]) -> None:
-    """Reject settings that differ from those of the run's other folds, which could then not vote together.
-
-    Args:
-        run: With the experiment that is to be trained.
-        retrained: Folds that are trained over, whose earlier settings don't count.
-
-    Raises:
-        CompetitionError: Another fold was trained with other settings.
-    """
-    others = [fold for fold in (*range(run.folds.count), FULL) if fold not in retrained]
-    for fold in others:
-        if changed := _changed_settings(run, fold):
-            raise CompetitionError(
-                f"fold {fold} of run {run.name!r} was trained with other settings ({'; '.join(changed)})",
-                run.folder(fold),
-                "Give the changed experiment a name of its own (--name NEW), or train all folds over (--force)",
-            )
-
-
-def check_same_folds(run: Run, chosen: Collection[Fold]) -> None:
-    """Reject new folds of a run whose other folds held out other groups.
-
-    Args:
-        run: With the folds as they are now.
-        chosen: Folds that are trained or trained over; ``check_fold`` checks each of them.
-
-    Raises:
-        CompetitionError: The fold file has changed since another fold was trained.
-    """
-    others = [fold for fold in finished_folds(run.workspace, run.name) if fold not in chosen]
-    for fold in others:
-        known = read_identity(run.folder(fold), "Train it again with --force")["fold_hash"]
-        if known != run.folds.hash():
-            raise CompetitionError(
-                f"fold {fold} of run {run.name!r} was trained with other folds ({known}, now {run.folds.hash()})",
-                run.folder(fold),
-                "Restore the old fold file, give this run another name (--name NEW), or delete that folder",
-            )
-
-
 def _changed_settings(run: Run, fold: Fold) -> list[str]:
     """Return how the experiment differs from that of a trained fold; nothing where it was not trained."""
     if not any(path.exists() for path in _checkpoints(run.folder(fold))):
@@ -181,7 +128,7 @@ def _changed_settings(run: Run, fold: Fold) -> list[str]:
 
 
 def check_folds(run: Run, chosen: Sequence[Fold], force: bool) -> None:
-    """Reject to train folds of a run that belong to something else, or beside such folds.
+    """Reject to train folds that belong to something else, or that could not vote together with the run's others.
 
     Args:
         run: Of which folds are trained.
@@ -189,10 +136,25 @@ def check_folds(run: Run, chosen: Sequence[Fold], force: bool) -> None:
         force: Whether they are trained over.
 
     Raises:
-        CompetitionError: With what differs.
+        CompetitionError: A fold was trained with other settings, folds or data; the message lists what differs.
     """
-    check_settings(run, chosen if force else [])
-    check_same_folds(run, chosen)
+    for fold in (*range(run.folds.count), FULL):
+        if not (force and fold in chosen) and (changed := _changed_settings(run, fold)):
+            raise CompetitionError(
+                f"fold {fold} of run {run.name!r} was trained with other settings ({'; '.join(changed)})",
+                run.folder(fold),
+                "Give the changed experiment a name of its own (--name NEW), or train all folds over (--force)",
+            )
+    for fold in finished_folds(run.workspace, run.name):
+        if fold in chosen:
+            continue
+        known = read_identity(run.folder(fold), "Train it again with --force")["fold_hash"]
+        if known != run.folds.hash():
+            raise CompetitionError(
+                f"fold {fold} of run {run.name!r} was trained with other folds ({known}, now {run.folds.hash()})",
+                run.folder(fold),
+                "Restore the old fold file, give this run another name (--name NEW), or delete that folder",
+            )
     for fold in [] if force else chosen:
         check_fold(run, fold)
 

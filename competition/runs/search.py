@@ -148,7 +148,7 @@ def _made_for(search: Search, base: Run) -> dict[str, str]:
 def _run_trials(search: Search, study: optuna.Study, trials: int) -> None:
     done = len(finished_trials(study))
     if done:
-        say(f"search {search.name}: goes on after {done} trials")
+        say(f"search {search.name}: resumed after {done} trials")
     for number in range(done, trials):
         trial = next_trial(study, search.space)
         say(f"trial {number + 1} of {trials}: {' '.join(settings_of(trial.params))}")
@@ -183,7 +183,7 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> floa
         _fail(study, trial, error)
     else:
         study.tell(trial, score)
-        # It holds the optimizer too, twice the weights, and nothing goes on from it; best.pt stays.
+        # It holds the optimizer too, twice the weights, and is no longer needed; best.pt stays.
         (folder / "last.pt").unlink(missing_ok=True)
         return score
     remove_folder(folder, "*.pt", "history.csv", "tensorboard", "pseudo")
@@ -209,7 +209,7 @@ def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
         if epoch < run.experiment.train.epochs and trial.should_prune():
             raise optuna.TrialPruned(f"{score:.4f} after epoch {epoch} is below the median of the trials before")
 
-    # Trials are compared, so all of them compute in one precision, whatever a timing would say of each.
+    # Trials are compared, so all of them compute in one precision, whatever timing would choose for each.
     return train_fold(replace(fold_job(run, fold, folder), precision_of="search"), on_score).best_score
 
 

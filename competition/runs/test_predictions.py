@@ -89,7 +89,7 @@ def _find_test_boxes(
     stage = find_first_stage(runs, folds, read_manifest(runs, track).of("train"), settings)
     if any(best.identity.stage_hash != stage.stage_hash for best in checkpoints):
         raise CompetitionError(
-            f"run {settings.run!r}, which tells {member.name!r} where to look, was trained again since",
+            f"run {settings.run!r}, which gives the boxes of {member.name!r}, was trained again since",
             runs.run_folder(settings.run),
             f"Train {member.name!r} again with --force, then run tune",
         )

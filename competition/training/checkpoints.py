@@ -164,52 +164,43 @@ def check_identity(found: Identity, expected: Identity, path: Path, settings: Se
     Raises:
         CompetitionError: With what differs, and what repairs it.
     """
-    if found.dataset != expected.dataset:
-        raise CompetitionError(f"checkpoint was trained on {found.dataset}, not {expected.dataset}", path)
-    if found.classes != expected.classes:
-        raise CompetitionError("checkpoint was trained for other classes", path)
-    if found.fold_hash != expected.fold_hash:
-        raise CompetitionError(
+    again = "Train again under another name (--name NEW) or over it (--force)"
+    changes = "; ".join(settings) or f"{found.config_hash}, now {expected.config_hash}"
+    reasons = {
+        "dataset": (f"checkpoint was trained on {found.dataset}, not {expected.dataset}", None),
+        "classes": ("checkpoint was trained for other classes", None),
+        "fold_hash": (
             f"checkpoint was trained with other folds (fold file {found.fold_hash}, now {expected.fold_hash})",
-            path,
             "Restore that fold file, or train again under another name (--name NEW) or over it (--force)",
-        )
-    if found.data_hash != expected.data_hash:
-        raise CompetitionError(
+        ),
+        "data_hash": (
             f"images or labels have changed since this was trained (data {found.data_hash}, now {expected.data_hash})",
-            path,
-            "Train again under another name (--name NEW) or over it (--force)",
-        )
-    if found.config_hash != expected.config_hash:
-        changes = "; ".join(settings) or f"{found.config_hash}, now {expected.config_hash}"
-        raise CompetitionError(
+            again,
+        ),
+        "config_hash": (
             f"checkpoint was trained with other settings ({changes})",
-            path,
             "Give the changed experiment a name of its own (--name NEW), or train over it (--force)",
-        )
-    if found.fold != expected.fold:
-        raise CompetitionError(f"checkpoint holds out fold {found.fold}, not fold {expected.fold}", path)
-    if found.pseudo_hash != expected.pseudo_hash:
-        raise CompetitionError(
+        ),
+        "fold": (f"checkpoint holds out fold {found.fold}, not fold {expected.fold}", None),
+        "pseudo_hash": (
             f"the teacher or the test images it labelled have changed since this was trained "
             f"({found.pseudo_hash or 'none'}, now {expected.pseudo_hash or 'none'})",
-            path,
-            "Train again under another name (--name NEW) or over it (--force)",
-        )
-    if found.stage_hash != expected.stage_hash:
-        raise CompetitionError(
-            f"the run of data.crop_to, which tells where to look, was trained again since this was trained "
+            again,
+        ),
+        "stage_hash": (
+            f"the run of data.crop_to, which gives the boxes, was trained again since this was trained "
             f"({found.stage_hash or 'none'}, now {expected.stage_hash or 'none'})",
-            path,
-            "Train again under another name (--name NEW) or over it (--force)",
-        )
-    if found.init_hash != expected.init_hash:
-        raise CompetitionError(
+            again,
+        ),
+        "init_hash": (
             f"the weights of model.init, from which this started, have changed since this was trained "
             f"({found.init_hash or 'not kept'}, now {expected.init_hash or 'none'})",
-            path,
-            "Train again under another name (--name NEW) or over it (--force)",
-        )
+            again,
+        ),
+    }
+    for name, (what, repair) in reasons.items():
+        if getattr(found, name) != getattr(expected, name):
+            raise CompetitionError(what, path, repair)
 
 
 def check_start(stored: object, expected: Identity, path: Path) -> None:
@@ -251,7 +242,7 @@ def state_hash(*weights: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.sha256()
     for state in weights:
         for name, tensor in state.items():
-            # As bytes, because NumPy knows no bfloat16.
+            # As bytes, because NumPy has no bfloat16.
             digest.update(name.encode() + tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 

@@ -29,7 +29,7 @@ from competition.training.steps import backward_in_chunks, batch_loss, chunk_siz
 from competition.training.validation import held_out_score
 from competition.workspace import checkpoint_file, history_file, last_checkpoint_file
 
-# A cut run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
+# An interrupted run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -63,7 +63,7 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     cv2.setNumThreads(1 if loading_processes(job.experiment) else torch.get_num_threads())
     start = open_start(job)
     dataset = TrainingSet(
-        job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride_of(start.network)
+        job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride_of(start[0])
     )
     sampler = fold_sampler(dataset.canvases, settings, job.identity.fold)
     state = start_or_resume(job, start, dataset, sampler, device)
@@ -151,11 +151,11 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
                     None,
                     "Train on crops (--set data.crop=512 --set predict.tile=512) or smaller (--set data.size=...)",
                 ) from error
-            # The gradients hold part of a batch, which can't be told from the rest: the whole group is done again.
+            # The gradients hold part of a batch, inseparable from the rest: the whole group is repeated.
             state.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
             state.chunk = largest // 2
-            say(f"GPU memory is short: batches now go through the network {state.chunk} samples at a time")
+            say(f"GPU memory is short: batches are now split into chunks of {state.chunk} samples")
 
 
 def _optimizer_step(state: FoldState, clip: float | None) -> None:

@@ -81,7 +81,7 @@ def choose_precision(wanted: str, device: torch.device, time_of: Callable[[str],
         time_of: Precision -> seconds of a step; called only with "auto" on a CPU that computes bf16.
     """
     if wanted != "auto":
-        return wanted, f"{wanted}, as the experiment says"
+        return wanted, f"{wanted}, as set in the experiment"
     if device.type == "cuda":
         if torch.cuda.get_device_capability(device) >= (8, 0):
             return "bf16", "bf16, which this GPU computes natively"

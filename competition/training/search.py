@@ -24,11 +24,11 @@ LOSSES_TO_TRY: dict[Task, tuple[str, ...]] = {
 }
 # How far a rate may lie from the experiment's own, up and down.
 DECADE = 10.0
-# Trials that are always trained to their end, because a median of less says little.
+# Trials that are always trained to their end, because a median of fewer means little.
 TRIALS_BEFORE_PRUNING = 4
 # Share of the epochs before which nothing is pruned: a high rate looks bad at first and may win in the end.
 UNPRUNED_SHARE = 1 / 3
-# The attribute that tells a trial that failed by itself from one that was cut; it holds the reason.
+# The attribute of a trial that failed by itself instead of being interrupted; its value is the reason.
 FAILED = "failed"
 
 _FORMS = "train.lr=log:1e-4:1e-2, train.momentum=0.8:0.99, train.epochs=int:10:40 or train.loss=bce|bce_dice"
@@ -192,7 +192,7 @@ def known_score(study: optuna.Study, params: Mapping[str, Any]) -> float | None:
 def next_trial(study: optuna.Study, space: Space) -> optuna.Trial:
     """Draw the next trial, the same one however often the search was interrupted before."""
     # All options, because Optuna 5 has other defaults than 4; a seed for each trial, because a sampler that starts
-    # anew after a cut would draw the first trials once more.
+    # anew after an interruption would draw the first trials once more.
     study.sampler = optuna.samplers.TPESampler(
         n_startup_trials=10,
         n_ei_candidates=24,

@@ -114,12 +114,8 @@ class FoldState:
         return averaged
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a training starts from: a network on the CPU, and the content of last.pt, None where there is none."""
-
-    network: nn.Module
-    stored: dict[str, Any] | None
+Start = tuple[nn.Module, dict[str, Any] | None]
+"""What a training starts from: a network on the CPU, and the content of last.pt, None where there is none."""
 
 
 def open_start(job: FoldJob) -> Start:
@@ -133,7 +129,7 @@ def open_start(job: FoldJob) -> Start:
     stored = load_checkpoint(last) if last.exists() else None
     if stored is not None:
         check_identity(stored_identity(stored, last), job.identity, last)
-    return Start(build_model(job.experiment, job.track, pretrained=False if stored else None), stored)
+    return build_model(job.experiment, job.track, pretrained=False if stored else None), stored
 
 
 def start_or_resume(
@@ -146,7 +142,7 @@ def start_or_resume(
             network can't learn from single samples.
     """
     settings = job.experiment.train
-    model, stored = start.network, start.stored
+    model, stored = start
     fewest = _fewest_samples(model, job)
     if stored is None and job.experiment.model.init is not None:
         _warm_start(model, job, start_file(job.workspace, job.experiment.model.init, job.identity.fold))
@@ -169,7 +165,7 @@ def start_or_resume(
             _restore(state, stored)
         except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
             raise CompetitionError(
-                "not a checkpoint that training can go on from", last_checkpoint_file(job.folder), RETRAIN
+                "training can't be resumed from this checkpoint", last_checkpoint_file(job.folder), RETRAIN
             ) from error
         say(f"fold {job.identity.fold}: resumed after epoch {state.epoch} of {settings.epochs}")
     else:
@@ -188,7 +184,7 @@ def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
             f"{job.experiment.model.architecture} can't learn from one sample at a time: it normalises single pixels "
             "over the batch",
             None,
-            f"Say --set {few}={fewest} or more",
+            f"Use --set {few}={fewest} or more",
         )
     return fewest
 
@@ -223,7 +219,7 @@ def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
     kept = f"; not touched: {', '.join(untouched)}" if untouched else ""
     say(f"warm start from {path}: {where} loaded, {len(loaded.changed)} of them reshaped{kept}")
     for remark in loaded.changed + loaded.unmatched:
-        # A part of which nothing is in the checkpoint was said whole.
+        # A part without any tensor in the checkpoint is reported once.
         if not remark.endswith(ABSENT) or part_of(model, remark.split()[0]) not in untouched:
             say(f"  {remark}")
 

@@ -95,7 +95,7 @@ def fewest_samples(model: nn.Module, track: Track, side: int) -> int:
             raise
         return 2
     except RuntimeError:
-        return 1  # it reads numbers, which shapes do not have: if a step fails, it says so itself
+        return 1  # it reads numbers, which shapes do not have: a real step will report the error
     return 1
 
 

@@ -220,7 +220,7 @@ def test_what_an_imported_member_can_not_do_is_said(
         assert "'theirs' was imported and votes as a whole" in refusal("tune", "--members", member)[0]
     stage("tune", "--members", "theirs")
     error, _ = refusal("ensemble")
-    assert "'theirs' was imported and has not predicted 2 of these 2 test pictures (first: hand10)" in error
+    assert "'theirs' was imported and has not predicted 2 of these 2 test images (first: hand10)" in error
     stage(*words, "--test", float_arrays[1], "--force")
     stage("tune", "--members", "theirs")
     assert "its folds can't vote alone" in refusal("ensemble", "--folds", "0")[0]

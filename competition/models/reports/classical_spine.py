@@ -1,8 +1,8 @@
 """The lumbar report's baseline without a network, completed: Canny edges and region growing.
 
-The report cut the image at the grey values 50 to 100 and took Canny edges, described region growing without running it,
-and could not tell the vertebrae apart. Here 50 and 100 are Canny's limits, and a band of brightness around each seed's
-own replaces the fixed threshold, so that a network has more to beat than an empty mask:
+The report thresholded the image at the grey values 50 to 100 and took Canny edges, described region growing without
+running it, and could not tell the vertebrae apart. Here 50 and 100 are Canny's limits, and a band of brightness around
+each seed's own replaces the fixed threshold, so that a network has more to beat than an empty mask:
 
 1. The image is freed of its slow changes of exposure, because a fixed band of grey values lies in the soft tissue of
    one image and in the bone of the next.
@@ -57,7 +57,7 @@ class ClassicalSpine(nn.Module):
         """
         super().__init__()
         if channels != 1 or classes != VERTEBRAE or dropout:
-            raise ValueError(f"it finds {VERTEBRAE} vertebrae on grey pictures by rules, without dropout")
+            raise ValueError(f"it finds {VERTEBRAE} vertebrae on grey images by rules, without dropout")
         self.stride = 1
         self.confidence = nn.Parameter(torch.tensor(math.log((1 - prior) / prior)))
 

@@ -16,17 +16,17 @@ from torch import nn
 
 from competition.models.multiview import MultiViewClassifier
 
-SKETCH = 128  # numbers that pairs are compared by; the encoder's features themselves stay free to say more
+SKETCH = 128  # numbers that pairs are compared by; the encoder's features themselves are free to carry more
 TEMPERATURE = 0.1
 NOT_COUNTED = -1e4  # finite, and in half precision too
 
 
 class ContrastiveClassifier(MultiViewClassifier):
-    """The multi-view classifier, its encoder taught by pairs of pictures alone.
+    """The multi-view classifier, its encoder trained on pairs of images alone.
 
     Reference:
         Chen et al. 2020 (SimCLR) for the loss and the projection; Azizi et al. 2021 for pairs of one patient's
-        pictures.
+        images.
     """
 
     pairs: torch.Tensor

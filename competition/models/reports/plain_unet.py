@@ -25,13 +25,7 @@ class PlainUNet(nn.Module):
     stride = 2 ** (LEVELS - 1)
 
     def __init__(
-        self,
-        channels: int,
-        classes: int,
-        prior: float,
-        dropout: float = 0.0,
-        width: int = 64,
-        transposed: bool = True,
+        self, channels: int, classes: int, prior: float, dropout: float = 0.0, width: int = 64, transposed: bool = True
     ) -> None:
         """Build the network.
 

@@ -14,8 +14,8 @@ from torch import nn
 from competition.models.layers import convolution
 from competition.models.multiview import MultiViewClassifier
 
-LEVELS = (16, 32, 64)  # channels of the autoencoder; every level halves the picture
-BOTTLENECK = 8  # channels: at an eighth of the picture's sides, an eighth of its numbers
+LEVELS = (16, 32, 64)  # channels of the autoencoder; every level halves the image
+BOTTLENECK = 8  # channels: at an eighth of the image's sides, an eighth of its numbers
 
 
 class ReconstructedClassifier(MultiViewClassifier):
