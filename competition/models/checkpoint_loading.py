@@ -43,13 +43,7 @@ ABSENT = "is not in the checkpoint and stays fresh"
 
 @dataclass(frozen=True)
 class Loaded:
-    """The outcome of loading a checkpoint.
-
-    Attributes:
-        names: The network's tensors that were loaded.
-        changed: One sentence per loaded tensor whose shape had to be changed.
-        unmatched: One sentence per tensor, of the network or of the checkpoint, without a match.
-    """
+    """Tensors that were loaded, and one sentence per tensor that was reshaped or has no match on either side."""
 
     names: tuple[str, ...]
     changed: tuple[str, ...]
@@ -145,13 +139,10 @@ def bare_name(name: str) -> str:
 
 
 def fit_shape(value: torch.Tensor, wanted: torch.Size) -> tuple[torch.Tensor | None, str]:
-    """Bring a checkpoint's tensor to the wanted shape.
+    """Return a checkpoint's tensor in the wanted shape, None where it can't fit, and what was done to it.
 
     Sums, not means: a 2D image then gives what it gave as a volume that is the same in every slice, and a grey one what
     it gave in three equal colours.
-
-    Returns:
-        The tensor, or None where it can't be made to fit, and what was done to it ("" for nothing).
     """
     steps = []
     if value.ndim == 5 and len(wanted) == 4:

@@ -80,15 +80,9 @@ class MultiViewClassifier(nn.Module):
 
 
 def view_network(name: str, pretrained: bool, channels: int, outputs: int, size: int, dropout: float = 0.0) -> Any:
-    """Return a timm network for one view.
+    """Return a timm network for one view with ``outputs`` logits; 0 gives the features before them.
 
-    Args:
-        name: Of timm.
-        pretrained: Start from timm's weights.
-        channels: 1 or 3.
-        outputs: Number of logits; 0 gives the features before them.
-        size: Side of an image in pixels, which Swin transformers are built for; all others take any.
-        dropout: Before the logits.
+    ``size`` is the side of an image in pixels, which Swin transformers are built for; all others take any.
     """
     fixed_size = {"img_size": size} if name.startswith("swin") else {}
     return timm.create_model(
@@ -97,14 +91,14 @@ def view_network(name: str, pretrained: bool, channels: int, outputs: int, size:
 
 
 def view_maximum(logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """Return the maximum over the counted views: a finding in one view is a finding of the patient.
+    """Return the maximum (N, C) over the counted views: a finding in one view is a finding of the patient.
 
     A smooth maximum (log of the mean of exponentials) learned far slower: it spreads the gradient over views that show
-    nothing.
+    nothing. Where no view of a class counts, all of them do, so that the logit stays finite.
 
     Args:
         logits: (N, V, C).
-        counted: (N, V, C) bool. Where no view of a class counts, all of them do, so that the logit stays finite.
+        counted: (N, V, C) bool.
     """
     counted = counted | ~counted.any(dim=1, keepdim=True)
     masked = logits.masked_fill(~counted, float("-inf"))

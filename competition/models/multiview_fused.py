@@ -102,11 +102,7 @@ class FusedMultiViewClassifier(nn.Module):
         return torch.cat([self.patient_head(self.dropout(patient)), locations], dim=1)
 
     def _join_views(self, features: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Join the projections of each injection; an absent one takes over what the others of its injection show.
-
-        Args:
-            features: (N, V, F) of the views.
-            present: (N, V) bool.
+        """Join the projections (N, V, F) of each injection; an absent one takes over what the others of it show.
 
         Returns:
             (N, I, WIDTH) of the injections, and whether any of their views is present, (N, I) bool.

@@ -35,7 +35,7 @@ class Predictor:
         track: Classes, views and mirror.
         reader: Reads samples onto the training grid.
         device: Where the networks are.
-        autocast: torch.bfloat16 or torch.float16 as in training, or None for float32.
+        autocast: As in training; None for float32.
     """
 
     models: tuple[nn.Module, ...]
@@ -127,16 +127,10 @@ def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black:
 
 
 def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int) -> torch.Tensor:
-    """Bring a network's probabilities to a grid that is a whole number of times finer than its image.
+    """Bring probabilities (N, C, h, w) to k times the image's size, k a whole number up to ``finest``.
 
-    Args:
-        probs: (N, C, h, w), of any size.
-        size_hw: Rows and columns of the image.
-        finest: At most this many times finer.
-
-    Returns:
-        (N, C, k * rows, k * columns): itself where it is such a multiple already; averaged by area where it is too
-        fine, bilinear where it is coarser than the image.
+    They stay as they are where k fits already, are averaged by area where they are finer, and enlarged bilinearly where
+    they are coarser than the image.
     """
     finer = min(finest, max(1, round(probs.shape[-1] / size_hw[1])))
     wanted = (finer * size_hw[0], finer * size_hw[1])

@@ -138,12 +138,9 @@ def read_scores(
 
 @dataclass(frozen=True)
 class MapFolder:
-    """The index of a folder of predictions.
+    """The index of a folder of predictions: classes in the maps' order, sample keys, and what made them.
 
-    Attributes:
-        classes: Names in the order of the maps' first axis.
-        samples: Keys of the samples that have a map.
-        made_by: What made them (experiment hash, fold hash, views ...), compared before maps are reused.
+    ``made_by`` (experiment hash, fold hash, views ...) is compared before maps are reused.
     """
 
     classes: tuple[str, ...]

@@ -7,15 +7,9 @@ import torch
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
-    """Return where tiles begin along one side, evenly spaced, the last one ending exactly at the border.
+    """Return where tiles begin along one side, ascending and evenly spaced, the last one ending at the border.
 
-    Args:
-        length: Pixels of the side.
-        tile: Pixels of a tile.
-        overlap: Least share of a tile that its neighbour sees too, in [0, 1).
-
-    Returns:
-        Ascending starts; [0] where one tile covers the side.
+    ``overlap`` is the least share of a tile that its neighbour sees too, in [0, 1); [0] where one tile covers the side.
     """
     if tile >= length:
         return [0]

@@ -86,13 +86,9 @@ def class_colours(classes: int) -> list[tuple[int, int, int]]:
 
 
 def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int, thickness: int = 1) -> None:
-    """Draw the outlines of every class and its holes onto an RGB picture of any size, in place.
+    """Draw the outlines of every class and its holes onto an RGB picture (h, w, 3) of any size, in place.
 
-    Args:
-        picture: (h, w, 3) uint8.
-        planes: Label planes (H, W, P) uint8 at native size.
-        classes: Number of classes.
-        thickness: Of the lines, in pixels of the picture.
+    ``planes`` are label planes (H, W, P) uint8 at native size.
     """
     scale = np.array([picture.shape[1] / planes.shape[1], picture.shape[0] / planes.shape[0]])
     for index, colour in enumerate(class_colours(classes)):

@@ -79,9 +79,6 @@ class ImportedPredictions:
     """Another team's predictions, checked and not yet read.
 
     Attributes:
-        name: Of the member.
-        track: What is competed in.
-        workspace: Of the data set.
         folds: The current fold file.
         classes: Of their arrays, in their order.
         training: The prepared training samples.
@@ -126,8 +123,7 @@ def open_import(
         track: What is competed in.
         workspace: Of the data set.
         name: What the member is called.
-        oof: Out-of-fold predictions, each path in one of the forms of ``open_imported_maps`` or
-            ``read_imported_scores``.
+        oof: Out-of-fold predictions, as ``open_imported_maps`` or ``read_imported_scores`` take them.
         folds: CSV of the folds that ``oof`` is of.
         test: Predictions of the test images.
         classes: Of the arrays, in their order; None means the track's.
@@ -181,10 +177,6 @@ def _check_classes(track: Track, names: Sequence[str] | None) -> tuple[str, ...]
 
 def import_member(found: ImportedPredictions, force: bool) -> None:
     """Write predictions as a member of tune and ensemble, unless that was done before.
-
-    Args:
-        found: The predictions.
-        force: Replace an earlier import of that name.
 
     Raises:
         CompetitionError: Another import has that name and ``force`` is not set, or a map can't be used.
@@ -271,12 +263,7 @@ def imported_scores(found: ImportedPredictions) -> dict[int, float]:
 
 
 def imported_test_maps(runs: Workspace, member: Member, entries: Sequence[Entry]) -> Path:
-    """Return the folder of an imported member's test maps, or scores.
-
-    Args:
-        runs: Where the member is kept.
-        member: Whose folds vote; there is one map of all of them.
-        entries: The test samples.
+    """Return the folder of an imported member's test maps, or scores; there is one of each for all of its folds.
 
     Raises:
         CompetitionError: It is not the one that was tuned, only some of its folds are to vote, or it has not predicted

@@ -22,14 +22,9 @@ BY_WEIGHT = "Ask for predictions on our folds, or import without --oof and give 
 
 
 def read_imported_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]:
-    """Read a fold file, whatever its folds are called.
+    """Return group -> name of the fold that holds it out, in the order of a CSV of group,fold or of image,fold.
 
-    Args:
-        path: CSV of group,fold or of image,fold; lines that start with # are comments.
-        training: The prepared training samples, for the group of an image.
-
-    Returns:
-        Group -> name of the fold that holds it out, in the order of the file.
+    Folds may be called anything; lines that start with # are comments.
 
     Raises:
         CompetitionError: It is missing or malformed, names an unknown image, or a group is in two folds.
@@ -73,12 +68,6 @@ def _groups_of(names: Sequence[str], training: Sequence[Entry], path: Path) -> l
 
 def match_folds(theirs: Mapping[str, str], path: Path, ours: Folds, training: Sequence[Entry]) -> list[int]:
     """Check that their folds hold out the same groups as ours, whatever the folds are called.
-
-    Args:
-        theirs: Of ``read_imported_folds``.
-        path: Their file, for messages.
-        ours: The current fold file.
-        training: The prepared training samples.
 
     Returns:
         Our folds that are among theirs, ascending: they may have trained some of the folds only.

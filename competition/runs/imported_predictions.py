@@ -221,10 +221,6 @@ def hold_masks(files: Sequence[tuple[Path, tuple[int, int]]], classes: Sequence[
     A single array can't decide it: levels below 2 everywhere are possible too. Reading stops at the first array that
     does.
 
-    Args:
-        files: Each with the rows and columns of its image.
-        classes: Of the arrays.
-
     Raises:
         CompetitionError: As of ``read_imported_map``.
     """

@@ -46,11 +46,7 @@ def judge_shuffled(targets: NDArray[np.int64], scores: NDArray[np.float64]) -> t
 
     Without a leak the AUROC is 0.5 with the standard error of Mann and Whitney's U, which is sqrt((P + N + 1) / (12 P
     N)) for P positives and N negatives. Less than 0.5 is no leak: folds whose share of positives differs rank a little
-    backwards when they are pooled.
-
-    Args:
-        targets: 0/1 (n,) as they were shuffled, of all held-out samples.
-        scores: (n,).
+    backwards when they are pooled. Targets are 0/1 (n,) as they were shuffled.
     """
     positives = int(targets.sum())
     negatives = len(targets) - positives
@@ -66,12 +62,7 @@ def judge_shuffled(targets: NDArray[np.int64], scores: NDArray[np.float64]) -> t
 
 
 def learned_entries(entries: Sequence[Entry], experiment: Experiment) -> list[Entry]:
-    """Return the samples with the targets that an experiment learns: their own, or shuffled by ``train.seed``.
-
-    Args:
-        entries: All training samples of all folds, in the manifest's order.
-        experiment: With or without ``data.shuffle_labels``.
-    """
+    """Return all training samples with the targets that an experiment learns, or shuffled ones."""
     if not experiment.data.shuffle_labels:
         return list(entries)
     order = np.random.default_rng(experiment.train.seed).permutation(len(entries))

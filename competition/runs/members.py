@@ -135,13 +135,8 @@ def open_member(
 ) -> Member:
     """Open a trained or imported run.
 
-    Args:
-        workspace: Where the runs are.
-        folds: The current fold file.
-        training: The prepared training samples.
-        name: Of the run, or RUN@EPOCH.
-        wanted: Its folds that are to vote; None means all that are finished, without ``FULL``. An imported run votes as
-            a whole.
+    ``wanted`` are its folds that are to vote; None means all that are finished, without ``FULL``. An imported run votes
+    as a whole.
 
     Raises:
         CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, ``FULL`` is

@@ -22,16 +22,10 @@ def out_of_fold_score(run: Run, fold: Fold) -> float:
 
 
 def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float:
-    """Return the track's metric of out-of-fold predictions at threshold 0.5.
+    """Return the track's metric of stored out-of-fold predictions at threshold 0.5.
 
-    Args:
-        track: Its classes are those of the predictions.
-        folder: Where they are stored.
-        held_out: The samples they are of.
-
-    Returns:
-        Of masks over the classes that occur in the truth, of a table of the first class; NaN where there are no
-        samples, where no class occurs, or where the metric is undefined.
+    Of masks over the classes that occur in the truth, of a table of the first class; NaN where there are no samples, no
+    class occurs, or the metric is undefined. The classes are those of ``track``.
     """
     if not held_out:
         return float("nan")
@@ -63,11 +57,6 @@ def ranked(track: Track, folder: Path, held_out: Sequence[Entry]) -> tuple[NDArr
 def member_scores(folder_of: Mapping[str, Path], samples: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
     """Return out-of-fold probabilities (n, C) of a member, each from the fold that held the sample out, joined by key.
 
-    Args:
-        folder_of: Sample -> folder of its prediction.
-        samples: (n,) keys.
-        classes: (C,).
-
     Raises:
         CompetitionError: Scores are missing or damaged.
     """
@@ -81,10 +70,7 @@ def member_scores(folder_of: Mapping[str, Path], samples: Sequence[str], classes
 def not_measured(unmeasured: Sequence[str], classes: Sequence[str], images: str) -> str:
     """Return the sentence on the classes that a Dice leaves out: two empty masks agree whatever a network has learned.
 
-    Args:
-        unmeasured: Classes without a pixel in the truth.
-        classes: All that were to be scored.
-        images: Whose truth it is: "none of the 8 samples".
+    ``images`` is whose truth has no pixel of the ``unmeasured``: "none of the 8 samples".
     """
     rest = "" if len(unmeasured) == len(classes) else "; the Dice is the mean over the other classes"
     return f"not measured: {images} has a pixel of class {', '.join(unmeasured)}{rest}"

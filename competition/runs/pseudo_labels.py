@@ -27,14 +27,7 @@ from competition.workspace import Workspace, checkpoint_file, finished_file, pse
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained fold that labels the test samples.
-
-    Attributes:
-        run: Its name.
-        best: Its weights.
-        samples: What it labels.
-        pseudo_hash: Ten characters that differ when a weight or a test picture differs.
-    """
+    """A trained fold that labels test samples; ``pseudo_hash`` differs when a weight or a test image differs."""
 
     run: str
     best: Best
@@ -45,11 +38,7 @@ class Teacher:
 def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequence[Entry]) -> Teacher:
     """Open the fold of another run that held out the same groups.
 
-    Args:
-        workspace: Where the runs are.
-        run: The teacher's.
-        student: Identity of the student; data set, classes, folds, training data and fold must be the teacher's.
-        test: The test samples; unreadable ones are not labelled.
+    Data set, classes, folds, training data and fold must be the student's. Unreadable test samples are not labelled.
 
     Raises:
         CompetitionError: The fold is not trained, belongs to something else or looks at parts of images, or there is no
@@ -82,13 +71,9 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
 
 
 def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, folder: Path) -> list[Entry]:
-    """Label the test samples, or use the labels that are there already.
+    """Label the test samples into a folder, or use the labels that are there already.
 
-    Args:
-        teacher: Predicts with its own test-time views.
-        track: What is competed in.
-        workspace: Where the prepared test images are.
-        folder: Receives the label planes of every image at threshold 0.5; for classification the probabilities.
+    Stored are label planes at threshold 0.5, for classification probabilities.
 
     Returns:
         The samples with their targets: of segmentation which classes were found, of classification probabilities.

@@ -32,14 +32,7 @@ SHOWN = 5
 
 @dataclass(frozen=True)
 class FirstStage:
-    """A trained run whose maps give the boxes.
-
-    Attributes:
-        member: The run with all its folds.
-        folder_of: Sample -> folder of its out-of-fold map.
-        settings: What its maps are cropped to.
-        stage_hash: Ten characters that differ when a weight of any of its folds differs.
-    """
+    """A trained run with all its folds; its out-of-fold maps (sample -> folder) give the boxes."""
 
     member: Member
     folder_of: Mapping[str, Path]
@@ -51,12 +44,6 @@ def find_first_stage(
     workspace: Workspace, folds: Folds, training: Sequence[Entry], settings: CropSettings
 ) -> FirstStage:
     """Open the run whose maps give the boxes.
-
-    Args:
-        workspace: Where the runs are.
-        folds: The current fold file.
-        training: The prepared training samples.
-        settings: Which run, and around which of its classes.
 
     Raises:
         CompetitionError: The run has no trained fold or was imported, belongs to other data or folds, lacks one of the
@@ -90,15 +77,9 @@ def find_first_stage(
 
 
 def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequence[Entry]) -> dict[str, Box]:
-    """Return the boxes around the classes that the first stage finds.
+    """Return sample -> box around the classes that the first stage finds; with a warning the whole image where none is.
 
-    Args:
-        stage: Which classes, and the margin around them.
-        folder_of: Sample -> folder that holds the first stage's map of it.
-        entries: The samples.
-
-    Returns:
-        Sample -> box; where nothing is found (with a warning) the whole image.
+    ``folder_of`` is sample -> folder that holds the first stage's map of it.
 
     Raises:
         CompetitionError: A map is missing, damaged or of another size than the image.

@@ -27,16 +27,7 @@ from competition.workspace import Workspace, checkpoint_file, finished_file, las
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment on one data set, of which folds are trained.
-
-    Attributes:
-        name: Of its folder.
-        track: What is competed in, narrowed to the classes that the experiment predicts.
-        workspace: Of the data set.
-        experiment: All settings.
-        manifest: The prepared samples.
-        folds: The current fold file.
-    """
+    """One experiment on one data set; ``track`` is narrowed to the classes that the experiment predicts."""
 
     name: str
     track: Track
@@ -130,10 +121,7 @@ def _changed_settings(run: Run, fold: Fold) -> list[str]:
 def check_folds(run: Run, chosen: Sequence[Fold], force: bool) -> None:
     """Reject to train folds that belong to something else, or that could not vote together with the run's others.
 
-    Args:
-        run: Of which folds are trained.
-        chosen: These folds.
-        force: Whether they are trained over.
+    With ``force`` the chosen folds are trained over.
 
     Raises:
         CompetitionError: A fold was trained with other settings, folds or data; the message lists what differs.

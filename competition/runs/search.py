@@ -39,10 +39,6 @@ class Search:
     """What is searched.
 
     Attributes:
-        name: Of the study.
-        track: What is competed in.
-        workspace: Of the data set.
-        experiment_path: The YAML of the experiment.
         given: Settings that all trials share, as --set options.
         space: Settings that vary.
         fold: What the trials are scored on.
@@ -64,14 +60,7 @@ class Search:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """How the trials of a search ended.
-
-    Attributes:
-        ended: All trials, in the order in which they were drawn.
-        complete: Those that were trained to their end, the best first.
-        failed: Why trials failed by themselves.
-        best: The trial of the highest score.
-    """
+    """How the trials of a search ended; complete ones are sorted, the best first, and failures are reasons."""
 
     ended: list[FrozenTrial]
     complete: list[FrozenTrial]

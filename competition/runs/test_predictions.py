@@ -25,20 +25,17 @@ from competition.workspace import Workspace, checkpoint_file
 def predict_test_set(
     track: Track, workspace: Workspace, runs: Workspace, member: Member, entries: Sequence[Entry]
 ) -> Path:
-    """Predict a test set with one member, or reuse what it predicted before or was imported with.
+    """Return the folder of a member's test maps (scores for classification), predicted now, before, or imported.
 
     Predictions are made image by image, so that memory does not grow with their number; an image that has a map is not
-    predicted again, so an interrupted run continues.
+    predicted again, so an interrupted run continues. The member's folds vote equally.
 
     Args:
         track: What is competed in.
         workspace: Where the prepared test images are.
         runs: Where the member's folds are and its maps are kept.
-        member: Its folds vote equally.
+        member: Who predicts.
         entries: The test samples.
-
-    Returns:
-        The folder of the maps (or of the scores, for classification).
 
     Raises:
         CompetitionError: A fold is missing or belongs to something else, or the run that gives its boxes was trained

@@ -23,13 +23,6 @@ def training_scores(
 ) -> NDArray[np.float64]:
     """Return probabilities (n, C) of what a fold learned from, by its best weights, predicted now or before.
 
-    Args:
-        track: A classification.
-        workspace: Where the prepared images and the run are.
-        run: Name of the run.
-        fold: A trained fold of it.
-        training: The samples it learned from.
-
     Raises:
         CompetitionError: The fold is not trained.
     """

@@ -60,16 +60,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Best:
-    """The weights that predict, with their origin.
-
-    Attributes:
-        weights: State dict.
-        experiment: All settings.
-        identity: What they belong to.
-        precision: "fp32", "bf16" or "fp16".
-        epoch: Number of epochs they were trained for.
-        score: At native size on the held-out fold at threshold 0.5; NaN where it is undefined.
-    """
+    """The weights that predict; ``score`` is at native size on the held-out fold at threshold 0.5, or NaN."""
 
     weights: dict[str, torch.Tensor]
     experiment: Experiment
@@ -155,11 +146,7 @@ def stored_identity(content: dict[str, Any], path: Path) -> Identity:
 def check_identity(found: Identity, expected: Identity, path: Path, settings: Sequence[str] = ()) -> None:
     """Reject a checkpoint that belongs to something else.
 
-    Args:
-        found: The identity of the checkpoint.
-        expected: The identity that it must have.
-        path: The checkpoint.
-        settings: What differs between the experiments of the two, where that is known.
+    ``settings`` are the differences between the two experiments, where these are known.
 
     Raises:
         CompetitionError: With what differs, and what repairs it.
@@ -282,13 +269,9 @@ def folder_lock(folder: Path, busy: str) -> Iterator[None]:
 def open_predictor(
     checkpoints: Sequence[Best], track: Track, workspace: Workspace, boxes: Mapping[str, Box] | None = None
 ) -> Predictor:
-    """Return a predictor that averages the networks of several folds of one run.
+    """Return a predictor that averages the networks of several folds of one run (one experiment and precision).
 
-    Args:
-        checkpoints: One per fold, of one experiment and precision.
-        track: With the classes that the run predicts.
-        workspace: Where the prepared samples are.
-        boxes: Sample -> the part of it that the networks look at; None for whole images.
+    With ``boxes`` (sample -> part of it) it looks at these parts only.
     """
     networks = [load_network(best, track) for best in checkpoints]
     first = checkpoints[0]

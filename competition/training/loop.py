@@ -38,18 +38,12 @@ class DivergedError(CompetitionError):
 
 
 def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = None) -> FoldState:
-    """Train one fold, or continue where it was interrupted.
+    """Train one fold, or continue where it was interrupted; best.pt and history.csv are in the job's folder.
 
     After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started
-    again gives the same weights, bit for bit on a CPU, as one that was not killed.
-
-    Args:
-        job: What to train.
-        on_score: Called with the number of epochs done and the score at native size: first for the scores of a resumed
-            run, then after each score. What it raises ends the training.
-
-    Returns:
-        The finished state; best.pt and history.csv are in the job's folder.
+    again gives the same weights, bit for bit on a CPU, as one that was not killed. ``on_score`` is called with the
+    number of epochs done and the score at native size: first for the scores of a resumed run, then after each score.
+    What it raises ends the training.
 
     Raises:
         CompetitionError: The loss is not a number (``DivergedError``), memory is too small for one sample, or last.pt

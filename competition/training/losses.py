@@ -17,15 +17,11 @@ def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return one minus the Dice of probabilities, per sample and class, then averaged.
+    """Return one minus the Dice of probabilities, per sample and class, then averaged; both are (N, C, H, W).
 
     Per sample, because that is the metric; pooling the batch would let a large bone of one hand offset a small one of
     another. A class absent from a sample is left out, because its Dice has no useful gradient: the cross-entropy of a
     mixture covers it, and ``dice`` and ``iou`` alone learn nothing of absence.
-
-    Args:
-        logits: (N, C, H, W) float32.
-        targets: The same shape, in [0, 1].
 
     Reference:
         Milletari et al. 2016, V-Net, with the sum instead of squares in the denominator.

@@ -51,11 +51,8 @@ def time_step(model: nn.Module, step: Callable[[nn.Module, torch.dtype | None], 
 def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
     """Let all folds of a run compute in one precision, although timing may come out differently for each.
 
-    Folds that start at once wait for each other here, so that no other disturbs the timing.
-
-    Args:
-        run: Folder of the run.
-        made_for: Settings and device, without blanks; a choice made for others does not count.
+    Folds that start at once wait for each other here, so that no other disturbs the timing. ``made_for`` are settings
+    and device, without blanks; a choice made for others does not count.
 
     Yields:
         The precision chosen before, or an empty list, to which the caller adds the one that is chosen now.
@@ -75,10 +72,7 @@ def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
 def choose_precision(wanted: str, device: torch.device, time_of: Callable[[str], float]) -> tuple[str, str]:
     """Return the precision of a run, and a sentence with the reason.
 
-    Args:
-        wanted: "auto" or a precision.
-        device: Where the model is.
-        time_of: Precision -> seconds of a step; called only with "auto" on a CPU that computes bf16.
+    ``time_of`` returns the seconds of a step; it is called only with "auto" on a CPU that computes bf16.
     """
     if wanted != "auto":
         return wanted, f"{wanted}, as set in the experiment"

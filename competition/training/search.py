@@ -37,9 +37,8 @@ _FORMS = "train.lr=log:1e-4:1e-2, train.momentum=0.8:0.99, train.epochs=int:10:4
 def parse_space(texts: Sequence[str]) -> Space:
     """Read what may vary, one setting each.
 
-    Args:
-        texts: "train.lr=log:1e-4:1e-2" (even in its logarithm), "train.momentum=0.8:0.99", "train.epochs=int:10:40", or
-            "train.loss=bce|bce_dice".
+    "train.lr=log:1e-4:1e-2" (even in its logarithm), "train.momentum=0.8:0.99", "train.epochs=int:10:40", or
+    "train.loss=bce|bce_dice".
 
     Raises:
         CompetitionError: A text is none of these, its range is empty, or a setting is given twice.
@@ -126,15 +125,10 @@ def settings_of(params: Mapping[str, Any]) -> list[str]:
 
 
 def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.Study:
-    """Open or create the study of a search; an interrupted trial is queued again with the same values.
+    """Open or create the study of a search in an SQLite file; an interrupted trial is queued again with its values.
 
-    Args:
-        path: The SQLite file.
-        made_for: What its scores belong to: scores of other data or settings are never compared.
-        epochs: Of the experiment.
-
-    Returns:
-        A study that maximises and prunes below the median of the scores at the same epoch.
+    It maximises and prunes below the median of the scores at the same epoch. ``made_for`` is what the scores belong to:
+    scores of other data or settings are never compared.
 
     Raises:
         CompetitionError: The file is damaged or was made for something else.

@@ -49,15 +49,10 @@ from timm.utils import ModelEmaV3  # isort: skip  (after competition.models, whi
 
 @dataclass(frozen=True)
 class FoldJob:
-    """What to train.
+    """What to train, and where checkpoints and curves go.
 
     Attributes:
-        experiment: All settings.
-        track: What is competed in.
-        workspace: Where the cache is.
-        folder: Where checkpoints and curves go.
         identity: What the weights belong to.
-        training: Samples to learn from.
         held_out: Samples to score on; never learned from. Empty for a model of all samples.
         pseudo: Folder of the label planes a teacher gave to the test samples among ``training``; None without one.
         boxes: Sample -> the part of it that is learned from and scored; None looks at whole images.
@@ -81,15 +76,11 @@ class FoldState:
     """Everything that changes while a fold trains; all of it is in last.pt.
 
     Attributes:
-        model: The network that learns.
-        ema: Its moving average, or None.
-        optimizer: With its moments.
+        ema: The moving average of ``model``, or None.
         scaler: Loss scaling of fp16 (a no-op otherwise).
-        precision: "fp32", "bf16" or "fp16".
         chunk: Samples that go through the network at once; smaller than a batch where GPU memory is short.
         fewest: Samples that must go through it at once (``steps.fewest_samples``), whatever ``chunk`` is.
-        epoch: Epochs done.
-        step: Optimizer steps done.
+        epoch, step: Epochs and optimizer steps done.
         best_score: At native size; NaN before the first score.
         history: One row per epoch.
     """

@@ -74,13 +74,8 @@ def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, class
 def fewest_samples(model: nn.Module, track: Track, side: int) -> int:
     """Return how many samples a network must see at once to learn: 2 where it normalises single pixels, else 1.
 
-    One sample is tried, with shapes alone (the "meta" device has no numbers), which costs no memory and leaves the
-    network as it was.
-
-    Args:
-        model: In training mode, on any device.
-        track: Views and channels.
-        side: Of the square the network is shown, in pixels of the training grid.
+    One sample of ``side`` x ``side`` pixels is tried, with shapes alone (the "meta" device has no numbers), which costs
+    no memory and leaves the network as it was. The model must be in training mode.
     """
     if not any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in model.modules()):
         return 1
@@ -114,11 +109,8 @@ def backward_in_chunks(
 ) -> float:
     """Add the gradients of a batch's mean loss, a chunk at a time, and return that loss.
 
-    Args:
-        batch: All samples.
-        sizes: How many go through the network at once, chunk by chunk; they sum to the batch.
-        loss_of: Loss of a part of the batch.
-        backward: Adds the gradients of a loss.
+    ``sizes`` are the samples of each chunk, ``loss_of`` the loss of a part, and ``backward`` adds the gradients of a
+    loss.
     """
     total = 0.0
     for start, stop in pairwise(accumulate(sizes, initial=0)):

@@ -171,14 +171,14 @@ def test_whatever_keeps_weights_from_being_fetched(monkeypatch, shared_patients,
 
 def test_a_network_from_outside_is_built_by_the_name_it_was_added_under(monkeypatch, shared_hands, tiny_experiment):
     def build(experiment, track):
-        return nn.Conv2d(track.channels, len(track.classes), 1).requires_grad_(experiment.model.width == 8)
+        head = nn.Conv2d(track.channels, len(track.classes), 1)
+        return nn.Sequential(head, nn.Identity() if experiment.model.width == 8 else nn.Sigmoid())
 
     monkeypatch.setitem(NETWORKS, "mine", build)
     experiment = tiny_experiment(model={"architecture": "mine", "width": 8})
     model = build_model(experiment, shared_hands.track)
-    assert model.weight.shape == (3, 1, 1, 1)
-    assert model.weight.requires_grad
-    assert torch.equal(build_model(experiment, shared_hands.track).weight, model.weight)
+    assert (model[0].weight.shape, type(model[1])) == ((3, 1, 1, 1), nn.Identity)
+    assert torch.equal(build_model(experiment, shared_hands.track)[0].weight, model[0].weight)
 
 
 @pytest.mark.slow

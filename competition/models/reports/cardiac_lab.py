@@ -15,11 +15,7 @@ TAPS, STRIDE = 31, 16
 
 
 class HiddenLayer(nn.Module):
-    """All pixels -> one hidden layer -> all pixels: 65,536 -> 512 -> 65,536 per class at 256x256.
-
-    Attributes:
-        stride: The only side it takes.
-    """
+    """All pixels -> one hidden layer -> all pixels: 65,536 -> 512 -> 65,536 per class at 256x256."""
 
     def __init__(
         self, channels: int, classes: int, prior: float, side: int, dropout: float = 0.0, width: int = 512

@@ -69,13 +69,9 @@ class ClassicalSpine(nn.Module):
 
 
 def find_vertebrae(picture: Picture) -> NDArray[np.bool_]:
-    """Find six vertebrae.
+    """Return six vertebrae (6, H, W) bool, from the top down; all empty where fewer than six seeds are found.
 
-    Args:
-        picture: (H, W) float32 of zero mean and unit deviation, bright is dense.
-
-    Returns:
-        (6, H, W) bool, from the top down; all empty where fewer than six seeds are found.
+    ``picture`` is (H, W) float32 of zero mean and unit deviation, bright is dense.
     """
     relief = _relief(picture)
     path = _spine_path(relief)

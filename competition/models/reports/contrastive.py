@@ -60,10 +60,7 @@ class ContrastiveClassifier(MultiViewClassifier):
     def pair_losses(self, sketches: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Return (N,) cross-entropies of matching a patient's pair within the batch.
 
-        Args:
-            sketches: (N, V, S).
-            present: (N, V) bool; a pair counts where both of its images are present. The mean is over pairs and both
-                directions.
+        The mean is over pairs with both images present and over both directions; ``sketches`` are (N, V, S).
         """
         one, other = F.normalize(sketches.float(), dim=2)[:, self.pairs].unbind(dim=2)
         counted = present[:, self.pairs].all(dim=2).T

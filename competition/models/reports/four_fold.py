@@ -43,19 +43,12 @@ class ReportFourFold(nn.Module):
         prior: float,
         dropout: float,
     ) -> None:
-        """Build the networks.
+        """Build the networks; arguments as in ``MultiViewClassifier`` but for the following.
 
-        Args:
-            encoder: timm name of three of the four; the report's is resnet18.
-            anterior_encoder: timm name of the network of anterior locations; the report's is swinv2_cr_tiny_ns_224.
-            pretrained: Start the two location networks from timm's weights.
-            binary_pretrained: The two binary networks too; False where they get medical ones.
-            channels: 1.
-            classes: "Aneurysm", then locations with their side, as the aneurysm track names them.
-            views: As the aneurysm track names them.
-            size: Side of an image in pixels.
-            prior: Fresh probability of each network.
-            dropout: Before each last layer.
+        ``encoder`` is the timm name of three of the four (the report's is resnet18), ``anterior_encoder`` that of the
+        network of anterior locations (swinv2_cr_tiny_ns_224). ``pretrained`` starts the two location networks from
+        timm's weights, ``binary_pretrained`` the other two. Classes ("Aneurysm", then locations with their side) and
+        views have the names of the aneurysm track.
         """
         super().__init__()
         self.supplies = {

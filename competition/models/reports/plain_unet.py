@@ -16,11 +16,7 @@ LEVELS = 5
 
 
 class PlainUNet(nn.Module):
-    """U-Net of five levels.
-
-    Attributes:
-        stride: Sides of the input must be multiples of this.
-    """
+    """U-Net of five levels; sides of the input must be multiples of ``stride``."""
 
     stride = 2 ** (LEVELS - 1)
 

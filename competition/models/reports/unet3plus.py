@@ -26,11 +26,7 @@ LEVELS = 5
 
 
 class UNet3Plus(nn.Module):
-    """UNet 3+; while training with deep supervision it gives a list of logits, otherwise one tensor.
-
-    Attributes:
-        stride: Sides of the input should be multiples of this.
-    """
+    """UNet 3+; while training with deep supervision it gives a list of logits, otherwise one tensor."""
 
     def __init__(
         self,
@@ -44,7 +40,7 @@ class UNet3Plus(nn.Module):
         output_scale: int = 1,
         most_enlarged: int = 16,
     ) -> None:
-        """Build the network.
+        """Build the network; other arguments as in ``PlainUNet``.
 
         Args:
             channels: Of the image.
