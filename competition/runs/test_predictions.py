@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from competition.console import say
 from competition.data.boxes import Box
@@ -46,11 +45,19 @@ def predict_test_set(
         return imported_test_maps(runs, member, entries)
     whole_track, track = track, narrow(track, member.classes)
     checkpoints = [_load_fold(runs, track, member, fold) for fold in member.folds]
-    made_by = _made_by(member, checkpoints, entries)
+    images = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
+    made_by = {
+        "folds": list(member.folds),
+        "config_hash": member.config_hash,
+        "fold_hash": member.fold_hash,
+        "weights": weights_hash(*checkpoints),
+        "stage_hash": checkpoints[0].identity.stage_hash,
+        "pictures": images[:16],
+    }
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:10]
     folder = runs.test_maps_folder(run, digest)
     if index_file(folder).exists():
-        say(f"{member.name}: using cached test predictions of folds {_listed(member.folds)}")
+        say(f"{member.name}: using cached test predictions of folds {', '.join(map(str, member.folds))}")
         return folder
     boxes = _find_test_boxes(whole_track, workspace, runs, member, checkpoints, entries)
     predictor = open_predictor(checkpoints, track, workspace, boxes)
@@ -92,19 +99,3 @@ def _find_test_boxes(
         )
     folder = predict_test_set(track, workspace, runs, stage.member, entries)
     return find_boxes(stage, dict.fromkeys((entry.sample for entry in entries), folder), entries)
-
-
-def _made_by(member: Member, checkpoints: Sequence[Best], entries: Sequence[Entry]) -> dict[str, Any]:
-    pictures = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
-    return {
-        "folds": list(member.folds),
-        "config_hash": member.config_hash,
-        "fold_hash": member.fold_hash,
-        "weights": weights_hash(*checkpoints),
-        "stage_hash": checkpoints[0].identity.stage_hash,
-        "pictures": pictures[:16],
-    }
-
-
-def _listed(folds: Sequence[Fold]) -> str:
-    return ", ".join(map(str, folds))

@@ -112,22 +112,18 @@ def load_best(path: Path) -> Best:
     """
     content = load_checkpoint(path)
     try:
+        if content["precision"] not in AUTOCAST:
+            raise ValueError(f"precision {content['precision']!r}")
         return Best(
             weights=weights_in(content["weights"], path),
             experiment=Experiment.model_validate(content["experiment"]),
             identity=stored_identity(content, path),
-            precision=_known_precision(content["precision"]),
+            precision=content["precision"],
             epoch=int(content["epoch"]),
             score=float(content["score"]),
         )
     except (CompetitionError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise CompetitionError("not a checkpoint of this project", path) from error
-
-
-def _known_precision(name: object) -> str:
-    if name not in AUTOCAST:
-        raise ValueError(f"precision {name!r}")
-    return str(name)
 
 
 def stored_identity(content: dict[str, Any], path: Path) -> Identity:

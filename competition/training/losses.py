@@ -56,16 +56,6 @@ def _mean_of_present(losses: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
     return per_sample.mean()
 
 
-def bce_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce`` + ``soft_dice``: the first counts every pixel alike, the second gives small bones their weight."""
-    return bce(logits, targets) + soft_dice(logits, targets)
-
-
-def bce_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce`` + ``soft_iou``."""
-    return bce(logits, targets) + soft_iou(logits, targets)
-
-
 def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Cross-entropy weighted by the squared error, so that easy background fades.
 
@@ -74,11 +64,6 @@ def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """
     weight = (logits.sigmoid() - targets).square()
     return (weight * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")).mean()
-
-
-def focal_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``focal`` + ``soft_dice``."""
-    return focal(logits, targets) + soft_dice(logits, targets)
 
 
 def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -97,22 +82,33 @@ def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return -(positive + negative).mean()
 
 
-def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the first class plus five times the mean over the others.
+def both(first: Loss, second: Loss) -> Loss:
+    """Return the sum of two losses."""
+    return lambda logits, targets: first(logits, targets) + second(logits, targets)
+
+
+bce_dice = both(bce, soft_dice)  # the first counts every pixel alike, the second gives small bones their weight
+bce_iou = both(bce, soft_iou)
+focal_dice = both(focal, soft_dice)
+
+
+def first_class_and(others: Loss) -> Loss:
+    """Return the cross-entropy of the first class plus five times the loss of the others.
 
     For the aneurysm track: the score is the AUROC of the first column alone, but the 21 locations show in which views
     the finding is. Most of them are 0, so that their mean alone would hardly count beside the first.
     """
-    if logits.shape[1] == 1:
-        return bce(logits, targets)
-    return bce(logits[:, :1], targets[:, :1]) + 5 * bce(logits[:, 1:], targets[:, 1:])
+
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if logits.shape[1] == 1:
+            return bce(logits, targets)
+        return bce(logits[:, :1], targets[:, :1]) + 5 * others(logits[:, 1:], targets[:, 1:])
+
+    return loss
 
 
-def bce_first_asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce_first`` with the ``asymmetric`` loss for the others, the aneurysm report's loss of locations."""
-    if logits.shape[1] == 1:
-        return bce(logits, targets)
-    return bce(logits[:, :1], targets[:, :1]) + 5 * asymmetric(logits[:, 1:], targets[:, 1:])
+bce_first = first_class_and(bce)
+bce_first_asymmetric = first_class_and(asymmetric)  # the aneurysm report's loss of locations
 
 
 def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -147,6 +143,7 @@ def bce_first_and_own(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Ten
     return bce_first(outputs[:, :-1], targets) + outputs[:, -1].mean()
 
 
+# A file from outside adds its own: LOSSES["mine"] = loss.
 LOSSES: dict[str, Loss] = {
     "bce": bce,
     "dice": soft_dice,
