@@ -82,7 +82,7 @@ def test_scores_of_real_patients_above_any_honest_one_name_the_other_alarms(scor
     assert (said is not None) is alarmed
     if said is not None:
         assert said.startswith(f"LEAK ALARM: an out-of-fold AUROC of {score:.2f} ")
-        for other in ("files alone", "share a picture", "data.shuffle_labels=true"):
+        for other in ("files alone", "share an image", "data.shuffle_labels=true"):
             assert other in said
 
 
