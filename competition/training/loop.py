@@ -149,7 +149,7 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
             state.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
             state.chunk = largest // 2
-            say(f"GPU memory is short: batches are now split into chunks of {state.chunk} samples")
+            say(f"GPU memory is short: batches are now split into chunks of at most {state.chunk}")
 
 
 def _optimizer_step(state: FoldState, clip: float | None) -> None:

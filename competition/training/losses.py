@@ -12,7 +12,7 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy of logits (N, C, ...) and targets in [0, 1] of the same shape, the mean over everything."""
+    """Return the mean binary cross-entropy of logits (N, C, ...) and targets in [0, 1] of the same shape."""
     return F.binary_cross_entropy_with_logits(logits, targets)
 
 
@@ -57,7 +57,7 @@ def _mean_of_present(losses: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
 
 
 def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy weighted by the squared error, so that easy background fades.
+    """Return the cross-entropy weighted by the squared error, so that easy background fades.
 
     Reference:
         Lin et al. 2017; in the form for soft targets of Li et al. 2020 (quality focal loss), gamma 2.
@@ -67,7 +67,7 @@ def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Asymmetric loss for rare labels: easy negatives are cut off (margin 0.05) and down-weighted (gamma 4).
+    """Return the asymmetric loss for rare labels: easy negatives are clipped (0.05) and down-weighted (gamma 4).
 
     The mean over everything, where timm's version sums over classes, and in older releases over the batch too. In
     float32: its logarithm of 1e-8 is minus infinity in half.
@@ -112,7 +112,7 @@ bce_first_asymmetric = first_class_and(asymmetric)  # the aneurysm report's loss
 
 
 def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The aneurysm report's losses, of every view alone: any aneurysm (``bce``), and where (``asymmetric``).
+    """Return the aneurysm report's losses of every view alone: any aneurysm (``bce``), and where (``asymmetric``).
 
     The report has four data sets, anterior and posterior images with either question. The means here are over both
     kinds of images; the networks share no weight, so that this only scales their gradients, which AdamW divides by.
@@ -131,7 +131,7 @@ def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def bce_first_and_own(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce_first`` plus a loss that the network computes itself, where it learns more than the classes.
+    """Return ``bce_first`` plus a loss that the network computes itself, where it learns more than the classes.
 
     The two train different parts of the network, so that neither needs a weight; a step's gradient must not be clipped,
     because that would couple them.
