@@ -14,7 +14,7 @@ import pytest
 from competition import checksums
 from competition.checksums import MARK, SEAL_BYTES, check_seal, sealed_file, stored_checksum
 from competition.errors import CompetitionError
-from competition.formats.parquet_tables import read_foreign_table, read_table, write_table
+from competition.formats.parquet_tables import read_imported_table, read_table, write_table
 from competition.masks.stored_arrays import read_array, write_array
 
 CONTENT = bytes(range(200))
@@ -120,7 +120,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_files_of_other_programs_need_none_but_one_that_is_there_is_compared(tmp_path: Path) -> None:
     FRAME.to_parquet(tmp_path / "t.parquet")
-    pd.testing.assert_frame_equal(read_foreign_table(tmp_path / "t.parquet", ""), FRAME)
+    pd.testing.assert_frame_equal(read_imported_table(tmp_path / "t.parquet", ""), FRAME)
     with pytest.raises(CompetitionError, match="no checksum"):
         read_table(tmp_path / "t.parquet", "")
     path = write_sealed(tmp_path / "a.bin")

@@ -18,7 +18,7 @@ from competition.data.augmentation import Augmenter, check_augmentation, has_tur
 from competition.data.boxes import Box
 from competition.data.copy_paste import copy_paste
 from competition.data.draw_sampler import Draw, DrawSampler
-from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, canvas_size, grid_size, oversampling
+from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, canvas_size, grid_size, oversampling, pad_to
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.settings import DataSettings, Experiment
@@ -175,24 +175,6 @@ class TrainingSet(Dataset[Drawn]):
             pad_to(array[:height, :width], (height, width)) for array in (other.images[0], other.planes)
         )
         return copy_paste(image, planes, donor, donor_planes, len(self._track.classes), random)
-
-
-def pad_to(image: NDArray[np.uint8], size_hw: tuple[int, int], grey: bool = False) -> NDArray[np.uint8]:
-    """Pad at the bottom and right.
-
-    Args:
-        image: (h, w) or (h, w, channels) uint8; treat the result as read-only, because it may be the image itself.
-        size_hw: Rows and columns wanted, at least those of the image.
-        grey: Pad with the picture's median grey instead of black. Views of patients are padded so: which stills were
-            not square is known of their console, and a black bar would tell it to the network.
-    """
-    height, width = image.shape[:2]
-    if (height, width) == size_hw:
-        return image
-    padded = np.empty((*size_hw, *image.shape[2:]), np.uint8)
-    padded[:] = np.median(image, axis=(0, 1)).astype(np.uint8) if grey else 0
-    padded[:height, :width] = image
-    return padded
 
 
 def mirror_sample(

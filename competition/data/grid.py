@@ -3,7 +3,7 @@
 The long side of an image is brought to ``data.size`` pixels and the aspect is kept. The network is shown the image on
 its canvas: the smallest rectangle around it whose sides the network can take, padded at the right and bottom. (A square
 canvas would make 7/8 of the work on a 1024x128 X-ray black.) Augmentation works on a grid that is an integer factor
-finer, so that labels can be averaged exactly over the blocks of the training grid (see ``imaging/soft_targets``).
+finer, so that labels can be averaged exactly over the blocks of the training grid (see ``masks/soft_targets``).
 Averaged so, a picture on the finer grid is the one that prediction sees.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from competition.data.boxes import Box
@@ -94,6 +95,36 @@ def picture_on_grid(image: Picture, long_side: int, finer: int, filters: Sequenc
         return resize_image(image, (finer * height, finer * width))
     picture = preprocess(resize_image(image, (height, width)), filters)
     return picture.repeat(finer, axis=0).repeat(finer, axis=1)
+
+
+def pad_to(image: NDArray[np.uint8], size_hw: tuple[int, int], grey: bool = False) -> NDArray[np.uint8]:
+    """Pad at the bottom and right.
+
+    Args:
+        image: (h, w) or (h, w, channels) uint8; treat the result as read-only, because it may be the image itself.
+        size_hw: Rows and columns wanted, at least those of the image.
+        grey: Pad with the picture's median grey instead of black. Views of patients are padded so: only some consoles
+            save stills that are not square, and a black bar would show the network which console it was.
+    """
+    height, width = image.shape[:2]
+    if (height, width) == size_hw:
+        return image
+    padded = np.empty((*size_hw, *image.shape[2:]), np.uint8)
+    padded[:] = np.median(image, axis=(0, 1)).astype(np.uint8) if grey else 0
+    padded[:height, :width] = image
+    return padded
+
+
+def standardise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+    """Bring grey values 0..255 to zero mean and unit deviation, by the statistics of each whole view.
+
+    Args:
+        images: (N, V, channels, H, W) float32.
+        mean: (N, V).
+        std: (N, V); below one grey value (an empty image) one is used.
+    """
+    mean, std = mean.to(images.device), std.to(images.device).clamp_min(1.0)
+    return (images - mean[:, :, None, None, None]) / std[:, :, None, None, None]
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ PREPROCESSINGS: dict[str, Callable[[Picture], Picture]] = {
 }
 
 # Those that see the neighbours on the training grid.
-ON_TRAINING_GRID = ("sharpness",)
+ON_TRAINING_GRID = {"sharpness"}
 
 
 def by_grid(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

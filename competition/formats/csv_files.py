@@ -6,7 +6,7 @@ from pathlib import Path
 
 from competition.errors import CompetitionError
 from competition.files import check_file
-from competition.formats.spreadsheets import cut_by_excel, foreign_content, other_encoding, wrong_separator
+from competition.formats.spreadsheets import cut_by_excel, other_encoding, other_format, wrong_separator
 
 LARGEST_TABLE = 4 << 30
 """Bytes of a CSV, which may hold the run lengths of a whole data set."""
@@ -45,7 +45,7 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
     if header is None:
         raise CompetitionError("the file is empty", path)
     fault = (
-        foreign_content(path, ",".join(header).encode("utf-8", "replace"))
+        other_format(path, ",".join(header).encode("utf-8", "replace"))
         or wrong_separator(path, header)
         or cut_by_excel(path, lines)
     )

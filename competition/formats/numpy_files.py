@@ -61,7 +61,7 @@ class StoredArray:
 
 @contextmanager
 def damage_named(what: str, where: Path | str) -> Iterator[None]:
-    """Turn whatever a reader of a foreign file raises into one sentence.
+    """Turn whatever a reader raises for a file of another program into one sentence.
 
     The readers of zips and of NumPy's headers raise some twenty kinds of exceptions on damaged files, among them
     TokenError, LZMAError, struct.error, NotImplementedError and MemoryError.

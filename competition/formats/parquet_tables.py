@@ -36,10 +36,10 @@ def read_table(path: Path, repair: str, columns: Sequence[str] | None = None) ->
     """
     if path.exists():
         check_seal(path, repair)
-    return read_foreign_table(path, repair, columns)
+    return read_imported_table(path, repair, columns)
 
 
-def read_foreign_table(path: Path, repair: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+def read_imported_table(path: Path, repair: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
     """Read a Parquet file that another program may have made; arguments and errors as ``read_table``."""
     if not path.exists():
         raise CompetitionError("table not found", path, repair)

@@ -15,7 +15,7 @@ _WORKBOOK = "Open it in the spreadsheet and save it as CSV UTF-8"
 _AS_UTF_8 = "Save it as CSV UTF-8 (in Python: encoding='utf-8')"
 
 
-def foreign_content(path: Path, content: bytes) -> CompetitionError | None:
+def other_format(path: Path, content: bytes) -> CompetitionError | None:
     """Says what a file is that its name calls plain text.
 
     Args:
@@ -47,9 +47,9 @@ def other_encoding(path: Path, content: bytes) -> CompetitionError:
         path: The file.
         content: Some of it, with the bytes that are not UTF-8.
     """
-    foreign = foreign_content(path, content)
-    if foreign is not None:
-        return foreign
+    other = other_format(path, content)
+    if other is not None:
+        return other
     # Whole characters only: a piece may end within one of two bytes.
     lines = content.rpartition(b"\n")[0] or content
     try:

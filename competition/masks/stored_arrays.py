@@ -60,12 +60,12 @@ def open_array(path: Path, repair: str = REMAKE) -> "blosc2.NDArray":
     def open_sealed() -> "blosc2.NDArray":
         if path.exists():
             check_seal(path, repair)
-        return open_foreign_array(path, repair)
+        return open_imported_array(path, repair)
 
     return _while_unchanged(path, open_sealed)
 
 
-def open_foreign_array(path: Path, repair: str) -> "blosc2.NDArray":
+def open_imported_array(path: Path, repair: str) -> "blosc2.NDArray":
     """Open a blosc2 array that another program may have made, without reading it.
 
     Raises:

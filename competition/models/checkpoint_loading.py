@@ -1,11 +1,10 @@
-"""Starts a network from a checkpoint of another one: another head, another program, even 3D weights.
+"""Loads weights of other networks: with another head, from another program, even of 3D networks.
 
-Checkpoints for medical images rarely fit as they are. The weights lie under any key ("state_dict", "net", "ema"), and
+Checkpoints for medical images rarely fit as they are. The weights are under any key ("state_dict", "net", "ema"), and
 their names carry prefixes of the program that wrote them ("module.", "net.encoder."). MedicalNet's convolutions have a
-depth axis, and ImageNet's first convolution has three colours. All of that is brought to this network's form; what
-still finds no place is listed, tensor by tensor. MedicalNet and torchvision name the layers of a ResNet as timm does
-(layer1.0.conv1, layer2.0.downsample.0), so their names fit once the prefix is gone; MedicalNet's ResNet-18 and -34 have
-no downsample layers ("shortcut A").
+depth axis, and ImageNet's first convolution has three colours. All of that is converted; every tensor that still does
+not fit is listed. MedicalNet and torchvision name the layers of a ResNet as timm does (layer1.0.conv1,
+layer2.0.downsample.0); MedicalNet's ResNet-18 and -34 have no downsample layers ("shortcut A").
 """
 
 import pickle
@@ -25,7 +24,7 @@ from competition.errors import CompetitionError
 
 # In front of an encoder's names in our own networks (smp with a timm encoder, the multi-view classifiers) and in parts
 # of others. The last two are the binary networks of report_fourfold, which the report starts both from the same medical
-# weights. What else stands in front of most names of a checkpoint is found by ``_common_prefix``.
+# weights. Other prefixes of most names of a checkpoint are found by ``_common_prefix``.
 PREFIXES = ("module.", "model.", "encoder.", "backbone.", "binary.anterior.", "binary.posterior.")
 
 # Keys that our own checkpoints and many others keep the weights under.
@@ -39,18 +38,12 @@ STATE_DICT = "Save the state_dict() of the network with torch.save"
 # Dictionaries within dictionaries that are looked into.
 DEEPEST = 8
 
-ABSENT = "is not in the checkpoint and keeps its start"
+ABSENT = "is not in the checkpoint and stays fresh"
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """What became of a checkpoint.
-
-    Attributes:
-        names: The network's tensors that were loaded.
-        changed: One sentence per loaded tensor whose shape had to be changed.
-        unmatched: One sentence per tensor, of the network or of the checkpoint, that found no match.
-    """
+    """Tensors that were loaded, and one sentence per tensor that was reshaped or has no match on either side."""
 
     names: tuple[str, ...]
     changed: tuple[str, ...]
@@ -58,22 +51,14 @@ class Loaded:
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> Loaded:
-    """Load what fits by name and shape.
+    """Load what fits by name and shape into a network, in place.
 
     A tensor is looked for under its own name first, then under its name without prefixes. A prefix that most names of
-    the checkpoint share is left out where more tensors find their place without it.
-
-    Args:
-        model: Changed in place.
-        weights: A state dict.
-        path: Where it came from, for the message.
-
-    Returns:
-        What was loaded, and what was not.
+    the checkpoint share is left out where more tensors match without it.
 
     Raises:
         CompetitionError: No convolution, linear or embedding layer matches at all, or two tensors of the checkpoint
-            have the name of one here but for their prefixes.
+            have the same name but for their prefixes.
     """
     own_tensors = model.state_dict()
     prefix = _common_prefix(list(weights), list(own_tensors))
@@ -95,7 +80,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
         value, how = fit_shape(weights[source], own.shape)
         if value is None:
             found = tuple(weights[source].shape)
-            unmatched.append(f"{name} is {found} in the checkpoint, {tuple(own.shape)} here, and keeps its start")
+            unmatched.append(f"{name} is {found} in the checkpoint, {tuple(own.shape)} here, and stays fresh")
             continue
         fitting[name] = value
         if how:
@@ -112,7 +97,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
 
 
 def _common_prefix(names: Sequence[str], own: Sequence[str]) -> str:
-    """The dotted prefix of most of the names without which most of our tensors have a name among them; "" for none."""
+    """Return the dotted prefix of most of the names without which most of our tensors match; "" for none."""
     counts: Counter[str] = Counter()
     for name in names:
         parts = name.split(".")
@@ -128,13 +113,13 @@ def _common_prefix(names: Sequence[str], own: Sequence[str]) -> str:
 
 
 def part_of(model: nn.Module, name: str) -> str:
-    """Which part of a network a tensor belongs to: "encoder", or "binary.anterior" where a part holds networks."""
+    """Return the part of a network that a tensor belongs to: "encoder", or "binary.anterior" in a ModuleDict."""
     first, second = name.split(".")[0], ".".join(name.split(".")[:2])
     return second if isinstance(getattr(model, first, None), nn.ModuleDict) else first
 
 
 def loaded_parts(model: nn.Module, loaded: Loaded) -> dict[str, tuple[int, int]]:
-    """For each part of a network, how many of its tensors were loaded, and how many it has."""
+    """Return part -> (tensors that were loaded, tensors that it has)."""
     had = Counter(part_of(model, name) for name in model.state_dict())
     got = Counter(part_of(model, name) for name in loaded.names)
     return {part: (got[part], count) for part, count in had.items()}
@@ -143,7 +128,7 @@ def loaded_parts(model: nn.Module, loaded: Loaded) -> dict[str, tuple[int, int]]
 def bare_name(name: str) -> str:
     """Return a tensor's name without the prefixes: "module.encoder.conv1.weight" -> "conv1.weight".
 
-    timm writes "layers_0." for "layers.0." where a network gives the features of all its levels, as smp asks it to.
+    timm writes "layers_0." for "layers.0." where a network returns the features of all its levels, as smp asks it to.
     """
     name = name.replace("_orig_mod.", "")  # torch.compile puts it in front of every part that it compiled
     while True:
@@ -154,17 +139,10 @@ def bare_name(name: str) -> str:
 
 
 def fit_shape(value: torch.Tensor, wanted: torch.Size) -> tuple[torch.Tensor | None, str]:
-    """Bring a checkpoint's tensor to the shape it has here.
+    """Return a checkpoint's tensor in the wanted shape, None where it can't fit, and what was done to it.
 
-    Sums, not means: a 2D picture then gives what it gave as a volume that is the same in every slice, and a grey one
-    what it gave in three equal colours.
-
-    Args:
-        value: Of the checkpoint.
-        wanted: (O, I, H, W) for convolutions.
-
-    Returns:
-        The tensor, or None where it can't be made to fit, and what was done to it ("" for nothing).
+    Sums, not means: a 2D image then gives what it gave as a volume that is the same in every slice, and a grey one what
+    it gave in three equal colours.
     """
     steps = []
     if value.ndim == 5 and len(wanted) == 4:
@@ -177,13 +155,9 @@ def fit_shape(value: torch.Tensor, wanted: torch.Size) -> tuple[torch.Tensor | N
 
 
 def read_checkpoint(path: Path, repair: str | None = None) -> object:
-    """Read a checkpoint onto the CPU, whoever wrote it: by torch.save, or in the safetensors form of the hubs.
+    """Read a checkpoint onto the CPU, written by torch.save or in the safetensors form of the hubs.
 
-    Pickled objects other than tensors, numbers, text and containers of them are refused.
-
-    Args:
-        path: The file.
-        repair: What makes it again, where that is known.
+    Pickled objects other than tensors, numbers, text and containers of them are rejected.
 
     Raises:
         CompetitionError: The file is missing, damaged or unsafe, or inflates to far more than its size.
@@ -214,7 +188,7 @@ def _check_inflated(path: Path) -> None:
 
 
 def weights_in(stored: object, path: Path) -> dict[str, torch.Tensor]:
-    """Find the weights in what ``read_checkpoint`` read, whatever key they lie under.
+    """Find the weights in what ``read_checkpoint`` read, under any key.
 
     They are the dictionary with the most tensors. Of several with the same names (a network and its moving average) the
     first is taken, and one under a usual key before the others.
@@ -244,10 +218,7 @@ def weights_in(stored: object, path: Path) -> dict[str, torch.Tensor]:
 
 
 def _networks(stored: object, keys: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], dict[str, torch.Tensor]]]:
-    """Return every dictionary that is mostly tensors, with the keys it lies under.
-
-    Numbered parts are not looked into: optimizers keep the moments of their parameters so.
-    """
+    """Yield every dictionary that is mostly tensors, with its keys; in numbered parts optimizers keep moments."""
     if not isinstance(stored, Mapping) or len(keys) > DEEPEST:
         return
     tensors = {name: value for name, value in stored.items() if isinstance(value, torch.Tensor)}

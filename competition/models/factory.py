@@ -1,8 +1,7 @@
-"""Builds the network an experiment names."""
+"""Builds the network that an experiment names."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from functools import partial
 from typing import Any
 
 import torch
@@ -43,34 +42,12 @@ ARCHITECTURES = (
     "DPT",
 )
 
-# The reports' networks, whole: decoder and encoder are one.
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "unet3plus": UNet3Plus,
-    "unet3plus_ds": partial(UNet3Plus, deep_supervision=True),
-    "unet3plus_ds_2048": partial(UNet3Plus, deep_supervision=True, output_scale=4),
-    "unet3plus_ds_2048_eff": partial(
-        UNet3Plus, width=32, rate=4, deep_supervision=True, output_scale=2, most_enlarged=4
-    ),
-    "plain_unet": PlainUNet,
-    "vgg_unet": partial(PlainUNet, width=32, transposed=False),
-    "hidden_layer": HiddenLayer,
-    "lab_fcn": LabFCN,
-    "fcn_resnet101": FCNResNet101,
-    "classical": ClassicalSpine,
-}
-
-# For several views of a patient.
-CLASSIFIERS: dict[str, Callable[..., nn.Module]] = {
-    "multiview": MultiViewClassifier,
-    "multiview_fused": FusedMultiViewClassifier,
-    "report_fourfold": ReportFourFold,
-    "contrastive": ContrastiveClassifier,
-    "reconstructed": ReconstructedClassifier,
-}
+Build = Callable[[Experiment, Track], nn.Module]
+"""Builds the network of an experiment for the classes, channels and views of a track."""
 
 
 def build_model(experiment: Experiment, track: Track, pretrained: bool | None = None) -> nn.Module:
-    """Build the network of an experiment, on the CPU.
+    """Build the network of an experiment, on the CPU; ``train.seed`` seeds its fresh weights.
 
     A segmentation network takes (N, channels, H, W) float32 and gives logits (N, C, h, w), which may be finer or
     coarser than the image; while training it may give a list of them (deep supervision), the one that counts first.
@@ -78,100 +55,64 @@ def build_model(experiment: Experiment, track: Track, pretrained: bool | None = 
     training it may give what its own loss takes.
 
     Args:
-        experiment: The settings; ``train.seed`` seeds the fresh weights.
+        experiment: The settings.
         track: Classes, channels and views.
         pretrained: Overrides ``model.pretrained``; False where a checkpoint will be loaded anyway.
 
-    Returns:
-        The network.
-
     Raises:
-        CompetitionError: Unknown architecture or encoder, a side that it can't halve, or the pretrained weights can't
-            be had.
+        CompetitionError: Unknown architecture or encoder, a side that it can't halve, or pretrained weights that can't
+            be fetched.
     """
+    if pretrained is not None:
+        model = experiment.model.model_copy(update={"pretrained": pretrained})
+        experiment = experiment.model_copy(update={"model": model})
     settings = experiment.model
-    if pretrained is None:
-        # A checkpoint to start from replaces timm's weights, but of the four networks only two take the medical ones.
-        pretrained = settings.pretrained and (settings.init is None or settings.architecture == "report_fourfold")
+    build = _find_network(settings.architecture, track)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(experiment.train.seed)
-        build = _classifier if track.task == "classification" else _segmenter
         try:
-            with hub.without_retries() if pretrained else nullcontext():
-                return build(experiment, track, pretrained)
+            with hub.without_retries() if settings.pretrained else nullcontext():
+                network = build(experiment, track)
         except OSError as error:  # first, because some errors of the hub are of both kinds
-            name = settings.architecture if settings.architecture in NETWORKS else settings.encoder
+            name = settings.encoder if _has_encoder(settings) else settings.architecture
             or_a_file = "" if settings.init is not None else ", or give a file with --set model.init=PATH"
             raise CompetitionError(
                 f"pretrained weights of {name} can't be fetched from the network ({type(error).__name__})",
                 None,
-                f"Go on from fresh weights with --set model.pretrained=false{or_a_file}",
+                f"Use fresh weights with --set model.pretrained=false{or_a_file}",
             ) from error
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
-            raise _explain(error, settings) from error
+            reason = " ".join(str(error).split())[:300]
+            encoder = f" with encoder {settings.encoder!r}" if _has_encoder(settings) else ""
+            raise CompetitionError(f"can't build {settings.architecture}{encoder} ({reason})") from error
+    if track.task == "segmentation":
+        _check_sides(network, experiment)
+    return network
 
 
-def _classifier(experiment: Experiment, track: Track, pretrained: bool) -> nn.Module:
-    settings = experiment.model
-    if settings.architecture not in CLASSIFIERS:
+def _find_network(name: str, track: Track) -> Build:
+    if track.task == "segmentation":
+        if name not in NETWORKS:
+            raise CompetitionError(f"unknown architecture {name!r}{nearest_hint(name, list(NETWORKS))}")
+        return NETWORKS[name]
+    if name not in CLASSIFIERS:
         raise CompetitionError(
-            f"track {track.name} needs one of the model.architecture {', '.join(CLASSIFIERS)}, "
-            f"not {settings.architecture!r}"
+            f"track {track.name} needs one of the model.architecture {', '.join(CLASSIFIERS)}, not {name!r}"
         )
-    options: dict[str, Any] = {
-        "encoder": settings.encoder,
-        "pretrained": pretrained,
-        "size": experiment.data.size,
-        "prior": settings.prior,
-        "dropout": settings.dropout,
-    }
-    if settings.architecture == "multiview_fused":
-        options |= {"track": track}
-    elif settings.architecture == "report_fourfold":
-        options |= {"anterior_encoder": settings.anterior_encoder, "channels": track.channels}
-        options |= {"binary_pretrained": pretrained and settings.init is None}
-        options |= {"classes": track.classes, "views": track.views}
-    else:
-        options |= {"channels": track.channels, "classes": len(track.classes)}
-        options |= {"views": len(track.views), "visible": track.visible}
-    return CLASSIFIERS[settings.architecture](**options)
+    return CLASSIFIERS[name]
 
 
-def _segmenter(experiment: Experiment, track: Track, pretrained: bool) -> nn.Module:
-    name = experiment.model.architecture
-    if name in NETWORKS:
-        model = _report_network(experiment, track, pretrained)
-    elif name in ARCHITECTURES:
-        model = _smp_network(experiment.model, track, pretrained)
-    else:
-        raise CompetitionError(f"unknown architecture {name!r}{nearest_hint(name, [*ARCHITECTURES, *NETWORKS])}")
-    _check_sides(model, experiment)
-    return model
+def _has_encoder(settings: ModelSettings) -> bool:
+    return settings.architecture in ARCHITECTURES or settings.architecture in CLASSIFIERS
 
 
-def _report_network(experiment: Experiment, track: Track, pretrained: bool) -> nn.Module:
-    settings, name = experiment.model, experiment.model.architecture
-    options: dict[str, Any] = {}
-    if settings.decoder_channels is not None:
-        raise CompetitionError(f"model.decoder_channels is for the decoders of smp; {name} has its own channels")
-    if settings.width is not None:
-        options["width"] = settings.width
-    if name == "fcn_resnet101":
-        if settings.width is not None:
-            raise CompetitionError("model.width can't be changed in fcn_resnet101, which is torchvision's")
-        options["pretrained"] = pretrained
-    elif pretrained:
-        raise CompetitionError(f"there are no pretrained weights of {name}", None, "Say --set model.pretrained=false")
-    if name == "hidden_layer":
-        options["side"] = experiment.data.crop or experiment.data.size
-        asked = experiment.predict.tile or experiment.data.size
-        if asked != options["side"]:
-            raise CompetitionError(f"hidden_layer trained on {options['side']} pixels can't be asked about {asked}")
-    return NETWORKS[name](track.channels, len(track.classes), settings.prior, dropout=settings.dropout, **options)
+def starts_pretrained(settings: ModelSettings) -> bool:
+    """Return whether a network starts from weights of its library; a checkpoint to start from replaces them."""
+    return settings.pretrained and settings.init is None
 
 
-def _smp_network(settings: ModelSettings, track: Track, pretrained: bool) -> nn.Module:
-    options: dict[str, Any] = {}
+def _smp_network(experiment: Experiment, track: Track) -> nn.Module:
+    settings, options = experiment.model, dict[str, Any]()
     if settings.width is not None:
         raise CompetitionError(
             f"model.width is for the reports' networks; {settings.architecture} of smp takes model.decoder_channels"
@@ -181,12 +122,12 @@ def _smp_network(settings: ModelSettings, track: Track, pretrained: bool) -> nn.
         options["encoder_depth"] = len(settings.decoder_channels)
     if settings.encoder.startswith("tu-swin"):
         options["strict_img_size"] = False  # timm would take images of the pre-training's 224 pixels only
-    # The names of timm's networks say which weights are theirs; those of smp's own are told apart by the data set.
+    # The names of timm's networks identify their weights; smp's own need the data set.
     weights: str | bool = True if settings.encoder.startswith("tu-") else "imagenet"
     model: nn.Module = smp.create_model(
         settings.architecture,
         encoder_name=settings.encoder,
-        encoder_weights=weights if pretrained else None,
+        encoder_weights=weights if starts_pretrained(settings) else None,
         in_channels=track.channels,
         classes=len(track.classes),
         **options,
@@ -197,6 +138,111 @@ def _smp_network(settings: ModelSettings, track: Track, pretrained: bool) -> nn.
     if settings.dropout:
         model.segmentation_head = nn.Sequential(nn.Dropout2d(settings.dropout), head)
     return model
+
+
+def whole_network(network: Callable[..., nn.Module], **options: Any) -> Build:
+    """Return what builds a network whose encoder and decoder are one, from fresh weights.
+
+    Args:
+        network: Takes channels, classes, prior and dropout, and ``width`` where an experiment sets it.
+        options: Its own.
+    """
+
+    def build(experiment: Experiment, track: Track) -> nn.Module:
+        settings, name = experiment.model, experiment.model.architecture
+        if settings.decoder_channels is not None:
+            raise CompetitionError(f"model.decoder_channels is for the decoders of smp; {name} has its own channels")
+        if starts_pretrained(settings) and "pretrained" not in options:
+            raise CompetitionError(
+                f"there are no pretrained weights of {name}", None, "Use --set model.pretrained=false"
+            )
+        width = {} if settings.width is None else {"width": settings.width}
+        return network(track.channels, len(track.classes), settings.prior, dropout=settings.dropout, **options | width)
+
+    return build
+
+
+def _hidden_layer(experiment: Experiment, track: Track) -> nn.Module:
+    side, asked = experiment.data.crop or experiment.data.size, experiment.predict.tile or experiment.data.size
+    if asked != side:
+        raise CompetitionError(f"hidden_layer trained on {side} pixels can't predict {asked}")
+    return whole_network(HiddenLayer, side=side)(experiment, track)
+
+
+def _fcn_resnet101(experiment: Experiment, track: Track) -> nn.Module:
+    if experiment.model.width is not None:
+        raise CompetitionError("model.width can't be changed in fcn_resnet101, which is torchvision's")
+    return whole_network(FCNResNet101, pretrained=starts_pretrained(experiment.model))(experiment, track)
+
+
+# Name -> what builds a network of one image. A file from outside adds its own: NETWORKS["mine"] = build.
+NETWORKS: dict[str, Build] = dict.fromkeys(ARCHITECTURES, _smp_network) | {
+    "unet3plus": whole_network(UNet3Plus),
+    "unet3plus_ds": whole_network(UNet3Plus, deep_supervision=True),
+    "unet3plus_ds_2048": whole_network(UNet3Plus, deep_supervision=True, output_scale=4),
+    "unet3plus_ds_2048_eff": whole_network(
+        UNet3Plus, width=32, rate=4, deep_supervision=True, output_scale=2, most_enlarged=4
+    ),
+    "plain_unet": whole_network(PlainUNet),
+    "vgg_unet": whole_network(PlainUNet, width=32, transposed=False),
+    "hidden_layer": _hidden_layer,
+    "lab_fcn": whole_network(LabFCN),
+    "fcn_resnet101": _fcn_resnet101,
+    "classical": whole_network(ClassicalSpine),
+}
+
+
+def _view_options(experiment: Experiment) -> dict[str, Any]:
+    settings = experiment.model
+    return {
+        "encoder": settings.encoder,
+        "pretrained": starts_pretrained(settings),
+        "size": experiment.data.size,
+        "prior": settings.prior,
+        "dropout": settings.dropout,
+    }
+
+
+def multiview_network(network: Callable[..., nn.Module]) -> Build:
+    """Return what builds a classifier with the arguments of ``MultiViewClassifier``."""
+
+    def build(experiment: Experiment, track: Track) -> nn.Module:
+        return network(
+            **_view_options(experiment),
+            channels=track.channels,
+            classes=len(track.classes),
+            views=len(track.views),
+            visible=track.visible,
+        )
+
+    return build
+
+
+def _fused(experiment: Experiment, track: Track) -> nn.Module:
+    return FusedMultiViewClassifier(**_view_options(experiment), track=track)
+
+
+def _report_fourfold(experiment: Experiment, track: Track) -> nn.Module:
+    options = _view_options(experiment)
+    return ReportFourFold(
+        # Of the four networks only the two binary ones take the weights of ``model.init``.
+        **options | {"pretrained": experiment.model.pretrained},
+        binary_pretrained=options["pretrained"],
+        anterior_encoder=experiment.model.anterior_encoder,
+        channels=track.channels,
+        classes=track.classes,
+        views=track.views,
+    )
+
+
+# The same for several views of a patient.
+CLASSIFIERS: dict[str, Build] = {
+    "multiview": multiview_network(MultiViewClassifier),
+    "multiview_fused": _fused,
+    "report_fourfold": _report_fourfold,
+    "contrastive": multiview_network(ContrastiveClassifier),
+    "reconstructed": multiview_network(ReconstructedClassifier),
+}
 
 
 def _check_sides(model: nn.Module, experiment: Experiment) -> None:
@@ -212,14 +258,8 @@ def _check_sides(model: nn.Module, experiment: Experiment) -> None:
             raise CompetitionError(
                 f"{key} {side} is not a multiple of {stride}, which {experiment.model.architecture} needs",
                 None,
-                f"Say --set {key}=N with N for example {near}",
+                f"Use --set {key}=N with N for example {near}",
             )
-
-
-def _explain(error: Exception, settings: ModelSettings) -> CompetitionError:
-    reason = " ".join(str(error).split())[:300]
-    encoder = "" if settings.architecture in NETWORKS else f" with encoder {settings.encoder!r}"
-    return CompetitionError(f"can't build {settings.architecture}{encoder} ({reason})")
 
 
 def place(model: nn.Module, device: torch.device) -> nn.Module:

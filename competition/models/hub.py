@@ -1,4 +1,4 @@
-"""Pretrained weights without a long wait: where the hub is out of reach, its own retries take 50 seconds a network."""
+"""Fetches pretrained weights without a long wait: where the hub is unreachable, its own retries take 50 seconds."""
 
 import functools
 import socket
@@ -14,7 +14,7 @@ PATIENCE_SECONDS = 3.0
 
 @contextmanager
 def without_retries() -> Iterator[None]:
-    """Return where the hub does not answer, only weights that were fetched before are looked for, and that at once."""
+    """Use only weights that were fetched before, without retries, where the hub does not answer."""
     before = constants.HF_HUB_OFFLINE
     constants.HF_HUB_OFFLINE = before or not answers()
     try:
@@ -25,7 +25,7 @@ def without_retries() -> Iterator[None]:
 
 @functools.cache
 def answers() -> bool:
-    """Whether the hub takes a connection; asked once per process. Behind a proxy only the proxy could tell: yes."""
+    """Return whether the hub takes a connection, asked once per process; behind a proxy the answer is always yes."""
     address = urlsplit(constants.ENDPOINT)
     if getproxies().keys() & {"http", "https", "all"}:
         return True

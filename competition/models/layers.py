@@ -15,24 +15,19 @@ def stride_of(network: nn.Module) -> int:
 
 
 def convolution(channels: int, outputs: int) -> nn.Sequential:
-    """3x3 convolution, batch normalisation, ReLU; no bias, because the normalisation has one."""
+    """Return a 3x3 convolution, batch normalisation and ReLU; no bias, because the normalisation has one."""
     return nn.Sequential(
         nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
     )
 
 
 def double_convolution(channels: int, outputs: int) -> nn.Sequential:
-    """Two of ``convolution``: the block of VGG, which every level of a U-Net is made of."""
+    """Return two of ``convolution``: the block of VGG, which every level of a U-Net is made of."""
     return nn.Sequential(convolution(channels, outputs), convolution(outputs, outputs))
 
 
 def answer_prior(layer: nn.Module, prior: float) -> None:
-    """Set the bias of a network's last layer so that, fresh, it answers about ``prior`` everywhere.
-
-    Args:
-        layer: A convolution or linear layer with a bias, in front of a sigmoid.
-        prior: Probability in (0, 1).
-    """
+    """Set the bias of a network's last layer so that its fresh sigmoid is about ``prior`` everywhere."""
     bias = layer.bias
     assert isinstance(bias, nn.Parameter)
     nn.init.constant_(bias, math.log(prior / (1 - prior)))

@@ -1,8 +1,8 @@
-"""One encoder for all views of a patient, a probability per class for the patient.
+"""One encoder for all views of a patient, and a probability per class for the patient.
 
 Every view is judged on its own (an aneurysm is seen in some views only), then the views' logits of a class are joined
-by the maximum over the views in which the class can be seen at all. A label of the patient therefore never forces a
-view that can't show it to answer for it, which is what label noise of per-view training comes from.
+by the maximum over the views in which the class can be seen. A view that can't show a finding is therefore never
+trained to predict it, which is the label noise of per-view training.
 """
 
 import math
@@ -43,8 +43,8 @@ class MultiViewClassifier(nn.Module):
             classes: Number of outputs.
             views: Number of views of a patient.
             visible: (views, classes), which class can be seen in which view; None means all in all.
-            size: Side of a picture in pixels.
-            prior: What the fresh head answers for every class.
+            size: Side of an image in pixels.
+            prior: Fresh probability of every class.
             dropout: Before the head.
         """
         super().__init__()
@@ -60,38 +60,29 @@ class MultiViewClassifier(nn.Module):
         self.register_buffer("visible", seen, persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predict.
+        """Return logits (N, C) float32.
 
         Args:
             images: (N, V, channels, H, W) float32, standardised.
-            present: (N, V) bool; views that could not be read have no say.
-
-        Returns:
-            Logits (N, C) float32.
+            present: (N, V) bool; views that could not be read are ignored.
         """
         return self.answer(self.view_features(images), present)
 
     def view_features(self, images: torch.Tensor) -> torch.Tensor:
-        """Return what the encoder says of each view: images (N, V, channels, H, W) -> features (N, V, F) float32."""
+        """Return features (N, V, F) float32 of images (N, V, channels, H, W)."""
         features: torch.Tensor = self.encoder(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         return features.float()
 
     def answer(self, features: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Features of the views (N, V, F) -> the patients' logits (N, C)."""
+        """Return the patients' logits (N, C) for features of the views (N, V, F)."""
         logits = self.head(self.dropout(features + self.slot))
         return view_maximum(logits, present[:, :, None] & self.visible)
 
 
 def view_network(name: str, pretrained: bool, channels: int, outputs: int, size: int, dropout: float = 0.0) -> Any:
-    """Return a timm network for one view.
+    """Return a timm network for one view with ``outputs`` logits; 0 gives the features before them.
 
-    Args:
-        name: Of timm.
-        pretrained: Start from timm's weights.
-        channels: 1 or 3.
-        outputs: Number of logits; 0 gives the features before them.
-        size: Side of a picture in pixels, which Swin transformers are built for; all others take any.
-        dropout: Before the logits.
+    ``size`` is the side of an image in pixels, which Swin transformers are built for; all others take any.
     """
     fixed_size = {"img_size": size} if name.startswith("swin") else {}
     return timm.create_model(
@@ -100,17 +91,14 @@ def view_network(name: str, pretrained: bool, channels: int, outputs: int, size:
 
 
 def view_maximum(logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
-    """Return the maximum over the counted views: a finding in one view is a finding of the patient.
+    """Return the maximum (N, C) over the counted views: a finding in one view is a finding of the patient.
 
     A smooth maximum (log of the mean of exponentials) learned far slower: it spreads the gradient over views that show
-    nothing.
+    nothing. Where no view of a class counts, all of them do, so that the logit stays finite.
 
     Args:
         logits: (N, V, C).
-        counted: (N, V, C) bool. Where no view of a class counts, all of them do, so that the answer stays finite.
-
-    Returns:
-        (N, C).
+        counted: (N, V, C) bool.
     """
     counted = counted | ~counted.any(dim=1, keepdim=True)
     masked = logits.masked_fill(~counted, float("-inf"))

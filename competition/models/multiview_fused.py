@@ -1,19 +1,19 @@
-"""The fuller multi-view classifier: what the views of a patient show is joined step by step, and sides are shared.
+"""The fuller multi-view classifier: the views of a patient are joined step by step, and the sides are shared.
 
 1. Left and right look alike once the frontal views of the right side are mirrored (lateral views face left for both),
-   so that one encoder sees every artery always in the same place and one head answers for both sides: half as many
-   classes with twice as many findings each.
+   so that one encoder sees every artery in the same place and one head serves both sides: half as many classes with
+   twice as many findings each.
 2. Each view's features get an embedding of their slot (which side, injection and projection it is).
 3. The projections of an injection (A and B) are joined: a small finding on a bright one is confirmed on the other.
-4. A location is read off the injections that can show it, the patient's own score off all of them, by a head of its
-   own. It is not the maximum of the locations, which are far rarer and noisier.
+4. A location is predicted from the injections that can show it, the patient's own score from all of them, by a head of
+   its own. It is not the maximum of the locations, which are far rarer and noisier.
 
-In the comparison ``aneurysm_report`` (72 drawn patients, 96 pixels, 14 epochs, the same time) the fused network ranked
-held-out patients with an AUROC of 0.97 where ``multiview`` had 0.93.
+In the comparison ``aneurysm_report`` (72 synthetic patients, 96 pixels, 14 epochs, the same time) the fused network
+ranked held-out patients with an AUROC of 0.97 where ``multiview`` had 0.93.
 
-The slots begin at small random numbers. At zero, the mirrored patient would be the same pictures in the same encoder:
-the answers of the views ``identity`` and ``hflip`` would be equal to the last bit, and mirrored draws would keep the
-slots of the two sides alike, so that the test-time view would repeat the first one at twice the cost.
+The slots begin at small random numbers. At zero, the mirrored patient would be the same images in the same encoder: the
+views ``identity`` and ``hflip`` would give equal outputs to the last bit, and the test-time view would repeat the first
+one at twice the cost.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from competition.models.multiview import view_maximum, view_network
 from competition.tracks.track import Track
 
 WIDTH = 256  # of what is kept of an injection
-SLOT_DEVIATION = 0.02  # of fresh slots: features are about 1, so that pictures and not slots decide at first
+SLOT_DEVIATION = 0.02  # of fresh slots: features are about 1, so that images and not slots decide at first
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Anatomy:
 
 
 def anatomy_of(track: Track) -> Anatomy:
-    """Read the anatomy off a track's visible classes and its mirror.
+    """Derive the anatomy from a track's visible classes and its mirror.
 
     Raises:
         ValueError: The injections have different numbers of views.
@@ -76,16 +76,7 @@ class FusedMultiViewClassifier(nn.Module):
     arteries: torch.Tensor
 
     def __init__(self, encoder: str, pretrained: bool, track: Track, size: int, prior: float, dropout: float) -> None:
-        """Build the network.
-
-        Args:
-            encoder: A timm model name.
-            pretrained: Start the encoder from timm's weights.
-            track: Its views, classes, mirror and what can be seen where.
-            size: Side of a picture in pixels.
-            prior: What the fresh heads answer.
-            dropout: Before each head.
-        """
+        """Build the network; arguments as in ``MultiViewClassifier``, views and classes of a track."""
         super().__init__()
         anatomy = anatomy_of(track)
         self.encoder = view_network(encoder, pretrained, track.channels, 0, size)
@@ -101,15 +92,7 @@ class FusedMultiViewClassifier(nn.Module):
             self.register_buffer(name, torch.tensor(getattr(anatomy, name)), persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predict.
-
-        Args:
-            images: (N, V, channels, H, W) float32, standardised.
-            present: (N, V) bool; views that could not be read have no say.
-
-        Returns:
-            Logits (N, C) float32.
-        """
+        """Return logits (N, C) float32; arguments as in ``MultiViewClassifier.forward``."""
         upright = torch.where(self.turned[:, None, None, None], images.flip(-1), images)
         features = self.encoder(upright.flatten(0, 1)).unflatten(0, images.shape[:2]).float() + self.slot
         injected, there = self._join_views(features, present)
@@ -119,13 +102,7 @@ class FusedMultiViewClassifier(nn.Module):
         return torch.cat([self.patient_head(self.dropout(patient)), locations], dim=1)
 
     def _join_views(self, features: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Join the projections of each injection.
-
-        An absent projection takes over what the others of its injection show.
-
-        Args:
-            features: (N, V, F) of the views.
-            present: (N, V) bool.
+        """Join the projections (N, V, F) of each injection; an absent one takes over what the others of it show.
 
         Returns:
             (N, I, WIDTH) of the injections, and whether any of their views is present, (N, I) bool.

@@ -1,8 +1,8 @@
 """Lets torchvision import beside a CPU-only torch; import this module before timm or segmentation_models_pytorch.
 
-timm imports torchvision. The torchvision wheel on PyPI is built for CUDA; beside a CPU build of torch its C++ library
-does not load, and its import then fails because two operators are registered nowhere ("operator torchvision::nms does
-not exist"). Declaring them, without an implementation, is enough: nothing here ever calls them.
+The torchvision wheel on PyPI is built for CUDA; beside a CPU build of torch its C++ library does not load, and its
+import fails because two operators are not registered ("operator torchvision::nms does not exist"). Declaring them,
+without an implementation, is enough: nothing here ever calls them.
 """
 
 import sys
@@ -17,10 +17,10 @@ _declared: list[torch.library.Library] = []  # a library object that is collecte
 
 
 def import_torchvision() -> None:
-    """Import torchvision, declaring its two operators first where that is what fails.
+    """Import torchvision, declaring its two operators first where they are missing.
 
-    Only where torch has no CUDA, and only after the plain import failed: a CPU build of torchvision defines the
-    operators itself, and defining them twice is an error.
+    Only after the plain import failed: a CPU build of torchvision defines the operators itself, and defining them twice
+    is an error.
     """
     try:
         import torchvision

@@ -1,8 +1,8 @@
-"""Exact counts per probability level, from which the Dice at every threshold follows at once.
+"""Exact counts per probability level, from which the Dice at every threshold follows.
 
-A pixel is positive where its level p (0..255) is greater than a cut (0..254); the threshold of a cut is
-(cut + 0.5) / 255, so that 0.5 is cut 127 and a pixel is positive from level 128 on. Trying the 256 cuts one by one
-costs 0.24 s for each cut on 29 x 2048 x 2048 pixels; one histogram holds the answer to all of them.
+A pixel is positive where its level p (0..255) is greater than a threshold level (0..254); level t is the threshold (t +
+0.5) / 255, so that 0.5 is level 127 and a pixel is positive from 128 on. Trying 256 levels one by one costs 0.24 s each
+on 29 x 2048 x 2048 pixels; one histogram answers all of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,7 @@ LARGEST_BYTES = 1 << 30
 
 
 def count_levels(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Count how often each level occurs.
-
-    Args:
-        levels: uint8 of any shape.
-
-    Returns:
-        int64 (256,), exact for any number of pixels.
-    """
+    """Return how often each level occurs in uint8 of any shape, int64 (256,), exact for any number of pixels."""
     if levels.size == 0:
         return np.zeros(LEVELS, dtype=np.int64)
     if levels.size > EXACT_FLOAT32:
@@ -48,20 +41,17 @@ def count_levels(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 
 def count_levels_of_parts(levels: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Count how often each level occurs in each of many parts, most of them small.
+    """Return how often each level occurs in each of many parts, int64 (P, 256), most of them small.
 
     The part of a pixel is a second axis of one histogram: for 58 parts of 3,000 pixels twice as fast as one by one.
 
     Args:
         levels: uint8 (N,), part after part.
         sizes: int64 (P,), pixels of each part; they sum to N.
-
-    Returns:
-        int64 (P, 256).
     """
     ends = [0, *np.cumsum(sizes).tolist()]
     counts = np.zeros((len(sizes), LEVELS), dtype=np.int64)
-    for first in range(0, len(sizes), LEVELS):  # a uint8 tells so many parts apart
+    for first in range(0, len(sizes), LEVELS):  # a uint8 numbers so many parts
         some = sizes[first : first + LEVELS]
         own = levels[ends[first] : ends[first + len(some)]]
         if own.size > EXACT_FLOAT32:
@@ -76,8 +66,8 @@ def count_levels_of_parts(levels: NDArray[np.uint8], sizes: NDArray[np.int64]) -
 def image_histogram(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Count an image's pixels per class and level, all of them and those inside the truth.
 
-    Most of a map is 0. Eight pixels are looked at together, and only where one of them isn't 0 they are counted one by
-    one: a map of 29x2048x2048 takes 55 ms, counting all of its pixels 430 ms.
+    Most of a map is 0. Only where one of eight pixels isn't 0 they are counted one by one: a map of 29x2048x2048 takes
+    55 ms, counting all of its pixels 430 ms.
 
     Args:
         probs_u8: Probability map, uint8 (C, H, W).
@@ -106,23 +96,14 @@ def image_histogram(probs_u8: NDArray[np.uint8], planes: NDArray[np.uint8]) -> N
 
 
 def check_same_size(shape: tuple[int, ...], planes: NDArray[np.uint8]) -> None:
-    """Make sure that a map of shape (C, H, W) and label planes belong together.
-
-    Raises:
-        ValueError: Rows, columns or number of classes differ.
-    """
+    """Raise ValueError where a map of shape (C, H, W) and label planes differ in rows, columns or number of classes."""
     classes, *size_hw = shape
     if list(planes.shape) != [*size_hw, -(-classes // 8)]:
         raise ValueError(f"a map of shape {shape} does not fit label planes of shape {planes.shape}")
 
 
-def threshold_counts(
-    histograms: NDArray[np.integer],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the exact pixel counts of every image and class at every level.
-
-    Args:
-        histograms: (n, C, 2, 256) counts as made by ``image_histogram``.
+def threshold_counts(histograms: NDArray[np.integer]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return the exact pixel counts of every image and class at every level, of histograms (n, C, 2, 256).
 
     Returns:
         int64 (n, C, 256) pixels in both and predicted pixels, where entry t is of the mask "level > t" (at 255 nothing
@@ -146,12 +127,7 @@ def histograms_file(folder: Path) -> Path:
 
 
 def save_histograms(path: Path, keys: Sequence[str], histograms: NDArray[np.integer]) -> None:
-    """Write the histograms of several images into one file, whole or not at all.
-
-    Args:
-        path: An .npz file.
-        keys: The images' keys, unique.
-        histograms: (n, C, 2, 256) counts.
+    """Write the histograms (n, C, 2, 256) of several images, with their unique keys, whole or not at all.
 
     Raises:
         ValueError: Keys are repeated or not as many as histograms, or a count does not fit 32 bits.
@@ -165,10 +141,7 @@ def save_histograms(path: Path, keys: Sequence[str], histograms: NDArray[np.inte
 
 
 def load_histograms(path: Path) -> dict[str, NDArray[np.int64]]:
-    """Read a file of ``save_histograms``.
-
-    Returns:
-        Key -> int64 (C, 2, 256). Files of several folds are merged as dictionaries.
+    """Read a file of ``save_histograms``: key -> int64 (C, 2, 256).
 
     Raises:
         CompetitionError: The file is missing or not whole.
@@ -194,15 +167,7 @@ def load_histograms(path: Path) -> dict[str, NDArray[np.int64]]:
 def join_histograms(
     by_key: Mapping[str, NDArray[np.int64]], keys: Sequence[str], where: Path | str
 ) -> NDArray[np.int64]:
-    """Put histograms into the order of ``keys``.
-
-    Args:
-        by_key: Key -> int64 (C, 2, 256).
-        keys: The wanted images.
-        where: Whose histograms these are, for the message.
-
-    Returns:
-        int64 (n, C, 2, 256).
+    """Return histograms int64 (n, C, 2, 256) in the order of ``keys``; ``where`` is for the message.
 
     Raises:
         CompetitionError: Some image has no histogram.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.masks.stored_arrays import file_identity, open_array, open_foreign_array
+from competition.masks.stored_arrays import file_identity, open_array, open_imported_array
 from competition.prediction.probability_maps import map_file, remake
 
 Tile = tuple[slice, slice]
@@ -24,12 +24,7 @@ TILE_HW = (512, 2048)
 
 @dataclass(frozen=True)
 class OpenedMap:
-    """A stored map (C, H, W) that reads what it is asked for.
-
-    Attributes:
-        path: Its file.
-        shape: C, H and W.
-    """
+    """A stored map of ``shape`` (C, H, W) that reads tiles on demand."""
 
     path: Path
     shape: tuple[int, int, int]
@@ -60,13 +55,8 @@ ClassMap = OpenedMap | NDArray[np.uint8]
 """A probability map (C, H, W), on disk or in memory: ``[index, rows, columns]`` is a tile of a class."""
 
 
-def open_map(folder: Path, sample: str, foreign: bool = False) -> OpenedMap:
-    """Open one map without reading it.
-
-    Args:
-        folder: Where the maps are.
-        sample: Key of the sample.
-        foreign: Whether another program may have made it, which then has no checksum.
+def open_map(folder: Path, sample: str, imported: bool = False) -> OpenedMap:
+    """Open one map without reading it; an ``imported`` one may lack a checksum.
 
     Raises:
         CompetitionError: The member has no map of this sample, or it is damaged or no map.
@@ -75,14 +65,14 @@ def open_map(folder: Path, sample: str, foreign: bool = False) -> OpenedMap:
     if not path.exists():
         raise CompetitionError(f"member has no map of sample {sample!r}", path, remake(folder))
     identity = file_identity(path)
-    stored = (open_foreign_array if foreign else open_array)(path, remake(folder))
+    stored = (open_imported_array if imported else open_array)(path, remake(folder))
     if stored.dtype != np.uint8 or len(stored.shape) != 3:
         raise CompetitionError(f"a map is uint8 (classes, rows, columns), not {stored.dtype} {stored.shape}", path)
     return OpenedMap(path, stored.shape, stored, identity)
 
 
 def tiles(size_hw: tuple[int, int]) -> list[Tile]:
-    """Cut an image into tiles, row by row."""
+    """Divide an image into tiles, row by row."""
     height, width = size_hw
     rows, columns = TILE_HW
     return [

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from competition.data.boxes import Box
-from competition.data.datasets import pad_to
-from competition.data.grid import GridReader, canvas_size
+from competition.data.grid import GridReader, canvas_size, pad_to, standardise
 from competition.data.manifest import Entry
 from competition.models.layers import stride_of
 from competition.prediction.probability_maps import quantise
@@ -36,7 +35,7 @@ class Predictor:
         track: Classes, views and mirror.
         reader: Reads samples onto the training grid.
         device: Where the networks are.
-        autocast: torch.bfloat16 or torch.float16 as in training, or None for float32.
+        autocast: As in training; None for float32.
     """
 
     models: tuple[nn.Module, ...]
@@ -55,7 +54,7 @@ def make_predictor(
     autocast: torch.dtype | None,
     boxes: Mapping[str, Box] | None = None,
 ) -> Predictor:
-    """Put a predictor together; the models must be on one device already.
+    """Make a predictor of networks that are on one device already.
 
     With ``boxes`` (sample -> part of it at native size) it looks at these parts only.
     """
@@ -68,19 +67,11 @@ def make_predictor(
 
 
 def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.uint8]:
-    """Probability map of an image at its native size.
+    """Return the probability map of an image at its native size, (C, H, W) uint8.
 
-    The network's probabilities are averaged over models and views on the training grid, or on the finer grid that the
-    network answers on, brought to native size, and only then rounded (and later cut): cutting first costs 0.006 Dice.
-    Where the predictor looks at a part of the image, the map is 0 outside of it.
-
-    Args:
-        predictor: Networks and settings.
-        entry: The sample.
-        views: Names of test-time views.
-
-    Returns:
-        (C, H, W) uint8.
+    The probabilities are averaged over models and views on the training grid, or on the finer grid that the network
+    answers on, brought to native size, and only then rounded (and later thresholded): thresholding first costs 0.006
+    Dice. Where the predictor looks at a part of the image, the map is 0 outside of it.
     """
     sample = predictor.reader.read(entry)
     (image,) = sample.images
@@ -111,20 +102,8 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
     return pasted
 
 
-def standardise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
-    """Grey values 0..255 to zero mean and unit deviation, by the statistics of each whole view.
-
-    Args:
-        images: (N, V, channels, H, W) float32.
-        mean: (N, V).
-        std: (N, V); below one grey value (an empty image) one is used.
-    """
-    mean, std = mean.to(images.device), std.to(images.device).clamp_min(1.0)
-    return (images - mean[:, :, None, None, None]) / std[:, :, None, None, None]
-
-
 def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int) -> torch.Tensor:
-    """Probabilities (1, C, k * H, k * W) float32 of one view, which is padded with black to what the network can take.
+    """Return probabilities (1, C, k * H, k * W) float32 of one view, padded with black to what the network takes.
 
     k is 1, or as many times finer as the network answers, but at most ``finest``: the image itself is no finer, and 29
     classes at 4096 pixels would be 2 GB.
@@ -148,16 +127,10 @@ def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black:
 
 
 def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int) -> torch.Tensor:
-    """Bring a network's probabilities to a grid that is a whole number of times finer than its image.
+    """Bring probabilities (N, C, h, w) to k times the image's size, k a whole number up to ``finest``.
 
-    Args:
-        probs: (N, C, h, w), of any size.
-        size_hw: Rows and columns of the image.
-        finest: At most this many times finer.
-
-    Returns:
-        (N, C, k * rows, k * columns): itself where it is such a multiple already; averaged by area where it is too
-        fine, bilinear where it is coarser than the image.
+    They stay as they are where k fits already, are averaged by area where they are finer, and enlarged bilinearly where
+    they are coarser than the image.
     """
     finer = min(finest, max(1, round(probs.shape[-1] / size_hw[1])))
     wanted = (finer * size_hw[0], finer * size_hw[1])
@@ -169,15 +142,7 @@ def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int
 
 
 def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Bring probabilities to native size (bilinear, half-pixel centres) and rounds them to map values.
-
-    Args:
-        probs: (C, h, w) float32 on the training grid.
-        size_hw: Native rows and columns.
-
-    Returns:
-        (C, H, W) uint8.
-    """
+    """Bring probabilities (C, h, w) float32 to native size (bilinear, half-pixel centres) as map values (C, H, W)."""
     classes = probs.shape[0]
     values = np.empty((classes, *size_hw), np.uint8)
     chunk = max(1, NATIVE_CHUNK_PIXELS // (size_hw[0] * size_hw[1]))
@@ -189,7 +154,7 @@ def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8
 
 
 def predict_scores(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.float64]:
-    """Probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views."""
+    """Return the probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views."""
     side = predictor.experiment.data.size
     sample = predictor.reader.read(entry)
     grid = [pad_to(image, (side, side), grey=True) for image in sample.images]

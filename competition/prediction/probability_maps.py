@@ -1,11 +1,11 @@
-"""Probability maps on disk: the common currency of members, whoever made them.
+"""Probability maps on disk, the common form of all members' predictions.
 
 A map is uint8 (C, H, W) at native size: round(255 * probability), with a dead zone (below 4 -> 0, above 251 -> 255)
 that makes the noise of the background compress away. 29x2048x2048 takes 1.4 MB on a noisy background, where float16
-takes 191 MB, at equal Dice to six digits. A pixel counts as positive where its value is greater than the cut; the
-threshold 0.5 is 127.5, so from 128 on, which is the same as "> 0.5" on floats.
+takes 191 MB, at equal Dice to six digits. A pixel is positive where its value is greater than the threshold level; the
+threshold 0.5 is 127.5, so from 128 on, the same as "> 0.5" on floats.
 
-A classification member is a table: one row per sample, one float column per class.
+The predictions of a classification member are a table: one row per sample, one float column per class.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.files import write_sealed_json
 from competition.formats.json_files import read_json
-from competition.formats.parquet_tables import read_foreign_table, read_table, write_table
+from competition.formats.parquet_tables import read_imported_table, read_table, write_table
 from competition.masks.stored_arrays import read_array, write_array
 from competition.names import inside
 from competition.workspace import finished_file, settings_file
@@ -41,14 +41,7 @@ INDEX = "index.json"
 
 
 def quantise(probs: torch.Tensor) -> torch.Tensor:
-    """Round probabilities to map values.
-
-    Args:
-        probs: float in [0, 1], any shape.
-
-    Returns:
-        uint8 of the same shape and device.
-    """
+    """Round float probabilities to map values uint8, of the same shape and device."""
     # Halves are rounded down: exactly 0.5 is not "> 0.5", so it must become 127.
     values = probs.mul(255).sub_(0.5).ceil_().to(torch.uint8)
     # As ``empty_dead_zone``, in arithmetic: picking the values by a mask takes four times as long.
@@ -57,21 +50,14 @@ def quantise(probs: torch.Tensor) -> torch.Tensor:
 
 
 def empty_dead_zone(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Move levels that are nearly 0 or 1 there, in place.
-
-    Args:
-        values: uint8 of any shape.
-
-    Returns:
-        The same array.
-    """
+    """Set levels that are nearly 0 or 1 to these, in place, and return the same array."""
     values[values < DEAD_BELOW] = 0
     values[values > DEAD_ABOVE] = 255
     return values
 
 
 def map_file(folder: Path, sample: str) -> Path:
-    """Return where a sample's map lies."""
+    """Return the path of a sample's map."""
     return inside(folder, f"{sample}.b2")
 
 
@@ -113,15 +99,9 @@ def write_scores(folder: Path, samples: Sequence[str], classes: Sequence[str], p
 
 
 def read_scores(
-    folder: Path, samples: Sequence[str], classes: Sequence[str], foreign: bool = False
+    folder: Path, samples: Sequence[str], classes: Sequence[str], imported: bool = False
 ) -> NDArray[np.float64]:
-    """Read probabilities (n, C) in the order of ``samples``, joined by key.
-
-    Args:
-        folder: Holds scores.parquet.
-        samples: Keys of the samples that are wanted.
-        classes: Columns that are wanted.
-        foreign: Whether another program may have made the table, which then has no checksum.
+    """Read probabilities (n, C) in the order of ``samples``, joined by key; an ``imported`` table may lack a checksum.
 
     Raises:
         CompetitionError: The table is missing or damaged, lacks a class or a sample, lists a sample twice (named), or
@@ -130,7 +110,7 @@ def read_scores(
     path = folder / "scores.parquet"
     if not path.exists():
         raise CompetitionError("member has no scores", path)
-    frame = (read_foreign_table if foreign else read_table)(path, remake(folder))
+    frame = (read_imported_table if imported else read_table)(path, remake(folder))
     if "sample" not in frame.columns:
         raise CompetitionError("scores have no column 'sample'", path, remake(folder))
     frame = frame.set_index("sample")
@@ -158,12 +138,9 @@ def read_scores(
 
 @dataclass(frozen=True)
 class MapFolder:
-    """What stands beside the maps, so that nobody has to guess what made them.
+    """The index of a folder of predictions: classes in the maps' order, sample keys, and what made them.
 
-    Attributes:
-        classes: Names in the order of the maps' first axis.
-        samples: Keys of the samples that have a map.
-        made_by: Free description (experiment hash, fold hash, views ...), compared before maps are reused.
+    ``made_by`` (experiment hash, fold hash, views ...) is compared before maps are reused.
     """
 
     classes: tuple[str, ...]
@@ -184,11 +161,10 @@ def write_index(folder: Path, index: MapFolder) -> None:
 
 
 def read_index(folder: Path, repair: str) -> MapFolder:
-    """Read index.json.
+    """Read index.json; ``repair`` is the command that makes the maps.
 
     Raises:
-        CompetitionError: There is none, or it is not what ``write_index`` writes; ``repair`` names the command that
-            makes the maps.
+        CompetitionError: There is none, or it is not what ``write_index`` writes.
     """
     stored = read_json(index_file(folder), repair)
     try:

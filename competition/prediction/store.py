@@ -38,7 +38,7 @@ def store_predictions(
         made_by: What the predictions depend on, for the index.
         title: Of the progress bar.
         truth: Sample -> label planes; where given, the histograms of the maps against it are stored too.
-        write: How a map is stored.
+        write: Stores a map.
     """
     views = predictor.experiment.predict.views
     classes, samples = predictor.track.classes, [entry.sample for entry in entries]

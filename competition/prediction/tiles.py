@@ -7,15 +7,9 @@ import torch
 
 
 def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
-    """Return where tiles begin along one side, evenly spaced, the last one ending exactly at the border.
+    """Return where tiles begin along one side, ascending and evenly spaced, the last one ending at the border.
 
-    Args:
-        length: Pixels of the side.
-        tile: Pixels of a tile.
-        overlap: Least share of a tile that its neighbour sees too, in [0, 1).
-
-    Returns:
-        Ascending starts; [0] where one tile covers the side.
+    ``overlap`` is the least share of a tile that its neighbour sees too, in [0, 1); [0] where one tile covers the side.
     """
     if tile >= length:
         return [0]
@@ -25,9 +19,9 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
 
 
 def gaussian_weight(height: int, width: int) -> torch.Tensor:
-    """(height, width) float32 weights: Gaussians of an eighth of the sides, at least 1/1000.
+    """Return (height, width) float32 weights: Gaussians of an eighth of the sides, at least 1/1000.
 
-    Falling towards the borders, because they see less context.
+    They fall towards the borders, where a tile shows less context.
     """
     rows, columns = (
         torch.exp(-0.5 * ((torch.arange(side, dtype=torch.float32) - (side - 1) / 2) / (side / 8)) ** 2)

@@ -1,7 +1,6 @@
-"""Test-time views: the same image seen another way, its prediction brought back (ttach does both).
+"""Test-time views: the same image transformed, its prediction transformed back (ttach does both).
 
-Views are averaged as probabilities, after the sigmoid: the mean of logits is another estimate, and not what a soft
-vote over members averages.
+Views are averaged as probabilities, after the sigmoid, like members in a soft vote; the mean of logits differs.
 """
 
 from collections.abc import Sequence
@@ -42,7 +41,7 @@ def check_views(names: Sequence[str], track: Track) -> None:
             raise CompetitionError(f"view {name!r} mirrors the image, which track {track.name} does not allow")
         if track.upright and name != "identity":
             raise CompetitionError(
-                f"view {name!r} turns or mirrors the image, and track {track.name} tells its classes by their order "
+                f"view {name!r} turns or mirrors the image, and track {track.name} orders its classes "
                 "from the top, seen from one side: use [identity]"
             )
         if len(track.views) > 1 and name not in ("identity", "hflip"):

@@ -1,4 +1,4 @@
-"""Pictures for people: samples with their labels outlined, exactly as the pipeline reads them."""
+"""Contact sheets: samples with their labels outlined, exactly as the pipeline reads them."""
 
 import colorsys
 from collections.abc import Sequence
@@ -26,19 +26,12 @@ FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.42)
 
 
 def spread(entries: Sequence[Entry], count: int = ROWS * COLUMNS) -> list[Entry]:
-    """Up to ``count`` entries, evenly spread over all of them."""
+    """Return up to ``count`` entries, evenly spread over all of them."""
     return [entries[index] for index in np.unique(np.linspace(0, len(entries) - 1, count).astype(int))]
 
 
 def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
-    """Draw training samples, evenly spread over the data set, with their labels.
-
-    Args:
-        path: A PNG; replaced whole.
-        workspace: Where the cache is.
-        track: Classes and views.
-        entries: All samples.
-    """
+    """Draw training samples, evenly spread over the data set, with their labels, into a PNG."""
     training = [entry for entry in entries if entry.split == "train"]
     title = f"{workspace.dataset}: training samples with their LABELS, as the pipeline reads them"
     if len(track.views) > 1:
@@ -52,13 +45,7 @@ def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: 
 
 
 def tile_sheet(tiles: Sequence[NDArray[np.uint8]], title: str, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Lay tiles of one size out in rows of four below a title and above the names of the classes in their colours.
-
-    Args:
-        tiles: (h, w, 3) uint8 each.
-        title: The first line.
-        classes: In the order of the label planes.
-    """
+    """Lay tiles (h, w, 3) uint8 out in rows of four, with a title above and the classes' names in colours below."""
     columns = min(COLUMNS, len(tiles))
     tiles = [np.pad(tile, ((0, GAP), (0, GAP), (0, 0))) for tile in tiles]
     filled = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
@@ -68,7 +55,7 @@ def tile_sheet(tiles: Sequence[NDArray[np.uint8]], title: str, classes: Sequence
 
 
 def _legend(width: int, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """As many lines as the names need."""
+    """Return as many lines as the names need."""
     lines = [np.zeros((CAPTION, width, 3), np.uint8)]
     left = 6
     for name, colour in zip(classes, class_colours(len(classes)), strict=True):
@@ -89,7 +76,7 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
 
 
 def class_colours(classes: int) -> list[tuple[int, int, int]]:
-    """Well-spread RGB colours; neighbours in class order are far apart in hue."""
+    """Return well-spread RGB colours; neighbours in class order are far apart in hue."""
     golden = 0.61803398875  # the fraction of the circle that keeps successive hues apart, however many there are
     colours = []
     for index in range(classes):
@@ -99,13 +86,9 @@ def class_colours(classes: int) -> list[tuple[int, int, int]]:
 
 
 def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int, thickness: int = 1) -> None:
-    """Draw the outlines of every class and its holes onto an RGB picture of any size, in place.
+    """Draw the outlines of every class and its holes onto an RGB picture (h, w, 3) of any size, in place.
 
-    Args:
-        picture: (h, w, 3) uint8.
-        planes: Label planes (H, W, P) uint8 at native size.
-        classes: Number of classes.
-        thickness: Of the lines, in pixels of the picture.
+    ``planes`` are label planes (H, W, P) uint8 at native size.
     """
     scale = np.array([picture.shape[1] / planes.shape[1], picture.shape[0] / planes.shape[0]])
     for index, colour in enumerate(class_colours(classes)):
@@ -116,14 +99,14 @@ def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int,
 
 
 def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Grey or RGB to RGB, a new array."""
+    """Return a grey or RGB image as a new RGB array."""
     return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
 
 
 def outlined_tile(workspace: Workspace, track: Track, entry: Entry, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return one image with the outlines of label planes (true or predicted) and its name, as a small RGB picture.
+    """Return an image with the outlines of label planes (true or predicted) and its name, as a small RGB picture.
 
-    Where no class has a pixel, that is said: an image without outlines could also be one that was not drawn upon.
+    An image without any class is marked as such, for it could also be one without its outlines.
     """
     image = read_cached_image(workspace, entry.sample, track.views[0])
     picture = as_rgb(resize_image(image, grid_size((entry.height, entry.width), TILE)))

@@ -1,4 +1,4 @@
-"""The mark of a finished fold: what its predictions belong to, and whether it learned shuffled labels."""
+"""The mark of a finished fold: the identity of its predictions, and whether it learned shuffled labels."""
 
 from datetime import datetime
 from pathlib import Path
@@ -13,25 +13,16 @@ from competition.workspace import finished_file, settings_file
 
 
 def write_finished(fold_folder: Path, identity: Identity, shuffled: bool = False) -> None:
-    """Mark a fold as finished; written last, so that an interrupted fold is no fold for any reader.
-
-    Args:
-        fold_folder: Of the run.
-        identity: What the predictions belong to.
-        shuffled: Whether the fold learned shuffled labels (``data.shuffle_labels``).
-    """
-    content = {
-        "identity": vars(identity) | {"classes": list(identity.classes)},
-        "shuffled": shuffled,
-    }
+    """Mark a fold as finished; written last, so that no reader takes an interrupted fold for a finished one."""
+    content = {"identity": vars(identity) | {"classes": list(identity.classes)}, "shuffled": shuffled}
     write_sealed_json(finished_file(fold_folder), content)
 
 
 def read_identity(fold_folder: Path, repair: str) -> dict[str, Any]:
-    """Return what a finished fold belongs to.
+    """Return the identity of a finished fold.
 
     Raises:
-        CompetitionError: The fold is not finished or its mark is damaged; ``repair`` names the command that makes it.
+        CompetitionError: The fold is not finished or its mark is damaged; ``repair`` is the command that makes it.
     """
     path = finished_file(fold_folder)
     identity: Any = read_json_object(path, ("identity",), repair)["identity"]
@@ -41,10 +32,7 @@ def read_identity(fold_folder: Path, repair: str) -> dict[str, Any]:
 
 
 def learned_shuffled_labels(fold_folder: Path) -> bool:
-    """Return whether a finished fold learned shuffled labels.
-
-    Marks written before version 0.2.0 do not say; the settings of the fold do.
-    """
+    """Return whether a finished fold learned shuffled labels; before version 0.2.0 only its settings record it."""
     stored = read_json_object(finished_file(fold_folder), ("identity",), "Train the fold again with --force")
     if "shuffled" in stored:
         return bool(stored["shuffled"])
@@ -55,5 +43,5 @@ def learned_shuffled_labels(fold_folder: Path) -> bool:
 
 
 def finished_at(fold_folder: Path) -> datetime:
-    """Return when a fold was finished, with time zone: the time of its mark, whose content knows no time."""
+    """Return when a fold was finished, with time zone, from the time of its mark."""
     return datetime.fromtimestamp(finished_file(fold_folder).stat().st_mtime).astimezone()

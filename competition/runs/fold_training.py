@@ -1,4 +1,4 @@
-"""Training one fold of a run: what it belongs to, what it learns from, and what it says about what it held out."""
+"""Training one fold of a run and predicting what it holds out."""
 
 from functools import partial
 from pathlib import Path
@@ -8,20 +8,14 @@ from competition.data.boxes import describe_boxes
 from competition.data.cache import read_label_planes
 from competition.data.folds import Fold
 from competition.files import remove_folder, whole_folder, write_text
-from competition.prediction.probability_maps import (
-    INDEX,
-)
+from competition.prediction.probability_maps import INDEX
 from competition.prediction.store import store_predictions
-from competition.runs.checkpoint_predictor import open_predictor
 from competition.runs.finished import write_finished
 from competition.runs.pseudo_labels import label_test_samples
 from competition.runs.roi_run import find_boxes
 from competition.runs.run import Run, first_stage, fold_identity
 from competition.settings import TrainSettings
-from competition.training.checkpoints import (
-    folder_lock,
-    load_best,
-)
+from competition.training.checkpoints import folder_lock, load_best, open_predictor
 from competition.training.loop import train_fold
 from competition.training.state import FoldJob
 from competition.workspace import (
@@ -35,13 +29,7 @@ from competition.workspace import (
 
 
 def train_one(run: Run, fold: Fold, force: bool) -> None:
-    """Train a fold and predicts what it held out, unless that was done before.
-
-    Args:
-        run: Of which a fold is trained.
-        fold: Which.
-        force: Train it again.
-    """
+    """Train a fold and predict what it holds out, unless that was done before and ``force`` is not set."""
     if run.is_finished(fold) and not force:
         say(f"fold {fold}: finished before (--force trains it again)")
         return
@@ -66,7 +54,7 @@ def kept_epochs(settings: TrainSettings) -> list[int]:
 
 
 def fold_job(run: Run, fold: Fold, folder: Path) -> FoldJob:
-    """What trains a fold in a folder; a teacher labels the test samples first, a first stage tells where to look."""
+    """Return what trains a fold in a folder, after a teacher has labelled the test samples and boxes are found."""
     training = run.folds.training(run.learned(), fold)
     identity, teacher = fold_identity(run, fold)
     pseudo = None
@@ -83,7 +71,7 @@ def fold_job(run: Run, fold: Fold, folder: Path) -> FoldJob:
 
 
 def _remove_trained(folder: Path) -> None:
-    # The mark of a finished fold goes first: a removal that is cut must not leave one without its predictions.
+    # The mark of a finished fold goes first: an interrupted removal must not leave one without its predictions.
     for path in (finished_file(folder), *folder.glob("*.pt"), history_file(folder)):
         path.unlink(missing_ok=True)
     for path in (*folder.glob("oof@*"), pseudo_labels_folder(folder)):
@@ -91,7 +79,7 @@ def _remove_trained(folder: Path) -> None:
 
 
 def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
-    """Write what the best weights, or those kept after an epoch, say about the samples they never saw."""
+    """Store the predictions of held-out samples by the best weights, or by those kept after an epoch."""
     track, folder, held_out = run.track, job.folder, job.held_out
     best = load_best(checkpoint_file(folder, epoch))
     predictor = open_predictor([best], track, run.workspace, job.boxes)

@@ -1,8 +1,7 @@
-"""Another team's predictions become a member: found, checked, and written as a run without checkpoints."""
+"""Imported members: another team's predictions, checked and kept as an ordinary run without checkpoints."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,66 @@ from competition.data.cache import read_cached_planes
 from competition.data.folds import FULL, Fold, Folds, find_folds
 from competition.data.manifest import Entry, data_hash, read_manifest
 from competition.errors import CompetitionError
-from competition.files import whole_folder
+from competition.files import whole_folder, write_sealed_json
+from competition.formats.json_files import read_json
 from competition.masks.bit_planes import select_classes
 from competition.names import check_run_name
 from competition.prediction.histograms import histograms_file, image_histogram, save_histograms
-from competition.prediction.probability_maps import MapFolder, write_index, write_map, write_scores
+from competition.prediction.probability_maps import MapFolder, read_index, write_index, write_map, write_scores
 from competition.runs.finished import write_finished
-from competition.runs.imported import Imported, read_imported, write_imported
-from competition.runs.imported_folds import match_folds, read_foreign_folds
+from competition.runs.imported_folds import match_folds, read_imported_folds
 from competition.runs.imported_predictions import (
-    ForeignMaps,
-    ForeignScores,
+    FoundPredictions,
     content_hash,
-    open_foreign_maps,
-    read_foreign_scores,
+    open_imported_maps,
+    read_imported_scores,
 )
+from competition.runs.members import Member
 from competition.runs.out_of_fold_scores import stored_score
 from competition.text import nearest_hint
 from competition.tracks.track import Track
 from competition.training.checkpoints import Identity
 from competition.workspace import Workspace, out_of_fold_folder
+
+AGAIN = "Import it again with --force"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an imported member was made from; the import is done again only where this differs.
+
+    Attributes:
+        content_hash: Of their files and their classes, in place of the hash of an experiment.
+        folds: Our folds whose groups theirs held out; ``FULL`` alone where no out-of-fold predictions were given.
+        fold_hash: Of the current fold file.
+        data_hash: Of the training samples.
+        pictures: Test sample they predicted -> hash of its picture.
+    """
+
+    content_hash: str
+    folds: tuple[Fold, ...]
+    fold_hash: str
+    data_hash: str
+    pictures: dict[str, str]
+
+
+def write_imported(path: Path, imported: Imported) -> None:
+    """Write imported.json, whole or not at all."""
+    write_sealed_json(path, asdict(imported))
+
+
+def read_imported(workspace: Workspace, run: str) -> Imported:
+    """Read what an imported member was made from.
+
+    Raises:
+        CompetitionError: It is not what ``write_imported`` writes.
+    """
+    path = workspace.imported_file(run)
+    stored = read_json(path, AGAIN)
+    try:
+        return Imported(**stored | {"folds": tuple(stored["folds"])})
+    except (KeyError, TypeError) as error:
+        raise CompetitionError("this does not describe an imported member", path, AGAIN) from error
 
 
 @dataclass(frozen=True)
@@ -40,9 +79,6 @@ class ImportedPredictions:
     """Another team's predictions, checked and not yet read.
 
     Attributes:
-        name: Of the member.
-        track: What is competed in.
-        workspace: Of the data set.
         folds: The current fold file.
         classes: Of their arrays, in their order.
         training: The prepared training samples.
@@ -60,8 +96,8 @@ class ImportedPredictions:
     training: list[Entry]
     held_out: dict[int, list[Entry]]
     test: list[Entry]
-    oof: ForeignMaps | ForeignScores
-    late: ForeignMaps | ForeignScores
+    oof: FoundPredictions
+    late: FoundPredictions
 
     def kept_classes(self) -> tuple[str, ...]:
         """Return their classes in the track's order, in which they are kept."""
@@ -87,8 +123,7 @@ def open_import(
         track: What is competed in.
         workspace: Of the data set.
         name: What the member is called.
-        oof: Out-of-fold predictions, each path in one of the forms of ``open_foreign_maps`` or
-            ``read_foreign_scores``.
+        oof: Out-of-fold predictions, as ``open_imported_maps`` or ``read_imported_scores`` take them.
         folds: CSV of the folds that ``oof`` is of.
         test: Predictions of the test images.
         classes: Of the arrays, in their order; None means the track's.
@@ -103,18 +138,17 @@ def open_import(
     if not oof and not test:
         raise CompetitionError("nothing to import: neither --oof nor --test is given")
     if bool(oof) != bool(folds):
-        raise CompetitionError("--oof and --folds go together: without their folds nobody knows what each model saw")
+        raise CompetitionError("--oof and --folds go together: the folds show what each model has learned from")
     manifest = read_manifest(workspace, track)
     training, test_samples = manifest.of("train"), manifest.of("test") if test else []
     if test and not test_samples:
         raise CompetitionError("the prepared data has no test images", workspace.manifest_file(), "Leave out --test")
     current = find_folds(workspace)
     assert current is not None  # a prepared data set has a fold file
-    matched = match_folds(read_foreign_folds(folds, training), folds, current, training) if folds else []
+    matched = match_folds(read_imported_folds(folds, training), folds, current, training) if folds else []
     held_out = {fold: current.held_out(training, fold) for fold in matched}
     named = _check_classes(track, classes)
-    read = read_foreign_scores if track.task == "classification" else open_foreign_maps
-    open_predictions = partial(read, form=track.form)
+    read = read_imported_scores if track.task == "classification" else open_imported_maps
     return ImportedPredictions(
         name=name,
         track=track,
@@ -124,8 +158,8 @@ def open_import(
         training=training,
         held_out=held_out,
         test=test_samples,
-        oof=open_predictions(oof, named, [entry for entries in held_out.values() for entry in entries]),
-        late=open_predictions([test] if test else [], named, test_samples),
+        oof=read(oof, named, [entry for entries in held_out.values() for entry in entries], track.form),
+        late=read([test] if test else [], named, test_samples, track.form),
     )
 
 
@@ -143,10 +177,6 @@ def _check_classes(track: Track, names: Sequence[str] | None) -> tuple[str, ...]
 
 def import_member(found: ImportedPredictions, force: bool) -> None:
     """Write predictions as a member of tune and ensemble, unless that was done before.
-
-    Args:
-        found: The predictions.
-        force: Replace an earlier import of that name.
 
     Raises:
         CompetitionError: Another import has that name and ``force`` is not set, or a map can't be used.
@@ -166,7 +196,7 @@ def import_member(found: ImportedPredictions, force: bool) -> None:
         raise CompetitionError(
             f"{found.name!r} was imported before from other files or for other folds", folder, "--force replaces it"
         )
-    say(f"{found.name}: imported before, and nothing has changed since (--force imports it again)")
+    say(f"{found.name}: already imported and unchanged (--force imports it again)")
 
 
 def _write_member(found: ImportedPredictions, imported: Imported) -> None:
@@ -183,7 +213,7 @@ def _write_member(found: ImportedPredictions, imported: Imported) -> None:
             _write(found, folder, entries, found.oof, made_by, ticker)
         if found.test:
             _write(found, workspace.imported_test_folder(part.name), found.test, found.late, made_by, ticker)
-        # The marks of finished folds come last: what is cut before that is no run for anybody.
+        # The marks of finished folds come last: no reader takes an interrupted import for a run.
         write_imported(workspace.imported_file(part.name), imported)
         for voting in imported.folds:
             identity = Identity(
@@ -201,14 +231,14 @@ def _write(
     found: ImportedPredictions,
     folder: Path,
     entries: Sequence[Entry],
-    predictions: ForeignMaps | ForeignScores,
+    predictions: FoundPredictions,
     made_by: dict[str, Any],
     ticker: Ticker,
 ) -> None:
     """Write predictions in our form, one image in memory at a time, with histograms where the truth is known."""
     kept, samples = found.kept_classes(), [entry.sample for entry in entries]
-    if isinstance(predictions, ForeignScores):
-        write_scores(folder, samples, found.classes, np.stack([predictions.probs[sample] for sample in samples]))
+    if found.track.task == "classification":
+        write_scores(folder, samples, found.classes, np.stack([predictions.read[sample]() for sample in samples]))
     else:
         order = [found.classes.index(name) for name in kept]
         bits = [found.track.classes.index(name) for name in kept]
@@ -230,3 +260,35 @@ def imported_scores(found: ImportedPredictions) -> dict[int, float]:
     track = replace(found.track, classes=found.kept_classes())
     folders = {fold: found.workspace.fold_folder(found.name, fold) for fold in found.held_out}
     return {fold: stored_score(track, out_of_fold_folder(folders[fold]), found.held_out[fold]) for fold in folders}
+
+
+def imported_test_maps(runs: Workspace, member: Member, entries: Sequence[Entry]) -> Path:
+    """Return the folder of an imported member's test maps, or scores; there is one of each for all of its folds.
+
+    Raises:
+        CompetitionError: It is not the one that was tuned, only some of its folds are to vote, or it has not predicted
+            a sample.
+    """
+    imported, place = read_imported(runs, member.name), runs.run_folder(member.name)
+    if imported.content_hash != member.config_hash:
+        raise CompetitionError(
+            f"member {member.name!r} was imported again since it was tuned", place, "Run ./run.sh tune"
+        )
+    if imported.folds != member.folds:
+        raise CompetitionError(
+            f"member {member.name!r} was imported with one prediction of each test sample, so its folds can't vote "
+            "alone",
+            place,
+            "Leave out --folds",
+        )
+    folder = runs.imported_test_folder(member.name)
+    missing = [entry.sample for entry in entries if imported.pictures.get(entry.sample) != entry.pixels]
+    if missing:
+        raise CompetitionError(
+            f"member {member.name!r} was imported and has not predicted {len(missing)} of these {len(entries)} test "
+            f"images (first: {missing[0]})",
+            folder,
+            "Import it again with predictions of them as --test, or tune without it",
+        )
+    read_index(folder, AGAIN)
+    return folder

@@ -1,7 +1,7 @@
-"""Folds that others made: their out-of-fold predictions are worth something here only if the same people lie together.
+"""Imported folds: out-of-fold predictions count only where their folds hold out the same groups as ours.
 
-Their model of a fold has learned from everybody else. Where it holds out other people than our fold does, its
-out-of-fold predictions have seen people whom we hold out, and weights tuned on them promise too much.
+Where a model of theirs holds out other groups than our fold does, it has learned from some that we hold out, and
+weights tuned on its predictions promise too much.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,18 +21,13 @@ from competition.text import NearKeys, same_spelling
 BY_WEIGHT = "Ask for predictions on our folds, or import without --oof and give the weight: tune --weights"
 
 
-def read_foreign_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]:
-    """Read a fold file whatever its folds are called.
+def read_imported_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]:
+    """Return group -> name of the fold that holds it out, in the order of a CSV of group,fold or of image,fold.
 
-    Args:
-        path: CSV of group,fold or of image,fold; lines that start with # are comments.
-        training: The prepared training samples, which tell whose an image is.
-
-    Returns:
-        Group -> name of the fold that holds it out, in the order of the file.
+    Folds may be called anything; lines that start with # are comments.
 
     Raises:
-        CompetitionError: It is missing or malformed, names an unknown image, or a group stands in two folds.
+        CompetitionError: It is missing or malformed, names an unknown image, or a group is in two folds.
     """
     check_file(path)
     try:
@@ -51,82 +46,67 @@ def read_foreign_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]:
     named = [same_spelling(name) for name in frame.iloc[:, 0]]
     groups = named if frame.columns[0] == "group" else _groups_of(named, training, path)
     fold_of: dict[str, str] = {}
-    for group, fold in zip(groups, (name.strip() for name in frame["fold"]), strict=True):
+    for group, fold in zip(groups, frame["fold"].str.strip(), strict=True):
         if fold_of.setdefault(group, fold) != fold:
             raise CompetitionError(
-                f"group {group!r} lies in their folds {fold_of[group]!r} and {fold!r}, so their out-of-fold "
-                "predictions have seen the person they are of",
+                f"group {group!r} is in their folds {fold_of[group]!r} and {fold!r}, so their out-of-fold "
+                "predictions have seen the group they are of",
                 path,
                 BY_WEIGHT,
             )
     return fold_of
 
 
-def match_folds(theirs: Mapping[str, str], path: Path, ours: Folds, training: Sequence[Entry]) -> list[int]:
-    """Make sure that their folds hold out the same people as ours, whatever the folds are called.
+def _groups_of(names: Sequence[str], training: Sequence[Entry], path: Path) -> list[str]:
+    known = entries_by_name(training)
+    if unknown := [name for name in names if name not in known]:
+        hint = NearKeys(entry.name for entry in training).hint(unknown[0])
+        many = f" ({len(unknown)} of {len(names)} are not)" if len(unknown) > 1 else ""
+        raise CompetitionError(f"{unknown[0]!r} is no training image{many}{hint}", path)
+    return [known[name].group for name in names]
 
-    Args:
-        theirs: Of ``read_foreign_folds``.
-        path: Their file, for messages.
-        ours: The current fold file.
-        training: The prepared training samples.
+
+def match_folds(theirs: Mapping[str, str], path: Path, ours: Folds, training: Sequence[Entry]) -> list[int]:
+    """Check that their folds hold out the same groups as ours, whatever the folds are called.
 
     Returns:
         Our folds that are among theirs, ascending: they may have trained some of the folds only.
 
     Raises:
-        CompetitionError: A group is unknown, or lies in another fold than the people it lies with in ours; the first
-            such group of their file is named.
+        CompetitionError: A group is unknown, in another fold than ours (the first of their file is named), or in none
+            of their folds, so that they may have learned from it.
     """
-    strangers = [group for group in theirs if group not in ours.fold_of]
-    if strangers:
-        hint = NearKeys(ours.fold_of).hint(strangers[0])
-        many = f" ({len(strangers)} of {len(theirs)} are)" if len(strangers) > 1 else ""
-        reason = f"group {strangers[0]!r} of their folds is unknown in {ours.path}{many}"
-        raise CompetitionError(reason + hint, path, "Write the groups as ours are called")
+    if unknown := [group for group in theirs if group not in ours.fold_of]:
+        hint = NearKeys(ours.fold_of).hint(unknown[0])
+        many = f" ({len(unknown)} of {len(theirs)} are)" if len(unknown) > 1 else ""
+        reason = f"group {unknown[0]!r} of their folds is unknown in {ours.path}{many}{hint}"
+        raise CompetitionError(reason, path, "Use the group names of our fold file")
     names = list(dict.fromkeys(theirs.values()))
-    people = np.zeros((len(names), ours.count), dtype=np.int64)
+    shared = np.zeros((len(names), ours.count), dtype=np.int64)
     for group, name in theirs.items():
-        people[names.index(name), ours.fold_of[group]] += 1
-    # Each of their folds stands for that of ours with which it has most people in common.
-    rows, columns = linear_sum_assignment(people, maximize=True)
-    stands_for = {names[row]: int(column) for row, column in zip(rows, columns, strict=True) if people[row, column]}
-    apart = [group for group, name in theirs.items() if stands_for.get(name) != ours.fold_of[group]]
+        shared[names.index(name), ours.fold_of[group]] += 1
+    # Each of their folds is matched with that of ours with which it has most groups in common.
+    rows, columns = linear_sum_assignment(shared, maximize=True)
+    matches = {names[row]: int(column) for row, column in zip(rows, columns, strict=True) if shared[row, column]}
+    apart = [group for group, name in theirs.items() if matches.get(name) != ours.fold_of[group]]
     if apart:
-        group, held_out = apart[0], ours.fold_of[apart[0]]
-        like = stands_for.get(theirs[group])
-        with_whom = "holds out part of a fold of ours" if like is None else f"is our fold {like}"
+        group, match = apart[0], matches.get(theirs[apart[0]])
+        with_whom = "holds out part of a fold of ours" if match is None else f"is our fold {match}"
         raise CompetitionError(
-            f"{group!r} lies in different folds ({len(apart)} of {len(theirs)} groups do): in our fold {held_out} and "
-            f"in their fold {theirs[group]!r}, which {with_whom}, so their out-of-fold predictions have seen our "
-            "held-out people",
+            f"{group!r} is in different folds ({len(apart)} of {len(theirs)} groups are): in our fold "
+            f"{ours.fold_of[group]} and in their fold {theirs[group]!r}, which {with_whom}, so their out-of-fold "
+            "predictions have seen our held-out groups",
             path,
             BY_WEIGHT,
         )
-    matched = sorted(stands_for.values())
-    _check_whole(theirs, path, ours, training, matched)
-    return matched
-
-
-def _check_whole(
-    theirs: Mapping[str, str], path: Path, ours: Folds, training: Sequence[Entry], matched: Sequence[int]
-) -> None:
-    """Reject folds that lack somebody: whoever they do not hold out, they may have learned from."""
+    matched = sorted(matches.values())
     for entry in training:
         fold = ours.fold_of[entry.group]
         if fold in matched and entry.group not in theirs:
             raise CompetitionError(
-                f"{entry.group!r} lies in our fold {fold} and in none of their folds, so their out-of-fold predictions "
-                "may have seen our held-out people",
+                f"{entry.group!r} is in our fold {fold} and in none of their folds, so their out-of-fold predictions "
+                "may have seen our held-out groups",
                 path,
                 BY_WEIGHT,
             )
-
-
-def _groups_of(names: Sequence[str], training: Sequence[Entry], path: Path) -> list[str]:
-    known = entries_by_name(training)
-    if strangers := [name for name in names if name not in known]:
-        hint = NearKeys(entry.name for entry in training).hint(strangers[0])
-        many = f" ({len(strangers)} of {len(names)} are none)" if len(strangers) > 1 else ""
-        raise CompetitionError(f"{strangers[0]!r} is no training image{many}{hint}", path)
-    return [known[name].group for name in names]
+    return matched

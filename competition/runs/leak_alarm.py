@@ -1,8 +1,8 @@
-"""Leak alarms on scores: shuffled labels that are told better than by chance, true ones better than anybody can.
+"""Leak alarms on scores: shuffled labels predicted better than by chance, true ones better than is possible.
 
-With ``data.shuffle_labels`` the labels of all training samples are dealt out once, before the folds are parted, and the
-held-out samples are scored against what was dealt to them, as in a permutation test. A sample that reaches the training
-of the fold that holds it out is learned by heart, and so lifts the score: with shuffled labels nothing else can.
+With ``data.shuffle_labels`` the labels of all training samples are permuted once, before the split into folds, and the
+held-out samples are scored against the permuted labels, as in a permutation test. A sample that reaches the training of
+the fold that holds it out is memorised, and so lifts the score: with shuffled labels nothing else can.
 """
 
 import math
@@ -28,55 +28,41 @@ BEYOND_CHANCE = 2.58
 
 
 def too_good(score: float, phantom: bool) -> str | None:
-    """Return what to say about an out-of-fold AUROC that is better than any honest one; None where there is nothing.
+    """Return a warning for an out-of-fold AUROC of patients that is better than any honest one, else None.
 
-    Args:
-        score: Of patients that were held out.
-        phantom: Whether they are drawn: drawn aneurysms are easily told.
+    Synthetic aneurysms (``phantom``) are easy, so that no score of them is suspicious.
     """
     if phantom or not score > TOO_GOOD:
         return None
     return (
-        f"LEAK ALARM: an out-of-fold AUROC of {score:.2f} is better than any honest figure known for such data; before "
-        "you believe it, look at the other alarms: prepare says whether files alone tell the answer and whether two "
-        "patients share a picture, and a run with --set data.shuffle_labels=true must score about 0.5"
+        f"LEAK ALARM: an out-of-fold AUROC of {score:.2f} is better than any honest figure known for such data; check "
+        "the other alarms first: prepare reports whether files alone reveal the answer and whether two patients share "
+        "an image, and a run with --set data.shuffle_labels=true must score about 0.5"
     )
 
 
 def judge_shuffled(targets: NDArray[np.int64], scores: NDArray[np.float64]) -> tuple[bool, str]:
-    """Return the verdict on a run that learned shuffled labels.
+    """Return whether a run with shuffled labels leaks, and the sentence for it; few patients can't show it.
 
-    Without a leak the AUROC is that of a lot: 0.5 with the standard error of Mann and Whitney's U, which is
-    sqrt((P + N + 1) / (12 P N)) for P positives and N negatives. Less than 0.5 is no leak: folds whose share of
-    positives differs rank a little backwards when they are pooled.
-
-    Args:
-        targets: 0/1 (n,) as they were dealt, of all held-out samples.
-        scores: (n,).
-
-    Returns:
-        Whether it is a leak, and the sentence that says so. Few patients can't tell.
+    Without a leak the AUROC is 0.5 with the standard error of Mann and Whitney's U, which is sqrt((P + N + 1) / (12 P
+    N)) for P positives and N negatives. Less than 0.5 is no leak: folds whose share of positives differs rank a little
+    backwards when they are pooled. Targets are 0/1 (n,) as they were shuffled.
     """
     positives = int(targets.sum())
     negatives = len(targets) - positives
     pairs = positives * negatives
     highest = 0.5 + BEYOND_CHANCE * math.sqrt((len(targets) + 1) / (12 * pairs)) if pairs else 1.0
     if highest >= 1:
-        return False, f"shuffled labels: {positives} and {negatives} held-out patients are too few to tell a leak"
+        return False, f"shuffled labels: {positives} and {negatives} held-out patients are too few to show a leak"
     score = auroc(targets, scores)
-    said = f"shuffled labels of {len(targets)} held-out patients are told with an AUROC of {score:.3f}"
+    said = f"shuffled labels of {len(targets)} held-out patients are predicted with an AUROC of {score:.3f}"
     if score > highest:
         return True, f"LEAK ALARM: {said}, by chance at most {highest:.3f}: what is held out reaches the training"
     return False, f"no leak: {said}, by chance at most {highest:.3f}"
 
 
 def learned_entries(entries: Sequence[Entry], experiment: Experiment) -> list[Entry]:
-    """Return the samples with the targets that an experiment learns: their own, or shuffled ones.
-
-    Args:
-        entries: All training samples of all folds, in the manifest's order.
-        experiment: With ``data.shuffle_labels`` the targets are dealt out anew; the same ``train.seed`` deals the same.
-    """
+    """Return all training samples with the targets that an experiment learns, or shuffled ones."""
     if not experiment.data.shuffle_labels:
         return list(entries)
     order = np.random.default_rng(experiment.train.seed).permutation(len(entries))
@@ -86,25 +72,17 @@ def learned_entries(entries: Sequence[Entry], experiment: Experiment) -> list[En
 def learned_by(workspace: Workspace, members: Sequence[Member], training: Sequence[Entry]) -> list[Entry]:
     """Return the training samples with the targets that the members learned.
 
-    Args:
-        workspace: Where the runs are.
-        members: Who votes.
-        training: All prepared training samples.
-
-    Returns:
-        The samples as they are, or, for runs of the leak alarm, with the targets that were dealt to them.
-
     Raises:
         CompetitionError: The members learned different labels.
     """
     experiments = [
         load_experiment(settings_file(workspace.fold_folder(split_member(member.name)[0], member.folds[0])))
         for member in members
-        if not is_imported(workspace, member.name)  # nobody deals out labels to others
+        if not is_imported(workspace, member.name)  # imported members learned the true labels
     ]
     seeds = {each.train.seed if each.data.shuffle_labels else None for each in experiments}
     if len(seeds | {None for member in members if is_imported(workspace, member.name)}) > 1:
         raise CompetitionError(
-            "members trained on shuffled labels can't be weighed against others", repair="Tune --members without them"
+            "members trained on shuffled labels can't be weighted with others", repair="Tune --members without them"
         )
     return learned_entries(training, experiments[0]) if experiments else list(training)

@@ -1,4 +1,4 @@
-"""Members: trained or imported runs whose out-of-fold predictions can be weighed against each other."""
+"""Members: trained or imported runs whose out-of-fold predictions are weighted against each other."""
 
 from collections.abc import Container, Sequence
 from pathlib import Path
@@ -52,7 +52,7 @@ class Member(BaseModel):
 
 
 def is_imported(workspace: Workspace, name: str) -> bool:
-    """Return whether a member came as predictions, without weights."""
+    """Return whether a member was imported as predictions, without weights."""
     return workspace.imported_file(split_member(name)[0]).exists()
 
 
@@ -120,7 +120,7 @@ def split_member(name: str) -> tuple[str, int | None]:
 
 
 def trained_runs(workspace: Workspace) -> list[str]:
-    """Name of the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
+    """Return the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
     names = {path.parent.parent.name for path in workspace.run_folder("*").parent.glob("*/fold*/finished.json")}
     # A hidden folder is what an import that was killed has left.
     return sorted(name for name in names if name[0] != "." and not _trained_on_shuffled_labels(workspace, name))
@@ -135,13 +135,8 @@ def open_member(
 ) -> Member:
     """Open a trained or imported run.
 
-    Args:
-        workspace: Where the runs are.
-        folds: The current fold file.
-        training: The prepared training samples.
-        name: Of the run, or RUN@EPOCH.
-        wanted: Its folds that are to vote; None means all that are finished, without ``FULL``. An imported run votes
-            as a whole.
+    ``wanted`` are its folds that are to vote; None means all that are finished, without ``FULL``. An imported run votes
+    as a whole.
 
     Raises:
         CompetitionError: There is no such run, a fold is not trained yet or kept no weights of the epoch, ``FULL`` is
@@ -186,10 +181,10 @@ def _chosen_folds(
 
 
 def check_trained(workspace: Workspace, name: str) -> None:
-    """Reject a member of a run of which nothing is trained.
+    """Reject a member of a run without a trained fold.
 
     Raises:
-        CompetitionError: With the runs that were perhaps meant.
+        CompetitionError: With the nearest names of runs.
     """
     run, _ = split_member(name)
     if not finished_folds(workspace, run):
@@ -212,10 +207,9 @@ def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | 
 def _checked_identity(
     folder: Path, run: str, folds: Folds, training: Sequence[Entry], imported: bool
 ) -> dict[str, Any]:
-    """Return what a finished fold belongs to; raises where that is another fold file or other data than the current."""
+    """Return the identity of a finished fold; reject one of another fold file or other data than the current."""
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
-    repair = f"{make_again.capitalize()} again"
-    identity = read_identity(folder, repair)
+    identity = read_identity(folder, f"{make_again.capitalize()} again")
     if identity["fold_hash"] != folds.hash():
         raise CompetitionError(
             f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",
@@ -232,28 +226,18 @@ def check_same_data(workspace: Workspace, name: str, folds: Sequence[Fold], trai
     Raises:
         CompetitionError: A fold is not trained, or an image, label or target has changed since it was.
     """
-    run, _ = split_member(name)
-    imported = is_imported(workspace, name)
+    run, imported = split_member(name)[0], is_imported(workspace, name)
     for fold in folds:
         folder = workspace.fold_folder(run, fold)
-        command = f"Run {workspace.train_command(run, fold)}"
-        _check_data(
-            read_identity(folder, command),
-            run,
-            folder,
-            training,
-            imported,
-        )
+        identity = read_identity(folder, f"Run {workspace.train_command(run, fold)}")
+        _check_data(identity, run, folder, training, imported)
 
 
 def _check_data(identity: dict[str, Any], run: str, folder: Path, training: Sequence[Entry], imported: bool) -> None:
-    made, make_again = ("imported", "Import it") if imported else ("trained", "Train it")
     if identity["data_hash"] != data_hash(training):
-        raise CompetitionError(
-            f"images or labels have changed since run {run!r} was {made}",
-            folder,
-            f"{make_again} again with --force",
-        )
+        made, make_again = ("imported", "Import it") if imported else ("trained", "Train it")
+        what = f"images or labels have changed since run {run!r} was {made}"
+        raise CompetitionError(what, folder, f"{make_again} again with --force")
 
 
 def finished_folds(workspace: Workspace, run: str) -> list[Fold]:
@@ -264,17 +248,17 @@ def finished_folds(workspace: Workspace, run: str) -> list[Fold]:
 
 
 def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) -> CompetitionError:
-    """Beside a member that no sample was held out from, no sample is covered by all, and nothing could be tuned."""
+    """Return the error for ``FULL`` alone: no sample has an out-of-fold prediction of it, so nothing could be tuned."""
     run, _ = split_member(name)
     held_out = [str(fold) for fold in finished if fold != FULL]
     together = f"--members {name}:{','.join([*(held_out or ['0']), FULL])}"
     return CompetitionError(
-        f"{FULL} of run {run!r} learned from every sample, so without folds of its run it has no held-out score to be "
-        "weighed by",
+        f"{FULL} of run {run!r} learned from every sample, so without folds of its run it has no held-out score to "
+        "weight it by",
         workspace.fold_folder(run, FULL),
-        f"Say {together}"
+        f"Use {together}"
         if held_out
-        else f"Train a fold of it too ({workspace.train_command(run, 0)}), then say {together}",
+        else f"Train a fold of it too ({workspace.train_command(run, 0)}), then use {together}",
     )
 
 
@@ -286,10 +270,5 @@ def _epochs_kept(folder: Path) -> str:
 
 
 def covered(folders: Sequence[Container[str]], samples: Sequence[str]) -> list[str]:
-    """Return the samples, in their order, of which every member has an out-of-fold prediction.
-
-    Args:
-        folders: Of each member what ``out_of_fold_folders`` returns.
-        samples: Keys.
-    """
+    """Return the samples, in order, that are in every member's ``out_of_fold_folders``."""
     return [sample for sample in samples if all(sample in of_member for of_member in folders)]

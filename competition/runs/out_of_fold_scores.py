@@ -9,20 +9,11 @@ from numpy.typing import NDArray
 from competition.data.folds import Fold
 from competition.data.manifest import Entry
 from competition.metrics.tables import TableMetric
-from competition.prediction.histograms import (
-    histograms_file,
-    load_histograms,
-    threshold_counts,
-)
-from competition.prediction.probability_maps import (
-    CUT_OF_HALF,
-    read_scores,
-)
+from competition.prediction.histograms import histograms_file, load_histograms, threshold_counts
+from competition.prediction.probability_maps import CUT_OF_HALF, read_scores
 from competition.runs.run import Run
 from competition.tracks.track import Track
-from competition.workspace import (
-    out_of_fold_folder,
-)
+from competition.workspace import out_of_fold_folder
 
 
 def out_of_fold_score(run: Run, fold: Fold) -> float:
@@ -31,16 +22,10 @@ def out_of_fold_score(run: Run, fold: Fold) -> float:
 
 
 def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float:
-    """Return the score of out-of-fold predictions at threshold 0.5.
+    """Return the track's metric of stored out-of-fold predictions at threshold 0.5.
 
-    Args:
-        track: Its classes are those of the predictions.
-        folder: Where they are stored.
-        held_out: The samples they are of.
-
-    Returns:
-        The track's metric: of masks over the classes that occur in the truth, of a table of the first class; NaN where
-        there are no samples, where no class occurs, or where the metric is undefined.
+    Of masks over the classes that occur in the truth, of a table of the first class; NaN where there are no samples, no
+    class occurs, or the metric is undefined. The classes are those of ``track``.
     """
     if not held_out:
         return float("nan")
@@ -64,18 +49,13 @@ def unmeasured_classes(run: Run, fold: Fold) -> list[str]:
 
 
 def ranked(track: Track, folder: Path, held_out: Sequence[Entry]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the first class of what a fold held out, as it was learned, and what the fold says about it, (n,) each."""
+    """Return the learned targets of the first class of held-out samples, and the fold's probabilities, (n,) each."""
     scores = read_scores(folder, [entry.sample for entry in held_out], track.classes)
     return np.array([entry.targets[0] for entry in held_out], dtype=np.int64), scores[:, 0]
 
 
 def member_scores(folder_of: Mapping[str, Path], samples: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:
     """Return out-of-fold probabilities (n, C) of a member, each from the fold that held the sample out, joined by key.
-
-    Args:
-        folder_of: Sample -> folder of its prediction.
-        samples: (n,) keys.
-        classes: (C,).
 
     Raises:
         CompetitionError: Scores are missing or damaged.
@@ -88,14 +68,9 @@ def member_scores(folder_of: Mapping[str, Path], samples: Sequence[str], classes
 
 
 def not_measured(unmeasured: Sequence[str], classes: Sequence[str], images: str) -> str:
-    """Return the sentence on the classes that a Dice leaves out.
+    """Return the sentence on the classes that a Dice leaves out: two empty masks agree whatever a network has learned.
 
-    Two empty masks agree whatever a network has learned.
-
-    Args:
-        unmeasured: Classes without a pixel in the truth.
-        classes: All that were to be scored.
-        images: Whose truth it is: "none of the 8 samples".
+    ``images`` is whose truth has no pixel of the ``unmeasured``: "none of the 8 samples".
     """
     rest = "" if len(unmeasured) == len(classes) else "; the Dice is the mean over the other classes"
     return f"not measured: {images} has a pixel of class {', '.join(unmeasured)}{rest}"

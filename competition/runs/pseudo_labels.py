@@ -1,7 +1,7 @@
 """Pseudo-labels without a leak: the teacher of fold k labels the test images for the student of fold k alone.
 
-A test image labelled by a model that has learned from fold k would carry what that model knows of fold k into the
-student that is scored on it. So student k only ever hears the teacher that held out the same groups.
+Labels by a model that has learned from fold k would carry its knowledge of fold k into the student that is scored on
+it. So student k learns only from the teacher that held out the same groups.
 """
 
 import hashlib
@@ -17,32 +17,17 @@ from competition.errors import CompetitionError
 from competition.files import whole_folder
 from competition.masks.bit_planes import class_areas, pack_masks
 from competition.masks.stored_arrays import read_array, write_array
-from competition.prediction.probability_maps import (
-    CUT_OF_HALF,
-    INDEX,
-    index_file,
-    read_index,
-    read_scores,
-    remake,
-)
+from competition.prediction.probability_maps import CUT_OF_HALF, INDEX, index_file, read_index, read_scores, remake
 from competition.prediction.store import store_predictions
-from competition.runs.checkpoint_predictor import open_predictor
 from competition.text import nearest_hint
 from competition.tracks.track import Track
-from competition.training.checkpoints import Best, Identity, check_identity, load_best, weights_hash
+from competition.training.checkpoints import Best, Identity, check_identity, load_best, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file, finished_file, pseudo_label_file
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A trained fold that labels the test samples.
-
-    Attributes:
-        run: Its name.
-        best: Its weights.
-        samples: What it labels.
-        pseudo_hash: Ten characters that differ when a weight or a test picture differs.
-    """
+    """A trained fold that labels test samples; ``pseudo_hash`` differs when a weight or a test image differs."""
 
     run: str
     best: Best
@@ -53,11 +38,7 @@ class Teacher:
 def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequence[Entry]) -> Teacher:
     """Open the fold of another run that held out the same groups.
 
-    Args:
-        workspace: Where the runs are.
-        run: The teacher's.
-        student: What the student belongs to; data set, classes, folds, training data and fold must be the teacher's.
-        test: The test samples; one of which nothing could be read is not labelled.
+    Data set, classes, folds, training data and fold must be the student's. Unreadable test samples are not labelled.
 
     Raises:
         CompetitionError: The fold is not trained, belongs to something else or looks at parts of images, or there is no
@@ -90,13 +71,9 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
 
 
 def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, folder: Path) -> list[Entry]:
-    """Labels the test samples, or takes the labels of a run that was cut.
+    """Label the test samples into a folder, or use the labels that are there already.
 
-    Args:
-        teacher: Who labels, with its own test-time views.
-        track: What is competed in.
-        workspace: Where the prepared test images are.
-        folder: Segmentation: gets the label planes of every image, cut at 0.5. Classification: gets the probabilities.
+    Stored are label planes at threshold 0.5, for classification probabilities.
 
     Returns:
         The samples with their targets: of segmentation which classes were found, of classification probabilities.

@@ -1,4 +1,4 @@
-"""The first of two stages: another run's maps tell where a run with ``data.crop_to`` looks.
+"""The first of two stages: the maps of another run give the boxes that a run with ``data.crop_to`` looks at.
 
 A training image's box comes from the fold that held the image out, and a test image's from the mean of all folds, so
 that boxes are equally good or bad in training and at inference. The boxes of training images of other folds come from
@@ -27,19 +27,12 @@ from competition.training.checkpoints import load_best, weights_hash
 from competition.workspace import Workspace, checkpoint_file
 
 SHOWN = 5
-"""Images named where the first stage saw nothing; the others are counted."""
+"""Images named where the first stage found nothing; the others are counted."""
 
 
 @dataclass(frozen=True)
 class FirstStage:
-    """A trained run that tells where to look.
-
-    Attributes:
-        member: The run with all its folds.
-        folder_of: Sample -> folder of its out-of-fold map.
-        settings: What its maps are cropped to.
-        stage_hash: Ten characters that differ when a weight of any of its folds differs.
-    """
+    """A trained run with all its folds; its out-of-fold maps (sample -> folder) give the boxes."""
 
     member: Member
     folder_of: Mapping[str, Path]
@@ -50,13 +43,7 @@ class FirstStage:
 def find_first_stage(
     workspace: Workspace, folds: Folds, training: Sequence[Entry], settings: CropSettings
 ) -> FirstStage:
-    """Open the run that tells where to look.
-
-    Args:
-        workspace: Where the runs are.
-        folds: The current fold file.
-        training: The prepared training samples.
-        settings: Which run, and around which of its classes.
+    """Open the run whose maps give the boxes.
 
     Raises:
         CompetitionError: The run has no trained fold or was imported, belongs to other data or folds, lacks one of the
@@ -65,7 +52,7 @@ def find_first_stage(
     member = open_member(workspace, folds, training, settings.run, None)
     if is_imported(workspace, member.name):
         raise CompetitionError(
-            f"data.crop_to: run {settings.run!r} was imported and has no weights to look at pictures that come later",
+            f"data.crop_to: run {settings.run!r} was imported and has no weights to predict new images",
             workspace.run_folder(settings.run),
             "Name a trained run",
         )
@@ -77,7 +64,7 @@ def find_first_stage(
     missing = [entry.sample for entry in training if entry.sample not in folder_of]
     if missing:
         raise CompetitionError(
-            f"run {settings.run!r} tells where to look and has not predicted {len(missing)} of {len(training)} "
+            f"run {settings.run!r} must give the boxes and has not predicted {len(missing)} of {len(training)} "
             f"training samples (first: {missing[0]})",
             workspace.run_folder(settings.run),
             "Train its other folds first",
@@ -90,15 +77,9 @@ def find_first_stage(
 
 
 def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequence[Entry]) -> dict[str, Box]:
-    """Draw the boxes around what the first stage sees of its classes.
+    """Return sample -> box around the classes that the first stage finds; with a warning the whole image where none is.
 
-    Args:
-        stage: Which classes, and how much around them.
-        folder_of: Sample -> folder that holds the first stage's map of it.
-        entries: The samples.
-
-    Returns:
-        Sample -> box; where nothing is seen (with a warning) the whole image.
+    ``folder_of`` is sample -> folder that holds the first stage's map of it.
 
     Raises:
         CompetitionError: A map is missing, damaged or of another size than the image.
@@ -120,5 +101,5 @@ def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequen
     if unseen:
         others = f" and {len(unseen) - SHOWN} more" if len(unseen) > SHOWN else ""
         wanted = ", ".join(stage.settings.classes)
-        shout(f"{stage.settings.run} sees no {wanted} in {', '.join(unseen[:SHOWN])}{others}: whole images are used")
+        shout(f"{stage.settings.run} finds no {wanted} in {', '.join(unseen[:SHOWN])}{others}: whole images are used")
     return boxes

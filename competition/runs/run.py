@@ -1,6 +1,6 @@
 """A run: one experiment on one data set, and the checks that keep its folds together."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,36 +19,15 @@ from competition.runs.roi_run import FirstStage, find_first_stage
 from competition.settings import Experiment, changed_settings, load_experiment
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
-from competition.training.checkpoints import (
-    Identity,
-    check_identity,
-    code_hash,
-    load_checkpoint,
-    stored_identity,
-)
+from competition.training.checkpoints import Identity, check_identity, code_hash, load_checkpoint, stored_identity
 from competition.training.losses import get_loss
 from competition.training.state import start_hash
-from competition.workspace import (
-    Workspace,
-    checkpoint_file,
-    finished_file,
-    last_checkpoint_file,
-    settings_file,
-)
+from competition.workspace import Workspace, checkpoint_file, finished_file, last_checkpoint_file, settings_file
 
 
 @dataclass(frozen=True)
 class Run:
-    """One experiment on one data set, of which folds are trained.
-
-    Attributes:
-        name: Of its folder.
-        track: What is competed in, narrowed to the classes that the experiment predicts.
-        workspace: Of the data set.
-        experiment: All settings.
-        manifest: The prepared samples.
-        folds: The current fold file.
-    """
+    """One experiment on one data set; ``track`` is narrowed to the classes that the experiment predicts."""
 
     name: str
     track: Track
@@ -75,7 +54,7 @@ class Run:
 
 
 def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
-    """Return what the weights of a fold belong to, and who labels test samples for it.
+    """Return the identity of a fold's weights, and the teacher that labels test samples for it.
 
     Raises:
         CompetitionError: The teacher, the first stage or the weights to start from can't be used.
@@ -98,7 +77,7 @@ def fold_identity(run: Run, fold: Fold) -> tuple[Identity, Teacher | None]:
 
 
 def first_stage(run: Run) -> FirstStage | None:
-    """Return the trained run that tells where to look; None where whole images are seen.
+    """Return the trained run whose maps give the boxes; None where whole images are seen.
 
     Raises:
         CompetitionError: It can't be used.
@@ -110,7 +89,7 @@ def first_stage(run: Run) -> FirstStage | None:
 
 
 def check_fold(run: Run, fold: Fold) -> None:
-    """Reject to go on where other settings, folds or data were trained.
+    """Reject to continue a fold of other settings, folds or data.
 
     Raises:
         CompetitionError: With what differs.
@@ -129,49 +108,8 @@ def _checkpoints(folder: Path) -> tuple[Path, Path]:
     return checkpoint_file(folder), last_checkpoint_file(folder)
 
 
-def check_settings(run: Run, retrained: Collection[Fold]) -> None:
-    """Reject to add to a run what would not vote with its other folds.
-
-    Args:
-        run: With the experiment that is to be trained.
-        retrained: Folds that are trained over, whose settings of before don't count.
-
-    Raises:
-        CompetitionError: Another fold was trained with other settings.
-    """
-    others = [fold for fold in (*range(run.folds.count), FULL) if fold not in retrained]
-    for fold in others:
-        if changed := _changed_settings(run, fold):
-            raise CompetitionError(
-                f"fold {fold} of run {run.name!r} was trained with other settings ({'; '.join(changed)})",
-                run.folder(fold),
-                "Give the changed experiment a name of its own (--name NEW), or train all folds over (--force)",
-            )
-
-
-def check_same_folds(run: Run, chosen: Collection[Fold]) -> None:
-    """Reject to add folds to a run whose other folds held out other people.
-
-    Args:
-        run: With the folds as they are now.
-        chosen: Folds that are trained or trained over; ``check_fold`` checks each of them.
-
-    Raises:
-        CompetitionError: The fold file has changed since another fold was trained.
-    """
-    others = [fold for fold in finished_folds(run.workspace, run.name) if fold not in chosen]
-    for fold in others:
-        known = read_identity(run.folder(fold), "Train it again with --force")["fold_hash"]
-        if known != run.folds.hash():
-            raise CompetitionError(
-                f"fold {fold} of run {run.name!r} was trained with other folds ({known}, now {run.folds.hash()})",
-                run.folder(fold),
-                "Restore the old fold file, give this run another name (--name NEW), or delete that folder",
-            )
-
-
 def _changed_settings(run: Run, fold: Fold) -> list[str]:
-    """In what the experiment differs from the one that this fold was trained with; nothing where it was not trained."""
+    """Return how the experiment differs from that of a trained fold; nothing where it was not trained."""
     if not any(path.exists() for path in _checkpoints(run.folder(fold))):
         return []
     try:
@@ -181,34 +119,40 @@ def _changed_settings(run: Run, fold: Fold) -> list[str]:
 
 
 def check_folds(run: Run, chosen: Sequence[Fold], force: bool) -> None:
-    """Reject to train beside folds, or to go on with folds, that belong to something else.
+    """Reject to train folds that belong to something else, or that could not vote together with the run's others.
 
-    Args:
-        run: Of which folds are trained.
-        chosen: These folds.
-        force: Whether they are trained over.
+    With ``force`` the chosen folds are trained over.
 
     Raises:
-        CompetitionError: With what differs.
+        CompetitionError: A fold was trained with other settings, folds or data; the message lists what differs.
     """
-    check_settings(run, chosen if force else [])
-    check_same_folds(run, chosen)
+    for fold in (*range(run.folds.count), FULL):
+        if not (force and fold in chosen) and (changed := _changed_settings(run, fold)):
+            raise CompetitionError(
+                f"fold {fold} of run {run.name!r} was trained with other settings ({'; '.join(changed)})",
+                run.folder(fold),
+                "Give the changed experiment a name of its own (--name NEW), or train all folds over (--force)",
+            )
+    for fold in finished_folds(run.workspace, run.name):
+        if fold in chosen:
+            continue
+        known = read_identity(run.folder(fold), "Train it again with --force")["fold_hash"]
+        if known != run.folds.hash():
+            raise CompetitionError(
+                f"fold {fold} of run {run.name!r} was trained with other folds ({known}, now {run.folds.hash()})",
+                run.folder(fold),
+                "Restore the old fold file, give this run another name (--name NEW), or delete that folder",
+            )
     for fold in [] if force else chosen:
         check_fold(run, fold)
 
 
 def open_run(name: str, track: Track, workspace: Workspace, experiment: Experiment) -> Run:
-    """Put a run together and check all that can be checked before anything is trained.
-
-    Args:
-        name: Of the run.
-        track: What is competed in.
-        workspace: Of the data set.
-        experiment: All settings.
+    """Open a run and check all that can be checked before anything is trained.
 
     Raises:
-        CompetitionError: The name can't be addressed or is an imported member's, a setting names something unknown, the
-            data is not prepared, or its folds leak.
+        CompetitionError: The name is invalid or an imported member's, a setting is unknown, the data is not prepared,
+            or its folds leak.
     """
     check_run_name(name)
     if workspace.imported_file(name).exists():
@@ -231,11 +175,7 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
 
 
 def parse_folds(text: str, count: int) -> list[Fold]:
-    """Read "all", "3", "0,2", "0..4", "full" or "0..4,full".
-
-    Args:
-        text: What the user typed.
-        count: Number of folds there are; "all" is these, without "full".
+    """Read "all", "3", "0,2", "0..4", "full" or "0..4,full"; "all" is the ``count`` folds, without "full".
 
     Raises:
         CompetitionError: It is none of these, or a fold does not exist.

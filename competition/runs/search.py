@@ -39,10 +39,6 @@ class Search:
     """What is searched.
 
     Attributes:
-        name: Of the study.
-        track: What is competed in.
-        workspace: Of the data set.
-        experiment_path: The YAML of the experiment.
         given: Settings that all trials share, as --set options.
         space: Settings that vary.
         fold: What the trials are scored on.
@@ -64,14 +60,7 @@ class Search:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """How the trials of a search ended.
-
-    Attributes:
-        ended: All trials, in the order in which they were drawn.
-        complete: Those that were trained to their end, the best first.
-        failed: Why trials failed by themselves.
-        best: The trial of the highest score.
-    """
+    """How the trials of a search ended; complete ones are sorted, the best first, and failures are reasons."""
 
     ended: list[FrozenTrial]
     complete: list[FrozenTrial]
@@ -85,15 +74,11 @@ class SearchResult:
 
 
 def run_search(search: Search, trials: int) -> SearchResult:
-    """Run a search, or go on with one that was interrupted.
-
-    Args:
-        search: What is searched.
-        trials: How many settings are tried in all.
+    """Run a search of so many trials in all, or continue an interrupted one.
 
     Raises:
-        CompetitionError: A setting at an end of the space can't be used, the search was made for other data or
-            settings or is being run by another process, or no trial was trained to its end.
+        CompetitionError: A setting at an end of the space can't be used, the search was made for other data or settings
+            or is being run by another process, or no trial was trained to its end.
     """
     check_run_name(search.name)
     path = search.workspace.search_file(search.name)
@@ -152,7 +137,7 @@ def _made_for(search: Search, base: Run) -> dict[str, str]:
 def _run_trials(search: Search, study: optuna.Study, trials: int) -> None:
     done = len(finished_trials(study))
     if done:
-        say(f"search {search.name}: goes on after {done} trials")
+        say(f"search {search.name}: resumed after {done} trials")
     for number in range(done, trials):
         trial = next_trial(study, search.space)
         say(f"trial {number + 1} of {trials}: {' '.join(settings_of(trial.params))}")
@@ -168,7 +153,7 @@ def _run_trials(search: Search, study: optuna.Study, trials: int) -> None:
 def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> float | None:
     """Train a trial and record how it ended; return its score, or None where it was not trained to its end.
 
-    Only what was interrupted stays open, and is run again: a trial that fails by itself would fail again for ever.
+    Only what was interrupted stays open, and is run again: a trial that fails by itself would fail again.
     """
     try:
         run = search.run_with(settings_of(trial.params))
@@ -187,7 +172,7 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> floa
         _fail(study, trial, error)
     else:
         study.tell(trial, score)
-        # It holds the optimizer too, twice the weights, and nothing goes on from it; best.pt stays.
+        # It holds the optimizer too, twice the weights, and is no longer needed; best.pt stays.
         (folder / "last.pt").unlink(missing_ok=True)
         return score
     remove_folder(folder, "*.pt", "history.csv", "tensorboard", "pseudo")
@@ -204,8 +189,8 @@ def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
     """Return the best score of a trial.
 
     Raises:
-        TrialPruned: It fell behind the median.
-        CompetitionError: It can't be trained, or its loss left the numbers (``DivergedError``).
+        TrialPruned: It is below the median.
+        CompetitionError: It can't be trained, or its loss diverged (``DivergedError``).
     """
 
     def on_score(epoch: int, score: float) -> None:
@@ -213,7 +198,7 @@ def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
         if epoch < run.experiment.train.epochs and trial.should_prune():
             raise optuna.TrialPruned(f"{score:.4f} after epoch {epoch} is below the median of the trials before")
 
-    # Trials are compared, so all of them compute in one precision, whatever a timing would say of each.
+    # Trials are compared, so all of them compute in one precision, whatever timing would choose for each.
     return train_fold(replace(fold_job(run, fold, folder), precision_of="search"), on_score).best_score
 
 

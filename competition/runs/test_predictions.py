@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from competition.console import say
 from competition.data.boxes import Box
@@ -13,48 +12,52 @@ from competition.data.manifest import Entry, read_manifest
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import index_file
 from competition.prediction.store import store_predictions
-from competition.runs.checkpoint_predictor import open_predictor
-from competition.runs.imported import imported_test_maps
+from competition.runs.import_member import imported_test_maps
 from competition.runs.members import Member, split_member
 from competition.runs.roi_run import find_boxes, find_first_stage
 from competition.tracks.narrowing import narrow
 from competition.tracks.track import Track
-from competition.training.checkpoints import Best, load_best, weights_hash
+from competition.training.checkpoints import Best, load_best, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file
 
 
 def predict_test_set(
     track: Track, workspace: Workspace, runs: Workspace, member: Member, entries: Sequence[Entry]
 ) -> Path:
-    """Predict a test set with one member, or reuses what it predicted before or came with it.
+    """Return the folder of a member's test maps (scores for classification), predicted now, before, or imported.
 
-    Image by image, so that memory does not grow with the number of images; an image that has a map is not predicted
-    again, so a cut run goes on where it was.
+    Predictions are made image by image, so that memory does not grow with their number; an image that has a map is not
+    predicted again, so an interrupted run continues. The member's folds vote equally.
 
     Args:
         track: What is competed in.
         workspace: Where the prepared test images are.
         runs: Where the member's folds are and its maps are kept.
-        member: Whose folds vote, equally.
+        member: Who predicts.
         entries: The test samples.
 
-    Returns:
-        The folder of the maps (or of the scores, for classification).
-
     Raises:
-        CompetitionError: A fold is missing or belongs to something else, or the run that tells it where to look was
-            trained again.
+        CompetitionError: A fold is missing or belongs to something else, or the run that gives its boxes was trained
+            again.
     """
     run = split_member(member.name)[0]
     if runs.imported_file(run).exists():
         return imported_test_maps(runs, member, entries)
     whole_track, track = track, narrow(track, member.classes)
     checkpoints = [_load_fold(runs, track, member, fold) for fold in member.folds]
-    made_by = _made_by(member, checkpoints, entries)
+    images = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
+    made_by = {
+        "folds": list(member.folds),
+        "config_hash": member.config_hash,
+        "fold_hash": member.fold_hash,
+        "weights": weights_hash(*checkpoints),
+        "stage_hash": checkpoints[0].identity.stage_hash,
+        "pictures": images[:16],
+    }
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:10]
     folder = runs.test_maps_folder(run, digest)
     if index_file(folder).exists():
-        say(f"{member.name}: using cached test predictions of folds {_listed(member.folds)}")
+        say(f"{member.name}: using cached test predictions of folds {', '.join(map(str, member.folds))}")
         return folder
     boxes = _find_test_boxes(whole_track, workspace, runs, member, checkpoints, entries)
     predictor = open_predictor(checkpoints, track, workspace, boxes)
@@ -81,7 +84,7 @@ def _find_test_boxes(
     checkpoints: Sequence[Best],
     entries: Sequence[Entry],
 ) -> dict[str, Box] | None:
-    """Return where a member of two stages looks, told by the test maps of its first stage; None where it sees all."""
+    """Return the boxes of a member of two stages, from its first stage's test maps; None where it sees all."""
     settings = checkpoints[0].experiment.data.crop_to
     if settings is None:
         return None
@@ -90,25 +93,9 @@ def _find_test_boxes(
     stage = find_first_stage(runs, folds, read_manifest(runs, track).of("train"), settings)
     if any(best.identity.stage_hash != stage.stage_hash for best in checkpoints):
         raise CompetitionError(
-            f"run {settings.run!r}, which tells {member.name!r} where to look, was trained again since",
+            f"run {settings.run!r}, which gives the boxes of {member.name!r}, was trained again since",
             runs.run_folder(settings.run),
             f"Train {member.name!r} again with --force, then run tune",
         )
     folder = predict_test_set(track, workspace, runs, stage.member, entries)
     return find_boxes(stage, dict.fromkeys((entry.sample for entry in entries), folder), entries)
-
-
-def _made_by(member: Member, checkpoints: Sequence[Best], entries: Sequence[Entry]) -> dict[str, Any]:
-    pictures = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
-    return {
-        "folds": list(member.folds),
-        "config_hash": member.config_hash,
-        "fold_hash": member.fold_hash,
-        "weights": weights_hash(*checkpoints),
-        "stage_hash": checkpoints[0].identity.stage_hash,
-        "pictures": pictures[:16],
-    }
-
-
-def _listed(folds: Sequence[Fold]) -> str:
-    return ", ".join(map(str, folds))

@@ -1,4 +1,4 @@
-"""What a trained fold says about the very samples it learned from: too good to be true, and only there to show it.
+"""A trained fold's predictions of the very samples it learned from, too good by nature.
 
 The aneurysm report took its thresholds from such scores. Nothing else of this project does.
 """
@@ -13,26 +13,15 @@ from competition.data.manifest import Entry
 from competition.files import whole_folder
 from competition.prediction.probability_maps import INDEX, index_file, read_index, read_scores
 from competition.prediction.store import store_predictions
-from competition.runs.checkpoint_predictor import open_predictor
 from competition.tracks.track import Track
-from competition.training.checkpoints import load_best, weights_hash
+from competition.training.checkpoints import load_best, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file, training_scores_folder
 
 
 def training_scores(
     track: Track, workspace: Workspace, run: str, fold: Fold, training: Sequence[Entry]
 ) -> NDArray[np.float64]:
-    """Predict what a fold learned from with its best weights, or read what was predicted before.
-
-    Args:
-        track: A classification.
-        workspace: Where the prepared images and the run are.
-        run: Name of the run.
-        fold: A trained fold of it.
-        training: The samples it learned from.
-
-    Returns:
-        Probabilities (n, C) in the order of ``training``, over the views of the experiment.
+    """Return probabilities (n, C) of what a fold learned from, by its best weights, predicted now or before.
 
     Raises:
         CompetitionError: The fold is not trained.

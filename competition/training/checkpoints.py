@@ -1,6 +1,6 @@
 """Checkpoints: plain dictionaries of tensors, numbers and text, loadable with ``weights_only=True``.
 
-last.pt holds everything a cut run needs to go on as if it had not been cut; best.pt holds what predicts.
+last.pt holds everything that an interrupted run needs to continue bit for bit; best.pt holds what predicts.
 """
 
 import fcntl
@@ -15,15 +15,18 @@ import torch
 from torch import nn
 
 from competition.checksums import check_seal, sealed_file
+from competition.data.boxes import Box
 from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
 from competition.files import cannot_write, make_folder
 from competition.installation import PACKAGE
 from competition.models.checkpoint_loading import read_checkpoint, weights_in
 from competition.models.factory import build_model, place
+from competition.prediction.predictor import Predictor, make_predictor
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.training.precision import AUTOCAST
+from competition.workspace import Workspace
 
 RETRAIN = "Train the fold again with --force"
 
@@ -39,8 +42,8 @@ class Identity:
         fold_hash: Of the fold file.
         data_hash: Of the training data.
         fold: Which groups were held out.
-        pseudo_hash: Of the teacher's weights and the test samples it labelled; empty where there was none.
-        stage_hash: Of the weights of the run that told where to look; empty where whole images were seen.
+        pseudo_hash: Of the teacher's weights and the test samples it labelled; empty without a teacher.
+        stage_hash: Of the weights of the run whose maps give the boxes; empty where whole images are seen.
         init_hash: Of the weights it started from (``model.init``); empty where it started from none.
     """
 
@@ -57,16 +60,7 @@ class Identity:
 
 @dataclass(frozen=True)
 class Best:
-    """The weights that predict, with where they come from.
-
-    Attributes:
-        weights: State dict.
-        experiment: All settings.
-        identity: What they belong to.
-        precision: "fp32", "bf16" or "fp16".
-        epoch: Number of epochs they were trained for.
-        score: At native size on the held-out fold at threshold 0.5; NaN where it is undefined.
-    """
+    """The weights that predict; ``score`` is at native size on the held-out fold at threshold 0.5, or NaN."""
 
     weights: dict[str, torch.Tensor]
     experiment: Experiment
@@ -90,7 +84,7 @@ def save_checkpoint(path: Path, content: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU.
+    """Read a checkpoint of this project onto the CPU.
 
     Raises:
         CompetitionError: It is missing, damaged or not one of this project.
@@ -118,11 +112,13 @@ def load_best(path: Path) -> Best:
     """
     content = load_checkpoint(path)
     try:
+        if content["precision"] not in AUTOCAST:
+            raise ValueError(f"precision {content['precision']!r}")
         return Best(
             weights=weights_in(content["weights"], path),
             experiment=Experiment.model_validate(content["experiment"]),
             identity=stored_identity(content, path),
-            precision=_known_precision(content["precision"]),
+            precision=content["precision"],
             epoch=int(content["epoch"]),
             score=float(content["score"]),
         )
@@ -130,14 +126,8 @@ def load_best(path: Path) -> Best:
         raise CompetitionError("not a checkpoint of this project", path) from error
 
 
-def _known_precision(name: object) -> str:
-    if name not in AUTOCAST:
-        raise ValueError(f"precision {name!r}")
-    return str(name)
-
-
 def stored_identity(content: dict[str, Any], path: Path) -> Identity:
-    """Return what a loaded checkpoint belongs to.
+    """Return the identity in a loaded checkpoint.
 
     Raises:
         CompetitionError: It is not one of this project.
@@ -152,73 +142,57 @@ def stored_identity(content: dict[str, Any], path: Path) -> Identity:
 def check_identity(found: Identity, expected: Identity, path: Path, settings: Sequence[str] = ()) -> None:
     """Reject a checkpoint that belongs to something else.
 
-    Args:
-        found: What the checkpoint belongs to.
-        expected: What it has to belong to.
-        path: The checkpoint.
-        settings: What differs between the experiments of the two, where that is known.
+    ``settings`` are the differences between the two experiments, where these are known.
 
     Raises:
         CompetitionError: With what differs, and what repairs it.
     """
-    if found.dataset != expected.dataset:
-        raise CompetitionError(f"checkpoint was trained on {found.dataset}, not {expected.dataset}", path)
-    if found.classes != expected.classes:
-        raise CompetitionError("checkpoint was trained for other classes", path)
-    if found.fold_hash != expected.fold_hash:
-        raise CompetitionError(
+    again = "Train again under another name (--name NEW) or over it (--force)"
+    changes = "; ".join(settings) or f"{found.config_hash}, now {expected.config_hash}"
+    reasons = {
+        "dataset": (f"checkpoint was trained on {found.dataset}, not {expected.dataset}", None),
+        "classes": ("checkpoint was trained for other classes", None),
+        "fold_hash": (
             f"checkpoint was trained with other folds (fold file {found.fold_hash}, now {expected.fold_hash})",
-            path,
             "Restore that fold file, or train again under another name (--name NEW) or over it (--force)",
-        )
-    if found.data_hash != expected.data_hash:
-        raise CompetitionError(
+        ),
+        "data_hash": (
             f"images or labels have changed since this was trained (data {found.data_hash}, now {expected.data_hash})",
-            path,
-            "Train again under another name (--name NEW) or over it (--force)",
-        )
-    if found.config_hash != expected.config_hash:
-        changes = "; ".join(settings) or f"{found.config_hash}, now {expected.config_hash}"
-        raise CompetitionError(
+            again,
+        ),
+        "config_hash": (
             f"checkpoint was trained with other settings ({changes})",
-            path,
             "Give the changed experiment a name of its own (--name NEW), or train over it (--force)",
-        )
-    if found.fold != expected.fold:
-        raise CompetitionError(f"checkpoint holds out fold {found.fold}, not fold {expected.fold}", path)
-    if found.pseudo_hash != expected.pseudo_hash:
-        raise CompetitionError(
+        ),
+        "fold": (f"checkpoint holds out fold {found.fold}, not fold {expected.fold}", None),
+        "pseudo_hash": (
             f"the teacher or the test images it labelled have changed since this was trained "
             f"({found.pseudo_hash or 'none'}, now {expected.pseudo_hash or 'none'})",
-            path,
-            "Train again under another name (--name NEW) or over it (--force)",
-        )
-    if found.stage_hash != expected.stage_hash:
-        raise CompetitionError(
-            f"the run of data.crop_to, which tells where to look, was trained again since this was trained "
+            again,
+        ),
+        "stage_hash": (
+            f"the run of data.crop_to, which gives the boxes, was trained again since this was trained "
             f"({found.stage_hash or 'none'}, now {expected.stage_hash or 'none'})",
-            path,
-            "Train again under another name (--name NEW) or over it (--force)",
-        )
-    if found.init_hash != expected.init_hash:
-        raise CompetitionError(
+            again,
+        ),
+        "init_hash": (
             f"the weights of model.init, from which this started, have changed since this was trained "
             f"({found.init_hash or 'not kept'}, now {expected.init_hash or 'none'})",
-            path,
-            "Train again under another name (--name NEW) or over it (--force)",
-        )
+            again,
+        ),
+    }
+    for name, (what, repair) in reasons.items():
+        if getattr(found, name) != getattr(expected, name):
+            raise CompetitionError(what, path, repair)
 
 
 def check_start(stored: object, expected: Identity, path: Path) -> None:
-    """Reject to start a fold from weights that have learned from what it holds out.
+    """Reject weights to start from that have learned from what the fold holds out.
 
-    Args:
-        stored: A checkpoint, of this project or another, which knows nothing of our folds.
-        expected: What is to be trained. The model of all samples holds nothing out and may start from any.
-        path: Where the checkpoint came from.
+    The model of all samples holds nothing out and may start from any; a checkpoint of another program records no folds.
 
     Raises:
-        CompetitionError: It learned from this data set, by other folds or with another fold held out.
+        CompetitionError: They learned from this data set, by other folds or with another fold held out.
     """
     if expected.fold == FULL or not isinstance(stored, dict) or "identity" not in stored:
         return
@@ -233,7 +207,7 @@ def check_start(stored: object, expected: Identity, path: Path) -> None:
 
 
 def code_hash() -> str:
-    """Ten characters that differ when the part of the program that shapes weights and maps differs."""
+    """Return ten characters that differ when the code that shapes weights and maps differs."""
     digest = hashlib.sha256()
     for folder in ("formats", "masks", "tracks", "data", "models", "prediction", "training"):
         for path in sorted((PACKAGE / folder).rglob("*.py")):
@@ -242,16 +216,16 @@ def code_hash() -> str:
 
 
 def weights_hash(*checkpoints: Best) -> str:
-    """Sixteen characters that differ when any weight of the checkpoints differs."""
+    """Return sixteen characters that differ when any weight of the checkpoints differs."""
     return state_hash(*(best.weights for best in checkpoints))
 
 
 def state_hash(*weights: Mapping[str, torch.Tensor]) -> str:
-    """As ``weights_hash``, of state dicts, whoever made them."""
+    """Return the same as ``weights_hash`` for state dicts."""
     digest = hashlib.sha256()
     for state in weights:
         for name, tensor in state.items():
-            # As bytes, because NumPy knows no bfloat16.
+            # As bytes, because NumPy has no bfloat16.
             digest.update(name.encode() + tensor.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
 
@@ -270,16 +244,10 @@ def load_network(best: Best, track: Track) -> nn.Module:
 
 @contextmanager
 def folder_lock(folder: Path, busy: str) -> Iterator[None]:
-    """Hold a folder, so that two processes never train the same fold or go on with the same search.
-
-    The lock belongs to the open file: it is free again when the process ends, however it ended.
-
-    Args:
-        folder: Is made where it is missing.
-        busy: What is said where another process holds it.
+    """Lock a folder (made where it is missing) against other processes, until the process ends.
 
     Raises:
-        CompetitionError: Another process holds it.
+        CompetitionError: Another process holds it; ``busy`` is the sentence.
     """
     make_folder(folder)
     try:
@@ -292,3 +260,15 @@ def folder_lock(folder: Path, busy: str) -> Iterator[None]:
         except OSError as error:
             raise CompetitionError(busy, folder) from error
         yield
+
+
+def open_predictor(
+    checkpoints: Sequence[Best], track: Track, workspace: Workspace, boxes: Mapping[str, Box] | None = None
+) -> Predictor:
+    """Return a predictor that averages the networks of several folds of one run (one experiment and precision).
+
+    With ``boxes`` (sample -> part of it) it looks at these parts only.
+    """
+    networks = [load_network(best, track) for best in checkpoints]
+    first = checkpoints[0]
+    return make_predictor(networks, first.experiment, track, workspace, AUTOCAST[first.precision], boxes)

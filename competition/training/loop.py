@@ -29,7 +29,7 @@ from competition.training.steps import backward_in_chunks, batch_loss, chunk_siz
 from competition.training.validation import held_out_score
 from competition.workspace import checkpoint_file, history_file, last_checkpoint_file
 
-# A cut run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
+# An interrupted run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
 CHECKPOINT_SECONDS = 30.0
 
 
@@ -38,21 +38,15 @@ class DivergedError(CompetitionError):
 
 
 def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = None) -> FoldState:
-    """Train one fold, or goes on where it was cut.
+    """Train one fold, or continue where it was interrupted; best.pt and history.csv are in the job's folder.
 
     After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started
-    again gives the same weights, bit for bit on a CPU, as one that was not killed.
-
-    Args:
-        job: What to train.
-        on_score: Called with the number of epochs done and the score at native size: first for the scores of a run
-            that goes on, then after each score. What it raises ends the training.
-
-    Returns:
-        The finished state; best.pt and history.csv are in the job's folder.
+    again gives the same weights, bit for bit on a CPU, as one that was not killed. ``on_score`` is called with the
+    number of epochs done and the score at native size: first for the scores of a resumed run, then after each score.
+    What it raises ends the training.
 
     Raises:
-        CompetitionError: The loss is not a number (``DivergedError``), memory is short even for one sample, or last.pt
+        CompetitionError: The loss is not a number (``DivergedError``), memory is too small for one sample, or last.pt
             is of another run.
     """
     settings = job.experiment.train
@@ -63,7 +57,7 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     cv2.setNumThreads(1 if loading_processes(job.experiment) else torch.get_num_threads())
     start = open_start(job)
     dataset = TrainingSet(
-        job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride_of(start.network)
+        job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride_of(start[0])
     )
     sampler = fold_sampler(dataset.canvases, settings, job.identity.fold)
     state = start_or_resume(job, start, dataset, sampler, device)
@@ -118,17 +112,16 @@ def _train_epoch(
 
 
 def _groups(loader: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
-    """Return the batches of each optimizer step; the last group may be smaller, its mean is still a mean."""
+    """Yield the batches of each optimizer step; the last group may be smaller, its mean is still a mean."""
     batches = iter(loader)
     while group := list(islice(batches, size)):
         yield group
 
 
 def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], factor: int) -> list[float]:
-    """Add the gradients of one optimizer step; where the GPU's memory is short, in smaller chunks from now on.
+    """Add the gradients of one optimizer step and return each batch's mean loss.
 
-    Returns:
-        The mean loss of each batch.
+    Where the GPU's memory is short, chunks are smaller from now on.
     """
     loss = get_loss(job.experiment.train.loss)
     autocast = AUTOCAST[state.precision]
@@ -152,11 +145,11 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
                     None,
                     "Train on crops (--set data.crop=512 --set predict.tile=512) or smaller (--set data.size=...)",
                 ) from error
-            # The gradients hold part of a batch, which can't be told from the rest: the whole group is done again.
+            # The gradients hold part of a batch, inseparable from the rest: the whole group is repeated.
             state.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
             state.chunk = largest // 2
-            say(f"GPU memory is short: batches now go through the network {state.chunk} samples at a time")
+            say(f"GPU memory is short: batches are now split into chunks of at most {state.chunk}")
 
 
 def _optimizer_step(state: FoldState, clip: float | None) -> None:

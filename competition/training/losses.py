@@ -12,25 +12,16 @@ Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 def bce(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Binary cross-entropy, the mean over everything.
-
-    Args:
-        logits: (N, C, ...) float32.
-        targets: The same shape, in [0, 1].
-    """
+    """Return the mean binary cross-entropy of logits (N, C, ...) and targets in [0, 1] of the same shape."""
     return F.binary_cross_entropy_with_logits(logits, targets)
 
 
 def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return one minus the Dice of probabilities, per sample and class, then averaged.
+    """Return one minus the Dice of probabilities, per sample and class, then averaged; both are (N, C, H, W).
 
-    Per sample, because that is the metric; pooling the batch would let a large bone of one hand pay for a small one of
-    another. A class absent from a sample is left out, because its Dice has no useful gradient: in a mixture the
-    cross-entropy speaks for it, and by ``dice`` and ``iou`` alone nothing is learned of absence.
-
-    Args:
-        logits: (N, C, H, W) float32.
-        targets: The same shape, in [0, 1].
+    Per sample, because that is the metric; pooling the batch would let a large bone of one hand offset a small one of
+    another. A class absent from a sample is left out, because its Dice has no useful gradient: the cross-entropy of a
+    mixture covers it, and ``dice`` and ``iou`` alone learn nothing of absence.
 
     Reference:
         Milletari et al. 2016, V-Net, with the sum instead of squares in the denominator.
@@ -41,11 +32,7 @@ def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return one minus intersection over union of probabilities, per sample and class, averaged as in ``soft_dice``.
-
-    Args:
-        logits: (N, C, H, W) float32.
-        targets: The same shape, in [0, 1].
+    """Return one minus intersection over union of probabilities; shapes and averages as in ``soft_dice``.
 
     Reference:
         Rahman and Wang 2016; the hand-bone report trained its first UNet 3+ with it.
@@ -56,7 +43,7 @@ def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def _areas(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Overlap, predicted area and true area in pixels, (N, C) each."""
+    """Return overlap, predicted area and true area in pixels, (N, C) each."""
     probs = logits.sigmoid()
     return (probs * targets).sum(dim=(-2, -1)), probs.sum(dim=(-2, -1)), targets.sum(dim=(-2, -1))
 
@@ -69,18 +56,8 @@ def _mean_of_present(losses: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
     return per_sample.mean()
 
 
-def bce_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce`` + ``soft_dice``: the first cares for every pixel, the second for small bones."""
-    return bce(logits, targets) + soft_dice(logits, targets)
-
-
-def bce_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce`` + ``soft_iou``."""
-    return bce(logits, targets) + soft_iou(logits, targets)
-
-
 def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy weighted by the squared error, so that easy background fades.
+    """Return the cross-entropy weighted by the squared error, so that easy background fades.
 
     Reference:
         Lin et al. 2017; in the form for soft targets of Li et al. 2020 (quality focal loss), gamma 2.
@@ -89,13 +66,8 @@ def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return (weight * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")).mean()
 
 
-def focal_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``focal`` + ``soft_dice``."""
-    return focal(logits, targets) + soft_dice(logits, targets)
-
-
 def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Asymmetric loss for rare labels: easy negatives are cut off (margin 0.05) and down-weighted (gamma 4).
+    """Return the asymmetric loss for rare labels: easy negatives are clipped (0.05) and down-weighted (gamma 4).
 
     The mean over everything, where timm's version sums over classes, and in older releases over the batch too. In
     float32: its logarithm of 1e-8 is minus infinity in half.
@@ -110,37 +82,44 @@ def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     return -(positive + negative).mean()
 
 
-def bce_first(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the first class plus five times the mean over the others.
+def both(first: Loss, second: Loss) -> Loss:
+    """Return the sum of two losses."""
+    return lambda logits, targets: first(logits, targets) + second(logits, targets)
 
-    For the aneurysm track: the score is the AUROC of the first column alone, but the 21 locations say in which views
-    the finding is. Most of them are 0, so that their mean alone would hardly be heard beside the first.
+
+bce_dice = both(bce, soft_dice)  # the first counts every pixel alike, the second gives small bones their weight
+bce_iou = both(bce, soft_iou)
+focal_dice = both(focal, soft_dice)
+
+
+def first_class_and(others: Loss) -> Loss:
+    """Return the cross-entropy of the first class plus five times the loss of the others.
+
+    For the aneurysm track: the score is the AUROC of the first column alone, but the 21 locations show in which views
+    the finding is. Most of them are 0, so that their mean alone would hardly count beside the first.
     """
-    if logits.shape[1] == 1:
-        return bce(logits, targets)
-    return bce(logits[:, :1], targets[:, :1]) + 5 * bce(logits[:, 1:], targets[:, 1:])
+
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if logits.shape[1] == 1:
+            return bce(logits, targets)
+        return bce(logits[:, :1], targets[:, :1]) + 5 * others(logits[:, 1:], targets[:, 1:])
+
+    return loss
 
 
-def bce_first_asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce_first`` with the ``asymmetric`` loss in place of the cross-entropy of the others.
-
-    The aneurysm report asks its binary networks by cross-entropy whether there is anything, and where by the asymmetric
-    loss.
-    """
-    if logits.shape[1] == 1:
-        return bce(logits, targets)
-    return bce(logits[:, :1], targets[:, :1]) + 5 * asymmetric(logits[:, 1:], targets[:, 1:])
+bce_first = first_class_and(bce)
+bce_first_asymmetric = first_class_and(asymmetric)  # the aneurysm report's loss of locations
 
 
 def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """The aneurysm report's losses, of every view on its own: is there anything (``bce``), and where (``asymmetric``).
+    """Return the aneurysm report's losses of every view alone: any aneurysm (``bce``), and where (``asymmetric``).
 
-    The report has four data sets, anterior and posterior pictures with either question. The means here are over both
-    kinds of pictures; the networks share no weight, so that this only scales their gradients, which AdamW divides by.
+    The report has four data sets, anterior and posterior images with either question. The means here are over both
+    kinds of images; the networks share no weight, so that this only scales their gradients, which AdamW divides by.
 
     Args:
         logits: (N, V, C) float32 of each view, the question for anything first; minus infinity where a view is not
-            asked. It shows something where any of the locations that it is asked about is 1.
+            asked. A view shows something where any of the locations that it is asked about is 1.
         targets: (N, C) of the patients.
     """
     asked = logits != float("-inf")
@@ -152,10 +131,10 @@ def four_sets(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def bce_first_and_own(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``bce_first`` plus a loss that the network computes itself, where it learns something else beside the classes.
+    """Return ``bce_first`` plus a loss that the network computes itself, where it learns more than the classes.
 
     The two train different parts of the network, so that neither needs a weight; a step's gradient must not be clipped,
-    because that would tie them together.
+    because that would couple them.
 
     Args:
         outputs: (N, C + 1) float32: logits, and in the last column each sample's own loss.
@@ -164,6 +143,7 @@ def bce_first_and_own(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Ten
     return bce_first(outputs[:, :-1], targets) + outputs[:, -1].mean()
 
 
+# A file from outside adds its own: LOSSES["mine"] = loss.
 LOSSES: dict[str, Loss] = {
     "bce": bce,
     "dice": soft_dice,

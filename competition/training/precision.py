@@ -1,4 +1,4 @@
-"""Which number format a step is computed in, chosen by what the machine is good at, and said."""
+"""The number format of a training step, chosen by what the machine computes fast."""
 
 import copy
 import fcntl
@@ -22,21 +22,16 @@ def computes_bf16() -> bool:
     """Return whether the processor has instructions for bfloat16 (AVX-512 or AMX).
 
     Without them a step in bfloat16 is emulated and takes 2 to 12 times longer, so it is not even timed. With those of
-    AVX-512 the network decides: eight small views took 0.6 of the time of float32, a U-Net on 256 pixels 1.8 times it.
+    AVX-512 it depends on the network: eight small views took 0.6 of the time of float32, a U-Net on 256 pixels 1.8
+    times it.
     """
     return torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
 
 
 def time_step(model: nn.Module, step: Callable[[nn.Module, torch.dtype | None], torch.Tensor], precision: str) -> float:
-    """Times one training step on a copy of the model: the faster of two, after one to warm up.
+    """Return the seconds of one training step on a copy of the model: the faster of two, after one to warm up.
 
-    Args:
-        model: Not changed.
-        step: Computes the loss of one real batch.
-        precision: "fp32", "bf16" or "fp16".
-
-    Returns:
-        Seconds.
+    ``step`` computes the loss of one real batch.
     """
     trial = copy.deepcopy(model).train()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
@@ -56,11 +51,8 @@ def time_step(model: nn.Module, step: Callable[[nn.Module, torch.dtype | None], 
 def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
     """Let all folds of a run compute in one precision, although timing may come out differently for each.
 
-    Folds that start at once wait for each other here, so that the timing is not disturbed by another.
-
-    Args:
-        run: Folder of the run.
-        made_for: Settings and device, without blanks; a choice made for others does not count.
+    Folds that start at once wait for each other here, so that no other disturbs the timing. ``made_for`` are settings
+    and device, without blanks; a choice made for others does not count.
 
     Yields:
         The precision chosen before, or an empty list, to which the caller adds the one that is chosen now.
@@ -78,18 +70,12 @@ def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
 
 
 def choose_precision(wanted: str, device: torch.device, time_of: Callable[[str], float]) -> tuple[str, str]:
-    """Choose the precision of a run.
+    """Return the precision of a run, and a sentence with the reason.
 
-    Args:
-        wanted: "auto" or a precision.
-        device: Where the model is.
-        time_of: Precision -> seconds of a step; called only with "auto" on a CPU that computes bf16.
-
-    Returns:
-        The precision, and a sentence that says why.
+    ``time_of`` returns the seconds of a step; it is called only with "auto" on a CPU that computes bf16.
     """
     if wanted != "auto":
-        return wanted, f"{wanted}, as the experiment says"
+        return wanted, f"{wanted}, as set in the experiment"
     if device.type == "cuda":
         if torch.cuda.get_device_capability(device) >= (8, 0):
             return "bf16", "bf16, which this GPU computes natively"

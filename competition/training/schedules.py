@@ -9,7 +9,7 @@ from competition.settings import TrainSettings
 
 
 def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """AdamW or SGD; biases and normalisation layers are not decayed."""
+    """Return AdamW or SGD; biases and normalisation layers are not decayed."""
     decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
     plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
@@ -24,11 +24,6 @@ def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> f
 
     Linear warm-up over ``warmup_epochs``, then half a cosine down to zero, or a drop by ``step_factor`` every
     ``step_epochs``.
-
-    Args:
-        settings: The schedule.
-        step: Optimizer steps done so far.
-        steps_per_epoch: Optimizer steps in an epoch.
     """
     warmup = settings.warmup_epochs * steps_per_epoch
     if step < warmup:

@@ -1,4 +1,4 @@
-"""A search over training settings: what may vary, and a study kept in SQLite, so that a search that was cut goes on."""
+"""A search over training settings: what may vary, and a study in SQLite, so that an interrupted search continues."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,11 +24,11 @@ LOSSES_TO_TRY: dict[Task, tuple[str, ...]] = {
 }
 # How far a rate may lie from the experiment's own, up and down.
 DECADE = 10.0
-# Trials that are always trained to their end, because a median of less says little.
+# Trials that are always trained to their end, because a median of fewer means little.
 TRIALS_BEFORE_PRUNING = 4
 # Share of the epochs before which nothing is pruned: a high rate looks bad at first and may win in the end.
 UNPRUNED_SHARE = 1 / 3
-# The attribute that tells a trial that failed by itself from one that was cut; it holds the reason.
+# The attribute of a trial that failed by itself instead of being interrupted; its value is the reason.
 FAILED = "failed"
 
 _FORMS = "train.lr=log:1e-4:1e-2, train.momentum=0.8:0.99, train.epochs=int:10:40 or train.loss=bce|bce_dice"
@@ -37,9 +37,8 @@ _FORMS = "train.lr=log:1e-4:1e-2, train.momentum=0.8:0.99, train.epochs=int:10:4
 def parse_space(texts: Sequence[str]) -> Space:
     """Read what may vary, one setting each.
 
-    Args:
-        texts: "train.lr=log:1e-4:1e-2" (even in its logarithm), "train.momentum=0.8:0.99", "train.epochs=int:10:40", or
-            "train.loss=bce|bce_dice".
+    "train.lr=log:1e-4:1e-2" (even in its logarithm), "train.momentum=0.8:0.99", "train.epochs=int:10:40", or
+    "train.loss=bce|bce_dice".
 
     Raises:
         CompetitionError: A text is none of these, its range is empty, or a setting is given twice.
@@ -79,13 +78,8 @@ def _distribution(text: str) -> BaseDistribution:
 def default_space(experiment: Experiment, task: Task, given: Sequence[str]) -> Space:
     """Return what is worth varying in any experiment, around its own values: rate, weight decay, batch size and loss.
 
-    The loss stays where the network takes only its own, and single samples, on which batch normalisation may fail, are
-    only tried where the experiment itself learns from them.
-
-    Args:
-        experiment: Whose values are the middle.
-        task: Decides which losses are tried.
-        given: Settings that are not to vary, because the user has set them: "train.lr" and the like.
+    The loss is fixed where the network takes only its own. Single samples, on which batch normalisation may fail, are
+    only tried where the experiment itself learns from them. Settings in ``given`` ("train.lr") do not vary.
     """
     train = experiment.train
     decay = train.weight_decay or 1e-4
@@ -102,7 +96,7 @@ def default_space(experiment: Experiment, task: Task, given: Sequence[str]) -> S
 
 
 def ends(space: Space) -> list[str]:
-    """Settings at the ends of every range and all choices, to be checked before anything is trained."""
+    """Return settings at the ends of every range and all choices, to be checked before anything is trained."""
     return [
         f"{name}={value}"
         for name, values in space.items()
@@ -131,15 +125,10 @@ def settings_of(params: Mapping[str, Any]) -> list[str]:
 
 
 def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.Study:
-    """Open the study of a search, or makes it; a trial that was cut waits to be done again with the same values.
+    """Open or create the study of a search in an SQLite file; an interrupted trial is queued again with its values.
 
-    Args:
-        path: The SQLite file.
-        made_for: What its scores belong to: scores of other data or settings are never compared.
-        epochs: Of the experiment.
-
-    Returns:
-        A study that maximises and prunes below the median of the scores at the same epoch.
+    It maximises and prunes below the median of the scores at the same epoch. ``made_for`` is what the scores belong to:
+    scores of other data or settings are never compared.
 
     Raises:
         CompetitionError: The file is damaged or was made for something else.
@@ -175,7 +164,7 @@ def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.S
 
 
 def finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """The trials that have ended: trained to their end, pruned, or failed by themselves (not those that were cut)."""
+    """Return the trials that were trained to their end, pruned, or failed by themselves, without interrupted ones."""
     ended: list[optuna.trial.FrozenTrial] = study.get_trials(
         deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
     )
@@ -189,15 +178,15 @@ def tell_failed(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
 
 
 def known_score(study: optuna.Study, params: Mapping[str, Any]) -> float | None:
-    """Return the score of a trial that was trained to its end with the same settings; None where there is none."""
+    """Return the score of a complete trial with the same settings; None where there is none."""
     complete: list[optuna.trial.FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     return next((trial.value for trial in complete if settings_of(trial.params) == settings_of(params)), None)
 
 
 def next_trial(study: optuna.Study, space: Space) -> optuna.Trial:
-    """Draw the next trial, the same one however often the search was cut before."""
+    """Draw the next trial, the same one however often the search was interrupted before."""
     # All options, because Optuna 5 has other defaults than 4; a seed for each trial, because a sampler that starts
-    # anew after a cut would draw the first trials once more.
+    # anew after an interruption would draw the first trials once more.
     study.sampler = optuna.samplers.TPESampler(
         n_startup_trials=10,
         n_ei_candidates=24,

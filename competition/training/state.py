@@ -1,4 +1,4 @@
-"""The state of a training fold: made fresh, kept in last.pt, restored where a run was cut."""
+"""The state of a training fold: made fresh, kept in last.pt, restored where a run was interrupted."""
 
 import math
 from collections.abc import Mapping
@@ -49,15 +49,10 @@ from timm.utils import ModelEmaV3  # isort: skip  (after competition.models, whi
 
 @dataclass(frozen=True)
 class FoldJob:
-    """What to train.
+    """What to train, and where checkpoints and curves go.
 
     Attributes:
-        experiment: All settings.
-        track: What is competed in.
-        workspace: Where the cache is.
-        folder: Where checkpoints and curves go.
         identity: What the weights belong to.
-        training: Samples to learn from.
         held_out: Samples to score on; never learned from. Empty for a model of all samples.
         pseudo: Folder of the label planes a teacher gave to the test samples among ``training``; None without one.
         boxes: Sample -> the part of it that is learned from and scored; None looks at whole images.
@@ -81,15 +76,11 @@ class FoldState:
     """Everything that changes while a fold trains; all of it is in last.pt.
 
     Attributes:
-        model: The network that learns.
-        ema: Its moving average, or None.
-        optimizer: With its moments.
+        ema: The moving average of ``model``, or None.
         scaler: Loss scaling of fp16 (a no-op otherwise).
-        precision: "fp32", "bf16" or "fp16".
         chunk: Samples that go through the network at once; smaller than a batch where GPU memory is short.
-        fewest: Samples that must go through it at once (``steps.fewest_samples``), whatever ``chunk`` says.
-        epoch: Epochs done.
-        step: Optimizer steps done.
+        fewest: Samples that must go through it at once (``steps.fewest_samples``), whatever ``chunk`` is.
+        epoch, step: Epochs and optimizer steps done.
         best_score: At native size; NaN before the first score.
         history: One row per epoch.
     """
@@ -114,21 +105,12 @@ class FoldState:
         return averaged
 
 
-@dataclass(frozen=True)
-class Start:
-    """What a training starts from.
-
-    Attributes:
-        network: On the CPU, not yet with the weights that were trained before.
-        stored: The content of last.pt; None where nothing was trained before.
-    """
-
-    network: nn.Module
-    stored: dict[str, Any] | None
+Start = tuple[nn.Module, dict[str, Any] | None]
+"""What a training starts from: a network on the CPU, and the content of last.pt, None where there is none."""
 
 
 def open_start(job: FoldJob) -> Start:
-    """Read last.pt, where there is one, and builds the network.
+    """Read last.pt, where there is one, and build the network.
 
     Raises:
         CompetitionError: last.pt is damaged or belongs to another experiment or fold file, or the network can't be
@@ -138,20 +120,20 @@ def open_start(job: FoldJob) -> Start:
     stored = load_checkpoint(last) if last.exists() else None
     if stored is not None:
         check_identity(stored_identity(stored, last), job.identity, last)
-    return Start(build_model(job.experiment, job.track, pretrained=False if stored else None), stored)
+    return build_model(job.experiment, job.track, pretrained=False if stored else None), stored
 
 
 def start_or_resume(
     job: FoldJob, start: Start, dataset: TrainingSet, sampler: DrawSampler, device: torch.device
 ) -> FoldState:
-    """Return the state to go on from: that of last.pt where there is one, a fresh one otherwise.
+    """Return the state of last.pt where there is one, a fresh one otherwise.
 
     Raises:
         CompetitionError: The weights to start from don't fit or have learned from what the fold holds out, or the
             network can't learn from single samples.
     """
     settings = job.experiment.train
-    model, stored = start.network, start.stored
+    model, stored = start
     fewest = _fewest_samples(model, job)
     if stored is None and job.experiment.model.init is not None:
         _warm_start(model, job, start_file(job.workspace, job.experiment.model.init, job.identity.fold))
@@ -174,7 +156,7 @@ def start_or_resume(
             _restore(state, stored)
         except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
             raise CompetitionError(
-                "not a checkpoint that training can go on from", last_checkpoint_file(job.folder), RETRAIN
+                "training can't be resumed from this checkpoint", last_checkpoint_file(job.folder), RETRAIN
             ) from error
         say(f"fold {job.identity.fold}: resumed after epoch {state.epoch} of {settings.epochs}")
     else:
@@ -184,7 +166,7 @@ def start_or_resume(
 
 
 def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
-    """Return how many samples the network must see at once; refuses batches that hold fewer."""
+    """Return how many samples the network must see at once; reject batches that hold fewer."""
     settings, data = job.experiment.train, job.experiment.data
     fewest = fewest_samples(model, job.track, data.crop or data.size)
     if min(settings.batch_size, len(job.training) * settings.repeats) < fewest:
@@ -193,13 +175,13 @@ def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
             f"{job.experiment.model.architecture} can't learn from one sample at a time: it normalises single pixels "
             "over the batch",
             None,
-            f"Say --set {few}={fewest} or more",
+            f"Use --set {few}={fewest} or more",
         )
     return fewest
 
 
 def start_file(workspace: Workspace, init: Path, fold: Fold) -> Path:
-    """Return the checkpoint a fold starts from: ``model.init``, or the fold's own where it has "{fold}" in it."""
+    """Return the checkpoint a fold starts from: ``model.init``, or the fold's own where it contains "{fold}"."""
     if "{fold}" not in str(init):
         return init
     own = workspace.fold_folder("*", fold)
@@ -207,7 +189,7 @@ def start_file(workspace: Workspace, init: Path, fold: Fold) -> Path:
 
 
 def start_hash(workspace: Workspace, experiment: Experiment, fold: Fold) -> str:
-    """Differs when any weight differs that a fold starts from; empty where it starts from none.
+    """Return a hash of the weights that a fold starts from; empty where it starts from none.
 
     Raises:
         CompetitionError: The checkpoint is missing, damaged or holds no weights.
@@ -228,13 +210,13 @@ def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
     kept = f"; not touched: {', '.join(untouched)}" if untouched else ""
     say(f"warm start from {path}: {where} loaded, {len(loaded.changed)} of them reshaped{kept}")
     for remark in loaded.changed + loaded.unmatched:
-        # A part of which nothing is in the checkpoint was said whole.
+        # A part without any tensor in the checkpoint is reported once.
         if not remark.endswith(ABSENT) or part_of(model, remark.split()[0]) not in untouched:
             say(f"  {remark}")
 
 
 def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, sampler: DrawSampler) -> str:
-    """Choose the precision of a run, where the processor's kind does not tell by timing one real batch."""
+    """Choose the precision of a run, by timing one real batch where the kind of processor does not decide."""
     settings = job.experiment.train
     loss = get_loss(settings.loss)
 

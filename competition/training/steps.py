@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from competition.data.datasets import Batch
+from competition.data.grid import standardise
 from competition.masks.soft_targets import soft_targets
-from competition.prediction.predictor import standardise
 from competition.tracks.track import Track
 from competition.training.losses import Loss
 
@@ -58,7 +58,7 @@ def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, class
         loss: Of one output.
 
     Reference:
-        Deep supervision as in Huang et al. 2020, UNet 3+: every level weighs the same.
+        Deep supervision as in Huang et al. 2020, UNet 3+: every level has the same weight.
     """
     targets: dict[tuple[int, int], torch.Tensor] = {}
     losses = []
@@ -72,15 +72,10 @@ def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, class
 
 
 def fewest_samples(model: nn.Module, track: Track, side: int) -> int:
-    """How many samples a network must see at once to learn: 2 where it normalises single pixels over the batch, else 1.
+    """Return how many samples a network must see at once to learn: 2 where it normalises single pixels, else 1.
 
-    A try with one sample finds it out. It takes the shapes alone (the "meta" device has no numbers), so it costs no
-    memory and leaves the network as it was.
-
-    Args:
-        model: In training mode, on any device.
-        track: Views and channels.
-        side: Of the square the network is shown, in pixels of the training grid.
+    One sample of ``side`` x ``side`` pixels is tried, with shapes alone (the "meta" device has no numbers), which costs
+    no memory and leaves the network as it was. The model must be in training mode.
     """
     if not any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in model.modules()):
         return 1
@@ -95,18 +90,12 @@ def fewest_samples(model: nn.Module, track: Track, side: int) -> int:
             raise
         return 2
     except RuntimeError:
-        return 1  # it reads numbers, which shapes do not have: if a step fails, it says so itself
+        return 1  # it reads numbers, which shapes do not have: a real step will report the error
     return 1
 
 
 def chunk_sizes(size: int, chunk: int, fewest: int) -> list[int]:
-    """Parts of a batch, as even as can be and none smaller than ``fewest`` (which then decides over ``chunk``).
-
-    Args:
-        size: Samples in the batch.
-        chunk: How many may go through the network at once.
-        fewest: How many the network must see at once.
-    """
+    """Return sizes of parts of a batch, as even as can be, at most ``chunk`` but none smaller than ``fewest``."""
     parts = max(1, min(-(-size // chunk), size // fewest))
     edges = [part * size // parts for part in range(parts + 1)]
     return [stop - start for start, stop in pairwise(edges)]
@@ -118,16 +107,10 @@ def backward_in_chunks(
     loss_of: Callable[[Batch], torch.Tensor],
     backward: Callable[[torch.Tensor], None],
 ) -> float:
-    """Add the gradients of a batch's mean loss, a chunk at a time.
+    """Add the gradients of a batch's mean loss, a chunk at a time, and return that loss.
 
-    Args:
-        batch: All samples.
-        sizes: How many go through the network at once, chunk by chunk; they sum to the batch.
-        loss_of: Loss of a part of the batch.
-        backward: Adds the gradients of a loss.
-
-    Returns:
-        The mean loss of the batch.
+    ``sizes`` are the samples of each chunk, ``loss_of`` the loss of a part, and ``backward`` adds the gradients of a
+    loss.
     """
     total = 0.0
     for start, stop in pairwise(accumulate(sizes, initial=0)):

@@ -1,4 +1,4 @@
-"""The score that chooses the best checkpoint: exact, at native size, with the competition's own metric."""
+"""The score that chooses the best checkpoint: exact, at native size, by the competition's own metric."""
 
 from collections.abc import Sequence
 
@@ -18,11 +18,10 @@ PLAIN = ("identity",)
 
 
 def held_out_score(predictor: Predictor, workspace: Workspace, held_out: Sequence[Entry]) -> float:
-    """Score a network on the held-out samples.
+    """Return a network's score on held-out samples.
 
-    Returns:
-        Segmentation: the count metric at threshold 0.5 and native size over those classes that the held-out samples
-        have, NaN where they have none. Classification: the table metric of the first class, NaN where it is undefined.
+    Segmentation: the count metric at threshold 0.5 and native size over those classes that the samples have.
+    Classification: the table metric of the first class. NaN where it is undefined.
     """
     metric = predictor.track.metric
     if isinstance(metric, TableMetric):

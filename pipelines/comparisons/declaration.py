@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 
 from competition.errors import CompetitionError
 from competition.formats.yaml_files import read_yaml
@@ -15,6 +15,7 @@ from competition.tracks import get_track
 from pipelines.comparisons.figures import FIGURES
 from pipelines.context import experiment_file
 
+FORMER_COLUMNS = {"ceiling": "attainable_dice"}
 COMPARISONS = Path(__file__).resolve().parent
 
 # On drawn data every network sees as many images as every other, in the same order. On prepared data each keeps the
@@ -46,6 +47,12 @@ class Recipe(Section):
     """False for rules without a network, which need not see images as often as networks do."""
 
 
+def _current_names(columns: Any) -> Any:
+    if not isinstance(columns, list):
+        return columns
+    return [FORMER_COLUMNS.get(name, name) if isinstance(name, str) else name for name in columns]
+
+
 class Comparison(Section):
     """A question, and those who answer it on the same held-out images."""
 
@@ -59,7 +66,7 @@ class Comparison(Section):
     """Of drawn data. Every recipe trains all of them, so that every person is held out once."""
     set: tuple[str, ...] = ()
     """Changed settings of all recipes; a recipe's own come after them."""
-    columns: tuple[str, ...] = ()
+    columns: Annotated[tuple[str, ...], BeforeValidator(_current_names)] = ()
     """Figures beside the track's own metric, of pipelines/comparisons/figures.py."""
     recipes: Annotated[dict[str, Recipe], Field(min_length=2)]
     """Name -> who it is; the others are compared with the first."""

@@ -1,19 +1,21 @@
 """What a recipe is worth on the samples that its folds held out, as figures that can be compared in pairs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from competition.data.cache import read_label_planes
+from competition.data.grid import GridReader, grid_size, oversampling
 from competition.data.manifest import Entry, target_matrix
 from competition.ensembling.classification.locations import cells_gained, choose_locations
 from competition.ensembling.classification.report_rules import decide_as_the_report
 from competition.ensembling.selection.bootstrap import Statistic, auroc_of, mean_of, sum_of
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes
+from competition.masks.soft_targets import soft_targets
 from competition.metrics.counts import measured
-from competition.prediction.attainable_dice import target_maps
 from competition.prediction.histograms import (
     dice_curves,
     histograms_file,
@@ -21,11 +23,14 @@ from competition.prediction.histograms import (
     join_histograms,
     load_histograms,
 )
+from competition.prediction.predictor import to_native
 from competition.prediction.probability_maps import CUT_OF_HALF, read_map
 from competition.runs.members import open_member, out_of_fold_folders
 from competition.runs.out_of_fold_scores import member_scores
 from competition.runs.run import Run
-from competition.workspace import out_of_fold_folder
+from competition.settings import DataSettings
+from competition.tracks.track import Track
+from competition.workspace import Workspace, out_of_fold_folder
 
 Entries = Sequence[Entry]
 
@@ -51,7 +56,7 @@ def accuracy_figure(run: Run, _: str, entries: Entries) -> Statistic:
     return mean_of((1 - wrong / pixels[..., 0]).mean(axis=1))
 
 
-def ceiling_figure(run: Run, _: str, entries: Entries) -> Statistic:
+def attainable_dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
     """Return the Dice of a perfect network: the targets it learns from, brought to native size as a prediction is."""
     targets = target_maps(run.workspace, run.track, run.experiment.data, entries)
     counts = [
@@ -98,7 +103,7 @@ FIGURES: dict[str, dict[str, Figure]] = {
     "segmentation": {
         "dice": dice_figure,
         "accuracy": accuracy_figure,
-        "ceiling": ceiling_figure,
+        "attainable_dice": attainable_dice_figure,
         "index_and_ring": index_and_ring_figure,
     },
     "classification": {"auroc": auroc_figure, "cells": cells_figure},
@@ -138,3 +143,22 @@ def _patients(run: Run, rule: str, entries: Entries) -> tuple[NDArray[np.int64],
     decided = choose_locations(truth[:, 1:], probs, fold_of, [entry.group for entry in entries]).crossfit
     assert decided is not None  # a comparison has at least two folds
     return truth, np.column_stack([probs[:, 0], decided])
+
+
+def target_maps(
+    workspace: Workspace, track: Track, settings: DataSettings, entries: Sequence[Entry]
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield each sample's training targets at native size, as a network that has learned them perfectly would predict.
+
+    Maps are (C, H, W) uint8, of whole images without augmentation. With ``data.oversample`` 1 every target is the label
+    under the middle of its pixel (nearest neighbour), with more it is the share of the pixel that the class covers
+    (soft). The largest image of ``entries`` bounds the oversampling, as in training.
+    """
+    factor = oversampling(entries, track, settings)
+    reader = GridReader(workspace, track, settings.size, budget_bytes=0, finer=factor)
+    for entry in entries:
+        planes = reader.read(entry).planes
+        assert planes is not None  # training samples are labelled
+        native_hw = (entry.height, entry.width)
+        targets = soft_targets(torch.from_numpy(planes)[None], len(track.classes), grid_size(native_hw, settings.size))
+        yield to_native(targets[0], native_hw)

@@ -18,7 +18,7 @@ HEADINGS = {
     "dice": "Dice",
     "auroc": "AUROC",
     "accuracy": "pixel accuracy",
-    "ceiling": "Dice ceiling",
+    "attainable_dice": "attainable Dice",
     "index_and_ring": "index bones also called ring",
     "cells": "cells above all zeros",
 }

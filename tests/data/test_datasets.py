@@ -12,7 +12,6 @@ from competition.data.datasets import (
     collate,
     loading_processes,
     mirror_sample,
-    pad_to,
     random_window,
     training_loader,
 )
@@ -195,29 +194,6 @@ def test_planes_are_mirrored_where_classes_keep_their_names_and_refused_elsewher
     assert mirrored.tolist() == [[[3, 4], [1, 2]]]
     with pytest.raises(ValueError, match="change places"):
         mirror_sample([image], planes, (1, 1), (True,), Mirror(classes=(1, 0)))
-
-
-@pytest.mark.parametrize("shape", [(3, 5), (5, 2), (5, 5), (1, 1), (3, 5, 4), (5, 3, 1)])
-def test_padding_is_black_at_the_bottom_and_right(shape: tuple[int, ...]) -> None:
-    image = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
-    padded = pad_to(image, (5, 5))
-    expected = np.zeros((5, 5, *shape[2:]), np.uint8)
-    expected[: shape[0], : shape[1]] = image
-    np.testing.assert_array_equal(padded, expected)
-
-
-@pytest.mark.parametrize("shape", [(3, 5), (5, 2), (5, 5), (3, 5, 4)])
-def test_grey_padding_is_the_pictures_own_median(shape: tuple[int, ...]) -> None:
-    image = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
-    padded = pad_to(image, (5, 5), grey=True)
-    np.testing.assert_array_equal(padded[: shape[0], : shape[1]], image)
-    outside = np.ones((5, 5), bool)
-    outside[: shape[0], : shape[1]] = False
-    for channel in np.ndindex(*shape[2:]):
-        values = sorted(image[(..., *channel)].ravel().tolist())
-        assert set(padded[(..., *channel)][outside].tolist()) <= {
-            (values[(len(values) - 1) // 2] + values[len(values) // 2]) // 2
-        }
 
 
 @pytest.mark.parametrize("augmentation", ["none", "geometric"])

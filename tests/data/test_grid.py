@@ -3,8 +3,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
-from competition.data.grid import GridReader, GridSample, grid_size, oversampling, picture_on_grid, resize_image
+from competition.data.grid import (
+    GridReader,
+    GridSample,
+    grid_size,
+    oversampling,
+    pad_to,
+    picture_on_grid,
+    resize_image,
+    standardise,
+)
 from competition.data.manifest import Entry
 from competition.data.preprocessing import preprocess
 from competition.masks.bit_planes import pack_masks, unpack_planes
@@ -163,3 +173,32 @@ def test_memory_is_counted_over_all_views_and_planes() -> None:
     image = np.zeros((4, 5), np.uint8)
     assert GridSample((image, image), None, (0.0, 0.0), (1.0, 1.0)).nbytes() == 40
     assert GridSample((image,), np.zeros((4, 5, 4), np.uint8), (0.0,), (1.0,)).nbytes() == 100
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 2), (5, 5), (1, 1), (3, 5, 4), (5, 3, 1)])
+def test_padding_is_black_at_the_bottom_and_right(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
+    padded = pad_to(image, (5, 5))
+    expected = np.zeros((5, 5, *shape[2:]), np.uint8)
+    expected[: shape[0], : shape[1]] = image
+    np.testing.assert_array_equal(padded, expected)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 2), (5, 5), (3, 5, 4)])
+def test_grey_padding_is_the_pictures_own_median(shape: tuple[int, ...]) -> None:
+    image = np.random.default_rng(0).integers(1, 256, shape, dtype=np.uint8)
+    padded = pad_to(image, (5, 5), grey=True)
+    np.testing.assert_array_equal(padded[: shape[0], : shape[1]], image)
+    outside = np.ones((5, 5), bool)
+    outside[: shape[0], : shape[1]] = False
+    for channel in np.ndindex(*shape[2:]):
+        values = sorted(image[(..., *channel)].ravel().tolist())
+        assert set(padded[(..., *channel)][outside].tolist()) <= {
+            (values[(len(values) - 1) // 2] + values[len(values) // 2]) // 2
+        }
+
+
+def test_standardising_uses_each_views_own_statistics_and_survives_an_empty_image():
+    images = torch.tensor([[10.0, 30.0], [3.0, 4.0], [7.0, 7.0], [0.0, 9.0]]).reshape(2, 2, 1, 1, 2)
+    result = standardise(images, torch.tensor([[20.0, 2.0], [7.0, 0.0]]), torch.tensor([[5.0, 2.0], [0.0, 3.0]]))
+    assert result.flatten().tolist() == [-2, 2, 0.5, 1, 0, 0, 0, 3]

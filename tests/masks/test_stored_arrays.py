@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
-from competition.masks.stored_arrays import open_array, open_foreign_array, read_array, write_array
+from competition.masks.stored_arrays import open_array, open_imported_array, read_array, write_array
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float32, np.float64, np.bool_])
@@ -126,5 +126,5 @@ def test_an_array_with_fewer_pieces_than_its_shape_needs_is_refused_at_once(tmp_
     (tmp_path / "a.b2").write_bytes(frame)
     start = time.perf_counter()
     with pytest.raises(CompetitionError, match=r"1 pieces, where its shape .* needs 107374184.*a\.b2"):
-        open_foreign_array(tmp_path / "a.b2", "Export it again")
+        open_imported_array(tmp_path / "a.b2", "Export it again")
     assert time.perf_counter() - start < 1

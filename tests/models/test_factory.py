@@ -12,6 +12,7 @@ from competition.tracks.aneurysm.track import ANEURYSM
 
 import timm  # isort: skip  (after competition.models, which makes it importable)
 
+WITHOUT_WIDTH = ("hidden_layer", "fcn_resnet101", "classical")
 # All but DPT, which takes transformers only.
 CONVOLUTIONAL = tuple(name for name in ARCHITECTURES if name != "DPT")
 
@@ -168,8 +169,22 @@ def test_whatever_keeps_weights_from_being_fetched(monkeypatch, shared_patients,
         build_model(tiny_experiment(multiview=True, model={"pretrained": True}), shared_patients.track)
 
 
+def test_a_network_from_outside_is_built_by_the_name_it_was_added_under(monkeypatch, shared_hands, tiny_experiment):
+    def build(experiment, track):
+        head = nn.Conv2d(track.channels, len(track.classes), 1)
+        return nn.Sequential(head, nn.Identity() if experiment.model.width == 8 else nn.Sigmoid())
+
+    monkeypatch.setitem(NETWORKS, "mine", build)
+    experiment = tiny_experiment(model={"architecture": "mine", "width": 8})
+    model = build_model(experiment, shared_hands.track)
+    assert (model[0].weight.shape, type(model[1])) == ((3, 1, 1, 1), nn.Identity)
+    assert torch.equal(build_model(experiment, shared_hands.track)[0].weight, model[0].weight)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", sorted(set(NETWORKS) - {"hidden_layer", "fcn_resnet101", "classical"}))
+@pytest.mark.parametrize(
+    "architecture", sorted(set(NETWORKS) - {*ARCHITECTURES, "hidden_layer", "fcn_resnet101", "classical"})
+)
 def test_the_reports_networks_are_built_by_name_and_width(architecture, shared_hands, tiny_experiment):
     settings = {"architecture": architecture, "decoder_channels": None, "width": 2}
     experiment = tiny_experiment(model=settings, data={"size": 256})
@@ -187,7 +202,7 @@ def test_the_hidden_layer_is_made_for_the_size_it_is_trained_on(shared_hands, ti
     cropped = tiny_experiment(model=settings, data={"size": 64, "crop": 32}, predict={"tile": 32})
     assert build_model(cropped, shared_hands.track).stride == 32
     whole = tiny_experiment(model=settings, data={"size": 64, "crop": 32})
-    with pytest.raises(CompetitionError, match="hidden_layer trained on 32 pixels can't be asked about 64"):
+    with pytest.raises(CompetitionError, match="hidden_layer trained on 32 pixels can't predict 64"):
         build_model(whole, shared_hands.track)
 
 
@@ -208,7 +223,7 @@ def test_the_hidden_layer_is_made_for_the_size_it_is_trained_on(shared_hands, ti
         (
             {"architecture": "plain_unet", "decoder_channels": None, "pretrained": True},
             {},
-            r"no pretrained weights of plain_unet\. Say --set model\.pretrained=false",
+            r"no pretrained weights of plain_unet\. Use --set model\.pretrained=false",
         ),
         (
             {"architecture": "fcn_resnet101", "decoder_channels": None, "width": 8},

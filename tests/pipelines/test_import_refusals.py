@@ -74,7 +74,7 @@ BROKEN_OURS = {
     "wrong size": (lambda f: write_array(f / "hand3.b2", np.zeros((3, 47, 61), np.uint8)), "shape (3, 47, 61), not (3"),
     "listed twice": (
         lambda f: write_index(f, MapFolder(CLASSES, ("hand3", "hand3.npy"), {})),
-        "'hand3' is listed twice",
+        "'hand3' is predicted a second time",
     ),
 }
 
@@ -146,8 +146,8 @@ def test_a_fold_file_that_leaks_is_refused_with_the_person_and_the_other_way(
     assert "person2,0" in text
     (tmp_path / "folds.csv").write_text(text.replace("person2,0", "person2,1"))
     error, _ = refusal("import", "--name", "theirs", "--oof", float_arrays[0], "--folds", tmp_path / "folds.csv")
-    assert "'person2' lies in different folds" in error
-    assert "have seen our held-out people" in error
+    assert "'person2' is in different folds" in error
+    assert "have seen our held-out groups" in error
     assert "import without --oof" in error
 
 
@@ -185,7 +185,7 @@ def test_a_name_that_would_mean_something_else_is_refused(refusal, hands_with_ru
         (("--oof", "oof"), "--oof and --folds go together"),
         (("--folds", "folds.csv"), "neither --oof nor --test"),
         (("--test", "nowhere"), "no such file or folder: nowhere"),
-        (("--test", "empty"), "these are no predictions: a folder of .npy or .npz files"),
+        (("--test", "empty"), "no predictions found; expected a folder of .npy or .npz files"),
         (
             ("--test", "test", "--classes", "disc,sqare,bar"),
             "--classes: 'sqare' is unknown, did you mean 'square' or 'bar'?",
@@ -220,7 +220,7 @@ def test_what_an_imported_member_can_not_do_is_said(
         assert "'theirs' was imported and votes as a whole" in refusal("tune", "--members", member)[0]
     stage("tune", "--members", "theirs")
     error, _ = refusal("ensemble")
-    assert "'theirs' was imported and has not predicted 2 of these 2 test pictures (first: hand10)" in error
+    assert "'theirs' was imported and has not predicted 2 of these 2 test images (first: hand10)" in error
     stage(*words, "--test", float_arrays[1], "--force")
     stage("tune", "--members", "theirs")
     assert "its folds can't vote alone" in refusal("ensemble", "--folds", "0")[0]

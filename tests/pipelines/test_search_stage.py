@@ -129,7 +129,7 @@ def test_more_trials_go_on_with_a_finished_search(command, tiny_hands, tiny_expe
     assert len(pretended) == 3
     capsys.readouterr()
     assert command(tiny_hands, experiment, space=RATE, trials=5)["all"][:3] == first["all"]
-    assert "goes on after 3 trials" in capsys.readouterr().out
+    assert "resumed after 3 trials" in capsys.readouterr().out
     assert len(pretended) == 5
 
 

@@ -10,13 +10,7 @@ from torch import nn
 from competition.data.boxes import Box
 from competition.data.grid import GridReader
 from competition.prediction import predictor as module
-from competition.prediction.predictor import (
-    Predictor,
-    predict_map,
-    standardise,
-    to_native,
-    to_whole_multiple,
-)
+from competition.prediction.predictor import Predictor, predict_map, to_native, to_whole_multiple
 from competition.tracks.track import Mirror
 
 SLOPES = (1.0, -0.5, 2.0)
@@ -309,9 +303,3 @@ def test_pieces_do_not_change_the_map(monkeypatch, pixels):
         patch.setattr(module, "NATIVE_CHUNK_PIXELS", pixels)
         pieces = to_native(probs, (31, 17))
     assert np.array_equal(pieces, to_native(probs, (31, 17)))
-
-
-def test_standardising_uses_each_views_own_statistics_and_survives_an_empty_image():
-    images = torch.tensor([[10.0, 30.0], [3.0, 4.0], [7.0, 7.0], [0.0, 9.0]]).reshape(2, 2, 1, 1, 2)
-    result = standardise(images, torch.tensor([[20.0, 2.0], [7.0, 0.0]]), torch.tensor([[5.0, 2.0], [0.0, 3.0]]))
-    assert result.flatten().tolist() == [-2, 2, 0.5, 1, 0, 0, 0, 3]

@@ -148,4 +148,4 @@ def test_a_table_of_text_that_is_not_utf_8_is_refused(tmp_path):
     table = pyarrow.table({"sample": names, "any": pyarrow.array([0.5])})
     pyarrow.parquet.write_table(table, tmp_path / "scores.parquet")
     with pytest.raises(CompetitionError, match=r"table can't be read \(.*UTF.*scores\.parquet"):
-        read_scores(tmp_path, ["a"], ["any"], foreign=True)
+        read_scores(tmp_path, ["a"], ["any"], imported=True)

@@ -4,7 +4,7 @@ import pytest
 
 from competition.data.folds import read_folds, write_folds
 from competition.errors import CompetitionError
-from competition.runs.imported_folds import match_folds, read_foreign_folds
+from competition.runs.imported_folds import match_folds, read_imported_folds
 
 OURS = {"ann": 0, "bob": 1, "cid": 2, "dan": 0, "eve": 1, "fay": 2}
 
@@ -22,7 +22,7 @@ def matched(shared_hands, tmp_path):
     def match(content):
         path = tmp_path / "theirs.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return match_folds(read_foreign_folds(path, entries), path, ours, entries)
+        return match_folds(read_imported_folds(path, entries), path, ours, entries)
 
     return match
 
@@ -55,12 +55,12 @@ def test_some_of_the_folds_are_enough(matched):
 @pytest.mark.parametrize(
     ("changed", "sentence"),
     [
-        ({"dan": 1}, r"'dan' lies in different folds \(1 of 6 groups do\): in our fold 0 and in their fold '1', .* 1,"),
-        ({"dan": 1, "eve": 0}, r"'dan' lies in different folds \(2 of 6 groups do\)"),
-        ({"fay": 3}, r"'fay' lies in different folds .* our fold 2 and in their fold '3', which holds out part of"),
-        ({"ann": 1, "dan": 1}, r"'(ann|bob)' lies in different folds \(2 of 6"),  # two of our folds are one of theirs
+        ({"dan": 1}, r"'dan' is in different folds \(1 of 6 groups are\): in our fold 0 and in their fold '1', .* 1,"),
+        ({"dan": 1, "eve": 0}, r"'dan' is in different folds \(2 of 6 groups are\)"),
+        ({"fay": 3}, r"'fay' is in different folds .* our fold 2 and in their fold '3', which holds out part of"),
+        ({"ann": 1, "dan": 1}, r"'(ann|bob)' is in different folds \(2 of 6"),  # two of our folds are one of theirs
         ({"zoe": 0}, "group 'zoe' of their folds is unknown in"),
-        ({"dan": None}, r"'dan' lies in our fold 0 and in none of their folds"),
+        ({"dan": None}, r"'dan' is in our fold 0 and in none of their folds"),
     ],
 )
 def test_a_fold_that_leaks_names_the_first_person_why_and_the_other_way(matched, changed, sentence):
@@ -69,7 +69,7 @@ def test_a_fold_that_leaks_names_the_first_person_why_and_the_other_way(matched,
         matched(csv_of(folds))
     assert "theirs.csv" in str(refused.value)
     if "zoe" not in changed:
-        assert "seen our held-out people" in str(refused.value)
+        assert "seen our held-out groups" in str(refused.value)
         assert "import without --oof" in str(refused.value)
 
 
@@ -82,8 +82,8 @@ def test_a_fold_that_leaks_names_the_first_person_why_and_the_other_way(matched,
         ("group,fold,extra\nann,0,1\n", "columns group,fold or image,fold"),
         ("group,fold\nann,0,1\nbob,1,2\n", "columns group,fold or image,fold"),
         ("group,fold\nann\n", "columns group,fold or image,fold"),
-        ("group,fold\nann,0\nann,1\n", "'ann' lies in their folds '0' and '1'.*seen the person"),
-        ("image,fold\nann1,0\nann1.png,1\n", "'ann' lies in their folds '0' and '1'"),
+        ("group,fold\nann,0\nann,1\n", "'ann' is in their folds '0' and '1'.*seen the group"),
+        ("image,fold\nann1,0\nann1.png,1\n", "'ann' is in their folds '0' and '1'"),
         ("image,fold\nann2,0\n", "'ann2' is no training image"),
         ("image,fold\nx\\ANN1.jpg,0\n", "'x.*ANN1.jpg' is no training image, did you mean 'ann1.png'"),
         ("image,fold\n\x00\xff", "not a fold file|is no training image|columns group"),
@@ -96,4 +96,4 @@ def test_what_is_no_fold_file_is_named(matched, content, sentence):
 
 def test_a_missing_fold_file_is_named(tmp_path):
     with pytest.raises(CompetitionError, match=r"can't read the fold file .*none\.csv"):
-        read_foreign_folds(tmp_path / "none.csv", [])
+        read_imported_folds(tmp_path / "none.csv", [])

@@ -68,9 +68,9 @@ def test_predictions_are_scored_against_the_labels_that_were_dealt(trained, stag
 def test_a_run_of_the_alarm_is_not_weighed_against_others(trained, stage_on, tiny_patients):
     trained("alarm", shuffle_labels=True)
     trained("honest")
-    with pytest.raises(CompetitionError, match="shuffled labels can't be weighed against others"):
+    with pytest.raises(CompetitionError, match="shuffled labels can't be weighted with others"):
         stage_on(tune, tiny_patients, "--members", "alarm,honest")
-    with pytest.raises(CompetitionError, match="shuffled labels can't be weighed against others"):
+    with pytest.raises(CompetitionError, match="shuffled labels can't be weighted with others"):
         stage_on(tune, tiny_patients, "--members", "honest,alarm")
 
 
@@ -82,7 +82,7 @@ def test_scores_of_real_patients_above_any_honest_one_name_the_other_alarms(scor
     assert (said is not None) is alarmed
     if said is not None:
         assert said.startswith(f"LEAK ALARM: an out-of-fold AUROC of {score:.2f} ")
-        for other in ("files alone", "share a picture", "data.shuffle_labels=true"):
+        for other in ("files alone", "share an image", "data.shuffle_labels=true"):
             assert other in said
 
 
@@ -105,7 +105,7 @@ def test_less_than_chance_or_one_class_is_no_leak():
     for few in ([1, 1, 1, 1], [1, 0], [1, 1, 1, 1, 0, 0, 0, 0]):
         leak, said = judge_shuffled(np.array(few), np.array(few, float))
         assert not leak
-        assert said.endswith(f"{sum(few)} and {len(few) - sum(few)} held-out patients are too few to tell a leak")
+        assert said.endswith(f"{sum(few)} and {len(few) - sum(few)} held-out patients are too few to show a leak")
 
 
 def give_answers(prepared, run, entries):
@@ -129,12 +129,14 @@ def test_train_and_tune_say_that_true_labels_are_told_too_well(trained, stage_on
 
 def test_train_gives_a_verdict_on_shuffled_labels(trained, tiny_patients, capsys, monkeypatch):
     trained("alarm", shuffle_labels=True)
-    assert "4 and 4 held-out patients are too few to tell a leak" in capsys.readouterr().out
+    assert "4 and 4 held-out patients are too few to show a leak" in capsys.readouterr().out
     monkeypatch.setattr("competition.runs.leak_alarm.BEYOND_CHANCE", 2.0)
     trained("alarm", shuffle_labels=True)
-    assert capsys.readouterr().out.count("no leak: shuffled labels of 8 held-out patients are told with an") == 1
+    assert capsys.readouterr().out.count("no leak: shuffled labels of 8 held-out patients are predicted with an") == 1
     give_answers(tiny_patients, "alarm", learned_entries(tiny_patients.train(), shuffling()))
     trained("alarm", shuffle_labels=True)
     said = capsys.readouterr().out
-    assert said.count("*** LEAK ALARM: shuffled labels of 8 held-out patients are told with an AUROC of 1.000") == 1
+    assert (
+        said.count("*** LEAK ALARM: shuffled labels of 8 held-out patients are predicted with an AUROC of 1.000") == 1
+    )
     assert "any honest figure" not in said

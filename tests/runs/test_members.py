@@ -146,8 +146,8 @@ def test_a_run_of_another_seed_is_another_member(trained):
         ),
         ("quick@7", None, r"run 'quick' kept no weights of epoch 7: .*fold0\. It kept those of epochs 1, 2\."),
         ("quick@7", (FULL, 0), r"run 'quick' kept no weights of epoch 7: .*full\. It kept those of epochs 1, 2\."),
-        ("quick", (FULL,), r"full of run 'quick' learned from every sample.*Say --members quick:0,1,full\."),
-        ("quick@1", (FULL,), r"full of run 'quick' learned .*Say --members quick@1:0,1,full\."),
+        ("quick", (FULL,), r"full of run 'quick' learned from every sample.*Use --members quick:0,1,full\."),
+        ("quick@1", (FULL,), r"full of run 'quick' learned .*Use --members quick@1:0,1,full\."),
         (
             "whole",
             (FULL,),

@@ -81,7 +81,7 @@ def test_boxes_are_drawn_around_what_the_held_out_maps_show(first, capsys):
         entry.sample: Box(0, 0, 61, 47) if entry.sample == "hand3" else square_box(first, entry, 0.25)
         for entry in entries
     }
-    assert "first sees no square in hand3: whole images are used" in capsys.readouterr().out
+    assert "first finds no square in hand3: whole images are used" in capsys.readouterr().out
 
 
 def test_the_box_of_several_classes_is_that_of_their_largest_component(first):
@@ -162,7 +162,7 @@ def test_a_second_stage_of_another_first_stage_is_refused(first, tiny_experiment
         fold_hash=run.folds.hash(),
         classes=run.track.classes,
     )
-    with pytest.raises(CompetitionError, match=r"'first', which tells 'moved' where to look, was trained again since"):
+    with pytest.raises(CompetitionError, match=r"'first', which gives the boxes of 'moved', was trained again since"):
         predict_test_set(first.track, first.workspace, first.workspace, member, run.manifest.of("test"))
 
 

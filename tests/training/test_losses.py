@@ -6,6 +6,7 @@ import torch
 
 from competition.errors import CompetitionError
 from competition.models import torchvision_ops  # noqa: F401  (must come before timm)
+from competition.settings import Experiment
 from competition.training.losses import (
     LOSSES,
     asymmetric,
@@ -265,3 +266,9 @@ def test_every_loss_falls_when_logits_move_towards_the_targets(name):
 def test_an_unknown_loss_names_the_nearest():
     with pytest.raises(CompetitionError, match=r"unknown loss 'bce_dise', did you mean 'bce_dice'"):
         get_loss("bce_dise")
+
+
+def test_a_loss_from_outside_is_found_by_the_name_it_was_added_under(monkeypatch):
+    monkeypatch.setitem(LOSSES, "mine", lambda logits, targets: (logits - targets).abs().mean())
+    experiment = Experiment.model_validate({"train": {"loss": "mine"}})
+    assert get_loss(experiment.train.loss)(torch.ones(1, 2), torch.zeros(1, 2)) == 1

@@ -297,7 +297,7 @@ def test_short_memory_halves_the_chunks_and_goes_on_with_the_same_gradients(
     state, _ = run_epoch(shared_hands, experiment, tmp_path, [batch, batch], limited)
     assert limited.sizes == [5, 1, 2] + [1] * 5 + [1] * 5
     assert state.chunk == 1
-    assert "1 samples at a time" in capsys.readouterr().out
+    assert "chunks of at most 1" in capsys.readouterr().out
     whole, _ = run_epoch(shared_hands, experiment, tmp_path, [batch, batch])
     for name, value in limited.inner.named_parameters():
         torch.testing.assert_close(value, whole.model.get_parameter(name), rtol=1e-4, atol=1e-6)

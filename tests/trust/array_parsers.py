@@ -22,13 +22,13 @@ from competition.checksums import MARK, SEAL_BYTES, check_seal, sealed_file
 from competition.ensembling.segmentation.contested import ContestedImage
 from competition.ensembling.segmentation.contested_files import load_contested, load_fresh, save_contested
 from competition.formats.numpy_files import open_arrays
-from competition.formats.parquet_tables import read_foreign_table, read_table, write_table
-from competition.masks.stored_arrays import open_foreign_array, read_array, read_opened, write_array
+from competition.formats.parquet_tables import read_imported_table, read_table, write_table
+from competition.masks.stored_arrays import open_imported_array, read_array, read_opened, write_array
 from competition.models.checkpoint_loading import load_weights, read_checkpoint, weights_in
 from competition.prediction.histograms import load_histograms, save_histograms
 from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import read_map, read_scores
-from competition.runs.imported_maps import hold_masks, read_foreign_map
+from competition.runs.imported_predictions import hold_masks, read_imported_map
 from competition.settings import Experiment
 from competition.training.checkpoints import Best, Identity, load_best, load_checkpoint, save_best
 
@@ -40,7 +40,7 @@ _IDENTITY = Identity("cardiac", ("lv",), "a" * 12, "b" * 12, "c" * 12, 0)
 
 def array_parsers() -> list[Parser]:
     """Makes the valid files, and returns what reads them."""
-    return [*_foreign_arrays(), *_foreign_others(), *_own()]
+    return [*_imported_arrays(), *_imported_others(), *_own()]
 
 
 def own_artefacts() -> dict[str, tuple[bytes, Callable[[Path], Any]]]:
@@ -104,7 +104,7 @@ def _seal_of(whole: bytes) -> bytes:
     return whole[start : start + SEAL_BYTES]
 
 
-def _foreign_arrays() -> list[Parser]:
+def _imported_arrays() -> list[Parser]:
     probs = _RANDOM.random((2, 6, 5)).astype(np.float32)
     arrays = (
         *(probs, np.asfortranarray(probs), (probs * 255).astype(np.uint8), probs > 0.5),
@@ -121,7 +121,7 @@ def _foreign_arrays() -> list[Parser]:
         return [array.read() for array in open_arrays(path).values()]
 
     def read(path: Path) -> NDArray[np.uint8]:
-        return read_foreign_map(path, ("x", "y"), (6, 5))
+        return read_imported_map(path, ("x", "y"), (6, 5))
 
     def judge(path: Path) -> bool:
         return hold_masks([(path, (6, 5))], ("x", "y"))
@@ -129,8 +129,8 @@ def _foreign_arrays() -> list[Parser]:
     return [
         Parser("open_arrays (npy)", "a.npy", plain, read_all),
         Parser("open_arrays (npz)", "a.npz", zipped, read_all),
-        Parser("read_foreign_map (npy)", "a.npy", plain, read),
-        Parser("read_foreign_map (npz)", "a.npz", zipped, read),
+        Parser("read_imported_map (npy)", "a.npy", plain, read),
+        Parser("read_imported_map (npz)", "a.npz", zipped, read),
         Parser("hold_masks", "a.npz", zipped, judge),
     ]
 
@@ -141,7 +141,7 @@ def _numpy(save: Callable[..., None], *arrays: NDArray[Any], **named: NDArray[An
     return file.getvalue()
 
 
-def _foreign_others() -> list[Parser]:
+def _imported_others() -> list[Parser]:
     frame = blosc2.asarray(_MAP).to_cframe()
     table = io.BytesIO()
     _SCORES.to_parquet(table, index=False)
@@ -150,29 +150,29 @@ def _foreign_others() -> list[Parser]:
     saved = io.BytesIO()
     torch.save({"state_dict": {f"module.{name}": value for name, value in weights.items()}, "epoch": 3}, saved)
 
-    def read_foreign_array(path: Path) -> NDArray[Any]:
-        return read_opened(open_foreign_array(path, "Export it again"), path, "Export it again")
+    def read_imported_array(path: Path) -> NDArray[Any]:
+        return read_opened(open_imported_array(path, "Export it again"), path, "Export it again")
 
-    def open_foreign_map(path: Path) -> object:
-        return open_map(path.parent, path.stem, foreign=True)
+    def open_imported_map(path: Path) -> object:
+        return open_map(path.parent, path.stem, imported=True)
 
     def start_from(path: Path) -> object:
         return load_weights(network, weights_in(read_checkpoint(path), path), path)
 
     return [
-        Parser("open_foreign_array", "a.b2", (frame,), read_foreign_array),
-        Parser("open_map (foreign)", "a.b2", (frame,), open_foreign_map),
+        Parser("open_imported_array", "a.b2", (frame,), read_imported_array),
+        Parser("open_map (imported)", "a.b2", (frame,), open_imported_map),
         Parser(
-            "read_foreign_table",
+            "read_imported_table",
             "t.parquet",
             (table.getvalue(),),
-            lambda path: read_foreign_table(path, "Export again"),
+            lambda path: read_imported_table(path, "Export again"),
         ),
         Parser(
-            "read_scores (foreign)",
+            "read_scores (imported)",
             "scores.parquet",
             (table.getvalue(),),
-            lambda path: read_scores(path.parent, ["a", "b"], ["x"], foreign=True),
+            lambda path: read_scores(path.parent, ["a", "b"], ["x"], imported=True),
         ),
         Parser("read_checkpoint, load_weights (torch)", "a.pt", (saved.getvalue(),), start_from),
         Parser(

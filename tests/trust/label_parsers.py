@@ -15,7 +15,7 @@ from PIL import Image
 from trust_parser import Parser
 
 from competition.data.manifest import Entry
-from competition.runs.imported_folds import read_foreign_folds
+from competition.runs.imported_folds import read_imported_folds
 from competition.tracks.declared.mask_files import count_between, read_masks
 from competition.tracks.hand_bone.labels import HAND_BONE_CLASSES, read_bones
 from competition.tracks.hand_bone.lists import with_strata, without_excluded
@@ -82,10 +82,10 @@ def _lists() -> list[Parser]:
         Parser("with_strata", "strata.csv", (stratified,), strata),
         Parser("without_excluded", "exclude.txt", (b"ID001\nimage2.png # turned\n\n",), excluded),
         Parser(
-            "read_foreign_folds",
+            "read_imported_folds",
             "folds.csv",
             (b"group,fold\n1,a\n2,b\n", b"# theirs\nimage,fold\na.png,0\nb,1\n"),
-            lambda path: read_foreign_folds(path, _TRAINING),
+            lambda path: read_imported_folds(path, _TRAINING),
         ),
     ]
 

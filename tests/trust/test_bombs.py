@@ -21,7 +21,7 @@ from competition.formats.json_files import read_json
 from competition.formats.pictures import read_grey
 from competition.formats.yaml_files import read_yaml
 from competition.models.checkpoint_loading import read_checkpoint
-from competition.runs.imported_maps import read_foreign_map
+from competition.runs.imported_predictions import read_imported_map
 from competition.submission.array_zip.checks import check_planes_submission
 from competition.submission.known_images import KnownImages
 from competition.tracks.declared.patterns import find_group
@@ -78,12 +78,12 @@ BOMBS: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object]]]
     "NumPy file that declares 6.8 GB": (
         "a.npy",
         lambda path: path.write_bytes(npy_header((29, 15_300, 15_300)) + bytes(99)),
-        lambda path: read_foreign_map(path, ("x",), (6, 5)),
+        lambda path: read_imported_map(path, ("x",), (6, 5)),
     ),
     "NumPy zip of 4 MB that inflates to 4 GB": (
         "a.npz",
         lambda path: inflating_zip(path, "a.npy", (1, 63_000, 63_000)),
-        lambda path: read_foreign_map(path, ("x",), (6, 5)),
+        lambda path: read_imported_map(path, ("x",), (6, 5)),
     ),
     "zip of planes of 4 MB that inflates to 4 GB": (
         "a.zip",

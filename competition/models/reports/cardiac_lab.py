@@ -1,8 +1,8 @@
 """The two networks of the left-ventricle lab, with its figures.
 
 The lab gave two scores per pixel (background, ventricle) to a softmax; heads here are sigmoid, one logit per class,
-which for one class and its complement is the same model with half the scores. What the lab's text leaves open is our
-reading: ReLU after each layer, and a transposed convolution that starts as bilinear interpolation.
+which for one class and its complement is the same model with half the scores. ReLU after each layer, and a transposed
+convolution that starts as bilinear interpolation, are our reading of what the lab's text leaves open.
 """
 
 import torch
@@ -15,25 +15,12 @@ TAPS, STRIDE = 31, 16
 
 
 class HiddenLayer(nn.Module):
-    """All pixels -> one hidden layer -> all pixels: 65,536 -> 512 -> 65,536 per class at 256x256.
-
-    Attributes:
-        stride: The side of the only size it can take.
-    """
+    """All pixels -> one hidden layer -> all pixels: 65,536 -> 512 -> 65,536 per class at 256x256."""
 
     def __init__(
         self, channels: int, classes: int, prior: float, side: int, dropout: float = 0.0, width: int = 512
     ) -> None:
-        """Build the network.
-
-        Args:
-            channels: Of the image.
-            classes: Number of outputs.
-            prior: What the fresh head answers.
-            side: Rows and columns of the image.
-            dropout: Of hidden units.
-            width: Hidden units.
-        """
+        """Build the network for images of ``side`` pixels; ``width`` is the number of hidden units."""
         super().__init__()
         self.stride = side
         self.hidden = nn.Linear(channels * side**2, width)
@@ -42,38 +29,19 @@ class HiddenLayer(nn.Module):
         answer_prior(self.head, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predict.
-
-        Args:
-            images: (N, channels, side, side) float32.
-
-        Returns:
-            Logits (N, C, side, side).
-        """
+        """Return logits (N, C, side, side) for images (N, channels, side, side) float32."""
         hidden = self.dropout(self.hidden(images.flatten(1)).relu())
         logits: torch.Tensor = self.head(hidden).unflatten(1, (-1, self.stride, self.stride))
         return logits
 
 
 class LabFCN(nn.Module):
-    """Fully convolutional: 16 times smaller, scored by a 1x1 convolution, enlarged 16 times at once.
-
-    Attributes:
-        stride: Sides of the input must be multiples of this.
-    """
+    """Fully convolutional: 16 times smaller, scored by a 1x1 convolution, enlarged 16 times at once."""
 
     stride = STRIDE
 
     def __init__(self, channels: int, classes: int, prior: float, dropout: float = 0.0, width: int = 100) -> None:
-        """Build the network.
-
-        Args:
-            channels: Of the image.
-            classes: Number of outputs.
-            prior: What the fresh head answers.
-            dropout: Before the scores.
-            width: Channels of the first convolution; the others have 2, 3 and 3 times as many.
-        """
+        """Build the network; its four convolutions have ``width``, 2, 3 and 3 times ``width`` channels."""
         super().__init__()
         self.features = nn.Sequential(
             nn.Conv2d(channels, width, 5, stride=2, padding=2),
@@ -95,14 +63,7 @@ class LabFCN(nn.Module):
         answer_prior(self.enlarge, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predict.
-
-        Args:
-            images: (N, channels, H, W) float32, H and W multiples of 16.
-
-        Returns:
-            Logits (N, C, H, W).
-        """
+        """Return logits (N, C, H, W) for images (N, channels, H, W) float32."""
         logits: torch.Tensor = self.enlarge(self.scores(self.dropout(self.features(images))))
         return logits
 

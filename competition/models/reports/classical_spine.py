@@ -1,19 +1,19 @@
-"""The lumbar report's baseline without a network, carried through: Canny edges and region growing.
+"""The lumbar report's baseline without a network, completed: Canny edges and region growing.
 
-The report cut the picture at the grey values 50 to 100 and took Canny edges, described region growing without running
-it, and could not tell the vertebrae apart. Here 50 and 100 are Canny's limits, and a band of brightness around each
-seed's own takes the place of the fixed threshold, so that a network has more to beat than an empty picture:
+The report thresholded the image at the grey values 50 to 100 and took Canny edges, described region growing without
+running it, and could not tell the vertebrae apart. Here 50 and 100 are Canny's limits, and a band of brightness around
+each seed's own replaces the fixed threshold, so that a network has more to beat than an empty mask:
 
-1. The picture is freed of its slow changes of exposure, because a fixed band of grey values lies in the soft tissue of
-   one picture and in the bone of the next.
+1. The image is freed of its slow changes of exposure, because a fixed band of grey values lies in the soft tissue of
+   one image and in the bone of the next.
 2. The spine is the brightest path from top to bottom that bends little.
 3. Along the path bodies are brighter than discs: the crests of the profile are the seeds.
 4. From each seed a region grows over pixels in a band around its median brightness, as wide as brightness varies there,
    not across edges, not beyond the middle to the next.
 5. The six neighbouring regions that lie most centrally are taken as the six vertebrae, from the top down.
 
-It has the form of a network, although all that training can change is how sure it is of itself: so it is held out,
-tuned, weighted, voted and ranked like any member, by the same code, and beaten on the same footing.
+It has the form of a network, although training changes only its confidence, so that it is held out, tuned, weighted and
+ranked by the same code as any member.
 """
 
 import math
@@ -46,50 +46,32 @@ class ClassicalSpine(nn.Module):
     """Finds six vertebrae by rules.
 
     Attributes:
-        stride: Any side will do.
-        confidence: The logit of what is inside a region; outside it is the negative.
+        confidence: The logit inside a region; outside it is the negative.
     """
 
     def __init__(self, channels: int, classes: int, prior: float, dropout: float = 0.0) -> None:
-        """Make the module.
-
-        Args:
-            channels: 1.
-            classes: 6, from the top down.
-            prior: The probability answered outside of all regions.
-            dropout: 0, because there is nothing to drop.
+        """Make the module; ``prior`` is the probability outside of all regions.
 
         Raises:
-            ValueError: Another number of channels or classes, or dropout.
+            ValueError: Not 1 channel and 6 classes (from the top down), or dropout.
         """
         super().__init__()
         if channels != 1 or classes != VERTEBRAE or dropout:
-            raise ValueError(f"it finds {VERTEBRAE} vertebrae on grey pictures by rules, without dropout")
+            raise ValueError(f"it finds {VERTEBRAE} vertebrae on grey images by rules, without dropout")
         self.stride = 1
         self.confidence = nn.Parameter(torch.tensor(math.log((1 - prior) / prior)))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predict.
-
-        Args:
-            images: (N, 1, H, W) float32, standardised.
-
-        Returns:
-            Logits (N, 6, H, W).
-        """
+        """Return logits (N, 6, H, W) for images (N, 1, H, W) float32, standardised."""
         pictures = images[:, 0].detach().float().cpu().numpy()
         masks = torch.from_numpy(np.stack([find_vertebrae(picture) for picture in pictures]))
         return (2 * masks.to(images.device).float() - 1) * self.confidence
 
 
 def find_vertebrae(picture: Picture) -> NDArray[np.bool_]:
-    """Find six vertebrae.
+    """Return six vertebrae (6, H, W) bool, from the top down; all empty where fewer than six seeds are found.
 
-    Args:
-        picture: (H, W) float32 of zero mean and unit deviation, bright is dense.
-
-    Returns:
-        (6, H, W) bool, from the top down; all empty where fewer than six seeds are found.
+    ``picture`` is (H, W) float32 of zero mean and unit deviation, bright is dense.
     """
     relief = _relief(picture)
     path = _spine_path(relief)
@@ -131,7 +113,7 @@ def _spine_path(relief: Picture) -> NDArray[np.int64]:
 
 
 def _seed_rows(relief: Picture, path: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Rows where the profile along the path has a crest: the middles of the bodies."""
+    """Return the rows where the profile along the path has a crest: the middles of the bodies."""
     level = LEVEL_SHARE * len(relief)
     half = max(1, round(0.25 * DEPTH_SHARE * len(relief)))
     padded = np.pad(relief, ((0, 0), (half, half)), mode="edge")
@@ -141,7 +123,7 @@ def _seed_rows(relief: Picture, path: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _grow(relief: Picture, path: NDArray[np.int64], rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Regions (6, H, W) around the seeds."""
+    """Return the regions (6, H, W) around the seeds."""
     grey = cv2.normalize(relief, np.empty_like(relief), 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
     edges = cv2.Canny(grey, EDGE_LOW, EDGE_HIGH) > 0
     middles = (rows[1:] + rows[:-1]) / 2
@@ -160,7 +142,7 @@ def _grow(relief: Picture, path: NDArray[np.int64], rows: NDArray[np.int64]) -> 
 
 
 def _connected(pixels: NDArray[np.bool_], row: int, column: int, depth: float) -> NDArray[np.bool_]:
-    """Return the part of ``pixels`` that hangs together with the seed, its holes closed and its threads cut."""
+    """Return the part of ``pixels`` that is connected to the seed, its holes closed and its threads removed."""
     _, labels = cv2.connectedComponents(pixels.astype(np.uint8), connectivity=4)
     part = np.asarray(labels == labels[row, column], np.uint8)
     size = max(3, round(0.2 * depth) | 1)

@@ -1,9 +1,9 @@
 """Contrastive pre-training, which the aneurysm report tried: an encoder that learns without any label.
 
-The two projections of an injection show the same vessels. What the encoder says of one is drawn towards what it says of
-the other, and away from what it says of the other patients of the batch. The head learns the labels on top without a
-say in what the encoder learns, so that the score of such a run tells what the pairs alone have taught. The classifier
-proper is then trained from the checkpoint by ``model.init``.
+The two projections of an injection show the same vessels. Their features are pulled together, and pushed away from
+those of the other patients of the batch. The head learns the labels on top, without a gradient to the encoder, so that
+the score of such a run shows what the pairs alone have taught. The classifier proper is then trained from the
+checkpoint by ``model.init``.
 """
 
 from collections.abc import Sequence
@@ -16,17 +16,17 @@ from torch import nn
 
 from competition.models.multiview import MultiViewClassifier
 
-SKETCH = 128  # numbers that pairs are compared by; the encoder's features themselves stay free to say more
+SKETCH = 128  # numbers that pairs are compared by; the encoder's features themselves are free to carry more
 TEMPERATURE = 0.1
 NOT_COUNTED = -1e4  # finite, and in half precision too
 
 
 class ContrastiveClassifier(MultiViewClassifier):
-    """The multi-view classifier, its encoder taught by pairs of pictures alone.
+    """The multi-view classifier, its encoder trained on pairs of images alone.
 
     Reference:
         Chen et al. 2020 (SimCLR) for the loss and the projection; Azizi et al. 2021 for pairs of one patient's
-        pictures.
+        images.
     """
 
     pairs: torch.Tensor
@@ -47,14 +47,9 @@ class ContrastiveClassifier(MultiViewClassifier):
         self.register_buffer("pairs", torch.tensor(pairs), persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predict.
+        """Return logits (N, C) float32; while training (N, C + 1), the last column being each patient's loss of pairs.
 
-        Args:
-            images: (N, V, channels, H, W) float32, standardised.
-            present: (N, V) bool; views that could not be read have no say.
-
-        Returns:
-            Logits (N, C) float32; while training (N, C + 1), the last column being each patient's loss of pairs.
+        Arguments as in ``MultiViewClassifier.forward``.
         """
         features = self.view_features(images)
         logits = self.answer(features.detach(), present)
@@ -63,14 +58,9 @@ class ContrastiveClassifier(MultiViewClassifier):
         return torch.cat([logits, self.pair_losses(self.project(features), present)[:, None]], dim=1)
 
     def pair_losses(self, sketches: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Return how badly the patients of a batch are told by one picture of a pair from the other picture.
+        """Return (N,) cross-entropies of matching a patient's pair within the batch.
 
-        Args:
-            sketches: (N, V, S).
-            present: (N, V) bool; a pair counts where both of its pictures are there.
-
-        Returns:
-            (N,) cross-entropy of choosing the right one of the N patients, the mean over pairs and both directions.
+        The mean is over pairs with both images present and over both directions; ``sketches`` are (N, V, S).
         """
         one, other = F.normalize(sketches.float(), dim=2)[:, self.pairs].unbind(dim=2)
         counted = present[:, self.pairs].all(dim=2).T

@@ -16,14 +16,7 @@ class FCNResNet101(nn.Module):
     """FCN-ResNet101; heads are sigmoid, one logit per class."""
 
     def __init__(self, channels: int, classes: int, prior: float, pretrained: bool, dropout: float = 0.0) -> None:
-        """Build the network.
-
-        Args:
-            channels: Of the image.
-            classes: Number of outputs.
-            prior: What the fresh head answers.
-            pretrained: Start from torchvision's COCO weights (fetched the first time); the head is fresh.
-            dropout: Before the head; torchvision's own is 0.1.
+        """Build the network; ``pretrained`` starts it from torchvision's COCO weights, with a fresh head.
 
         Raises:
             OSError: The weights can't be fetched.
@@ -41,20 +34,13 @@ class FCNResNet101(nn.Module):
         self.classifier[-1] = head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predict.
-
-        Args:
-            images: (N, channels, H, W) float32.
-
-        Returns:
-            Logits (N, C, H, W).
-        """
+        """Return logits (N, C, H, W) for images (N, channels, H, W) float32."""
         coarse = self.classifier(self.backbone(images)["out"])
         return nn.functional.interpolate(coarse, size=images.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _for_grey(stem: nn.Conv2d) -> nn.Conv2d:
-    """Return the first convolution for grey images; a grey picture gives what it gave in three equal channels."""
+    """Return the first convolution for grey images, which gives the same as for three equal channels."""
     grey = nn.Conv2d(1, stem.out_channels, 7, stride=2, padding=3, bias=False)
     with torch.no_grad():
         grey.weight.copy_(stem.weight.sum(dim=1, keepdim=True))

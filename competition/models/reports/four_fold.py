@@ -1,11 +1,10 @@
 """The aneurysm report's recipe: four networks for four data sets, here trained at once over a patient's eight views.
 
-The report divides the pictures into anterior ones (carotid injection) and posterior ones (vertebral injection) and
-learns two things from each: is there anything at all, and where. A picture is only asked about the arteries of its own
-injection and side, and the side is dropped from their names. Pictures and labels are those of the eight views of a
-patient, and the four networks share no weight, so one pass over the views with the sum of the four losses
-(``losses.four_sets``) trains each as it would be trained alone; a step's gradient must not be clipped, because that
-would tie them together. Unlike the report's, a batch holds all views of its patients.
+The report divides the images into anterior ones (carotid injection) and posterior ones (vertebral injection) and learns
+two things from each: whether there is any aneurysm, and where. An image is only asked about the arteries of its own
+injection and side, and the side is dropped from their names. The four networks share no weight, so one pass over the
+views with the sum of the four losses (``losses.four_sets``) trains each as it would be trained alone; a step's gradient
+must not be clipped, because that would couple them. Unlike the report's, a batch holds all views of its patients.
 """
 
 from collections.abc import Sequence
@@ -44,19 +43,12 @@ class ReportFourFold(nn.Module):
         prior: float,
         dropout: float,
     ) -> None:
-        """Build the networks.
+        """Build the networks; arguments as in ``MultiViewClassifier`` but for the following.
 
-        Args:
-            encoder: timm name of three of the four; the report's is resnet18.
-            anterior_encoder: timm name of the network of anterior locations; the report's is swinv2_cr_tiny_ns_224.
-            pretrained: Start the two location networks from timm's weights.
-            binary_pretrained: The two binary networks too; False where they are given medical ones.
-            channels: 1.
-            classes: "Aneurysm", then locations with their side, as the aneurysm track names them.
-            views: As the aneurysm track names them.
-            size: Side of a picture in pixels.
-            prior: What each fresh network answers.
-            dropout: Before each last layer.
+        ``encoder`` is the timm name of three of the four (the report's is resnet18), ``anterior_encoder`` that of the
+        network of anterior locations (swinv2_cr_tiny_ns_224). ``pretrained`` starts the two location networks from
+        timm's weights, ``binary_pretrained`` the other two. Classes ("Aneurysm", then locations with their side) and
+        views have the names of the aneurysm track.
         """
         super().__init__()
         self.supplies = {
@@ -76,15 +68,9 @@ class ReportFourFold(nn.Module):
         self.register_buffer("artery", artery.clamp_min(0), persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predict.
+        """Return the patients' logits (N, C); while training, those of every view.
 
-        Args:
-            images: (N, V, channels, H, W) float32, standardised.
-            present: (N, V) bool; views that could not be read have no say.
-
-        Returns:
-            While training, logits (N, V, C) of every view, minus infinity where a view is not asked. Otherwise the
-            patients' logits (N, C).
+        These are (N, V, C), minus infinity where a view is not asked. Arguments as in ``MultiViewClassifier.forward``.
         """
         logits = self._view_logits(images)
         if self.training:
@@ -92,7 +78,7 @@ class ReportFourFold(nn.Module):
         return self._join(logits, present | ~present.any(dim=1, keepdim=True))
 
     def _view_logits(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (N, V, C) of every view on its own; minus infinity for locations that it is not asked about."""
+        """Return logits (N, V, C) of every view alone; minus infinity for locations that it is not asked about."""
         patients, views = images.shape[:2]
         nowhere = torch.full((patients, views, 1 + self.shown.shape[1]), float("-inf"), device=images.device)
         for supply, numbers in self.supplies.items():
@@ -121,7 +107,7 @@ class ReportFourFold(nn.Module):
 
 
 class BinaryNetwork(nn.Module):
-    """Is there any aneurysm in the picture? The report's head 512-256-128-16-1 on an encoder of 512 features."""
+    """Predicts whether there is any aneurysm: the report's head 512-256-128-16-1 on an encoder of 512 features."""
 
     def __init__(self, encoder: str, pretrained: bool, channels: int, size: int, dropout: float) -> None:
         """Build encoder and head."""
@@ -130,7 +116,7 @@ class BinaryNetwork(nn.Module):
         self.head = perceptron(self.encoder.num_features, 256, 128, 16, 1, dropout=dropout)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures (n, channels, H, W) -> logits (n, 1)."""
+        """Return logits (n, 1) for images (n, channels, H, W)."""
         logits: torch.Tensor = self.head(self.encoder(pictures))
         return logits
 
@@ -146,13 +132,13 @@ class PosteriorLocations(nn.Module):
         self.head = perceptron(1000, 100, 10, outputs, dropout=dropout)
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        """Pictures (n, channels, H, W) -> logits (n, outputs)."""
+        """Return logits (n, outputs) for images (n, channels, H, W)."""
         logits: torch.Tensor = self.head(self.network(self.colours(pictures)))
         return logits
 
 
 def perceptron(*sizes: int, dropout: float) -> nn.Sequential:
-    """Linear layers with a ReLU between any two; the dropout stands before the last."""
+    """Return linear layers with a ReLU between any two, and dropout before the last."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise(sizes[:-1]):
         layers += [nn.Linear(inputs, outputs), nn.ReLU()]
@@ -160,7 +146,7 @@ def perceptron(*sizes: int, dropout: float) -> nn.Sequential:
 
 
 def _artery_number(class_name: str, view: str) -> int:
-    """Which output of its view's network a location is: L_ICA in LI-A is 0; -1 where the view is not asked about it."""
+    """Return which output of its view's network a location is (L_ICA in LI-A: 0); -1 where the view is not asked."""
     side, _, artery = class_name.rpartition("_")
     asked = next(arteries for supply, arteries in ARTERIES.items() if view[1] == INJECTION[supply])
     return asked.index(artery) if artery in asked and side in ("", view[0]) else -1

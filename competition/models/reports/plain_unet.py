@@ -16,33 +16,22 @@ LEVELS = 5
 
 
 class PlainUNet(nn.Module):
-    """U-Net of five levels.
-
-    Attributes:
-        stride: Sides of the input must be multiples of this.
-    """
+    """U-Net of five levels; sides of the input must be multiples of ``stride``."""
 
     stride = 2 ** (LEVELS - 1)
 
     def __init__(
-        self,
-        channels: int,
-        classes: int,
-        prior: float,
-        dropout: float = 0.0,
-        width: int = 64,
-        transposed: bool = True,
+        self, channels: int, classes: int, prior: float, dropout: float = 0.0, width: int = 64, transposed: bool = True
     ) -> None:
         """Build the network.
 
         Args:
             channels: Of the image.
             classes: Number of outputs.
-            prior: What the fresh head answers.
+            prior: Fresh probability.
             dropout: Of whole channels, before the head.
             width: Channels of the first level; they double per level.
-            transposed: Whether levels are enlarged by a 2x2 transposed convolution that halves the channels, or
-                bilinearly.
+            transposed: Enlarge levels by a 2x2 transposed convolution that halves the channels instead of bilinearly.
         """
         super().__init__()
         widths = [width * 2**level for level in range(LEVELS)]
@@ -60,14 +49,7 @@ class PlainUNet(nn.Module):
         answer_prior(self.head, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Predict.
-
-        Args:
-            images: (N, channels, H, W) float32, H and W multiples of ``stride``.
-
-        Returns:
-            Logits (N, C, H, W).
-        """
+        """Return logits (N, C, H, W) for images (N, channels, H, W) float32."""
         skipped: list[torch.Tensor] = []
         features = images
         for level, block in enumerate(self.encoder):

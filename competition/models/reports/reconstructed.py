@@ -1,9 +1,9 @@
 """Classifying an autoencoder's reconstructions, which the aneurysm report tried.
 
-The idea: what an autoencoder can't repeat is noise. But an aneurysm of a few pixels is as rare as noise, and is lost
-with it. The autoencoder learns to repeat the pictures alone and the classifier to judge what it repeats. Neither's
-gradient reaches the other, but both learn at once: the classifier's first epochs are spent on the reconstructions of an
-unfinished autoencoder, which learning one after the other (as the report did) would spare it.
+The idea: what an autoencoder can't reproduce is noise. But an aneurysm of a few pixels is as rare as noise, and is lost
+with it. The autoencoder learns from the images alone and the classifier from its reconstructions. Both learn at once
+without sharing gradients: the classifier's first epochs are spent on the reconstructions of an unfinished autoencoder,
+which training one after the other (as the report did) would avoid.
 """
 
 from typing import Any
@@ -14,8 +14,8 @@ from torch import nn
 from competition.models.layers import convolution
 from competition.models.multiview import MultiViewClassifier
 
-LEVELS = (16, 32, 64)  # channels of the autoencoder; every level halves the picture
-BOTTLENECK = 8  # channels: at an eighth of the picture's sides, an eighth of its numbers
+LEVELS = (16, 32, 64)  # channels of the autoencoder; every level halves the image
+BOTTLENECK = 8  # channels: at an eighth of the image's sides, an eighth of its numbers
 
 
 class ReconstructedClassifier(MultiViewClassifier):
@@ -27,15 +27,10 @@ class ReconstructedClassifier(MultiViewClassifier):
         self.autoencoder = autoencoder(channels)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Predict.
+        """Return logits (N, C) float32; while training (N, C + 1).
 
-        Args:
-            images: (N, V, channels, H, W) float32, standardised.
-            present: (N, V) bool; views that could not be read have no say.
-
-        Returns:
-            Logits (N, C) float32; while training (N, C + 1), the last column being each patient's mean squared error
-            of the reconstruction.
+        The last column is each patient's mean squared error of the reconstruction. Arguments as in
+        ``MultiViewClassifier.forward``.
         """
         repeated = self.reconstruct(images)
         logits = super().forward(repeated.detach(), present)
@@ -45,13 +40,13 @@ class ReconstructedClassifier(MultiViewClassifier):
         return torch.cat([logits, (errors.sum(dim=1) / present.sum(dim=1).clamp_min(1))[:, None]], dim=1)
 
     def reconstruct(self, images: torch.Tensor) -> torch.Tensor:
-        """Views (N, V, channels, H, W) as the autoencoder repeats them, in float32."""
+        """Return the autoencoder's float32 reconstructions of views (N, V, channels, H, W)."""
         repeated: torch.Tensor = self.autoencoder(images.flatten(0, 1))
         return repeated[..., : images.shape[-2], : images.shape[-1]].float().view(images.shape)
 
 
 def autoencoder(channels: int) -> nn.Sequential:
-    """Halves a picture three times, keeps ``BOTTLENECK`` channels, and doubles it three times (up to 7 pixels more)."""
+    """Halve an image three times, keep ``BOTTLENECK`` channels, and double it three times (up to 7 pixels more)."""
     layers: list[nn.Module] = []
     inputs = channels
     for outputs in LEVELS:

@@ -26,11 +26,7 @@ LEVELS = 5
 
 
 class UNet3Plus(nn.Module):
-    """UNet 3+; while training with deep supervision it gives a list of logits, otherwise one tensor.
-
-    Attributes:
-        stride: Sides of the input should be multiples of this.
-    """
+    """UNet 3+; while training with deep supervision it gives a list of logits, otherwise one tensor."""
 
     def __init__(
         self,
@@ -44,12 +40,12 @@ class UNet3Plus(nn.Module):
         output_scale: int = 1,
         most_enlarged: int = 16,
     ) -> None:
-        """Build the network.
+        """Build the network; other arguments as in ``PlainUNet``.
 
         Args:
             channels: Of the image.
             classes: Number of outputs.
-            prior: What each fresh head answers.
+            prior: Fresh probability of each head.
             dropout: Of whole channels, before each head.
             width: Channels of the first encoder level (they double per level) and of each skip branch.
             rate: How many times smaller each level is than the one before.
@@ -82,14 +78,9 @@ class UNet3Plus(nn.Module):
         self.enlarge = nn.Identity() if output_scale == 1 else _enlargement(classes, output_scale)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
-        """Predict.
+        """Return logits (N, C, s * H, s * W) for images (N, channels, H, W) float32, s the output scale.
 
-        Args:
-            images: (N, channels, H, W) float32.
-
-        Returns:
-            Logits (N, C, s * H, s * W), s the output scale. While training with deep supervision: a list of five,
-            these first, then those of the coarser levels.
+        While training with deep supervision: a list of five, these first, then those of the coarser levels.
         """
         decoded = self._decode(self._encode(images))
         finest: torch.Tensor = self.enlarge(self.heads[0](self.dropout(decoded[0])))
@@ -102,7 +93,7 @@ class UNet3Plus(nn.Module):
         return outputs
 
     def _encode(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """Features of all levels, the finest first."""
+        """Return the features of all levels, the finest first."""
         features: list[torch.Tensor] = []
         for level, block in enumerate(self.encoder):
             below = F.max_pool2d(features[-1], self._rate) if level else images
@@ -110,7 +101,7 @@ class UNet3Plus(nn.Module):
         return features
 
     def _decode(self, encoded: list[torch.Tensor]) -> list[torch.Tensor]:
-        """Decoded features of all levels, the finest first; made from the coarsest up."""
+        """Return the decoded features of all levels, the finest first; made from the coarsest up."""
         decoded = list(encoded)
         for level in reversed(range(LEVELS - 1)):
             size_hw = encoded[level].shape[-2:]
@@ -129,10 +120,7 @@ class UNet3Plus(nn.Module):
 
 
 def _enlargement(classes: int, scale: int) -> nn.Sequential:
-    """Bilinear enlargement of logits, then a 3x3 convolution of each class on its own.
-
-    The convolution starts as the identity, so that weights trained without it go on where they were, only finer.
-    """
+    """Return bilinear enlargement of logits, then a 3x3 convolution of each class alone, fresh the identity."""
     convolve = nn.Conv2d(classes, classes, 3, padding=1, groups=classes)
     nn.init.dirac_(convolve.weight, groups=classes)
     assert convolve.bias is not None

@@ -10,7 +10,7 @@ question: Does a smaller rate find the knee as soon?
 track: knee
 phantom: {people: 4, size: 64}
 set: [train.epochs=1]
-columns: [ceiling]
+columns: [attainable_dice]
 recipes:
   large: {experiment: quick}
   small: {experiment: quick, set: [train.lr=1e-5]}
@@ -30,6 +30,11 @@ def test_every_comparison_is_fair_and_asks_a_question(name):
         assert len({(each.train.epochs, each.train.repeats, each.train.seed) for each in networks}) == 1
         # Weights that are chosen at the last epoch are not chosen on what they are scored on.
         assert all(each.train.validate_every >= each.train.epochs for each in experiments.values())
+
+
+def test_a_column_may_have_its_former_name(tmp_path):
+    (tmp_path / "mine.yaml").write_text(COMPARISON.replace("attainable_dice", "ceiling"))
+    assert find_comparison(str(tmp_path / "mine.yaml"))[1].columns == ("attainable_dice",)
 
 
 def test_soft_and_nearest_targets_differ_in_nothing_else():
@@ -57,7 +62,11 @@ def test_soft_and_nearest_targets_differ_in_nothing_else():
         ("  small:", "  large:", "key 'large' appears twice"),
         ("track: knee", "track: kne", "unknown track 'kne', did you mean 'knee'?"),
         ("track: knee", "track: knee\nfolds: 1", "folds: Input should be greater than or equal to 2"),
-        ("[ceiling]", "[cells]", "unknown column 'cells' beside dice, did you mean 'ceiling'?"),
+        (
+            "[attainable_dice]",
+            "[attainable]",
+            "unknown column 'attainable' beside dice, did you mean 'attainable_dice'?",
+        ),
         ("set: [train.lr=1e-5]", "rule: report", "small: rule decides locations of patients, and knee has masks"),
         ("question:", "question: [", "not valid YAML ("),
         (COMPARISON, "knee", "comparison: Input should be a valid dictionary"),

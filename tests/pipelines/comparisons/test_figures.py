@@ -21,8 +21,8 @@ from competition.runs.run import Run
 from competition.workspace import out_of_fold_folder
 from pipelines.comparisons.figures import (
     accuracy_figure,
+    attainable_dice_figure,
     auroc_figure,
-    ceiling_figure,
     cells_figure,
     dice_figure,
     index_and_ring_figure,
@@ -134,7 +134,7 @@ def test_a_track_without_fingers_has_no_such_column(shared_hands, tiny_experimen
 
 
 @pytest.mark.parametrize("oversample", [1, 2])
-def test_the_ceiling_is_what_the_targets_themselves_would_score(shared_hands, tiny_experiment, oversample):
+def test_the_attainable_dice_is_what_the_targets_themselves_would_score(shared_hands, tiny_experiment, oversample):
     """64x64 masks on a grid of 32: every second pixel, or means of 2x2, enlarged again by OpenCV."""
     even = [entry for entry in shared_hands.train() if entry.height == 64]
     manifest = replace(shared_hands.manifest, entries=tuple(even))
@@ -146,7 +146,7 @@ def test_the_ceiling_is_what_the_targets_themselves_would_score(shared_hands, ti
         small = blocks[:, :, 1, :, 1].astype(float) if oversample == 1 else blocks.mean(axis=(2, 4))
         native = np.stack([cv2.resize(each, (64, 64), interpolation=cv2.INTER_LINEAR) for each in small])
         scores.append(dense_dice(mask, np.round(native, 9) > 0.5))
-    assert figure_of(on_all(ceiling_figure, run), len(even)) == pytest.approx(np.mean(scores), abs=1e-12)
+    assert figure_of(on_all(attainable_dice_figure, run), len(even)) == pytest.approx(np.mean(scores), abs=1e-12)
 
 
 def test_labels_are_soft_too_where_the_grid_is_no_whole_part_of_the_image(shared_hands, tiny_experiment):
@@ -154,7 +154,10 @@ def test_labels_are_soft_too_where_the_grid_is_no_whole_part_of_the_image(shared
     even = [entry for entry in shared_hands.train() if entry.height == 64]
     here = replace(shared_hands, manifest=replace(shared_hands.manifest, entries=tuple(even)))
     nearest, soft = (
-        figure_of(on_all(ceiling_figure, make_run(here, tiny_experiment(data={"size": 48, "oversample": k}), "any")), 5)
+        figure_of(
+            on_all(attainable_dice_figure, make_run(here, tiny_experiment(data={"size": 48, "oversample": k}), "any")),
+            5,
+        )
         for k in (1, 4)
     )
     assert nearest < 0.99 < soft
@@ -165,7 +168,7 @@ def test_the_targets_of_an_image_that_is_not_square_lie_where_its_labels_do(shar
     manifest = replace(shared_hands.manifest, entries=tuple(uneven))
     nearest, soft = (
         on_all(
-            ceiling_figure,
+            attainable_dice_figure,
             make_run(
                 replace(shared_hands, manifest=manifest), tiny_experiment(data={"size": 30, "oversample": k}), "any"
             ),

@@ -9,7 +9,7 @@ from competition.data.folds import FULL
 from competition.data.manifest import data_hash
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import MapFolder, write_index
-from competition.runs.imported import Imported, imported_test_maps, read_imported, write_imported
+from competition.runs.import_member import Imported, imported_test_maps, read_imported, write_imported
 from competition.runs.leak_alarm import learned_by
 from competition.runs.members import Member
 from competition.runs.roi_run import find_first_stage
@@ -61,7 +61,7 @@ def test_a_later_picture_is_named(tiny_hands, theirs, changes):
     test = tiny_hands.manifest.of("test")
     entries = [test[0], replace(test[1], **changes)]
     named = changes.get("sample", "hand11")
-    with pytest.raises(CompetitionError, match=rf"has not predicted 1 of these 2 test pictures \(first: {named}\)"):
+    with pytest.raises(CompetitionError, match=rf"has not predicted 1 of these 2 test images \(first: {named}\)"):
         imported_test_maps(tiny_hands.workspace, voter(), entries)
 
 
@@ -90,7 +90,7 @@ def test_it_can_not_tell_a_second_stage_where_to_look(tiny_hands, theirs):
         write_index(folder / "oof", MapFolder(tiny_hands.track.classes, held_out, {}))
         (folder / "finished.json").write_text(json.dumps({"identity": identity}))
     settings = CropSettings(run="theirs", classes=["disc"])
-    with pytest.raises(CompetitionError, match="'theirs' was imported and has no weights to look at pictures"):
+    with pytest.raises(CompetitionError, match="'theirs' was imported and has no weights to predict new images"):
         find_first_stage(tiny_hands.workspace, tiny_hands.folds, tiny_hands.train(), settings)
 
 
@@ -103,7 +103,7 @@ def test_others_learned_the_labels_as_they_are(tiny_hands, tiny_experiment, thei
     workspace.fold_folder("alarm", 0).mkdir(parents=True)
     config = workspace.fold_folder("alarm", 0) / "config.yaml"
     config.write_text(tiny_experiment(multiview=True, data={"shuffle_labels": True}).to_yaml())
-    with pytest.raises(CompetitionError, match="shuffled labels can't be weighed against others"):
+    with pytest.raises(CompetitionError, match="shuffled labels can't be weighted with others"):
         learned_by(workspace, [guest, alarm], training)
     config.write_text(tiny_experiment().to_yaml())
     assert learned_by(workspace, [guest, alarm], training) == training
