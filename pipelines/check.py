@@ -16,7 +16,7 @@ from competition.submission.known_images import KnownImages
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 from pipelines.context import open_track, open_workspace
-from pipelines.typed_options import parse_size
+from pipelines.options import parse_size
 
 HELP = "Would the organiser take this submission?"
 EXAMPLE = "./run.sh check --track hand_bone submissions/hand_bone/submission.csv"

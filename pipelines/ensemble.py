@@ -29,9 +29,9 @@ from competition.runs.test_predictions import predict_test_set
 from competition.submission.leaderboard import append, new_submission_id
 from pipelines.choose_decision import choose_decision
 from pipelines.context import open_track, open_workspace
+from pipelines.options import add_fill_bad, typed_options
 from pipelines.submission import score_phantom, write_submission
 from pipelines.tuning_report import operations_text, say_alone, say_expectation
-from pipelines.typed_options import add_fill_bad, typed_options
 
 HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"

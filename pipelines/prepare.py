@@ -31,7 +31,7 @@ from competition.tracks.track import Problem, Track
 from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
 from pipelines.machine import cores
-from pipelines.typed_options import add_fill_bad
+from pipelines.options import add_fill_bad
 
 HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"

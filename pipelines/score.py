@@ -22,7 +22,7 @@ from competition.text import few, size_text
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Track
 from pipelines.context import open_track, prepared_workspaces
-from pipelines.typed_options import parse_size
+from pipelines.options import parse_size
 
 HELP = "The competition's own metric of a submission, overall and per class"
 EXAMPLE = "./run.sh score --track cardiac submissions/cardiac/submission.csv data/cardiac/test/labels"

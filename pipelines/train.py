@@ -13,8 +13,7 @@ from competition.runs.out_of_fold_scores import out_of_fold_score
 from competition.runs.run import Run, check_folds, open_run, parse_folds
 from pipelines.context import choose_experiment, open_track, open_workspace
 from pipelines.executors import EXECUTORS
-from pipelines.executors.parent import end_with_parent
-from pipelines.executors.task import Task
+from pipelines.executors.task import Task, end_with_starter
 from pipelines.training_report import report_training, say_grid
 
 HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
@@ -54,7 +53,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     chosen = choose_experiment(track, workspace, args.experiment, [*(args.set or []), *teacher])
     run = open_run(chosen.name if args.name is None else args.name, track, workspace, chosen.experiment)
     folds = parse_folds(args.fold, run.folds.count)
-    is_child = end_with_parent()
+    is_child = end_with_starter()
     if not is_child:
         check_folds(run, folds, args.force)
         say_grid(run)

@@ -11,9 +11,8 @@ from competition.errors import CompetitionError
 from competition.runs.members import parse_members
 from competition.text import shown
 from pipelines.context import open_track, open_workspace
-from pipelines.given_weights import parse_weights
+from pipelines.options import parse_weights, typed_options
 from pipelines.tuning_report import report_tuning
-from pipelines.typed_options import typed_options
 
 HELP = "Chooses member weights, thresholds and post-processing on out-of-fold predictions, and says what to expect."
 EXAMPLE = "./run.sh tune --track hand_bone --members quick,strong:0,1 --name both"

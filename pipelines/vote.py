@@ -11,7 +11,7 @@ from competition.errors import CompetitionError
 from competition.masks.run_length_votes import quorum
 from competition.submission.known_images import KnownImages
 from pipelines.context import open_track, prepared_workspaces
-from pipelines.given_weights import parse_fraction, parse_weights
+from pipelines.options import parse_fraction, parse_weights
 
 HELP = "Joins submission files by a weighted vote, in seconds: where only the files of other runs are left."
 EXAMPLE = "./run.sh vote --track hand_bone A.csv B.csv C.csv --weights 2,1,1 --out V.csv"

@@ -16,7 +16,7 @@ from competition.masks.run_lengths import encode_mask
 from competition.prediction.probability_maps import read_map, read_scores
 from competition.submission.run_lengths.files import read_rle_csv
 from competition.submission.table.files import read_table_csv
-from pipelines.given_weights import parse_weights
+from pipelines.options import parse_weights
 
 pytestmark = pytest.mark.slow
 

@@ -15,7 +15,7 @@ from competition.submission.table.files import write_table_csv
 from competition.tracks.aneurysm.track import CLASSES as VESSELS
 from competition.tracks.hand_bone.track import HAND_BONE_CLASSES
 from pipelines import check, leaderboard, score
-from pipelines.typed_options import parse_size
+from pipelines.options import parse_size
 
 SIZE = (64, 48)
 
