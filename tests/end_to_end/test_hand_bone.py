@@ -152,7 +152,7 @@ def test_prepare_reports_what_it_read(drawn):
 
 def test_one_trained_fold_is_enough_and_that_is_said(one_fold):
     workspace, _, (figures, said) = one_fold
-    assert "nothing is tuned yet, so tune runs first" in said
+    assert "nothing is tuned yet: running tune first" in said
     assert "scored on fold 0 alone" in said
     assert "PHANTOM DATA" in said
     assert figures["oof_crossfit"] is None
@@ -175,7 +175,7 @@ def test_the_submission_has_all_rows_in_the_organisers_order_and_stands_in_three
     content = Path(figures["submission"]).read_bytes()
     assert (workspace / "submissions" / "phantom_hand_bone" / "submission.csv").read_bytes() == content
     assert (workspace / "mine.csv").read_bytes() == content
-    assert "validated: 116 rows" in said
+    assert "submission is valid: 116 rows" in said
 
 
 def test_score_agrees_with_masks_decoded_and_compared_by_hand(five_folds):

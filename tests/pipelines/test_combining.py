@@ -103,7 +103,7 @@ def test_each_method_weighs_scores_and_says_what_each_member_is_worth(stage_on, 
     else:
         assert len(tried) > 6
     said = capsys.readouterr().out
-    assert "what each member is worth" in said
+    assert "contribution of each member" in said
     assert "before post-processing" not in said
     assert "cross-fitted less plain mean of probabilities" in said
 

@@ -37,11 +37,11 @@ def test_a_member_without_out_of_fold_predictions_votes_with_its_weight(
     workspace = hands_with_run
     figures, said = stage("import", "--name", "theirs", "--test", float_arrays[1])
     assert (figures["folds"], figures["scores"]) == (["full"], {})
-    assert "it joins by given weight alone" in said
+    assert "it votes only with a given weight" in said
     tuned, said = stage("tune", "--members", "quick,theirs", "--weights", "3,1", "--name", "both")
     assert "weights, normalised: quick 0.750, theirs 0.250" in said
     assert "nothing can be tuned: given weights at threshold 0.5" in said
-    assert "learned from every sample" not in said
+    assert "was trained on every sample" not in said
     assert tuned["members"] == {"quick": 0.75, "theirs": 0.25}
     assert set(tuned["thresholds"].values()) == {0.5}
     made, _ = stage("ensemble")
@@ -131,7 +131,7 @@ def test_given_weights_in_a_classification(stage, patients_with_run, shared_pati
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--weights", "1,1"), "--weights are those of --members, in their order, and --members is not given"),
+        (("--weights", "1,1"), "--weights needs --members, in the same order"),
         (("--members", "quick", "--weights", "1,1"), "--weights names 2 weights for 1 members"),
         (("--members", "quick,theirs", "--weights", "1,x"), "--weights takes numbers such as 0.5, not 'x'"),
         (("--members", "quick,theirs", "--weights", "1,-1"), "can't be normalised"),

@@ -63,7 +63,7 @@ def tune_words(*words):
 def test_each_group_gets_its_own_weights_and_the_vote_obeys(stage, two_members, hand_entries, tmp_path, method):
     tuned, said = stage(*tune_words("--by-group", "--method", method, "--trials", 8, "--name", "both"))
     assert tuned["class_groups"] == {"round": {"discs": 1000, "lines": 0}, "straight": {"discs": 0, "lines": 1000}}
-    assert "with fewer than 3 folds, the people are split into parts for cross-fitting" in said
+    assert "with fewer than 3 folds, the groups are split into parts for cross-fitting" in said
     assert tuned["oof_crossfit"] == 1
     assert "weights of round: discs 1.000, lines 0.000" in said
     assert "round: searched weights taken: cross-fitted gain +" in said
@@ -82,7 +82,7 @@ def test_each_group_gets_its_own_weights_and_the_vote_obeys(stage, two_members, 
     for row, other in zip(rows, rows[::-1], strict=True):
         assert float(row["left_out"]) == pytest.approx(float(other["alone"]) - 1, abs=2e-6)
         assert float(row["low"]) <= float(row["left_out"]) <= float(row["high"]) < 0
-    assert "what each member is worth" in said
+    assert "contribution of each member" in said
     with (folder / "trials.csv").open(newline="") as file:
         trials = list(csv.DictReader(file))
     best = {group: max(float(row[f"score_{group}"]) for row in trials) for group in GROUPS}
