@@ -26,24 +26,9 @@ from pipelines.machine import peak_memory_mb
 from pipelines.options import DEFAULT_TRACK, typed_options
 
 STAGES = (
-    "demo",
-    "tracks",
-    "prepare",
-    "train",
-    "search",
-    "import",
-    "tune",
-    "ensemble",
-    "score",
-    "check",
-    "vote",
-    "compare",
-    "comparison",
-    "race",
-    "bench",
-    "leaderboard",
+    *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "score", "check", "vote"),
+    *("compare", "comparison", "race", "bench", "leaderboard"),
 )
-
 ALIASES = {"contest": "comparison"}
 """Earlier name of a stage -> its name."""
 
@@ -143,10 +128,12 @@ def _run_named(name: str, words: list[str]) -> int:
     # Only one stage is imported, so that --help does not wait for torch.
     stage = importlib.import_module(f"pipelines.{name}")
     args = build_parser(name, stage).parse_args(words)
+    start = time.perf_counter()
     try:
-        figures = run_stage(stage, args)
+        figures: dict[str, Any] = stage.run(args)
+        costs = {"seconds": round(time.perf_counter() - start, 2), "peak_mb": peak_memory_mb()}
         if args.json is not None:
-            write_json(args.json, figures)
+            write_json(args.json, costs | figures)
     except (CompetitionError, MemoryError, OSError) as error:
         if args.debug:
             raise
@@ -201,15 +188,6 @@ def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     stage.add_arguments(parser)  # last, because a stage may change a default (leaderboard shows all tracks)
     return parser
-
-
-def run_stage(stage: ModuleType, args: argparse.Namespace) -> dict[str, Any]:
-    """Run a stage and add its duration and the peak memory of the process."""
-    start = time.perf_counter()
-    figures: dict[str, Any] = stage.run(args)
-    figures.setdefault("seconds", round(time.perf_counter() - start, 2))
-    figures.setdefault("peak_mb", peak_memory_mb())
-    return figures
 
 
 if __name__ == "__main__":

@@ -79,14 +79,7 @@ def experiment_file(track: Track, name: str) -> Path:
 
 @dataclass(frozen=True)
 class ChosenExperiment:
-    """An experiment with the settings that were changed.
-
-    Attributes:
-        name: Of its file.
-        path: Its YAML file.
-        settings: All changed settings, as --set takes them.
-        experiment: The file with the changed settings.
-    """
+    """An experiment of a YAML file, with all changed settings as --set takes them."""
 
     name: str
     path: Path
@@ -97,16 +90,11 @@ class ChosenExperiment:
 def choose_experiment(
     track: Track, workspace: Workspace, name: str | None, settings: Sequence[str]
 ) -> ChosenExperiment:
-    """Return an experiment with changed settings.
+    """Return an experiment with changed settings, as --set takes them.
 
-    For folder tracks, what neither the experiment nor ``settings`` give is chosen from the data: ``data.size`` from the
-    images, and, unless the epochs are given, ``train.repeats`` from their number.
-
-    Args:
-        track: Whose experiments have names.
-        workspace: Of the data set.
-        name: Of the experiment, or a YAML file; None means "quick" for synthetic data or without a GPU, else "strong".
-        settings: Changed settings, as --set takes them.
+    Without a name it is "quick" for synthetic data or without a GPU, else "strong". For folder tracks, what neither the
+    experiment nor ``settings`` give is chosen from the data: ``data.size`` from the images, and, unless the epochs are
+    given, ``train.repeats`` from their number.
     """
     if name is None:
         import torch  # here, so that stages that only read files do not wait for it

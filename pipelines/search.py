@@ -79,11 +79,10 @@ def _space(asked: list[str] | None, typed: list[str], experiment: Experiment, tr
 
 def _report(args: argparse.Namespace, search: Search, result: SearchResult) -> dict[str, Any]:
     ended, best = result.ended, result.best
-    measure = search.track.metric.label
     table(
         f"{search.name}: best of {counted(len(ended), 'trial')} on fold {search.fold} "
         f"({result.pruned} stopped early, {len(result.failed)} failed)",
-        [measure, "settings"],
+        [search.track.metric.label, "settings"],
         [[f"{trial.value:.4f}", " ".join(settings_of(trial.params))] for trial in result.complete[:SHOWN]],
     )
     command = _train_command(args, search, settings_of(best.params))

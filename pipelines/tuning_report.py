@@ -25,10 +25,10 @@ def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning
     Returns:
         The honest numbers, the decision's path, weights and thresholds.
     """
-    decision, rows, worth = tuning.decision, tuning.class_rows, tuning.member_rows
-    say_scores(track, decision, rows)
+    decision, rows = tuning.decision, tuning.class_rows
+    _say_scores(track, decision, rows)
     say_alone(track, decision, options)
-    say_worth(track, worth)
+    _say_contributions(track, tuning.member_rows)
     if isinstance(track.metric, TableMetric) and (alarm := too_good(decision.scores.oof or 0.0, workspace.phantom)):
         shout(alarm)
     say(f"decision: {path}")
@@ -36,7 +36,7 @@ def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning
         "decision": str(path),
         "members": {member.name: member.weight / 1000 for member in decision.members},
         "class_groups": {name: group.weights for name, group in decision.class_groups.items()},
-        "worth": {str(row["member"]): row for row in worth},
+        "worth": {str(row["member"]): row for row in tuning.member_rows},
         "thresholds": decision.thresholds,
         "gate": decision.gate,
         "operations": decision.operations,
@@ -45,7 +45,7 @@ def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning
     } | decision.scores.model_dump()
 
 
-def say_scores(track: Track, decision: Decision, rows: Rows) -> None:
+def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     """Print the honest numbers, the weights, and how many classes have a threshold other than 0.5."""
     scores = decision.scores
     measure, of_masks = track.metric.label, track.task == "segmentation"
@@ -99,7 +99,7 @@ def _say_limits(decision: Decision, of_masks: bool) -> None:
         say(f"with fewer than {FEWEST_PARTS} folds, the groups are split into parts for cross-fitting")
 
 
-def say_worth(track: Track, rows: Rows) -> None:
+def _say_contributions(track: Track, rows: Rows) -> None:
     """Print a table of the vote's change without each member, if it was measured."""
     if not rows or rows[0]["left_out"] is None:
         return
@@ -117,10 +117,8 @@ def say_alone(track: Track, decision: Decision, options: str) -> None:
     if decision.vote is None or len(decision.members) < 2:
         return
     measure = track.metric.label
-    rows = [_row("the vote", decision.vote)]
-    for member in decision.members:
-        if (alone := decision.alone.get(member.name)) is not None:
-            rows.append(_row(member.name, alone))
+    alone = {member.name: found for member in decision.members if (found := decision.alone.get(member.name))}
+    rows = [_row(name, found) for name, found in ({"the vote": decision.vote} | alone).items()]
     how = "before post-processing" if track.task == "segmentation" else "cross-fitted"
     columns = ["voter", measure, "95 % interval", "less the vote", "95 % interval of the difference"]
     table(f"members alone beside the vote ({how})", columns, rows)
@@ -161,13 +159,8 @@ def operations_text(decision: Decision) -> str:
 
 def _row(name: str, found: Contestant) -> list[str]:
     ahead = "-" if found.over_vote is None else f"{found.over_vote:+.4f}"
-    return [
-        name,
-        f"{found.score:.4f}",
-        _interval(found.low, found.high, ".4f"),
-        ahead,
-        _interval(found.over_vote_low, found.over_vote_high, "+.4f"),
-    ]
+    ahead_interval = _interval(found.over_vote_low, found.over_vote_high, "+.4f")
+    return [name, f"{found.score:.4f}", _interval(found.low, found.high, ".4f"), ahead, ahead_interval]
 
 
 def _interval(low: float | None, high: float | None, digits: str) -> str:
@@ -175,13 +168,7 @@ def _interval(low: float | None, high: float | None, digits: str) -> str:
 
 
 def say_expectation(decision: Decision, some_folds: bool, late: bool) -> None:
-    """Print the expected score of a submission, and its limits.
-
-    Args:
-        decision: With the scores of its vote.
-        some_folds: Whether only some of its folds vote.
-        late: Whether the test set is a later one, not prepared with the training images.
-    """
+    """Print the expected score of a submission, of a vote of ``some_folds`` or on a ``late`` test set too."""
     scores = decision.scores
     if some_folds and scores.oof is not None:
         say(

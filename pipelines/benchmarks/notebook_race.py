@@ -35,8 +35,6 @@ from pipelines.machine import cores
 EXPERIMENT = "quick"
 RUN = "race"
 SIDES = ("notebook", "ours")
-
-
 PICTURES = (".png", ".jpg", ".jpeg")
 
 
@@ -70,23 +68,16 @@ DATA_SETS = (
 def race_on(
     data_set: DataSet, workspace: Workspace, fold_text: str, epochs: int | None, seeds: int, turn: int
 ) -> dict[str, Any]:
-    """Train both sides on all folds and seeds and compare what they predict.
+    """Train both sides on all folds and seeds; return their Dice and cost, and the paired difference.
 
-    Args:
-        data_set: What they train on.
-        workspace: Where it is prepared.
-        fold_text: The folds to hold out, as ``train --fold`` takes them.
-        epochs: Instead of the data set's own.
-        seeds: How many seeds are trained.
-        turn: Even where the notebook starts.
-
-    Returns:
-        Dice and cost of both sides, and the paired difference.
+    The folds are typed as for ``train --fold``, and the notebook starts where ``turn`` is even.
     """
     first = _open(workspace, data_set, 0, epochs)
     files = workspace.root / "files" / data_set.name
     shutil.rmtree(files, ignore_errors=True)
-    write_truth(first, files / "truth")
+    for entry in first.manifest.of("train"):
+        planes = read_label_planes(workspace, first.track, entry.sample)
+        write_masks(files / "truth", entry.sample, first.track.classes, unpack_planes(planes, len(first.track.classes)))
     folds = [fold for fold in parse_folds(fold_text, first.folds.count) if fold != FULL]
     if not folds:
         raise CompetitionError("a race needs a held-out fold", None, "Give --fold 0, or 0,1, or all")
@@ -163,7 +154,7 @@ def run_counted(title: str, words: list[str], report: Path) -> dict[str, float]:
             command, stdout=file, stderr=subprocess.STDOUT, env=os.environ | threads, cwd=REPOSITORY, check=False
         )
     if done.returncode != 0:
-        raise CompetitionError(f"{title} failed; its output is in the log", log, "Fix what it names, then race again")
+        raise CompetitionError(f"{title} failed; its output is in the log", log, "Fix the error, then race again")
     cost: dict[str, float] = read_json(figures, "Race again")
     return cost
 
@@ -183,7 +174,7 @@ def write_masks(folder: Path, key: str, classes: tuple[str, ...], masks: NDArray
         path = mask_file(folder, name, key)
         path.parent.mkdir(parents=True, exist_ok=True)
         if not cv2.imwrite(str(path), mask.astype(np.uint8) * 255, (cv2.IMWRITE_PNG_COMPRESSION, 1)):
-            raise CompetitionError("the mask could not be written", path, "Check the disk's space and rights")
+            raise CompetitionError("the mask could not be written", path, "Check the disk's space and permissions")
 
 
 def mask_file(folder: Path, class_name: str, key: str) -> Path:
@@ -191,15 +182,8 @@ def mask_file(folder: Path, class_name: str, key: str) -> Path:
     return folder / class_name / f"{key}.png"
 
 
-def write_truth(run: Run, folder: Path) -> None:
-    """Write the true masks of all training images, as the track reads them."""
-    for entry in run.manifest.of("train"):
-        planes = read_label_planes(run.workspace, run.track, entry.sample)
-        write_masks(folder, entry.sample, run.track.classes, unpack_planes(planes, len(run.track.classes)))
-
-
 def notebook_task(run: Run, fold: Fold, truth: Path) -> dict[str, Any]:
-    """Return the notebook's list of images, masks in ``truth`` (of ``write_truth``) and folds, and its budget."""
+    """Return the notebook's list of images, masks in ``truth`` and folds, and its budget."""
     root = run.manifest.data_root
     images = {sample.key: sample.images[0] for sample in run.track.list_samples(root).samples}
     samples = []

@@ -124,14 +124,7 @@ def _turn(function: Callable[[], object]) -> list[float]:
 
 @dataclass(frozen=True)
 class OwnProcess:
-    """What a function returned and used in a process of its own.
-
-    Attributes:
-        result: What it returned.
-        seconds: Wall-clock seconds, without the start of the process.
-        processor_seconds: Of all threads and processes, likewise.
-        peak_mb: The most memory the process has held, the interpreter and the libraries included.
-    """
+    """The result of a function in a process of its own, with its cost; only peak_mb includes the interpreter."""
 
     result: Any
     seconds: float

@@ -96,25 +96,16 @@ def comparison_names() -> list[str]:
 
 
 def load_recipes(comparison: Comparison) -> dict[str, Experiment]:
-    """Return the settings of every recipe.
-
-    Raises:
-        CompetitionError: An experiment or a setting is unknown, or networks differ where they must be equal.
-    """
+    """Return the settings of every recipe, which must be equal where a fair comparison needs it."""
     track = get_track(comparison.track)
     experiments = {
         name: load_experiment(experiment_file(track, recipe.experiment), comparison.settings(name))
         for name, recipe in comparison.recipes.items()
     }
-    if comparison.phantom is not None:
-        _check_equal({name: each for name, each in experiments.items() if comparison.recipes[name].learns})
-    return experiments
-
-
-def _check_equal(experiments: dict[str, Experiment]) -> None:
-    for key in EQUAL:
+    learning = {name: each for name, each in experiments.items() if comparison.recipes[name].learns}
+    for key in EQUAL if comparison.phantom is not None else ():
         section, field = key.split(".")
-        values = {name: getattr(getattr(each, section), field) for name, each in experiments.items()}
+        values = {name: getattr(getattr(each, section), field) for name, each in learning.items()}
         first, wanted = next(iter(values.items()))
         for name, value in values.items():
             if value != wanted:
@@ -123,6 +114,7 @@ def _check_equal(experiments: dict[str, Experiment]) -> None:
                     None,
                     f"Put one {key} under the comparison's own set",
                 )
+    return experiments
 
 
 def _check(comparison: Comparison, path: Path) -> None:
