@@ -4,8 +4,7 @@ import argparse
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,15 +30,8 @@ HELP = (
 EXAMPLE = "./run.sh bench --only vote --json bench.json"
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """Something to measure.
-
-    Attributes:
-        name: For --only.
-        measure: Takes the scale and the masks of a synthetic image (29, H, W).
-        minutes: Duration at full size on two cores, for the estimate of the time left.
-    """
+class Benchmark(NamedTuple):
+    """Something to measure, given the scale and the masks of a synthetic image (29, H, W); minutes on two cores."""
 
     name: str
     measure: Callable[[Scale, NDArray[np.bool_]], list[Row]]

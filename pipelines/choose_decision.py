@@ -17,17 +17,10 @@ from pipelines.tuning_report import report_tuning
 def choose_decision(
     track: Track, workspace: Workspace, name: str | None, members: str | None, options: str
 ) -> tuple[Path, Decision]:
-    """Return the decision to follow, with its file.
-
-    Args:
-        track: Of the submission.
-        workspace: Of the data set.
-        name: Of the decision; None means the newest, tuned now if there is none.
-        members: As typed, the members that it must have; None means any.
-        options: Of the command that was typed (``typed_options``).
+    """Return the decision to follow, with its file: the named one, else the newest, tuned now if there is none.
 
     Raises:
-        CompetitionError: There is none of that name, it has other members, or nothing can be tuned.
+        CompetitionError: There is none of that name, it has other ``members`` than typed, or nothing can be tuned.
     """
     asked = None if members is None else parse_members(members)
     path = _newest_decision(track, workspace, asked, options) if name is None else named_decision(workspace, name)

@@ -120,14 +120,12 @@ def _report(
         ["fold", "samples", "groups", "rarest class"],
         fold_table(folds, training, track.classes),
     )
-    sizes = Counter((entry.height, entry.width) for entry in entries)
-    size = size_text(sizes.most_common(1)[0][0])
+    size = size_text(Counter((entry.height, entry.width) for entry in entries).most_common(1)[0][0])
     counts = f"{counted(len(training), 'training sample')} of {counted(len(groups), 'group')}"
     counts += f", {counted(len(test), 'test sample')}"
     say(f"{counts}, mostly {size} (rows x columns)")
-    say(
-        f"{counted(made, 'sample')} read, {len(entries) - made} cached; contact sheet: {workspace.contact_sheet_file()}"
-    )
+    sheet = workspace.contact_sheet_file()
+    say(f"{counted(made, 'sample')} read, {len(entries) - made} cached; contact sheet: {sheet}")
     return {
         "dataset": workspace.dataset,
         "samples": {"train": len(training), "test": len(test), "read": made},
@@ -136,5 +134,5 @@ def _report(
         "folds": {"count": folds.count, "hash": folds.hash(), "path": str(folds.path)},
         "problems": [vars(problem) for problem in problems],
         "manifest": str(workspace.manifest_file()),
-        "contact_sheet": str(workspace.contact_sheet_file()),
+        "contact_sheet": str(sheet),
     }

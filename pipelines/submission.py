@@ -30,15 +30,15 @@ from pipelines.machine import MB, peak_memory_mb
 def write_submission(
     track: Track, decision: Decision, prepared: Workspace, folders: Sequence[Path], entries: Sequence[Entry], path: Path
 ) -> None:
-    """Vote on one image at a time, write the submission, and validate it.
+    """Vote on one image at a time, write the submission with a preview of some masks beside it, and validate it.
 
     Args:
         track: Its submission form.
         decision: Weights, thresholds and post-processing.
-        prepared: Where the cached test images are.
+        prepared: The workspace of the cached test images.
         folders: Each member's test maps (or scores), in the decision's order.
         entries: The test samples, in the organiser's order.
-        path: The file to write; a preview of some masks is written beside it.
+        path: The file to write.
 
     Raises:
         CompetitionError: A member lacks a sample, or the submission is invalid.

@@ -45,14 +45,7 @@ TINY = {
 
 @dataclass
 class Result:
-    """The result of checking a track.
-
-    Attributes:
-        track: The track.
-        cells: Of the table, by column.
-        figures: Of the steps that were done.
-        failures: Track, column and message of what failed.
-    """
+    """The result of checking a track: its cells of the table by column, its figures, and messages of what failed."""
 
     track: Track
     cells: dict[str, str]

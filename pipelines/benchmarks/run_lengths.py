@@ -25,7 +25,7 @@ from competition.submission.run_lengths.votes import read_alike, vote_on_masks
 from competition.text import size_text
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.synthetic_images import DRAWN, MEMBERS, draw_masks, draw_submission
-from pipelines.benchmarks.timed_pairs import Row, Scale, require_equal, time_pair
+from pipelines.benchmarks.timed_pairs import Row, Scale, compare, require_equal, time_pair
 
 TEST_IMAGES = 288  # of the hand-bone competition
 
@@ -34,101 +34,79 @@ T = TypeVar("T")
 
 def measure_encode(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     """Time label planes to strings against the baseline's encoder and against pycocotools, which start from masks."""
-    classes, planes = len(masks), pack_masks(masks)
-    work = f"encode {size_text(masks.shape)}"
+    planes, work = pack_masks(masks), f"encode {size_text(masks.shape)}"
 
     def ours() -> list[str]:
-        return encode_planes(planes, classes)
-
-    def packed() -> list[str]:
-        return encode_planes(pack_masks(masks), classes)
+        return encode_planes(planes, len(masks))
 
     def baseline() -> list[str]:
         return [rivals.encode(mask) for mask in masks]
 
-    require_equal(ours() == baseline() and packed() == baseline(), work)
     rows = [
-        Row(f"{work}, baseline", "s", *time_pair(ours, baseline, scale.rounds), target=20),
-        Row(f"{work}, baseline, ours from masks too", "s", *time_pair(packed, baseline, scale.rounds)),
+        compare(f"{work}, baseline", ours, baseline, scale.rounds, 20),
+        compare(f"{work}, baseline, ours from masks too", lambda: _strings(masks), baseline, scale.rounds),
     ]
-    return rows + _against_coco(ours, scale, masks, work)
-
-
-def _against_coco(ours: Callable[[], object], scale: Scale, masks: NDArray[np.bool_], work: str) -> list[Row]:
-    columns, flipped = (f"{work}, pycocotools {how}" for how in ("as documented", "on transposed views"))
+    documented, flipped = (f"{work}, pycocotools {how}" for how in ("as documented", "on transposed views"))
     try:
-        documented = [rivals.decode_coco(rivals.encode_coco(mask)) for mask in masks]
+        decoded = [rivals.decode_coco(rivals.encode_coco(mask)) for mask in masks]
     except CompetitionError as error:
-        return [Row(columns, "s", time_pair(ours, int, 1)[0], None, 50, note=error.what)]
+        return [*rows, Row(documented, "s", time_pair(ours, int, 1)[0], None, 50, note=error.what)]
     views = [rivals.decode_coco(rivals.encode_coco_view(mask)).T for mask in masks]
-    require_equal(np.array_equal(documented, masks) and np.array_equal(views, masks), columns)
+    require_equal(np.array_equal(decoded, masks) and np.array_equal(views, masks), documented)
+    as_documented = time_pair(ours, lambda: [rivals.encode_coco(mask) for mask in masks], scale.rounds)
+    as_views = time_pair(ours, lambda: [rivals.encode_coco_view(mask) for mask in masks], scale.rounds)
+    note = "pycocotools writes its own compressed form, column by column; the decoded masks are equal"
+    view_note = "rows read as columns, so that nothing is copied: the fastest use of pycocotools"
     return [
-        Row(
-            columns,
-            "s",
-            *time_pair(ours, lambda: [rivals.encode_coco(mask) for mask in masks], scale.rounds),
-            target=50,
-            note="pycocotools writes its own compressed form, column by column; the decoded masks are equal",
-        ),
-        Row(
-            flipped,
-            "s",
-            *time_pair(ours, lambda: [rivals.encode_coco_view(mask) for mask in masks], scale.rounds),
-            note="rows read as columns, so that nothing is copied: the fastest use of pycocotools",
-        ),
+        *rows,
+        Row(documented, "s", *as_documented, target=50, note=note),
+        Row(flipped, "s", *as_views, note=view_note),
     ]
 
 
 def measure_decode(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     """Time strings to label planes against the baseline's loop over slices."""
-    classes, size_hw = len(masks), (masks.shape[1], masks.shape[2])
-    rles = encode_planes(pack_masks(masks), classes)
-
-    def ours() -> NDArray[np.uint8]:
-        return decode_planes(rles, size_hw)
-
-    def rival() -> list[NDArray[np.uint8]]:
-        return [rivals.decode(rle, size_hw) for rle in rles]
-
-    work = f"decode {size_text(masks.shape)} to planes, baseline to masks"
-    require_equal(np.array_equal(unpack_planes(ours(), classes), rival()), work)
-    return [Row(work, "s", *time_pair(ours, rival, scale.rounds), target=8)]
+    rles, size_hw = _strings(masks), (masks.shape[1], masks.shape[2])
+    return [
+        compare(
+            f"decode {size_text(masks.shape)} to planes, baseline to masks",
+            lambda: decode_planes(rles, size_hw),
+            lambda: [rivals.decode(rle, size_hw) for rle in rles],
+            scale.rounds,
+            8,
+            lambda planes, decoded: np.array_equal(unpack_planes(planes, len(masks)), decoded),
+        )
+    ]
 
 
 def measure_vote(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     """Time a majority of five submissions, strings to strings."""
     size_hw = (masks.shape[1], masks.shape[2])
-    members = [encode_planes(pack_masks(draw_submission(masks, seed)), len(masks)) for seed in range(MEMBERS)]
+    members = [_strings(draw_submission(masks, seed)) for seed in range(MEMBERS)]
     majority, names = quorum([Fraction(1)] * MEMBERS, Fraction(1, 2)), [f"member {seed}" for seed in range(MEMBERS)]
-
-    def ours() -> list[str]:
-        return vote(members, majority, size_hw[0] * size_hw[1], names)
-
-    def rival() -> list[str]:
-        return rivals.vote(members, size_hw)
-
-    work = f"vote of {MEMBERS} submissions, {size_text(masks.shape)}"
-    require_equal(ours() == rival(), work)
-    return [Row(work, "s", *time_pair(ours, rival, scale.rounds), target=30)]
+    return [
+        compare(
+            f"vote of {MEMBERS} submissions, {size_text(masks.shape)}",
+            lambda: vote(members, majority, size_hw[0] * size_hw[1], names),
+            lambda: rivals.vote(members, size_hw),
+            scale.rounds,
+            30,
+        )
+    ]
 
 
 def measure_score(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     """Time the Dice of a submission against the truth, from strings."""
-    classes, size_hw = len(masks), (masks.shape[1], masks.shape[2])
-    submission, truth = (encode_planes(pack_masks(side), classes) for side in (draw_submission(masks, 0), masks))
-    pixels, places = size_hw[0] * size_hw[1], [""] * classes
+    submission, truth = _strings(draw_submission(masks, 0)), _strings(masks)
+    size_hw, places = (masks.shape[1], masks.shape[2]), [""] * len(masks)
 
     def ours() -> list[float]:
-        runs = (parse_image(rles, places, pixels) for rles in (submission, truth))
+        runs = (parse_image(rles, places, size_hw[0] * size_hw[1]) for rles in (submission, truth))
         scores: list[float] = dice(*overlaps(*runs)).tolist()
         return scores
 
-    def rival() -> list[float]:
-        return rivals.score(submission, truth, size_hw)
-
     work = f"score {size_text(masks.shape)}"
-    require_equal(ours() == rival(), work)
-    return [Row(work, "s", *time_pair(ours, rival, scale.rounds), target=10)]
+    return [compare(work, ours, lambda: rivals.score(submission, truth, size_hw), scale.rounds, 10)]
 
 
 def measure_submissions(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:

@@ -6,6 +6,7 @@ one a clock favours whichever side ends before another program gets its turn: be
 """
 
 import multiprocessing
+import operator
 import os
 import statistics
 import time
@@ -56,7 +57,6 @@ class Row:
         rival: Median of the rival's; None where the rival can't be run here.
         target: The target; None for a row without one.
         target_of: "ratio": the rival's figure divided by ours is at least the target; "ours": ours is at most that.
-        equal: Whether both gave the same result.
         note: Caveats, such as what was extrapolated.
     """
 
@@ -66,7 +66,6 @@ class Row:
     rival: float | None
     target: float | None = None
     target_of: Literal["ratio", "ours"] = "ratio"
-    equal: bool = True
     note: str = ""
 
     @property
@@ -92,7 +91,7 @@ class Row:
             "target": self.target,
             "target_of": self.target_of,
             "ok": self.ok(full),
-            "equal": self.equal,
+            "equal": True,  # else nothing is timed
             "note": self.note,
         }
 
@@ -101,6 +100,20 @@ def require_equal(equal: bool, work: str) -> None:
     """Refuse to time two sides with different results."""
     if not equal:
         raise CompetitionError("ours and the rival's results differ, so nothing was timed", f"bench, {work}")
+
+
+def compare(
+    work: str,
+    ours: Callable[[], Any],
+    rival: Callable[[], Any],
+    rounds: int,
+    target: float | None = None,
+    equal: Callable[[Any, Any], bool] = operator.eq,
+    note: str = "",
+) -> Row:
+    """Time two functions in turns after making sure that their results are equal; ``target`` is a ratio."""
+    require_equal(equal(ours(), rival()), work)
+    return Row(work, "s", *time_pair(ours, rival, rounds), target=target, note=note)
 
 
 def time_pair(ours: Callable[[], object], rival: Callable[[], object], rounds: int) -> tuple[float, float]:
