@@ -1,4 +1,4 @@
-"""The README's tutorial does what it says: its YAML, its table and its commands, as printed, on small drawn knees."""
+"""The README's tutorial works as printed: its YAML, its table and its commands, on small synthetic knees."""
 
 import csv
 import json
@@ -51,7 +51,7 @@ def starts_and_lengths(mask):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A home with the same knees for both tracks: six people, 012 to 017, the last for the test; they are read here."""
+    """A home with the same knees for both tracks: six persons, 012 to 017, the last for the test; read here."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COMPETITION_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.chdir(tmp_path)
@@ -186,7 +186,7 @@ def test_a_changed_declaration_is_prepared_again_and_never_used_with_the_old_pix
 
 
 def test_the_other_ways_to_say_it_are_taken_too(home, capsys):
-    """One label picture by value, as the remark says, and a column per class, as the last paragraph says."""
+    """One label picture by value, as in the remark, and a column per class, as in the last paragraph."""
     values, columns = Path("values.yaml"), Path("columns.yaml")
     line = next(line for line in MINE.splitlines() if line.startswith("masks:"))
     classes = re.search(r"classes: \{.*?\}", line)[0]

@@ -1,4 +1,4 @@
-"""The stage bench, through the same door as the user."""
+"""The stage bench through the command line."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""How members become one, from tune's option to the table that is handed in, as a user calls it."""
+"""How members become one, from tune's option to the submitted table, as a user calls it."""
 
 import json
 from pathlib import Path

@@ -102,7 +102,7 @@ def test_where_all_are_covered_thresholds_are_chosen_and_crossfitted_at_the_give
         of_class = dice[1, :, index]
         if rows[name]["operation"] == "none":
             assert rows[name]["oof"] == pytest.approx(of_class[:, cut].mean(), abs=1e-6)
-            # No threshold other than 0.5 shows a gain on people that it was not chosen on.
+            # No threshold other than 0.5 shows a gain on groups that it was not chosen on.
             assert rows[name]["oof_crossfit"] == pytest.approx(of_class[:, 127].mean(), abs=1e-6)
         raw = round(rows[name]["raw_threshold"] * 255 - 0.5)
         assert of_class.mean(axis=0)[raw] == pytest.approx(of_class.mean(axis=0)[window].max(), abs=1e-12)

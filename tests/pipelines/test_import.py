@@ -1,4 +1,4 @@
-"""The stage import, and the member it makes in tune and ensemble, through the same door as the user."""
+"""The stage import, and the member it makes in tune and ensemble through the command line."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def npy(array):
 
 
 def softer(workspace, entry):
-    """What quick says of an image that was held out, with less certainty: few pixels are contested between the two."""
+    """The held-out predictions of quick with less certainty: few pixels are contested between the two."""
     return np.clip(read_map(oof_folder(workspace, "quick", entry), entry.sample), 9, 246)
 
 

@@ -25,7 +25,7 @@ def stage(stage_on, tiny_hands, tiny_experiment, tmp_path):
 
 
 def voting(figures):
-    """Run -> folds that voted, as the submission's own record says."""
+    """Run -> folds that voted, from the submission's own record."""
     manifest = json.loads(Path(figures["submission"]).with_name("manifest.json").read_text())
     return {member["name"]: member["folds"] for member in manifest["decision"]["members"]}
 

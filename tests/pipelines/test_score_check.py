@@ -142,7 +142,7 @@ def test_score_by_stratum_is_that_of_each_strata_alone(tmp_path, capsys):
     write_rle_csv(ours, [(name, cls, scored[name]) for name in names for cls in HAND_BONE_CLASSES])
     with pytest.raises(CompetitionError, match=r"none of these 4 images is known: .*s\.csv\. Put a strata\.csv"):
         call(score, tmp_path, "hand_bone", ours, truth, "--by", "stratum")
-    # Drawn data knows an image too; what is known of the real one goes before it. Image d is in neither.
+    # Synthetic data lists an image too; the real data takes precedence. Image d is in neither.
     prepare(tmp_path, "phantom_hand_bone", ["a.png", "c.png"], strata=["straight", "straight"])
     prepare(tmp_path, "hand_bone", ["c.png", "b.png", "a.png"], strata=["oblique", "", "oblique"])
     capsys.readouterr()

@@ -1,4 +1,4 @@
-"""tracks: the table says what the tracks declare and, with --check, only what was really done."""
+"""tracks: the table shows what the tracks declare and, with --check, only what was tested."""
 
 from pathlib import Path
 

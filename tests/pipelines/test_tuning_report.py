@@ -1,4 +1,4 @@
-"""What is said about a vote that is below its best member, and which post-processing is named."""
+"""The warning on a vote below its best member, and the text of the post-processing."""
 
 import pytest
 

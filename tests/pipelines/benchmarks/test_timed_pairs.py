@@ -1,4 +1,4 @@
-"""What a row says, and how two functions are timed."""
+"""The figures of a row, and how two functions are timed."""
 
 import multiprocessing
 import os
@@ -66,7 +66,7 @@ def test_medians_are_of_processor_time(monkeypatch):
 
 
 def hold(megabytes):
-    """Fills an array, and says who did."""
+    """Fill an array; return the process id and the sum."""
     return os.getpid(), int(np.ones(megabytes * 2**17).sum())
 
 

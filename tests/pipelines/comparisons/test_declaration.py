@@ -1,4 +1,4 @@
-"""What the YAML file of a comparison may say, and what the shipped ones say."""
+"""Valid and invalid YAML files of comparisons, and the shipped ones."""
 
 import pytest
 

@@ -40,7 +40,7 @@ def test_data_without_a_contact_sheet_is_prepared(stage, monkeypatch, tmp_path: 
     assert "warning: no contact sheet was written: can't write (No space left on device)" in said
     assert Path(figures["manifest"]).exists()
     assert not Path(figures["contact_sheet"]).exists()
-    figures, _ = stage(*words)  # it is drawn as soon as there is room
+    figures, _ = stage(*words)  # it is drawn as soon as there is space
     assert Path(figures["contact_sheet"]).exists()
 
 
