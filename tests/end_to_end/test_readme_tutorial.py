@@ -179,10 +179,10 @@ def test_a_changed_declaration_is_prepared_again_and_never_used_with_the_old_pix
     assert main(["train", "--track", f"{name}.yaml"]) == 1
     assert f"Run ./run.sh prepare --track {name}.yaml." in capsys.readouterr().err
     assert main(prepare) == 0, capsys.readouterr().err
-    assert "6 samples read, 0 unchanged" in capsys.readouterr().out
+    assert "6 samples read, 0 cached" in capsys.readouterr().out
     assert (labels(home, name), read_array(workspace.image_file("013_a", "image")).shape) != before
     assert main(prepare) == 0
-    assert "0 samples read, 6 unchanged" in capsys.readouterr().out
+    assert "0 samples read, 6 cached" in capsys.readouterr().out
 
 
 def test_the_other_ways_to_say_it_are_taken_too(home, capsys):

@@ -34,7 +34,7 @@ def test_folds_trained_since_are_tuned_in_where_everything_was_meant(stage, caps
     stage(train, "--fold", "0")
     assert voting(stage(ensemble)) == {"tiny": [0]}
     assert voting(stage(ensemble)) == {"tiny": [0]}
-    assert "tune runs again" not in capsys.readouterr().out
+    assert "running tune again" not in capsys.readouterr().out
     stage(train, "--fold", "0,1")
     assert voting(stage(ensemble)) == {"tiny": [0, 1]}
     assert "decision tiny predates tiny (folds 1): running tune again" in capsys.readouterr().out
@@ -82,7 +82,7 @@ def test_a_model_of_all_samples_is_no_news(stage, capsys):
     assert voting(stage(ensemble)) == {"tiny": [0, 1]}
     said = capsys.readouterr().out
     assert "predates" not in said
-    assert "tune runs again" not in said
+    assert "running tune again" not in said
 
 
 def test_a_model_of_all_samples_does_not_throw_away_what_folds_can_tell(stage):
