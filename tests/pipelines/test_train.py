@@ -172,7 +172,7 @@ def test_full_is_trained_beside_the_folds_and_has_no_score(command, tiny_hands, 
     command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="1", name="alone")
     capsys.readouterr()
     command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="full", name="alone")
-    assert "as --members alone:1,full" in capsys.readouterr().out
+    assert "use --members alone:1,full" in capsys.readouterr().out
     assert (tiny_hands.workspace.run_folder("tiny") / "full" / "finished.json").exists()
 
 
