@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The one door. Makes .venv at first use (or when pyproject.toml changed), then runs a stage:
-#   ./run.sh            lists the stages
-#   ./run.sh demo       the whole pipeline on drawn data, no download, no GPU
-#   ./run.sh test       ruff, mypy and the tests
+# Make .venv at first use (or when pyproject.toml changed), then run a stage:
+#   ./run.sh            list the stages
+#   ./run.sh demo       run the whole pipeline on synthetic data: no download, no GPU
+#   ./run.sh test       run ruff, mypy and the tests
 #   ./run.sh test quick      the same without the slow tests, in less than a minute
-#   ./run.sh test coverage   the same as test, with the lines that no test runs
-#   ./run.sh test trust --inputs 50000   only the tests that try to break it, here with more damaged files than usual
+#   ./run.sh test coverage   the same as test, with the lines that no test covers
+#   ./run.sh test trust --inputs 50000   only the fuzz and kill tests, here with more damaged files than usual
 set -euo pipefail
 
 home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -37,13 +37,13 @@ set_up() {
     local base log=$venv/pip.log
     base=$(find_python)
     echo "run.sh: setting up $venv with $("$base" --version) (once, a few minutes: the packages are about 2 GB)" >&2
-    # A cut set-up may have left half an environment; it has no stamp, so it is made again from the start.
+    # An interrupted set-up may have left half an environment without a stamp; start again.
     rm -rf "$venv"
     "$base" -m venv "$venv" || fail "python -m venv failed. On Debian or Ubuntu: apt install python3-venv, then run this again."
     echo "run.sh: installing the packages of pyproject.toml (log: $log)" >&2
     if ! "$python" -m pip install --disable-pip-version-check --editable "$home[test]" >"$log" 2>&1; then
         tail -n 15 "$log" >&2
-        fail "pip could not install the packages; the whole log is $log. Fix what it names, then run this again."
+        fail "pip could not install the packages; the whole log is $log. Fix the error, then run this again."
     fi
     fingerprint "$python" >"$stamp"
     echo "run.sh: set-up done" >&2
@@ -52,7 +52,7 @@ set_up() {
 installed() { [ -x "$python" ] && [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint "$python")" ]; }
 
 if ! installed; then
-    # Two terminals must not set up the same folder at once; without flock (macOS) the user takes that care.
+    # Two terminals must not set up the same folder at once; without flock (macOS) the user must take care.
     if command -v flock >/dev/null 2>&1; then
         exec 9>"$home/.venv.lock"
         flock 9
@@ -61,18 +61,18 @@ if ! installed; then
     if command -v flock >/dev/null 2>&1; then exec 9>&-; fi
 fi
 
-export NO_ALBUMENTATIONS_UPDATE=1 # albumentations asks the network for a newer version at every import otherwise
-# Threads that wait in a busy loop starve each other where cores are shared (a virtual machine, a second job): a training
-# step of 0.2 s then took 3 to 7 s on two cores. Sleeping costs nothing measurable where the cores are free.
+export NO_ALBUMENTATIONS_UPDATE=1 # otherwise albumentations looks for a newer version online at every import
+# Threads that wait in a busy loop starve each other on shared cores (a virtual machine, a second job): a training step
+# of 0.2 s then took 3 to 7 s on two cores. Sleeping costs nothing measurable on free cores.
 export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
-# glibc keeps up to 1 GiB of what a training step frees for the next step, and torch asks for large pages. Otherwise each
-# step has 6,000 pages or more given back, fetched and cleared again: five folds took 145 s instead of 132 s, to the same
-# weights. Other systems ignore these.
+# glibc keeps up to 1 GiB of the memory that a training step frees, and torch uses large pages. Otherwise each step
+# returns, fetches and clears 6,000 pages or more: five folds took 145 s instead of 132 s, with the same weights. Other systems
+# ignore these.
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-33554432}
 export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-1073741824}
 export THP_MEM_ALLOC_ENABLE=${THP_MEM_ALLOC_ENABLE:-1}
 
-# A file's tests stay together, because they share what its fixtures trained; tests/conftest.py puts long files first.
+# The tests of a file stay together, because they share trained fixtures; tests/conftest.py puts long files first.
 all_cores=(--numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder)
 if [ "${1:-}" = test ]; then
     shift

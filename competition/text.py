@@ -121,6 +121,11 @@ def nearest_hint(name: str, known: Sequence[str], within: str = "") -> str:
     return "; known are " + ", ".join(within + one for one in known) if known else ""
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: "1 row", "1,200 rows"; ``plural`` is needed where it is not noun + "s"."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def few(names: Sequence[str]) -> str:
     """Return the first five of many names, and how many more there are: a message must stay readable."""
     more = len(names) - 5

@@ -1,1 +1,1 @@
-"""The verbs: one module per stage, each short enough to read at one sitting."""
+"""The stages of the command line, one short module each, and what only they use."""

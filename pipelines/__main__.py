@@ -14,39 +14,25 @@ import sys
 import time
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from competition.console import finish_output
 from competition.errors import CompetitionError
 from competition.files import write_json
 from competition.installation import CHECKOUT, typed
-from pipelines.executors.parent import works_for_another
+from competition.text import nearest_hint, shown
+from pipelines.executors.task import is_worker
 from pipelines.machine import peak_memory_mb
-from pipelines.typed_options import DEFAULT_TRACK, typed_options
+from pipelines.options import DEFAULT_TRACK, typed_options
 
 STAGES = (
-    "demo",
-    "tracks",
-    "prepare",
-    "train",
-    "search",
-    "import",
-    "tune",
-    "ensemble",
-    "score",
-    "check",
-    "vote",
-    "compare",
-    "comparison",
-    "race",
-    "bench",
-    "leaderboard",
+    *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "score", "check", "vote"),
+    *("compare", "comparison", "race", "bench", "leaderboard"),
 )
-
 ALIASES = {"contest": "comparison"}
 """Earlier name of a stage -> its name."""
 
-# What run.sh exports, which gives the reasons. The C library reads its part before Python starts.
+# As run.sh exports it, with the reasons. The C library reads its part before Python starts.
 ENVIRONMENT = {
     "NO_ALBUMENTATIONS_UPDATE": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
@@ -59,27 +45,27 @@ OVERVIEW = """\
 usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
 
   in this order:
-    demo         the whole pipeline on drawn data: no download, no GPU, a few minutes
-    prepare      raw data -> cache and folds                   ./run.sh prepare --track hand_bone --data DIR
-    train        one model per fold                            ./run.sh train --fold 0..4
-    tune         weights, thresholds and post-processing       ./run.sh tune --members quick,strong
-    ensemble     test images -> submission.csv                 ./run.sh ensemble
+    demo         run the whole pipeline on synthetic data: no download, no GPU, a few minutes
+    prepare      check and cache raw data, make folds          ./run.sh prepare --track hand_bone --data DIR
+    train        train one model per fold                      ./run.sh train --fold 0..4
+    tune         choose weights, thresholds, post-processing   ./run.sh tune --members quick,strong
+    ensemble     predict test images, write a submission       ./run.sh ensemble
   at any time:
-    tracks       what can be competed in, and whether it works ./run.sh tracks --check
-    search       training settings, tried by Optuna            ./run.sh search --trials 30
-    import       another team's predictions become a member    ./run.sh import --name theirs --test DIR
-    score        the competition's own metric                  ./run.sh score SUBMISSION.csv TRUTH
-    check        would the organiser take it?                  ./run.sh check SUBMISSION.csv
-    vote         joins finished submissions                    ./run.sh vote A.csv B.csv --out V.csv
-    compare      where two submissions differ                  ./run.sh compare A.csv B.csv
-    comparison   recipes side by side on drawn data            ./run.sh comparison soft_targets
-    race         our quick against a plain notebook            ./run.sh race --only legs
-    bench        the last mile beside its rivals, timed        ./run.sh bench --quick
-    leaderboard  all submissions with their scores             ./run.sh leaderboard
-    test         ruff, mypy and the tests (in a checkout)
+    tracks       list the tracks and test them                 ./run.sh tracks --check
+    search       search training settings with Optuna          ./run.sh search --trials 30
+    import       import another team's predictions             ./run.sh import --name theirs --test DIR
+    score        score a submission                            ./run.sh score SUBMISSION.csv TRUTH
+    check        validate a submission file                    ./run.sh check SUBMISSION.csv
+    vote         join submissions by a weighted vote           ./run.sh vote A.csv B.csv --out V.csv
+    compare      show where two submissions differ             ./run.sh compare A.csv B.csv
+    comparison   compare recipes on the same folds             ./run.sh comparison soft_targets
+    race         compare our quick with a plain notebook       ./run.sh race --only legs
+    bench        time the last mile beside its rivals          ./run.sh bench --quick
+    leaderboard  rank all submissions                          ./run.sh leaderboard
+    test         run ruff, mypy and the tests (in a checkout)
 
   tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, legs, or a YAML file of your own.
-  With no data under data/<track> everything works on drawn stand-in data, and says so.
+  Without data under data/<track> the stages use synthetic data, with a warning.
 """
 
 
@@ -94,14 +80,11 @@ def command() -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run a stage.
-
-    Args:
-        arguments: What was typed after ./run.sh or medcomp.
+    """Run a stage, given the words after ./run.sh or medcomp.
 
     Returns:
-        The exit status: 0 done, 1 a mistake the user can repair, 2 a wrong command line, 130 interrupted. Output that
-        nobody reads (``| head -1``) is no mistake; output that can't be written to a full disk is one.
+        The exit status: 0 done, 1 an error that the user can repair, 2 a wrong command line, 130 interrupted. Output
+        into a closed pipe (``| head -1``) is not an error; output that can't be written to a full disk is one.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files need not be UTF-8
@@ -112,7 +95,7 @@ def main(arguments: list[str]) -> int:
         finish_output()
         raise
     lost = finish_output()
-    if lost is None or isinstance(lost, BrokenPipeError) or works_for_another():
+    if lost is None or isinstance(lost, BrokenPipeError) or is_worker():
         return status
     print(f"error: the output can't be written ({lost.strerror or lost}).", file=sys.stderr)
     return status or 1
@@ -124,29 +107,33 @@ def _run(arguments: list[str]) -> int:
         return 0
     name = ALIASES.get(arguments[0], arguments[0])
     if name not in STAGES:
-        program, known = ("run.sh", f"{', '.join(STAGES)} and test") if CHECKOUT else ("medcomp", ", ".join(STAGES))
-        print(f"{program}: unknown stage {name!r}. Stages are {known}.", file=sys.stderr)
+        program, known = ("run.sh", [*STAGES, "test"]) if CHECKOUT else ("medcomp", [*STAGES])
+        hint = nearest_hint(name, known)
+        stages = f" Stages are {', '.join(known)}." if hint.endswith("?") else ""
+        print(f"{program}: unknown stage {shown(name)}{hint}{stages}", file=sys.stderr)
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite end is the same as Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM is handled like Ctrl-C
     try:
         return _run_named(name, arguments[1:])
     except KeyboardInterrupt:
-        if works_for_another():  # the process that asked for all folds says how to go on with all of them
+        if is_worker():  # the process that started it prints how to resume
             return 130
         again = typed(f"./run.sh {shlex.join(arguments)}")
-        print(f"\ninterrupted. What is finished is kept; the same command goes on: {again}", file=sys.stderr)
+        print(f"\ninterrupted. Finished work is kept; to resume: {again}", file=sys.stderr)
         return 130
 
 
 def _run_named(name: str, words: list[str]) -> int:
-    """Import a stage, runs it with its options and says what the user can repair; return the exit status."""
-    # One stage at a time is imported, so that --help does not wait for torch.
+    """Run a stage with its options, print an error that the user can repair; return the exit status."""
+    # Only one stage is imported, so that --help does not wait for torch.
     stage = importlib.import_module(f"pipelines.{name}")
     args = build_parser(name, stage).parse_args(words)
+    start = time.perf_counter()
     try:
-        figures = run_stage(stage, args)
+        figures: dict[str, Any] = stage.run(args)
+        costs = {"seconds": round(time.perf_counter() - start, 2), "peak_mb": peak_memory_mb()}
         if args.json is not None:
-            write_json(args.json, figures)
+            write_json(args.json, costs | figures)
     except (CompetitionError, MemoryError, OSError) as error:
         if args.debug:
             raise
@@ -156,19 +143,30 @@ def _run_named(name: str, words: list[str]) -> int:
 
 
 def _as_sentence(error: CompetitionError | MemoryError | OSError, args: argparse.Namespace) -> str:
-    """Return what the user reads; commands in it get the track and the workspace of the command that was typed."""
+    """Return the message of an error; commands in it get the track and workspace of the command that was typed."""
     if isinstance(error, MemoryError):
-        return f"the memory of this machine does not suffice ({' '.join(str(error).split()) or 'no more is free'})"
-    if isinstance(error, OSError):  # a disk, a name or a right of access that no reader or writer has thought of
+        return f"out of memory ({' '.join(str(error).split()) or 'none is free'})"
+    if isinstance(error, OSError):  # a disk, a name or a permission that no reader or writer expects
         where = "" if error.filename is None else f": {error.filename}"
         return f"a file can't be used ({error.strerror or error}){where}. Run it again with --debug for details."
     options = typed_options(args)
     return typed(re.sub(r"(\./run\.sh [a-z]+)\b(?! --track)", lambda command: command[1] + options, str(error)))
 
 
+class StageParser(argparse.ArgumentParser):
+    """A parser whose errors end with the stage's example."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the usage, the error and the example; end the program with status 2."""
+        if unknown := re.match(r"unrecognized arguments: (-[^\s=]+)", message):
+            message = f"unknown option {unknown[1]}{nearest_hint(unknown[1], [*self._option_string_actions])}"
+        self.print_usage(sys.stderr)
+        self.exit(2, f"{self.prog}: error: {message}\n{self.epilog}\n")
+
+
 def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
-    """Return the parser of a stage: its own options and those that every stage takes."""
-    parser = argparse.ArgumentParser(
+    """Return the parser of a stage: its own options and the common ones."""
+    parser = StageParser(
         prog=typed(f"./run.sh {name}"),
         description=stage.HELP,
         epilog=typed(f"example:\n  {stage.EXAMPLE}"),
@@ -178,27 +176,18 @@ def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
     common.add_argument(
         "--track",
         default=DEFAULT_TRACK,
-        help=f"a track or YAML file (default: {DEFAULT_TRACK}; tracks, leaderboard: all)",
+        help=f"choose a track, or give its YAML file (default: {DEFAULT_TRACK}; tracks, leaderboard: all)",
     )
-    common.add_argument("--phantom", action="store_true", help="work on the drawn stand-in data")
+    common.add_argument("--phantom", action="store_true", help="use synthetic data")
     common.add_argument(
         "--workspace",
         metavar="DIR",
-        help="where everything written goes (default: $COMPETITION_WORKSPACE, else the checkout or the current folder)",
+        help="write everything there (default: $COMPETITION_WORKSPACE, else the checkout or the current folder)",
     )
-    common.add_argument("--json", type=Path, metavar="FILE", help="write the stage's figures there")
+    common.add_argument("--json", type=Path, metavar="FILE", help="write the stage's figures to a JSON file")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     stage.add_arguments(parser)  # last, because a stage may change a default (leaderboard shows all tracks)
     return parser
-
-
-def run_stage(stage: ModuleType, args: argparse.Namespace) -> dict[str, Any]:
-    """Run a stage and add how long it took and the most memory the process has held."""
-    start = time.perf_counter()
-    figures: dict[str, Any] = stage.run(args)
-    figures.setdefault("seconds", round(time.perf_counter() - start, 2))
-    figures.setdefault("peak_mb", peak_memory_mb())
-    return figures
 
 
 if __name__ == "__main__":

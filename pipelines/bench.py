@@ -1,67 +1,62 @@
-"""bench: what the last mile takes, side by side with how it is done elsewhere, measured in one run."""
+"""bench: time each step from predictions to a submission beside the usual way of doing it, in one run."""
 
 import argparse
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import duration, say, table
 from competition.errors import CompetitionError
-from pipelines.benchmarks.drawn_maps import draw_masks
-from pipelines.benchmarks.duels import FULL, QUICK, Row, Scale
-from pipelines.benchmarks.ensemble_work import measure_ensemble
-from pipelines.benchmarks.map_works import measure_objective, measure_store, measure_thresholds
-from pipelines.benchmarks.run_length_works import measure_decode, measure_encode, measure_score, measure_vote
-from pipelines.benchmarks.submission_work import measure_submissions
-from pipelines.benchmarks.tune_work import measure_tune
+from pipelines.benchmarks.last_mile import measure_ensemble, measure_tune
+from pipelines.benchmarks.probability_maps import measure_objective, measure_store, measure_thresholds
+from pipelines.benchmarks.run_lengths import (
+    measure_decode,
+    measure_encode,
+    measure_score,
+    measure_submissions,
+    measure_vote,
+)
+from pipelines.benchmarks.synthetic_images import draw_masks
+from pipelines.benchmarks.timed_pairs import FULL, QUICK, Row, Scale
 
 HELP = (
-    "Measures encoding, voting, scoring, storing and tuning at full size, each beside its rival, on drawn data.\n"
-    "Ours and the rival's turns alternate, figures are medians, and nothing is timed before both results agree."
+    "Time encoding, voting, scoring, storing and tuning on full-size synthetic data, each beside its rival.\n"
+    "Both sides take turns, figures are medians, and nothing is timed unless both results are equal."
 )
 EXAMPLE = "./run.sh bench --only vote --json bench.json"
 
 
-@dataclass(frozen=True)
-class Work:
-    """Something to measure.
-
-    Attributes:
-        name: For --only.
-        measure: Takes the scale and the masks of a drawn image (29, H, W).
-        minutes: What it takes at full size on two cores, for the estimate of the time left.
-    """
+class Benchmark(NamedTuple):
+    """Something to measure, given the scale and the masks of a synthetic image (29, H, W); minutes on two cores."""
 
     name: str
     measure: Callable[[Scale, NDArray[np.bool_]], list[Row]]
     minutes: float
 
 
-WORKS = (
-    Work("encode", measure_encode, 0.5),
-    Work("decode", measure_decode, 0.1),
-    Work("vote", measure_vote, 0.2),
-    Work("score", measure_score, 0.1),
-    Work("submissions", measure_submissions, 0.5),
-    Work("store", measure_store, 1.0),
-    Work("objective", measure_objective, 0.7),
-    Work("thresholds", measure_thresholds, 0.5),
-    Work("ensemble", measure_ensemble, 1.5),
-    Work("tune", measure_tune, 6.0),
+BENCHMARKS = (
+    Benchmark("encode", measure_encode, 0.5),
+    Benchmark("decode", measure_decode, 0.1),
+    Benchmark("vote", measure_vote, 0.2),
+    Benchmark("score", measure_score, 0.1),
+    Benchmark("submissions", measure_submissions, 0.5),
+    Benchmark("store", measure_store, 1.0),
+    Benchmark("objective", measure_objective, 0.7),
+    Benchmark("thresholds", measure_thresholds, 0.5),
+    Benchmark("ensemble", measure_ensemble, 1.5),
+    Benchmark("tune", measure_tune, 6.0),
 )
+NAMES = ", ".join(benchmark.name for benchmark in BENCHMARKS)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument("--quick", action="store_true", help="everything in seconds, at a size that no target is for")
-    parser.add_argument(
-        "--only", metavar="WORK", help=f"works whose name holds this, of {', '.join(work.name for work in WORKS)}"
-    )
+    parser.add_argument("--quick", action="store_true", help="take seconds; targets are not evaluated at this size")
+    parser.add_argument("--only", metavar="NAME", help=f"run only benchmarks whose name contains NAME, of {NAMES}")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -70,47 +65,42 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         rows (of ``Row.figures``), quick, machine.
     """
-    works = choose_works(args.only)
+    chosen = choose_benchmarks(args.only)
     scale = QUICK if args.quick else FULL
     machine = (
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
     )
-    say(f"drawn hands of {scale.size}x{scale.size} pixels; {machine}")
+    say(f"synthetic hands of {scale.size}x{scale.size} pixels; {machine}")
     if args.quick:
-        say("--quick: the ratios at this size are not those the targets are meant for, so none is judged")
+        say("--quick: targets are not evaluated at this size")
     masks = draw_masks(scale.size, seed=0)
     rows: list[Row] = []
-    for position, work in enumerate(works):
-        left = sum(other.minutes for other in works[position:])
+    for position, benchmark in enumerate(chosen):
+        left = sum(other.minutes for other in chosen[position:])
         about = f", about {duration(60 * left)} left" if scale.full else ""
-        say(f"{work.name} ({position + 1} of {len(works)}{about})")
-        rows += work.measure(scale, masks)
-    _show(rows, scale)
-    return {"rows": [row.figures(scale.full) for row in rows], "quick": args.quick, "machine": machine}
-
-
-def choose_works(only: str | None) -> Sequence[Work]:
-    """Return the works whose name holds a text, all of them without one.
-
-    Raises:
-        CompetitionError: There is none.
-    """
-    chosen = [work for work in WORKS if only is None or only in work.name]
-    if not chosen:
-        raise CompetitionError(f"no work is called {only!r}", repair=f"Take one of {', '.join(w.name for w in WORKS)}")
-    return chosen
-
-
-def _show(rows: Sequence[Row], scale: Scale) -> None:
-    columns = ["work", "ours", "rival", "ratio", "target", "reached"]
+        say(f"{benchmark.name} ({position + 1} of {len(chosen)}{about})")
+        rows += benchmark.measure(scale, masks)
     table(
         "bench: medians of turns, in processor seconds of all threads",
-        columns,
+        ["work", "ours", "rival", "ratio", "target", "reached"],
         [_cells(row, scale.full) for row in rows],
     )
     for row in rows:
         if row.note:
             say(f"{row.work}: {row.note}")
+    return {"rows": [row.figures(scale.full) for row in rows], "quick": args.quick, "machine": machine}
+
+
+def choose_benchmarks(only: str | None) -> Sequence[Benchmark]:
+    """Return the benchmarks whose name contains a text, or all of them.
+
+    Raises:
+        CompetitionError: There is none.
+    """
+    chosen = [benchmark for benchmark in BENCHMARKS if only is None or only in benchmark.name]
+    if not chosen:
+        raise CompetitionError(f"no benchmark is called {only!r}", None, f"Give one of {NAMES}")
+    return chosen
 
 
 def _cells(row: Row, full: bool) -> list[str]:
@@ -129,7 +119,7 @@ def _cells(row: Row, full: bool) -> list[str]:
 
 
 def _amount(value: float, unit: str) -> str:
-    """Return a number with its unit as one reads it: "3.1 ms", "8.40 s", "25 min 10 s", "1.11 MB", "2.4 GB"."""
+    """Return a number with its unit: "3.1 ms", "8.40 s", "25 min 10 s", "1.11 MB", "2.4 GB"."""
     if unit == "mb":
         return f"{value / 1024:.2f} GB" if abs(value) >= 1024 else f"{value:.2f} MB"
     if value >= 60:

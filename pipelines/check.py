@@ -1,7 +1,7 @@
-"""Says whether the organiser would take a submission, everything that is wrong with it, and what could not be checked.
+"""check: validate a submission file, list all errors, and name what could not be checked.
 
-Without prepared data it looks at the form, the classes of every image and the bounds of the image; with prepared data
-also at the set of images and their order.
+Without prepared data it checks the form, the classes of every image and their bounds; with prepared data also the set
+of images and their order.
 """
 
 import argparse
@@ -13,12 +13,13 @@ from competition.data.manifest import check_namesake, image_sizes, read_columns
 from competition.errors import CompetitionError
 from competition.submission.check_result import CheckResult
 from competition.submission.known_images import KnownImages
+from competition.text import counted
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 from pipelines.context import open_track, open_workspace
-from pipelines.typed_options import parse_size
+from pipelines.options import add_size
 
-HELP = "Would the organiser take this submission?"
+HELP = "Validate a submission file"
 EXAMPLE = "./run.sh check --track hand_bone submissions/hand_bone/submission.csv"
 
 SHOWN = 20
@@ -26,27 +27,20 @@ SHOWN = 20
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what only this stage takes."""
-    parser.add_argument(
-        "submission", type=Path, metavar="SUBMISSION", help="the file to check: a CSV, or a zip of .npy"
-    )
-    parser.add_argument(
-        "--size",
-        type=parse_size,
-        metavar="ROWSxCOLUMNS",
-        help="size of every image (default: that of the prepared images, else the track's own, as 2048x2048)",
-    )
+    """Add the stage's options."""
+    parser.add_argument("submission", type=Path, metavar="SUBMISSION", help="validate this CSV or zip of .npy")
+    add_size(parser, "size of every image (default: that of the prepared images, else the track's own, as 2048x2048)")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Check and prints.
+    """Check; see HELP.
 
     Returns:
         ok, errors (one of each kind, with a count), warnings, rows, images, positive_share, size_bytes, prepared
         (whether the image set was compared), not_checked (what could not be checked, and what is needed for it).
 
     Raises:
-        CompetitionError: The organiser would refuse the file.
+        CompetitionError: The submission is invalid.
     """
     track = open_track(args)
     if not track.form.accepts(args.submission):
@@ -55,13 +49,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     sizes = {} if args.size or workspace is None else image_sizes(workspace)
     images = KnownImages(expected, sizes, args.size or track.size_hw)
     result = track.form.check(args.submission, track.classes, images)
-    _show(result)
+    _show(track, result)
     if not result.ok:
-        count = f"{result.faults:,} errors" if result.faults > 1 else "1 error"
-        raise CompetitionError(
-            f"the organiser would refuse this submission ({count}; {result.errors[0].removesuffix('.')})",
-            args.submission,
-        )
+        count, first = counted(result.faults, "error"), result.errors[0].removesuffix(".")
+        raise CompetitionError(f"invalid submission ({count}; {first})", args.submission)
     return {
         "ok": result.ok,
         "errors": result.errors,
@@ -76,30 +67,26 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None, list[str] | None]:
-    """The workspace of the images this submission is about, and their names in order; None where there is none."""
+    """Return the workspace of the submission's images, and the test images' names in order; None where unknown."""
     workspace = open_workspace(args)
     if not workspace.manifest_file().exists():
         return None, None
     check_namesake(workspace, track)
     manifest = read_columns(workspace, ["name", "split"])
     expected = [str(name) for name in manifest.loc[manifest["split"] == "test", "name"]]
-    if workspace.phantom and not args.phantom and not _is_about(args.submission, track, set(expected)):
-        say("these are not the images of the synthetic data (--phantom compares with those)")
-        return None, None
-    if not expected:
-        return workspace, None
-    return workspace, expected
+    if workspace.phantom and not args.phantom:
+        found, known = track.form.names(args.submission), {track.form.name_in_file(name) for name in expected}
+        if 2 * sum(name in known for name in found) < len(found):
+            say("these are not the images of the synthetic data (compare with those by --phantom)")
+            return None, None
+    return workspace, expected or None
 
 
-def _is_about(submission: Path, track: Track, names: set[str]) -> bool:
-    """Return whether at least half of the rows or files belong to these images."""
-    found, names = track.form.names(submission), {track.form.name_in_file(name) for name in names}
-    return 2 * sum(name in names for name in found) >= len(found)
-
-
-def _show(result: CheckResult) -> None:
+def _show(track: Track, result: CheckResult) -> None:
     if result.images:
-        say(f"{result.rows} rows, {result.images} images or patients, {result.size_bytes / 1e6:.1f} MB")
+        rows = counted(result.rows, track.form.unit.removesuffix("s"))
+        images = counted(result.images, "image" if track.form.of_masks else "patient")
+        say(f"{rows}, {images}, {result.size_bytes / 1e6:.1f} MB")
     say(f"checked: {', '.join(result.checked)}")
     if result.ok:
         shares = ((name, f"{share:.3f}") for name, share in result.positive_share.items())
@@ -110,8 +97,8 @@ def _show(result: CheckResult) -> None:
     for error in errors[:SHOWN] if len(errors) > 1 else []:
         say(f"error: {error}")
     if len(errors) > SHOWN:
-        say(f"error: ... and {len(errors) - SHOWN} more kinds")
+        say(f"error: ... and {counted(len(errors) - SHOWN, 'more kind')}")
     if result.unchecked:
         say(f"NOT checked: {'; '.join(result.unchecked)}")
     if result.ok:
-        say("ok as far as it was checked" if result.unchecked else "ok: no error found")
+        say("submission is valid" + (", as far as it was checked" if result.unchecked else ""))

@@ -1,4 +1,4 @@
-"""Which decision ensemble follows: the one that is named, the newest, or one that is tuned now."""
+"""The decision that ensemble follows: the named one, the newest, or one that is tuned now."""
 
 from pathlib import Path
 
@@ -17,17 +17,10 @@ from pipelines.tuning_report import report_tuning
 def choose_decision(
     track: Track, workspace: Workspace, name: str | None, members: str | None, options: str
 ) -> tuple[Path, Decision]:
-    """Return the decision to follow, with its file.
-
-    Args:
-        track: What is competed in.
-        workspace: Of the data set.
-        name: Of the decision; None means the newest, tuned now where there is none.
-        members: What the user typed for the members that it must have; None means any.
-        options: Of the command that was typed (``typed_options``).
+    """Return the decision to follow, with its file: the named one, else the newest, tuned now if there is none.
 
     Raises:
-        CompetitionError: There is none of that name, it has other members, or nothing can be tuned.
+        CompetitionError: There is none of that name, it has other ``members`` than typed, or nothing can be tuned.
     """
     asked = None if members is None else parse_members(members)
     path = _newest_decision(track, workspace, asked, options) if name is None else named_decision(workspace, name)
@@ -36,14 +29,12 @@ def choose_decision(
         check_members(workspace, decision, path, asked, members)
     folds = find_folds(workspace)
     if folds is not None and any(member.fold_hash != folds.hash() for member in decision.members):
-        shout(
-            f"decision {path.parent.name} was tuned on other folds than {folds.path} has now: its scores are of those"
-        )
+        shout(f"{folds.path} has changed since decision {path.parent.name} was tuned: its scores are of the old folds")
     return path, decision
 
 
 def _newest_decision(track: Track, workspace: Workspace, members: Wanted | None, options: str) -> Path:
-    """Return the newest; tune where there is none, or where it was to know everything and there is more now."""
+    """Return the newest decision; tune if there is none, or if one on all runs predates some."""
 
     def tune_now(request: TuneRequest) -> Path:
         made, tuning = tune(track, workspace, request)
@@ -52,14 +43,14 @@ def _newest_decision(track: Track, workspace: Workspace, members: Wanted | None,
 
     path = newest_decision(workspace)
     if path is None:
-        say("nothing is tuned yet, so tune runs first")
+        say("nothing is tuned yet: running tune first")
         return tune_now(TuneRequest(members))
     decision = load_decision(path)
     new = trained_since(decision, workspace)
     if new and decision.everything and members is None:
-        say(f"trained since decision {path.parent.name} was tuned: {new}; tune runs again")
+        say(f"decision {path.parent.name} predates {new}: running tune again")
         return tune_now(request_of(decision))
-    say(f"decision: {path.parent.name} (the newest; --decision NAME chooses another)")
+    say(f"decision: {path.parent.name} (the newest; choose another by --decision NAME)")
     if new:
-        shout(f"trained since this decision was tuned: {new}; run tune with them to let them vote")
+        shout(f"the decision predates {new}; run tune to include it")
     return path

@@ -1,4 +1,4 @@
-"""compare: where two submissions differ, by class and by row."""
+"""compare: show where two submissions differ, by class and by row."""
 
 import argparse
 from pathlib import Path
@@ -9,7 +9,7 @@ from competition.data.manifest import image_sizes
 from competition.submission.known_images import KnownImages
 from pipelines.context import open_track, prepared_workspaces
 
-HELP = "Says where two submissions differ: classes, rows, pixels."
+HELP = "Show where two submissions differ: classes, rows, pixels."
 EXAMPLE = "./run.sh compare --track hand_bone A.csv B.csv"
 
 
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Compares; see HELP.
+    """Compare; see HELP.
 
     Returns:
         rows_that_differ and per_class; for masks also rows, pixels and dice (the mean over all rows).

@@ -1,4 +1,4 @@
-"""comparison: two or more recipes, trained on the same folds, compared on what was held out."""
+"""comparison: train two or more recipes on the same folds and compare them on held-out samples."""
 
 import argparse
 from typing import Any
@@ -16,23 +16,25 @@ from pipelines.comparisons.results import compare_recipes, show_results, trainin
 from pipelines.context import call_stage, open_workspace, workspace_root
 
 HELP = (
-    "Trains recipes on the same folds and compares them in pairs on what was held out: equally long on drawn data,\n"
-    "each with its own budget on prepared data (a comparison that declares no phantom; its runs lie with the others).\n"
-    "Without NAME it lists the comparisons. A comparison that was cut goes on where it was."
+    "Train recipes on the same folds and compare them in pairs on held-out samples: with equal budgets on synthetic\n"
+    "data, with each recipe's own budget on prepared data (a comparison without phantom). Without NAME, list the\n"
+    "comparisons. An interrupted comparison resumes."
 )
 EXAMPLE = "./run.sh comparison soft_targets --json soft_targets.json"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument("comparison", nargs="?", metavar="NAME", help="one of pipelines/comparisons, or a YAML file")
+    parser.add_argument(
+        "comparison", nargs="?", metavar="NAME", help="a comparison of pipelines/comparisons, or a YAML file"
+    )
     parser.add_argument(
         "--fold",
         default="all",
         metavar="F",
-        help="on prepared data, only what these folds hold out: 0,1 (default: all)",
+        help="on prepared data: train only these folds, as 0,1 (default: all)",
     )
-    parser.add_argument("--force", action="store_true", help="train again what is trained, after settings were changed")
+    parser.add_argument("--force", action="store_true", help="train again after settings have changed")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -47,7 +49,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     experiments = load_recipes(comparison)
     parameters = {each: _count_parameters(comparison, experiment) for each, experiment in experiments.items()}
     say(comparison.question)
-    inside = _draw(args, name, comparison) if comparison.phantom else _prepared(args, comparison)
+    inside = argparse.Namespace(**vars(args) | {"track": comparison.track})
+    if comparison.phantom is not None:
+        inside = _draw(args, name, comparison)
     track, workspace = get_track(comparison.track), open_workspace(inside)
     runs = {each: open_run(each, track, workspace, experiment) for each, experiment in experiments.items()}
     first = next(iter(runs.values()))
@@ -64,16 +68,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     return {"comparison": name, "question": comparison.question, "recipes": results, "folder": folder}
 
 
-def _prepared(args: argparse.Namespace, comparison: Comparison) -> argparse.Namespace:
-    return argparse.Namespace(**vars(args) | {"track": comparison.track})
-
-
 def _draw(args: argparse.Namespace, name: str, comparison: Comparison) -> argparse.Namespace:
-    """Draw a comparison's data into a workspace of its own and return the options that lead there."""
+    """Draw a comparison's data into a workspace of its own and return the options that choose it."""
     if args.fold != "all":
-        raise CompetitionError(
-            f"comparison {name} is made on drawn data, of which all folds are trained", None, "Drop --fold"
-        )
+        raise CompetitionError(f"comparison {name} trains all folds of its synthetic data", None, "Drop --fold")
     root = comparison_root(workspace_root(args), name)
     inside = argparse.Namespace(**vars(args) | {"workspace": str(root), "track": comparison.track, "phantom": True})
     call_stage("prepare", inside, _drawn(comparison))
@@ -83,7 +81,7 @@ def _draw(args: argparse.Namespace, name: str, comparison: Comparison) -> argpar
 def _choose_folds(args: argparse.Namespace, first: Run) -> list[int]:
     folds = [fold for fold in parse_folds(args.fold, first.folds.count) if fold != FULL]
     if not folds or (len(folds) == 1 and first.track.task == "classification"):
-        needed = "a fold" if first.track.task == "segmentation" else "two folds (locations are chosen on the other)"
+        needed = "a fold" if first.track.task == "segmentation" else "two folds (locations are chosen on the other one)"
         raise CompetitionError(f"a comparison of {first.track.name} needs {needed}, not --fold {args.fold}")
     return folds
 
@@ -96,23 +94,22 @@ def _list_comparisons() -> dict[str, Any]:
 
 
 def _count_parameters(comparison: Comparison, experiment: Experiment) -> int:
-    """Count them before anything is drawn, which also shows whether the network can be built."""
+    """Count the parameters of a network before any data is drawn, which also tests that it can be built."""
     model = build_model(experiment, get_track(comparison.track), pretrained=False)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def _drawn(comparison: Comparison) -> list[str]:
-    """Options of prepare. The folds are made anew each time, because the same people always get the same."""
+    """Return the options of prepare. The folds are made anew each time: the same groups always get the same folds."""
     assert comparison.phantom is not None
-    options = {"people": comparison.phantom.people, "size": comparison.phantom.size, "seed": comparison.phantom.seed}
-    words = [
-        word for key, value in (options | {"folds": comparison.folds}).items() for word in (f"--{key}", str(value))
-    ]
-    return [*words, "--test-people", "1", "--stratified", "--refold"]
+    words = ["--test-people", "1", "--stratified", "--refold", "--folds", str(comparison.folds)]
+    for key in ("people", "size", "seed"):
+        words += [f"--{key}", str(getattr(comparison.phantom, key))]
+    return words
 
 
 def _trained(comparison: Comparison, name: str, args: argparse.Namespace) -> list[str]:
-    """Options of train."""
+    """Return the options of train."""
     settings = [word for setting in comparison.settings(name) for word in ("--set", setting)]
     words = ["--experiment", comparison.recipes[name].experiment, "--name", name, "--fold", args.fold, *settings]
     return [*words, "--force"] if args.force else words

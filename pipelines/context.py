@@ -1,4 +1,4 @@
-"""What every stage needs first: which track, which data set, which workspace, which experiment."""
+"""What every stage needs first: its track, data set, workspace and experiment."""
 
 import argparse
 import importlib
@@ -6,7 +6,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from competition.console import say, shout
@@ -38,31 +37,30 @@ def open_track(args: argparse.Namespace) -> Track:
 
 
 def open_workspace(args: argparse.Namespace) -> Workspace:
-    """Return the workspace of the data set that is meant.
+    """Return the workspace of the data set.
 
-    --phantom asks for the drawn data. Otherwise prepared real data wins, then prepared phantom data (with a warning).
+    --phantom chooses the synthetic data. Otherwise prepared real data is used, else prepared synthetic data with a
+    warning.
     """
     root, name = workspace_root(args), open_track(args).name
     real, phantom = Workspace(root, name), Workspace(root, PHANTOM + name)
     if args.phantom:
         return phantom
     if not real.manifest_file().exists() and phantom.manifest_file().exists():
-        shout(f"PHANTOM DATA: no real {name} data is prepared, so this works on drawn images")
+        shout(f"PHANTOM DATA: no real {name} data is prepared, so synthetic images are used")
         return phantom
     return real
 
 
 def prepared_workspaces(args: argparse.Namespace, track: Track) -> list[Workspace]:
-    """Whose manifests may know the images of a submission, the later one better: drawn data, and real if meant."""
+    """Return whose manifests may list the images of a submission, the later one first: synthetic, then real data."""
     root = workspace_root(args)
     both = [Workspace(root, PHANTOM + track.name), Workspace(root, track.name)]
     return both[:1] if args.phantom else both
 
 
 def experiment_file(track: Track, name: str) -> Path:
-    """Return the YAML of an experiment: a name known to the track, or a path.
-
-    A track that has no experiments of its own takes those of "folder", which suit any image and mask.
+    """Return the YAML of an experiment of a track, or of "folder" for a track without its own; or a path.
 
     Raises:
         CompetitionError: There is none of that name; the nearest are given.
@@ -81,14 +79,7 @@ def experiment_file(track: Track, name: str) -> Path:
 
 @dataclass(frozen=True)
 class ChosenExperiment:
-    """An experiment with the settings that were changed.
-
-    Attributes:
-        name: Of its file.
-        path: Its YAML file.
-        settings: All changed settings, as --set takes them.
-        experiment: What follows from both.
-    """
+    """An experiment of a YAML file, with all changed settings as --set takes them."""
 
     name: str
     path: Path
@@ -99,24 +90,19 @@ class ChosenExperiment:
 def choose_experiment(
     track: Track, workspace: Workspace, name: str | None, settings: Sequence[str]
 ) -> ChosenExperiment:
-    """Return the experiment that is meant.
+    """Return an experiment with changed settings, as --set takes them.
 
-    What neither the experiments of folder tracks nor ``settings`` give is chosen from the data: ``data.size`` from the
-    images, and, unless the epochs are given, ``train.repeats`` from their number.
-
-    Args:
-        track: Whose experiments are known by name.
-        workspace: Of the data set.
-        name: Of the experiment, or a YAML file; None means "quick" for phantom data or without a GPU, else "strong".
-        settings: Changed settings, as --set takes them.
+    Without a name it is "quick" for synthetic data or without a GPU, else "strong". For folder tracks, what neither the
+    experiment nor ``settings`` give is chosen from the data: ``data.size`` from the images, and, unless the epochs are
+    given, ``train.repeats`` from their number.
     """
     if name is None:
-        import torch  # here, because the stages that only read files should not wait for it
+        import torch  # here, so that stages that only read files do not wait for it
 
         quick = workspace.phantom or not torch.cuda.is_available()
         name = "quick" if quick else "strong"
-        why = "phantom data" if workspace.phantom else "no GPU here" if quick else "a GPU is here"
-        say(f"experiment: {name} ({why}; --experiment NAME chooses another)")
+        why = "synthetic data" if workspace.phantom else "no GPU" if quick else "a GPU is available"
+        say(f"experiment: {name} ({why}; choose another by --experiment NAME)")
     path = experiment_file(track, name)
     changed = [*settings]
     if not (EXPERIMENTS / track.name).exists():
@@ -125,7 +111,7 @@ def choose_experiment(
 
 
 def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace: Workspace) -> list[str]:
-    """Return settings that follow from the prepared data, of those that neither the experiment nor --set gives."""
+    """Return the settings chosen from the prepared data, where neither the experiment nor --set gives them."""
     size = not states(path, given, "data.size")
     by_hand = any(setting.startswith("train.epochs=") for setting in given)
     repeats = not by_hand and not states(path, given, "train.repeats")
@@ -139,20 +125,13 @@ def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace
 
 
 def run_on_phantom(stage: str, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:
-    """Run a stage as the command line would, on drawn data, and return its figures.
-
-    Args:
-        stage: Its name.
-        args: Options that every stage takes.
-        track: Name of the track.
-        options: The stage's own options, as they would be typed.
-    """
+    """Run a stage as the command line would, on synthetic data, with the common ``args`` and its own options."""
     return call_stage(stage, argparse.Namespace(**vars(args) | {"track": track, "phantom": True}), options)
 
 
-def call_stage(stage: str | ModuleType, args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
-    """Run a stage as the command line would; arguments as ``run_on_phantom``, the track among the common options."""
-    module = importlib.import_module(f"pipelines.{stage}") if isinstance(stage, str) else stage
+def call_stage(stage: str, args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
+    """Run a stage as the command line would, with the common ``args`` and its own options; return its figures."""
+    module = importlib.import_module(f"pipelines.{stage}")
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
     figures: dict[str, Any] = module.run(argparse.Namespace(**vars(args) | vars(parser.parse_args(options))))

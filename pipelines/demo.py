@@ -1,4 +1,4 @@
-"""demo: the whole pipeline on drawn data, for both leading tracks: prepare, train, tune, ensemble, leaderboard."""
+"""demo: run the whole pipeline on synthetic data of two tracks: prepare, train, tune, ensemble, leaderboard."""
 
 import argparse
 import time
@@ -8,7 +8,7 @@ from competition.console import say, shout, table
 from pipelines.context import open_workspace, run_on_phantom
 from pipelines.executors.local import start_importing
 
-HELP = "The whole pipeline on drawn hands and drawn angiograms: no download, no GPU, about five minutes on two cores."
+HELP = "Run the whole pipeline on synthetic hands and angiograms: no download, no GPU, about five minutes on two cores."
 EXAMPLE = "./run.sh demo"
 
 # Small enough for two cores: 40 + 12 hands at half the organiser's size, 72 + 24 patients at the organiser's.
@@ -28,35 +28,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         Scores and seconds per track.
     """
-    shout("PHANTOM DATA: everything below is drawn; the scores say that the pipeline works, not how good a model is")
+    shout("PHANTOM DATA: all data below is synthetic; the scores show that the pipeline works, not how good a model is")
     start = time.perf_counter()
     start_importing("train")
     tracks = {name: _run_track(args, name, options) for name, options in OPTIONS.items()}
-    rows = [
-        [name, *(_shown(figures[key]) for key in ("oof", "oof_crossfit", "test")), f"{figures['seconds']:.0f}"]
-        for name, figures in tracks.items()
-    ]
-    table("drawn data, scored at native size", ["track", "out-of-fold", "cross-fitted", "test", "seconds"], rows)
+    rows = []
+    for name, figures in tracks.items():
+        scores = [figures[key] for key in ("oof", "oof_crossfit", "test")]
+        cells = ["-" if score is None else f"{score:.4f}" for score in scores]
+        rows.append([name, *cells, f"{figures['seconds']:.0f}"])
+    columns = ["track", "out-of-fold", "cross-fitted", "test", "seconds"]
+    table("synthetic data, scored at native size", columns, rows)
     run_on_phantom("leaderboard", args, "hand_bone", [])
     seconds = round(time.perf_counter() - start, 1)
     workspace = open_workspace(argparse.Namespace(**vars(args) | {"track": "hand_bone", "phantom": True}))
-    say(f"look at {workspace.contact_sheet_file()}; done in {seconds:.0f} s")
+    say(f"done in {seconds:.0f} s; for the images see {workspace.contact_sheet_file()}")
     return {"tracks": tracks, "seconds": seconds}
-
-
-def _shown(score: float | None) -> str:
-    return "-" if score is None else f"{score:.4f}"
 
 
 def _run_track(args: argparse.Namespace, name: str, options: list[str]) -> dict[str, Any]:
     start = time.perf_counter()
-    say(f"\n== {name}: prepare ==")
-    run_on_phantom("prepare", args, name, options)
-    say(f"\n== {name}: train ==")
-    run_on_phantom("train", args, name, [])
-    say(f"\n== {name}: tune ==")
-    run_on_phantom("tune", args, name, ["--members", "quick"])
-    say(f"\n== {name}: ensemble ==")
-    figures = run_on_phantom("ensemble", args, name, ["--decision", "quick"])
+    figures: dict[str, Any] = {}
+    steps = {"prepare": options, "train": [], "tune": ["--members", "quick"], "ensemble": ["--decision", "quick"]}
+    for stage, words in steps.items():
+        say(f"\n== {name}: {stage} ==")
+        figures = run_on_phantom(stage, args, name, words)
     kept = {key: figures[key] for key in ("oof", "oof_crossfit", "test", "submission")}
     return kept | {"seconds": round(time.perf_counter() - start, 1)}

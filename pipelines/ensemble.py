@@ -1,7 +1,7 @@
-"""ensemble: test images -> a validated submission and its leaderboard row. Decides nothing: decision.json does.
+"""ensemble: predict test images; write a valid submission and its leaderboard row. All choices are in decision.json.
 
-A vote of some folds and a test set that came later are not what the decision's scores are of: such a submission has its
-own expectation, and enters the leaderboard only where that is asked for.
+The decision's scores do not apply to a vote of some folds, nor to a later test set: such a submission has its own
+expected score, and enters the leaderboard only by --record.
 """
 
 import argparse
@@ -15,10 +15,7 @@ from competition.console import say, shout
 from competition.data.folds import read_fold_names
 from competition.data.late_test_set import find_test_samples
 from competition.data.manifest import read_manifest
-from competition.ensembling.current_decision import (
-    check_training_data,
-    only_folds,
-)
+from competition.ensembling.current_decision import check_training_data, only_folds
 from competition.ensembling.decision import Decision
 from competition.ensembling.expectation import expect_of_folds
 from competition.ensembling.leaderboard_row import leaderboard_row
@@ -27,28 +24,27 @@ from competition.files import sweep_below, whole_file, write_json
 from competition.runs.out_of_fold_scores import not_measured
 from competition.runs.test_predictions import predict_test_set
 from competition.submission.leaderboard import append, new_submission_id
+from competition.text import counted
 from pipelines.choose_decision import choose_decision
 from pipelines.context import open_track, open_workspace
+from pipelines.options import add_fill_bad, typed_options
 from pipelines.submission import score_phantom, write_submission
 from pipelines.tuning_report import operations_text, say_alone, say_expectation
-from pipelines.typed_options import add_fill_bad, typed_options
 
-HELP = "Predicts the test images with all members, votes, validates, and enters the submission in the leaderboard."
+HELP = "Predict the test images with all members, vote, validate, and enter the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument(
-        "--decision", metavar="NAME", help="what tune chose (default: the newest; tunes if there is none)"
+        "--decision", metavar="NAME", help="use this decision (default: the newest; tune if there is none)"
     )
-    parser.add_argument("--members", metavar="RUN,...", help="stop if the decision has other members than these")
+    parser.add_argument("--members", metavar="RUN,...", help="stop if the decision has other members")
     parser.add_argument("--folds", metavar="F,...", help="let only these folds of each member vote")
+    parser.add_argument("--test", type=Path, metavar="DIR", help="use a later test set instead of the prepared one")
     parser.add_argument(
-        "--test", type=Path, metavar="DIR", help="a test set that came later, instead of the prepared one"
-    )
-    parser.add_argument(
-        "--record", action="store_true", help="enter the submission in the leaderboard also with --folds or --test"
+        "--record", action="store_true", help="enter the submission in the leaderboard even with --folds or --test"
     )
     add_fill_bad(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="also copy the submission there")
@@ -58,19 +54,19 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Make a submission; see HELP.
 
     Returns:
-        The submission's path, the out-of-fold scores of what votes, the test score where the truth is here, and whether
+        The submission's path, the out-of-fold scores of its vote, the test score if the truth is available, and whether
         it was entered in the leaderboard.
     """
     track, workspace = open_track(args), open_workspace(args)
     if args.out is not None and args.out.is_dir():
-        raise CompetitionError("--out is a folder", args.out, f"Name a file in it, such as x{track.form.ending}")
+        raise CompetitionError("--out is a folder", args.out, f"Give a file in it, such as x{track.form.ending}")
     decision_file, tuned = choose_decision(track, workspace, args.decision, args.members, typed_options(args))
     decision = tuned
     if args.folds is not None:
         decision = only_folds(tuned, read_fold_names(args.folds, "--folds"), args.folds)
         say(f"only folds {args.folds} vote")
     some_folds = decision.members != tuned.members
-    # Where nothing is prepared (--test on a machine that has the runs alone) nothing could have changed.
+    # Without prepared data (--test on a machine that has only the runs) nothing can have changed.
     if args.test is None or workspace.manifest_file().exists():
         check_training_data(track, workspace, decision, decision_file)
     start = time.perf_counter()
@@ -85,7 +81,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     sweep_below(workspace.submissions_folder())
     write_submission(track, decision, prepared, folders, entries, path)
     per_sample = (time.perf_counter() - start) / len(entries)
-    say(f"{len(entries)} test samples, {per_sample:.2f} s each from image to row")
+    say(f"{counted(len(entries), 'test sample')}: {per_sample:.2f} s per test sample")
     drawn = workspace.phantom and args.test is None
     test_score = score_phantom(track, read_manifest(workspace, track), path) if drawn else None
     for copy in filter(None, (workspace.latest_submission_file(track.form.ending), args.out)):
@@ -97,12 +93,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if recorded:
         append(workspace.leaderboard_file(), row)
     say_alone(track, decision, typed_options(args))
-    if decision.operations:
-        say(f"post-processing: {operations_text(decision)}")
     say_expectation(decision, some_folds, args.test is not None)
-    _say_result(decision, path, test_score)
+    _report(decision, path, test_score)
     if not recorded:
-        say("not entered in the leaderboard, whose scores are of all folds and the prepared test set (see --record)")
+        say("not entered in the leaderboard, which is for all folds and the prepared test set (see --record)")
     if args.out is not None:
         say(f"copied to {args.out}")
     return {
@@ -117,11 +111,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _say_result(decision: Decision, path: Path, test_score: float | None) -> None:
+def _report(decision: Decision, path: Path, test_score: float | None) -> None:
+    if decision.operations:
+        say(f"post-processing: {operations_text(decision)}")
     if decision.unmeasured:
         shout(not_measured(decision.unmeasured, decision.classes, f"none of the {decision.coverage} tuning samples"))
     if test_score is not None:
-        say(f"synthetic test samples, whose truth is known: {test_score:.4f}")
+        say(f"score on the synthetic test samples: {test_score:.4f}")
     say(f"submission: {path}")
     if (preview := path.with_name("preview.png")).exists():
-        say(f"its masks as a picture: {preview}")
+        say(f"preview: {preview}")

@@ -1,4 +1,4 @@
-"""import: another team's predictions join as a member of tune and ensemble. Runs no network."""  # noqa: N999
+"""import: add another team's predictions as a member of tune and ensemble. Runs no network."""  # noqa: N999
 
 import argparse
 from pathlib import Path
@@ -10,22 +10,22 @@ from competition.console import say, table
 from competition.runs.import_member import ImportedPredictions, import_member, imported_scores, open_import
 from pipelines.context import open_track, open_workspace
 
-HELP = "Takes another team's predictions as a member: maps, arrays or a CSV. Without --oof it joins by given weight."
+HELP = "Add another team's predictions as a member: maps, arrays or a CSV. Without --oof it needs a given weight."
 EXAMPLE = "./run.sh import --track hand_bone --name theirs --oof their/oof --folds their_folds.csv --test their/test"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument("--name", required=True, metavar="NAME", help="what the member is called in --members of tune")
+    parser.add_argument("--name", required=True, metavar="NAME", help="name the member, for --members of tune")
     parser.add_argument(
         "--oof",
         type=Path,
         nargs="+",
         metavar="PATH",
         help="out-of-fold predictions: a folder of .npy or .npz, one per image, a folder of our own maps, or a CSV in "
-        "submission form; several where each fold has its own",
+        "submission form; several if each fold has its own",
     )
-    parser.add_argument("--folds", type=Path, metavar="FILE", help="CSV of group,fold or image,fold that --oof is of")
+    parser.add_argument("--folds", type=Path, metavar="FILE", help="CSV of group,fold or image,fold of --oof")
     parser.add_argument("--test", type=Path, metavar="PATH", help="predictions of the test images, in any of the forms")
     parser.add_argument("--classes", metavar="A,B,...", help="classes of the arrays, in order (default: the track's)")
     parser.add_argument("--force", action="store_true", help="replace an earlier import of this name")
@@ -35,14 +35,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Import; see HELP.
 
     Returns:
-        name, folder, classes, folds, scores (fold -> Dice or AUROC at threshold 0.5), samples (out-of-fold and test).
+        name, folder, classes, folds, scores (fold -> score of held-out samples), samples (out-of-fold and test).
     """
     track, workspace = open_track(args), open_workspace(args)
     classes = None if args.classes is None else args.classes.split(",")
     found = open_import(track, workspace, args.name, args.oof or [], args.folds, args.test, classes)
     import_member(found, args.force)
     scores = imported_scores(found)
-    _say_member(found, scores)
+    _report(found, scores)
     return {
         "name": args.name,
         "folder": str(workspace.run_folder(args.name)),
@@ -53,12 +53,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _say_member(found: ImportedPredictions, scores: dict[int, float]) -> None:
+def _report(found: ImportedPredictions, scores: dict[int, float]) -> None:
     if not scores:
-        say(f"{found.name} has no out-of-fold predictions, so it joins by given weight alone: tune --weights")
+        say(f"{found.name} has no out-of-fold predictions, so it votes only with a given weight: tune --weights")
         return
     measure = found.track.metric.label
     rows = [[fold, f"{score:.4f}"] for fold, score in scores.items()]
     table(f"{found.name}: {measure} of held-out samples at native size", ["fold", measure], rows)
     if not found.test:
-        say(f"{found.name} has no test predictions yet: tune takes it, ensemble will not")
+        say(f"{found.name} has no test predictions yet: it can be tuned, but not used by ensemble")

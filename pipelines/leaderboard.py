@@ -1,6 +1,6 @@
-"""Shows all submissions, ranked by their cross-fitted score, and records what the organiser said.
+"""leaderboard: rank all submissions by their cross-fitted score, and record the organiser's scores.
 
-Real and drawn data never stand in one ranking, nor do two tracks.
+Each ranking holds one track, and either real or synthetic data.
 """
 
 import argparse
@@ -15,13 +15,13 @@ from competition.submission.leaderboard import rankings, record
 from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
 
-HELP = "All submissions, ranked; leaderboard record ID --public S --private S enters the organiser's scores"
+HELP = "Rank all submissions; leaderboard record ID --public S --private S enters the organiser's scores"
 EXAMPLE = "./run.sh leaderboard record 20261121-153012-strong --public 0.9730 --private 0.9733"
 
 COLUMNS = (
     "id",
     "members x folds",
-    "at 0.5",
+    "fold mean",
     "tuned",
     "cross-fitted",
     "95 %",
@@ -33,18 +33,18 @@ COLUMNS = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what only this stage takes; without --track it shows all tracks."""
+    """Add the stage's options; without --track it covers all tracks."""
     parser.add_argument(
         "action", nargs="?", choices=("show", "record"), default="show", help="show (default) or record"
     )
-    parser.add_argument("id", nargs="?", metavar="ID", help="with record: which submission")
+    parser.add_argument("id", nargs="?", metavar="ID", help="with record: the submission")
     parser.add_argument("--public", type=float, metavar="SCORE", help="with record: the public score, 0 to 1")
     parser.add_argument("--private", type=float, metavar="SCORE", help="with record: the private score, 0 to 1")
     parser.set_defaults(track=None)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Records, when asked to, and prints the rankings.
+    """Record scores, if asked to, and print the rankings.
 
     Returns:
         rankings: one per track and kind of data, each with track, phantom and its rows, best first.
@@ -60,23 +60,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     everything = rankings(path)
     name = args.track
     if name is not None and name not in {track for track, _ in everything}:
-        name = open_track(args).name  # of a YAML file the name in it; a misspelt track is refused
+        name = open_track(args).name  # a YAML file may hold another name; an unknown track is rejected
     found = {key: ranking for key, ranking in everything.items() if name in (None, key[0])}
     if not found:
-        say(f"no submission{'' if name is None else f' of {name}'} was made yet; ./run.sh ensemble makes one")
+        say(f"there are no submissions{'' if name is None else f' of {name}'} yet; make one with ./run.sh ensemble")
+    shown = []
     for (track, phantom), ranking in found.items():
-        title = f"{track}, drawn data (PHANTOM)" if phantom else track
+        title = f"{track}, synthetic data (PHANTOM)" if phantom else track
         table(title, COLUMNS, [_line(row) for row in ranking.to_dict("records")])
-    return {
-        "rankings": [
-            {
-                "track": track,
-                "phantom": phantom,
-                "rows": ranking.astype(object).where(ranking.notna(), None).to_dict("records"),
-            }
-            for (track, phantom), ranking in found.items()
-        ]
-    }
+        rows = ranking.astype(object).where(ranking.notna(), None).to_dict("records")
+        shown.append({"track": track, "phantom": phantom, "rows": rows})
+    return {"rankings": shown}
 
 
 def _line(row: dict[Any, Any]) -> list[str]:

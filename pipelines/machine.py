@@ -1,9 +1,12 @@
-"""What this machine offers: processor cores and memory."""
+"""Processor cores and memory of this machine."""
 
 import os
 import resource
 import sys
 from pathlib import Path
+
+MB = 1024**2
+_STATUS = Path("/proc/self/status")
 
 
 def cores() -> int:
@@ -11,16 +14,10 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-MB = 1024**2
-
-
-_STATUS = Path("/proc/self/status")
-
-
 def peak_memory_mb() -> float:
     """Return the most memory this process has held so far, in MB.
 
-    Linux tells it in its status file. Its getrusage would count what the parent held before it started this process.
+    On Linux it is read from the status file: getrusage would count what the starting process held before.
     """
     if _STATUS.exists():
         held = next((line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM:")), None)

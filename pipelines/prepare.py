@@ -1,4 +1,4 @@
-"""prepare: raw data -> manifest, cache, folds and a contact sheet."""
+"""prepare: read raw data; write the manifest, the cache, the folds and a contact sheet."""
 
 import argparse
 from collections import Counter
@@ -26,44 +26,44 @@ from competition.data.settled_folds import settle_folds
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
-from competition.text import size_text
+from competition.text import counted, size_text
 from competition.tracks.track import Problem, Track
 from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
 from pipelines.machine import cores
-from pipelines.typed_options import add_fill_bad
+from pipelines.options import add_fill_bad
 
-HELP = "Reads raw data once: checks every file, caches images and labels, makes the folds, draws a contact sheet."
+HELP = "Read raw data once: check every file, cache images and labels, make folds, draw a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="the raw data (default: data/<track>, else drawn data)"
+        "--data", type=Path, metavar="DIR", help="folder of the raw data (default: data/<track>, else synthetic data)"
     )
-    parser.add_argument("--folds", type=int, metavar="K", help=f"number of folds to make (default: {FOLDS})")
+    parser.add_argument("--folds", type=int, metavar="K", help=f"make K folds (default: {FOLDS})")
     parser.add_argument(
         "--stratified",
         action="store_true",
-        help="balance strata over the folds (StratifiedGroupKFold); findings of patients always are",
+        help="balance strata over the folds (StratifiedGroupKFold); findings of patients always are balanced",
     )
     parser.add_argument(
-        "--refold", action="store_true", help="make other folds of your own; what was trained becomes useless"
+        "--refold", action="store_true", help="replace the folds by your own; trained runs become invalid"
     )
-    parser.add_argument("--skip-bad", action="store_true", help="leave out training samples that can't be used")
+    parser.add_argument("--skip-bad", action="store_true", help="leave out invalid training samples")
     add_fill_bad(parser)
-    parser.add_argument("--people", type=int, metavar="N", help="drawn data: number of training people")
-    parser.add_argument("--test-people", type=int, metavar="N", help="drawn data: number of test people")
-    parser.add_argument("--size", type=int, metavar="PX", help="drawn data: side of an image")
-    parser.add_argument("--seed", type=int, default=0, help="drawn data: another seed draws other people")
+    parser.add_argument("--people", type=int, metavar="N", help="synthetic data: number of training persons")
+    parser.add_argument("--test-people", type=int, metavar="N", help="synthetic data: number of test persons")
+    parser.add_argument("--size", type=int, metavar="PX", help="synthetic data: side of an image in pixels")
+    parser.add_argument("--seed", type=int, default=0, help="synthetic data: draw other persons")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Prepare a data set; see HELP.
+    """Prepare; see HELP.
 
     Returns:
-        Counts of samples, groups, classes and problems, and the paths that were made.
+        Counts of samples, groups, classes and problems, and the written paths.
     """
     track = open_track(args)
     drawing = Drawing(args.people, args.test_people, args.size, args.seed)
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     table_files, pictures = find_data_files(root, workspace.written_folders())
     tables = tuple(describe_source(root, table) for table in table_files)
     listing = track.list_samples(root)
-    say(f"{len(listing.samples)} samples listed below {root}")
+    say(f"{counted(len(listing.samples), 'sample')} listed below {root}")
     problems = list(listing.problems)
     old = reusable_entries(workspace, track)
     entries, read_problems, made = cache_all(
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         shout(warning)
     training = [entry for entry in entries if entry.split == "train"]
     folds = settle_folds(track, workspace, training, listing.kinds, args.folds, args.stratified, args.refold)
-    # Last: until here the data of before is used.
+    # Last, because earlier errors leave the old manifest valid.
     used = {content_of(source)[1] for entry in entries for source in entry.sources}
     unused = tuple(picture for picture in pictures if picture not in used)
     write_manifest(workspace, track, Manifest(root, tuple(entries), tables, unused))
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if made or not sheet.exists():
         try:
             draw_contact_sheet(sheet, workspace, track, entries)
-        except CompetitionError as error:  # everything else is prepared
+        except CompetitionError as error:  # all else is prepared
             shout(f"warning: no contact sheet was written: {error}")
     figures = _report(workspace, track, entries, folds, problems, made)
     return figures | {"remarks": remarks, "warnings": warnings, "shortcut_auroc": shortcut_auroc}
@@ -115,17 +115,17 @@ def _report(
     training = [entry for entry in entries if entry.split == "train"]
     test = [entry for entry in entries if entry.split == "test"]
     groups = {entry.group for entry in training}
-    columns = ["fold", "samples", "groups", "rarest class"]
     table(
-        f"{workspace.dataset}: held out by each fold (no group is in two)",
-        columns,
+        f"{workspace.dataset}: held-out samples of each fold (no group is in two folds)",
+        ["fold", "samples", "groups", "rarest class"],
         fold_table(folds, training, track.classes),
     )
-    sizes = Counter((entry.height, entry.width) for entry in entries)
-    size = size_text(sizes.most_common(1)[0][0])
-    counts = f"{len(training)} training samples of {len(groups)} groups, {len(test)} test samples"
+    size = size_text(Counter((entry.height, entry.width) for entry in entries).most_common(1)[0][0])
+    counts = f"{counted(len(training), 'training sample')} of {counted(len(groups), 'group')}"
+    counts += f", {counted(len(test), 'test sample')}"
     say(f"{counts}, mostly {size} (rows x columns)")
-    say(f"{made} samples read, {len(entries) - made} unchanged; contact sheet: {workspace.contact_sheet_file()}")
+    sheet = workspace.contact_sheet_file()
+    say(f"{counted(made, 'sample')} read, {len(entries) - made} cached; contact sheet: {sheet}")
     return {
         "dataset": workspace.dataset,
         "samples": {"train": len(training), "test": len(test), "read": made},
@@ -134,5 +134,5 @@ def _report(
         "folds": {"count": folds.count, "hash": folds.hash(), "path": str(folds.path)},
         "problems": [vars(problem) for problem in problems],
         "manifest": str(workspace.manifest_file()),
-        "contact_sheet": str(workspace.contact_sheet_file()),
+        "contact_sheet": str(sheet),
     }

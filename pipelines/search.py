@@ -1,4 +1,4 @@
-"""search: an Optuna study over training settings, on one fold."""
+"""search: search training settings with Optuna, on one fold."""
 
 import argparse
 import shlex
@@ -8,13 +8,14 @@ from competition.console import say, table
 from competition.errors import CompetitionError
 from competition.runs.search import Search, SearchResult, run_search
 from competition.settings import Experiment
+from competition.text import counted
 from competition.tracks.track import Track
 from competition.training.search import Space, default_space, parse_space, settings_of
 from pipelines.context import choose_experiment, open_track, open_workspace
 
 HELP = (
-    "Tries training settings on one fold with Optuna, stops what falls behind, and prints the best as --set options.\n"
-    "A search that was cut goes on where it was; a larger --trials goes on with a finished one."
+    "Try training settings on one fold with Optuna, stop poor trials early, and print the best as --set options.\n"
+    "An interrupted search resumes; a larger --trials continues a finished one."
 )
 EXAMPLE = "./run.sh search --track hand_bone --experiment quick --trials 30 --space train.lr=log:1e-4:1e-2"
 
@@ -24,13 +25,13 @@ SHOWN = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("--experiment", metavar="NAME", help="an experiment of the track, or a YAML file")
-    parser.add_argument("--trials", type=int, default=20, help="how many settings are tried in all (default: 20)")
-    parser.add_argument("--fold", type=int, default=0, help="the fold they are scored on (default: 0)")
+    parser.add_argument("--trials", type=int, default=20, help="number of trials in all (default: 20)")
+    parser.add_argument("--fold", type=int, default=0, help="fold that scores them (default: 0)")
     parser.add_argument(
         "--space",
         action="append",
         metavar="SECTION.KEY=VALUES",
-        help="what may vary: log:1e-4:1e-2, 0.8:0.99, int:10:40 or bce|bce_dice; repeatable (default: learning rate, "
+        help="what to vary: log:1e-4:1e-2, 0.8:0.99, int:10:40 or bce|bce_dice; repeatable (default: learning rate, "
         "weight decay, batch size and loss around the experiment's own)",
     )
     parser.add_argument(
@@ -49,7 +50,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         The best settings with their score, all trials, and the command that trains them.
     """
     if args.trials < 1:
-        raise CompetitionError(f"--trials {args.trials} tries nothing")
+        raise CompetitionError(f"--trials {args.trials}: at least one trial is required")
     track, workspace, typed = open_track(args), open_workspace(args), list(args.set or [])
     chosen = choose_experiment(track, workspace, args.experiment, typed)
     search = Search(
@@ -68,21 +69,20 @@ def _space(asked: list[str] | None, typed: list[str], experiment: Experiment, tr
     given = [setting.partition("=")[0] for setting in typed]
     if asked is None:
         space = default_space(experiment, track.task, given)
-        say(f"searched: {', '.join(space)} around the experiment's own values (--space chooses)")
+        say(f"searching {', '.join(space)} around the experiment's own values (choose others by --space)")
         return space
     space = parse_space(asked)
     if both := sorted(set(space) & set(given)):
-        raise CompetitionError(f"{both[0]} is given by --set and searched by --space", None, "Leave out one of them")
+        raise CompetitionError(f"{both[0]} is given by both --set and --space", None, "Leave out one of them")
     return space
 
 
 def _report(args: argparse.Namespace, search: Search, result: SearchResult) -> dict[str, Any]:
     ended, best = result.ended, result.best
-    measure = search.track.metric.label
     table(
-        f"{search.name}: best of {len(ended)} trials on fold {search.fold} "
-        f"({result.pruned} were stopped, {len(result.failed)} failed)",
-        [measure, "settings"],
+        f"{search.name}: best of {counted(len(ended), 'trial')} on fold {search.fold} "
+        f"({result.pruned} stopped early, {len(result.failed)} failed)",
+        [search.track.metric.label, "settings"],
         [[f"{trial.value:.4f}", " ".join(settings_of(trial.params))] for trial in result.complete[:SHOWN]],
     )
     command = _train_command(args, search, settings_of(best.params))

@@ -1,4 +1,4 @@
-"""The submission of a vote: written in the organiser's form, checked, and scored where the truth is known."""
+"""The submission of a vote: written in the track's form, validated, and scored if the truth is known."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.prediction.probability_maps import read_scores
 from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
 from competition.submission.known_images import KnownImages
-from competition.text import size_text
+from competition.text import counted, size_text
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Track
 from competition.workspace import Workspace
@@ -30,18 +30,18 @@ from pipelines.machine import MB, peak_memory_mb
 def write_submission(
     track: Track, decision: Decision, prepared: Workspace, folders: Sequence[Path], entries: Sequence[Entry], path: Path
 ) -> None:
-    """Vote and writes, image by image, then check the file.
+    """Vote on one image at a time, write the submission with a preview of some masks beside it, and validate it.
 
     Args:
         track: Its submission form.
         decision: Weights, thresholds and post-processing.
-        prepared: Where the cached test images are.
+        prepared: The workspace of the cached test images.
         folders: Each member's test maps (or scores), in the decision's order.
         entries: The test samples, in the organiser's order.
-        path: The file to write; a picture of some votes on images is put beside it.
+        path: The file to write.
 
     Raises:
-        CompetitionError: A member lacks a sample, or the organiser would refuse the file.
+        CompetitionError: A member lacks a sample, or the submission is invalid.
     """
     preview: list[NDArray[np.uint8]] = []
     votes: Iterable[tuple[str, NDArray[Any]]]
@@ -55,7 +55,7 @@ def write_submission(
         title = f"{prepared.dataset}: test samples with what {path.parent.name} PREDICTS"
         try:
             write_png(path.with_name("preview.png"), tile_sheet(preview, title, track.classes))
-        except CompetitionError as error:  # the submission is whole without it
+        except CompetitionError as error:  # the submission is complete without it
             shout(f"warning: no preview was written: {error}")
     _validate(track, path, entries)
 
@@ -68,7 +68,7 @@ def _voted_planes(
     entries: Sequence[Entry],
     preview: list[NDArray[np.uint8]],
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Voted label planes, one image in memory at a time; small pictures of some of them are added to ``preview``."""
+    """Yield voted label planes, one image in memory at a time; append small pictures of some to ``preview``."""
     shown = {entry.sample for entry in spread(entries)}
     voters = decision.voters()
     weights = voters.weights_by_class(decision.class_weights())
@@ -84,14 +84,13 @@ def _voted_planes(
 
 
 def _say_memory(track: Track, decision: Decision, entries: Sequence[Entry]) -> None:
-    """Says what the vote on the largest image takes; how many images there are doesn't matter."""
+    """Print the memory of the vote on the largest image; the number of images does not matter."""
     height, width = max(((entry.height, entry.width) for entry in entries), key=lambda size: size[0] * size[1])
     members, classes = len(decision.members), len(decision.classes)
     needed = vote_bytes(members, classes, (height, width)) + track.form.write_bytes(classes, (height, width))
-    size = f"{height}x{width} (rows x columns)"
-    whose = f"{members} member{'s' * (members > 1)}, {classes} class{'es' * (classes > 1)} of {size}"
+    what = f"{counted(members, 'member')}, {counted(classes, 'class', 'classes')} of {height}x{width} (rows x columns)"
     in_all = peak_memory_mb() + needed / MB
-    say(f"voting: {whose}: about {in_all:.0f} MB of memory, {needed / MB:.0f} MB of them for the vote")
+    say(f"voting: {what}: about {in_all:.0f} MB of memory, {needed / MB:.0f} MB of them for the vote")
 
 
 def _open_test_map(folder: Path, entry: Entry) -> OpenedMap:
@@ -101,7 +100,7 @@ def _open_test_map(folder: Path, entry: Entry) -> OpenedMap:
             f"the map has {size_text(opened.shape[1:])} pixels, image {entry.name} has "
             f"{entry.height}x{entry.width} (rows x columns)",
             opened.path,
-            "Make it again on the image in its native size",
+            "Predict the image again at its native size",
         )
     return opened
 
@@ -109,31 +108,29 @@ def _open_test_map(folder: Path, entry: Entry) -> OpenedMap:
 def _voted_table(
     track: Track, decision: Decision, folders: Sequence[Path], entries: Sequence[Entry]
 ) -> NDArray[np.float64]:
-    """(n, C): the first class as a score from 0 to 1, the others cut at their thresholds behind the gate."""
+    """Return (n, C): the first class as a score from 0 to 1, the others as 0 or 1 by their thresholds and the gate."""
     samples = [entry.sample for entry in entries]
     tables = np.stack([read_scores(folder, samples, track.classes) for folder in folders])
     combined = combine(decision.combine, tables, decision.weights())
     if decision.combine == "rank":
-        say(f"{track.classes[0]}: the mean of ranks among these {len(samples)} samples, so no score stands on its own")
+        say(f"{track.classes[0]}: the mean of ranks among these {len(samples)} samples, comparable only within them")
     rule = LocationRule(decision.gate, np.array([decision.thresholds[name] for name in track.classes[1:]]))
     return np.column_stack([combined.score, rule.decide(combined.probs)])
 
 
 def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
-    """Check the written file as ``./run.sh check`` would; a file that fails is never copied or entered."""
+    """Validate the written file as ``./run.sh check`` does; an invalid one is never copied or recorded."""
     images = KnownImages([entry.name for entry in entries], _sizes(entries))
     result = track.form.check(path, track.classes, images)
     for warning in result.warnings:
         say(f"warning: {warning}")
     if not result.ok:
-        raise CompetitionError(
-            f"the organiser would refuse this submission ({result.errors[0].removesuffix('.')})", path
-        )
-    say(f"validated: {result.rows} {track.form.unit}, no error found")
+        raise CompetitionError(f"invalid submission ({result.errors[0].removesuffix('.')})", path)
+    say(f"submission is valid: {counted(result.rows, track.form.unit.removesuffix('s'))}")
 
 
 def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:
-    """Return the score on drawn test samples, whose truth is known; real organisers keep theirs."""
+    """Return the score on synthetic test samples, whose truth is known."""
     place, entries = manifest.data_root / PHANTOMS[track.name].truth, manifest.of("test")
     sizes = _sizes(entries)
     images = KnownImages(sizes=sizes, groups={entry.name: entry.group for entry in entries})

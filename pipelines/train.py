@@ -1,4 +1,4 @@
-"""train: one model per fold, its out-of-fold probability maps and their histograms."""
+"""train: train one model per fold, and write its out-of-fold probability maps and their histograms."""
 
 import argparse
 import json
@@ -10,14 +10,13 @@ import numpy as np
 from competition.data.folds import Fold
 from competition.runs.fold_training import train_one
 from competition.runs.out_of_fold_scores import out_of_fold_score
-from competition.runs.run import Run, check_folds, open_run, parse_folds
+from competition.runs.run import check_folds, open_run, parse_folds
 from pipelines.context import choose_experiment, open_track, open_workspace
 from pipelines.executors import EXECUTORS
-from pipelines.executors.parent import end_with_parent
-from pipelines.executors.task import Task
+from pipelines.executors.task import Task, end_with_starter
 from pipelines.training_report import report_training, say_grid
 
-HELP = "Trains one model per fold and predicts what it held out. A run that was cut goes on where it was."
+HELP = "Train one model per fold and predict its held-out samples. An interrupted run resumes."
 EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set train.lr=5e-4 --name quick_lr5e-4"
 
 
@@ -28,19 +27,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fold",
         default="all",
         metavar="F",
-        help="0, or 0..4, or 0,2,3, or all (default); full learns from all samples",
+        help="train folds 0, or 0..4, or 0,2,3, or all (default); full trains on all samples",
     )
     parser.add_argument(
         "--set",
         action="append",
         metavar="SECTION.KEY=VALUE",
-        help="change a setting of competition/settings.py; repeatable (data.shuffle_labels=true is a leak alarm)",
+        help="change a setting of competition/settings.py; repeatable (data.shuffle_labels=true tests for leaks)",
     )
-    parser.add_argument("--name", metavar="NAME", help="name of the run (default: the experiment's)")
+    parser.add_argument("--name", metavar="NAME", help="name the run (default: the experiment's name)")
     parser.add_argument(
-        "--pseudo", metavar="RUN", help="learn from the test images too, as fold k of RUN labels them for fold k"
+        "--pseudo",
+        metavar="RUN",
+        help="train on the test images too: fold k takes the labels that fold k of RUN predicts",
     )
-    parser.add_argument("--force", action="store_true", help="train again over a finished run")
+    parser.add_argument("--force", action="store_true", help="replace a finished run")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -54,15 +55,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     chosen = choose_experiment(track, workspace, args.experiment, [*(args.set or []), *teacher])
     run = open_run(chosen.name if args.name is None else args.name, track, workspace, chosen.experiment)
     folds = parse_folds(args.fold, run.folds.count)
-    is_child = end_with_parent()
-    if not is_child:
+    worker = end_with_starter()
+    if not worker:
         check_folds(run, folds, args.force)
         say_grid(run)
     resolved = {"experiment": args.experiment or chosen.name, "phantom": workspace.phantom, "set": chosen.settings}
     each = argparse.Namespace(**vars(args) | resolved)
-    EXECUTORS["local"].run([_task(run, fold, each) for fold in folds])
+    tasks = []
+    for fold in folds:
+        finished = run.is_finished(fold) and not args.force
+        here = partial(train_one, run, fold, args.force)
+        tasks.append(Task(f"fold {fold}", fold_command(each, fold), here, finished))
+    EXECUTORS["local"].run(tasks)
     scores = {fold: out_of_fold_score(run, fold) for fold in folds}
-    if not is_child:
+    if not worker:
         report_training(run, track, scores)
     return {
         "run": run.name,
@@ -71,18 +77,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _task(run: Run, fold: Fold, args: argparse.Namespace) -> Task:
-    finished = run.is_finished(fold) and not args.force
-    return Task(f"fold {fold}", fold_command(args, fold), partial(train_one, run, fold, args.force), finished)
-
-
 def fold_command(args: argparse.Namespace, fold: Fold) -> list[str]:
-    """Return what a user would type after ./run.sh to train this fold alone.
-
-    Args:
-        args: The stage's options.
-        fold: Which.
-    """
+    """Return what a user would type after ./run.sh to train this fold alone, given the stage's options."""
     words = ["train", "--track", args.track, "--fold", str(fold)]
     for option in ("experiment", "name", "workspace"):
         if getattr(args, option) is not None:

@@ -1,4 +1,4 @@
-"""What train prints: what the network sees, the scores of the folds, and what they say about a leak."""
+"""What train prints: the network's view of the images, the scores of the folds, and leak alarms."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,12 @@ from competition.workspace import out_of_fold_folder
 
 
 def report_training(run: Run, track: Track, scores: dict[Fold, float]) -> None:
-    """Print the scores of folds and what is to be known about them.
+    """Print the scores of folds with their caveats.
 
     Args:
-        run: Whose folds they are.
+        run: The run of the folds.
         track: Not narrowed to the run's classes.
-        scores: Fold -> score of what it held out; NaN where there is none.
+        scores: Fold -> score of its held-out samples; NaN where there is none.
     """
     _say_scores(track, run.name, scores)
     _say_unmeasured(run, list(scores))
@@ -32,7 +32,7 @@ def report_training(run: Run, track: Track, scores: dict[Fold, float]) -> None:
 
 
 def say_grid(run: Run) -> None:
-    """Print what the network sees of the images, and warns where objects are nearly lost."""
+    """Print the size at which the network sees the images, with a warning where objects nearly vanish."""
     if run.track.task == "classification" or run.experiment.data.crop_to is not None:
         return
     training, size = run.manifest.of("train"), run.experiment.data.size
@@ -50,10 +50,10 @@ def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
     )
     one_kind = [str(fold) for fold, score in scores.items() if fold != FULL and np.isnan(score)]
     if one_kind and track.task == "classification":
-        say(f"fold {', '.join(one_kind)}: everybody held out is of one kind, so there is no {measure}")
+        say(f"fold {', '.join(one_kind)}: all held-out samples have the same label, so there is no {measure}")
     known = [score for score in scores.values() if not np.isnan(score)]
     if len(known) > 1:
-        say(f"mean of {len(known)} folds: {np.mean(known):.4f} +- {np.std(known, ddof=1):.4f}")
+        say(f"mean of {len(known)} folds: {np.mean(known):.4f} ± {np.std(known, ddof=1):.4f}")
 
 
 def _say_unmeasured(run: Run, folds: Sequence[Fold]) -> None:
@@ -67,15 +67,15 @@ def _say_unmeasured(run: Run, folds: Sequence[Fold]) -> None:
 
 
 def _how_full_votes(run: Run) -> str:
-    """Return what lets the model of all samples vote, in terms of the folds that there are."""
+    """Return how the model of all samples votes, given the folds that are trained."""
     trained = [str(fold) for fold in range(run.folds.count) if run.is_finished(fold)]
     together = f"--members {run.name}:{','.join([*(trained or ['0']), FULL])}"
-    how = "as" if trained else "so train a fold too (--fold 0), then"
-    return f"{FULL} learned from every sample and has no score; it votes only beside folds of its run, {how} {together}"
+    how = "use" if trained else "train a fold too (--fold 0), then"
+    return f"{FULL} was trained on every sample and has no score; it votes only with folds of its run: {how} {together}"
 
 
 def _say_leaks(run: Run, scores: dict[Fold, float]) -> None:
-    """Print what the scores of patients say about a leak: of shuffled labels the verdict, of true ones an alarm."""
+    """Print the verdict on a leak for shuffled labels, or an alarm for a score that is too good."""
     if run.experiment.data.shuffle_labels:
         if numbered := [fold for fold in scores if fold != FULL]:
             pairs = [ranked(run.track, out_of_fold_folder(run.folder(fold)), run.held_out(fold)) for fold in numbered]

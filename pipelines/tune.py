@@ -1,4 +1,4 @@
-"""tune: everything that is chosen on out-of-fold predictions, frozen in one decision.json. Never sees test data."""
+"""tune: choose everything on out-of-fold predictions and freeze it in one decision.json. Never sees test data."""
 
 import argparse
 from typing import Any
@@ -11,48 +11,47 @@ from competition.errors import CompetitionError
 from competition.runs.members import parse_members
 from competition.text import shown
 from pipelines.context import open_track, open_workspace
-from pipelines.given_weights import parse_weights
+from pipelines.options import parse_weights, typed_options
 from pipelines.tuning_report import report_tuning
-from pipelines.typed_options import typed_options
 
-HELP = "Chooses member weights, thresholds and post-processing on out-of-fold predictions, and says what to expect."
+HELP = "Choose member weights, thresholds and post-processing on out-of-fold predictions; estimate the score."
 EXAMPLE = "./run.sh tune --track hand_bone --members quick,strong:0,1 --name both"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument("--members", metavar="RUN[:FOLDS],...", help="who votes (default: all trained runs)")
+    parser.add_argument("--members", metavar="RUN[:FOLDS],...", help="members of the vote (default: all trained runs)")
     parser.add_argument(
-        "--weights", metavar="W,W,...", help="weights of --members, in any scale: nothing is searched (default: tuned)"
+        "--weights", metavar="W,W,...", help="weights of --members, in any scale, instead of tuned ones"
     )
-    parser.add_argument("--name", metavar="NAME", help="name of the decision (default: the members', joined by +)")
+    parser.add_argument("--name", metavar="NAME", help="name the decision (default: the members, joined by +)")
     parser.add_argument(
         "--method",
         choices=METHODS,
         default="optuna",
-        help="how weights are searched: optuna spreads vectors evenly, greedy adds the member that helps most, "
-        "equal does not search (default: optuna)",
+        help="search of the weights: optuna tries evenly spread vectors, greedy adds the member that helps most, equal "
+        "does not search (default: optuna)",
     )
-    parser.add_argument("--trials", type=int, default=300, help="weight vectors that optuna tries (default: 300)")
+    parser.add_argument("--trials", type=int, default=300, help="number of weight vectors for optuna (default: 300)")
     parser.add_argument(
-        "--by-group", action="store_true", help="weights of its own for each group of classes that the track declares"
+        "--by-group", action="store_true", help="choose weights for each class group that the track declares"
     )
     parser.add_argument(
         "--combine",
         choices=COMBINATIONS,
         default="mean",
-        help="classification: mean of the members' probabilities, of their logits, or of their ranks (default: mean)",
+        help="classification: average the members' probabilities, logits or ranks (default: mean)",
     )
     parser.add_argument(
         "--window",
         metavar="LOW:HIGH",
-        help=f"thresholds that may be chosen (default: {_window_text(ALONE[0])}; several members "
+        help=f"restrict the thresholds (default: {_window_text(ALONE[0])}; several members "
         f"{_window_text(TOGETHER[0])}, narrower where weak)",
     )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Tunes; see HELP.
+    """Tune; see HELP.
 
     Returns:
         The honest numbers, the decision's path, weights and thresholds.
@@ -67,7 +66,7 @@ def _request(args: argparse.Namespace) -> TuneRequest:
     weights = None
     if args.weights is not None:
         if members is None:
-            raise CompetitionError("--weights are those of --members, in their order, and --members is not given")
+            raise CompetitionError("--weights needs --members, in the same order")
         weights = parse_weights(args.weights, len(members), "members")
     return TuneRequest(
         members=members,
@@ -93,7 +92,7 @@ def parse_window(text: str) -> Window:
     except ValueError as error:
         raise CompetitionError(f"--window takes LOW:HIGH, for example 0.2:0.8, not {shown(text)}") from error
     if not 0 < window[0] <= 0.5 <= window[1] < 1:
-        raise CompetitionError(f"--window must hold 0.5 and lie between 0 and 1, not {shown(text)}")
+        raise CompetitionError(f"--window must contain 0.5 and lie between 0 and 1, not {shown(text)}")
     return window
 
 

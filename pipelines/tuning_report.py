@@ -1,4 +1,4 @@
-"""What is printed of a decision: its honest numbers, its weights, its members alone, and what may be expected."""
+"""What tune and ensemble print of a decision: scores, weights, members alone, and the expected score."""
 
 from pathlib import Path
 from typing import Any
@@ -14,27 +14,21 @@ from competition.ensembling.tuning_result import Rows, Tuning
 from competition.metrics.tables import TableMetric
 from competition.runs.leak_alarm import too_good
 from competition.runs.out_of_fold_scores import not_measured
+from competition.text import counted
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
 
 def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning, options: str) -> dict[str, Any]:
-    """Print what a tuning chose.
-
-    Args:
-        track: Its metric.
-        workspace: Of the data set.
-        path: The file of the decision.
-        tuning: What was chosen.
-        options: Of the command that was typed (``typed_options``).
+    """Print the result of a tuning, with the ``typed_options`` of its command in commands to type next.
 
     Returns:
         The honest numbers, the decision's path, weights and thresholds.
     """
-    decision, rows, worth = tuning.decision, tuning.class_rows, tuning.member_rows
-    say_scores(track, decision, rows)
+    decision, rows = tuning.decision, tuning.class_rows
+    _say_scores(track, decision, rows)
     say_alone(track, decision, options)
-    say_worth(track, worth)
+    _say_contributions(track, tuning.member_rows)
     if isinstance(track.metric, TableMetric) and (alarm := too_good(decision.scores.oof or 0.0, workspace.phantom)):
         shout(alarm)
     say(f"decision: {path}")
@@ -42,7 +36,7 @@ def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning
         "decision": str(path),
         "members": {member.name: member.weight / 1000 for member in decision.members},
         "class_groups": {name: group.weights for name, group in decision.class_groups.items()},
-        "worth": {str(row["member"]): row for row in worth},
+        "worth": {str(row["member"]): row for row in tuning.member_rows},
         "thresholds": decision.thresholds,
         "gate": decision.gate,
         "operations": decision.operations,
@@ -51,30 +45,24 @@ def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning
     } | decision.scores.model_dump()
 
 
-def say_scores(track: Track, decision: Decision, rows: Rows) -> None:
-    """Print the honest numbers, the weights, and how many classes are decided otherwise than at 0.5.
-
-    Args:
-        track: Its metric.
-        decision: What was chosen.
-        rows: A row per class.
-    """
+def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
+    """Print the honest numbers, the weights, and how many classes have a threshold other than 0.5."""
     scores = decision.scores
-    measure = track.metric.label
+    measure, of_masks = track.metric.label, track.task == "segmentation"
 
     def shown(value: float | None) -> str:
         return "-" if value is None else f"{value:.4f}"
 
-    spread = "" if scores.fold_sd is None else f" +- {scores.fold_sd:.4f}"
+    spread = "" if scores.fold_sd is None else f" ± {scores.fold_sd:.4f}"
     lines = [
-        ["fold mean at threshold 0.5", shown(scores.fold_mean) + spread],
+        ["fold mean at threshold 0.5" if of_masks else "fold mean", shown(scores.fold_mean) + spread],
         ["out-of-fold, tuned (optimistic)", shown(scores.oof)],
         ["out-of-fold, cross-fitted (rank by this)", shown(scores.oof_crossfit)],
-        ["95 % interval (groups drawn)", f"{shown(scores.interval_low)} .. {shown(scores.interval_high)}"],
+        ["95 % interval (groups resampled)", f"{shown(scores.interval_low)} .. {shown(scores.interval_high)}"],
     ]
     if scores.gain is not None:
         interval = f"{scores.gain_low:+.4f} .. {scores.gain_high:+.4f}"
-        plain = "equal weights at 0.5" if track.task == "segmentation" else "plain mean of probabilities"
+        plain = "equal weights at 0.5" if of_masks else "plain mean of probabilities"
         lines.append([f"cross-fitted less {plain}", f"{scores.gain:+.4f} ({interval})"])
     if track.test_mix is not None:
         mix = ", ".join(f"{share:.0%} {stratum}" for stratum, share in track.test_mix.items())
@@ -82,39 +70,37 @@ def say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     pooled = [row["oof_crossfit_pooled"] for row in rows if row.get("oof_crossfit_pooled") is not None]
     if pooled:
         lines.append(["cross-fitted, pixels pooled over images", f"{np.mean(pooled):.4f}"])
-    if track.task == "segmentation":
+    if of_masks:
         processed = sum(operation != "none" for operation in decision.operations.values())
         shown_operations = f"{processed} of {len(decision.operations)} classes" if processed else "none"
         lines.append(["post-processing", shown_operations])
-    table(f"{measure} on {decision.coverage} samples", ["honest numbers", measure], lines)
-    _say_limits(decision)
+    table(f"{measure} on {counted(decision.coverage, 'sample')}", ["honest numbers", measure], lines)
+    _say_limits(decision, of_masks)
     by_group = {f" of {name}": group.weights for name, group in decision.class_groups.items()}
     for of, weights in (by_group or {"": {member.name: member.weight for member in decision.members}}).items():
         say(f"weights{of}: " + ", ".join(f"{name} {weight / 1000:.3f}" for name, weight in weights.items()))
-    if track.task == "segmentation" and rows:
+    if of_masks and rows:
         moved = sum(cut != HALF for cut in decision.cuts.values())
         say(f"{moved} of {len(rows)} classes have a threshold other than 0.5 (per_class.csv)")
         say(f"post-processing: {operations_text(decision)}")
 
 
-def _say_limits(decision: Decision) -> None:
-    """Print what the honest numbers leave out, and what takes the place of folds where there are few."""
+def _say_limits(decision: Decision, of_masks: bool) -> None:
+    """Print what the honest numbers leave out, and what replaces folds where there are few."""
     scores = decision.scores
     if decision.unmeasured:
         shout(not_measured(decision.unmeasured, decision.classes, f"none of the {decision.coverage} samples"))
     if scores.oof_crossfit is None and scores.oof is not None:
         kept = "given" if decision.method == "given" else "equal"
-        say(
-            "fewer than three people are held out by every member, so nothing can be cross-fitted: "
-            f"{kept} weights at threshold 0.5 without post-processing"
-        )
+        how = f"{kept} weights at threshold 0.5 without post-processing" if of_masks else f"{kept} weights"
+        say(f"fewer than three groups are held out by every member, so nothing can be cross-fitted: {how}")
     held_out = set.intersection(*({fold for fold in member.folds if fold != FULL} for member in decision.members))
     if scores.oof_crossfit is not None and len(held_out) < FEWEST_PARTS:
-        say(f"with fewer than {FEWEST_PARTS} folds, the people are split into parts for cross-fitting")
+        say(f"with fewer than {FEWEST_PARTS} folds, the groups are split into parts for cross-fitting")
 
 
-def say_worth(track: Track, rows: Rows) -> None:
-    """Print a table of what the vote loses without each member; nothing where it could not be measured."""
+def _say_contributions(track: Track, rows: Rows) -> None:
+    """Print a table of the vote's change without each member, if it was measured."""
     if not rows or rows[0]["left_out"] is None:
         return
     shown = [
@@ -123,37 +109,27 @@ def say_worth(track: Track, rows: Rows) -> None:
     ]
     columns = ["member", "weight", "change when left out", "95 % interval"]
     before = " (before post-processing)" if track.task == "segmentation" else ""
-    table(f"what each member is worth{before}", columns, shown)
+    table(f"contribution of each member{before}", columns, shown)
 
 
 def say_alone(track: Track, decision: Decision, options: str) -> None:
-    """Print the members alone beside the vote; warn where the vote is below the best of them.
-
-    Nothing is printed of a vote of one.
-
-    Args:
-        track: Its metric.
-        decision: What was chosen.
-        options: Of the command that was typed, for one that can be typed next (``typed_options``).
-    """
+    """Print the members alone beside a vote of several, with a warning if the vote is below the best of them."""
     if decision.vote is None or len(decision.members) < 2:
         return
     measure = track.metric.label
-    rows = [_row("the vote", decision.vote)]
-    for member in decision.members:
-        if (alone := decision.alone.get(member.name)) is not None:
-            rows.append(_row(member.name, alone))
+    alone = {member.name: found for member in decision.members if (found := decision.alone.get(member.name))}
+    rows = [_row(name, found) for name, found in ({"the vote": decision.vote} | alone).items()]
     how = "before post-processing" if track.task == "segmentation" else "cross-fitted"
-    columns = ["contestant", measure, "95 % interval", "less the vote", "95 % interval of it"]
+    columns = ["voter", measure, "95 % interval", "less the vote", "95 % interval of the difference"]
     table(f"members alone beside the vote ({how})", columns, rows)
     if (warning := below_best(decision, options)) is not None:
         shout(warning)
 
 
 def below_best(decision: Decision, options: str) -> str | None:
-    """Return the sentence on a vote that is below its best member, to the four digits that are printed; else None.
+    """Return a warning if the vote is below its best member, to the four printed digits; else None.
 
-    Members of some classes only are passed over: alone they can't be handed in.
+    Members of only some classes are ignored: alone they can't be submitted.
     """
     whole = {name: alone for name, alone in decision.alone.items() if alone.over_vote is not None}
     if decision.vote is None or len(decision.members) < 2 or not whole:
@@ -162,13 +138,13 @@ def below_best(decision: Decision, options: str) -> str | None:
     found, vote = whole[best], decision.vote
     if found.over_vote is None or round(found.over_vote, 4) <= 0:
         return None
-    interval = "too few people for an interval"
+    interval = "too few groups for an interval"
     if found.over_vote_low is not None and found.over_vote_high is not None:
         interval = f"95 % interval {-found.over_vote_high:+.4f} .. {-found.over_vote_low:+.4f}"
     (member,) = (member for member in decision.members if member.name == best)
     return (
         f"the vote ({vote.score:.4f}) is below its best member {best} ({found.score:.4f}; difference "
-        f"{-found.over_vote:+.4f}, {interval}): ./run.sh tune{options} --members {member.with_folds()} would not be"
+        f"{-found.over_vote:+.4f}, {interval}); to use it alone: ./run.sh tune{options} --members {member.with_folds()}"
     )
 
 
@@ -183,13 +159,8 @@ def operations_text(decision: Decision) -> str:
 
 def _row(name: str, found: Contestant) -> list[str]:
     ahead = "-" if found.over_vote is None else f"{found.over_vote:+.4f}"
-    return [
-        name,
-        f"{found.score:.4f}",
-        _interval(found.low, found.high, ".4f"),
-        ahead,
-        _interval(found.over_vote_low, found.over_vote_high, "+.4f"),
-    ]
+    ahead_interval = _interval(found.over_vote_low, found.over_vote_high, "+.4f")
+    return [name, f"{found.score:.4f}", _interval(found.low, found.high, ".4f"), ahead, ahead_interval]
 
 
 def _interval(low: float | None, high: float | None, digits: str) -> str:
@@ -197,18 +168,12 @@ def _interval(low: float | None, high: float | None, digits: str) -> str:
 
 
 def say_expectation(decision: Decision, some_folds: bool, late: bool) -> None:
-    """Print what may be expected of a submission, and of whom that is known.
-
-    Args:
-        decision: With the scores of what votes.
-        some_folds: Whether only some of its folds vote.
-        late: Whether the test images are others than those that were prepared with the training images.
-    """
+    """Print the expected score of a submission, of a vote of ``some_folds`` or on a ``late`` test set too."""
     scores = decision.scores
     if some_folds and scores.oof is not None:
         say(
             f"expect about {scores.oof:.4f}: the out-of-fold score of these folds alone, on the {decision.coverage} "
-            "training samples that they held out (weights and thresholds were chosen on all folds: optimistic)"
+            "training samples that they held out (optimistic: weights and thresholds were chosen on all folds)"
         )
     elif scores.oof_crossfit is not None:
         interval = f"95 % interval {scores.interval_low:.4f} .. {scores.interval_high:.4f}"
@@ -216,10 +181,11 @@ def say_expectation(decision: Decision, some_folds: bool, late: bool) -> None:
     elif scores.fold_mean is not None:
         held_out = {fold for member in decision.members for fold in member.folds if fold != FULL}
         folds = ", ".join(map(str, sorted(held_out)))
-        say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone at threshold 0.5, not cross-fitted")
+        at_half = " at threshold 0.5" if decision.task == "segmentation" else ""
+        say(f"expect about {scores.fold_mean:.4f}: scored on fold {folds} alone{at_half}, not cross-fitted")
     else:
         if not decision.unmeasured:
-            say("no score of these folds is known" if some_folds else "no score is known: nothing could be tuned")
+            say("the score of these folds is unknown" if some_folds else "the score is unknown: nothing could be tuned")
         return
     if late:
-        say("this is expected of people like the training people: nothing is known about those of --test")
+        say("this is expected for groups like those of the training set; those of --test may differ")

@@ -1,4 +1,4 @@
-"""vote: joins finished submission files by weighted vote. Needs no maps and no prepared data."""
+"""vote: join submission files by a weighted vote. Needs neither maps nor prepared data."""
 
 import argparse
 from fractions import Fraction
@@ -10,10 +10,11 @@ from competition.data.manifest import image_sizes
 from competition.errors import CompetitionError
 from competition.masks.run_length_votes import quorum
 from competition.submission.known_images import KnownImages
+from competition.text import counted
 from pipelines.context import open_track, prepared_workspaces
-from pipelines.given_weights import parse_fraction, parse_weights
+from pipelines.options import parse_fraction, parse_weights
 
-HELP = "Joins submission files by a weighted vote, in seconds: where only the files of other runs are left."
+HELP = "Join submission files by a weighted vote, in seconds: for runs of which only the files are left."
 EXAMPLE = "./run.sh vote --track hand_bone A.csv B.csv C.csv --weights 2,1,1 --out V.csv"
 
 
@@ -22,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("submissions", type=Path, nargs="+", metavar="SUBMISSION", help="two files or more")
     parser.add_argument("--weights", metavar="W,W,...", help="one per file, in any scale (default: equal)")
     parser.add_argument(
-        "--threshold", default="0.5", help="a pixel is taken where more than this share votes for it (default: 0.5)"
+        "--threshold", default="0.5", help="share of the votes that a pixel must exceed to be positive (default: 0.5)"
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the submission to write")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="write the submission there")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -34,7 +35,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         submission, members, weights (summing to 1), rows (files where the submission is a zip of them).
     """
     track, paths = open_track(args), list(args.submissions)
-    weights = _weights(args.weights, len(paths))
+    if len(paths) < 2:
+        raise CompetitionError("a vote takes two submissions or more")
+    weights = (
+        parse_weights(args.weights, len(paths), "submissions")
+        if args.weights is not None
+        else [Fraction(1)] * len(paths)
+    )
     if args.out.resolve() in [path.resolve() for path in paths]:
         raise CompetitionError("--out is one of the submissions, which would be lost", args.out, "Give another name")
     election = quorum(weights, parse_fraction(args.threshold, "--threshold"))
@@ -43,13 +50,5 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say(f"weights, normalised: {', '.join(f'{share:.4f}' for share in shares)}")
     images = KnownImages(sizes=image_sizes(*prepared_workspaces(args, track)))
     rows = track.form.vote(paths, election, track.classes, images, args.out)
-    say(f"{len(paths)} submissions, {rows} {track.form.unit}: {args.out}")
+    say(f"{len(paths)} submissions, {counted(rows, track.form.unit.removesuffix('s'))}: {args.out}")
     return {"submission": str(args.out), "members": [str(path) for path in paths], "weights": shares, "rows": rows}
-
-
-def _weights(text: str | None, count: int) -> list[Fraction]:
-    if count < 2:
-        raise CompetitionError("a vote takes two submissions or more")
-    if text is None:
-        return [Fraction(1)] * count
-    return parse_weights(text, count, "submissions")

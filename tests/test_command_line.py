@@ -5,15 +5,37 @@ import pytest
 
 from competition.errors import CompetitionError
 from competition.tracks import get_track
+from pipelines import train
 from pipelines.__main__ import STAGES, main
-from pipelines.executors.parent import CHILD
+from pipelines.executors.task import WORKER
 
 
 def test_an_unknown_stage_is_answered_with_the_known_ones(capsys):
     assert main(["trian"]) == 2
     error = capsys.readouterr().err
     assert "unknown stage 'trian'" in error
+    assert "unknown stage 'trian', did you mean 'train'" in error
     assert all(stage in error for stage in STAGES)
+    assert main(["zzz"]) == 2
+    assert "unknown stage 'zzz'; known are demo, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--folds", "0"], "error: unknown option --folds, did you mean '--fold'"),
+        (["--experimental=quick"], "error: unknown option --experimental, did you mean '--experiment'"),
+        (["0..4"], "error: unrecognized arguments: 0..4"),
+        (["--fold"], "error: argument --fold: expected one argument"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_the_nearest_and_an_example(words, sentence, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", *words])
+    assert ended.value.code == 2
+    error = capsys.readouterr().err
+    assert sentence in error
+    assert error.endswith(f"\nexample:\n  {train.EXAMPLE}\n")
 
 
 def test_ctrl_c_is_answered_with_a_sentence_even_while_a_stage_is_loaded(monkeypatch, capsys):
@@ -22,10 +44,8 @@ def test_ctrl_c_is_answered_with_a_sentence_even_while_a_stage_is_loaded(monkeyp
 
     monkeypatch.setattr("pipelines.__main__.importlib.import_module", interrupted)
     assert main(["train", "--fold", "0"]) == 130
-    assert "interrupted. What is finished is kept; the same command goes on: ./run.sh train --fold 0" in (
-        capsys.readouterr().err
-    )
-    monkeypatch.setenv(CHILD, "1")  # of five folds at once, the process that was started says it, once
+    assert "interrupted. Finished work is kept; to resume: ./run.sh train --fold 0" in (capsys.readouterr().err)
+    monkeypatch.setenv(WORKER, "1")  # of five folds at once, the process that was started says it, once
     assert main(["train", "--fold", "0"]) == 130
     assert capsys.readouterr().err == ""
 
@@ -37,7 +57,7 @@ def test_too_little_memory_is_a_sentence(monkeypatch, capsys):
     monkeypatch.setattr("pipelines.tracks.run", run)
     assert main(["tracks"]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("error: the memory of this machine does not suffice (Unable to allocate ")
+    assert error.startswith("error: out of memory (Unable to allocate ")
     assert error.count("\n") == 1
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from competition.text import NearKeys, difference, near_pairs
+from competition.text import NearKeys, counted, difference, near_pairs
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,16 @@ def test_a_stray_key_that_fits_two_missing_ones_is_meant_by_neither():
 )
 def test_what_differs_between_two_spellings_of_a_key(written, meant, how):
     assert difference(written, meant) == how
+
+
+@pytest.mark.parametrize(
+    ("number", "noun", "text"),
+    [
+        (1, ("row",), "1 row"),
+        (0, ("row",), "0 rows"),
+        (1200, ("row",), "1,200 rows"),
+        (2, ("class", "classes"), "2 classes"),
+    ],
+)
+def test_a_number_has_the_right_plural(number, noun, text):
+    assert counted(number, *noun) == text

@@ -1,1 +1,1 @@
-"""What ``./run.sh bench`` measures: drawn data, the rivals, and each figure in a row of its own."""
+"""What ``./run.sh bench`` and ``race`` measure: synthetic data, rivals, and timed pairs of both sides."""

@@ -1,6 +1,6 @@
-"""Run a command and write down what it took: ``python counted_process.py REPORT.json COMMAND ...``.
+"""Run a command and write its cost: ``python counted_process.py REPORT.json COMMAND ...``.
 
-It imports nothing large, because Linux counts what a process's parent held when it started it as the process's own.
+It imports nothing large, because Linux counts memory of the starting process as the started one's.
 """
 
 import json
@@ -12,11 +12,7 @@ from pathlib import Path
 
 
 def main(report: Path, command: list[str]) -> int:
-    """Run a command; write its processor seconds, the memory of its largest process in GB, and the seconds of a clock.
-
-    Returns:
-        The exit status of the command.
-    """
+    """Write a command's processor seconds, largest process in GB and wall seconds; return its exit status."""
     start = time.perf_counter()
     status = subprocess.run(command, check=False).returncode
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)

@@ -1,9 +1,8 @@
-"""The notebook that a competent student writes: a U-Net in plain PyTorch, as the race's rival of our ``quick``.
+"""The notebook of a competent student, a U-Net in plain PyTorch: the rival of our ``quick`` in the race.
 
-``python -m pipelines.benchmarks.plain_notebook TASK.json OUT`` learns from the samples of all folds but the one that is
-held out, and writes a mask of each class for each sample of that one: OUT/{class}/{key}.png, 0 and 255, of the image's
-own size. It shares nothing with the rest of this project but TASK.json: the list of images, masks and folds, the
-network, and how long it learns.
+``python -m pipelines.benchmarks.plain_notebook TASK.json OUT`` trains on all folds but one, and writes a mask of each
+class for each held-out sample: OUT/{class}/{key}.png, 0 and 255, at native size. It shares only TASK.json with the
+rest of this project: the images, masks and folds, the network, and the budget.
 """
 
 import json
@@ -57,7 +56,7 @@ def collate(pairs: list[tuple[np.ndarray, np.ndarray]], grid: tuple[int, int]) -
 
 
 def main(task: dict[str, Any], out: Path) -> None:
-    """Train on the other folds, then predict the one that is held out."""
+    """Train on the other folds, then predict the held-out one."""
     torch.manual_seed(task["seed"])
     random = np.random.default_rng(task["seed"])
     loaded = {sample["key"]: load(sample, task["size"]) for sample in task["samples"]}

@@ -1,7 +1,6 @@
-"""What teams do today, written plainly: the yardsticks of the bench, and used nowhere else.
+"""What teams do today, written plainly, for the benchmarks only.
 
-The encoder, the decoder and the Dice are the hand-bone baseline's ways of doing it; the others are what follows from
-dense arrays.
+The encoder, the decoder and the Dice are the hand-bone baseline's; the others are the direct way with dense arrays.
 """
 
 from collections.abc import Sequence
@@ -14,9 +13,12 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 
+# 127.5 levels, because a blend is rounded to whole levels: it is above 127 from 127.5 on.
+HALF_IN_THOUSANDTHS = 127_499.5
+
 
 def encode(mask: NDArray[np.bool_]) -> str:
-    """Return the baseline's encoder: flatten, a 0 at both ends, the places of change, starts and lengths as text."""
+    """Encode as the baseline does: flatten, a 0 at both ends, the positions of change, starts and lengths as text."""
     pixels = np.concatenate([[0], mask.flatten(), [0]])
     runs = np.where(pixels[1:] != pixels[:-1])[0] + 1
     runs[1::2] -= runs[::2]
@@ -24,7 +26,7 @@ def encode(mask: NDArray[np.bool_]) -> str:
 
 
 def decode(rle: str, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the baseline's decoder: every run is filled as a slice; (H, W) uint8 of 0 and 1."""
+    """Decode as the baseline does, every run as a slice: (H, W) uint8 of 0 and 1."""
     numbers = rle.split()
     starts, lengths = (np.asarray(part, dtype=int) for part in (numbers[0::2], numbers[1::2]))
     starts = starts - 1
@@ -35,10 +37,7 @@ def decode(rle: str, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def encode_coco(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Return one mask through pycocotools as its manual says: copied to column order, then scanned column by column.
-
-    Returns:
-        COCO's form: "size" and "counts", compressed.
+    """Encode a mask with pycocotools as its manual describes: copied to column order, then scanned by column.
 
     Raises:
         CompetitionError: pycocotools is not installed.
@@ -48,13 +47,13 @@ def encode_coco(mask: NDArray[np.bool_]) -> dict[str, Any]:
 
 
 def encode_coco_view(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """One mask through pycocotools without a copy: what lies row by row is column by column of the transposed mask."""
+    """Encode a mask with pycocotools without a copy: its rows are the columns of the transposed mask."""
     encoded: dict[str, Any] = _coco().encode(mask.view(np.uint8).T)
     return encoded
 
 
 def decode_coco(encoded: dict[str, Any]) -> NDArray[np.bool_]:
-    """Return what pycocotools reads from its own form, (H, W)."""
+    """Return a mask (H, W) that pycocotools encoded."""
     return np.asarray(_coco().decode(encoded), dtype=np.bool_)
 
 
@@ -68,7 +67,7 @@ def _coco() -> ModuleType:
 
 
 def vote(members: Sequence[Sequence[str]], size_hw: tuple[int, int]) -> list[str]:
-    """Return a majority vote: every mask is drawn, added, compared with half of the members and encoded again."""
+    """Return a majority vote: every mask is decoded, added, compared with half of the members and encoded again."""
     voted = []
     for rles in zip(*members, strict=True):
         votes = np.zeros(size_hw, dtype=np.uint8)
@@ -79,19 +78,19 @@ def vote(members: Sequence[Sequence[str]], size_hw: tuple[int, int]) -> list[str
 
 
 def dice(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
-    """Dice of two dense masks; two empty ones agree."""
+    """Return the Dice of two dense masks, 1 where both are empty."""
     total = np.count_nonzero(a) + np.count_nonzero(b)
     return 1.0 if total == 0 else 2.0 * np.count_nonzero(a & b) / total
 
 
 def score(submission: Sequence[str], truth: Sequence[str], size_hw: tuple[int, int]) -> list[float]:
-    """Dice per class of one image: both sides are drawn and compared pixel by pixel."""
+    """Return the Dice per class of one image: both sides are decoded and compared pixel by pixel."""
     pairs = zip(submission, truth, strict=True)
     return [dice(decode(ours, size_hw).astype(bool), decode(theirs, size_hw).astype(bool)) for ours, theirs in pairs]
 
 
 def store(path: Path, probs: NDArray[np.float16]) -> None:
-    """A map (C, H, W) as compressed half floats."""
+    """Write a map (C, H, W) as compressed half floats."""
     np.savez_compressed(path, probs=probs)
 
 
@@ -105,7 +104,7 @@ def load(path: Path) -> NDArray[np.float16]:
 def score_weights(
     maps: NDArray[np.float32], weights: Sequence[int], masks: NDArray[np.bool_], threshold: float
 ) -> list[float]:
-    """Dice per class of a weight vector: the dense maps of all members are added, compared and scored.
+    """Return the Dice per class of a weight vector: the dense maps of all members are added, thresholded and scored.
 
     Args:
         maps: (M, C, H, W), every member's levels 0..255.
@@ -125,7 +124,7 @@ def score_weights(
 def score_weights_at_once(
     maps: NDArray[np.float32], weights: Sequence[int], masks: NDArray[np.bool_], threshold: float
 ) -> list[float]:
-    """Return the same with all classes added together, which fits no cache; arguments as for ``score_weights``."""
+    """Return the same with all classes added at once, which fits no cache; arguments as for ``score_weights``."""
     total = np.zeros(masks.shape, np.float32)
     for weight, member in zip(weights, maps, strict=True):
         total += np.float32(weight) * member
@@ -139,5 +138,5 @@ def vote_soft(maps: NDArray[np.float32], weights: Sequence[int], threshold: floa
 
 
 def score_thresholds(levels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> list[float]:
-    """Dice of one class at each of the 256 cuts, tried one by one."""
-    return [dice(levels > cut, mask) for cut in range(256)]
+    """Return the Dice of one class at each of the 256 levels, tried one by one."""
+    return [dice(levels > level, mask) for level in range(256)]

@@ -1,7 +1,7 @@
-"""Compare what two versions of the program made of the same commands: ``python -m pipelines.benchmarks.same_results``.
+"""Compare the results of two versions of the program: ``python -m pipelines.benchmarks.same_results BEFORE AFTER``.
 
-A restructuring must not move a digit. Run the same commands (``./run.sh demo``) with both versions, each in a workspace
-of its own, then compare the workspaces: fold files, identities of folds, losses and scores, out-of-fold predictions,
+A restructuring must not change a digit. Run the same commands (``./run.sh demo``) with both versions, each in its own
+workspace, then compare these: fold files, identities of folds, losses and scores, out-of-fold predictions,
 decisions, submissions and leaderboard rows. Times, identifiers and the version itself may differ.
 """
 
@@ -20,7 +20,7 @@ from competition.console import say, table
 from competition.masks.stored_arrays import read_array
 
 MAY_DIFFER = frozenset(("seconds", "created", "finished", "shuffled", "sha256", "id", "time", "git_commit"))
-"""Columns and keys that are about when and by which version something was made."""
+"""Columns and keys on when and by which version something was made."""
 
 
 def without_times(value: Any) -> Any:
@@ -54,19 +54,11 @@ KINDS: dict[str, tuple[str, Callable[[Path], Any]]] = {
     "submissions": ("submissions/*/submission.csv", Path.read_bytes),
     "leaderboard": ("submissions/leaderboard.csv", read_rows),
 }
-"""What is compared -> where it lies below a workspace, and how a file of it is read."""
+"""What is compared -> its pattern below a workspace, and the function that reads a file."""
 
 
 def compare_workspaces(before: Path, after: Path) -> list[tuple[str, int, list[str]]]:
-    """Compare two workspaces kind by kind.
-
-    Args:
-        before: Workspace of the one version.
-        after: Workspace of the other.
-
-    Returns:
-        Of each kind its name, the number of files, and the files that differ or that only one workspace has.
-    """
+    """Return, for each kind of file, its name, the number of files, and those that differ or are missing."""
     found = []
     for kind, (pattern, read) in KINDS.items():
         names = {path.relative_to(root).as_posix() for root in (before, after) for path in root.glob(pattern)}

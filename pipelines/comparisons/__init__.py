@@ -1,1 +1,1 @@
-"""Comparisons of recipes: one YAML file each, what such a file may say, and the figures that are compared."""
+"""Comparisons of recipes: one YAML file each, its declaration, figures and results."""

@@ -1,4 +1,4 @@
-"""What the YAML file of a comparison may say, and what is wrong with one that says something else."""
+"""The YAML file of a comparison: its keys, and what is invalid in a file."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,20 +18,20 @@ from pipelines.context import experiment_file
 FORMER_COLUMNS = {"ceiling": "attainable_dice"}
 COMPARISONS = Path(__file__).resolve().parent
 
-# On drawn data every network sees as many images as every other, in the same order. On prepared data each keeps the
-# budget of its own, because whose recipe is better is the question there.
+# On synthetic data every network sees equally many images, in the same order. On prepared data each recipe keeps its
+# own budget, because the question there is which recipe is better.
 EQUAL = ("train.epochs", "train.repeats", "train.seed", "data.classes")
 
 
 class Drawn(Section):
-    """The drawn data of a comparison."""
+    """The synthetic data of a comparison."""
 
     people: Positive
-    """Training people; all of them are held out once."""
+    """Persons for training; each is held out once."""
     size: Positive
     """Side of an image in pixels."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Another seed draws other people."""
+    """Another seed draws other persons."""
 
 
 class Recipe(Section):
@@ -42,9 +42,9 @@ class Recipe(Section):
     set: tuple[str, ...] = ()
     """Its own changed settings, as ``train --set`` takes them."""
     rule: Literal["ours", "report"] = "ours"
-    """How locations of patients are decided: thresholds that must earn their place, or the aneurysm report's."""
+    """How locations of patients are decided: by our cross-fitted thresholds, or by the aneurysm report's rule."""
     learns: bool = True
-    """False for rules without a network, which need not see images as often as networks do."""
+    """False for rules without a network, which need not see images as often as a network."""
 
 
 def _current_names(columns: Any) -> Any:
@@ -54,22 +54,22 @@ def _current_names(columns: Any) -> Any:
 
 
 class Comparison(Section):
-    """A question, and those who answer it on the same held-out images."""
+    """A question, and recipes that answer it on the same held-out images."""
 
     question: str
     """One sentence."""
     track: str
-    """What is competed in."""
+    """A track, or its YAML file."""
     phantom: Drawn | None = None
-    """The drawn data; without it the comparison is about the data that is prepared, with its folds."""
+    """The synthetic data; without it the prepared data is used, with its folds."""
     folds: Annotated[int, Field(ge=2)] = 2
-    """Of drawn data. Every recipe trains all of them, so that every person is held out once."""
+    """Of synthetic data. Every recipe trains all of them, so that every person is held out once."""
     set: tuple[str, ...] = ()
     """Changed settings of all recipes; a recipe's own come after them."""
     columns: Annotated[tuple[str, ...], BeforeValidator(_current_names)] = ()
-    """Figures beside the track's own metric, of pipelines/comparisons/figures.py."""
+    """Figures beside the track's own metric, from pipelines/comparisons/figures.py."""
     recipes: Annotated[dict[str, Recipe], Field(min_length=2)]
-    """Name -> who it is; the others are compared with the first."""
+    """Name -> recipe; the others are compared with the first."""
 
     def settings(self, name: str) -> list[str]:
         """Return the changed settings of a recipe, as --set options."""
@@ -80,7 +80,7 @@ def find_comparison(name: str) -> tuple[str, Comparison]:
     """Return the name and the declaration of a comparison, shipped or in a YAML file of the user's.
 
     Raises:
-        CompetitionError: There is none, or what it says can't be.
+        CompetitionError: There is none, or it is invalid.
     """
     path = Path(name) if name.endswith((".yaml", ".yml")) else COMPARISONS / f"{name}.yaml"
     check_name(path.stem, "a comparison", "Give another name to its file")
@@ -98,30 +98,21 @@ def find_comparison(name: str) -> tuple[str, Comparison]:
 
 
 def comparison_names() -> list[str]:
-    """Return the comparisons that are shipped."""
+    """Return the names of the shipped comparisons."""
     return sorted(path.stem for path in COMPARISONS.glob("*.yaml"))
 
 
 def load_recipes(comparison: Comparison) -> dict[str, Experiment]:
-    """Return the settings of every recipe.
-
-    Raises:
-        CompetitionError: An experiment or a setting is unknown, or networks differ where they must be equal.
-    """
+    """Return the settings of every recipe, which must be equal where a fair comparison needs it."""
     track = get_track(comparison.track)
     experiments = {
         name: load_experiment(experiment_file(track, recipe.experiment), comparison.settings(name))
         for name, recipe in comparison.recipes.items()
     }
-    if comparison.phantom is not None:
-        _check_equal({name: each for name, each in experiments.items() if comparison.recipes[name].learns})
-    return experiments
-
-
-def _check_equal(experiments: dict[str, Experiment]) -> None:
-    for key in EQUAL:
+    learning = {name: each for name, each in experiments.items() if comparison.recipes[name].learns}
+    for key in EQUAL if comparison.phantom is not None else ():
         section, field = key.split(".")
-        values = {name: getattr(getattr(each, section), field) for name, each in experiments.items()}
+        values = {name: getattr(getattr(each, section), field) for name, each in learning.items()}
         first, wanted = next(iter(values.items()))
         for name, value in values.items():
             if value != wanted:
@@ -130,6 +121,7 @@ def _check_equal(experiments: dict[str, Experiment]) -> None:
                     None,
                     f"Put one {key} under the comparison's own set",
                 )
+    return experiments
 
 
 def _check(comparison: Comparison, path: Path) -> None:
@@ -137,18 +129,18 @@ def _check(comparison: Comparison, path: Path) -> None:
         check_run_name(name)
     track = get_track(comparison.track)
     if comparison.phantom is not None and track.name not in PHANTOMS:
-        raise CompetitionError(f"track {track.name} has no drawn data (only {', '.join(PHANTOMS)})", path)
+        raise CompetitionError(f"track {track.name} has no synthetic data (only {', '.join(PHANTOMS)})", path)
     own, *further = FIGURES[track.task]
     for column in comparison.columns:
         if column not in further:
             raise CompetitionError(f"unknown column {column!r} beside {own}{nearest_hint(column, further)}", path)
     reports = [name for name, recipe in comparison.recipes.items() if recipe.rule == "report"]
     if reports and track.task == "segmentation":
-        raise CompetitionError(f"{reports[0]}: rule decides locations of patients, and {track.name} has masks", path)
+        raise CompetitionError(f"{reports[0]}: rule is for locations of patients, but {track.name} has masks", path)
 
 
 def _explain(error: ValidationError) -> str:
-    """Return the first thing that is wrong, with the keys that are known there."""
+    """Return the first error, with the keys that are known there."""
     first: dict[str, Any] = dict(error.errors()[0])
     place = [str(part) for part in first["loc"]]
     forms: dict[str, type[Section]] = {"phantom": Drawn, "recipes": Recipe}

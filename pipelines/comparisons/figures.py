@@ -1,4 +1,4 @@
-"""What a recipe is worth on the samples that its folds held out, as figures that can be compared in pairs."""
+"""Figures of a recipe on its held-out samples, which can be compared in pairs."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -34,21 +34,21 @@ from competition.workspace import Workspace, out_of_fold_folder
 
 Entries = Sequence[Entry]
 
-# Bones of hands, from the fingertip on.
+# Bones of hands, from the fingertip down.
 INDEX_FINGER = tuple(f"finger-{number}" for number in range(4, 8))
 RING_FINGER = tuple(f"finger-{number}" for number in range(12, 16))
 
 Figure = Callable[[Run, str, Entries], Statistic]
-"""(trained run, "ours" or "report": how locations are decided, held-out samples) -> the figure, over these samples."""
+"""(trained run, "ours" or "report" for the rule of locations, held-out samples) -> the figure over these samples."""
 
 
 def dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
-    """Mean Dice over images and the classes that they have, at the threshold 0.5 and native size."""
+    """Return the mean Dice over images and their classes, at threshold 0.5 and native size."""
     return mean_of(_dice(_held_out_histograms(run, entries)))
 
 
 def accuracy_figure(run: Run, _: str, entries: Entries) -> Statistic:
-    """Return the share of pixels that are right at the threshold 0.5, mean over images and classes."""
+    """Return the share of correct pixels at threshold 0.5, mean over images and classes."""
     counts = _held_out_histograms(run, entries)
     called = counts[..., CUT_OF_HALF + 1 :].sum(axis=-1)
     pixels = counts.sum(axis=-1)
@@ -57,7 +57,7 @@ def accuracy_figure(run: Run, _: str, entries: Entries) -> Statistic:
 
 
 def attainable_dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
-    """Return the Dice of a perfect network: the targets it learns from, brought to native size as a prediction is."""
+    """Return the Dice of a perfect network: its training targets, resized to native size like a prediction."""
     targets = target_maps(run.workspace, run.track, run.experiment.data, entries)
     counts = [
         image_histogram(values, read_label_planes(run.workspace, run.track, entry.sample))
@@ -67,9 +67,9 @@ def attainable_dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
 
 
 def index_and_ring_figure(run: Run, _: str, entries: Entries) -> Statistic:
-    """How much of the index finger two fingers claim: pixels called a bone of the index and one of the ring finger.
+    """Return the pixels labelled as index and as ring finger at once, at threshold 0.5.
 
-    As a share of the index bones' true pixels, mean over images, at the threshold 0.5. The true bones never overlap.
+    As a share of the index bones' true pixels, mean over images. The true bones never overlap.
     """
     classes = run.track.classes
     if not {*INDEX_FINGER, *RING_FINGER} <= set(classes):
@@ -85,16 +85,18 @@ def index_and_ring_figure(run: Run, _: str, entries: Entries) -> Statistic:
 
 
 def auroc_figure(run: Run, rule: str, entries: Entries) -> Statistic:
-    """AUROC of the first class."""
+    """Return the AUROC of the first class."""
     kinds = {entry.targets[0] for entry in entries}
     if len(kinds) < 2:
-        raise CompetitionError("all held-out patients are of one kind, which has no AUROC", None, "Take more people")
+        raise CompetitionError(
+            "all held-out patients have the same label, so there is no AUROC", None, "Take more patients"
+        )
     truth, outputs = _patients(run, rule, entries)
     return auroc_of(truth[:, 0], outputs[:, 0])
 
 
 def cells_figure(run: Run, rule: str, entries: Entries) -> Statistic:
-    """Return how many location entries better than all zeros."""
+    """Return how many more location cells are correct than with all zeros."""
     truth, outputs = _patients(run, rule, entries)
     return sum_of(cells_gained(truth[:, 1:], outputs[:, 1:] > 0))
 
@@ -108,11 +110,11 @@ FIGURES: dict[str, dict[str, Figure]] = {
     },
     "classification": {"auroc": auroc_figure, "cells": cells_figure},
 }
-"""By task; the first is what its tracks are ranked by."""
+"""By task; the first is the metric that its tracks are ranked by."""
 
 
 def _dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Dice of images, mean over the classes that any of them has, (n,), from counts (n, C, 2, 256)."""
+    """Return the Dice of images (n,), mean over the classes that any of them has, from counts (n, C, 2, 256)."""
     present = counts[:, :, 1].sum(axis=-1) > 0
     return np.asarray(measured(dice_curves(counts)[:, :, CUT_OF_HALF], present).mean(axis=1))
 
@@ -126,10 +128,10 @@ def _held_out_histograms(run: Run, entries: Entries) -> NDArray[np.int64]:
 
 
 def _patients(run: Run, rule: str, entries: Entries) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Truth and out-of-fold outputs, (n, 1 + L) each: a score, then locations 0 or 1.
+    """Return truth and out-of-fold outputs, (n, 1 + L) each: a score, then locations 0 or 1.
 
-    Nothing is decided by a rule that saw the patient's own answer: ours is chosen on the other folds, the report's on
-    what the fold learned from.
+    No rule is chosen on the patient's own label: ours is chosen on the other folds, the report's on the training
+    samples of the fold.
     """
     training = run.manifest.of("train")
     member = open_member(run.workspace, run.folds, training, run.name, None)

@@ -9,6 +9,7 @@ from competition.console import say, table
 from competition.data.folds import Fold
 from competition.ensembling.selection.bootstrap import figure_of, paired_difference
 from competition.runs.run import Run
+from competition.text import counted
 from competition.tracks import get_track
 from competition.workspace import history_file
 from pipelines.comparisons.declaration import Comparison
@@ -25,15 +26,10 @@ HEADINGS = {
 
 
 def compare_recipes(comparison: Comparison, runs: dict[str, Run], entries: Entries) -> dict[str, dict[str, Any]]:
-    """Compare all recipes with the first.
-
-    Args:
-        comparison: Which figures are compared.
-        runs: Recipe -> its trained run; the others are compared with the first.
-        entries: Held-out samples.
+    """Compare the trained runs of all recipes with the first on held-out samples.
 
     Returns:
-        Recipe -> column -> its figure and, but for the first, the paired difference to the first's.
+        Recipe -> column -> its figure and, except for the first, the paired difference to the first's.
     """
     first = next(iter(runs.values()))
     groups = [entry.group for entry in entries]
@@ -65,25 +61,22 @@ def training_seconds(run: Run, folds: Sequence[Fold]) -> float:
 def show_results(
     name: str, comparison: Comparison, first: Run, entries: Entries, results: dict[str, dict[str, Any]]
 ) -> None:
-    """Print a table of all figures.
-
-    Args:
-        name: Of the comparison.
-        comparison: Its question and figures.
-        first: The run that the others are compared with.
-        entries: The held-out samples.
-        results: Of ``compare_recipes``, with seconds and parameters.
-    """
+    """Print a table of the results of ``compare_recipes``, with seconds and parameters added."""
     columns = _columns(comparison)
     headings = [heading for column in columns for heading in (HEADINGS[column], f"against {first.name} (95 %)")]
     rows = [
-        [each, *(cell for column in columns for cell in _cells(column, result[column])), *_costs(result)]
+        [
+            each,
+            *(cell for column in columns for cell in _cells(column, result[column])),
+            f"{result['seconds']:.0f}",
+            f"{result['parameters']:,}",
+        ]
         for each, result in results.items()
     ]
-    held_out = f"{len(entries)} held-out samples of {len({entry.group for entry in entries})} people"
-    folds = len({first.folds.fold_of[entry.group] for entry in entries})
-    kind = "drawn data" if first.workspace.phantom else "real data"
-    title = f"{name}: {held_out}, {folds} folds, {kind}; 95 % intervals of paired differences"
+    held_out = f"{len(entries)} held-out samples of {counted(len({entry.group for entry in entries}), 'group')}"
+    folds = counted(len({first.folds.fold_of[entry.group] for entry in entries}), "fold")
+    kind = "synthetic data" if first.workspace.phantom else "real data"
+    title = f"{name}: {held_out}, {folds}, {kind}; 95 % intervals of paired differences"
     say(f"\n{comparison.question}")
     table(title, ["recipe", *headings, "seconds", "parameters"], rows)
 
@@ -96,7 +89,3 @@ def _cells(column: str, result: dict[str, float]) -> list[str]:
         return [value, "-"]
     difference, low, high = (f"{result[key]:+.{digits}f}" for key in ("difference", "low", "high"))
     return [value, f"{difference} ({low} to {high})"]
-
-
-def _costs(result: dict[str, Any]) -> list[str]:
-    return [f"{result['seconds']:.0f}", f"{result['parameters']:,}"]

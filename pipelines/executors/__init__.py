@@ -1,4 +1,4 @@
-"""Where the tasks of a stage run. A stage says what to run, not where."""
+"""Where the tasks of a stage run. A stage defines what to run, an executor where."""
 
 from pipelines.executors.local import LocalExecutor
 from pipelines.executors.task import Executor

@@ -1,7 +1,7 @@
-"""Several folds at once: one process per GPU, or one per processor core where there is no GPU.
+"""Run folds at once: one process per GPU, or one per processor core where there is no GPU.
 
-Folds do not talk to each other, so this scales without loss. On two cores two folds of one thread each run nearly twice
-as fast as one after the other on two threads, because a small network's layers are too short to share.
+Folds are independent, so this scales without loss. Two folds of one thread each run nearly twice as fast on two cores
+as one after the other on two threads, because a small network's layers are too short to share.
 """
 
 import multiprocessing
@@ -15,13 +15,12 @@ from multiprocessing.process import BaseProcess
 
 from competition.console import say
 from competition.errors import CompetitionError
-from pipelines.executors.parent import CHILD, works_for_another
-from pipelines.executors.task import Task
+from pipelines.executors.task import WORKER, Task, is_worker
 from pipelines.machine import cores
 
 
 def slots(folds: int) -> list[dict[str, str]]:
-    """Environments of the processes that may run at once; a single one means no other process is worth it."""
+    """Return the environments of the processes that may run at once; a single one means that no process is started."""
     import torch  # here, because --help should not wait for it
 
     gpus = torch.cuda.device_count()
@@ -33,33 +32,26 @@ def slots(folds: int) -> list[dict[str, str]]:
 
 
 def threads(folds: int) -> int:
-    """Threads of one fold where there is no GPU.
+    """Return the threads of one fold where there is no GPU, given how many folds were asked for.
 
-    They follow from the folds that were asked for, not from how many are left: the order in which threads add numbers
-    up shows in the last bit, and a resumed run must give the same weights.
-
-    Args:
-        folds: How many were asked for.
+    How many are left does not matter: the order in which threads add up numbers changes the last bit, and a resumed run
+    must give the same weights.
     """
     return max(1, cores() // folds)
 
 
 def at_once(unfinished: int, environments: Sequence[dict[str, str]]) -> int:
-    """Return how many folds train at once.
+    """Return how many of the unfinished folds train at once.
 
-    Where there is no GPU the last ones share the cores, so that none is idle: five folds take two cores as long as two
-    and a half, not three.
-
-    Args:
-        unfinished: Number of folds that have not ended.
-        environments: Of ``slots``.
+    Without a GPU the last ones share the cores, so that none is idle: five folds take two cores as long as two and a
+    half, not three.
     """
     places = len(environments)
     return unfinished if not environments[0] and unfinished < 2 * places else places
 
 
 def start_importing(stage: str) -> ForkServerContext:
-    """Start the process from which others are forked: it imports what a stage needs while this process goes on."""
+    """Start the process that workers are forked from: it imports what a stage needs while this process goes on."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([f"pipelines.{stage}"])
     forkserver.ensure_running()
@@ -67,37 +59,29 @@ def start_importing(stage: str) -> ForkServerContext:
 
 
 class LocalExecutor:
-    """Runs tasks on this machine: as many processes at once as there are GPUs or, without one, cores."""
+    """Run tasks on this machine: as many processes at once as there are GPUs or, without one, cores."""
 
     def run(self, tasks: Sequence[Task]) -> None:
-        """Run tasks, in this process where only one can run at a time.
-
-        Raises:
-            CompetitionError: A task failed; the others were stopped.
-        """
+        """Run all tasks, in this process where only one can run at a time."""
         environments = slots(len(tasks))
-        if len(environments) < 2 or works_for_another():
+        if len(environments) < 2 or is_worker():
             for task in tasks:
                 task.here()
             return
         if not all(task.finished for task in tasks):
             kind = "GPU" if environments[0] else "core"
-            say(f"{len(environments)} folds at once, one per {kind}")
+            say(f"training {len(environments)} folds at once, one per {kind}")
         run_in_processes(tasks, environments)
 
 
 def run_in_processes(tasks: Sequence[Task], environments: Sequence[dict[str, str]]) -> None:
     """Run each unfinished task in a process of its own, as many at once as there are environments.
 
-    The processes are forked from one that has imported everything and done nothing yet (Python's forkserver): the
+    The processes are forked from one that has imported everything and done nothing else (Python's forkserver): the
     imports take 5 to 7 s of a core, and five folds pay for them once.
 
-    Args:
-        tasks: All that were asked for, commands of one stage.
-        environments: One per process that may run at once.
-
     Raises:
-        CompetitionError: A task failed; its own sentence was printed, and the others were stopped.
+        CompetitionError: A task failed; its own message was printed, and the others were stopped.
     """
     context = start_importing(tasks[0].command[0])
     waiting = [task for task in tasks if not task.finished]
@@ -116,7 +100,7 @@ def run_in_processes(tasks: Sequence[Task], environments: Sequence[dict[str, str
             task, ended = running.pop(slot)
             if ended.exitcode != 0:
                 raise CompetitionError(
-                    f"{task.name} failed (its message is above); the same command goes on from there"
+                    f"{task.name} failed (its message is above); run the same command again to resume"
                 )
     finally:
         for _, unneeded in running.values():
@@ -124,10 +108,10 @@ def run_in_processes(tasks: Sequence[Task], environments: Sequence[dict[str, str
 
 
 def _run_command(command: Sequence[str], environment: dict[str, str], thread_count: int | None) -> None:
-    """Run a command; called in the process that was forked for it, and ends it."""
+    """Run a command in the process that was forked for it, and end the process."""
     from pipelines.__main__ import main
 
-    os.environ.update(environment | {CHILD: "1"})
+    os.environ.update(environment | {WORKER: "1"})
     if thread_count is not None:
         import torch
 
@@ -136,7 +120,7 @@ def _run_command(command: Sequence[str], environment: dict[str, str], thread_cou
 
 
 def _wait_for_one(running: "dict[int, tuple[Task, BaseProcess]]") -> int:
-    """Waits until a process has ended; returns its slot."""
+    """Wait until a process has ended; return its slot."""
     ended = wait([process.sentinel for _, process in running.values()])[0]
     slot = next(slot for slot, (_, process) in running.items() if process.sentinel == ended)
     running[slot][1].join()

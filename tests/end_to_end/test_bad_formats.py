@@ -45,7 +45,7 @@ def drawn(tmp_path_factory):
 
 @pytest.fixture
 def broken(drawn, tmp_path, refusal):
-    """Breaks a copy of drawn data and prepares it; returns the sentence."""
+    """Break a copy of synthetic data and prepare it; return the sentence."""
 
     def run(name, break_it, track="cardiac"):
         data = Path(shutil.copytree(drawn / name, tmp_path / "raw"))

@@ -38,7 +38,7 @@ def drawn_vessels(tmp_path_factory):
 
 @pytest.fixture
 def hands(drawn_hands, tmp_path):
-    """Raw hands of the test's own: 6 of three people for training, 2 for the test."""
+    """Raw hands of the test's own: 6 of three persons for training, 2 for the test."""
     return Path(shutil.copytree(drawn_hands, tmp_path / "hands"))
 
 

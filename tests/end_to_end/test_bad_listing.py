@@ -1,4 +1,4 @@
-"""Folders as people have them: prepare takes every sample that is there, or says in a sentence which it leaves out."""
+"""Folders as users have them: prepare takes every sample, or names in a sentence which it leaves out."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -41,7 +41,7 @@ def save(path: Path, seed: int, mask: bool = False) -> Path:
 
 @pytest.fixture
 def data(tmp_path):
-    """Eight training images of four people with masks, and two test images."""
+    """Eight training images of four persons with masks, and two test images."""
     for person in range(4):
         for number in range(2):
             name = f"p{person}_{number}.png"

@@ -53,7 +53,7 @@ def drawn_hearts(tmp_path_factory):
 
 @pytest.fixture
 def hearts(drawn_hearts, tmp_path):
-    """Two training people and one test person of the test's own, as DICOM with contours."""
+    """Two training persons and one test person of the test's own, as DICOM with contours."""
     return Path(shutil.copytree(drawn_hearts, tmp_path / "dicom"))
 
 

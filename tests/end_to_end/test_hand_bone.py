@@ -1,4 +1,4 @@
-"""The whole program through the user's door, on drawn data: what it hands in is decoded and scored again by hand."""
+"""The whole program through the command line, on synthetic data: its submission is decoded and scored again by hand."""
 
 import csv
 import hashlib
@@ -38,7 +38,7 @@ def command(workspace, *words):
 
 
 def through_the_door(workspace, *words):
-    """Runs a stage as a user does; returns its figures and what it said."""
+    """Runs a stage as a user does; returns its figures and its output."""
     file = workspace / f"{words[0]}.json"
     environment = {name: value for name, value in os.environ.items() if name != "COMPETITION_WORKSPACE"}
     done = subprocess.run(
@@ -72,7 +72,7 @@ def drawn(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def one_fold(drawn, experiment):
-    """One fold trained and handed in; ``ensemble`` finds nothing tuned."""
+    """One fold trained and submitted; ``ensemble`` finds nothing tuned."""
     workspace, _ = drawn
     through_the_door(workspace, "train", "--experiment", experiment, "--fold", 0)
     fold = workspace / "runs" / "phantom_hand_bone" / "tiny" / "fold0"
@@ -82,7 +82,7 @@ def one_fold(drawn, experiment):
 
 @pytest.fixture(scope="session")
 def five_folds(one_fold, experiment):
-    """All folds trained, tuned and handed in; figures of each stage."""
+    """All folds trained, tuned and submitted; figures of each stage."""
     workspace = one_fold[0]
     figures = {"workspace": workspace, "fold0": one_fold[1]}
     figures["train"] = through_the_door(workspace, "train", "--experiment", experiment, "--fold", "0..4")
@@ -152,7 +152,7 @@ def test_prepare_reports_what_it_read(drawn):
 
 def test_one_trained_fold_is_enough_and_that_is_said(one_fold):
     workspace, _, (figures, said) = one_fold
-    assert "nothing is tuned yet, so tune runs first" in said
+    assert "nothing is tuned yet: running tune first" in said
     assert "scored on fold 0 alone" in said
     assert "PHANTOM DATA" in said
     assert figures["oof_crossfit"] is None
@@ -175,7 +175,7 @@ def test_the_submission_has_all_rows_in_the_organisers_order_and_stands_in_three
     content = Path(figures["submission"]).read_bytes()
     assert (workspace / "submissions" / "phantom_hand_bone" / "submission.csv").read_bytes() == content
     assert (workspace / "mine.csv").read_bytes() == content
-    assert "validated: 116 rows" in said
+    assert "submission is valid: 116 rows" in said
 
 
 def test_score_agrees_with_masks_decoded_and_compared_by_hand(five_folds):
@@ -254,7 +254,7 @@ def test_the_leaderboard_ranks_drawn_data_apart_and_records_a_score(five_folds):
     assert rows[made["id"]]["cv_crossfit"] == pytest.approx(made["oof_crossfit"], abs=1e-6)
     assert rows[made["id"]]["test_score"] == pytest.approx(made["test"], abs=1e-6)
     assert rows[made["id"]]["file_sha256"] == hashlib.sha256(Path(made["submission"]).read_bytes()).hexdigest()
-    assert ranking["rows"][-1]["cv_crossfit"] is None  # the fold alone stands last
+    assert ranking["rows"][-1]["cv_crossfit"] is None  # the fold alone is last
 
 
 def test_two_members_get_weights_that_sum_to_one_and_vote(five_folds, experiment):

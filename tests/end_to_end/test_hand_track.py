@@ -1,4 +1,4 @@
-"""The hand-bone track from its own files to folds and manifest, through the user's door, on tiny drawn hands."""
+"""The hand-bone track from its own files to folds and manifest, through the command line, on tiny synthetic hands."""
 
 import re
 import shutil
@@ -12,7 +12,7 @@ from competition.data.folds import read_folds
 from competition.phantoms.hand_bone import phantom as hand
 from competition.workspace import REPOSITORY
 
-PEOPLE = 14  # the first fourteen people of the public training part are in all five folds
+PEOPLE = 14  # the first fourteen persons of the public training part are in all five folds
 
 
 @pytest.fixture(scope="module")

@@ -98,7 +98,7 @@ def rewrite(workspace, run, see):
 
 def test_the_fourth_number_has_the_mix_of_the_test(tuned):
     figures, _ = tuned
-    # Four of five people are straight: right about 21 of 29 bones. Empty against empty does not occur.
+    # Four of five persons are straight: right about 21 of 29 bones. Empty against empty does not occur.
     assert figures["alone"]["oof_crossfit"] == pytest.approx(0.8 * 21 / 29)
     assert figures["alone"]["oof_reweighted"] == pytest.approx(0.42 * 21 / 29)
     decision = json.loads(Path(figures["alone"]["decision"]).read_text())

@@ -1,4 +1,4 @@
-"""The lumbar track through the user's door: DICOM and MATLAB files in, a zip of arrays out, scored again by hand."""
+"""The lumbar track through the command line: DICOM and MATLAB files in, a zip of arrays out, scored again by hand."""
 
 import csv
 import hashlib
@@ -31,7 +31,7 @@ DRAWN = ["--people", "4", "--test-people", "1", "--size", "128", "--folds", "2"]
 
 @pytest.fixture(scope="module")
 def handed_in(tmp_path_factory):
-    """A workspace in which a network and the baseline by rules were trained, tuned together and handed in."""
+    """A workspace in which a network and the baseline by rules were trained, tuned together and submitted."""
     workspace = tmp_path_factory.mktemp("lumbar")
     common = ["--track", "lumbar", "--phantom", "--workspace", str(workspace)]
     assert main(["prepare", *common, *DRAWN, "--json", str(workspace / "prepare.json")]) == 0

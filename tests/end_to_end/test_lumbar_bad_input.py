@@ -1,4 +1,4 @@
-"""Defects of real spine data at the user's door: status 1 and one sentence that names the file; nothing is made up."""
+"""Defects of real spine data: status 1 and one sentence that names the file; nothing is made up."""
 
 import hashlib
 import shutil
@@ -25,7 +25,7 @@ def drawn(tmp_path_factory):
 
 @pytest.fixture
 def prepare(drawn, tmp_path, capsys):
-    """Breaks a copy of the drawn data and prepares it; returns the status and what was printed as the error."""
+    """Break a copy of the synthetic data and prepare it; return the status and what was printed as the error."""
 
     def run(break_it, *options):
         root = tmp_path / "raw"

@@ -1,4 +1,4 @@
-"""Each other track from drawn data to a submission: shorter than for the hands, in one process."""
+"""Each other track from synthetic data to a submission: shorter than for the hands, in one process."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ train: {epochs: 1, batch_size: 4, precision: fp32, loss: bce_first}
 
 
 def hand_in(workspace, track, settings, *drawn):
-    """Draws, prepares, trains one fold and hands in; returns the figures of ensemble."""
+    """Draws, prepares, trains one fold and makes a submission; returns the figures of ensemble."""
     experiment, file = workspace / "tiny.yaml", workspace / "ensemble.json"
     experiment.write_text(settings)
     common = ["--track", track, "--phantom", "--workspace", str(workspace)]

@@ -51,7 +51,7 @@ def starts_and_lengths(mask):
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):
-    """A home with the same knees for both tracks: six people, 012 to 017, the last for the test; they are read here."""
+    """A home with the same knees for both tracks: six persons, 012 to 017, the last for the test; read here."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COMPETITION_WORKSPACE", str(tmp_path / "workspace"))
     monkeypatch.chdir(tmp_path)
@@ -86,7 +86,7 @@ def test_the_commands_as_printed_end_in_a_submission_that_is_taken(home, capsys)
     assert [words_of(line)[0] for line in lines] == ["prepare", "train", "ensemble", "check"]
     for line in lines:
         assert main(words_of(line)) == 0, capsys.readouterr().err
-    assert "ok: no error found" in capsys.readouterr().out
+    assert "submission is valid\n" in capsys.readouterr().out
     with open("mine.csv", newline="") as file:
         assert [row[:2] for row in csv.reader(file)][1:] == [["017_a.png", bone] for bone in BONES]
     assert main(["leaderboard", "--track", "mine.yaml"]) == 0
@@ -131,7 +131,7 @@ def test_the_same_commands_end_in_kaggles_form_and_every_stage_takes_it(home, ca
         ["ensemble", *track, "--decision", "theirs", "--out", "theirs.csv"],
     ):
         assert main(words) == 0, capsys.readouterr().err
-    assert "ok: no error found" in capsys.readouterr().out
+    assert "submission is valid\n" in capsys.readouterr().out
     assert Path("kaggle.csv").read_text() == Path("vote.csv").read_text() == Path("theirs.csv").read_text()
     header, *by_columns = read_rows("kaggle.csv")
     assert header == ROWS.splitlines()[0].split(",")
@@ -179,14 +179,14 @@ def test_a_changed_declaration_is_prepared_again_and_never_used_with_the_old_pix
     assert main(["train", "--track", f"{name}.yaml"]) == 1
     assert f"Run ./run.sh prepare --track {name}.yaml." in capsys.readouterr().err
     assert main(prepare) == 0, capsys.readouterr().err
-    assert "6 samples read, 0 unchanged" in capsys.readouterr().out
+    assert "6 samples read, 0 cached" in capsys.readouterr().out
     assert (labels(home, name), read_array(workspace.image_file("013_a", "image")).shape) != before
     assert main(prepare) == 0
-    assert "0 samples read, 6 unchanged" in capsys.readouterr().out
+    assert "0 samples read, 6 cached" in capsys.readouterr().out
 
 
 def test_the_other_ways_to_say_it_are_taken_too(home, capsys):
-    """One label picture by value, as the remark says, and a column per class, as the last paragraph says."""
+    """One label picture by value, as in the remark, and a column per class, as in the last paragraph."""
     values, columns = Path("values.yaml"), Path("columns.yaml")
     line = next(line for line in MINE.splitlines() if line.startswith("masks:"))
     classes = re.search(r"classes: \{.*?\}", line)[0]

@@ -26,7 +26,7 @@ def _train_folds(prepared, experiment: Experiment) -> Path:
 
 @pytest.fixture(scope="session")
 def trained_hands(shared_hands, copy_prepared, tiny_experiment, tmp_path_factory) -> Path:
-    """The root of a workspace whose run quick knows something about hands."""
+    """The root of a workspace whose run quick has learned something about hands."""
     experiment = tiny_experiment(train={"epochs": 8, "lr": 1e-2}, model={"prior": 0.3})
     return _train_folds(copy_prepared(shared_hands, tmp_path_factory.mktemp("trained") / "hands"), experiment)
 

@@ -1,4 +1,4 @@
-"""The stages vote and compare on zips of arrays, through the same door as the user."""
+"""The stages vote and compare on zips of arrays through the command line."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def members(tmp_path):
 
 @pytest.fixture
 def prepared(tmp_path):
-    """A manifest that knows the sizes of the images."""
+    """A manifest with the sizes of the images."""
     folder = tmp_path / "workspace" / "cache" / "lumbar"
     folder.mkdir(parents=True)
     frame = pd.DataFrame({"name": list(SIZES), "split": "test"})

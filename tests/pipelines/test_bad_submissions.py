@@ -15,7 +15,7 @@ BONES = get_track("hand_bone").classes
 VESSELS = get_track("aneurysm").classes
 IMAGES = ("a.png", "b.png")
 
-# What is done to a sound file, and what is said about it. Row 2 of it is a.png, finger-1; images have 12 x 10 pixels.
+# A change of a valid file, and its message. Row 2 of it is a.png, finger-1; images have 12 x 10 pixels.
 BROKEN = {
     "an image less": (lambda lines: [line for line in lines if "b.png" not in line], ("29 rows are missing", "b.png")),
     "another image": (lambda lines: [line.replace("b.png", "c.png") for line in lines], ("rows are missing",)),
@@ -111,7 +111,7 @@ def test_a_broken_file_is_one_sentence_that_names_it(refusal, sound, tmp_path, b
         assert "truth" in error or str(sound[1]) in error or "not in the truth" in error
         return
     assert all(sentence in error for sentence in sentences), error
-    assert str(sound[position]) in error or broken == "another image"  # which of two sets is meant, nobody knows
+    assert str(sound[position]) in error or broken == "another image"  # either of two sets may be meant
 
 
 @pytest.mark.slow

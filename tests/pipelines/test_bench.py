@@ -1,4 +1,4 @@
-"""The stage bench, through the same door as the user."""
+"""The stage bench through the command line."""
 
 import sys
 
@@ -7,12 +7,12 @@ import pytest
 
 from pipelines import bench
 from pipelines.benchmarks import rivals
-from pipelines.benchmarks.tune_work import extrapolate
+from pipelines.benchmarks.last_mile import extrapolate
 
 pytestmark = pytest.mark.slow
 
 KEYS = {"work", "unit", "ratio", "target", "target_of", "ok", "equal", "note"}
-# What the rows of each work are called, with their targets.
+# The targets of the rows of each benchmark.
 ROWS = {
     "encode": [20, None, 50, None],
     "decode": [8],
@@ -33,7 +33,7 @@ def check(rows, targets):
         unit = row["unit"]
         assert set(row) == KEYS | {f"ours_{unit}", f"rival_{unit}"}
         assert row["equal"] is True
-        assert row["ok"] is None  # no target is for the small size
+        assert row["ok"] is None  # targets are not evaluated at the small size
         ours, rival = row[f"ours_{unit}"], row[f"rival_{unit}"]
         if rival is not None:
             assert rival > 0
@@ -42,29 +42,29 @@ def check(rows, targets):
 
 
 @pytest.mark.parametrize("work", ["encode", "decode", "score", "submissions", "store", "objective", "thresholds"])
-def test_a_work_has_its_rows(stage, work):
+def test_a_benchmark_has_its_rows(stage, work):
     figures, said = stage("bench", "--quick", "--only", work)
     check(figures["rows"], ROWS[work])
     assert figures["quick"] is True
     assert "cores" in figures["machine"]
     for row in figures["rows"]:
         assert row["work"] in said
-    assert "none is judged" in said
+    assert "targets are not evaluated at this size" in said
 
 
 @pytest.mark.slow
-def test_all_works_have_their_rows_in_the_order_of_the_list(stage):
+def test_all_benchmarks_have_their_rows_in_the_order_of_the_list(stage):
     figures, said = stage("bench", "--quick")
     check(figures["rows"], [target for targets in ROWS.values() for target in targets])
-    assert list(ROWS) == [work.name for work in bench.WORKS]
+    assert list(ROWS) == [work.name for work in bench.BENCHMARKS]
     assert "drawing 4 images, 5 maps of each" in said or "MB are written to" in said
 
 
 def test_a_part_of_a_name_chooses_and_a_wrong_one_is_refused(refusal):
-    assert [work.name for work in bench.choose_works("code")] == ["encode", "decode"]
-    assert len(bench.choose_works(None)) == len(ROWS)
+    assert [work.name for work in bench.choose_benchmarks("code")] == ["encode", "decode"]
+    assert len(bench.choose_benchmarks(None)) == len(ROWS)
     error, _ = refusal("bench", "--only", "tone")
-    assert "no work is called 'tone'" in error
+    assert "no benchmark is called 'tone'" in error
     assert "tune" in error
 
 

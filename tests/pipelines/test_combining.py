@@ -1,4 +1,4 @@
-"""How members become one, from tune's option to the table that is handed in, as a user calls it."""
+"""How members become one, from tune's option to the submitted table, as a user calls it."""
 
 import json
 from pathlib import Path
@@ -103,7 +103,7 @@ def test_each_method_weighs_scores_and_says_what_each_member_is_worth(stage_on, 
     else:
         assert len(tried) > 6
     said = capsys.readouterr().out
-    assert "what each member is worth" in said
+    assert "contribution of each member" in said
     assert "before post-processing" not in said
     assert "cross-fitted less plain mean of probabilities" in said
 

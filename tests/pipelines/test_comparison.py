@@ -55,7 +55,7 @@ def test_a_comparison_is_drawn_trained_and_compared_and_goes_on_where_it_was(
     assert small["attainable_dice"] == large["attainable_dice"] | {"difference": 0, "low": 0, "high": 0}
     assert large["parameters"] == small["parameters"] > 10_000
     assert large["seconds"] > 0
-    assert "8 held-out samples of 4 people, 2 folds, drawn data" in said
+    assert "8 held-out samples of 4 groups, 2 folds, synthetic data" in said
     assert f"{small['dice']['difference']:+.4f} ({small['dice']['low']:+.4f} to {small['dice']['high']:+.4f})" in said
     # Everything lies in a workspace of its own; the user's has no run, no data and no leaderboard.
     assert [path.name for path in (tmp_path / "workspace").iterdir()] == ["comparisons"]
@@ -79,7 +79,7 @@ def test_prepared_data_is_contested_by_the_users_own_runs_on_the_folds_that_are_
 ):
     monkeypatch.setattr(local, "slots", lambda folds: [{}])
     sentence, _ = refusal("comparison", comparison_of(), "--fold", "0")
-    assert "comparison mine is made on drawn data, of which all folds are trained" in sentence
+    assert "comparison mine trains all folds of its synthetic data" in sentence
     own = comparison_of("phantom: {people: 4, size: 64}\n", "")
     sentence, _ = refusal("comparison", own)
     assert "Run ./run.sh prepare --track knee" in sentence
@@ -87,7 +87,7 @@ def test_prepared_data_is_contested_by_the_users_own_runs_on_the_folds_that_are_
     # Recipes may differ here: each keeps its own.
     own.write_text(own.read_text().replace("set: [train.lr=1e-5]", "set: [train.lr=1e-5, train.epochs=2]"))
     figures, said = stage("comparison", own, "--fold", "0,2")
-    assert "8 held-out samples of 4 people, 2 folds, drawn data" in said
+    assert "8 held-out samples of 4 groups, 2 folds, synthetic data" in said
     runs = tmp_path / "workspace" / "runs" / "phantom_knee"
     trained = sorted(f"{path.parent.name} {path.name}" for path in runs.glob("*/fold*"))
     assert trained == ["large fold0", "large fold2", "small fold0", "small fold2"]

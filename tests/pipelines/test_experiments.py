@@ -108,7 +108,7 @@ def track_of(name):
 
 
 def boxes_of(experiment, workspace, entries):
-    """Where a first stage that knows the labels would look; None for an experiment that looks at whole images."""
+    """Where a first stage with perfect predictions would crop; None for an experiment that looks at whole images."""
     if experiment.data.crop_to is None:
         return None
     whole, settings = get_track("hand_bone"), experiment.data.crop_to
@@ -143,7 +143,7 @@ def small(name):
 
 @pytest.fixture(scope="module")
 def phantoms(tmp_path_factory):
-    """Track name -> its workspace with drawn, prepared data; drawn when it is first asked for."""
+    """Track name -> its workspace with prepared synthetic data, drawn at its first use."""
     root, made = tmp_path_factory.mktemp("phantoms"), {}
 
     def workspace_of(track):

@@ -16,7 +16,7 @@ from competition.masks.run_lengths import encode_mask
 from competition.prediction.probability_maps import read_map, read_scores
 from competition.submission.run_lengths.files import read_rle_csv
 from competition.submission.table.files import read_table_csv
-from pipelines.given_weights import parse_weights
+from pipelines.options import parse_weights
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ def test_a_member_without_out_of_fold_predictions_votes_with_its_weight(
     workspace = hands_with_run
     figures, said = stage("import", "--name", "theirs", "--test", float_arrays[1])
     assert (figures["folds"], figures["scores"]) == (["full"], {})
-    assert "it joins by given weight alone" in said
+    assert "it votes only with a given weight" in said
     tuned, said = stage("tune", "--members", "quick,theirs", "--weights", "3,1", "--name", "both")
     assert "weights, normalised: quick 0.750, theirs 0.250" in said
     assert "nothing can be tuned: given weights at threshold 0.5" in said
@@ -102,7 +102,7 @@ def test_where_all_are_covered_thresholds_are_chosen_and_crossfitted_at_the_give
         of_class = dice[1, :, index]
         if rows[name]["operation"] == "none":
             assert rows[name]["oof"] == pytest.approx(of_class[:, cut].mean(), abs=1e-6)
-            # No threshold other than 0.5 shows a gain on people that it was not chosen on.
+            # No threshold other than 0.5 shows a gain on groups that it was not chosen on.
             assert rows[name]["oof_crossfit"] == pytest.approx(of_class[:, 127].mean(), abs=1e-6)
         raw = round(rows[name]["raw_threshold"] * 255 - 0.5)
         assert of_class.mean(axis=0)[raw] == pytest.approx(of_class.mean(axis=0)[window].max(), abs=1e-12)
@@ -131,7 +131,7 @@ def test_given_weights_in_a_classification(stage, patients_with_run, shared_pati
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("--weights", "1,1"), "--weights are those of --members, in their order, and --members is not given"),
+        (("--weights", "1,1"), "--weights needs --members, in the same order"),
         (("--members", "quick", "--weights", "1,1"), "--weights names 2 weights for 1 members"),
         (("--members", "quick,theirs", "--weights", "1,x"), "--weights takes numbers such as 0.5, not 'x'"),
         (("--members", "quick,theirs", "--weights", "1,-1"), "can't be normalised"),

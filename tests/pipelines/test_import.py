@@ -1,4 +1,4 @@
-"""The stage import, and the member it makes in tune and ensemble, through the same door as the user."""
+"""The stage import, and the member it makes in tune and ensemble through the command line."""
 
 import io
 import json
@@ -36,7 +36,7 @@ def npy(array):
 
 
 def softer(workspace, entry):
-    """What quick says of an image that was held out, with less certainty: few pixels are contested between the two."""
+    """The held-out predictions of quick with less certainty: few pixels are contested between the two."""
     return np.clip(read_map(oof_folder(workspace, "quick", entry), entry.sample), 9, 246)
 
 
@@ -159,7 +159,7 @@ def test_all_runs_means_imported_ones_too_and_the_newest_decision_learns_of_them
     assert list(stage("tune", "--trials", 3)[0]["members"]) == ["quick"]
     stage("import", "--name", "theirs", "--oof", oof, "--folds", hands_with_run.fold_file(), "--test", test)
     figures, said = stage("ensemble")
-    assert "was tuned: theirs (folds 0,1); " in said
+    assert "predates theirs (folds 0,1): running tune again" in said
     decision = json.loads((hands_with_run.ensemble_folder("quick+theirs") / "decision.json").read_text())
     assert [member["name"] for member in decision["members"]] == ["quick", "theirs"]
     assert figures["samples"] == 2

@@ -34,7 +34,7 @@ def test_all_kinds_of_members_vote_together(stage_on, tiny_hands, tiny_experimen
     assert [member["folds"] for member in decision["members"]] == [[0, 1], [0, 1, FULL], [0, 1], [0, 1]]
     made = stage_on(ensemble, tiny_hands, "--decision", "kinds", "--members", members)
 
-    # What was handed in is the weighted vote of the members' maps, decided at the thresholds.
+    # What was submitted is the weighted vote of the members' maps, decided at the thresholds.
     weights = [member["weight"] for member in decision["members"]]
     folders = [next(iter(map_folders(tiny_hands, member))) for member in decision["members"]]
     assert len(set(folders)) == 4

@@ -1,4 +1,4 @@
-"""Names and ids that two files spell differently: one line that shows the right spelling, at every door."""
+"""Names and ids that two files spell differently: one line that shows the right spelling, in every stage."""
 
 import unicodedata
 

@@ -1,4 +1,4 @@
-"""Which decision ensemble obeys when none is named: folds that were trained since must not be left out silently."""
+"""The decision that ensemble follows when none is named: folds trained since are never left out silently."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def stage(stage_on, tiny_hands, tiny_experiment, tmp_path):
 
 
 def voting(figures):
-    """Run -> folds that voted, as the submission's own record says."""
+    """Run -> folds that voted, from the submission's own record."""
     manifest = json.loads(Path(figures["submission"]).with_name("manifest.json").read_text())
     return {member["name"]: member["folds"] for member in manifest["decision"]["members"]}
 
@@ -34,10 +34,10 @@ def test_folds_trained_since_are_tuned_in_where_everything_was_meant(stage, caps
     stage(train, "--fold", "0")
     assert voting(stage(ensemble)) == {"tiny": [0]}
     assert voting(stage(ensemble)) == {"tiny": [0]}
-    assert "tune runs again" not in capsys.readouterr().out
+    assert "running tune again" not in capsys.readouterr().out
     stage(train, "--fold", "0,1")
     assert voting(stage(ensemble)) == {"tiny": [0, 1]}
-    assert "trained since decision tiny was tuned: tiny (folds 1); tune runs again" in capsys.readouterr().out
+    assert "decision tiny predates tiny (folds 1): running tune again" in capsys.readouterr().out
     stage(train, "--fold", "0,1", "--name", "second", "--set", "train.seed=1")
     assert voting(stage(ensemble)) == {"second": [0, 1], "tiny": [0, 1]}
 
@@ -46,10 +46,10 @@ def test_a_choice_of_ones_own_is_kept_and_what_it_does_not_know_is_said(stage, c
     stage(train, "--fold", "0,1")
     stage(tune, "--members", "tiny:0", "--name", "mine")
     assert voting(stage(ensemble)) == {"tiny": [0]}
-    assert "trained since" not in capsys.readouterr().out  # fold 1 was there and was left out
+    assert "predates" not in capsys.readouterr().out  # fold 1 was there and was left out
     stage(train, "--fold", "0", "--name", "second")
     assert voting(stage(ensemble)) == {"tiny": [0]}
-    assert "*** trained since this decision was tuned: second (folds 0); " in capsys.readouterr().out
+    assert "*** the decision predates second (folds 0); run tune to include it ***" in capsys.readouterr().out
 
 
 def test_members_named_with_folds_are_those_of_the_decision_or_it_is_another(stage):
@@ -67,10 +67,10 @@ def test_members_named_with_folds_are_those_of_the_decision_or_it_is_another(sta
 def test_scores_of_folds_that_were_changed_since_are_not_shown_as_if_they_held(stage, tiny_hands, capsys):
     stage(train, "--fold", "0,1")
     stage(ensemble)
-    assert "tuned on other folds" not in capsys.readouterr().out
+    assert "has changed since decision" not in capsys.readouterr().out
     write_folds(tiny_hands.workspace.fold_file(), tiny_hands.folds.fold_of | {"person0": 1}, "moved by hand")
     stage(ensemble)
-    assert "*** decision tiny was tuned on other folds than " in capsys.readouterr().out
+    assert " has changed since decision tiny was tuned" in capsys.readouterr().out
 
 
 def test_a_model_of_all_samples_is_no_news(stage, capsys):
@@ -81,8 +81,8 @@ def test_a_model_of_all_samples_is_no_news(stage, capsys):
     capsys.readouterr()
     assert voting(stage(ensemble)) == {"tiny": [0, 1]}
     said = capsys.readouterr().out
-    assert "trained since" not in said
-    assert "tune runs again" not in said
+    assert "predates" not in said
+    assert "running tune again" not in said
 
 
 def test_a_model_of_all_samples_does_not_throw_away_what_folds_can_tell(stage):

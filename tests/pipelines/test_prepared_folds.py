@@ -1,4 +1,4 @@
-"""prepare in the workspace everybody has at first, a copy of the repository: the shipped folds stay what they are."""
+"""prepare in the default workspace, a copy of the repository: the shipped folds stay as they are."""
 
 import re
 import shutil
@@ -12,12 +12,12 @@ from competition.workspace import REPOSITORY
 
 pytestmark = pytest.mark.slow
 
-PEOPLE = 14  # the first fourteen people of the public training part are in all five folds
+PEOPLE = 14  # the first fourteen persons of the public training part are in all five folds
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """Raw hands of public people, and the same of people nobody knows."""
+    """Raw hands of persons of the public data, and the same of unknown persons."""
     root = tmp_path_factory.mktemp("drawn")
     hand.draw(root / "public", PEOPLE, 1, 64, 0, lambda: None)
     (root / "public" / "strata.csv").unlink()

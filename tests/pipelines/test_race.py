@@ -9,10 +9,9 @@ import pytest
 from competition.ensembling.selection.bootstrap import mean_of, paired_difference
 from competition.errors import CompetitionError
 from pipelines import race
-from pipelines.benchmarks.race_courses import Course, dice_of, write_masks
-from pipelines.benchmarks.race_sides import SIDES, run_counted
+from pipelines.benchmarks.notebook_race import SIDES, DataSet, dice_of, run_counted, write_masks
 
-TINY = Course(
+TINY = DataSet(
     "legs",
     "legs",
     (
@@ -25,7 +24,7 @@ TINY = Course(
     ),
     ("--people", "5", "--test-people", "1", "--size", "64"),
 )
-REAL = Course("nuclei", "nuclei.yaml", ())
+REAL = DataSet("nuclei", "nuclei.yaml", ())
 
 
 def read_dice(files, side, key):
@@ -40,7 +39,7 @@ def read_dice(files, side, key):
 
 @pytest.mark.slow
 def test_both_sides_are_trained_on_the_same_fold_and_compared_in_pairs(stage, tmp_path, monkeypatch):
-    monkeypatch.setattr(race, "COURSES", (REAL, TINY))
+    monkeypatch.setattr(race, "DATA_SETS", (REAL, TINY))
     figures, said = stage("race")
     assert figures["skipped"] == {"nuclei": "no data: give its folder with --data nuclei=DIR"}
     assert "nuclei: skipped (no data: give its folder with --data nuclei=DIR)" in said
@@ -74,7 +73,7 @@ def test_both_sides_are_trained_on_the_same_fold_and_compared_in_pairs(stage, tm
         ),
         (["--data", "legs=x"], "--data takes NAME=DIR with a name of nuclei, sunnybrook, not 'legs=x'"),
         (["--data", "nuclei"], "--data takes NAME=DIR with a name of nuclei, sunnybrook, not 'nuclei'"),
-        (["--seeds", "0"], "--seeds 0: a race needs one seed at least"),
+        (["--seeds", "0"], "--seeds 0: a race needs at least one seed"),
     ],
 )
 def test_what_is_asked_wrongly_is_one_sentence(refusal, words, sentence):

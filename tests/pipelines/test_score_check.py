@@ -15,7 +15,7 @@ from competition.submission.table.files import write_table_csv
 from competition.tracks.aneurysm.track import CLASSES as VESSELS
 from competition.tracks.hand_bone.track import HAND_BONE_CLASSES
 from pipelines import check, leaderboard, score
-from pipelines.typed_options import parse_size
+from pipelines.options import parse_size
 
 SIZE = (64, 48)
 
@@ -142,7 +142,7 @@ def test_score_by_stratum_is_that_of_each_strata_alone(tmp_path, capsys):
     write_rle_csv(ours, [(name, cls, scored[name]) for name in names for cls in HAND_BONE_CLASSES])
     with pytest.raises(CompetitionError, match=r"none of these 4 images is known: .*s\.csv\. Put a strata\.csv"):
         call(score, tmp_path, "hand_bone", ours, truth, "--by", "stratum")
-    # Drawn data knows an image too; what is known of the real one goes before it. Image d is in neither.
+    # Synthetic data lists an image too; the real data takes precedence. Image d is in neither.
     prepare(tmp_path, "phantom_hand_bone", ["a.png", "c.png"], strata=["straight", "straight"])
     prepare(tmp_path, "hand_bone", ["c.png", "b.png", "a.png"], strata=["oblique", "", "oblique"])
     capsys.readouterr()
@@ -158,7 +158,7 @@ def test_score_by_stratum_is_that_of_each_strata_alone(tmp_path, capsys):
 
 def test_an_auroc_is_not_split_by_stratum(tmp_path):
     vessel_tables(tmp_path)
-    with pytest.raises(CompetitionError, match="splits a mean over images, and AUROC is none"):
+    with pytest.raises(CompetitionError, match="needs a mean over images, which AUROC is not"):
         call(score, tmp_path, "aneurysm", tmp_path / "s.csv", tmp_path / "t.csv", "--by", "stratum")
 
 
@@ -212,8 +212,8 @@ def test_check_without_prepared_data_looks_at_form_classes_and_bounds(tmp_path, 
         "whether images are missing or unknown (no test images are prepared: run prepare)"
     ]
     said = capsys.readouterr().out
-    assert f"NOT checked: {figures['not_checked'][0]}\nok as far as it was checked\n" in said
-    with pytest.raises(CompetitionError, match=r"would refuse this submission \(\d+ errors; .*row \d+, b\.png"):
+    assert f"NOT checked: {figures['not_checked'][0]}\nsubmission is valid, as far as it was checked\n" in said
+    with pytest.raises(CompetitionError, match=r"invalid submission \(\d+ errors; .*row \d+, b\.png"):
         call(check, tmp_path, "hand_bone", path, "--size", "40x48")
     write_rle_csv(path, hand_rows(["b.png"])[:-1])
     with pytest.raises(CompetitionError, match=r"1 error; image 'b.png' has 28 of 29 classes; missing: Ulna"):
@@ -287,7 +287,7 @@ def test_check_with_everything_known_is_plainly_ok(tmp_path, capsys):
     prepare(tmp_path, "cardiac", ["a.png"])
     write_rle_csv(tmp_path / "s.csv", [("a.png", "lv", "1 4")])
     assert call(check, tmp_path, "cardiac", tmp_path / "s.csv")["not_checked"] == []
-    assert "ok: no error found" in capsys.readouterr().out
+    assert "submission is valid\n" in capsys.readouterr().out
 
 
 def test_check_without_sizes_says_that_they_are_not_checked(tmp_path):
@@ -309,7 +309,7 @@ def test_a_size_is_rows_x_columns(text):
 def test_leaderboard_shows_and_records(tmp_path, capsys):
     path = tmp_path / "workspace" / "submissions" / "leaderboard.csv"
     assert call(leaderboard, tmp_path, None) == {"rankings": []}
-    assert "no submission was made yet" in capsys.readouterr().out
+    assert "there are no submissions yet" in capsys.readouterr().out
     for name, crossfit, phantom in (("worse", 0.8, False), ("better", 0.9, False), ("drawn", 0.99, True)):
         append(path, Row(name, "2026-11-21T15:30:12", "hand_bone", phantom, "quick", "1", cv_crossfit=crossfit))
     append(path, Row("vessels", "2026-11-21T15:30:12", "aneurysm", False, "quick", "1", cv_crossfit=0.7))

@@ -58,7 +58,7 @@ def test_persons_are_drawn_where_prepare_knows_them(stage, hands, tmp_path):
     low, high = drawn_by_hand(lambda rows: dice[rows].mean(), people)
     assert (interval["low"], interval["high"]) == pytest.approx((low, high), abs=0.06)
     assert f"95 % interval of the dice {interval['low']:.6f} .. {interval['high']:.6f} ({DRAWS} draws of 4" in said
-    assert "drawn alone" not in said
+    assert "resampled alone" not in said
 
 
 def test_unknown_images_are_drawn_alone_and_that_is_said(stage, hands, tmp_path):
@@ -66,14 +66,14 @@ def test_unknown_images_are_drawn_alone_and_that_is_said(stage, hands, tmp_path)
     words = ("score", tmp_path / "s.csv", tmp_path / "t.csv", "--bootstrap", DRAWS)
     figures, said = stage(*words)
     assert (figures["interval"]["groups"], figures["interval"]["alone"]) == (12, 12)
-    assert "of 12 of 12 images no person is known" in said
+    assert "the group of 12 of 12 images is unknown" in said
     low, high = drawn_by_hand(lambda rows: dice[rows].mean(), names)
     assert (figures["interval"]["low"], figures["interval"]["high"]) == pytest.approx((low, high), abs=0.06)
     # A person who is called like an image is still another group.
     prepare(tmp_path, "hand_bone", dict.fromkeys(names[:6], names[6]))
     figures, said = stage(*words)
     assert (figures["interval"]["groups"], figures["interval"]["alone"]) == (7, 6)
-    assert "of 6 of 12 images no person is known" in said
+    assert "the group of 6 of 12 images is unknown" in said
 
 
 @pytest.mark.slow

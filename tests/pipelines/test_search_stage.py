@@ -243,10 +243,10 @@ def test_the_printed_command_trains_the_best_settings(command, tiny_hands, tiny_
         ({"space": ["train.loss=bce|bse"]}, "unknown loss 'bse'"),
         ({"space": ["predict.views=[identity]|[hfilp]"]}, "unknown view 'hfilp'"),
         ({"space": ["train.lr=0.1"]}, "--space takes"),
-        ({"space": RATE, "set": ["train.lr=0.1"]}, r"train\.lr is given by --set and searched by --space"),
+        ({"space": RATE, "set": ["train.lr=0.1"]}, r"train\.lr is given by both --set and --space"),
         ({"fold": 2}, r"there is no fold 2; the folds are 0\.\.1"),
         ({"fold": -1}, r"there is no fold -1"),
-        ({"trials": 0}, "--trials 0 tries nothing"),
+        ({"trials": 0}, "--trials 0: at least one trial is required"),
         ({"name": "a@b"}, "a run can't be called 'a@b'"),
     ],
 )

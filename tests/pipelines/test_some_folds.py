@@ -100,4 +100,4 @@ def test_folds_that_have_changed_since_have_no_score(hands_with_run, stage):
     file.write_text("\n".join(lines) + "\n")
     figures, said = stage("ensemble", "--folds", "0")
     assert figures["oof"] is None
-    assert "no score of these folds is known" in said
+    assert "the score of these folds is unknown" in said

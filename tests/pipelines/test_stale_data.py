@@ -1,4 +1,4 @@
-"""Data that changed after prepare, after training and after tuning, and damaged files, through the door of the user."""
+"""Data that changed after prepare, after training and after tuning, and damaged files, through the command line."""
 
 import os
 import re

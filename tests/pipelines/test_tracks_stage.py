@@ -1,4 +1,4 @@
-"""tracks: the table says what the tracks declare and, with --check, only what was really done."""
+"""tracks: the table shows what the tracks declare and, with --check, only what was tested."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from competition.phantoms import PHANTOMS, knee
 from competition.phantoms.cardiac import phantom as heart
 from competition.tracks import get_track, track_names
 from pipelines import ensemble
-from pipelines.tracks import COLUMNS, DONE, declared
+from pipelines.track_check import COLUMNS, DONE, declared
 
 pytestmark = pytest.mark.slow
 
@@ -60,7 +60,7 @@ def test_a_checked_track_gives_the_row_of_the_page(stage, tmp_path):
     assert {column: cells[column] for column in expected if column != "real data"} == {
         column: cell for column, cell in expected.items() if column != "real data"
     }
-    assert cells["real data"] == f"{DONE}none known: 6 + 2 samples of 3 people (PNG pairs)"
+    assert cells["real data"] == f"{DONE}none known: 6 + 2 samples of 3 groups (PNG pairs)"
     assert f"| `knee` | {' | '.join(cells[column] for column in COLUMNS[1:])} |" in said.splitlines()
     assert figures["tracks"]["knee"]["samples"] == {"train": 16, "test": 6, "read": 22}
     assert figures["tracks"]["knee"]["rows"] == 6
@@ -70,7 +70,7 @@ def test_a_checked_track_gives_the_row_of_the_page(stage, tmp_path):
 
 def test_all_forms_of_a_track_are_read(stage, monkeypatch):
     assert PHANTOMS["cardiac"].other_forms == (heart.draw_dicom, heart.draw_tfrecords)
-    monkeypatch.setattr("pipelines.tracks.DRAWN", ["--people", "2", "--test-people", "1", "--size", "32"])
+    monkeypatch.setattr("pipelines.track_check.DRAWN", ["--people", "2", "--test-people", "1", "--size", "32"])
     figures, _ = stage("tracks", "--check", "--track", "cardiac")
     cells = figures["tracks"]["cardiac"]["cells"]
     assert cells["reads the original form"] == documented_rows()["cardiac"]["reads the original form"]
@@ -98,7 +98,7 @@ def test_a_track_without_drawn_data_says_that_it_was_not_tried(stage, tmp_path):
     declaration.write_text((ROOT / "competition" / "tracks" / "knee.yaml").read_text())
     figures, _ = stage("tracks", "--track", declaration, "--check", "--real", f"mine={tmp_path / 'raw'}")
     cells = figures["tracks"]["mine"]["cells"]
-    assert (cells["phantom"], cells["trains"]) == ("none", "not tried: there is no drawn data")
+    assert (cells["phantom"], cells["trains"]) == ("none", "not tested: there is no synthetic data")
     assert cells["real data"].startswith(DONE)
     assert not cells["metric"].startswith(DONE)
 

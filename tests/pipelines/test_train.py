@@ -165,14 +165,14 @@ def test_full_is_trained_beside_the_folds_and_has_no_score(command, tiny_hands, 
     figures = command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="0,full")
     assert figures["scores"]["full"] is None
     assert 0 <= figures["scores"]["0"] <= 1
-    assert "it votes only beside folds of its run, as --members tiny:0,full" in capsys.readouterr().out
+    assert "it votes only with folds of its run: use --members tiny:0,full" in capsys.readouterr().out
     command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="full", name="alone")
     said = capsys.readouterr().out
-    assert "so train a fold too (--fold 0), then --members alone:0,full" in said
+    assert "train a fold too (--fold 0), then --members alone:0,full" in said
     command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="1", name="alone")
     capsys.readouterr()
     command(tiny_hands, tiny_experiment(train={"epochs": 1}), fold="full", name="alone")
-    assert "as --members alone:1,full" in capsys.readouterr().out
+    assert "use --members alone:1,full" in capsys.readouterr().out
     assert (tiny_hands.workspace.run_folder("tiny") / "full" / "finished.json").exists()
 
 

@@ -1,4 +1,4 @@
-"""tune --method and --by-group: what is searched, what is said about it, and that the vote obeys."""
+"""tune --method and --by-group: what is searched, what is printed, and that the vote follows."""
 
 import csv
 import json
@@ -63,7 +63,7 @@ def tune_words(*words):
 def test_each_group_gets_its_own_weights_and_the_vote_obeys(stage, two_members, hand_entries, tmp_path, method):
     tuned, said = stage(*tune_words("--by-group", "--method", method, "--trials", 8, "--name", "both"))
     assert tuned["class_groups"] == {"round": {"discs": 1000, "lines": 0}, "straight": {"discs": 0, "lines": 1000}}
-    assert "with fewer than 3 folds, the people are split into parts for cross-fitting" in said
+    assert "with fewer than 3 folds, the groups are split into parts for cross-fitting" in said
     assert tuned["oof_crossfit"] == 1
     assert "weights of round: discs 1.000, lines 0.000" in said
     assert "round: searched weights taken: cross-fitted gain +" in said
@@ -78,11 +78,11 @@ def test_each_group_gets_its_own_weights_and_the_vote_obeys(stage, two_members, 
     assert [row["member"] for row in rows] == ["discs", "lines"]
     assert [row["weight_straight"] for row in rows] == ["0.0", "1.0"]
     assert list(tuned["worth"]) == ["discs", "lines"]
-    # Without the one the other is two rows off where it knows nothing.
+    # Without the one the other is two rows off where it has learned nothing.
     for row, other in zip(rows, rows[::-1], strict=True):
         assert float(row["left_out"]) == pytest.approx(float(other["alone"]) - 1, abs=2e-6)
         assert float(row["low"]) <= float(row["left_out"]) <= float(row["high"]) < 0
-    assert "what each member is worth" in said
+    assert "contribution of each member" in said
     with (folder / "trials.csv").open(newline="") as file:
         trials = list(csv.DictReader(file))
     best = {group: max(float(row[f"score_{group}"]) for row in trials) for group in GROUPS}
@@ -126,7 +126,7 @@ def test_the_contested_pixels_of_a_tuning_serve_the_next(stage, two_members):
 
 def test_a_search_on_some_images_is_said_in_one_line(stage, two_members, monkeypatch):
     monkeypatch.setattr(segmentation, "search_weights", partial(search_weights, search_limit=8))
-    # Five people in five parts leave nobody out; two parts do.
+    # Five groups in five parts omit none; two parts do.
     monkeypatch.setattr(segmentation, "crossfit_parts", lambda folds, groups: folds)
     tuned, said = stage(*tune_words("--method", "greedy", "--by-group"))
     assert "weights were searched on 8 of 10 images (whole people of every fold)" in said

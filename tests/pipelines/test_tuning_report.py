@@ -1,4 +1,4 @@
-"""What is said about a vote that is below its best member, and which post-processing is named."""
+"""The warning on a vote below its best member, and the text of the post-processing."""
 
 import pytest
 
@@ -40,14 +40,14 @@ def test_a_vote_below_its_best_member_names_it_with_the_paired_interval_and_a_co
     said = below_best(decision, " --track knee --phantom")
     assert said == (
         "the vote (0.8612) is below its best member quick (0.8830; difference -0.0218, 95 % interval -0.0340 .. "
-        "-0.0100): ./run.sh tune --track knee --phantom --members quick:0,2 would not be"
+        "-0.0100); to use it alone: ./run.sh tune --track knee --phantom --members quick:0,2"
     )
     assert parse_members(said.split("--members ")[1].split()[0]) == {"quick": (0, 2)}
 
 
 def test_without_an_interval_the_reason_is_named():
     said = below_best(decision_of(0.8, a=(0.9, None, None), b=(0.7, None, None)), "")
-    assert "difference -0.1000, too few people for an interval" in said
+    assert "difference -0.1000, too few groups for an interval" in said
 
 
 @pytest.mark.parametrize("members", [{"a": (0.8, -0.1, 0.1), "b": (0.7, -0.2, 0.0)}, {"a": (0.9, 0.0, 0.2)}])

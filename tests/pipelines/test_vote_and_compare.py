@@ -1,4 +1,4 @@
-"""The stages vote and compare, through the same door as the user."""
+"""The stages vote and compare through the command line."""
 
 import json
 

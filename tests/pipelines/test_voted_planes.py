@@ -1,4 +1,4 @@
-"""Maps of members in, a submission out: what it holds, and whether the memory that is said before is held."""
+"""Maps of members in, a submission out: what it holds, and whether the announced memory is not exceeded."""
 
 import csv
 import re

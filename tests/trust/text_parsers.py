@@ -27,7 +27,7 @@ from competition.tracks.declared.declaration import read_declaration
 from competition.training.search import parse_space
 from competition.workspace import Workspace
 from pipelines.comparisons.declaration import find_comparison
-from pipelines.given_weights import parse_weights
+from pipelines.options import parse_weights
 from pipelines.tune import parse_window
 
 _REPOSITORY = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""The rivals against 3x3 cases worked by hand: a bench against a wrong rival would say nothing."""
+"""The rivals against 3x3 cases worked by hand: a benchmark against a wrong rival would be meaningless."""
 
 import sys
 

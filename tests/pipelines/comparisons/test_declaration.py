@@ -1,4 +1,4 @@
-"""What the YAML file of a comparison may say, and what the shipped ones say."""
+"""Valid and invalid YAML files of comparisons, and the shipped ones."""
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_soft_and_nearest_targets_differ_in_nothing_else():
             "[attainable]",
             "unknown column 'attainable' beside dice, did you mean 'attainable_dice'?",
         ),
-        ("set: [train.lr=1e-5]", "rule: report", "small: rule decides locations of patients, and knee has masks"),
+        ("set: [train.lr=1e-5]", "rule: report", "small: rule is for locations of patients, but knee has masks"),
         ("question:", "question: [", "not valid YAML ("),
         (COMPARISON, "knee", "comparison: Input should be a valid dictionary"),
     ],
@@ -87,7 +87,7 @@ def test_a_track_without_drawn_data_is_refused(tmp_path):
     )
     path = tmp_path / "mine.yaml"
     path.write_text(COMPARISON.replace("track: knee", f"track: {tmp_path / 'own.yaml'}"))
-    with pytest.raises(CompetitionError, match=r"track own has no drawn data \(only hand_bone.*mine\.yaml"):
+    with pytest.raises(CompetitionError, match=r"track own has no synthetic data \(only hand_bone.*mine\.yaml"):
         find_comparison(str(path))
 
 

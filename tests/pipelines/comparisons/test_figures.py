@@ -212,7 +212,7 @@ def test_patients_are_ranked_by_their_score_and_their_cells_are_counted(patients
     each = (truth[:, 1:] - np.abs(truth[:, 1:] - table[:, 1:])).sum(axis=1)
     assert each.any()
     assert cells(np.eye(len(entries), dtype=int)).tolist() == each.tolist()
-    # With two folds nothing can be shown on the one that is left, so ours says "never" and gains nothing.
+    # With two folds no gain can be shown on the remaining one, so ours chooses "never" and gains nothing.
     assert figure_of(on_all(cells_figure, patients), len(entries)) == 0
 
 

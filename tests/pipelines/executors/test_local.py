@@ -16,8 +16,7 @@ from competition.errors import CompetitionError
 from competition.workspace import REPOSITORY
 from pipelines.executors import local
 from pipelines.executors.local import at_once, run_in_processes, slots, threads
-from pipelines.executors.parent import CHILD, end_with_parent
-from pipelines.executors.task import Task
+from pipelines.executors.task import WORKER, Task, end_with_starter
 from pipelines.train import fold_command
 
 pytestmark = pytest.mark.slow
@@ -63,10 +62,10 @@ def test_each_fold_gets_a_gpu_of_its_own(monkeypatch, folds, visible, expected):
 
 def stand_in(words, environment, thread_count):
     """Replaces the training: records its arguments, then waits, succeeds or fails, depending on the fold."""
-    os.environ.update(environment | {CHILD: "1"})
+    os.environ.update(environment | {WORKER: "1"})
     fold = words[words.index("--fold") + 1]
     folder = Path(words[words.index("--workspace") + 1])
-    assert end_with_parent()
+    assert end_with_starter()
     (folder / f"arguments{fold}").write_text(" ".join(words))
     (folder / f"threads{fold}").write_text(str(thread_count))
     part = folder / f"part{fold}"
@@ -120,7 +119,7 @@ def test_all_folds_are_trained_with_the_options_that_were_given(notes, monkeypat
 def test_a_fold_that_fails_is_named_and_stops_the_others(notes):
     (notes / "wait0").touch()
     (notes / "fail1").write_text("started0")
-    with pytest.raises(CompetitionError, match=r"fold 1 failed .*the same command goes on"):
+    with pytest.raises(CompetitionError, match=r"fold 1 failed .*run the same command again to resume"):
         run_in_processes(tasks(notes, range(4)), [{}, {}])
     process = int((notes / "started0").read_text())
     wait_for(lambda: not is_running(process))
@@ -159,8 +158,8 @@ def test_children_end_when_their_parent_is_killed(notes):
 
 
 def test_a_process_without_a_parent_of_this_kind_is_not_watched(monkeypatch):
-    monkeypatch.delenv(CHILD, raising=False)
-    assert not end_with_parent()
+    monkeypatch.delenv(WORKER, raising=False)
+    assert not end_with_starter()
 
 
 def test_where_only_one_task_runs_at_a_time_all_run_here_in_order(monkeypatch):

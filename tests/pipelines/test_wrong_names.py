@@ -1,4 +1,4 @@
-"""A command with a name that is a path says so in one sentence, and every file stays as it was."""
+"""A command with a path instead of a name is rejected in one sentence, and no file changes."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    """A folder of somebody else, beside the workspace."""
+    """A foreign folder beside the workspace."""
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
     return tmp_path / "thesis"

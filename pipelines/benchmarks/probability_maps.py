@@ -1,4 +1,4 @@
-"""Probability maps against dense floats: stored, weighed, and decided at every threshold, on one image of 29 bones."""
+"""Probability maps against dense floats on one image of 29 bones: storage, weights, and every threshold."""
 
 import tempfile
 from pathlib import Path
@@ -12,25 +12,26 @@ from competition.ensembling.segmentation.thresholds import HALF
 from competition.masks.bit_planes import pack_masks
 from competition.prediction.histograms import dice_curves, image_histogram
 from competition.prediction.probability_maps import map_file, quantise, read_map, write_map
+from competition.text import size_text
 from pipelines.benchmarks import rivals
-from pipelines.benchmarks.drawn_maps import SHARP_PX, SOFT_PX, draw_map, draw_probs
-from pipelines.benchmarks.duels import Row, Scale, duel, require_equal
+from pipelines.benchmarks.rivals import HALF_IN_THOUSANDTHS
+from pipelines.benchmarks.synthetic_images import SHARP_PX, SOFT_PX, draw_map, draw_probs
+from pipelines.benchmarks.timed_pairs import Row, Scale, compare, require_equal, time_pair
 
 WINDOW = (0.2, 0.8)
 WEIGHTS = (300, 250, 200, 150, 100)
-# A blend is rounded to whole levels, so that it is above the cut 127 from 127.5 levels on.
-HALF_IN_THOUSANDTHS = 127_499.5
-# All thresholds of all classes would take the rival about a minute a turn, so it does every seventh class.
+
+# All thresholds of all classes would take the rival about a minute a turn, so it scores every seventh class.
 EVERY = 7
 
 
 def measure_store(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
-    """Writing a noisy map: bytes in, file out, each side in its own form."""
+    """Time the writing of a noisy map, each side in its own form."""
     probs = np.stack(list(draw_probs(masks, SHARP_PX, seed=0)))
     positive = probs > 0.5
     levels, halves = quantise(torch.from_numpy(probs)).numpy(), probs.astype(np.float16)
     del probs
-    work = f"store {'x'.join(map(str, masks.shape))}, compressed float16"
+    work = f"store {size_text(masks.shape)}, compressed float16"
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         theirs = folder / "map.npz"
@@ -50,10 +51,10 @@ def measure_store(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
             and np.array_equal(rivals.load(theirs), halves),
             work,
         )
-        seconds = duel(ours, rival, min(scale.rounds, 3))
+        seconds = time_pair(ours, rival, min(scale.rounds, 3))
         size, their_size = (path.stat().st_size / 1024**2 for path in (map_file(folder, "map"), theirs))
     lost = np.count_nonzero((halves > 0.5) != positive)
-    note = f"at threshold 0.5 ours decides every pixel as float32 does, float16 decides {lost} of them otherwise"
+    note = f"at threshold 0.5 ours decides every pixel as float32 does; float16 decides {lost} differently"
     return [
         Row(f"{work}: time", "s", *seconds, target=40, note=note),
         Row(f"{work}: size", "mb", size, their_size, target=80),
@@ -61,7 +62,7 @@ def measure_store(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
 
 
 def measure_objective(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
-    """Return the Dice of one weight vector, of members that agree well and of members that are unsure."""
+    """Time the Dice of one weight vector, of members that agree well and of members that are unsure."""
     return _weigh(scale, masks, SHARP_PX, 1000) + _weigh(scale, masks, SOFT_PX, 150)
 
 
@@ -84,16 +85,15 @@ def _weigh(scale: Scale, masks: NDArray[np.bool_], softness_px: float, target: f
         return rivals.score_weights_at_once(dense, WEIGHTS, masks, HALF_IN_THOUSANDTHS)
 
     work = f"objective, {len(WEIGHTS)} members, {share:.2%} contested"
-    require_equal(ours() == by_class() == at_once(), work)
-    note = "both rivals hold the maps in memory as float32 and score one threshold; ours gives all of the window"
+    note = "both rivals hold the maps in memory as float32 and score one threshold; ours scores the whole window"
     return [
-        Row(f"{work}, dense class by class", "s", *duel(ours, by_class, scale.rounds), target=target, note=note),
-        Row(f"{work}, dense all at once", "s", *duel(ours, at_once, min(scale.rounds, 3))),
+        compare(f"{work}, dense class by class", ours, by_class, scale.rounds, target, note=note),
+        compare(f"{work}, dense all at once", ours, at_once, min(scale.rounds, 3)),
     ]
 
 
 def measure_thresholds(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
-    """Return the Dice of every class at every threshold."""
+    """Time the Dice of every class at every threshold."""
     levels, planes = draw_map(masks, SHARP_PX, seed=0), pack_masks(masks)
     tried = range(0, len(masks), EVERY)
 
@@ -106,6 +106,6 @@ def measure_thresholds(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
 
     work = f"all 256 thresholds of {len(masks)} classes"
     require_equal(ours()[list(tried)].tolist() == rival(), work)
-    seconds, some = duel(ours, rival, min(scale.rounds, 3))
+    seconds, some = time_pair(ours, rival, min(scale.rounds, 3))
     note = f"brute force measured on {len(tried)} classes and extrapolated to {len(masks)}"
     return [Row(work, "s", seconds, some * len(masks) / len(tried), target=100, note=note)]

@@ -1,4 +1,4 @@
-"""What a row says, and how two functions are timed."""
+"""The figures of a row, and how two functions are timed."""
 
 import multiprocessing
 import os
@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
-from pipelines.benchmarks import duels
-from pipelines.benchmarks.duels import Row, alone, duel, require_equal
+from pipelines.benchmarks import timed_pairs
+from pipelines.benchmarks.timed_pairs import Row, in_own_process, require_equal, time_pair
 from pipelines.machine import peak_memory_mb
 
 
@@ -48,9 +48,9 @@ def test_different_results_are_not_timed():
 
 
 def test_sides_take_turns_and_short_ones_are_repeated(monkeypatch):
-    monkeypatch.setattr(duels, "MOST_CALLS", 3)
+    monkeypatch.setattr(timed_pairs, "MOST_CALLS", 3)
     calls = []
-    duel(lambda: calls.append("ours"), lambda: calls.append("rival"), rounds=2)
+    time_pair(lambda: calls.append("ours"), lambda: calls.append("rival"), rounds=2)
     assert calls == ["ours"] * 3 + ["rival"] * 3 + ["ours"] * 3 + ["rival"] * 3
 
 
@@ -62,18 +62,18 @@ def test_medians_are_of_processor_time(monkeypatch):
     def work(side):
         clock[0] += next(costs[side])
 
-    assert duel(lambda: work("ours"), lambda: work("rival"), rounds=3) == (2.0, 4.0)
+    assert time_pair(lambda: work("ours"), lambda: work("rival"), rounds=3) == (2.0, 4.0)
 
 
 def hold(megabytes):
-    """Fills an array, and says who did."""
+    """Fill an array; return the process id and the sum."""
     return os.getpid(), int(np.ones(megabytes * 2**17).sum())
 
 
 @pytest.mark.slow
 def test_a_process_of_its_own_has_memory_of_its_own():
     mine = np.ones(150 * 2**17)  # the parent's peak is no part of the child's
-    small, large = alone(hold, 1), alone(hold, 300)
+    small, large = in_own_process(hold, 1), in_own_process(hold, 300)
     assert small.result[0] != os.getpid()
     assert large.result[1] == 300 * 2**17
     assert 280 < large.peak_mb - small.peak_mb < 330
@@ -97,7 +97,7 @@ def test_an_interruption_ends_the_other_process():
     Timer(1.0, os.kill, (os.getpid(), signal.SIGINT)).start()
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        alone(time.sleep, 300)
+        in_own_process(time.sleep, 300)
     assert time.monotonic() - start < 100
     assert not multiprocessing.active_children()
 
@@ -105,4 +105,4 @@ def test_an_interruption_ends_the_other_process():
 @pytest.mark.slow
 def test_an_error_of_the_other_process_arrives():
     with pytest.raises(TypeError):
-        alone(hold, None)
+        in_own_process(hold, None)

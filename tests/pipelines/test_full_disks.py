@@ -29,7 +29,7 @@ def test_a_submission_without_its_preview_is_handed_in(stage, hands_with_run: Wo
     assert hands_with_run.latest_submission_file().read_bytes() == Path(figures["submission"]).read_bytes()
     with hands_with_run.leaderboard_file().open(newline="") as file:
         assert [row["id"] for row in csv.DictReader(file)] == [figures["id"]]
-    assert "as a picture" not in said
+    assert "preview: " not in said
 
 
 def test_data_without_a_contact_sheet_is_prepared(stage, monkeypatch, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_data_without_a_contact_sheet_is_prepared(stage, monkeypatch, tmp_path: 
     assert "warning: no contact sheet was written: can't write (No space left on device)" in said
     assert Path(figures["manifest"]).exists()
     assert not Path(figures["contact_sheet"]).exists()
-    figures, _ = stage(*words)  # it is drawn as soon as there is room
+    figures, _ = stage(*words)  # it is drawn as soon as there is space
     assert Path(figures["contact_sheet"]).exists()
 
 

@@ -1,11 +1,12 @@
-"""Two ways to do one thing, measured in one run, in turns.
+"""Two ways to do one thing, measured in turns in one run.
 
-Times are seconds of the processor, those of all threads added. On an idle machine and with one thread this is what a
-clock shows; on a busy one a clock favours whoever is done before another program gets its turn: beside twenty others
-5 ms of work took 33 ms, and 0.5 ms took 0.9.
+Times are processor seconds of all threads. On an idle machine and with one thread this is what a clock shows; on a busy
+one a clock favours whichever side ends before another program gets its turn: beside twenty others 5 ms of work took
+33 ms, and 0.5 ms took 0.9.
 """
 
 import multiprocessing
+import operator
 import os
 import statistics
 import time
@@ -17,23 +18,21 @@ from typing import Any, Literal
 from competition.errors import CompetitionError
 from pipelines.machine import peak_memory_mb
 
-Unit = Literal["s", "mb"]
-
-# A call of a millisecond says little; it is repeated until its turn has taken this long.
+# One call of a millisecond is too noisy; it is repeated until its turn has taken this long.
 TURN_SECONDS = 0.1
 MOST_CALLS = 25
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How large the bench works.
+    """The size of the benchmarks.
 
     Attributes:
         size: Rows and columns of an image.
         rounds: Turns of each side.
         images: Two numbers of images for what is measured on many and extrapolated.
         trials: Weight vectors that tune tries.
-        full: Whether this is the size that the targets are meant for.
+        full: Whether targets are evaluated at this size.
     """
 
     size: int
@@ -53,22 +52,20 @@ class Row:
 
     Attributes:
         work: What is done.
-        unit: Of both figures: seconds or megabytes.
+        unit: Of both figures.
         ours: Median of ours.
         rival: Median of the rival's; None where the rival can't be run here.
-        target: What is to be reached; None for a row that only informs.
+        target: The target; None for a row without one.
         target_of: "ratio": the rival's figure divided by ours is at least the target; "ours": ours is at most that.
-        equal: Whether both gave the same result.
-        note: What else has to be known, such as what was extrapolated.
+        note: Caveats, such as what was extrapolated.
     """
 
     work: str
-    unit: Unit
+    unit: Literal["s", "mb"]
     ours: float
     rival: float | None
     target: float | None = None
     target_of: Literal["ratio", "ours"] = "ratio"
-    equal: bool = True
     note: str = ""
 
     @property
@@ -77,14 +74,14 @@ class Row:
         return None if self.rival is None else self.rival / self.ours
 
     def ok(self, full: bool) -> bool | None:
-        """Return whether the target is reached; None where there is none or the size isn't the target's."""
+        """Return whether the target is reached; None without a target, or where targets are not evaluated."""
         reached = self.ours if self.target_of == "ours" else self.ratio
         if not full or self.target is None or reached is None:
             return None
         return reached <= self.target if self.target_of == "ours" else reached >= self.target
 
     def figures(self, full: bool) -> dict[str, Any]:
-        """Return the keys that ``bench --json`` promises; the figures' keys end in their unit."""
+        """Return the keys of ``bench --json``; the figures' keys end in their unit."""
         return {
             "work": self.work,
             "unit": self.unit,
@@ -94,32 +91,33 @@ class Row:
             "target": self.target,
             "target_of": self.target_of,
             "ok": self.ok(full),
-            "equal": self.equal,
+            "equal": True,  # else nothing is timed
             "note": self.note,
         }
 
 
 def require_equal(equal: bool, work: str) -> None:
-    """Make sure that both sides gave the same result.
-
-    Raises:
-        CompetitionError: They did not; a comparison of their times would say nothing.
-    """
+    """Refuse to time two sides with different results."""
     if not equal:
         raise CompetitionError("ours and the rival's results differ, so nothing was timed", f"bench, {work}")
 
 
-def duel(ours: Callable[[], object], rival: Callable[[], object], rounds: int) -> tuple[float, float]:
-    """Times two functions in turns.
+def compare(
+    work: str,
+    ours: Callable[[], Any],
+    rival: Callable[[], Any],
+    rounds: int,
+    target: float | None = None,
+    equal: Callable[[Any, Any], bool] = operator.eq,
+    note: str = "",
+) -> Row:
+    """Time two functions in turns after making sure that their results are equal; ``target`` is a ratio."""
+    require_equal(equal(ours(), rival()), work)
+    return Row(work, "s", *time_pair(ours, rival, rounds), target=target, note=note)
 
-    Args:
-        ours: Called several times a turn where it is short.
-        rival: Likewise.
-        rounds: Turns of each.
 
-    Returns:
-        Median processor seconds of one call of each.
-    """
+def time_pair(ours: Callable[[], object], rival: Callable[[], object], rounds: int) -> tuple[float, float]:
+    """Time two functions in turns, short ones several times a turn; return the median processor seconds of a call."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(rounds):
         for side, seconds in zip((ours, rival), times, strict=True):
@@ -128,7 +126,7 @@ def duel(ours: Callable[[], object], rival: Callable[[], object], rounds: int) -
 
 
 def _turn(function: Callable[[], object]) -> list[float]:
-    """Processor seconds of each call of one turn."""
+    """Return the processor seconds of each call of one turn."""
     seconds: list[float] = []
     while not seconds or (sum(seconds) < TURN_SECONDS and len(seconds) < MOST_CALLS):
         start = time.process_time()
@@ -138,15 +136,8 @@ def _turn(function: Callable[[], object]) -> list[float]:
 
 
 @dataclass(frozen=True)
-class Alone:
-    """What a function gave and took that had a process of its own.
-
-    Attributes:
-        result: What it returned.
-        seconds: How long it took by the clock, without the start of the process.
-        processor_seconds: Of all threads and processes, likewise.
-        peak_mb: The most memory the process has held, the interpreter and the libraries included.
-    """
+class OwnProcess:
+    """The result of a function in a process of its own, with its cost; only peak_mb includes the interpreter."""
 
     result: Any
     seconds: float
@@ -154,8 +145,8 @@ class Alone:
     peak_mb: float
 
 
-def alone(function: Callable[..., Any], *arguments: object) -> Alone:
-    """Run a function of a module in a fresh process, so that its memory can be told from that of all others."""
+def in_own_process(function: Callable[..., Any], *arguments: object) -> OwnProcess:
+    """Run a function of a module in a fresh process, so that only its own memory is counted."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
             return pool.submit(_measured, function, arguments).result()
@@ -165,10 +156,10 @@ def alone(function: Callable[..., Any], *arguments: object) -> Alone:
             raise
 
 
-def _measured(function: Callable[..., Any], arguments: tuple[object, ...]) -> Alone:
+def _measured(function: Callable[..., Any], arguments: tuple[object, ...]) -> OwnProcess:
     before = os.times()
     result = function(*arguments)
     after = os.times()
-    # Its own and that of processes it started, in the program and in the system; the last figure is the clock's.
+    # Its own and that of processes it started, user and system; the last figure is the clock's.
     processor_seconds = sum(after[:4]) - sum(before[:4])
-    return Alone(result, after.elapsed - before.elapsed, processor_seconds, peak_memory_mb())
+    return OwnProcess(result, after.elapsed - before.elapsed, processor_seconds, peak_memory_mb())
