@@ -69,7 +69,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     search       training settings, tried by Optuna            ./run.sh search --trials 30
     import       another team's predictions become a member    ./run.sh import --name theirs --test DIR
     score        the competition's own metric                  ./run.sh score SUBMISSION.csv TRUTH
-    check        would the organiser take it?                  ./run.sh check SUBMISSION.csv
+    check        validate a submission file                    ./run.sh check SUBMISSION.csv
     vote         joins finished submissions                    ./run.sh vote A.csv B.csv --out V.csv
     compare      where two submissions differ                  ./run.sh compare A.csv B.csv
     comparison   recipes side by side on drawn data            ./run.sh comparison soft_targets

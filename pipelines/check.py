@@ -1,7 +1,7 @@
-"""Says whether the organiser would take a submission, everything that is wrong with it, and what could not be checked.
+"""Validate a submission file: everything that is wrong with it, and what could not be checked.
 
-Without prepared data it looks at the form, the classes of every image and the bounds of the image; with prepared data
-also at the set of images and their order.
+Without prepared data it checks the form, the classes of every image and the bounds of the image; with prepared data
+also the set of images and their order.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from competition.workspace import Workspace
 from pipelines.context import open_track, open_workspace
 from pipelines.typed_options import parse_size
 
-HELP = "Would the organiser take this submission?"
+HELP = "Validate a submission file."
 EXAMPLE = "./run.sh check --track hand_bone submissions/hand_bone/submission.csv"
 
 SHOWN = 20
@@ -39,14 +39,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """Check and prints.
+    """Check a submission and print what was found.
 
     Returns:
         ok, errors (one of each kind, with a count), warnings, rows, images, positive_share, size_bytes, prepared
         (whether the image set was compared), not_checked (what could not be checked, and what is needed for it).
 
     Raises:
-        CompetitionError: The organiser would refuse the file.
+        CompetitionError: The submission is invalid.
     """
     track = open_track(args)
     if not track.form.accepts(args.submission):
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not result.ok:
         count = f"{result.faults:,} errors" if result.faults > 1 else "1 error"
         raise CompetitionError(
-            f"the organiser would refuse this submission ({count}; {result.errors[0].removesuffix('.')})",
+            f"invalid submission ({count}; {result.errors[0].removesuffix('.')})",
             args.submission,
         )
     return {
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None, list[str] | None]:
-    """The workspace of the images this submission is about, and their names in order; None where there is none."""
+    """Return the workspace of the submitted images and their names in order; None where there is none."""
     workspace = open_workspace(args)
     if not workspace.manifest_file().exists():
         return None, None
@@ -114,4 +114,4 @@ def _show(result: CheckResult) -> None:
     if result.unchecked:
         say(f"NOT checked: {'; '.join(result.unchecked)}")
     if result.ok:
-        say("ok as far as it was checked" if result.unchecked else "ok: no error found")
+        say("valid as far as it was checked" if result.unchecked else "submission is valid")

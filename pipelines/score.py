@@ -16,8 +16,8 @@ from competition.ensembling.selection.bootstrap import auroc_interval, bootstrap
 from competition.errors import CompetitionError
 from competition.metrics.counts import CountMetric
 from competition.metrics.strata import mean_by_stratum
+from competition.submission.form import Score
 from competition.submission.known_images import KnownImages
-from competition.submission.score import Score
 from competition.text import few, size_text
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Track

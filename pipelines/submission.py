@@ -41,7 +41,7 @@ def write_submission(
         path: The file to write; a picture of some votes on images is put beside it.
 
     Raises:
-        CompetitionError: A member lacks a sample, or the organiser would refuse the file.
+        CompetitionError: A member lacks a sample, or the submission is invalid.
     """
     preview: list[NDArray[np.uint8]] = []
     votes: Iterable[tuple[str, NDArray[Any]]]
@@ -126,9 +126,7 @@ def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
     for warning in result.warnings:
         say(f"warning: {warning}")
     if not result.ok:
-        raise CompetitionError(
-            f"the organiser would refuse this submission ({result.errors[0].removesuffix('.')})", path
-        )
+        raise CompetitionError(f"invalid submission ({result.errors[0].removesuffix('.')})", path)
     say(f"validated: {result.rows} {track.form.unit}, no error found")
 
 

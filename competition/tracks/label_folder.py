@@ -14,7 +14,7 @@ from competition.console import shout
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, label_files, split_part
 from competition.masks.bit_planes import plane_count
-from competition.submission.labels import ReadLabel
+from competition.submission.known_images import ReadLabel
 from competition.text import few, near_misses, size_text
 from competition.tracks.track import Track
 

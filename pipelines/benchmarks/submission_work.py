@@ -16,9 +16,8 @@ from competition.masks.run_lengths import encode_planes
 from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
 from competition.submission.known_images import KnownImages
 from competition.submission.run_lengths.files import read_rle_csv, write_rle_csv
-from competition.submission.run_lengths.form import RunLengthForm
+from competition.submission.run_lengths.form import RunLengthForm, read_alike, vote_on_masks
 from competition.submission.run_lengths.scores import score_rle
-from competition.submission.run_lengths.votes import read_alike, vote_on_masks
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.drawn_maps import draw_masks, draw_submission
 from pipelines.benchmarks.duels import Row, Scale, require_equal

@@ -86,7 +86,7 @@ def test_the_commands_as_printed_end_in_a_submission_that_is_taken(home, capsys)
     assert [words_of(line)[0] for line in lines] == ["prepare", "train", "ensemble", "check"]
     for line in lines:
         assert main(words_of(line)) == 0, capsys.readouterr().err
-    assert "ok: no error found" in capsys.readouterr().out
+    assert "submission is valid" in capsys.readouterr().out
     with open("mine.csv", newline="") as file:
         assert [row[:2] for row in csv.reader(file)][1:] == [["017_a.png", bone] for bone in BONES]
     assert main(["leaderboard", "--track", "mine.yaml"]) == 0
@@ -131,7 +131,7 @@ def test_the_same_commands_end_in_kaggles_form_and_every_stage_takes_it(home, ca
         ["ensemble", *track, "--decision", "theirs", "--out", "theirs.csv"],
     ):
         assert main(words) == 0, capsys.readouterr().err
-    assert "ok: no error found" in capsys.readouterr().out
+    assert "submission is valid" in capsys.readouterr().out
     assert Path("kaggle.csv").read_text() == Path("vote.csv").read_text() == Path("theirs.csv").read_text()
     header, *by_columns = read_rows("kaggle.csv")
     assert header == ROWS.splitlines()[0].split(",")

@@ -212,8 +212,8 @@ def test_check_without_prepared_data_looks_at_form_classes_and_bounds(tmp_path, 
         "whether images are missing or unknown (no test images are prepared: run prepare)"
     ]
     said = capsys.readouterr().out
-    assert f"NOT checked: {figures['not_checked'][0]}\nok as far as it was checked\n" in said
-    with pytest.raises(CompetitionError, match=r"would refuse this submission \(\d+ errors; .*row \d+, b\.png"):
+    assert f"NOT checked: {figures['not_checked'][0]}\nvalid as far as it was checked\n" in said
+    with pytest.raises(CompetitionError, match=r"invalid submission \(\d+ errors; .*row \d+, b\.png"):
         call(check, tmp_path, "hand_bone", path, "--size", "40x48")
     write_rle_csv(path, hand_rows(["b.png"])[:-1])
     with pytest.raises(CompetitionError, match=r"1 error; image 'b.png' has 28 of 29 classes; missing: Ulna"):
@@ -287,7 +287,7 @@ def test_check_with_everything_known_is_plainly_ok(tmp_path, capsys):
     prepare(tmp_path, "cardiac", ["a.png"])
     write_rle_csv(tmp_path / "s.csv", [("a.png", "lv", "1 4")])
     assert call(check, tmp_path, "cardiac", tmp_path / "s.csv")["not_checked"] == []
-    assert "ok: no error found" in capsys.readouterr().out
+    assert "submission is valid" in capsys.readouterr().out
 
 
 def test_check_without_sizes_says_that_they_are_not_checked(tmp_path):

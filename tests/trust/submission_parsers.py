@@ -12,23 +12,17 @@ import numpy as np
 from trust_parser import Parser
 
 from competition.masks.run_length_votes import quorum
-from competition.submission.array_zip.checks import check_planes_submission
-from competition.submission.array_zip.form import ArrayZipForm
+from competition.submission.array_zip.form import ArrayZipForm, check_planes_submission, open_alike, vote_on_arrays
 from competition.submission.array_zip.scores import score_planes
-from competition.submission.array_zip.votes import open_alike, vote_on_arrays
 from competition.submission.check_result import CheckResult
 from competition.submission.known_images import KnownImages
-from competition.submission.run_lengths.checks import check_rle_submission
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
 from competition.submission.run_lengths.files import read_truth_csv
-from competition.submission.run_lengths.form import RunLengthForm
+from competition.submission.run_lengths.form import RunLengthForm, check_rle_submission, read_alike, vote_on_masks
 from competition.submission.run_lengths.scores import score_rle
-from competition.submission.run_lengths.votes import read_alike, vote_on_masks
-from competition.submission.table.checks import check_table_submission
-from competition.submission.table.differences import compare_tables
 from competition.submission.table.files import read_table_csv
+from competition.submission.table.form import check_table_submission, compare_tables, vote_on_tables
 from competition.submission.table.scores import score_table
-from competition.submission.table.votes import vote_on_tables
 from competition.tracks.aneurysm import track as aneurysm
 from competition.tracks.declared.run_length_table import (
     RunLengthTable,

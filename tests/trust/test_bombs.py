@@ -22,7 +22,7 @@ from competition.formats.pictures import read_grey
 from competition.formats.yaml_files import read_yaml
 from competition.models.checkpoint_loading import read_checkpoint
 from competition.runs.imported_maps import read_foreign_map
-from competition.submission.array_zip.checks import check_planes_submission
+from competition.submission.array_zip.form import check_planes_submission
 from competition.submission.known_images import KnownImages
 from competition.tracks.declared.patterns import find_group
 from competition.tracks.lumbar.track import LUMBAR

@@ -14,8 +14,8 @@ from competition.metrics.counts import CountMetric
 from competition.metrics.metric import make_metric
 from competition.names import file_fault, label_fault
 from competition.settings import Section
+from competition.submission import FORMS
 from competition.submission.form import Form
-from competition.submission.forms import FORMS
 from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import nearest_hint, same_spelling, shortened, shown

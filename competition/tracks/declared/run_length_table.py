@@ -21,7 +21,7 @@ from competition.masks.components import canvas_runs, find_components
 from competition.masks.run_length_text import parse
 from competition.masks.run_lengths import Order, runs_to_mask
 from competition.submission.run_lengths.columns import NO_MASK, RunLengthColumns
-from competition.submission.run_lengths.rows import Row, read_rows
+from competition.submission.run_lengths.files import Row, read_rows
 from competition.text import NearKeys, difference, near_pairs, nearest_hint, same_spelling
 from competition.tracks.track import Problem
 

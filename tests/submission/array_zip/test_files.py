@@ -9,7 +9,6 @@ from array_submissions import CLASSES, SIZES, array_of, npy, random_masks
 
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
-from competition.submission.array_zip.checks import check_planes_submission
 from competition.submission.array_zip.files import (
     list_plane_files,
     open_plane_files,
@@ -18,6 +17,7 @@ from competition.submission.array_zip.files import (
     with_background,
     write_plane_files,
 )
+from competition.submission.array_zip.form import check_planes_submission
 from competition.submission.known_images import KnownImages
 
 

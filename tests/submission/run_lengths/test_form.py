@@ -3,8 +3,8 @@ import re
 import pytest
 
 from competition.submission.known_images import KnownImages
-from competition.submission.run_lengths.checks import check_rle_submission
 from competition.submission.run_lengths.columns import SubmissionColumns
+from competition.submission.run_lengths.form import check_rle_submission
 
 CLASSES = ("Radius", "Ulna")
 GOOD = [("a", "Radius", "1 3"), ("a", "Ulna", "2 2 11 2"), ("b", "Radius", ""), ("b", "Ulna", "12 1")]
@@ -194,4 +194,4 @@ def test_a_huge_file_is_a_warning(tmp_path, monkeypatch):
     monkeypatch.setattr("competition.submission.csv_submission.LARGE_BYTES", 10)
     result = check_rle_submission(rle_file(tmp_path, GOOD), CLASSES)
     assert result.ok
-    assert "server may refuse it" in result.warnings[0]
+    assert "server may reject it" in result.warnings[0]

@@ -1,7 +1,7 @@
 import pytest
 
 from competition.submission.known_images import KnownImages
-from competition.submission.table.checks import check_table_submission
+from competition.submission.table.form import check_table_submission
 
 COLUMNS = ("Aneurysm", "L_ICA")
 
