@@ -16,6 +16,7 @@ from competition.submission.form import Form
 
 Task = Literal["segmentation", "classification"]
 Split = Literal["train", "test"]
+WARNING = "warning: "
 
 
 @dataclass(frozen=True)
@@ -131,12 +132,8 @@ class Track:
         label_key: Image or label file name -> what the two have in common; the stem unless the track says otherwise.
         find_labels: Folder -> ``label_key`` of an image -> the labels below the folder that may be its; None where
             the files' own ``label_key`` tells.
-        count_between: Label path -> pixels between 0 and the maximum, which are cut at half of it; None where labels
-            hold no such pixels.
-        is_turned: (label path, size_hw) -> whether only what the label shows, and not its size, told that its rows and
-            columns were exchanged and it was transposed. None where labels are never transposed.
-        is_torn: (label path, size_hw) -> whether the label falls into many more pieces than it would if its pixels were
-            counted along the other axis. None where pixels are not counted.
+        inspect_label: (label path, size_hw) -> remarks on the label as templates with {count}, {labelled} and {names},
+            which prepare fills in for the samples that share one; ``WARNING`` at its beginning makes it a warning.
         read_traits: (data root, sample) -> numbers that a sample's files give away beside what the picture shows, for
             example its size: if they alone tell the targets, a network may learn them. None where nobody asks.
         public_data: Where anybody may fetch real data of the organiser's, with its licence; empty where none is known.
@@ -169,9 +166,7 @@ class Track:
     read_spacing: Callable[[Path], tuple[float, float] | None] | None = None
     label_key: Callable[[str], str] = stem
     find_labels: Callable[[Path], dict[str, list[Path]]] | None = None
-    count_between: Callable[[Path], int] | None = None
-    is_turned: Callable[[Path, tuple[int, int]], bool] | None = None
-    is_torn: Callable[[Path, tuple[int, int]], bool] | None = None
+    inspect_label: Callable[[Path, tuple[int, int]], Sequence[str]] | None = None
     read_traits: Callable[[Path, Sample], tuple[float, ...]] | None = None
     class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upright: bool = False

@@ -31,7 +31,7 @@ from competition.tracks.cardiac.records import (
     record_files,
 )
 from competition.tracks.declared.declaration import FolderTrack
-from competition.tracks.declared.mask_files import binarise, count_between, read_masks
+from competition.tracks.declared.mask_files import SOFT_EDGES, binarise, count_between, read_masks
 from competition.tracks.declared.track import list_folder, list_test_folder
 from competition.tracks.track import Listing, Mirror, Track
 
@@ -142,10 +142,11 @@ def read_spacing(path: Path) -> tuple[float, float] | None:
     return read_spacing_mm(path) if path.suffix.lower() == ".dcm" else None
 
 
-def count_cut_pixels(path: Path) -> int:
-    """Return how many pixels of a label picture lie between 0 and its maximum; contours and records hold none."""
+def inspect_label(path: Path, size_hw: tuple[int, int]) -> list[str]:
+    """Return a remark on a label picture with soft edges; contours and records have none."""
     _, record = split_part(path)
-    return 0 if record or path.suffix.lower() == ".txt" else count_between(path, PNG_PAIRS.values)
+    picture = not record and path.suffix.lower() != ".txt"
+    return [SOFT_EDGES] if picture and count_between(path, PNG_PAIRS.values) else []
 
 
 def find_labels(folder: Path) -> dict[str, list[Path]]:
@@ -178,6 +179,6 @@ CARDIAC = Track(
     mirror=Mirror(classes=(0,)),
     read_spacing=read_spacing,
     find_labels=find_labels,
-    count_between=count_cut_pixels,
+    inspect_label=inspect_label,
     public_data="Sunnybrook Cardiac Data, CC0",
 )

@@ -15,6 +15,11 @@ from competition.formats.pictures import read_colours, read_ordered_values, read
 from competition.masks.bit_planes import pack_masks
 from competition.text import near_pairs, same_spelling, size_text
 
+SOFT_EDGES = (
+    "labels: {count} of {labelled} have pixels between 0 and their maximum (soft or compressed edges), which were "
+    "thresholded at half of it ({names})"
+)
+
 
 def read_masks(
     path: Path,

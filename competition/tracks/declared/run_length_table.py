@@ -23,11 +23,17 @@ from competition.masks.run_lengths import Order, runs_to_mask
 from competition.submission.run_lengths.columns import NO_MASK, RunLengthColumns
 from competition.submission.run_lengths.files import Row, read_rows
 from competition.text import NearKeys, difference, near_pairs, nearest_hint, same_spelling
-from competition.tracks.track import Problem
+from competition.tracks.track import WARNING, Problem
 
 _REPAIR = "Where all rows are refused, look at start, relative and order of masks in the track's YAML"
 TORN = 2
 """Times as many pieces as in the other order: a disc of 20 rows comes to 20 pieces instead of one."""
+
+
+TORN_MASKS = WARNING + (
+    "run lengths: the masks of {count} of {labelled} images fall into more than twice as many pieces as they would if "
+    "pixels were counted along the other axis ({names}): check order in the YAML"
+)
 
 
 class RunLengthTable(RunLengthColumns):

@@ -47,8 +47,7 @@ def load_folder_track(path: Path) -> Track:
         channels=declaration.channels,
         mirror=Mirror(classes=tuple(range(len(classes)))) if declaration.flip else None,
         find_labels=partial(find_labels, declaration=declaration),
-        count_between=partial(count_between, declaration=declaration),
-        is_torn=partial(is_torn, declaration=declaration),
+        inspect_label=partial(inspect_label, declaration=declaration),
         label_key=stem if declaration.names_with_ending else same_spelling,
         reading=declaration.reading,
         data_form=declaration.data_form,
@@ -171,16 +170,13 @@ def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) ->
     )
 
 
-def is_torn(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> bool:
-    """Whether run lengths make sense only in the other order; mask files are never torn. Arguments as ``read_mask``."""
-    if isinstance(declaration.masks, str):
-        return False
-    return run_length_table.is_torn(path, size_hw, declaration.masks, tuple(declaration.classes))
-
-
-def count_between(path: Path, declaration: FolderTrack) -> int:
-    """Pixels of an image's masks between 0 and their maximum, which are cut at half of it; run lengths have none."""
-    return mask_files.count_between(path, declaration.values) if isinstance(declaration.masks, str) else 0
+def inspect_label(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> list[str]:
+    """Return remarks on masks with soft edges, and on run lengths that make sense only in the other order."""
+    masks = declaration.masks
+    if isinstance(masks, str):
+        return [mask_files.SOFT_EDGES] if mask_files.count_between(path, declaration.values) else []
+    classes = tuple(declaration.classes)
+    return [run_length_table.TORN_MASKS] if run_length_table.is_torn(path, size_hw, masks, classes) else []
 
 
 def find_labels(folder: Path, declaration: FolderTrack) -> dict[str, list[Path]]:

@@ -24,6 +24,7 @@ VERTEBRAE = tuple(f"vertebra_{number}" for number in range(1, 7))
 """From the top down."""
 LABEL_KEY = "label_separated"
 LABEL_PLANES = len(VERTEBRAE) + 1
+TURNED = "labels: {count} square labels have rows and columns exchanged and were transposed ({names})"
 
 
 def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -52,16 +53,10 @@ def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     return pack_masks(masks.transpose(0, 2, 1) if turned else masks)
 
 
-def is_turned_square(path: Path, size_hw: tuple[int, int]) -> bool:
-    """Return whether a label is square and its vertebrae tell that it is stored as columns x rows.
-
-    Args:
-        path: As in ``read_vertebrae``.
-        size_hw: Rows and columns of the image.
-    """
-    if path.suffix.lower() == ".png" or size_hw[0] != size_hw[1]:
-        return False
-    return _lies_on_its_side(_read_masks(path), path)
+def inspect_label(path: Path, size_hw: tuple[int, int]) -> list[str]:
+    """Return a remark on a square label that is transposed because of its vertebrae."""
+    square = path.suffix.lower() != ".png" and size_hw[0] == size_hw[1]
+    return [TURNED] if square and _lies_on_its_side(_read_masks(path), path) else []
 
 
 def _read_masks(path: Path) -> NDArray[np.bool_]:

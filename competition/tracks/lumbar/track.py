@@ -21,7 +21,7 @@ from competition.formats.pictures import read_grey
 from competition.metrics.counts import DICE
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.text import same_spelling
-from competition.tracks.lumbar.labels import VERTEBRAE, is_turned_square, read_vertebrae
+from competition.tracks.lumbar.labels import VERTEBRAE, inspect_label, read_vertebrae
 from competition.tracks.skipped_files import refuse_lost, skipped_pictures
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names
 
@@ -183,6 +183,6 @@ LUMBAR = Track(
     mirror=Mirror(classes=tuple(range(len(VERTEBRAE)))),
     read_spacing=read_spacing,
     label_key=number_of,
-    is_turned=is_turned_square,
+    inspect_label=inspect_label,
     upright=True,
 )
