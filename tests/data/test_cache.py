@@ -25,8 +25,7 @@ from competition.masks.bit_planes import unpack_planes
 from competition.metrics.tables import AUROC
 from competition.submission.table.form import TableForm
 from competition.tracks.declared.track import load_folder_track
-from competition.tracks.narrowing import narrow
-from competition.tracks.track import Listing, Sample, Track
+from competition.tracks.track import Listing, Sample, Track, narrow
 from competition.workspace import Workspace
 
 SIZE_HW = (10, 14)

@@ -218,4 +218,4 @@ def test_a_png_holds_the_vertebrae_by_value(tmp_path, palette) -> None:
     assert "label is 40x30, its image 30x40" in failure(tmp_path / "1.png", (30, 40))
     values[0, 0] = 7
     Image.fromarray(values).save(tmp_path / "2.png")
-    assert "value 7 names no vertebra" in failure(tmp_path / "2.png")
+    assert "value 7 is no vertebra" in failure(tmp_path / "2.png")
