@@ -67,9 +67,17 @@ class ArrayZipForm(Form):
         """Return the bytes of two arrays, because the last one is kept while the next is made."""
         return 2 * (classes + 1) * size_hw[0] * size_hw[1]
 
-    def check(self, path: Path, classes: Sequence[str], images: KnownImages) -> CheckResult:
+    def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
         """Check the set of files, and of each its shape, its values and the background."""
-        return check_planes_submission(path, classes, images)
+        result = CheckResult()
+        parts = ["form", "values", "background"]
+        result.enter_scope(parts, images, unbounded="the sizes of arrays", ordered=False)
+        try:
+            with open_plane_files(path) as files:
+                _check(result, files, classes, images.renamed(plane_file_name))
+        except CompetitionError as error:
+            result.refuse(str(error))
+        return result
 
     def score(
         self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
@@ -109,22 +117,6 @@ class ArrayZipForm(Form):
 
         with open_plane_files(path) as files:
             return {stem(name): partial(read, name) for name in files.unique_names()}
-
-
-def check_planes_submission(path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
-    """Check a zip of .npy files, or the folder of them: each array and, where the names are known, the set of files.
-
-    ``rows`` of the result counts the files. A zip that can't be read at all is one error.
-    """
-    result = CheckResult()
-    parts = ["form", "values", "background"]
-    result.enter_scope(parts, images, unbounded="the sizes of arrays", ordered=False)
-    try:
-        with open_plane_files(path) as files:
-            _check(result, files, classes, images.renamed(plane_file_name))
-    except CompetitionError as error:
-        result.refuse(str(error))
-    return result
 
 
 def _check(result: CheckResult, files: PlaneFiles, classes: Sequence[str], images: KnownImages) -> None:

@@ -57,9 +57,43 @@ class RunLengthForm(Form):
                 for name, rle in zip(names, rles, strict=True):
                     yield image, name, rle
 
-    def check(self, path: Path, classes: Sequence[str], images: KnownImages) -> CheckResult:
+    def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
         """Check the classes of every image, the run lengths and the order of the rows."""
-        return check_rle_submission(path, classes, images, self.columns)
+        result, lines = open_csv(path, self.columns.header(classes))
+        result.enter_scope(["form", "classes", "run lengths"], images, unbounded="whether runs leave their image")
+        masks = [(number, cells[0], *mask) for number, cells in lines for mask in self.columns.masks(cells, classes)]
+        if problem := no_known_class((name for _, _, name, _ in masks), classes):
+            result.refuse(problem)
+        if problem or not masks:
+            return result
+        first_row: dict[Key, int] = {}
+        seen: set[tuple[str, str, str]] = set()
+        filled: set[Key] = set()
+        known = frozenset(classes)
+        for number, image, name, cell in masks:
+            first = first_row.setdefault((image, name), number)
+            if name not in known:
+                result.refuse(f"row {number}: unknown class {name!r}{nearest_hint(name, classes)}", "unknown class")
+            elif first != number and (not self.columns.several_rows or (image, name, cell) in seen):
+                result.refuse(f"row {number}: class {name!r} of image {image!r} appears twice (first in row {first})")
+            else:
+                seen.add((image, name, cell))
+                try:
+                    if self.columns.check(cell, f"row {number}, {image}, {name}", images.pixels_of(image)):
+                        filled.add((image, name))
+                except CompetitionError as error:
+                    filled.add((image, name))
+                    result.refuse(str(error), error.what)
+        found = list(dict.fromkeys(image for image, _ in first_row))
+        non_empty = Counter(name for _, name in filled)
+        result.images = len(found)
+        result.positive_share = {name: non_empty[name] / len(found) for name in classes}
+        if images.names is not None:
+            compare_names(result, "images", found, images.names)
+        _compare_rows(result, first_row, classes, found, found if images.names is None else images.names)
+        if empty := [name for name in classes if not non_empty[name]]:
+            result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")
+        return result
 
     def score(
         self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
@@ -102,54 +136,6 @@ class RunLengthForm(Form):
             return masks.view(np.uint8) * np.uint8(255)
 
         return {image: partial(draw, image) for image in images}
-
-
-def check_rle_submission(
-    path: Path,
-    classes: Sequence[str],
-    images: KnownImages = NOTHING_KNOWN,
-    columns: SubmissionColumns = IMAGE_CLASS_RLE,
-) -> CheckResult:
-    """Check a submission: the columns, the rows of each image and class, their order, and each run length.
-
-    The organiser's order of images is compared where their names are known, and the bounds of an image where its size
-    is known. A file that can't be read at all is one error.
-    """
-    result, lines = open_csv(path, columns.header(classes))
-    result.enter_scope(["form", "classes", "run lengths"], images, unbounded="whether runs leave their image")
-    masks = [(number, cells[0], *mask) for number, cells in lines for mask in columns.masks(cells, classes)]
-    if problem := no_known_class((name for _, _, name, _ in masks), classes):
-        result.refuse(problem)
-    if problem or not masks:
-        return result
-    first_row: dict[Key, int] = {}
-    seen: set[tuple[str, str, str]] = set()
-    filled: set[Key] = set()
-    known = frozenset(classes)
-    for number, image, name, cell in masks:
-        first = first_row.setdefault((image, name), number)
-        if name not in known:
-            result.refuse(f"row {number}: unknown class {name!r}{nearest_hint(name, classes)}", "unknown class")
-        elif first != number and (not columns.several_rows or (image, name, cell) in seen):
-            result.refuse(f"row {number}: class {name!r} of image {image!r} appears twice (first in row {first})")
-        else:
-            seen.add((image, name, cell))
-            try:
-                if columns.check(cell, f"row {number}, {image}, {name}", images.pixels_of(image)):
-                    filled.add((image, name))
-            except CompetitionError as error:
-                filled.add((image, name))
-                result.refuse(str(error), error.what)
-    found = list(dict.fromkeys(image for image, _ in first_row))
-    non_empty = Counter(name for _, name in filled)
-    result.images = len(found)
-    result.positive_share = {name: non_empty[name] / len(found) for name in classes}
-    if images.names is not None:
-        compare_names(result, "images", found, images.names)
-    _compare_rows(result, first_row, classes, found, found if images.names is None else images.names)
-    if empty := [name for name in classes if not non_empty[name]]:
-        result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")
-    return result
 
 
 def _compare_rows(

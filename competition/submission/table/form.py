@@ -80,9 +80,40 @@ class TableForm(Form):
         ids, rows = zip(*predictions, strict=True)
         write_table_csv(path, ID_COLUMN, ids, classes, np.stack(rows))
 
-    def check(self, path: Path, classes: Sequence[str], images: KnownImages) -> CheckResult:
-        """Check the values and the order of the rows."""
-        return check_table_submission(path, ID_COLUMN, classes, images)
+    def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
+        """Check the columns and their order, the values, and the order of the rows."""
+        result, lines = open_csv(path, (ID_COLUMN, *classes))
+        result.enter_scope(["form", "values"], images)
+        if not lines:
+            return result
+        first_row: dict[str, int] = {}
+        positive = dict.fromkeys(classes, 0)
+        probabilities = set()
+        for number, (name, *cells) in lines:
+            if name in first_row:
+                result.refuse(f"row {number}: {ID_COLUMN} {name!r} appears twice (first in row {first_row[name]})")
+                continue
+            first_row[name] = number
+            for position, (column, text) in enumerate(zip(classes, cells, strict=True)):
+                value = _probability(text) if position == 0 else _decision(text)
+                if value is None:
+                    kind = "a number from 0 to 1" if position == 0 else "the integer 0 or 1"
+                    result.refuse(
+                        f"row {number}: {column} of {ID_COLUMN} {name} is {shortened(text)}, not {kind}", kind
+                    )
+                    continue
+                positive[column] += value > 0.5
+                if position == 0:
+                    probabilities.add(value)
+        found = list(first_row)
+        result.images = len(found)
+        result.positive_share = {column: count / max(len(found), 1) for column, count in positive.items()}
+        if images.names is not None:
+            compare_names(result, "rows", found, images.names)
+            compare_order(result, found, images.names, lambda name: f"{ID_COLUMN} {name}", first_row.__getitem__)
+        if len(found) > 1 and len(probabilities) == 1:
+            result.warnings.append(f"{classes[0]} is {probabilities.pop():g} in every row: an AUROC of 0.5")
+        return result
 
     def score(
         self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
@@ -101,7 +132,12 @@ class TableForm(Form):
 
     def compare(self, first: Path, second: Path, classes: Sequence[str], images: KnownImages) -> TableDifferences:
         """Compare column by column."""
-        return compare_tables(first, second, classes)
+        a, b = read_tables_alike([first, second], classes)
+        change = (a - b).abs()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlation = a.rank().corrwith(b.rank())
+        columns = {"rows": (change > 0).sum(), "largest": change.max(), "rank_correlation": correlation}
+        return TableDifferences(pd.DataFrame(columns))
 
     def read_predictions(
         self, path: Path, classes: Sequence[str], size_of: Callable[[str], tuple[int, int]]
@@ -121,46 +157,6 @@ def _table_in(folder: Path, classes: Sequence[str]) -> Path:
         what = f"{len(found)} files with the columns {ID_COLUMN},{classes[0]},...{names}"
         raise CompetitionError(what, folder, "Name the one that is the truth")
     return found[0]
-
-
-def check_table_submission(
-    path: Path, id_column: str, columns: Sequence[str], images: KnownImages = NOTHING_KNOWN
-) -> CheckResult:
-    """Check a submission: the order of the columns, a probability in the first, 0 or 1 in the others.
-
-    Where the ids of ``images`` are known, so is their order, by which the organiser joins. A file that can't be read at
-    all is one error.
-    """
-    result, lines = open_csv(path, (id_column, *columns))
-    result.enter_scope(["form", "values"], images)
-    if not lines:
-        return result
-    first_row: dict[str, int] = {}
-    positive = dict.fromkeys(columns, 0)
-    probabilities = set()
-    for number, (name, *cells) in lines:
-        if name in first_row:
-            result.refuse(f"row {number}: {id_column} {name!r} appears twice (first in row {first_row[name]})")
-            continue
-        first_row[name] = number
-        for position, (column, text) in enumerate(zip(columns, cells, strict=True)):
-            value = _probability(text) if position == 0 else _decision(text)
-            if value is None:
-                kind = "a number from 0 to 1" if position == 0 else "the integer 0 or 1"
-                result.refuse(f"row {number}: {column} of {id_column} {name} is {shortened(text)}, not {kind}", kind)
-                continue
-            positive[column] += value > 0.5
-            if position == 0:
-                probabilities.add(value)
-    found = list(first_row)
-    result.images = len(found)
-    result.positive_share = {column: count / max(len(found), 1) for column, count in positive.items()}
-    if images.names is not None:
-        compare_names(result, "rows", found, images.names)
-        compare_order(result, found, images.names, lambda name: f"{id_column} {name}", first_row.__getitem__)
-    if len(found) > 1 and len(probabilities) == 1:
-        result.warnings.append(f"{columns[0]} is {probabilities.pop():g} in every row: an AUROC of 0.5")
-    return result
 
 
 def _probability(text: str) -> float | None:
@@ -215,13 +211,3 @@ def vote_on_tables(
     sums = np.tensordot(np.array(election.weights), values[:, :, 1:].astype(np.int64), axes=1)
     probability = np.clip(np.tensordot(shares, values[:, :, 0], axes=1), 0, 1)  # shares sum to 1 within rounding
     return patients, np.column_stack([probability, sums > election.more_than])
-
-
-def compare_tables(first: Path, second: Path, classes: Sequence[str]) -> TableDifferences:
-    """Compare two submissions of the same patients; errors as of ``read_tables_alike``."""
-    a, b = read_tables_alike([first, second], classes)
-    change = (a - b).abs()
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = a.rank().corrwith(b.rank())
-    columns = {"rows": (change > 0).sum(), "largest": change.max(), "rank_correlation": correlation}
-    return TableDifferences(pd.DataFrame(columns))

@@ -11,7 +11,7 @@ from array_submissions import CLASSES, SIZES, array_of, npy, random_masks, zip_o
 from competition.errors import CompetitionError
 from competition.masks.run_length_votes import quorum
 from competition.submission.array_zip.files import open_plane_files, packed
-from competition.submission.array_zip.form import ArrayZipForm, check_planes_submission, open_alike, vote_on_arrays
+from competition.submission.array_zip.form import ArrayZipForm, open_alike, vote_on_arrays
 from competition.submission.known_images import NOTHING_KNOWN, KnownImages
 from competition.submission.run_lengths.files import read_rle_csv
 from competition.submission.run_lengths.form import RunLengthForm
@@ -24,11 +24,11 @@ def good(tmp_path):
 
 
 def errors(path, expected=tuple(SIZES), sizes=SIZES, size_hw=None):
-    return check_planes_submission(path, CLASSES, KnownImages(expected, sizes, size_hw)).errors
+    return ArrayZipForm().check(path, CLASSES, KnownImages(expected, sizes, size_hw)).errors
 
 
 def test_a_good_submission_has_no_error(good):
-    result = check_planes_submission(good, CLASSES, KnownImages(tuple(SIZES), SIZES))
+    result = ArrayZipForm().check(good, CLASSES, KnownImages(tuple(SIZES), SIZES))
     assert (result.ok, result.rows, result.images) == (True, 2, 2)
     assert result.size_bytes == good.stat().st_size
     assert list(result.positive_share.values()) == [1, 0, 1, 1, 1, 1]

@@ -15,7 +15,7 @@ from competition.masks.run_lengths import encode_mask
 from competition.submission.known_images import KnownImages
 from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.submission.run_lengths.files import read_rle_csv, read_truth_csv, write_rle_csv
-from competition.submission.run_lengths.form import check_rle_submission
+from competition.submission.run_lengths.form import RunLengthForm
 from competition.tracks.declared.run_length_table import RunLengthTable, read_run_lengths
 
 
@@ -101,8 +101,8 @@ def test_a_form_of_its_own_is_written_and_read_back(tmp_path, keys, content):
     write_rle_csv(path, iter(rows), ("x", "y"), form)
     assert path.read_text() == content
     assert read_rle_csv(path, ("x", "y"), form) == {row[:2]: row[2] for row in rows}
-    assert check_rle_submission(path, ("x", "y"), KnownImages(["a", "b"], size_hw=(2, 5)), form).ok
-    broken = check_rle_submission(path, ("x", "y"), KnownImages(["a", "b"], size_hw=(2, 4)), form)
+    assert RunLengthForm(form).check(path, ("x", "y"), KnownImages(["a", "b"], size_hw=(2, 5))).ok
+    broken = RunLengthForm(form).check(path, ("x", "y"), KnownImages(["a", "b"], size_hw=(2, 4)))
     assert [error for error in broken.errors if "row" in error and "b, x" in error] == broken.errors != []
 
 
