@@ -24,7 +24,7 @@ REGISTRIES = {
     "preprocessing": ("competition.data.preprocessing", "PREPROCESSINGS"),
     "post-processing": ("competition.ensembling.segmentation.postprocessing", "OPERATIONS"),
     "metric": ("competition.metrics.metric", "METRICS"),
-    "form": ("competition.submission.forms", "FORMS"),
+    "form": ("competition.submission", "FORMS"),
 }
 """What a plugin can add -> module and name of the dictionary that it is entered into."""
 

@@ -21,13 +21,13 @@ from competition.data.manifest import (
 )
 from competition.data.raw_data import Drawing, find_data
 from competition.data.read_samples import cache_all
-from competition.data.sample_problems import cut_labels, narrow_ranges, settle_problems, torn_labels, turned_labels
+from competition.data.sample_problems import sample_remarks, settle_problems
 from competition.data.settled_folds import settle_folds
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet
 from competition.text import counted, size_text
-from competition.tracks.track import Problem, Track
+from competition.tracks.track import WARNING, Problem, Track
 from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
 from pipelines.machine import cores
@@ -81,13 +81,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
     remember_decoded(workspace, track, entries)
     problems += read_problems + same_pixels(entries, track.views) + same_labels(entries)
-    remarks = [*listing.remarks, *cut_labels(entries), *turned_labels(entries), *full_masks(entries, track.classes)]
-    remarks += [*large_classes(entries, track.classes), *narrow_ranges(entries)]
+    remarks = [*listing.remarks, *sample_remarks(entries)]
+    remarks += [*full_masks(entries, track.classes), *large_classes(entries, track.classes)]
     for remark in remarks:
         say(remark)
     entries = settle_problems(problems, entries, args.skip_bad, args.fill_bad)
     labels = {sample.key: sample.label for sample in listing.samples if sample.label is not None}
-    warnings = [*implausible_classes(entries, track.classes, labels), *torn_labels(entries)]
+    warnings = [*implausible_classes(entries, track.classes, labels), *sample_remarks(entries, WARNING)]
     for warning in warnings:
         shout(warning)
     training = [entry for entry in entries if entry.split == "train"]

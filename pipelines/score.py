@@ -10,8 +10,8 @@ from typing import Any
 from competition.console import say, shout
 from competition.data.manifest import image_sizes
 from competition.errors import CompetitionError
+from competition.submission.form import Score
 from competition.submission.known_images import KnownImages
-from competition.submission.score import Score
 from competition.text import counted, few, size_text
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Track

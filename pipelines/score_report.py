@@ -12,7 +12,7 @@ from competition.ensembling.selection.bootstrap import auroc_interval, bootstrap
 from competition.errors import CompetitionError
 from competition.metrics.counts import CountMetric
 from competition.metrics.strata import mean_by_stratum
-from competition.submission.score import Score
+from competition.submission.form import Score
 from competition.text import counted
 from competition.tracks.track import Track
 from competition.workspace import Workspace

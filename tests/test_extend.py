@@ -22,7 +22,7 @@ from competition.masks.bit_planes import pack_masks, unpack_planes
 from competition.masks.run_length_votes import quorum
 from competition.metrics.metric import METRICS, make_metric
 from competition.models.factory import NETWORKS, build_model
-from competition.submission.forms import FORMS
+from competition.submission import FORMS
 from competition.submission.known_images import KnownImages
 from competition.tracks import TRACKS
 from competition.tracks.track import Track

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.checksums import check_seal, stored_checksum
-from competition.data.checks.grey_range import is_narrow
+from competition.data.checks.grey_range import NARROW, is_narrow
 from competition.data.manifest import CACHE_VERSION, Entry
 from competition.data.sources import content_of, describe_source
 from competition.errors import CompetitionError
@@ -99,7 +99,7 @@ def cache_sample(
             raise CompetitionError(f"no image of it can be read{why}", where)
         readable = [np.zeros((*(track.size_hw or (256, 256)), *((3,) if track.channels == 3 else ())), np.uint8)]
     size_hw = (readable[0].shape[0], readable[0].shape[1])
-    targets, labels, between, turned, torn = sample.targets or (), "", 0, False, False
+    targets, labels, remarks = sample.targets or (), "", list[str]()
     areas: tuple[int, ...] = ()
     object_areas: tuple[float, ...] = ()
     if sample.label is not None and track.read_label is not None:
@@ -109,15 +109,12 @@ def cache_sample(
         object_areas = tuple(median_areas(planes, len(track.classes)).tolist())
         write_array(workspace.label_file(sample.key), planes)
         labels = _pixel_hash([planes])
-        if track.count_between is not None:
+        if track.inspect_label is not None:
             with _reading(root / sample.label):
-                between = track.count_between(root / sample.label)
-        if track.is_turned is not None:
-            with _reading(root / sample.label):
-                turned = track.is_turned(root / sample.label, size_hw)
-        if track.is_torn is not None:
-            with _reading(root / sample.label):
-                torn = track.is_torn(root / sample.label, size_hw)
+                remarks += track.inspect_label(root / sample.label, size_hw)
+    files = zip(sample.images, images, strict=True)
+    if any(path and image is not None and is_narrow(root / path, image) for path, image in files):
+        remarks.append(NARROW)
     for view, image in zip(track.views, images, strict=True):
         write_array(workspace.image_file(sample.key, view), np.zeros_like(readable[0]) if image is None else image)
     entry = Entry(
@@ -137,20 +134,13 @@ def cache_sample(
         fingerprint=fingerprint(track, root, sample),
         side=sample.side,
         spacing_mm=_spacing(track, root, sample) if images[0] is not None else None,
-        between=between,
-        turned=turned,
-        torn=torn,
         view_pixels=tuple("" if image is None else _pixel_hash([image]) for image in images),
         traits=_traits(track, root, sample),
         areas=areas,
         object_areas=object_areas,
         sources=sources,
         cached=_checksums(workspace, _cached_files(workspace, track, sample.key, sample.split)),
-        narrow=any(
-            is_narrow(root / path, image)
-            for path, image in zip(sample.images, images, strict=True)
-            if path is not None and image is not None
-        ),
+        remarks=tuple(remarks),
     )
     return entry, [problem_of(root, sample, error, masked=True) for error in errors]
 

@@ -24,7 +24,7 @@ from competition.tracks.track import Split, Track
 from competition.workspace import Workspace
 
 # Raised when the cached form of a sample or the manifest changes, so that an old cache is made again.
-CACHE_VERSION = 10
+CACHE_VERSION = 11
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,13 @@ class Entry:
         fingerprint: Hash of the source files' paths and contents; a sample is cached again when it changes.
         side: "right" or "left" of a paired organ; empty where it is not known or means nothing.
         spacing_mm: Distance of pixel centres between rows and columns of the first view; None where no file tells it.
-        between: Pixels of the label pictures between 0 and their maximum, which were cut at half of it.
-        turned: Whether the label was transposed because of what it shows; see ``Track.is_turned``.
         view_pixels: Per view, hash of its decoded pixels, to find one picture in two groups; "" where it is absent.
         object_areas: Per class of a labelled sample, the median area of its components in pixels; 0 where it has none.
         traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
         areas: Of a sample with masks, how many pixels each class has; else empty.
         sources: The raw files it was read from as they were then, see ``sources.describe_source``.
         cached: Of each of its files in the cache "SHA-256 path", the path below the cache folder.
-        narrow: Whether nearly all pixels of a view lie in a small part of the stretched grey range.
-        torn: Whether the label falls into pieces as it is read; see ``Track.is_torn``.
+        remarks: On the label, see ``Track.inspect_label``, and on the images; prepare prints each once.
     """
 
     sample: str
@@ -76,16 +73,13 @@ class Entry:
     fingerprint: str
     side: str = ""
     spacing_mm: tuple[float, float] | None = None
-    between: int = 0
-    turned: bool = False
     view_pixels: tuple[str, ...] = ()
     traits: tuple[float, ...] = ()
     areas: tuple[int, ...] = ()
     object_areas: tuple[float, ...] = ()
     sources: tuple[str, ...] = ()
     cached: tuple[str, ...] = ()
-    narrow: bool = False
-    torn: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,7 +207,7 @@ def _check_unchanged(workspace: Workspace, manifest: Manifest, repair: str) -> N
 
 def _entry(row: dict[Hashable, Any]) -> Entry:
     kinds: dict[str, type] = {"present": bool, "mean": float, "std": float, "targets": int, "areas": int}
-    kinds |= {"view_pixels": str, "traits": float, "object_areas": float, "sources": str, "cached": str}
+    kinds |= {"view_pixels": str, "traits": float, "object_areas": float, "sources": str, "cached": str, "remarks": str}
     lists = {name: tuple(map(kind, row[name])) for name, kind in kinds.items()}
     spacing = {"spacing_mm": None if row["spacing_mm"] is None else tuple(map(float, row["spacing_mm"]))}
     return Entry(**{str(name): value for name, value in row.items()} | lists | spacing)

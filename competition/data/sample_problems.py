@@ -7,7 +7,7 @@ from competition.console import say, shout, table
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.text import few
-from competition.tracks.track import Problem
+from competition.tracks.track import WARNING, Problem
 
 FILL_BAD = "predict black images in their place with --fill-bad"
 SHOWN_KINDS = 20
@@ -15,46 +15,17 @@ SHOWN_KINDS = 20
 _PARTICULAR = re.compile(r"'[^']*'|\([^()]*\)|\S*[\d/_#]\S*|\S+\.\w+")
 
 
-def cut_labels(entries: Sequence[Entry]) -> list[str]:
-    """Return how many label pixels were neither background nor the class."""
-    counts = [entry.between for entry in entries if entry.between]
-    if not counts:
-        return []
-    pictures = f"{len(counts)} label picture{'s' * (len(counts) > 1)}"
-    return [
-        f"labels: {sum(counts)} pixels of {pictures} lie between 0 and the maximum (soft or compressed edges) and were "
-        "cut at half of it"
-    ]
-
-
-def turned_labels(entries: Sequence[Entry]) -> list[str]:
-    """Name the images whose labels were transposed although their size fitted as it was."""
-    turned = [entry.name for entry in entries if entry.turned]
-    if not turned:
-        return []
-    return [f"labels: {len(turned)} square labels have rows and columns exchanged and were transposed ({few(turned)})"]
-
-
-def torn_labels(entries: Sequence[Entry]) -> list[str]:
-    """Name the images whose run lengths make whole objects only in the other order."""
-    torn = [entry.name for entry in entries if entry.torn]
-    if not torn:
-        return []
+def sample_remarks(entries: Sequence[Entry], kind: str = "") -> list[str]:
+    """Return each remark on samples (or of ``kind`` WARNING, each warning) once, with the samples that share it."""
+    names: dict[str, list[str]] = {}
+    for entry in entries:
+        for remark in entry.remarks:
+            if remark.startswith(WARNING) == bool(kind):
+                names.setdefault(remark.removeprefix(kind), []).append(entry.name)
     labelled = sum(bool(entry.areas) for entry in entries)
     return [
-        f"run lengths: the masks of {len(torn)} of {labelled} images fall into more than twice as many pieces as they "
-        f"would if pixels were counted along the other axis ({few(torn)}): check order in the YAML"
-    ]
-
-
-def narrow_ranges(entries: Sequence[Entry]) -> list[str]:
-    """Name the pictures of which a few pixels decided the grey range."""
-    narrow = [entry.name for entry in entries if entry.narrow]
-    if not narrow:
-        return []
-    return [
-        f"images: in {len(narrow)} of {len(entries)}, 99 % of the pixels fall into a tenth of the grey range, which a "
-        f"few very bright or dark pixels decide ({few(narrow)}): look at the contact sheet"
+        remark.format(count=len(found), labelled=labelled, samples=len(entries), names=few(found))
+        for remark, found in names.items()
     ]
 
 

@@ -17,8 +17,7 @@ from competition.runs.members import finished_folds
 from competition.runs.pseudo_labels import Teacher, find_teacher
 from competition.runs.roi_run import FirstStage, find_first_stage
 from competition.settings import Experiment, changed_settings, load_experiment
-from competition.tracks.narrowing import narrow
-from competition.tracks.track import Track
+from competition.tracks.track import Track, narrow
 from competition.training.checkpoints import Identity, check_identity, code_hash, load_checkpoint, stored_identity
 from competition.training.losses import get_loss
 from competition.training.state import start_hash

@@ -15,8 +15,7 @@ from competition.prediction.store import store_predictions
 from competition.runs.import_member import imported_test_maps
 from competition.runs.members import Member, split_member
 from competition.runs.roi_run import find_boxes, find_first_stage
-from competition.tracks.narrowing import narrow
-from competition.tracks.track import Track
+from competition.tracks.track import Track, narrow
 from competition.training.checkpoints import Best, load_best, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file
 

@@ -1,4 +1,4 @@
-"""What a check of a submission finds: every error at once, what was checked and what was not."""
+"""The result of a check: all errors at once, what was checked and what was not."""
 
 import re
 from collections import Counter
@@ -12,7 +12,7 @@ from competition.text import few, near_misses, size_text
 NEEDS_TEST_IMAGES = "no test images are prepared: run prepare"
 NEEDS_SIZE = "no sizes are known: run prepare, or give --size ROWSxCOLUMNS"
 
-# What makes two errors of one kind differ: names in quotes and numbers.
+# Errors of one kind differ in quoted names and numbers.
 _VARIES = re.compile(r"'[^']*'|[0-9]+")
 
 
@@ -21,8 +21,8 @@ class CheckResult:
     """What is wrong with a submission, and what is in it.
 
     Attributes:
-        warnings: What is allowed and hardly meant.
-        rows: Rows below the header.
+        warnings: What is valid but probably a mistake.
+        rows: Rows below the header, or files.
         images: Different images (patients in a table).
         positive_share: Class -> share of the images with a mask (in a table: of the rows above 0.5).
         size_bytes: Size of the file.
@@ -52,10 +52,7 @@ class CheckResult:
 
     @property
     def errors(self) -> list[str]:
-        """Return why it would be refused or scored wrongly, a sentence for each kind of error.
-
-        It names the row, image or class of the first error of that kind, and how many more there are.
-        """
+        """Return a sentence for each kind of error: the first of that kind, and how many more there are."""
         return [
             f"{first.removesuffix('.')} (and {self._counts[kind] - 1:,} more like it)"
             if self._counts[kind] > 1
@@ -66,10 +63,10 @@ class CheckResult:
     def enter_scope(
         self, checked: Sequence[str], images: KnownImages, *, unbounded: str | None = None, ordered: bool = True
     ) -> None:
-        """Enter what a check covers, as far as the images are known.
+        """Record what a check covers, as far as the images are known.
 
         Args:
-            checked: What needs no knowledge of the images.
+            checked: What is checked of any submission.
             images: What is known of them.
             unbounded: What can't be checked without their sizes; None where sizes don't matter.
             ordered: Whether the order of the images is compared too.
@@ -85,12 +82,12 @@ class CheckResult:
             self.checked += ["image set", "order"] if ordered else ["image set"]
 
     def refuse(self, sentence: str, kind: str | None = None) -> None:
-        """Enter an error.
+        """Record an error.
 
         Args:
             sentence: What is wrong and where.
-            kind: What it has in common with others like it; by default the sentence itself. Numbers and quoted names
-                don't count.
+            kind: What it has in common with others like it, apart from numbers and quoted names; by default the
+                sentence itself.
         """
         key = _VARIES.sub("", sentence if kind is None else kind)
         self._first.setdefault(key, on_one_line(sentence))
@@ -98,13 +95,9 @@ class CheckResult:
 
 
 def compare_names(result: CheckResult, kind: str, found: Sequence[str], expected: Sequence[str]) -> None:
-    """Enter which names are missing and which don't belong; where they are misspelt, with the right spelling.
+    """Record which of the expected names are missing and which found ones are unknown, with the right spelling.
 
-    Args:
-        result: Gets a sentence for each of the two.
-        kind: What is named: "images", "rows" or "files".
-        found: Names in the submission.
-        expected: Names of the test set.
+    ``kind`` is what is named: "images", "rows" or "files".
     """
     in_found, in_expected = set(found), set(expected)
     missing = [name for name in expected if name not in in_found]

@@ -1,4 +1,4 @@
-"""What the forms written as CSV share: writing, opening for a check, the order of rows."""
+"""Submissions as CSV: writing one, opening one for a check, comparing the order of its rows."""
 
 import csv
 import os
@@ -10,9 +10,9 @@ from competition.files import whole_file
 from competition.formats.csv_files import read_csv
 from competition.formats.named_columns import header_problem
 from competition.submission.check_result import CheckResult
-from competition.submission.joining import Item
+from competition.submission.known_images import Item
 
-# 8,352 rows of hands are 21-24 MB; a submission smeared by a CRF was too large for the organiser's server.
+# 8,352 rows of hands take 21-24 MB; a submission with masks full of specks was too large for the organiser's server.
 LARGE_BYTES = 100_000_000
 
 
@@ -31,7 +31,7 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) 
 
 
 def _outside(rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
-    """Pass rows on; a file their maker can't read must not be reported as one that can't be written."""
+    """Pass rows on; a prediction that can't be read must not be reported as a file that can't be written."""
     try:
         yield from rows
     except OSError as error:
@@ -46,12 +46,11 @@ def first_cells(path: Path) -> list[str]:
 
 
 def _traces_of_a_spreadsheet(path: Path) -> list[str]:
-    """Return what a spreadsheet leaves in a file it has saved; an organiser's plain reader may stumble over it."""
+    """Return a warning about what a spreadsheet leaves in a file, because the organiser's reader may reject it."""
     with path.open("rb") as file:
         start = file.read(4096)
-    traces = ["begins with a byte-order mark"] * start.startswith(b"\xef\xbb\xbf") + ["has Windows line ends"] * (
-        b"\r\n" in start
-    )
+    traces = ["begins with a byte-order mark"] * start.startswith(b"\xef\xbb\xbf")
+    traces += ["has Windows line ends"] * (b"\r\n" in start)
     return [f"the file {' and '.join(traces)}: was it saved by a spreadsheet?"] if traces else []
 
 
@@ -77,7 +76,7 @@ def open_csv(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tupl
     if result.size_bytes > LARGE_BYTES:
         result.warnings.append(
             f"the file has {result.size_bytes / 1e6:.0f} MB (29 classes of 288 hands need 21-24): "
-            "the organiser's server may refuse it; are the masks full of specks?"
+            "the organiser's server may reject it; are the masks full of specks?"
         )
     whole = []
     for number, fields in lines:
@@ -95,7 +94,7 @@ def compare_order(
     describe: Callable[[Item], str],
     row: Callable[[Item], int],
 ) -> None:
-    """Compare the order of what both have; what only one has is reported elsewhere."""
+    """Record where the order of the items that both have differs first; ``compare_names`` records the others."""
     in_found, in_expected = set(found), set(expected)
     common = [item for item in found if item in in_expected]
     wanted = [item for item in expected if item in in_found]

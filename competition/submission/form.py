@@ -1,11 +1,11 @@
-"""What a form of submission is: a kind of file that is written, read, checked, scored, voted on and compared.
+"""The interface of a submission form: a kind of file that is written, read, checked, scored, voted on and compared.
 
-A track has one form, and the stages ask it. A new form is a subclass, entered in ``forms.FORMS``.
+A track has one form, and the stages ask it. A new form is a subclass, entered in ``competition.submission.FORMS``.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -15,9 +15,41 @@ from competition.masks.run_length_votes import Quorum
 from competition.metrics.metric import Metric
 from competition.submission.check_result import CheckResult
 from competition.submission.csv_submission import first_cells
-from competition.submission.known_images import KnownImages
-from competition.submission.labels import Labels
-from competition.submission.score import Score
+from competition.submission.known_images import KnownImages, Labels
+
+
+@dataclass(frozen=True)
+class Score:
+    """The score of a submission.
+
+    Attributes:
+        metric: Its name: "dice".
+        score: What the competition ranks by.
+        per_class: Class -> its score, or AUROC of the column (None with only one kind of truth).
+        rows: Scored (image, class) pairs, or patients.
+        beside: Further figures by name.
+        per_image: Image -> mean over the classes; empty where the score is no plain mean over images.
+        per_unit: Unit of a count metric (image, or group whose images it pools) -> value whose mean is the score.
+        ranked: For AUROC, id without leading zeros -> truth and probability of the ranked class; empty for masks.
+        note: The further figures in a sentence.
+        label_sizes: Image -> rows and columns at which its label was read, where the submission itself has no size.
+    """
+
+    metric: str
+    score: float
+    per_class: dict[str, float | None]
+    rows: int
+    beside: dict[str, float] = field(default_factory=dict)
+    per_image: dict[str, float] = field(default_factory=dict)
+    per_unit: dict[str, float] = field(default_factory=dict)
+    ranked: dict[str, tuple[int, float]] = field(default_factory=dict)
+    note: str = ""
+    label_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the keys that ``score --json`` promises."""
+        figures = {"metric": self.metric, "score": self.score, "per_class": self.per_class, "rows": self.rows}
+        return figures | self.beside
 
 
 @dataclass(frozen=True)
@@ -49,7 +81,7 @@ class Form(ABC):
     """A form of submission.
 
     Attributes:
-        ending: Of the file that is handed in.
+        ending: Of the submitted file.
         unit: What ``CheckResult.rows`` and a vote count: "rows" or "files".
         of_masks: Whether it holds masks of a segmentation; else scores of a classification.
     """
@@ -67,7 +99,7 @@ class Form(ABC):
         return path.is_file()
 
     def names(self, path: Path) -> list[str]:
-        """Return the name of every row or file of a submission, without judging them: the first cells of a CSV.
+        """Return the name of every row or file of a submission, unchecked: the first cells of a CSV.
 
         Raises:
             CompetitionError: The file is missing or damaged.
@@ -102,7 +134,7 @@ class Form(ABC):
 
     @abstractmethod
     def check(self, path: Path, classes: Sequence[str], images: KnownImages) -> CheckResult:
-        """Find everything for which the organiser would refuse a submission or score it wrongly."""
+        """Find everything that makes a submission invalid or would be scored wrongly."""
 
     @abstractmethod
     def score(

@@ -1,8 +1,8 @@
 """The leaderboard: one CSV line per submission, appended under a file lock, rewritten only to record a score.
 
 The lock is ``fcntl.flock`` on a sibling ``.lock`` file, so it works on Linux and macOS; the lock file itself is never
-replaced, which is why the CSV can be. Each line is one ``write`` and an ``fsync``. A line that a full disk or a kill
-cut short is moved to ``leaderboard.csv.cut`` and reported before anything else is done with the file.
+replaced, so the CSV can be. Each line is one ``write`` and an ``fsync``. A line that a full disk or a kill left
+incomplete is moved to ``leaderboard.csv.cut`` with a warning before anything else is done with the file.
 """
 
 import csv
@@ -27,23 +27,23 @@ from competition.text import nearest_hint, shortened, shown
 
 @dataclass(frozen=True)
 class Row:
-    """One submission on the leaderboard; None where a figure is not known.
+    """One submission on the leaderboard; None where a figure is unknown.
 
     Attributes:
         id: Unique; see ``new_submission_id``.
         time: When it was made, ISO 8601.
         track: "hand_bone".
-        phantom: Whether the data was drawn.
+        phantom: Whether the data is synthetic.
         members: Runs that voted, joined by "+".
         weights: Their weights, joined by "+".
         cv_fold_mean: Mean over the folds at threshold 0.5.
         cv_fold_sd: Standard deviation over the folds.
         cv_oof: Out-of-fold after tuning (optimistic).
-        cv_crossfit: Out-of-fold, tuned on the other folds: what is ranked by.
+        cv_crossfit: Out-of-fold, tuned on the other folds; submissions are ranked by it.
         cv_low: Lower end of the group-bootstrap interval of ``cv_crossfit``.
         cv_high: Upper end of it.
-        cv_reweighted: ``cv_crossfit`` with the kinds of pictures in the shares that the organiser's test set has.
-        test_score: Score on a test set whose truth is here (phantoms, or a set held back).
+        cv_reweighted: ``cv_crossfit`` with the kinds of pictures weighted by their share in the organiser's test set.
+        test_score: Score on a test set with known truth (phantoms, or a held-out set).
         public: The organiser's public score.
         private: The organiser's private score.
         git_commit: Commit of the code.
@@ -74,22 +74,16 @@ class Row:
 
 COLUMNS = tuple(column.name for column in fields(Row))
 EARLIER = tuple(name for name in COLUMNS if name != "cv_reweighted")
-"""The columns of the first version: such a file is read as it is, and gets all columns with its next entry."""
+"""The columns of the first version: such a file is read, and gets all columns with its next entry."""
 RESTORE = "Restore the file from git"
 NUMBERS = COLUMNS[COLUMNS.index("cv_fold_mean") : COLUMNS.index("git_commit")]
 
 
 def new_submission_id(leaderboard: Path, submissions: Path, name: str, moment: datetime) -> str:
-    """Return an id that is neither on the leaderboard nor the name of a submission's folder.
-
-    Args:
-        leaderboard: The CSV; may not exist yet.
-        submissions: Folder of the data set's submissions; may not exist yet.
-        name: What was submitted, for people ("quick").
-        moment: When.
+    """Return an id that is neither on the leaderboard nor the name of a submission's folder; neither has to exist.
 
     Returns:
-        "20261121-153012-quick", or the same with "-2", "-3" ... where that is taken.
+        "20261121-153012-quick" of the name "quick", or the same with "-2", "-3" ... where that is taken.
     """
     taken = set(read(leaderboard)["id"])
     wanted = f"{moment:%Y%m%d-%H%M%S}-{name}"
@@ -101,10 +95,10 @@ def new_submission_id(leaderboard: Path, submissions: Path, name: str, moment: d
 
 
 def append(path: Path, row: Row) -> None:
-    """Enter a submission: one line, on disk when this returns.
+    """Append a submission: one line, on disk when this returns.
 
     Raises:
-        CompetitionError: The id is taken, or the line can't be written (then the file is as before).
+        CompetitionError: The id is taken, or the line can't be written; the file is then unchanged.
     """
     with _locked(path):
         lines = _read_lines(path)
@@ -123,13 +117,10 @@ def append(path: Path, row: Row) -> None:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """Return all submissions in the order they were entered.
-
-    Args:
-        path: The CSV; where there is none, no submission was made yet.
+    """Return all submissions in the order they were entered; none where there is no file.
 
     Returns:
-        One row per submission, columns ``COLUMNS``: figures float64 (NaN where not known), ``phantom`` bool, else text.
+        One row per submission, columns ``COLUMNS``: figures float64 (NaN if unknown), ``phantom`` bool, else text.
 
     Raises:
         CompetitionError: The file is not a leaderboard.
@@ -141,13 +132,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def record(path: Path, submission_id: str, public: float | None = None, private: float | None = None) -> None:
-    """Enter the organiser's scores; a score entered before is corrected, everything else stays as it is.
-
-    Args:
-        path: The CSV.
-        submission_id: Which submission.
-        public: Its public score, 0 to 1; None leaves what is there.
-        private: Its private score, 0 to 1; None leaves what is there.
+    """Set the organiser's scores of a submission, 0 to 1; None keeps the recorded score.
 
     Raises:
         CompetitionError: There is no such submission, or no score between 0 and 1 is given.
@@ -174,14 +159,11 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
 
 
 def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:
-    """Return the leaderboard for display: one ranking per track, and never real and drawn data in the same one.
-
-    Args:
-        path: The CSV.
+    """Return one ranking per track, never with real and synthetic data in the same one.
 
     Returns:
         (track, phantom) -> its submissions, best cross-fitted score first, those without one last, and among equals
-        the earlier first. Real data stands before phantoms.
+        the earlier first. Real data comes before phantoms.
     """
     frame = read(path)
     found: dict[tuple[str, bool], pd.DataFrame] = {}
@@ -196,7 +178,7 @@ def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the leaderboard for one process; the lock dies with the process, so a kill leaves none behind."""
+    """Lock the leaderboard; the lock is released when the process ends, even if it is killed."""
     lock = path.with_name(path.name + ".lock")
     try:
         lock.parent.mkdir(parents=True, exist_ok=True)
@@ -231,10 +213,7 @@ def _write_whole(path: Path, descriptor: int, content: bytes, before: int) -> No
 
 
 def _read_lines(path: Path) -> list[list[str]]:
-    """Return the lines below the header, a text for each of ``COLUMNS``; a cut last line is moved away first.
-
-    Call it under the lock.
-    """
+    """Return the lines below the header, a text for each of ``COLUMNS``; call it under the lock."""
     if not path.exists():
         return []
     check_file(path)
@@ -258,9 +237,9 @@ def _read_lines(path: Path) -> list[list[str]]:
 
 
 def _repair(path: Path) -> None:
-    """Move a last line without its line end to ``<name>.cut`` and says so; the whole lines stay.
+    """Move an incomplete last line to ``<name>.cut`` with a warning.
 
-    Some editors leave out the last line end: a line that ends in a whole SHA-256 has lost nothing else.
+    Some editors leave out the last line end: a line that ends in a whole SHA-256 is complete.
     """
     content = path.read_bytes()
     whole = content.rfind(b"\n") + 1
@@ -280,7 +259,7 @@ def _repair(path: Path) -> None:
     else:
         path.write_text(_text([COLUMNS]), encoding="utf-8")
     entry = last[0] if last else ""
-    shout(f"the last line of {path} was cut short (submission {entry!r}); it was moved to {cut}")
+    shout(f"the last line of {path} is incomplete (submission {entry!r}) and was moved to {cut}")
 
 
 def _is_ours(content: bytes) -> bool:
@@ -304,7 +283,7 @@ def _frame(path: Path, lines: Sequence[Sequence[str]]) -> pd.DataFrame:
 def _figure(cell: str) -> float:
     figure = float(cell or "nan")
     if math.isinf(figure):
-        raise ValueError(f"{shown(cell)} is no score")
+        raise ValueError(f"{shown(cell)} is not a score")
     return figure
 
 
@@ -315,7 +294,7 @@ def _text(lines: Sequence[Sequence[str]]) -> str:
 
 
 def _cell(value: str | bool | float | None) -> str:
-    """Return one cell; a line end inside it would look like a cut line, so it becomes a space."""
+    """Return one cell; a line end inside it would look like an incomplete line, so it becomes a space."""
     if value is None:
         return ""
     if isinstance(value, bool):

@@ -1,15 +1,20 @@
-"""Two sets of masks in whole numbers, from which every score of masks follows."""
+"""Two sets of masks as pixel counts, from which their score and their differences follow."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.metrics.counts import DICE, CountMetric, dice
-from competition.submission.score import Score
+from competition.submission.form import ComparisonTable, Score
 from competition.text import few
+
+SHOWN = 10
+"""Classes and rows of a comparison that are printed."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +35,15 @@ class MaskCounts:
     first: NDArray[np.int64]
     second: NDArray[np.int64]
 
-    def values(self) -> NDArray[np.float64]:
-        """Return the Dice of each image and class, float64 (n, C); empty against empty is 1."""
-        return dice(self.both, self.first, self.second)
-
     def score(self, metric: CountMetric = DICE, groups: Mapping[str, str] | None = None) -> Score:
         """Return the score over all units and classes.
 
         Args:
-            metric: What is scored.
+            metric: Of the track.
             groups: Image -> group, for a metric that pools the images of a group.
 
         Raises:
-            CompetitionError: The metric pools the images of a group, and that of an image is not known.
+            CompetitionError: The metric pools the images of a group, and the group of an image is unknown.
         """
         group_of = [(groups or {}).get(image, image) for image in self.images]
         if metric.unit == "group" and (unknown := [image for image in self.images if image not in (groups or {})]):
@@ -66,12 +67,73 @@ class MaskCounts:
 
 
 def stack_counts(images: Sequence[str], classes: Sequence[str], counts: Iterable[NDArray[np.int64]]) -> MaskCounts:
-    """Put the counts of single images together.
-
-    Args:
-        images: n names.
-        classes: C names.
-        counts: For each image int64 (3, C): pixels in both masks, in the first, in the second.
-    """
+    """Stack the counts of each image, int64 (3, C): pixels in both masks, in the first, in the second."""
     both, first, second = np.stack(list(counts), axis=1)
     return MaskCounts(images, classes, both, first, second)
+
+
+@dataclass(frozen=True)
+class MaskDifferences:
+    """Two submissions of masks side by side.
+
+    Attributes:
+        table: One row per (image, class): image, class, only_a, only_b (pixels that only one of the two has), dice.
+    """
+
+    table: pd.DataFrame
+
+    def by_class(self) -> pd.DataFrame:
+        """Return per class, in the track's order: rows that differ, pixels that only one has, and the mean Dice."""
+        grouped = self.table.assign(differ=(self.table.only_a + self.table.only_b) > 0).groupby("class", sort=False)
+        return grouped.agg(
+            rows=("differ", "sum"), only_a=("only_a", "sum"), only_b=("only_b", "sum"), dice=("dice", "mean")
+        )
+
+    def figures(self) -> dict[str, Any]:
+        """Return rows, rows_that_differ, pixels, dice (the mean over all rows) and per_class."""
+        by_class = self.by_class()
+        return {
+            "rows": len(self.table),
+            "rows_that_differ": int(by_class.rows.sum()),
+            "pixels": int(self.table.only_a.sum() + self.table.only_b.sum()),
+            "dice": float(self.table.dice.mean()),
+            "per_class": {str(name): float(value) for name, value in by_class.dice.items()},
+        }
+
+    def tables(self) -> list[ComparisonTable]:
+        """Return the classes and the rows that agree least; none where the submissions are equal."""
+        by_class, columns = self.by_class(), ["only in A", "only in B", "Dice"]
+        if not by_class.rows.sum():
+            return []
+        classes = by_class.reset_index()[["class", "rows", "only_a", "only_b", "dice"]]
+        return [
+            _least("classes that agree least (pixels)", ["class", "rows that differ", *columns], classes),
+            _least("rows that agree least (pixels)", ["image", "class", *columns], self.table),
+        ]
+
+    def summary(self) -> str:
+        """Return the number of rows and pixels that differ, and the mean Dice."""
+        figures = self.figures()
+        return (
+            f"{figures['rows_that_differ']} of {figures['rows']} rows differ, by {figures['pixels']} pixels; "
+            f"Dice of the two {figures['dice']:.6f}"
+        )
+
+
+def compare_counts(counts: MaskCounts) -> MaskDifferences:
+    """Return the differences of two sets of masks; the Dice of empty against empty is 1."""
+    images, classes = len(counts.images), len(counts.classes)
+    columns = {
+        "image": np.repeat(np.array(counts.images, dtype=object), classes),
+        "class": np.tile(np.array(counts.classes, dtype=object), images),
+        "only_a": (counts.first - counts.both).ravel(),
+        "only_b": (counts.second - counts.both).ravel(),
+        "dice": dice(counts.both, counts.first, counts.second).ravel(),
+    }
+    return MaskDifferences(pd.DataFrame(columns))
+
+
+def _least(title: str, columns: list[str], frame: pd.DataFrame) -> ComparisonTable:
+    """Return the rows of the smallest Dice."""
+    least = frame.sort_values("dice", kind="stable").head(SHOWN)
+    return ComparisonTable(title, columns, least.assign(dice=least["dice"].map("{:.4f}".format)).to_numpy().tolist())

@@ -1,4 +1,4 @@
-"""What is competed in. One file per track; a track is data plus how its samples are listed and read."""
+"""All tracks by name, built in or declared in YAML."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ TRACKS = {track.name: track for track in (HAND_BONE, ANEURYSM, CARDIAC, LUMBAR)}
 
 
 def track_names() -> list[str]:
-    """Name of all tracks: those in code, and those declared in a YAML beside this file."""
+    """Return the names of all tracks: those in code, and those declared in a YAML beside this file."""
     return [*TRACKS, *sorted(path.stem for path in FOLDER_TRACKS.glob("*.yaml"))]
 
 
@@ -28,7 +28,7 @@ def get_track(name: str) -> Track:
     """Return the track of that name, or the one that a YAML or Python file of that path declares.
 
     Raises:
-        CompetitionError: There is no such track, or the declaration bears a name that is taken.
+        CompetitionError: There is no such track, or the name of the declaration is taken.
     """
     if name in TRACKS:
         return TRACKS[name]
@@ -46,7 +46,7 @@ def get_track(name: str) -> Track:
         hint = f", did you mean {yours[0]!r}?" if yours else nearest_hint(name, track_names())
         repair = "Name a competition of your own by the path of its YAML file"
         raise CompetitionError(f"unknown track {name!r}{hint}", None, repair)
-    # The name is the track's folder in the workspace, where it would meet another track's folds and runs.
+    # The name is the track's folder in the workspace, which must not hold another track's folds and runs.
     if reason := _taken(declaration):
         raise CompetitionError(reason, declaration, "Give the declaration's file another name")
     track = load_folder_track(declaration)
@@ -65,12 +65,12 @@ def _track_of_plugin(path: Path) -> Track:
 
 
 def _taken(declaration: Path) -> str | None:
-    """Return why the files of a declared track would meet others in a workspace; None where they do not."""
+    """Return why the name of a declared track is taken in a workspace; None if it is free."""
     name = declaration.stem
     if name in track_names() and declaration.resolve().parent != FOLDER_TRACKS:
         return "there is a built-in track of this name"
     if name.startswith(PHANTOM):
-        return f"{PHANTOM}... names drawn data"
+        return f"{PHANTOM}... is the prefix of synthetic data"
     if name in {f"{shipped}_own" for shipped in SHIPPED_FOLDS} or name.startswith("leaderboard.csv"):
         return "a file of the workspace has this name"
     return None

@@ -14,7 +14,7 @@ from competition.console import shout
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, label_files, split_part
 from competition.masks.bit_planes import plane_count
-from competition.submission.labels import ReadLabel
+from competition.submission.known_images import ReadLabel
 from competition.text import few, near_misses, size_text
 from competition.tracks.track import Track
 
@@ -28,11 +28,11 @@ class LabelFolder:
     A label belongs to an image when the track's ``label_key`` of the two file names is equal: the stem, or a number.
 
     Attributes:
-        track: Whose labels they are (segmentation).
+        track: Of the labels (segmentation).
         folder: Searched with all folders below it.
         size_hw: Rows and columns of every image. None: a label image has its own size, a list of points that of
             ``sizes``, else that of the track.
-        sizes: Image name -> rows and columns, where they are known.
+        sizes: Image name -> rows and columns, if known.
     """
 
     track: Track
@@ -41,17 +41,11 @@ class LabelFolder:
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def join(self, names: Sequence[str]) -> ReadLabel:
-        """Find the label of each image.
-
-        Args:
-            names: Image names as the submission has them.
-
-        Returns:
-            (image name, rows and columns or None) -> label planes uint8 (H, W, ceil(C / 8)).
+        """Find the label of each image of a submission.
 
         Raises:
-            CompetitionError: An image has no label or two. Of what is returned: a label can't be read or has another
-                size, or nothing tells its size.
+            CompetitionError: An image has no label or two. Of the returned function: a label can't be read or has
+                another size, or its size is unknown.
         """
         if self.track.read_label is None:
             file = self.track.form.ending.removeprefix(".").upper()
@@ -72,7 +66,7 @@ class LabelFolder:
             or track.size_hw
         )
         if own is None:
-            raise CompetitionError("nothing tells how large this image is", path, "Give --size ROWSxCOLUMNS")
+            raise CompetitionError("the size of this image is unknown", path, "Give --size ROWSxCOLUMNS")
         planes = read_label(path, own)
         if planes.shape != (*own, plane_count(len(track.classes))):
             found, wanted = size_text(planes.shape[:2]), size_text(own)
@@ -81,15 +75,10 @@ class LabelFolder:
 
 
 def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Find the label of each image.
-
-    Args:
-        track: Tells what an image and its label have in common.
-        folder: Searched with all folders below it.
-        names: Image names as the submission has them.
+    """Find the label of each image of a submission.
 
     Returns:
-        Name -> its one label; "{class}" stands in its path where every class has a folder of its own.
+        Image name -> its label; "{class}" in its path stands for a file per class.
 
     Raises:
         CompetitionError: An image has no label or several, or two images would have the same.
@@ -118,7 +107,7 @@ def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Pat
                 f"{len(found)} files could be the label of {name!r} ({both})", folder, "Name the folder of labels alone"
             )
         labels[name] = found[0]
-    _say_unused(folder, by_key, labels, set(key_of.values()))
+    _warn_of_unused(folder, by_key, labels, set(key_of.values()))
     return labels
 
 
@@ -129,10 +118,10 @@ def _files_by_key(track: Track, folder: Path) -> dict[str, list[Path]]:
     return by_key
 
 
-def _say_unused(
+def _warn_of_unused(
     folder: Path, by_key: Mapping[str, Sequence[Path]], labels: Mapping[str, Path], used: Container[str]
 ) -> None:
-    """A submission that lacks images must not look complete."""
+    """Warn of labels without submitted image, because a submission that lacks images must not look complete."""
     suffixes = {split_part(label)[0].suffix for label in labels.values()}
     unused = [files[0] for key, files in by_key.items() if key not in used]
     others = [file.name for file in unused if split_part(file)[0].suffix in suffixes]
@@ -144,7 +133,7 @@ def _say_unused(
 
 
 def _joined(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> list[Path]:
-    """Join masks/Radius/1.png and masks/Ulna/1.png into masks/{class}/1.png; files of other forms stay as they are."""
+    """Join masks/Radius/1.png and masks/Ulna/1.png into masks/{class}/1.png; other files are unchanged."""
     templates = {
         folder.joinpath(*("{class}" if part in classes else part for part in file.relative_to(folder).parts))
         for file in files
@@ -155,6 +144,6 @@ def _joined(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> list
 
 
 def _image_size(path: Path) -> tuple[int, int] | None:
-    """Rows and columns of a label that is an image; None for any other form."""
+    """Return rows and columns of a label that is an image; None for any other form."""
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     return None if image is None else (int(image.shape[0]), int(image.shape[1]))

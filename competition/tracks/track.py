@@ -1,7 +1,7 @@
-"""What a track is: classes, groups, mirror pairs, metric, submission form, and how its samples are listed and read."""
+"""A track: classes, groups, mirror pairs, metric, submission form, and how its samples are listed and read."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,9 +13,11 @@ from competition.file_listing import stem
 from competition.metrics.counts import CountMetric
 from competition.metrics.metric import Metric
 from competition.submission.form import Form
+from competition.text import nearest_hint
 
 Task = Literal["segmentation", "classification"]
 Split = Literal["train", "test"]
+WARNING = "warning: "
 
 
 @dataclass(frozen=True)
@@ -26,13 +28,13 @@ class Sample:
         key: Unique and safe as a file name (an image's stem, a patient's index).
         name: What the submission calls it (an image's base name, a patient's index).
         split: "train" or "test".
-        group: What may never stand on both sides of a fold (a person).
+        group: What is never split between folds (a person).
         images: Path of each view below the data root, in the order of ``Track.views``; None where the view is missing.
         label: Path of the label file below the data root; None for test samples and classification. "{class}" in it
             stands for one file per class.
         targets: 0/1 per class for classification; None otherwise.
-        stratum: The kind of picture, which folds can balance and a score can be split by; empty where it is not known.
-        side: Of a paired organ, "right" or "left"; empty where it is not known or means nothing.
+        stratum: The kind of picture, which folds can balance and a score can be split by; empty if unknown.
+        side: Of a paired organ, "right" or "left"; empty if unknown or meaningless.
     """
 
     key: str
@@ -56,9 +58,9 @@ class Problem:
         path: The file.
         reason: What is wrong with it.
         masked: Only a view is missing and the (test) sample stays; otherwise the sample can't be used.
-        note: Only worth knowing: nothing that is read is wrong, and the sample stays.
-        kind: What problems have in common that are shown in one line; the reason itself where it is empty.
-        repair: What the user can do about all of this kind; empty where the file has to be fixed.
+        note: For information only: nothing that is read is wrong, and the sample stays.
+        kind: What problems have in common that are shown in one line; if empty, the reason itself.
+        repair: What the user can do about all of this kind; if empty, the file has to be fixed.
     """
 
     key: str
@@ -78,8 +80,8 @@ class Listing:
     Attributes:
         samples: In submission order for the test split.
         problems: What is wrong.
-        remarks: Sentences the user should read although nothing is wrong, for example what was left out on demand.
-        kinds: Group -> what stratified folds balance beside the stratum, such as a person's sex. Stored nowhere.
+        remarks: Sentences for the user although nothing is wrong, for example what was left out on demand.
+        kinds: Group -> what stratified folds balance beside the stratum, such as a person's sex. Not stored.
     """
 
     samples: list[Sample]
@@ -90,7 +92,7 @@ class Listing:
 
 @dataclass(frozen=True)
 class Mirror:
-    """What a horizontal flip does to a sample besides moving its pixels.
+    """The effect of a horizontal flip on a sample besides moving its pixels.
 
     Attributes:
         classes: For each class, the index of the class it becomes (left and right change places).
@@ -111,42 +113,37 @@ class Track:
         name: "hand_bone"; also the folder name everywhere.
         task: Segmentation (a mask per class) or classification (a probability per class).
         classes: In the organiser's order.
-        metric: What ``score`` reports and everything is ranked by: a count metric for masks, a table metric for tables.
+        metric: Everything is scored and ranked by it: a count metric for masks, a table metric for tables.
         form: Of the submission: what its files look like, and all that can be done with them.
         views: Names of the images that make up one sample.
         channels: 1 (grey) or 3 (RGB) of every image as read.
-        size_hw: Rows and columns where the organiser fixes them; None where sizes differ from image to image.
-        mirror: What a horizontal flip does; None where a flip is never allowed.
+        size_hw: Rows and columns if the organiser fixes them; None if sizes differ from image to image.
+        mirror: The effect of a horizontal flip; None if a flip is never allowed.
         visible: For multi-view tracks, (views, classes): which class can be seen in which view.
         list_samples: Data root -> listing of both splits.
-        list_test: Folder of a test set that came later -> listing of test samples.
+        list_test: Folder of a late test set -> listing of test samples.
         read_image: Path -> (H, W) or (H, W, 3) uint8, cleaned the same way for training and inference.
         read_label: (path, size_hw) -> label planes (H, W, ceil(C/8)) uint8; None for classification.
         layout: What the data folder looks like, for messages.
         bits: Of a track narrowed to some of its classes, the bit of each in the cached label planes; None where class c
             is bit c.
-        test_mix: Share of each stratum among the organiser's test images, where it differs from that of training; the
-            shares sum to 1. None where nothing is known about it.
-        read_spacing: Path -> distance of pixel centres between rows and columns in mm, where image files tell it.
-        label_key: Image or label file name -> what the two have in common; the stem unless the track says otherwise.
-        find_labels: Folder -> ``label_key`` of an image -> the labels below the folder that may be its; None where
-            the files' own ``label_key`` tells.
-        count_between: Label path -> pixels between 0 and the maximum, which are cut at half of it; None where labels
-            hold no such pixels.
-        is_turned: (label path, size_hw) -> whether only what the label shows, and not its size, told that its rows and
-            columns were exchanged and it was transposed. None where labels are never transposed.
-        is_torn: (label path, size_hw) -> whether the label falls into many more pieces than it would if its pixels were
-            counted along the other axis. None where pixels are not counted.
-        read_traits: (data root, sample) -> numbers that a sample's files give away beside what the picture shows, for
-            example its size: if they alone tell the targets, a network may learn them. None where nobody asks.
-        public_data: Where anybody may fetch real data of the organiser's, with its licence; empty where none is known.
+        test_mix: Share of each stratum among the organiser's test images, if it differs from that of training; the
+            shares sum to 1. None if unknown.
+        read_spacing: Path -> distance of pixel centres between rows and columns in mm, if image files have it.
+        label_key: Image or label file name -> what the two have in common, by default the stem.
+        find_labels: Folder -> ``label_key`` of an image -> the labels below the folder that may belong to it; None if
+            the ``label_key`` of a label file is that of its image.
+        inspect_label: (label path, size_hw) -> remarks on the label as templates with {count}, {labelled} and {names},
+            which prepare fills in for the samples that share one; ``WARNING`` at its beginning makes it a warning.
+        read_traits: (data root, sample) -> properties of a sample's files apart from what the picture shows, such as
+            its size: if they predict the targets, a network may learn them instead.
+        public_data: Name and licence of public data in the organiser's form; empty if none is known.
         class_groups: Name -> classes that are alike, each class in exactly one; member weights can be chosen for each
-            group on its own. Empty where a track has none.
-        upright: Whether classes are told by their order from the top, so that nothing may be predicted from an image
-            that was turned or mirrored.
-        declaration: The YAML file that declares it, which --track takes in place of a name; None of built-in tracks.
-        reading: How a declaration has images and labels read, as text: where it changes, samples are read again.
-        data_form: All that a declaration says about the data, as text: where it changes, prepare has to run again.
+            group on its own.
+        upright: Whether classes differ by their order from the top, so that no image may be turned or mirrored.
+        declaration: The YAML file of a declared track, which --track takes in place of a name.
+        reading: How images and labels of a declared track are read, as text: if it changes, samples are read again.
+        data_form: All that a declaration contains about the data, as text: if it changes, prepare has to run again.
     """
 
     name: str
@@ -169,9 +166,7 @@ class Track:
     read_spacing: Callable[[Path], tuple[float, float] | None] | None = None
     label_key: Callable[[str], str] = stem
     find_labels: Callable[[Path], dict[str, list[Path]]] | None = None
-    count_between: Callable[[Path], int] | None = None
-    is_turned: Callable[[Path, tuple[int, int]], bool] | None = None
-    is_torn: Callable[[Path, tuple[int, int]], bool] | None = None
+    inspect_label: Callable[[Path, tuple[int, int]], Sequence[str]] | None = None
     read_traits: Callable[[Path, Sample], tuple[float, ...]] | None = None
     class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upright: bool = False
@@ -181,45 +176,44 @@ class Track:
     data_form: str = ""
 
 
-def check_names(images: Sequence[Path], folder: Path) -> None:
-    """Reject a test folder without images or with two images of one name, which a submission could not tell apart.
-
-    Raises:
-        CompetitionError: With the folder or the two images.
-    """
-    if not images:
-        raise CompetitionError("no test image found", folder)
-    names = NamesInUse("test images")
-    for image in images:
-        if clash := names.clash(image.name, str(image)):
-            raise CompetitionError(clash, image)
-
-
-class NamesInUse:
-    """The keys of images so far, which have to differ in more than capital letters: some disks don't tell these."""
-
-    def __init__(self, things: str) -> None:
-        """Start with none; ``things`` is what they are called in messages ("X-rays")."""
-        self._things = things
-        self._first: dict[str, tuple[str, str]] = {}
-
-    def clash(self, name: str, path: str) -> str:
-        """Take the name of a file; return what is wrong if one before it has the same without ending, else ""."""
-        key = stem(name)
-        other, where = self._first.setdefault(key.casefold(), (key, path))
-        if where == path:
-            return ""
-        if other == key:
-            return f"two {self._things} share the name {key} (the other is {where})"
-        return f"the names of two {self._things} differ in capital letters only (the other is {where})"
-
-
 def count_metric(track: Track) -> CountMetric:
-    """Return the metric of a segmentation.
+    """Return the metric of a segmentation, or raise TypeError if the track's metric scores tables."""
+    if not isinstance(track.metric, CountMetric):
+        raise TypeError(f"track {track.name} is scored by {track.metric.label}, which has no masks")
+    return track.metric
+
+
+def narrow(track: Track, names: Sequence[str] | None) -> Track:
+    """Return a track of some of its classes only, in its own order; ``bits`` are theirs in the cached label planes.
+
+    ``names`` may be in any order; None, or all in the track's order, gives the track itself.
 
     Raises:
-        TypeError: The track's metric scores tables.
+        CompetitionError: A class is unknown or named twice, is mirrored into one that is left out, or the track is no
+            segmentation.
     """
-    if not isinstance(track.metric, CountMetric):
-        raise TypeError(f"track {track.name} is scored by {track.metric.label}, which knows no masks")
-    return track.metric
+    if names is None or tuple(names) == track.classes:
+        return track
+    if track.task != "segmentation":
+        raise CompetitionError(f"data.classes leaves out masks, and track {track.name} has none")
+    for name in names:
+        if name not in track.classes:
+            raise CompetitionError(f"data.classes: unknown class {name!r}{nearest_hint(name, track.classes)}")
+    bits = tuple(index for index, name in enumerate(track.classes) if name in names)
+    if len(bits) != len(names):
+        raise CompetitionError(f"data.classes names a class twice: {', '.join(names)}")
+    mirror = track.mirror
+    if mirror is not None:
+        mirrored = [mirror.classes[index] for index in bits]
+        if set(mirrored) != set(bits):
+            lost = track.classes[min(set(mirrored) - set(bits))]
+            raise CompetitionError(f"data.classes lacks {lost!r}, which one of its classes becomes when mirrored")
+        mirror = replace(mirror, classes=tuple(bits.index(index) for index in mirrored))
+    kept = {group: tuple(name for name in classes if name in names) for group, classes in track.class_groups.items()}
+    return replace(
+        track,
+        classes=tuple(track.classes[index] for index in bits),
+        mirror=mirror,
+        bits=bits,
+        class_groups={group: classes for group, classes in kept.items() if classes},
+    )

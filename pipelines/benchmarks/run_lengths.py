@@ -19,9 +19,8 @@ from competition.metrics.counts import dice
 from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
 from competition.submission.known_images import KnownImages
 from competition.submission.run_lengths.files import read_rle_csv, write_rle_csv
-from competition.submission.run_lengths.form import RunLengthForm
+from competition.submission.run_lengths.form import RunLengthForm, read_alike, vote_on_masks
 from competition.submission.run_lengths.scores import score_rle
-from competition.submission.run_lengths.votes import read_alike, vote_on_masks
 from competition.text import size_text
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.synthetic_images import DRAWN, MEMBERS, draw_masks, draw_submission

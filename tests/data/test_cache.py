@@ -25,8 +25,7 @@ from competition.masks.bit_planes import unpack_planes
 from competition.metrics.tables import AUROC
 from competition.submission.table.form import TableForm
 from competition.tracks.declared.track import load_folder_track
-from competition.tracks.narrowing import narrow
-from competition.tracks.track import Listing, Sample, Track
+from competition.tracks.track import Listing, Sample, Track, narrow
 from competition.workspace import Workspace
 
 SIZE_HW = (10, 14)
@@ -183,15 +182,14 @@ def test_the_fingerprint_watches_the_file_of_which_a_part_is_read(track: Track, 
     assert len(set(prints)) == 4
 
 
-def test_label_pixels_that_were_cut_are_counted_where_a_track_can_tell(
-    workspace: Workspace, track: Track, root: Path
-) -> None:
-    assert cache_sample(workspace, track, root, TRAIN)[0].between == 0  # its pixel values are classes
+def test_labels_are_inspected_where_a_track_can(workspace: Workspace, track: Track, root: Path) -> None:
+    assert cache_sample(workspace, track, root, TRAIN)[0].remarks == ()
     seen: list[Path] = []
-    counting = replace(track, count_between=lambda path: seen.append(path) or 7)
-    assert cache_sample(workspace, counting, root, TRAIN)[0].between == 7
+    inspecting = replace(track, inspect_label=lambda path, size_hw: seen.append(path) or [f"soft {size_hw}"])
+    entry, _ = cache_sample(workspace, inspecting, root, TRAIN)
+    assert entry.remarks == (f"soft ({entry.height}, {entry.width})",)
     assert seen == [root / "labels/a.png"]
-    assert cache_sample(workspace, counting, root, replace(TRAIN, label=None, split="test"))[0].between == 0
+    assert cache_sample(workspace, inspecting, root, replace(TRAIN, label=None, split="test"))[0].remarks == ()
 
 
 def test_the_same_pixels_have_the_same_hash_and_others_another(workspace: Workspace, track: Track, root: Path) -> None:

@@ -13,7 +13,7 @@ from competition.data.resolution import (
 )
 from competition.settings import TrainSettings
 from competition.tracks import get_track
-from competition.tracks.narrowing import narrow
+from competition.tracks.track import narrow
 
 LUMBAR = get_track("lumbar")
 TRACK = replace(LUMBAR, classes=("femur", "tibia"), bits=None)

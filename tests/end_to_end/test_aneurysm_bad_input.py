@@ -95,7 +95,7 @@ def test_a_test_picture_without_a_row_is_said_once_and_stops_nothing(patients, s
     figures, said = stage(*prepare("aneurysm", patients))
     assert (figures["samples"]["test"], figures["problems"]) == (2, [])
     assert said.count("0999LI-A.jpg") == 1
-    assert "no row of test.csv asks for it" in said
+    assert "test.csv has no row for it" in said
 
 
 def test_where_filling_does_not_help_it_is_not_recommended(patients, refusal):

@@ -270,5 +270,5 @@ def test_run_lengths(broken, tmp_path, rle, what):
 
     sentence = broken("pictures", write, tmp_path / "mine.yaml")
     where = f"train.csv, row 2, image {SLICE}.png, class lv"
-    repair = "where all rows are refused, look at start, relative and order of masks in the track's YAML"
+    repair = "if all rows are invalid, check start, relative and order of masks in the track's YAML"
     assert re.fullmatch(one_sample(SLICE, what, where, repair), sentence)

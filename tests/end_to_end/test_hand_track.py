@@ -97,7 +97,7 @@ def test_what_is_excluded_is_left_out_with_its_faults_and_said(hands, stage, tmp
     assert figures["samples"]["train"] == 2 * PEOPLE - 3
     assert figures["problems"] == []
     assert f"exclude.txt: 3 training X-rays are left out (ID003/{broken.stem}, ID001)" in said
-    assert "exclude.txt: 1 lines name nothing that is here (ID777)" in said
+    assert "exclude.txt: 1 lines match no X-ray (ID777)" in said
     entries = manifest_of(tmp_path)
     assert broken.stem not in entries.index
     # The other hand of that person is still known by its place among both.

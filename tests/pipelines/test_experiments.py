@@ -23,7 +23,7 @@ from competition.prediction.tiles import tile_starts
 from competition.prediction.tta_views import check_views
 from competition.settings import load_experiment
 from competition.tracks import get_track
-from competition.tracks.narrowing import narrow
+from competition.tracks.track import narrow
 from competition.training.losses import get_loss
 from competition.training.steps import batch_loss
 from competition.workspace import Workspace

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from competition.masks.bit_planes import unpack_planes
+from competition.submission import FORMS
 from competition.submission.check_result import CheckResult, compare_names
 from competition.submission.form import Form
-from competition.submission.forms import FORMS
-from competition.submission.mask_counts import stack_counts
-from competition.submission.mask_differences import compare_counts
+from competition.submission.mask_counts import compare_counts, stack_counts
 from competition.tracks import get_track
 
 AREAS = ("femur", "tibia")

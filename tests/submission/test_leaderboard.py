@@ -228,12 +228,12 @@ def test_a_line_cut_by_a_kill_is_kept_beside_and_reported(tmp_path, capsys, keep
     path.write_bytes(content[: start + keep])
     assert list(read(path)["id"]) == ["first"]
     said = " ".join(capsys.readouterr().out.split())
-    assert "was cut short" in said
+    assert "is incomplete (submission" in said
     assert "leaderboard.csv.cut" in said
     assert (tmp_path / "leaderboard.csv.cut").read_bytes() == content[start : start + keep] + b"\n"
     append(path, row("third"))
     assert list(read(path)["id"]) == ["first", "third"]
-    assert "cut short" not in capsys.readouterr().out
+    assert "incomplete" not in capsys.readouterr().out
 
 
 def test_a_whole_last_line_without_its_end_is_only_ended(tmp_path):

@@ -86,7 +86,7 @@ def test_labels_that_can_not_be_told_are_errors(tmp_path):
     with pytest.raises(CompetitionError, match=r"5x7, not 5x8.*1\.png"):
         encoded(track, folder, ["1.png"], (5, 8))
     (folder / "points.json").write_text("{}")
-    with pytest.raises(CompetitionError, match=r"how large this image is.*points\.json.*--size"):
+    with pytest.raises(CompetitionError, match=r"size of this image is unknown.*points\.json.*--size"):
         encoded(track, folder, ["points.png"])
     with pytest.raises(CompetitionError, match="no label files"):
         encoded(folder_track(None), folder, ["0.png"])

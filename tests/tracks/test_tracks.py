@@ -55,7 +55,7 @@ def test_an_unknown_track_is_an_error_that_names_the_nearest(name: str, expected
 def test_a_declaration_of_a_name_that_is_taken_is_refused(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_text("{classes: [a], train: 'i/*.png', masks: 'm/{stem}.png', test: 't/*.png', group: '(.+)'}")
-    reason = "names drawn data" if name.startswith("phantom_") else "there is a built-in track of this name"
+    reason = "the prefix of synthetic data" if name.startswith("phantom_") else "there is a built-in track of this name"
     with pytest.raises(CompetitionError, match=rf"{reason}: .*{name}\. Give the declaration's file another name"):
         get_track(str(path))
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from competition.data.grid import GridReader
 from competition.prediction.predictor import Predictor, predict_map
-from competition.tracks.narrowing import narrow
+from competition.tracks.track import narrow
 from competition.training.validation import held_out_score
 
 

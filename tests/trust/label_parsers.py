@@ -21,7 +21,7 @@ from competition.tracks.hand_bone.labels import HAND_BONE_CLASSES, read_bones
 from competition.tracks.hand_bone.lists import with_strata, without_excluded
 from competition.tracks.hand_bone.people import read_people
 from competition.tracks.hand_bone.sides import side_by_bones
-from competition.tracks.lumbar.labels import LABEL_KEY, is_turned_square, read_vertebrae
+from competition.tracks.lumbar.labels import LABEL_KEY, inspect_label, read_vertebrae
 from competition.tracks.track import Listing, Sample
 
 _SAMPLES = [Sample(f"image{number}", f"image{number}.png", "train", f"ID00{number}", ("a",)) for number in (1, 2)]
@@ -105,7 +105,7 @@ def _spines() -> list[Parser]:
     return [
         Parser("read_vertebrae (MATLAB)", "a.mat", matlab, lambda path: read_vertebrae(path, (9, 9))),
         Parser("read_vertebrae (PNG)", "a.png", (picture,), lambda path: read_vertebrae(path, (9, 9))),
-        Parser("is_turned_square", "a.mat", matlab, lambda path: is_turned_square(path, (9, 9))),
+        Parser("inspect_label", "a.mat", matlab, lambda path: inspect_label(path, (9, 9))),
     ]
 
 

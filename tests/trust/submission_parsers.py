@@ -12,23 +12,17 @@ import numpy as np
 from trust_parser import Parser
 
 from competition.masks.run_length_votes import quorum
-from competition.submission.array_zip.checks import check_planes_submission
-from competition.submission.array_zip.form import ArrayZipForm
+from competition.submission.array_zip.form import ArrayZipForm, open_alike, vote_on_arrays
 from competition.submission.array_zip.scores import score_planes
-from competition.submission.array_zip.votes import open_alike, vote_on_arrays
 from competition.submission.check_result import CheckResult
-from competition.submission.known_images import KnownImages
-from competition.submission.run_lengths.checks import check_rle_submission
+from competition.submission.known_images import NOTHING_KNOWN, KnownImages
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
 from competition.submission.run_lengths.files import read_truth_csv
-from competition.submission.run_lengths.form import RunLengthForm
+from competition.submission.run_lengths.form import RunLengthForm, read_alike, vote_on_masks
 from competition.submission.run_lengths.scores import score_rle
-from competition.submission.run_lengths.votes import read_alike, vote_on_masks
-from competition.submission.table.checks import check_table_submission
-from competition.submission.table.differences import compare_tables
 from competition.submission.table.files import read_table_csv
+from competition.submission.table.form import TableForm, vote_on_tables
 from competition.submission.table.scores import score_table
-from competition.submission.table.votes import vote_on_tables
 from competition.tracks.aneurysm import track as aneurysm
 from competition.tracks.declared.run_length_table import (
     RunLengthTable,
@@ -96,7 +90,7 @@ def _mask_parsers(title: str, form: SubmissionColumns, classes: tuple[str, ...],
 
     def check(path: Path) -> None:
         for expected in (None, ["a.png", "b.png"]):
-            _checked(check_rle_submission(path, classes, KnownImages(expected, sizes if expected else {}), form))
+            _checked(RunLengthForm(form).check(path, classes, KnownImages(expected, sizes if expected else {})))
 
     def score(path: Path) -> None:
         truth = read_truth_csv(other(path), classes, form)
@@ -142,7 +136,7 @@ def _table_parsers() -> list[Parser]:
 
     def check(path: Path) -> None:
         for expected in (None, ["0047", "3", "1001", "7"]):
-            _checked(check_table_submission(path, "Index", classes, KnownImages(expected)))
+            _checked(TableForm().check(path, classes, KnownImages(expected)))
 
     def score(path: Path) -> None:
         score_table(path, read_table_csv(other(path, truth), "Index", classes), classes)
@@ -162,7 +156,7 @@ def _table_parsers() -> list[Parser]:
             "compare_tables",
             "a.csv",
             (valid,),
-            lambda path: compare_tables(path, other(path, valid), classes),
+            lambda path: TableForm().compare(path, other(path, valid), classes, NOTHING_KNOWN),
             names_file=False,
         ),
     ]
@@ -215,8 +209,8 @@ def _plane_parsers() -> list[Parser]:
         return path.with_name("other.zip")
 
     def check(path: Path) -> None:
-        _checked(check_planes_submission(path, LUMBAR.classes, KnownImages(tuple(sizes), sizes)))
-        _checked(check_planes_submission(path, LUMBAR.classes))
+        _checked(ArrayZipForm().check(path, LUMBAR.classes, KnownImages(tuple(sizes), sizes)))
+        _checked(ArrayZipForm().check(path, LUMBAR.classes))
 
     def vote(path: Path) -> None:
         with ExitStack() as opened:

@@ -22,7 +22,7 @@ from competition.formats.pictures import read_grey
 from competition.formats.yaml_files import read_yaml
 from competition.models.checkpoint_loading import read_checkpoint
 from competition.runs.imported_predictions import read_imported_map
-from competition.submission.array_zip.checks import check_planes_submission
+from competition.submission.array_zip.form import ArrayZipForm
 from competition.submission.known_images import KnownImages
 from competition.tracks.declared.patterns import find_group
 from competition.tracks.lumbar.track import LUMBAR
@@ -89,7 +89,7 @@ BOMBS: dict[str, tuple[str, Callable[[Path], object], Callable[[Path], object]]]
         "a.zip",
         lambda path: inflating_zip(path, "7.npy", (23_000, 23_000, 7)),
         lambda path: refuse(
-            check_planes_submission(path, LUMBAR.classes, KnownImages(("7.dcm",), {"7.dcm": (6, 5)})).errors
+            ArrayZipForm().check(path, LUMBAR.classes, KnownImages(("7.dcm",), {"7.dcm": (6, 5)})).errors
         ),
     ),
     "checkpoint that inflates to 4 GB": (

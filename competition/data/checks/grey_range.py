@@ -9,6 +9,10 @@ from competition.formats.pictures import has_wide_grey
 
 SHARE, LEVELS = 0.99, 26
 """Nearly all pixels, and a tenth of the 256 levels."""
+NARROW = (
+    "images: in {count} of {samples}, 99 % of the pixels fall into a tenth of the grey range, which a few very bright "
+    "or dark pixels decide ({names}): look at the contact sheet"
+)
 
 
 def is_narrow(path: Path, image: NDArray[np.uint8]) -> bool:

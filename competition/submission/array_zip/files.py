@@ -1,7 +1,7 @@
-"""Arrays as files: for each image a .npy of 0 and 1, (rows, columns, classes + 1) uint8, and a zip of them all.
+"""Files of a zip of arrays: for each image a .npy of 0 and 1, (rows, columns, classes + 1) uint8.
 
-The zip is what is handed in. Its bytes depend on nothing but the masks and their order: no times, no owners. The last
-plane is the background, the complement of the others.
+The bytes of the zip depend on nothing but the masks and their order: no times, no owners. The last plane is the
+background, the complement of the others.
 """
 
 import os
@@ -22,17 +22,17 @@ from competition.formats.numpy_files import LARGEST_ARRAY, StoredArray, damage_n
 from competition.masks.bit_planes import pack_masks, unpack_class
 from competition.text import few, size_text
 
-# The earliest time a zip can hold; without it the same masks would give another file, and another hash, every time.
+# The earliest time a zip can hold; with the time of writing, equal masks would give files of different hashes.
 _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def plane_file_name(image_name: str) -> str:
-    """Return what an image's file is called in the submission: "7.dcm" becomes "7.npy"."""
+    """Return the name of an image's file in the submission: "7.dcm" becomes "7.npy"."""
     return f"{stem(image_name)}.npy"
 
 
 def with_background(planes: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:
-    """Return label planes (H, W, P) as they are handed in: (H, W, classes + 1) uint8, the background last."""
+    """Return label planes (H, W, P) as they are submitted: (H, W, classes + 1) uint8, the background last."""
     array = np.empty((*planes.shape[:2], classes + 1), dtype=np.uint8)
     for index in range(classes):
         array[..., index] = unpack_class(planes, index)
@@ -41,7 +41,7 @@ def with_background(planes: NDArray[np.uint8], classes: int) -> NDArray[np.uint8
 
 
 def packed(array: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the label planes of what was handed in, without the background."""
+    """Return the label planes of a submitted array, without the background."""
     return pack_masks(np.moveaxis(array[..., :-1], -1, 0) > 0)
 
 
@@ -51,7 +51,7 @@ def write_plane_files(path: Path, images: Iterable[tuple[str, NDArray[np.uint8]]
     Args:
         path: The zip; an old one is replaced only when the new one is whole.
         images: Image name and its array (H, W, classes + 1) uint8, in the organiser's order.
-        folder: For the single files, replaced in the same way; None where the zip alone is wanted.
+        folder: For the single files, replaced in the same way; None for the zip alone.
 
     Raises:
         CompetitionError: The disk is full or a folder can't be written.
@@ -76,23 +76,19 @@ def _member(name: str) -> zipfile.ZipInfo:
 
 
 def list_plane_files(path: Path) -> list[str]:
-    """Return the names of the files in a zip or folder, in the order of the zip or by name.
-
-    Raises:
-        CompetitionError: It is missing, or a file that is no zip.
-    """
+    """Return the names of the files in a zip or folder; order and errors as in ``open_plane_files``."""
     with open_plane_files(path) as files:
         return files.names
 
 
 @dataclass(frozen=True)
 class PlaneFiles:
-    """A submission that is open: a zip, of which the table of contents is read once, or the folder of its files.
+    """An open submission: a zip, of which the table of contents is read once, or the folder of its files.
 
     Attributes:
         path: The zip or folder.
         names: Of the files, in the order of the zip or by name; a zip may hold a name twice.
-        archive: The zip; None of a folder.
+        archive: The zip; None for a folder.
     """
 
     path: Path
@@ -100,22 +96,18 @@ class PlaneFiles:
     archive: zipfile.ZipFile | None
 
     def unique_names(self) -> list[str]:
-        """Return the names of the files.
-
-        Raises:
-            CompetitionError: One appears twice.
-        """
+        """Return the names of the files, or raise CompetitionError if one appears twice."""
         if twice := [name for name, count in Counter(self.names).items() if count > 1]:
             raise CompetitionError(f"{len(twice)} files appear twice ({few(twice)})", self.path)
         return self.names
 
     def read(self, name: str, classes: int, size_hw: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-        """Read one array; nothing is read of one that is not as it should be.
+        """Read one array, whose header is checked before its values are read.
 
         Args:
             name: Of the file.
             classes: Number of classes; there is one plane more.
-            size_hw: Rows and columns of the image, where they are known.
+            size_hw: Rows and columns of the image, if known.
 
         Returns:
             (rows, columns, classes + 1) uint8 of 0 and 1, the last plane the complement of the others.
@@ -142,13 +134,7 @@ class PlaneFiles:
 
 @contextmanager
 def open_plane_files(path: Path) -> Iterator[PlaneFiles]:
-    """Open a submission.
-
-    Args:
-        path: A zip of .npy files, or the folder of them.
-
-    Yields:
-        Its files.
+    """Open a zip of .npy files, or the folder of them.
 
     Raises:
         CompetitionError: It is missing, or a file that is no zip.
@@ -159,14 +145,14 @@ def open_plane_files(path: Path) -> Iterator[PlaneFiles]:
         return
     if not path.exists():
         raise CompetitionError("no such file or folder", path)
-    with damage_named("this is no zip of .npy files, or it was cut", path):
+    with damage_named("this is no zip of .npy files, or it is incomplete", path):
         archive = zipfile.ZipFile(path)
     with archive:
         yield PlaneFiles(path, [name for name in archive.namelist() if not name.endswith("/")], archive)
 
 
 def _form_fault(stored: StoredArray, classes: int, size_hw: tuple[int, int] | None) -> str | None:
-    """What is wrong with the shape or type of an array that was handed in: the rest of a sentence, None for nothing."""
+    """Return what is wrong with the shape or type of an array, the rest of a sentence; None for nothing."""
     shape = size_text(stored.shape) or "a single number"
     if len(stored.shape) != 3 or stored.shape[2] != classes + 1:
         return f"is {shape}, not rows x columns x {classes + 1}"
@@ -181,7 +167,7 @@ def _form_fault(stored: StoredArray, classes: int, size_hw: tuple[int, int] | No
 
 
 def _value_fault(array: NDArray[np.uint8]) -> str | None:
-    """Return what is wrong with the values of an array (rows, columns, classes + 1): the rest of a sentence."""
+    """Return what is wrong with the values of an array (rows, columns, classes + 1), as ``_form_fault``."""
     if (largest := int(array.max(initial=0))) > 1:
         return f"holds values other than 0 and 1, up to {largest}"
     wrong = int(np.count_nonzero(array[..., :-1].any(axis=-1) == array[..., -1].astype(np.bool_)))

@@ -1,6 +1,7 @@
 """The form of a zip of arrays: a .npy of 0 and 1 per image."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +13,12 @@ from numpy.typing import NDArray
 
 from competition.console import progress
 from competition.console import track as shown
+from competition.errors import CompetitionError
 from competition.file_listing import stem
 from competition.masks.run_length_votes import Quorum
 from competition.metrics.metric import Metric, as_count_metric
-from competition.submission.array_zip.checks import check_planes_submission
 from competition.submission.array_zip.files import (
+    PlaneFiles,
     list_plane_files,
     open_plane_files,
     packed,
@@ -25,14 +27,11 @@ from competition.submission.array_zip.files import (
     write_plane_files,
 )
 from competition.submission.array_zip.scores import count_pixels, score_planes
-from competition.submission.array_zip.votes import open_alike, read_together, vote_on_arrays
-from competition.submission.check_result import CheckResult
-from competition.submission.form import Form
-from competition.submission.known_images import KnownImages
-from competition.submission.labels import Labels
-from competition.submission.mask_counts import stack_counts
-from competition.submission.mask_differences import MaskDifferences, compare_counts
-from competition.submission.score import Score
+from competition.submission.check_result import CheckResult, compare_names
+from competition.submission.form import Form, Score
+from competition.submission.known_images import NOTHING_KNOWN, KnownImages, Labels, held_by
+from competition.submission.mask_counts import MaskDifferences, compare_counts, stack_counts
+from competition.text import few, near_misses
 from competition.workspace import plane_files_folder
 
 
@@ -68,9 +67,17 @@ class ArrayZipForm(Form):
         """Return the bytes of two arrays, because the last one is kept while the next is made."""
         return 2 * (classes + 1) * size_hw[0] * size_hw[1]
 
-    def check(self, path: Path, classes: Sequence[str], images: KnownImages) -> CheckResult:
+    def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
         """Check the set of files, and of each its shape, its values and the background."""
-        return check_planes_submission(path, classes, images)
+        result = CheckResult()
+        parts = ["form", "values", "background"]
+        result.enter_scope(parts, images, unbounded="the sizes of arrays", ordered=False)
+        try:
+            with open_plane_files(path) as files:
+                _check(result, files, classes, images.renamed(plane_file_name))
+        except CompetitionError as error:
+            result.refuse(str(error))
+        return result
 
     def score(
         self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
@@ -94,7 +101,7 @@ class ArrayZipForm(Form):
         with ExitStack() as opened:
             files = open_alike([first, second], opened)
             for name in shown(files[0].names, "comparing"):
-                a, b = map(packed, read_together(files, name, len(classes), images))
+                a, b = map(packed, _read_together(files, name, len(classes), images))
                 counts.append(count_pixels(a, b, len(classes)))
         return compare_counts(stack_counts(files[0].names, classes, counts))
 
@@ -110,3 +117,88 @@ class ArrayZipForm(Form):
 
         with open_plane_files(path) as files:
             return {stem(name): partial(read, name) for name in files.unique_names()}
+
+
+def _check(result: CheckResult, files: PlaneFiles, classes: Sequence[str], images: KnownImages) -> None:
+    path, names = files.path, files.names
+    result.rows = result.images = len(names)
+    result.size_bytes = path.stat().st_size if path.is_file() else sum((path / name).stat().st_size for name in names)
+    if not names:
+        result.refuse("there is no file in it")
+    if images.names is not None:
+        compare_names(result, "files", names, images.names)
+    counts = Counter(names)
+    for name in sorted(name for name, count in counts.items() if count > 1):
+        result.refuse(f"{name} appears twice", "appears twice")
+    non_empty = np.zeros(len(classes), np.int64)
+    for name in counts:
+        try:
+            array = files.read(name, len(classes), images.size_of(name))
+        except CompetitionError as error:
+            result.refuse(error.what, error.what.removeprefix(name))
+        else:
+            non_empty += array[..., :-1].any(axis=(0, 1))
+    result.positive_share = dict(zip(classes, (non_empty / max(len(names), 1)).tolist(), strict=True))
+    if names:
+        result.warnings += [
+            f"class {name!r} is empty in every image"
+            for name, count in zip(classes, non_empty, strict=True)
+            if not count
+        ]
+
+
+def open_alike(paths: Sequence[Path], opened: ExitStack) -> list[PlaneFiles]:
+    """Open submissions that are to be joined, and close them with ``opened``; all hold files of the same names.
+
+    Raises:
+        CompetitionError: A submission is no zip, holds what is no array of an image, or lacks a file that another has.
+    """
+    files = [opened.enter_context(open_plane_files(path)) for path in paths]
+    every = dict.fromkeys(name for one in files for name in one.unique_names())
+    if not every:
+        raise CompetitionError("there are no files", paths[0])
+    for one in files:  # first, because what is missing in the others may be no array at all
+        if foreign := [name for name in one.names if "/" in name or not name.endswith(".npy")]:
+            raise CompetitionError(f"{len(foreign)} files are not named like 7.npy ({few(foreign)})", one.path)
+    for one in files:
+        if missing := [name for name in every if name not in one.names]:
+            holder = held_by(missing, paths, [other.names for other in files])
+            hint = near_misses(one.names, missing)
+            raise CompetitionError(f"{len(missing)} files are missing{holder} ({few(missing)}){hint}", one.path)
+    return files
+
+
+def _read_together(
+    files: Sequence[PlaneFiles], name: str, classes: int, images: KnownImages
+) -> Iterator[NDArray[np.uint8]]:
+    """Yield the arrays of one image; if its size is unknown, all have to be as large as the first."""
+    size_hw = images.size_of(name)
+    for one in files:
+        array = one.read(name, classes, size_hw)
+        size_hw = array.shape[0], array.shape[1]
+        yield array
+
+
+def vote_on_arrays(
+    files: Sequence[PlaneFiles], classes: int, election: Quorum, images: KnownImages
+) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Yield the file name and the elected array (rows, columns, classes + 1) uint8 of each image.
+
+    Args:
+        files: Of ``open_alike``.
+        classes: Number of classes.
+        election: Weights and threshold.
+        images: Whose sizes are known.
+
+    Raises:
+        CompetitionError: As ``PlaneFiles.read``.
+    """
+    images = images.renamed(plane_file_name)
+    # The smallest type that holds the sum of all weights: one byte a vote for weights such as 2, 1, 1.
+    kind = np.min_scalar_type(sum(election.weights))
+    for name in files[0].names:
+        votes = np.zeros((), kind)
+        for weight, array in zip(election.weights, _read_together(files, name, classes, images), strict=True):
+            votes = votes + np.multiply(array[..., :-1], weight, dtype=kind)
+        elected = votes > election.more_than
+        yield name, np.dstack([elected, ~elected.any(axis=-1)]).astype(np.uint8)

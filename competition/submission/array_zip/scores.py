@@ -1,6 +1,6 @@
 """Score a zip of arrays against labels or other arrays: Dice over the classes, plane accuracy beside it.
 
-Nobody knows the metric of the organiser's leaderboard. Plane accuracy, the share of equal entries over all planes with
+The metric of the organiser's leaderboard is unknown. Plane accuracy, the share of equal entries over all planes with
 the background, is hardly it: an empty submission reaches 0.97.
 """
 
@@ -18,10 +18,9 @@ from competition.file_listing import find_files
 from competition.masks.bit_planes import class_areas, intersections
 from competition.metrics.counts import DICE, CountMetric
 from competition.submission.array_zip.files import PlaneFiles, open_plane_files, packed, plane_file_name
-from competition.submission.known_images import NOTHING_KNOWN, KnownImages
-from competition.submission.labels import Labels, ReadLabel
+from competition.submission.form import Score
+from competition.submission.known_images import NOTHING_KNOWN, KnownImages, Labels, ReadLabel
 from competition.submission.mask_counts import stack_counts
-from competition.submission.score import Score
 from competition.text import few, near_misses
 
 
@@ -36,15 +35,14 @@ def score_planes(
 
     Args:
         submission: A zip of .npy files, or the folder of them.
-        truth: Another such zip, or labels; where these lie in a folder of .npy files, that is the truth.
+        truth: Another such zip, or labels; if these are in a folder of .npy files, that is the truth.
         classes: Of the track.
         images: Whose sizes are known. Without them an array of the wrong size is noticed only where the label does not
             fit it either way round.
         metric: The mean Dice over all (image, class) pairs by default.
 
     Returns:
-        The score; ``beside`` holds plane_accuracy and
-        all_background_accuracy, what an empty submission would have.
+        The score; ``beside`` holds plane_accuracy and all_background_accuracy, that of an empty submission.
 
     Raises:
         CompetitionError: An image is missing on either side, a file is damaged, or its form, size or values are wrong.
@@ -75,7 +73,7 @@ def count_pixels(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], classes: in
 
 
 def _accuracies(counts: NDArray[np.int64], ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> tuple[float, float]:
-    """Plane accuracy of an image: ours, and that of an empty image."""
+    """Return the plane accuracy of an image: ours, and that of an empty image."""
     both, our_areas, their_areas = counts
     # The background planes differ where exactly one side has any class.
     our_any, their_any = ours.any(axis=-1), theirs.any(axis=-1)
@@ -86,7 +84,7 @@ def _accuracies(counts: NDArray[np.int64], ours: NDArray[np.uint8], theirs: NDAr
 
 
 def _names(files: PlaneFiles) -> list[str]:
-    """Return the names of a submission that can be scored: there are some, and none appears twice."""
+    """Return the names of a submission, or raise CompetitionError if it is empty or a name appears twice."""
     if not files.names:
         raise CompetitionError("there is nothing to score: no files", files.path)
     return files.unique_names()

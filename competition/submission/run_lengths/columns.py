@@ -1,4 +1,4 @@
-"""How masks stand in a CSV as run lengths, coming in or going out: its columns, and how pixels are counted."""
+"""The columns of a CSV of run lengths, read or written, and how its pixels are counted."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -37,18 +37,13 @@ class RunLengthColumns(Section):
         return (self.image, *between, *(classes if self.rle is None else (self.rle,)))
 
     def masks(self, cells: Sequence[str], classes: Sequence[str]) -> list[tuple[str, str]]:
-        """Return what a row says: class and run lengths, as they are written there.
-
-        Args:
-            cells: In the order of ``header``.
-            classes: Of the track.
-        """
+        """Return classes and run lengths as a row has them; its cells are in the order of ``header``."""
         if self.rle is None:
             return list(zip(classes, cells[1:], strict=True))
         return [(classes[0] if self.class_column is None else cells[1], cells[-1])]
 
     def contradiction(self, key: str, classes: int) -> str | None:
-        """Return why columns and number of classes don't fit together; None where they do. ``key`` names the form."""
+        """Return why columns and number of classes contradict each other, None if they fit; ``key`` is for messages."""
         if self.class_column and not self.rle:
             return f"{key} names a class column, so it needs an rle column too"
         if classes > 1 and self.rle and not self.class_column:
@@ -57,10 +52,10 @@ class RunLengthColumns(Section):
 
 
 class SubmissionColumns(RunLengthColumns):
-    """The form of a submission: also how a name and an empty mask are written.
+    """Columns of a submission: also how a name and an empty mask are written.
 
     Between files, a mask is always text of one kind: "start length ...", pixels counted from 1 in the form's order, ""
-    for an empty mask. ``read`` and ``write`` turn a cell into it and back.
+    for an empty mask. ``read`` and ``write`` convert a cell into it and back.
     """
 
     ending: bool
@@ -76,14 +71,10 @@ class SubmissionColumns(RunLengthColumns):
         return self.start == 1 and not self.relative
 
     def read(self, cell: str, where: str) -> str:
-        """Return the mask that a cell means.
-
-        Args:
-            cell: As it is written; any text for no mask is taken where an empty one is -1.
-            where: File and row, for the message.
+        """Return the mask of a cell; any text for no mask is accepted where an empty mask is -1.
 
         Raises:
-            CompetitionError: Malformed run lengths, in a form that has to be turned.
+            CompetitionError: Malformed run lengths that have to be converted; ``where`` is the file and row.
         """
         if cell in NO_MASK and (cell != "-1" or self.empty == "-1"):
             return ""
@@ -93,7 +84,7 @@ class SubmissionColumns(RunLengthColumns):
         return format_runs(runs, np.array([len(runs)]))[0]
 
     def write(self, rle: str) -> str:
-        """Return the cell that means a mask."""
+        """Return the cell of a mask."""
         if not rle:
             return self.empty
         if self.plain:
@@ -110,10 +101,10 @@ class SubmissionColumns(RunLengthColumns):
         Args:
             cell: As it is written.
             where: Row, image and class, for the message.
-            pixels: Height times width, where it is known.
+            pixels: Height times width, if known.
 
         Raises:
-            CompetitionError: It is not what the organiser takes.
+            CompetitionError: The cell is invalid.
         """
         if cell in NO_MASK:
             wanted = NO_MASK - {"-1"} if self.empty == "" else {self.empty}
@@ -128,4 +119,4 @@ class SubmissionColumns(RunLengthColumns):
 IMAGE_CLASS_RLE = SubmissionColumns.model_validate(
     {"image": "image_name", "class": "class", "rle": "rle", "ending": True}
 )
-"""A row per image and class, pixels row by row from 1: what the organisers of the built-in tracks take."""
+"""A row per image and class, pixels row by row from 1: the form of the built-in tracks."""

@@ -1,6 +1,7 @@
 """The form of run lengths in a CSV."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,30 +12,30 @@ from numpy.typing import NDArray
 from competition.console import progress
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import CLASSES_PER_PLANE, unpack_class
-from competition.masks.run_length_votes import Quorum
+from competition.masks.run_length_votes import Quorum, vote
 from competition.masks.run_lengths import decode_planes, encode_planes
 from competition.metrics.metric import Metric, as_count_metric
-from competition.submission.check_result import CheckResult
-from competition.submission.form import Form
-from competition.submission.known_images import KnownImages
-from competition.submission.labels import Labels
-from competition.submission.mask_differences import MaskDifferences, compare_counts
-from competition.submission.run_lengths.checks import check_rle_submission
+from competition.submission.check_result import CheckResult, compare_names
+from competition.submission.csv_submission import compare_order, open_csv
+from competition.submission.form import Form, Score
+from competition.submission.known_images import NOTHING_KNOWN, KnownImages, Labels, held_by
+from competition.submission.mask_counts import MaskDifferences, compare_counts
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
-from competition.submission.run_lengths.files import read_rle_csv, read_truth_csv, write_rle_csv
+from competition.submission.run_lengths.files import (
+    Key,
+    check_classes,
+    no_known_class,
+    read_rle_csv,
+    read_truth_csv,
+    write_rle_csv,
+)
 from competition.submission.run_lengths.scores import count_overlaps, score_rle
-from competition.submission.run_lengths.votes import read_alike, vote_on_masks
-from competition.submission.score import Score
-from competition.text import few
+from competition.text import few, near_misses, nearest_hint
 
 
 @dataclass(frozen=True)
 class RunLengthForm(Form):
-    """A CSV of run lengths.
-
-    Attributes:
-        columns: Of the organiser, and how pixels are counted.
-    """
+    """A CSV of run lengths with the organiser's columns."""
 
     columns: SubmissionColumns = IMAGE_CLASS_RLE
 
@@ -56,9 +57,43 @@ class RunLengthForm(Form):
                 for name, rle in zip(names, rles, strict=True):
                     yield image, name, rle
 
-    def check(self, path: Path, classes: Sequence[str], images: KnownImages) -> CheckResult:
+    def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
         """Check the classes of every image, the run lengths and the order of the rows."""
-        return check_rle_submission(path, classes, images, self.columns)
+        result, lines = open_csv(path, self.columns.header(classes))
+        result.enter_scope(["form", "classes", "run lengths"], images, unbounded="whether runs leave their image")
+        masks = [(number, cells[0], *mask) for number, cells in lines for mask in self.columns.masks(cells, classes)]
+        if problem := no_known_class((name for _, _, name, _ in masks), classes):
+            result.refuse(problem)
+        if problem or not masks:
+            return result
+        first_row: dict[Key, int] = {}
+        seen: set[tuple[str, str, str]] = set()
+        filled: set[Key] = set()
+        known = frozenset(classes)
+        for number, image, name, cell in masks:
+            first = first_row.setdefault((image, name), number)
+            if name not in known:
+                result.refuse(f"row {number}: unknown class {name!r}{nearest_hint(name, classes)}", "unknown class")
+            elif first != number and (not self.columns.several_rows or (image, name, cell) in seen):
+                result.refuse(f"row {number}: class {name!r} of image {image!r} appears twice (first in row {first})")
+            else:
+                seen.add((image, name, cell))
+                try:
+                    if self.columns.check(cell, f"row {number}, {image}, {name}", images.pixels_of(image)):
+                        filled.add((image, name))
+                except CompetitionError as error:
+                    filled.add((image, name))
+                    result.refuse(str(error), error.what)
+        found = list(dict.fromkeys(image for image, _ in first_row))
+        non_empty = Counter(name for _, name in filled)
+        result.images = len(found)
+        result.positive_share = {name: non_empty[name] / len(found) for name in classes}
+        if images.names is not None:
+            compare_names(result, "images", found, images.names)
+        _compare_rows(result, first_row, classes, found, found if images.names is None else images.names)
+        if empty := [name for name in classes if not non_empty[name]]:
+            result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")
+        return result
 
     def score(
         self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
@@ -101,3 +136,73 @@ class RunLengthForm(Form):
             return masks.view(np.uint8) * np.uint8(255)
 
         return {image: partial(draw, image) for image in images}
+
+
+def _compare_rows(
+    result: CheckResult,
+    first_row: Mapping[Key, int],
+    classes: Sequence[str],
+    found: Sequence[str],
+    expected: Sequence[str],
+) -> None:
+    """Record images that lack classes, and the first row in the wrong order."""
+    for image in found:
+        if missing := [name for name in classes if (image, name) not in first_row]:
+            have = f"image {image!r} has {len(classes) - len(missing)} of {len(classes)} classes"
+            result.refuse(f"{have}; missing: {few(missing)}", "images that lack classes")
+    wanted = [(image, name) for image in expected for name in classes]
+    describe = "class {0[1]!r} of image {0[0]!r}".format
+    compare_order(result, list(first_row), wanted, describe, first_row.__getitem__)
+
+
+def read_alike(
+    paths: Sequence[Path], classes: Sequence[str], columns: SubmissionColumns = IMAGE_CLASS_RLE
+) -> list[dict[Key, str]]:
+    """Read submissions that are to be joined, as ``read_rle_csv`` does; all have the same keys.
+
+    Raises:
+        CompetitionError: A file is no submission of the track, or lacks an image or a class that another one has.
+    """
+    files = [read_rle_csv(path, classes, columns) for path in paths]
+    images = dict.fromkeys(name for file in files for name, _ in file)
+    if not images:
+        raise CompetitionError("there are no rows", paths[0])
+    wanted = {(image, name): None for image in images for name in classes}
+    for path, file in zip(paths, files, strict=True):
+        check_classes((name for _, name in file), classes, path)
+        # First, because a mistyped class is missing too.
+        unknown = [" ".join(key) for key in file if key not in wanted]
+        if unknown:
+            raise CompetitionError(f"{len(unknown)} rows are of an unknown class ({few(unknown)})", path)
+        if missing := [key for key in wanted if key not in file]:
+            names = few([" ".join(key) for key in missing])
+            hint = near_misses((name for name, _ in file), {name: None for name, _ in missing})
+            holder = held_by(missing, paths, files)
+            raise CompetitionError(f"{len(missing)} rows are missing{holder} ({names}){hint}", path)
+    return files
+
+
+def vote_on_masks(
+    paths: Sequence[Path],
+    files: Sequence[Mapping[Key, str]],
+    classes: Sequence[str],
+    election: Quorum,
+    images: KnownImages = NOTHING_KNOWN,
+) -> Iterator[tuple[str, str, str]]:
+    """Yield the elected rows of a submission: image, class, run lengths, in the image order of the first file.
+
+    Args:
+        paths: Names of the files, for messages.
+        files: Of ``read_alike``.
+        classes: Of the track.
+        election: Weights and threshold.
+        images: Where the size of an image is known, runs beyond the last pixel are an error.
+
+    Raises:
+        CompetitionError: Malformed run lengths.
+    """
+    for image in dict.fromkeys(name for name, _ in files[0]):
+        rles = [[file[image, name] for name in classes] for file in files]
+        places = [f"{path}, {image}" for path in paths]
+        for name, rle in zip(classes, vote(rles, election, images.pixels_of(image), places), strict=True):
+            yield image, name, rle

@@ -1,4 +1,4 @@
-"""Score run lengths without making a pixel: two areas and an intersection per image and class follow from the runs."""
+"""Score run lengths without drawing a mask: two areas and an intersection per image and class follow from the runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,14 +12,11 @@ from competition.errors import CompetitionError
 from competition.masks.run_length_text import parse_image
 from competition.masks.run_lengths import Order, encode_planes, overlaps
 from competition.metrics.counts import DICE, CountMetric
-from competition.submission.joining import same_rows
-from competition.submission.known_images import NOTHING_KNOWN, KnownImages
-from competition.submission.labels import Labels
+from competition.submission.form import Score
+from competition.submission.known_images import NOTHING_KNOWN, KnownImages, Labels, same_rows
 from competition.submission.mask_counts import MaskCounts, stack_counts
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
-from competition.submission.run_lengths.files import check_classes, read_rle_csv
-from competition.submission.run_lengths.rows import Key
-from competition.submission.score import Score
+from competition.submission.run_lengths.files import Key, check_classes, read_rle_csv
 
 
 def score_rle(
@@ -34,15 +31,12 @@ def score_rle(
 
     Args:
         submission: CSV in the form.
-        truth: (image name, class) -> run lengths, in any order, because rows are joined by key; or labels, of which
-            those of the submitted images are read.
+        truth: (image name, class) -> run lengths, in any order; or labels, of which those of the submitted images are
+            read.
         classes: All classes; each image of the truth must have each.
-        images: Where the size of an image is known, runs beyond the last pixel are refused. Labels know their own.
+        images: Where the size of an image is known, runs beyond the last pixel are an error. Labels have their own.
         columns: The organiser's; the truth counts pixels in the same order.
         metric: The mean Dice over all (image, class) pairs by default, as the hand-bone organiser defines it.
-
-    Returns:
-        The score, per class in the order of ``classes``.
 
     Raises:
         CompetitionError: A row is missing on either side, or a run length is malformed.
@@ -67,19 +61,13 @@ def score_rle(
 def encode_labels(
     labels: Labels, names: Sequence[str], classes: Sequence[str], order: Order
 ) -> tuple[dict[Key, str], dict[str, tuple[int, int]]]:
-    """Encode labels like a submission.
-
-    Args:
-        labels: In the track's own form.
-        names: Images whose labels are read, one in memory at a time.
-        classes: Of the track.
-        order: In which pixels are counted.
+    """Encode the labels of images like a submission, one in memory at a time.
 
     Returns:
         (image name, class) -> run lengths, and image name -> rows and columns.
 
     Raises:
-        CompetitionError: An image has no label, two, or one that can't be read, or nothing tells its size.
+        CompetitionError: An image has no label, two, or one that can't be read, or its size is unknown.
     """
     read = labels.join(names)
     truth: dict[Key, str] = {}

@@ -14,12 +14,10 @@ from competition.submission.csv_submission import write_csv
 
 ID_COLUMN = "Index"
 
-
 SHOWN_CELL = 40
 """Characters of a wrong cell that are shown."""
 
-
-# pandas writes a missing number as "nan" or "NaN"; that it is none of those that are wanted is judged elsewhere.
+# pandas writes a missing number as "nan" or "NaN"; the range of numbers is checked elsewhere.
 _NUMBER = re.compile(
     r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE | re.ASCII
 )
@@ -28,15 +26,15 @@ _NUMBER = re.compile(
 def write_table_csv(
     path: Path, id_column: str, ids: Sequence[str], columns: Sequence[str], values: NDArray[np.floating]
 ) -> None:
-    """Write a table submission: the first value of a row is a probability, the others are decisions.
+    """Write a submission: the first value of a row is a probability, the others are decisions.
 
     Args:
         path: The file to write; an old one is replaced only when the new one is whole.
         id_column: Header of the first column ("Index").
         ids: One per row, in the organiser's order.
         columns: Headers of the values.
-        values: (rows, columns) float; column 0 in [0, 1], the others 0 or 1. Probabilities are written with as many
-            decimals as it takes to read the same number again, at least eight: ties that were none cost AUROC.
+        values: (rows, columns) float; column 0 in [0, 1], the others 0 or 1. Probabilities are written with all the
+            decimals that identify the number, at least eight, because ties from rounding cost AUROC.
 
     Raises:
         CompetitionError: A value is NaN or out of its range, the shape does not fit, or the file can't be written.
@@ -58,15 +56,10 @@ def write_table_csv(
 
 
 def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.DataFrame:
-    """Read a table submission or a truth in the same form.
-
-    Args:
-        path: The CSV; its columns may come in any order, with others beside them, because they are joined by name.
-        id_column: The column that names the row ("Index"); kept as text, so that "0047" stays what it is.
-        columns: The columns of numbers.
+    """Read a submission or a truth in the same form; its columns may come in any order, with others beside them.
 
     Returns:
-        float64 columns in the order of ``columns``, indexed by the id in the order of the file.
+        float64 columns in the order of ``columns``, indexed by the id as text in the order of the file.
 
     Raises:
         CompetitionError: The file or a column is missing, a cell is not a number, an id appears twice.
@@ -83,20 +76,17 @@ def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.Dat
 
 
 def number_in(text: str) -> float | None:
-    """Return the number that a cell of a table holds, or None.
-
-    A decimal number in ASCII, as every program reads it: not "0_1" and no other alphabet's digits, which Python takes.
-    """
+    """Return the number in a cell, or None; unlike Python, it accepts ASCII digits only and no "0_1"."""
     return float(text) if _NUMBER.fullmatch(text) else None
 
 
 def without_zeros(name: str) -> str:
-    """Return an id without the leading zeros that spreadsheets and pandas drop; one that is no number stays."""
+    """Return an id without the leading zeros that spreadsheets and pandas drop; other text is returned unchanged."""
     return name.lstrip("0") or "0" if name.isascii() and name.isdigit() else name
 
 
 def shortened(text: str) -> str:
-    """Return a cell in quotes, cut where it is long: a message must stay readable."""
+    """Return a cell in quotes, at most ``SHOWN_CELL`` characters of it."""
     return repr(text if len(text) <= SHOWN_CELL else f"{text[:SHOWN_CELL]}...")
 
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
@@ -14,16 +15,50 @@ from competition.file_listing import find_files
 from competition.formats.csv_files import read_csv
 from competition.masks.run_length_votes import Quorum
 from competition.metrics.metric import Metric
-from competition.submission.check_result import CheckResult
-from competition.submission.form import Form
-from competition.submission.known_images import KnownImages
-from competition.submission.labels import Labels
-from competition.submission.score import Score
-from competition.submission.table.checks import check_table_submission
-from competition.submission.table.differences import TableDifferences, compare_tables
-from competition.submission.table.files import ID_COLUMN, read_table_csv, without_zeros, write_table_csv
+from competition.submission.check_result import CheckResult, compare_names
+from competition.submission.csv_submission import compare_order, open_csv
+from competition.submission.form import ComparisonTable, Form, Score
+from competition.submission.known_images import NOTHING_KNOWN, KnownImages, Labels, held_by
+from competition.submission.table.files import (
+    ID_COLUMN,
+    number_in,
+    read_table_csv,
+    shortened,
+    without_zeros,
+    write_table_csv,
+)
 from competition.submission.table.scores import score_table
-from competition.submission.table.votes import vote_on_tables
+from competition.text import few, near_misses
+
+
+@dataclass(frozen=True)
+class TableDifferences:
+    """Two tables side by side.
+
+    Attributes:
+        columns: One row per class: rows that differ, the largest difference, and Spearman's rank correlation (NaN where
+            one of the columns is constant).
+    """
+
+    columns: pd.DataFrame
+
+    def figures(self) -> dict[str, Any]:
+        """Return rows_that_differ and per_class."""
+        per_class = {str(name): int(rows) for name, rows in self.columns.rows.items()}
+        return {"rows_that_differ": int(self.columns.rows.max()), "per_class": per_class}
+
+    def tables(self) -> list[ComparisonTable]:
+        """Return the columns that differ."""
+        changed = self.columns[self.columns.rows > 0]
+        if not len(changed):
+            return []
+        headers = ["class", "rows", "largest difference", "rank correlation"]
+        rows = changed.round(4).reset_index().to_numpy().tolist()
+        return [ComparisonTable("columns that differ", headers, rows)]
+
+    def summary(self) -> str:
+        """Return the number of columns that differ."""
+        return f"{(self.columns.rows > 0).sum()} of {len(self.columns)} columns differ"
 
 
 @dataclass(frozen=True)
@@ -45,9 +80,40 @@ class TableForm(Form):
         ids, rows = zip(*predictions, strict=True)
         write_table_csv(path, ID_COLUMN, ids, classes, np.stack(rows))
 
-    def check(self, path: Path, classes: Sequence[str], images: KnownImages) -> CheckResult:
-        """Check the values and the order of the rows."""
-        return check_table_submission(path, ID_COLUMN, classes, images)
+    def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
+        """Check the columns and their order, the values, and the order of the rows."""
+        result, lines = open_csv(path, (ID_COLUMN, *classes))
+        result.enter_scope(["form", "values"], images)
+        if not lines:
+            return result
+        first_row: dict[str, int] = {}
+        positive = dict.fromkeys(classes, 0)
+        probabilities = set()
+        for number, (name, *cells) in lines:
+            if name in first_row:
+                result.refuse(f"row {number}: {ID_COLUMN} {name!r} appears twice (first in row {first_row[name]})")
+                continue
+            first_row[name] = number
+            for position, (column, text) in enumerate(zip(classes, cells, strict=True)):
+                value = _probability(text) if position == 0 else _decision(text)
+                if value is None:
+                    kind = "a number from 0 to 1" if position == 0 else "the integer 0 or 1"
+                    result.refuse(
+                        f"row {number}: {column} of {ID_COLUMN} {name} is {shortened(text)}, not {kind}", kind
+                    )
+                    continue
+                positive[column] += value > 0.5
+                if position == 0:
+                    probabilities.add(value)
+        found = list(first_row)
+        result.images = len(found)
+        result.positive_share = {column: count / max(len(found), 1) for column, count in positive.items()}
+        if images.names is not None:
+            compare_names(result, "rows", found, images.names)
+            compare_order(result, found, images.names, lambda name: f"{ID_COLUMN} {name}", first_row.__getitem__)
+        if len(found) > 1 and len(probabilities) == 1:
+            result.warnings.append(f"{classes[0]} is {probabilities.pop():g} in every row: an AUROC of 0.5")
+        return result
 
     def score(
         self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
@@ -66,7 +132,12 @@ class TableForm(Form):
 
     def compare(self, first: Path, second: Path, classes: Sequence[str], images: KnownImages) -> TableDifferences:
         """Compare column by column."""
-        return compare_tables(first, second, classes)
+        a, b = read_tables_alike([first, second], classes)
+        change = (a - b).abs()
+        with np.errstate(invalid="ignore", divide="ignore"):
+            correlation = a.rank().corrwith(b.rank())
+        columns = {"rows": (change > 0).sum(), "largest": change.max(), "rank_correlation": correlation}
+        return TableDifferences(pd.DataFrame(columns))
 
     def read_predictions(
         self, path: Path, classes: Sequence[str], size_of: Callable[[str], tuple[int, int]]
@@ -83,9 +154,60 @@ def _table_in(folder: Path, classes: Sequence[str]) -> Path:
     found = [path for path in find_files(folder, "**/*.csv") if columns <= set(read_csv(path)[0])]
     if len(found) != 1:
         names = ": " + ", ".join(str(path.relative_to(folder)) for path in found) if found else ""
-        raise CompetitionError(
-            f"{len(found)} files with the columns {ID_COLUMN},{classes[0]},...{names}",
-            folder,
-            "Name the one that is the truth",
-        )
+        what = f"{len(found)} files with the columns {ID_COLUMN},{classes[0]},...{names}"
+        raise CompetitionError(what, folder, "Name the one that is the truth")
     return found[0]
+
+
+def _probability(text: str) -> float | None:
+    value = number_in(text)
+    return value if value is not None and 0 <= value <= 1 else None
+
+
+def _decision(text: str) -> float | None:
+    return float(text) if text in ("0", "1") else None
+
+
+def read_tables_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[pd.DataFrame]:
+    """Read submissions that are to be joined; all have the same patients, in the order of the first.
+
+    Raises:
+        CompetitionError: A file is no submission, lacks a patient that another one has, or holds an invalid value.
+    """
+    tables = [read_table_csv(path, ID_COLUMN, classes) for path in paths]
+    every = {str(name) for table in tables for name in table.index}
+    if not every:
+        raise CompetitionError("there are no rows", paths[0])
+    for path, table in zip(paths, tables, strict=True):
+        here = {str(name): None for name in table.index}
+        if missing := sorted(every - here.keys()):
+            holder = held_by(missing, paths, [set(map(str, other.index)) for other in tables])
+            hint = near_misses(here, missing)
+            raise CompetitionError(f"{len(missing)} patients are missing{holder} ({few(missing)}){hint}", path)
+        if not table[classes[0]].between(0, 1).all():  # NaN is not between them
+            raise CompetitionError(
+                f"a value of {classes[0]} is no probability from 0 to 1", path, f"See ./run.sh check {path}"
+            )
+        if not np.isin(table[list(classes[1:])], (0, 1)).all():
+            raise CompetitionError("a location is neither 0 nor 1", path, f"See ./run.sh check {path}")
+    return [table.loc[tables[0].index, list(classes)] for table in tables]
+
+
+def vote_on_tables(
+    paths: Sequence[Path], classes: Sequence[str], election: Quorum
+) -> tuple[list[str], NDArray[np.float64]]:
+    """Return the weighted mean of the probability and the elected 0/1 of the other columns.
+
+    Returns:
+        The patients in the order of the first file, and their values (n, C).
+
+    Raises:
+        CompetitionError: As ``read_tables_alike``.
+    """
+    tables = read_tables_alike(paths, classes)
+    patients = [str(name) for name in tables[0].index]
+    values = np.stack([table.to_numpy(np.float64) for table in tables])
+    shares = np.array([weight / sum(election.weights) for weight in election.weights])
+    sums = np.tensordot(np.array(election.weights), values[:, :, 1:].astype(np.int64), axes=1)
+    probability = np.clip(np.tensordot(shares, values[:, :, 0], axes=1), 0, 1)  # shares sum to 1 within rounding
+    return patients, np.column_stack([probability, sums > election.more_than])

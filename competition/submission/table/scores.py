@@ -10,8 +10,8 @@ import pandas as pd
 
 from competition.errors import CompetitionError
 from competition.metrics.aneurysm import score_aneurysm
-from competition.submission.joining import same_rows
-from competition.submission.score import Score
+from competition.submission.form import Score
+from competition.submission.known_images import same_rows
 from competition.submission.table.files import ID_COLUMN, read_table_csv, without_zeros
 from competition.text import few
 
@@ -19,16 +19,13 @@ from competition.text import few
 def score_table(submission: Path, truth: pd.DataFrame, classes: Sequence[str]) -> Score:
     """Return the AUROC of the first column and the accuracy over the others, as the aneurysm organiser scores.
 
-    The organiser joins by position; this joins by id, which is the same where ``check`` found no fault. Ids that differ
-    only in leading zeros ("0047", "47") are one patient: spreadsheets and pandas drop them.
+    The organiser joins by position; this joins by id, which is the same for a valid submission. Ids that differ only in
+    leading zeros ("0047", "47") are one patient, because spreadsheets and pandas drop them.
 
     Args:
         submission: CSV of Index and the classes.
         truth: 0/1 columns of the classes, indexed by id, in any order.
         classes: The probability's column, then those of the decisions.
-
-    Returns:
-        The score; per_class is the AUROC of each column.
 
     Raises:
         CompetitionError: An id is missing on either side, a value is NaN or the truth is not 0 or 1, or the truth has
@@ -52,18 +49,14 @@ def score_table(submission: Path, truth: pd.DataFrame, classes: Sequence[str]) -
         )
     if len(set(answers[:, 0])) < 2:
         raise CompetitionError(
-            f"the truth has only one kind of {classes[0]}, so there is no AUROC (test.csv is all zeros and no truth)"
+            f"the truth has only one kind of {classes[0]}, so there is no AUROC (zeros in test.csv are placeholders)"
         )
     result = score_aneurysm(answers.astype(np.int64), outputs)
     per_class = {
         name: None if math.isnan(value) else float(value)
         for name, value in zip(classes, (result.auroc, *result.location_aurocs), strict=True)
     }
-    beside = {
-        "accuracy": result.accuracy,
-        "all_zero_accuracy": result.all_zero_accuracy,
-        "cells_gained": result.cells_gained,
-    }
+    beside = {name: getattr(result, name) for name in ("accuracy", "all_zero_accuracy", "cells_gained")}
     ranked = {
         str(name): (int(answer), float(prob))
         for name, answer, prob in zip(truth.index, answers[:, 0], outputs[:, 0], strict=True)

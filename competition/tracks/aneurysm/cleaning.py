@@ -1,8 +1,8 @@
 """Cleaning of angiogram stills: black margins are cropped, burned-in white text is covered with local background.
 
-Exports of one console come with black bars or frames of any width, with or without text. Both are constant per console
-and so a shortcut for a network, and a stretched 5:3 canvas makes a 3 mm aneurysm vanish. Training and inference go
-through the same function, because a difference between the two costs more than the cleaning wins.
+Exports of one console have black bars or frames of any width, with or without text. Both are constant per console and
+so a shortcut for a network, and a stretched 5:3 canvas makes a 3 mm aneurysm vanish. Training and inference use one
+function, because a difference between the two costs more than the cleaning gains.
 """
 
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ EDGE_LINES = 3
 WHITE_SHARE = 0.02
 BLACK_SHARE = 0.1
 
-# Text stands in the lower third, in the outer 40 % of the columns; the blocks seen lie at 78-90 % of the height.
+# Text is in the lower third, in the outer 40 % of the columns; the blocks seen lie at 78-90 % of the height.
 TEXT_TOP = 0.66
 TEXT_WIDTH = 0.4
 LETTERS_IN_A_BLOCK = 6
@@ -37,7 +37,7 @@ TEXT_CONTRAST = 25  # grey levels above the local background: six times the nois
 
 
 def clean_angiogram(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Crop black margins and covers burned-in text.
+    """Crop black margins and cover burned-in text.
 
     Args:
         image: Grey still, (H, W) uint8.
@@ -57,16 +57,13 @@ def clean_angiogram(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def margin_box(image: NDArray[np.uint8]) -> Box:
     """Find the picture inside black margins, walking in from every edge until grey begins.
 
-    A row (column) belongs to the picture where at least half of its centre half is grey. The centre half is looked at
-    because text in the margin stands in the corners, and because the other margin pair would darken the outer parts;
-    a share instead of one pixel, because a vessel leaving the picture is black too (at most 22 of 720 pixels wide).
-
-    Args:
-        image: Grey still, (H, W) uint8.
+    A row (column) belongs to the picture if at least half of its centre half is grey. Only the centre half counts,
+    because text in the margin is in the corners, and because the other margin pair would darken the outer parts; a
+    share instead of one pixel, because a vessel leaving the picture is black too (at most 22 of 720 pixels wide).
 
     Returns:
-        (top, bottom, left, right), half-open pixels. The whole image where less than a quarter of a side would be left:
-        no console frames a picture that small, so it is a dark or a white image and not a framed one.
+        (top, bottom, left, right), half-open pixels. The whole image if less than a quarter of a side would be left: no
+        console frames a picture that small, so it is a dark or a white image and not a framed one.
     """
     height, width = image.shape
     rows, columns = _centre_half(height), _centre_half(width)
@@ -91,20 +88,13 @@ def median_grey(image: NDArray[np.uint8]) -> float:
 
 
 def _grey_run(share: NDArray[np.float64]) -> tuple[int, int]:
-    """First and one past the last position that is grey for at least half of its length; (0, 0) where none is."""
+    """Return the first and one past the last position that is grey for at least half of its length; (0, 0) if none."""
     grey = np.flatnonzero(share >= 0.5)
     return (int(grey[0]), int(grey[-1]) + 1) if grey.size else (0, 0)
 
 
 def trim_edge_lines(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Cut off the outermost lines that are no picture: black ones and lines of ticks.
-
-    Args:
-        picture: Still without margins and text, (H, W) uint8.
-
-    Returns:
-        A part of it; on every side at most ``EDGE_LINES`` lines and 1 % of the side are missing.
-    """
+    """Crop black outermost lines and lines of ticks: at most ``EDGE_LINES`` lines and 1 % of each side."""
     grey = median_grey(picture)
     white, black = picture > (grey + WHITE) / 2, picture < grey / 2
     cuts = []
@@ -128,11 +118,9 @@ def has_text(image: NDArray[np.uint8]) -> bool:
 
 
 def text_boxes(shape: tuple[int, int], box: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where burned-in text can stand: (rows, columns) of the lower-left and the lower-right corner of the canvas.
+    """Return where text can be: (rows, columns) of the lower-left and the lower-right corner of the canvas.
 
-    Args:
-        shape: Rows and columns of the canvas.
-        box: The picture's place in it; the corners reach from far inside of it to the edge of the canvas.
+    Each reaches from inside the picture's ``box`` to the edge of the canvas.
     """
     top, bottom, left, right = box
     rows = slice(top + int(TEXT_TOP * (bottom - top)), shape[0])
@@ -141,14 +129,11 @@ def text_boxes(shape: tuple[int, int], box: Box) -> tuple[tuple[slice, slice], t
 
 
 def local_background(corner: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
-    """Median of a window of three to four text lines: strokes fill less than half of it and drop out.
+    """Return the median of a window of three to four text lines, where strokes fill less than half.
 
     Args:
         corner: One text corner, (h, w) uint8.
         height: Rows of the whole still; text lines are about 1/45 of it.
-
-    Returns:
-        (h, w) uint8.
     """
     window = 2 * (height // 30) + 1
     return np.asarray(cv2.medianBlur(corner, max(window, 9)), dtype=np.uint8)
@@ -189,17 +174,10 @@ def text_mask(corner: NDArray[np.uint8], background: NDArray[np.uint8], height: 
 
 
 def cover_text(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
-    """Crop a still to its picture and replaces text strokes in the lower corners by the local background.
+    """Return a copy of the picture in ``box`` with text strokes in the lower corners replaced by the local background.
 
-    Text is looked for on the whole canvas: of a line that stands in the margin the picture may hold one letter only,
-    which alone could be anything.
-
-    Args:
-        image: Still, (H, W) uint8.
-        box: The picture's place in it, from ``margin_box``.
-
-    Returns:
-        A new array of the box's size, equal to the picture where there is no text.
+    Text is searched on the whole canvas: of a line in the margin the picture may contain a single letter, which alone
+    is not recognisable as text.
     """
     top, bottom, left, right = box
     covered = image.copy()
@@ -211,7 +189,7 @@ def cover_text(image: NDArray[np.uint8], box: Box) -> NDArray[np.uint8]:
 def _text_strokes(
     image: NDArray[np.uint8], box: Box
 ) -> Iterator[tuple[slice, slice, NDArray[np.uint8], NDArray[np.bool_]]]:
-    """Return the lower corners that hold white: where they are, their local background, and where text is in them."""
+    """Yield the lower corners that contain white: rows, columns, local background, and text strokes."""
     top, bottom, left, right = box
     for rows, columns in text_boxes(image.shape, box):
         corner = np.ascontiguousarray(image[rows, columns])

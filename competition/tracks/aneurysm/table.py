@@ -13,7 +13,7 @@ from competition.tracks.track import Split
 
 @dataclass(frozen=True)
 class Row:
-    """A patient as the CSV has it: Index as written and as a number, and a 0/1 per class (test: not known)."""
+    """A patient in the CSV: Index as written and as a number, and a 0/1 per class (test: unknown)."""
 
     written: str
     index: int
@@ -21,18 +21,10 @@ class Row:
 
 
 def read_table(path: Path, split: Split, classes: Sequence[str]) -> list[Row]:
-    """Read the CSV of a split.
-
-    Args:
-        path: With the columns Index and one per class, in any order.
-        split: The values of a test table are placeholders and not read.
-        classes: Of the track.
-
-    Returns:
-        A row per patient, in the order of the file.
+    """Read the CSV of a split, columns Index and one per class in any order; test values are placeholders, not read.
 
     Raises:
-        CompetitionError: It is no CSV, a column is missing, unknown or named twice, or a row breaks the form.
+        CompetitionError: It is no CSV, a column is missing, unknown or named twice, or a row is invalid.
     """
     names, lines = read_csv(path)
     header = [name.strip() for name in names]

@@ -18,7 +18,7 @@ from competition.submission.table.form import TableForm
 from competition.text import near_pairs
 from competition.tracks.aneurysm.cleaning import clean_angiogram, has_text, margin_share
 from competition.tracks.aneurysm.table import Row, read_table
-from competition.tracks.skipped_files import skipped_pictures
+from competition.tracks.listing import skipped_pictures
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
 # The organisers' column order; BA is the one location without a side.
@@ -46,12 +46,7 @@ test_set/<Index><view>.jpg    Index padded to four digits; may be missing until 
 
 
 def is_visible(class_name: str, view: str) -> bool:
-    """Return whether a class can be seen in a view: on the injected side, downstream of the injected artery.
-
-    Args:
-        class_name: A name of ``CLASSES``.
-        view: A name of ``VIEWS``.
-    """
+    """Return whether a class can be seen in a view: on the injected side, downstream of the injected artery."""
     if class_name == "Aneurysm":
         return True
     side, _, artery = class_name.rpartition("_")
@@ -59,12 +54,12 @@ def is_visible(class_name: str, view: str) -> bool:
 
 
 def _other_side(name: str) -> str:
-    """L_ICA -> R_ICA, RV-A -> LV-A; a name without a side stays."""
+    """Return R_ICA for L_ICA, LV-A for RV-A, and a name without a side unchanged."""
     sided = name in VIEWS or "_" in name
     return {"L": "R", "R": "L"}[name[0]] + name[1:] if sided else name
 
 
-# Frontal stills flip with their pixels. Lateral stills face left for both sides, so they only change places.
+# Frontal stills are flipped. Lateral stills face left for both sides, so they only change places.
 MIRROR = Mirror(
     classes=tuple(CLASSES.index(_other_side(name)) for name in CLASSES),
     views=tuple(VIEWS.index(_other_side(name)) for name in VIEWS),
@@ -73,40 +68,28 @@ MIRROR = Mirror(
 
 
 def image_name(index: int, view: str) -> str:
-    """File name of a view: the organisers pad the Index to four digits.
-
-    Args:
-        index: The patient's Index.
-        view: A name of ``VIEWS``.
-    """
+    """Return the file name of a view: the organisers pad the Index to four digits."""
     return f"{index:04d}{view}.jpg"
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read and cleans one still.
-
-    Args:
-        path: JPG, grey or with three equal channels.
+    """Read a JPG, grey or with three equal channels, and clean it.
 
     Returns:
         (H, W) uint8 without margins and text.
 
     Raises:
-        CompetitionError: If the file can't be read, is cut off or is no image.
+        CompetitionError: If the file can't be read, is incomplete or is no image.
     """
     return clean_angiogram(_decode(path))
 
 
 def read_traits(root: Path, sample: Sample) -> tuple[float, ...]:
-    """What a patient's files give away without a look at the vessels: a shortcut if it tells who has an aneurysm.
-
-    Args:
-        root: Data root.
-        sample: The patient.
+    """Return properties of a patient's files apart from the vessels: a shortcut if they predict an aneurysm.
 
     Returns:
-        Rows, columns, the share of the canvas that is margin, and whether there is text, each the mean over the views
-        that are there; then the Index in thousands, because the patients come in two blocks.
+        Rows, columns, the share of the canvas that is margin, and whether there is text, each the mean over the
+        existing views; then the Index in thousands, because the patients come in two blocks.
 
     Raises:
         CompetitionError: If a file can't be read.
@@ -124,8 +107,8 @@ def _decode(path: Path) -> NDArray[np.uint8]:
         data = path.read_bytes()
     except OSError as error:
         raise CompetitionError(f"can't read the image ({error.strerror})", path) from error
-    # Some decoders fill the rest of a cut-off JPG with grey and say nothing, so the end is looked for here. Compressed
-    # data never holds the two markers.
+    # Some decoders fill the rest of an incomplete JPG with grey and raise nothing, so its end is checked. Compressed
+    # data never contains the two markers.
     is_jpeg, scan, end = data.startswith(b"\xff\xd8"), data.rfind(b"\xff\xda"), data.rfind(b"\xff\xd9")
     if is_jpeg and end < scan:
         raise CompetitionError("the JPG is cut off", path, "Copy it again")
@@ -137,14 +120,9 @@ def _decode(path: Path) -> NDArray[np.uint8]:
 
 
 def list_samples(root: Path) -> Listing:
-    """List the training and test patients.
+    """List the patients of train_set/ and then of test_set/, each in the order of their CSV.
 
-    Args:
-        root: Folder with train_set/ and, where there is one, test_set/.
-
-    Returns:
-        Training patients and then test patients, in the order of their CSV, with image paths below the root. Test
-        patients only where there are test images: the first release had none.
+    Test patients are listed only if there are test images: the first release had none.
 
     Raises:
         CompetitionError: If train.csv or its images are missing, or a CSV breaks the organisers' form.
@@ -170,13 +148,7 @@ def list_samples(root: Path) -> Listing:
 
 
 def list_test_samples(folder: Path) -> Listing:
-    """List a test set that came later, in a folder of its own.
-
-    Args:
-        folder: Folder with test.csv and its JPGs, or one that holds them in test_set/.
-
-    Returns:
-        Test patients in the order of test.csv, with image paths below the folder.
+    """List a late test set: test.csv and its JPGs, in a folder or in its test_set/.
 
     Raises:
         CompetitionError: If test.csv or the images are missing, or the CSV breaks the organisers' form.
@@ -226,8 +198,8 @@ def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Spli
             stratum = "" if row.targets is None else f"{row.targets[0]}-{row.index // 1000}"
             samples.append(Sample(row.written, row.written, split, row.written, paths, None, row.targets, stratum))
     unlisted, problems = _unlisted(left_over, rows, problems, root, split, table.name)
-    # Nobody asks about a test picture without a row, so it is only worth knowing; a row it should be the picture of is
-    # listed anyway, as one whose view is missing. Of two files of one view, one is wrong.
+    # A test picture without a row is only a remark, because a row without its picture is a problem anyway. Of two files
+    # of one view, one is wrong.
     strays = [problem for problem in unlisted if split == "test" and not problem.reason.startswith(SECOND_FILE)]
     problems.extend(problem for problem in unlisted if problem not in strays)
     keys = {stem(path.name) for path in images.values()}
@@ -238,7 +210,7 @@ def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Spli
 
 
 def _take_view(row: Row, view: str, left_over: dict[str, Path]) -> Path | None:
-    """Take a patient's view out of what is left: padded to four digits, else the Index as it is."""
+    """Remove a patient's view from what is left and return it: padded to four digits, else the Index as written."""
     for name in (image_name(row.index, view), f"{row.written}{view}.jpg", f"{row.index}{view}.jpg"):
         if name in left_over:
             return left_over.pop(name)
@@ -246,7 +218,7 @@ def _take_view(row: Row, view: str, left_over: dict[str, Path]) -> Path | None:
 
 
 def _problems(row: Row, paths: tuple[str | None, ...], folder: Path, table: Path, split: Split) -> list[Problem]:
-    """What is wrong with one patient. A training patient must be whole; a test patient needs a row in any case."""
+    """Return what is wrong with a patient. A training patient must be complete; a test patient needs a row anyway."""
     found = []
     if row.targets is not None and row.targets[0] != max(row.targets[1:]):
         where = "no location is" if row.targets[0] else "a location is 1"
@@ -262,7 +234,7 @@ def _problems(row: Row, paths: tuple[str | None, ...], folder: Path, table: Path
 def _unlisted(
     left_over: dict[str, Path], rows: Sequence[Row], problems: Sequence[Problem], root: Path, split: Split, table: str
 ) -> tuple[list[Problem], list[Problem]]:
-    """JPGs that belong to no row of the CSV, and the problems so far: a missing view with the JPG that was meant."""
+    """Return JPGs without row, and the problems so far, with the JPG that was probably meant by a missing view."""
     known = {row.index for row in rows}
     missing = {Path(problem.path).name: problem for problem in problems if problem.path.endswith(".jpg")}
     meant = near_pairs(missing, [name for name in left_over if IMAGE_NAME.fullmatch(name) is None])
@@ -288,7 +260,7 @@ def _remark(strays: list[Problem], table: str) -> list[str]:
     if not strays:
         return []
     first = strays[0]
-    return [f"left out, because no row of {table} asks for it: {first.path} ({first.reason}; {len(strays)} in all)"]
+    return [f"left out, because {table} has no row for it: {first.path} ({first.reason}; {len(strays)} in all)"]
 
 
 ANEURYSM = Track(

@@ -1,4 +1,4 @@
-"""Cardiac data as the scanner and the experts left it: DICOM slices, outlines as text, and a table that links the two.
+"""Cardiac data in its original form: DICOM slices, outlines as text, and a table that links the two.
 
 Under the data root, and again under ``test/``::
 
@@ -7,8 +7,8 @@ Under the data root, and again under ``test/``::
     contours/SC-HF-I-2/o-contours/IM-0001-0060-ocontour-manual.txt    epicardium, no class here
     link.csv                                                          patient_id,original_id: SCD0000201,SC-HF-I-2
 
-The number in a contour's name is that of the DICOM file. Most slices of a series have no contour: nobody looked at
-them, so they are neither empty nor training samples.
+The number in a contour's name is that of the DICOM file. Most slices of a series have no contour: they are unlabelled,
+so they are neither empty nor training samples.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from competition.errors import CompetitionError
 from competition.file_listing import find_files
 from competition.formats.csv_files import read_csv
 from competition.text import NearKeys, same_spelling
-from competition.tracks.cardiac.patients import PATIENT, disease, padded, slice_key, slice_name
+from competition.tracks.cardiac import PATIENT, disease, padded, slice_key, slice_name
 from competition.tracks.track import Listing, Problem, Sample, Split
 
 LINK_COLUMNS = ["patient_id", "original_id"]
@@ -34,7 +34,7 @@ Slices = dict[str, dict[int, Path]]
 def list_dicom_slices(root: Path) -> Listing:
     """List the slices of both splits, sorted by patient and number.
 
-    Test slices are those with a contour where ``test/contours`` is at hand (for scoring only), all of them otherwise.
+    Test slices are those with a contour if there is a ``test/contours`` (for scoring only), else all of them.
 
     Raises:
         CompetitionError: link.csv breaks its form, or no contour has its DICOM image.
@@ -57,7 +57,7 @@ def list_dicom_slices(root: Path) -> Listing:
 
 
 def list_test_dicoms(folder: Path) -> Listing:
-    """List a test set that came later: every DICOM slice below ``folder``, or below ``dicom`` in it.
+    """List a late test set: every DICOM slice below ``folder``, or below ``dicom`` in it.
 
     Raises:
         CompetitionError: A file name holds no number, two slices are one, or link.csv breaks its form.
@@ -105,7 +105,7 @@ def _list_split(root: Path, folder: Path, split: Split, link: Mapping[str, str])
 
 
 def _unlinked(folder: Path, dicoms: Slices, contours: Slices, link: Mapping[str, str]) -> dict[str, str]:
-    """Patients with contours but without DICOM -> which folder was probably meant by the table, or by its own name."""
+    """Return for patients with contours but without DICOM which folder was probably meant."""
     hints = {}
     written = {padded(original): patient_id for patient_id, original in link.items()}
     near = NearKeys(dicoms.keys() - contours.keys())
@@ -131,7 +131,7 @@ def _sample(root: Path, patient: str, number: int, dicoms: Slices, split: Split,
 
 
 def _dicoms(root: Path, folder: Path, split: Split, link: Mapping[str, str]) -> tuple[Slices, list[Problem]]:
-    """The DICOM files of each patient by number; a patient is a folder, by its linked name where there is one."""
+    """Return the DICOM files of each patient by number; a patient is a folder, under its linked name if it has one."""
     base = folder / "dicom" if (folder / "dicom").is_dir() else folder
     slices: Slices = defaultdict(dict)
     problems = []
@@ -154,7 +154,7 @@ def _dicoms(root: Path, folder: Path, split: Split, link: Mapping[str, str]) -> 
 
 
 def _contours(folder: Path) -> dict[str, dict[str, dict[int, Path]]]:
-    """Patient -> kind of contour (i, o) -> slice number -> file, for all contours below a folder."""
+    """Return all contours below a folder: patient -> kind of contour (i, o) -> slice number -> file."""
     found: dict[str, dict[str, dict[int, Path]]] = {}
     for path in find_files(folder, "**/IM-*contour-manual.txt"):
         name = CONTOUR_NAME.fullmatch(path.name)
@@ -167,9 +167,9 @@ def _contours(folder: Path) -> dict[str, dict[str, dict[int, Path]]]:
 
 
 def _copies(root: Path) -> list[Problem]:
-    """Contour files of different patients with the same bytes: one of the two was put in a wrong folder.
+    """Return contour files of different patients with the same bytes: one of the two is in a wrong folder.
 
-    Of endocardial contours neither can be trusted as a training label; others only tell that a folder was mixed up.
+    Neither of two endocardial contours can be a training label; other contours only show that a folder was mixed up.
     """
     same: dict[bytes, list[tuple[str, str, int, Path]]] = defaultdict(list)
     for patient, kinds in _contours(root).items():
@@ -190,7 +190,7 @@ def _copies(root: Path) -> list[Problem]:
 
 
 def _read_link(path: Path) -> dict[str, str]:
-    """DICOM patient -> the name its contours bear; nothing where there is no table, as both may have one name."""
+    """Return DICOM patient -> patient of the contours; without a table both have the same names."""
     if not path.exists():
         return {}
     header, lines = read_csv(path)

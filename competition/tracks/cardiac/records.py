@@ -3,7 +3,7 @@
 Files lie under the data root or one folder below; what begins with ``train`` is for training, with ``test`` or ``val``
 for the test. Features of a record, as in the lab's public conversions: ``height`` and ``width``; ``img_raw`` or
 ``image_raw``, the pixels' bytes row by row as uint8, int16 or int64; ``label_raw``, uint8; and in some files ``name``,
-which tells the patient.
+which holds the patient.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from competition.file_listing import find_files
 from competition.formats.pictures import stretch
 from competition.formats.tfrecords import Example, parse_example, read_record, read_records
 from competition.text import same_spelling
-from competition.tracks.cardiac.patients import PATIENT, disease, padded, slice_name
+from competition.tracks.cardiac import PATIENT, disease, padded, slice_name
 from competition.tracks.track import Listing, Problem, Sample, Split
 
 IMAGE = ("image_raw", "img_raw")
@@ -35,7 +35,7 @@ def list_records(root: Path) -> Listing:
     """List the slices of both splits, training first, in the order of the records.
 
     Raises:
-        CompetitionError: A file is cut or damaged, a record lacks a feature, or a file name tells no split.
+        CompetitionError: A file is damaged, a record lacks a feature, or a file name indicates no split.
     """
     samples: list[Sample] = []
     problems: list[Problem] = []
@@ -53,14 +53,14 @@ def list_records(root: Path) -> Listing:
         raise CompetitionError("no training image found: no record in a file whose name begins with train", root)
     unknown = sum(sample.split == "train" and sample.group == sample.key for sample in samples)
     remark = (
-        f"{unknown} training records name no patient, so each counts as one: slices of a patient may stand on both "
-        "sides of a fold, and scores come out too high. A feature 'name' (SC-HF-I-02-IM-0001-0060) would tell"
+        f"{unknown} training records name no patient, so each counts as one: slices of a patient may be on both sides "
+        "of a fold, and scores come out too high. Add a feature 'name' (SC-HF-I-02-IM-0001-0060) to the records"
     )
     return Listing(samples, problems, [remark] if unknown else [])
 
 
 def list_test_records(folder: Path) -> Listing:
-    """List a test set that came later: every record below ``folder``.
+    """List a late test set: every record below ``folder``.
 
     Raises:
         CompetitionError: As ``list_records``, or there is no record, or two of one name.
@@ -77,7 +77,7 @@ def list_test_records(folder: Path) -> Listing:
 
 
 def find_records(folder: Path) -> dict[str, list[Path]]:
-    """Slice key -> the paths of its records below a folder."""
+    """Find the records below a folder: slice key -> paths."""
     found: dict[str, list[Path]] = {}
     for file in record_files(folder):
         for sample in _samples(folder, file, "test"):
@@ -92,7 +92,7 @@ def read_record_image(file: Path, number: int) -> NDArray[np.uint8]:
         (H, W) uint8.
 
     Raises:
-        CompetitionError: The record is cut or damaged, or a feature is missing or has the wrong size.
+        CompetitionError: The record is damaged, or a feature is missing or has the wrong size.
     """
     pixels = _pixels(file, number, IMAGE)
     return pixels.astype(np.uint8) if pixels.itemsize == 1 else stretch(pixels)
@@ -109,7 +109,7 @@ def _split(file: Path, root: Path) -> Split:
         return "train"
     if part.startswith(("test", "val")):
         return "test"
-    raise CompetitionError("the name does not tell training from test records", file, "Begin it with train or test")
+    raise CompetitionError("the name is neither of training nor of test records", file, "Begin it with train or test")
 
 
 def _samples(root: Path, file: Path, split: Split) -> Iterator[Sample]:
@@ -126,7 +126,7 @@ def _samples(root: Path, file: Path, split: Split) -> Iterator[Sample]:
 
 
 def _key(example: Example, where: str) -> str:
-    """Return the slice's own name, without folder and without the ending of a picture; "" where there is none."""
+    """Return the slice's own name without folder and picture ending; "" if the record has none."""
     values = example.get("name") or [b""]
     name = values[0].decode(errors="replace") if isinstance(values[0], bytes) else ""
     key = same_spelling(PurePosixPath(name).name.removesuffix(".png"))
@@ -153,7 +153,7 @@ def _pixels(file: Path, number: int, names: Sequence[str]) -> NDArray[np.integer
 
 
 def _feature(example: Example, names: Sequence[str], where: str) -> bytes | int:
-    """Return the one value of the feature that bears one of the names."""
+    """Return the single value of the feature with one of the names."""
     values = next((example[name] for name in names if name in example), None)
     if values is None:
         there = ", ".join(sorted(example)) or "none"

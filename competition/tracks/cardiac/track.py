@@ -1,8 +1,8 @@
 """Cardiac: the left ventricle's blood pool on short-axis MRI slices (Sunnybrook); group = patient.
 
-The data comes in three forms: DICOM with contours (``cardiac_contours.py``), pairs of PNG pictures, and TFRecords
-(``cardiac_records.py``). What lies below the data folder tells which one it is. A slice bears the same name in all
-forms, and its label has the same pixels, so a submission made from one form can be scored by the labels of another.
+The data comes in three forms, which the content of the data folder distinguishes: DICOM with contours
+(``contours.py``), pairs of PNG pictures, and TFRecords (``records.py``). A slice has the same name and label pixels in
+all forms, so a submission made from one form can be scored by the labels of another.
 """
 
 from dataclasses import replace
@@ -20,8 +20,8 @@ from competition.masks.bit_planes import pack_masks
 from competition.metrics.counts import DICE
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import size_text
+from competition.tracks.cardiac import disease, slice_key
 from competition.tracks.cardiac.contours import find_contours, list_dicom_slices, list_test_dicoms
-from competition.tracks.cardiac.patients import disease, slice_key
 from competition.tracks.cardiac.records import (
     find_records,
     list_records,
@@ -31,7 +31,7 @@ from competition.tracks.cardiac.records import (
     record_files,
 )
 from competition.tracks.declared.declaration import FolderTrack
-from competition.tracks.declared.mask_files import binarise, count_between, read_masks
+from competition.tracks.declared.mask_files import SOFT_EDGES, binarise, count_between, read_masks
 from competition.tracks.declared.track import list_folder, list_test_folder
 from competition.tracks.track import Listing, Mirror, Track
 
@@ -52,11 +52,11 @@ one of three forms:
 
 
 def list_slices(root: Path) -> Listing:
-    """List the slices of both splits, in whichever form they are.
+    """List the slices of both splits in their form.
 
     Raises:
-        CompetitionError: There is no training slice below ``root``, slices in two forms, or what that form's own
-            listing raises.
+        CompetitionError: There is no training slice below ``root`` or there are slices in two forms; further errors as
+            of the listing of the form.
     """
     found = {
         "DICOM with contours": (root / "dicom").is_dir(),
@@ -76,7 +76,7 @@ def list_slices(root: Path) -> Listing:
 
 
 def _passed_over(root: Path) -> list[str]:
-    """Name folders of PNG pictures that lie beside the folder of DICOM files."""
+    """Return a remark on folders of PNG pictures beside the folder of DICOM files."""
     pictures = find_files(root, f"*/{PNG_PAIRS.train}")
     folders = sorted({picture.relative_to(root).parts[0] for picture in pictures})
     if not folders:
@@ -91,7 +91,7 @@ def _list_pictures(root: Path) -> Listing:
 
 
 def list_test_slices(folder: Path) -> Listing:
-    """List a test set that came later, in whichever form it is; errors as the form's own listing."""
+    """List a late test set in its form; errors as of the listing of that form."""
     if find_files(folder, "**/*.dcm"):
         return list_test_dicoms(folder)
     return list_test_records(folder) if record_files(folder) else list_test_folder(folder, PNG_PAIRS)
@@ -113,11 +113,7 @@ def read_slice(path: Path) -> NDArray[np.uint8]:
 
 
 def read_ventricle(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Read a contour, a label picture or a record into label planes.
-
-    Args:
-        path: A contour's text, a picture, or a record ("train.tfrecord#12").
-        size_hw: Rows and columns of the slice.
+    """Read a contour's text, a label picture or a record ("train.tfrecord#12") into label planes.
 
     Returns:
         (H, W, 1) uint8.
@@ -138,22 +134,19 @@ def read_ventricle(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
 
 def read_spacing(path: Path) -> tuple[float, float] | None:
-    """Distance of pixel centres in mm between rows and columns; only DICOM files tell it."""
+    """Return the distance of pixel centres in mm between rows and columns; only DICOM files have it."""
     return read_spacing_mm(path) if path.suffix.lower() == ".dcm" else None
 
 
-def count_cut_pixels(path: Path) -> int:
-    """Return how many pixels of a label picture lie between 0 and its maximum; contours and records hold none."""
+def inspect_label(path: Path, size_hw: tuple[int, int]) -> list[str]:
+    """Return a remark on a label picture with soft edges; contours and records have none."""
     _, record = split_part(path)
-    return 0 if record or path.suffix.lower() == ".txt" else count_between(path, PNG_PAIRS.values)
+    picture = not record and path.suffix.lower() != ".txt"
+    return [SOFT_EDGES] if picture and count_between(path, PNG_PAIRS.values) else []
 
 
 def find_labels(folder: Path) -> dict[str, list[Path]]:
-    """Return all labels below a folder by slice: contours, records, and pictures of the slice's name.
-
-    Returns:
-        Slice key -> paths that ``read_ventricle`` takes.
-    """
+    """Find contours, records and pictures below a folder: slice key -> paths for ``read_ventricle``."""
     found = find_records(folder)
     for patient, outlines in find_contours(folder).items():
         for number, path in outlines.items():
@@ -178,6 +171,6 @@ CARDIAC = Track(
     mirror=Mirror(classes=(0,)),
     read_spacing=read_spacing,
     find_labels=find_labels,
-    count_between=count_cut_pixels,
+    inspect_label=inspect_label,
     public_data="Sunnybrook Cardiac Data, CC0",
 )

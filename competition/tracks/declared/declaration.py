@@ -1,4 +1,4 @@
-"""What the YAML file of a folder track may say, and what is wrong with one that says something else."""
+"""The keys of the YAML file of a folder track, and what is wrong with an invalid one."""
 
 import re
 import warnings
@@ -15,8 +15,8 @@ from competition.metrics.metric import make_metric
 from competition.names import file_fault, label_fault
 from competition.plugins import absolute_plugins, load_plugins
 from competition.settings import Section
+from competition.submission import FORMS
 from competition.submission.form import Form
-from competition.submission.forms import FORMS
 from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import nearest_hint, same_spelling, shortened, shown
@@ -27,10 +27,10 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("masks", RunLengthTable.__name__): RunLengthTable,
     ("submission", SubmissionColumns.__name__): SubmissionColumns,
 }
-"""Where Pydantic finds the sections of a declaration."""
+"""Where Pydantic locates the sections of a declaration."""
 
 FIELDS = ("stem", "class")
-"""What ``masks`` may hold in curly brackets."""
+"""What ``masks`` may contain in curly brackets."""
 
 
 def _check_value(value: object) -> object:
@@ -44,7 +44,7 @@ def _check_value(value: object) -> object:
 
 
 Value = Annotated[int | str, BeforeValidator(_check_value)]
-"""What tells a class in a label picture: a pixel value, or a colour "#rrggbb"."""
+"""A class in a label picture: a pixel value, or a colour "#rrggbb"."""
 
 
 def _pixel_value(value: int | str) -> int:
@@ -60,10 +60,10 @@ class FolderTrack(Section):
     """A list of names: each class has mask files of its own, positive at half of their maximum (with one class,
     "{class}" may be left out of ``masks``). A mapping name -> value: a label picture holds the classes by pixel value,
     {femur: 1, tibia: 2}, or by colour, {femur: "#ff0000", tibia: "#00ff00"}; with "{class}" in ``masks``, each class by
-    its value in a file of its own. A value that is no class's and no background is an error."""
+    its value in a file of its own. A value of neither class nor background is an error."""
     background: tuple[Value, ...] = ()
     """Pixel values or colours of a label picture that belong to no class, beside 0 or black. Where 255 marks pixels
-    that the organiser ignores, [255] makes them background: they are learned and scored as such, not left out."""
+    that the organiser ignores, [255] makes them background: they are trained on and scored as background."""
     train: str
     """Training images: a glob pattern below the data folder, for example "train/images/*.png"; "**" stands for any
     number of folders, and capitals of the ending don't matter."""
@@ -80,16 +80,16 @@ class FolderTrack(Section):
     flip: bool = False
     """Whether a mirrored image is as plausible as the image itself."""
     metric: str | dict[str, Any] = "dice"
-    """What everything is scored and ranked by: dice, iou or f_beta, or a mapping with options: {name: f_beta, beta: 2,
-    unit: group, empty: skip}. ``unit`` is what is scored by itself before the mean is taken: image, group (the images
-    of a person pooled) or all; ``empty`` is the score where neither truth nor prediction has a pixel: 1, 0 or skip."""
+    """The metric for scoring and ranking: dice, iou or f_beta, or a mapping with options: {name: f_beta, beta: 2, unit:
+    group, empty: skip}. ``unit`` is what is scored before the mean is taken: image, group (the images of a person
+    pooled) or all; ``empty`` is the score if neither truth nor prediction has a pixel: 1, 0 or skip."""
     submission: SubmissionColumns | str | None = None
     """The organiser's columns of run lengths (``SubmissionColumns`` explains the keys), for example {image: id, class:
     class, rle: rle, order: column, ending: false, empty: -1}, or the name of another form, such as array_zip. Left out:
     image_name,class,rle with pixels row by row from 1; where masks come as run lengths it must be given."""
 
     def find_group(self, file_name: str) -> str | None:
-        """Return the group that ``group`` reads from a file name; None where it does not match."""
+        """Return the group in a file name; None if ``group`` does not match."""
         return find_group(self.group, file_name)
 
     @field_validator("plugins")
@@ -117,24 +117,24 @@ class FolderTrack(Section):
 
     @property
     def in_colour(self) -> bool:
-        """Return whether the classes of a label picture are told by colour."""
+        """Return whether the classes of a label picture are colours."""
         return isinstance(self.classes, dict) and isinstance(next(iter(self.classes.values())), str)
 
     @property
     def values(self) -> dict[str, int] | list[str]:
-        """Return the classes with their pixel values, 0xRRGGBB of colours; names only where each class is a mask."""
+        """Return the classes with their pixel values, 0xRRGGBB of colours; only names if each class is a mask."""
         if isinstance(self.classes, list):
             return self.classes
         return {name: _pixel_value(value) for name, value in self.classes.items()}
 
     @property
     def background_values(self) -> tuple[int, ...]:
-        """The pixel values that belong to no class, 0xRRGGBB of colours; 0 is among them unless it is a class."""
+        """Return the pixel values of the background, 0xRRGGBB of colours; 0 is always among them."""
         return (0, *map(_pixel_value, self.background))
 
     @property
     def form(self) -> Form:
-        """Return the form of the submission: run lengths with the columns that are given, or a form by its name."""
+        """Return the form of the submission: run lengths with the given columns, or a form by its name."""
         if isinstance(self.submission, str):
             return FORMS[self.submission]
         return RunLengthForm() if self.submission is None else RunLengthForm(self.submission)
@@ -151,13 +151,13 @@ class FolderTrack(Section):
 
     @property
     def data_form(self) -> str:
-        """Return all that ``prepare`` goes by, as text."""
+        """Return all that ``prepare`` depends on, as text."""
         text = self.model_dump_json(include={"classes", "train", "masks", "test", "group", "channels"})
         return f"{text} {self.names_with_ending}{self._written_background}"
 
     @property
     def _written_background(self) -> str:
-        """Return nothing where there is none, so that texts stay equal that were made before the key existed."""
+        """Return the background if there is one; without it, the text is that of versions before the key existed."""
         return f" background {list(self.background)}" if self.background else ""
 
     @field_validator("train", "test", "masks")
@@ -224,9 +224,9 @@ def read_declaration(path: Path) -> FolderTrack:
 def _explain(error: ValidationError) -> str:
     """Return the first thing that is wrong, with the keys that are known there."""
     errors: list[Any] = error.errors()
-    # Masks and submission are a text or a section. Pydantic says what speaks against each; only one of them was meant.
+    # Masks and submission are a text or a section. Pydantic reports the errors of both; only one of them was meant.
     within = [problem for problem in errors if problem["loc"][:2] in SECTIONS and len(problem["loc"]) > 2]
-    # A misspelt key is one that is missing too; what was typed is what the user looks for.
+    # A misspelt key is missing too; the user looks for what was typed.
     first = min(within or errors, key=lambda problem: problem["type"] != "extra_forbidden")
     section, form, key = _place(first["loc"])
     known = [field.alias or name for name, field in form.model_fields.items()]
@@ -244,7 +244,7 @@ def _explain(error: ValidationError) -> str:
 
 
 def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
-    """Where in the declaration something is: the section with a dot behind it ("" for none), its form, the key."""
+    """Return the place of an error: the section and a dot ("" for none), the class of the section, the key."""
     section = SECTIONS.get(tuple(place[:2]))
     if section is not None and len(place) > 2:
         return f"{place[0]}.", section, str(place[2])
@@ -252,7 +252,7 @@ def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
 
 
 def _contradiction(declaration: FolderTrack) -> str | None:
-    """Return why classes, masks and submission don't fit together; None where they do."""
+    """Return why classes, masks and submission contradict each other; None if they don't."""
     classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
     if contradiction := _equal_names(list(classes), files=isinstance(masks, str) and "{class}" in masks):
         return contradiction
@@ -271,7 +271,7 @@ def _contradiction(declaration: FolderTrack) -> str | None:
 
 
 def _bad_template(masks: str, classes: dict[str, int | str] | list[str]) -> str | None:
-    """Return why a path of mask files can't be that of these classes; None where it can."""
+    """Return why a path of mask files is invalid for these classes; None if it is valid."""
     if unknown := [field for field in re.findall(r"\{([^{}]*)\}", masks) if field not in FIELDS]:
         return f"masks holds {{{unknown[0]}}}, which is unknown; the fields are {{stem}} and {{class}}"
     if wild := re.search(r"[*?]", masks):
@@ -284,7 +284,7 @@ def _bad_template(masks: str, classes: dict[str, int | str] | list[str]) -> str 
 
 
 def _bad_file_names(names: Iterable[str]) -> str | None:
-    """Return which class can't be part of a file name; None where all can."""
+    """Return which class can't be part of a file name; None if all can."""
     for name in names:
         if fault := file_fault(name):
             return f"masks are files named after their class, and the name {name!r} {fault}"
@@ -292,19 +292,19 @@ def _bad_file_names(names: Iterable[str]) -> str | None:
 
 
 def _equal_names(names: Sequence[str], files: bool) -> str | None:
-    """Name of two classes that are one in Unicode's composed form, as file names also in capitals; None where none."""
+    """Return which two classes are equal in Unicode's composed form, in file names also without regard to case."""
     first: dict[str, str] = {}
     for name in names:
         key = same_spelling(name)
         other = first.setdefault(key.casefold() if files else key, name)
         if other is not name:
-            why = "" if key == same_spelling(other) else ", which are one file where capitals do not count"
+            why = "" if key == same_spelling(other) else ", which are one file on a case-insensitive disk"
             return f"classes holds {name!r} twice" if other == name else f"classes holds {other!r} and {name!r}{why}"
     return None
 
 
 def _clashing_values(declaration: FolderTrack) -> str | None:
-    """Return which values of classes and background can't be told apart; None where all can."""
+    """Return which values of classes and background clash; None if none do."""
     if isinstance(declaration.classes, list):
         return "background needs classes with pixel values, {name: value}" if declaration.background else None
     owner: dict[int | str, str] = {}
@@ -320,12 +320,12 @@ def _clashing_values(declaration: FolderTrack) -> str | None:
 
 
 def _no_submission(masks: RunLengthTable) -> str:
-    """Return a form of its own is what an organiser has who hands out run lengths; it is asked for, never guessed."""
+    """Return a request for the submission form, with a likely one: it can't be guessed from training run lengths."""
     columns = {"image": masks.image, "class": masks.class_column, "rle": masks.rle}
     likely = ", ".join(f"{key}: {name}" for key, name in columns.items() if name is not None)
     counted = f"order: {masks.order}, start: {masks.start}" + ", relative: true" * masks.relative
     line = f"submission: {{{likely}, {counted}, ending: ENDING, empty: EMPTY}}"
     return (
-        f"masks are run lengths, so say how the organiser wants them back; likely {line}, where ENDING is true if "
+        f"masks are run lengths, so declare the submission form; likely {line}, where ENDING is true if "
         'names end in .png, else false, and EMPTY is -1 or "", as an empty mask is written'
     )

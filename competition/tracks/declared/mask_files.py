@@ -15,6 +15,11 @@ from competition.formats.pictures import read_colours, read_ordered_values, read
 from competition.masks.bit_planes import pack_masks
 from competition.text import near_pairs, same_spelling, size_text
 
+SOFT_EDGES = (
+    "labels: {count} of {labelled} have pixels between 0 and their maximum (soft or compressed edges), which were "
+    "thresholded at half of it ({names})"
+)
+
 
 def read_masks(
     path: Path,
@@ -37,7 +42,7 @@ def read_masks(
 
     Raises:
         CompetitionError: A file is missing or damaged, its size is not the image's, a value belongs to no class, a mask
-            of one class holds other labels, or a palette does not tell which index the class is.
+            of one class holds other labels, or a palette has no index that is clearly the class.
     """
     read = read_ordered_values if isinstance(classes, list) else read_colours if colours else read_values
     files = label_files(path, tuple(classes))
@@ -61,7 +66,7 @@ def read_masks(
 def _refuse_strange(
     stored: NDArray[np.integer], classes: dict[str, int], background: Sequence[int], colours: bool, file: Path
 ) -> None:
-    """Raise where pixels hold a value that is no class's and no background."""
+    """Raise CompetitionError if a pixel value belongs to neither a class nor the background."""
     known = np.isin(stored, [*background, *classes.values()])
     if known.all():
         return
@@ -71,9 +76,9 @@ def _refuse_strange(
     listed = ", ".join(
         f'"{show_value(int(value), colours)}"' if colours else str(value) for value in values[:SHOWN].tolist()
     )
-    repair = f"Where they are no class either, name them in the track's YAML, background: [{listed}]"
+    repair = f"If they are background, add to the track's YAML: background: [{listed}]"
     if file.suffix.lower() in (".jpg", ".jpeg"):
-        repair = "Save labels as PNG, because JPG changes their values (with one class, classes: [name] cuts at half)"
+        repair = "Save labels as PNG, because JPG changes their values (with one class, classes: [name] thresholds it)"
     raise CompetitionError(
         f"pixel {kind} that belongs to no class ({which}): {describe_values(strange, colours)}",
         file,
@@ -82,26 +87,17 @@ def _refuse_strange(
 
 
 def binarise(values: NDArray[np.integer], where: Path | str) -> NDArray[np.bool_]:
-    """Cut a mask at half of its maximum: {0, 1}, {0, 255} and soft edges all come out right; all zero is empty.
-
-    Args:
-        values: (H, W) as stored.
-        where: The file, for the message.
+    """Threshold a mask (H, W) at half of its maximum, which suits {0, 1}, {0, 255} and soft edges; all zero is empty.
 
     Raises:
-        CompetitionError: The values are not one class with soft edges, but several labels.
+        CompetitionError: The values are several labels instead of one class with soft edges.
     """
     check_one_class(values, str(where))
     return values.astype(np.int64) * 2 > int(values.max(initial=0))
 
 
 def count_between(path: Path, classes: dict[str, int] | list[str]) -> int:
-    """Count what ``binarise`` has to decide: pixels between 0 and the picture's maximum.
-
-    Args:
-        path: As for ``read_masks``, which can read it.
-        classes: Names; where they have pixel values nothing is cut and the count is 0.
-    """
+    """Count the pixels between 0 and a picture's maximum, which ``binarise`` decides; 0 if classes have values."""
     if isinstance(classes, dict):
         return 0
     masks = [read_ordered_values(file) for file in label_files(path, classes)]
@@ -109,11 +105,11 @@ def count_between(path: Path, classes: dict[str, int] | list[str]) -> int:
 
 
 def find_masks(folder: Path, template: str, classes: Sequence[str]) -> dict[str, list[Path]]:
-    """Return the masks below a folder whose names are those of the training masks, wherever the folder lies.
+    """Find the masks below any folder that are named like the training masks.
 
     Args:
         folder: Searched with all folders below it.
-        template: The track's ``masks``: of "train/masks/{class}/{stem}_mask.png" the part from "{class}" on counts.
+        template: The track's ``masks``, of which the part from the first "{" counts: "{class}/{stem}_mask.png".
         classes: All of them.
 
     Returns:
@@ -128,12 +124,12 @@ def find_masks(folder: Path, template: str, classes: Sequence[str]) -> dict[str,
 
 
 def list_masks(root: Path, template: str, classes: Sequence[str]) -> dict[str, list[Path]]:
-    """Return the masks that lie below the data folder exactly where the template says; otherwise as ``find_masks``."""
+    """Find the masks below the data folder at the paths of the template; otherwise as ``find_masks``."""
     return _by_stem(root, template, classes, find_files(root, mask_pattern(template)))
 
 
 def mask_pattern(template: str) -> str:
-    """Return the glob pattern that all masks of a template fit."""
+    """Return the glob pattern of all masks of a template."""
     return glob.escape(template).replace("{stem}", "*").replace("{class}", "*")
 
 
@@ -153,7 +149,7 @@ def near_masks(missing: Sequence[Path], there: Sequence[Path]) -> dict[Path, Pat
 
 
 def _by_stem(folder: Path, tail: str, classes: Sequence[str], files: Sequence[Path]) -> dict[str, list[Path]]:
-    """Return those of the files whose path ends as a template says."""
+    """Return those of the files whose path ends like the template."""
     tail = same_spelling(tail)
     depth, regex = len(PurePosixPath(tail).parts), re.compile(f"(?:^|/){_regex(tail, classes)}$")
     found: dict[str, dict[Path, None]] = {}
@@ -173,7 +169,7 @@ def _by_stem(folder: Path, tail: str, classes: Sequence[str], files: Sequence[Pa
 
 
 def _regex(template: str, classes: Sequence[str]) -> str:
-    """A template as a regular expression with the groups "stem" and "class"; capitals of its ending don't matter."""
+    """Return a template as a regular expression with the groups "stem" and "class"; the case of its ending is free."""
     ending = PurePosixPath(template).suffix
     ending = "" if "{" in ending else ending
     regex = re.escape(template.removesuffix(ending))

@@ -1,4 +1,4 @@
-"""Regular expressions that users write: searched with a time limit, because a few signs can take years to try."""
+"""Regular expressions of users, searched with a time limit, because a short one can take years."""
 
 import re
 import signal
@@ -10,22 +10,15 @@ from types import FrameType
 from competition.errors import CompetitionError
 
 SECONDS = 1.0
-"""For one text. A sound pattern takes microseconds on a file name."""
+"""For one text. A normal pattern takes microseconds on a file name."""
 
 
 def find_group(pattern: str, text: str) -> str | None:
-    r"""Return what the first bracket of a pattern matches somewhere in a text.
-
-    Args:
-        pattern: A regular expression with a bracket, for example "^(\d+)_".
-        text: A file name.
-
-    Returns:
-        None where the pattern does not match or its bracket matches nothing.
+    r"""Return what the first bracket of a pattern such as "^(\d+)_" matches in a text; None if nothing.
 
     Raises:
-        CompetitionError: The search takes longer than ``SECONDS``. The limit holds in the main thread, which all
-            stages run in; in other threads Python offers no way to stop a search.
+        CompetitionError: The search takes longer than ``SECONDS``. The limit applies in the main thread, which all
+            stages run in; in other threads Python can't stop a search.
     """
     try:
         with _time_limit(SECONDS):

@@ -1,8 +1,8 @@
-"""Masks as run lengths in a CSV, the way Kaggle hands them out: ``masks: {csv: train.csv, image: id, ...}`` in a YAML.
+"""Masks as run lengths in a CSV, as on Kaggle: ``masks: {csv: train.csv, image: id, ...}`` in a YAML.
 
 A row holds the mask of one image and class, or of one image with a column per class. Several rows of an image and
-class (one per object) are joined. Which image has which mask is never guessed: an image without a row, a row without an
-image, a class without a row and a row that stands twice are problems; "no mask" is written as -1, NaN or empty.
+class (one per object) are joined. An image without a row, a row without an image, a class without a row and a repeated
+row are problems; "no mask" is written as -1, NaN or empty.
 """
 
 from collections.abc import Collection, Sequence
@@ -21,17 +21,23 @@ from competition.masks.components import canvas_runs, find_components
 from competition.masks.run_length_text import parse
 from competition.masks.run_lengths import Order, runs_to_mask
 from competition.submission.run_lengths.columns import NO_MASK, RunLengthColumns
-from competition.submission.run_lengths.rows import Row, read_rows
+from competition.submission.run_lengths.files import Row, read_rows
 from competition.text import NearKeys, difference, near_pairs, nearest_hint, same_spelling
-from competition.tracks.track import Problem
+from competition.tracks.track import WARNING, Problem
 
-_REPAIR = "Where all rows are refused, look at start, relative and order of masks in the track's YAML"
+_REPAIR = "If all rows are invalid, check start, relative and order of masks in the track's YAML"
 TORN = 2
-"""Times as many pieces as in the other order: a disc of 20 rows comes to 20 pieces instead of one."""
+"""Times as many pieces as in the other order: a disc of 20 rows falls into 20 pieces."""
+
+
+TORN_MASKS = WARNING + (
+    "run lengths: the masks of {count} of {labelled} images fall into more than twice as many pieces as they would if "
+    "pixels were counted along the other axis ({names}): check order in the YAML"
+)
 
 
 class RunLengthTable(RunLengthColumns):
-    """Where the run lengths stand and how they count; image names may have their ending or not."""
+    """The CSV of run lengths and its columns; image names may have their ending or not."""
 
     csv: str
     """The CSV below the data folder, for example "train.csv"."""
@@ -39,12 +45,12 @@ class RunLengthTable(RunLengthColumns):
 
 @dataclass(frozen=True)
 class Table:
-    """All rows by their image, as the CSV writes its name; ``rle`` is "" for no mask."""
+    """All rows by the image name in the CSV; ``rle`` is "" for no mask."""
 
     rows: dict[str, list[Row]]
 
     def written(self, image_name: str) -> str:
-        """Return how the CSV writes an image's name, in composed Unicode (NFC): with its ending, or without."""
+        """Return an image's name as in the CSV, with or without its ending, in composed Unicode (NFC)."""
         name, short = same_spelling(image_name), stem(image_name)
         return short if short in self.rows and name not in self.rows else name
 
@@ -71,17 +77,7 @@ def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable,
 
 
 def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
-    """Return what is wrong between the rows and the training images on disk.
-
-    Args:
-        table: As read.
-        images: Paths of all training images.
-        form: The declaration.
-        classes: All of them.
-
-    Returns:
-        Images without row, classes of an image without row, rows that stand twice, and rows without image.
-    """
+    """Return images without row, rows without image, classes of an image without row, and repeated rows."""
     keys = {table.written(image.name): stem(image.name) for image in images}
     strays = [written for written in table.rows if written not in keys]
     meant = near_pairs([written for written in keys if written not in table.rows], strays)
@@ -102,7 +98,7 @@ def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, cl
 
 
 def _no_row(key: str, image: str, table: Table, meant: str | None, form: RunLengthTable) -> Problem:
-    """Return an image that no row names, with the row that probably means it."""
+    """Return the problem of an image without row, with the row that is probably meant."""
     reason, kind = f"annotation missing: no row of image {image!r}", "no row"
     if meant is None:
         return Problem(key, "train", form.csv, reason, kind=kind)
@@ -115,7 +111,7 @@ def _no_row(key: str, image: str, table: Table, meant: str | None, form: RunLeng
 
 
 def _faults(key: str, rows: Sequence[Row], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
-    """Return what is wrong with the rows of one image: a class without a row, or a row twice."""
+    """Return what is wrong with the rows of one image: a class without a row, or a repeated row."""
     problems = []
     for class_name in classes if rows else ():
         if all(row.class_name != class_name for row in rows):
@@ -133,13 +129,7 @@ def _faults(key: str, rows: Sequence[Row], form: RunLengthTable, classes: Sequen
 def read_run_lengths(
     path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]
 ) -> NDArray[np.uint8]:
-    """Read the masks of one image.
-
-    Args:
-        path: The CSV and the image as it is written there: "train.csv#0007a.png".
-        size_hw: Rows and columns of the image.
-        form: The declaration.
-        classes: All of them.
+    """Read the masks of one image, "train.csv#0007a.png" with its name as in the CSV.
 
     Returns:
         Label planes (H, W, ceil(C/8)) uint8.
@@ -156,16 +146,10 @@ def read_run_lengths(
 
 
 def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]) -> bool:
-    """Return whether the masks of an image make sense only in the other ``order``.
+    """Return whether the masks of an image make sense only in the other ``order``; arguments as ``read_run_lengths``.
 
-    Read along the wrong axis, each run of an object comes out as a piece of its own. Where the image is square, or its
-    sides differ by less than a run, the masks are only transposed or slanted, and nothing shows it.
-
-    Args:
-        path: As for ``read_run_lengths``, which can read it; the other arguments too.
-        size_hw: Rows and columns of the image.
-        form: The declaration.
-        classes: All of them.
+    Read along the wrong axis, each run of an object becomes a piece of its own. In an image that is square, or whose
+    sides differ by less than a run, the masks are only transposed or slanted, which can't be detected.
     """
     if size_hw[0] == size_hw[1]:
         return False
@@ -204,7 +188,7 @@ def _decode(
 def find_rows(
     folder: Path, form: RunLengthTable, classes: tuple[str, ...], endings: Collection[str]
 ) -> dict[str, list[Path]]:
-    """Return the images of every CSV below a folder that has the declared columns.
+    """Find the images of every CSV below a folder that has the declared columns.
 
     Args:
         folder: Searched with all folders below it.
@@ -213,7 +197,7 @@ def find_rows(
         endings: Of image files (".png"), in small letters, which names in a CSV may or may not have.
 
     Returns:
-        Image name without ending -> paths that ``read_run_lengths`` takes.
+        Image name without ending -> paths for ``read_run_lengths``.
     """
     wanted = set(form.header(classes))
     found: dict[str, list[Path]] = {}

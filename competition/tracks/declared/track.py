@@ -1,11 +1,10 @@
-"""Folder tracks: a competition of images with masks as files or as run lengths, declared in a YAML file with no code.
+"""Folder tracks: a competition of images with masks as files or as run lengths, declared in a YAML file without code.
 
-The declaration says where images and masks lie, how the group is read from a file name, and which classes there are;
-``knee.yaml`` beside this file is an example. ``--track path/to/mine.yaml`` joins any other.
+``tracks/knee.yaml`` is an example. ``--track path/to/mine.yaml`` joins any other competition.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -13,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_files, find_pictures_beside, stem
+from competition.file_listing import find_files, find_pictures_beside, label_files, stem
 from competition.formats.pictures import read_grey, read_rgb
-from competition.text import same_spelling
+from competition.text import difference, same_spelling
 from competition.tracks.declared import mask_files, run_length_table
 from competition.tracks.declared.declaration import FolderTrack, read_declaration
-from competition.tracks.declared.labels import Masks, list_labels
+from competition.tracks.declared.mask_files import list_masks, mask_pattern, near_masks
 from competition.tracks.declared.run_length_table import RunLengthTable
-from competition.tracks.skipped_files import refuse_lost, skipped_pictures
-from competition.tracks.track import Listing, Mirror, NamesInUse, Problem, Sample, Split, Track, check_names
+from competition.tracks.listing import NamesInUse, check_names, refuse_lost, skipped_pictures
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
 
 def load_folder_track(path: Path) -> Track:
@@ -47,12 +46,19 @@ def load_folder_track(path: Path) -> Track:
         channels=declaration.channels,
         mirror=Mirror(classes=tuple(range(len(classes)))) if declaration.flip else None,
         find_labels=partial(find_labels, declaration=declaration),
-        count_between=partial(count_between, declaration=declaration),
-        is_torn=partial(is_torn, declaration=declaration),
+        inspect_label=partial(inspect_label, declaration=declaration),
         label_key=stem if declaration.names_with_ending else same_spelling,
         reading=declaration.reading,
         data_form=declaration.data_form,
     )
+
+
+@dataclass(frozen=True)
+class Masks:
+    """All masks, whether an image belongs to them or not: the keys of their images, and the mask files."""
+
+    keys: frozenset[str]
+    files: frozenset[Path] = frozenset()
 
 
 def list_folder(root: Path, declaration: FolderTrack) -> Listing:
@@ -75,7 +81,7 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
 
 
 def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
-    """List a test set that came later: every file below ``folder`` named as the declaration's test images are.
+    """List a late test set: every file below ``folder`` that is named as the declaration's test images are.
 
     Raises:
         CompetitionError: There is none, two have one name, or an image has another ending than the test images.
@@ -129,7 +135,7 @@ def _no_training_image(root: Path, problems: Sequence[Problem], declaration: Fol
 
 
 def _skipped(root: Path, samples: Sequence[Sample], masks: Masks, declaration: FolderTrack) -> list[Problem]:
-    """Pictures beside the images of each split that neither split takes and that are no masks."""
+    """Return the pictures beside the images of each split that belong to neither split and are no masks."""
     used = {root / str(sample.images[0]) for sample in samples} | masks.files
     problems = []
     patterns: dict[Split, str] = {"train": declaration.train, "test": declaration.test}
@@ -150,20 +156,86 @@ def _sample(image: Path, relative: str, split: Split, group: str, declaration: F
     return Sample(key=key, name=name, split=split, group=group, images=(relative,))
 
 
-def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> NDArray[np.uint8]:
-    """Read the masks of one image, from files or from run lengths.
-
-    Args:
-        path: The mask file (with "{class}" where each class has a file of its own), or "train.csv#image".
-        size_hw: Rows and columns of the image.
-        declaration: The track.
+def list_labels(
+    root: Path, samples: Sequence[Sample], declaration: FolderTrack
+) -> tuple[dict[str, str], list[Problem], Masks]:
+    """Join training images and their masks.
 
     Returns:
-        Label planes (H, W, ceil(C/8)) uint8.
+        Label path below the root of each training sample by its key, missing and unused masks, and all masks.
 
     Raises:
-        CompetitionError: As ``mask_files.read_masks`` or ``run_length_table.read_run_lengths``.
+        CompetitionError: The CSV of run lengths can't be read, or the training images hold masks.
     """
+    classes, masks = tuple(declaration.classes), declaration.masks
+    training = [sample for sample in samples if sample.split == "train"]
+    images = find_files(root, declaration.train)
+    if isinstance(masks, RunLengthTable):
+        table = run_length_table.read_table(root / masks.csv, masks, classes)
+        labels = {sample.key: f"{masks.csv}#{table.written(Path(str(sample.images[0])).name)}" for sample in training}
+        problems = run_length_table.find_problems(table, images, masks, classes)
+        return labels, problems, Masks(frozenset(map(stem, table.rows)))
+    found = list_masks(root, masks, classes)
+    labels = {}
+    for sample in training:
+        label = found.get(sample.key, [root / masks.replace("{stem}", sample.key)])[0]
+        labels[sample.key] = label.relative_to(root).as_posix()
+    _refuse_masks_as_images(root, training, labels, declaration)
+    problems = _missing_and_unused(root, labels, found, {stem(image.name) for image in images}, masks, classes)
+    files = {file for paths in found.values() for path in paths for file in label_files(path, classes)}
+    return labels, problems, Masks(frozenset(found), frozenset(files))
+
+
+def _refuse_masks_as_images(
+    root: Path, training: Sequence[Sample], labels: dict[str, str], declaration: FolderTrack
+) -> None:
+    """Raise CompetitionError if the pattern of training images fits their masks too."""
+    image_of = {root / str(sample.images[0]): sample for sample in training}
+    for sample in training:
+        for file in label_files(root / labels[sample.key], tuple(declaration.classes)):
+            if file in image_of:
+                mask, image = (str(taken.images[0]) for taken in (image_of[file], sample))
+                reason = f"train: {declaration.train} fits masks too: {mask} is the mask of {image}"
+                raise CompetitionError(reason, root, "Write train: so that it fits images only")
+
+
+def _missing_and_unused(
+    root: Path,
+    labels: dict[str, str],
+    found: dict[str, list[Path]],
+    known: Collection[str],
+    template: str,
+    classes: Sequence[str],
+) -> list[Problem]:
+    """Return missing masks, each with the file that was probably meant, and masks without image."""
+    missing = {
+        path: key for key, label in labels.items() for path in label_files(root / label, classes) if not path.exists()
+    }
+    strays = {
+        file: key
+        for key, paths in found.items()
+        if key not in known
+        for path in paths
+        for file in label_files(path, classes)
+        if file.exists()
+    }
+    meant = near_masks(list(missing), [*strays, *find_pictures_beside(root, [mask_pattern(template)])])
+    problems = []
+    for path, key in missing.items():
+        reason, kind = "annotation missing", ""
+        if path in meant:
+            kind = f"annotation missing: {difference(meant[path].name, path.name)}"
+            reason += f", did you mean {meant[path].name}, which differs in its {kind.partition(': ')[2]}?"
+        problems.append(Problem(key, "train", path.relative_to(root).as_posix(), reason, kind=kind))
+    for path, key in strays.items():
+        if path not in meant.values():
+            where = path.relative_to(root).as_posix()
+            problems.append(Problem(key, "train", where, "a mask without training image", note=True))
+    return problems
+
+
+def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> NDArray[np.uint8]:
+    """Read the label planes of one image, by ``read_masks`` or, from "train.csv#image", by ``read_run_lengths``."""
     if isinstance(declaration.masks, RunLengthTable):
         return run_length_table.read_run_lengths(path, size_hw, declaration.masks, tuple(declaration.classes))
     return mask_files.read_masks(
@@ -171,20 +243,17 @@ def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) ->
     )
 
 
-def is_torn(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> bool:
-    """Whether run lengths make sense only in the other order; mask files are never torn. Arguments as ``read_mask``."""
-    if isinstance(declaration.masks, str):
-        return False
-    return run_length_table.is_torn(path, size_hw, declaration.masks, tuple(declaration.classes))
-
-
-def count_between(path: Path, declaration: FolderTrack) -> int:
-    """Pixels of an image's masks between 0 and their maximum, which are cut at half of it; run lengths have none."""
-    return mask_files.count_between(path, declaration.values) if isinstance(declaration.masks, str) else 0
+def inspect_label(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> list[str]:
+    """Return remarks on masks with soft edges, and on run lengths that make sense only in the other order."""
+    masks = declaration.masks
+    if isinstance(masks, str):
+        return [mask_files.SOFT_EDGES] if mask_files.count_between(path, declaration.values) else []
+    classes = tuple(declaration.classes)
+    return [run_length_table.TORN_MASKS] if run_length_table.is_torn(path, size_hw, masks, classes) else []
 
 
 def find_labels(folder: Path, declaration: FolderTrack) -> dict[str, list[Path]]:
-    """Labels in the track's own form below a folder: image name without ending -> paths that ``read_mask`` takes."""
+    """Find the labels below a folder: image name without ending -> paths for ``read_mask``."""
     if isinstance(declaration.masks, str):
         return mask_files.find_masks(folder, declaration.masks, tuple(declaration.classes))
     endings = {Path(declaration.train).suffix.lower(), Path(declaration.test).suffix.lower()}

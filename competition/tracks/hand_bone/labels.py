@@ -24,8 +24,8 @@ HAND_BONE_CLASSES = (*FINGER_BONES, *CARPAL_BONES, *FOREARM_BONES)
 def read_bones(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Draw the polygons of one annotation file into label planes.
 
-    The file's own ``metadata`` (3060x3060), ``filename`` (.jpg) and ``parent_path`` are stale and not read; points lie
-    on the image's grid. Annotations come in any order. As in the organiser's baseline, cv2.fillPoly includes borders.
+    The file's own ``metadata`` (3060x3060), ``filename`` (.jpg) and ``parent_path`` are stale and not read; points are
+    on the image's grid. Annotations may have any order. As in the organiser's baseline, cv2.fillPoly includes borders.
 
     Args:
         path: A JSON file of ``outputs_json``.
@@ -56,7 +56,7 @@ def _draw(planes: NDArray[np.uint8], index: int, polygon: NDArray[np.int32]) -> 
     """Fill a polygon in one class, touching only the box around it."""
     low = polygon.min(axis=0)
     width, height = polygon.max(axis=0) - low + 1
-    # Cut at the X-ray's far border before it is filled: how fillPoly clips an edge changes the pixels along it.
+    # Cropped at the X-ray's far border before it is filled: how fillPoly clips an edge changes the pixels along it.
     box = planes[low[1] : low[1] + height, low[0] : low[0] + width, index // 8]
     if box.size:
         mask = np.zeros(box.shape, np.uint8)
@@ -65,11 +65,7 @@ def _draw(planes: NDArray[np.uint8], index: int, polygon: NDArray[np.int32]) -> 
 
 
 def read_annotations(path: Path) -> list[dict[str, Any]]:
-    """Return the annotations of one file, each with a ``label`` and ``points``.
-
-    Raises:
-        CompetitionError: The file is missing, or not such a JSON.
-    """
+    """Return the annotations of a file, each with ``label`` and ``points``, or raise CompetitionError."""
     check_file(path)
     try:
         annotations = json.loads(path.read_text(encoding="utf-8-sig"))["annotations"]
@@ -81,7 +77,7 @@ def read_annotations(path: Path) -> list[dict[str, Any]]:
         fault = other_encoding(path, error.object)
         raise CompetitionError(f"no annotations of a hand (.json): {fault.what}", path, fault.repair or None) from error
     except RecursionError as error:
-        raise CompetitionError("annotation file has too many brackets inside of brackets", path) from error
+        raise CompetitionError("annotation file has too many nested brackets", path) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise CompetitionError(f"annotation file without annotations, labels and points ({reason})", path) from error

@@ -1,11 +1,11 @@
-"""Two lists a team may put beside the hand-bone data: ``exclude.txt`` and ``strata.csv``.
+"""Two optional lists beside the hand-bone data: ``exclude.txt`` and ``strata.csv``.
 
-``exclude.txt`` names X-rays or people not to learn from, one a line; # begins a remark. Of the public data four X-rays
-are known to be labelled wrongly. Without them a team gained 0.0012 Dice; another lost 0.0009 by leaving out 68 X-rays
-merely for their low scores.
+``exclude.txt`` names X-rays or people to leave out of training, one per line; # begins a comment. Four X-rays of the
+public data are known to be labelled wrongly. Without them a team gained 0.0012 Dice; another lost 0.0009 by leaving out
+68 X-rays merely for their low scores.
 
-``strata.csv`` (image_name,stratum or ID,stratum) says which wrists are bent. Of the public training people it is known;
-about every second test wrist is, and nobody has listed which.
+``strata.csv`` (image_name,stratum or ID,stratum) lists which wrists are bent. This is known for the public training
+people; about half of the test wrists are bent, but there is no list of them.
 """
 
 import re
@@ -26,7 +26,7 @@ EXCLUDE, STRATA = "exclude.txt", "strata.csv"
 PUBLIC_TRAINING = frozenset((*range(1, 40), *range(50, 68), *range(69, 137), *range(274, 549)))
 PUBLIC_OBLIQUE = frozenset((*range(274, 320), 321))
 
-# Public training X-rays that were found to be labelled wrongly, and how.
+# Public training X-rays with wrong labels, and what is wrong.
 WRONGLY_LABELLED = {
     "ID058/image1661392103627": "bones mixed up",
     "ID325/image1664846270124": "a row of carpals",
@@ -36,14 +36,7 @@ WRONGLY_LABELLED = {
 
 
 def wrongly_labelled(samples: Sequence[Sample]) -> list[str]:
-    """Says which X-rays that are known to be labelled wrongly would be learned from.
-
-    Args:
-        samples: What is left after ``without_excluded``.
-
-    Returns:
-        A sentence that names them, or none.
-    """
+    """Return a sentence that names the training X-rays among ``samples`` with known wrong labels, or none."""
     here = {f"{sample.group}/{sample.key}" for sample in samples if sample.split == "train"}
     found = [f"{name} ({fault})" for name, fault in WRONGLY_LABELLED.items() if name in here]
     if not found:
@@ -52,14 +45,10 @@ def wrongly_labelled(samples: Sequence[Sample]) -> list[str]:
 
 
 def without_excluded(root: Path, listing: Listing) -> Listing:
-    """Leaves out the training X-rays that ``exclude.txt`` names, with what is wrong with them.
-
-    Args:
-        root: The data folder; without the file nothing is left out.
-        listing: All that was found.
+    """Leave out the training X-rays that ``exclude.txt`` names, and their problems.
 
     Returns:
-        The rest, with remarks on what was left out and on lines that name nothing here.
+        The rest, with remarks on what was left out and on lines that match nothing.
 
     Raises:
         CompetitionError: The file can't be read, or names a test X-ray, whose missing rows would void a submission.
@@ -71,20 +60,20 @@ def without_excluded(root: Path, listing: Listing) -> Listing:
     for sample in listing.samples:
         if sample.split == "test" and (hit := _names(sample) & set(names)):
             reason = f"{min(hit)!r} is a test X-ray, and a missing row voids a submission"
-            raise CompetitionError(reason, path, "Take that line out")
+            raise CompetitionError(reason, path, "Remove that line")
     here = set().union(*map(_names, listing.samples), *map(_names, listing.problems))
     used = [name for name in names if name in here]
     kept = [sample for sample in listing.samples if not _names(sample) & set(names)]
     problems = [problem for problem in listing.problems if problem.split == "test" or not _names(problem) & set(names)]
     remarks = [f"{EXCLUDE}: {len(listing.samples) - len(kept)} training X-rays are left out ({', '.join(used) or '-'})"]
     if unused := [name for name in names if name not in here]:
-        remarks.append(f"{EXCLUDE}: {len(unused)} lines name nothing that is here ({_with_hints(unused, here)})")
+        remarks.append(f"{EXCLUDE}: {len(unused)} lines match no X-ray ({_with_hints(unused, here)})")
     return Listing(kept, problems, [*listing.remarks, *remarks])
 
 
 def _with_hints(names: Sequence[str], known: Collection[str]) -> str:
-    """Name that nothing has, each with the one that was probably meant."""
-    # An X-ray goes by its name with and without ending and folder: one of them is enough to come near to.
+    """Return unknown names, each with the known name that was probably meant."""
+    # An X-ray has names with and without ending and folder: one of them is enough for a hint.
     near = NearKeys(name for name in known if "/" not in name and not name.endswith(".png"))
     return ", ".join(name + near.hint(name) for name in names)
 
@@ -106,14 +95,10 @@ def _names(item: Sample | Problem) -> set[str]:
 
 
 def with_strata(root: Path, samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
-    """Tells which wrists are bent: as ``strata.csv`` says, else as is known of the public training people.
-
-    Args:
-        root: The data folder.
-        samples: Of both splits.
+    """Set which wrists are bent, by ``strata.csv``, else by the list of the public training people.
 
     Returns:
-        The same samples with their stratum, "" where it is not known, and a sentence on how many there are.
+        The same samples with their stratum, "" if unknown, and a sentence on how many there are.
 
     Raises:
         CompetitionError: strata.csv can't be read, has other columns, an unknown stratum or a name twice.
@@ -123,12 +108,12 @@ def with_strata(root: Path, samples: Sequence[Sample]) -> tuple[list[Sample], li
     every = set().union(*map(_names, samples)) if samples else set()
     remarks = [_count(known)]
     if unused := [name for name in listed if name not in every]:
-        remarks.append(f"{STRATA}: {len(unused)} rows name nothing that is here ({_with_hints(unused, every)})")
+        remarks.append(f"{STRATA}: {len(unused)} rows match no X-ray ({_with_hints(unused, every)})")
     return known, remarks
 
 
 def _stratum(sample: Sample, listed: dict[str, str]) -> str:
-    # An X-ray's own row goes before that of its person.
+    # An X-ray's own row has priority over that of its person.
     for name in (*sorted(_names(sample) - {sample.group}), sample.group):
         if name in listed:
             return listed[name]
@@ -139,7 +124,7 @@ def _stratum(sample: Sample, listed: dict[str, str]) -> str:
 
 
 def _read_strata(path: Path) -> dict[str, str]:
-    """Name or ID -> stratum."""
+    """Return name or ID -> stratum."""
     header, rows = read_csv(path)
     columns = [cell.strip() for cell in header]
     if columns not in (["image_name", "stratum"], ["ID", "stratum"]):

@@ -1,7 +1,7 @@
-"""``meta_data.xlsx``: age, sex, weight and height of the people, read as far as it can be read.
+"""``meta_data.xlsx``: age, sex, weight and height of the people, as far as it is readable.
 
 The organiser's sheet is called "ID", has a row for each of 550 people, Korean headings, six spellings of two sexes and
-stray columns. It is personal data: it is summed up here, the sexes are balanced over folds, and nothing is stored.
+stray columns. It is personal data: it is summarised here, the sexes are balanced over folds, and nothing is stored.
 """
 
 import zipfile
@@ -17,8 +17,8 @@ from competition.files import LARGEST_TEXT, check_file
 
 SHEET = "meta_data.xlsx"
 MOST_CELLS = 1_000_000
-"""Cells of the rectangle from A1 to the last cell; the organiser's has 550 rows. openpyxl goes through the empty ones
-too, and one stray cell in row 9,999,999 keeps it busy for 20 s."""
+"""Cells of the rectangle from A1 to the last cell; the organiser's has 550 rows. openpyxl reads the empty ones
+too, which takes 20 s with one stray cell in row 9,999,999."""
 
 HEADINGS = {
     "age": ("나이", "연령", "age"),
@@ -26,7 +26,7 @@ HEADINGS = {
     "weight_kg": ("체중", "몸무게", "weight"),
     "height_cm": ("키", "신장", "height"),
 }
-"""What a heading holds that belongs to a figure; the organiser writes 체중(몸무게) and 키(신장)."""
+"""Words in the heading of each figure; the organiser writes 체중(몸무게) and 키(신장)."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ def read_people(path: Path) -> dict[str, Person]:
         path: The Excel file: the sheet "ID" where there is one, else the first; headings in the first row.
 
     Returns:
-        "ID001" -> person. Rows without an ID are not rows of people; of two rows of one ID the first counts.
+        "ID001" -> person. Rows without an ID are skipped; of two rows of one ID the first counts.
 
     Raises:
         CompetitionError: It can't be read as an Excel file, or has no column ID.
@@ -61,7 +61,7 @@ def read_people(path: Path) -> dict[str, Person]:
     rows = _rows(path)
     headings = [str(cell or "").strip().lower() for cell in next(rows, ())]
     if "id" not in headings:
-        raise CompetitionError("the first row has no column ID", path, "Repair the sheet, or take it out of the folder")
+        raise CompetitionError("the first row has no column ID", path, "Repair the sheet, or remove it from the folder")
     column_of = {figure: _column(headings, words) for figure, words in HEADINGS.items()}
     people: dict[str, Person] = {}
     for row in rows:
@@ -93,7 +93,7 @@ def _rows(path: Path) -> Iterator[Any]:
         return iter(list(sheet.iter_rows(values_only=True)))
     except Exception as error:  # openpyxl raises whatever zip, XML and its own code raise
         reason = f"can't be read as an Excel sheet ({type(error).__name__}: {error})"
-        raise CompetitionError(reason, path, "Repair it, or take it away: nothing else needs it") from error
+        raise CompetitionError(reason, path, "Repair it, or remove it: nothing else needs it") from error
 
 
 def _column(headings: Sequence[str], words: Sequence[str]) -> int | None:
@@ -101,7 +101,7 @@ def _column(headings: Sequence[str], words: Sequence[str]) -> int | None:
 
 
 def _identifier(cell: object) -> str | None:
-    """ID001 of "001", 1, 1.0 or "ID001"; None of anything else."""
+    """Return ID001 for "001", 1, 1.0 or "ID001"; None for anything else."""
     text = str(cell or "").strip().upper().removeprefix("ID").removesuffix(".0")
     return f"ID{int(text):03d}" if text.isdecimal() and len(text) <= 18 else None
 
@@ -115,7 +115,7 @@ def _number(cell: object) -> float | None:
 
 
 def _sex(cell: object) -> str | None:
-    """Return the six spellings are 여 and 남 with blanks or an escaped control character before them."""
+    """Return the sex; the sheet's six spellings are 여 and 남 after blanks or an escaped control character."""
     text = str(cell or "").strip().lower()
     if "여" in text or text in ("f", "female"):
         return "female"
@@ -123,13 +123,7 @@ def _sex(cell: object) -> str | None:
 
 
 def describe_people(people: dict[str, Person], training: Collection[str], test: Collection[str]) -> str:
-    """Says in a sentence whom the X-rays show, so that a shift from training to test is seen.
-
-    Args:
-        people: Of ``read_people``.
-        training: IDs of the training people.
-        test: IDs of the test people.
-    """
+    """Return a sentence on the people with these IDs, which shows a shift from training to test."""
     parts = [f"{SHEET}: {len(people)} people"]
     for split, names in (("train", training), ("test", test)):
         found = [people[name] for name in sorted(names) if name in people]

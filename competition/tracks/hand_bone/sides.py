@@ -1,4 +1,4 @@
-"""Which hand an X-ray shows: told by its name, else by its place in the person's folder, else by its bones.
+"""Which hand an X-ray shows: by its name, else by its place in the person's folder, else by its bones.
 
 Of the 1,088 public X-rays only two carry a suffix (_R, _L). The names are times in milliseconds, and the right hand was
 always taken first: by 144 of 144 test people's predicted bones.
@@ -18,36 +18,37 @@ RIGHT, LEFT = "right", "left"
 
 
 def with_sides(root: Path, samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
-    """Tells the side of every X-ray and compares what its name, its place and its bones say.
+    """Set the side of every X-ray, and compare its name, its place and its bones.
 
     Args:
         root: What the samples' paths are relative to.
-        samples: All X-rays, none left out yet: a hand's place is its place among both.
+        samples: All X-rays, none left out yet, because a hand's place is that among both.
 
     Returns:
-        The same samples with their side, "" where nothing tells it, and a sentence on X-rays of contradicting sides.
+        The same samples with their side, "" if unknown, and a sentence on X-rays of contradictory sides.
     """
     by_place = _sides_by_place(samples)
     known, disagreements = [], []
     for sample in samples:
         drawn = "" if sample.label is None else side_by_bones(root / sample.label)
-        told = {"name": side_by_name(sample.key), "place": by_place.get(sample.key, ""), "bones": drawn}
-        sides = [side for side in told.values() if side]
+        found = {"name": side_by_name(sample.key), "place": by_place.get(sample.key, ""), "bones": drawn}
+        sides = [side for side in found.values() if side]
         known.append(replace(sample, side=sides[0] if sides else ""))
         if len(set(sides)) > 1:
-            disagreements.append(f"{sample.group}/{sample.name} ({_told(told)})")
+            which = ", ".join(f"{side} by its {source}" for source, side in found.items() if side)
+            disagreements.append(f"{sample.group}/{sample.name} ({which})")
     if not disagreements:
         return known, []
     return known, [f"left or right is contradictory for {len(disagreements)} X-rays: {', '.join(disagreements)}"]
 
 
 def side_by_name(stem: str) -> str:
-    """Return the side that a file name's suffix _R or _L tells, or ""."""
+    """Return the side of a file name that ends in _R or _L, else ""."""
     return {"_R": RIGHT, "_L": LEFT}.get(stem[-2:], "")
 
 
 def _sides_by_place(samples: Sequence[Sample]) -> dict[str, str]:
-    """Key -> side for people with exactly two X-rays: the name that sorts first is the right hand."""
+    """Return key -> side for people with exactly two X-rays: the name that sorts first is the right hand."""
     keys_of: dict[tuple[str, str], list[str]] = {}
     for sample in samples:
         keys_of.setdefault((sample.split, sample.group), []).append(sample.key)
@@ -59,18 +60,11 @@ def _sides_by_place(samples: Sequence[Sample]) -> dict[str, str]:
 
 
 def side_by_bones(label: Path) -> str:
-    """Return the side that the polygons of one annotation file tell: the Radius lies left of the Ulna in a right hand.
-
-    Args:
-        label: A JSON file of ``outputs_json``.
-
-    Returns:
-        "right" or "left", or "" where the file does not tell.
-    """
+    """Return "right" if the Radius is left of the Ulna in an annotation file, else "left"; "" if undetermined."""
     try:
         points_of = {str(annotation["label"]): annotation["points"] for annotation in read_annotations(label)}
     except CompetitionError:
-        return ""  # what is wrong with the file is said when its bones are drawn
+        return ""  # the file is reported when its bones are drawn
     radius, ulna = (_middle(points_of.get(name)) for name in ("Radius", "Ulna"))
     if radius < ulna:
         return RIGHT
@@ -78,13 +72,9 @@ def side_by_bones(label: Path) -> str:
 
 
 def _middle(points: object) -> float:
-    """Mean x of a polygon; NaN, which is neither left nor right of anything, where it can't be read."""
+    """Return the mean x of a polygon; NaN, which is neither left nor right of anything, if it is unreadable."""
     try:
         x = np.asarray(points, dtype=np.float64).reshape(-1, 2)[:, 0]
     except (ValueError, TypeError, OverflowError):  # the last of an integer with 400 digits
         return float("nan")
     return float(x.mean()) if x.size else float("nan")
-
-
-def _told(told: dict[str, str]) -> str:
-    return ", ".join(f"{side} by its {what}" for what, side in told.items() if side)

@@ -1,6 +1,6 @@
 """Hand bone: 29 overlapping bones on 2048x2048 X-rays of both hands; group = person (the ID folder).
 
-Layout and traps of the data were gathered from the public team repositories of the yearly competition.
+The layout and traps of the data are known from public team repositories of the yearly competition.
 """
 
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from competition.tracks.hand_bone.labels import CARPAL_BONES, FINGER_BONES, FORE
 from competition.tracks.hand_bone.lists import OBLIQUE, STRAIGHT, with_strata, without_excluded, wrongly_labelled
 from competition.tracks.hand_bone.people import SHEET, Person, describe_people, read_people
 from competition.tracks.hand_bone.sides import with_sides
-from competition.tracks.skipped_files import refuse_lost, skipped_pictures
-from competition.tracks.track import Listing, Mirror, NamesInUse, Problem, Sample, Split, Track, check_names
+from competition.tracks.listing import NamesInUse, check_names, refuse_lost, skipped_pictures
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
 IMAGES: dict[Split, str] = {"train": "train/DCM/*/*.png", "test": "test/DCM/*/*.png"}
 LATE_IMAGES = "**/*.png"
 LAYOUT = """DIR/train/DCM/IDxxx/*.png, DIR/train/outputs_json/IDxxx/*.json and DIR/test/DCM/IDxxx/*.png"""
 
-# Five teams counted the bent wrists of the test images by eye: 57 to 58 %, against 12 % of the training images.
+# Bent wrists of the test images, counted by five teams: 57 to 58 %; 12 % of the training images.
 TEST_MIX = {OBLIQUE: 0.58, STRAIGHT: 0.42}
 
 
@@ -67,7 +67,7 @@ def _describe(people: dict[str, Person], samples: list[Sample]) -> list[str]:
 
 
 def list_test_hands(folder: Path) -> Listing:
-    """List a test set that came later: every PNG below ``folder``, sorted by path; the person is the PNG's folder.
+    """List a late test set: every PNG below ``folder``, sorted by path; the person is the PNG's folder.
 
     Raises:
         CompetitionError: There is no PNG, or two of one name, an X-ray is no PNG, or a ``strata.csv`` there can't be
@@ -92,7 +92,7 @@ def _sample(root: Path, image: Path, split: Split) -> Sample:
 
 
 def _missing_and_unused(root: Path, samples: Sequence[Sample]) -> list[Problem]:
-    """X-rays without annotation, each with the file that was probably meant, and annotations without X-ray."""
+    """Return X-rays without annotation, each with the file that was probably meant, and annotations without X-ray."""
     wanted = {sample.label: sample for sample in samples if sample.label is not None}
     there = [path.relative_to(root).as_posix() for path in find_files(root, "train/outputs_json/*/*.json")]
     missing, strays = [label for label in wanted if not (root / label).exists()], set(there).difference(wanted)
@@ -108,7 +108,7 @@ def _missing_and_unused(root: Path, samples: Sequence[Sample]) -> list[Problem]:
 
 
 def _skipped(root: Path, samples: Sequence[Sample]) -> list[Problem]:
-    """Pictures in the people's folders that are no X-rays of ours."""
+    """Return pictures in the people's folders that are not listed X-rays."""
     labelled = {stem(path.name) for path in find_files(root, "train/outputs_json/*/*.json")}
     problems = []
     for split, pattern in IMAGES.items():

@@ -1,11 +1,11 @@
 """Labels of the lumbar track: MATLAB files of seven planes, or pictures with the values 1 to 6.
 
-A MATLAB label has the vertebrae from the top down, then the background. The background is not a class here: it is what
-none of the six covers, so it is left unread (some files hold 0 and 255 there instead of 0 and 1, which made the
-report's loss negative) and written into submissions as the complement.
+A MATLAB label has the vertebrae from the top down, then the background. The background is not a class here: it is not
+read (some files hold 0 and 255 there instead of 0 and 1, which made the report's loss negative) and submissions contain
+the complement of the six.
 
-Some labels are stored as columns x rows. Where rows and columns differ the size tells it; in a square label the anatomy
-does: vertebrae lie below each other, the first at the top.
+Some labels are stored as columns x rows. This follows from the size or, in a square label, from the anatomy: vertebrae
+are below each other, the first at the top.
 """
 
 from pathlib import Path
@@ -24,6 +24,7 @@ VERTEBRAE = tuple(f"vertebra_{number}" for number in range(1, 7))
 """From the top down."""
 LABEL_KEY = "label_separated"
 LABEL_PLANES = len(VERTEBRAE) + 1
+TURNED = "labels: {count} square labels have rows and columns exchanged and were transposed ({names})"
 
 
 def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -31,8 +32,8 @@ def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 
     Args:
         path: A MATLAB file, (rows, columns, 7) or (columns, rows, 7), or a PNG with the values 1 to 6.
-        size_hw: Rows and columns of the image. A MATLAB label is transposed where only that fits it: by its size, or by
-            its vertebrae where it is square.
+        size_hw: Rows and columns of the image. A MATLAB label is transposed if only that fits its size or, if square,
+            its vertebrae.
 
     Returns:
         (H, W, 1) uint8: bit c is the vertebra c from the top. A vertebra outside of the picture is empty.
@@ -52,20 +53,14 @@ def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     return pack_masks(masks.transpose(0, 2, 1) if turned else masks)
 
 
-def is_turned_square(path: Path, size_hw: tuple[int, int]) -> bool:
-    """Return whether a label is square and its vertebrae tell that it is stored as columns x rows.
-
-    Args:
-        path: As in ``read_vertebrae``.
-        size_hw: Rows and columns of the image.
-    """
-    if path.suffix.lower() == ".png" or size_hw[0] != size_hw[1]:
-        return False
-    return _lies_on_its_side(_read_masks(path), path)
+def inspect_label(path: Path, size_hw: tuple[int, int]) -> list[str]:
+    """Return a remark on a square label that is transposed because of its vertebrae."""
+    square = path.suffix.lower() != ".png" and size_hw[0] == size_hw[1]
+    return [TURNED] if square and _lies_on_its_side(_read_masks(path), path) else []
 
 
 def _read_masks(path: Path) -> NDArray[np.bool_]:
-    """Return the six vertebrae of a MATLAB label as it is stored, (6, rows, columns) or (6, columns, rows)."""
+    """Return the six vertebrae of a MATLAB label as stored, (6, rows, columns) or (6, columns, rows)."""
     stored = read_matlab(path, LABEL_KEY)
     if stored.ndim != 3 or stored.shape[2] != LABEL_PLANES:
         shape = size_text(stored.shape)
@@ -74,10 +69,7 @@ def _read_masks(path: Path) -> NDArray[np.bool_]:
 
 
 def _lies_on_its_side(masks: NDArray[np.bool_], path: Path) -> bool:
-    """Return whether a square label has to be transposed for its vertebrae to lie below each other.
-
-    A spine slants and bends by less than it is long, so of the two directions the longer one is down.
-    """
+    """Return whether a square label has to be transposed, because a spine is longer than it is wide."""
     rows, columns = _centres(masks, axis=1), _centres(masks, axis=2)
     turned = bool(np.ptp(columns) > np.ptp(rows))
     if (np.diff(columns if turned else rows) <= 0).any():
@@ -110,5 +102,5 @@ def _read_label_picture(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint
         raise CompetitionError(f"label is {found}, its image {wanted} (rows x columns)", path)
     strange = np.setdiff1d(np.unique(values), np.arange(LABEL_PLANES))
     if strange.size:
-        raise CompetitionError(f"value {int(strange[0])} names no vertebra (0 is none, 1 to 6 from the top down)", path)
+        raise CompetitionError(f"value {int(strange[0])} is no vertebra (0 is none, 1 to 6 from the top down)", path)
     return pack_masks(np.stack([values == number for number in range(1, LABEL_PLANES)]))

@@ -1,8 +1,8 @@
 """Lumbar: six vertebrae on lateral radiographs, DICOM images with MATLAB labels; group = hash of the PatientID.
 
 On disk: ``train/img/*.dcm``, ``train/label/NNN.mat`` and ``test/img/*.dcm``; PNG images and PNG labels (values 1 to 6)
-are taken too. An image belongs to the label of the same *number*, the last one in its name: "7.dcm" and "007.mat" are
-one, and sorting never decides.
+are read too. An image belongs to the label of the same *number*, the last one in its name: "7.dcm" and "007.mat" belong
+together, in whatever order they are sorted.
 """
 
 import hashlib
@@ -21,19 +21,16 @@ from competition.formats.pictures import read_grey
 from competition.metrics.counts import DICE
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.text import same_spelling
-from competition.tracks.lumbar.labels import VERTEBRAE, is_turned_square, read_vertebrae
-from competition.tracks.skipped_files import refuse_lost, skipped_pictures
-from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track, check_names
+from competition.tracks.listing import check_names, refuse_lost, skipped_pictures
+from competition.tracks.lumbar.labels import VERTEBRAE, inspect_label, read_vertebrae
+from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
 _IMAGES = (".dcm", ".png")
 _LABELS = (".mat", ".png")
 
 
 def number_of(name: str) -> str:
-    """Return the last number in a file name, without leading zeros; empty where there is none.
-
-    "IMG_007.dcm" and "7.mat" both give "7".
-    """
+    """Return the last number in a file name without leading zeros ("IMG_007.dcm": "7"), "" if there is none."""
     numbers = re.findall(r"\d+", Path(name).stem)
     return str(int(numbers[-1])) if numbers else ""
 
@@ -64,11 +61,7 @@ def list_spines(root: Path) -> Listing:
 
 
 def list_test_spines(folder: Path) -> Listing:
-    """List a test set that came later: every image below ``folder``.
-
-    Raises:
-        CompetitionError: There is none, or two of one name.
-    """
+    """List a late test set: every image below ``folder``; CompetitionError if there is none, or two of one name."""
     patterns = [f"**/*{ending}" for ending in _IMAGES]
     images = sorted(path for pattern in patterns for path in find_files(folder, pattern))
     check_names(images, folder)
@@ -78,7 +71,7 @@ def list_test_spines(folder: Path) -> Listing:
 
 
 def _files(root: Path, folder: str, endings: Sequence[str]) -> list[Path]:
-    """Files of a folder below the root with one of the endings, by name."""
+    """Return the files of a folder below the root with one of the endings, by name."""
     return sorted(path for ending in endings for path in find_files(root, f"{folder}/*{ending}"))
 
 
@@ -123,10 +116,10 @@ def _sample(root: Path, split: Split, image: Path, group: str, label: Path | Non
 
 
 def _groups(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
-    """Image -> its patient's pseudonym, or its file name where none is named, and what the user should know about it.
+    """Return image -> its patient's pseudonym, or its file name if it names no patient, and remarks.
 
-    An ID that more than half of the files bear is a word that took the patients' place ("anonymous"), and as one group
-    it could not be split into folds.
+    An ID in more than half of the files is a placeholder ("anonymous"), and as one group it could not be split into
+    folds.
     """
     patients = {image: _patient(image) for image in images}
     (commonest, count), *_ = Counter(patients.values()).most_common(1) or [("", 0)]
@@ -138,9 +131,9 @@ def _groups(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
 
 
 def _pseudonym(patient: str) -> str:
-    """Return the same name for the same PatientID, which the fold file can hold: that is meant to be committed.
+    """Return a hash of a PatientID, because fold files are committed.
 
-    Whoever has a list of all IDs can hash them too, so this hides an ID and does not make the data anonymous.
+    A list of all IDs can be hashed too, so this hides an ID and does not make the data anonymous.
     """
     return f"patient-{hashlib.sha256(patient.encode()).hexdigest()[:10]}"
 
@@ -151,7 +144,7 @@ def _patient(image: Path) -> str:
     try:
         return read_patient_id(image)
     except CompetitionError:
-        return ""  # prepare lists the file again when it reads the pixels
+        return ""  # prepare reports the file when it reads the pixels
 
 
 def read_spine(path: Path) -> NDArray[np.uint8]:
@@ -164,7 +157,7 @@ def read_spine(path: Path) -> NDArray[np.uint8]:
 
 
 def read_spacing(path: Path) -> tuple[float, float] | None:
-    """Distance of pixel centres between rows and columns in mm; PNG files tell none."""
+    """Return the distance of pixel centres between rows and columns in mm; PNG files have none."""
     return None if path.suffix.lower() == ".png" else read_spacing_mm(path)
 
 
@@ -183,6 +176,6 @@ LUMBAR = Track(
     mirror=Mirror(classes=tuple(range(len(VERTEBRAE)))),
     read_spacing=read_spacing,
     label_key=number_of,
-    is_turned=is_turned_square,
+    inspect_label=inspect_label,
     upright=True,
 )

@@ -9,7 +9,6 @@ from array_submissions import CLASSES, SIZES, array_of, npy, random_masks
 
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
-from competition.submission.array_zip.checks import check_planes_submission
 from competition.submission.array_zip.files import (
     list_plane_files,
     open_plane_files,
@@ -18,6 +17,7 @@ from competition.submission.array_zip.files import (
     with_background,
     write_plane_files,
 )
+from competition.submission.array_zip.form import ArrayZipForm
 from competition.submission.known_images import KnownImages
 
 
@@ -46,7 +46,7 @@ def test_files_and_zip_hold_the_same_arrays_in_the_given_order(tmp_path):
     assert list_plane_files(path) == ["7.npy", "12.npy"]
     assert list_plane_files(tmp_path / "out" / "planes") == ["12.npy", "7.npy"]
     for written in (path, tmp_path / "out" / "planes"):
-        assert check_planes_submission(written, CLASSES, KnownImages(tuple(SIZES), SIZES)).errors == []
+        assert ArrayZipForm().check(written, CLASSES, KnownImages(tuple(SIZES), SIZES)).errors == []
 
 
 def test_the_same_masks_give_the_same_bytes_on_another_day(tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import scipy.io
 from array_submissions import CLASSES, SIZES, array_of, random_masks, zip_of
 
 from competition.errors import CompetitionError
-from competition.submission.array_zip.checks import check_planes_submission
+from competition.submission.array_zip.form import ArrayZipForm
 from competition.submission.array_zip.scores import score_planes
 from competition.submission.known_images import KnownImages
 from competition.tracks.label_folder import LabelFolder
@@ -34,7 +34,7 @@ def test_the_table_of_contents_of_a_zip_is_read_once(tmp_path, monkeypatch):
             super().__init__(*arguments)
 
     monkeypatch.setattr(zipfile, "ZipFile", Counted)
-    assert check_planes_submission(path, CLASSES, KnownImages(tuple(sizes), sizes)).ok
+    assert ArrayZipForm().check(path, CLASSES, KnownImages(tuple(sizes), sizes)).ok
     assert len(opened) == 1
     assert score(path, path, sizes).score == 1.0
     assert len(opened) == 3

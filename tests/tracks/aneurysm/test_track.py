@@ -248,8 +248,7 @@ def test_test_images_without_a_row_are_a_remark_said_once(root: Path) -> None:
     assert listing.problems == []
     (remark,) = listing.remarks
     assert remark == (
-        "left out, because no row of test.csv asks for it: "
-        "test_set/77LI-A.jpg (the patient is not in test.csv; 8 in all)"
+        "left out, because test.csv has no row for it: test_set/77LI-A.jpg (the patient is not in test.csv; 8 in all)"
     )
     assert [s.key for s in listing.samples if s.split == "test"] == ["3001", "7", "0042"]
     late = list_test_samples(root / "test_set")

@@ -178,7 +178,7 @@ def test_a_record_cut_in_the_middle_is_named(tmp_path: Path) -> None:
 
 def test_a_name_that_tells_no_split_is_refused(tmp_path: Path) -> None:
     write(tmp_path, "hearts.tfrecord")
-    with pytest.raises(CompetitionError, match=r"does not tell training from test records: .*hearts\.tfrecord\. Begin"):
+    with pytest.raises(CompetitionError, match=r"neither of training nor of test records: .*hearts\.tfrecord\. Begin"):
         list_records(tmp_path)
 
 

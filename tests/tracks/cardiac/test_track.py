@@ -14,6 +14,7 @@ from competition.metrics.counts import dice
 from competition.phantoms.cardiac import phantom as heart
 from competition.phantoms.cardiac.files import slice_record
 from competition.tracks.cardiac.track import CARDIAC
+from competition.tracks.declared.mask_files import SOFT_EDGES
 
 pytestmark = pytest.mark.slow
 
@@ -135,12 +136,12 @@ def test_labels_of_all_forms_are_found_by_slice(forms: dict[str, Path]) -> None:
         np.testing.assert_array_equal(label(Path(), str(record)), drawn)
 
 
-def test_soft_label_pixels_are_counted_in_pictures_only(forms: dict[str, Path], tmp_path: Path) -> None:
-    assert CARDIAC.count_between is not None
+def test_soft_labels_are_remarked_on_in_pictures_only(forms: dict[str, Path], tmp_path: Path) -> None:
+    assert CARDIAC.inspect_label is not None
     Image.fromarray(np.array([[0, 255, 200], [1, 127, 0]], np.uint8)).save(tmp_path / "a.png")
-    assert CARDIAC.count_between(tmp_path / "a.png") == 3
+    assert CARDIAC.inspect_label(tmp_path / "a.png", (2, 3)) == [SOFT_EDGES]
     for name, root in forms.items():
-        assert CARDIAC.count_between(root / str(CARDIAC.list_samples(root).samples[0].label)) == 0, name
+        assert not CARDIAC.inspect_label(root / str(CARDIAC.list_samples(root).samples[0].label), (256, 256)), name
 
 
 def test_two_forms_in_one_folder_are_refused(forms: dict[str, Path], tmp_path: Path) -> None:

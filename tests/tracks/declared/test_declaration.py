@@ -83,7 +83,7 @@ def test_a_pattern_that_does_not_lie_below_the_data_folder_is_named(
         ("[disc, disc]", {"masks": "'m/{class}/{stem}.png'"}, "classes holds 'disc' twice"),
         ("[disc, disc]", {"masks": TABLE, "submission": BACK}, "classes holds 'disc' twice"),
         ("['\u00e9', 'e\u0301']", {"masks": TABLE, "submission": BACK}, "classes holds '\u00e9' and 'e\u0301'"),
-        ("[Disc, disc]", {"masks": "'m/{class}/{stem}.png'"}, "'Disc' and 'disc', which are one file where capitals"),
+        ("[Disc, disc]", {"masks": "'m/{class}/{stem}.png'"}, "'Disc' and 'disc', which are one file on a case-insen"),
         ("{disc: 1, disc: 2}", {}, "key 'disc' appears twice"),
         ("{a: 1, b: 1}", {}, "classes 'a' and 'b' have the same value 1"),
         ("{a: '#FF0000', b: '#ff0000'}", {}, "classes 'a' and 'b' have the same value '#ff0000'"),

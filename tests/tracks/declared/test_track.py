@@ -12,6 +12,7 @@ from competition.masks.bit_planes import unpack_planes
 from competition.metrics.counts import DICE
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.submission.run_lengths.form import RunLengthForm
+from competition.tracks.declared.mask_files import SOFT_EDGES
 from competition.tracks.declared.track import load_folder_track
 from competition.tracks.track import Track
 
@@ -170,8 +171,8 @@ def test_masks_are_read_as_declared(tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", values)
     track = load_folder_track(declare(tmp_path))
     assert np.argwhere(read_masks(track, path)[0]).tolist() == [[2, 3], [2, 4]]
-    assert track.count_between is not None
-    assert track.count_between(path) == 2
+    assert track.inspect_label is not None
+    assert track.inspect_label(path, SIZE_HW) == [SOFT_EDGES]
 
 
 def test_masks_with_an_ending_of_their_own_are_found_for_scoring_too(tmp_path: Path) -> None:
@@ -198,8 +199,8 @@ def test_run_lengths_in_a_csv_take_the_place_of_mask_files(tmp_path: Path) -> No
     assert second.sum() == 7
     assert second[1, :, 0].all()
     assert second[1, 0, 1]
-    assert track.count_between is not None
-    assert track.count_between(tmp_path / "train.csv#2") == 0
+    assert track.inspect_label is not None
+    assert track.inspect_label(tmp_path / "train.csv#2", SIZE_HW) == []
     assert "DIR/train.csv" in track.layout
 
 

@@ -54,13 +54,13 @@ def test_what_is_left_out_and_what_is_in_vain_is_said(tmp_path: Path) -> None:
     assert remarks == [
         "said before",
         "exclude.txt: 3 training X-rays are left out (ID001, d)",
-        "exclude.txt: 2 lines name nothing that is here (ID999, image77)",
+        "exclude.txt: 2 lines match no X-ray (ID999, image77)",
     ]
 
 
 @pytest.mark.parametrize("line", ["ID040", "t", "t.png", "ID040/t"])
 def test_a_test_xray_is_never_left_out(tmp_path: Path, line: str) -> None:
-    sentence = rf"'{line}' is a test X-ray, and a missing row voids a submission: .*exclude\.txt\. Take that line out"
+    sentence = rf"'{line}' is a test X-ray, and a missing row voids a submission: .*exclude\.txt\. Remove that line"
     with pytest.raises(CompetitionError, match=sentence):
         excluded(tmp_path, f"a\n{line}\n")
 
@@ -162,7 +162,7 @@ def test_counts_and_rows_in_vain_are_said(tmp_path: Path) -> None:
     (tmp_path / "strata.csv").write_text("ID,stratum\nID040,oblique\nID041,oblique\n")
     assert with_strata(tmp_path, HANDS)[1] == [
         "wrists: train 1 oblique, 3 straight; test 1 oblique",
-        "strata.csv: 1 rows name nothing that is here (ID041)",
+        "strata.csv: 1 rows match no X-ray (ID041)",
     ]
 
 
@@ -193,5 +193,5 @@ def test_the_same_row_twice_is_no_contradiction(tmp_path: Path) -> None:
 def test_a_name_in_vain_comes_with_the_near_one(tmp_path: Path) -> None:
     _, remarks = excluded(tmp_path, "id001\nB.jpg\n")
     assert remarks[-1] == (
-        "exclude.txt: 2 lines name nothing that is here (id001, did you mean 'ID001'?, B.jpg, did you mean 'b'?)"
+        "exclude.txt: 2 lines match no X-ray (id001, did you mean 'ID001'?, B.jpg, did you mean 'b'?)"
     )

@@ -60,7 +60,7 @@ def test_a_sheet_without_identifiers_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"ID,age\n1,2\n"])
 def test_a_file_that_is_no_sheet_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "m.xlsx").write_bytes(content)
-    sentence = r"can't be read as an Excel sheet .*m\.xlsx\. Repair it, or take it away: nothing else needs it"
+    sentence = r"can't be read as an Excel sheet .*m\.xlsx\. Repair it, or remove it: nothing else needs it"
     with pytest.raises(CompetitionError, match=sentence):
         read_people(tmp_path / "m.xlsx")
 

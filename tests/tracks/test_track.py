@@ -11,8 +11,7 @@ from competition.metrics.counts import DICE
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.tracks.aneurysm.track import ANEURYSM
 from competition.tracks.hand_bone.track import HAND_BONE
-from competition.tracks.narrowing import narrow
-from competition.tracks.track import Listing, Mirror, Track
+from competition.tracks.track import Listing, Mirror, Track, narrow
 
 CLASSES = ("left", "middle", "right", "far left", "far right")
 

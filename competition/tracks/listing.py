@@ -1,4 +1,4 @@
-"""Pictures that lie where images are searched for and that no pattern takes: named, so that no sample just vanishes."""
+"""Checks that all listings share: no two images of one name, and no picture left out without a remark."""
 
 from collections.abc import Collection, Sequence
 from fnmatch import fnmatchcase
@@ -21,16 +21,16 @@ def skipped_pictures(
     labelled: Collection[str] = (),
     repair: str = REPAIR,
 ) -> list[Problem]:
-    """Name the pictures in the searched folders that are no sample.
+    """List the pictures in the searched folders that are no sample.
 
-    Where only the ending keeps a picture out, a sample is lost: every one of the test, and of the training part those
-    that have a label. Anything else is only worth knowing: a pattern may be narrow on purpose, and a picture that
-    shares its name with a sample (a preview, for example) is no sample of its own.
+    If only its ending excludes a picture, a sample is lost: any test image, and a training image that has a label. All
+    others are notes: a pattern may be narrow on purpose, and a picture that shares its name with a sample may be a
+    preview.
 
     Args:
         root: The data folder.
         split: Whose images they would be.
-        patterns: What the split takes; see ``find_files``.
+        patterns: Of the images of the split; see ``find_files``.
         keys: Of its samples.
         taken: Files that are something else, such as masks.
         labelled: Keys that have a label.
@@ -55,11 +55,7 @@ def skipped_pictures(
 
 
 def refuse_lost(problems: Sequence[Problem], folder: Path) -> list[str]:
-    """Return a remark on the pictures of a late test set whose absence loses nothing.
-
-    Raises:
-        CompetitionError: Among them is a test image.
-    """
+    """Return a remark on the skipped pictures of a late test set, or raise CompetitionError if one is a test image."""
     if lost := [problem for problem in problems if not problem.note]:
         first = lost[0]
         raise CompetitionError(
@@ -74,3 +70,32 @@ def _fits_but_for_ending(path: Path, pattern: str) -> bool:
     wanted = PurePosixPath(plain_name(pattern)).name
     name = plain_name(path.name).removesuffix(path.suffix.lower()) + PurePosixPath(wanted).suffix
     return fnmatchcase(name, wanted)
+
+
+def check_names(images: Sequence[Path], folder: Path) -> None:
+    """Raise CompetitionError if there is no test image or two have one name, which a submission can't distinguish."""
+    if not images:
+        raise CompetitionError("no test image found", folder)
+    names = NamesInUse("test images")
+    for image in images:
+        if clash := names.clash(image.name, str(image)):
+            raise CompetitionError(clash, image)
+
+
+class NamesInUse:
+    """The keys of images so far, which have to differ in more than capital letters, as some file systems require."""
+
+    def __init__(self, things: str) -> None:
+        """Start without names; ``things`` is the word for images in messages ("X-rays")."""
+        self._things = things
+        self._first: dict[str, tuple[str, str]] = {}
+
+    def clash(self, name: str, path: str) -> str:
+        """Add the name of a file; return what is wrong if an earlier one is equal without ending, else ""."""
+        key = stem(name)
+        other, where = self._first.setdefault(key.casefold(), (key, path))
+        if where == path:
+            return ""
+        if other == key:
+            return f"two {self._things} share the name {key} (the other is {where})"
+        return f"the names of two {self._things} differ in capital letters only (the other is {where})"

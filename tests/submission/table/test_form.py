@@ -1,7 +1,7 @@
 import pytest
 
 from competition.submission.known_images import KnownImages
-from competition.submission.table.checks import check_table_submission
+from competition.submission.table.form import TableForm
 
 COLUMNS = ("Aneurysm", "L_ICA")
 
@@ -15,7 +15,7 @@ def table_file(tmp_path, text):
 @pytest.mark.parametrize("text", ["0_1", "\u0661", "0x1", "1e", " ", "--1", "1" * 400 + "_"])
 def test_a_probability_is_a_decimal_number_in_ascii(tmp_path, text):
     path = table_file(tmp_path, f"Index,Aneurysm,L_ICA\n1,{text},0\n2,0.1,0\n")
-    result = check_table_submission(path, "Index", COLUMNS)
+    result = TableForm().check(path, COLUMNS)
     assert len(result.errors) == 1
     assert "not a number from 0 to 1" in result.errors[0]
     assert len(result.errors[0]) < 120
@@ -23,7 +23,7 @@ def test_a_probability_is_a_decimal_number_in_ascii(tmp_path, text):
 
 def test_a_good_table_passes(tmp_path):
     path = table_file(tmp_path, "Index,Aneurysm,L_ICA\n0047,0.25,1\n3,1e-9,0\n")
-    result = check_table_submission(path, "Index", COLUMNS, KnownImages(["0047", "3"]))
+    result = TableForm().check(path, COLUMNS, KnownImages(["0047", "3"]))
     assert (result.errors, result.warnings) == ([], [])
     assert (result.rows, result.images) == (2, 2)
     assert result.positive_share == {"Aneurysm": 0.0, "L_ICA": 0.5}
@@ -46,31 +46,27 @@ def test_a_good_table_passes(tmp_path):
     ],
 )
 def test_one_bad_cell_of_a_table_is_named(tmp_path, line, message):
-    result = check_table_submission(table_file(tmp_path, f"Index,Aneurysm,L_ICA\n{line}\n2,0.1,0\n"), "Index", COLUMNS)
+    result = TableForm().check(table_file(tmp_path, f"Index,Aneurysm,L_ICA\n{line}\n2,0.1,0\n"), COLUMNS)
     assert len(result.errors) == 1
     assert message in result.errors[0]
 
 
 def test_order_and_count_of_a_table(tmp_path):
     path = table_file(tmp_path, "Index,Aneurysm,L_ICA\n2,0.5,0\n1,0.1,0\n")
-    shuffled = check_table_submission(path, "Index", COLUMNS, KnownImages(["1", "2"])).errors
+    shuffled = TableForm().check(path, COLUMNS, KnownImages(["1", "2"])).errors
     assert len(shuffled) == 1
     assert "the rows are the same but in another order" in shuffled[0]
-    assert check_table_submission(path, "Index", COLUMNS, KnownImages(["2", "1", "5"])).errors == [
-        "1 of 3 rows missing: 5"
-    ]
-    assert check_table_submission(path, "Index", COLUMNS, KnownImages(["2"])).errors == [
-        "1 of 2 rows not in the test set: 1"
-    ]
+    assert TableForm().check(path, COLUMNS, KnownImages(["2", "1", "5"])).errors == ["1 of 3 rows missing: 5"]
+    assert TableForm().check(path, COLUMNS, KnownImages(["2"])).errors == ["1 of 2 rows not in the test set: 1"]
 
 
 def test_header_of_a_table_is_exact(tmp_path):
     path = table_file(tmp_path, "Aneurysm,L_ICA,Index\n0.5,0,1\n")
-    assert "in another order" in check_table_submission(path, "Index", COLUMNS).errors[0]
+    assert "in another order" in TableForm().check(path, COLUMNS).errors[0]
 
 
 def test_constant_probabilities_are_a_warning(tmp_path):
     path = table_file(tmp_path, "Index,Aneurysm,L_ICA\n1,0.5,0\n2,0.50,0\n")
-    result = check_table_submission(path, "Index", COLUMNS)
+    result = TableForm().check(path, COLUMNS)
     assert result.ok
     assert "AUROC of 0.5" in result.warnings[0]
