@@ -123,7 +123,7 @@ def test_a_late_test_set_is_asked_for_and_taken(patients, stage, refusal, tiny, 
     written = [line.split(",")[0] for line in Path(figures["submission"]).read_text().splitlines()]
     assert written == [line.split(",")[0] for line in (late / "test.csv").read_text().splitlines()]
     assert missing.name in said
-    assert re.search(r"2 test samples, \d+\.\d+ s each", said)
+    assert re.search(r"2 test samples: \d+\.\d+ s per test sample", said)
     assert "1 view of test samples can't be read, so masked" in said
     patient = missing.name.removesuffix("LV-B.jpg")
     for image in late.glob(f"{patient}*.jpg"):

@@ -99,7 +99,7 @@ def test_the_commands_as_printed_end_in_a_submission_that_is_taken(home, capsys)
     ):
         status, captured = main(words), capsys.readouterr()
         assert status == (0 if sentence is None else 1)
-        assert (sentence or "no submission of kaggle was made yet") in captured.err + captured.out
+        assert (sentence or "there are no submissions of kaggle yet") in captured.err + captured.out
     (prepare,) = [words_of(line) for line in lines if words_of(line)[0] == "prepare"]
     assert main([word.replace("mine", "kaggle") for word in prepare]) == 0, capsys.readouterr().err
     assert sorted(labels(home, "mine")) == ["012_a", "013_a", "014_a", "015_a", "016_a"]
