@@ -1,4 +1,4 @@
-"""What a tuning is made on: the members, and the training samples of which all of them have a prediction."""
+"""The data of a tuning: the members, and the training samples of which all of them have a prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,12 +52,12 @@ class TuningData:
 
     @property
     def samples(self) -> list[str]:
-        """Keys of ``entries``."""
+        """Return the keys of ``entries``."""
         return [entry.sample for entry in self.entries]
 
     @property
     def groups(self) -> list[str]:
-        """Groups of ``entries``, which are never split."""
+        """Return the groups of ``entries``."""
         return [entry.group for entry in self.entries]
 
 
@@ -94,5 +94,5 @@ def _open_members(workspace: Workspace, folds: Folds, training: Sequence[Entry],
     members = [open_member(workspace, folds, training, name, of) for name, of in wanted.items()]
     for member in members:
         if FULL in member.folds and not is_imported(workspace, member.name):
-            say(f"{member.name}: {FULL} learned from every sample, so nothing is tuned on it; it votes on test samples")
+            say(f"{member.name}: {FULL} was trained on every sample, so it votes on test samples but is not tuned")
     return members

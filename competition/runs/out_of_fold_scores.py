@@ -15,7 +15,7 @@ from competition.prediction.histograms import (
     threshold_counts,
 )
 from competition.prediction.probability_maps import (
-    CUT_OF_HALF,
+    HALF_LEVEL,
     read_scores,
 )
 from competition.runs.run import Run
@@ -49,7 +49,7 @@ def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float
         return track.metric.score(*ranked(track, folder, held_out))
     stored = load_histograms(histograms_file(folder))
     both, predicted, truth = threshold_counts(np.stack([stored[sample] for sample in samples]))
-    counts = np.stack([both[..., CUT_OF_HALF], predicted[..., CUT_OF_HALF], truth[..., 0]], axis=1)
+    counts = np.stack([both[..., HALF_LEVEL], predicted[..., HALF_LEVEL], truth[..., 0]], axis=1)
     return track.metric.score(counts, [entry.group for entry in held_out])
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.ensembling.segmentation.thresholds import HALF
 from competition.ensembling.voting.class_votes import everyone
 from competition.ensembling.voting.masks import vote_image
 from competition.masks.run_lengths import encode_planes
 from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
 from competition.prediction.opened_maps import open_map
-from competition.prediction.probability_maps import read_map
+from competition.prediction.probability_maps import HALF_LEVEL, read_map
 from competition.submission.run_lengths.files import write_rle_csv
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.duels import Row, Scale, alone, require_equal
@@ -75,7 +74,7 @@ def vote_streamed(folders: Sequence[Path], sample: str) -> list[str]:
     """Ours: piece by piece, in whole numbers."""
     voters = everyone(len(CLASS_ORDER), len(folders))
     maps = [open_map(folder, sample) for folder in folders]
-    planes = vote_image(maps, voters, voters.weights_by_class(EQUAL_WEIGHTS), [HALF] * len(CLASS_ORDER))
+    planes = vote_image(maps, voters, voters.weights_by_class(EQUAL_WEIGHTS), [HALF_LEVEL] * len(CLASS_ORDER))
     return encode_planes(planes, len(CLASS_ORDER))
 
 

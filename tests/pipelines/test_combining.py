@@ -77,7 +77,7 @@ def test_a_rule_goes_from_tune_into_the_decision_and_from_there_into_the_submiss
 
 
 def test_maps_are_refused_before_anything_is_read(stage_on, tiny_hands):
-    with pytest.raises(CompetitionError, match=r"--combine rank is for scores of whole samples: .*Leave --combine"):
+    with pytest.raises(CompetitionError, match=r"--combine rank is for classifications: .*Omit --combine"):
         stage_on(tune, tiny_hands, "--combine", "rank")
 
 
