@@ -157,6 +157,15 @@ def test_given_weights_leave_nothing_to_choose(refusal, grouped_hands):
         assert "--weights are not searched, so --method and --by-group have nothing to choose" in error
 
 
+def test_thresholds_are_searched_by_studies_on_request(stage, hands_with_run):
+    swept, _ = stage("tune", "--members", "quick")
+    studied, _ = stage("tune", "--members", "quick", "--thresholds", "optuna", "--name", "studied")
+    for row in studied["per_class"].values():
+        assert "optuna_threshold" not in row
+        assert abs(row["raw_threshold"] - 0.5) <= 0.45
+    assert studied["fold_mean"] == swept["fold_mean"]
+
+
 def test_an_unknown_method_is_refused_with_those_there_are(capsys):
     with pytest.raises(SystemExit):
         main(["tune", "--method", "genetic"])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from plain_curves import best_levels, choose_levels, crossfit_levels, scores_at, search_weights, tune_curves
 
+from competition.ensembling.segmentation import thresholds
 from competition.ensembling.segmentation.thresholds import shrink_levels
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.selection.weight_methods import METHODS, candidate_weights
@@ -30,6 +31,19 @@ def test_a_gain_that_every_fold_shows_is_taken_shrunk():
     assert chosen.raw.tolist() == [187, 67]
     assert chosen.shrunk.tolist() == chosen.levels.tolist() == [127 + 45, 127 - 45]  # 12 of 12 + 4 people
     assert chosen.reason.startswith("thresholds: tuned ones taken (cross-fitted gain +0.0")
+
+
+def test_other_ways_to_find_levels_are_used_without_each_fold_too():
+    curves, images = peaked(12, (187, 67), 0.1), images_of(np.arange(12) % 3)
+
+    def nearer(mean, window):
+        return (thresholds.best_levels(mean, window) + 127) // 2
+
+    chosen = choose_levels(curves, images, WINDOW, frozenset(), nearer)
+    assert chosen.raw.tolist() == [157, 97]
+    assert chosen.levels.tolist() == chosen.shrunk.tolist() == shrink_levels(chosen.raw, np.array([12, 12])).tolist()
+    eight_groups = shrink_levels(chosen.raw, np.array([8, 8])).tolist()
+    assert crossfit_levels(curves, images, WINDOW, nearer).tolist() == [eight_groups] * 12
 
 
 def test_one_cut_serves_nobody_who_is_left_out():

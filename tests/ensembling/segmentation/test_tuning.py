@@ -9,6 +9,7 @@ from plain_curves import scores_at
 
 from competition.data.cache import read_cached_planes
 from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.thresholds import THRESHOLDS, best_levels
 from competition.ensembling.segmentation.tuning import Search, tune_segmentation
 from competition.ensembling.voting.class_groups import ClassGroups, one_group
 from competition.ensembling.voting.class_votes import blend
@@ -196,6 +197,19 @@ def moved_disc(data):
         disc = unpack_planes(data.truth(sample), 3)[0]
         found.append(2 * (disc & np.roll(disc, 2, axis=0)).sum() / (2 * disc.sum()))
     return np.mean(found)
+
+
+@pytest.mark.slow
+def test_thresholds_of_studies_replace_those_of_the_sweep_alone(make_data, tmp_path, monkeypatch):
+    random = np.random.default_rng(1)
+    data = make_data(a=blurred(0.8, random), b=blurred(0.8, random))
+    monkeypatch.setitem(THRESHOLDS, "optuna", lambda mean, window: best_levels(mean, window) + 1)
+    swept, studied = (
+        tune_segmentation(data, Search("greedy", 5, one_group(3), [(0.35, 0.65)], thresholds=name), tmp_path)
+        for name in ("sweep", "optuna")
+    )
+    assert (studied.tuned.chosen.raw == swept.tuned.chosen.raw + 1).all()
+    assert studied.tuned.search.weights.tolist() == swept.tuned.search.weights.tolist()
 
 
 @pytest.mark.slow
