@@ -68,15 +68,7 @@ def request_of(decision: Decision) -> TuneRequest:
 
 
 def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path, Tuning]:
-    """Choose weights, thresholds and post-processing, and write the decision with its tables.
-
-    Args:
-        track: Its classes and metric.
-        workspace: Of the data set.
-        request: What is to be tuned.
-
-    Returns:
-        The file of the decision, and what was chosen.
+    """Choose weights, thresholds and post-processing, and write the decision with its tables; return its file too.
 
     Raises:
         CompetitionError: The options contradict each other or the track, nothing is prepared or trained, or a member

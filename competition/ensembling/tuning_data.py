@@ -62,12 +62,7 @@ class TuningData:
 
 
 def open_tuning_data(track: Track, workspace: Workspace, wanted: Wanted | None) -> TuningData:
-    """Open the members and find the samples that all of them cover.
-
-    Args:
-        track: Its classes.
-        workspace: Of the data set.
-        wanted: Who votes; None means all trained runs.
+    """Open the wanted members, or all trained runs, and find the samples that all of them cover.
 
     Raises:
         CompetitionError: Nothing is prepared or trained, a member can't be opened, or a class has no member.

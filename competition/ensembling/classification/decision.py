@@ -57,17 +57,7 @@ def build_decision(
     track: str,
     dataset: str,
 ) -> Decision:
-    """Return what was tuned as a decision.
-
-    Args:
-        tuned: The tuning.
-        members: Who votes, in the order of the tables.
-        classes: (C,).
-        samples: How many samples it was made on.
-        combination: How the members become one.
-        track: Name of the track.
-        dataset: Name of the data set.
-    """
+    """Return what was tuned on a number of samples as a decision; the members are in the order of the tables."""
     crossfit = None if tuned.crossfit is None else tuned.crossfit.auroc
     known = [value for value in tuned.fold_aurocs.values() if not np.isnan(value)]
     names = [member.name for member in members]

@@ -63,16 +63,9 @@ def tune_classification(
     combination: Combination = "mean",
     given: Sequence[int] | None = None,
 ) -> TunedClassification:
-    """Choose weights, then thresholds and a gate.
+    """Choose weights, then thresholds and a gate, on out-of-fold probabilities (M, n, C) and a truth 0/1 (n, C).
 
-    Args:
-        tables: (M, n, C) out-of-fold probabilities of the members.
-        truth: 0/1 (n, C).
-        folds: (n,).
-        groups: (n,).
-        propose: Searches for weights, from ``METHODS``.
-        combination: How the members become one.
-        given: Weights in thousandths, where they are not to be searched.
+    ``given`` are weights in thousandths that are not to be searched.
     """
     scores, wanted = tables[:, :, 0], truth[:, 0]
     parts = crossfit_parts(folds, groups)

@@ -91,14 +91,9 @@ class TriedAurocs:
         return fill_held(self._scores[0].copy(), self._folds, own)
 
     def gain(self, excluded: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
-        """Return what vectors gain over the simplest on folds that they never saw.
+        """Return the gain of AUROC over the simplest, and its standard error bootstrapped by group.
 
-        Args:
-            excluded: Folds that are not looked at.
-            chosen: Each other fold -> position of the vector that was chosen without it.
-
-        Returns:
-            Gain of AUROC and its standard error, bootstrapped by group.
+        ``chosen`` maps each fold that is not excluded to the position of the vector that was chosen without it.
         """
         kept = self._kept[excluded]
         times, members = group_draws(self._groups[kept].tolist(), DRAWS, self._seed)

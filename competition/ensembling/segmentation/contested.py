@@ -131,12 +131,6 @@ def check_contested_share(share: float, window: Window, where: Path | str, membe
     It is checked for a whole set and not for each image: one image on which a member fails costs little, and a small
     image of soft edges may well exceed the limit alone.
 
-    Args:
-        share: Of contested pixels in the whole set, 0..1.
-        window: Lowest and highest threshold it was made for.
-        where: Which images, for the message.
-        members: Their names.
-
     Raises:
         CompetitionError: The share is above 5 %.
     """
@@ -221,13 +215,8 @@ class ContestedSet:
 def contest_all(data: TuningMaps, window: Window, folder: Path | None, ticker: Ticker) -> ContestedSet:
     """Find the contested pixels of every image, the maps of one image in memory at a time.
 
-    It stops as soon as more pixels are contested than a search may have on all images together.
-
-    Args:
-        data: The images and the members.
-        window: Lowest and highest threshold that may be chosen later.
-        folder: Where each image has a file; those of other members or windows are left alone. None keeps all in memory.
-        ticker: Advanced once per image that was looked at.
+    It stops as soon as more pixels are contested than a search may have on all images together. Each image has a file
+    in ``folder``, where those of other members or windows are left alone; without a folder all are kept in memory.
 
     Raises:
         CompetitionError: A map is missing or damaged.
@@ -264,12 +253,8 @@ def save_contested(path: Path, contested: ContestedImage, made_of: str = "") -> 
     """Write one image's contested pixels into a file, whole or not at all.
 
     The arrays follow each other as numpy writes each of them. A search reads every file for every weight vector, and a
-    zip of them (.npz) took three times as long to read: longer than it then takes to score the vector.
-
-    Args:
-        path: The file.
-        contested: The pixels.
-        made_of: Describes what they were made from; another text makes the file stale.
+    zip of them (.npz) took three times as long to read: longer than it then takes to score the vector. ``made_of``
+    describes what they were made from; another text makes the file stale.
     """
     with sealed_file(path) as part, part.open("wb") as file:
         for array in (np.array(made_of), *(getattr(contested, field.name) for field in fields(contested))):
@@ -320,12 +305,12 @@ def contested_curves(
     weights: Sequence[int] | NDArray[np.integer],
     metric: CountMetric = DICE,
 ) -> Ratios:
-    """Score a weight vector at every level on many images, one of them in memory at a time.
+    """Score weights, as for ``blend_histograms``, at every level on many images, one of them in memory at a time.
 
     Args:
         units: Functions that return the contested pixels of the images of each unit of the metric: of one image, unless
             the metric pools the images of a group.
-        weights: As for ``blend_histograms``.
+        weights: One per member, or (C, M).
         metric: What is scored.
 
     Returns:

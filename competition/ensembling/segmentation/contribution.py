@@ -29,20 +29,11 @@ def member_contributions(
     honest: NDArray[np.float64],
     given: bool = False,
 ) -> list[MemberContribution]:
-    """Measure every member of a vote at its chosen weights, with no new search, at levels of the exact sweep.
+    """Measure every member of a vote at the chosen weights (C, M), with no new search, at levels of the exact sweep.
 
-    Args:
-        evaluate: Gives the curves of weights on images.
-        weights: int64 (C, M), those that were chosen.
-        voters: Who votes on which class.
-        images: What ``evaluate`` looks at.
-        window: Lowest and highest threshold that may be chosen.
-        honest: float64 (n, C), the vote's scores with weights and levels chosen without each image's part; with one
-            part at the threshold 0.5, as the members are.
-        given: Whether the weights were given, so that ``evaluate`` takes no others but each member alone.
-
-    Returns:
-        One per member; none where no image has a class.
+    ``honest`` (n, C) are the vote's scores with weights and levels chosen without each image's part; with one part at
+    the threshold 0.5, as the members are. Where weights were ``given``, ``evaluate`` takes no others but each member
+    alone. There are no contributions where no image has a class.
     """
     if not images.present.any():
         return []

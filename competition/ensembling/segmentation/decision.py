@@ -49,15 +49,7 @@ def decide_segmentation(data: TuningData, search: Search) -> Tuning:
 def build_decision(
     found: TunedSegmentation, data: TuningMaps, members: Sequence[Member], track: str, dataset: str
 ) -> Decision:
-    """Return what was tuned on ``data`` as a decision.
-
-    Args:
-        found: The tuning.
-        data: What it was made on.
-        members: Who votes, in the order of the maps.
-        track: Name of the track.
-        dataset: Name of the data set.
-    """
+    """Return what was tuned on ``data`` as a decision; the members are in the order of the maps."""
     classes, weights, chosen = data.classes, found.tuned.search, found.tuned.chosen
     names = [member.name for member in members]
     return Decision(

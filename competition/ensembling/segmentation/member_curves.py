@@ -1,4 +1,7 @@
-"""From member weights to scores at every threshold, by the fastest way that is exact for the weights in question."""
+"""From member weights to scores at every threshold, by the fastest way that is exact for the weights in question.
+
+In all functions ``parts`` (n,) are what choices are cross-fitted over.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,13 +62,6 @@ def curves_of_given(
 
     Each of them is blended once per image, which is exact at all thresholds, however many pixels are contested.
 
-    Args:
-        data: The images and the members.
-        parts: (n,), what choices are cross-fitted over.
-        window: Lowest and highest threshold that may be chosen.
-        given: Weights in thousandths, one per member.
-        ticker: Advanced once per image.
-
     Raises:
         CompetitionError: A map is missing or damaged.
     """
@@ -92,13 +88,8 @@ def curves_of_any(
 ) -> MemberCurves:
     """Return the curves of any weights, from the pixels that they can still decide.
 
-    Args:
-        data: The images and the members.
-        parts: (n,), what choices are cross-fitted over.
-        windows: Lowest and highest threshold that may be chosen; where too many pixels are contested between them, the
-            next pair is tried.
-        folder: Where the contested pixels of each image are kept; None for memory.
-        ticker: Advanced once per image and window that is looked at.
+    Where too many pixels are contested in a window, the next one is tried. The contested pixels of each image are kept
+    in ``folder``, or in memory.
 
     Raises:
         CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.

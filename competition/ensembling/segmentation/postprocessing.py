@@ -132,15 +132,9 @@ def sure_pixels(maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.in
 
 
 def apply(planes: NDArray[np.uint8], operations: Sequence[str], sure_of: SureOf) -> NDArray[np.uint8]:
-    """Apply one operation per class to label planes.
+    """Return new label planes, with one operation (a name of ``OPERATIONS``) applied per class.
 
-    Args:
-        planes: uint8 (H, W, ceil(C / 8)); not changed.
-        operations: (C,) names of ``OPERATIONS``.
-        sure_of: Returns the pixels of a class where the vote is above ``SURE_LEVEL``; seldom called.
-
-    Returns:
-        New label planes.
+    ``sure_of`` returns the pixels of a class where the vote is above ``SURE_LEVEL``; it is seldom called.
     """
     result = planes.copy()
     canvas, all_runs = canvas_runs(planes, len(operations))
@@ -157,13 +151,7 @@ def apply(planes: NDArray[np.uint8], operations: Sequence[str], sure_of: SureOf)
 def operation_counts(
     planes: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int, sure_of: SureOf
 ) -> NDArray[np.int64]:
-    """Count the pixels of every class of one decided image after every operation.
-
-    Args:
-        planes: Decided label planes uint8 (H, W, ceil(C / 8)).
-        truth: Label planes of the truth, of the same shape.
-        classes: C.
-        sure_of: As for ``apply``.
+    """Count the pixels of every class of decided label planes after every operation; ``sure_of`` as for ``apply``.
 
     Returns:
         Pixels int64 (3, C, number of operations): intersection with the truth, decided area, truth area; operations
@@ -192,11 +180,7 @@ def operation_counts(
 def choose_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> list[str]:
     """Choose each class's operation; "none" where the cross-fitted gain is within one standard error.
 
-    Args:
-        scores: (n, C, number of operations) of ``operation_counts``, of images decided at levels that were tuned
-            without the image's own fold.
-        folds: (n,) fold of each image.
-        groups: (n,).
+    The scores (n, C, number of operations) are of images decided at levels tuned without the image's own fold.
     """
     names = list(OPERATIONS)
     return [names[_choose_one(scores, index, folds, groups)] for index in range(scores.numerators.shape[1])]

@@ -44,17 +44,10 @@ def choose_levels(
     excluded: Excluded = frozenset(),
     find: FindLevels = best_levels,
 ) -> ChosenLevels:
-    """Choose between tuned levels and 0.5, for all classes together.
+    """Choose between tuned levels and 0.5, for all classes of curves (n, C, 256) together.
 
-    Args:
-        curves: (n, C, 256).
-        images: What they are of.
-        window: Lowest and highest threshold that may be chosen.
-        excluded: At most one fold, which the choice must not see.
-        find: Finds the best levels.
-
-    Returns:
-        Tuned levels where their cross-fitted gain over 0.5 exceeds one standard error, otherwise 0.5.
+    Tuned levels are taken where their cross-fitted gain over 0.5 exceeds one standard error. ``excluded`` is at most
+    one fold, which the choice must not see; ``find`` finds the best levels.
     """
     sums = FoldSums.of(curves, images)
     remaining = [fold for fold in images.names if fold not in excluded]
@@ -84,10 +77,7 @@ def choose_levels(
 def crossfit_levels(
     curves: Ratios, images: TuningImages, window: Window, find: FindLevels = best_levels
 ) -> NDArray[np.int64] | None:
-    """Return for each image the levels that are chosen without its own fold, int64 (n, C); None with one fold.
-
-    Arguments as for ``choose_levels``.
-    """
+    """Return for each image the levels that are chosen without its own fold, int64 (n, C); None with one fold."""
     chosen = crossfit(images.names, lambda without: choose_levels(curves, images, window, without, find).levels)
     return fill_held(np.empty(curves.numerators.shape[:2], np.int64), images.folds, chosen) if chosen else None
 
@@ -120,15 +110,7 @@ class TunedCurves:
 def tune_curves(
     evaluate: Evaluate, search: WeightSearch, images: TuningImages, window: Window, find: FindLevels = best_levels
 ) -> TunedCurves:
-    """Choose levels for weights that were chosen, and score both together.
-
-    Args:
-        evaluate: Gives the curves of weights on images.
-        search: The weights.
-        images: What ``evaluate`` looks at.
-        window: Lowest and highest threshold that may be chosen.
-        find: Finds the best levels.
-    """
+    """Choose levels for the weights of a search, and score both together."""
     everything = np.arange(len(images.folds))
     equal = np.tile(round_weights(np.ones(search.weights.shape[1])), (len(search.weights), 1))
     at_half = evaluate(equal, everything).at(HALF_LEVEL).values()

@@ -94,12 +94,7 @@ class TunedSegmentation:
 
 
 def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> TunedSegmentation:
-    """Choose weights, thresholds and post-processing.
-
-    Args:
-        data: The out-of-fold images.
-        search: What may be tried.
-        folder: Where the contested pixels of each image are kept; None for memory.
+    """Choose weights, thresholds and post-processing; contested pixels are kept in ``folder``, or in memory.
 
     Raises:
         CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.

@@ -88,15 +88,9 @@ class TriedWeights:
         return self._scores[position][excluded]
 
     def gain(self, excluded: Excluded, chosen: dict[int, int], group: int) -> tuple[float, float]:
-        """Return what vectors gain over equal weights on folds that they never saw.
+        """Return the mean gain of a class group over equal weights, and its standard error clustered by images' groups.
 
-        Args:
-            excluded: Folds that are not looked at.
-            chosen: Each other fold -> position of the vector that was chosen without it.
-            group: The class group that is scored.
-
-        Returns:
-            Mean gain and its standard error, clustered by the images' groups.
+        ``chosen`` maps each fold that is not excluded to the position of the vector that was chosen without it.
         """
         searched, equal, groups = [], [], []
         for fold, position in chosen.items():
@@ -161,16 +155,9 @@ def search_weights(
 ) -> WeightSearch:
     """Choose member weights on out-of-fold predictions.
 
-    Args:
-        evaluate: Gives the curves of weights on images.
-        propose: Searches; it is called once for every class group and set of left-out folds.
-        members: M.
-        images: What ``evaluate`` looks at.
-        class_groups: Classes that get weights of their own. The mean score is a mean over classes, so each group is
-            searched alone, and one evaluation of a weight vector serves all of them.
-        window: Lowest and highest threshold that may be chosen.
-        search_limit: The search looks at no more images than this.
-        expected: About how many vectors ``propose`` will try, for the progress that is shown.
+    The mean score is a mean over classes, so each class group is searched alone, and one evaluation of a weight vector
+    serves all of them. ``propose`` is called once for every class group and set of left-out folds, on no more than
+    ``search_limit`` images; ``expected`` is about how many vectors it will try, for the progress that is shown.
 
     Returns:
         For each class group the weights that are picked on all folds, or equal weights where the cross-fitted gain
@@ -207,10 +194,7 @@ def search_weights(
 def given_weights(
     evaluate: Evaluate, weights: Sequence[int], images: TuningImages, class_groups: ClassGroups, window: Window
 ) -> WeightSearch:
-    """Take given weights (M,) in thousandths for what a search would have found, tried beside equal ones.
-
-    Nothing is chosen, so they hold without any fold. Other arguments as for ``search_weights``.
-    """
+    """Take given weights (M,) in thousandths as the result of a search: they hold without any fold."""
     with progress("given and equal weights", 2) as ticker:
         everything = np.arange(len(images.folds))
         tried = TriedWeights(evaluate, len(weights), images, everything, class_groups, window, ticker)

@@ -43,9 +43,6 @@ class Voters:
 
         Returns:
             int64 (C, M), every row summing to 1000; 0 where a member does not vote.
-
-        Raises:
-            CompetitionError: The weights are not convex.
         """
         asked = np.asarray(weights)
         rows = asked if asked.ndim == 2 else np.tile(asked, (len(self.rows), 1))

@@ -51,12 +51,12 @@ def test_a_vote_equals_the_blend_of_whole_maps(tmp_path, monkeypatch, own_classe
                 np.testing.assert_array_equal(unpack_planes(planes, 3), expected)
 
 
-def test_classes_of_several_planes_each_have_their_own_weights_and_cut():
+def test_classes_of_several_planes_each_have_their_own_weights_and_level():
     random = np.random.default_rng(7)
     maps = [random.integers(0, 256, (29, 9, 8), dtype=np.uint8) for _ in range(3)]
     weights = random.multinomial(1000, np.full(3, 1 / 3), size=29)
     levels = random.integers(0, 255, 29)
-    exact = sum(weights[:, member, None, None] * levels.astype(int) for member, values in enumerate(maps))
+    exact = sum(weights[:, member, None, None] * values.astype(int) for member, values in enumerate(maps))
     planes = vote_image(maps, everyone(29, 3), weights, levels)
     np.testing.assert_array_equal(unpack_planes(planes, 29), (exact + 500) // 1000 > levels[:, None, None])
 
