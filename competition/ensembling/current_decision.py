@@ -57,14 +57,9 @@ def trained_since(decision: Decision, workspace: Workspace) -> str:
 def check_members(
     workspace: Workspace, decision: Decision, path: Path, asked: Mapping[str, Sequence[Fold] | None], text: str
 ) -> None:
-    """Reject a decision on other members than were asked for.
+    """Reject a decision on other members than were asked for: member -> its folds, or None for those of the decision.
 
-    Args:
-        workspace: Of the data set.
-        decision: To be followed.
-        path: Its file.
-        asked: Member -> its folds; None means those of the decision.
-        text: What the user typed for them.
+    ``text`` is what the user typed for them.
 
     Raises:
         CompetitionError: Others vote, or a member that was asked for is not trained.

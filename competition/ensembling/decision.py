@@ -29,22 +29,13 @@ class _Frozen(BaseModel):
 
 
 class WeightedMember(Member):
-    """A member of a vote with its weight.
-
-    Attributes:
-        weight: In thousandths; where class groups have weights of their own, the mean over the classes.
-    """
+    """A member with its weight in thousandths; where class groups have their own, the mean over the classes."""
 
     weight: int = Field(ge=0, le=WHOLE)
 
 
 class ClassGroup(_Frozen):
-    """Classes that are voted on with weights of their own.
-
-    Attributes:
-        classes: Of the decision.
-        weights: Member -> thousandths, 1000 in sum.
-    """
+    """Classes with weights of their own: member -> thousandths, 1000 in sum."""
 
     classes: tuple[str, ...] = Field(min_length=1)
     weights: dict[str, int]
@@ -58,14 +49,12 @@ class Scores(_Frozen):
         fold_sd: Standard deviation over folds; None with one fold.
         oof: Out-of-fold after tuning: optimistic.
         oof_crossfit: Tuned on the other folds, scored on the left-out one: rank by this.
-        interval_low: Low end of the 95 % group-bootstrap interval of ``oof_crossfit``.
-        interval_high: Its high end.
+        interval_low: Of the 95 % group-bootstrap interval of ``oof_crossfit``, as ``interval_high``.
         oof_reweighted: ``oof_crossfit`` (``oof`` where that is None) with the strata in the shares that they have in
             the organiser's test set, over the samples whose stratum is known.
         gain: ``oof_crossfit`` less the score of equal weights at threshold 0.5 (for classification of the mean of
             probabilities at equal weights) on the same samples.
-        gain_low: Low end of its 95 % interval, by drawing groups for both at once.
-        gain_high: Its high end.
+        gain_low: Of its 95 % interval, by drawing groups for both at once, as ``gain_high``.
     """
 
     fold_mean: float | None
@@ -85,11 +74,9 @@ class AloneScore(_Frozen):
 
     Attributes:
         score: Of the metric; a member of some classes on those.
-        low: Low end of the 95 % group-bootstrap interval of ``score``; None where nothing can be cross-fitted.
-        high: Its high end.
+        low: Of the 95 % group-bootstrap interval of ``score``, as ``high``; None where nothing can be cross-fitted.
         over_vote: ``score`` less the vote's; None for the vote itself, and for a member of some classes only.
-        over_vote_low: Low end of its 95 % interval, by drawing groups for both at once.
-        over_vote_high: Its high end.
+        over_vote_low: Of its 95 % interval, by drawing groups for both at once, as ``over_vote_high``.
     """
 
     score: float
@@ -104,9 +91,7 @@ class Decision(_Frozen):
     """Everything that ``ensemble`` needs.
 
     Attributes:
-        track: Name of the track.
         dataset: Name of the data set ("phantom_..." for synthetic data).
-        task: Segmentation or classification.
         classes: In the track's order.
         members: Who votes, with weights that sum to 1000.
         class_groups: Name -> classes with weights of their own, each class in exactly one; empty where all classes are
@@ -123,14 +108,12 @@ class Decision(_Frozen):
         gate: For classification: all classes of ``thresholds`` are 0 where the first class's probability is not
             greater; None lets every sample pass.
         combine: How the members become one; for segmentation the mean of maps, which are 8-bit.
-        scores: The honest numbers.
         coverage: Number of samples that all members cover, on which the choice was made.
         reason: Why these weights and thresholds.
         data_hash: Of the training samples it was tuned on; empty in decisions of earlier versions.
         metric: What was maximised, with its options; empty likewise.
         vote: The score that ``alone`` is compared with; None where no sample is covered by all members.
         alone: Member -> its score alone; empty likewise.
-        created: When, with time zone.
     """
 
     track: str

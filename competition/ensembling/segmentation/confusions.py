@@ -18,13 +18,9 @@ def confusion_rows(
 ) -> list[dict[str, Any]]:
     """Return a row per class for confusions.csv: its false-positive pixels, and the share in each other class.
 
-    Where classes overlap a pixel counts for each of them, so shares may sum to more than 1. A share is empty where a
-    class has no false positive, and for a class against itself.
-
-    Args:
-        classes: (C,) names.
-        owners: int64 (C, C + 1) of ``metrics.false_positive_owners``.
-        false_positives: int64 (C,) likewise.
+    ``owners`` (C, C + 1) and ``false_positives`` (C,) are of ``metrics.false_positive_owners``. Where classes overlap a
+    pixel counts for each of them, so shares may sum to more than 1. A share is empty where a class has no false
+    positive, and for a class against itself.
     """
     rows = []
     for index, name in enumerate(classes):
@@ -38,15 +34,8 @@ def confusion_rows(
 def worst_confusions(classes: Sequence[str], owners: NDArray[np.int64], areas: NDArray[np.int64]) -> list[str]:
     """Name the classes that cover most of another's area wrongly: at most three pairs, none of 0 pixels.
 
-    By the share of the other's area and not by pixels, or large bones would always come first.
-
-    Args:
-        classes: (C,) names.
-        owners: int64 (C, C + 1) of ``metrics.false_positive_owners``.
-        areas: int64 (C,), true pixels of every class in the same images.
-
-    Returns:
-        A sentence per pair, the largest share first; of equal pairs the first in the order of the classes.
+    The largest share of the other's area (true pixels, (C,)) comes first: by pixels, large bones always would. Equal
+    pairs are in the order of the classes. ``owners`` as for ``confusion_rows``.
     """
     pixels = owners[:, : len(classes)]
     shares = pixels / np.maximum(areas, 1)

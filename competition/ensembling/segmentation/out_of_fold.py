@@ -109,8 +109,6 @@ class OutOfFold:
     def open_maps(self, sample: str) -> list[OpenedMap]:
         """Return the members' maps of a sample, each from the fold that held it out, read a tile at a time.
 
-        Five of 29 x 2048 x 2048 would take 600 MB whole.
-
         Raises:
             CompetitionError: A map is missing or damaged.
         """

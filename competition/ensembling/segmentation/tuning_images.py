@@ -58,10 +58,7 @@ class TuningImages:
 def search_rows(images: TuningImages, seed: int, limit: int = SEARCH_IMAGES) -> NDArray[np.int64]:
     """Sample the images that a search looks at: whole groups, of every fold at most an equal share of the limit.
 
-    Args:
-        images: All of them.
-        seed: Of the sample, which depends on no truth and no prediction.
-        limit: No more images than this.
+    The sample depends on no truth and no prediction.
 
     Returns:
         Positions int64 (k,), ascending. All of them where there are no more than ``limit``, or where no group of some

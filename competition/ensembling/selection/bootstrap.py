@@ -113,14 +113,9 @@ def paired_difference(
 def auroc_interval(
     truth: NDArray[np.integer], score: NDArray[np.floating], groups: Sequence[str], seed: int, draws: int = 2000
 ) -> tuple[float, float] | None:
-    """Return the 95 % group-bootstrap interval of an AUROC; None where no draw holds both classes.
+    """Return the 95 % group-bootstrap interval of the AUROC of scores (n,) for the truth 0/1 (n,).
 
-    Args:
-        truth: 0/1 (n,).
-        score: (n,), higher means more likely positive.
-        groups: (n,).
-        seed: Of the draws.
-        draws: How many; those of one class only have no AUROC and are left out.
+    Draws of one class only have no AUROC and are left out; None where no draw holds both classes.
     """
     times, members = group_draws(groups, draws, seed)
     return _ends(weighted_aurocs(truth, score, times[:, members]))

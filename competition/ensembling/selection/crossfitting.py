@@ -48,12 +48,7 @@ class Choice:
 
 
 def crossfit_parts(folds: NDArray[np.integer], groups: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
-    """Return the part of each sample that choices are cross-fitted over.
-
-    Args:
-        folds: (n,) fold that held each sample out.
-        groups: (n,).
-        seed: Of the order in which groups of equal size are assigned; neither truth nor scores are looked at.
+    """Return the part of each sample that choices are cross-fitted over; it depends on no truth and no score.
 
     Returns:
         int64 (n,): the folds themselves where there are at least three; otherwise parts of about equally many samples,

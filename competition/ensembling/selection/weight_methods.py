@@ -33,13 +33,8 @@ def candidate_weights(members: int, trials: int, seed: int) -> NDArray[np.int64]
     uniform distribution on it, Devroye, Non-Uniform Random Variate Generation, ch. V). They do not depend on data, so
     one list serves every fold that is left out.
 
-    Args:
-        members: M.
-        trials: Points beside the equal and the single ones; duplicates are dropped.
-        seed: Of the sampler.
-
     Returns:
-        int64 (k, M), every row summing to 1000.
+        int64 (k, M), every row summing to 1000, with at most ``trials`` points; duplicates are dropped.
     """
     rows = [round_weights(np.ones(members)), *np.eye(members, dtype=np.int64) * WHOLE]
     with warnings.catch_warnings():

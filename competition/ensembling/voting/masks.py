@@ -20,7 +20,7 @@ def vote_image(
     """Decide all classes of an image.
 
     Args:
-        maps: One probability map (C, H, W) per member; fewer classes where it predicts some only.
+        maps: One (C, H, W) per member; fewer classes where it predicts some only.
         voters: Who votes on which class.
         weights: (C, M) of ``Voters.weights_by_class``.
         levels: (C,), 0..254: a pixel is positive where the blend is greater than its class's level.
