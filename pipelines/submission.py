@@ -76,7 +76,7 @@ def _voted_planes(
     with progress("voting", len(entries)) as ticker:
         for entry in entries:
             maps = [_open_test_map(folder, entry) for folder in folders]
-            planes = decide_image(maps, voters, weights, decision.cut_array(), decision.operation_list())
+            planes = decide_image(maps, voters, weights, decision.level_array(), decision.operation_list())
             if entry.sample in shown:
                 preview.append(outlined_tile(workspace, track, entry, planes))
             yield entry.name, planes

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from competition.ensembling.segmentation.thresholds import Window
+from competition.ensembling.segmentation.thresholds import THRESHOLDS, Window
 from competition.ensembling.selection.weight_methods import METHODS
 from competition.ensembling.tuning import ALONE, TOGETHER, TuneRequest, tune
 from competition.ensembling.voting.combination import COMBINATIONS
@@ -43,6 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="classification: average the members' probabilities, logits or ranks (default: mean)",
     )
     parser.add_argument(
+        "--thresholds",
+        choices=THRESHOLDS,
+        default="sweep",
+        help="masks: try every threshold, or search each with an Optuna study, which is slower (default: sweep)",
+    )
+    parser.add_argument(
         "--window",
         metavar="LOW:HIGH",
         help=f"restrict the thresholds (default: {_window_text(ALONE[0])}; several members "
@@ -76,6 +82,7 @@ def _request(args: argparse.Namespace) -> TuneRequest:
         trials=args.trials,
         by_group=args.by_group,
         combine=args.combine,
+        thresholds=args.thresholds,
         window=None if args.window is None else parse_window(args.window),
     )
 

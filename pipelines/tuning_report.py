@@ -7,11 +7,11 @@ import numpy as np
 
 from competition.console import say, shout, table
 from competition.data.folds import FULL
-from competition.ensembling.decision import Contestant, Decision
-from competition.ensembling.segmentation.thresholds import HALF
-from competition.ensembling.selection.parts import FEWEST_PARTS
+from competition.ensembling.decision import AloneScore, Decision
+from competition.ensembling.selection.crossfitting import FEWEST_PARTS
 from competition.ensembling.tuning_result import Rows, Tuning
 from competition.metrics.tables import TableMetric
+from competition.prediction.probability_maps import HALF_LEVEL
 from competition.runs.leak_alarm import too_good
 from competition.runs.out_of_fold_scores import not_measured
 from competition.text import counted
@@ -80,7 +80,7 @@ def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     for of, weights in (by_group or {"": {member.name: member.weight for member in decision.members}}).items():
         say(f"weights{of}: " + ", ".join(f"{name} {weight / 1000:.3f}" for name, weight in weights.items()))
     if of_masks and rows:
-        moved = sum(cut != HALF for cut in decision.cuts.values())
+        moved = sum(level != HALF_LEVEL for level in decision.cuts.values())
         say(f"{moved} of {len(rows)} classes have a threshold other than 0.5 (per_class.csv)")
         say(f"post-processing: {operations_text(decision)}")
 
@@ -157,7 +157,7 @@ def operations_text(decision: Decision) -> str:
     return ", ".join(f"{operation} ({', '.join(names)})" for operation, names in classes.items()) or "none"
 
 
-def _row(name: str, found: Contestant) -> list[str]:
+def _row(name: str, found: AloneScore) -> list[str]:
     ahead = "-" if found.over_vote is None else f"{found.over_vote:+.4f}"
     ahead_interval = _interval(found.over_vote_low, found.over_vote_high, "+.4f")
     return [name, f"{found.score:.4f}", _interval(found.low, found.high, ".4f"), ahead, ahead_interval]

@@ -62,14 +62,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
-@pytest.fixture(scope="session", autouse=True)
-def short_studies() -> Iterator[None]:
-    """The studies that only check the exact thresholds take 6 s for 29 classes; test_thresholds.py has long ones."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("competition.ensembling.segmentation.tuning.STUDY_TRIALS", 3)
-        yield
-
-
 COMMITTED_FOLD_FILE = Workspace.committed_fold_file
 
 

@@ -4,34 +4,39 @@ from collections.abc import Callable
 
 import numpy as np
 
-from competition.ensembling.segmentation import cut_choice, postprocessing, thresholds, weights_and_thresholds, worth
-from competition.ensembling.selection import weight_search
+from competition.ensembling.segmentation import (
+    contribution,
+    postprocessing,
+    threshold_choice,
+    thresholds,
+    weight_search,
+)
 from competition.metrics.ratios import Ratios
 
 
-def choose_cuts(curves, *others):
-    return cut_choice.choose_cuts(Ratios(curves), *others)
+def choose_levels(curves, *others):
+    return threshold_choice.choose_levels(Ratios(curves), *others)
 
 
-def crossfit_cuts(curves, *others):
-    return cut_choice.crossfit_cuts(Ratios(curves), *others)
+def crossfit_levels(curves, *others):
+    return threshold_choice.crossfit_levels(Ratios(curves), *others)
 
 
-def best_cuts(curves, *others):
-    return thresholds.best_cuts(Ratios(curves), *others)
+def best_levels(curves, *others):
+    return thresholds.best_levels(Ratios(curves).scores(), *others)
 
 
-def study_cuts(curves, *others, **named):
-    return thresholds.study_cuts(Ratios(curves), *others, **named)
+def study_levels(curves, **named):
+    return thresholds.study_levels(Ratios(curves).scores(), **named)
 
 
 def fold_sums(curves, images):
     return thresholds.FoldSums.of(Ratios(curves), images)
 
 
-def scores_at(curves, cuts):
-    """The score of every image and class at its cut, from curves (n, C, 256) or ratios of them."""
-    return (curves if isinstance(curves, Ratios) else Ratios(curves)).at(np.asarray(cuts)).values()
+def scores_at(curves, levels):
+    """The score of every image and class at its level, from curves (n, C, 256) or ratios of them."""
+    return (curves if isinstance(curves, Ratios) else Ratios(curves)).at(np.asarray(levels)).values()
 
 
 def choose_operations(scores, *others):
@@ -51,11 +56,11 @@ def given_weights(evaluate, *others):
 
 
 def tune_curves(evaluate, *others):
-    return weights_and_thresholds.tune_curves(_ratios(evaluate), *others)
+    return threshold_choice.tune_curves(_ratios(evaluate), *others)
 
 
-def member_worth(evaluate, *others, **named):
-    return worth.member_worth(_ratios(evaluate), *others, **named)
+def member_contributions(evaluate, *others, **named):
+    return contribution.member_contributions(_ratios(evaluate), *others, **named)
 
 
 def _ratios(evaluate: Callable[..., np.ndarray]) -> Callable[..., Ratios]:

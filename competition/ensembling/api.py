@@ -1,7 +1,7 @@
 """The last mile on plain arrays: tune, vote, score, and run lengths. No workspace, no files.
 
 The functions do what the stages ``tune``, ``ensemble``, ``score`` and ``vote`` do with stored predictions: exact
-thresholds and weights, post-processing where it pays, and a score that is cross-fitted over folds.
+thresholds and weights, post-processing where it gains, and a score that is cross-fitted over folds.
 
 Example:
     >>> import numpy as np
@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from competition.ensembling.array_maps import ArrayMaps, as_levels, as_masks
+from competition.ensembling.array_maps import ArrayMaps, as_map, as_masks
 from competition.ensembling.classification.decision import build_decision as build_table_decision
 from competition.ensembling.classification.locations import LocationRule
 from competition.ensembling.classification.tuning import tune_classification
@@ -35,7 +35,7 @@ from competition.ensembling.segmentation.tuning import Search, tune_segmentation
 from competition.ensembling.selection.weight_methods import METHODS
 from competition.ensembling.tuning import ALONE, TOGETHER
 from competition.ensembling.voting.class_groups import one_group
-from competition.ensembling.voting.combination import Combination, combine
+from competition.ensembling.voting.combination import COMBINATIONS, Combination, combine
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import class_areas, intersections, pack_masks, unpack_planes
 from competition.masks.run_length_votes import quorum
@@ -66,12 +66,12 @@ def tune(
 
     Args:
         predictions: Member -> its out-of-fold prediction of each image or sample, all in one order: maps (C, H, W) of
-            probabilities 0..1 or uint8 levels, ((H, W) with one class), or a table (n, C) of probabilities.
+            probabilities 0..1 or uint8 values ((H, W) with one class), or a table (n, C) of probabilities.
         truth: Masks bool (C, H, W) of each image, or a table (n, C) of 0 and 1.
-        groups: (n,) what must not be split, such as the person.
+        groups: (n,) what must not be split, such as the patient.
         folds: (n,) the fold that held out each image or sample.
-        metric: A name, or a mapping with options, as in a track's YAML: "dice" for masks and "auroc" for tables by
-            default. Tables are ranked by the AUROC of their first class.
+        metric: A name, or a mapping with options, as in a track's YAML; "dice" by default. Of masks only: tables are
+            ranked by the AUROC of their first class.
         classes: (C,) names; numbers by default.
         method: How weights are searched: "greedy", "optuna" or "equal".
         trials: Weight vectors that "optuna" tries.
@@ -83,30 +83,52 @@ def tune(
         to compare runs by.
 
     Raises:
-        CompetitionError: Different numbers of images, a wrong shape or value, or an unknown method or metric.
+        CompetitionError: Different numbers of images, a wrong shape or value, or an unknown name.
+
+    Example:
+        >>> truth = np.array([[0, 0], [1, 1], [0, 0], [1, 0], [0, 0], [1, 1]])
+        >>> probs = {"good": 0.1 + 0.8 * truth, "constant": np.full((6, 2), 0.5)}
+        >>> decision = tune(probs, truth, groups=list("abcdef"), folds=[0, 0, 1, 1, 2, 2], classes=["any", "left"])
+        >>> {member.name: member.weight for member in decision.members}
+        {'good': 500, 'constant': 500}
+        >>> decision.scores.oof_crossfit
+        1.0
+        >>> round(decision.thresholds["left"], 3)
+        0.5
     """
-    if method not in METHODS:
-        raise CompetitionError(f"unknown method {method!r}; there are {', '.join(METHODS)}")
+    _check_name("method", method, tuple(METHODS))
+    _check_name("combination", combination, COMBINATIONS)
     tables = _tables(predictions)
     _check_lengths(predictions, truth, groups, folds)
     members = [Member(name=name, folds=tuple(sorted(set(folds))), config_hash="", fold_hash="") for name in predictions]
-    held_out, people = np.asarray(folds, dtype=np.int64), [str(group) for group in groups]
+    held_out, names = np.asarray(folds, dtype=np.int64), [str(group) for group in groups]
     if tables is not None:
-        names = _class_names(classes, tables.shape[2])
-        propose, answers = METHODS[method](len(members), trials), np.asarray(truth).astype(np.int64)
-        tuned = tune_classification(tables, answers, held_out, people, propose, combination)
-        return build_table_decision(tuned, members, names, len(answers), combination, "arrays", "arrays")
-    levels = {name: [as_levels(one) for one in maps] for name, maps in predictions.items()}
-    names = _class_names(classes, len(next(iter(levels.values()))[0]))
-    planes = [pack_masks(as_masks(masks)) for masks in truth]
-    data = ArrayMaps(levels, planes, held_out, people, names, _count_metric(metric))
+        if tables.shape[2] < 2:
+            raise CompetitionError("a table has the ranked class first, then one column at least for each other class")
+        class_names, answers = _class_names(classes, tables.shape[2]), np.asarray(truth).astype(np.int64)
+        if answers.shape != tables.shape[1:]:
+            raise CompetitionError(f"a truth of {answers.shape} for tables of {tables.shape[1:]}")
+        if metric not in (None, "auroc"):
+            raise CompetitionError(f"tables are tuned for auroc, not {metric!r}")
+        propose = METHODS[method](len(members), trials)
+        tuned = tune_classification(tables, answers, held_out, names, propose, combination)
+        return build_table_decision(tuned, members, class_names, len(answers), combination, "arrays", "arrays")
+    maps = {name: [as_map(one) for one in of] for name, of in predictions.items()}
+    masks = [as_masks(one) for one in truth]
+    for name, of in maps.items():
+        for number, (one, mask) in enumerate(zip(of, masks, strict=True)):
+            if one.shape != mask.shape:
+                raise CompetitionError(f"image {number}: a map of {one.shape} for a truth of {mask.shape}", name)
+    class_names = _class_names(classes, len(masks[0]))
+    planes = [pack_masks(mask) for mask in masks]
+    data = ArrayMaps(maps, planes, held_out, names, class_names, _count_metric(metric))
     windows = [window] if window is not None else TOGETHER if len(members) > 1 else ALONE
-    found = tune_segmentation(data, Search(method, trials, one_group(len(names)), windows), None)
+    found = tune_segmentation(data, Search(method, trials, one_group(len(class_names)), windows), None)
     return build_decision(found, data, members, "arrays", "arrays")
 
 
 def vote(predictions: Predictions, decision: Decision) -> list[NDArray[np.bool_]] | NDArray[np.float64]:
-    """Combine predictions as a decision says, usually those of the test set.
+    """Combine predictions by a decision, usually those of the test set.
 
     Args:
         predictions: As for ``tune``, with the decision's members in any order.
@@ -116,24 +138,36 @@ def vote(predictions: Predictions, decision: Decision) -> list[NDArray[np.bool_]
         Masks bool (C, H, W) of each image; or a table (n, C): the first class as a score, the others 0 or 1.
 
     Raises:
-        CompetitionError: A member is missing or unknown, or maps differ in shape.
+        CompetitionError: A member is missing or unknown, or maps differ in number or shape.
+
+    Example:
+        >>> truth = [np.eye(4, dtype=bool) for _ in range(3)]
+        >>> decision = tune({"one": [0.9 * mask for mask in truth]}, truth, groups=list("abc"), folds=[0, 1, 2])
+        >>> vote({"one": [np.full((4, 4), 0.8)]}, decision)[0].shape
+        (1, 4, 4)
     """
     names = [member.name for member in decision.members]
     if sorted(names) != sorted(predictions):
         raise CompetitionError(f"the decision has the members {', '.join(names)}, not {', '.join(predictions)}")
     ordered = {name: predictions[name] for name in names}
     tables = _tables(ordered)
+    _check_lengths(ordered)
+    count = len(decision.classes)
     if tables is not None:
+        if decision.task != "classification" or tables.shape[2] != count:
+            raise CompetitionError(f"tables of {tables.shape[2]} classes for a {decision.task} of {count}")
         combined = combine(decision.combine, tables, decision.weights())
         rule = LocationRule(decision.gate, np.array([decision.thresholds[name] for name in decision.classes[1:]]))
         return np.column_stack([combined.score, rule.decide(combined.probs)])
+    if decision.task != "segmentation":
+        raise CompetitionError("the decision is a classification, and these are no tables (n, classes)")
     voters = decision.voters()
     weights = voters.weights_by_class(decision.class_weights())
     masks = []
-    for maps in zip(*ordered.values(), strict=True):
-        levels = [as_levels(one) for one in maps]
-        planes = decide_image(levels, voters, weights, decision.cut_array(), decision.operation_list())
-        masks.append(unpack_planes(planes, len(decision.classes)).astype(np.bool_))
+    for of_members in zip(*ordered.values(), strict=True):
+        maps = [as_map(one) for one in of_members]
+        planes = decide_image(maps, voters, weights, decision.level_array(), decision.operation_list())
+        masks.append(unpack_planes(planes, count).astype(np.bool_))
     return masks
 
 
@@ -148,7 +182,7 @@ def score(
     Args:
         prediction: Masks (C, H, W) of each image, or probabilities (n,).
         truth: Likewise; 0 and 1.
-        metric: As for ``tune``.
+        metric: A name, or a mapping with options; "dice" for masks and "auroc" for probabilities by default.
         groups: (n,) for a metric that pools the images of a group; each image is a group of its own by default.
 
     Returns:
@@ -156,6 +190,13 @@ def score(
 
     Raises:
         CompetitionError: Different numbers of images, shapes that differ, or an unknown metric.
+
+    Example:
+        >>> truth = [np.array([[1, 1, 0, 0]])]
+        >>> score([np.array([[0, 1, 1, 0]])], truth), score([np.array([[0, 1, 1, 1]])], truth, "iou")
+        (0.5, 0.25)
+        >>> score([0.1, 0.4, 0.35, 0.8], [0, 0, 1, 1])
+        0.75
     """
     if len(prediction) != len(truth) or not len(truth):
         raise CompetitionError(f"{len(prediction)} predictions for {len(truth)} truths")
@@ -171,8 +212,10 @@ def score(
         one, other, classes = pack_masks(ours), pack_masks(theirs), len(theirs)
         both = intersections(one, other, classes)
         counts.append(np.stack([both, class_areas(one, classes), class_areas(other, classes)]))
-    people = [str(number) for number in range(len(counts))] if groups is None else [str(group) for group in groups]
-    return _count_metric(metric).score(np.stack(counts), people)
+    names = [str(name) for name in (range(len(counts)) if groups is None else groups)]
+    if len(names) != len(counts):
+        raise CompetitionError(f"{len(names)} groups for {len(counts)} images")
+    return _count_metric(metric).score(np.stack(counts), names)
 
 
 def encode(mask: ArrayLike, order: Order = "row") -> str:
@@ -181,8 +224,20 @@ def encode(mask: ArrayLike, order: Order = "row") -> str:
     Args:
         mask: The mask.
         order: "row" counts pixels row by row, "column" column by column.
+
+    Raises:
+        CompetitionError: Another shape.
+
+    Example:
+        >>> encode([[0, 1, 1], [1, 0, 0]])
+        '2 3'
+        >>> encode([[0, 1, 1], [1, 0, 0]], "column")
+        '2 2 5 1'
     """
-    return encode_mask(np.asarray(mask).astype(np.bool_), order)
+    array = np.asarray(mask).astype(np.bool_)
+    if array.ndim != 2:
+        raise CompetitionError(f"a mask has the shape (rows, columns), not {array.shape}")
+    return encode_mask(array, order)
 
 
 def decode(text: str, size_hw: tuple[int, int], order: Order = "row") -> NDArray[np.bool_]:
@@ -190,6 +245,10 @@ def decode(text: str, size_hw: tuple[int, int], order: Order = "row") -> NDArray
 
     Raises:
         CompetitionError: The text is malformed, or a run leaves the image.
+
+    Example:
+        >>> decode("2 3", (2, 3)).astype(int).tolist()
+        [[0, 1, 1], [1, 0, 0]]
     """
     planes = decode_planes([text], size_hw, order, "run lengths")
     mask: NDArray[np.bool_] = unpack_planes(planes, 1)[0].astype(np.bool_)
@@ -197,7 +256,7 @@ def decode(text: str, size_hw: tuple[int, int], order: Order = "row") -> NDArray
 
 
 def vote_run_lengths(members: Sequence[str], weights: Sequence[float] | None = None, threshold: float = 0.5) -> str:
-    """Return the run lengths of the pixels for which more than a share of the members vote; no pixel is drawn.
+    """Return the run lengths of the pixels for which more than a share of the members vote, without any pixels.
 
     Args:
         members: Run lengths of one mask by each member, in one order of pixels.
@@ -205,9 +264,17 @@ def vote_run_lengths(members: Sequence[str], weights: Sequence[float] | None = N
         threshold: The share.
 
     Raises:
-        CompetitionError: Malformed run lengths, or weights that are negative or all 0.
+        CompetitionError: Malformed run lengths, or weights that are negative, all 0 or not one per member.
+
+    Example:
+        >>> vote_run_lengths(["1 4", "3 4", "4 9"])
+        '3 4'
+        >>> vote_run_lengths(["1 4", "3 4", "4 9"], weights=[1, 1, 3])
+        '4 9'
     """
     given = [Fraction(1)] * len(members) if weights is None else [Fraction(str(weight)) for weight in weights]
+    if len(given) != len(members):
+        raise CompetitionError(f"{len(given)} weights for {len(members)} members")
     places = [f"member {number + 1}" for number in range(len(members))]
     return vote_on_run_lengths([[text] for text in members], quorum(given, Fraction(str(threshold))), None, places)[0]
 
@@ -225,11 +292,19 @@ def _tables(predictions: Predictions) -> NDArray[np.float64] | None:
     return np.stack(tables)
 
 
-def _check_lengths(predictions: Predictions, truth: Any, groups: Sequence[str], folds: Sequence[int]) -> None:
+def _check_lengths(predictions: Predictions, *others: Sequence[Any] | NDArray[Any]) -> None:
+    """Make sure that predictions and perhaps truths, groups and folds are of equally many samples, at least one."""
     lengths = {f"predictions of {name}": len(of) for name, of in predictions.items()}
-    lengths |= {"truths": len(truth), "groups": len(groups), "folds": len(folds)}
+    lengths |= dict(zip(("truths", "groups", "folds"), map(len, others), strict=False))
     if len(set(lengths.values())) != 1:
         raise CompetitionError("different numbers: " + ", ".join(f"{count} {what}" for what, count in lengths.items()))
+    if others and not len(others[0]):
+        raise CompetitionError("there is no sample")
+
+
+def _check_name(what: str, name: str, known: Sequence[str]) -> None:
+    if name not in known:
+        raise CompetitionError(f"unknown {what} {name!r}; there are {', '.join(known)}")
 
 
 def _class_names(classes: Sequence[str] | None, count: int) -> tuple[str, ...]:

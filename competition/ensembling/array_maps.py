@@ -1,7 +1,8 @@
-"""Maps and masks in memory, as the tuning asks for them."""
+"""Maps and masks in memory, in the form that a tuning reads."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,54 +15,46 @@ from competition.prediction.histograms import image_histogram
 from competition.prediction.probability_maps import quantise
 
 
-def as_levels(probabilities: ArrayLike) -> NDArray[np.uint8]:
-    """Return a probability map as levels, uint8 (C, H, W).
+def as_map(probabilities: ArrayLike) -> NDArray[np.uint8]:
+    """Return a probability map as it is stored, uint8 (C, H, W).
 
     Args:
-        probabilities: (C, H, W) or, of one class, (H, W): floats from 0 to 1, or uint8 levels from 0 to 255.
+        probabilities: (C, H, W) or, of one class, (H, W): floats from 0 to 1, or uint8 values from 0 to 255.
 
     Raises:
         CompetitionError: Another shape, or a value that is no probability.
     """
-    array = np.asarray(probabilities)
-    array = array[None] if array.ndim == 2 else array
-    if array.ndim != 3:
-        raise CompetitionError(f"a map has the shape (classes, rows, columns), not {array.shape}")
+    array = _with_classes(probabilities, "a map has")
     if array.dtype == np.uint8:
         return array
-    values = array.astype(np.float32)
-    if not ((values >= 0) & (values <= 1)).all():
-        raise CompetitionError("a map holds probabilities from 0 to 1, or uint8 levels from 0 to 255")
-    levels: NDArray[np.uint8] = quantise(torch.from_numpy(values)).numpy()
-    return levels
+    floats = array.astype(np.float32)
+    if not ((floats >= 0) & (floats <= 1)).all():
+        raise CompetitionError("a map has probabilities from 0 to 1, or uint8 values from 0 to 255")
+    values: NDArray[np.uint8] = quantise(torch.from_numpy(floats)).numpy()
+    return values
 
 
 def as_masks(masks: ArrayLike) -> NDArray[np.bool_]:
-    """Return masks bool (C, H, W) from arrays (C, H, W) or, of one class, (H, W); what is above 0 is in the mask.
+    """Return masks bool (C, H, W) from arrays (C, H, W) or, of one class, (H, W); values above 0 are in the mask.
 
     Raises:
         CompetitionError: Another shape.
     """
-    array = np.asarray(masks)
+    found: NDArray[np.bool_] = _with_classes(masks, "masks have") > 0
+    return found
+
+
+def _with_classes(given: ArrayLike, what: str) -> NDArray[Any]:
+    array = np.asarray(given)
     array = array[None] if array.ndim == 2 else array
     if array.ndim != 3:
-        raise CompetitionError(f"masks have the shape (classes, rows, columns), not {array.shape}")
-    found: NDArray[np.bool_] = array > 0
-    return found
+        raise CompetitionError(f"{what} the shape (classes, rows, columns), not {array.shape}")
+    return array
 
 
 @dataclass(frozen=True)
 class ArrayMaps:
-    """The members' maps of images, with their truth, in memory: ``TuningMaps``.
-
-    Attributes:
-        maps: Member -> levels uint8 (C, H, W) of each image.
-        planes: Label planes of each image.
-        folds: int64 (n,).
-        groups: (n,).
-        classes: (C,).
-        metric: What everything is scored by.
-    """
+    """``TuningMaps`` in memory: ``maps`` uint8 (C, H, W) of each member and image, and ``planes`` of the truth."""
 
     maps: Mapping[str, Sequence[NDArray[np.uint8]]]
     planes: Sequence[NDArray[np.uint8]]
@@ -72,12 +65,12 @@ class ArrayMaps:
 
     @property
     def names(self) -> list[str]:
-        """Name of the members."""
+        """Return the names of the members."""
         return list(self.maps)
 
     @property
     def samples(self) -> list[str]:
-        """Return the images, by number."""
+        """Return the numbers of the images as keys."""
         return [str(number) for number in range(len(self.planes))]
 
     def voters(self) -> Voters:
@@ -99,7 +92,7 @@ class ArrayMaps:
     def histograms(self) -> NDArray[np.int64]:
         """Return the histograms (n, C, 2, 256) of the first member's maps."""
         first = next(iter(self.maps.values()))
-        return np.stack([image_histogram(levels, planes) for levels, planes in zip(first, self.planes, strict=True)])
+        return np.stack([image_histogram(values, planes) for values, planes in zip(first, self.planes, strict=True)])
 
     def fingerprint(self, sample: str) -> str:
         """Return "": what is in memory is never stale."""

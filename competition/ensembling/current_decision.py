@@ -1,4 +1,4 @@
-"""Finding the decision that a submission follows, and checking that it is still one of the present data."""
+"""Find the decision that a submission follows, and check that it was made of the current data."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ def named_decision(workspace: Workspace, name: str) -> Path:
     """Return the file of the decision of that name.
 
     Raises:
-        CompetitionError: There is none; those there are are given.
+        CompetitionError: There is none; the others are listed.
     """
     check_name(name, "a decision", "Give the name of a decision, not its path, with --decision")
     path = workspace.decision_file(name)
@@ -37,7 +37,7 @@ def newest_decision(workspace: Workspace) -> Path | None:
 def trained_since(decision: Decision, workspace: Workspace) -> str:
     """Return the runs and folds finished after a decision and not in it: "quick (folds 1,2)"; "" for none.
 
-    A model of all samples is no news: it votes only where it is named.
+    A model of all samples does not count: it votes only where it is named.
     """
     voting = {(split_member(member.name)[0], fold) for member in decision.members for fold in member.folds}
     found = []
@@ -57,19 +57,16 @@ def trained_since(decision: Decision, workspace: Workspace) -> str:
 def check_members(
     workspace: Workspace, decision: Decision, path: Path, asked: Mapping[str, Sequence[Fold] | None], text: str
 ) -> None:
-    """Reject a decision on other members than were asked for.
+    """Reject a decision on other members than were asked for: member -> its folds, or None for those of the decision.
 
-    Args:
-        workspace: Of the data set.
-        decision: That is to be followed.
-        path: Its file.
-        asked: Member -> its folds; None means those of the decision.
-        text: What the user typed for them.
+    ``text`` is what the user typed for them.
 
     Raises:
         CompetitionError: Others vote, or a member that was asked for is not trained.
     """
-    if _is_on(decision, asked):
+    if list(asked) == [member.name for member in decision.members] and all(
+        asked[member.name] in (None, member.folds) for member in decision.members
+    ):
         return
     for name in asked:
         check_trained(workspace, name)
@@ -81,24 +78,11 @@ def check_members(
     )
 
 
-def _is_on(decision: Decision, members: Mapping[str, Sequence[Fold] | None]) -> bool:
-    """Return whether these members and no others vote, each with these folds where folds are named."""
-    if list(members) != [member.name for member in decision.members]:
-        return False
-    return all(members[member.name] in (None, member.folds) for member in decision.members)
-
-
 def check_training_data(track: Track, workspace: Workspace, decision: Decision, path: Path) -> None:
-    """Reject a decision, or a member, that was made of other training data than is prepared now.
-
-    Args:
-        track: Its samples.
-        workspace: Of the data set, which is prepared.
-        decision: That is to be followed.
-        path: Its file.
+    """Reject a decision that was made of other images or labels than are prepared now, or for another metric.
 
     Raises:
-        CompetitionError: A member or the decision was made of other images or labels.
+        CompetitionError: The decision or one of its members was.
     """
     training = read_manifest(workspace, track).of("train")
     for member in decision.members:
@@ -109,7 +93,7 @@ def check_training_data(track: Track, workspace: Workspace, decision: Decision, 
             path,
             f"Run ./run.sh tune --name {path.parent.name}",
         )
-    if decision.data_hash not in ("", data_hash(training)):  # decisions of earlier versions do not say
+    if decision.data_hash not in ("", data_hash(training)):  # empty in decisions of earlier versions
         raise CompetitionError(
             "images or labels have changed since this was tuned",
             path,
@@ -118,12 +102,7 @@ def check_training_data(track: Track, workspace: Workspace, decision: Decision, 
 
 
 def only_folds(decision: Decision, wanted: Sequence[Fold], text: str) -> Decision:
-    """Return a decision of whose members only some folds vote.
-
-    Args:
-        decision: With all its folds.
-        wanted: The folds that vote.
-        text: What the user typed for them.
+    """Return a decision of whose members only the ``wanted`` folds vote; ``text`` is what the user typed for them.
 
     Raises:
         CompetitionError: No member has one of the folds, or a member has none of them.

@@ -1,4 +1,4 @@
-"""What was chosen on out-of-fold predictions, frozen: ``tune`` writes it, ``ensemble`` obeys it and decides nothing."""
+"""What was chosen on out-of-fold predictions, frozen: ``tune`` writes it and ``ensemble`` applies it."""
 
 import json
 from datetime import datetime
@@ -20,7 +20,7 @@ from competition.formats.json_files import read_json
 from competition.runs.members import Member
 from competition.text import shortened
 
-Cut = Annotated[int, Field(ge=0, le=254)]
+Level = Annotated[int, Field(ge=0, le=254)]
 Threshold = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -29,43 +29,32 @@ class _Frozen(BaseModel):
 
 
 class WeightedMember(Member):
-    """A member of a vote with its weight.
-
-    Attributes:
-        weight: In thousandths; where class groups have weights of their own, the mean over the classes.
-    """
+    """A member with its weight in thousandths; where class groups have their own, the mean over the classes."""
 
     weight: int = Field(ge=0, le=WHOLE)
 
 
 class ClassGroup(_Frozen):
-    """Classes that are voted on with weights of their own.
-
-    Attributes:
-        classes: Of the decision.
-        weights: Member -> thousandths, 1000 in sum.
-    """
+    """Classes with weights of their own: member -> thousandths, 1000 in sum."""
 
     classes: tuple[str, ...] = Field(min_length=1)
     weights: dict[str, int]
 
 
 class Scores(_Frozen):
-    """The honest numbers; None where one can't be had.
+    """The honest numbers; None where one is not defined.
 
     Attributes:
         fold_mean: Mean over folds at threshold 0.5 and equal weights.
         fold_sd: Standard deviation over folds; None with one fold.
         oof: Out-of-fold after tuning: optimistic.
-        oof_crossfit: Tuned on the other folds, scored on the left-out one: what is ranked by.
-        interval_low: Of the 95 % group-bootstrap interval of ``oof_crossfit``.
-        interval_high: Its upper end.
+        oof_crossfit: Tuned on the other folds, scored on the left-out one: rank by this.
+        interval_low: Of the 95 % group-bootstrap interval of ``oof_crossfit``, as ``interval_high``.
         oof_reweighted: ``oof_crossfit`` (``oof`` where that is None) with the strata in the shares that they have in
-            the organiser's test set, over the samples whose stratum is known; None where it can't be had.
+            the organiser's test set, over the samples whose stratum is known.
         gain: ``oof_crossfit`` less the score of equal weights at threshold 0.5 (for classification of the mean of
             probabilities at equal weights) on the same samples.
-        gain_low: Of its 95 % interval, by drawing groups for both at once.
-        gain_high: Its upper end.
+        gain_low: Of its 95 % interval, by drawing groups for both at once, as ``gain_high``.
     """
 
     fold_mean: float | None
@@ -80,16 +69,14 @@ class Scores(_Frozen):
     gain_high: float | None = None
 
 
-class Contestant(_Frozen):
-    """The vote, or a member alone, in the table of both: before post-processing, cross-fitted where that can be had.
+class AloneScore(_Frozen):
+    """The score of a member alone, or of the vote beside them: before post-processing, cross-fitted where possible.
 
     Attributes:
         score: Of the metric; a member of some classes on those.
-        low: Of the 95 % group-bootstrap interval of ``score``; None where nothing can be cross-fitted.
-        high: Its upper end.
-        over_vote: ``score`` less the vote's; None of the vote itself, and of a member of some classes only.
-        over_vote_low: Of its 95 % interval, by drawing groups for both at once.
-        over_vote_high: Its upper end.
+        low: Of the 95 % group-bootstrap interval of ``score``, as ``high``; None where nothing can be cross-fitted.
+        over_vote: ``score`` less the vote's; None for the vote itself, and for a member of some classes only.
+        over_vote_low: Of its 95 % interval, by drawing groups for both at once, as ``over_vote_high``.
     """
 
     score: float
@@ -101,36 +88,32 @@ class Contestant(_Frozen):
 
 
 class Decision(_Frozen):
-    """Everything ``ensemble`` needs to know.
+    """Everything that ``ensemble`` needs.
 
     Attributes:
-        track: Name of the track.
-        dataset: Name of the data set ("phantom_..." for drawn data).
-        task: Segmentation or classification.
+        dataset: Name of the data set ("phantom_..." for synthetic data).
         classes: In the track's order.
         members: Who votes, with weights that sum to 1000.
         class_groups: Name -> classes with weights of their own, each class in exactly one; empty where all classes are
             voted on with the members' weights.
         method: How the weights were searched.
-        cuts: Class -> level cut, for segmentation all classes, for classification empty.
-        thresholds: Class -> probability above which it is positive; for segmentation (cut + 0.5) / 255, for
-            classification only the classes that are handed in as 0 or 1.
+        cuts: Class -> level, for segmentation all classes, for classification empty.
+        thresholds: Class -> probability above which it is positive; for segmentation (level + 0.5) / 255, for
+            classification only the classes that are submitted as 0 or 1.
         operations: Class -> post-processing, for segmentation all classes, for classification empty.
         unmeasured: Classes of which no scored image has a pixel; the scores leave them out, because the Dice of two
-            empty masks is 1 and says nothing.
-        everything: Whether all runs were meant that were trained then (tune without --members): ``ensemble`` tunes
+            empty masks is always 1.
+        everything: Whether it was tuned on all runs trained until then (tune without --members): ``ensemble`` tunes
             again when there are more.
         gate: For classification: all classes of ``thresholds`` are 0 where the first class's probability is not
             greater; None lets every sample pass.
         combine: How the members become one; for segmentation the mean of maps, which are 8-bit.
-        scores: The honest numbers.
-        coverage: How many samples all members cover; the choice was made on these.
+        coverage: Number of samples that all members cover, on which the choice was made.
         reason: Why these weights and thresholds.
         data_hash: Of the training samples it was tuned on; empty in decisions of earlier versions.
         metric: What was maximised, with its options; empty likewise.
         vote: The score that ``alone`` is compared with; None where no sample is covered by all members.
-        alone: Member -> what it scores alone; empty likewise.
-        created: When, with time zone.
+        alone: Member -> its score alone; empty likewise.
     """
 
     track: str
@@ -138,7 +121,7 @@ class Decision(_Frozen):
     task: Literal["segmentation", "classification"]
     classes: tuple[str, ...] = Field(min_length=1)
     members: tuple[WeightedMember, ...] = Field(min_length=1)
-    cuts: dict[str, Cut]
+    cuts: dict[str, Level]
     thresholds: dict[str, Threshold]
     operations: dict[str, str]
     scores: Scores
@@ -152,8 +135,8 @@ class Decision(_Frozen):
     everything: bool = False
     data_hash: str = ""
     metric: str = ""
-    vote: Contestant | None = None
-    alone: dict[str, Contestant] = Field(default_factory=dict)
+    vote: AloneScore | None = None
+    alone: dict[str, AloneScore] = Field(default_factory=dict)
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
 
     @model_validator(mode="after")
@@ -185,7 +168,7 @@ class Decision(_Frozen):
             if set(given) != set(self.classes):
                 odd = sorted(set(given) ^ set(self.classes))
                 raise ValueError(f"{name} and classes differ in {', '.join(odd)}")
-        expected = threshold_of(self.cut_array())
+        expected = threshold_of(self.level_array())
         if not np.allclose([self.thresholds[name] for name in self.classes], expected, rtol=0, atol=1e-9):
             raise ValueError("thresholds do not equal (cut + 0.5) / 255")
 
@@ -214,11 +197,11 @@ class Decision(_Frozen):
         return [member.weight for member in self.members]
 
     def voters(self) -> Voters:
-        """Says who votes on which class."""
+        """Return who votes on which class."""
         return find_voters(self.classes, [member.classes for member in self.members])
 
-    def cut_array(self) -> NDArray[np.int64]:
-        """Return the cuts int64 (C,) in the order of ``classes``."""
+    def level_array(self) -> NDArray[np.int64]:
+        """Return the levels int64 (C,) in the order of ``classes``."""
         return np.array([self.cuts[name] for name in self.classes], dtype=np.int64)
 
     def operation_list(self) -> list[str]:
@@ -235,7 +218,7 @@ def load_decision(path: Path) -> Decision:
     """Read decision.json.
 
     Raises:
-        CompetitionError: It is missing, or not what ``tune`` writes.
+        CompetitionError: It is missing, or not a file of ``tune``.
     """
     repair = "Run ./run.sh tune"
     content = read_json(path, repair)

@@ -1,4 +1,4 @@
-"""What a vote of some folds may expect: the score of the decision on exactly the people whom these folds held out."""
+"""The expected score of a vote of some folds: that of the decision on the samples which these folds held out."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,19 +25,11 @@ NOTHING = Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, inte
 
 
 def expect_of_folds(track: Track, workspace: Workspace, decision: Decision) -> Decision:
-    """Return a decision of which only some folds vote the score of exactly these folds.
+    """Return a decision whose members name only the folds that vote, with the score of these folds.
 
-    Its weights and thresholds were chosen on all folds, so the score is an optimistic one: it takes the place of the
-    tuned out-of-fold score, and there is no cross-fitted one.
-
-    Args:
-        track: Its classes and metric.
-        workspace: Where the out-of-fold predictions and the labels are.
-        decision: Its members name only the folds that vote.
-
-    Returns:
-        The same decision with the score on the training samples that a fold of every member held out; without any
-        score where there are none, or where the folds have changed since the members were trained.
+    It is the score on the training samples that a fold of every member held out; there is none without such samples, or
+    where the folds have changed since the members were trained. Weights and thresholds were chosen on all folds, so it
+    is optimistic: it replaces the tuned out-of-fold score, and there is no cross-fitted one.
 
     Raises:
         CompetitionError: An out-of-fold prediction is missing or damaged.
@@ -59,13 +51,13 @@ def expect_of_folds(track: Track, workspace: Workspace, decision: Decision) -> D
 def _mask_score(
     track: Track, workspace: Workspace, decision: Decision, entries: Sequence[Entry], folds: Sequence[int]
 ) -> float:
-    """Return the score of the decision's votes at native size; NaN where no class occurs."""
+    """Return the score of the decision's votes at native size; nan where no class occurs."""
     voters, classes = decision.voters(), len(decision.classes)
     weights = voters.weights_by_class(decision.class_weights())
     counts = []
     for entry, fold in zip(shown(entries, "scoring what these folds held out"), folds, strict=True):
         maps = [open_map(_predictions(workspace, member.name, fold), entry.sample) for member in decision.members]
-        voted = decide_image(maps, voters, weights, decision.cut_array(), decision.operation_list())
+        voted = decide_image(maps, voters, weights, decision.level_array(), decision.operation_list())
         truth = read_cached_planes(workspace, entry.sample)
         both = intersections(voted, truth, classes)
         counts.append(np.stack([both, class_areas(voted, classes), class_areas(truth, classes)]))
@@ -75,7 +67,7 @@ def _mask_score(
 def _auroc(
     track: Track, workspace: Workspace, decision: Decision, entries: Sequence[Entry], folds: Sequence[int]
 ) -> float:
-    """AUROC of the first class; NaN where the samples are all of one kind."""
+    """Return the AUROC of the first class; nan where the samples are all of one class."""
     tables = np.stack([_probabilities(track, workspace, member.name, entries, folds) for member in decision.members])
     truth = np.array([(entry.targets or (0,))[0] for entry in entries], dtype=np.int64)
     return auroc(truth, combine(decision.combine, tables, decision.weights()).score)
@@ -84,7 +76,7 @@ def _auroc(
 def _probabilities(
     track: Track, workspace: Workspace, member: str, entries: Sequence[Entry], folds: Sequence[int]
 ) -> NDArray[np.float64]:
-    """Return what a member says about samples, each by the fold that held it out: (n, C)."""
+    """Return a member's probabilities (n, C) of samples, each from the fold that held it out."""
     probs = np.empty((len(entries), len(track.classes)))
     for fold in set(folds):
         rows = [row for row, of in enumerate(folds) if of == fold]

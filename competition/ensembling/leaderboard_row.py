@@ -13,16 +13,7 @@ from competition.workspace import PHANTOM, git_commit
 def leaderboard_row(
     submission_id: str, moment: datetime, decision: Decision, decision_file: Path, path: Path, test_score: float | None
 ) -> Row:
-    """Return the row of a submission.
-
-    Args:
-        submission_id: Of the submission.
-        moment: When it was made, with time zone.
-        decision: That it followed.
-        decision_file: Where the decision is stored.
-        path: The file to hand in.
-        test_score: On test samples whose truth is known; None where it is not.
-    """
+    """Return the row of the submission at ``path``; ``test_score`` is on test samples whose truth is known."""
     scores = decision.scores
     return Row(
         id=submission_id,
@@ -46,7 +37,7 @@ def leaderboard_row(
 
 
 def _written_weights(decision: Decision) -> str:
-    """Return the members' weights joined by "+"; of class groups "fingers 0.5+0.5, carpals 1+0"."""
+    """Return the members' weights joined by "+"; for class groups "fingers 0.5+0.5, carpals 1+0"."""
 
     def joined(weights: Iterable[int]) -> str:
         return "+".join(f"{weight / 1000:g}" for weight in weights)

@@ -1,4 +1,4 @@
-"""Tuning: everything that is chosen on out-of-fold predictions, frozen in one decision. Never sees test data."""
+"""Tuning: everything that is chosen on out-of-fold predictions, frozen in one decision. It never sees test data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from competition.ensembling.classification.decision import decide_classification
 from competition.ensembling.classification.locations import NEVER
 from competition.ensembling.decision import Decision, Scores, save_decision
 from competition.ensembling.segmentation.decision import decide_segmentation
-from competition.ensembling.segmentation.thresholds import HALF, Window
+from competition.ensembling.segmentation.thresholds import Window, threshold_of
 from competition.ensembling.segmentation.tuning import Search
 from competition.ensembling.selection.weight_methods import METHODS
 from competition.ensembling.tuning_data import TuningData, Wanted, open_tuning_data
@@ -24,13 +24,13 @@ from competition.ensembling.voting.combination import Combination
 from competition.errors import CompetitionError
 from competition.files import whole_folder, write_csv
 from competition.names import check_name, shortened_name
-from competition.runs.members import Member
+from competition.prediction.probability_maps import HALF_LEVEL
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
-# With one member, or given weights, the whole range of thresholds is exact at no cost; where weights are searched, a
-# pixel is only left out of the search where no admissible threshold could change it, so the range decides how many are
-# left. Weak members contest more: then a narrower range is searched, in the end only their weights.
+# With one member, or given weights, the whole range of thresholds is exact at no cost. Where weights are searched, a
+# pixel is left out of the search only where no admissible threshold could change it, so a wider range leaves more. Weak
+# members contest more pixels: then a narrower range is searched, in the end only their weights.
 ALONE: tuple[Window, ...] = ((0.05, 0.95),)
 TOGETHER: tuple[Window, ...] = ((0.2, 0.8), (0.35, 0.65), (0.5, 0.5))
 
@@ -46,6 +46,7 @@ class TuneRequest:
         method: How weights are searched, a name of ``METHODS``.
         trials: Weight vectors that the method "optuna" tries.
         by_group: Whether each group of classes that the track declares gets weights of its own.
+        thresholds: How the thresholds of masks are searched, a name of ``THRESHOLDS``.
         combine: How the members of a classification become one.
         window: Lowest and highest threshold that may be chosen; None tries ``ALONE`` or ``TOGETHER``.
     """
@@ -56,6 +57,7 @@ class TuneRequest:
     method: str = "optuna"
     trials: int = 300
     by_group: bool = False
+    thresholds: str = "sweep"
     combine: Combination = "mean"
     window: Window | None = None
 
@@ -66,15 +68,7 @@ def request_of(decision: Decision) -> TuneRequest:
 
 
 def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path, Tuning]:
-    """Choose weights, thresholds and post-processing, and write the decision with its tables.
-
-    Args:
-        track: Its classes and metric.
-        workspace: Of the data set.
-        request: What is to be tuned.
-
-    Returns:
-        The file of the decision, and what was chosen.
+    """Choose weights, thresholds and post-processing, and write the decision with its tables; return its file too.
 
     Raises:
         CompetitionError: The options contradict each other or the track, nothing is prepared or trained, or a member
@@ -86,7 +80,7 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
     members = data.members
     given = _given_weights(request.weights, data)
     name = shortened_name("+".join(member.name for member in members)) if request.name is None else request.name
-    covered_by = ", ".join(map(_describe, members))
+    covered_by = ", ".join(f"{member.name} (folds {','.join(map(str, member.folds))})" for member in members)
     say(f"{len(data.entries)} of {len(data.training)} samples are covered by {covered_by}")
     with whole_folder(workspace.ensemble_folder(name), "decision.json") as folder:
         if not data.entries:
@@ -99,7 +93,8 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
         else:
             searched = len(members) > 1 and given is None
             windows = [request.window] if request.window is not None else TOGETHER if searched else ALONE
-            tuned = decide_segmentation(data, Search(request.method, request.trials, class_groups, windows, given))
+            search = Search(request.method, request.trials, class_groups, windows, given, request.thresholds)
+            tuned = decide_segmentation(data, search)
         decision = tuned.decision.model_copy(
             update={
                 "everything": request.members is None,
@@ -126,12 +121,14 @@ def _check_request(request: TuneRequest, track: Track) -> None:
     if request.weights is not None and (request.by_group or request.method != "optuna"):
         raise CompetitionError("--weights are not searched, so --method and --by-group have nothing to choose")
     if track.task == "classification" and request.by_group:
-        raise CompetitionError("--by-group is for masks; of scores only those of the first class are weighed")
+        raise CompetitionError("--by-group is for masks; in a classification only the first class has weights")
+    if track.task == "classification" and request.thresholds != "sweep":
+        raise CompetitionError("--thresholds is for masks; locations have rules of their own")
     if track.task == "segmentation" and request.combine != "mean":
         raise CompetitionError(
-            f"--combine {request.combine} is for scores of whole samples: maps are 8-bit, and most of their pixels are "
-            "exactly 0 or 255, which have no logit and no rank of their own",
-            repair="Leave --combine away",
+            f"--combine {request.combine} is for classifications: maps are 8-bit, and most of their pixels are exactly "
+            "0 or 255, which have no logit and no rank",
+            repair="Omit --combine",
         )
 
 
@@ -139,8 +136,7 @@ def _given_weights(weights: Sequence[Fraction] | None, data: TuningData) -> tupl
     """Return the given weights in thousandths that sum to 1000; None where they are to be searched.
 
     Raises:
-        CompetitionError: They are negative or all 0, or none are given and a member was imported without out-of-fold
-            predictions, on which weights are searched.
+        CompetitionError: They are negative or all 0, or none are given and a member has no out-of-fold predictions.
     """
     members = data.members
     if weights is None:
@@ -157,23 +153,20 @@ def _given_weights(weights: Sequence[Fraction] | None, data: TuningData) -> tupl
     return rounded
 
 
-def _describe(member: Member) -> str:
-    return f"{member.name} (folds {','.join(map(str, member.folds))})"
-
-
 def _untuned(data: TuningData, combination: Combination, given: tuple[int, ...] | None) -> Decision:
     """Return given or equal weights, threshold 0.5 (locations: never), no post-processing and no scores."""
     track, members = data.track, data.members
     segments = track.task == "segmentation"
     weights = given or round_weights(np.ones(len(members))).tolist()
-    half, never = dict.fromkeys(track.classes, (HALF + 0.5) / 255), dict.fromkeys(track.classes[1:], NEVER)
+    half = dict.fromkeys(track.classes, float(threshold_of(np.array(HALF_LEVEL))))
+    never = dict.fromkeys(track.classes[1:], NEVER)
     return Decision(
         track=track.name,
         dataset=data.workspace.dataset,
         task=track.task,
         classes=track.classes,
         members=weigh(members, weights),
-        cuts=dict.fromkeys(track.classes, HALF) if segments else {},
+        cuts=dict.fromkeys(track.classes, HALF_LEVEL) if segments else {},
         thresholds=half if segments else never,
         operations=dict.fromkeys(track.classes, "none") if segments else {},
         scores=Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None),

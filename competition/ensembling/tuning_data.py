@@ -1,4 +1,4 @@
-"""What a tuning is made on: the members, and the training samples of which all of them have a prediction."""
+"""The data of a tuning: the members, and the training samples of which all of them have a prediction."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -52,22 +52,17 @@ class TuningData:
 
     @property
     def samples(self) -> list[str]:
-        """Keys of ``entries``."""
+        """Return the keys of ``entries``."""
         return [entry.sample for entry in self.entries]
 
     @property
     def groups(self) -> list[str]:
-        """Groups of ``entries``, which are never split."""
+        """Return the groups of ``entries``."""
         return [entry.group for entry in self.entries]
 
 
 def open_tuning_data(track: Track, workspace: Workspace, wanted: Wanted | None) -> TuningData:
-    """Open the members and find the samples that all of them cover.
-
-    Args:
-        track: Its classes.
-        workspace: Of the data set.
-        wanted: Who votes; None means all trained runs.
+    """Open the wanted members, or all trained runs, and find the samples that all of them cover.
 
     Raises:
         CompetitionError: Nothing is prepared or trained, a member can't be opened, or a class has no member.
@@ -94,5 +89,5 @@ def _open_members(workspace: Workspace, folds: Folds, training: Sequence[Entry],
     members = [open_member(workspace, folds, training, name, of) for name, of in wanted.items()]
     for member in members:
         if FULL in member.folds and not is_imported(workspace, member.name):
-            say(f"{member.name}: {FULL} learned from every sample, so nothing is tuned on it; it votes on test samples")
+            say(f"{member.name}: {FULL} was trained on every sample, so it votes on test samples but is not tuned")
     return members

@@ -1,4 +1,4 @@
-"""What every tuning ends in: a decision with its weighted members and honest scores, and the tables beside it."""
+"""The result of every tuning: a decision with its weighted members and honest scores, and the tables beside it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from competition.ensembling.decision import Contestant, Decision, Scores, WeightedMember
-from competition.ensembling.segmentation.worth import MemberWorth
-from competition.ensembling.selection.bootstrap import Difference
+from competition.ensembling.decision import AloneScore, Decision, Scores, WeightedMember
+from competition.ensembling.selection.bootstrap import Difference, MemberContribution
 from competition.runs.members import Member
 
 Rows = list[dict[str, Any]]
@@ -41,15 +40,9 @@ def honest_scores(
     oof: float,
     crossfit: float | None,
     interval: tuple[float | None, float | None],
-    reweighted: float | None = None,
     gain: Difference | None = None,
 ) -> Scores:
-    """Return the honest numbers.
-
-    With one member of a ranking metric nothing was tuned, so ``crossfit`` may equal ``oof``. The interval is that of
-    ``crossfit``: an optimistic figure gets none. ``gain`` is what ``crossfit`` is better by than equal weights at
-    threshold 0.5, or than the mean of probabilities at equal weights.
-    """
+    """Return the honest numbers; the interval is that of ``crossfit``, because an optimistic figure gets none."""
     return Scores(
         fold_mean=number(np.mean(by_fold)) if by_fold else None,
         fold_sd=number(np.std(by_fold, ddof=1)) if len(by_fold) > 1 else None,
@@ -57,7 +50,6 @@ def honest_scores(
         oof_crossfit=None if crossfit is None else number(crossfit),
         interval_low=None if crossfit is None else interval[0],
         interval_high=None if crossfit is None else interval[1],
-        oof_reweighted=reweighted,
         gain=None if gain is None else gain.value,
         gain_low=None if gain is None else gain.low,
         gain_high=None if gain is None else gain.high,
@@ -65,16 +57,16 @@ def honest_scores(
 
 
 def number(value: float | np.floating[Any]) -> float | None:
-    """Return a figure for JSON, where NaN does not exist."""
+    """Return a figure for JSON, in which nan is None."""
     return None if np.isnan(value) else float(value)
 
 
-def contestant(worth: MemberWorth) -> Contestant:
-    """Return what a member scores alone, as a decision stores it."""
-    low, high = (None, None) if worth.interval is None else map(number, worth.interval)
-    over = worth.over_vote
-    return Contestant(
-        score=worth.alone,
+def alone_score(contribution: MemberContribution) -> AloneScore:
+    """Return a member's score alone, as a decision stores it."""
+    low, high = (None, None) if contribution.interval is None else map(number, contribution.interval)
+    over = contribution.over_vote
+    return AloneScore(
+        score=contribution.alone,
         low=low,
         high=high,
         over_vote=None if over is None else number(over.value),
@@ -83,16 +75,16 @@ def contestant(worth: MemberWorth) -> Contestant:
     )
 
 
-def member_rows(decision: Decision, worths: Sequence[MemberWorth] | None) -> Rows:
-    """Return a row per member for members.csv: its weights and what it is worth, empty where that is not known."""
+def member_rows(decision: Decision, contributions: Sequence[MemberContribution] | None) -> Rows:
+    """Return a row per member for members.csv: its weights and its contribution, empty where that is not known."""
     rows: Rows = []
     for index, member in enumerate(decision.members):
         row: dict[str, Any] = {"member": member.name, "weight": member.weight / 1000}
         for name, group in decision.class_groups.items():
             row[f"weight_{name}"] = group.weights[member.name] / 1000
-        worth = worths[index] if worths else None
-        row["alone"] = None if worth is None else number(round(worth.alone, 6))
-        change = None if worth is None else worth.left_out
+        own = contributions[index] if contributions else None
+        row["alone"] = None if own is None else number(round(own.alone, 6))
+        change = None if own is None else own.left_out
         row |= dict.fromkeys(("left_out", "low", "high"))
         if change is not None:
             row |= {"left_out": round(change.value, 6), "low": round(change.low, 6), "high": round(change.high, 6)}

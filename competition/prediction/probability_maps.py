@@ -2,7 +2,7 @@
 
 A map is uint8 (C, H, W) at native size: round(255 * probability), with a dead zone (below 4 -> 0, above 251 -> 255)
 that makes the noise of the background compress away. 29x2048x2048 takes 1.4 MB on a noisy background, where float16
-takes 191 MB, at equal Dice to six digits. A pixel is positive where its value is greater than the threshold level; the
+takes 191 MB, at equal Dice to six digits. A pixel is positive where its value is greater than the level; the
 threshold 0.5 is 127.5, so from 128 on, the same as "> 0.5" on floats.
 
 The predictions of a classification member are a table: one row per sample, one float column per class.
@@ -28,7 +28,7 @@ from competition.workspace import finished_file, settings_file
 
 DEAD_BELOW = 4
 DEAD_ABOVE = 251
-CUT_OF_HALF = 127
+HALF_LEVEL = 127
 """A pixel is positive at the threshold 0.5 where its value is greater than this."""
 
 TILE = 2048

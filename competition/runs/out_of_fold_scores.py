@@ -10,7 +10,7 @@ from competition.data.folds import Fold
 from competition.data.manifest import Entry
 from competition.metrics.tables import TableMetric
 from competition.prediction.histograms import histograms_file, load_histograms, threshold_counts
-from competition.prediction.probability_maps import CUT_OF_HALF, read_scores
+from competition.prediction.probability_maps import HALF_LEVEL, read_scores
 from competition.runs.run import Run
 from competition.tracks.track import Track
 from competition.workspace import out_of_fold_folder
@@ -34,7 +34,7 @@ def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float
         return track.metric.score(*ranked(track, folder, held_out))
     stored = load_histograms(histograms_file(folder))
     both, predicted, truth = threshold_counts(np.stack([stored[sample] for sample in samples]))
-    counts = np.stack([both[..., CUT_OF_HALF], predicted[..., CUT_OF_HALF], truth[..., 0]], axis=1)
+    counts = np.stack([both[..., HALF_LEVEL], predicted[..., HALF_LEVEL], truth[..., 0]], axis=1)
     return track.metric.score(counts, [entry.group for entry in held_out])
 
 

@@ -17,7 +17,7 @@ from competition.errors import CompetitionError
 from competition.files import whole_folder
 from competition.masks.bit_planes import class_areas, pack_masks
 from competition.masks.stored_arrays import read_array, write_array
-from competition.prediction.probability_maps import CUT_OF_HALF, INDEX, index_file, read_index, read_scores, remake
+from competition.prediction.probability_maps import HALF_LEVEL, INDEX, index_file, read_index, read_scores, remake
 from competition.prediction.store import store_predictions
 from competition.text import nearest_hint
 from competition.tracks.track import Track
@@ -91,7 +91,7 @@ def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, fol
 
 
 def _write_label(folder: Path, sample: str, levels: NDArray[np.uint8]) -> None:
-    write_array(pseudo_label_file(folder, sample), pack_masks(levels > CUT_OF_HALF))
+    write_array(pseudo_label_file(folder, sample), pack_masks(levels > HALF_LEVEL))
 
 
 def _classes_found(folder: Path, entry: Entry, track: Track) -> tuple[int, ...]:

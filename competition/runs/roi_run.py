@@ -19,7 +19,7 @@ from competition.data.folds import Folds
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.masks.stored_arrays import open_array
-from competition.prediction.probability_maps import CUT_OF_HALF, map_file
+from competition.prediction.probability_maps import HALF_LEVEL, map_file
 from competition.runs.members import Member, is_imported, open_member, out_of_fold_folders
 from competition.settings import CropSettings
 from competition.text import nearest_hint, size_text
@@ -93,7 +93,7 @@ def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequen
             raise CompetitionError(f"map of {entry.sample} is {found}", folder_of[entry.sample], "Train it again")
         seen = np.zeros((entry.height, entry.width), dtype=np.bool_)
         for row in rows:  # only these classes are unpacked
-            seen |= np.asarray(stored[row]) > CUT_OF_HALF
+            seen |= np.asarray(stored[row]) > HALF_LEVEL
         box = box_around(seen, stage.settings.margin)
         if box is None:
             unseen.append(entry.sample)

@@ -10,7 +10,7 @@ from competition.data.manifest import Entry
 from competition.masks.bit_planes import class_areas, intersections, pack_masks
 from competition.metrics.tables import TableMetric
 from competition.prediction.predictor import Predictor, predict_map, predict_scores
-from competition.prediction.probability_maps import CUT_OF_HALF
+from competition.prediction.probability_maps import HALF_LEVEL
 from competition.workspace import Workspace
 
 # One plain view, because a score every few epochs must not take longer than the training between.
@@ -34,7 +34,7 @@ def held_out_score(predictor: Predictor, workspace: Workspace, held_out: Sequenc
 def _counts(predictor: Predictor, workspace: Workspace, entry: Entry) -> NDArray[np.int64]:
     """Return the pixels of one image in both, predicted and true: (3, C)."""
     classes = len(predictor.track.classes)
-    predicted = pack_masks(predict_map(predictor, entry, PLAIN) > CUT_OF_HALF)
+    predicted = pack_masks(predict_map(predictor, entry, PLAIN) > HALF_LEVEL)
     truth = read_label_planes(workspace, predictor.track, entry.sample)
     overlap = intersections(predicted, truth, classes)
     return np.stack([overlap, class_areas(predicted, classes), class_areas(truth, classes)])

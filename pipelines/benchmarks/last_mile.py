@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from competition.data.cache import read_cached_planes
 from competition.ensembling.segmentation.out_of_fold import OutOfFold
-from competition.ensembling.segmentation.thresholds import HALF
 from competition.ensembling.segmentation.tuning import Search, tune_segmentation
 from competition.ensembling.segmentation.tuning_images import SEARCH_IMAGES
 from competition.ensembling.voting.class_groups import one_group
@@ -20,7 +19,7 @@ from competition.masks.bit_planes import unpack_planes
 from competition.masks.run_lengths import encode_planes
 from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
 from competition.prediction.opened_maps import open_map
-from competition.prediction.probability_maps import read_map
+from competition.prediction.probability_maps import HALF_LEVEL, read_map
 from competition.runs.members import Member
 from competition.submission.run_lengths.files import write_rle_csv
 from competition.text import size_text
@@ -89,7 +88,7 @@ def vote_streamed(folders: Sequence[Path], sample: str) -> list[str]:
     """Return our vote: piece by piece, in whole numbers."""
     voters = everyone(len(CLASS_ORDER), len(folders))
     maps = [open_map(folder, sample) for folder in folders]
-    planes = vote_image(maps, voters, voters.weights_by_class(EQUAL_WEIGHTS), [HALF] * len(CLASS_ORDER))
+    planes = vote_image(maps, voters, voters.weights_by_class(EQUAL_WEIGHTS), [HALF_LEVEL] * len(CLASS_ORDER))
     return encode_planes(planes, len(CLASS_ORDER))
 
 

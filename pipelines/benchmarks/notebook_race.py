@@ -23,7 +23,7 @@ from competition.files import write_json
 from competition.formats.json_files import read_json
 from competition.installation import REPOSITORY
 from competition.masks.bit_planes import unpack_planes
-from competition.prediction.probability_maps import CUT_OF_HALF, read_map
+from competition.prediction.probability_maps import HALF_LEVEL, read_map
 from competition.runs.run import Run, open_run, parse_folds
 from competition.settings import load_experiment
 from competition.tracks import get_track
@@ -138,7 +138,7 @@ def _train_ours(data_set: DataSet, ours: Run, fold: Fold, out: Path) -> dict[str
     cost = run_counted(f"{data_set.name}, fold {fold}: ours", command, out.with_name(f"{out.name}_fold{fold}"))
     for entry in ours.held_out(fold):
         values = read_map(out_of_fold_folder(ours.folder(fold)), entry.sample)
-        write_masks(out, entry.sample, ours.track.classes, values > CUT_OF_HALF)
+        write_masks(out, entry.sample, ours.track.classes, values > HALF_LEVEL)
     return cost
 
 

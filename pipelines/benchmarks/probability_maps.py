@@ -7,11 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from competition.ensembling.segmentation.contested import blend_histograms, contest, contested_share
-from competition.ensembling.segmentation.thresholds import HALF
+from competition.ensembling.segmentation.contested import blend_histograms, contest
 from competition.masks.bit_planes import pack_masks
 from competition.prediction.histograms import dice_curves, image_histogram
-from competition.prediction.probability_maps import map_file, quantise, read_map, write_map
+from competition.prediction.probability_maps import HALF_LEVEL, map_file, quantise, read_map, write_map
 from competition.text import size_text
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.rivals import HALF_IN_THOUSANDTHS
@@ -47,7 +46,7 @@ def measure_store(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
         back = read_map(folder, "map")
         require_equal(
             np.array_equal(back, levels)
-            and np.array_equal(back > HALF, positive)
+            and np.array_equal(back > HALF_LEVEL, positive)
             and np.array_equal(rivals.load(theirs), halves),
             work,
         )
@@ -69,13 +68,13 @@ def measure_objective(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
 def _weigh(scale: Scale, masks: NDArray[np.bool_], softness_px: float, target: float) -> list[Row]:
     maps = [draw_map(masks, softness_px, seed) for seed in range(len(WEIGHTS))]
     contested = contest(maps, pack_masks(masks), WINDOW)
-    share = contested_share([contested])
+    share = contested.kept / contested.total
     dense = np.stack(maps).astype(np.float32)
     del maps
 
     def ours() -> list[float]:
         curves = dice_curves(blend_histograms(contested, WEIGHTS)[None])
-        scores: list[float] = curves[0, :, HALF].tolist()
+        scores: list[float] = curves[0, :, HALF_LEVEL].tolist()
         return scores
 
     def by_class() -> list[float]:

@@ -24,7 +24,7 @@ from competition.prediction.histograms import (
     load_histograms,
 )
 from competition.prediction.predictor import to_native
-from competition.prediction.probability_maps import CUT_OF_HALF, read_map
+from competition.prediction.probability_maps import HALF_LEVEL, read_map
 from competition.runs.members import open_member, out_of_fold_folders
 from competition.runs.out_of_fold_scores import member_scores
 from competition.runs.run import Run
@@ -50,7 +50,7 @@ def dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
 def accuracy_figure(run: Run, _: str, entries: Entries) -> Statistic:
     """Return the share of correct pixels at threshold 0.5, mean over images and classes."""
     counts = _held_out_histograms(run, entries)
-    called = counts[..., CUT_OF_HALF + 1 :].sum(axis=-1)
+    called = counts[..., HALF_LEVEL + 1 :].sum(axis=-1)
     pixels = counts.sum(axis=-1)
     wrong = called[..., 0] - called[..., 1] + pixels[..., 1] - called[..., 1]
     return mean_of((1 - wrong / pixels[..., 0]).mean(axis=1))
@@ -77,7 +77,7 @@ def index_and_ring_figure(run: Run, _: str, entries: Entries) -> Statistic:
     index, ring = ([classes.index(bone) for bone in bones] for bones in (INDEX_FINGER, RING_FINGER))
     shares = []
     for entry in entries:
-        called = read_map(out_of_fold_folder(run.folder(run.folds.fold_of[entry.group])), entry.sample) > CUT_OF_HALF
+        called = read_map(out_of_fold_folder(run.folder(run.folds.fold_of[entry.group])), entry.sample) > HALF_LEVEL
         both = called[index].any(axis=0) & called[ring].any(axis=0)
         truth = unpack_planes(read_label_planes(run.workspace, run.track, entry.sample), len(classes))[index]
         shares.append(both.sum() / max(1, truth.any(axis=0).sum()))
@@ -116,7 +116,7 @@ FIGURES: dict[str, dict[str, Figure]] = {
 def _dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the Dice of images (n,), mean over the classes that any of them has, from counts (n, C, 2, 256)."""
     present = counts[:, :, 1].sum(axis=-1) > 0
-    return np.asarray(measured(dice_curves(counts)[:, :, CUT_OF_HALF], present).mean(axis=1))
+    return np.asarray(measured(dice_curves(counts)[:, :, HALF_LEVEL], present).mean(axis=1))
 
 
 def _held_out_histograms(run: Run, entries: Entries) -> NDArray[np.int64]:

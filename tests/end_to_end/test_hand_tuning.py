@@ -1,4 +1,4 @@
-"""What is tuned on hands: the mix of the test's wrists, neighbours, members of the carpals, scores of each kind."""
+"""What is tuned on hands: the mix of the test's wrists, confusions, members of the carpals, scores of each kind."""
 
 import csv
 import json
@@ -61,7 +61,7 @@ def tuned(tmp_path_factory):
     rewrite(workspace, "wrist", lambda masks, stratum: masks[19:27])
     figures = {"root": root, "alone": here("tune", "--members", "tiny", "--name", "alone")}
     figures["both"] = here("tune", "--members", "tiny,wrist", "--name", "both", "--trials", "10")
-    figures["neighbours"] = root / "runs" / "phantom_hand_bone" / "ensembles" / "alone" / "neighbours.csv"
+    figures["confusions"] = root / "runs" / "phantom_hand_bone" / "ensembles" / "alone" / "confusions.csv"
     for name in ("alone", "both"):
         figures[f"{name} handed in"] = here("ensemble", "--decision", name)
     # After one epoch nothing is seen anywhere; a second vote reads the maps that were kept, here full of carpals.
@@ -164,7 +164,7 @@ def test_it_is_on_the_leaderboard(tuned, capsys):
 
 def test_whose_pixels_each_bone_claims_is_in_a_table(tuned):
     figures, _ = tuned
-    with figures["neighbours"].open(newline="") as file:
+    with figures["confusions"].open(newline="") as file:
         rows = {row["class"]: row for row in csv.DictReader(file)}
     assert list(rows) == BONES
     assert rows["finger-4"]["finger-12"] == "1.0"

@@ -39,7 +39,7 @@ def test_a_decision_comes_back_as_it_was_written(tmp_path):
     assert read.created.tzinfo is not None
     assert read.weights() == [400, 600]
     # In the order of the classes, whatever the order in the file.
-    assert read.cut_array().tolist() == [127, 101]
+    assert read.level_array().tolist() == [127, 101]
     assert read.operation_list() == ["surest", "none"]
 
 

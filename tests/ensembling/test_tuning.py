@@ -35,7 +35,7 @@ def test_a_run_is_tuned_and_its_decision_is_the_newest(tiny_hands, tiny_experime
     [
         (TuneRequest(), "no run is trained"),
         (TuneRequest(trials=0), "--trials 0 tries nothing"),
-        (TuneRequest(combine="rank"), "--combine rank is for scores of whole samples"),
+        (TuneRequest(combine="rank"), "--combine rank is for classifications"),
         (TuneRequest(name="a/b"), "a decision can't be called 'a/b'"),
     ],
 )

@@ -71,13 +71,13 @@ def test_a_rule_goes_from_tune_into_the_decision_and_from_there_into_the_submiss
 
     capsys.readouterr()
     stage(tune, "--combine", "rank", "--trials", 5, "--name", "ranks")
-    assert "any: the mean of ranks among these 8 samples" in capsys.readouterr().out
-    with pytest.raises(CompetitionError, match=r"at least two samples, .*Tune again with --combine mean or logit"):
+    assert "any: mean of ranks among these 8 samples" in capsys.readouterr().out
+    with pytest.raises(CompetitionError, match=r"at least two samples.*Tune again with --combine mean or logit"):
         stage(ensemble, "--decision", "ranks")  # there is one test patient
 
 
 def test_maps_are_refused_before_anything_is_read(stage_on, tiny_hands):
-    with pytest.raises(CompetitionError, match=r"--combine rank is for scores of whole samples: .*Leave --combine"):
+    with pytest.raises(CompetitionError, match=r"--combine rank is for classifications: .*Omit --combine"):
         stage_on(tune, tiny_hands, "--combine", "rank")
 
 

@@ -27,7 +27,7 @@ def test_all_kinds_of_members_vote_together(stage_on, tiny_hands, tiny_experimen
     capsys.readouterr()
     members = "tiny@8,tiny:0,1,full,seed1,pupil"
     figures = stage_on(tune, tiny_hands, "--members", members, "--name", "kinds", "--trials", 5, "--window", "0.5:0.5")
-    assert "tiny: full learned from every sample" in capsys.readouterr().out
+    assert "tiny: full was trained on every sample" in capsys.readouterr().out
     assert figures["coverage"] == 10
     assert list(figures["members"]) == ["tiny@8", "tiny", "seed1", "pupil"]
     decision = json.loads((tiny_hands.workspace.ensemble_folder("kinds") / "decision.json").read_text())

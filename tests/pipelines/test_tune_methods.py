@@ -13,7 +13,7 @@ import pipelines.context
 from competition.data.cache import read_cached_planes
 from competition.ensembling.decision import load_decision
 from competition.ensembling.segmentation import tuning as segmentation
-from competition.ensembling.selection.weight_search import search_weights
+from competition.ensembling.segmentation.weight_search import search_weights
 from competition.ensembling.tuning import TuneRequest, request_of
 from competition.masks.bit_planes import unpack_planes
 from competition.masks.run_lengths import encode_mask
@@ -116,9 +116,9 @@ def test_equal_weights_are_not_searched_and_gain_nothing(stage, two_members):
 
 def test_the_contested_pixels_of_a_tuning_serve_the_next(stage, two_members):
     _, said = stage(*tune_words("--method", "equal"))
-    assert "kept from before" not in said
+    assert "cached" not in said
     _, said = stage(*tune_words("--method", "greedy", "--name", "other"))
-    assert "contested pixels of 10 of 10 images are kept from before" in said
+    assert "using cached contested pixels of 10 of 10 images" in said
     files = sorted(path.stem for path in two_members.contested_folder().rglob("*.npy"))
     assert files == sorted(f"hand{number}" for number in range(10))
     assert not list(two_members.ensembles_folder().rglob("*.npy"))
@@ -129,7 +129,7 @@ def test_a_search_on_some_images_is_said_in_one_line(stage, two_members, monkeyp
     # Five groups in five parts omit none; two parts do.
     monkeypatch.setattr(segmentation, "crossfit_parts", lambda folds, groups: folds)
     tuned, said = stage(*tune_words("--method", "greedy", "--by-group"))
-    assert "weights were searched on 8 of 10 images (whole people of every fold)" in said
+    assert "weights were searched on 8 of 10 images (whole groups of every fold)" in said
     assert tuned["class_groups"]["round"] == {"discs": 1000, "lines": 0}
     with (two_members.ensemble_folder("discs+lines") / "trials.csv").open(newline="") as file:
         assert {row["images"] for row in csv.DictReader(file)} == {"8", "10"}
@@ -147,7 +147,7 @@ def test_a_decision_on_all_runs_tells_how_it_was_made(stage, two_members):
 
 def test_a_track_without_groups_says_so(refusal, hands_with_run):
     error, _ = refusal("tune", "--members", "quick", "--by-group")
-    assert "declares no groups of classes. Leave --by-group away" in error
+    assert "declares no groups of classes. Omit --by-group" in error
 
 
 def test_given_weights_leave_nothing_to_choose(refusal, grouped_hands):
@@ -155,6 +155,15 @@ def test_given_weights_leave_nothing_to_choose(refusal, grouped_hands):
     for option in (("--by-group",), ("--method", "greedy")):
         error, _ = refusal("tune", "--members", "quick", "--weights", "1", *option)
         assert "--weights are not searched, so --method and --by-group have nothing to choose" in error
+
+
+def test_thresholds_are_searched_by_studies_on_request(stage, hands_with_run):
+    swept, _ = stage("tune", "--members", "quick")
+    studied, _ = stage("tune", "--members", "quick", "--thresholds", "optuna", "--name", "studied")
+    for row in studied["per_class"].values():
+        assert "optuna_threshold" not in row
+        assert abs(row["raw_threshold"] - 0.5) <= 0.45
+    assert studied["fold_mean"] == swept["fold_mean"]
 
 
 def test_an_unknown_method_is_refused_with_those_there_are(capsys):

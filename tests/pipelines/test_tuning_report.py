@@ -2,7 +2,7 @@
 
 import pytest
 
-from competition.ensembling.decision import Contestant, Decision, Scores, WeightedMember
+from competition.ensembling.decision import AloneScore, Decision, Scores, WeightedMember
 from competition.runs.members import parse_members
 from pipelines.tuning_report import below_best, operations_text
 
@@ -25,9 +25,9 @@ def decision_of(vote, operations=("none", "none", "none"), **alone):
         scores=Scores(fold_mean=vote, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None),
         coverage=9,
         reason="",
-        vote=Contestant(score=vote, low=None, high=None),
+        vote=AloneScore(score=vote, low=None, high=None),
         alone={
-            name: Contestant(
+            name: AloneScore(
                 score=score, low=None, high=None, over_vote=score - vote, over_vote_low=low, over_vote_high=high
             )
             for name, (score, low, high) in alone.items()

@@ -8,7 +8,7 @@ import torch
 from competition.errors import CompetitionError
 from competition.formats.parquet_tables import write_table
 from competition.prediction.probability_maps import (
-    CUT_OF_HALF,
+    HALF_LEVEL,
     MapFolder,
     map_file,
     quantise,
@@ -51,9 +51,9 @@ def test_positive_from_128_on_means_greater_than_a_half_on_floats():
     half = np.float32(0.5)
     probs = [np.nextafter(half, np.float32(0)), half, np.nextafter(half, np.float32(1)), 0.499, 0.501]
     levels = quantised(*map(float, probs))
-    assert [level > CUT_OF_HALF for level in levels] == [prob > 0.5 for prob in probs]
+    assert [level > HALF_LEVEL for level in levels] == [prob > 0.5 for prob in probs]
     probs = 0.5 + torch.randn(50_000, generator=torch.Generator().manual_seed(1)) / 100
-    assert torch.equal(quantise(probs) > CUT_OF_HALF, probs > 0.5)
+    assert torch.equal(quantise(probs) > HALF_LEVEL, probs > 0.5)
 
 
 def test_quantise_keeps_its_input_and_its_shape():

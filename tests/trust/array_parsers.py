@@ -19,8 +19,12 @@ from safetensors.torch import save as save_safetensors
 from trust_parser import Parser
 
 from competition.checksums import MARK, SEAL_BYTES, check_seal, sealed_file
-from competition.ensembling.segmentation.contested import ContestedImage
-from competition.ensembling.segmentation.contested_files import load_contested, load_fresh, save_contested
+from competition.ensembling.segmentation.contested import (
+    ContestedImage,
+    load_contested,
+    load_fresh,
+    save_contested,
+)
 from competition.formats.numpy_files import open_arrays
 from competition.formats.parquet_tables import read_imported_table, read_table, write_table
 from competition.masks.stored_arrays import open_imported_array, read_array, read_opened, write_array

@@ -8,13 +8,13 @@ from competition.console import say
 from competition.data.manifest import Entry, target_matrix
 from competition.ensembling.classification.locations import NEVER
 from competition.ensembling.classification.tuning import TunedClassification, tune_classification
-from competition.ensembling.decision import Contestant, Decision
-from competition.ensembling.selection.weight_search import Propose
+from competition.ensembling.decision import AloneScore, Decision
+from competition.ensembling.selection.weight_methods import Propose
 from competition.ensembling.tuning_data import TuningData
 from competition.ensembling.tuning_result import (
     Rows,
     Tuning,
-    contestant,
+    alone_score,
     honest_scores,
     member_rows,
     number,
@@ -30,35 +30,22 @@ from competition.tracks.track import Track
 def decide_classification(
     data: TuningData, propose: Propose, combination: Combination, given: tuple[int, ...] | None
 ) -> Tuning:
-    """Tune a classification.
-
-    Args:
-        data: The members and the samples that all of them cover.
-        propose: Searches for weights, one of ``METHODS``.
-        combination: How the members become one.
-        given: Weights in thousandths, where they are not to be searched.
-
-    Returns:
-        The decision, a row per class, a row per member, and the table trials.csv.
-    """
+    """Tune a classification: the decision, with the table trials.csv; arguments as for ``tune_classification``."""
     track, members, entries = data.track, data.members, data.entries
     tables = np.stack([member_scores(folder_of, data.samples, track.classes) for folder_of in data.folders])
     truth = target_matrix(entries)
     tuned = tune_classification(tables, truth, data.folds, data.groups, propose, combination, given)
     if combination == "rank":
-        say(f"{track.classes[0]}: the mean of ranks among these {len(entries)} samples; thresholds stay probabilities")
+        say(f"{track.classes[0]}: mean of ranks among these {len(entries)} samples; thresholds remain probabilities")
     say(tuned.search.reason)
-    without = [str(fold) for fold, value in tuned.fold_aurocs.items() if np.isnan(value)]
-    if without:
-        say(
-            f"folds {', '.join(without)} hold samples of one kind only, so they have no AUROC: the fold mean lacks them"
-        )
+    if without := [str(fold) for fold, value in tuned.fold_aurocs.items() if np.isnan(value)]:
+        say(f"folds {', '.join(without)} have samples of one class only, so no AUROC: the fold mean leaves them out")
     decision = build_decision(
         tuned, members, track.classes, len(entries), combination, track.name, data.workspace.dataset
     )
     _say_locations(tuned)
-    class_rows, worth = _location_rows(track, entries, tuned), member_rows(decision, tuned.worth)
-    return Tuning(decision, class_rows, worth, {"trials.csv": _trial_rows(members, tuned)})
+    rows, of_members = _location_rows(track, entries, tuned), member_rows(decision, tuned.contributions)
+    return Tuning(decision, rows, of_members, {"trials.csv": _tried_rows(members, tuned)})
 
 
 def build_decision(
@@ -70,17 +57,7 @@ def build_decision(
     track: str,
     dataset: str,
 ) -> Decision:
-    """Return what was tuned as a decision.
-
-    Args:
-        tuned: The tuning.
-        members: Who votes, in the order of the tables.
-        classes: (C,).
-        samples: How many samples it was made on.
-        combination: How the members become one.
-        track: Name of the track.
-        dataset: Name of the data set.
-    """
+    """Return what was tuned on a number of samples as a decision; the members are in the order of the tables."""
     crossfit = None if tuned.crossfit is None else tuned.crossfit.auroc
     known = [value for value in tuned.fold_aurocs.values() if not np.isnan(value)]
     names = [member.name for member in members]
@@ -95,31 +72,31 @@ def build_decision(
         gate=tuned.locations.rule.gate,
         combine=combination,
         operations={},
-        scores=honest_scores(known, tuned.oof.auroc, crossfit, tuned.interval or (None, None), gain=tuned.gain),
+        scores=honest_scores(known, tuned.oof.auroc, crossfit, tuned.interval or (None, None), tuned.gain),
         coverage=samples,
         reason=tuned.search.reason,
         vote=_vote(tuned),
-        alone={} if tuned.worth is None else dict(zip(names, map(contestant, tuned.worth), strict=True)),
+        alone=dict(zip(names, map(alone_score, tuned.contributions), strict=True)) if tuned.contributions else {},
         metric=AUROC.key,
     )
 
 
-def _vote(tuned: TunedClassification) -> Contestant | None:
-    """Return the vote as the members alone are compared with it; None where all samples are of one kind."""
+def _vote(tuned: TunedClassification) -> AloneScore | None:
+    """Return the vote's score, which the members alone are compared with; None where all samples are of one class."""
     search = tuned.search
     score = search.oof if search.crossfit is None else search.crossfit
     if np.isnan(score):
         return None
     low, high = (None, None) if search.crossfit is None or tuned.interval is None else tuned.interval
-    return Contestant(score=score, low=low, high=high)
+    return AloneScore(score=score, low=low, high=high)
 
 
 def _say_locations(tuned: TunedClassification) -> None:
     honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
     thresholds, gate = tuned.locations.rule.thresholds, tuned.locations.rule.gate
     say(tuned.locations.reason)
-    used = f"{np.sum(thresholds < NEVER)} of {len(thresholds)} locations are ever 1"
-    behind = "" if gate is None else f", of patients above {gate:.3f}"
+    used = f"{np.sum(thresholds < NEVER)} of {len(thresholds)} locations can be 1"
+    behind = "" if gate is None else f", for patients above {gate:.3f}"
     gained = f"{honest.cells_gained:+.0f} cells gained"
     say(f"locations: accuracy {honest.accuracy:.5f}, all zero {honest.all_zero_accuracy:.5f}: {gained}; {used}{behind}")
 
@@ -134,7 +111,7 @@ def _location_rows(track: Track, entries: Sequence[Entry], tuned: TunedClassific
     ]
 
 
-def _trial_rows(members: Sequence[Member], tuned: TunedClassification) -> Rows:
+def _tried_rows(members: Sequence[Member], tuned: TunedClassification) -> Rows:
     """Return what was tried, with its AUROC on all samples, the best first."""
     tried = sorted(tuned.search.tried.items(), key=lambda item: -item[1])
     return [

@@ -1,4 +1,4 @@
-"""Which locations of a patient are handed in as 1: thresholds and a gate that must earn their place.
+"""Which locations of a patient are submitted as 1: thresholds and a gate, kept only where they gain cells.
 
 The score counts correct cells, and 97 % of all cells are 0, so a location is only called where that wins more cells
 than it loses. Rules of growing freedom are tried in turn (``RULES``), and a freer one replaces a simpler one only where
@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.selection.bootstrap import gain_with_error
-from competition.ensembling.selection.crossfitting import TIE
+from competition.ensembling.selection.crossfitting import (
+    Excluded,
+    choose,
+    crossfit,
+    fill_held,
+    fold_names,
+    left_out_sets,
+)
 from competition.errors import CompetitionError
 
 NEVER = 1.0  # no probability is greater
@@ -43,13 +50,13 @@ class LocationRule:
 
 @dataclass(frozen=True)
 class ChosenLocations:
-    """What was chosen and what it is worth.
+    """The rule that was chosen.
 
     Attributes:
         rule: Fitted on all samples.
         crossfit: bool (n, L), each sample decided by a rule that was chosen and fitted on the other folds; None with
             fewer than two folds.
-        reason: For people.
+        reason: Why this rule, as a clause.
     """
 
     rule: LocationRule
@@ -58,21 +65,21 @@ class ChosenLocations:
 
 
 Fit = Callable[[NDArray[np.integer], NDArray[np.float64]], LocationRule]
-Cuts = Callable[[NDArray[np.integer], NDArray[np.float64]], NDArray[np.float64]]
+Thresholds = Callable[[NDArray[np.integer], NDArray[np.float64]], NDArray[np.float64]]
 
 
 def never(truth: NDArray[np.integer], _: NDArray[np.float64]) -> LocationRule:
-    """Return all locations of all patients are 0, which is what most entries are worth."""
+    """Return the rule that all locations of all patients are 0, which is right for most cells."""
     return LocationRule(None, np.full(truth.shape[1], NEVER))
 
 
-def one_cut(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return all locations the one threshold with the most correct cells; arguments as for ``location_cuts``."""
-    return np.full(truth.shape[1], location_cuts(truth.reshape(-1, 1), probs.reshape(-1, 1))[0])
+def one_threshold(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return for all locations the one threshold with the most correct cells; as ``location_thresholds``."""
+    return np.full(truth.shape[1], location_thresholds(truth.reshape(-1, 1), probs.reshape(-1, 1))[0])
 
 
-def location_cuts(truth: NDArray[np.integer], probs: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return each location the threshold with the most correct cells.
+def location_thresholds(truth: NDArray[np.integer], probs: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return for each location the threshold with the most correct cells.
 
     Args:
         truth: 0/1 (n, L).
@@ -87,46 +94,42 @@ def location_cuts(truth: NDArray[np.integer], probs: NDArray[np.floating]) -> ND
         CompetitionError: A probability is not a number.
     """
     pairs = zip(truth.T, _numbers(probs).T, strict=True)
-    return np.array([_cut(column, column_probs) for column, column_probs in pairs], dtype=np.float64)
+    return np.array([_best_threshold(column, column_probs) for column, column_probs in pairs], dtype=np.float64)
 
 
-def _cut(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> float:
-    levels, members = np.unique(probs, return_inverse=True)
-    worth = np.bincount(members, weights=2.0 * truth - 1.0)  # calling a cell positive gains or loses one
-    gains = np.cumsum(worth[::-1])[::-1]  # entry i: everything from level i up is positive
-    below = np.concatenate([[0.0], levels[:-1]])
-    gains[below >= levels] = 0.0  # a probability of 0 is never greater than a threshold
+def _best_threshold(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> float:
+    values, members = np.unique(probs, return_inverse=True)
+    gain = np.bincount(members, weights=2.0 * truth - 1.0)  # calling a cell positive gains or loses one
+    gains = np.cumsum(gain[::-1])[::-1]  # entry i: everything from value i up is positive
+    below = np.concatenate([[0.0], values[:-1]])
+    gains[below >= values] = 0.0  # a probability of 0 is never greater than a threshold
     best = len(gains) - 1 - int(np.argmax(gains[::-1]))
     if gains[best] <= 0:
         return NEVER
-    middle = float(below[best] + (levels[best] - below[best]) / 2)
-    # Between two neighbouring floats there is no middle; "greater than the lower one" is the same cut.
-    return middle if middle < levels[best] else float(below[best])
+    middle = float(below[best] + (values[best] - below[best]) / 2)
+    # Between two neighbouring floats there is no middle; "greater than the lower one" decides the same.
+    return middle if middle < values[best] else float(below[best])
 
 
-def without_gate(cuts: Cuts) -> Fit:
+def without_gate(thresholds: Thresholds) -> Fit:
     """Return a rule of thresholds alone."""
-
-    def fit(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> LocationRule:
-        return LocationRule(None, cuts(truth, probs[:, 1:]))
-
-    return fit
+    return lambda truth, probs: LocationRule(None, thresholds(truth, probs[:, 1:]))
 
 
-def with_gate(cuts: Cuts) -> Fit:
+def with_gate(thresholds: Thresholds) -> Fit:
     """Return a rule of thresholds behind the gate with the most correct cells; of equal gates the lowest, at best none.
 
     The thresholds are fitted to the patients who pass: behind a gate they can be lower.
     """
 
     def fit(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> LocationRule:
-        best = without_gate(cuts)(truth, probs)
+        best = without_gate(thresholds)(truth, probs)
         most = int(cells_gained(truth, best.decide(probs)).sum())
         for gate in np.quantile(probs[:, 0], GATE_QUANTILES):
             passing = probs[:, 0] > gate
             if not passing.any():
                 break
-            rule = LocationRule(float(gate), cuts(truth[passing], probs[passing, 1:]))
+            rule = LocationRule(float(gate), thresholds(truth[passing], probs[passing, 1:]))
             gained = int(cells_gained(truth, rule.decide(probs)).sum())
             if gained > most:
                 best, most = rule, gained
@@ -137,10 +140,10 @@ def with_gate(cuts: Cuts) -> Fit:
 
 RULES: dict[str, Fit] = {
     "never 1": never,
-    "one threshold": without_gate(one_cut),
-    "one threshold behind a gate": with_gate(one_cut),
-    "a threshold each": without_gate(location_cuts),
-    "a threshold each behind a gate": with_gate(location_cuts),
+    "one threshold": without_gate(one_threshold),
+    "one threshold behind a gate": with_gate(one_threshold),
+    "a threshold each": without_gate(location_thresholds),
+    "a threshold each behind a gate": with_gate(location_thresholds),
 }
 """From the simplest to the freest."""
 
@@ -163,9 +166,9 @@ def choose_locations(
         truth: 0/1 (n, L) of the locations.
         probs: (n, 1 + L), the patient's own score first.
         folds: (n,).
-        groups: (n,) person of each sample.
+        groups: (n,).
         probs_without: Fold -> (n, 1 + L) of all samples, blended with weights that were chosen without it. A rule that
-            was fitted to ``probs`` would know a left-out fold by the weights; None where nothing was weighed.
+            was fitted to ``probs`` would have seen a left-out fold through the weights; None where nothing was weighed.
 
     Returns:
         The rule; "never 1" where no other is shown to gain cells, and with a single fold, where nothing can be shown.
@@ -173,17 +176,18 @@ def choose_locations(
     Raises:
         CompetitionError: A probability is not a number.
     """
-    rule, reason = _climb(truth, _numbers(probs), folds, groups)
-    names = [int(fold) for fold in np.unique(folds)]
-    if len(names) < 2:
-        return ChosenLocations(rule, None, reason)
-    crossfit = np.zeros(truth.shape, dtype=np.bool_)
-    for fold in names:
+    rule, reason = _freest_that_gains(truth, _numbers(probs), folds, groups)
+
+    def decided(without: Excluded) -> NDArray[np.bool_]:
+        (fold,) = without
         seen = _numbers(probs if probs_without is None else probs_without[fold])
         others, held = folds != fold, folds == fold
-        theirs, _ = _climb(truth[others], seen[others], folds[others], np.asarray(groups)[others].tolist())
-        crossfit[held] = theirs.decide(seen[held])
-    return ChosenLocations(rule, crossfit, reason)
+        own, _ = _freest_that_gains(truth[others], seen[others], folds[others], np.asarray(groups)[others].tolist())
+        return own.decide(seen[held])
+
+    held_out = crossfit(fold_names(folds), decided)
+    crossfitted = fill_held(np.zeros(truth.shape, np.bool_), folds, held_out) if held_out else None
+    return ChosenLocations(rule, crossfitted, reason)
 
 
 def _numbers(probs: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -192,32 +196,34 @@ def _numbers(probs: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.asarray(probs, dtype=np.float64)
 
 
-def _climb(
+def _freest_that_gains(
     truth: NDArray[np.integer], probs: NDArray[np.float64], folds: NDArray[np.integer], groups: Sequence[str]
 ) -> tuple[LocationRule, str]:
-    """Return the freest rule that was worth a step on folds it was not fitted to, fitted to all samples, and why."""
-    names = [int(fold) for fold in np.unique(folds)]
-    chosen = next(iter(RULES))
-    if len(names) < 2:
-        reason = f"locations: {chosen}, because a gain can't be cross-fitted on one part"
-        return RULES[chosen](truth, probs), reason
-    gained = {name: _crossfitted_cells(fit, truth, probs, folds) for name, fit in RULES.items()}
+    """Return the freest rule that gained over a simpler one on folds it was not fitted to, fitted to all, and why."""
+    names = fold_names(folds)
+    cells = {name: _crossfitted_cells(fit, truth, probs, folds) for name, fit in RULES.items()}
+    chosen, *freer = RULES
     reason = "no rule gains more than one standard error"
-    for name in RULES:
-        mean, error = gain_with_error(gained[name] - gained[chosen], groups)
-        if mean - error > TIE:  # one cell alone is exactly one standard error
-            figures = f"{mean * len(groups):+.0f} cells, standard error {error * len(groups):.1f}"
-            reason = f"cross-fitted gain over {chosen!r} {figures}"
-            chosen = name
+    for name in freer:
+
+        def gain(*_: object, name: str = name, than: str = chosen) -> tuple[float, float]:
+            return gain_with_error(cells[name] - cells[than], groups)
+
+        choice = choose(dict.fromkeys(left_out_sets(names), 1), gain, names)
+        if choice.index:
+            chosen, reason = name, f"cells per sample over {chosen!r}: {choice.reason}"
+        elif choice.gain is None:
+            reason = choice.reason
     return RULES[chosen](truth, probs), f"locations: {chosen} ({reason})"
 
 
 def _crossfitted_cells(
     fit: Fit, truth: NDArray[np.integer], probs: NDArray[np.float64], folds: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Cells gained by each sample (n,), decided by the rule that was fitted without its fold."""
-    cells = np.zeros(len(truth))
-    for fold in np.unique(folds).tolist():
-        held = folds == fold
-        cells[held] = cells_gained(truth[held], fit(truth[~held], probs[~held]).decide(probs[held]))
-    return cells
+    """Return the cells gained by each sample (n,), decided by the rule that was fitted without its fold."""
+
+    def gained(without: Excluded) -> NDArray[np.int64]:
+        held = np.isin(folds, list(without))
+        return cells_gained(truth[held], fit(truth[~held], probs[~held]).decide(probs[held]))
+
+    return fill_held(np.zeros(len(truth)), folds, crossfit(fold_names(folds), gained))

@@ -1,8 +1,8 @@
 """How the aneurysm report decided the locations, to be compared with ``locations.choose_locations`` on one network.
 
-Both thresholds come from what the network says about its own training images: the gate is their median score, and every
-location is cut at its own 90th percentile. A tenth of the training patients is therefore called for every location,
-the commonest (9 %) and the rarest (0.1 %) alike.
+Gate and thresholds come from the network's scores of its own training images: the gate is their median, the threshold
+of every location its own 90th percentile. So a tenth of the training patients is called for every location, the
+commonest (9 %) and the rarest (0.1 %) alike.
 """
 
 from collections.abc import Sequence
@@ -24,16 +24,13 @@ CALLED_BEFORE = 0.9
 
 
 def report_rule(training_probs: NDArray[np.floating]) -> LocationRule:
-    """Return the report's rule from the scores of the training samples.
-
-    Args:
-        training_probs: (n, 1 + L), the patient's own score first.
+    """Return the report's rule from the scores (n, 1 + L) of the training samples, the patient's own score first.
 
     Raises:
         CompetitionError: There is no sample, or a score is not a number.
     """
     if not len(training_probs) or not np.isfinite(training_probs).all():
-        raise CompetitionError("the report's rule needs scores of training samples, and all of them numbers")
+        raise CompetitionError("the report's rule needs finite scores of training samples")
     exact = np.asarray(training_probs, dtype=np.float64)
     return LocationRule(float(np.median(exact[:, 0])), np.quantile(exact[:, 1:], CALLED_BEFORE, axis=0))
 
@@ -46,13 +43,13 @@ def decide_as_the_report(
     training: Sequence[Entry],
     entries: Sequence[Entry],
 ) -> NDArray[np.float64]:
-    """Hands in out-of-fold samples of a run as the report would: each fold with the rule of its own training set.
+    """Decide out-of-fold samples of a run as the report would, each fold by the rule of its own training set.
 
     Args:
         track: A classification.
         workspace: Of the data set.
         folds: The current fold file.
-        member: The run; its best weights are asked.
+        member: The run, at its best weights.
         training: All training samples.
         entries: Those to decide.
 

@@ -6,13 +6,21 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.ensembling.classification.auroc_weights import AurocSearch, search_weights_auroc
-from competition.ensembling.classification.auroc_worth import auroc_worth
 from competition.ensembling.classification.locations import ChosenLocations, choose_locations
-from competition.ensembling.segmentation.worth import MemberWorth
-from competition.ensembling.selection.bootstrap import Difference, auroc_interval, auroc_of, paired_difference
-from competition.ensembling.selection.parts import crossfit_parts
-from competition.ensembling.selection.weight_search import Propose
+from competition.ensembling.classification.weight_search import (
+    AurocSearch,
+    auroc_contributions,
+    search_weights_auroc,
+)
+from competition.ensembling.selection.bootstrap import (
+    Difference,
+    MemberContribution,
+    auroc_interval,
+    auroc_of,
+    paired_difference,
+)
+from competition.ensembling.selection.crossfitting import crossfit_parts, fold_names
+from competition.ensembling.selection.weight_methods import Propose
 from competition.ensembling.voting.blend import round_weights
 from competition.ensembling.voting.combination import Combination, combine, mean_of
 from competition.metrics.aneurysm import AneurysmScore, score_aneurysm
@@ -26,14 +34,14 @@ class TunedClassification:
     Attributes:
         search: Weights, chosen by the AUROC of the ranked class.
         fold_aurocs: Fold -> AUROC of the mean of probabilities at equal weights; nan where a fold's samples are all of
-            one kind.
-        locations: Thresholds and gate of the other classes, which are handed in as 0 or 1.
+            one class.
+        locations: Thresholds and gate of the other classes, which are submitted as 0 or 1.
         oof: Score of everything chosen, on the samples it was chosen on.
-        crossfit: The same with everything chosen on the other parts (``parts``); None with one part.
+        crossfit: The same with everything chosen on the other parts (``crossfit_parts``); None with one part.
         interval: 95 % group-bootstrap interval of the cross-fitted AUROC, or of ``oof`` where that is None.
         gain: The cross-fitted AUROC less that of the mean of probabilities at equal weights; None with one part,
             or where a bootstrap finds no AUROC.
-        worth: Of each member; None of truth of one class.
+        contributions: Of each member; None where the truth is of one class.
     """
 
     search: AurocSearch
@@ -43,7 +51,7 @@ class TunedClassification:
     crossfit: AneurysmScore | None
     interval: tuple[float, float] | None
     gain: Difference | None
-    worth: list[MemberWorth] | None
+    contributions: list[MemberContribution] | None
 
 
 def tune_classification(
@@ -55,16 +63,9 @@ def tune_classification(
     combination: Combination = "mean",
     given: Sequence[int] | None = None,
 ) -> TunedClassification:
-    """Choose weights, then thresholds and a gate.
+    """Choose weights, then thresholds and a gate, on out-of-fold probabilities (M, n, C) and a truth 0/1 (n, C).
 
-    Args:
-        tables: (M, n, C) out-of-fold probabilities of the members.
-        truth: 0/1 (n, C).
-        folds: (n,).
-        groups: (n,).
-        propose: Searches for weights, one of ``methods.METHODS``.
-        combination: How the members become one.
-        given: Weights in thousandths, where they are not to be searched.
+    ``given`` are weights in thousandths that are not to be searched.
     """
     scores, wanted = tables[:, :, 0], truth[:, 0]
     parts = crossfit_parts(folds, groups)
@@ -74,20 +75,19 @@ def tune_classification(
     without = {fold: combine(combination, tables, weights).probs for fold, weights in search.weights_without.items()}
     locations = choose_locations(truth[:, 1:], chosen.probs, parts, groups, without)
     oof = score_aneurysm(truth, np.column_stack([chosen.score, locations.rule.decide(chosen.probs)]))
-    crossfit = None
-    ranked = chosen.score
+    crossfit, ranked = None, chosen.score
     if search.crossfit_score is not None and locations.crossfit is not None:
         ranked = search.crossfit_score
         crossfit = score_aneurysm(truth, np.column_stack([ranked, locations.crossfit]))
     return TunedClassification(
         search=search,
-        fold_aurocs={int(fold): auroc(wanted[folds == fold], plain[folds == fold]) for fold in np.unique(folds)},
+        fold_aurocs={fold: auroc(wanted[folds == fold], plain[folds == fold]) for fold in fold_names(folds)},
         locations=locations,
         oof=oof,
         crossfit=crossfit,
         interval=auroc_interval(wanted, ranked, groups, seed=0),
         gain=None if search.crossfit_score is None else _gain(wanted, search.crossfit_score, plain, groups),
-        worth=auroc_worth(scores, wanted, search, parts, groups, combination),
+        contributions=auroc_contributions(scores, wanted, search, parts, groups, combination),
     )
 
 

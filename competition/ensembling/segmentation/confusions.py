@@ -1,4 +1,4 @@
-"""Which class is taken for which: a table of whose pixels each class claims wrongly.
+"""Confusions: which class is taken for which, by the pixels that each class claims wrongly.
 
 Networks that were trained for long with horizontal flips began to label index and ring finger at once; by the Dice of
 each bone alone this looks like any other error.
@@ -13,19 +13,14 @@ from numpy.typing import NDArray
 WORST = 3
 
 
-def neighbour_rows(
+def confusion_rows(
     classes: Sequence[str], owners: NDArray[np.int64], false_positives: NDArray[np.int64]
 ) -> list[dict[str, Any]]:
-    """Return a row per class: its false-positive pixels, and the share of them that lies in each other class.
+    """Return a row per class for confusions.csv: its false-positive pixels, and the share in each other class.
 
-    Args:
-        classes: (C,) names.
-        owners: int64 (C, C + 1) of ``metrics.false_positive_owners``.
-        false_positives: int64 (C,) likewise.
-
-    Returns:
-        Rows for neighbours.csv. Where classes overlap a pixel counts for each of them, so shares may sum to more than
-        1. Empty where a class has no false positive, and for a class against itself.
+    ``owners`` (C, C + 1) and ``false_positives`` (C,) are of ``metrics.false_positive_owners``. Where classes overlap a
+    pixel counts for each of them, so shares may sum to more than 1. A share is empty where a class has no false
+    positive, and for a class against itself.
     """
     rows = []
     for index, name in enumerate(classes):
@@ -36,18 +31,11 @@ def neighbour_rows(
     return rows
 
 
-def worst_neighbours(classes: Sequence[str], owners: NDArray[np.int64], areas: NDArray[np.int64]) -> list[str]:
-    """Says which classes claim most of which others, at most three pairs and none of 0 pixels.
+def worst_confusions(classes: Sequence[str], owners: NDArray[np.int64], areas: NDArray[np.int64]) -> list[str]:
+    """Name the classes that cover most of another's area wrongly: at most three pairs, none of 0 pixels.
 
-    By the share of the other's area and not by pixels, or large bones would always come first.
-
-    Args:
-        classes: (C,) names.
-        owners: int64 (C, C + 1) of ``metrics.false_positive_owners``.
-        areas: int64 (C,), true pixels of every class in the same images.
-
-    Returns:
-        A sentence per pair, the largest share first; of equal pairs the first in the order of the classes.
+    The largest share of the other's area (true pixels, (C,)) comes first: by pixels, large bones always would. Equal
+    pairs are in the order of the classes. ``owners`` as for ``confusion_rows``.
     """
     pixels = owners[:, : len(classes)]
     shares = pixels / np.maximum(areas, 1)

@@ -8,15 +8,16 @@ from numpy.typing import NDArray
 
 from competition.console import say
 from competition.data.manifest import Entry
-from competition.ensembling.decision import ClassGroup, Contestant, Decision, Scores
-from competition.ensembling.segmentation.confusions import neighbour_rows, worst_neighbours
+from competition.ensembling.decision import AloneScore, ClassGroup, Decision, Scores
+from competition.ensembling.segmentation.confusions import confusion_rows, worst_confusions
 from competition.ensembling.segmentation.out_of_fold import OutOfFold, TuningMaps
 from competition.ensembling.segmentation.thresholds import threshold_of
 from competition.ensembling.segmentation.tuning import Search, TunedSegmentation, tune_segmentation
+from competition.ensembling.segmentation.weight_search import SHORTLIST, WeightSearch
 from competition.ensembling.selection.bootstrap import bootstrap_interval, mean_of, paired_difference
-from competition.ensembling.selection.weight_search import SHORTLIST, WeightSearch
+from competition.ensembling.selection.crossfitting import fold_names
 from competition.ensembling.tuning_data import TuningData
-from competition.ensembling.tuning_result import Rows, Tuning, contestant, honest_scores, member_rows, weigh
+from competition.ensembling.tuning_result import Rows, Tuning, alone_score, honest_scores, member_rows, weigh
 from competition.ensembling.voting.blend import round_weights
 from competition.metrics.counts import measured, measured_mean
 from competition.metrics.strata import reweighted_mean
@@ -25,15 +26,7 @@ from competition.tracks.track import Track, count_metric
 
 
 def decide_segmentation(data: TuningData, search: Search) -> Tuning:
-    """Tune a segmentation.
-
-    Args:
-        data: The members and the samples that all of them cover.
-        search: What may be tried.
-
-    Returns:
-        The decision, a row per class, a row per member, and the tables trials.csv and neighbours.csv.
-    """
+    """Tune a segmentation: the decision, with the tables trials.csv and confusions.csv."""
     track, workspace, members = data.track, data.workspace, data.members
     metric = count_metric(track)
     samples = OutOfFold(members, data.folders, workspace, data.samples, data.folds, data.groups, track.classes, metric)
@@ -44,44 +37,42 @@ def decide_segmentation(data: TuningData, search: Search) -> Tuning:
         reweighted = _reweighted(track, _honest(found).mean(axis=1), data.entries)
         scores = decision.scores.model_copy(update={"oof_reweighted": reweighted})
         decision = decision.model_copy(update={"scores": scores})
-    for sentence in worst_neighbours(track.classes, found.owners, found.areas):
+    for sentence in worst_confusions(track.classes, found.owners, found.areas):
         say(sentence)
     tables = {
-        "trials.csv": _trial_rows(members, found.tuned.search),
-        "neighbours.csv": neighbour_rows(track.classes, found.owners, found.false_positives),
+        "trials.csv": _tried_rows(members, found.tuned.search),
+        "confusions.csv": confusion_rows(track.classes, found.owners, found.false_positives),
     }
-    return Tuning(decision, _class_rows(track, found), member_rows(decision, found.worth), tables)
+    return Tuning(decision, _class_rows(track, found), member_rows(decision, found.contributions), tables)
 
 
 def build_decision(
     found: TunedSegmentation, data: TuningMaps, members: Sequence[Member], track: str, dataset: str
 ) -> Decision:
-    """Return what was tuned as a decision.
-
-    Args:
-        found: The tuning.
-        data: What it was made on.
-        members: Who votes, in the order of the maps.
-        track: Name of the track.
-        dataset: Name of the data set.
-    """
-    classes, weights, cuts = data.classes, found.tuned.search, found.tuned.chosen
+    """Return what was tuned on ``data`` as a decision; the members are in the order of the maps."""
+    classes, weights, chosen = data.classes, found.tuned.search, found.tuned.chosen
+    names = [member.name for member in members]
     return Decision(
         track=track,
         dataset=dataset,
         task="segmentation",
         classes=classes,
         members=weigh(members, round_weights(weights.weights.mean(axis=0)).tolist()),
-        class_groups=_group_weights(classes, members, weights),
-        cuts=dict(zip(classes, cuts.cuts.tolist(), strict=True)),
-        thresholds=dict(zip(classes, threshold_of(cuts.cuts).tolist(), strict=True)),
+        class_groups=_group_weights(classes, names, weights),
+        cuts=dict(zip(classes, chosen.levels.tolist(), strict=True)),
+        thresholds=dict(zip(classes, threshold_of(chosen.levels).tolist(), strict=True)),
         operations=dict(zip(classes, found.operations, strict=True)),
         scores=_scores(data, found),
         coverage=len(data.samples),
         unmeasured=tuple(name for name, area in zip(classes, found.areas, strict=True) if not area),
-        reason=f"{weights.reason}; {cuts.reason}",
-        vote=_vote(found.images.groups, found),
-        alone=_alone(members, found),
+        reason=f"{weights.reason}; {chosen.reason}",
+        vote=_vote(found),
+        # Without a class that it votes on a member has no score; without any class there are no contributions.
+        alone={
+            name: alone_score(own)
+            for name, own in zip(names, found.contributions, strict=False)
+            if not np.isnan(own.alone)
+        },
         metric=data.metric.key,
     )
 
@@ -91,48 +82,42 @@ def _say_search(found: TunedSegmentation) -> None:
     if found.contested is not None:
         low, high = found.window
         say(f"{found.contested:.2%} of the pixels are contested between thresholds {low} and {high}")
-    drawn, exact = weights.tried[0], weights.tried[-1]
-    if drawn is not exact and len(drawn.vectors) > 1:
+    searched, exact = weights.tried[0], weights.tried[-1]
+    if searched is not exact and len(searched.vectors) > 1:
         say(
-            f"weights were searched on {len(drawn.images.folds)} of {len(exact.images.folds)} images (whole people of "
-            f"every fold); the best {SHORTLIST} of each search, {len(exact.vectors)} in all, were scored on all images"
+            f"weights were searched on {len(searched.images.folds)} of {len(exact.images.folds)} images (whole groups "
+            f"of every fold); the best {SHORTLIST} of each search, {len(exact.vectors)} in all, were scored on all "
+            "images"
         )
     say(weights.reason)
     say(found.tuned.chosen.reason)
 
 
-def _vote(groups: Sequence[str], found: TunedSegmentation) -> Contestant | None:
+def _vote(found: TunedSegmentation) -> AloneScore | None:
     """Return the vote before post-processing, as the members are scored; None where no image has a class."""
     tuned, present = found.tuned, found.images.present
     if not present.any():
         return None
     if tuned.crossfit is None:
-        return Contestant(score=measured_mean(tuned.oof, present), low=None, high=None)
+        return AloneScore(score=measured_mean(tuned.oof, present), low=None, high=None)
     scores = measured(tuned.crossfit, present).mean(axis=1)
-    low, high = bootstrap_interval(scores, groups, seed=0)
-    return Contestant(score=float(scores.mean()), low=low, high=high)
-
-
-def _alone(members: Sequence[Member], found: TunedSegmentation) -> dict[str, Contestant]:
-    """Return what each member scores alone, where any class that it votes on occurs."""
-    if not found.worth:
-        return {}
-    worths = dict(zip((member.name for member in members), found.worth, strict=True))
-    return {name: contestant(worth) for name, worth in worths.items() if not np.isnan(worth.alone)}
+    low, high = bootstrap_interval(scores, found.images.groups, seed=0)
+    return AloneScore(score=float(scores.mean()), low=low, high=high)
 
 
 def _honest(found: TunedSegmentation) -> NDArray[np.float64]:
-    """Return the cross-fitted values of the classes that occur, or the tuned ones where nothing could be held back."""
+    """Return the cross-fitted values of the classes that occur, or the tuned ones where nothing was cross-fitted."""
     return measured(found.oof if found.crossfit is None else found.crossfit, found.images.present)
 
 
 def _scores(data: TuningMaps, found: TunedSegmentation) -> Scores:
-    # Where people stand in for folds, the images of the search have parts; the fold mean is one of trained folds.
+    # Where parts replace folds, the images of the search have parts; the fold mean is one of trained folds.
     _, first = data.metric.units(data.groups)
     at_half, present, groups = found.tuned.at_half, found.images.present, found.images.groups
     if not present.any():
         return honest_scores([], float("nan"), None, (None, None))
-    by_fold = [measured_mean(at_half[rows], present[rows]) for rows in _rows_of_folds(data.folds[first])]
+    folds = data.folds[first]
+    by_fold = [measured_mean(at_half[folds == fold], present[folds == fold]) for fold in fold_names(folds)]
     best = _honest(found)
     per_image = best.mean(axis=1)
     gain = None
@@ -144,16 +129,12 @@ def _scores(data: TuningMaps, found: TunedSegmentation) -> Scores:
         measured_mean(found.oof, present),
         None if found.crossfit is None else best.mean(),
         bootstrap_interval(per_image, groups, seed=0),
-        gain=gain,
+        gain,
     )
 
 
-def _rows_of_folds(folds: NDArray[np.integer]) -> list[NDArray[np.bool_]]:
-    return [folds == fold for fold in np.unique(folds)]
-
-
 def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[Entry]) -> float | None:
-    """Return the mean with the strata in the test's shares; what is left out of it, or why it can't be had, is said."""
+    """Return the mean with the strata in the test's shares; print what it leaves out, or why there is none."""
     if track.test_mix is None or count_metric(track).unit != "image":  # a stratum is one of images
         return None
     strata = [entry.stratum for entry in entries]
@@ -165,54 +146,53 @@ def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[
     return reweighted_mean(per_image, strata, track.test_mix)
 
 
-def _group_weights(classes: Sequence[str], members: Sequence[Member], search: WeightSearch) -> dict[str, ClassGroup]:
-    """Return the weights of each class group for people to read; empty where all classes share theirs."""
+def _group_weights(classes: Sequence[str], members: Sequence[str], search: WeightSearch) -> dict[str, ClassGroup]:
+    """Return the weights of each class group; empty where all classes share theirs."""
     groups = search.class_groups
     if groups.names == ("",):
         return {}
     written = {}
     for index, name in enumerate(groups.names):
-        own = np.flatnonzero(groups.of_class == index)
-        weights = {member.name: int(weight) for member, weight in zip(members, search.weights[own[0]], strict=True)}
-        written[name] = ClassGroup(classes=tuple(classes[int(place)] for place in own), weights=weights)
+        own = np.flatnonzero(groups.of_class == index).tolist()
+        weights = dict(zip(members, search.weights[own[0]].tolist(), strict=True))
+        written[name] = ClassGroup(classes=tuple(classes[place] for place in own), weights=weights)
     return written
 
 
 def _class_rows(track: Track, found: TunedSegmentation) -> Rows:
-    rows = []
-    tuned, cuts = found.tuned, found.tuned.chosen
-    for index, name in enumerate(track.classes):
-        known = bool(found.areas[index])
-        crossfit = round(float(found.crossfit[:, index].mean()), 6) if known and found.crossfit is not None else None
-        pooled = round(float(found.pooled_crossfit[index]), 6) if known and found.pooled_crossfit is not None else None
-        rows.append(
-            {
-                "class": name,
-                "at_half": round(float(tuned.at_half[:, index].mean()), 6) if known else None,
-                "oof": round(float(found.oof[:, index].mean()), 6) if known else None,
-                "oof_crossfit": crossfit,
-                "oof_crossfit_pooled": pooled,
-                "threshold": round(float(threshold_of(cuts.cuts)[index]), 4),
-                "raw_threshold": round(float(threshold_of(cuts.raw)[index]), 4),
-                "shrunk_threshold": round(float(threshold_of(cuts.shrunk)[index]), 4),
-                "optuna_threshold": round(float(threshold_of(found.study)[index]), 4),
-                "operation": found.operations[index],
-            }
-        )
-    return rows
+    chosen = found.tuned.chosen
+
+    def mean(values: NDArray[np.float64] | None, index: int) -> float | None:
+        """Return the mean of a class that occurs."""
+        return None if values is None or not found.areas[index] else round(float(values[..., index].mean()), 6)
+
+    return [
+        {
+            "class": name,
+            "at_half": mean(found.tuned.at_half, index),
+            "oof": mean(found.oof, index),
+            "oof_crossfit": mean(found.crossfit, index),
+            "oof_crossfit_pooled": mean(found.pooled_crossfit, index),
+            "threshold": round(float(threshold_of(chosen.levels)[index]), 4),
+            "raw_threshold": round(float(threshold_of(chosen.raw)[index]), 4),
+            "shrunk_threshold": round(float(threshold_of(chosen.shrunk)[index]), 4),
+            "operation": found.operations[index],
+        }
+        for index, name in enumerate(track.classes)
+    ]
 
 
-def _trial_rows(members: Sequence[Member], search: WeightSearch) -> Rows:
-    """Return what was tried, on how many images, with its mean Dice at its own cuts; also of each class group."""
+def _tried_rows(members: Sequence[Member], search: WeightSearch) -> Rows:
+    """Return what was tried, on how many images, with its mean score at its own levels; also of each class group."""
     groups, nothing = search.class_groups, frozenset[int]()
     sizes = np.bincount(groups.of_class)
     rows: Rows = []
-    for trials in search.tried:
-        for position, vector in enumerate(trials.vectors):
-            scores = trials.score(position, nothing)
+    for tried in search.tried:
+        for position, vector in enumerate(tried.vectors):
+            scores = tried.score(position, nothing)
             row: dict[str, Any] = {
                 member.name: weight / 1000 for member, weight in zip(members, vector, strict=True)
-            } | {"images": len(trials.images.folds), "score": float(np.average(scores, weights=sizes))}
+            } | {"images": len(tried.images.folds), "score": float(np.average(scores, weights=sizes))}
             if len(groups.names) > 1:
                 row |= {f"score_{name}": float(score) for name, score in zip(groups.names, scores, strict=True)}
             rows.append(row)

@@ -1,4 +1,7 @@
-"""From member weights to scores at every threshold, by the fastest way that is exact for the weights in question."""
+"""From member weights to scores at every threshold, by the fastest way that is exact for the weights in question.
+
+In all functions ``parts`` (n,) are what choices are cross-fitted over.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import Ticker, say
-from competition.ensembling.segmentation.contested import CONTESTED_LIMIT, check_contested_share
-from competition.ensembling.segmentation.contested_files import contest_all, contested_curves
+from competition.ensembling.segmentation.contested import (
+    CONTESTED_LIMIT,
+    check_contested_share,
+    contest_all,
+    contested_curves,
+)
 from competition.ensembling.segmentation.out_of_fold import TuningMaps
 from competition.ensembling.segmentation.thresholds import Window
-from competition.ensembling.segmentation.trials import Evaluate
 from competition.ensembling.segmentation.tuning_images import TuningImages
+from competition.ensembling.segmentation.weight_search import Evaluate
 from competition.ensembling.voting.blend import WHOLE, round_weights
 from competition.ensembling.voting.class_votes import blend
 from competition.metrics.ratios import Ratios
-from competition.prediction.histograms import (
-    image_histogram,
-    threshold_counts,
-)
+from competition.prediction.histograms import image_histogram, threshold_counts
 
 
 @dataclass(frozen=True)
@@ -41,10 +45,10 @@ class MemberCurves:
 
 
 def curves_of_one(data: TuningMaps, parts: NDArray[np.int64], window: Window) -> MemberCurves:
-    """Return the curves of a single member, from the histograms that its training left.
+    """Return the curves of a single member, from the histograms that its training stored.
 
     Raises:
-        CompetitionError: Nobody predicts some class, or an image has no histogram.
+        CompetitionError: No member predicts some class, or an image has no histogram.
     """
     histograms = data.histograms()
     curves = _curves(data, histograms)
@@ -56,14 +60,7 @@ def curves_of_given(
 ) -> MemberCurves:
     """Return the curves of given weights, of equal ones and of each member alone, and of no others.
 
-    A blend of each image for each of them holds all thresholds, however many pixels the members contest.
-
-    Args:
-        data: The images and the members.
-        parts: (n,), what choices are cross-fitted over.
-        window: Lowest and highest threshold that may be chosen.
-        given: Weights in thousandths, one per member.
-        ticker: Advanced once per image.
+    Each of them is blended once per image, which is exact at all thresholds, however many pixels are contested.
 
     Raises:
         CompetitionError: A map is missing or damaged.
@@ -78,13 +75,12 @@ def curves_of_given(
         for weights, found in counted.items():
             found.append(image_histogram(blend(maps, weights, voters), truth))
         ticker.advance(sample)
-    histograms = {weights: np.stack(found) for weights, found in counted.items()}
-    curves = {weights: _curves(data, counts) for weights, counts in histograms.items()}
+    curves = {weights: _curves(data, np.stack(found)) for weights, found in counted.items()}
 
     def evaluate(weights: NDArray[np.int64], units: NDArray[np.int64]) -> Ratios:
         return curves[tuple(weights[0].tolist())].take(units)
 
-    return MemberCurves(evaluate, _units(data, parts, _present(histograms[tuple(given)])), window, None)
+    return MemberCurves(evaluate, _units(data, parts, _present(np.stack(counted[tuple(given)]))), window, None)
 
 
 def curves_of_any(
@@ -92,13 +88,8 @@ def curves_of_any(
 ) -> MemberCurves:
     """Return the curves of any weights, from the pixels that they can still decide.
 
-    Args:
-        data: The images and the members.
-        parts: (n,), what choices are cross-fitted over.
-        windows: Lowest and highest threshold that may be chosen; where too many pixels are contested between them, the
-            next pair is tried.
-        folder: Where the contested pixels of each image are kept; None for memory.
-        ticker: Advanced once per image and window that is looked at.
+    Where too many pixels are contested in a window, the next one is tried. The contested pixels of each image are kept
+    in ``folder``, or in memory.
 
     Raises:
         CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
@@ -114,7 +105,7 @@ def curves_of_any(
     where = f"{len(data.names)} members on {len(data.samples)} images{looked_at}"
     check_contested_share(kept.share, window, where, data.names)
     if kept.made < len(kept.images):
-        say(f"contested pixels of {len(kept.images) - kept.made} of {len(kept.images)} images are kept from before")
+        say(f"using cached contested pixels of {len(kept.images) - kept.made} of {len(kept.images)} images")
 
     unit_of, first = data.metric.units(data.groups)
     images_of = [[kept.images[image] for image in np.flatnonzero(unit_of == unit)] for unit in range(len(first))]

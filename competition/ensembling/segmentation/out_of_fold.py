@@ -21,13 +21,13 @@ from competition.workspace import Workspace
 
 
 class TuningMaps(Protocol):
-    """The images that everything is chosen on, wherever their maps are: in files (``OutOfFold``) or in memory.
+    """The images that everything is chosen on, with maps in files (``OutOfFold``) or in memory (``ArrayMaps``).
 
     Attributes:
         names: Of the members.
         samples: Keys of the images that all members cover, (n,).
         folds: int64 (n,), the fold that held out each image.
-        groups: (n,), the person of each image.
+        groups: (n,).
         classes: (C,) names, in the order of the label planes.
         metric: What everything is scored by.
     """
@@ -49,7 +49,7 @@ class TuningMaps(Protocol):
         """Return who votes on which class."""
 
     def open_maps(self, sample: str) -> Sequence[ClassMap]:
-        """Return the members' maps of an image, each of a model that did not learn from it."""
+        """Return the members' maps of an image, each from a model that was not trained on it."""
 
     def truth(self, sample: str) -> NDArray[np.uint8]:
         """Return the label planes of an image, (H, W, ceil(C / 8))."""
@@ -61,7 +61,7 @@ class TuningMaps(Protocol):
         """Return the histograms (n, C, 2, 256) of the first member's maps."""
 
     def fingerprint(self, sample: str) -> str:
-        """Return a hash of what ``open_maps`` and ``truth`` return; "" where it is not known."""
+        """Return a hash of what ``open_maps`` and ``truth`` return; "" where there is none."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,8 @@ class OutOfFold:
         members: Who votes.
         folders: Of each member, sample -> folder of its out-of-fold map.
         workspace: Where the label planes are.
-        samples: Keys of the images all members cover, (n,).
-        folds: (n,) int64.
-        groups: (n,).
-        classes: (C,) names, in the order of the label planes.
-        metric: What everything is scored by.
+
+    The others are those of ``TuningMaps``.
     """
 
     members: Sequence[Member]
@@ -90,11 +87,11 @@ class OutOfFold:
 
     @property
     def names(self) -> list[str]:
-        """Name of the members."""
+        """Return the names of the members."""
         return [member.name for member in self.members]
 
     def histograms(self) -> NDArray[np.int64]:
-        """Return the histograms (n, C, 2, 256) of the first member's maps, which its training has stored.
+        """Return the histograms (n, C, 2, 256) of the first member's maps, as its training stored them.
 
         Raises:
             CompetitionError: An image has no histogram.
@@ -112,8 +109,6 @@ class OutOfFold:
     def open_maps(self, sample: str) -> list[OpenedMap]:
         """Return the members' maps of a sample, each from the fold that held it out, read a tile at a time.
 
-        Five of 29 x 2048 x 2048 would take 600 MB whole.
-
         Raises:
             CompetitionError: A map is missing or damaged.
         """
@@ -129,7 +124,7 @@ class OutOfFold:
         return len(self.classes) * sum(int(height) * int(width) for height, width, _ in shapes)
 
     def fingerprint(self, sample: str) -> str:
-        """A hash of the files of ``open_maps`` and ``truth``; empty where one is missing, which is never up to date.
+        """Return a hash of the files of ``open_maps`` and ``truth``; "", which is never fresh, where one is missing.
 
         It reads 7 MB for five members of 29 x 2048 x 2048: a hundredth of the time that the maps take.
         """

@@ -1,8 +1,8 @@
-"""What may be done to a decided mask; an operation is kept only where its cross-fitted gain is beyond doubt.
+"""Post-processing of decided masks: an operation is chosen only where its cross-fitted gain exceeds one standard error.
 
 Every operation keeps some components of a mask and may fill what they enclose, so all of them follow from one search
-for components. It looks at the classes' runs, not at their pixels (``imaging.components``): counting what eight
-operations make of 29x2048x2048 takes 15 ms, where labelling the pixels for four of them took 160 ms, and 450 ms where
+for components. It works on the classes' runs, not on their pixels (``masks.components``): counting the results of eight
+operations on 29x2048x2048 takes 15 ms, where labelling the pixels for four of them took 160 ms, and 450 ms where
 false specks stretched the masks' boxes.
 """
 
@@ -14,7 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.selection.bootstrap import gain_with_error
-from competition.ensembling.selection.crossfitting import Excluded, choose, first_best, left_out_sets
+from competition.ensembling.selection.crossfitting import (
+    Excluded,
+    choose,
+    crossfit,
+    fill_held,
+    first_best,
+    fold_names,
+    left_out_sets,
+)
 from competition.ensembling.voting.class_votes import Voters
 from competition.ensembling.voting.masks import vote_class, vote_image
 from competition.masks.bit_planes import set_pixels
@@ -36,12 +44,9 @@ from competition.prediction.opened_maps import ClassMap
 
 @dataclass(frozen=True)
 class Decided:
-    """Decided masks, and what is found in them when an operation asks for it.
+    """Runs of decided masks on their canvas, with what an operation needs of them, found when it is asked for.
 
-    Attributes:
-        canvas: Where they lie.
-        runs: Of all of them.
-        sure_of: Gives the sure pixels of a class.
+    ``sure_of`` returns the sure pixels of a class.
     """
 
     canvas: Canvas
@@ -55,7 +60,7 @@ class Decided:
 
     @cached_property
     def is_surest(self) -> NDArray[np.bool_]:
-        """Return whether a component has the most sure pixels of its class, (k,)."""
+        """Return whether each component has the most sure pixels of its class, bool (k,)."""
         return find_surest(self.canvas, self.runs, self.components, self.sure_of)
 
 
@@ -64,7 +69,7 @@ class Operation:
     """What is done to a mask.
 
     Attributes:
-        keeps: Says which components (8 neighbours) stay, bool (k,).
+        keeps: Returns whether each component (8 neighbours) stays, bool (k,).
         fills: Finds the background that becomes part of the mask, if any does.
     """
 
@@ -88,7 +93,7 @@ def _of_pixels(minimum: int) -> Callable[[Decided], NDArray[np.bool_]]:
     return lambda decided: decided.components.areas >= minimum
 
 
-SURE_CUT = 204
+SURE_LEVEL = 204
 """A pixel is sure where the vote is above this level of 255, a probability of 0.8.
 
 Of several components the one with the most sure pixels is the object more often than the largest one: on 447 slices of
@@ -102,7 +107,7 @@ OPERATIONS: dict[str, Operation] = {
     "surest+fill": Operation(_surest, find_holes),
     # The muscles that reach into a ventricle belong to its label: on the same slices the hull gains 0.0054.
     "surest+hull": Operation(_surest, find_hollows),
-    # Fixed, the same for every data set: an area that was fitted would have to be fitted again for each left-out fold.
+    # Fixed for every data set: a fitted area would have to be fitted again without each fold.
     "drop<25px": Operation(_of_pixels(25)),
     "drop<100px": Operation(_of_pixels(100)),
     "drop<400px": Operation(_of_pixels(400)),
@@ -114,32 +119,22 @@ def decide_image(
     maps: Sequence[ClassMap],
     voters: Voters,
     weights: NDArray[np.integer],
-    cuts: Sequence[int] | NDArray[np.integer],
+    levels: Sequence[int] | NDArray[np.integer],
     operations: Sequence[str],
 ) -> NDArray[np.uint8]:
-    """Vote on an image and applies each class's operation; arguments and errors as for ``vote_image`` and ``apply``.
-
-    Returns:
-        Label planes uint8 (H, W, ceil(C / 8)).
-    """
-    return apply(vote_image(maps, voters, weights, cuts), operations, sure_pixels(maps, voters, weights))
+    """Vote on an image and apply each class's operation; all as for ``vote_image`` and ``apply``."""
+    return apply(vote_image(maps, voters, weights, levels), operations, sure_pixels(maps, voters, weights))
 
 
 def sure_pixels(maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer]) -> SureOf:
-    """Return what votes on the sure pixels of a class when it is asked."""
-    return lambda index: vote_class(maps, voters, weights, index, SURE_CUT)
+    """Return a function that votes on the sure pixels of a class when it is called."""
+    return lambda index: vote_class(maps, voters, weights, index, SURE_LEVEL)
 
 
 def apply(planes: NDArray[np.uint8], operations: Sequence[str], sure_of: SureOf) -> NDArray[np.uint8]:
-    """Apply one operation per class to label planes.
+    """Return new label planes, with one operation (a name of ``OPERATIONS``) applied per class.
 
-    Args:
-        planes: uint8 (H, W, ceil(C / 8)); not changed.
-        operations: (C,) names of ``OPERATIONS``.
-        sure_of: Gives the pixels of a class where the vote is above ``SURE_CUT``; seldom asked.
-
-    Returns:
-        New label planes.
+    ``sure_of`` returns the pixels of a class where the vote is above ``SURE_LEVEL``; it is seldom called.
     """
     result = planes.copy()
     canvas, all_runs = canvas_runs(planes, len(operations))
@@ -156,13 +151,7 @@ def apply(planes: NDArray[np.uint8], operations: Sequence[str], sure_of: SureOf)
 def operation_counts(
     planes: NDArray[np.uint8], truth: NDArray[np.uint8], classes: int, sure_of: SureOf
 ) -> NDArray[np.int64]:
-    """Count what every operation makes of every class of one decided image.
-
-    Args:
-        planes: Decided label planes uint8 (H, W, ceil(C / 8)).
-        truth: Label planes of the truth, of the same shape.
-        classes: C.
-        sure_of: As for ``apply``.
+    """Count the pixels of every class of decided label planes after every operation; ``sure_of`` as for ``apply``.
 
     Returns:
         Pixels int64 (3, C, number of operations): intersection with the truth, decided area, truth area; operations
@@ -191,46 +180,31 @@ def operation_counts(
 def choose_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> list[str]:
     """Choose each class's operation; "none" where the cross-fitted gain is within one standard error.
 
-    Args:
-        scores: (n, C, number of operations) of ``operation_counts``. To be honest they are made of images
-            decided at cuts that were tuned without the image's own fold.
-        folds: (n,) fold of each image.
-        groups: (n,) person of each image.
-
-    Returns:
-        One name per class.
+    The scores (n, C, number of operations) are of images decided at levels tuned without the image's own fold.
     """
     names = list(OPERATIONS)
     return [names[_choose_one(scores, index, folds, groups)] for index in range(scores.numerators.shape[1])]
 
 
 def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> NDArray[np.int64] | None:
-    """Return each image the operations chosen on the other folds by the same rule.
-
-    Args:
-        scores: As for ``choose_operations``.
-        folds: (n,) fold of each image.
-        groups: (n,) person of each image.
+    """Return for each image the operations chosen on the other folds by the same rule; arguments as above.
 
     Returns:
         Positions in ``OPERATIONS`` int64 (n, C), or None with fewer than two folds.
     """
-    fold_names = [int(fold) for fold in np.unique(folds)]
-    if len(fold_names) < 2:
-        return None
-    units, classes = scores.numerators.shape[:2]
-    chosen = np.empty((units, classes), dtype=np.int64)
-    for fold in fold_names:
-        for index in range(classes):
-            chosen[folds == fold, index] = _choose_one(scores, index, folds, groups, frozenset({fold}))
-    return chosen
+
+    def chosen(without: Excluded) -> list[int]:
+        return [_choose_one(scores, index, folds, groups, without) for index in range(scores.numerators.shape[1])]
+
+    operations = crossfit(fold_names(folds), chosen)
+    return fill_held(np.empty(scores.numerators.shape[:2], np.int64), folds, operations) if operations else None
 
 
 def _choose_one(
     scores: Ratios, index: int, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
 ) -> int:
     """Choose among the operations of one class, without looking at the excluded folds."""
-    names = [int(fold) for fold in np.unique(folds)]
+    names = fold_names(folds)
     own = scores.classes(np.array([index]))
     kept = {left_out: ~np.isin(folds, list(left_out)) for left_out in left_out_sets(names)}
     picked = {left_out: first_best(own.take(rows).scores()[0]) for left_out, rows in kept.items()}

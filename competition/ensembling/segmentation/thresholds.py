@@ -1,7 +1,8 @@
-"""Thresholds per class: the exact sweep that decides, its Optuna counterpart, and the pull to 0.5 where data is thin.
+"""Thresholds per class: the exact sweep, its Optuna counterpart, and the pull to 0.5 where data is scarce.
 
-The mean Dice is a sum over classes, so each class is solved alone. A joint study of 29 thresholds with 300 TPE trials
-ended below 0.5 everywhere (0.951 against 0.957; the optimum was 0.966).
+A level is a threshold in map values 0..254: a pixel is positive where its value is greater. The mean score is a sum
+over classes, so each class is solved alone. A joint study of 29 thresholds with 300 TPE trials ended below 0.5
+everywhere (0.951 against 0.957; the optimum was 0.966).
 """
 
 from collections.abc import Callable, Collection
@@ -14,36 +15,41 @@ from numpy.typing import NDArray
 
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.selection.crossfitting import TIE
-from competition.ensembling.selection.optuna_study import quiet_study
+from competition.ensembling.selection.weight_methods import quiet_study
 from competition.errors import CompetitionError
 from competition.metrics.ratios import Ratios, divide
+from competition.prediction.probability_maps import HALF_LEVEL
 
 Window = tuple[float, float]
+"""Lowest and highest threshold that may be chosen, within 0..1."""
 
 WINDOW: Window = (0.05, 0.95)
-HALF = 127  # the cut of threshold 0.5
 
-# A threshold tuned on n people is believed n / (n + 4). Measured on discs whose maps are too large or too small by
-# about 0 to 1 pixel for a whole class and by 0.5 to 2 pixels for a person (12 mixtures, 400 draws each, two images a
-# person): mean Dice lost on new people against the best threshold, in 1e-4, for this constant at 0 (never pulled), 1,
-# 2, 4, 8, 16 and for 0.5 itself: 2 people 290, 137, 105, 94, 99, 108, 126; 8 people 89, 71, 63, 57, 61, 75, 126;
-# 32 people 25, 24, 23, 23, 24, 31, 126; 150 people 7, 7, 7, 7, 7, 8, 126. So 4 was best throughout.
-SHRINK_PEOPLE = 4
+FindLevels = Callable[[NDArray[np.float64], Window], NDArray[np.int64]]
+"""Mean curves (C, 256) and a window -> each class's best level (C,)."""
+
+# A threshold tuned on n groups is moved n / (n + 4) of the way from 0.5. Measured on discs whose maps are too large or
+# too small by about 0 to 1 pixel for a whole class and by 0.5 to 2 pixels for a group (12 mixtures, 400 draws each, two
+# images a group): mean Dice lost on new groups against the best threshold, in 1e-4, for this constant at 0 (never
+# pulled), 1, 2, 4, 8, 16 and for 0.5 itself: 2 groups 290, 137, 105, 94, 99, 108, 126; 8 groups 89, 71, 63, 57, 61, 75,
+# 126; 32 groups 25, 24, 23, 23, 24, 31, 126; 150 groups 7, 7, 7, 7, 7, 8, 126. So 4 was best throughout.
+SHRINK_GROUPS = 4
+
+# Of each class's study. On 40 classes of blurred discs the best of 50 was up to 0.002 below the optimum, the best of
+# 100 always equal to it.
+STUDY_TRIALS = 100
 
 
-def threshold_of(cuts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the thresholds (cut + 0.5) / 255 of cuts; 127 is 0.5."""
-    return (np.asarray(cuts, dtype=np.float64) + 0.5) / 255.0
+def threshold_of(levels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the thresholds (level + 0.5) / 255 of levels; 127 is 0.5."""
+    return (np.asarray(levels, dtype=np.float64) + 0.5) / 255.0
 
 
-def window_cuts(window: Window) -> tuple[int, int]:
-    """Return the lowest and highest cut whose threshold lies in a window.
-
-    Args:
-        window: Lowest and highest threshold, within 0..1.
+def window_levels(window: Window) -> tuple[int, int]:
+    """Return the lowest and highest level whose threshold lies in a window.
 
     Raises:
-        CompetitionError: No cut lies in it.
+        CompetitionError: No level lies in it.
     """
     low, high = window
     inside = np.flatnonzero((threshold_of(np.arange(255)) >= low) & (threshold_of(np.arange(255)) <= high))
@@ -52,6 +58,49 @@ def window_cuts(window: Window) -> tuple[int, int]:
             "no threshold between", f"{low} and {high}", "Give the lower end first, both within 0 and 1: 0.2:0.8"
         )
     return int(inside[0]), int(inside[-1])
+
+
+def best_levels(mean: NDArray[np.float64], window: Window = WINDOW) -> NDArray[np.int64]:
+    """Return each class's best level (C,) on mean curves (C, 256), by an exact sweep.
+
+    Of equal levels the one nearest to 127 is taken, and of two equally near ones the lower.
+    """
+    levels = _outwards(window)
+    admissible = mean[:, levels]
+    best: NDArray[np.int64] = levels[np.argmax(admissible >= admissible.max(axis=1, keepdims=True) - TIE, axis=1)]
+    return best
+
+
+@cache
+def _outwards(window: Window) -> NDArray[np.int64]:
+    """Return the levels of a window from the nearest to 127 outwards, so that the first of equals is the wanted one."""
+    lowest, highest = window_levels(window)
+    levels = np.arange(lowest, highest + 1)
+    return levels[np.argsort(np.abs(levels - HALF_LEVEL), kind="stable")]
+
+
+def study_levels(
+    mean: NDArray[np.float64], window: Window = WINDOW, trials: int = STUDY_TRIALS, seed: int = 0
+) -> NDArray[np.int64]:
+    """Search each class's best level (C,) on mean curves (C, 256) with a one-dimensional Optuna study; 0.5 is first."""
+    lowest, highest = window_levels(window)
+    found = []
+    for index, curve in enumerate(mean):
+        # One dimension and one worker: neither option would change anything, but their defaults did in Optuna 5.
+        study = quiet_study(optuna.samplers.TPESampler(seed=seed + index, multivariate=False, constant_liar=False))
+        if lowest <= HALF_LEVEL <= highest:
+            study.enqueue_trial({"level": HALF_LEVEL})
+
+        def score(trial: optuna.Trial, curve: NDArray[np.float64] = curve) -> float:
+            return float(curve[trial.suggest_int("level", lowest, highest)])
+
+        study.optimize(score, n_trials=trials)
+        found.append(int(study.best_params["level"]))
+    return np.array(found, dtype=np.int64)
+
+
+THRESHOLDS: dict[str, FindLevels] = {"sweep": best_levels, "optuna": study_levels}
+"""How each class's best level is found."""
 
 
 @dataclass(frozen=True)
@@ -82,96 +131,19 @@ class FoldSums:
         numerators = np.sum([numerator for numerator, _ in kept], axis=0)
         return divide(numerators, np.sum([denominator for _, denominator in kept], axis=0), self.nothing)
 
-    def cuts_without(self, excluded: Collection[int], window: Window) -> NDArray[np.int64]:
-        """Return each class's best cut (C,) on all folds that are not excluded, shrunk as its people there allow."""
-        best = best_cuts_of_mean(self.mean_without(excluded), window)
-        return shrink_cuts(best, self.images.people_without(excluded))
+    def levels_without(self, excluded: Collection[int], window: Window) -> NDArray[np.int64]:
+        """Return each class's best level (C,) on all folds that are not excluded, shrunk as its groups there allow."""
+        return shrink_levels(best_levels(self.mean_without(excluded), window), self.images.groups_without(excluded))
 
 
-def shrink_cuts(cuts: NDArray[np.integer], people: NDArray[np.integer]) -> NDArray[np.int64]:
-    """Draw tuned cuts to 0.5 where few people speak for them: by n / (n + 4) of the way from 0.5.
+def shrink_levels(levels: NDArray[np.integer], groups: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Pull tuned levels to 0.5 where few groups support them: to n / (n + 4) of the distance from it.
 
     It is what the mean of a normal prior around 0.5 does to an estimate (Gelman et al., Bayesian Data Analysis, ch. 2),
-    with a prior that is worth 4 people.
-
-    Args:
-        cuts: (C,) of ``best_cuts_of_mean``.
-        people: (C,), in whose truth the class occurs among the images that the cuts were tuned on.
-
-    Returns:
-        int64 (C,), whole cuts; halves are rounded to 0.5.
+    with a prior that counts as 4 groups. ``groups`` (C,) have the class in their truth, among the images that the
+    levels (C,) were tuned on. Halves of levels are rounded towards 127.
     """
-    distance = np.asarray(cuts, dtype=np.int64) - HALF
-    kept = np.abs(distance) * people / (people + SHRINK_PEOPLE)
-    shrunk: NDArray[np.int64] = HALF + np.sign(distance) * np.ceil(kept - 0.5).astype(np.int64)
+    distance = np.asarray(levels, dtype=np.int64) - HALF_LEVEL
+    kept = np.abs(distance) * groups / (groups + SHRINK_GROUPS)
+    shrunk: NDArray[np.int64] = HALF_LEVEL + np.sign(distance) * np.ceil(kept - 0.5).astype(np.int64)
     return shrunk
-
-
-def best_cuts_of_mean(mean: NDArray[np.float64], window: Window = WINDOW) -> NDArray[np.int64]:
-    """Return each class's best cut on a mean curve.
-
-    Args:
-        mean: float64 (C, 256).
-        window: Lowest and highest threshold that may be chosen.
-
-    Returns:
-        int64 (C,). Of equal cuts the one nearest to 127, and of two equally near ones the lower.
-    """
-    cuts = _outwards(window)
-    admissible = mean[:, cuts]
-    best: NDArray[np.int64] = cuts[np.argmax(admissible >= admissible.max(axis=1, keepdims=True) - TIE, axis=1)]
-    return best
-
-
-@cache
-def _outwards(window: Window) -> NDArray[np.int64]:
-    """Return the cuts of a window from the nearest to 127 outwards, so that the first of equals is the wanted one."""
-    lowest, highest = window_cuts(window)
-    cuts = np.arange(lowest, highest + 1)
-    return cuts[np.argsort(np.abs(cuts - HALF), kind="stable")]
-
-
-def best_cuts(curves: Ratios, window: Window = WINDOW) -> NDArray[np.int64]:
-    """Return each class's best cut over images, exactly.
-
-    Args:
-        curves: (n, C, 256).
-        window: Lowest and highest threshold that may be chosen.
-
-    Returns:
-        int64 (C,): the cut of the highest score; ties as in ``best_cuts_of_mean``.
-    """
-    return best_cuts_of_mean(curves.scores(), window)
-
-
-def study_cuts(curves: Ratios, trials: int, seed: int, window: Window = WINDOW) -> NDArray[np.int64]:
-    """Search each class's cut with a one-dimensional Optuna study; ``best_cuts`` decides, this is its check.
-
-    Args:
-        curves: (n, C, 256).
-        trials: Trials per class; 0.5 is tried first. On 40 classes of blurred discs the best of 50 was up to 0.002
-            below the optimum, the best of 100 always equal to it.
-        seed: Of the sampler.
-        window: Lowest and highest threshold that may be chosen.
-
-    Returns:
-        int64 (C,).
-    """
-    lowest, highest = window_cuts(window)
-    found = []
-    for index, mean in enumerate(curves.scores()):
-        # One dimension and one worker: neither option would change anything, but their defaults did in Optuna 5.
-        sampler = optuna.samplers.TPESampler(seed=seed + index, multivariate=False, constant_liar=False)
-        study = quiet_study(sampler)
-        if lowest <= HALF <= highest:
-            study.enqueue_trial({"cut": HALF})
-        study.optimize(_cut_objective(mean, lowest, highest), n_trials=trials)
-        found.append(int(study.best_params["cut"]))
-    return np.array(found, dtype=np.int64)
-
-
-def _cut_objective(mean: NDArray[np.float64], lowest: int, highest: int) -> Callable[[optuna.Trial], float]:
-    def objective(trial: optuna.Trial) -> float:
-        return float(mean[trial.suggest_int("cut", lowest, highest)])
-
-    return objective

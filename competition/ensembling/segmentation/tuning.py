@@ -1,4 +1,4 @@
-"""Tuning a segmentation ensemble: weights and cuts on exact histograms, then post-processing on the decided images."""
+"""Tuning a segmentation: weights and thresholds on exact histograms, then post-processing on the decided images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import progress, track
+from competition.ensembling.segmentation.contribution import member_contributions
 from competition.ensembling.segmentation.member_curves import (
     MemberCurves,
     curves_of_any,
@@ -22,19 +23,16 @@ from competition.ensembling.segmentation.postprocessing import (
     operation_counts,
     sure_pixels,
 )
-from competition.ensembling.segmentation.thresholds import Window, study_cuts
+from competition.ensembling.segmentation.threshold_choice import TunedCurves, tune_curves
+from competition.ensembling.segmentation.thresholds import THRESHOLDS, Window
 from competition.ensembling.segmentation.tuning_images import TuningImages
-from competition.ensembling.segmentation.weights_and_thresholds import TunedCurves, tune_curves
-from competition.ensembling.segmentation.worth import MemberWorth, member_worth
-from competition.ensembling.selection.parts import crossfit_parts
+from competition.ensembling.segmentation.weight_search import given_weights, search_weights
+from competition.ensembling.selection.bootstrap import MemberContribution
+from competition.ensembling.selection.crossfitting import crossfit_parts
 from competition.ensembling.selection.weight_methods import METHODS, expected_vectors
-from competition.ensembling.selection.weight_search import given_weights, search_weights
 from competition.ensembling.voting.class_groups import ClassGroups
 from competition.ensembling.voting.masks import vote_image
 from competition.metrics.counts import false_positive_owners, pooled_dice
-
-# Of each class's study; with 100 it has always found what the exact sweep finds.
-STUDY_TRIALS = 100
 
 
 @dataclass(frozen=True)
@@ -43,11 +41,13 @@ class Search:
 
     Attributes:
         method: How weights are searched, a name of ``METHODS``.
-        trials: Weight vectors to try, where the method asks for a number.
+        trials: Weight vectors to try, where the method needs a number.
         class_groups: Classes that get weights of their own.
         windows: Lowest and highest threshold that may be chosen; where too many pixels are contested between them, the
             next pair is tried.
         given: Weights in thousandths, where they are not to be searched.
+        thresholds: How thresholds are searched, a name of ``THRESHOLDS``. Weights are always compared, and members
+            measured, at those of the exact sweep.
     """
 
     method: str
@@ -55,6 +55,7 @@ class Search:
     class_groups: ClassGroups
     windows: Sequence[Window]
     given: tuple[int, ...] | None = None
+    thresholds: str = "sweep"
 
 
 @dataclass(frozen=True)
@@ -62,14 +63,14 @@ class TunedSegmentation:
     """What was chosen, with the scores of every unit and class: values whose mean is the score (``Ratios.values``).
 
     Attributes:
-        tuned: Weights and cuts, scored before post-processing.
-        study: int64 (C,), the cuts that one-dimensional Optuna studies found; the exact sweep decides.
+        tuned: Weights and levels, scored before post-processing.
         operations: Post-processing per class.
         oof: float64 (n, C) of everything chosen: optimistic.
-        crossfit: float64 (n, C), everything chosen without the image's own part (``parts``); None with one part.
+        crossfit: float64 (n, C), everything chosen without the image's own part (``crossfit_parts``); None with one
+            part.
         pooled_crossfit: float64 (C,), the same decisions with pixels pooled over images; None likewise.
-        worth: What each member is worth, in the order of members.
-        owners: int64 (C, C + 1), of ``metrics.false_positive_owners`` summed over the images, each decided at cuts
+        contributions: Of each member, in their order.
+        owners: int64 (C, C + 1), of ``metrics.false_positive_owners`` summed over the images, each decided at levels
             chosen without its own part, before post-processing.
         false_positives: int64 (C,) likewise.
         areas: int64 (C,), true pixels of every class over the images.
@@ -79,12 +80,11 @@ class TunedSegmentation:
     """
 
     tuned: TunedCurves
-    study: NDArray[np.int64]
     operations: list[str]
     oof: NDArray[np.float64]
     crossfit: NDArray[np.float64] | None
     pooled_crossfit: NDArray[np.float64] | None
-    worth: list[MemberWorth]
+    contributions: list[MemberContribution]
     owners: NDArray[np.int64]
     false_positives: NDArray[np.int64]
     areas: NDArray[np.int64]
@@ -94,12 +94,7 @@ class TunedSegmentation:
 
 
 def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> TunedSegmentation:
-    """Choose weights, cuts and post-processing.
-
-    Args:
-        data: The out-of-fold images.
-        search: What may be tried.
-        folder: Where the contested pixels of each image are kept; None for memory.
+    """Choose weights, thresholds and post-processing; contested pixels are kept in ``folder``, or in memory.
 
     Raises:
         CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
@@ -114,20 +109,25 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
     crossfit, pooled = None, None
     choices = crossfit_operations(by_operation, images.folds, images.groups)
     if tuned.crossfit is not None and choices is not None:
-        # The gain of post-processing is measured at the final weights, but at cuts and choices of the other folds.
+        # The gain of post-processing is measured at the final weights, but at levels and choices of the other folds.
         crossfit = tuned.crossfit + by_operation.at(choices).values() - unprocessed
         pooled = pooled_dice(*np.take_along_axis(counts, choices[None, ..., None], axis=3)[..., 0])
     honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
-    given = search.given is not None
-    worth = member_worth(curves.evaluate, tuned.search.weights, data.voters(), images, curves.window, honest, given)
     return TunedSegmentation(
         tuned=tuned,
-        study=study_cuts(tuned.curves, STUDY_TRIALS, seed=0, window=curves.window),
         operations=operations,
         oof=tuned.oof + by_operation.at(picked).values() - unprocessed,
         crossfit=crossfit,
         pooled_crossfit=pooled,
-        worth=worth,
+        contributions=member_contributions(
+            curves.evaluate,
+            tuned.search.weights,
+            data.voters(),
+            images,
+            curves.window,
+            honest,
+            search.given is not None,
+        ),
         owners=owners,
         false_positives=false_positives,
         areas=counts[2, :, :, 0].sum(axis=0),
@@ -140,28 +140,30 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
 def _tune_curves(
     data: TuningMaps, parts: NDArray[np.int64], search: Search, folder: Path | None
 ) -> tuple[MemberCurves, TunedCurves]:
-    """Weights and cuts."""
+    """Choose weights and levels."""
     groups, members = search.class_groups, len(data.names)
     if search.given is not None:
         with progress("reading maps", len(data.samples)) as ticker:
             curves = curves_of_given(data, parts, search.windows[0], search.given, ticker)
         weights = given_weights(curves.evaluate, search.given, curves.images, groups, curves.window)
-        return curves, tune_curves(curves.evaluate, weights, curves.images, curves.window)
-    if members == 1:
-        curves = curves_of_one(data, parts, search.windows[0])
     else:
-        with progress("contested pixels", len(data.samples)) as ticker:
-            curves = curves_of_any(data, parts, search.windows, folder, ticker)
-    propose = METHODS[search.method](members, search.trials)
-    expected = expected_vectors(search.method, members, search.trials)
-    weights = search_weights(curves.evaluate, propose, members, curves.images, groups, curves.window, expected=expected)
-    return curves, tune_curves(curves.evaluate, weights, curves.images, curves.window)
+        if members == 1:
+            curves = curves_of_one(data, parts, search.windows[0])
+        else:
+            with progress("contested pixels", len(data.samples)) as ticker:
+                curves = curves_of_any(data, parts, search.windows, folder, ticker)
+        propose = METHODS[search.method](members, search.trials)
+        expected = expected_vectors(search.method, members, search.trials)
+        weights = search_weights(
+            curves.evaluate, propose, members, curves.images, groups, curves.window, expected=expected
+        )
+    return curves, tune_curves(curves.evaluate, weights, curves.images, curves.window, THRESHOLDS[search.thresholds])
 
 
 def _decided_counts(
     data: TuningMaps, tuned: TunedCurves
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Pixel counts of every image, decided at cuts chosen without its own fold.
+    """Count the pixels of every image, decided at levels chosen without its own fold.
 
     Returns:
         int64 (3, units, C, operations) of every unit and operation, and over all images the owners of false positives
@@ -174,9 +176,9 @@ def _decided_counts(
     false_positives = np.zeros(classes, dtype=np.int64)
     unit_of, _ = data.metric.units(data.groups)
     for unit, sample in zip(unit_of, track(data.samples, "post-processing"), strict=True):
-        cuts = tuned.chosen.cuts if tuned.honest_cuts is None else tuned.honest_cuts[unit]
+        levels = tuned.chosen.levels if tuned.honest_levels is None else tuned.honest_levels[unit]
         maps, truth = data.open_maps(sample), data.truth(sample)
-        decided = vote_image(maps, voters, weights, cuts)
+        decided = vote_image(maps, voters, weights, levels)
         counts.append(operation_counts(decided, truth, classes, sure_pixels(maps, voters, weights)))
         here = false_positive_owners(decided, truth, classes)
         owners += here[0]

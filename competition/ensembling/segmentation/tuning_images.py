@@ -1,4 +1,4 @@
-"""The images that everything is chosen on: whose they are, which fold held them out, which classes occur in them."""
+"""The images that everything is chosen on: their folds, their groups, and the classes that occur in them."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,8 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from competition.ensembling.selection.crossfitting import fold_names
 
 # The search looks at no more images than this: 500 weight vectors of 800 images of 29 x 2048 x 2048 would take an hour.
 SEARCH_IMAGES = 120
@@ -16,8 +18,8 @@ class TuningImages:
     """Facts about n images of C classes.
 
     Attributes:
-        folds: int64 (n,), the fold that held each image out, or the part that replaces it (``parts``).
-        groups: (n,), the person each image belongs to; all images of a person are in one fold.
+        folds: int64 (n,), the fold that held each image out, or the part that replaces it (``crossfit_parts``).
+        groups: (n,); all images of a group are in one fold.
         present: bool (n, C): whether the class occurs in the image's truth.
     """
 
@@ -26,64 +28,55 @@ class TuningImages:
     present: NDArray[np.bool_]
 
     @cached_property
-    def sizes(self) -> dict[int, int]:
-        """Fold -> how many images it held out, in ascending order of folds."""
-        names, counts = np.unique(self.folds, return_counts=True)
-        return dict(zip(names.tolist(), counts.tolist(), strict=True))
-
-    @property
     def names(self) -> list[int]:
         """Return the folds, ascending."""
-        return list(self.sizes)
+        return fold_names(self.folds)
 
     def take(self, rows: NDArray[np.integer]) -> "TuningImages":
         """Return the images at some positions."""
         return TuningImages(self.folds[rows], np.asarray(self.groups)[rows].tolist(), self.present[rows])
 
-    def people_without(self, excluded: Collection[int]) -> NDArray[np.int64]:
-        """Counts, for each class (C,), the people in whose truth it occurs, without those of some folds."""
-        kept = [people for fold, people in self._people.items() if fold not in excluded]
+    def groups_without(self, excluded: Collection[int]) -> NDArray[np.int64]:
+        """Return for each class (C,) the number of groups in whose truth it occurs, without those of some folds."""
+        kept = [groups for fold, groups in self._groups.items() if fold not in excluded]
         total: NDArray[np.int64] = np.sum(kept, axis=0, dtype=np.int64)
         return total
 
     @cached_property
-    def _people(self) -> dict[int, NDArray[np.int64]]:
+    def _groups(self) -> dict[int, NDArray[np.int64]]:
         group_of = np.asarray(self.groups)
-        people = {}
+        groups = {}
         for fold in self.names:
             here = self.folds == fold
             members = np.unique(group_of[here], return_inverse=True)[1]
             holds = np.zeros((members.max() + 1, self.present.shape[1]), dtype=np.bool_)
             np.logical_or.at(holds, members, self.present[here])
-            people[fold] = holds.sum(axis=0)
-        return people
+            groups[fold] = holds.sum(axis=0)
+        return groups
 
 
 def search_rows(images: TuningImages, seed: int, limit: int = SEARCH_IMAGES) -> NDArray[np.int64]:
-    """Draw the images that a search looks at: whole people, of every fold equally many images at most.
+    """Sample the images that a search looks at: whole groups, of every fold at most an equal share of the limit.
 
-    Args:
-        images: All of them.
-        seed: Of the draw, which looks at no truth and no prediction.
-        limit: No more images than this.
+    The sample depends on no truth and no prediction.
 
     Returns:
-        Positions int64 (k,), ascending. All of them where there are no more than ``limit``, or where a fold's people
-        have too many images each for any of them to fit into its share.
+        Positions int64 (k,), ascending. All of them where there are no more than ``limit``, or where no group of some
+        fold fits into its share.
     """
     everything = np.arange(len(images.folds))
     if len(everything) <= limit:
         return everything
     random = np.random.default_rng(seed)
     group_of, share = np.asarray(images.groups), limit // len(images.names)
-    drawn: list[NDArray[np.int64]] = []
+    taken: list[NDArray[np.int64]] = []
     for fold in images.names:
         room = share
         for group in random.permutation(np.unique(group_of[images.folds == fold])):
             rows = np.flatnonzero(group_of == group)
             if len(rows) <= room:
-                drawn.append(rows)
+                taken.append(rows)
                 room -= len(rows)
         if room == share:
             return everything
-    return np.sort(np.concatenate(drawn))
+    return np.sort(np.concatenate(taken))

@@ -1,7 +1,7 @@
 """Weighted soft voting in exact integers: the same function in tuning and at test time.
 
-A blend is (sum of weight * level + 500) // 1000 with weights in thousandths that sum to 1000. It is again a uint8 map,
-so histograms and cuts apply to it without any further rounding.
+A blend is (sum of weight * value + 500) // 1000 with weights in thousandths that sum to 1000. It is again a uint8 map,
+so histograms and levels apply to it without any further rounding.
 """
 
 from collections.abc import Sequence
@@ -19,10 +19,7 @@ BLOCK = 1 << 16
 
 
 def check_weights(weights: Sequence[int], members: int) -> list[int]:
-    """Make sure that weights are a convex combination in thousandths.
-
-    Returns:
-        The weights as plain integers.
+    """Return weights as integers that are a convex combination in thousandths.
 
     Raises:
         CompetitionError: Not one per member, negative, not whole or not 1000 in sum.
@@ -61,11 +58,11 @@ def round_weights(weights: Sequence[float] | NDArray[np.float64]) -> NDArray[np.
     return rounded
 
 
-def blend_levels(levels: Sequence[NDArray[np.uint8]], weights: Sequence[int]) -> NDArray[np.uint8]:
-    """Blend members' levels: (sum of weight * level + 500) // 1000.
+def blend_levels(values: Sequence[NDArray[np.uint8]], weights: Sequence[int]) -> NDArray[np.uint8]:
+    """Blend members' map values: (sum of weight * value + 500) // 1000.
 
     Args:
-        levels: One uint8 array per member, all of one shape.
+        values: One uint8 array per member, all of one shape.
         weights: One per member, in thousandths, 1000 in sum.
 
     Returns:
@@ -75,72 +72,62 @@ def blend_levels(levels: Sequence[NDArray[np.uint8]], weights: Sequence[int]) ->
         CompetitionError: The weights are not convex.
         ValueError: The shapes differ.
     """
-    whole = check_weights(weights, len(levels))
-    if len({array.shape for array in levels}) != 1:
-        raise ValueError(f"members of different shapes: {[array.shape for array in levels]}")
+    whole = check_weights(weights, len(values))
+    if len({array.shape for array in values}) != 1:
+        raise ValueError(f"members of different shapes: {[array.shape for array in values]}")
+    shape, size = values[0].shape, values[0].size
     used = [
         (weight, np.ascontiguousarray(array).reshape(1, -1))
-        for weight, array in zip(whole, levels, strict=True)
+        for weight, array in zip(whole, values, strict=True)
         if weight
     ]
     if len(used) == 1:
-        return used[0][1].copy().reshape(levels[0].shape)
-    blend = np.empty((1, levels[0].size), dtype=np.uint8)
-    sums = np.empty((1, min(BLOCK, levels[0].size)), dtype=np.float32)
-    for start in range(0, levels[0].size, BLOCK):
+        return used[0][1].copy().reshape(shape)
+    blend = np.empty((1, size), dtype=np.uint8)
+    sums = np.empty((1, min(BLOCK, size)), dtype=np.float32)
+    for start in range(0, size, BLOCK):
         block = slice(start, start + BLOCK)
         out = blend[:, block]
         _blend_block([(weight, array[:, block]) for weight, array in used], sums[:, : out.size], out)
-    return blend.reshape(levels[0].shape)
+    return blend.reshape(shape)
 
 
-def decide_levels(levels: Sequence[NDArray[np.uint8]], weights: Sequence[int], cut: int) -> NDArray[np.bool_]:
-    """Decide pixels: ``blend_levels(levels, weights) > cut``, blended only where the members disagree.
+def decide_levels(values: Sequence[NDArray[np.uint8]], weights: Sequence[int], level: int) -> NDArray[np.bool_]:
+    """Decide pixels: ``blend_levels(values, weights) > level``, blended only where the members disagree.
 
-    Of five members that agree well 0.1 % of the pixels are left: 7 instead of 14 ms for 2048x2048.
-
-    Args:
-        levels: One uint8 array per member, all of one shape.
-        weights: One per member, in thousandths, 1000 in sum.
-        cut: A pixel is positive where its blend is greater.
-
-    Returns:
-        bool of the same shape.
-
-    Raises:
-        CompetitionError: The weights are not convex.
-        ValueError: The shapes differ.
+    Of five members that agree well 0.1 % of the pixels are left: 7 instead of 14 ms for 2048x2048. Arguments and errors
+    as for ``blend_levels``.
     """
-    whole = check_weights(weights, len(levels))
-    used = [array for weight, array in zip(whole, levels, strict=True) if weight]
-    decided, disputed = settle(used, cut, cut)
+    whole = check_weights(weights, len(values))
+    used = [array for weight, array in zip(whole, values, strict=True) if weight]
+    decided, disputed = settle(used, level, level)
     if len(disputed):
-        values = [array.ravel()[disputed] for array in used]
-        decided.ravel()[disputed] = blend_levels(values, [weight for weight in whole if weight]) > cut
+        left = [array.ravel()[disputed] for array in used]
+        decided.ravel()[disputed] = blend_levels(left, [weight for weight in whole if weight]) > level
     return decided
 
 
 def settle(
-    levels: Sequence[NDArray[np.uint8]], lowest: int, highest: int
+    values: Sequence[NDArray[np.uint8]], lowest: int, highest: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Find the pixels that are decided whatever the weights, for all cuts of a range.
+    """Find the pixels that are decided whatever the weights, at all levels from lowest to highest.
 
-    Where all members lie on one side of a cut, so does their blend.
+    Where all members lie on one side of a level, so does their blend.
 
     Args:
-        levels: One uint8 array per member, all of one shape.
-        lowest: Lowest cut.
-        highest: Highest cut.
+        values: One uint8 array per member, all of one shape.
+        lowest: Lowest level.
+        highest: Highest level.
 
     Returns:
         bool of the same shape, the pixels that are surely positive; and int64 (n,), the positions in the flattened
         array of those that are neither surely positive nor surely negative.
     """
-    smallest, greatest = levels[0].copy(), levels[0].copy()
-    for level in levels[1:]:
-        np.minimum(smallest, level, out=smallest)
-        np.maximum(greatest, level, out=greatest)
-    # Answers are written over the levels they are about: new arrays would cost more time than the comparisons.
+    smallest, greatest = values[0].copy(), values[0].copy()
+    for value in values[1:]:
+        np.minimum(smallest, value, out=smallest)
+        np.maximum(greatest, value, out=greatest)
+    # Results overwrite the values they are of: new arrays would cost more time than the comparisons.
     positive = np.greater(smallest, highest, out=smallest.view(np.bool_))
     possible = np.greater(greatest, lowest, out=greatest.view(np.bool_))
     return positive, np.flatnonzero(np.not_equal(possible, positive, out=possible))
@@ -149,16 +136,16 @@ def settle(
 def _blend_block(
     used: Sequence[tuple[int, NDArray[np.uint8]]], sums: NDArray[np.float32], out: NDArray[np.uint8]
 ) -> None:
-    """Blend two or more weighted levels (1, n) into ``out``; ``sums`` is room to work in.
+    """Blend two or more weighted arrays (1, n) into ``out``; ``sums`` is a buffer.
 
     Sums are whole numbers up to 255,000, which float32 holds exactly, and OpenCV widens, multiplies and adds in one go.
-    A quotient is rounded to the nearest level when it is stored; the quarter of a thousandth sends halves up and keeps
-    clear of them by more than float32 is off.
+    A quotient is rounded to the nearest integer when it is stored; the quarter of a thousandth sends halves up and
+    keeps clear of them by more than the error of float32.
     """
     (first, start), (second, other), *rest = used
     cv2.addWeighted(start, first, other, second, 0, dst=sums, dtype=cv2.CV_32F)
-    for weight, levels in rest:
-        cv2.addWeighted(sums, 1, levels, weight, 0, dst=sums, dtype=cv2.CV_32F)
+    for weight, values in rest:
+        cv2.addWeighted(sums, 1, values, weight, 0, dst=sums, dtype=cv2.CV_32F)
     cv2.convertScaleAbs(sums, dst=out, alpha=1 / WHOLE, beta=0.25 / WHOLE)
 
 

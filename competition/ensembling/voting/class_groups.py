@@ -29,7 +29,7 @@ class ClassGroups:
 
 
 def one_group(classes: int) -> ClassGroups:
-    """Return all classes together."""
+    """Return one group of all classes."""
     return ClassGroups(("",), np.zeros(classes, dtype=np.int64))
 
 
@@ -40,7 +40,7 @@ def declared_groups(track: Track) -> ClassGroups:
         CompetitionError: It declares none, or a class is in none or in two of them.
     """
     if not track.class_groups:
-        raise CompetitionError(f"track {track.name} declares no groups of classes", repair="Leave --by-group away")
+        raise CompetitionError(f"track {track.name} declares no groups of classes", repair="Omit --by-group")
     grouped = [name for names in track.class_groups.values() for name in names]
     if sorted(grouped) != sorted(track.classes):
         odd = sorted(name for name in {*grouped, *track.classes} if grouped.count(name) != track.classes.count(name))

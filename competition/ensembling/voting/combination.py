@@ -1,12 +1,11 @@
-"""How the members' probabilities of a sample become one: each rule is defined here, for tuning and test time alike.
+"""How the members' probabilities of a sample become one, in tuning and at test time alike.
 
-A member's probabilities are carried to a scale, averaged there with the members' weights, and carried back:
+A member's probabilities are transformed, averaged with the members' weights, and transformed back:
 
 mean   the probability itself.
-logit  log(p / (1 - p)), back by the sigmoid: a member that is sure counts for more than one that hesitates.
-rank   only how the samples follow each other counts, which is all that an AUROC asks; members whose probabilities
-       stand on different scales weigh alike. A rank is no probability, so thresholds and the gate still look at the
-       mean of probabilities.
+logit  log(p / (1 - p)), back by the sigmoid: a confident member counts for more than an uncertain one.
+rank   only the order of the samples counts, on which alone an AUROC depends; members whose probabilities are on
+       different scales weigh alike. A rank is no probability, so thresholds and the gate use the mean of probabilities.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,20 +22,20 @@ Combination = Literal["mean", "logit", "rank"]
 COMBINATIONS: tuple[Combination, ...] = get_args(Combination)
 
 # Probabilities are kept this far from 0 and 1, whose logits are infinite: one such member would decide alone. Networks
-# compute in float32, which knows no number between 1 - 6e-8 and 1, so that nothing they tell apart is made equal.
+# compute in float32, which has no number between 1 - 6e-8 and 1, so no two of their values are made equal.
 EPSILON = 1e-7
 
 Blend = Callable[[Sequence[int]], NDArray[np.float64]]
-"""Weights in thousandths, one per member -> what the members say together."""
+"""Weights in thousandths, one per member -> the members' combined scores."""
 
 
 @dataclass(frozen=True)
 class Combined:
-    """What the members say together.
+    """The members' combined predictions.
 
     Attributes:
-        score: float64 (n,), 0 to 1: what the ranked class, the first one, is handed in with.
-        probs: float64 (n, C), 0 to 1: what thresholds and the gate are for. Its first column is ``score`` but for
+        score: float64 (n,), 0 to 1: submitted for the ranked class, the first one.
+        probs: float64 (n, C), 0 to 1: thresholds and the gate apply to these. The first column is ``score`` but for
             ranks.
     """
 
@@ -57,7 +56,7 @@ def logit_mean_of(members: NDArray[np.floating]) -> Blend:
 
 
 def rank_mean_of(members: NDArray[np.floating]) -> Blend:
-    """The weighted mean of the ranks of scores (M, n) among the n samples, 0 for the lowest to 1 for the highest.
+    """Return the weighted mean of the ranks of scores (M, n) among the n samples, from 0 for the lowest to 1.
 
     Equal scores share the mean of their ranks. The sums are whole numbers, so samples whose ranks come to the same
     mean are equal, and no rounding decides between them.
@@ -68,7 +67,7 @@ def rank_mean_of(members: NDArray[np.floating]) -> Blend:
     samples = members.shape[1]
     if samples < 2:
         raise CompetitionError(
-            "a mean of ranks needs at least two samples, because a single one has nobody to be ranked among",
+            "a mean of ranks needs at least two samples",
             repair="Tune again with --combine mean or logit",
         )
     doubled = np.stack([_doubled_ranks(scores) for scores in members])
@@ -81,7 +80,7 @@ def rank_mean_of(members: NDArray[np.floating]) -> Blend:
 
 
 def _doubled_ranks(scores: NDArray[np.floating]) -> NDArray[np.int64]:
-    """Twice the mean rank of each score (n,), counted from 0: doubled, because ties share halves."""
+    """Return twice the mean rank of each score (n,), counted from 0: doubled, because ties share halves."""
     _, level, counts = np.unique(scores, return_inverse=True, return_counts=True)
     return np.asarray((2 * np.cumsum(counts) - counts - 1)[level], dtype=np.int64)
 

@@ -15,15 +15,15 @@ def vote_image(
     maps: Sequence[ClassMap],
     voters: Voters,
     weights: NDArray[np.integer],
-    cuts: Sequence[int] | NDArray[np.integer],
+    levels: Sequence[int] | NDArray[np.integer],
 ) -> NDArray[np.uint8]:
     """Decide all classes of an image.
 
     Args:
-        maps: One probability map (C, H, W) per member; fewer classes where it predicts some only.
+        maps: One (C, H, W) per member; fewer classes where it predicts some only.
         voters: Who votes on which class.
         weights: (C, M) of ``Voters.weights_by_class``.
-        cuts: (C,), 0..254: a pixel is positive where the blend is greater than its class's cut.
+        levels: (C,), 0..254: a pixel is positive where the blend is greater than its class's level.
 
     Returns:
         Label planes uint8 (H, W, ceil(C / 8)).
@@ -34,58 +34,41 @@ def vote_image(
     check_maps(maps, voters)
     size_hw = maps[0].shape[1:]
     planes = np.zeros((*size_hw, plane_count(len(voters.rows))), dtype=np.uint8)
-    for index, cut in enumerate(cuts):
-        for tile, mask in _voted_tiles(maps, voters, weights, index, int(cut)):
+    for index, level in enumerate(levels):
+        for tile, mask in _voted_tiles(maps, voters, weights, index, int(level)):
             if mask.any():
                 set_class(planes[tile], index, mask)
     return planes
 
 
 def vote_class(
-    maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer], index: int, cut: int
+    maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer], index: int, level: int
 ) -> NDArray[np.bool_]:
-    """Decide one class of an image, whose maps are not checked again.
-
-    Args:
-        maps: As for ``vote_image``, which has checked them.
-        voters: Who votes on which class.
-        weights: (C, M) of ``Voters.weights_by_class``.
-        index: Which class.
-        cut: 0..254: a pixel is positive where the blend is greater.
-
-    Returns:
-        Mask bool (H, W).
-    """
+    """Return the mask bool (H, W) of one class, decided as by ``vote_image``, which has checked the maps."""
     mask = np.zeros(maps[0].shape[1:], dtype=np.bool_)
-    for tile, part in _voted_tiles(maps, voters, weights, index, cut):
+    for tile, part in _voted_tiles(maps, voters, weights, index, level):
         mask[tile] = part
     return mask
 
 
 def _voted_tiles(
-    maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer], index: int, cut: int
+    maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer], index: int, level: int
 ) -> Iterator[tuple[Tile, NDArray[np.bool_]]]:
     own_weights = weights[index, voters.of(index)].tolist()
     for tile in tiles(maps[0].shape[1:]):
-        yield tile, decide_levels(voters.levels(maps, index, tile), own_weights, cut)
+        yield tile, decide_levels(voters.values(maps, index, tile), own_weights, level)
 
 
-# What blosc2, pandas and the search for components set up when they are first used.
+# Allocated by blosc2, pandas and the search for components on first use.
 _FIRST_USE = 16 << 20
 
 
 def vote_bytes(members: int, classes: int, size_hw: tuple[int, int]) -> int:
-    """Return what a vote takes beside the program itself, in bytes: 114 MB for five members of 29x2048x2048.
+    """Return the memory of a vote beside the program itself, in bytes: 114 MB for five members of 29x2048x2048.
 
-    Args:
-        members: How many maps; each adds a tile, as read and as compared, and no more.
-        classes: C.
-        size_hw: Rows and columns of the image.
-
-    Returns:
-        Label planes of the last image and of this one, as voted and as post-processed; the scan for runs or the sure
-        pixels of a class, and a small picture: together 3 P + 10 bytes per pixel; tiles of all members; and what is set
-        up once.
+    That is label planes of the last image and of this one, as voted and as post-processed, the scan for runs or the
+    sure pixels of a class, and a small picture: together 3 P + 10 bytes per pixel; a tile per member, as read and as
+    compared; and what is set up once.
     """
     height, width = size_hw
     tile = min(height, TILE_HW[0]) * min(width, TILE_HW[1])

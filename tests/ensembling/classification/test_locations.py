@@ -10,7 +10,7 @@ from competition.ensembling.classification.locations import (
     LocationRule,
     cells_gained,
     choose_locations,
-    location_cuts,
+    location_thresholds,
 )
 from competition.errors import CompetitionError
 
@@ -41,7 +41,7 @@ def correct_by_hand(truth, probs, thresholds, gate):
     return correct
 
 
-def possible_cuts(values):
+def possible_thresholds(values):
     return [*((low + high) / 2 for low, high in pairwise([0.0, *sorted(set(values) - {0.0})])), NEVER]
 
 
@@ -50,8 +50,8 @@ def test_location_cuts_equal_brute_force():
     for rounded in (1, 2, 6):
         truth = (random.random((40, 12)) < np.linspace(0, 1, 12)).astype(int)
         probs = np.round(np.clip(0.3 * truth + 0.7 * random.random((40, 12)), 0, 1), rounded)
-        for index, threshold in enumerate(location_cuts(truth, probs)):
-            tries = possible_cuts(probs[:, index])
+        for index, threshold in enumerate(location_thresholds(truth, probs)):
+            tries = possible_thresholds(probs[:, index])
             correct = {tried: ((probs[:, index] > tried) == truth[:, index]).sum() for tried in tries}
             best = max(correct.values())
             assert threshold == pytest.approx(max(tried for tried, cells in correct.items() if cells == best))
@@ -72,7 +72,7 @@ def test_location_cuts_equal_brute_force():
 )
 def test_location_cuts_at_the_edges(truth, probs, expected):
     truth, probs = np.array(truth)[:, None], np.array(probs)[:, None]
-    threshold = location_cuts(truth, probs)
+    threshold = location_thresholds(truth, probs)
     assert threshold == pytest.approx(expected)
     assert ((probs > threshold) == truth).sum() >= (truth == 0).sum()
 
@@ -80,12 +80,12 @@ def test_location_cuts_at_the_edges(truth, probs, expected):
 @pytest.mark.parametrize("start", [0.5, np.nextafter(0.5, 1), 0.1, 1e-300])
 def test_neighbouring_floats_are_told_apart(start):
     probs = np.array([[start], [np.nextafter(start, 1)]])
-    assert ((probs > location_cuts(np.array([[0], [1]]), probs)) == [[False], [True]]).all()
+    assert ((probs > location_thresholds(np.array([[0], [1]]), probs)) == [[False], [True]]).all()
 
 
 def test_probabilities_that_are_no_numbers_are_refused():
     with pytest.raises(CompetitionError, match="not a number"):
-        location_cuts(np.ones((2, 1), int), np.array([[0.5], [np.nan]]))
+        location_thresholds(np.ones((2, 1), int), np.array([[0.5], [np.nan]]))
     with pytest.raises(CompetitionError, match="not a number"):
         choose_locations(np.ones((2, 1), int), np.array([[np.nan, 0.5]] * 2), np.array([0, 1]), ["a", "b"])
 
@@ -106,22 +106,24 @@ def test_cells_gained_count_what_all_zeros_gets_wrong_and_right():
 
 @pytest.mark.parametrize("seed", range(6))
 def test_each_rule_has_the_most_correct_cells_of_its_kind(seed):
-    """Against every cut and every gate, tried one by one."""
+    """Against every threshold and every gate, tried one by one."""
     truth, probs = patients(14, 3, 0.35, 1.2, seed)
     probs = probs.round(1)  # with ties
     gates = [None, *np.quantile(probs[:, 0], locations.GATE_QUANTILES)]
 
     def best_own(gate):
-        cuts = []
+        thresholds = []
         for column in range(3):
-            tries = possible_cuts(probs[:, 1 + column])
+            tries = possible_thresholds(probs[:, 1 + column])
             one = probs[:, [0, 1 + column]]
-            cuts.append(max(tries, key=lambda cut, c=column, o=one: correct_by_hand(truth[:, [c]], o, [cut], gate)))
-        return correct_by_hand(truth, probs, cuts, gate)
+            thresholds.append(
+                max(tries, key=lambda threshold, c=column, o=one: correct_by_hand(truth[:, [c]], o, [threshold], gate))
+            )
+        return correct_by_hand(truth, probs, thresholds, gate)
 
     def best_one(gate):
-        tries = possible_cuts(probs[:, 1:].ravel())
-        return max(correct_by_hand(truth, probs, [cut] * 3, gate) for cut in tries)
+        tries = possible_thresholds(probs[:, 1:].ravel())
+        return max(correct_by_hand(truth, probs, [threshold] * 3, gate) for threshold in tries)
 
     wanted = {
         "never 1": (truth == 0).sum(),

@@ -165,7 +165,7 @@ def test_truth_of_one_kind_is_tuned_to_nothing(truth, make_member):
     members = [make_member("one", noisy(truth, 1, 1)), make_member("other", noisy(truth, 2, 2))]
     tuned = tune_members(members, truth * 0, FOLDS, SAMPLES, evenly_spread(2, 5))
     assert tuned.search.weights == (500, 500)
-    assert tuned.interval is tuned.gain is tuned.worth is None
+    assert tuned.interval is tuned.gain is tuned.contributions is None
     assert np.isnan(tuned.crossfit.auroc)
 
 

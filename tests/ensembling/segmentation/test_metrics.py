@@ -7,14 +7,14 @@ import pytest
 
 from competition.data.cache import read_cached_planes
 from competition.ensembling.segmentation.out_of_fold import OutOfFold
-from competition.ensembling.segmentation.thresholds import HALF, window_cuts
+from competition.ensembling.segmentation.thresholds import window_levels
 from competition.ensembling.segmentation.tuning import Search, tune_segmentation
 from competition.ensembling.voting.class_groups import one_group
 from competition.ensembling.voting.class_votes import blend
 from competition.masks.bit_planes import unpack_planes
 from competition.metrics.counts import dice_metric, f_beta_metric, iou_metric
 from competition.prediction.histograms import histograms_file, image_histogram, save_histograms
-from competition.prediction.probability_maps import read_map, write_map
+from competition.prediction.probability_maps import HALF_LEVEL, read_map, write_map
 from competition.runs.members import Member
 
 METRICS = [
@@ -86,12 +86,12 @@ def test_the_tuned_score_is_that_of_the_dense_masks(data, members, tmp_path, met
         replace(data, metric=metric), Search("greedy", 5, one_group(3), [(0.35, 0.65)]), tmp_path / "contested"
     )
     truth = [unpack_planes(data.truth(sample), 3).astype(bool) for sample in data.samples]
-    weights, cuts = found.tuned.search.weights[0].tolist(), found.tuned.chosen.cuts
+    weights, levels = found.tuned.search.weights[0].tolist(), found.tuned.chosen.levels
     votes = [blend([read_map(members / name, sample) for name in ("more", "less")], weights) for sample in data.samples]
-    called = [vote > cuts[:, None, None] for vote in votes]
+    called = [vote > levels[:, None, None] for vote in votes]
     expected = dense_scores(metric, truth, called, data.groups)
     np.testing.assert_allclose(found.tuned.oof.mean(axis=0), expected, atol=1e-12)
-    halves = [blend([read_map(members / name, sample) for name in ("more", "less")], [500, 500]) > HALF
+    halves = [blend([read_map(members / name, sample) for name in ("more", "less")], [500, 500]) > HALF_LEVEL
               for sample in data.samples]  # fmt: skip
     np.testing.assert_allclose(
         found.tuned.at_half.mean(axis=0), dense_scores(metric, truth, halves, data.groups), atol=1e-12
@@ -107,14 +107,14 @@ def test_the_best_thresholds_of_one_member_are_those_of_brute_force(data, member
     found = tune_segmentation(one, Search("equal", 1, one_group(3), [(0.2, 0.8)]), tmp_path / "contested")
     truth = [unpack_planes(data.truth(sample), 3).astype(bool) for sample in data.samples]
     maps = [read_map(members / "more", sample) for sample in data.samples]
-    lowest, highest = window_cuts((0.2, 0.8))
+    lowest, highest = window_levels((0.2, 0.8))
     table = np.array(
-        [dense_scores(metric, truth, [levels > cut for levels in maps], data.groups)
-         for cut in range(lowest, highest + 1)]
+        [dense_scores(metric, truth, [values > level for values in maps], data.groups)
+         for level in range(lowest, highest + 1)]
     )  # fmt: skip
-    for index, cut in enumerate(found.tuned.chosen.raw):
+    for index, chosen in enumerate(found.tuned.chosen.raw):
         best = np.flatnonzero(table[:, index] >= table[:, index].max() - 1e-12) + lowest
-        assert cut == min(best, key=lambda level: (abs(level - HALF), level))
+        assert chosen == min(best, key=lambda level: (abs(level - HALF_LEVEL), level))
 
 
 def test_images_of_a_group_are_one_unit_everywhere(data, tmp_path):

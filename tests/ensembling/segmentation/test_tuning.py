@@ -9,6 +9,7 @@ from plain_curves import scores_at
 
 from competition.data.cache import read_cached_planes
 from competition.ensembling.segmentation.out_of_fold import OutOfFold
+from competition.ensembling.segmentation.thresholds import THRESHOLDS, best_levels
 from competition.ensembling.segmentation.tuning import Search, tune_segmentation
 from competition.ensembling.voting.class_groups import ClassGroups, one_group
 from competition.ensembling.voting.class_votes import blend
@@ -81,7 +82,7 @@ def test_unsure_members_are_searched_in_the_window_that_few_pixels_contest(make_
     # Pixel (0, 0) of three classes is all they disagree on.
     sizes = [64 * 64 if number % 2 == 0 else 61 * 47 for number in range(10)]
     assert tuned.contested == pytest.approx(10 / sum(sizes))
-    assert (tuned.tuned.chosen.cuts == 127).all()
+    assert (tuned.tuned.chosen.levels == 127).all()
     assert (
         tuned.tuned.search.weights.tolist() == [[500, 500]] * 3
     )  # 125 is not above 127: the wrong pixel is outvoted already
@@ -184,9 +185,9 @@ def test_class_groups_get_weights_of_their_own(make_data, tmp_path):
     assert (tuned.oof == 1).all()
     together = tune(data, WINDOWS[2:], tmp_path, "greedy")
     assert not (together.oof == 1).all()  # no vector serves both
-    assert tuned.worth[1].alone == pytest.approx(1 - (1 - moved_disc(data)) / 3)
-    assert tuned.worth[1].left_out.value < -0.02  # the others are wrong about its classes
-    assert tuned.worth[2].left_out.value == 0
+    assert tuned.contributions[1].alone == pytest.approx(1 - (1 - moved_disc(data)) / 3)
+    assert tuned.contributions[1].left_out.value < -0.02  # the others are wrong about its classes
+    assert tuned.contributions[2].left_out.value == 0
 
 
 def moved_disc(data):
@@ -199,12 +200,25 @@ def moved_disc(data):
 
 
 @pytest.mark.slow
+def test_thresholds_of_studies_replace_those_of_the_sweep_alone(make_data, tmp_path, monkeypatch):
+    random = np.random.default_rng(1)
+    data = make_data(a=blurred(0.8, random), b=blurred(0.8, random))
+    monkeypatch.setitem(THRESHOLDS, "optuna", lambda mean, window: best_levels(mean, window) + 1)
+    swept, studied = (
+        tune_segmentation(data, Search("greedy", 5, one_group(3), [(0.35, 0.65)], thresholds=name), tmp_path)
+        for name in ("sweep", "optuna")
+    )
+    assert (studied.tuned.chosen.raw == swept.tuned.chosen.raw + 1).all()
+    assert studied.tuned.search.weights.tolist() == swept.tuned.search.weights.tolist()
+
+
+@pytest.mark.slow
 def test_a_second_tuning_reads_no_map_for_the_search(make_data, tmp_path, monkeypatch, capsys):
     data = make_data(a=sure, b=sure)
     first = tune(data, WINDOWS, tmp_path)
-    monkeypatch.setattr("competition.ensembling.segmentation.contested_files.contest", None)
+    monkeypatch.setattr("competition.ensembling.segmentation.contested.contest", None)
     again = tune(data, WINDOWS, tmp_path, "equal")
-    assert "contested pixels of 10 of 10 images are kept from before" in capsys.readouterr().out
+    assert "using cached contested pixels of 10 of 10 images" in capsys.readouterr().out
     assert again.contested == first.contested
 
 
@@ -217,7 +231,7 @@ def test_given_weights_are_kept_however_bad_and_contested(make_data, tmp_path):
     )
     assert tuned.tuned.search.reason == "weights as they were given"
     assert tuned.contested is None
-    wrong, right = tuned.worth
+    wrong, right = tuned.contributions
     assert (right.alone, wrong.alone < 0.3, right.left_out) == (1, True, None)
     assert right.over_vote.value == pytest.approx(1 - tuned.tuned.crossfit.mean())
     assert tuned.crossfit.mean() < 0.3
@@ -243,8 +257,8 @@ def test_tuning_exchangeable_members_promises_nothing(make_data, tmp_path):
         data = replace(data, folds=np.array([int(group[-1]) for group in data.groups]))  # a fold for each person
         found = tune(data, WINDOWS[:1], tmp_path / str(seed), "greedy")
         honest.append(found.crossfit.mean() - found.tuned.at_half.mean())
-        trials = found.tuned.search.tried[0]
-        scores = [trials.score(position, frozenset())[0] for position in range(len(trials.vectors))]
+        tried = found.tuned.search.tried[0]
+        scores = [tried.score(position, frozenset())[0] for position in range(len(tried.vectors))]
         promised.append(max(scores) - found.tuned.at_half.mean())
     error = np.std(honest, ddof=1) / np.sqrt(len(honest))
     assert np.mean(promised) > 0.002
@@ -266,11 +280,11 @@ def one_fold_and_unseen_people(data):
     return held_out, unseen
 
 
-def unseen_dice(data, samples, weights, cuts):
+def unseen_dice(data, samples, weights, levels):
     """Mean Dice of a vote, counted on whole masks."""
     found = []
     for sample in samples:
-        decided = blend(data.open_maps(sample), weights) > np.asarray(cuts)[:, None, None]
+        decided = blend(data.open_maps(sample), weights) > np.asarray(levels)[:, None, None]
         truth = unpack_planes(data.truth(sample), 3).astype(bool)
         found += [dice((a & b).sum(), a.sum(), b.sum()) for a, b in zip(decided, truth, strict=True)]
     return np.mean(found)
@@ -290,7 +304,7 @@ def test_with_one_fold_the_vote_does_not_lose_to_its_better_member(make_data, tm
     held_out, unseen = one_fold_and_unseen_people(data)
     tuned = tune(held_out, WINDOWS[2:], tmp_path, method)
     (weights,) = np.unique(tuned.tuned.search.weights, axis=0).tolist()
-    vote = unseen_dice(data, unseen, weights, tuned.tuned.chosen.cuts)
+    vote = unseen_dice(data, unseen, weights, tuned.tuned.chosen.levels)
     alone = unseen_dice(data, unseen, (1000, 0), [127] * 3)
     assert vote > alone - 0.001
     assert tuned.crossfit.mean() == pytest.approx(alone, abs=0.03)  # what is promised is what unseen people bring

@@ -14,14 +14,14 @@ def images_of(sizes_of_folds):
     return TuningImages(np.array(folds), groups, np.ones((len(folds), 1), bool))
 
 
-def test_people_are_counted_once_and_without_left_out_folds():
+def test_groups_are_counted_once_and_without_left_out_folds():
     present = np.array([[1, 1], [1, 0], [0, 1], [0, 0], [1, 0], [0, 0]], bool)
     images = TuningImages(np.array([0, 0, 0, 1, 1, 4]), ["a", "a", "b", "c", "d", "e"], present)
-    assert images.people_without(()).tolist() == [2, 2]  # a and d; a and b
-    assert images.people_without({0}).tolist() == [1, 0]
-    assert images.people_without({1, 4}).tolist() == [1, 2]
-    assert images.people_without({0, 1}).tolist() == [0, 0]
-    assert images.sizes == {0: 3, 1: 2, 4: 1}
+    assert images.groups_without(()).tolist() == [2, 2]  # a and d; a and b
+    assert images.groups_without({0}).tolist() == [1, 0]
+    assert images.groups_without({1, 4}).tolist() == [1, 2]
+    assert images.groups_without({0, 1}).tolist() == [0, 0]
+    assert images.names == [0, 1, 4]
     taken = images.take(np.array([4, 0]))
     assert (taken.folds.tolist(), taken.groups, taken.present.tolist()) == ([1, 0], ["d", "a"], [[1, 0], [1, 1]])
 

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from competition.ensembling.selection.weight_methods import METHODS, ROUNDS, expected_vectors
-from competition.ensembling.selection.weight_search import candidate_weights
+from competition.ensembling.selection.weight_methods import METHODS, ROUNDS, candidate_weights, expected_vectors
 from competition.ensembling.voting.blend import round_weights
 
 
@@ -99,3 +98,29 @@ def test_no_fewer_vectors_are_expected_than_a_search_asks_for(method, members):
     proposed = METHODS[method](members, 30)(score).tolist()
     seen = {*asked, *map(tuple, proposed)}
     assert len(seen) <= expected_vectors(method, members, 30) <= max(len(seen), 31 + members, ROUNDS * members)
+
+
+def test_candidates_begin_with_equal_and_single_members_and_cover_the_simplex():
+    candidates = candidate_weights(3, trials=128, seed=1)
+    assert candidates[:4].tolist() == [[334, 333, 333], [1000, 0, 0], [0, 1000, 0], [0, 0, 1000]]
+    assert (candidates.sum(axis=1) == 1000).all()
+    assert (candidates >= 0).all()
+    assert len(np.unique(candidates, axis=0)) == len(candidates) > 120
+    # The uniform distribution on a triangle: mean a third, and (1 - a)^2 of it where one weight is above a.
+    np.testing.assert_allclose(candidates[4:].mean(axis=0), 1000 / 3, atol=20)
+    np.testing.assert_allclose((candidates[4:] > 500).mean(axis=0), 0.25, atol=0.04)
+
+
+def test_candidates_are_the_same_for_the_same_seed_only():
+    assert candidate_weights(3, 16, seed=1).tolist() == candidate_weights(3, 16, seed=1).tolist()
+    assert candidate_weights(3, 16, seed=1).tolist() != candidate_weights(3, 16, seed=2).tolist()
+
+
+def test_one_member_has_one_candidate():
+    assert candidate_weights(1, 50, seed=0).tolist() == [[1000]]
+
+
+def test_candidates_say_nothing(capfd):
+    candidate_weights(2, 4, seed=0)
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from competition.ensembling.voting import blend as voting
-from competition.ensembling.voting.blend import blend_levels, blend_scores, check_weights, decide_levels, settle
+from competition.ensembling.voting.blend import (
+    blend_levels,
+    blend_scores,
+    check_weights,
+    decide_levels,
+    round_weights,
+    settle,
+)
 from competition.ensembling.voting.class_votes import blend
 from competition.errors import CompetitionError
 
@@ -76,10 +83,10 @@ def test_pixels_are_decided_as_the_blend_decides_them():
     pairs = np.divmod(np.arange(256 * 256), 256)
     levels = [array.astype(np.uint8).reshape(256, 256) for array in pairs]
     for weight in (0, 1, 333, 500, 501, 999, 1000):
-        for cut in (0, 1, 50, 126, 127, 128, 203, 254):
-            mask = decide_levels(levels, [weight, 1000 - weight], cut)
+        for level in (0, 1, 50, 126, 127, 128, 203, 254):
+            mask = decide_levels(levels, [weight, 1000 - weight], level)
             assert mask.dtype == np.bool_
-            np.testing.assert_array_equal(mask, blend_levels(levels, [weight, 1000 - weight]) > cut)
+            np.testing.assert_array_equal(mask, blend_levels(levels, [weight, 1000 - weight]) > level)
 
 
 @pytest.mark.parametrize("members", [1, 3, 5, 9])
@@ -90,9 +97,9 @@ def test_pixels_of_many_members_are_decided_as_the_blend_decides_them(members, s
     for _ in range(20):
         weights = random.multinomial(1000, random.dirichlet(np.full(members, 0.3))).tolist()
         exact = sum(weight * array.astype(np.int64) for weight, array in zip(weights, levels, strict=True))
-        for cut in {*random.integers(0, 255, 5).tolist(), max(spread[0] - 1, 0), spread[0], spread[1] - 2}:
-            # From half a level above the cut on, in thousandths, a mean is rounded up to the next level.
-            np.testing.assert_array_equal(decide_levels(levels, weights, cut), exact >= 1000 * cut + 500)
+        for level in {*random.integers(0, 255, 5).tolist(), max(spread[0] - 1, 0), spread[0], spread[1] - 2}:
+            # From half a level above the level on, in thousandths, a mean is rounded up to the next level.
+            np.testing.assert_array_equal(decide_levels(levels, weights, level), exact >= 1000 * level + 500)
 
 
 def test_a_member_of_no_weight_disputes_nothing():
@@ -177,3 +184,41 @@ def test_scores_are_averaged_as_floats():
     np.testing.assert_array_equal(blend_scores(list(members), [0, 1000, 0]), members[1])
     with pytest.raises(ValueError, match="different shapes"):
         blend_scores([np.zeros(2), np.zeros(3)], [500, 500])
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([1], [1000]),
+        ([1, 1, 1], [334, 333, 333]),
+        ([0.2, 0.3, 0.5], [200, 300, 500]),
+        ([0.07, 0.93], [70, 930]),
+        ([2, 0], [1000, 0]),
+        ([1] * 7, [143, 143, 143, 143, 143, 143, 142]),
+        ([0.0005, 0.9995], [1, 999]),
+    ],
+)
+def test_weights_are_rounded_by_largest_remainder(weights, expected):
+    assert round_weights(weights).tolist() == expected
+
+
+def test_of_equal_remainders_the_earlier_member_gets_the_odd_thousandth():
+    for first in range(0, 400, 7):
+        for second in range(0, 400, 11):
+            weights = [(first + 0.5) / 1000, (second + 0.5) / 1000, (999 - first - second) / 1000]
+            assert round_weights(weights).tolist() == [first + 1, second, 999 - first - second]
+
+
+def test_rounded_weights_sum_to_1000_and_lie_within_a_thousandth():
+    random = np.random.default_rng(0)
+    for _ in range(300):
+        exact = random.dirichlet(np.full(random.integers(1, 12), 0.4))
+        rounded = round_weights(exact)
+        assert rounded.sum() == 1000
+        assert (np.abs(rounded - 1000 * exact) < 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize("weights", [[], [0, 0], [-1, 2], [float("nan"), 1], [float("inf"), 1]])
+def test_weights_that_can_not_be_normalised_are_refused(weights):
+    with pytest.raises(CompetitionError, match="can't be normalised"):
+        round_weights(weights)

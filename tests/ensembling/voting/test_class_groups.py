@@ -24,7 +24,7 @@ def test_means_are_those_of_each_groups_classes():
 @pytest.mark.parametrize(
     ("class_groups", "said"),
     [
-        ({}, "declares no groups of classes. Leave --by-group away"),
+        ({}, "declares no groups of classes. Omit --by-group"),
         ({"x": ("a", "b")}, "c must be in exactly one"),
         ({"x": ("a", "b", "c"), "y": ("b",)}, "b must be in exactly one"),
         ({"x": ("a", "b", "c", "d")}, "d must be in exactly one"),

@@ -6,9 +6,14 @@ from functools import partial
 import numpy as np
 import pytest
 
-from competition.ensembling.segmentation.contested import blend_histograms, contest
-from competition.ensembling.segmentation.contested_files import contested_curves, load_of_window, save_contested
-from competition.ensembling.segmentation.thresholds import window_cuts
+from competition.ensembling.segmentation.contested import (
+    blend_histograms,
+    contest,
+    contested_curves,
+    load_of_window,
+    save_contested,
+)
+from competition.ensembling.segmentation.thresholds import window_levels
 from competition.ensembling.voting.class_votes import Voters, blend, everyone, find_voters
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
@@ -100,7 +105,7 @@ def test_contested_curves_equal_those_of_the_dense_blend(tmp_path, window, sprea
     planes = pack_masks(random.random((5, 11, 7)) < 0.4)
     contested = contest(maps, planes, window, voters)
     save_contested(tmp_path / "image.npz", contested)
-    lowest, highest = window_cuts(window)
+    lowest, highest = window_levels(window)
     for weights in weight_vectors(8, seed=spread[1]):
         dense = dice_curves(image_histogram(reference(maps, weights), planes)[None])[..., lowest : highest + 1]
         by_class = voters.weights_by_class(weights)
@@ -119,7 +124,7 @@ def test_only_pixels_that_the_voting_members_can_decide_are_kept():
     second = np.array([[[255, 0, 255]]], np.uint8)
     truth = np.array([[[False, True, True]], [[True, False, True]]])
     contested = contest([first, second], pack_masks(truth), (0.2, 0.8), voters)
-    # Class a: 60 is above the lowest cut 51; class b: 0 or 255, and 60 or 0. Outside the truth first.
+    # Class a: 60 is above the lowest level 51; class b: 0 or 255, and 60 or 0. Outside the truth first.
     assert contested.counts.tolist() == [[0, 1], [1, 1]]
     assert contested.values.tolist() == [[60, 60, 0], [0, 0, 255]]
 
@@ -159,3 +164,21 @@ def test_every_class_may_have_weights_of_its_own():
     assert voters.weights_by_class([200, 300, 500]).tolist() == voters.weights_by_class([[200, 300, 500]] * 3).tolist()
     with pytest.raises(CompetitionError, match="3 whole numbers"):
         voters.weights_by_class([own[0], own[1], [500, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("given", "member", "expected"),
+    [
+        ([500, 300, 200], 0, [0, 600, 400]),
+        ([1000, 0, 0], 0, [0, 500, 500]),  # the others had no say: equally
+        ([1000, 0, 0], 1, [1000, 0, 0]),
+        ([0, 500, 500], 2, [0, 1000, 0]),
+    ],
+)
+def test_the_others_keep_their_ratios(given, member, expected):
+    assert everyone(1, 3).weights_without(member, np.array([given])).tolist() == [expected]
+
+
+def test_class_groups_keep_weights_of_their_own():
+    weights = np.array([[500, 300, 200], [0, 1000, 0]])
+    assert everyone(2, 3).weights_without(1, weights).tolist() == [[714, 0, 286], [500, 0, 500]]

@@ -15,17 +15,17 @@ CLASSES = ("tip", "palm", "carpal")
 PARTIAL = (None, ("carpal", "tip"), ("palm",), None)
 
 
-def reference(maps, own_classes, weights, cuts):
-    """Masks bool (C, H, W): the sum of weights and levels in whole numbers, rounded half up, above the cut."""
+def reference(maps, own_classes, weights, levels):
+    """Masks bool (C, H, W): the sum of weights and values in whole numbers, rounded half up, above the level."""
     masks = []
     for index, name in enumerate(CLASSES):
         total, sum_of_weights = 0, 0
-        for levels, own, weight in zip(maps, own_classes, weights[index], strict=True):
+        for values, own, weight in zip(maps, own_classes, weights[index], strict=True):
             if name in (own or CLASSES):
-                total = total + levels[(own or CLASSES).index(name)].astype(object) * int(weight)
+                total = total + values[(own or CLASSES).index(name)].astype(object) * int(weight)
                 sum_of_weights += int(weight)
         assert sum_of_weights == 1000
-        masks.append((total + 500) // 1000 > int(cuts[index]))
+        masks.append((total + 500) // 1000 > int(levels[index]))
     return np.array(masks, bool)
 
 
@@ -38,27 +38,27 @@ def test_a_vote_equals_the_blend_of_whole_maps(tmp_path, monkeypatch, own_classe
     voters = find_voters(CLASSES, own_classes)
     for number, size_hw in enumerate([(40, 33), (16, 16), (1, 1)]):
         maps = [random.integers(*spread, (len(own or CLASSES), *size_hw), dtype=np.uint8) for own in own_classes]
-        for member, levels in enumerate(maps):
-            write_map(tmp_path / str(member), str(number), levels)
+        for member, values in enumerate(maps):
+            write_map(tmp_path / str(member), str(number), values)
         opened = [open_map(tmp_path / str(member), str(number)) for member in range(len(maps))]
         for _ in range(4):
             weights = voters.weights_by_class(random.multinomial(1000, random.dirichlet(np.ones(len(maps)))))
-            cuts = random.integers(0, 255, 3)
-            expected = reference(maps, own_classes, weights, cuts)
+            levels = random.integers(0, 255, 3)
+            expected = reference(maps, own_classes, weights, levels)
             for given in (maps, opened):
-                planes = vote_image(given, voters, weights, cuts)
+                planes = vote_image(given, voters, weights, levels)
                 assert planes.shape == (*size_hw, 1)
                 np.testing.assert_array_equal(unpack_planes(planes, 3), expected)
 
 
-def test_classes_of_several_planes_each_have_their_own_weights_and_cut():
+def test_classes_of_several_planes_each_have_their_own_weights_and_level():
     random = np.random.default_rng(7)
     maps = [random.integers(0, 256, (29, 9, 8), dtype=np.uint8) for _ in range(3)]
     weights = random.multinomial(1000, np.full(3, 1 / 3), size=29)
-    cuts = random.integers(0, 255, 29)
-    exact = sum(weights[:, member, None, None] * levels.astype(int) for member, levels in enumerate(maps))
-    planes = vote_image(maps, everyone(29, 3), weights, cuts)
-    np.testing.assert_array_equal(unpack_planes(planes, 29), (exact + 500) // 1000 > cuts[:, None, None])
+    levels = random.integers(0, 255, 29)
+    exact = sum(weights[:, member, None, None] * values.astype(int) for member, values in enumerate(maps))
+    planes = vote_image(maps, everyone(29, 3), weights, levels)
+    np.testing.assert_array_equal(unpack_planes(planes, 29), (exact + 500) // 1000 > levels[:, None, None])
 
 
 def test_maps_that_do_not_belong_together_are_refused():

@@ -5,7 +5,7 @@ import pytest
 from plain_curves import search_weights
 
 from competition.ensembling.segmentation.tuning_images import TuningImages
-from competition.ensembling.selection.parts import crossfit_parts
+from competition.ensembling.selection.crossfitting import crossfit_parts
 from competition.ensembling.selection.weight_methods import METHODS
 from competition.ensembling.voting.class_groups import one_group
 

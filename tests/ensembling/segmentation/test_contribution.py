@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from plain_curves import crossfit_cuts, member_worth, scores_at
+from plain_curves import crossfit_levels, member_contributions, scores_at
 
 from competition.ensembling.segmentation.tuning_images import TuningImages
-from competition.ensembling.segmentation.worth import weights_without
 from competition.ensembling.selection.bootstrap import bootstrap_interval
 from competition.ensembling.voting.class_votes import Voters, everyone
 
@@ -21,7 +20,7 @@ def linear(quality):
 
 
 def vote_of(evaluate, weights):
-    """Dice (n, C) of a vote whose curves are flat, whatever the cuts."""
+    """Dice (n, C) of a vote whose curves are flat, whatever the levels."""
     return evaluate(weights, np.arange(12))[:, :, 127]
 
 
@@ -29,11 +28,11 @@ def images_of(classes):
     return TuningImages(FOLDS, GROUPS, np.ones((12, classes), bool))
 
 
-def test_a_member_is_worth_what_the_others_lose_without_it():
+def test_a_member_contributes_what_the_others_lose_without_it():
     quality = np.random.default_rng(0).random((3, 12, 2))
     weights = np.array([[500, 300, 200]] * 2)
     honest = vote_of(linear(quality), weights)
-    found = member_worth(linear(quality), weights, everyone(2, 3), images_of(2), (0.2, 0.8), honest)
+    found = member_contributions(linear(quality), weights, everyone(2, 3), images_of(2), (0.2, 0.8), honest)
     vote = np.einsum("m,mnc->nc", [0.5, 0.3, 0.2], quality).mean(axis=1)
     without = {0: [0.0, 0.6, 0.4], 1: [0.714, 0.0, 0.286], 2: [0.625, 0.375, 0.0]}
     for member, others in without.items():
@@ -52,9 +51,9 @@ def test_a_member_is_worth_what_the_others_lose_without_it():
 def test_thresholds_are_chosen_without_each_images_fold():
     curves = np.random.default_rng(2).normal(0.8, 0.02, (12, 1, 256))
     curves += 0.001 * np.arange(256)
-    cuts = crossfit_cuts(curves, images_of(1), (0.2, 0.8))
-    assert (cuts > 127).all()
-    (alone,) = member_worth(
+    levels = crossfit_levels(curves, images_of(1), (0.2, 0.8))
+    assert (levels > 127).all()
+    (alone,) = member_contributions(
         lambda weights, rows: curves[rows],
         np.array([[1000]]),
         everyone(1, 1),
@@ -62,7 +61,7 @@ def test_thresholds_are_chosen_without_each_images_fold():
         (0.2, 0.8),
         curves[:, :, 127],
     )
-    assert alone.alone == scores_at(curves, cuts).mean()
+    assert alone.alone == scores_at(curves, levels).mean()
     assert alone.left_out is None
 
 
@@ -74,7 +73,7 @@ def test_a_member_of_some_classes_is_scored_on_those():
         return linear(quality)(voters.weights_by_class(weights), rows)
 
     weights = np.array([[400, 600]] * 2)
-    whole, part = member_worth(evaluate, weights, voters, images_of(2), (0.2, 0.8), vote_of(evaluate, weights))
+    whole, part = member_contributions(evaluate, weights, voters, images_of(2), (0.2, 0.8), vote_of(evaluate, weights))
     assert (whole.over_vote is None, part.over_vote is None) == (False, True)
     assert whole.alone == pytest.approx(quality[0].mean())
     assert part.alone == pytest.approx(quality[1, :, 1].mean())
@@ -84,30 +83,12 @@ def test_a_member_of_some_classes_is_scored_on_those():
     assert whole.left_out.value == pytest.approx((quality[0, :, 0] + quality[1, :, 1]).mean() / 2 - vote)
 
 
-@pytest.mark.parametrize(
-    ("given", "member", "expected"),
-    [
-        ([500, 300, 200], 0, [0, 600, 400]),
-        ([1000, 0, 0], 0, [0, 500, 500]),  # the others had no say: equally
-        ([1000, 0, 0], 1, [1000, 0, 0]),
-        ([0, 500, 500], 2, [0, 1000, 0]),
-    ],
-)
-def test_the_others_keep_their_ratios(given, member, expected):
-    assert weights_without(np.array([given]), everyone(1, 3), member).tolist() == [expected]
-
-
-def test_class_groups_keep_weights_of_their_own():
-    weights = np.array([[500, 300, 200], [0, 1000, 0]])
-    assert weights_without(weights, everyone(2, 3), 1).tolist() == [[714, 0, 286], [500, 0, 500]]
-
-
 def test_with_one_part_members_are_scored_at_half_without_intervals():
     images = TuningImages(np.zeros(12, int), GROUPS, np.ones((12, 1), bool))
     quality = np.stack([np.full((12, 1), 0.9), np.full((12, 1), 0.7)])
     honest = np.full((12, 1), 0.8)
-    found = member_worth(linear(quality), np.array([[500, 500]]), everyone(1, 2), images, (0.2, 0.8), honest)
-    assert [worth.alone for worth in found] == pytest.approx([0.9, 0.7])
-    assert [worth.over_vote.value for worth in found] == pytest.approx([0.1, -0.1])
-    assert all(np.isnan([worth.over_vote.low, worth.over_vote.high]).all() for worth in found)
-    assert [(worth.interval, worth.left_out) for worth in found] == [(None, None)] * 2
+    found = member_contributions(linear(quality), np.array([[500, 500]]), everyone(1, 2), images, (0.2, 0.8), honest)
+    assert [own.alone for own in found] == pytest.approx([0.9, 0.7])
+    assert [own.over_vote.value for own in found] == pytest.approx([0.1, -0.1])
+    assert all(np.isnan([own.over_vote.low, own.over_vote.high]).all() for own in found)
+    assert [(own.interval, own.left_out) for own in found] == [(None, None)] * 2

@@ -1,82 +1,20 @@
+"""Member weights of masks: what is searched, what is picked, and what is shown meanwhile."""
+
 import numpy as np
 import pytest
 from plain_curves import search_weights
 
+from competition import console
 from competition.ensembling.segmentation.contested import blend_histograms, contest
 from competition.ensembling.segmentation.tuning_images import TuningImages
-from competition.ensembling.selection.weight_methods import METHODS
-from competition.ensembling.selection.weight_search import SHORTLIST, candidate_weights
-from competition.ensembling.voting.blend import round_weights
+from competition.ensembling.segmentation.weight_search import SHORTLIST
+from competition.ensembling.selection.weight_methods import METHODS, candidate_weights
 from competition.ensembling.voting.class_groups import ClassGroups, one_group
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
 from competition.prediction.histograms import dice_curves
 
 WINDOW = (0.2, 0.8)
-
-
-@pytest.mark.parametrize(
-    ("weights", "expected"),
-    [
-        ([1], [1000]),
-        ([1, 1, 1], [334, 333, 333]),
-        ([0.2, 0.3, 0.5], [200, 300, 500]),
-        ([0.07, 0.93], [70, 930]),
-        ([2, 0], [1000, 0]),
-        ([1] * 7, [143, 143, 143, 143, 143, 143, 142]),
-        ([0.0005, 0.9995], [1, 999]),
-    ],
-)
-def test_weights_are_rounded_by_largest_remainder(weights, expected):
-    assert round_weights(weights).tolist() == expected
-
-
-def test_of_equal_remainders_the_earlier_member_gets_the_odd_thousandth():
-    for first in range(0, 400, 7):
-        for second in range(0, 400, 11):
-            weights = [(first + 0.5) / 1000, (second + 0.5) / 1000, (999 - first - second) / 1000]
-            assert round_weights(weights).tolist() == [first + 1, second, 999 - first - second]
-
-
-def test_rounded_weights_sum_to_1000_and_lie_within_a_thousandth():
-    random = np.random.default_rng(0)
-    for _ in range(300):
-        exact = random.dirichlet(np.full(random.integers(1, 12), 0.4))
-        rounded = round_weights(exact)
-        assert rounded.sum() == 1000
-        assert (np.abs(rounded - 1000 * exact) < 1 + 1e-6).all()
-
-
-@pytest.mark.parametrize("weights", [[], [0, 0], [-1, 2], [float("nan"), 1], [float("inf"), 1]])
-def test_weights_that_can_not_be_normalised_are_refused(weights):
-    with pytest.raises(CompetitionError, match="can't be normalised"):
-        round_weights(weights)
-
-
-def test_candidates_begin_with_equal_and_single_members_and_cover_the_simplex():
-    candidates = candidate_weights(3, trials=128, seed=1)
-    assert candidates[:4].tolist() == [[334, 333, 333], [1000, 0, 0], [0, 1000, 0], [0, 0, 1000]]
-    assert (candidates.sum(axis=1) == 1000).all()
-    assert (candidates >= 0).all()
-    assert len(np.unique(candidates, axis=0)) == len(candidates) > 120
-    # The uniform distribution on a triangle: mean a third, and (1 - a)^2 of it where one weight is above a.
-    np.testing.assert_allclose(candidates[4:].mean(axis=0), 1000 / 3, atol=20)
-    np.testing.assert_allclose((candidates[4:] > 500).mean(axis=0), 0.25, atol=0.04)
-
-
-def test_candidates_are_the_same_for_the_same_seed_only():
-    assert candidate_weights(3, 16, seed=1).tolist() == candidate_weights(3, 16, seed=1).tolist()
-    assert candidate_weights(3, 16, seed=1).tolist() != candidate_weights(3, 16, seed=2).tolist()
-
-
-def test_one_member_has_one_candidate():
-    assert candidate_weights(1, 50, seed=0).tolist() == [[1000]]
-
-
-def test_candidates_say_nothing(capfd):
-    candidate_weights(2, 4, seed=0)
-    captured = capfd.readouterr()
-    assert captured.out + captured.err == ""
 
 
 def table_of_curves(candidates, images, classes, seed, bonus=None):
@@ -347,3 +285,21 @@ def test_a_set_of_left_out_folds_picks_among_its_own_proposals(limit):
     # No fold, then each fold, are left out first.
     assert found.weights.tolist() == [calls[0]]
     assert [found.without[fold].tolist() for fold in range(4)] == [[own] for own in calls[1:5]]
+
+
+def test_a_long_search_says_how_far_it_is(monkeypatch, capsys):
+    """The list is scored on the drawn images, its best on all of them; both are counted out."""
+    monkeypatch.setattr(console, "LOG_LINE_SECONDS", 0)
+    images = TuningImages(np.arange(40) % 4, [str(i) for i in range(40)], np.ones((40, 1), bool))
+    candidates = np.array([[500, 500], [600, 400], [700, 300]])
+
+    def evaluate(weights, rows):
+        return np.full((len(rows), 1, 256), weights[0, 0] / 1000)
+
+    search_weights(
+        evaluate, lambda score: candidates, 2, images, one_group(1), WINDOW, search_limit=20, expected=len(candidates)
+    )
+    assert capsys.readouterr().out.splitlines() == [
+        *(f"weights, on 20 images: {n}/3, ETA 0 s best 0.{4 + n}000" for n in (1, 2, 3)),
+        *(f"the best weights, on 40 images: {n}/3, ETA 0 s best 0.{4 + n}000" for n in (1, 2, 3)),
+    ]

@@ -1,9 +1,17 @@
 import numpy as np
 import pytest
 
-from competition.ensembling.classification.auroc_weights import search_weights_auroc
-from competition.ensembling.selection.weight_methods import METHODS, evenly_spread, greedy_selection
-from competition.ensembling.selection.weight_search import candidate_weights
+from competition.ensembling.classification.weight_search import auroc_contributions, search_weights_auroc
+from competition.ensembling.selection.weight_methods import (
+    METHODS,
+    candidate_weights,
+    evenly_spread,
+    greedy_selection,
+)
+from competition.ensembling.voting.combination import SCORES
+
+FOLDS = np.arange(120) % 4
+PEOPLE = [f"patient {index // 2}" for index in range(120)]
 
 
 def reference_auroc(truth, score):
@@ -192,3 +200,72 @@ def test_a_fold_of_one_class_does_no_harm():
     found = search_weights_auroc(probs, truth, evenly_spread(3, 10), folds, groups_of(150))
     assert set(truth[folds == 2]) == {1}
     assert np.isfinite(found.crossfit)
+
+
+def contributions_of(scores, truth, rule="mean", **found):
+    search = search_weights_auroc(scores, truth, evenly_spread(len(scores), 40), FOLDS, PEOPLE, rule, **found)
+    return search, auroc_contributions(scores, truth, search, FOLDS, PEOPLE, rule)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rule", SCORES)
+def test_a_member_is_left_out_of_the_weights_that_were_chosen_without_each_fold(rule):
+    scores, truth = predictions([0.8, 1.0, 4.0], 120)
+    search, members = contributions_of(scores, truth, rule)
+    assert len({*search.weights_without.values()}) > 1
+    for member, found in enumerate(members):
+        assert found.alone == pytest.approx(reference_auroc(truth, scores[member]))
+        others, left = [m for m in range(3) if m != member], np.empty(120)
+        for fold, weights in search.weights_without.items():
+            kept = np.array(weights)[others] if np.array(weights)[others].any() else np.ones(2)
+            shares = np.zeros(3, int)
+            shares[others] = np.round(1000 * kept / kept.sum())
+            shares[others[0]] = 1000 - shares[others[1]]
+            left[fold == FOLDS] = SCORES[rule](scores)(shares.tolist())[fold == FOLDS]
+        assert found.left_out.value == pytest.approx(reference_auroc(truth, left) - search.crossfit, abs=1e-3)
+        assert found.over_vote.value == pytest.approx(found.alone - search.crossfit)
+        assert found.interval[0] <= found.alone <= found.interval[1]
+        assert found.left_out.low <= found.left_out.value <= found.left_out.high
+
+
+def test_the_interval_is_of_pairs_of_the_same_drawn_people():
+    """Against a bootstrap by hand that draws people, both rows of each; unpaired it would be three times as wide."""
+    scores, truth = predictions([0.9, 1.0], 120, seed=3)
+    search, members = contributions_of(scores, truth, given=(600, 400))
+    random, drawn, vote, alone = np.random.default_rng(5), [], 0.6 * scores[0] + 0.4 * scores[1], scores[1]
+    for _ in range(800):
+        rows = (2 * random.integers(60, size=60)[:, None] + [0, 1]).ravel()
+        drawn.append(reference_auroc(truth[rows], alone[rows]) - reference_auroc(truth[rows], vote[rows]))
+    low, high = np.quantile(drawn, (0.025, 0.975))
+    assert search.weights == (600, 400)
+    assert members[0].left_out.value == pytest.approx(reference_auroc(truth, alone) - reference_auroc(truth, vote))
+    assert (members[0].left_out.low, members[0].left_out.high) == pytest.approx((low, high), abs=0.2 * (high - low))
+
+
+def test_a_good_member_is_missed_and_noise_is_not():
+    scores, truth = predictions([0.5, 8.0, 8.0], 120)
+    _, members = contributions_of(scores, truth)
+    assert members[0].left_out.high < -0.1
+    assert members[0].alone > 0.8
+    assert abs(members[1].alone - 0.5) < 0.15
+    assert members[1].left_out.value > members[0].left_out.value + 0.1
+
+
+def test_a_member_alone_is_missed_by_nobody():
+    scores, truth = predictions([1.0], 120)
+    _, members = contributions_of(scores, truth)
+    assert members[0].left_out is None
+    assert members[0].alone == pytest.approx(reference_auroc(truth, scores[0]))
+
+
+def test_where_nothing_can_be_crossfitted_members_are_scored_without_intervals():
+    scores, truth = predictions([1.0, 2.0], 120)
+    one_fold = search_weights_auroc(scores, truth, evenly_spread(2, 5), FOLDS * 0, PEOPLE)
+    found = auroc_contributions(scores, truth, one_fold, FOLDS * 0, PEOPLE, "mean")
+    for member, own in zip(found, scores, strict=True):
+        assert member.alone == pytest.approx(reference_auroc(truth, own))
+        assert member.over_vote.value == pytest.approx(
+            reference_auroc(truth, own) - reference_auroc(truth, scores.mean(axis=0)), abs=1e-3
+        )
+        assert (member.interval, member.left_out) == (None, None)
+    assert contributions_of(scores, truth * 0)[1] is None
