@@ -92,6 +92,7 @@ def registered() -> list[str]:
 
 
 def _is_added(entry: Any) -> bool:
-    """Return whether a function, a class, or a function that an object holds was defined in a plugin."""
-    parts = (entry, type(entry), *getattr(entry, "__dict__", {}).values())
+    """Return whether a plugin defines a function, a class, or what an object or a closure holds."""
+    held = [cell.cell_contents for cell in getattr(entry, "__closure__", None) or ()]
+    parts = (entry, type(entry), *getattr(entry, "__dict__", {}).values(), *held)
     return any(str(getattr(part, "__module__", "")).startswith(PREFIX) for part in parts)

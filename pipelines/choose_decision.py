@@ -8,7 +8,7 @@ from competition.ensembling.current_decision import check_members, named_decisio
 from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.tuning import TuneRequest, request_of, tune
 from competition.ensembling.tuning_data import Wanted
-from competition.runs.members import parse_members
+from competition.runs.members import load_run_plugins, parse_members
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 from pipelines.tuning_report import report_tuning
@@ -22,6 +22,7 @@ def choose_decision(
     Raises:
         CompetitionError: There is none of that name, it has other ``members`` than typed, or nothing can be tuned.
     """
+    load_run_plugins(workspace)
     asked = None if members is None else parse_members(members)
     path = _newest_decision(track, workspace, asked, options) if name is None else named_decision(workspace, name)
     decision = load_decision(path)

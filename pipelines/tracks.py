@@ -7,6 +7,7 @@ from typing import Any
 
 from competition.console import say, table
 from competition.errors import CompetitionError
+from competition.plugins import registered
 from competition.tracks import get_track, track_names
 from competition.tracks.track import Track
 from pipelines.track_check import COLUMNS, DONE, Result, check_track, declared
@@ -53,9 +54,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             say(f"|{'|'.join(cells)}|" if cells[0] == "---" else f"| {' | '.join(cells)} |")
     else:
         table(f"tracks ({DONE.strip()} just tested; the rest is declared)", COLUMNS, rows)
+    if added := registered():
+        say(f"added by plugins: {', '.join(added)}")
     if failures := [failure for result in results for failure in result.failures]:
         raise CompetitionError(f"{len(failures)} of these checks failed; the first: {failures[0]}")
-    return {"tracks": {result.track.name: {"cells": result.cells, **result.figures} for result in results}}
+    figures = {result.track.name: {"cells": result.cells, **result.figures} for result in results}
+    return {"tracks": figures, "plugins": added}
 
 
 def _real_folders(args: argparse.Namespace, tracks: Sequence[Track]) -> dict[str, list[Path]]:

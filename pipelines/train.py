@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from competition.console import say
 from competition.data.folds import Fold
+from competition.plugins import registered
 from competition.runs.fold_training import train_one
 from competition.runs.out_of_fold_scores import out_of_fold_score
 from competition.runs.run import check_folds, open_run, parse_folds
@@ -57,6 +59,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     folds = parse_folds(args.fold, run.folds.count)
     worker = end_with_starter()
     if not worker:
+        if added := registered():
+            say(f"added by plugins: {', '.join(added)}")
         check_folds(run, folds, args.force)
         say_grid(run)
     resolved = {"experiment": args.experiment or chosen.name, "phantom": workspace.phantom, "set": chosen.settings}

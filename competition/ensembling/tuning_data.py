@@ -17,6 +17,7 @@ from competition.runs.members import (
     Member,
     covered,
     is_imported,
+    load_run_plugins,
     open_member,
     out_of_fold_folders,
     trained_runs,
@@ -67,6 +68,7 @@ def open_tuning_data(track: Track, workspace: Workspace, wanted: Wanted | None) 
     Raises:
         CompetitionError: Nothing is prepared or trained, a member can't be opened, or a class has no member.
     """
+    load_run_plugins(workspace)
     training = read_manifest(workspace, track).of("train")
     folds = find_folds(workspace)
     assert folds is not None  # a prepared data set has a fold file

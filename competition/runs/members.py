@@ -10,8 +10,10 @@ from competition.data.folds import FULL, Fold, Folds
 from competition.data.manifest import Entry, data_hash
 from competition.errors import CompetitionError
 from competition.names import check_run_name, run_fault
+from competition.plugins import load_plugins
 from competition.prediction.probability_maps import read_index
 from competition.runs.finished import learned_shuffled_labels, read_identity
+from competition.settings import load_experiment
 from competition.text import nearest_hint, shown
 from competition.workspace import Workspace, checkpoint_file, finished_file, out_of_fold_folder
 
@@ -54,6 +56,20 @@ class Member(BaseModel):
 def is_imported(workspace: Workspace, name: str) -> bool:
     """Return whether a member was imported as predictions, without weights."""
     return workspace.imported_file(split_member(name)[0]).exists()
+
+
+def load_run_plugins(workspace: Workspace) -> None:
+    """Import the plugins of all runs, whose post-processings and metrics a decision may name.
+
+    Raises:
+        CompetitionError: A plugin can't be imported.
+    """
+    for run in workspace.finished_runs():
+        for path in sorted(workspace.run_folder(run).glob("*/config.yaml")):
+            with path.open(encoding="utf-8", errors="replace") as file:
+                first_line = file.readline()  # the settings of a fold begin with their plugins
+            if first_line.startswith("plugins:") and first_line.strip() != "plugins: []":
+                load_plugins(load_experiment(path).plugins)
 
 
 def out_of_fold_folders(workspace: Workspace, member: Member) -> dict[str, Path]:

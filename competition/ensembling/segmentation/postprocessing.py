@@ -25,7 +25,7 @@ from competition.ensembling.selection.crossfitting import (
 )
 from competition.ensembling.voting.class_votes import Voters
 from competition.ensembling.voting.masks import vote_class, vote_image
-from competition.masks.bit_planes import set_pixels
+from competition.masks.bit_planes import class_areas, intersections, set_pixels, unpack_class
 from competition.masks.components import (
     Canvas,
     Components,
@@ -71,10 +71,13 @@ class Operation:
     Attributes:
         keeps: Returns whether each component (8 neighbours) stays, bool (k,).
         fills: Finds the background that becomes part of the mask, if any does.
+        reshapes: Returns another mask bool (H, W) of the class from the one that is left, for what components cannot
+            express, such as smoothing. It works on pixels: allow it 10 to 100 times the time of the others.
     """
 
     keeps: Callable[[Decided], NDArray[np.bool_]]
     fills: Callable[[Canvas, Runs], Runs] | None = None
+    reshapes: Callable[[NDArray[np.bool_]], NDArray[np.bool_]] | None = None
 
     def kept_runs(self, decided: Decided) -> NDArray[np.bool_]:
         """Return whether each run belongs to a component that stays, bool (n,)."""
@@ -145,6 +148,12 @@ def apply(planes: NDArray[np.uint8], operations: Sequence[str], sure_of: SureOf)
         set_pixels(result, index, *canvas.pixels(runs[~kept]), False)
         if operation.fills is not None:
             set_pixels(result, index, *canvas.pixels(operation.fills(canvas, runs[kept])), True)
+        if operation.reshapes is not None:
+            mask = unpack_class(result, index)
+            reshaped = operation.reshapes(mask)
+            for changed, value in ((mask & ~reshaped, False), (reshaped & ~mask, True)):
+                rows, columns = np.nonzero(changed)
+                set_pixels(result, index, rows, columns, value)
     return result
 
 
@@ -166,7 +175,11 @@ def operation_counts(
     decided, shared = Decided(canvas, runs, sure_of), shared_pixels(runs, wanted)
     counts = np.empty((3, classes, len(OPERATIONS)), dtype=np.int64)  # intersection, decided area, truth area
     counts[2] = canvas.area_by_class(wanted)[:, None]
-    for position, operation in enumerate(OPERATIONS.values()):
+    for position, (name, operation) in enumerate(OPERATIONS.items()):
+        if operation.reshapes is not None:
+            reshaped = apply(planes, [name] * classes, sure_of)
+            counts[:2, :, position] = intersections(reshaped, truth, classes), class_areas(reshaped, classes)
+            continue
         kept = operation.kept_runs(decided)
         counts[0, :, position] = canvas.sum_by_class(runs[kept], shared[kept])
         counts[1, :, position] = canvas.area_by_class(runs[kept])
