@@ -140,8 +140,8 @@ def shrink_levels(levels: NDArray[np.integer], groups: NDArray[np.integer]) -> N
     """Pull tuned levels to 0.5 where few groups support them: to n / (n + 4) of the distance from it.
 
     It is what the mean of a normal prior around 0.5 does to an estimate (Gelman et al., Bayesian Data Analysis, ch. 2),
-    with a prior that counts as 4 groups. ``groups`` (C,) have the class in their truth, among the images that the levels
-    (C,) were tuned on. Halves of levels are rounded towards 127.
+    with a prior that counts as 4 groups. ``groups`` (C,) have the class in their truth, among the images that the
+    levels (C,) were tuned on. Halves of levels are rounded towards 127.
     """
     distance = np.asarray(levels, dtype=np.int64) - HALF_LEVEL
     kept = np.abs(distance) * groups / (groups + SHRINK_GROUPS)
