@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from competition.errors import CompetitionError
 
 LARGEST_TEXT = 64 << 20
@@ -210,6 +212,31 @@ def _is_abandoned(match: re.Match[str], path: Path) -> bool:
     except OSError:  # it runs and is somebody else's
         return False
     return False
+
+
+@contextmanager
+def file_lock(path: Path, busy: str | None = None) -> Iterator[None]:
+    """Hold a lock file for one process; the lock ends with the process, even if it is killed.
+
+    Args:
+        path: The lock file; its folder is made.
+        busy: The error if another process holds the lock; None waits for it.
+
+    Raises:
+        CompetitionError: Another process holds the lock, or the file can't be written.
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=busy is None)
+    except Timeout as error:
+        raise CompetitionError(busy or "", path.parent) from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:
