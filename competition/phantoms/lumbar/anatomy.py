@@ -1,17 +1,14 @@
-"""The bones of one drawn lower back, seen from the side: vertebrae, sacrum, pelvis and ribs, in mm.
+"""The bones of one synthetic lower back, seen from the side: vertebrae, sacrum, pelvis and ribs, in mm.
 
-x grows to the back and y downwards; the middle of the sacrum's upper end plate is the origin. The spine is a chain that
-is built from there upwards: a disc turns it, a wedge-shaped body turns it, and the sum of the turns is the lordosis.
+x grows to the back and y downwards; the middle of the sacrum's upper end plate is the origin. The spine is a chain
+built from there upwards: a disc turns it, a wedge-shaped body turns it, and the sum of the turns is the lordosis.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from competition.phantoms.drawing import smooth_outline
-
-Points = NDArray[np.float64]
+from competition.phantoms.drawing import Points, smooth_outline
 
 
 @dataclass(frozen=True)
@@ -160,7 +157,7 @@ def _ellipse(centre: Points, radii: tuple[float, float], lean: float) -> Points:
 
 
 def _behind(rng: np.random.Generator, middle: Points, lean: float, depth: float, height: float) -> tuple[Points, ...]:
-    """Pedicle, joint and spinous process behind a body."""
+    """Return the pedicle, joint and spinous process behind a body."""
     back, up = _backwards(lean), _up(lean)
     wall = middle + back * depth / 2
     pedicle = _ellipse(wall + back * 7 + up * height * 0.2, (9.5, height * 0.24), lean)
@@ -172,7 +169,7 @@ def _behind(rng: np.random.Generator, middle: Points, lean: float, depth: float,
 
 
 def _sacrum(slope: float, depth: float) -> Points:
-    """Five fused vertebrae that narrow downwards and turn to the back, then forwards again."""
+    """Return five fused vertebrae that narrow downwards and turn to the back, then forwards again."""
     place, lean = np.zeros(2), slope
     front, back = [], []
     for share, turn in ((1.0, -9.0), (0.82, -7.0), (0.62, 2.0), (0.46, 16.0), (0.32, 20.0)):
