@@ -104,8 +104,8 @@ def read_records(path: Path) -> Iterator[bytes]:
     """Read all records of a file, in order.
 
     Raises:
-        CompetitionError: The file can't be read, ends within a record, or a checksum is wrong; the record is named by
-            its number, counted from 0.
+        CompetitionError: The file can't be read, ends within a record, or a checksum is wrong; records are counted from
+            0.
     """
     with _opened(path) as file:
         for number in itertools.count():

@@ -18,7 +18,7 @@ import pandas as pd
 from competition.console import shout
 from competition.errors import CompetitionError
 from competition.files import check_file, file_lock, read_text, whole_file
-from competition.formats.spreadsheets import other_encoding
+from competition.formats.csv_files import other_encoding
 from competition.text import nearest_hint, shortened, shown
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.files import check_file
 from competition.formats.contours import require_fillable
-from competition.formats.spreadsheets import other_encoding
+from competition.formats.csv_files import other_encoding
 from competition.masks.bit_planes import plane_count
 from competition.text import nearest_hint, size_text
 
@@ -81,7 +81,7 @@ def read_annotations(path: Path) -> list[dict[str, Any]]:
         fault = other_encoding(path, error.object)
         raise CompetitionError(f"no annotations of a hand (.json): {fault.what}", path, fault.repair or None) from error
     except RecursionError as error:
-        raise CompetitionError("annotation file has too many brackets inside of brackets", path) from error
+        raise CompetitionError("annotation file has brackets are nested too deeply", path) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise CompetitionError(f"annotation file without annotations, labels and points ({reason})", path) from error

@@ -296,7 +296,7 @@ def test_a_picture_of_another_ending_is_named_and_refused_in_a_later_test_set(tm
 def test_brackets_without_end_numbers_beyond_floats_and_a_pipe_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     path.write_text('{"annotations": ' + "[" * 100_000)
-    assert "too many brackets inside of brackets" in failure(path)
+    assert "brackets are nested too deeply" in failure(path)
     assert "points of Lunate are not pairs of numbers" in failure(with_points(path, [[10**400, 1], [2, 2], [3, 1]]))
     path.unlink()
     os.mkfifo(path)
