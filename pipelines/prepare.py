@@ -8,7 +8,15 @@ from typing import Any
 
 from competition.console import say, shout, table
 from competition.data.checks.duplicates import same_labels, same_pixels
-from competition.data.checks.plausibility import full_masks, implausible_classes, large_classes
+from competition.data.checks.plausibility import (
+    cut_labels,
+    full_masks,
+    implausible_classes,
+    large_classes,
+    narrow_ranges,
+    torn_labels,
+    turned_labels,
+)
 from competition.data.checks.shortcuts import find_shortcut
 from competition.data.folds import FOLDS, Folds, fold_table
 from competition.data.manifest import (
@@ -21,7 +29,7 @@ from competition.data.manifest import (
 )
 from competition.data.raw_data import Drawing, find_data
 from competition.data.read_samples import cache_all
-from competition.data.sample_problems import cut_labels, narrow_ranges, settle_problems, torn_labels, turned_labels
+from competition.data.sample_problems import settle_problems
 from competition.data.settled_folds import settle_folds
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError

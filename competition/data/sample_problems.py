@@ -1,4 +1,4 @@
-"""What is wrong with samples once they are read, and whether prepare may go on."""
+"""The problems of samples once they are read, and whether prepare may go on."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -15,59 +15,16 @@ SHOWN_KINDS = 20
 _PARTICULAR = re.compile(r"'[^']*'|\([^()]*\)|\S*[\d/_#]\S*|\S+\.\w+")
 
 
-def cut_labels(entries: Sequence[Entry]) -> list[str]:
-    """Return how many label pixels were neither background nor the class."""
-    counts = [entry.between for entry in entries if entry.between]
-    if not counts:
-        return []
-    pictures = f"{len(counts)} label picture{'s' * (len(counts) > 1)}"
-    return [
-        f"labels: {sum(counts)} pixels of {pictures} lie between 0 and the maximum (soft or compressed edges) and were "
-        "cut at half of it"
-    ]
-
-
-def turned_labels(entries: Sequence[Entry]) -> list[str]:
-    """Name the images whose labels were transposed although their size fitted as it was."""
-    turned = [entry.name for entry in entries if entry.turned]
-    if not turned:
-        return []
-    return [f"labels: {len(turned)} square labels have rows and columns exchanged and were transposed ({few(turned)})"]
-
-
-def torn_labels(entries: Sequence[Entry]) -> list[str]:
-    """Name the images whose run lengths make whole objects only in the other order."""
-    torn = [entry.name for entry in entries if entry.torn]
-    if not torn:
-        return []
-    labelled = sum(bool(entry.areas) for entry in entries)
-    return [
-        f"run lengths: the masks of {len(torn)} of {labelled} images fall into more than twice as many pieces as they "
-        f"would if pixels were counted along the other axis ({few(torn)}): check order in the YAML"
-    ]
-
-
-def narrow_ranges(entries: Sequence[Entry]) -> list[str]:
-    """Name the pictures of which a few pixels decided the grey range."""
-    narrow = [entry.name for entry in entries if entry.narrow]
-    if not narrow:
-        return []
-    return [
-        f"images: in {len(narrow)} of {len(entries)}, 99 % of the pixels fall into a tenth of the grey range, which a "
-        f"few very bright or dark pixels decide ({few(narrow)}): look at the contact sheet"
-    ]
-
-
 def settle_problems(
     problems: Sequence[Problem], entries: list[Entry], skip_bad: bool = False, fill_bad: bool = False
 ) -> list[Entry]:
-    """List what is wrong, and stop unless the user has said how to go on.
+    """List all problems, and stop unless options of the user allow going on.
 
     Args:
-        problems: All that was found.
+        problems: All that were found.
         entries: All that could be read.
         skip_bad: Leave out training samples that can't be used.
-        fill_bad: Take unreadable test samples as black images.
+        fill_bad: Whether unreadable test samples are black images.
 
     Returns:
         The entries that are used.
@@ -80,7 +37,7 @@ def settle_problems(
     masked = [problem for problem in serious if problem.split == "test" and problem.masked]
     lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
     names = {name for entry in entries for name in (entry.sample, entry.name, entry.group)}
-    _list_problems("worth knowing", [problem for problem in problems if problem.note], names)
+    _list_problems("notes", [problem for problem in problems if problem.note], names)
     _list_problems("problems", serious, names)
     if lost:
         first = lost[0]
@@ -107,15 +64,11 @@ def settle_problems(
 
 
 def shout_unreadable(entries: Sequence[Entry], masked_views: int) -> None:
-    """Print what is missing of the test samples, after each was listed with its reason.
-
-    Args:
-        entries: All samples that were read.
-        masked_views: How many views of test samples could not be read.
-    """
+    """Warn of test samples that are black and of views that are masked, after each was listed with its reason."""
     black = [entry.sample for entry in entries if entry.split == "test" and not any(entry.present)]
     if masked_views:
-        shout(f"{masked_views} view{'s' * (masked_views > 1)} of test samples can't be read, so masked (listed above)")
+        views = f"{masked_views} view{'s' * (masked_views > 1)}"
+        shout(f"{views} of test samples can't be read, so masked (listed above)")
     if black:
         shout(f"nothing of {few(black)} can be read: black images are predicted in their place, which score next to 0")
 

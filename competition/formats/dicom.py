@@ -32,19 +32,15 @@ _MAX_INFLATED = 1 << 28
 
 @dataclass(frozen=True)
 class Dicom:
-    """The content of one DICOM file.
+    """The content of one DICOM file."""
 
-    Attributes:
-        pixels: (H, W) float32: rescale slope and intercept (or the modality look-up table) applied, bright is dense
-            also for MONOCHROME1, and padding is as dark as the darkest pixel. Not stretched and not windowed:
-            Hounsfield units, or the detector's values.
-        spacing_mm: Distance of pixel centres between rows and between columns; None where the file gives none.
-        patient_id: As in the file, without blanks around it; empty where there is none.
-    """
-
+    # (H, W) float32: rescale slope and intercept (or the modality look-up table) applied, bright is dense also for
+    # MONOCHROME1, and padding is as dark as the darkest pixel. Not stretched and not windowed: Hounsfield units, or the
+    # detector's values
     pixels: NDArray[np.float32]
+    # distance of pixel centres between rows and between columns; None where the file gives none
     spacing_mm: tuple[float, float] | None
-    patient_id: str
+    patient_id: str  # as in the file, without blanks around it; empty where there is none
 
 
 def read_dicom(path: Path) -> Dicom:

@@ -40,17 +40,11 @@ _READ_HEADER = {
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array of which only the header was read.
+    """An array of which only the header was read."""
 
-    Attributes:
-        shape: Of the header.
-        dtype: Of the header; never of Python objects.
-        read: Reads the values.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    read: Callable[[], NDArray[Any]]
+    shape: tuple[int, ...]  # of the header
+    dtype: np.dtype[Any]  # of the header; never of Python objects
+    read: Callable[[], NDArray[Any]]  # reads the values
 
     @property
     def nbytes(self) -> int:

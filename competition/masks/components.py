@@ -27,15 +27,10 @@ SureOf = Callable[[int], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where the pixels of several classes of one image lie.
+    """Where the pixels of several classes of one image lie."""
 
-    Attributes:
-        size_hw: Rows and columns of the image.
-        classes: How many.
-    """
-
-    size_hw: tuple[int, int]
-    classes: int
+    size_hw: tuple[int, int]  # rows and columns of the image
+    classes: int  # how many
 
     @property
     def stride(self) -> int:
@@ -89,19 +84,12 @@ def canvas_runs(planes: NDArray[np.uint8], classes: int) -> tuple[Canvas, Runs]:
 
 @dataclass(frozen=True)
 class Components:
-    """The components (8 neighbours) of runs.
+    """The components (8 neighbours) of runs."""
 
-    Attributes:
-        of_run: int64 (n,): the component of each run.
-        areas: int64 (k,): pixels of each component.
-        class_of: int64 (k,): the class of each component.
-        first_runs: int64 (k,): the first run of each component.
-    """
-
-    of_run: NDArray[np.int64]
-    areas: NDArray[np.int64]
-    class_of: NDArray[np.int64]
-    first_runs: NDArray[np.int64]
+    of_run: NDArray[np.int64]  # int64 (n,): the component of each run
+    areas: NDArray[np.int64]  # int64 (k,): pixels of each component
+    class_of: NDArray[np.int64]  # int64 (k,): the class of each component
+    first_runs: NDArray[np.int64]  # int64 (k,): the first run of each component
 
 
 def find_components(canvas: Canvas, runs: Runs) -> Components:

@@ -24,14 +24,10 @@ class Quorum:
     """When a pixel is elected: the sum of weights of the masks that hold it is greater than ``more_than``.
 
     Whole numbers, because a tie must not be broken by the last bit of a float: two of four equal votes are no majority.
-
-    Attributes:
-        weights: One per member, not negative.
-        more_than: At least 0 and below the sum of the weights.
     """
 
-    weights: tuple[int, ...]
-    more_than: int
+    weights: tuple[int, ...]  # one per member, not negative
+    more_than: int  # at least 0 and below the sum of the weights
 
 
 def quorum(weights: Sequence[Fraction], threshold: Fraction) -> Quorum:

@@ -18,25 +18,15 @@ and its own number, not on how many others are drawn."""
 
 @dataclass(frozen=True)
 class Phantom:
-    """How a track's synthetic data is drawn.
+    """How a track's synthetic data is drawn."""
 
-    Attributes:
-        draw: Writes a data set; see ``Draw``.
-        people: Training persons by default.
-        test_people: Test persons by default.
-        size: Side in pixels by default, the organisers'.
-        steps_per_person: How often ``draw`` reports progress.
-        truth: Where the labels of the test samples lie below the data folder; real organisers keep them.
-        other_forms: Draw the same data in the organisers' other forms, if there are several.
-    """
-
-    draw: Draw
-    people: int
-    test_people: int
-    size: int
-    steps_per_person: int
-    truth: str
-    other_forms: tuple[Draw, ...] = ()
+    draw: Draw  # writes a data set; see ``Draw``
+    people: int  # training persons by default
+    test_people: int  # test persons by default
+    size: int  # side in pixels by default, the organisers'
+    steps_per_person: int  # how often ``draw`` reports progress
+    truth: str  # where the labels of the test samples lie below the data folder; real organisers keep them
+    other_forms: tuple[Draw, ...] = ()  # draw the same data in the organisers' other forms, if there are several
 
 
 PHANTOMS = {

@@ -13,36 +13,22 @@ Points = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Trunk:
-    """A named artery.
+    """A named artery."""
 
-    Attributes:
-        name: For the site table.
-        points: Points it runs through, fractions of the image side.
-        radii: Radius at its start and end, pixels of a 720 image.
-        twigs: How many branches leave it.
-        reach: Length of those branches, fraction of the image side.
-    """
-
-    name: str
-    points: Points
-    radii: tuple[float, float]
-    twigs: int = 0
-    reach: float = 0.0
+    name: str  # for the site table
+    points: Points  # points it runs through, fractions of the image side
+    radii: tuple[float, float]  # radius at its start and end, pixels of a 720 image
+    twigs: int = 0  # how many branches leave it
+    reach: float = 0.0  # length of those branches, fraction of the image side
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where an aneurysm of one location sits.
+    """Where an aneurysm of one location sits."""
 
-    Attributes:
-        trunk: Name of the artery.
-        fraction: How far along it, 0 to 1.
-        direction: Which way the sac points, before mirroring.
-    """
-
-    trunk: str
-    fraction: float
-    direction: tuple[float, float]
+    trunk: str  # name of the artery
+    fraction: float  # how far along it, 0 to 1
+    direction: tuple[float, float]  # which way the sac points, before mirroring
 
 
 TRUNKS: dict[View, tuple[Trunk, ...]] = {

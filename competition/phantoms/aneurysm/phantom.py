@@ -38,17 +38,11 @@ JPEG_QUALITY = 92
 
 @dataclass(frozen=True)
 class Aneurysm:
-    """One aneurysm of a patient.
+    """One aneurysm of a patient."""
 
-    Attributes:
-        location: A name of ``LOCATIONS``.
-        radius: Pixels of a 720 image.
-        stretch: Short over long axis.
-    """
-
-    location: str
-    radius: float
-    stretch: float
+    location: str  # A name of ``LOCATIONS``
+    radius: float  # pixels of a 720 image
+    stretch: float  # short over long axis
 
 
 def draw(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:

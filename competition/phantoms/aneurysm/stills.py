@@ -19,19 +19,12 @@ RIGHT_TEXT = ("(Filt. 7) (Shut.)", "FRNT", "Seq: 3", "FRAME = 27 / 52", "MASK = 
 
 @dataclass(frozen=True)
 class Sac:
-    """An aneurysm in the image.
+    """An aneurysm in the image."""
 
-    Attributes:
-        centre: (2,), fractions of the image side.
-        radius: Pixels of a 720 image.
-        stretch: Short over long axis, 0 to 1.
-        turn: Of the long axis, degrees.
-    """
-
-    centre: NDArray[np.float64]
-    radius: float
-    stretch: float
-    turn: float
+    centre: NDArray[np.float64]  # (2,), fractions of the image side
+    radius: float  # pixels of a 720 image
+    stretch: float  # short over long axis, 0 to 1
+    turn: float  # of the long axis, degrees
 
 
 def absorption(width: float) -> float:

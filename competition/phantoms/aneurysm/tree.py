@@ -13,15 +13,10 @@ GRID = 720  # radii are pixels of the organisers' smallest export, 720 x 720
 
 @dataclass(frozen=True)
 class Vessel:
-    """An artery in the image.
+    """An artery in the image."""
 
-    Attributes:
-        points: Its course, (n, 2) float64, fractions of the image side.
-        radii: Radius at its start and end, pixels of a 720 image.
-    """
-
-    points: NDArray[np.float64]
-    radii: tuple[float, float]
+    points: NDArray[np.float64]  # its course, (n, 2) float64, fractions of the image side
+    radii: tuple[float, float]  # radius at its start and end, pixels of a 720 image
 
 
 def spline(points: Points, steps: int = 8) -> Points:
@@ -33,25 +28,15 @@ def spline(points: Points, steps: int = 8) -> Points:
 
 @dataclass(frozen=True)
 class Shape:
-    """How one head differs from the table: a smooth displacement, so that vessels which meet still meet.
+    """How one head differs from the table: a smooth displacement, so that vessels which meet still meet."""
 
-    Attributes:
-        frequency: (k, 2), waves per image side along x and y.
-        phase: (k, 2), radians, for the two components.
-        size: (k, 2), fractions of the image side.
-        scale: Of the whole tree around its middle.
-        turn: Rotation, radians.
-        shift: (2,), fractions of the image side.
-        girth: Factor on every radius.
-    """
-
-    frequency: NDArray[np.float64]
-    phase: NDArray[np.float64]
-    size: NDArray[np.float64]
-    scale: float
-    turn: float
-    shift: NDArray[np.float64]
-    girth: float
+    frequency: NDArray[np.float64]  # (k, 2), waves per image side along x and y
+    phase: NDArray[np.float64]  # (k, 2), radians, for the two components
+    size: NDArray[np.float64]  # (k, 2), fractions of the image side
+    scale: float  # of the whole tree around its middle
+    turn: float  # rotation, radians
+    shift: NDArray[np.float64]  # (2,), fractions of the image side
+    girth: float  # factor on every radius
 
     def bend(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return points of the table (n, 2) where they lie in this head (n, 2)."""

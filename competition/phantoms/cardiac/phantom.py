@@ -31,21 +31,13 @@ _SPACING_MM = 350 / 256
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice of a data set.
+    """One slice of a data set."""
 
-    Attributes:
-        person: From 1.
-        number: Of the slice in its series.
-        grey: (size, size) uint8.
-        pool: (size, size) uint8, 0 or 255.
-        contracted: Whether at the end of contraction.
-    """
-
-    person: int
-    number: int
-    grey: NDArray[np.uint8]
-    pool: NDArray[np.uint8]
-    contracted: bool
+    person: int  # from 1
+    number: int  # of the slice in its series
+    grey: NDArray[np.uint8]  # (size, size) uint8
+    pool: NDArray[np.uint8]  # (size, size) uint8, 0 or 255
+    contracted: bool  # whether at the end of contraction
 
     @property
     def file_name(self) -> str:

@@ -21,37 +21,21 @@ _CONTRACTED = {"HF-I": 0.83, "HF-NI": 0.80, "HYP": 0.52, "N": 0.62}  # radius at
 
 @dataclass(frozen=True)
 class Chest:
-    """One person: lengths in 1/256 of the picture, angles in degrees, brightness where muscle has 0.30.
+    """One person: lengths in 1/256 of the picture, angles in degrees, brightness where muscle has 0.30."""
 
-    Attributes:
-        disease: One of ``_DISEASES``.
-        heart: x, y of the left ventricle at the base.
-        drift: How far it moves until the apex.
-        turn: Direction from the left to the right ventricle, 180 = to the picture's left.
-        body: Radii of the chest.
-        tilt: Of the chest.
-        fat: Thickness of the fat under the skin.
-        coil: x, y of the receiving coil.
-        reach: How far the coil sees.
-        pool: Brightness of blood.
-        gain: Of the whole picture.
-        noise: Standard deviation of the noise.
-        round_field: Whether the scanner cut the picture to a circle.
-    """
-
-    disease: str
-    heart: tuple[float, float]
-    drift: tuple[float, float]
-    turn: float
-    body: tuple[float, float]
-    tilt: float
-    fat: float
-    coil: tuple[float, float]
-    reach: float
-    pool: float
-    gain: float
-    noise: float
-    round_field: bool
+    disease: str  # one of ``_DISEASES``
+    heart: tuple[float, float]  # x, y of the left ventricle at the base
+    drift: tuple[float, float]  # how far it moves until the apex
+    turn: float  # direction from the left to the right ventricle, 180 = to the picture's left
+    body: tuple[float, float]  # radii of the chest
+    tilt: float  # of the chest
+    fat: float  # thickness of the fat under the skin
+    coil: tuple[float, float]  # x, y of the receiving coil
+    reach: float  # how far the coil sees
+    pool: float  # brightness of blood
+    gain: float  # of the whole picture
+    noise: float  # standard deviation of the noise
+    round_field: bool  # whether the scanner cut the picture to a circle
 
 
 def person_name(person: int) -> str:

@@ -18,31 +18,18 @@ _CARPAL_CORTEX_MM = 0.65
 
 @dataclass(frozen=True)
 class Exposure:
-    """What differs from film to film.
+    """What differs from film to film."""
 
-    Attributes:
-        bone: Attenuation per millimetre of cortical bone.
-        flesh: Attenuation of a thick palm.
-        gain: Brightness of a film that lets nothing through.
-        background: Brightness beside the hand.
-        tilt: Brightness added from one edge to the other, x and y.
-        noise: Standard deviation of the noise.
-        blur_mm: Standard deviation of the focus' blur.
-        marker_left: Whether the letter lies in the upper left corner; None for no letter.
-        ring: Whether the ring finger wears a ring.
-        collimated_mm: Width of the shutter's shadow on the left and the right.
-    """
-
-    bone: float
-    flesh: float
-    gain: float
-    background: float
-    tilt: tuple[float, float]
-    noise: float
-    blur_mm: float
-    marker_left: bool | None
-    ring: bool
-    collimated_mm: tuple[float, float]
+    bone: float  # attenuation per millimetre of cortical bone
+    flesh: float  # attenuation of a thick palm
+    gain: float  # brightness of a film that lets nothing through
+    background: float  # brightness beside the hand
+    tilt: tuple[float, float]  # brightness added from one edge to the other, x and y
+    noise: float  # standard deviation of the noise
+    blur_mm: float  # standard deviation of the focus' blur
+    marker_left: bool | None  # whether the letter lies in the upper left corner; None for no letter
+    ring: bool  # whether the ring finger wears a ring
+    collimated_mm: tuple[float, float]  # width of the shutter's shadow on the left and the right
 
 
 def draw_exposure(rng: np.random.Generator) -> Exposure:

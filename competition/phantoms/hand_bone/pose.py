@@ -17,61 +17,36 @@ _MARGIN_MM = 9.0  # the radiographer keeps the fingers this far inside the film
 
 @dataclass(frozen=True)
 class Build:
-    """What both hands of a person have in common; 1 = average.
+    """What both hands of a person have in common; 1 = average."""
 
-    Attributes:
-        scale: Size of the hand.
-        thickness: Width of the bones beyond that.
-        density: Attenuation of bone.
-        flesh: Thickness of the soft tissue.
-    """
-
-    scale: float
-    thickness: float
-    density: float
-    flesh: float
+    scale: float  # size of the hand
+    thickness: float  # width of the bones beyond that
+    density: float  # attenuation of bone
+    flesh: float  # thickness of the soft tissue
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How one hand lies on the film; angles in degrees, seen as a right hand.
+    """How one hand lies on the film; angles in degrees, seen as a right hand."""
 
-    Attributes:
-        spread: Spreading of the fingers, 0 = as in the anatomy table.
-        bend: Wrist bent towards the little finger (positive) or the thumb.
-        roll: Hand rolled about its long axis; an oblique film has 10 to 24 degrees.
-        turn: The whole arm turned on the film.
-        shift_mm: The whole arm moved, x and y.
-        joints: (5, 4) deviation of each finger bone from its finger's direction.
-        shortening: (5, 4) seen length / true length: a finger that isn't flat on the film looks shorter.
-    """
-
-    spread: float
-    bend: float
-    roll: float
-    turn: float
-    shift_mm: tuple[float, float]
-    joints: Points
-    shortening: Points
+    spread: float  # spreading of the fingers, 0 = as in the anatomy table
+    bend: float  # wrist bent towards the little finger (positive) or the thumb
+    roll: float  # hand rolled about its long axis; an oblique film has 10 to 24 degrees
+    turn: float  # the whole arm turned on the film
+    shift_mm: tuple[float, float]  # the whole arm moved, x and y
+    joints: Points  # (5, 4) deviation of each finger bone from its finger's direction
+    shortening: Points  # (5, 4) seen length / true length: a finger that isn't flat on the film looks shorter
 
 
 @dataclass(frozen=True)
 class PlacedBone:
-    """A bone on the film.
+    """A bone on the film."""
 
-    Attributes:
-        name: Class name.
-        outline_mm: (n, 2) x, y around it; n is 17 to 63 for all but Radius and Ulna.
-        axis_mm: (2, 2) base and tip of a long bone; None for the wrist's bones.
-        stations: Positions along the axis (0 base, 1 tip) at which ``half_width_mm`` is given.
-        half_width_mm: Half the bone's width at ``stations``; empty for the wrist's bones.
-    """
-
-    name: str
-    outline_mm: Points
-    axis_mm: Points | None
-    stations: Points
-    half_width_mm: Points
+    name: str  # class name
+    outline_mm: Points  # (n, 2) x, y around it; n is 17 to 63 for all but Radius and Ulna
+    axis_mm: Points | None  # (2, 2) base and tip of a long bone; None for the wrist's bones
+    stations: Points  # positions along the axis (0 base, 1 tip) at which ``half_width_mm`` is given
+    half_width_mm: Points  # half the bone's width at ``stations``; empty for the wrist's bones
 
 
 @dataclass(frozen=True)
@@ -242,19 +217,12 @@ def place_hand(build: Build, pose: Pose, rng: np.random.Generator) -> PlacedHand
 
 @dataclass(frozen=True)
 class Film:
-    """Where millimetres of a hand land on a square film of any number of pixels.
+    """Where millimetres of a hand land on a square film of any number of pixels."""
 
-    Attributes:
-        side: Which hand; a left hand is the mirror image.
-        scale: Size of the hand.
-        turn: Degrees, as in ``Pose``.
-        origin_mm: x and y (downwards) of the wrist's middle on the film, as a right hand.
-    """
-
-    side: Side
-    scale: float
-    turn: float
-    origin_mm: tuple[float, float]
+    side: Side  # which hand; a left hand is the mirror image
+    scale: float  # size of the hand
+    turn: float  # degrees, as in ``Pose``
+    origin_mm: tuple[float, float]  # x and y (downwards) of the wrist's middle on the film, as a right hand
 
     def pixels(self, points_mm: Points, size: int) -> Points:
         """Return (n, 2) x, y in pixels of a film of ``size`` x ``size``; pixel centres are whole numbers."""

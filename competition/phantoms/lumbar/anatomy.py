@@ -13,23 +13,14 @@ from competition.phantoms.drawing import Points, smooth_outline
 
 @dataclass(frozen=True)
 class Level:
-    """Usual measures of a vertebra and the disc below it.
+    """Usual measures of a vertebra and the disc below it."""
 
-    Attributes:
-        name: "L5".
-        height: Of the body along its middle, mm.
-        depth: Of the body from front to back, mm.
-        wedge: By how many degrees the upper end plate leans further back than the lower one.
-        disc: Height of the disc below, mm.
-        disc_wedge: The same for the disc.
-    """
-
-    name: str
-    height: float
-    depth: float
-    wedge: float
-    disc: float
-    disc_wedge: float
+    name: str  # "L5"
+    height: float  # of the body along its middle, mm
+    depth: float  # of the body from front to back, mm
+    wedge: float  # by how many degrees the upper end plate leans further back than the lower one
+    disc: float  # height of the disc below, mm
+    disc_wedge: float  # the same for the disc
 
 
 # From the sacrum upwards; a lordosis of 56 degrees from S1 to L1, as in healthy adults (40 to 70).
@@ -58,38 +49,23 @@ _BODY = np.array((
 
 @dataclass(frozen=True)
 class Vertebra:
-    """One vertebra.
+    """One vertebra."""
 
-    Attributes:
-        name: "L5".
-        body: Outline of the body, (n, 2).
-        behind: Outlines of what lies behind it: the pedicle, the joint and the spinous process.
-    """
-
-    name: str
-    body: Points
-    behind: tuple[Points, ...]
+    name: str  # "L5"
+    body: Points  # outline of the body, (n, 2)
+    behind: tuple[Points, ...]  # outlines of what lies behind it: the pedicle, the joint and the spinous process
 
 
 @dataclass(frozen=True)
 class Back:
-    """One person's bones.
+    """One person's bones."""
 
-    Attributes:
-        vertebrae: From L5 upwards.
-        sacrum: Outline.
-        pelvis: Outlines of the two iliac wings, which lie over L5 and the sacrum.
-        ribs: Middle lines of the lowest ribs of both sides, from back to front.
-        density: How much a mm of bone takes away, 1 = usual.
-        cortex: Thickness of the bodies' shell in mm.
-    """
-
-    vertebrae: tuple[Vertebra, ...]
-    sacrum: Points
-    pelvis: tuple[Points, ...]
-    ribs: tuple[Points, ...]
-    density: float
-    cortex: float
+    vertebrae: tuple[Vertebra, ...]  # from L5 upwards
+    sacrum: Points  # outline
+    pelvis: tuple[Points, ...]  # outlines of the two iliac wings, which lie over L5 and the sacrum
+    ribs: tuple[Points, ...]  # middle lines of the lowest ribs of both sides, from back to front
+    density: float  # how much a mm of bone takes away, 1 = usual
+    cortex: float  # thickness of the bodies' shell in mm
 
     def body(self, name: str) -> Points:
         """Return the outline of one body."""

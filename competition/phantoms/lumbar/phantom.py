@@ -58,25 +58,15 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
 
 @dataclass(frozen=True)
 class Form:
-    """How one image and its label are stored.
+    """How one image and its label are stored."""
 
-    Attributes:
-        inverted: The image is MONOCHROME1: its smallest value is white.
-        rescaled: The image has a rescale slope and intercept.
-        capitals: The image's ending is .DCM.
-        compression: Of the image's pixel data.
-        version_73: The label is a MATLAB 7.3 file.
-        background_255: The label's background plane holds 0 and 255.
-        transposed: The label is (columns, rows, planes).
-    """
-
-    inverted: bool = False
-    rescaled: bool = False
-    capitals: bool = False
-    compression: Compression = "none"
-    version_73: bool = False
-    background_255: bool = False
-    transposed: bool = False
+    inverted: bool = False  # the image is MONOCHROME1: its smallest value is white
+    rescaled: bool = False  # the image has a rescale slope and intercept
+    capitals: bool = False  # the image's ending is .DCM
+    compression: Compression = "none"  # of the image's pixel data
+    version_73: bool = False  # the label is a MATLAB 7.3 file
+    background_255: bool = False  # the label's background plane holds 0 and 255
+    transposed: bool = False  # the label is (columns, rows, planes)
 
 
 def form_of(number: int) -> Form:

@@ -14,18 +14,12 @@ MARGIN_MM = 40.0  # around the image, so that its edge is not taken for skin or 
 
 @dataclass(frozen=True)
 class Film:
-    """One image's frame and pose.
+    """One image's frame and pose."""
 
-    Attributes:
-        size_hw: Rows and columns.
-        per_mm: Pixels per mm.
-        turn: Of the person in the image's plane, degrees.
-        origin: Where the middle of the sacrum's upper end plate lies, x and y in mm from the upper left corner.
-    """
-
-    size_hw: tuple[int, int]
-    per_mm: float
-    turn: float
+    size_hw: tuple[int, int]  # rows and columns
+    per_mm: float  # pixels per mm
+    turn: float  # of the person in the image's plane, degrees
+    # where the middle of the sacrum's upper end plate lies, x and y in mm from the upper left corner
     origin: tuple[float, float]
 
     def placed(self, points: Points) -> Points:
