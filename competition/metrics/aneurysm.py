@@ -10,12 +10,12 @@ from competition.metrics.tables import auroc
 
 @dataclass(frozen=True)
 class AneurysmScore:
-    """What the aneurysm competition counts, and what it means.
+    """The scores of the aneurysm competition, and figures that explain them.
 
     Attributes:
         auroc: Of the first column, aneurysm or not. It ranks first.
         accuracy: Of the locations: 1 - mean |truth - output|. A probability p costs |truth - p|.
-        all_zero_accuracy: What saying "no aneurysm anywhere" scores; about 0.97, so that accuracy alone says little.
+        all_zero_accuracy: The accuracy of "no aneurysm anywhere", about 0.97: accuracy alone means little.
         cells_gained: How many location entries (rows x locations) better than all zeros; negative where worse.
         location_aurocs: AUROC of each location in column order; nan where it never or always occurs.
     """
@@ -33,9 +33,6 @@ def score_aneurysm(truth: NDArray[np.integer], outputs: NDArray[np.floating | np
     Args:
         truth: (n, 22) 0 or 1: aneurysm, then the 21 locations.
         outputs: (n, 22) in the same order of rows and columns: probabilities, or 0/1 decisions for the locations.
-
-    Returns:
-        The score.
 
     Raises:
         ValueError: Different shapes, or no location columns.

@@ -9,16 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class TableMetric:
-    """A score of one true and one predicted column.
+    """A score of one true and one predicted column."""
 
-    Attributes:
-        name: As a track or YAML names it: "auroc".
-        label: As tables and messages call it: "AUROC".
-        score: (truth (n,), prediction (n,)) -> the score; nan where it is not defined.
-    """
-
-    name: str
-    label: str
+    name: str  # in a track or YAML: "auroc"
+    label: str  # in tables and messages: "AUROC"
+    # (truth (n,), prediction (n,)) -> the score; nan where it is not defined
     score: Callable[[ArrayLike, ArrayLike], float]
 
     @property
@@ -38,7 +33,7 @@ def auroc_metric() -> TableMetric:
 
 
 def auroc(truth: ArrayLike, score: ArrayLike) -> float:
-    """Area under the ROC curve: how often a positive scores above a negative, ties counting half.
+    """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half.
 
     Args:
         truth: (n,) 0 or 1.
@@ -78,7 +73,7 @@ def pixel_accuracy(truth_mask: NDArray[np.bool_], mask: NDArray[np.bool_]) -> fl
 
 
 def f1(truth: ArrayLike, decision: ArrayLike) -> float:
-    """F1 = 2 TP / (2 TP + FP + FN) of 0/1 vectors; 0 where neither holds a positive, as scikit-learn has it.
+    """Return F1 = 2 TP / (2 TP + FP + FN) of 0/1 vectors; 0 where neither holds a positive, as in scikit-learn.
 
     Raises:
         ValueError: Different shapes.
