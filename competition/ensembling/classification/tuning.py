@@ -15,8 +15,7 @@ from competition.ensembling.selection.parts import crossfit_parts
 from competition.ensembling.selection.weight_search import Propose
 from competition.ensembling.voting.blend import round_weights
 from competition.ensembling.voting.combination import Combination, combine, mean_of
-from competition.metrics.aneurysm import AneurysmScore, score_aneurysm
-from competition.metrics.tables import auroc
+from competition.metrics.tables import AneurysmScore, auroc, score_aneurysm
 
 
 @dataclass(frozen=True)
