@@ -2,9 +2,9 @@
 
 Every binary file that a stage writes ends in a seal: eight bytes that mark it and the SHA-256 of everything else in the
 file. It is written before the file gets its name and compared when the file is read. Without it one flipped bit passed
-silently in 376 of 378 trials in best.pt and in 1,189 of 1,434 in a probability map. blosc2, numpy and torch ignore what
-follows their data. A Parquet file is read from its end, so there the seal lies in front of the footer, where nothing
-refers to it. All of these files can still be read without this module.
+silently in 376 of 378 trials in best.pt and in 1,189 of 1,434 in a probability map. blosc2, numpy and torch ignore
+bytes after their data. A Parquet file is read from its end, so there the seal lies in front of the footer, where
+nothing refers to it. All of these files can still be read without this module.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ SEAL_BYTES = len(MARK) + hashlib.sha256().digest_size
 _PARQUET = b"PAR1"
 _PIECE = 1 << 20
 
-# Files that this process has verified, each as it was then. A training epoch reads the cache again and a search reads
+# Files that this process has verified, with their state. A training epoch reads the cache again and a search reads
 # the contested pixels for every weight vector: hashing (1.4 GB/s) takes half of the time that decoding an image of
 # 2048x2048 takes, and 3 % of that of a map of 29x2048x2048.
 _verified: set[tuple[str, int, int, int, int]] = set()
@@ -34,17 +34,7 @@ _CLOCK_TICK_NS = 100_000_000
 
 @contextmanager
 def sealed_file(path: Path) -> Iterator[Path]:
-    """Like ``whole_file``, for a file that carries a checksum.
-
-    Args:
-        path: The file to write.
-
-    Yields:
-        The path to write to.
-
-    Raises:
-        CompetitionError: The disk is full or the folder can't be written; the old file, if any, is untouched.
-    """
+    """Like ``whole_file``, for a file that carries a checksum."""
     with whole_file(path) as part:
         yield part
         _seal(part)
@@ -56,7 +46,7 @@ def check_seal(path: Path, repair: str | None, required: bool = True) -> None:
     Args:
         path: A file of ``sealed_file``.
         repair: What makes the file again, where that is known.
-        required: Whether a file without a checksum is refused; those of another program have none.
+        required: Whether a file without a checksum is an error; those of other programs have none.
 
     Raises:
         CompetitionError: The file can't be read, is damaged, or has no checksum although it needs one.
@@ -107,7 +97,7 @@ def _seal(path: Path) -> None:
 
 
 def _place_of_seal(file: BinaryIO, size: int, seal: int) -> int:
-    """Where the seal begins (or has to begin, where ``seal`` is 0): at the end, or in front of a Parquet footer."""
+    """Return where the seal begins (or has to begin, where ``seal`` is 0): at the end or before a Parquet footer."""
     if size >= 12 + seal:
         file.seek(size - 8)
         length, end = file.read(4), file.read(4)

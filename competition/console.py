@@ -1,4 +1,4 @@
-"""What a stage says: rich progress and tables on a terminal, plain lines in a log."""
+"""Output of a stage: rich progress and tables on a terminal, plain lines in a log."""
 
 import os
 import sys
@@ -20,7 +20,7 @@ class _Output(Console):
     """Standard output."""
 
     def on_broken_pipe(self) -> None:
-        raise BrokenPipeError  # rich would end the program, whose work is not done
+        raise BrokenPipeError  # rich would end the program before its work is done
 
 
 # A log has no width of its own; 160 keeps a table of ten columns on one line.
@@ -42,9 +42,9 @@ _lost: list[OSError] = []
 
 
 def finish_output() -> OSError | None:
-    """Write what is still held back; return why some of standard output was lost, or None.
+    """Flush standard output; return why some of it was lost, or None.
 
-    Where nobody reads on (``| head -1``) it is a BrokenPipeError, otherwise for example a full disk.
+    A reader that has ended (``| head -1``) is a BrokenPipeError; a full disk, for example, is another OSError.
     """
     try:
         if sys.stdout is not None:
@@ -57,7 +57,7 @@ def finish_output() -> OSError | None:
 
 
 def _lose_output(error: OSError) -> None:
-    """Lead standard output to nowhere, so that the work goes on and nothing fails again when the program ends."""
+    """Redirect standard output to nowhere, so that the work goes on and nothing fails again at the end."""
     _lost.append(error)
     if sys.stdout is None:
         return
@@ -80,7 +80,7 @@ def say(text: str) -> None:
 
 
 def shout(text: str) -> None:
-    """Print a line nobody should miss, for example that the data is drawn and not real."""
+    """Print a warning, for example that the data is synthetic and not real."""
     _print(typed(f"*** {text} ***"), style="bold yellow")
 
 
@@ -95,10 +95,10 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
 
 
 class Ticker:
-    """One line of progress: advanced by the work, described by its newest metric."""
+    """One line of progress with the newest metric."""
 
     def __init__(self, title: str, total: int) -> None:
-        """Start the clock; ``total`` is the number of steps the work will take."""
+        """Start the clock; ``total`` is the number of steps."""
         self.title = title
         self.total = total
         self.done = 0
@@ -121,7 +121,7 @@ class Ticker:
             self._bar.start()
 
     def advance(self, metric: str = "") -> None:
-        """One step is done; ``metric`` is shown beside the bar. Steps that nobody expected are added."""
+        """Count one step, with a ``metric`` to show beside the bar; steps beyond the total extend it."""
         if self.done == self.total:
             self.extend(1)
         self.done += 1
@@ -135,35 +135,27 @@ class Ticker:
             say(f"{self.title}: {self.done}/{self.total}, ETA {duration(left)} {metric}".rstrip())
 
     def extend(self, steps: int) -> None:
-        """There is more to do than was thought."""
+        """Add steps to the total."""
         self.total += steps
         if self._bar is not None:
             self._bar.update(self._task, total=self.total)
 
     def ticking(self, rows: Iterable[T], rows_per_step: int) -> Iterator[T]:
-        """Pass rows on and advances after every ``rows_per_step`` of them."""
+        """Pass rows on and advance after every ``rows_per_step`` of them."""
         for number, row in enumerate(rows, start=1):
             yield row
             if number % rows_per_step == 0:
                 self.advance()
 
     def close(self) -> None:
-        """Take the bar off the screen."""
+        """Remove the bar from the screen."""
         if self._bar is not None:
             self._bar.stop()
 
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Ticker]:
-    """Show progress with ETA while the block runs.
-
-    Args:
-        title: What is being done.
-        total: Number of calls of ``advance`` that make it whole.
-
-    Yields:
-        The ticker to advance.
-    """
+    """Show progress with ETA while the block runs; yield the ticker to advance ``total`` times."""
     ticker = Ticker(title, total)
     try:
         yield ticker
@@ -172,7 +164,7 @@ def progress(title: str, total: int) -> Iterator[Ticker]:
 
 
 def track(items: Sequence[T], title: str) -> Iterator[T]:
-    """Iterate over ``items`` and shows how far it got."""
+    """Iterate over ``items`` with progress."""
     with progress(title, len(items)) as ticker:
         for item in items:
             yield item
@@ -180,7 +172,7 @@ def track(items: Sequence[T], title: str) -> Iterator[T]:
 
 
 def duration(seconds: float) -> str:
-    """Says a number of seconds as people do: "48 s", "3 min 20 s", "2 h 05 min"."""
+    """Return a number of seconds for readers: "48 s", "3 min 20 s", "2 h 05 min"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 SHOWN_WORD = 200
-"""Characters that are shown of a word of more than 1,000."""
+"""Characters shown of a word of more than 1,000."""
 
 LONGEST_SENTENCE = 2500
-"""Characters; of a longer sentence the middle is left out, so that the file and the repair at its end stay."""
+"""Characters; a longer sentence loses its middle, so that the file and the repair at its end stay."""
 
 _ENDLESS = re.compile(r"\S{1001,}")
 
@@ -18,17 +18,11 @@ class CompetitionError(Exception):
     Attributes:
         what: What is wrong.
         where: The file, column or sample; empty where there is none.
-        repair: What repairs it; empty where the sentence doesn't say.
+        repair: The command or action that repairs it; empty where there is none.
     """
 
     def __init__(self, what: str, where: Path | str | None = None, repair: str | None = None) -> None:
-        """Put the sentence together in the order: what, where, what repairs it.
-
-        Args:
-            what: What is wrong, with the offending value.
-            where: The file, column or sample it was found in.
-            repair: The command or action that repairs it.
-        """
+        """Build the sentence in the order: what is wrong (with the value), where, and what repairs it."""
         what = what.removesuffix(".")  # of a quoted sentence: the full stop comes at the end
         self.what, self.where, self.repair = what, "" if where is None else str(where), repair or ""
         asks = what.endswith("?")
@@ -38,10 +32,10 @@ class CompetitionError(Exception):
 
 
 def on_one_line(text: str) -> str:
-    """Return a text that can be printed as one line, whatever the names and cells of foreign files hold.
+    """Return a text that can be printed as one line, whatever names and cells of foreign files it quotes.
 
-    Line ends and control characters are written as escapes; words longer than any path, and what then is too long for a
-    sentence, are cut.
+    Line ends and control characters become escapes; words longer than any path, and sentences that are too long, are
+    shortened.
     """
     if not text.isprintable():
         text = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode("ascii") for sign in text)

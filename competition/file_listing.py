@@ -1,8 +1,8 @@
-"""Which files a data folder holds: one rule for all tracks, so that no sample vanishes and no litter becomes one.
+"""Which files a data folder contains: one rule for all tracks, so that no sample vanishes and no litter becomes one.
 
-Hidden files and what macOS and Windows leave behind are litter. Endings fit whatever their capitals, names fit whatever
-their Unicode form, and folders that are symbolic links are searched as any other, which ``Path.glob`` does or does not,
-depending on the version of Python.
+Hidden files and leftovers of macOS and Windows are litter. Endings match in any case, names in any Unicode form, and
+folders that are symbolic links are searched like any other, which ``Path.glob`` does or does not, depending on the
+version of Python.
 """
 
 import os
@@ -24,7 +24,7 @@ PICTURES = frozenset((*_RASTER, *_MEDICAL))
 
 
 def is_litter(name: str) -> bool:
-    """Return whether a file or folder of this name is hidden or left behind by an operating system."""
+    """Return whether a file or folder of this name is hidden or a leftover of an operating system."""
     return name.startswith(".") or name.lower() in LITTER
 
 
@@ -35,14 +35,9 @@ def is_picture(path: Path) -> bool:
 
 
 def find_files(root: Path, pattern: str) -> list[Path]:
-    """List the files below a folder that fit a pattern.
+    """List the files below a folder that match a pattern as of ``Path.glob``, sorted.
 
-    Args:
-        root: The data folder.
-        pattern: As of ``Path.glob``, with ``*``, ``?``, ``[...]`` and ``**`` for any number of folders.
-
-    Returns:
-        Sorted paths. Symbolic links that lead nowhere are among them, so that who reads them names them.
+    Broken symbolic links are included, so that their readers report them.
 
     Raises:
         CompetitionError: A folder can't be listed, or a file is a pipe, socket or device or has a name that is no text.
@@ -65,7 +60,7 @@ def find_all_files(root: Path) -> list[Path]:
 
 
 def find_pictures_beside(root: Path, patterns: Sequence[str]) -> list[Path]:
-    """List picture-like files in the folders that patterns search which none of them takes."""
+    """List image files in the folders of the patterns that match none of the patterns."""
     folders = {str(PurePosixPath(pattern).parent / "*") for pattern in patterns}
     there = {path for folder in folders for path in _fitting(root, folder) if is_picture(path)}
     return sorted(there.difference(*(_fitting(root, pattern) for pattern in patterns)))
@@ -74,8 +69,7 @@ def find_pictures_beside(root: Path, patterns: Sequence[str]) -> list[Path]:
 def on_disk(path: Path) -> Path:
     """Return a path as the disk spells it: in another Unicode form, or with capitals in its ending.
 
-    Returns:
-        The path itself where it exists or nothing fits it.
+    The path itself where it exists or nothing matches it.
     """
     if path.exists() or path.parent == path:
         return path
@@ -84,7 +78,7 @@ def on_disk(path: Path) -> Path:
 
 
 def plain_name(name: str) -> str:
-    """Return a file name by which files are compared: in composed Unicode (NFC), its ending in small letters."""
+    """Return a file name as it is compared: in composed Unicode (NFC), its ending in small letters."""
     before, dot, ending = same_spelling(name).rpartition(".")
     return before + dot + ending.lower() if before else dot + ending
 
@@ -95,7 +89,7 @@ def _fitting(root: Path, pattern: str) -> list[Path]:
 
 
 def _walk(folder: str, parts: Sequence[str], above: frozenset[tuple[int, int]]) -> Iterator[str]:
-    """Yield the paths that fit; ``above`` are the folders on the way, into which a link must not lead back."""
+    """Yield matching paths; a link must not lead back into the folders ``above``."""
     first, rest = parts[0], parts[1:]
     if first == "**":
         yield from _walk(folder, rest or ("*",), above)
@@ -129,7 +123,7 @@ def _fits(name: str, wanted: str) -> bool:
 
 
 def _identity(folder: str) -> tuple[int, int]:
-    """Return what is the same of a folder by whatever path it is reached; (0, 0) of one that is not there."""
+    """Return the identity of a folder by whatever path it is reached; (0, 0) of one that is missing."""
     try:
         status = os.stat(folder)
     except OSError:
@@ -141,9 +135,9 @@ def _stamp(folder: Path) -> int:
     return folder.stat().st_mtime_ns if folder.is_dir() else 0
 
 
-@lru_cache(maxsize=256)  # asked for again by every missing file of a folder; a changed folder has another stamp
+@lru_cache(maxsize=256)  # each missing file of a folder asks again; a changed folder has another stamp
 def _spellings(folder: Path, stamp: int) -> dict[str, str]:
-    """Plain name -> name of everything in a folder."""
+    """Return plain name -> name of everything in a folder."""
     return {plain_name(name): name for name in sorted(os.listdir(folder), reverse=True)} if stamp else {}
 
 
@@ -153,7 +147,7 @@ def stem(name: str) -> str:
 
 
 def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
-    """The files behind a sample's label, as the disk spells them: one, or one per class where it holds "{class}"."""
+    """Return the files of a sample's label, as the disk spells them: one, or one per class where it holds "{class}"."""
     if "{class}" not in str(label):
         return [label]
     return [on_disk(Path(str(label).replace("{class}", name))) for name in classes]
@@ -162,8 +156,7 @@ def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
 def split_part(path: Path) -> tuple[Path, str]:
     """Split the path of a part of a file: "train.tfrecord#12" -> (train.tfrecord, "12").
 
-    Returns:
-        The file on disk and the part's name, "" where the path is the file itself.
+    The part is "" where the path is the file itself.
     """
     text = str(path)
     cuts = [] if os.path.exists(path) else [at for at, character in enumerate(text) if character == "#"]

@@ -1,4 +1,4 @@
-"""Files and folders are written whole or not at all, and text files are looked at before they are opened."""
+"""Files and folders are written whole or not at all, and text files are checked before they are opened."""
 
 import csv
 import hashlib
@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from competition.errors import CompetitionError
 
 LARGEST_TEXT = 64 << 20
@@ -28,19 +30,13 @@ _PART = re.compile(
     r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]{1,9})-[0-9a-f]{8}\.(?P<kind>part|old)", re.DOTALL
 )
 _ABANDONED_SECONDS = 7 * 24 * 3600
-"""After so long without a change, what a process of another machine has begun is not going to be finished."""
+"""After so long without a change, the leftovers of a process of another machine are abandoned."""
 _swept: set[Path] = set()
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Return a temporary path beside ``path``; renamed to it when the block ends well, removed otherwise.
-
-    Args:
-        path: The file to write. Its folder is made.
-
-    Yields:
-        The path to write to.
+    """Yield a temporary path beside ``path``; renamed to it when the block ends well, removed otherwise.
 
     Raises:
         CompetitionError: The disk is full or the folder can't be written; the old file, if any, is untouched.
@@ -63,18 +59,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def whole_folder(path: Path, ours: str) -> Iterator[Path]:
-    """Like ``whole_file`` for a folder; an old folder of that name is replaced at the end.
+    """Like ``whole_file`` for an empty folder to fill; an old folder of that name is replaced at the end.
 
     Args:
         path: The folder to write.
-        ours: Pattern of a file that the folder holds where this program made it: only such a folder, or an empty one,
-            is replaced.
-
-    Yields:
-        An empty folder to write to.
+        ours: Pattern of a file of such folders: only a folder that contains one, or an empty one, is replaced.
 
     Raises:
-        CompetitionError: As for ``whole_file``, or something else is there; then nothing was written or deleted.
+        CompetitionError: As for ``whole_file``, or another folder is there; then nothing was written or deleted.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -103,11 +95,11 @@ def whole_folder(path: Path, ours: str) -> Iterator[Path]:
 
 
 def remove_folder(path: Path, *ours: str) -> None:
-    """Delete a folder that this program made, or an empty one; a folder that is not there is no error.
+    """Delete a folder that this program made, or an empty one; a missing folder is no error.
 
     Args:
         path: The folder.
-        ours: Patterns of files, of which it holds one where this program made it.
+        ours: Patterns of files, of which it contains one if this program made it.
 
     Raises:
         CompetitionError: Something else is there; then nothing was deleted.
@@ -117,11 +109,7 @@ def remove_folder(path: Path, *ours: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder with those above it, unless it is there.
-
-    Raises:
-        CompetitionError: It can't be made, for example on a read-only disk.
-    """
+    """Make a folder and its parents unless it exists; raise a CompetitionError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -135,7 +123,7 @@ def _check_ours(path: Path, ours: Sequence[str]) -> None:
         raise CompetitionError("a file is where a folder is to be written", path, "Move it away")
     if any(path.iterdir()) and not any(next(path.glob(pattern), None) for pattern in ours):
         what = f"this folder contains no {' or '.join(ours)}, so this program did not make it and will not delete it"
-        raise CompetitionError(what, path, "Check what is in it and move it elsewhere")
+        raise CompetitionError(what, path, "Check its content and move it elsewhere")
 
 
 def _delete(path: Path) -> None:
@@ -154,7 +142,7 @@ def _part(path: Path) -> Path:
 def _machine() -> str:
     """Return eight characters for this machine since it was started, and for this container on it.
 
-    Only among processes of equal characters does the number of a process say whether it still runs.
+    Only among processes of equal characters does a process number reveal whether the process still runs.
     """
     identity = platform.node()
     with suppress(OSError):  # Linux has both, macOS neither
@@ -163,9 +151,9 @@ def _machine() -> str:
 
 
 def sweep_below(folder: Path) -> None:
-    """Remove what killed processes have left in the folders of a folder, each of which is written only once.
+    """Remove leftovers of killed processes in the folders of a folder, each of which is written only once.
 
-    A folder in which there was nothing else goes too. One that is merely empty may be another process's next.
+    A folder that held nothing else is removed too. One that is merely empty may be another process's next.
     """
     for inner in folder.glob("*/"):
         if _sweep(inner):
@@ -174,9 +162,9 @@ def sweep_below(folder: Path) -> None:
 
 
 def _sweep(folder: Path) -> int:
-    """Remove what killed processes have left in a folder, once per folder and process; return how much that was.
+    """Remove leftovers of killed processes in a folder, once per folder and process; return how many there were.
 
-    A folder that was killed between its two renames is put back: the old one is all there is.
+    A folder whose process was killed between its two renames is put back: the old one is all there is.
     """
     if folder in _swept:
         return 0
@@ -207,9 +195,34 @@ def _is_abandoned(match: re.Match[str], path: Path) -> bool:
         os.kill(int(match["process"]), 0)
     except ProcessLookupError:
         return True
-    except OSError:  # it runs and is somebody else's
-        return False
+    except OSError:  # it runs and belongs to another user
+        pass
     return False
+
+
+@contextmanager
+def file_lock(path: Path, busy: str | None = None) -> Iterator[None]:
+    """Hold a lock file for one process; the lock ends with the process, even if it is killed.
+
+    Args:
+        path: The lock file; its folder is made.
+        busy: The error if another process holds the lock; None waits for it.
+
+    Raises:
+        CompetitionError: Another process holds the lock, or the file can't be written.
+    """
+    lock = FileLock(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(blocking=busy is None)
+    except Timeout as error:
+        raise CompetitionError(busy or "", path.parent) from error
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_text(path: Path, text: str) -> None:
@@ -219,7 +232,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all; NaN is not JSON and is refused.
+    """Write a JSON file whole or not at all; NaN is an error.
 
     Paths that are not UTF-8 are written as escapes, which ``read_json`` turns into the same paths.
     """
@@ -249,14 +262,10 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_file(path: Path, largest: int = LARGEST_TEXT) -> None:
-    """Make sure, before it is opened, that a path is an ordinary file of a sane size.
+    """Make sure, before it is opened, that a path is an ordinary file of at most ``largest`` bytes.
 
-    A named pipe would be waited for without end, and a file without end fills the memory. What can't be looked at is
-    left to whoever opens it.
-
-    Args:
-        path: The file.
-        largest: Bytes that it may have.
+    Opening a named pipe would wait forever, and a file without end would fill the memory. A path that can't be examined
+    is left to whoever opens it.
 
     Raises:
         CompetitionError: It is a folder, a pipe or a device, or larger.
@@ -274,11 +283,7 @@ def check_file(path: Path, largest: int = LARGEST_TEXT) -> None:
 
 
 def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
-    """Read a UTF-8 text file, with or without a byte order mark.
-
-    Args:
-        path: The file.
-        largest: Bytes that it may have.
+    """Read a UTF-8 text file of at most ``largest`` bytes, with or without a byte order mark.
 
     Raises:
         OSError: It is missing or can't be read.
@@ -293,9 +298,7 @@ def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
 
 
 def cannot_write(path: Path, error: OSError) -> CompetitionError:
-    """Return the sentence on a file or folder that can't be written."""
+    """Return the error for a file or folder that can't be written."""
     reason = error.strerror or str(error)
-    repair = (
-        "Nothing was changed; make room or choose another place with --workspace DIR, then run the same command again"
-    )
+    repair = "Nothing was changed; make room or choose another --workspace DIR, then run the same command again"
     return CompetitionError(f"can't write ({reason})", path, repair)

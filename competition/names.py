@@ -1,7 +1,7 @@
 """Names from users and files: what may become a file name, the name of a run or a cell of a table.
 
-A name is never a path. Whatever becomes part of a path is checked where it is given, with a sentence that says what is
-wrong, and again where the path is built (``inside``), so that nothing can be written outside of its folder.
+A name is never a path. Whatever becomes part of a path is checked where it is given, with a message, and again where
+the path is built (``inside``), so that nothing can be written outside its folder.
 """
 
 import hashlib
@@ -9,11 +9,12 @@ import re
 from pathlib import Path
 
 from competition.errors import CompetitionError
+from competition.text import shortened
 
 LONGEST_NAME = 100
 """Bytes of UTF-8. File systems end at 255; submission ids and temporary files add to a name."""
 LONGEST_KEY = 200
-"""Bytes of a sample's key, often a file name of somebody else's making; the cache adds a view and an ending."""
+"""Bytes of a sample's key, often a file name of the organisers; the cache adds a view and an ending."""
 _LONGEST_FILE = 255
 
 # Line breaks and terminal codes; halves of surrogate pairs, which are what bytes that are not UTF-8 become.
@@ -31,13 +32,13 @@ def check_name(name: str, of: str, repair: str) -> None:
     Args:
         name: As it was given.
         of: What it names, with its article: "a run".
-        repair: What to do about it.
+        repair: How to correct it.
 
     Raises:
         CompetitionError: With what is wrong.
     """
     if fault := name_fault(name):
-        raise CompetitionError(f"{of} can't be called {_shown(name)} (the name {fault})", None, repair)
+        raise CompetitionError(f"{of} can't be called {shortened(name, 60)!r} (the name {fault})", None, repair)
 
 
 def name_fault(name: str) -> str | None:
@@ -46,13 +47,11 @@ def name_fault(name: str) -> str | None:
 
 
 def check_run_name(name: str) -> None:
-    """Reject a name that no run may have: every run can be named in --members.
-
-    Raises:
-        CompetitionError: With what is wrong.
-    """
+    """Reject a name that no run may have, with a CompetitionError: every run can be named in --members."""
     if fault := run_fault(name):
-        raise CompetitionError(f"a run can't be called {_shown(name)} (the name {fault})", None, "Give another --name")
+        raise CompetitionError(
+            f"a run can't be called {shortened(name, 60)!r} (the name {fault})", None, "Give another --name"
+        )
 
 
 def run_fault(name: str) -> str | None:
@@ -67,21 +66,16 @@ def run_fault(name: str) -> str | None:
 
 
 def label_fault(label: str) -> str | None:
-    """Return why this can't be a label in tables, such as a class or a person; None where it can.
+    """Return why this can't be a label in tables, such as a class or a group; None where it can.
 
-    A label may hold slashes, because it is no file name. It may not be read as a formula by a spreadsheet; numbers with
-    a sign are no formulas.
+    A label may hold slashes, because it is no file name. A spreadsheet must not read it as a formula; numbers with a
+    sign are no formulas.
     """
     return _text_fault(label, LONGEST_NAME) or (None if _NUMBER.fullmatch(label) else _edge_fault(label, dots=True))
 
 
 def file_fault(name: str, longest: int = _LONGEST_FILE) -> str | None:
-    """Return why this can't be the name of one file or folder; None where it can.
-
-    Args:
-        name: Without a folder.
-        longest: Bytes of UTF-8 that it may have.
-    """
+    """Return why this can't be a file or folder of at most ``longest`` bytes of UTF-8; None where it can."""
     if fault := _text_fault(name, longest):
         return fault
     if "/" in name or "\\" in name:
@@ -90,18 +84,18 @@ def file_fault(name: str, longest: int = _LONGEST_FILE) -> str | None:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """Return the path of a file or folder that lies directly in ``folder``.
+    """Return the path of a file or folder directly in ``folder``.
 
     Raises:
         CompetitionError: The name would lead elsewhere or is no file name.
     """
     if fault := file_fault(name):
-        raise CompetitionError(f"{_shown(name)} can't be a file name, because it {fault}", folder)
+        raise CompetitionError(f"{shortened(name, 60)!r} can't be a file name, because it {fault}", folder)
     return folder / name
 
 
 def shortened_name(name: str) -> str:
-    """Return a name that was put together, cut where it is too long; a hash keeps different ones apart."""
+    """Return a composed name, shortened where it is too long; a hash keeps different ones apart."""
     encoded = name.encode(errors="replace")
     if len(encoded) <= LONGEST_NAME:
         return name
@@ -125,7 +119,3 @@ def _edge_fault(text: str, dots: bool = False) -> str | None:
     if text[0] in _FORMULA_SIGNS or (text[0] == "." and not dots):
         return f"begins with {text[0]!r}"
     return "begins or ends with a space" if text != text.strip() else None
-
-
-def _shown(name: str) -> str:
-    return repr(name if len(name) <= 60 else f"{name[:57]}...")

@@ -1,7 +1,7 @@
 """The settings of an experiment: strict, small, hashed.
 
 An experiment is a YAML file that names only what differs from the defaults below. An unknown key is an error with the
-nearest names, because a silently ignored typo costs a training run.
+nearest names, because a silently ignored typing error costs a training run.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ RunName = Annotated[str, AfterValidator(_as_run_name)]
 
 SHOWN_PROBLEMS = 5
 
-# Networks that give more than logits of the classes while training, each with the one loss that can take it.
+# Networks that give more than logits of the classes in training, each with the one loss for that.
 LOSS_OF = {
     "report_fourfold": "four_sets",
     "contrastive": "bce_first_and_own",
@@ -48,13 +48,13 @@ LOSS_OF = {
 
 
 class Section(BaseModel):
-    """A part of the settings: frozen, and no key that is not listed."""
+    """A part of the settings: frozen, without unlisted keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class ModelSettings(Section):
-    """Which network."""
+    """The network."""
 
     architecture: str = "Unet"
     """A decoder of segmentation_models_pytorch (Unet, UnetPlusPlus, FPN, Segformer ...), a network of the reports
@@ -76,30 +76,30 @@ class ModelSettings(Section):
     have without it: fresh, but in "report_fourfold" the location networks keep ``pretrained``. A path
     with "{fold}" in it is below the data set's runs, and each fold starts from its own: contrastive/{fold}/best.pt."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
-    """What the untrained head answers everywhere. A small value spares the first epochs, which otherwise go into
-    learning that nearly all pixels are background."""
+    """Probability that the untrained head gives everywhere. A small value saves the first epochs, which otherwise
+    learn that nearly all pixels are background."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Dropout before the last layer."""
 
 
 class CropSettings(Section):
-    """The first of two stages: where another run sees some classes, this run looks more closely."""
+    """The second of two stages: it looks more closely where another run sees some classes."""
 
     run: RunName
-    """A trained run of the same track, with all folds: its out-of-fold maps (for test images its test maps) tell."""
+    """A trained run of the same track, with all folds: its out-of-fold maps (for test images its test maps) ."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
-    """The box is drawn around what is seen of these classes."""
+    """The box surrounds the predicted pixels of these classes."""
     margin: Annotated[float, Field(ge=0)] = 0.3
     """Added on every side, as a share of the box's rows and columns."""
 
 
 class DataSettings(Section):
-    """What the network is shown."""
+    """The input of the network."""
 
     size: Positive = 512
     """The long side of an image is brought to this many pixels (the training grid)."""
     crop: Positive | None = None
-    """Side of the square that is cut at random from the training grid, for images too large to train on whole."""
+    """Side of a random square crop of the training grid, for images too large to train on whole."""
     oversample: Positive = 4
     """Augmentation works on a grid as many times finer than the training grid as make it as fine as the images, but at
     most this many times, and labels are area-averaged from there. Below that, labels are first shrunk to the finer grid
@@ -107,10 +107,10 @@ class DataSettings(Section):
     augmentation: str = "light"
     """A preset of competition/data/augmentation.py."""
     preprocess: tuple[str, ...] = ()
-    """What every picture goes through in training and at inference alike, in this order: names of
-    competition/data/preprocessing.py, which also says on which grid."""
+    """Filters of every image, in training and at inference alike, in this order: names of
+    competition/data/preprocessing.py, which also defines the grid of each."""
     flip: bool = False
-    """Mirror half of the draws; classes and views of left and right change places as the track says."""
+    """Mirror half of the draws; classes and views of left and right change places as the track declares."""
     copy_paste: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Segmentation: the share of draws into which one class of another training image is pasted, a little shifted."""
     pseudo: RunName | None = None
@@ -118,22 +118,22 @@ class DataSettings(Section):
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
     """Segmentation: predict only these classes; such a run votes on these alone. Null is all of the track."""
     crop_to: CropSettings | None = None
-    """Segmentation: cut every image to a box before it is resized; outside of it nothing is predicted."""
+    """Segmentation: crop every image to a box before it is resized; outside it nothing is predicted."""
     shuffle_labels: bool = False
-    """A leak alarm for classification: learn shuffled targets and be scored against them; that must be chance, 0.5."""
+    """A leak alarm for classification: learn shuffled targets and score against them; that must be chance, 0.5."""
     workers: Annotated[int, Field(ge=0)] | None = None
     """Processes that load data; null is 0 without a GPU (training needs the cores), else cores - 1, at most 8."""
 
 
 class TrainSettings(Section):
-    """How the network learns."""
+    """The training."""
 
     epochs: Positive = 30
     batch_size: Positive = 8
     accumulate: Positive = 1
     """Batches per optimizer step: the effective batch is batch_size * accumulate."""
     repeats: Positive = 1
-    """How often each training sample is drawn in an epoch; more than 1 for small data sets with crops."""
+    """How often an epoch draws each training sample; more than 1 for small data sets with crops."""
     loss: str = "bce_dice"
     """A loss of competition/training/losses.py."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
@@ -162,7 +162,7 @@ class TrainSettings(Section):
 
 
 class PredictSettings(Section):
-    """How the network is asked. The same for out-of-fold and test predictions."""
+    """The prediction, the same for out-of-fold and test samples."""
 
     views: tuple[str, ...] = ("identity",)
     """Test-time views of competition/prediction/tta_views.py; their probabilities are averaged."""
@@ -209,9 +209,9 @@ class Experiment(Section):
         return self
 
     def hash(self) -> str:
-        """Ten characters that differ when any setting that shapes the weights or the maps differs.
+        """Return ten characters that change with any setting that shapes the weights or the maps.
 
-        The number of loading processes is left out: every sample draws its own random numbers, so it changes nothing.
+        The number of loading processes is left out: every draw has its own random numbers, so it changes nothing.
         """
         settings = self.model_dump(mode="json")
         del settings["data"]["workers"]
@@ -226,14 +226,7 @@ class Experiment(Section):
 
 
 def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
-    """Read an experiment's YAML and applies ``--set`` overrides.
-
-    Args:
-        path: The YAML file.
-        overrides: "train.lr=1e-4" and the like; values are read as YAML.
-
-    Returns:
-        The checked settings.
+    """Read an experiment's YAML and apply ``--set`` overrides ("train.lr=1e-4"; values are read as YAML).
 
     Raises:
         CompetitionError: The file is missing or not YAML, or a key or value is wrong (the nearest names are given).
@@ -258,7 +251,7 @@ def load_experiment(path: Path, overrides: Sequence[str] = ()) -> Experiment:
 
 
 def _is_within(name: str, places: Collection[str]) -> bool:
-    """Return whether a setting is one of these places, holds one or lies in one."""
+    """Return whether a setting is one of these places, contains one or lies in one."""
     return any(f"{name}.".startswith(f"{place}.") or f"{place}.".startswith(f"{name}.") for place in places)
 
 
@@ -277,7 +270,7 @@ def states(path: Path, overrides: Sequence[str], name: str) -> bool:
 
 
 def changed_settings(before: Experiment, now: Experiment) -> list[str]:
-    """Return the settings that count in ``Experiment.hash`` and differ: "train.lr 0.001, now 0.0005" each."""
+    """Return the settings that count in ``Experiment.hash`` and differ, each as "train.lr 0.001, now 0.0005"."""
     if before.hash() == now.hash():
         return []
     old, new = before.model_dump(mode="json"), now.model_dump(mode="json")
@@ -300,7 +293,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         raise CompetitionError(f"--set takes SECTION.KEY=VALUE, for example train.lr=1e-4, not {shown(override)}")
     value = parse_yaml(text, f"--set {shortened(override)}")
     if isinstance(value, str):
-        # YAML 1.1 reads 1e-4 as text because the dot is missing; every reader of this project means the number.
+        # YAML 1.1 reads 1e-4 as text because the dot is missing; a number is meant.
         with contextlib.suppress(ValueError):
             value = float(value)
     section = values.setdefault(parts[0], {})

@@ -1,4 +1,4 @@
-"""Words in messages: keys that people meant although they wrote them otherwise, and values that are cut where long."""
+"""Text in messages: long values shortened, and known names that are near to mistyped ones."""
 
 import difflib
 import reprlib
@@ -9,17 +9,17 @@ from pathlib import PurePosixPath
 
 
 def same_spelling(name: str) -> str:
-    """Return a name in Unicode's composed form (NFC), in which macOS's and everybody else's spelling are equal."""
+    """Return a name in composed Unicode (NFC), in which the spellings of macOS and other systems are equal."""
     return unicodedata.normalize("NFC", name)
 
 
 def shortened(text: str, length: int = 200) -> str:
-    """Return a text of at most so many characters; where it was cut it ends in dots."""
+    """Return a text of at most ``length`` characters; a shortened one ends in dots."""
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
 def shown(value: object) -> str:
-    """Return ``repr`` of a value as a message can hold it, without writing all of a large one first."""
+    """Return ``repr`` of a value, shortened without writing all of a large one first."""
     try:
         return shortened(_SHORT.repr(value))
     except ValueError:  # an integer of more than 4,300 digits
@@ -32,22 +32,22 @@ _SHORT.maxlevel = 3
 
 
 class NearKeys:
-    """Finds, for a key that is not known, the known key that was probably meant.
+    """Find, for an unknown key, the known key that was probably meant.
 
     Two keys are near where they are equal apart from paths (with ``/`` or back slashes), surrounding blanks, one file
-    ending, capital letters, the Unicode form and leading zeros. A key that is near to two known ones has no answer.
-    A lookup takes constant time, so a file of wrong keys is no slower than one of right keys.
+    ending, capital letters, the Unicode form and leading zeros. A key that is near to two known ones has no answer. A
+    lookup takes constant time, so a file of wrong keys is no slower than one of right keys.
     """
 
     def __init__(self, known: Iterable[str]) -> None:
-        """Indexes the keys that exist."""
+        """Index the keys that exist."""
         self._near: dict[str, str | None] = {}
         for key in dict.fromkeys(known):
             for form in dict.fromkeys(_forms(key)):
                 self._near[form] = None if form in self._near else key
 
     def find(self, key: str) -> str | None:
-        """Return the known key that comes near, or None where there is none or more than one."""
+        """Return the near known key, or None where there is none or more than one."""
         return next((near for form in _forms(key) if (near := self._near.get(form)) is not None), None)
 
     def hint(self, key: str) -> str:
@@ -59,9 +59,7 @@ class NearKeys:
 def near_pairs(missing: Iterable[str], strays: Iterable[str]) -> dict[str, str]:
     """Return, for each missing key, the stray one that was probably meant.
 
-    Args:
-        missing: Keys that nothing was found for.
-        strays: Keys that nothing asks for. One that would fit two missing keys is no answer for either.
+    A stray key that would fit two missing ones is no answer for either.
     """
     near = NearKeys(strays)
     found = {key: stray for key in missing if (stray := near.find(key)) is not None}
@@ -70,7 +68,7 @@ def near_pairs(missing: Iterable[str], strays: Iterable[str]) -> dict[str, str]:
 
 
 def difference(written: str, meant: str) -> str:
-    """Return in what two near keys differ, for example "leading zeros" or "folder and capital letters".
+    """Return how two near keys differ, for example "leading zeros" or "folder and capital letters".
 
     An ending that only one of them has is no difference.
     """
@@ -83,7 +81,7 @@ def difference(written: str, meant: str) -> str:
 
 
 def _parts(key: str) -> tuple[str, str, str, str]:
-    """Folder, leading zeros, the rest of the name and its ending."""
+    """Return folder, leading zeros, the rest of the name and its ending."""
     path = PurePosixPath(same_spelling(key).strip().replace("\\", "/"))
     name = _without_zeros(path.stem)
     return str(path.parent), path.stem.removesuffix(name), name, path.suffix.lower()
@@ -102,17 +100,17 @@ def _without_zeros(name: str) -> str:
 
 
 def size_text(size: Iterable[int]) -> str:
-    """Return a size as every message writes it, rows x columns (and further axes): "48x64"."""
+    """Return a size in the form of every message, rows x columns (and further axes): "48x64"."""
     return "x".join(map(str, size))
 
 
 def nearest_hint(name: str, known: Sequence[str], within: str = "") -> str:
-    """Says which known names come near a mistyped one: ", did you mean 'train.lr'?" or the list of all.
+    """Return the known names near a mistyped one: ", did you mean 'train.lr'?", or the list of all.
 
     Args:
         name: As it was typed, without ``within``.
-        known: What could have been meant; with none there is no hint.
-        within: Stands before every name that is shown.
+        known: The possible names; with none there is no hint.
+        within: Prefix of every name that is shown.
     """
     name = shortened(name, 100)  # difflib takes minutes for a name of a megabyte
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
@@ -127,13 +125,13 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def few(names: Sequence[str]) -> str:
-    """Return the first five of many names, and how many more there are: a message must stay readable."""
+    """Return the first five of many names, and how many more there are."""
     more = len(names) - 5
     return ", ".join(names[:5]) + (f" and {more} more" if more > 0 else "")
 
 
 def near_misses(strange: Iterable[str], known: Iterable[str]) -> str:
-    """Says which names differ from known ones in nothing but path, ending, leading zeros, capitals or Unicode form.
+    """Return which names differ from known ones only in path, ending, leading zeros, capitals or Unicode form.
 
     Args:
         strange: Names as they were found; one that is also known is spelled right.

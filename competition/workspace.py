@@ -1,4 +1,4 @@
-"""Every path the pipeline writes is built here and nowhere else."""
+"""Every path that the pipeline writes; none is built elsewhere."""
 
 import shlex
 import subprocess
@@ -11,32 +11,29 @@ from competition.names import inside
 PHANTOM = "phantom_"
 
 SHIPPED_FOLDS = {"hand_bone": "fe98a8b48c"}
-"""Data set -> hash of the folds that are shipped, so that everybody's fold 0 is the same."""
+"""Data set -> hash of the shipped folds, so that fold 0 is the same in every installation."""
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where one data set's files lie. No name leads out of the folder that it belongs to.
+    """The paths of one data set's files. No name leads out of the folder that it belongs to."""
 
-    Attributes:
-        root: Everything written lies below it; by default the checkout, or the current folder where there is none.
-        dataset: The track's name, or "phantom_" + the track's name for drawn data, which never mixes with real data.
-    """
-
+    # the parent of everything that is written; by default the checkout, or the current folder where there is none
     root: Path
+    # the track's name, or "phantom_" + the track's name for synthetic data, which never mixes with real data
     dataset: str
 
     @property
     def phantom(self) -> bool:
-        """Return whether the data is drawn."""
+        """Return whether the data is synthetic."""
         return self.dataset.startswith(PHANTOM)
 
     def data_folder(self) -> Path:
-        """Return where raw data is looked for (and phantom data drawn) when no --data is given."""
+        """Return where raw data is looked for (and synthetic data written) without --data."""
         return inside(self.root / "data", self.dataset)
 
     def cache_folder(self) -> Path:
-        """Decoded images, label planes and the manifest."""
+        """Return the folder of decoded images, label planes and the manifest."""
         return inside(self.root / "cache", self.dataset)
 
     def written_folders(self) -> list[Path]:
@@ -44,11 +41,11 @@ class Workspace:
         return [self.root / name for name in ("cache", "comparisons", "folds", "runs", "submissions")]
 
     def manifest_file(self) -> Path:
-        """Return one row per sample; made by prepare."""
+        """Return the table of prepare, one row per sample."""
         return self.cache_folder() / "manifest.parquet"
 
     def contact_sheet_file(self) -> Path:
-        """Samples with their labels outlined, as the pipeline reads them."""
+        """Return the image of samples with outlined labels, as the pipeline reads them."""
         return self.cache_folder() / "contact_sheet.png"
 
     def image_file(self, key: str, view: str) -> Path:
@@ -60,19 +57,19 @@ class Workspace:
         return inside(self.cache_folder() / "labels", f"{key}.b2")
 
     def contested_folder(self) -> Path:
-        """Pixels that votes of members can still decide, kept so that a tuning that was cut goes on where it was."""
+        """Return the contested pixels, kept so that an interrupted tuning continues."""
         return self.cache_folder() / "contested"
 
     def fold_file(self) -> Path:
-        """Group -> fold as prepare makes it; where folds are shipped the plain name is theirs and never written to."""
+        """Return the data set's own fold file of prepare; a shipped one has another name and is never written to."""
         return inside(self.root / "folds", self._fold_name())
 
     def committed_fold_file(self) -> Path:
-        """Return the same in the repository, where a team commits it; also used when the workspace is elsewhere."""
+        """Return the same in the repository, where a team commits it; also used by other workspaces."""
         return inside(REPOSITORY / "folds", self._fold_name())
 
     def shipped_fold_file(self) -> Path | None:
-        """Group -> fold as everybody has it; None where no folds are shipped."""
+        """Return the fold file that is the same in every installation; None where none is shipped."""
         if self.dataset not in SHIPPED_FOLDS:
             return None
         # The package's file is a link to the one in folds/, of which pip installs a copy.
@@ -86,30 +83,30 @@ class Workspace:
         return inside(self.root / "runs", self.dataset)
 
     def run_folder(self, run: str) -> Path:
-        """Return all folds of one experiment."""
+        """Return the folder of all folds of one run."""
         return inside(self._runs_folder(), run)
 
     def finished_runs(self) -> list[str]:
-        """Name of the runs of which any fold, or the model of all samples, is finished."""
+        """Return the names of the runs of which any fold, or the model of all samples, is finished."""
         names = {path.parent.parent.name for path in self._runs_folder().glob("*/*/finished.json")}
         return sorted(name for name in names if name[0] != ".")
 
     def train_command(self, run: str, fold: int | str) -> str:
-        """Return the command that trains one more fold of a run, with the settings of those it has."""
+        """Return the command that trains one more fold of a run, with the settings of its other folds."""
         kept = sorted(self.run_folder(run).glob("*/config.yaml"))
         experiment = f" --experiment {shlex.quote(str(kept[0]))}" if kept else ""
         return f"./run.sh train{experiment} --name {run} --fold {fold}"
 
     def fold_folder(self, run: str, fold: int | str) -> Path:
-        """One trained fold: config, history, checkpoints and out-of-fold maps; "full" learned from all samples."""
+        """Return the folder of one trained fold: config, history, checkpoints and out-of-fold maps."""
         return self.run_folder(run) / ("full" if fold == "full" else f"fold{fold}")
 
     def test_maps_folder(self, run: str, name: str) -> Path:
-        """A member's probability maps of a test set, kept so that re-weighting never runs a network again."""
+        """Return a member's probability maps of a test set, kept so that new weights need no network."""
         return inside(self.run_folder(run) / "test", name)
 
     def imported_file(self, run: str) -> Path:
-        """Return what an imported member was made from; a run that was trained here has none."""
+        """Return the record of the sources of an imported member; a run trained here has none."""
         return self.run_folder(run) / "imported.json"
 
     def imported_test_folder(self, run: str) -> Path:
@@ -121,23 +118,23 @@ class Workspace:
         return inside(self._runs_folder() / "search", f"{name}.db")
 
     def trial_folder(self, name: str, settings: str) -> Path:
-        """Return what one trial of a search trained; ``settings`` is the hash of its experiment."""
+        """Return the folder of one trial of a search; ``settings`` is the hash of its experiment."""
         return inside(self.search_file(name).with_suffix(""), settings)
 
     def ensembles_folder(self) -> Path:
-        """Return all tuned decisions."""
+        """Return the folder of all decisions."""
         return self._runs_folder() / "ensembles"
 
     def ensemble_folder(self, name: str) -> Path:
-        """Return one tuned decision with its trials and tables."""
+        """Return the folder of one decision with its trials and tables."""
         return inside(self.ensembles_folder(), name)
 
     def decision_file(self, name: str) -> Path:
-        """Return what one tuning chose."""
+        """Return the file of one decision."""
         return self.ensemble_folder(name) / "decision.json"
 
     def decision_files(self) -> list[Path]:
-        """Return all tuned decisions."""
+        """Return the files of all decisions, sorted."""
         return sorted(self.ensembles_folder().glob("*/decision.json"))
 
     def submissions_folder(self) -> Path:
@@ -145,11 +142,11 @@ class Workspace:
         return inside(self.root / "submissions", self.dataset)
 
     def submission_file(self, submission_id: str, ending: str = ".csv") -> Path:
-        """Return the file to hand in."""
+        """Return the file to submit."""
         return inside(self.submissions_folder(), submission_id) / f"submission{ending}"
 
     def latest_submission_file(self, ending: str = ".csv") -> Path:
-        """Always a copy of the newest submission."""
+        """Return the file that is always a copy of the newest submission."""
         return self.submissions_folder() / f"submission{ending}"
 
     def leaderboard_file(self) -> Path:
@@ -158,12 +155,12 @@ class Workspace:
 
 
 def comparison_root(root: Path, name: str) -> Path:
-    """Return the root of the workspace in which a comparison draws its own data and trains its own runs."""
+    """Return the workspace root of a comparison, which has its own synthetic data and runs."""
     return inside(root / "comparisons", name)
 
 
 def finished_file(fold_folder: Path) -> Path:
-    """Return the mark of a fold that is trained and has predicted what it held out; it holds the fold's identity."""
+    """Return the mark of a fold that is trained and has predicted its held-out samples; it holds its identity."""
     return fold_folder / "finished.json"
 
 
@@ -178,42 +175,42 @@ def history_file(fold_folder: Path) -> Path:
 
 
 def last_checkpoint_file(fold_folder: Path) -> Path:
-    """Return everything that an interrupted fold continues from."""
+    """Return the state from which an interrupted fold continues."""
     return fold_folder / "last.pt"
 
 
 def checkpoint_file(fold_folder: Path, epoch: int | None = None) -> Path:
-    """Return the weights of a trained fold that predict: the best, or those that were kept after an epoch."""
+    """Return the weights of a trained fold that predict: the best, or those kept after an epoch."""
     return fold_folder / ("best.pt" if epoch is None else f"epoch{epoch:03d}.pt")
 
 
 def out_of_fold_folder(fold_folder: Path, epoch: int | None = None) -> Path:
-    """Return what the weights of ``checkpoint_file`` say about the samples the fold held out."""
+    """Return the predictions of the weights of ``checkpoint_file`` on the held-out samples."""
     return fold_folder / ("oof" if epoch is None else f"oof@{epoch}")
 
 
 def training_scores_folder(fold_folder: Path) -> Path:
-    """Return what the best weights of a fold say about the samples the fold learned from, where that was asked for."""
+    """Return the predictions of a fold's best weights on its training samples, where they were asked for."""
     return fold_folder / "training_scores"
 
 
 def pseudo_labels_folder(fold_folder: Path) -> Path:
-    """Return what the teacher of a fold says about the test samples, from which the fold learns."""
+    """Return the predictions of a fold's teacher on the test samples, from which the fold learns."""
     return fold_folder / "pseudo"
 
 
 def pseudo_label_file(pseudo_labels: Path, key: str) -> Path:
-    """Return the label planes that a teacher gave to a test sample."""
+    """Return a teacher's label planes of a test sample."""
     return inside(pseudo_labels, f"{key}.b2")
 
 
 def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
-    """Return the contested pixels of a sample, of members that are told apart by a hash, between two cuts."""
+    """Return a sample's contested pixels between two levels, of members identified by a hash."""
     return inside(contested / members / cuts, f"{key}.npy")
 
 
 def plane_files_folder(submission: Path) -> Path:
-    """Return the single files of a submission that is handed in as a zip of them."""
+    """Return the single files of a submission that is submitted as a zip of them."""
     return submission.with_name("planes")
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 from competition.console import say, shout
 from competition.data.folds import read_fold_names
-from competition.data.late_test_set import find_test_samples
 from competition.data.manifest import read_manifest
+from competition.data.read_samples import find_test_samples
 from competition.ensembling.current_decision import check_training_data, only_folds
 from competition.ensembling.decision import Decision
 from competition.ensembling.expectation import expect_of_folds

@@ -8,7 +8,11 @@ from typing import Any
 
 from competition.console import say, shout, table
 from competition.data.checks.duplicates import same_labels, same_pixels
-from competition.data.checks.plausibility import full_masks, implausible_classes, large_classes
+from competition.data.checks.plausibility import (
+    full_masks,
+    implausible_classes,
+    large_classes,
+)
 from competition.data.checks.shortcuts import find_shortcut
 from competition.data.folds import FOLDS, Folds, fold_table
 from competition.data.manifest import (

@@ -1,6 +1,7 @@
 """Left-overs of killed writers, rights of access, and files that are looked at before they are opened."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ from competition import files
 from competition.errors import CompetitionError
 from competition.files import (
     check_file,
+    file_lock,
     make_folder,
     read_text,
     sweep_below,
@@ -230,3 +232,37 @@ def test_memory_that_does_not_suffice_names_the_file(tmp_path: Path, monkeypatch
     monkeypatch.setattr(Path, "read_text", fail)
     with pytest.raises(CompetitionError, match=r"does not fit into memory: .*a\.txt"):
         read_text(tmp_path / "a.txt")
+
+
+def hold(folder, held):
+    with file_lock(folder / ".lock", "held"):
+        held.set()
+        time.sleep(60)
+
+
+def test_a_folder_is_held_by_one_process_and_free_when_that_is_killed(tmp_path):
+    context = multiprocessing.get_context("fork")
+    held = context.Event()
+    process = context.Process(target=hold, args=(tmp_path / "fold3", held), daemon=True)
+    process.start()
+    try:
+        assert held.wait(30)
+        with (
+            pytest.raises(CompetitionError, match=r"it is taken: .*fold3"),
+            file_lock(tmp_path / "fold3" / ".lock", "it is taken"),
+        ):
+            pass
+        with file_lock(tmp_path / "fold4" / ".lock", "it is taken"):
+            pass
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(30)
+    with file_lock(tmp_path / "fold3" / ".lock", "it is taken"):
+        pass
+
+
+def test_a_folder_is_free_after_an_error(tmp_path):
+    with pytest.raises(ValueError, match="inside"), file_lock(tmp_path / ".lock", "it is taken"):
+        raise ValueError("inside")
+    with file_lock(tmp_path / ".lock", "it is taken"):
+        pass

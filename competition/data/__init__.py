@@ -1,1 +1,1 @@
-"""Manifest, cache, folds, augmentation and datasets."""
+"""Manifest, cache, folds, grid, augmentation and datasets."""

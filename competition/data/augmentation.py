@@ -16,17 +16,21 @@ from numpy.typing import NDArray
 
 from competition.data.boxes import Box
 from competition.errors import CompetitionError
+from competition.masks.bit_planes import class_areas, unpack_class
 from competition.text import nearest_hint
 from competition.tracks.track import Track
 
 Border = dict[str, Any]
-"""What a warp puts where the picture ends, as albumentations takes it."""
+"""What a warp puts beyond the edge of the image, as albumentations takes it."""
 
 # Scalars, because OpenCV 5 zeroes every fourth channel of a per-channel fill above four channels.
 BLACK: Border = {"border_mode": cv2.BORDER_CONSTANT, "fill": 0, "fill_mask": 0}
-# A label must not grow beyond its picture, but a picture without one goes on as it ends: black would bring back the
-# margins that cleaning took off.
+# A label must not grow beyond its image; an image without one is continued by its edge, because black would bring back
+# the margins that cleaning removed.
 REPEATED: Border = {"border_mode": cv2.BORDER_REPLICATE}
+
+# At most this share of the image's side, so that a bone lands among its neighbours and not in a corner.
+LARGEST_SHIFT = 0.125
 
 
 class _Warp(A.Affine):  # type: ignore[misc]
@@ -34,7 +38,7 @@ class _Warp(A.Affine):  # type: ignore[misc]
 
     @property
     def targets_as_params(self) -> list[str]:
-        """Return what a call gives beside image and mask."""
+        """Return the arguments of a call besides image and mask."""
         return ["window"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -46,29 +50,30 @@ class _Warp(A.Affine):  # type: ignore[misc]
 
 
 class _Cut(A.DualTransform):  # type: ignore[misc]
-    """Cuts the window out of what was not warped to it: every warp is left out of a part of the draws."""
+    """Crop what was not warped to the window: every warp is left out of a part of the draws."""
 
     _targets = (Targets.IMAGE, Targets.MASK)
 
     @property
     def targets_as_params(self) -> list[str]:
-        """Return what a call gives beside image and mask."""
+        """Return the arguments of a call besides image and mask."""
         return ["window"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Hands the window on."""
+        """Pass the window on."""
         return {"window": data["window"]}
 
     def apply(self, img: NDArray[np.uint8], window: Box, **params: Any) -> NDArray[np.uint8]:
-        """Cut an image, or a mask, that is larger than the window."""
+        """Crop an image or mask that is larger than the window."""
         return img if img.shape[:2] == window.size_hw else img[window.window]
 
 
 class Exposure(A.ImageOnlyTransform):  # type: ignore[misc]
-    """Changes brightness and contrast in units of the image's standard deviation, as the network sees them.
+    """Change brightness and contrast in units of the image's standard deviation, as the network sees them.
 
     Albumentations shifts brightness by a share of 255, which can exceed the whole standard deviation of a dark X-ray:
-    with 0.15 of 255, Dice on drawn legs after 64 steps was 0.884; with 0.15 standard deviations it is 0.906 (3 seeds).
+    with 0.15 of 255, Dice on synthetic legs after 64 steps was 0.884; with 0.15 standard deviations it is 0.906 (3
+    seeds).
     """
 
     def __init__(self, brightness: float, contrast: float, p: float) -> None:
@@ -110,7 +115,7 @@ def _none(border: Border) -> list[Any]:
 
 
 def _shift(border: Border) -> list[Any]:
-    """For angiograms: whole-pixel shifts, because interpolation would blur a finding of a few pixels.
+    """Shift angiograms by whole pixels, because interpolation would blur a finding of a few pixels.
 
     No exposure either: an angiogram's deviation is some 20 grey values, so a tenth of 255 more drowns the vessels.
     """
@@ -119,12 +124,12 @@ def _shift(border: Border) -> list[Any]:
 
 
 def _geometric(border: Border) -> list[Any]:
-    """Rotation, scale and shift without any change of exposure."""
+    """Rotate, scale and shift without any change of exposure."""
     return [_affine(border, degrees=10, scale=0.1, shift=0.05)]
 
 
 def _angiogram(border: Border) -> list[Any]:
-    """``geometric``, and little else than what two consoles would differ by.
+    """Add to ``geometric`` little else than the differences between two consoles.
 
     A gamma of 0.88 to 1.14 moves a background of 190 by 8 grey values at most and a vessel of 60 by 12. A change of
     contrast about 0 would move the background by more than a vessel differs from it.
@@ -148,7 +153,7 @@ def _strong(border: Border) -> list[Any]:
 
 
 def _grid_dropout(border: Border) -> list[Any]:
-    """Return a grid of holes over half of the draws and nothing else, as the hand-bone report compared it; labels stay.
+    """Put a grid of holes over half of the draws and nothing else, as the hand-bone report compared it; labels stay.
 
     The report gives no ratio: half of each cell's side is the library's own.
     """
@@ -156,12 +161,12 @@ def _grid_dropout(border: Border) -> list[Any]:
 
 
 def _cutout(border: Border) -> list[Any]:
-    """Up to six squares of half of the draws are hidden from the network and nothing else; their labels stay."""
+    """Hide up to six squares of half of the draws from the network and nothing else; their labels stay."""
     return [A.CoarseDropout((1, 6), (0.05, 0.15), (0.05, 0.15), fill=0, fill_mask=None, p=0.5)]
 
 
 def _rotate10(border: Border) -> list[Any]:
-    """Rotations of half of the draws and nothing else, as the hand-bone report compared them."""
+    """Rotate half of the draws and nothing else, as the hand-bone report compared it."""
     return [_affine(border, degrees=10, scale=0, shift=0, probability=0.5)]
 
 
@@ -170,7 +175,7 @@ def _rotate30(border: Border) -> list[Any]:
 
 
 def _turning(border: Border) -> list[Any]:
-    """For anatomy that has no fixed up, such as a round ventricle, on scanners whose greys differ."""
+    """Turn anatomy that has no fixed up, such as a round ventricle, on scanners whose greys differ."""
     return [
         A.RandomRotate90(p=1.0),
         _affine(border, degrees=20, scale=0.25, shift=0.05),
@@ -195,7 +200,7 @@ PRESETS: dict[str, Callable[[Border], list[Any]]] = {
 }
 
 
-# What anatomy with a fixed up can't be put through; a rotation by some degrees is no turn.
+# Not allowed for anatomy with a fixed up; a rotation by some degrees is no turn.
 TURNS = (A.RandomRotate90, A.VerticalFlip, A.Transpose, A.D4)
 
 
@@ -214,23 +219,18 @@ def check_augmentation(preset: str, track: Track) -> None:
         raise CompetitionError(f"unknown augmentation {preset!r}{nearest_hint(preset, list(PRESETS))}")
     if track.upright and has_turns(preset):
         raise CompetitionError(
-            f"data.augmentation {preset!r} turns images on their sides and heads, and track {track.name} tells its "
-            "classes by their order from the top",
+            f"data.augmentation {preset!r} turns images on their sides and heads, but the classes of track "
+            f"{track.name} follow from their order from the top",
             None,
-            "Say --set data.augmentation=strong, which rotates by some degrees",
+            "Use --set data.augmentation=strong, which rotates by some degrees",
         )
 
 
 class Augmenter:
-    """One preset, ready to be applied; the only state is albumentations' generator, re-seeded by every call."""
+    """One preset, ready to be applied; its only state is albumentations' generator, which every call seeds."""
 
     def __init__(self, preset: str, labelled: bool = True) -> None:
-        """Build the transforms.
-
-        Args:
-            preset: A name of ``PRESETS``.
-            labelled: Whether the pictures have label planes; those that have none are continued by their edge.
-        """
+        """Build the transforms; images without label planes (``labelled``) are continued by their edge."""
         transforms = PRESETS[preset](BLACK if labelled else REPEATED)
         warps = [place for place, transform in enumerate(transforms) if isinstance(transform, _Warp)]
         transforms.insert(warps[-1] + 1 if warps else 0, _Cut(p=1.0))
@@ -246,10 +246,10 @@ class Augmenter:
         """Augment one sample.
 
         Args:
-            images: Its views, (H, W) or (H, W, 3) uint8 each. Every view draws its own transform.
+            images: Its views, (H, W) or (H, W, 3) uint8 each. Every view has its own transform.
             planes: Label planes (H, W, P) uint8 of the only view, or None.
             seed: The same seed gives the same result, in any process.
-            window: The part of the augmented picture that is wanted; None is all of it.
+            window: The part of the augmented image that is wanted; None is all of it.
 
         Returns:
             Images and planes of the same shapes, or of the window's.
@@ -266,3 +266,43 @@ class Augmenter:
                 augmented.append(result["image"])
                 planes = result["mask"]
         return augmented, planes
+
+
+def copy_paste(
+    image: NDArray[np.uint8],
+    planes: NDArray[np.uint8],
+    donor_image: NDArray[np.uint8],
+    donor_planes: NDArray[np.uint8],
+    classes: int,
+    random: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Paste the region of one random class of the donor, shifted a little, over a sample of the same shape.
+
+    Within the region pixels and labels are the donor's, those of overlapping classes too; what it covers of the sample
+    is hidden and no longer labelled. What would fall outside the image is cut off.
+
+    Args:
+        image: (H, W) or (H, W, 3) uint8; not changed.
+        planes: (H, W, P) uint8 label planes; not changed.
+        donor_image: Of the same shape.
+        donor_planes: Of the same shape.
+        classes: Number of classes.
+        random: Draws the class and the shift.
+
+    Returns:
+        Image and planes; the given ones where the donor shows no class.
+    """
+    height, width = image.shape[:2]
+    shown = np.flatnonzero(class_areas(donor_planes, classes))
+    if len(shown) == 0:
+        return image, planes
+    region = unpack_class(donor_planes, int(random.choice(shown)))
+    furthest = int(LARGEST_SHIFT * max(height, width))
+    down, right = (int(shift) for shift in random.integers(-furthest, furthest + 1, 2))
+    rows, columns = np.nonzero(region)
+    to_rows, to_columns = rows + down, columns + right
+    inside = (to_rows >= 0) & (to_rows < height) & (to_columns >= 0) & (to_columns < width)
+    image, planes = image.copy(), planes.copy()
+    image[to_rows[inside], to_columns[inside]] = donor_image[rows[inside], columns[inside]]
+    planes[to_rows[inside], to_columns[inside]] = donor_planes[rows[inside], columns[inside]]
+    return image, planes

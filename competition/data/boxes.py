@@ -22,24 +22,20 @@ class Box:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Rows and columns."""
+        """Return rows and columns."""
         return self.bottom - self.top, self.right - self.left
 
     @property
     def window(self) -> tuple[slice, slice]:
-        """Return what picks the box out of an array whose first axes are rows and columns."""
+        """Return the slices of the box in an array whose first axes are rows and columns."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
 
 def box_around(mask: NDArray[np.bool_], margin: float) -> Box | None:
-    """Return the box around the largest component (8 neighbours) of a mask: a stray pixel must not stretch it.
+    """Return the box around the largest component (8 neighbours) of a mask (H, W), None where the mask is empty.
 
-    Args:
-        mask: (H, W).
-        margin: Added on every side, as a share of the component's rows and columns; cut off at the image's borders.
-
-    Returns:
-        The box, or None where the mask is empty.
+    ``margin`` is added on every side as a share of the component's rows and columns, up to the image's borders. A stray
+    pixel does not stretch the box.
     """
     _, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
     if len(stats) == 1:  # the background alone
@@ -55,7 +51,7 @@ def box_around(mask: NDArray[np.bool_], margin: float) -> Box | None:
 
 
 def describe_boxes(boxes: Mapping[str, Box]) -> str:
-    """Says how large boxes are, and names the smallest, which shows a first stage that went astray."""
+    """Return how large boxes are, and the smallest, which reveals a first stage that failed."""
     smallest = min(boxes, key=lambda sample: math.prod(boxes[sample].size_hw))
     rows, columns = np.median([box.size_hw for box in boxes.values()], axis=0).astype(int)
     least = size_text(boxes[smallest].size_hw)

@@ -1,4 +1,4 @@
-"""The cache: each sample decoded once, its images and label planes stored compressed beside each other."""
+"""The cache: each sample decoded once, its images and label planes stored compressed."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.checksums import check_seal, stored_checksum
-from competition.data.checks.grey_range import NARROW, is_narrow
+from competition.data.checks.plausibility import NARROW, is_narrow
 from competition.data.manifest import CACHE_VERSION, Entry
 from competition.data.sources import content_of, describe_source
 from competition.errors import CompetitionError
@@ -36,10 +36,10 @@ def describe_sources(track: Track, root: Path, sample: Sample, known: Sequence[s
 
 
 def fingerprint(track: Track, root: Path, sample: Sample, known: Sequence[str] = ()) -> str:
-    """Return a hash that changes when the content of a source file of the sample does, its targets, or how it is read.
+    """Return a hash that changes with the content of a sample's source files, its targets, or how it is read.
 
-    What is only known about it, its stratum and side, is not in the cached files and does not count. ``known`` are the
-    descriptions of its sources when it was read before.
+    Its stratum and side are not in the cached files and do not count. ``known`` are the descriptions of its sources
+    when it was read before.
     """
     parts: list[object] = [CACHE_VERSION, track.reading, replace(sample, stratum="", side="")]
     parts += [content_of(source) for source in describe_sources(track, root, sample, known)]
@@ -62,7 +62,7 @@ def _cached_files(workspace: Workspace, track: Track, key: str, split: Split) ->
 
 
 def _checksums(workspace: Workspace, files: Sequence[Path]) -> tuple[str, ...]:
-    """Of each file "SHA-256 path", the path below the cache folder."""
+    """Return "SHA-256 path" of each file, the path below the cache folder."""
     folder = workspace.cache_folder()
     return tuple(f"{stored_checksum(file, PREPARE_AGAIN)} {file.relative_to(folder).as_posix()}" for file in files)
 
@@ -80,7 +80,7 @@ def cache_sample(
         track: How to read.
         root: Where the raw data lies.
         sample: What to read.
-        fill: Take a test sample of which nothing can be read as black instead of raising.
+        fill: Whether a test sample of which nothing can be read is black instead of an error.
 
     Returns:
         Its row of the manifest, and the views that were masked.
@@ -89,7 +89,7 @@ def cache_sample(
         CompetitionError: It can't be read.
     """
     _check_names(root, sample)
-    sources = describe_sources(track, root, sample)  # before they are read: a change while they are is then noticed
+    sources = describe_sources(track, root, sample)  # first, so that a change during reading is noticed
     images, errors = _read_views(track, root, sample)
     readable = [image for image in images if image is not None]
     if not readable:
@@ -146,11 +146,7 @@ def cache_sample(
 
 
 def _check_names(root: Path, sample: Sample) -> None:
-    """Reject a sample whose key can't be a file name, or whose name or group would spoil tables and fold files.
-
-    Raises:
-        CompetitionError: With the file.
-    """
+    """Reject a sample whose key is no file name, or whose name or group would spoil tables and fold files."""
     faults = (
         ("name", file_fault(sample.key, LONGEST_KEY) or file_fault(sample.name, LONGEST_KEY)),
         ("group", label_fault(sample.group)),
@@ -162,7 +158,7 @@ def _check_names(root: Path, sample: Sample) -> None:
 
 
 def problem_of(root: Path, sample: Sample, error: CompetitionError, masked: bool = False) -> Problem:
-    """What kept a sample, or only a view of it, from being read, with the file below the root that is at fault."""
+    """Return why a sample, or a view of it, could not be read, with the file below the root that is at fault."""
     reason = f"{error.what} ({error.repair[0].lower()}{error.repair[1:]})" if error.repair else error.what
     path = error.where.removeprefix(f"{root}/") or sample.images[0] or sample.key
     remark = "; the view is masked" if masked and len(sample.images) > 1 else ""
@@ -172,7 +168,7 @@ def problem_of(root: Path, sample: Sample, error: CompetitionError, masked: bool
 def _read_views(
     track: Track, root: Path, sample: Sample
 ) -> tuple[list[NDArray[np.uint8] | None], list[CompetitionError]]:
-    """Return the views, and what is wrong with those of a test sample that can't be read."""
+    """Return the views, and the errors of a test sample's views that can't be read."""
     images: list[NDArray[np.uint8] | None] = []
     errors = []
     for path in sample.images:
@@ -188,7 +184,7 @@ def _read_views(
 
 
 def _read_label(track: Track, root: Path, sample: Sample, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """The label planes; where only an EXIF orientation keeps label and image from having one size, it is named."""
+    """Return the label planes; name an EXIF orientation if only that gives label and image different sizes."""
     read, label = track.read_label, root / str(sample.label)
     assert read is not None
     try:
@@ -208,20 +204,20 @@ def _read_label(track: Track, root: Path, sample: Sample, size_hw: tuple[int, in
 def _fits(track: Track, label: Path, size_hw: tuple[int, int]) -> bool:
     try:
         return track.read_label is not None and track.read_label(label, size_hw) is not None
-    except Exception:  # the error of the size that counts is the one that is shown
+    except Exception:  # the error for the right size is the one that is shown
         return False
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn whatever a reader raises inside into a sentence about its file, so that the listing goes on."""
+    """Turn every exception of a reader into a sentence about its file, so that the listing goes on."""
     try:
         yield
     except CompetitionError:
         raise
     except MemoryError as error:
         raise CompetitionError("file needs more memory than there is", path) from error
-    except Exception as error:  # a reader, or a library below it, did not foresee what is in this file
+    except Exception as error:  # a reader, or a library below it, did not expect this content
         raise CompetitionError(f"file can't be read ({type(error).__name__}: {first_line(error)})", path) from error
 
 
@@ -253,7 +249,7 @@ def read_cached_image(workspace: Workspace, key: str, view: str) -> NDArray[np.u
 
 
 def read_label_planes(workspace: Workspace, track: Track, key: str) -> NDArray[np.uint8]:
-    """The label planes of a training sample with the classes of a track, which may be narrowed to some of them."""
+    """Return the label planes of a training sample with the classes of a track, which may be narrowed to some."""
     planes = read_cached_planes(workspace, key)
     return planes if track.bits is None else select_classes(planes, track.bits)
 

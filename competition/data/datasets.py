@@ -1,7 +1,7 @@
-"""What the training loop draws from: augmented samples, each reproducible from (seed, epoch, position) alone.
+"""Training samples: augmented draws, each reproducible from (seed, epoch, position) alone.
 
-No draw depends on how many were drawn before it, so a run that was cut and resumed sees exactly what the whole run
-would have seen, with any number of loading processes.
+No draw depends on earlier ones, so an interrupted and resumed run sees exactly the samples of an uninterrupted one,
+with any number of loading processes.
 """
 
 import os
@@ -14,9 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from competition.data.augmentation import Augmenter, check_augmentation, has_turns
+from competition.data.augmentation import Augmenter, check_augmentation, copy_paste, has_turns
 from competition.data.boxes import Box
-from competition.data.copy_paste import copy_paste
 from competition.data.draw_sampler import Draw, DrawSampler
 from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, canvas_size, grid_size, oversampling, pad_to
 from competition.data.manifest import Entry
@@ -28,22 +27,14 @@ from competition.workspace import Workspace
 
 @dataclass(frozen=True)
 class Drawn:
-    """One augmented draw on the augmentation grid, k times finer than the training grid.
+    """One augmented draw on the augmentation grid, k times finer than the training grid."""
 
-    Attributes:
-        sample: Key.
-        images: (V, channels, k*h, k*w) uint8, where (h, w) is the sample's canvas or a crop of it.
-        planes: (k*h, k*w, P) uint8 label planes, or None for classification.
-        targets: (C,) float32 for classification, 0 or 1 or a teacher's probability; or None.
-        present: (V,) bool.
-        mean, std: (V,) float32, grey statistics of the whole preprocessed views, 0..255.
-    """
-
-    sample: str
-    images: NDArray[np.uint8]
-    planes: NDArray[np.uint8] | None
-    targets: NDArray[np.float32] | None
-    present: NDArray[np.bool_]
+    sample: str  # key
+    images: NDArray[np.uint8]  # (V, channels, k*h, k*w) uint8, where (h, w) is the sample's canvas or a crop of it
+    planes: NDArray[np.uint8] | None  # (k*h, k*w, P) uint8 label planes, or None for classification
+    targets: NDArray[np.float32] | None  # (C,) float32 for classification, 0 or 1 or a teacher's probability; or None
+    present: NDArray[np.bool_]  # (V,) bool
+    # (V,) float32, grey statistics of the whole preprocessed views, 0..255
     mean: NDArray[np.float32]
     std: NDArray[np.float32]
 
@@ -62,7 +53,7 @@ class Batch:
 
 
 class TrainingSet(Dataset[Drawn]):
-    """Draws augmented training samples."""
+    """A data set of augmented draws of training samples."""
 
     def __init__(
         self,
@@ -79,16 +70,15 @@ class TrainingSet(Dataset[Drawn]):
         Args:
             entries: Training samples, and test samples that a teacher has labelled.
             workspace: Where the cache is.
-            track: What is competed in.
+            track: The competition.
             experiment: All settings.
             pseudo: Folder of the label planes of those test samples.
             boxes: Sample -> the part of it to draw from, at native size; None draws from whole images.
             stride: Pixels that both sides of the network's input must be multiples of.
 
         Raises:
-            CompetitionError: Draws are to be mirrored and the track's anatomy does not allow it, classes are to be
-                pasted and the track has no masks, the augmentation is unknown or turns what has a fixed up, or a
-                preprocessing is unknown.
+            CompetitionError: Mirroring, copy-paste, the augmentation or a preprocessing is unknown or does not fit the
+                track.
         """
         if experiment.data.flip and track.mirror is None:
             raise CompetitionError(f"data.flip mirrors the images, which track {track.name} does not allow")
@@ -117,7 +107,7 @@ class TrainingSet(Dataset[Drawn]):
     def _canvas(
         entry: Entry, track: Track, data: DataSettings, boxes: Mapping[str, Box] | None, stride: int
     ) -> tuple[int, int]:
-        """Rows and columns that a sample is shown on, on the training grid."""
+        """Return rows and columns of the canvas of a sample on the training grid."""
         if track.task == "classification":
             return data.size, data.size  # the views of a patient go through the network as one stack
         native_hw = (entry.height, entry.width) if boxes is None else boxes[entry.sample].size_hw
@@ -126,7 +116,7 @@ class TrainingSet(Dataset[Drawn]):
         return (max(height, width),) * 2 if has_turns(data.augmentation) else (height, width)
 
     def __len__(self) -> int:
-        """Number of training samples."""
+        """Return the number of training samples."""
         return len(self.entries)
 
     def __getitem__(self, draw: Draw) -> Drawn:
@@ -184,7 +174,7 @@ def mirror_sample(
     present: tuple[bool, ...],
     mirror: Mirror,
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None, tuple[float, ...], tuple[bool, ...]]:
-    """Mirror a sample left to right, with everything that has to move along.
+    """Mirror a sample left to right: images, views, label planes and targets that change places.
 
     Args:
         images: One per view.
@@ -210,7 +200,7 @@ def mirror_sample(
 
 
 def random_window(size_hw: tuple[int, int], side: int, random: np.random.Generator) -> Box:
-    """Draw where a square of ``side`` pixels is cut from an image; of a narrower image the whole width is kept."""
+    """Draw the place of a square of ``side`` pixels in an image; of a narrower image the whole width is kept."""
     (top, height), (left, width) = (
         (int(random.integers(have - min(side, have) + 1)), min(side, have)) for have in size_hw
     )
@@ -218,7 +208,7 @@ def random_window(size_hw: tuple[int, int], side: int, random: np.random.Generat
 
 
 def loading_processes(experiment: Experiment) -> int:
-    """Number of processes that load data beside the one that trains."""
+    """Return the number of processes that load data beside the one that trains."""
     if experiment.data.workers is not None:
         return experiment.data.workers
     # Without a GPU the loading would only take cores away from the training.
@@ -226,7 +216,7 @@ def loading_processes(experiment: Experiment) -> int:
 
 
 def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Experiment) -> DataLoader[Drawn]:
-    """Return a loader that gives ``Batch`` objects in the sampler's order."""
+    """Return a loader of ``Batch`` objects in the sampler's order."""
     workers = loading_processes(experiment)
     return DataLoader(
         dataset,
@@ -235,7 +225,7 @@ def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Expe
         collate_fn=collate,
         persistent_workers=workers > 0,
         pin_memory=torch.cuda.is_available(),
-        # One of its own, or the loader would draw from the numbers of dropout, once or in each epoch as it is resumed.
+        # One of its own, or the loader would use up random numbers of dropout, differently once it is resumed.
         generator=torch.Generator(),
     )
 

@@ -1,4 +1,4 @@
-"""Which draws make up each batch of an epoch: a function of seed and epoch alone, so a resumed run repeats none."""
+"""The draws of each batch of an epoch: a function of seed and epoch alone, so a resumed run repeats none."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,21 +9,21 @@ from competition.data.folds import FULL, Fold
 from competition.settings import TrainSettings
 
 Draw = tuple[int, int]
-"""(index of the sample, random seed of this draw)"""
+"""(index of the sample, seed of the draw)"""
 
-# The model of all samples draws its own numbers; no fold has this one.
+# For the seed of the model of all samples; no fold has this number.
 NUMBER_OF_FULL = 999
 
 
 class DrawSampler(Sampler[list[Draw]]):
-    """Which samples make up each batch of an epoch, and the seed of each draw.
+    """The samples of each batch of an epoch, and the seed of each draw.
 
     Samples are batched with samples on an equal canvas, so that portraits are not padded to the width of landscapes.
     What is left of each canvas in an epoch, less than a batch, is batched in the order of canvases.
     """
 
     def __init__(self, canvases: Sequence[tuple[int, int]], batch_size: int, repeats: int, seed: int) -> None:
-        """Start before the first epoch; ``set_epoch`` chooses another.
+        """Start before the first epoch.
 
         Args:
             canvases: Rows and columns of the canvas of each sample.
@@ -38,27 +38,27 @@ class DrawSampler(Sampler[list[Draw]]):
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """The next iteration gives the batches of this epoch."""
+        """Choose the epoch of the next iteration."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        """Batches in an epoch."""
+        """Return the number of batches in an epoch."""
         draws = len(self._canvases) * self._repeats
         return len(self._batches([(number % len(self._canvases), 0) for number in range(draws)]))
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        """Return the batches of the epoch."""
+        """Yield the batches of the epoch."""
         random = np.random.default_rng([self._seed, self._epoch])
         order = np.concatenate([random.permutation(len(self._canvases)) for _ in range(self._repeats)])
         seeds = random.integers(2**32, size=len(order))
         batches = self._batches(list(zip(order.tolist(), seeds.tolist(), strict=True)))
         if len(set(self._canvases)) > 1:
-            # An epoch must not end with all that is wide.
+            # An epoch must not end with all wide images.
             batches = [batches[place] for place in random.permutation(len(batches))]
         yield from batches
 
     def _batches(self, draws: Sequence[Draw]) -> list[list[Draw]]:
-        """Cut an epoch's draws into batches, canvas by canvas."""
+        """Split an epoch's draws into batches, canvas by canvas."""
         of_canvas: dict[tuple[int, int], list[Draw]] = {}
         for draw in draws:
             of_canvas.setdefault(self._canvases[draw[0]], []).append(draw)
@@ -80,6 +80,6 @@ class DrawSampler(Sampler[list[Draw]]):
 
 
 def fold_sampler(canvases: Sequence[tuple[int, int]], settings: TrainSettings, fold: Fold) -> DrawSampler:
-    """Return the batches of a fold: other folds and other seeds draw others."""
+    """Return the batches of a fold, which differ by fold and seed."""
     number = NUMBER_OF_FULL if fold == FULL else fold
     return DrawSampler(canvases, settings.batch_size, settings.repeats, settings.seed + 1000 * number)

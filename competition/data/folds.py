@@ -1,10 +1,10 @@
 """Folds: which group is held out by which model. The fold file is the truth; it is never silently rewritten.
 
-One rule finds it: a data set's own fold file goes before the shipped one, and prepare makes an own one where a training
-group is not in the shipped one. The shipped one is never written to.
+A data set's own fold file takes precedence over the shipped one, and prepare makes an own one where a training group is
+not in the shipped one. The shipped one is never written to.
 
 scikit-learn's GroupKFold gives other folds in other versions (an unstable sort until 1.5), so a checkpoint called
-"fold 0" means nothing without the file that says who was in it.
+"fold 0" means nothing without the file that lists its groups.
 """
 
 import hashlib
@@ -25,9 +25,9 @@ from competition.workspace import Workspace
 
 FOLDS = 5
 MOST_FOLDS = 9999
-"""A larger number after --fold is a slip, and 0..999999999 would take gigabytes."""
+"""A larger number after --fold is a typing error, and 0..999999999 would take gigabytes."""
 STRATIFIED = "StratifiedGroupKFold"
-"""What a fold file that was balanced says about how it was made."""
+"""Written in a fold file that was balanced."""
 
 Fold = int | Literal["full"]
 """Which groups a model held out: those of a numbered fold, or none."""
@@ -37,25 +37,19 @@ FULL: Final = "full"
 
 @dataclass(frozen=True)
 class Folds:
-    """Group -> fold.
+    """Group -> fold."""
 
-    Attributes:
-        fold_of: The fold that holds each group out.
-        path: The file it was read from.
-        how: The remark in its first line, on how it was made.
-    """
-
-    fold_of: dict[str, int]
-    path: Path
-    how: str = ""
+    fold_of: dict[str, int]  # the fold that holds each group out
+    path: Path  # the file it was read from
+    how: str = ""  # how it was made: the remark in its first line
 
     @property
     def count(self) -> int:
-        """Number of folds."""
+        """Return the number of folds."""
         return max(self.fold_of.values()) + 1
 
     def hash(self) -> str:
-        """Ten characters that differ when any group is in another fold; row order and comments do not matter."""
+        """Return ten characters that change when a group is in another fold; row order and comments do not matter."""
         text = "\n".join(f"{group},{fold}" for group, fold in sorted(self.fold_of.items()))
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
@@ -73,11 +67,7 @@ class Folds:
 
 
 def read_fold_names(text: str, option: str) -> list[Fold]:
-    """Read "3", "0,2", "0..4", "full" or "0..4,full".
-
-    Args:
-        text: What the user typed.
-        option: Where, for messages.
+    """Return the folds of "3", "0,2", "0..4", "full" or "0..4,full"; ``option`` is named in messages.
 
     Raises:
         CompetitionError: It is none of these, or names no fold.
@@ -112,7 +102,7 @@ def make_folds(
         entries: The training samples.
         count: Number of folds.
         stratified: Balance ``stratum`` too (StratifiedGroupKFold); where none is known, the set of classes present.
-        kinds: Group -> what is balanced beside that where it is known, such as a person's sex.
+        kinds: Group -> what is balanced besides, such as a person's sex.
 
     Returns:
         Group -> fold.
@@ -140,19 +130,19 @@ def make_folds(
 
 
 def check_count(groups: Collection[str], count: int) -> None:
-    """Reject a number of folds that so many groups can't be split into.
+    """Reject fewer than two folds, or more than there are groups.
 
     Raises:
-        CompetitionError: There are fewer groups than folds, or fewer than two folds.
+        CompetitionError: With the repair.
     """
     if count < 2:
-        raise CompetitionError(f"{count} folds hold nothing out", None, "Give --folds at least 2")
+        raise CompetitionError(f"--folds {count}: at least 2 folds are required")
     if len(groups) == 1:
         raise CompetitionError(
             f"all training samples are of one group ({next(iter(groups))}), and a fold holds out whole groups",
             None,
             "Add samples of another group, or, in a folder track, write group: '(.+)' in the YAML: every image is then "
-            "a group of its own, but images of one person lie on both sides of a fold, so all scores come out too high",
+            "a group of its own, but images of one person are on both sides of a fold, so all scores are too high",
         )
     if len(groups) < count:
         reason = f"{len(groups)} groups can't be split into {count} folds"
@@ -163,14 +153,10 @@ def check_count(groups: Collection[str], count: int) -> None:
 
 
 def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str, int]:
-    """Return each new group the fold with the fewest samples; groups that have a fold keep it.
-
-    Args:
-        fold_of: The folds so far.
-        entries: All training samples.
+    """Give each new group the fold with the fewest samples; groups that have a fold keep it.
 
     Returns:
-        Folds for all groups of ``entries`` (and those of ``fold_of`` that have no sample now).
+        Folds of all groups of ``entries``, and of those in ``fold_of`` that have no sample now.
     """
     sizes = Counter(dict.fromkeys(range(max(fold_of.values()) + 1), 0))
     sizes.update(fold_of[entry.group] for entry in entries if entry.group in fold_of)
@@ -183,13 +169,13 @@ def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str,
 
 
 def write_folds(path: Path, fold_of: dict[str, int], how: str) -> None:
-    """Write a fold file: a comment that says how it was made, then group,fold sorted by group."""
+    """Write a fold file: a comment on how it was made, then group,fold sorted by group."""
     lines = [f"# {how}", "group,fold", *(f"{_cell(group)},{fold}" for group, fold in sorted(fold_of.items()))]
     write_text(path, "\n".join(lines) + "\n")
 
 
 def _cell(group: str) -> str:
-    """Quote a name that CSV would cut: at a comma, or at the sign that starts a comment."""
+    """Quote a name that CSV would split: at a comma, or at the sign that starts a comment."""
     return '"' + group.replace('"', '""') + '"' if set(group) & set('",#\n') else group
 
 
@@ -197,7 +183,7 @@ def read_folds(path: Path) -> Folds:
     """Read a fold file.
 
     Raises:
-        CompetitionError: It is missing or malformed, a group stands in two folds, or a fold has no group.
+        CompetitionError: It is missing or malformed, a group is in two folds, or a fold has no group.
     """
     check_file(path)
     try:
@@ -224,11 +210,9 @@ def read_folds(path: Path) -> Folds:
 
 
 def find_folds(workspace: Workspace) -> Folds | None:
-    """The folds to use: the data set's own file (of the workspace, else of the repository), else the shipped one.
+    """Return the folds to use: the data set's own (of the workspace, else of the repository), else the shipped ones.
 
-    Returns:
-        None where there is neither. For drawn data only the workspace counts: a file in the repository is that of
-        another drawing.
+    None where there is neither. Synthetic data uses the workspace alone: a file in the repository is of other data.
     """
     others = [] if workspace.phantom else [workspace.committed_fold_file(), workspace.shipped_fold_file()]
     for path in (workspace.fold_file(), *others):
@@ -238,11 +222,7 @@ def find_folds(workspace: Workspace) -> Folds | None:
 
 
 def check_leaks(folds: Folds, entries: Sequence[Entry]) -> None:
-    """Prove that nothing of a held-out sample is seen in training.
-
-    Args:
-        folds: The folds.
-        entries: The training samples.
+    """Prove that nothing of a held-out training sample is seen in training.
 
     Raises:
         CompetitionError: A group has no fold, or the same pixels appear in groups of different folds.
@@ -264,11 +244,7 @@ def check_leaks(folds: Folds, entries: Sequence[Entry]) -> None:
 
 
 def fold_table(folds: Folds, entries: Sequence[Entry], classes: Sequence[str]) -> list[list[str]]:
-    """Rows for the console: fold, samples, groups, and the smallest number of positives of any class.
-
-    Returns:
-        One row of cells per fold.
-    """
+    """Return rows for the console: fold, samples, groups, and the smallest number of positives of any class."""
     rows = []
     for fold in range(folds.count):
         held_out = folds.held_out(entries, fold)

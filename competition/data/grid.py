@@ -1,10 +1,10 @@
 """From native pixels to the training grid: the geometry that training and prediction share.
 
-The long side of an image is brought to ``data.size`` pixels and the aspect is kept. The network is shown the image on
-its canvas: the smallest rectangle around it whose sides the network can take, padded at the right and bottom. (A square
+The long side of an image is brought to ``data.size`` pixels and the aspect is kept. The network sees the image on its
+canvas: the smallest rectangle around it whose sides the network can take, padded at the right and bottom. (A square
 canvas would make 7/8 of the work on a 1024x128 X-ray black.) Augmentation works on a grid that is an integer factor
 finer, so that labels can be averaged exactly over the blocks of the training grid (see ``masks/soft_targets``).
-Averaged so, a picture on the finer grid is the one that prediction sees.
+Averaged so, an image on the finer grid is the one that prediction sees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,25 +26,20 @@ from competition.settings import DataSettings
 from competition.tracks.track import Track
 from competition.workspace import Workspace, pseudo_label_file
 
-# What the shrunken images may take in memory; a folder of 800 hands at 1024 pixels needs about 4 GB and is read again
+# Memory for the shrunken images; a folder of 800 hands at 1024 pixels needs about 4 GB and is read again
 # from the cache each epoch instead.
 MEMORY_BUDGET_BYTES = 2 * 1024**3
 
 
 def grid_size(native_hw: tuple[int, int], long_side: int) -> tuple[int, int]:
-    """Rows and columns of an image whose long side is brought to ``long_side`` pixels."""
+    """Return rows and columns of an image whose long side is brought to ``long_side`` pixels."""
     height, width = native_hw
     scale = long_side / max(height, width)
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def canvas_size(grid_hw: tuple[int, int], stride: int) -> tuple[int, int]:
-    """Rows and columns of the smallest canvas around an image.
-
-    Args:
-        grid_hw: Rows and columns of the image on the training grid.
-        stride: Pixels that both sides of the network's input must be multiples of.
-    """
+    """Return rows and columns of the smallest canvas around an image whose sides are multiples of ``stride``."""
     height, width = (-(-side // stride) * stride for side in grid_hw)
     return height, width
 
@@ -75,9 +70,9 @@ def resize_image(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[
 
 
 def picture_on_grid(image: Picture, long_side: int, finer: int, filters: Sequence[str]) -> Picture:
-    """Bring a picture to a grid ``finer`` times finer than the training grid.
+    """Bring an image to a grid ``finer`` times finer than the training grid.
 
-    Where filters see the training grid, or the finer grid is finer than the picture, the picture comes from the
+    Where filters work on the training grid, or the finer grid is finer than the image, the image comes from the
     training grid and every pixel of it is repeated: filtered or enlarged on the finer grid, it would not average to
     what prediction sees.
 
@@ -129,27 +124,22 @@ def standardise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> 
 
 @dataclass(frozen=True)
 class GridSample:
-    """One sample on the augmentation grid.
+    """One sample on the augmentation grid."""
 
-    Attributes:
-        images: Per view, (h, w) or (h, w, 3) uint8.
-        planes: (h, w, P) uint8 label planes, or None.
-        mean, std: Per view, grey statistics (0..255) of the whole preprocessed picture: at native size, or on the
-            training grid (within the box) where it was filtered there.
-    """
-
-    images: tuple[NDArray[np.uint8], ...]
-    planes: NDArray[np.uint8] | None
+    images: tuple[NDArray[np.uint8], ...]  # per view, (h, w) or (h, w, 3) uint8
+    planes: NDArray[np.uint8] | None  # (h, w, P) uint8 label planes, or None
+    # per view, grey statistics (0..255) of the whole preprocessed image: at native size, or on the training grid
+    # (within the box) where it was filtered there
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     def nbytes(self) -> int:
-        """Memory it takes."""
+        """Return the memory it takes."""
         return sum(image.nbytes for image in self.images) + (0 if self.planes is None else self.planes.nbytes)
 
 
 class GridReader:
-    """Reads samples onto a grid and keeps what fits in memory, so that small data is shrunk only once."""
+    """Read samples onto a grid and keep what fits in memory, so that small data is shrunk only once."""
 
     def __init__(
         self,
@@ -163,15 +153,15 @@ class GridReader:
         boxes: Mapping[str, Box] | None = None,
         finer: int = 1,
     ) -> None:
-        """Remember what to do; nothing is read yet.
+        """Remember what to read; nothing is read yet.
 
         Args:
             workspace: Where the cache is.
-            track: Which views there are.
+            track: Its views.
             long_side: Pixels of the long side on the training grid.
-            budget_bytes: What the kept samples may take.
+            budget_bytes: Memory for the kept samples.
             labels: Whether label planes are read too; prediction has no use for them.
-            preprocessing: What every picture goes through (``data.preprocess``).
+            preprocessing: Applied to every image (``data.preprocess``).
             pseudo: Folder of the label planes that a teacher gave to test samples.
             boxes: Sample -> the part of it that is read, at native size; None reads whole images.
             finer: How many times finer than the training grid samples are read, for augmentation.

@@ -29,74 +29,51 @@ CACHE_VERSION = 11
 
 @dataclass(frozen=True)
 class Entry:
-    """One prepared sample.
+    """One prepared sample."""
 
-    Attributes:
-        sample: Unique key.
-        name: What the submission calls it.
-        split: "train" or "test".
-        group: What may never stand on both sides of a fold.
-        stratum: The kind of picture, which folds can balance and a score can be split by; empty where it is not known.
-        present: Per view, whether it could be read; the cached picture of an absent view is black.
-        height, width: Native size of the first view that could be read, in pixels.
-        mean, std: Per view, grey statistics of the picture as read (0..255), which standardise the network's input. Per
-            view, because exposure differs from view to view by more than a vessel from its background.
-        targets: 0/1 per class: classification targets, or whether the class has any pixel; empty for test samples. A
-            teacher's probabilities where it labelled a test sample for its student.
-        pixels: Hash of the decoded pixels of all views.
-        labels: Hash of the label planes; empty where there are none.
-        fingerprint: Hash of the source files' paths and contents; a sample is cached again when it changes.
-        side: "right" or "left" of a paired organ; empty where it is not known or means nothing.
-        spacing_mm: Distance of pixel centres between rows and columns of the first view; None where no file tells it.
-        view_pixels: Per view, hash of its decoded pixels, to find one picture in two groups; "" where it is absent.
-        object_areas: Per class of a labelled sample, the median area of its components in pixels; 0 where it has none.
-        traits: Of a training sample, what ``Track.read_traits`` reads; empty where the track has none.
-        areas: Of a sample with masks, how many pixels each class has; else empty.
-        sources: The raw files it was read from as they were then, see ``sources.describe_source``.
-        cached: Of each of its files in the cache "SHA-256 path", the path below the cache folder.
-        remarks: On the label, see ``Track.inspect_label``, and on the images; prepare prints each once.
-    """
-
-    sample: str
-    name: str
-    split: Split
-    group: str
-    stratum: str
-    present: tuple[bool, ...]
+    sample: str  # unique key
+    name: str  # its name in the submission
+    split: Split  # "train" or "test"
+    group: str  # what may never be on both sides of a fold
+    stratum: str  # the kind of image, which folds can balance and a score can be split by; empty where unknown
+    present: tuple[bool, ...]  # per view, whether it could be read; the cached image of an absent view is black
+    # native size of the first view that could be read, in pixels
     height: int
     width: int
+    # per view, grey statistics of the image as read (0..255), which standardise the network's input. Per view, because
+    # exposure differs from view to view by more than a vessel from its background
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    # 0/1 per class: classification targets, or whether the class has any pixel; empty for test samples. A teacher's
+    # probabilities where it labelled a test sample for its student
     targets: tuple[float, ...]
-    pixels: str
-    labels: str
-    fingerprint: str
-    side: str = ""
+    pixels: str  # hash of the decoded pixels of all views
+    labels: str  # hash of the label planes; empty where there are none
+    fingerprint: str  # hash of the source files' paths and contents; a sample is cached again when it changes
+    side: str = ""  # "right" or "left" of a paired organ; empty where unknown or meaningless
+    # distance of pixel centres between rows and columns of the first view; None where unknown
     spacing_mm: tuple[float, float] | None = None
+    # per view, hash of its decoded pixels, to find one image in two groups; "" where it is absent
     view_pixels: tuple[str, ...] = ()
+    # of a training sample, the result of ``Track.read_traits``; empty where the track has none
     traits: tuple[float, ...] = ()
-    areas: tuple[int, ...] = ()
+    areas: tuple[int, ...] = ()  # of a sample with masks, the pixels of each class; else empty
+    # per class of a labelled sample, the median area of its components in pixels; 0 where it has none
     object_areas: tuple[float, ...] = ()
-    sources: tuple[str, ...] = ()
-    cached: tuple[str, ...] = ()
-    remarks: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()  # the raw files it was read from as they were then, see ``sources.describe_source``
+    cached: tuple[str, ...] = ()  # of each of its files in the cache "SHA-256 path", the path below the cache folder
+    remarks: tuple[str, ...] = ()  # about its label and its grey range, see ``sample_problems.sample_remarks``
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """All prepared samples of a data set, in the organiser's order.
+    """All prepared samples of a data set, in the organiser's order."""
 
-    Attributes:
-        data_root: Where the raw data lies.
-        entries: One per sample.
-        tables: The tables below the root as they were when they were read, see ``sources.describe_source``.
-        unused: Paths of the pictures below the root that no entry was read from.
-    """
-
-    data_root: Path
-    entries: tuple[Entry, ...]
+    data_root: Path  # where the raw data lies
+    entries: tuple[Entry, ...]  # one per sample
+    # the tables below the root as they were when they were read, see ``sources.describe_source``
     tables: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()  # paths of the images below the root that no entry was read from
 
     def of(self, split: Split) -> list[Entry]:
         """Return the entries of one split, in order."""
@@ -117,7 +94,7 @@ def write_manifest(workspace: Workspace, track: Track, manifest: Manifest) -> No
 
 
 def read_manifest(workspace: Workspace, track: Track) -> Manifest:
-    """Read what prepare wrote, and makes sure that the raw data and the cache are still what they were then.
+    """Read the manifest, and make sure that the raw data and the cache are unchanged since prepare.
 
     Raises:
         CompetitionError: Nothing is prepared, it was prepared for other classes, or an image, label or table has
@@ -132,7 +109,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
         folder = workspace.cache_folder()
         raise CompetitionError("prepared for other classes or by another version", folder, f"Run {command}")
     if about.get("data_form", "") != track.data_form:
-        what = "what the declaration says about the data has changed since it was prepared"
+        what = "the declaration of the data has changed since it was prepared"
         raise CompetitionError(what, track.declaration or f"track {track.name}", f"Run {command}")
     entries = _read_entries(workspace.manifest_file(), f"Run {command}")
     manifest = Manifest(Path(about["data_root"]), entries, tuple(about["tables"]), tuple(about["unused"]))
@@ -141,10 +118,10 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 
 def check_namesake(workspace: Workspace, track: Track) -> None:
-    """Reject a competition in the place of another whose YAML file has the same name.
+    """Reject a competition in the place of another whose YAML file has the same name and still exists.
 
     Raises:
-        CompetitionError: Another file, which still exists, declared what is in the cache.
+        CompetitionError: With both files.
     """
     try:
         about = _read_about(_about_file(workspace), ("data_root",), "")
@@ -156,7 +133,7 @@ def check_namesake(workspace: Workspace, track: Track) -> None:
 def _check_declaration(workspace: Workspace, track: Track, about: dict[str, Any]) -> None:
     other, own = about.get("declaration", ""), _declaration(track)
     if other and own and os.path.isfile(other) and not os.path.samefile(other, own):
-        what = f"the name {track.name} is taken: what {workspace.cache_folder()} holds was declared by {other}"
+        what = f"the name {track.name} is taken: {workspace.cache_folder()} was declared by {other}"
         raise CompetitionError(what, own, "Rename one of the two, because a track takes its name from its file")
 
 
@@ -171,12 +148,12 @@ def read_columns(workspace: Workspace, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def image_sizes(*workspaces: Workspace) -> dict[str, tuple[int, int]]:
-    """Return rows and columns of every prepared image by its name; a later workspace wins over an earlier one."""
+    """Return rows and columns of every prepared image by its name; later workspaces take precedence."""
     sizes = {}
     for workspace in workspaces:
         if workspace.manifest_file().exists():
             manifest = read_columns(workspace, ["name", "height", "width", "split"])
-            # Test images last: where a training image bears the same name, it is not the one that is handed in.
+            # Test images last: a training image of the same name is not the one that is submitted.
             ordered = manifest.sort_values("split", ascending=False, kind="stable")
             for name, height, width in ordered[["name", "height", "width"]].dropna().itertuples(index=False):
                 sizes[str(name)] = (int(height), int(width))
@@ -184,14 +161,14 @@ def image_sizes(*workspaces: Workspace) -> dict[str, tuple[int, int]]:
 
 
 def _check_unchanged(workspace: Workspace, manifest: Manifest, repair: str) -> None:
-    """Reject data that has changed since it was prepared; 46 ms of processor for 800 images with labels."""
+    """Reject data that has changed since it was prepared; 46 ms of processor time for 800 images with labels."""
     folder = workspace.cache_folder()
     for line in (line for entry in manifest.entries for line in entry.cached):
         checksum, path = line.split(" ", 1)
         if stored_checksum(folder / path, repair) != checksum:
             raise CompetitionError("a cached file has changed since the data was prepared", folder / path, repair)
     if not os.path.isdir(manifest.data_root):  # False for an impossible path too, where Path.is_dir raises
-        say(f"{manifest.data_root} is not here, so nobody can tell whether the raw data has changed since prepare")
+        say(f"{manifest.data_root} is not found: changes of the raw data since prepare can't be detected")
         return
     sources = [*manifest.tables, *(source for entry in manifest.entries for source in entry.sources)]
     if changed := changed_sources(manifest.data_root, sources):
@@ -201,7 +178,7 @@ def _check_unchanged(workspace: Workspace, manifest: Manifest, repair: str) -> N
     _, pictures = find_data_files(manifest.data_root, workspace.written_folders())
     known = {content_of(source)[1] for source in sources}.union(manifest.unused)
     if added := [picture for picture in pictures if picture not in known]:
-        what = f"pictures were added since the data was prepared ({len(added)} in all)"
+        what = f"images were added since the data was prepared ({len(added)} in all)"
         raise CompetitionError(what, manifest.data_root / added[0], f"{repair}, or move them out of the folder")
 
 
@@ -214,7 +191,7 @@ def _entry(row: dict[Hashable, Any]) -> Entry:
 
 
 def prepared_root(workspace: Workspace) -> Path | None:
-    """Where the raw data of a prepared data set lies, whatever version prepared it; None where nothing is prepared."""
+    """Return the raw data folder of a prepared data set of any version, None where nothing is prepared."""
     if not workspace.manifest_file().exists() or not _about_file(workspace).exists():
         return None
     repair = "Delete it and run prepare --data DIR"
@@ -222,13 +199,13 @@ def prepared_root(workspace: Workspace) -> Path | None:
 
 
 def remember_decoded(workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
-    """Note what is in the cache, also where prepare then stops on a bad sample, so that nothing is read twice."""
+    """Note what is in the cache, so that nothing is read twice even if prepare then stops on a bad sample."""
     write_sealed_json(_decoded_about_file(workspace), {"classes": list(track.classes), "version": CACHE_VERSION})
     _write_entries(_decoded_file(workspace), entries)
 
 
 def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
-    """Return what ``remember_decoded`` noted, by key; nothing where another version or other classes were cached."""
+    """Return the samples of ``remember_decoded`` by key; none where another version or other classes are cached."""
     if not _decoded_file(workspace).exists():
         return {}
     repair = "Delete the cache folder and run prepare"
@@ -243,7 +220,7 @@ def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
 
 
 def _read_about(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
-    """Read the description of a cache and rejects values of the wrong type, as well as missing keys."""
+    """Read the description of a cache and reject missing keys and values of the wrong type."""
     about = read_json_object(path, keys, repair)
     lists = [about.setdefault(name, []) for name in ("classes", "tables", "unused")]
     texts = [about.get(name, "") for name in ("data_root", "data_form", "declaration")]
@@ -253,7 +230,7 @@ def _read_about(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
             len(table.split(" ", 5)) == 6 for table in about["tables"]
         ):
             return about
-    raise CompetitionError("this does not describe prepared data", path, repair)
+    raise CompetitionError("not a description of prepared data", path, repair)
 
 
 def _write_entries(path: Path, entries: Sequence[Entry]) -> None:
@@ -265,7 +242,7 @@ def _read_entries(path: Path, repair: str) -> tuple[Entry, ...]:
     try:
         return tuple(_entry(row) for row in read_table(path, repair).to_dict("records"))
     except (KeyError, OverflowError, TypeError, ValueError) as error:
-        raise CompetitionError("this is no table of prepared samples", path, repair) from error
+        raise CompetitionError("not a table of prepared samples", path, repair) from error
 
 
 def _decoded_file(workspace: Workspace) -> Path:
@@ -282,13 +259,13 @@ def prepare_command(workspace: Workspace, track: Track) -> str:
 
 
 def data_hash(entries: Sequence[Entry]) -> str:
-    """Ten characters that differ when a picture, label or target of the samples differs; their order does not count."""
+    """Return ten characters that change with any image, label or target of the samples, not with their order."""
     rows = sorted((e.sample, e.group, e.pixels, e.labels, e.targets, e.present) for e in entries)
     return hashlib.sha256(repr(rows).encode()).hexdigest()[:10]
 
 
 def entries_by_name(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Return the entries by whatever others may call them: the key, the submission's name, and that without its ending.
+    """Return the entries by key, by the submission's name, and by that name without its ending.
 
     A name without ending that would fit two entries fits none.
     """
@@ -298,7 +275,7 @@ def entries_by_name(entries: Sequence[Entry]) -> dict[str, Entry]:
 
 
 def target_matrix(entries: Sequence[Entry]) -> NDArray[np.int64]:
-    """Targets as a table (n, classes) int64."""
+    """Return the targets as a table (n, classes) int64."""
     return np.array([entry.targets for entry in entries], dtype=np.int64)
 
 

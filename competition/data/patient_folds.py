@@ -1,8 +1,8 @@
-"""Folds of patients: in every fold as many of each finding as the whole has, however rare it is.
+"""Folds of patients: every fold has as many of each finding as the whole data set, however rare it is.
 
-Groups dealt out without a look put all patients with a rare artery into two or three folds now and then, and the
-others can't be scored on it. Here the rarest finding is dealt out first, each patient to the fold that lacks it most
-(iterative stratification), while the first class is dealt out evenly throughout, because its AUROC is the score.
+Groups dealt out blindly put all patients with a rare artery into two or three folds now and then, and the others can't
+be scored on it. Here the rarest finding is dealt out first, each patient to the fold that lacks it most (iterative
+stratification), while the first class is dealt out evenly throughout, because its AUROC is the score.
 
 Reference:
     Sechidis, Tsoumakas and Vlahavas 2011, with the first class as a hard limit.
@@ -18,7 +18,7 @@ from competition.data.folds import FOLDS, check_count
 from competition.data.manifest import Entry
 
 ITERATIVE = "iterative stratification"
-"""What a fold file of this kind says about how it was made."""
+"""Written in a fold file of this kind."""
 
 Finding = tuple[int, str]
 """A class and "1"; the first class also with "0"; -1 and a stratum."""
@@ -41,8 +41,8 @@ def make_patient_folds(
     Args:
         entries: The training samples, with targets.
         count: Number of folds.
-        partners: For each class, what it is called on the other side (``Mirror.classes``): the two count as one
-            finding. None where classes have no sides.
+        partners: For each class, the class of the other side (``Mirror.classes``): the two count as one finding. None
+            where classes have no sides.
 
     Returns:
         Group -> fold. The folds' numbers of groups with the first class differ by one at most, and of those without.
@@ -73,7 +73,7 @@ def make_patient_folds(
 
 
 def _findings(entries: Iterable[Entry], partners: Sequence[int] | None) -> dict[str, set[Finding]]:
-    """Return what each group has; a side is dropped from a class as the mirror tells."""
+    """Return the findings of each group; classes of two sides are merged."""
     found: dict[str, set[Finding]] = {}
     for entry in entries:
         merged = range(len(entry.targets)) if partners is None else [min(*pair) for pair in enumerate(partners)]

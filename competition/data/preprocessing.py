@@ -1,10 +1,10 @@
-"""Preprocessing: what every picture goes through, in training and at inference alike (augmentation is another thing).
+"""Preprocessing: filters of every image, in training and at inference alike.
 
-What looks at single pixels, or at shares of the picture, works at native size, before the picture is brought to the
-training grid. Sharpness works on the training grid: what it adds to edges of single pixels at 2048 is averaged away at
-512, where it moves a grey value by 0.1 instead of 0.5 on average. It is applied before a picture is augmented and cut
-to crops or tiles, so it is always that of the whole picture. (A network is trained on a finer grid than it is asked
-on; ``grid.picture_on_grid`` shows it one and the same picture on both.)
+Filters of single pixels, or of shares of the image, work at native size, before the image is brought to the training
+grid. Sharpness works on the training grid: what it adds to edges of single pixels at 2048 is averaged away at 512,
+where it moves a grey value by 0.1 instead of 0.5 on average. It is applied before an image is augmented and cut to
+crops or tiles, so it is always that of the whole image. (A network is trained on a finer grid than it predicts on;
+``grid.picture_on_grid`` gives the same image on both.)
 """
 
 from collections.abc import Callable, Sequence
@@ -25,22 +25,22 @@ CLAHE_TILES = (8, 8)
 
 
 def _sharpness(picture: Picture) -> Picture:
-    """Twice the picture minus its 3x3 average, the outermost pixels as they are."""
+    """Return twice the image minus its 3x3 average, the outermost pixels as they are."""
     return np.asarray(ImageEnhance.Sharpness(Image.fromarray(picture)).enhance(2.0))
 
 
 def _contrast(picture: Picture) -> Picture:
-    """Twice the distance of every pixel from the picture's mean grey."""
+    """Double the distance of every pixel from the image's mean grey."""
     return np.asarray(ImageEnhance.Contrast(Image.fromarray(picture)).enhance(2.0))
 
 
 def _brightness(picture: Picture) -> Picture:
-    """Twice the value of every pixel."""
+    """Double the value of every pixel."""
     return np.asarray(ImageEnhance.Brightness(Image.fromarray(picture)).enhance(2.0))
 
 
 def _saturation(picture: Picture) -> Picture:
-    """Twice the distance of every pixel from its own grey; a grey picture has none and stays as it is."""
+    """Double the distance of every pixel from its own grey; a grey image stays as it is."""
     return np.asarray(ImageEnhance.Color(Image.fromarray(picture)).enhance(2.0))
 
 
@@ -51,9 +51,9 @@ def _gamma(picture: Picture) -> Picture:
 
 
 def _clahe(picture: Picture) -> Picture:
-    """Contrast-limited adaptive histogram equalisation; of a colour picture only the lightness.
+    """Equalise the histogram adaptively with limited contrast; of a colour image only the lightness.
 
-    At native size: its tiles are shares of the picture, so the grid makes no difference to what they see.
+    At native size: its tiles are shares of the image, so the grid makes no difference.
     """
     equalise = cv2.createCLAHE(CLAHE_CLIP_LIMIT, CLAHE_TILES)
     if picture.ndim == 2:
@@ -68,9 +68,9 @@ def _invert(picture: Picture) -> Picture:
 
 
 def _median(picture: Picture) -> Picture:
-    """Return the middle value of every 3x3 window: noise of the film's own pixels.
+    """Return the middle value of every 3x3 window, against noise of single pixels.
 
-    At native size, because on a training grid of some 100 or 200 pixels it would wipe out vessels one pixel wide.
+    At native size, because on a training grid of some 100 or 200 pixels it would erase vessels one pixel wide.
     """
     return np.asarray(cv2.medianBlur(np.ascontiguousarray(picture), 3), dtype=np.uint8)
 
@@ -86,14 +86,14 @@ PREPROCESSINGS: dict[str, Callable[[Picture], Picture]] = {
     "median": _median,
 }
 
-# Those that see the neighbours on the training grid.
+# Those that look at the neighbours on the training grid.
 ON_TRAINING_GRID = {"sharpness"}
 
 
 def by_grid(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Parts preprocessings into those at native size and those on the training grid.
+    """Split preprocessings into those at native size and those on the training grid.
 
-    They keep their order, so the first one on the training grid takes all that come after it along.
+    They keep their order, so all that follow the first one on the training grid are applied there too.
     """
     first = next((place for place, name in enumerate(names) if name in ON_TRAINING_GRID), len(names))
     return tuple(names[:first]), tuple(names[first:])
@@ -111,15 +111,7 @@ def check_preprocessing(names: Sequence[str]) -> None:
 
 
 def preprocess(picture: Picture, names: Sequence[str]) -> Picture:
-    """Apply preprocessings one after the other, in the order they are named.
-
-    Args:
-        picture: (H, W) or (H, W, 3) uint8; not changed.
-        names: Of ``PREPROCESSINGS``.
-
-    Returns:
-        The same shape and type.
-    """
+    """Apply preprocessings to an image (H, W) or (H, W, 3) uint8, in order; the image itself is not changed."""
     for name in names:
         picture = PREPROCESSINGS[name](picture)
     return picture

@@ -1,13 +1,15 @@
-"""Reading all samples of a data set into the cache, those that have changed since the last time only."""
+"""Reading samples into the cache: all that have changed since the last time, or a test set that came later (--test)."""
 
+import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from competition.console import progress
+from competition.console import progress, say, shout
 from competition.data.cache import cache_sample, describe_sources, fingerprint, is_cached, problem_of
-from competition.data.manifest import Entry
+from competition.data.manifest import Entry, read_manifest
+from competition.data.sample_problems import FILL_BAD, shout_unreadable
 from competition.errors import CompetitionError
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import Workspace
@@ -28,17 +30,17 @@ def cache_all(
 ) -> tuple[list[Entry], list[Problem], int]:
     """Cache what is new or changed.
 
-    Samples are read in threads, because decoding, hashing and compressing release Python's global lock: 40 drawn
-    patients of eight stills took 3.1 s instead of 4.8 s on two cores.
+    Samples are read in threads, because decoding, hashing and compressing release Python's global lock: 40 synthetic
+    patients of eight views took 3.1 s instead of 4.8 s on two cores.
 
     Args:
         track: How samples are read.
         workspace: Where the cache is.
         root: Where the raw data is.
         samples: All that were listed.
-        problems: Found in the listing; their samples are not read.
+        problems: Found in the listing; their training samples are not read.
         old: Sample -> its row of an earlier run.
-        fill_bad: Take test samples of which nothing can be read as black images.
+        fill_bad: Whether test samples of which nothing can be read are black images.
         threads: How many samples are read at once.
 
     Returns:
@@ -73,3 +75,55 @@ def cache_all(
 def _is_unchanged(track: Track, workspace: Workspace, root: Path, sample: Sample, known: Entry) -> bool:
     same = known.fingerprint == fingerprint(track, root, sample, known.sources)
     return same and is_cached(workspace, track, known)
+
+
+def find_test_samples(
+    track: Track, workspace: Workspace, late: Path | None, fill_bad: bool = False
+) -> tuple[Workspace, list[Entry]]:
+    """Return the prepared test samples, or those of a test set that came later, read into a cache of their own.
+
+    Args:
+        track: How samples are listed and read.
+        workspace: Of the data set.
+        late: The folder of the later test set; None means the prepared one.
+        fill_bad: Whether later samples of which nothing can be read are black images.
+
+    Returns:
+        The workspace whose cache holds the samples, and the samples.
+
+    Raises:
+        CompetitionError: There are none, the folder does not exist, or a sample can't be read.
+    """
+    if late is None:
+        entries = read_manifest(workspace, track).of("test")
+        if not entries:
+            raise CompetitionError(
+                f"the prepared data of {workspace.dataset} has no test images",
+                workspace.manifest_file(),
+                "Once they are published, run ensemble --test DIR",
+            )
+        return workspace, entries
+    folder = late.expanduser().resolve()
+    if not folder.is_dir():
+        raise CompetitionError("test folder not found", folder)
+    listing = track.list_test(folder)
+    digest = hashlib.sha256(str(folder).encode()).hexdigest()[:10]
+    cache = replace(workspace, root=workspace.cache_folder() / "late" / digest)
+    entries, masked_views = [], 0
+    with progress("reading", len(listing.samples)) as ticker:
+        for sample in listing.samples:
+            try:
+                entry, problems = cache_sample(cache, track, folder, sample, fill=fill_bad)
+            except CompetitionError as error:
+                raise CompetitionError(error.what, error.where, f"Fix the files, or {FILL_BAD}") from error
+            problems += [problem for problem in listing.problems if problem.key == sample.key]
+            masked_views += sum(problem.masked for problem in problems)
+            entries.append(entry)
+            for problem in problems:
+                shout(f"{problem.path}: {problem.reason}")
+            ticker.advance(sample.key)
+    for remark in listing.remarks:
+        say(remark)
+    shout_unreadable(entries, masked_views)
+    say(f"{len(entries)} test samples read from {folder}")
+    return cache, entries

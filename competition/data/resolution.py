@@ -1,4 +1,4 @@
-"""Which resolution a data set needs: how large its images and its smallest objects are on a training grid."""
+"""The resolution that a data set needs: the size of its images and of its smallest objects on a training grid."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,9 +10,9 @@ from competition.data.manifest import Entry
 from competition.settings import TrainSettings
 from competition.tracks.track import Track
 
-# Of the images that show a class, this share has smaller objects than the class is judged by.
+# The quantile, over the images that show a class, of the size of its objects.
 SMALLEST_SHARE = 0.1
-# On the training grid an object of fewer pixels is lost, and one of 4x4 pixels is seen.
+# On the training grid an object of fewer than 4 pixels is lost, and one of 4x4 is seen.
 LOST_PIXELS, SEEN_PIXELS = 4.0, 16.0
 # Canvases that two CPU cores train on in minutes: the usual one, and one for objects that are too small on it.
 USUAL_CANVAS, LARGEST_CANVAS = 128**2, 256**2
@@ -20,7 +20,7 @@ STEP = 32
 
 
 def smallest_objects(entries: Sequence[Entry], track: Track, long_side: int) -> dict[str, float]:
-    """Return how small the objects of each class get on a training grid.
+    """Return the area of the smallest objects of each class on a training grid.
 
     Args:
         entries: Labelled samples.
@@ -28,8 +28,8 @@ def smallest_objects(entries: Sequence[Entry], track: Track, long_side: int) -> 
         long_side: Pixels of the long side on the training grid.
 
     Returns:
-        Class -> area in pixels of the training grid: the median component of an image, in the image at the lowest
-        tenth of those that show the class. Classes that no image shows are left out.
+        Class -> area in pixels of the training grid: the median component of an image, in the image at the lowest tenth
+        of those that show the class. Classes that no image shows are left out.
     """
     smallest = {}
     for index, name in zip(track.bits or range(len(track.classes)), track.classes, strict=True):
@@ -44,14 +44,10 @@ def smallest_objects(entries: Sequence[Entry], track: Track, long_side: int) -> 
 
 
 def suggested_size(entries: Sequence[Entry], track: Track) -> int:
-    """Return a ``data.size`` that two CPU cores can bear.
+    """Return a ``data.size`` on which two CPU cores train in minutes.
 
     The canvas of the commonest image has about as many pixels as one of 128x128. Where the smallest objects would have
     fewer than 16 pixels it grows, up to 256x256 pixels and no further than the images themselves.
-
-    Args:
-        entries: Training samples.
-        track: Their classes; it may be narrowed to some of them.
     """
     native_hw = commonest_size(entries)
     largest = max(STEP, -(-max(native_hw) // STEP) * STEP)
@@ -89,7 +85,7 @@ def warn_small_objects(entries: Sequence[Entry], track: Track, size: int) -> str
 
 
 def commonest_size(entries: Sequence[Entry]) -> tuple[int, int]:
-    """Return rows and columns of the size that most samples have."""
+    """Return rows and columns of the most frequent image size."""
     return Counter((entry.height, entry.width) for entry in entries).most_common(1)[0][0]
 
 
@@ -98,18 +94,13 @@ def _canvas_pixels(native_hw: tuple[int, int], size: int) -> int:
     return height * width
 
 
-# Drawn legs, two seeds each, Dice of unseen people: from 6 images 0.70 and 0.41 after 20 steps, 0.92 and 0.89 after 60,
-# 0.93 and 0.95 after 120; from 12 images 0.65 and 0.67 after 40 steps, 0.81 and 0.87 after 60, 0.91 and 0.91 after 120.
+# Synthetic legs, two seeds each, Dice of unseen persons: from 6 images 0.70 and 0.41 after 20 steps, 0.92 and 0.89
+# after 60, 0.93 and 0.95 after 120; from 12 images 0.65 and 0.67 after 40, 0.81 and 0.87 after 60, 0.91 after 120.
 FEWEST_STEPS = 120
 
 
 def suggested_repeats(samples: int, settings: TrainSettings) -> int:
-    """Return how often an epoch has to draw each sample so that training takes about 120 steps at least.
-
-    Args:
-        samples: Number of training samples.
-        settings: The epochs and the batch size.
-    """
+    """Return how often an epoch has to draw each sample so that training takes about 120 steps at least."""
     batches_in_epoch = -(-FEWEST_STEPS // settings.epochs)
     draws = (batches_in_epoch - 1) * settings.batch_size + 1  # the last batch may hold a single sample
     return max(1, -(-draws // samples))

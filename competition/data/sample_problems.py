@@ -1,4 +1,4 @@
-"""What is wrong with samples once they are read, and whether prepare may go on."""
+"""The problems of samples once they are read, and whether prepare may go on."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -32,13 +32,13 @@ def sample_remarks(entries: Sequence[Entry], kind: str = "") -> list[str]:
 def settle_problems(
     problems: Sequence[Problem], entries: list[Entry], skip_bad: bool = False, fill_bad: bool = False
 ) -> list[Entry]:
-    """List what is wrong, and stop unless the user has said how to go on.
+    """List all problems, and stop unless options of the user allow going on.
 
     Args:
-        problems: All that was found.
+        problems: All that were found.
         entries: All that could be read.
         skip_bad: Leave out training samples that can't be used.
-        fill_bad: Take unreadable test samples as black images.
+        fill_bad: Whether unreadable test samples are black images.
 
     Returns:
         The entries that are used.
@@ -51,7 +51,7 @@ def settle_problems(
     masked = [problem for problem in serious if problem.split == "test" and problem.masked]
     lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
     names = {name for entry in entries for name in (entry.sample, entry.name, entry.group)}
-    _list_problems("worth knowing", [problem for problem in problems if problem.note], names)
+    _list_problems("notes", [problem for problem in problems if problem.note], names)
     _list_problems("problems", serious, names)
     if lost:
         first = lost[0]
@@ -78,15 +78,11 @@ def settle_problems(
 
 
 def shout_unreadable(entries: Sequence[Entry], masked_views: int) -> None:
-    """Print what is missing of the test samples, after each was listed with its reason.
-
-    Args:
-        entries: All samples that were read.
-        masked_views: How many views of test samples could not be read.
-    """
+    """Warn of test samples that are black and of views that are masked, after each was listed with its reason."""
     black = [entry.sample for entry in entries if entry.split == "test" and not any(entry.present)]
     if masked_views:
-        shout(f"{masked_views} view{'s' * (masked_views > 1)} of test samples can't be read, so masked (listed above)")
+        views = f"{masked_views} view{'s' * (masked_views > 1)}"
+        shout(f"{views} of test samples can't be read, so masked (listed above)")
     if black:
         shout(f"nothing of {few(black)} can be read: black images are predicted in their place, which score next to 0")
 

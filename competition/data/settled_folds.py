@@ -1,4 +1,4 @@
-"""The folds that prepare settles on: the present ones, the shipped ones, or folds of the user's own, made here."""
+"""The folds of prepare: the present ones, the shipped ones, or folds of the user's own, made here."""
 
 from collections.abc import Mapping, Sequence
 
@@ -31,10 +31,10 @@ def settle_folds(
     stratified: bool = False,
     refold: bool = False,
 ) -> Folds:
-    """Return the folds to use; fresh ones where there are none, they are not wanted, or the shipped do not fit.
+    """Return the folds to use; new ones where there are none, others are asked for, or the shipped ones do not fit.
 
     Args:
-        track: Decides what fresh folds are balanced by.
+        track: Decides what new folds are balanced by.
         workspace: Of the data set.
         training: The training samples that can be used.
         kinds: Group -> what --stratified balances beside the stratum.
@@ -46,7 +46,7 @@ def settle_folds(
         Folds that have every group, in a file that is written already.
 
     Raises:
-        CompetitionError: ``count`` or ``stratified`` contradict the present folds, or folds leak or hold out nobody.
+        CompetitionError: ``count`` or ``stratified`` contradict the present folds, or a fold leaks or is empty.
     """
     present = None if refold else find_folds(workspace)
     if present is not None and _does_not_fit(workspace, present, training):
@@ -63,16 +63,16 @@ def settle_folds(
         raise CompetitionError(
             f"fold {empty[0]} holds out no group of this data, so it can't be trained",
             folds.path,
-            "Is this the data folder you meant? If so, make folds of it alone with prepare --refold",
+            "Check the data folder; if it is right, make folds of it alone with prepare --refold",
         )
-    if folds is not present:  # now that they are known to be good
+    if folds is not present:  # only now that they are checked
         write_folds(folds.path, folds.fold_of, folds.how)
         _announce(workspace, folds, present, training)
     return folds
 
 
 def _does_not_fit(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> bool:
-    """Return whether these are the shipped folds and lack a group, which is said."""
+    """Return whether these are the shipped folds and lack a group, with a message."""
     missing = folds.without_fold(training) if folds.path == workspace.shipped_fold_file() else []
     if missing:
         groups = len({entry.group for entry in training})
@@ -104,7 +104,7 @@ def _describe_balance(track: Track) -> str:
 
 
 def _refuse_contradiction(folds: Folds, count: int | None, stratified: bool) -> None:
-    """Options that ask for other folds than the current must not look as if they had been followed."""
+    """Reject options that ask for other folds than the current."""
     asked = []
     if count not in (None, folds.count):
         asked.append(f"--folds {count}")
@@ -116,33 +116,33 @@ def _refuse_contradiction(folds: Folds, count: int | None, stratified: bool) -> 
             f"{' '.join(asked)} contradicts the current {folds.count} folds ({folds.path}{made})",
             None,
             f"Leave {'it' if len(asked) == 1 else 'them'} out, or make other folds of your own with --refold, "
-            "after which what was trained is useless",
+            "which makes earlier runs useless",
         )
 
 
 def _refuse_strangers(folds: Folds, training: Sequence[Entry]) -> None:
-    """Where nobody is known these are not the folds of this data; people are added to people, not to strangers."""
+    """Reject folds without any group of this data: groups are added to groups, not to other data."""
     groups = {entry.group for entry in training}
     if len(folds.without_fold(training)) == len(groups):
         raise CompetitionError(
             f"none of the {len(groups)} groups of this data ({few(sorted(groups))}) is in the current folds, which "
             f"have {few(sorted(folds.fold_of))}{NearKeys(groups).hint(min(folds.fold_of))}",
             folds.path,
-            "Is this the data folder, and the group: of the YAML file, that you meant? If so, make other folds with "
-            "--refold, after which what was trained is useless",
+            "Check the data folder and group: in the YAML file; if they are right, make other folds with --refold, "
+            "which makes earlier runs useless",
         )
 
 
 def _describe(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> None:
-    """Print which folds are used, and whether they are everybody's."""
+    """Print which folds are used, and whether they are the shipped ones."""
     shipped, known = workspace.shipped_fold_file(), SHIPPED_FOLDS.get(workspace.dataset)
     remark = "as it is"
     if folds.hash() == known and not folds.without_fold(training):
-        remark = "has every group of this data: everybody's folds"
+        remark = "has every group of this data: the shipped folds"
     elif folds.path == shipped:
-        shout(f"{folds.path} is not as it was shipped: restore it from git to have everybody's folds")
+        shout(f"{folds.path} differs from the shipped folds: restore it from git to use them")
     elif shipped is not None and shipped.exists() and not read_folds(shipped).without_fold(training):
-        remark = f"as it is (without this file everybody's folds in {shipped} would do)"
+        remark = f"as it is (without this file, the shipped folds in {shipped} would be used)"
     say(f"folds: {folds.path} {remark} ({folds.count} folds, {folds.hash()}); --refold makes others")
 
 
@@ -158,8 +158,8 @@ def _extend(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> Fo
 def _announce(workspace: Workspace, folds: Folds, before: Folds | None, training: Sequence[Entry]) -> None:
     """Print that folds were made, or which groups were added to those of before."""
     if before is None:
-        advice = "drawn data: not for git" if workspace.phantom else "commit it: everybody must use the same"
+        advice = "synthetic data: not for git" if workspace.phantom else "commit it: all members must use the same"
         say(f"folds: {folds.how}, written to {folds.path} ({advice})")
     else:
         new = before.without_fold(training)
-        shout(f"{len(new)} new groups ({few(new)}) got the emptiest folds; train those trained before again")
+        shout(f"{len(new)} new groups ({few(new)}) were added to the smallest folds; train earlier runs again")

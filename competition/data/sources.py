@@ -1,8 +1,8 @@
-"""What raw files looked like when they were read, so that data that has changed since is noticed.
+"""The state of raw files when they were read, so that later changes are noticed.
 
 Size, times and inode are compared first, which takes 7 microseconds a file. An edit that keeps the size and sets the
 time of modification back still changes the time of status change (ctime), which no program can set. Where one of the
-four differs, as after a copy or chmod, the content decides: its SHA-256 is that of the file that was read, or not.
+four differs, as after a copy or chmod, the SHA-256 of the content decides.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ def content_of(description: str) -> tuple[str, str]:
 
 
 def changed_sources(root: Path, descriptions: Sequence[str]) -> list[str]:
-    """Return the paths of the files that are missing or have another content than they were described with."""
+    """Return the paths of the files that are missing or differ in content from their descriptions."""
     changed = []
     for description in dict.fromkeys(descriptions):
         digest, path = content_of(description)
@@ -59,14 +59,10 @@ def changed_sources(root: Path, descriptions: Sequence[str]) -> list[str]:
 
 
 def find_data_files(root: Path, without: Sequence[Path] = ()) -> tuple[list[str], list[str]]:
-    """Find what data may be read from: 45 ms of processor for 800 pictures and 800 labels in as many folders.
+    """Find all tables and all images below the root, sorted; hidden files are left out.
 
-    Args:
-        root: Where the raw data lies.
-        without: Folders that hold what the program itself writes, should the workspace be below the root.
-
-    Returns:
-        The paths of all tables and of all pictures below the root, sorted; hidden files are none.
+    Folders in ``without``, which the program itself writes, are skipped. It takes 45 ms of processor time for 800
+    images and 800 labels in as many folders.
     """
     found = (path for path in find_all_files(root) if not any(path.is_relative_to(folder) for folder in without))
     files = [path.relative_to(root) for path in found]

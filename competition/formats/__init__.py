@@ -1,1 +1,1 @@
-"""File formats: bytes to arrays and tables. Knows nothing of tracks."""
+"""File formats: bytes to arrays and tables, independent of any track."""

@@ -12,7 +12,7 @@ from competition.formats.source_files import require_file
 
 MAX_POINTS, MAX_ROWS = 20_000, 500_000
 """Points of a polygon, and rows that its edges cross in all. OpenCV takes seconds for a scribble of 5,000 points
-across the picture (800,000 rows) and minutes for 10^6; an outline that was drawn crosses a few thousand rows."""
+across the picture (800,000 rows) and minutes for 10^6; an expert's outline crosses a few thousand rows."""
 _REPAIR = "Is it the outline of one organ?"
 
 
@@ -27,8 +27,8 @@ def read_contour(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float64]:
         (n, 2) float64, x and y in pixels, n >= 3.
 
     Raises:
-        CompetitionError: The file can't be read, a line is not two finite numbers or lies outside the image, or there
-            are fewer than three points, or as ``require_fillable``.
+        CompetitionError: The file can't be read, a line is not two finite numbers or lies outside the image, there are
+            fewer than three points, or as ``require_fillable``.
     """
     require_file(path, "contour")
     if path.stat().st_size > MAX_POINTS * 100:
@@ -56,7 +56,7 @@ def require_fillable(points: NDArray[np.generic], what: str, where: Path | str) 
 
     Args:
         points: (n, 2) x, y in pixels.
-        what: How to call it, for the message.
+        what: Its name in the message.
         where: The file.
 
     Raises:
@@ -70,20 +70,13 @@ def require_fillable(points: NDArray[np.generic], what: str, where: Path | str) 
 
 
 def fill_contour(points: NDArray[np.float64], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    """Fill an outline in the way the published label pictures of the Sunnybrook hearts were made.
+    """Fill an outline inside the image, (n, 2) x, y in pixels, as the published Sunnybrook label images were made.
 
-    Coordinates are cut to whole pixels and the polygon is filled with its border. On all 56 slices of three patients
-    at hand in both forms this gives the published pictures pixel by pixel (Dice 1.0000). Other rules don't: rounded
-    coordinates reach 0.986 on average (the worst slice 0.956), pixels whose centre lies inside 0.979, outlines at a
-    1/256 of a pixel with their border 0.976, pixels covered by half of their area 0.972. So the exact outline encloses
-    5 % less than the label that is scored, which therefore decides.
-
-    Args:
-        points: (n, 2) x, y in pixels, inside the image.
-        size_hw: Rows and columns of the image.
-
-    Returns:
-        (H, W) bool.
+    Coordinates are truncated to whole pixels and the polygon is filled with its border. On all 56 slices of three
+    patients at hand in both forms this gives the published images pixel by pixel (Dice 1.0000). Other rules don't:
+    rounded coordinates reach 0.986 on average (the worst slice 0.956), pixels whose centre lies inside 0.979, outlines
+    at 1/256 of a pixel with their border 0.976, pixels covered by half of their area 0.972. The exact outline encloses
+    5 % less than the label that is scored.
     """
     mask = np.zeros(size_hw, np.uint8)
     cv2.fillPoly(mask, [np.trunc(points).astype(np.int32)], 1)

@@ -1,8 +1,8 @@
-"""A process that decodes in this one's place: a damaged file that crashes a native decoder ends only that process.
+"""A separate process for native decoders: a damaged file that crashes one ends only that process.
 
-scipy's reader of MATLAB files and GDCM's decoders of compressed DICOM crash on some damaged files (SIGSEGV, abort).
-One decoding process serves all files of a program. It starts with the first file (0.4 s), imports no torch, and starts
-anew after a crash. Arrays come back as plain bytes: one of 5.6 MB takes 38 ms instead of 34 ms in this process.
+scipy's reader of MATLAB files and GDCM's decoders of compressed DICOM crash on some damaged files (SIGSEGV, abort). One
+decoding process serves all files of a program. It starts with the first file (0.4 s), imports no torch, and starts anew
+after a crash. Arrays come back as plain bytes: one of 5.6 MB takes 38 ms instead of 34 ms in this process.
 """
 
 import atexit
@@ -69,14 +69,11 @@ def decode_elsewhere(function: str, path: Path, arguments: list[Any], array_byte
     Args:
         function: "module:name" of a function (path, *arguments) -> array.
         path: The file.
-        arguments: What JSON can hold.
-        array_bytes: How many bytes the array will need, where the header declares it; gives time and memory.
-
-    Returns:
-        The array.
+        arguments: JSON values.
+        array_bytes: Size of the array, where the header declares it; adds to the limits of time and memory.
 
     Raises:
-        CompetitionError: The function raised anything, the decoder crashed, or it took longer than 10 s and 1 s per
+        CompetitionError: The function raised an exception, the decoder crashed, or it took longer than 10 s and 1 s per
             5 MB of the file and its array.
     """
     global _decoder
@@ -84,7 +81,7 @@ def decode_elsewhere(function: str, path: Path, arguments: list[Any], array_byte
     with _lock:
         if _decoder is None or _decoder.owner != os.getpid():
             _decoder = _Decoder()
-            _decoder.connection.recv_bytes()  # it is ready
+            _decoder.connection.recv_bytes()  # "ready"
         decoder = _decoder
         try:
             decoder.connection.send_bytes(json.dumps([function, str(path), arguments, array_bytes]).encode())
@@ -117,7 +114,7 @@ def _stop() -> None:
 
 
 def serve(descriptor: int) -> None:
-    """Answers requests until the other end closes; runs in the decoding process."""
+    """Answer requests until the other end closes; runs in the decoding process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(descriptor)
     connection.send_bytes(b"ready")
@@ -134,22 +131,20 @@ def serve(descriptor: int) -> None:
             transposed = array.flags.f_contiguous  # MATLAB's order; another copy could need too much memory
             array = np.ascontiguousarray(array.T if transposed else array)
             answer = {"shape": array.shape, "dtype": array.dtype.str, "transposed": transposed}
-        except CompetitionError as error:
-            array = np.empty(0)
-            answer = {"what": error.what, "where": error.where, "repair": error.repair or None}
-        except MemoryError:
-            array = np.empty(0)
-            answer = {"what": "file needs more than 1 GB beyond its declared size", "where": path, "repair": None}
         except Exception as error:
             array = np.empty(0)
             answer = {"what": f"file can't be decoded ({first_line(error)})", "where": path, "repair": None}
+            if isinstance(error, CompetitionError):
+                answer = {"what": error.what, "where": error.where, "repair": error.repair or None}
+            elif isinstance(error, MemoryError):
+                answer["what"] = "file needs more than 1 GB beyond its declared size"
         connection.send_bytes(json.dumps(answer).encode())
         if array.nbytes:
             connection.send_bytes(array.reshape(-1).view(np.uint8).data)
 
 
 def _limit_memory(size: int) -> None:
-    """Let this process take so many bytes more than it holds."""
+    """Let this process take at most ``size`` bytes more than it holds."""
     status = Path("/proc/self/statm")
     if status.exists():  # elsewhere the time limit alone holds
         held = int(status.read_text().split()[0]) * resource.getpagesize()

@@ -23,9 +23,7 @@ from competition.formats.source_files import first_line, require_file, require_f
 
 _REPAIR = "Copy the file again"
 _SHORT = re.compile(r"less than expected \((\d+) vs (\d+) bytes\)")
-"""What pydicom says of pixels that are not compressed and not all there; compressed ones tell no length."""
-
-
+"""pydicom's message for truncated pixels that are not compressed; compressed ones have no known length."""
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT")
 _DEFLATED = "1.2.840.10008.1.2.1.99"
 _MAX_INFLATED = 1 << 28
@@ -34,37 +32,27 @@ _MAX_INFLATED = 1 << 28
 
 @dataclass(frozen=True)
 class Dicom:
-    """What one DICOM file holds.
+    """The content of one DICOM file."""
 
-    Attributes:
-        pixels: (H, W) float32: rescale slope and intercept (or the modality look-up table) applied, bright is dense
-            also where the file is MONOCHROME1, and padding is as dark as the darkest pixel. Not stretched and not
-            windowed: Hounsfield units, or the detector's values.
-        spacing_mm: Distance of pixel centres between rows and between columns; None where the file gives none.
-        patient_id: As in the file, without blanks around it; empty where there is none.
-    """
-
+    # (H, W) float32: rescale slope and intercept (or the modality look-up table) applied, bright is dense also for
+    # MONOCHROME1, and padding is as dark as the darkest pixel. Not stretched and not windowed: Hounsfield units, or the
+    # detector's values
     pixels: NDArray[np.float32]
+    # distance of pixel centres between rows and between columns; None where the file gives none
     spacing_mm: tuple[float, float] | None
-    patient_id: str
+    patient_id: str  # as in the file, without blanks around it; empty where there is none
 
 
 def read_dicom(path: Path) -> Dicom:
-    """Read a single-frame grey DICOM.
+    """Read a single-frame grey DICOM with any ending.
 
-    Compressed pixel data (JPEG Lossless, JPEG-LS, JPEG 2000, RLE) is decoded by GDCM in a process of its own.
-    MONOCHROME1 means that the smallest value is white: such pictures are mirrored between their own minimum and
-    maximum, because films store 12 bits in 16 and a mirror at 65535 would lift the whole picture. The presentation
-    LUT shape INVERSE says the same, so that a file with both is mirrored once. PixelPaddingValue (to
-    PixelPaddingRangeLimit) marks what is no part of the picture: it has no share in minimum and maximum. VOI windows
-    are a viewer's choice of contrast and are not applied. Grey stored in three equal channels is grey. A file without
-    preamble and prefix is read where a data set with a picture begins at its first byte.
-
-    Args:
-        path: The file, with any ending.
-
-    Returns:
-        Pixels, spacing and patient.
+    Compressed pixel data (JPEG Lossless, JPEG-LS, JPEG 2000, RLE) is decoded by GDCM in a process of its own. In
+    MONOCHROME1 the smallest value is white: such images are mirrored between their own minimum and maximum, because
+    films store 12 bits in 16 and a mirror at 65535 would brighten the whole image. The presentation LUT shape INVERSE
+    means the same, so that a file with both is mirrored once. PixelPaddingValue (to PixelPaddingRangeLimit) marks what
+    is no part of the image: it has no share in minimum and maximum. VOI windows are a viewer's choice of contrast and
+    are not applied. Grey stored in three equal channels is grey. A file without preamble and prefix is read if a data
+    set with an image begins at its first byte.
 
     Raises:
         CompetitionError: The file is missing, truncated, no DICOM, without pixel data, in colour, of several frames,
@@ -87,7 +75,7 @@ def read_dicom(path: Path) -> Dicom:
 
 
 def _rescale(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
-    """Stored values as what they measure: by the modality look-up table, else by slope and intercept."""
+    """Return stored values in physical units: by the modality look-up table, else by slope and intercept."""
     if "ModalityLUTSequence" in dataset:
         try:
             return np.asarray(apply_modality_lut(stored, dataset)).astype(np.float32)
@@ -96,7 +84,7 @@ def _rescale(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArr
     slope = next(iter(_numbers(dataset, "RescaleSlope", path)), 1.0)
     intercept = next(iter(_numbers(dataset, "RescaleIntercept", path)), 0.0)
     if slope == 0:
-        raise CompetitionError("DICOM has a rescale slope of 0, which would wipe out the picture", path)
+        raise CompetitionError("DICOM has a rescale slope of 0, which would erase the image", path)
     with np.errstate(all="ignore"):  # what overflows is refused as not finite
         return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
 
@@ -111,28 +99,17 @@ def _padding(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArr
 
 
 def read_dicom_grey(path: Path) -> NDArray[np.uint8]:
-    """Read a DICOM as a picture: its own minimum and maximum stretched to 0..255.
-
-    Returns:
-        (H, W) uint8; all zero where the picture is constant.
-
-    Raises:
-        CompetitionError: As ``read_dicom``.
-    """
+    """Read a DICOM as (H, W) uint8, its own minimum and maximum stretched to 0..255; errors as ``read_dicom``."""
     return stretch(read_dicom(path).pixels)
 
 
 def read_patient_id(path: Path) -> str:
-    """Read only the header's PatientID, without blanks around it; empty where there is none.
-
-    Raises:
-        CompetitionError: The file is missing or no DICOM.
-    """
+    """Read only the header's PatientID, without blanks around it; empty where there is none."""
     return _text(_load(path, header_only=True), "PatientID", path)
 
 
 def read_spacing_mm(path: Path) -> tuple[float, float] | None:
-    """Read only the header's distance of pixel centres between rows and between columns; errors as above."""
+    """Read only the header's distance of pixel centres between rows and between columns."""
     return _spacing(_load(path, header_only=True), path)
 
 
@@ -141,8 +118,7 @@ def _load(path: Path, header_only: bool = False) -> Dataset:
     try:
         _require_bounded(path)
         with warnings.catch_warnings():
-            # What pydicom warns of here (a cut file, a value of the wrong form) is either no defect of the picture
-            # or is refused below with a sentence.
+            # pydicom's warnings here (a truncated file, a malformed value) concern no pixel or are refused below.
             warnings.simplefilter("ignore", UserWarning)
             try:
                 return pydicom.dcmread(path, stop_before_pixels=header_only)
@@ -155,7 +131,7 @@ def _load(path: Path, header_only: bool = False) -> Dataset:
 
 
 def _load_without_prefix(path: Path, header_only: bool, cause: InvalidDicomError) -> Dataset:
-    """Read a file that lacks "DICM" at byte 128, where its content is a data set with a picture all the same."""
+    """Read a file that lacks "DICM" at byte 128 if its content is a data set with an image."""
     try:
         dataset = pydicom.dcmread(path, stop_before_pixels=header_only, force=True)
         is_picture = all(name in dataset for name in ("Rows", "Columns", "PhotometricInterpretation"))
@@ -166,7 +142,7 @@ def _load_without_prefix(path: Path, header_only: bool, cause: InvalidDicomError
     except Exception:  # as above; here it only shows that this is no data set
         is_picture = False
     if not is_picture:
-        raise CompetitionError("file is no DICOM, or was cut within its header", path, _REPAIR) from cause
+        raise CompetitionError("file is no DICOM, or truncated within its header", path, _REPAIR) from cause
     return dataset
 
 
@@ -192,7 +168,7 @@ def _require_bounded(path: Path) -> None:
 def _decode(dataset: Dataset, path: Path) -> NDArray[np.generic]:
     """Return the stored values (H, W), before any rescaling."""
     if not any(name in dataset for name in ("PixelData", "FloatPixelData", "DoubleFloatPixelData")):
-        raise CompetitionError("DICOM has no pixel data, or was cut before its end", path, _REPAIR)
+        raise CompetitionError("DICOM has no pixel data, or is truncated", path, _REPAIR)
     frames = next(iter(_numbers(dataset, "NumberOfFrames", path)), 1.0)
     if frames not in (0, 1):
         raise CompetitionError(f"DICOM has {frames:g} frames, one is expected", path)
@@ -225,7 +201,7 @@ def _pixel_array(dataset: Dataset, path: Path, size: int) -> NDArray[np.generic]
         raise
     except Exception as error:  # pydicom's own checks raise many kinds of errors
         if short := _SHORT.search(str(error)):
-            reason = f"DICOM was cut: {short[1]} of {short[2]} bytes of its pixel data are there"
+            reason = f"DICOM is truncated: {short[1]} of {short[2]} bytes of its pixel data are there"
             raise CompetitionError(reason, path, _REPAIR) from error
         raise CompetitionError(f"DICOM's pixel data can't be decoded ({first_line(error)})", path) from error
 
@@ -263,6 +239,6 @@ def _text(dataset: Dataset, name: str, path: Path) -> str:
 
 
 def _spacing(dataset: Dataset, path: Path) -> tuple[float, float] | None:
-    """Pixel spacing; of radiographs without it, that of the detector, where everything is a little enlarged."""
+    """Return the pixel spacing; of radiographs without it that of the detector, which enlarges a little."""
     spacing = _numbers(dataset, "PixelSpacing", path) or _numbers(dataset, "ImagerPixelSpacing", path)
     return (spacing[0], spacing[1]) if len(spacing) == 2 and min(spacing) > 0 else None

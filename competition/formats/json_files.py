@@ -1,4 +1,4 @@
-"""JSON files: read, and compared with their checksum where they have one."""
+"""JSON files: read, and compared with their checksum if they carry one."""
 
 import json
 from collections.abc import Sequence
@@ -7,16 +7,14 @@ from typing import Any
 
 from competition.errors import CompetitionError
 from competition.files import CHECKSUM, check_file, json_checksum
-from competition.formats.spreadsheets import other_encoding
+from competition.formats.csv_files import other_encoding
 
 
 def read_json(path: Path, repair: str) -> Any:
-    """Read a JSON file, with or without a byte order mark, and compares it with its checksum, where it has one.
-
-    Files of earlier versions and of other programs have none.
+    """Read a JSON file, with or without a byte order mark, and compare it with its checksum if it carries one.
 
     Raises:
-        CompetitionError: It is missing, not JSON, or not what was written; ``repair`` says what makes it.
+        CompetitionError: It is missing, not JSON, or not what was written; ``repair`` makes it again.
     """
     check_file(path)
     try:
@@ -31,7 +29,7 @@ def read_json(path: Path, repair: str) -> Any:
     except (OSError, ValueError) as error:
         raise CompetitionError(f"can't be read as JSON ({error})", path, repair) from error
     except RecursionError as error:
-        raise CompetitionError("can't be read as JSON (too many brackets inside of brackets)", path, repair) from error
+        raise CompetitionError("can't be read as JSON (brackets are nested too deeply)", path, repair) from error
     except MemoryError as error:
         raise CompetitionError("the file does not fit into memory", path, repair) from error
     if not unchanged:
@@ -40,16 +38,7 @@ def read_json(path: Path, repair: str) -> Any:
 
 
 def read_json_object(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
-    """Read a JSON file that holds an object with some keys.
-
-    Args:
-        path: The file.
-        keys: What it must have; more is no error.
-        repair: What makes it.
-
-    Raises:
-        CompetitionError: As ``read_json``, or a key is missing.
-    """
+    """Read a JSON object that has at least these keys; errors as of ``read_json``."""
     stored = read_json(path, repair)
     if not isinstance(stored, dict) or not stored.keys() >= set(keys):
         raise CompetitionError(f"one of the keys {', '.join(keys)} is missing", path, repair)

@@ -1,7 +1,7 @@
-"""What the values of a label picture mean: one class with soft edges, or several labels of which one is the class.
+"""The meaning of a label image's values: one class with soft edges, or several labels of which one is the class.
 
-A mask of one class is 0 and one other value. Between them lie the soft edges that smoothing, resizing or JPEG make.
-They are cut at half, which is wrong where the values are labels: {0, 1, 255 = ignore} would become its rim only, and
+A mask of one class is 0 and one other value. Between them lie the soft edges of smoothing, resizing or JPEG, which are
+thresholded at half. That is wrong where the values are labels: {0, 1, 255 = ignore} would become its rim only, and
 {0, 1, 2, 3} or instance numbers would lose the lower half.
 """
 
@@ -14,7 +14,7 @@ SHOWN = 6
 # Greys are stored in 256 levels or more; a maximum below is that of labels or instance numbers.
 LOWEST_SOFT_MAXIMUM = 16
 # Of the pixels that are not 0, how many may lie in flat areas of the middle. Tried on 167 masks of hearts and nuclei
-# and 114 drawn shapes: none of 6,800 masks resized, blurred or saved as JPEG was refused, and all with labels were,
+# and 114 synthetic shapes: none of 6,800 masks resized, blurred or saved as JPEG was refused, and all with labels were,
 # except a third of those where the second label was a rim of 128 one pixel wide.
 FLAT_SHARE = 0.02
 # A soft edge has many levels. One or two of this share are labels, however thin; a few pixels may be an edge's corners.
@@ -22,15 +22,11 @@ FEW_LEVELS, FEW_SHARE, FEW_PIXELS = 2, 0.1, 32
 
 
 def check_one_class(values: NDArray[np.integer], where: str) -> None:
-    """Make sure that a mask of one class holds no other labels.
+    """Reject a mask of one class, (H, W) as stored, that holds several labels.
 
     Soft edges are thin and have many levels, labels lie in areas and are few. So the values are labels where the
     maximum is too small for grey levels; where a value in the middle fills areas (3x3 pixels alike); where at least
     half of the values between do; or where one or two values between are a good part of what is not 0.
-
-    Args:
-        values: (H, W) as stored, 0 is the background.
-        where: The file, for the message.
 
     Raises:
         CompetitionError: They are labels; it names the values with their pixel counts.
@@ -70,11 +66,9 @@ def _flat(values: NDArray[np.integer]) -> NDArray[np.bool_]:
 
 
 def describe_values(values: NDArray[np.integer], colours: bool = False) -> str:
-    """List the values of a picture, the most frequent first: "0 in 2811 pixels, 1 in 197, 255 in 64".
+    """List the values of an image, the most frequent first: "0 in 2811 pixels, 1 in 197, 255 in 64".
 
-    Args:
-        values: Any shape.
-        colours: Whether they are 0xRRGGBB, which is written "#rrggbb".
+    ``colours`` are values 0xRRGGBB, which are written "#rrggbb".
     """
     levels, counts = np.unique(values, return_counts=True)
     order = np.argsort(-counts, kind="stable")[:SHOWN]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.formats.decoding_process import decode_elsewhere
-from competition.formats.source_files import require_file, require_finite
+from competition.formats.source_files import first_line, require_file, require_finite
 
 NUMBERS = "buif"
 """Kinds of numpy types that are plain numbers: bool, unsigned, signed, float."""
@@ -22,21 +22,14 @@ MAX_BYTES = 1 << 29
 
 
 def read_matlab(path: Path, key: str) -> NDArray[Any]:
-    """Read one array with its axes as MATLAB shows them.
+    """Read one array, of the file's own number type, with its axes as MATLAB shows them.
 
     MATLAB stores columns first. Version 7.3 writes that order straight into HDF5, so that h5py sees the axes reversed;
     they are turned round here.
 
-    Args:
-        path: The .mat file.
-        key: Name of the variable.
-
-    Returns:
-        The array, of the file's own number type.
-
     Raises:
-        CompetitionError: The file is missing, damaged or no MATLAB file, has no such variable, the variable is no array
-            of numbers, or a number in it is NaN or infinite.
+        CompetitionError: The file is missing, damaged or no MATLAB file, has no variable ``key``, or the variable is no
+            array of finite numbers.
     """
     require_file(path, "label file")
     stored = decode_elsewhere("competition.formats.matlab:decode_matlab", path, [key])
@@ -52,8 +45,7 @@ def decode_matlab(path: Path, key: str) -> NDArray[Any]:
     except (CompetitionError, MemoryError):
         raise
     except Exception as error:  # for damaged files scipy raises almost anything, an IndexError included
-        reason = " ".join(str(error).split())[:200]
-        raise CompetitionError(f"MATLAB file can't be read ({reason or type(error).__name__})", path) from error
+        raise CompetitionError(f"MATLAB file can't be read ({first_line(error)})", path) from error
     if stored is None:
         raise CompetitionError(f"MATLAB file has no key {key!r} (it has {', '.join(sorted(keys)) or 'none'})", path)
     if stored.dtype.kind not in NUMBERS:
@@ -62,11 +54,10 @@ def decode_matlab(path: Path, key: str) -> NDArray[Any]:
 
 
 def _read_version_5(path: Path, key: str) -> tuple[NDArray[Any] | None, list[str]]:
-    """Return the array, None where there is none of that name, and the names there are."""
+    """Return the array, None if there is none of that name, and the names of all."""
     variables = scipy.io.whosmat(path)
     for name, shape, kind in variables:
-        if name == key:
-            # The types of numbers bear their size in their names; doubles are as large as any.
+        if name == key:  # types of numbers carry their size in their names; doubles are as large as any
             _require_bytes(shape, int(re.sub(r"\D", "", kind) or 64) // 8, key, path)
     found = scipy.io.loadmat(path, variable_names=[key])
     if key in found:
@@ -80,7 +71,7 @@ def _read_hdf5(path: Path, key: str) -> tuple[NDArray[Any] | None, list[str]]:
         if key not in file:
             return None, keys
         node = file[key]
-        # A struct is a group; it has no type, so an array of objects stands for it and is refused as one.
+        # A struct is a group; it is returned as an array of objects, which is refused.
         if not isinstance(node, h5py.Dataset) or node.dtype.kind not in NUMBERS or node.shape is None:
             return np.empty(0, object), keys
         _require_bytes(node.shape, node.dtype.itemsize, key, path)

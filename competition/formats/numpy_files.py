@@ -1,4 +1,4 @@
-"""NumPy's .npy and .npz files from anywhere: the header is judged before memory is taken, and damage is a sentence.
+"""NumPy's .npy and .npz files from anywhere: headers are checked before memory is taken, and damage is reported.
 
 ``np.load`` takes what the header asks for: 700 GB from a file of 128 bytes, 6.8 GB from a zip of 7 MB. Here the shape
 is known before a value is read, and a value is only read where the file is long enough to hold all of them.
@@ -29,8 +29,7 @@ UNREADABLE = "can't be read as an array"
 # What NumPy writes. Others take memory as their own headers say: up to 4 GB for LZMA.
 _COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _PIECE = 1 << 20
-_LONGEST_HEADER = 10_000  # characters, as np.load has it: the parser of Python's literals is not made for more
-_SHOWN_REASON = 200
+_LONGEST_HEADER = 10_000  # characters, as in np.load: the parser of Python's literals is not made for more
 
 # Version of the format -> bytes of the header's length, and its reader.
 _READ_HEADER = {
@@ -41,27 +40,21 @@ _READ_HEADER = {
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array of which only the header was read.
+    """An array of which only the header was read."""
 
-    Attributes:
-        shape: As the header says.
-        dtype: As the header says; never of Python objects.
-        read: Reads the values.
-    """
-
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    read: Callable[[], NDArray[Any]]
+    shape: tuple[int, ...]  # of the header
+    dtype: np.dtype[Any]  # of the header; never of Python objects
+    read: Callable[[], NDArray[Any]]  # reads the values
 
     @property
     def nbytes(self) -> int:
-        """Memory that the values take."""
+        """Return the memory that the values take."""
         return math.prod(self.shape) * self.dtype.itemsize
 
 
 @contextmanager
 def damage_named(what: str, where: Path | str) -> Iterator[None]:
-    """Turn whatever a reader raises for a file of another program into one sentence.
+    """Turn every exception of a reader of files of other programs into one sentence.
 
     The readers of zips and of NumPy's headers raise some twenty kinds of exceptions on damaged files, among them
     TokenError, LZMAError, struct.error, NotImplementedError and MemoryError.
@@ -78,20 +71,16 @@ def damage_named(what: str, where: Path | str) -> Iterator[None]:
     except CompetitionError:
         raise
     except Exception as error:
-        reason = " ".join((getattr(error, "strerror", None) or str(error) or type(error).__name__).split())
-        raise CompetitionError(f"{what} ({reason[:_SHOWN_REASON]})", where) from error
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise CompetitionError(f"{what} ({reason})", where) from error
 
 
 def open_npy(file: IO[bytes], size: int) -> StoredArray:
-    """Read the header of a .npy file.
-
-    Args:
-        file: Opened at its first byte; its values are read from it later, so it has to stay open.
-        size: Bytes of the file.
+    """Read the header of a .npy file of ``size`` bytes, opened at its first byte; it has to stay open for the values.
 
     Raises:
-        ValueError: It is no .npy file, holds Python objects, or is shorter or longer than its header says.
-        Exception: Whatever NumPy raises on a damaged header; see ``damage_named``.
+        ValueError: It is no .npy file, holds Python objects, or is shorter or longer than its header declares.
+        Exception: Those of NumPy on a damaged header; see ``damage_named``.
     """
     shape, fortran, dtype = _read_header(file)
     stored = math.prod(shape) * dtype.itemsize
@@ -101,7 +90,7 @@ def open_npy(file: IO[bytes], size: int) -> StoredArray:
 
 
 def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether columns follow each other, and dtype; the file is left where the values begin."""
+    """Return the shape, whether columns follow each other, and the dtype; leave the file at the first value."""
     version = np.lib.format.read_magic(file)
     if version not in _READ_HEADER:
         raise ValueError(f"version {version[0]}.{version[1]} of the .npy format")
@@ -122,17 +111,14 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
 def open_arrays(path: Path) -> dict[str, StoredArray]:
-    """Read the headers of a .npy or .npz file.
-
-    Args:
-        path: The file; its first bytes decide which of the two it is.
+    """Read the headers of a .npy or .npz file, told apart by their first bytes.
 
     Returns:
         The arrays of a .npz by their name, that of a .npy under "". Their values are read by ``read``, which raises a
         CompetitionError where the file is damaged.
 
     Raises:
-        CompetitionError: There is no such file, or it is damaged, holds Python objects or less than a header says.
+        CompetitionError: There is no such file, or it is damaged, holds Python objects or less than a header declares.
     """
     with damage_named(UNREADABLE, path), path.open("rb") as file:
         packed = file.read(2) == b"PK"
@@ -167,7 +153,7 @@ def read_next(file: BinaryIO) -> NDArray[Any]:
 
     Raises:
         ValueError: There is no whole array here.
-        Exception: Whatever NumPy raises on a damaged header; see ``damage_named``.
+        Exception: Those of NumPy on a damaged header; see ``damage_named``.
     """
     shape, fortran, dtype = _read_header(file)
     needed, held = math.prod(shape) * dtype.itemsize, os.fstat(file.fileno()).st_size - file.tell()
@@ -177,15 +163,12 @@ def read_next(file: BinaryIO) -> NDArray[Any]:
 
 
 def read_npy(file: IO[bytes], size: int, judge: Callable[[StoredArray], None]) -> NDArray[Any]:
-    """Read a .npy file.
+    """Read a .npy file of ``size`` bytes, opened at its first byte.
 
-    Args:
-        file: Opened at its first byte.
-        size: Bytes of the file.
-        judge: Is handed the header, and raises where shape or type are not what is wanted.
+    ``judge`` gets the header and raises where shape or dtype are wrong.
 
     Raises:
-        Exception: Whatever a damaged file raises, see ``damage_named``; and what ``judge`` raises.
+        Exception: Those of a damaged file, see ``damage_named``; and those of ``judge``.
     """
     stored = open_npy(file, size)
     judge(stored)

@@ -8,31 +8,23 @@ import pyarrow.parquet
 
 from competition.checksums import check_seal, sealed_file
 from competition.errors import CompetitionError
+from competition.formats.source_files import first_line
 
 # A million samples of 29 classes take 0.25 GB.
 _LARGEST_TABLE_BYTES = 1 << 30
 
 
 def write_table(path: Path, frame: pd.DataFrame) -> None:
-    """Write a table without its index.
-
-    Raises:
-        CompetitionError: It can't be written; an old file is untouched.
-    """
+    """Write a table without its index, whole or not at all."""
     with sealed_file(path) as part:
         frame.to_parquet(part, index=False)
 
 
 def read_table(path: Path, repair: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a table of ``write_table``.
-
-    Args:
-        path: The file.
-        repair: What makes it again.
-        columns: Those that are wanted; None reads all.
+    """Read a table of ``write_table``, or some of its columns.
 
     Raises:
-        CompetitionError: It is missing or damaged, or lacks a column.
+        CompetitionError: It is missing or damaged, or lacks a column; ``repair`` makes it again.
     """
     if path.exists():
         check_seal(path, repair)
@@ -40,7 +32,7 @@ def read_table(path: Path, repair: str, columns: Sequence[str] | None = None) ->
 
 
 def read_imported_table(path: Path, repair: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read a Parquet file that another program may have made; arguments and errors as ``read_table``."""
+    """Read a Parquet file that another program may have made; errors as of ``read_table``."""
     if not path.exists():
         raise CompetitionError("table not found", path, repair)
     check_seal(path, repair, required=False)
@@ -53,5 +45,4 @@ def read_imported_table(path: Path, repair: str, columns: Sequence[str] | None =
         frame: pd.DataFrame = content.to_pandas()
         return frame
     except Exception as error:  # pyarrow raises its own kinds, and OSError for damaged files too
-        reason = "out of memory" if isinstance(error, MemoryError) else " ".join(str(error).split())[:200]
-        raise CompetitionError(f"table can't be read ({reason})", path, repair) from error
+        raise CompetitionError(f"table can't be read ({first_line(error)})", path, repair) from error

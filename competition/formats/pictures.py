@@ -1,4 +1,4 @@
-"""Pictures opened with Pillow: only formats that are meant, of one page, turned as their own tag says."""
+"""Images opened with Pillow: only expected formats, of one page, turned by their EXIF orientation."""
 
 import warnings
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from competition.formats.label_values import describe_values
 from competition.formats.source_files import MAX_PIXELS, first_line, require_file, require_finite, require_size
 
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
-"""Others would start foreign programs (Ghostscript for EPS) or hold no picture of an examination."""
+"""Others would start foreign programs (Ghostscript for EPS) or hold no medical image."""
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
@@ -35,13 +35,13 @@ _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr
 
 
 def decode_picture(path: Path) -> Image.Image:
-    """Decode a picture, images and masks alike, and turns it by its EXIF orientation.
+    """Decode an image or mask and turn it by its EXIF orientation.
 
-    Labels are drawn on the picture as viewers show it, so the tag is applied. A mask is turned by its own tag.
+    Labels are drawn on the image as viewers show it, so the tag is applied. A mask is turned by its own tag.
 
     Raises:
-        CompetitionError: The file is missing, no picture, damaged or too large, has several pages or frames, 16 bits
-            per colour, or colours that are neither grey nor RGB (CMYK, LAB).
+        CompetitionError: The file is missing, no image, damaged or too large, has several pages or frames, 16 bits per
+            colour, or colours that are neither grey nor RGB (CMYK, LAB).
     """
     with _opened(path) as picture:
         # Pillow keeps the upper byte of 16 bits per colour: labels of 0 and 1 would be empty, a 12-bit X-ray black.
@@ -57,13 +57,13 @@ def decode_picture(path: Path) -> Image.Image:
 
 
 def check_picture(path: Path) -> None:
-    """Check a picture's header as ``decode_picture`` does, for readers that decode it with another library."""
+    """Check an image's header as ``decode_picture`` does, for readers that decode it with another library."""
     with _opened(path):
         pass
 
 
 def exif_orientation(path: Path) -> int:
-    """Return the EXIF orientation of a picture, 1 to 8; 1 where it has none or is no picture."""
+    """Return the EXIF orientation of an image, 1 to 8; 1 where it has none or is no image."""
     try:
         with _opened(path) as picture:
             orientation = picture.getexif().get(ExifTags.Base.Orientation)
@@ -73,7 +73,7 @@ def exif_orientation(path: Path) -> int:
 
 
 def has_wide_grey(path: Path) -> bool:
-    """Return whether a picture's grey has more than 8 bits, so that it is stretched; False where it is no picture."""
+    """Return whether an image's grey has more than 8 bits, so that it is stretched; False where it is no image."""
     try:
         with _opened(path) as picture:
             return picture.mode.startswith(("I", "F"))
@@ -89,11 +89,11 @@ def _stored_pixels(picture: ImageFile) -> int:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[ImageFile]:
-    """Open a picture and check its header; what Pillow raises inside becomes a sentence."""
+    """Open an image and check its header; turn exceptions of Pillow into a sentence."""
     require_file(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata; what matters is refused below
+            warnings.simplefilter("ignore")  # of odd metadata; what matters is rejected below
             # Opened by file, because by name Pillow maps an uncompressed TIFF of orientation 5 to 8 with its sides
             # exchanged (13.0).
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
@@ -125,19 +125,13 @@ AS_GREY = "Save it as 8-bit grey, 0 and 255"
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as grey values.
+    """Read an image as grey values, (H, W) uint8.
 
     Sixteen-bit grey is stretched from its own minimum and maximum to 0..255, because a 12-bit X-ray in a 16-bit file
-    would come out black otherwise. Colour is turned to luminance.
-
-    Args:
-        path: The file.
-
-    Returns:
-        (H, W) uint8.
+    would be black otherwise. Colour is turned to luminance.
 
     Raises:
-        CompetitionError: As ``picture_files.decode_picture``, a value is not finite, or only the opacity varies.
+        CompetitionError: As ``decode_picture``, a value is not finite, or only the opacity varies.
     """
     picture = _decode_image(path)
     if picture.mode.startswith(("I", "F")):
@@ -146,7 +140,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
+    """Read an image as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
     picture = _decode_image(path)
     if picture.mode.startswith(("I", "F")):
         return np.repeat(stretch(np.asarray(picture))[..., None], 3, axis=2)
@@ -154,7 +148,7 @@ def read_rgb(path: Path) -> NDArray[np.uint8]:
 
 
 def read_values(path: Path) -> NDArray[np.integer]:
-    """Read a label picture's stored values: palette indices stay indices and nothing is stretched.
+    """Read a label image's stored values: palette indices stay indices and nothing is stretched.
 
     Returns:
         (H, W) of the file's own integer type. Of colour files whose channels are equal, one channel; where that is
@@ -168,17 +162,14 @@ def read_values(path: Path) -> NDArray[np.integer]:
 
 
 def read_ordered_values(path: Path) -> NDArray[np.integer]:
-    """Read a label picture in which a larger value is more of the one class it holds.
+    """Read a label image, (H, W) of its own integer type, in which a larger value is more of its one class.
 
-    Of a palette that is the index where there are two, and the grey level where the palette is a row of greys (soft
-    edges). Anything else in a palette has no order.
-
-    Returns:
-        (H, W) of the file's own integer type.
+    Of a palette these are the indices if there are two, and the grey levels where the palette is a row of greys (soft
+    edges). Any other palette has no order.
 
     Raises:
         CompetitionError: As ``read_values``, or a palette holds three or more indices that are no greys in ascending
-            order, or shows index 0 brighter than the other, so that index and picture say the opposite.
+            order, or shows index 0 brighter than the other, so that index and image contradict each other.
     """
     picture = _decode(path)
     values = _stored_values(picture, path)
@@ -206,7 +197,7 @@ def read_ordered_values(path: Path) -> NDArray[np.integer]:
 
 
 def read_colours(path: Path) -> NDArray[np.integer]:
-    """Read a label picture whose colours name the classes, of a palette file those that it shows.
+    """Read a label image whose colours (of a palette, those that it shows) name the classes.
 
     Returns:
         (H, W) int32, 0xRRGGBB of every pixel.
@@ -261,7 +252,7 @@ def _colour_line(codes: NDArray[np.int32]) -> str:
 
 
 def _decode_image(path: Path) -> Image.Image:
-    """Decode an image; its opacity is left out, and an image that is nothing else is refused."""
+    """Decode an image; its opacity is left out, and an image of nothing else is rejected."""
     picture = _decode(path)
     if picture.mode in ("LA", "RGBA"):
         constant = [low == high for low, high in map(Image.Image.getextrema, picture.split())]
@@ -279,10 +270,10 @@ def _decode(path: Path) -> Image.Image:
 
 
 def stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Stretch a picture's own minimum and maximum to 0..255; a constant picture comes out black.
+    """Stretch an image's own minimum and maximum to 0..255; a constant one becomes black.
 
     Args:
-        values: (H, W) finite numbers. They are stretched some rows at a time, because a large picture as float64 takes
+        values: (H, W) finite numbers. They are stretched some rows at a time, because a large image as float64 takes
             eight times the memory of the result.
     """
     low, high = float(values.min()), float(values.max())

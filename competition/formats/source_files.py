@@ -1,4 +1,4 @@
-"""What every reader asks of a file before it takes memory for its content."""
+"""Checks of a file before memory is taken for its content."""
 
 import stat
 from pathlib import Path
@@ -14,7 +14,7 @@ size takes 0.8 GB in colour, which together with its copies still fits a machine
 
 
 def require_file(path: Path, what: str = "image") -> None:
-    """Reject what is no regular file; to open a named pipe would wait for ever.
+    """Reject what is no regular file; opening a named pipe would wait forever.
 
     Raises:
         CompetitionError: The path does not exist, or is a folder, a pipe or a device.
@@ -31,10 +31,10 @@ def require_file(path: Path, what: str = "image") -> None:
 
 
 def require_size(height: int, width: int, path: Path) -> None:
-    """Reject a declared size that no medical picture has, before memory is taken for it.
+    """Reject a declared size of no pixels or more than ``MAX_PIXELS`` before memory is taken for it.
 
     Raises:
-        CompetitionError: There are no pixels, or more than ``MAX_PIXELS``.
+        CompetitionError: With the size.
     """
     if height < 1 or width < 1:
         raise CompetitionError(f"picture has a size of {width}x{height} pixels", path)
@@ -44,10 +44,10 @@ def require_size(height: int, width: int, path: Path) -> None:
 
 
 def require_finite(values: NDArray[np.generic], what: str, path: Path) -> None:
-    """Reject values of which one would decide the whole grey range.
+    """Reject NaN and infinity, one of which would decide the whole grey range.
 
     Raises:
-        CompetitionError: There is a NaN or an infinity; with their counts.
+        CompetitionError: With their counts.
     """
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
@@ -57,6 +57,8 @@ def require_finite(values: NDArray[np.generic], what: str, path: Path) -> None:
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of what a library says, at most 200 characters; the error's type where it says nothing."""
+    """Return the first line of a library's message, at most 200 characters; its type if it has none."""
+    if isinstance(error, MemoryError):
+        return "out of memory"
     text = (str(error).strip().splitlines() or [""])[0][:200]
     return text or type(error).__name__

@@ -1,8 +1,7 @@
 """TFRecord files of ``tf.train.Example`` messages, read and written without TensorFlow.
 
 A file is a row of records, each framed as: length (uint64), masked CRC-32C of the length (uint32), the bytes, masked
-CRC-32C of the bytes (uint32), all little-endian (TensorFlow, "TFRecord and tf.train.Example"). A record here is a
-protocol buffer: Example { 1: Features { 1: repeated (1: name, 2: Feature { 1: bytes, 2: floats, 3: integers }) } }.
+CRC-32C of the bytes (uint32), all little-endian (TensorFlow, "TFRecord and tf.train.Example").
 """
 
 import itertools
@@ -13,8 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.files import whole_file
@@ -24,13 +27,13 @@ Example = dict[str, list[bytes | int]]
 """Feature name -> its values; those of a feature of floats are left out, because no reader here wants any."""
 
 _REPAIR = "Copy the file again"
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # the wire types of protocol buffers
+_SUM = 4  # bytes of a checksum
 _POLYNOMIAL = 0x82F63B78  # Castagnoli's, bits reversed
-_SUM = 4  # bytes of a check sum
+_START = bytes.fromhex("54641f64")  # takes the register from 0 to its start value, so zeros in front change nothing
 
 
-def _crc_table() -> "np.ndarray[tuple[int], np.dtype[np.uint32]]":
-    """Return what one byte makes of an empty check sum, for all 256 bytes."""
+def _crc_table() -> NDArray[np.uint32]:
+    """Return the register after each of the 256 bytes, starting from 0."""
     table = np.arange(256, dtype=np.uint32)
     for _ in range(8):
         table = np.where(table & 1, (table >> 1) ^ np.uint32(_POLYNOMIAL), table >> 1).astype(np.uint32)
@@ -40,35 +43,59 @@ def _crc_table() -> "np.ndarray[tuple[int], np.dtype[np.uint32]]":
 _TABLE = _crc_table()
 
 
-def crc32c(data: bytes) -> int:
-    """Return the CRC-32C check sum (RFC 3720, appendix B.4).
+def _example_type() -> Any:
+    """Build the class of tf.train.Example from its published definition, without the floats.
 
-    The bytes are laid out as a square and all its rows are summed at once, each from zero; then the rows are joined.
-    Joining needs what a row of zeros makes of a sum, which is linear in its 32 bits: 32 more rows of zeros tell it.
-    A record of 590 kB takes 10 ms, byte by byte 80.
+    The map of features is declared as what it is on the wire, a list of entries, which keeps their order.
     """
-    width = math.isqrt(len(data)) or 1
-    head = len(data) % width
-    state = 0xFFFFFFFF
-    for byte in data[:head]:
-        state = int(_TABLE[(state ^ byte) & 255]) ^ (state >> 8)
-    rows = np.frombuffer(data, np.uint8, offset=head).reshape(-1, width)
+    file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="tf", syntax="proto3")
+    once, many, text, message, raw, number = 1, 3, 9, 11, 12, 3  # labels and types of descriptor.proto
+    for name, *fields in (
+        ("Bytes", ("value", 1, many, raw, "")),
+        ("Integers", ("value", 1, many, number, "")),
+        ("Feature", ("bytes", 1, once, message, ".tf.Bytes"), ("integers", 3, once, message, ".tf.Integers")),
+        ("Entry", ("key", 1, once, text, ""), ("value", 2, once, message, ".tf.Feature")),
+        ("Features", ("feature", 1, many, message, ".tf.Entry")),
+        ("Example", ("features", 1, once, message, ".tf.Features")),
+    ):
+        kind = file.message_type.add(name=name)
+        for field, place, label, type_number, type_name in fields:
+            kind.field.add(name=field, number=place, label=label, type=type_number, type_name=type_name or None)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("tf.Example"))
+
+
+_Example = _example_type()
+
+
+def crc32c(data: bytes) -> int:
+    """Return the CRC-32C checksum (RFC 3720, appendix B.4).
+
+    The bytes are laid out as a square and the checksums of all its rows are computed at once, each from zero. Joining
+    them needs the effect of a row of zeros, which is linear in the 32 bits: 32 more rows give it. A record of 590 kB
+    takes 10 ms, byte by byte 80.
+    """
+    content = _START + data
+    width = math.isqrt(len(content))
+    content = bytes(-len(content) % width) + content
+    rows = np.frombuffer(content, np.uint8).reshape(-1, width)
     columns = np.vstack([rows, np.zeros((32, width), np.uint8)]).T.astype(np.uint32)
     sums = np.concatenate([np.zeros(len(rows), np.uint32), np.uint32(1) << np.arange(32, dtype=np.uint32)])
     for column in columns:
         sums = _TABLE[(sums ^ column) & 255] ^ (sums >> np.uint32(8))
-    of_bit = sums[len(rows) :].tolist()
-    for of_row in sums[: len(rows)].tolist():
-        joined = of_row
+    row_sums, of_bit = sums[: len(rows)].tolist(), sums[len(rows) :].tolist()
+    state = 0
+    for joined in row_sums:
         for bit in range(32):
             if state >> bit & 1:
                 joined ^= of_bit[bit]
         state = joined
-    return state ^ 0xFFFFFFFF
+    return int(state) ^ 0xFFFFFFFF
 
 
 def masked_crc32c(data: bytes) -> int:
-    """The check sum as TFRecord stores it: rotated by 15 bits plus a constant, so that a sum of sums is no sum."""
+    """Return the checksum as TFRecord stores it: rotated by 15 bits, plus a constant."""
     crc = crc32c(data)
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
 
@@ -77,8 +104,8 @@ def read_records(path: Path) -> Iterator[bytes]:
     """Read all records of a file, in order.
 
     Raises:
-        CompetitionError: The file can't be read, ends within a record, or a check sum is wrong; the record is named by
-            its number, counted from 0.
+        CompetitionError: The file can't be read, ends within a record, or a checksum is wrong; records are counted from
+            0.
     """
     with _opened(path) as file:
         for number in itertools.count():
@@ -113,39 +140,29 @@ def write_records(path: Path, records: Iterable[bytes]) -> None:
 
 
 def parse_example(record: bytes, where: str) -> Example:
-    """Read a ``tf.train.Example``.
-
-    Args:
-        record: Its bytes.
-        where: File and record, for the message.
-
-    Returns:
-        Feature name -> its values: bytes, or whole numbers.
+    """Return the features of a ``tf.train.Example``: bytes or whole numbers by name; ``where`` is for the message.
 
     Raises:
         CompetitionError: The bytes are no such message.
     """
     try:
-        example: Example = {}
-        for features in _messages(record, 1):
-            for entry in _messages(features, 1):
-                name = b"".join(_messages(entry, 1)).decode()
-                example[name] = [value for feature in _messages(entry, 2) for value in _values(feature)]
-    except (IndexError, ValueError, TypeError) as error:
+        message = _Example.FromString(record)
+    except DecodeError as error:
         raise CompetitionError("record is no tf.train.Example", where) from error
-    return example
+    if record and not message.HasField("features"):
+        raise CompetitionError("record is no tf.train.Example", where)
+    entries = message.features.feature
+    return {entry.key: [*entry.value.bytes.value, *entry.value.integers.value] for entry in entries}
 
 
 def build_example(features: Mapping[str, bytes | int]) -> bytes:
-    """Make a ``tf.train.Example`` of one value per feature: bytes, or a whole number not below 0."""
-    entries = []
+    """Return a ``tf.train.Example`` of one value per feature: bytes, or a whole number."""
+    message = _Example()
     for name, value in features.items():
-        if isinstance(value, bytes):
-            feature = _field(1, _field(1, value))
-        else:
-            feature = _field(3, _field(1, _encode_varint(value)))
-        entries.append(_field(1, _field(1, name.encode()) + _field(2, feature)))
-    return _field(1, b"".join(entries))
+        feature = message.features.feature.add(key=name).value
+        (feature.bytes if isinstance(value, bytes) else feature.integers).value.append(value)
+    content: bytes = message.SerializeToString()
+    return content
 
 
 @contextmanager
@@ -170,88 +187,11 @@ def _read_length(file: BufferedReader, where: str) -> int | None:
 
 
 def _read_checked(file: BufferedReader, length: int, where: str) -> bytes:
-    """Read bytes and the check sum behind them."""
+    """Read bytes and the checksum behind them."""
     data = file.read(length + _SUM)
     if len(data) < length + _SUM:
         raise CompetitionError("the file ends within a record", where, _REPAIR)
     content = data[:length]
     if masked_crc32c(content) != int.from_bytes(data[length:], "little"):
-        raise CompetitionError("a record's check sum is wrong", where, _REPAIR)
+        raise CompetitionError("a record's checksum is wrong", where, _REPAIR)
     return content
-
-
-def _values(feature: bytes) -> Iterator[bytes | int]:
-    """Bytes and whole numbers of a Feature."""
-    for content in _messages(feature, 1):
-        yield from _messages(content, 1)
-    for content in _messages(feature, 3):
-        for _, value in _fields(content):
-            if isinstance(value, int):
-                yield _signed(value)
-            else:  # packed: one number behind the other
-                position = 0
-                while position < len(value):
-                    number, position = _decode_varint(value, position)
-                    yield _signed(number)
-
-
-def _messages(message: bytes, wanted: int) -> list[bytes]:
-    """Return the contents of all fields of one number."""
-    found = []
-    for number, value in _fields(message):
-        if number == wanted:
-            if not isinstance(value, bytes):
-                raise TypeError(f"field {number} is a number")
-            found.append(value)
-    return found
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes | int]]:
-    """Field numbers and values of a protocol buffer; values of fixed width come as their bytes."""
-    position = 0
-    while position < len(message):
-        key, position = _decode_varint(message, position)
-        kind = key & 7
-        if kind == _VARINT:
-            value, position = _decode_varint(message, position)
-            yield key >> 3, value
-            continue
-        if kind == _BYTES:
-            length, position = _decode_varint(message, position)
-        elif kind in (_FIXED64, _FIXED32):
-            length = 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError(f"wire type {kind}")
-        if position + length > len(message):
-            raise ValueError("a field is longer than its message")
-        yield key >> 3, message[position : position + length]
-        position += length
-
-
-def _decode_varint(message: bytes, position: int) -> tuple[int, int]:
-    """Return a number of seven bits per byte, the lowest first, and the position behind it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = message[position]
-        position += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, position
-    raise ValueError("a number is longer than ten bytes")
-
-
-def _encode_varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 127:
-        encoded.append(value & 127 | 128)
-        value >>= 7
-    return bytes([*encoded, value])
-
-
-def _signed(value: int) -> int:
-    """Negative numbers are stored as their two's complement of 64 bits."""
-    return value - (1 << 64) if value >> 63 else value
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return bytes([number << 3 | _BYTES]) + _encode_varint(len(content)) + content

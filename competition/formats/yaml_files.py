@@ -1,4 +1,4 @@
-"""YAML files that users write: experiments, tracks and comparisons, read without judging what they say."""
+"""YAML files that users write: experiments, tracks and comparisons."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,20 +12,16 @@ from competition.files import read_text
 LARGEST_YAML = 1 << 20
 """Bytes; PyYAML reads some 200,000 a second, and a track of 1,000 classes has 30,000."""
 MOST_VALUES = 100_000
-"""Values of a file with its aliases written out; ten lines of aliases to aliases can stand for billions."""
+"""Values of a file with its aliases expanded; ten lines of aliases to aliases can make billions."""
 
 _QUOTES = "Put a value in single quotes if it begins with * { or [, or holds a colon or # next to a blank"
 
 
 class _UniqueKeys(yaml.SafeLoader):
-    """Makes a key that appears twice an error: YAML would take the last one without a word."""
+    """Make a key that appears twice an error: YAML would silently take the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Return the mapping of a node.
-
-        Raises:
-            ConstructorError: It holds a key twice.
-        """
+        """Return the mapping of a node; raise ConstructorError if it holds a key twice."""
         keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<")
         if twice := [key for key, count in keys.items() if count > 1]:
             raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} appears twice", node.start_mark)
@@ -34,36 +30,26 @@ class _UniqueKeys(yaml.SafeLoader):
 
 
 def read_yaml(path: Path, missing: str) -> Any:
-    """Read a YAML file.
-
-    Args:
-        path: In UTF-8.
-        missing: What is said where it is missing.
+    """Read a YAML file in UTF-8.
 
     Raises:
-        CompetitionError: It is missing, can't be read, is too large or is not YAML.
+        CompetitionError: It is missing (``missing`` is the sentence), can't be read, is too large or is not YAML.
     """
     try:
         text = read_text(path, LARGEST_YAML)
     except FileNotFoundError as error:
         raise CompetitionError(missing, path) from error
-    except OSError as error:
-        raise CompetitionError(f"can't be read ({error.strerror or error})", path) from error
-    except UnicodeDecodeError as error:
-        raise CompetitionError(f"can't be read ({error})", path) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CompetitionError(f"can't be read ({getattr(error, 'strerror', None) or error})", path) from error
     return parse_yaml(text, path)
 
 
 def parse_yaml(text: str, where: Path | str) -> Any:
-    """Read YAML text.
-
-    Args:
-        text: Of a file, or a value after --set.
-        where: For the message.
+    """Read YAML text of a file or of a value after --set.
 
     Raises:
-        CompetitionError: It is not YAML, holds a value that can't be (2001-13-45 as a date), or repeats itself by
-            aliases beyond ``MOST_VALUES``.
+        CompetitionError: It is not YAML, holds an impossible value (2001-13-45 as a date), or its aliases expand to
+            more than ``MOST_VALUES`` values.
     """
     loader = None
     try:
@@ -78,7 +64,7 @@ def parse_yaml(text: str, where: Path | str) -> Any:
         repair = _QUOTES if isinstance(error, (yaml.scanner.ScannerError, yaml.parser.ParserError)) else None
         raise CompetitionError(f"not valid YAML ({_first(error)})", where, repair) from error
     except RecursionError as error:
-        raise CompetitionError("not valid YAML (too many brackets inside of brackets)", where) from error
+        raise CompetitionError("not valid YAML (brackets are nested too deeply)", where) from error
     except MemoryError as error:
         raise CompetitionError("the text does not fit into memory", where) from error
     except CompetitionError:
@@ -91,7 +77,7 @@ def parse_yaml(text: str, where: Path | str) -> Any:
 
 
 def _count(node: yaml.Node, known: dict[int, int]) -> int:
-    """Return how many values a node stands for with all aliases written out; each node is counted only once."""
+    """Return the number of values of a node with all aliases expanded; each node is counted only once."""
     if id(node) in known:
         return known[id(node)]
     known[id(node)] = MOST_VALUES + 1  # of a node that holds itself

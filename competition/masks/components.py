@@ -4,7 +4,7 @@ A bone of 300 rows is some 300 runs, whatever its width: 29 bones at 2048x2048 h
 Runs of neighbouring rows that touch belong together, so components are those of a graph with one node per run.
 
 All classes lie on one canvas, one below the other. A row of it is two columns wider than the image, and an empty row
-follows each class, so that what touches on the canvas touches in the image.
+follows each class, so that runs that touch on the canvas touch in the image.
 """
 
 from collections.abc import Callable
@@ -27,24 +27,19 @@ SureOf = Callable[[int], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Canvas:
-    """Where the pixels of several classes of one image lie.
+    """Positions of the pixels of several classes of one image."""
 
-    Attributes:
-        size_hw: Rows and columns of the image.
-        classes: How many.
-    """
-
-    size_hw: tuple[int, int]
-    classes: int
+    size_hw: tuple[int, int]  # rows and columns of the image
+    classes: int  # how many
 
     @property
     def stride(self) -> int:
-        """From a pixel to the one below it."""
+        """Return the distance from a pixel to the one below it."""
         return self.size_hw[1] + 2
 
     @property
     def class_stride(self) -> int:
-        """From a pixel to the same one of the next class."""
+        """Return the distance from a pixel to the same one of the next class."""
         return (self.size_hw[0] + 1) * self.stride
 
     def class_of(self, runs: Runs) -> NDArray[np.int64]:
@@ -61,7 +56,7 @@ class Canvas:
         return np.bincount(self.class_of(runs), weights=counts, minlength=self.classes).astype(np.int64)
 
     def pixels(self, runs: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Rows and columns in the image of all pixels of runs of one class."""
+        """Return rows and columns in the image of all pixels of runs of one class."""
         lengths = runs[:, 1] - runs[:, 0]
         offsets = np.repeat(runs[:, 0] - (np.cumsum(lengths) - lengths), lengths)
         return np.divmod((offsets + np.arange(lengths.sum())) % self.class_stride, self.stride)
@@ -89,19 +84,12 @@ def canvas_runs(planes: NDArray[np.uint8], classes: int) -> tuple[Canvas, Runs]:
 
 @dataclass(frozen=True)
 class Components:
-    """The components (8 neighbours) of runs.
+    """The components (8 neighbours) of runs."""
 
-    Attributes:
-        of_run: int64 (n,): the component of each run.
-        areas: int64 (k,): pixels of each component.
-        class_of: int64 (k,): the class of each component.
-        first_runs: int64 (k,): the first run of each component.
-    """
-
-    of_run: NDArray[np.int64]
-    areas: NDArray[np.int64]
-    class_of: NDArray[np.int64]
-    first_runs: NDArray[np.int64]
+    of_run: NDArray[np.int64]  # int64 (n,): the component of each run
+    areas: NDArray[np.int64]  # int64 (k,): pixels of each component
+    class_of: NDArray[np.int64]  # int64 (k,): the class of each component
+    first_runs: NDArray[np.int64]  # int64 (k,): the first run of each component
 
 
 def find_components(canvas: Canvas, runs: Runs) -> Components:
@@ -117,9 +105,9 @@ def find_surest(canvas: Canvas, runs: Runs, components: Components, sure_of: Sur
 
     Args:
         canvas: Where the runs lie.
-        runs: What the components are of.
+        runs: The runs of the components.
         components: Of ``find_components``.
-        sure_of: Asked only about classes of two or more components, which most images don't have.
+        sure_of: Called only for classes of two or more components, which most images don't have.
 
     Returns:
         bool (k,), one of each class. Of equally sure ones it is the larger one, of equal ones the first from the top,
@@ -200,7 +188,7 @@ def _crossings(tops: NDArray[np.int64], bottoms: NDArray[np.int64], rows: NDArra
 
 
 def _neighbours(runs: Runs, stride: int, reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pair of runs (first, second) where the second, one row below, lies under the first widened by ``reach``."""
+    """Return pairs of runs (first, second): the second, one row below, touches the first widened by ``reach``."""
     begin = np.searchsorted(runs[:, 1], runs[:, 0] + (stride - reach), side="right")
     end = np.searchsorted(runs[:, 0], runs[:, 1] + (stride + reach), side="left")
     counts = end - begin
@@ -218,7 +206,7 @@ def _joined(first: NDArray[np.int64], second: NDArray[np.int64], nodes: int) -> 
 
 
 def _reaches_outside(runs: Runs, gaps: Runs, stride: int) -> NDArray[np.bool_]:
-    """Return whether a gap that was moved up or down by one row meets what lies left or right of all runs there."""
+    """Return whether a gap, moved up or down by one row, meets the background left or right of all runs there."""
     row_starts = gaps[:, :1] // stride * stride
     first, behind = np.searchsorted(runs[:, 0], np.concatenate([row_starts, row_starts + stride], axis=1)).T
     is_empty = first == behind

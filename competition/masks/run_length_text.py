@@ -1,4 +1,4 @@
-"""Run lengths as text: "start length start length ...", read with every mistake named, written all classes at once."""
+"""Run lengths as text, "start length start length ...": mistakes are named, all classes are written at once."""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.text import shortened
 
 LONGEST_NUMBER = 8  # digits that are read at once; strings with longer numbers take the slow way
 
@@ -15,7 +16,7 @@ LARGEST_IMAGE = 2**31
 """Pixels that an image of unknown size may have. Classes are laid one behind the other in an int64, which a start of
 9e17 would overflow."""
 
-# The one place that says what a number is: 1 to 18 digits of ASCII (no sign, no "1.0", no "0_1", no other alphabet's
+# The only definition of a number: 1 to 18 digits of ASCII (no sign, no "1.0", no "0_1", no other alphabet's
 # digits), so that a start plus a length still fits an int64. Possessive, because a pattern that remembers every word
 # takes 1.1 GB for a mask of 24 MB. The second pattern names the word that breaks the first; searching it alone takes
 # 4 ms for 29 bones instead of 0.6.
@@ -29,22 +30,22 @@ SHOWN_WORD = 40
 def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relative: bool = False) -> NDArray[np.int64]:
     """Read run lengths.
 
-    Runs that touch are read as they stand; those written here never touch.
+    Runs that touch are kept apart; those written here never touch.
 
     Args:
         rle: "start length start length ...", separated by any blanks; "" for an empty mask.
         where: File and row, for the message.
         pixels: Height times width, where it is known.
         first: Number of the first pixel, 1 or 0.
-        relative: A start counts from the end of the run before it (0: the two touch), the first one as always.
+        relative: Whether a start counts from the end of the run before it (0: the two touch), the first one as always.
 
     Returns:
         (n, 2) int64, half-open, zero-based.
 
     Raises:
-        CompetitionError: Not whole numbers, a start without a length, a start before the first pixel, a length below
-            1, runs that overlap or aren't in ascending order, or a run that ends beyond the image (where its size is
-            not known, beyond ``LARGEST_IMAGE``).
+        CompetitionError: Not whole numbers, a start without a length, a start before the first pixel, a length below 1,
+            runs that overlap or aren't in ascending order, or a run that ends beyond the image (where its size is not
+            known, beyond ``LARGEST_IMAGE``).
     """
 
     def mistake(what: str) -> CompetitionError:
@@ -54,8 +55,7 @@ def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relat
     if not _NUMBERS.fullmatch(rle):
         found = _NO_NUMBER.search(rle)
         word = "" if found is None else found[0]
-        shown = word if len(word) <= SHOWN_WORD else f"{word[:SHOWN_WORD]}..."
-        raise mistake(f"{shown!r} in run lengths is no pixel number")
+        raise mistake(f"{shortened(word, SHOWN_WORD)!r} in run lengths is no pixel number")
     numbers = np.array(rle.split(), dtype=np.int64)
     if numbers.size % 2:
         raise mistake(f"run lengths of {numbers.size} number{'s' * (numbers.size > 1)}, the last start has no length")
@@ -81,7 +81,7 @@ def parse(rle: str, where: str, pixels: int | None = None, first: int = 1, relat
 def parse_image(
     rles: Sequence[str], places: Sequence[str], pixels: int | None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Read the run lengths of all classes of an image at once.
+    """Read the run lengths of all classes of an image at once; errors as ``parse``.
 
     Args:
         rles: One string per class.
@@ -90,9 +90,6 @@ def parse_image(
 
     Returns:
         Runs (n, 2) int64, half-open and zero-based, class after class; and the number of runs of each class.
-
-    Raises:
-        CompetitionError: As ``parse``.
     """
     numbers, words = _read_numbers(rles)
     counts = words // 2
@@ -105,13 +102,13 @@ def parse_image(
         inside = pixels is None or int(ends.max(initial=0)) - 1 <= pixels
         if (numbers >= 1).all() and ascending.all() and inside:
             return np.stack([starts, ends], axis=1) - 1, counts
-    # Something is unusual; class by class it is found and named, or read all the same.
+    # Something is unusual: class by class it is named, or read all the same.
     runs = [parse(rle, place, pixels) for rle, place in zip(rles, places, strict=True)]
     return np.concatenate([np.empty((0, 2), np.int64), *runs]), np.array([len(one) for one in runs])
 
 
 def _read_numbers(rles: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """All numbers of all strings, and how many each string has; (-1) for a string of anything but digits and blanks.
+    """Return all numbers of all strings, and how many each string has; (-1) if one has more than digits and blanks.
 
     The eight bytes that end with a number's last digit are taken as one word: 14,000 numbers take 0.2 ms, through
     ``str.split`` and ``int`` 2 ms.
@@ -135,7 +132,7 @@ def _read_numbers(rles: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.in
 
 def _numbers_of(words: NDArray[np.uint64], digits: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the numbers that end in the last of a word's eight characters, of which the first is the lowest byte."""
-    words = words & (np.uint64(2**64 - 1) << (8 * (8 - digits)).astype(np.uint64))  # what stands before is as good as 0
+    words = words & (np.uint64(2**64 - 1) << (8 * (8 - digits)).astype(np.uint64))  # what comes before counts as 0
     # Neighbours are joined: digits to pairs, pairs to fours, fours to the number.
     words = (words & np.uint64(0x0F0F0F0F0F0F0F0F)) * np.uint64(10 * 2**8 + 1) >> np.uint64(8)
     words = (words & np.uint64(0x00FF00FF00FF00FF)) * np.uint64(100 * 2**16 + 1) >> np.uint64(16)
@@ -144,16 +141,13 @@ def _numbers_of(words: NDArray[np.uint64], digits: NDArray[np.int64]) -> NDArray
 
 
 def format_runs(runs: NDArray[np.int64], counts: NDArray[np.int64]) -> list[str]:
-    """Write the runs of several classes as "start length start length ...", starts 1-based.
+    """Write the runs of several classes as "start length start length ...", starts 1-based, "" for no runs.
 
     All numbers are turned into digits at once: 14,000 of them take 1 ms, one by one through ``str`` 4 ms.
 
     Args:
         runs: (n, 2) int64, half-open, zero-based, class after class.
         counts: Number of runs of each class, n in sum.
-
-    Returns:
-        One string per class, "" where it has no runs.
     """
     numbers = np.stack([runs[:, 0] + 1, runs[:, 1] - runs[:, 0]], axis=1).ravel()
     width = len(str(int(numbers.max(initial=0))))

@@ -1,8 +1,8 @@
-"""Votes in the run-length domain: no pixel is ever drawn.
+"""Votes on run lengths, without any pixel.
 
 Along the scan order a mask only changes where a run begins or ends. The vote of several masks is a sweep over these
-borders: the weights of the masks that stand on a stretch add up, and the vote begins where their sum rises above the
-threshold. Drawing, adding and encoding the masks gives the same strings and takes some thirty times as long.
+borders: the weights of the masks on a stretch add up, and the vote begins where their sum rises above the threshold.
+Decoding, adding and encoding the masks gives the same strings and takes some thirty times as long.
 """
 
 import math
@@ -21,17 +21,13 @@ LARGEST_SUM = 2**62
 
 @dataclass(frozen=True)
 class Quorum:
-    """When a pixel is elected: the sum of weights of the masks that hold it is greater than ``more_than``.
+    """The rule of a vote: a pixel is elected if the weights of the masks that hold it sum to more than ``more_than``.
 
     Whole numbers, because a tie must not be broken by the last bit of a float: two of four equal votes are no majority.
-
-    Attributes:
-        weights: One per member, not negative.
-        more_than: At least 0 and below the sum of the weights.
     """
 
-    weights: tuple[int, ...]
-    more_than: int
+    weights: tuple[int, ...]  # one per member, not negative
+    more_than: int  # at least 0 and below the sum of the weights
 
 
 def quorum(weights: Sequence[Fraction], threshold: Fraction) -> Quorum:
@@ -75,7 +71,7 @@ def vote(members: Sequence[Sequence[str]], election: Quorum, pixels: int | None,
         The run lengths of every class, as ``encode_planes`` writes them.
 
     Raises:
-        CompetitionError: A string that ``parse_image`` refuses.
+        CompetitionError: A string that ``parse_image`` rejects.
     """
     classes = len(members[0])
     borders, steps, class_of = [], [], []
@@ -91,7 +87,7 @@ def vote(members: Sequence[Sequence[str]], election: Quorum, pixels: int | None,
 def _sweep(
     borders: NDArray[np.int64], steps: NDArray[np.int64], class_of: NDArray[np.int64], election: Quorum
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Run (n, 2) where the sum of steps is above the quorum, and the class of each, in ascending order."""
+    """Return the runs (n, 2) where the sum of steps is above the quorum, and the class of each, in ascending order."""
     if not borders.size:
         return np.empty((0, 2), np.int64), np.empty(0, np.int64)
     # Classes are laid one behind the other, so that one sort serves them all; every sum is back to 0 at a class's end.

@@ -4,8 +4,8 @@ Starts are 1-based positions in the flattened image, row by row (``order="row"``
 (``order="column"``). A run may go on from one row into the next. An empty mask is the empty string. In memory runs are
 (n, 2) int64, half-open [start, end), zero-based, sorted and disjoint.
 
-Other competitions hand out masks that count pixels from 0 or, instead of a start, give the gap since the last run's
-end; ``runlength_text.parse`` reads these too.
+Some competitions count pixels from 0 or, instead of a start, give the gap since the last run's end;
+``run_length_text.parse`` reads these too.
 """
 
 from collections.abc import Sequence
@@ -25,15 +25,7 @@ _CHANNELS_PER_WORD = 8
 
 
 def encode_planes(planes: NDArray[np.uint8], classes: int, order: Order = "row") -> list[str]:
-    """Encode every class of an image.
-
-    Args:
-        planes: (H, W, ceil(C / 8)) uint8 label planes.
-        classes: C.
-        order: Row by row or column by column.
-
-    Returns:
-        One string per class, "" for an empty one.
+    """Encode every class of label planes (H, W, ceil(C / 8)) uint8: one string per class, "" for an empty one.
 
     Raises:
         ValueError: The planes don't fit the number of classes.
@@ -44,15 +36,10 @@ def encode_planes(planes: NDArray[np.uint8], classes: int, order: Order = "row")
 def plane_runs(
     planes: NDArray[np.uint8], classes: int, order: Order = "row"
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Find the runs of every class of an image in one scan.
+    """Find the runs of every class of label planes (H, W, ceil(C / 8)) uint8 in one scan.
 
     Where neighbours in scan order differ, some class begins or ends. Those positions are looked up once for all classes
     and then told apart by their bits: 29x2048x2048 takes 3 ms, one class after the other from dense masks 190 ms.
-
-    Args:
-        planes: (H, W, ceil(C / 8)) uint8 label planes.
-        classes: C.
-        order: Row by row or column by column.
 
     Returns:
         Runs (n, 2) int64, half-open and zero-based, class after class; and the number of runs of each class.
@@ -65,8 +52,7 @@ def plane_runs(
     for first in range(0, planes.shape[2], _CHANNELS_PER_WORD):
         words = _to_words(planes[..., first : first + _CHANNELS_PER_WORD], order)
         changes = np.flatnonzero(words[1:] != words[:-1]) + 1
-        # Outside the image there is nothing: what stands on the first pixel begins there, what stands on the last ends
-        # behind it.
+        # Outside the image there is nothing: a class on the first pixel begins there, one on the last ends behind it.
         borders = np.concatenate([[0], changes, [words.size]])
         toggled = np.concatenate([words[:1], words[changes] ^ words[changes - 1], words[-1:]])
         bits = min(CLASSES_PER_PLANE * _CHANNELS_PER_WORD, classes - CLASSES_PER_PLANE * first)
@@ -86,15 +72,7 @@ def encode_mask(mask: NDArray[np.bool_], order: Order = "row") -> str:
 
 
 def runs_to_mask(runs: NDArray[np.int64], size_hw: tuple[int, int], order: Order = "row") -> NDArray[np.bool_]:
-    """Draw runs.
-
-    Args:
-        runs: (n, 2) int64, half-open, zero-based, sorted and disjoint.
-        size_hw: Rows and columns of the image.
-        order: Row by row or column by column.
-
-    Returns:
-        (H, W) bool.
+    """Return the mask (H, W) bool of runs.
 
     Raises:
         ValueError: Runs that aren't sorted, overlap, or leave the image.
@@ -108,10 +86,10 @@ def runs_to_mask(runs: NDArray[np.int64], size_hw: tuple[int, int], order: Order
 def decode_planes(
     rles: Sequence[str], size_hw: tuple[int, int], order: Order = "row", where: str = ""
 ) -> NDArray[np.uint8]:
-    """Draw one string per class into label planes.
+    """Decode one string per class into label planes (H, W, ceil(C / 8)) uint8.
 
-    The reverse of ``encode_planes``: the ends of all classes' runs are sorted together, and each stretch between two of
-    them is written once: 29x2048x2048 takes 2 ms, of which reading the strings 0.6; filling run by run takes 15 more.
+    The ends of all classes' runs are sorted together, and each stretch between two of them is written once:
+    29x2048x2048 takes 2 ms, of which reading the strings 0.6; filling run by run takes 15 more.
 
     Args:
         rles: One string per class.
@@ -119,11 +97,8 @@ def decode_planes(
         order: Row by row or column by column.
         where: File and image, for messages.
 
-    Returns:
-        (H, W, ceil(C / 8)) uint8.
-
     Raises:
-        CompetitionError: A string that ``parse_image`` refuses.
+        CompetitionError: A string that ``parse_image`` rejects.
         ValueError: No strings at all.
     """
     if not rles:
@@ -186,7 +161,7 @@ def shared_pixels(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int6
 
 
 def _word_type(channels: int) -> np.dtype[np.unsignedinteger]:
-    """The smallest integer that holds a pixel's channels; little-endian, so that class c is bit c on every machine."""
+    """Return the smallest integer of a pixel's channels; little-endian, so that class c is bit c on every machine."""
     size = 1 << (channels - 1).bit_length()
     return np.dtype(f"<u{size}")
 

@@ -1,7 +1,7 @@
-"""Soft targets: how much of each training pixel a class covers.
+"""Soft targets: the share of each training pixel that a class covers.
 
 Nearest-neighbour shrinking moves the outline of a mask by up to half a training pixel: a perfect model trained on such
-masks at 512 can't pass Dice 0.964 at 2048x2048. Area averages keep where the outline runs within the pixel: 0.996.
+masks at 512 can't exceed Dice 0.964 at 2048x2048. Area averages keep where the outline runs within the pixel: 0.996.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ from competition.masks.bit_planes import CLASSES_PER_PLANE, plane_count
 
 
 def soft_targets(planes: torch.Tensor, classes: int, size_hw: tuple[int, int]) -> torch.Tensor:
-    """Unpack label planes and averages every class over the area of each target pixel.
+    """Unpack label planes and average every class over the area of each target pixel.
 
     The planes are unpacked on their own device, class by class, so that besides the result only one class is ever held
     unpacked. Whole-numbered shrink factors are summed in bytes: 29 classes of 8x384x384 to 192x192 take 8 ms on two
@@ -60,17 +60,10 @@ def _block_sums(bits: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
 
 
 def _weighted_rows(values: torch.Tensor, size: int) -> torch.Tensor:
-    """Average rows where a target row isn't a whole number of source rows.
+    """Average rows where a target row isn't a whole number of source rows: (N, H, W) -> (N, h, W) float32.
 
     Target row i covers the source from i * H / h to (i + 1) * H / h; a source row counts by the part of it that lies
     within. (torch's own adaptive average gives every row that is touched the same weight, which blurs the outline.)
-
-    Args:
-        values: (N, H, W), any type.
-        size: h.
-
-    Returns:
-        (N, h, W) float32.
     """
     height = values.shape[1]
     edges = np.arange(size + 1) * height / size

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from competition.checksums import check_seal, sealed_file
 from competition.errors import CompetitionError
+from competition.formats.source_files import first_line
 
 Result = TypeVar("Result")
 
@@ -26,7 +27,7 @@ _SPARE_BYTES = 1 << 20
 
 
 def write_array(path: Path, array: NDArray[Any], chunks: tuple[int, ...] | None = None) -> None:
-    """Store an array with its checksum.
+    """Store an array with its checksum, whole or not at all.
 
     Args:
         path: The file; replaced atomically if it exists.
@@ -49,12 +50,8 @@ def write_array(path: Path, array: NDArray[Any], chunks: tuple[int, ...] | None 
 def open_array(path: Path, repair: str = REMAKE) -> "blosc2.NDArray":
     """Open an array of ``write_array`` without reading it; index it to read a part.
 
-    Args:
-        path: The file.
-        repair: What makes it again.
-
     Raises:
-        CompetitionError: It is missing or damaged.
+        CompetitionError: It is missing or damaged; ``repair`` makes it again.
     """
 
     def open_sealed() -> "blosc2.NDArray":
@@ -91,24 +88,12 @@ def open_imported_array(path: Path, repair: str) -> "blosc2.NDArray":
 
 
 def read_array(path: Path, repair: str = REMAKE) -> NDArray[Any]:
-    """Read an array of ``write_array`` whole.
-
-    Args:
-        path: The file.
-        repair: What makes it again.
-
-    Raises:
-        CompetitionError: It is missing or damaged.
-    """
+    """Read an array of ``write_array`` whole; errors as ``open_array``."""
     return _while_unchanged(path, lambda: read_opened(open_array(path, repair), path, repair))
 
 
 def read_opened(stored: "blosc2.NDArray", path: Path, repair: str) -> NDArray[Any]:
-    """Read an opened array whole.
-
-    Raises:
-        CompetitionError: It is damaged, or there is no memory for it.
-    """
+    """Read an opened array whole; a CompetitionError if it is damaged, or there is no memory for it."""
     try:
         return np.asarray(stored[...])
     except Exception as error:
@@ -116,7 +101,7 @@ def read_opened(stored: "blosc2.NDArray", path: Path, repair: str) -> NDArray[An
 
 
 def file_identity(path: Path) -> tuple[int, int, int] | None:
-    """Return what differs once a file has been replaced, or None where there is no file."""
+    """Return values that differ once a file has been replaced, or None where there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -125,7 +110,7 @@ def file_identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def _while_unchanged(path: Path, read: Callable[[], Result]) -> Result:
-    """Read a file again as long as another process replaces it meanwhile: blosc2 opens it anew for every piece."""
+    """Repeat reading a file while another process replaces it: blosc2 opens it anew for every piece."""
     while True:
         before = file_identity(path)
         try:
@@ -139,5 +124,4 @@ def _while_unchanged(path: Path, read: Callable[[], Result]) -> Result:
 
 
 def _damaged(path: Path, error: Exception, repair: str) -> CompetitionError:
-    reason = "out of memory" if isinstance(error, MemoryError) else " ".join(str(error).split())[:200]
-    return CompetitionError(f"stored array is damaged ({reason})", path, repair)
+    return CompetitionError(f"stored array is damaged ({first_line(error)})", path, repair)

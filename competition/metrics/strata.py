@@ -7,14 +7,7 @@ from numpy.typing import ArrayLike
 
 
 def mean_by_stratum(values: ArrayLike, strata: Sequence[str]) -> dict[str, float]:
-    """Return the mean of each kind of picture.
-
-    Args:
-        values: (n,) one score per image.
-        strata: (n,) the stratum of each image.
-
-    Returns:
-        Stratum -> mean, in alphabetical order.
+    """Return the mean score of the images of each stratum, in alphabetical order.
 
     Raises:
         ValueError: Not one stratum per value.
@@ -26,13 +19,13 @@ def mean_by_stratum(values: ArrayLike, strata: Sequence[str]) -> dict[str, float
 
 
 def reweighted_mean(values: ArrayLike, strata: Sequence[str], mix: Mapping[str, float]) -> float | None:
-    """Return what the mean would be if the strata had other shares: the sum over strata of share * mean of the stratum.
+    """Return the mean if the strata had other shares: the sum over strata of share * mean of the stratum.
 
     (Post-stratification: Cochran, Sampling Techniques, ch. 5A.9.)
 
     Args:
         values: (n,) one score per image.
-        strata: (n,) the stratum of each image; one of which it is not known, or none of the mix, does not count.
+        strata: (n,) the stratum of each image; unknown strata, and those outside the mix, do not count.
         mix: Stratum -> its share where the score is to hold; the shares sum to 1.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Scores of tables of truth and prediction: AUROC, accuracy, F1."""
+"""Scores of tables of truth and prediction: AUROC, accuracy, F1, and the score of the aneurysm competition."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,16 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True)
 class TableMetric:
-    """A score of one true and one predicted column.
+    """A score of one true and one predicted column."""
 
-    Attributes:
-        name: As a track or YAML names it: "auroc".
-        label: As tables and messages call it: "AUROC".
-        score: (truth (n,), prediction (n,)) -> the score; nan where it is not defined.
-    """
-
-    name: str
-    label: str
+    name: str  # in a track or YAML: "auroc"
+    label: str  # in tables and messages: "AUROC"
+    # (truth (n,), prediction (n,)) -> the score; nan where it is not defined
     score: Callable[[ArrayLike, ArrayLike], float]
 
     @property
@@ -38,7 +33,7 @@ def auroc_metric() -> TableMetric:
 
 
 def auroc(truth: ArrayLike, score: ArrayLike) -> float:
-    """Area under the ROC curve: how often a positive scores above a negative, ties counting half.
+    """Return the area under the ROC curve: how often a positive scores above a negative, ties counting half.
 
     Args:
         truth: (n,) 0 or 1.
@@ -78,7 +73,7 @@ def pixel_accuracy(truth_mask: NDArray[np.bool_], mask: NDArray[np.bool_]) -> fl
 
 
 def f1(truth: ArrayLike, decision: ArrayLike) -> float:
-    """F1 = 2 TP / (2 TP + FP + FN) of 0/1 vectors; 0 where neither holds a positive, as scikit-learn has it.
+    """Return F1 = 2 TP / (2 TP + FP + FN) of 0/1 vectors; 0 where neither holds a positive, as in scikit-learn.
 
     Raises:
         ValueError: Different shapes.
@@ -88,6 +83,49 @@ def f1(truth: ArrayLike, decision: ArrayLike) -> float:
         raise ValueError(f"F1 compares two vectors of one shape, not {expected.shape} and {given.shape}")
     positives = int(expected.sum()) + int(given.sum())
     return 2 * int((expected & given).sum()) / positives if positives else 0.0
+
+
+@dataclass(frozen=True)
+class AneurysmScore:
+    """The scores of the aneurysm competition, and figures that explain them.
+
+    Attributes:
+        auroc: Of the first column, aneurysm or not. It ranks first.
+        accuracy: Of the locations: 1 - mean |truth - output|. A probability p costs |truth - p|.
+        all_zero_accuracy: The accuracy of "no aneurysm anywhere", about 0.97: accuracy alone means little.
+        cells_gained: How many location entries (rows x locations) better than all zeros; negative where worse.
+        location_aurocs: AUROC of each location in column order; nan where it never or always occurs.
+    """
+
+    auroc: float
+    accuracy: float
+    all_zero_accuracy: float
+    cells_gained: float
+    location_aurocs: tuple[float, ...]
+
+
+def score_aneurysm(truth: NDArray[np.integer], outputs: NDArray[np.floating | np.integer]) -> AneurysmScore:
+    """Score aneurysm predictions as the organisers' script does, without rounding.
+
+    Args:
+        truth: (n, 22) 0 or 1: aneurysm, then the 21 locations.
+        outputs: (n, 22) in the same order of rows and columns: probabilities, or 0/1 decisions for the locations.
+
+    Raises:
+        ValueError: Different shapes, or no location columns.
+    """
+    if truth.shape != outputs.shape or truth.ndim != 2 or truth.shape[1] < 2 or not len(truth):
+        raise ValueError(f"truth and outputs are (samples, 1 + locations) alike, not {truth.shape} and {outputs.shape}")
+    locations = truth[:, 1:].astype(np.float64)
+    wrong = float(np.abs(locations - outputs[:, 1:]).sum())
+    wrong_all_zero = float(locations.sum())
+    return AneurysmScore(
+        auroc=auroc(truth[:, 0], outputs[:, 0]),
+        accuracy=1 - wrong / locations.size,
+        all_zero_accuracy=1 - wrong_all_zero / locations.size,
+        cells_gained=wrong_all_zero - wrong,
+        location_aurocs=tuple(auroc(truth[:, column], outputs[:, column]) for column in range(1, truth.shape[1])),
+    )
 
 
 AUROC = auroc_metric()

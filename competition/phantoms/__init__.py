@@ -1,4 +1,4 @@
-"""Drawn stand-in data in the organisers' own on-disk form, so that everything runs with no download."""
+"""Synthetic data in the organisers' own files, so that everything runs without a download."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,29 +11,22 @@ from competition.phantoms.hand_bone import phantom as hand
 from competition.phantoms.lumbar import phantom as spine
 
 Draw = Callable[[Path, int, int, int, int, Callable[[], None]], None]
+"""(root, people, test_people, size, seed, advance): write ``people`` training and then ``test_people`` test persons
+below ``root``, calling ``advance`` at each step. The same seed gives the same bytes, and a person depends on the seed
+and its own number, not on how many others are drawn."""
 
 
 @dataclass(frozen=True)
 class Phantom:
-    """How a track's stand-in data is drawn.
+    """How a track's synthetic data is drawn."""
 
-    Attributes:
-        draw: (root, people, test_people, size, seed, advance) -> None.
-        people: Training people drawn by default.
-        test_people: Test people drawn by default.
-        size: Default side in pixels, the organiser's.
-        steps_per_person: How often ``draw`` reports progress.
-        truth: Where the labels of the drawn test samples lie below the data folder; real organisers keep them.
-        other_forms: Draw the same data in the organiser's other forms, where there are several.
-    """
-
-    draw: Draw
-    people: int
-    test_people: int
-    size: int
-    steps_per_person: int
-    truth: str
-    other_forms: tuple[Draw, ...] = ()
+    draw: Draw  # writes a data set; see ``Draw``
+    people: int  # training persons by default
+    test_people: int  # test persons by default
+    size: int  # side in pixels by default, the organisers'
+    steps_per_person: int  # how often ``draw`` reports progress
+    truth: str  # where the labels of the test samples lie below the data folder; real organisers keep them
+    other_forms: tuple[Draw, ...] = ()  # draw the same data in the organisers' other forms, if there are several
 
 
 PHANTOMS = {

@@ -1,4 +1,4 @@
-"""What all drawn phantoms share: smooth outlines, grain, masks from integer polygons, grey PNG files."""
+"""Drawing shared by all phantoms: smooth outlines, noise, masks of integer polygons, bones, grey PNG files."""
 
 from pathlib import Path
 from typing import Literal
@@ -9,81 +9,59 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 
+Points = NDArray[np.float64]
+Picture = NDArray[np.float32]
+
 # A grainy 1024x1024x3 picture, one core: level 1 takes 44 ms and 0.87 MB, level 3 65 ms and 0.74 MB, OpenCV 5's own
 # choice 26 ms and 1.40 MB. Named, because that choice differs between OpenCV 4 and 5.
 _FAST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 1)
 
 
-def smooth_outline(controls: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Lay a closed Catmull-Rom curve through control points and take points at equal distances along it.
+def smooth_outline(controls: Points, count: int) -> Points:
+    """Return ``count`` points at equal distances along a closed Catmull-Rom curve through control points.
 
     Args:
         controls: (n, 2) points in order around the outline, n >= 3; the last is joined to the first.
         count: How many points to return.
 
     Returns:
-        (count, 2) points on the curve, the first at ``controls[0]``; same units as ``controls``.
+        (count, 2), the first at ``controls[0]``.
     """
-    before, after = np.roll(controls, 1, axis=0), np.roll(controls, -1, axis=0)
-    beyond = np.roll(controls, -2, axis=0)
-    t = np.linspace(0.0, 1.0, 12, endpoint=False)[None, :, None]
-    p0, p1, p2, p3 = (points[:, None, :] for points in (before, controls, after, beyond))
-    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
-    closed = np.vstack([curve.reshape(-1, 2), controls[:1]])
+    before, after, beyond = (np.roll(controls, shift, axis=0) for shift in (1, -1, -2))
+    closed = np.vstack([catmull_rom(before, controls, after, beyond, steps=12), controls[:1]])
     travelled = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
     stations = np.linspace(0.0, travelled[-1], count, endpoint=False)
     return np.stack([np.interp(stations, travelled, closed[:, axis]) for axis in (0, 1)], axis=1)
 
 
+def catmull_rom(before: Points, start: Points, end: Points, after: Points, steps: int) -> Points:
+    """Return (n * steps, 2) points on the n spans from ``start`` to ``end``, all (n, 2); the ends are left out."""
+    t = np.linspace(0.0, 1.0, steps, endpoint=False)[None, :, None]
+    p0, p1, p2, p3 = (points[:, None, :] for points in (before, start, end, after))
+    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
+    return np.asarray(curve.reshape(-1, 2), np.float64)
+
+
 def fill_polygon(polygon: NDArray[np.int32], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Rasterise as the organisers' baseline does: cv2.fillPoly, which includes the boundary pixels.
-
-    Args:
-        polygon: (n, 2) x, y in pixels.
-        size_hw: Rows and columns of the mask.
-
-    Returns:
-        (H, W) mask of 0 and 1.
-    """
+    """Return the (H, W) mask of 0 and 1 of a polygon, filled as the organisers' baseline does: boundary included."""
     mask = np.zeros(size_hw, np.uint8)
     cv2.fillPoly(mask, [polygon.reshape(-1, 1, 2)], (1,))
     return mask
 
 
-def grain(rng: np.random.Generator, size_hw: tuple[int, int], sigma: float) -> NDArray[np.float32]:
-    """Draw Gaussian noise of unit standard deviation, correlated over ``sigma`` pixels.
-
-    Args:
-        rng: Source of the noise.
-        size_hw: Rows and columns.
-        sigma: Standard deviation of the blur in pixels; 0 gives white noise.
-
-    Returns:
-        (H, W) noise of mean about 0 and standard deviation 1.
-    """
+def grain(rng: np.random.Generator, size_hw: tuple[int, int], sigma: float) -> Picture:
+    """Draw Gaussian noise (H, W) of mean 0 and deviation 1, blurred over ``sigma`` pixels; 0 gives white noise."""
     noise = rng.standard_normal(size_hw, dtype=np.float32)
     return noise if sigma <= 0 else standardise(cv2.GaussianBlur(noise, (0, 0), sigma))
 
 
-def standardise(field: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring a noise field to mean 0 and standard deviation 1.
-
-    Args:
-        field: (H, W) values that are not all equal.
-
-    Returns:
-        (H, W) standardised values.
-    """
+def standardise(field: Picture) -> Picture:
+    """Bring a field to mean 0 and standard deviation 1."""
     return np.asarray((field - field.mean()) / field.std(), np.float32)
 
 
-def shell_path(
-    edge: NDArray[np.float32],
-    radius: NDArray[np.float32],
-    cortex: NDArray[np.float32],
-    marrow: NDArray[np.float32],
-) -> NDArray[np.float32]:
-    """Return how much hard bone an X-ray crosses, the bone taken as a rod: a shell of hard bone around marrow.
+def shell_path(edge: Picture, radius: Picture, cortex: Picture, marrow: Picture) -> Picture:
+    """Return the hard bone in mm that an X-ray crosses; the bone is a rod, a shell of hard bone around marrow.
 
     A ray at distance d from the middle line of a rod of radius r crosses 2 sqrt(r^2 - d^2) of it; what lies within the
     shell's inner radius counts as marrow. So a shaft's two edges show as bright lines.
@@ -104,39 +82,43 @@ def shell_path(
     return np.asarray((whole - inner * (1.0 - marrow)) * (edge > 0), np.float32)
 
 
-def inner_distance(mask: NDArray[np.uint8], mm_per_px: float) -> NDArray[np.float32]:
-    """Measure each pixel's distance from the outline of a mask.
+def crossed_bone(
+    mask: NDArray[np.uint8], per_mm: float, depth: float, cortex: float, marrow: float, struts: Picture
+) -> Picture:
+    """Return the hard bone in mm that each ray crosses in one long bone.
 
     Args:
         mask: (H, W) of 0 and 1.
-        mm_per_px: Size of a pixel.
-
-    Returns:
-        (H, W) mm, half a pixel in the outermost pixels of the mask, 0 outside.
+        per_mm: Pixels per mm.
+        depth: Half the depth of the bone at its joints in mm.
+        cortex: Thickness of the shaft's shell in mm.
+        marrow: Attenuation of marrow as a share of hard bone's.
+        struts: (H, W) variation of the marrow around 1.
     """
+    if not mask.size:
+        return np.zeros(mask.shape, np.float32)
+    edge = inner_distance(mask, 1 / per_mm)
+    # Row by row the bone is as deep as it is wide, but no deeper than at its joint: shafts are thinner than condyles.
+    half_width = 0.5 * mask.sum(axis=1, dtype=np.float32)[:, None] / np.float32(per_mm)
+    radius = np.broadcast_to(np.clip(half_width, 1.0, depth), mask.shape)
+    # Cortex is thick in shafts and thin towards joints, where the bone is wide.
+    shell = np.minimum(cortex * np.clip((1.9 * depth - half_width) / depth, 0.15, 1.0), 0.5 * radius)
+    return shell_path(edge, radius, shell, np.asarray(marrow * struts, np.float32))
+
+
+def inner_distance(mask: NDArray[np.uint8], mm_per_px: float) -> Picture:
+    """Return each pixel's distance from the outline of a mask in mm: half a pixel at the rim, 0 outside."""
     distance = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
     return np.asarray(np.maximum(distance - 0.5, 0.0) * mm_per_px, np.float32)
 
 
-def to_grey(intensity: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Turn an intensity of 0..1 into 8-bit grey; what lies outside is cut off.
-
-    Args:
-        intensity: (H, W) float.
-
-    Returns:
-        (H, W) uint8.
-    """
+def to_grey(intensity: Picture) -> NDArray[np.uint8]:
+    """Return 8-bit grey values of an intensity of 0 to 1; values beyond are clipped."""
     return np.asarray(cv2.convertScaleAbs(np.clip(intensity, 0.0, 1.0), alpha=255.0), np.uint8)
 
 
 def write_png(path: Path, grey: NDArray[np.uint8], channels: Literal[1, 3]) -> None:
-    """Write grey values as a PNG, alone or three times over as the organisers do.
-
-    Args:
-        path: Where to; its folder is made.
-        grey: (H, W) uint8.
-        channels: 1, or 3 for three equal channels.
+    """Write grey values (H, W) as a PNG of one channel or of three equal ones, as the organisers do.
 
     Raises:
         CompetitionError: The file could not be written.
@@ -144,4 +126,4 @@ def write_png(path: Path, grey: NDArray[np.uint8], channels: Literal[1, 3]) -> N
     path.parent.mkdir(parents=True, exist_ok=True)
     picture = grey if channels == 1 else cv2.merge([grey, grey, grey])
     if not cv2.imwrite(str(path), picture, _FAST_PNG):
-        raise CompetitionError("the drawn image could not be written", path, "Check the disk's space and rights")
+        raise CompetitionError("the image could not be written", path, "Check the disk's space and rights")

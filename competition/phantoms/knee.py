@@ -1,14 +1,14 @@
-"""Drawn knees, seen from the front, in the form of the knee course's data.
+"""Synthetic knees, seen from the front, in the form of the knee course's data.
 
 Under the data root::
 
-    train/images/012_L.png    8-bit grey, about 240x220, no two need be of one size; the number is the person
+    train/images/012_L.png    8-bit grey, about 240x220, sizes differ; the number is the person
     train/labels/012_L.png    the femur
     test/images/020_R.png
-    truth/labels/020_R.png    the test knees' answers: the organisers do NOT give these
+    truth/labels/020_R.png    the test knees' labels: the organisers do NOT give these
 
 Most training labels hold 0 and 255. As in the real ones, a few hold 0 and 1, a few are palette files, and a few have
-grey edges; the femur is always what lies above half of the file's maximum. A few pictures are RGB or palette files.
+grey edges; the femur is always what lies above half of the file's maximum. A few images are RGB or palette files.
 """
 
 import struct
@@ -22,17 +22,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.phantoms.drawing import (
+    Picture,
+    Points,
+    crossed_bone,
     fill_polygon,
     grain,
     inner_distance,
-    shell_path,
     smooth_outline,
     to_grey,
     write_png,
 )
 
-Points = NDArray[np.float64]
-Picture = NDArray[np.float32]
 LabelForm = Literal["plain", "zero_one", "palette", "grey_edges"]
 PictureForm = Literal["grey", "rgb", "palette"]
 Side = Literal["R", "L"]
@@ -71,13 +71,13 @@ _BONES = (
 
 
 def label_form(person: int, side: Side) -> LabelForm:
-    """Say how a training label is stored: one in twelve of each odd form."""
+    """Return how a training label is stored: one in twelve of each odd form."""
     forms: dict[int, LabelForm] = {3: "zero_one", 6: "palette", 9: "grey_edges"}
     return forms.get((2 * person + (side == "L")) % 12, "plain")
 
 
 def picture_form(person: int, side: Side) -> PictureForm:
-    """Say how a picture is stored: one in fourteen of each odd form."""
+    """Return how an image is stored: one in fourteen of each odd form."""
     forms: dict[int, PictureForm] = {4: "rgb", 11: "palette"}
     return forms.get((2 * person + (side == "L")) % 14, "grey")
 
@@ -89,10 +89,10 @@ def draw_knee(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np
         seed: Of the whole data set.
         person: From 1.
         side: Right or left.
-        size: Usual height in pixels; each picture differs from it by up to 6 %.
+        size: Usual height in pixels; each image differs from it by up to 6 %.
 
     Returns:
-        (H, W) uint8 picture and the femur's mask of 0 and 1.
+        (H, W) uint8 image and the femur's mask of 0 and 1.
     """
     body = np.random.default_rng([seed, person])
     build = float(np.clip(body.normal(1.0, 0.06), 0.87, 1.13))
@@ -121,7 +121,7 @@ def draw_knee(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np
         if name == "patella":
             controls += (rng.normal(-1, 3), rng.normal(0, 4))
         mask = fill_polygon(pixels(smooth_outline(controls, 160)), (height, width))
-        path += _crossed_bone(mask, per_mm, depth, shell * cortex, marrow, struts)
+        path += crossed_bone(mask, per_mm, depth, shell * cortex, marrow, 1 + 0.15 * struts)
         if name == "femur":
             femur = mask
     attenuation = rng.uniform(0.034, 0.05) * path + rng.uniform(0.45, 0.75) * _soft_tissue(
@@ -134,26 +134,13 @@ def draw_knee(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np
     return to_grey(light), femur
 
 
-def _crossed_bone(
-    mask: NDArray[np.uint8], per_mm: float, depth: float, cortex: float, marrow: float, struts: Picture
-) -> Picture:
-    """Return the mm of hard bone that each ray crosses in one bone."""
-    edge = inner_distance(mask, 1 / per_mm)
-    # Row by row the bone is as deep as it is wide, but no deeper than at its joint: shafts are thinner than condyles.
-    half_width = 0.5 * mask.sum(axis=1, dtype=np.float32)[:, None] / np.float32(per_mm)
-    radius = np.broadcast_to(np.clip(half_width, 1.0, depth), mask.shape)
-    shaft = np.clip((1.9 * depth - half_width) / depth, 0.15, 1.0)
-    shell = np.minimum(np.broadcast_to(cortex * shaft, mask.shape), 0.5 * radius)
-    return shell_path(edge, radius, shell, np.asarray(marrow * (1 + 0.15 * struts), np.float32))
-
-
 def _soft_tissue(
     pixels: Callable[[Points], NDArray[np.int32]], size_hw: tuple[int, ...], per_mm: float, flesh: float
 ) -> Picture:
-    """Return the flesh's thickness, 1 = in the middle of a thick thigh."""
+    """Return the soft tissue's thickness, 1 = in the middle of a thick thigh."""
     sides = [(-62, 150), (-58, 80), (-53, 35), (-51, 0), (-54, -40), (-56, -80), (-52, -150)]
     outline = np.array([*sides, *((-x + 4, y) for x, y in reversed(sides))], np.float64) * [flesh, 1]
-    # Drawn with a wide margin, so that the picture's edge isn't taken for skin.
+    # A wide margin, so that the edge of the image isn't taken for skin.
     margin = round(40 * per_mm)
     mask = fill_polygon(pixels(outline) + margin, (size_hw[0] + 2 * margin, size_hw[1] + 2 * margin))
     depth = inner_distance(mask, 1 / per_mm)[margin:-margin, margin:-margin]
@@ -161,13 +148,7 @@ def _soft_tissue(
 
 
 def write_palette_png(path: Path, indices: NDArray[np.uint8], colours: bytes) -> None:
-    """Write an 8-bit palette PNG. OpenCV can't write this form.
-
-    Args:
-        path: Where to; its folder is made.
-        indices: (H, W) places in the palette.
-        colours: Red, green and blue of each place.
-    """
+    """Write an 8-bit palette PNG, which OpenCV can't: (H, W) indices, and red, green and blue of each."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
@@ -187,16 +168,7 @@ def write_palette_png(path: Path, indices: NDArray[np.uint8], colours: bytes) ->
 
 
 def write_picture(path: Path, grey: NDArray[np.uint8], form: PictureForm) -> None:
-    """Write a picture in one of the forms found in the real data, which all show the same grey values.
-
-    Args:
-        path: Where to.
-        grey: (H, W) uint8.
-        form: "grey", "rgb" (three equal channels) or "palette" (a palette of 256 greys).
-
-    Raises:
-        CompetitionError: The file could not be written.
-    """
+    """Write an image in one of the forms of the real data, which all show the same grey values."""
     if form == "palette":
         write_palette_png(path, grey, _GREYS)
     else:
@@ -204,15 +176,9 @@ def write_picture(path: Path, grey: NDArray[np.uint8], form: PictureForm) -> Non
 
 
 def write_label(path: Path, femur: NDArray[np.uint8], form: LabelForm) -> None:
-    """Write a label in one of the forms found in the real data.
+    """Write a label (0 and 1) in one of the forms of the real data.
 
-    Args:
-        path: Where to.
-        femur: (H, W) of 0 and 1.
-        form: "plain" 0 and 255, "zero_one", "palette", or "grey_edges": blurred, but cut at half it is the mask again.
-
-    Raises:
-        CompetitionError: The file could not be written.
+    The forms: "plain" 0 and 255, "zero_one", "palette", or "grey_edges": blurred, but equal to the mask above half.
     """
     if form == "palette":
         write_palette_png(path, femur, _BLACK_AND_RED)
@@ -226,19 +192,7 @@ def write_label(path: Path, femur: NDArray[np.uint8], form: LabelForm) -> None:
 
 
 def draw(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:
-    """Draw a whole data set: two knees per person and their labels.
-
-    Args:
-        root: Data folder to write into.
-        people: How many for training; they are 001 onwards.
-        test_people: How many for the test; their numbers follow, and their answers are all 0 and 255.
-        size: Usual height of the images in pixels; the real ones have about 240.
-        seed: The same seed gives the same bytes; a person doesn't depend on how many others are drawn.
-        advance: Called after each image written.
-
-    Raises:
-        CompetitionError: A file could not be written.
-    """
+    """Draw two knees per person and their labels, see ``Draw``; test labels are all 0 and 255."""
     sides: tuple[Side, Side] = ("R", "L")
     for person in range(1, people + test_people + 1):
         train = person <= people

@@ -1,4 +1,4 @@
-"""Drawn legs of standing people, seen from the front: narrow X-rays from hip to ankle, each with two bones to find.
+"""Synthetic legs of standing persons, seen from the front: narrow X-rays from hip to ankle with two bones to find.
 
 Under the data root::
 
@@ -6,7 +6,7 @@ Under the data root::
     train/masks/femur/012_L.png    0 and 255
     train/masks/tibia/012_L.png
     test/images/041_R.png
-    truth/masks/femur/041_R.png    the test legs' answers, and the same for the tibia
+    truth/masks/femur/041_R.png    the test legs' labels, and the same for the tibia
 
 Fibula, patella, hip socket and ankle are as bright as the two bones, and so are a ruler, a lead letter and the edge of
 the other leg, which some images show.
@@ -21,17 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.phantoms.drawing import (
+    Picture,
+    Points,
+    crossed_bone,
     fill_polygon,
     grain,
     inner_distance,
-    shell_path,
     smooth_outline,
     to_grey,
     write_png,
 )
 
-Points = NDArray[np.float64]
-Picture = NDArray[np.float32]
 Side = Literal["R", "L"]
 Bone = Literal["femur", "tibia"]
 
@@ -87,7 +87,7 @@ def draw_leg(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np.
         size: Rows; there is one column to eight rows.
 
     Returns:
-        (H, W) uint8 picture, and the masks of femur and tibia, each (H, W) of 0 and 1.
+        (H, W) uint8 image, and the masks of femur and tibia, each (H, W) of 0 and 1.
     """
     body = np.random.default_rng([seed, person])
     lengths = np.clip(body.normal(1.0, [0.06, 0.07]), 0.84, 1.12)  # of thigh and shank, which need not go together
@@ -111,7 +111,7 @@ def draw_leg(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np.
 
     masks = {}
     path = np.zeros((rows, columns), np.float32)
-    struts = grain(rng, (rows, columns), max(0.8 * per_mm, 0.5))
+    struts = 1 + 0.2 * grain(rng, (rows, columns), max(0.8 * per_mm, 0.5))
     for name, (outline, depth, cortex, marrow) in _FORMS.items():
         controls = outline + rng.normal(0, 0.8, outline.shape)
         if name == "patella":
@@ -121,7 +121,7 @@ def draw_leg(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np.
         # The small bones lie in few rows; one row beyond them shows where they end.
         held = np.flatnonzero(mask.any(axis=1))
         window = slice(max(0, held[0] - 1), held[-1] + 2) if held.size else slice(0, 0)
-        path[window] += _crossed_bone(mask[window], per_mm, depth, cortex * hardness, marrow, struts[window])
+        path[window] += crossed_bone(mask[window], per_mm, depth, cortex * hardness, marrow, struts[window])
         masks[name] = mask
     # Where a bent knee's bones overlap, the pixel is the femur's, as in a label picture that holds one value a pixel.
     masks["tibia"][masks["femur"] > 0] = 0
@@ -137,27 +137,13 @@ def draw_leg(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np.
     return to_grey(light), {bone: masks[bone] for bone in BONES}
 
 
-def _crossed_bone(
-    mask: NDArray[np.uint8], per_mm: float, depth: float, cortex: float, marrow: float, struts: Picture
-) -> Picture:
-    """Return the mm of hard bone that each ray crosses in one bone."""
-    if not mask.size:
-        return np.zeros(mask.shape, np.float32)
-    edge = inner_distance(mask, 1 / per_mm)
-    half_width = 0.5 * mask.sum(axis=1, dtype=np.float32)[:, None] / np.float32(per_mm)
-    radius = np.broadcast_to(np.clip(half_width, 1.0, depth), mask.shape)
-    # Cortex is thick in shafts and thin towards joints, where the bone is wide.
-    shell = np.minimum(cortex * np.clip((1.9 * depth - half_width) / depth, 0.15, 1.0), 0.5 * radius)
-    return shell_path(edge, radius, shell, np.asarray(marrow * (1 + 0.2 * struts), np.float32))
-
-
 def _soft_tissue(
     pixels: Callable[[Points, str], NDArray[np.int32]], size_hw: tuple[int, int], per_mm: float, flesh: float
 ) -> Picture:
-    """Return how much flesh attenuates, 1 = in the middle of a thick thigh; the shank is thinner."""
+    """Return how much soft tissue attenuates, 1 = in the middle of a thick thigh; the shank is thinner."""
     sides = [(-95, 520), (-85, 300), (-64, 90), (-56, 20), (-52, -20), (-58, -100), (-50, -220), (-38, -340)]
     outline = np.array([*sides, (-40, -480), (42, -480), *((-x + 6, y) for x, y in reversed(sides))], np.float64)
-    # Drawn with a wide margin, so that the picture's edge isn't taken for skin.
+    # A wide margin, so that the edge of the image isn't taken for skin.
     margin = round(90 * per_mm)
     points = pixels(outline * [flesh, 1], "shank")
     mask = fill_polygon(points + margin, (size_hw[0] + 2 * margin, size_hw[1] + 2 * margin))
@@ -166,7 +152,7 @@ def _soft_tissue(
 
 
 def _add_foreign_objects(light: Picture, rng: np.random.Generator, side: Side, per_mm: float) -> None:
-    """Draw in place what is bright and no bone of this leg: the other leg's edge, a ruler, a lead letter."""
+    """Draw, in place, bright objects other than this leg's bones: the other leg, a ruler, a lead letter."""
     rows, columns = light.shape
     inner = 1 if side == "R" else -1  # the inner side is at the picture's right on a right leg
     if rng.random() < 0.5:
@@ -188,19 +174,7 @@ def _add_foreign_objects(light: Picture, rng: np.random.Generator, side: Side, p
 
 
 def draw(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:
-    """Draw a whole data set: two legs per person and their masks.
-
-    Args:
-        root: Data folder to write into.
-        people: How many for training; they are 001 onwards.
-        test_people: How many for the test; their numbers follow.
-        size: Rows of the images; they have an eighth as many columns.
-        seed: The same seed gives the same bytes; a person doesn't depend on how many others are drawn.
-        advance: Called after each image written.
-
-    Raises:
-        CompetitionError: A file could not be written.
-    """
+    """Draw two legs per person and their masks, see ``Draw``; ``size`` is the rows, an eighth of it the columns."""
     for person in range(1, people + test_people + 1):
         images, answers = ("train/images", "train/masks") if person <= people else ("test/images", "truth/masks")
         for side in SIDES:

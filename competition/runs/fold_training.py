@@ -7,7 +7,7 @@ from competition.console import say
 from competition.data.boxes import describe_boxes
 from competition.data.cache import read_label_planes
 from competition.data.folds import Fold
-from competition.files import remove_folder, whole_folder, write_text
+from competition.files import file_lock, remove_folder, whole_folder, write_text
 from competition.prediction.probability_maps import INDEX
 from competition.prediction.store import store_predictions
 from competition.runs.finished import write_finished
@@ -15,7 +15,7 @@ from competition.runs.pseudo_labels import label_test_samples
 from competition.runs.roi_run import find_boxes
 from competition.runs.run import Run, first_stage, fold_identity
 from competition.settings import TrainSettings
-from competition.training.checkpoints import folder_lock, load_best, open_predictor
+from competition.training.checkpoints import load_best, open_predictor
 from competition.training.loop import train_fold
 from competition.training.state import FoldJob
 from competition.workspace import (
@@ -34,7 +34,8 @@ def train_one(run: Run, fold: Fold, force: bool) -> None:
         say(f"fold {fold}: finished before (--force trains it again)")
         return
     folder = run.folder(fold)
-    with folder_lock(folder, f"fold {fold} is being trained by another process; wait for it, or give another --name"):
+    busy = f"fold {fold} is being trained by another process; wait for it, or give another --name"
+    with file_lock(folder / ".lock", busy):
         if force:
             _remove_trained(folder)
         job = fold_job(run, fold, folder)

@@ -15,7 +15,7 @@ from competition.data.folds import Folds
 from competition.data.manifest import Entry, entries_by_name
 from competition.errors import CompetitionError
 from competition.files import check_file
-from competition.formats.spreadsheets import other_encoding
+from competition.formats.csv_files import other_encoding
 from competition.text import NearKeys, same_spelling
 
 BY_WEIGHT = "Ask for predictions on our folds, or import without --oof and give the weight: tune --weights"

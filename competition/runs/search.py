@@ -8,13 +8,12 @@ from optuna.trial import FrozenTrial, TrialState
 
 from competition.console import say
 from competition.errors import CompetitionError
-from competition.files import remove_folder
+from competition.files import file_lock, remove_folder
 from competition.names import check_run_name
 from competition.runs.fold_training import fold_job
 from competition.runs.run import Run, fold_identity, open_run
 from competition.settings import Experiment, load_experiment
 from competition.tracks.track import Track
-from competition.training.checkpoints import folder_lock
 from competition.training.loop import DivergedError, train_fold
 from competition.training.search import (
     FAILED,
@@ -83,7 +82,7 @@ def run_search(search: Search, trials: int) -> SearchResult:
     check_run_name(search.name)
     path = search.workspace.search_file(search.name)
     base, experiment = _check(search), load_experiment(search.experiment_path, search.given)
-    with folder_lock(path.with_suffix(""), f"search {search.name!r} is being run by another process"):
+    with file_lock(path.with_suffix("") / ".lock", f"search {search.name!r} is being run by another process"):
         study = open_study(path, _made_for(search, base), experiment.train.epochs)
         if not study.get_trials(deepcopy=False):
             study.enqueue_trial(own_values(search.space, experiment))

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from competition.errors import CompetitionError
 from competition.files import whole_file
-from competition.formats.csv_files import read_csv
-from competition.formats.named_columns import header_problem
+from competition.formats.csv_files import header_problem, read_csv
 from competition.submission.check_result import CheckResult
 from competition.submission.known_images import Item
 

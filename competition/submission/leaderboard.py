@@ -1,17 +1,14 @@
 """The leaderboard: one CSV line per submission, appended under a file lock, rewritten only to record a score.
 
-The lock is ``fcntl.flock`` on a sibling ``.lock`` file, so it works on Linux and macOS; the lock file itself is never
-replaced, so the CSV can be. Each line is one ``write`` and an ``fsync``. A line that a full disk or a kill left
-incomplete is moved to ``leaderboard.csv.cut`` with a warning before anything else is done with the file.
+The lock is a sibling ``.lock`` file that is never replaced, which is why the CSV can be. Each line is one ``write`` and
+an ``fsync``. A line cut short by a full disk or a kill is moved to ``leaderboard.csv.cut`` with a warning.
 """
 
 import csv
-import fcntl
 import io
 import math
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -20,8 +17,8 @@ import pandas as pd
 
 from competition.console import shout
 from competition.errors import CompetitionError
-from competition.files import check_file, read_text, whole_file
-from competition.formats.spreadsheets import other_encoding
+from competition.files import check_file, file_lock, read_text, whole_file
+from competition.formats.csv_files import other_encoding
 from competition.text import nearest_hint, shortened, shown
 
 
@@ -100,7 +97,7 @@ def append(path: Path, row: Row) -> None:
     Raises:
         CompetitionError: The id is taken, or the line can't be written; the file is then unchanged.
     """
-    with _locked(path):
+    with file_lock(path.with_name(path.name + ".lock")):
         lines = _read_lines(path)
         if row.id in {line[0] for line in lines}:
             raise CompetitionError(f"submission {row.id!r} is on the leaderboard already", path)
@@ -127,7 +124,7 @@ def read(path: Path) -> pd.DataFrame:
     """
     if not path.exists():
         return _frame(path, [])
-    with _locked(path):
+    with file_lock(path.with_name(path.name + ".lock")):
         return _frame(path, _read_lines(path))
 
 
@@ -145,7 +142,7 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
             raise CompetitionError(f"the {name} score {value} is not between 0 and 1", submission_id)
     if not path.exists():
         raise CompetitionError("no submission was made yet", path, "Run ./run.sh ensemble")
-    with _locked(path):
+    with file_lock(path.with_name(path.name + ".lock")):
         lines = _read_lines(path)
         known = [line[0] for line in lines]
         if submission_id not in known:
@@ -174,22 +171,6 @@ def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:
                 "cv_crossfit", ascending=False, kind="stable", na_position="last"
             ).reset_index(drop=True)
     return found
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Lock the leaderboard; the lock is released when the process ends, even if it is killed."""
-    lock = path.with_name(path.name + ".lock")
-    try:
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise CompetitionError(f"can't lock the leaderboard ({error.strerror})", lock) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _rewrite(path: Path, lines: Sequence[Sequence[str]]) -> None:

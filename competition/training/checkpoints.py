@@ -3,10 +3,8 @@
 last.pt holds everything that an interrupted run needs to continue bit for bit; best.pt holds what predicts.
 """
 
-import fcntl
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,6 @@ from competition.checksums import check_seal, sealed_file
 from competition.data.boxes import Box
 from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
-from competition.files import cannot_write, make_folder
 from competition.installation import PACKAGE
 from competition.models.checkpoint_loading import read_checkpoint, weights_in
 from competition.models.factory import build_model, place
@@ -240,26 +237,6 @@ def load_network(best: Best, track: Track) -> nn.Module:
         raise CompetitionError(what, None, RETRAIN) from error
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return place(network, torch.device(device)).eval()
-
-
-@contextmanager
-def folder_lock(folder: Path, busy: str) -> Iterator[None]:
-    """Lock a folder (made where it is missing) against other processes, until the process ends.
-
-    Raises:
-        CompetitionError: Another process holds it; ``busy`` is the sentence.
-    """
-    make_folder(folder)
-    try:
-        file = (folder / ".lock").open("w")
-    except OSError as error:
-        raise cannot_write(folder / ".lock", error) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CompetitionError(busy, folder) from error
-        yield
 
 
 def open_predictor(

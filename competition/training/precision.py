@@ -1,7 +1,6 @@
 """The number format of a training step, chosen by what the machine computes fast."""
 
 import copy
-import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from competition.files import make_folder, write_text
+from competition.files import file_lock, write_text
 
 AUTOCAST: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -58,9 +57,7 @@ def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
         The precision chosen before, or an empty list, to which the caller adds the one that is chosen now.
     """
     file = run / "precision.txt"
-    make_folder(run)
-    with (run / ".precision.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with file_lock(run / ".precision.lock"):
         known = file.read_text(errors="replace").split() if file.exists() else []
         chosen = known[1:] if known[:1] == [made_for] else []
         before = len(chosen)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from competition.data.copy_paste import LARGEST_SHIFT, copy_paste
+from competition.data.augmentation import LARGEST_SHIFT, copy_paste
 from competition.data.datasets import TrainingSet
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks, unpack_planes

@@ -150,7 +150,7 @@ def test_fewer_groups_than_folds_or_fewer_than_two_folds_is_an_error() -> None:
     with pytest.raises(CompetitionError, match=r"4 groups can't be split into 5 folds\. Give --folds"):
         make_folds(entries, 5)
     for count in (1, 0, -2):
-        with pytest.raises(CompetitionError, match="Give --folds at least 2"):
+        with pytest.raises(CompetitionError, match="at least 2 folds are required"):
             make_folds(entries, count)
 
 

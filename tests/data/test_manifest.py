@@ -95,7 +95,7 @@ def test_values_of_other_types_are_refused(workspace: Workspace, change: dict[st
     write_manifest(workspace, KNEE, Manifest(Path("/data"), (TRAIN,)))
     about = workspace.cache_folder() / "prepared.json"
     write_json(about, read_json(about, "") | change)
-    with pytest.raises(CompetitionError, match=r"does not describe prepared data: .*prepared\.json\. Run"):
+    with pytest.raises(CompetitionError, match=r"not a description of prepared data: .*prepared\.json\. Run"):
         read_manifest(workspace, KNEE)
 
 
@@ -105,7 +105,7 @@ def test_a_data_folder_that_no_disk_can_have_is_one_that_is_not_here(
 ) -> None:
     write_manifest(workspace, KNEE, Manifest(Path(root), (TRAIN,)))
     assert read_manifest(workspace, KNEE).entries == (TRAIN,)
-    assert "is not here" in " ".join(capsys.readouterr().out.split())
+    assert "is not found" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_damaged_table_of_what_was_decoded_is_said_and_nothing_is_reused(

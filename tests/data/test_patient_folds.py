@@ -128,7 +128,7 @@ def test_no_fold_is_empty_however_few_there_are(positives: int, negatives: int, 
 def test_fewer_patients_than_folds_or_fewer_than_two_folds_is_an_error() -> None:
     with pytest.raises(CompetitionError, match=r"2 groups can't be split into 5 folds\. Give --folds"):
         make_patient_folds([patient("a", (1,)), patient("b", (0,))], 5)
-    with pytest.raises(CompetitionError, match="Give --folds at least 2"):
+    with pytest.raises(CompetitionError, match="at least 2 folds are required"):
         make_patient_folds([patient("a", (1,)), patient("b", (0,))], 1)
 
 

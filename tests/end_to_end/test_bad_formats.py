@@ -95,19 +95,19 @@ def cut_73(data):
     [
         (
             lambda data: cut(data / DICOM),
-            r"DICOM was cut: \d+ of \d+ bytes of its pixel data are there",
+            r"DICOM is truncated: \d+ of \d+ bytes of its pixel data are there",
             DICOM,
             "copy the file again",
         ),
         (
             lambda data: without_pixels(data / DICOM),
-            "DICOM has no pixel data, or was cut before its end",
+            "DICOM has no pixel data, or is truncated",
             DICOM,
             "copy the file again",
         ),
         (
             lambda data: (data / DICOM).write_bytes(b"DICM"),
-            "file is no DICOM, or was cut within its header",
+            "file is no DICOM, or truncated within its header",
             DICOM,
             "copy the file again",
         ),
@@ -160,7 +160,7 @@ def slice_dicom(data):
     [
         (
             lambda data: cut(slice_dicom(data)),
-            r"DICOM was cut: \d+ of 8192 bytes of its pixel data are there",
+            r"DICOM is truncated: \d+ of 8192 bytes of its pixel data are there",
             "dicom/SCD0000101/28.dcm",
             "copy the file again",
         ),

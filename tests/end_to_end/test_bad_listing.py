@@ -76,7 +76,7 @@ def test_capital_endings_are_samples_as_any(data, stage):
         (data / f"{name}.png").rename(data / f"{name}.PNG")
     figures, said = stage(*prepare(data))
     assert (figures["samples"]["train"], figures["samples"]["test"], figures["problems"]) == (8, 2, [])
-    assert "worth knowing" not in said
+    assert "notes: " not in said
     assert read_masks(data) == ALL
 
 
@@ -146,7 +146,7 @@ def test_a_test_image_of_another_ending_is_a_problem_and_its_repair_works(data, 
     assert "1 test sample can't be used" in error
     assert "test/images/*.png takes no .jpg files: test/images/p5_0.jpg. Let test: in the track's YAML file" in error
     assert "(test/images/*.*)" in error
-    assert "worth knowing" not in said
+    assert "notes: " not in said
     (data.parent / "t.yaml").write_text(YAML.replace("test/images/*.png", "test/images/*.*"))
     assert stage(*prepare(data))[0]["samples"]["test"] == 2
 
@@ -162,7 +162,7 @@ def test_a_training_image_of_another_ending_is_a_problem_where_it_has_a_mask(dat
     figures, said = stage(*prepare(data))
     assert figures["samples"]["train"] == 7
     assert [(problem["key"], problem["note"]) for problem in figures["problems"]] == [("p3_1", True)]
-    assert "worth knowing: 1" in said
+    assert "notes: 1" in said
     assert "nothing is lost" not in said
 
 
@@ -261,7 +261,7 @@ def test_one_person_is_told_the_way_out_which_works(data, refusal, stage):
     error, _ = refusal(*prepare(data))
     assert "all training samples are of one group (p0), and a fold holds out whole groups" in error
     assert "write group: '(.+)' in the YAML" in error
-    assert "all scores come out too high" in error
+    assert "all scores are too high" in error
     (data.parent / "t.yaml").write_text(YAML.replace("'^(p[0-9])_'", "'(.+)'"))
     assert stage(*prepare(data))[0]["groups"] == 8
 

@@ -148,7 +148,7 @@ def test_damaged_records_stop_with_the_record(tmp_path, refusal, stage):
     file.write_bytes(whole[: len(whole) // 2 + 100])
     assert re.search(r"the file ends within a record: .*train_images\.tfrecords, record 18\.", refusal(*words)[0])
     file.write_bytes(whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
-    assert re.search(r"check sum is wrong: .*train_images\.tfrecords, record 0\.", refusal(*words)[0])
+    assert re.search(r"checksum is wrong: .*train_images\.tfrecords, record 0\.", refusal(*words)[0])
     file.write_bytes(whole)
     assert stage(*words)[0]["samples"]["read"] == 0  # it is what it was
 

@@ -67,8 +67,8 @@ def nan_in_73(root):
 @pytest.mark.parametrize(
     ("break_it", "expected"),
     [
-        (lambda root: cut(root / "train/img/1.dcm"), "DICOM was cut: "),
-        (lambda root: cut(root / "train/img/2.dcm"), "no pixel data, or was cut before its end"),
+        (lambda root: cut(root / "train/img/1.dcm"), "DICOM is truncated: "),
+        (lambda root: cut(root / "train/img/2.dcm"), "no pixel data, or is truncated"),
         (lambda root: without_pixels(root / "train/img/1.dcm"), "DICOM has no pixel data"),
         (lambda root: (root / "train/img/1.dcm").write_bytes(b"PNG"), "file is no DICOM"),
         (label(lambda planes: planes, key="label"), "no key 'label_separated' (it has label)"),

@@ -63,7 +63,7 @@ def nothing_added():
 
 
 def draw(root):
-    """Draw discs that a thin line crosses: an opening by 5 pixels removes the line, and no choice of components does."""
+    """Draw discs crossed by a thin line, which an opening by 5 pixels removes and no choice of components does."""
     random = np.random.default_rng(0)
     for split, people in (("train", 9), ("test", 3)):
         for person in range(people):

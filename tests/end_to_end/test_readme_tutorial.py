@@ -141,7 +141,7 @@ def test_the_same_commands_end_in_kaggles_form_and_every_stage_takes_it(home, ca
     Path("kaggle.yaml").write_text(re.sub(r"^submission: .*$", house, KAGGLE, flags=re.MULTILINE))
     ensemble += ["--decision", "quick"]
     assert main(ensemble) == 1
-    assert "what the declaration says about the data has changed since it was prepared: " in capsys.readouterr().err
+    assert "the declaration of the data has changed since it was prepared: " in capsys.readouterr().err
     for words in (prepare, ensemble, check, [*score, "by_rows.json"]):
         assert main(words) == 0, capsys.readouterr().err
     header, *by_rows = read_rows("kaggle.csv")

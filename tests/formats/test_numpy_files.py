@@ -259,5 +259,5 @@ def test_a_missing_file_and_a_lack_of_memory_name_the_file(tmp_path: Path, monke
         raise MemoryError
 
     monkeypatch.setattr(np, "empty", short)
-    with pytest.raises(CompetitionError, match=r"MemoryError.*a\.npy"):
+    with pytest.raises(CompetitionError, match=r"out of memory.*a\.npy"):
         stored.read()

@@ -121,7 +121,7 @@ def test_a_flipped_bit_anywhere_is_named_with_the_record(tmp_path: Path) -> None
         damaged[position] ^= 4
         path.write_bytes(damaged)
         for read in (lambda: list(read_records(path)), lambda: read_record(path, 1)):
-            with pytest.raises(CompetitionError, match=r"check sum is wrong: .*a\.tfrecord, record 1\. Copy"):
+            with pytest.raises(CompetitionError, match=r"checksum is wrong: .*a\.tfrecord, record 1\. Copy"):
                 read()
         assert read_record(path, 0) == b"one"
 

@@ -8,10 +8,9 @@ from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 from competition.masks.bit_planes import class_areas, intersections, pack_masks
 from competition.masks.run_length_text import parse_image
 from competition.masks.run_lengths import encode_planes, overlaps
-from competition.metrics.aneurysm import score_aneurysm
 from competition.metrics.counts import dice, false_positive_owners, measured_mean, pooled_dice
 from competition.metrics.strata import mean_by_stratum, reweighted_mean
-from competition.metrics.tables import accuracy, auroc, f1, pixel_accuracy
+from competition.metrics.tables import accuracy, auroc, f1, pixel_accuracy, score_aneurysm
 
 
 def test_dice_by_hand() -> None:

@@ -64,7 +64,7 @@ def test_another_competition_of_the_same_name_is_refused(tmp_path: Path, stage, 
     folds = ("--folds", "2")
     stage("prepare", "--track", declared[0], "--data", tmp_path / "1", *folds)
     cache = {path: path.read_bytes() for path in (tmp_path / "workspace").rglob("*") if path.is_file()}
-    taken = f"the name shapes is taken: what {tmp_path / 'workspace' / 'cache' / 'shapes'} holds was declared by "
+    taken = f"the name shapes is taken: {tmp_path / 'workspace' / 'cache' / 'shapes'} was declared by "
     for words in (
         ("prepare", "--data", tmp_path / "2", *folds),
         ("prepare", *folds),
@@ -113,5 +113,5 @@ def test_options_of_drawn_data_are_refused_for_given_data(refusal, tmp_path, opt
     (tmp_path / "given").mkdir()
     (tmp_path / "given" / "a.txt").write_text("data")
     error, _ = refusal("prepare", "--track", "cardiac", "--data", tmp_path / "given", option, "64")
-    assert f"{option} is for drawn data, and this data was given" in error
-    assert f"Leave {option} out, or draw data with --phantom" in error
+    assert f"{option} is for synthetic data, and real data was given" in error
+    assert f"Leave {option} out, or make synthetic data with --phantom" in error

@@ -50,20 +50,20 @@ def test_people_nobody_knows_get_folds_of_their_own(drawn, repository, stage):
     assert set(read_folds(own).fold_of) == {f"P{number:03d}" for number in range(1, PEOPLE + 1)}
     _, again = stage("prepare")
     assert f"{own} as it is (5 folds" in again
-    assert "everybody" not in again
+    assert "has every group" not in again
 
 
 def test_other_folds_for_public_people_are_not_everybodys(drawn, repository, stage, refusal):
     _, said = stage("prepare", "--data", drawn / "public")
     shipped, own = repository / "folds" / "hand_bone.csv", repository / "folds" / "hand_bone_own.csv"
-    assert f"{shipped} has every group of this data: everybody's folds (5 folds" in said
+    assert f"{shipped} has every group of this data: the shipped folds (5 folds" in said
     assert not own.exists()
     error, _ = refusal("prepare", "--folds", 3, "--stratified")
     assert re.search(rf"--folds 3 --stratified contradicts the current 5 folds \({shipped}.* --refold", error)
     stage("prepare", "--refold", "--folds", 3)
     assert read_folds(own).count == 3
     _, again = stage("prepare", "--folds", 3)
-    assert f"{own} as it is (without this file everybody's folds in {shipped} would do) (3 folds" in again
+    assert f"{own} as it is (without this file, the shipped folds in {shipped} would be used) (3 folds" in again
     assert shipped_as_ever(repository)
 
 
@@ -73,11 +73,11 @@ def test_an_altered_shipped_file_is_no_longer_everybodys(drawn, repository, stag
     shipped.write_text(text.replace("ID001,4", "ID001,0"))
     assert text != shipped.read_text()
     _, said = stage("prepare", "--data", drawn / "public")
-    assert f"{shipped} is not as it was shipped" in said
+    assert f"{shipped} differs from the shipped folds" in said
     assert f"{shipped} as it is (5 folds" in said
     # Remarks and the order of rows are not what folds are.
     shipped.write_text(text.replace("# The 400", "# All 400"))
-    assert "everybody's folds (5 folds" in stage("prepare")[1]
+    assert "the shipped folds (5 folds" in stage("prepare")[1]
 
 
 def test_options_that_contradict_the_folds_in_force_are_refused(drawn, stage, refusal):
@@ -107,7 +107,7 @@ def test_how_folds_were_made_is_still_known_when_people_come(drawn, stage, tmp_p
     for folder in ("DCM", "outputs_json"):
         (tmp_path / folder).rename(data / "train" / folder / "P009")
     figures, said = stage("prepare", "--folds", 2, "--stratified")
-    assert "1 new groups (P009) got the emptiest folds" in said
+    assert "1 new groups (P009) were added to the smallest folds" in said
     expected = f"StratifiedGroupKFold of 2, {2 * PEOPLE - 2} samples; made by prepare; 1 groups added by prepare"
     assert read_folds(Path(figures["folds"]["path"])).how == expected
 
@@ -125,7 +125,7 @@ def test_a_wrong_folder_leaves_data_and_folds_as_they_were(drawn, repository, st
         elif folder.name != "P002":
             shutil.rmtree(folder)
     error, _ = refusal("prepare", "--data", wrong)
-    assert re.search(r"holds out no group .*hand_bone_own\.csv.* the data folder you meant\?.*--refold", error)
+    assert re.search(r"holds out no group .*hand_bone_own\.csv.* Check the data folder.*--refold", error)
     assert [path.read_bytes() for path in kept] == before
 
 
@@ -153,7 +153,7 @@ def test_too_few_people_are_refused_before_the_older_drawing_is_thrown_away(stag
     assert "--people 1 can't be split into 5 folds. Give --people 5 or more" in error
     assert sorted((tmp_path / "workspace").rglob("*")) == before
     error, _ = refusal("prepare", "--phantom", "--track", "knee", "--size", 10_000_000)
-    assert "--size 10000000: images are drawn from 32 to 8192 pixels wide" in error
+    assert "--size 10000000: synthetic images are 32 to 8192 pixels wide" in error
     assert sorted((tmp_path / "workspace").rglob("*")) == before
     _, said = stage(*words, "--people", 2)  # the same drawing again, whose folds are there
     assert "(2 folds" in said

@@ -10,9 +10,10 @@ import pytest
 from competition.data.folds import write_folds
 from competition.data.manifest import write_manifest
 from competition.errors import CompetitionError
+from competition.files import file_lock
 from competition.runs import search as search_run
 from competition.settings import Experiment, load_experiment
-from competition.training.checkpoints import folder_lock, load_best
+from competition.training.checkpoints import load_best
 from competition.training.loop import DivergedError
 from pipelines import search, train
 from pipelines.__main__ import build_parser
@@ -277,7 +278,7 @@ def test_scores_of_other_data_settings_or_spaces_are_not_compared(command, tiny_
 def test_a_search_that_another_process_runs_is_refused(command, tiny_hands, tiny_experiment, pretended):
     folder = tiny_hands.workspace.search_file("tiny").with_suffix("")
     with (
-        folder_lock(folder, ""),
+        file_lock(folder / ".lock", ""),
         pytest.raises(CompetitionError, match="search 'tiny' is being run by another process"),
     ):
         command(tiny_hands, pretend(tiny_experiment), space=RATE)

@@ -63,7 +63,7 @@ def test_raw_data_that_was_copied_or_touched_is_the_same(stage, own_data):
 def test_raw_data_that_is_gone_is_said_and_its_cache_is_used(stage, own_data):
     shutil.rmtree(own_data.root / "raw")
     _, said = stage("tune", "--track", "tiny_hands")
-    assert "nobody can tell whether the raw data has changed" in " ".join(said.split())
+    assert "changes of the raw data since prepare can't be detected" in " ".join(said.split())
 
 
 def test_a_missing_file_of_the_raw_data_is_named(refusal, own_data):
@@ -77,7 +77,7 @@ def test_a_picture_that_was_added_is_refused_by_every_stage(refusal, own_data, w
     added.parent.mkdir()
     added.write_bytes(b"whatever it shows")
     error, _ = refusal(*words, "--track", "tiny_hands")
-    assert f"pictures were added since the data was prepared (1 in all): {added}. Run ./run.sh prepare" in error
+    assert f"images were added since the data was prepared (1 in all): {added}. Run ./run.sh prepare" in error
     assert "or move them out of the folder" in error
     assert not submissions(own_data)
 

@@ -7,12 +7,13 @@ import torch
 
 from competition.data.folds import write_folds
 from competition.errors import CompetitionError
+from competition.files import file_lock
 from competition.prediction.histograms import load_histograms
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import read_index, read_map, read_scores
 from competition.runs import fold_training as one_fold
 from competition.settings import load_experiment
-from competition.training.checkpoints import folder_lock, load_best, load_checkpoint, load_network
+from competition.training.checkpoints import load_best, load_checkpoint, load_network
 from pipelines import train
 
 pytestmark = pytest.mark.slow
@@ -150,7 +151,10 @@ def test_a_fold_cut_while_predicting_goes_on_without_training_again(command, tin
 
 def test_a_fold_that_another_process_trains_is_refused(command, tiny_hands, tiny_experiment):
     folder = tiny_hands.workspace.fold_folder("tiny", 1)
-    with folder_lock(folder, ""), pytest.raises(CompetitionError, match="fold 1 is being trained by another process"):
+    with (
+        file_lock(folder / ".lock", ""),
+        pytest.raises(CompetitionError, match="fold 1 is being trained by another process"),
+    ):
         command(tiny_hands, tiny_experiment(train={"epochs": 1}))
     assert not (folder / "last.pt").exists()
 

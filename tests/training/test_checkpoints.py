@@ -1,8 +1,5 @@
 import math
-import multiprocessing
 import os
-import signal
-import time
 from dataclasses import replace
 
 import pytest
@@ -15,7 +12,6 @@ from competition.training.checkpoints import (
     Identity,
     check_identity,
     check_start,
-    folder_lock,
     load_best,
     load_checkpoint,
     load_network,
@@ -136,12 +132,6 @@ def test_weights_of_something_else_are_refused_with_what_differs(tmp_path, chang
         check_identity(replace(IDENTITY, **change), IDENTITY, tmp_path / "best.pt")
 
 
-def hold(folder, held):
-    with folder_lock(folder, "held"):
-        held.set()
-        time.sleep(60)
-
-
 def stored(**change):
     identity = replace(IDENTITY, **change)
     return {"weights": {}, "identity": vars(identity) | {"classes": list(identity.classes)}}
@@ -188,31 +178,3 @@ def test_a_fold_never_starts_from_weights_that_know_what_it_holds_out(tmp_path, 
 )
 def test_weights_of_the_same_fold_of_other_data_or_of_another_program_may_start_a_fold(tmp_path, content):
     assert check_start(content, IDENTITY, tmp_path / "best.pt") is None
-
-
-def test_a_folder_is_held_by_one_process_and_free_when_that_is_killed(tmp_path):
-    context = multiprocessing.get_context("fork")
-    held = context.Event()
-    process = context.Process(target=hold, args=(tmp_path / "fold3", held), daemon=True)
-    process.start()
-    try:
-        assert held.wait(30)
-        with (
-            pytest.raises(CompetitionError, match=r"it is taken: .*fold3"),
-            folder_lock(tmp_path / "fold3", "it is taken"),
-        ):
-            pass
-        with folder_lock(tmp_path / "fold4", "it is taken"):
-            pass
-    finally:
-        os.kill(process.pid, signal.SIGKILL)
-        process.join(30)
-    with folder_lock(tmp_path / "fold3", "it is taken"):
-        pass
-
-
-def test_a_folder_is_free_after_an_error(tmp_path):
-    with pytest.raises(ValueError, match="inside"), folder_lock(tmp_path, "it is taken"):
-        raise ValueError("inside")
-    with folder_lock(tmp_path, "it is taken"):
-        pass

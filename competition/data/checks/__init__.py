@@ -1,1 +1,1 @@
-"""What can be wrong with a data set although every file can be read."""
+"""Problems of a data set whose files can all be read."""

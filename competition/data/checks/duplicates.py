@@ -1,4 +1,4 @@
-"""One picture, or one label, in two people: copies that would leak between folds, or from training into the test."""
+"""One image, or one label, in two groups: copies that would leak between folds, or from training into the test."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,27 +7,27 @@ from competition.tracks.track import Problem
 
 
 def same_pixels(entries: Sequence[Entry], views: Sequence[str]) -> list[Problem]:
-    """Training samples with a picture of somebody else's: it would be learned from and scored on.
+    """Find training samples with an image of another group: it would be learned from and scored on.
 
-    Views are compared one by one, each with every view of every other group: a single still in the wrong folder is
-    enough to know a patient by.
+    Views are compared one by one, each with every view of every other group: a single view in the wrong folder is
+    enough to recognise a patient.
 
     Args:
         entries: All samples of both splits.
         views: The track's, for the message.
 
     Returns:
-        One problem per training sample, about its first such picture. A pair of a training and a test sample is a
-        problem of the training sample, because that one can be left out.
+        One problem per training sample, about its first such image. A pair of a training and a test sample is a problem
+        of the training sample, because that one can be left out.
     """
     owner: dict[str, tuple[Entry, str]] = {}
     problems: dict[str, Problem] = {}
-    # Training samples first: what a test picture then meets is the training sample that has it.
+    # Training samples first, so that a test image is compared with the training sample that has it.
     for entry in sorted(entries, key=lambda entry: entry.split == "test"):
         for view, pixels in _pictures(entry, views):
             other, place = owner.setdefault(pixels, (entry, view))
             if other.split == "test" or (other.split, other.group) == (entry.split, entry.group):
-                continue  # nothing is learned from two test samples, and one person may be pictured twice
+                continue  # two test samples teach nothing, and one group may have an image twice
             if entry.split == "train":
                 reason = f"{view}same pixels as {place}{other.name} of group {other.group}: it would leak between folds"
                 problems.setdefault(entry.sample, Problem(entry.sample, "train", entry.name, reason))
@@ -38,14 +38,14 @@ def same_pixels(entries: Sequence[Entry], views: Sequence[str]) -> list[Problem]
 
 
 def _pictures(entry: Entry, views: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Return a sample's pictures: what the view is called in a message ("" where there is one only), and its hash."""
+    """Yield the images of a sample: the view in a message ("" where there is only one), and the hash."""
     for view, pixels in zip(views, entry.view_pixels, strict=True):
         if pixels:
             yield f"{view} " if len(views) > 1 else "", pixels
 
 
 def same_labels(entries: Sequence[Entry]) -> list[Problem]:
-    """Return one label in two people is nearly always a copy; a few pixels can agree by chance, so it is only noted."""
+    """Note labels that occur in two groups: nearly always copies, but a few pixels can agree by chance."""
     first: dict[str, Entry] = {}
     problems = []
     for entry in entries:

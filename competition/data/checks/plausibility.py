@@ -1,33 +1,40 @@
-"""Whether the masks of a data set can be what was meant: classes that are empty, or cover the image, in all of them.
+"""Implausible images and masks: classes that are empty or cover the image in all masks, images nearly in one grey.
 
 A wrong folder, pixel value or column reads without an error. A network then learns nothing, and the Dice of two empty
-masks is 1, so that nothing looks wrong until the organiser has scored it.
+masks is 1, so that nothing looks wrong until a submission is scored.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.manifest import Entry
+from competition.formats.pictures import has_wide_grey
 
 FULL_SHARE = 0.995
-"""Of an image's pixels, from which on a mask covers all of it; a mask painted in full often lacks its last row."""
+"""Of an image's pixels; a mask of more covers all of it. A mask painted in full often lacks its last row."""
 
 LARGE_SHARE = 0.5
-"""Of an image's pixels, from which on it is asked whether the background was meant: few organs cover half of it."""
+"""Of an image's pixels; a class of more may be the background: few organs cover half of an image."""
+
+NARROW_SHARE, NARROW_LEVELS = 0.99, 26
+"""Nearly all pixels, and a tenth of the 256 levels."""
+NARROW = (
+    "images: in {count} of {samples}, 99 % of the pixels fall into a tenth of the grey range, which a few very bright "
+    "or dark pixels decide ({names}): look at the contact sheet"
+)
+"""The remark on such images, to be filled in for all of them."""
 
 
 def implausible_classes(entries: Sequence[Entry], classes: Sequence[str], labels: Mapping[str, str]) -> list[str]:
-    """Find classes that are empty or full in every mask.
+    """Return a sentence for the classes that are empty, and one for those that are full, in every mask.
 
     Args:
         entries: All samples; those without masks do not count.
         classes: Of the track.
         labels: Sample -> its label as the track lists it, "{class}" in it for a file of each class.
-
-    Returns:
-        A sentence for each kind of fault.
     """
     masks = [entry for entry in entries if entry.areas]
     if not masks:
@@ -50,7 +57,7 @@ def implausible_classes(entries: Sequence[Entry], classes: Sequence[str], labels
 
 
 def large_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
-    """Name the classes that cover most of every image without covering all of it: one sentence, or none."""
+    """Return a sentence on the classes that cover most of every image without covering all of it, or none."""
     masks = [entry for entry in entries if entry.areas]
     if not masks:
         return []
@@ -61,16 +68,16 @@ def large_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]
     found = zip(classes, smallest.tolist(), large.tolist(), strict=True)
     which = ", ".join(f"{name} (at least {int(100 * share)} %)" for name, share, is_large in found if is_large)
     verb = "covers" if large.sum() == 1 else "cover"
-    return [f"labels: {which} {verb} more than half of every image; have background and class been swapped?"]
+    return [f"labels: {which} {verb} more than half of every image; are background and class exchanged?"]
 
 
 def full_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
-    """Count masks that cover their whole image, of classes of which only some do: one sentence, or none."""
+    """Return a sentence on masks that cover their whole image, of classes of which only some do, or none."""
     masks = [entry for entry in entries if entry.areas]
     if not masks:
         return []
     full = _full(masks)
-    full &= ~full.all(axis=0)  # those are said to be implausible
+    full &= ~full.all(axis=0)  # those are reported as implausible
     if not full.any():
         return []
     row, column = np.argwhere(full)[0].tolist()
@@ -99,3 +106,24 @@ def _cause(label: str, name: str) -> str:
     if "{class}" in label:
         return f"check that the files of the class hold its masks, for example {label.replace('{class}', name)}"
     return f"check the class's pixel value and the folder, for example {label}"
+
+
+def is_narrow(path: Path, image: NDArray[np.uint8]) -> bool:
+    """Return whether a stretched image has 99 % of its pixels within a tenth of the grey levels.
+
+    Args:
+        path: Its file, or record of a file; the range of DICOM and of grey of more than 8 bits was stretched.
+        image: (H, W) or (H, W, 3) uint8 as read.
+    """
+    counts = np.bincount(image.reshape(-1), minlength=256)
+    if np.count_nonzero(counts) < 2:
+        return False
+    within = np.convolve(counts, np.ones(NARROW_LEVELS, np.int64), mode="valid").max()
+    return bool(within >= NARROW_SHARE * image.size) and _was_stretched(path, counts)
+
+
+def _was_stretched(path: Path, counts: NDArray[np.intp]) -> bool:
+    # The pixels of a record have 1 or more bytes; of those that are stretched, the darkest is 0 and the brightest 255.
+    if ".tfrecord" in path.name.lower():
+        return bool(counts[0] and counts[255])
+    return path.suffix.lower() == ".dcm" or has_wide_grey(path)

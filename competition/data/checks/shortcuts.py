@@ -1,7 +1,7 @@
-"""A leak alarm: can the targets be told from what the files give away beside the picture?
+"""A leak alarm: whether the files predict the targets without any pixel of the images.
 
-Two consoles write pictures of two sizes, and their patients may differ in how often they have an aneurysm. A network
-finds that out sooner than it finds an aneurysm, and is wrong on the pictures of a third console.
+Two consoles write images of two sizes, and their patients may differ in how often they have an aneurysm. A network
+finds that out sooner than it finds an aneurysm, and is wrong on the images of a third console.
 """
 
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ from competition.metrics.tables import auroc
 
 ALARM = 0.6
 
-# Few samples pass 0.6 by chance: 14 % of the shuffles of 72 drawn patients did, none of 99 shuffles of 1127.
+# Few samples pass 0.6 by chance: 14 % of the shuffles of 72 synthetic patients did, none of 99 shuffles of 1127.
 SHUFFLES = 99
 
 
 def find_shortcut(training: Sequence[Entry], folds: Folds) -> tuple[float | None, str | None]:
-    """Learns the first target of the training samples from their traits.
+    """Learn the first target of the training samples from their traits.
 
     Args:
         training: The training samples.
@@ -31,8 +31,8 @@ def find_shortcut(training: Sequence[Entry], folds: Folds) -> tuple[float | None
 
     Returns:
         The cross-validated AUROC, None where the samples have no traits or are too few or too much alike to rank any;
-        and a sentence for people where that is better than ``ALARM`` and than all of ``SHUFFLES`` shuffles of the
-        targets (a permutation test: by chance alone one data set in a hundred), else None.
+        and a warning where that is better than ``ALARM`` and than all of ``SHUFFLES`` shuffles of the targets (a
+        permutation test: by chance alone one data set in a hundred), else None.
     """
     if not any(entry.traits for entry in training):
         return None, None
@@ -48,14 +48,14 @@ def find_shortcut(training: Sequence[Entry], folds: Folds) -> tuple[float | None
         if score <= highest:
             return score, None
     return score, (
-        f"LEAK ALARM: size, margins, text and numbering of the files, without any picture, tell who is positive with "
+        f"LEAK ALARM: size, margins, text and numbering of the files, without any image, predict positives with "
         f"an AUROC of {score:.2f} ({SHUFFLES} shuffles of the targets: at most {highest:.2f}); a network may learn "
         f"them instead"
     )
 
 
 def trait_auroc(traits: NDArray[np.float64], targets: NDArray[np.int64], folds: NDArray[np.int64]) -> float | None:
-    """Cross-validated AUROC of a logistic regression on traits.
+    """Return the cross-validated AUROC of a logistic regression on traits.
 
     Only samples of one fold are ranked against each other: every fold has a regression of its own, whose base rate is
     the lower the more positives the fold holds out, so that scores of different folds rank backwards by themselves.

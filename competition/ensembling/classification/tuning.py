@@ -23,8 +23,7 @@ from competition.ensembling.selection.crossfitting import crossfit_parts, fold_n
 from competition.ensembling.selection.weight_methods import Propose
 from competition.ensembling.voting.blend import round_weights
 from competition.ensembling.voting.combination import Combination, combine, mean_of
-from competition.metrics.aneurysm import AneurysmScore, score_aneurysm
-from competition.metrics.tables import auroc
+from competition.metrics.tables import AneurysmScore, auroc, score_aneurysm
 
 
 @dataclass(frozen=True)

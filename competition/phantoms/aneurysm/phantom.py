@@ -1,7 +1,7 @@
-"""Drawn stand-ins for the aneurysm challenge, in the organisers' own form, so that the track runs with no download.
+"""Synthetic angiograms in the form of the aneurysm challenge's data, so that the track runs without a download.
 
 ``train_set/`` holds train.csv and 8 JPGs per patient, ``test_set/`` holds test.csv (coded 0) and its JPGs. The
-organisers give no truth for the test patients; the phantoms' truth lies in ``truth/test.csv``, for scoring only.
+organisers give no truth for the test patients; that of the phantoms is in ``truth/test.csv``, for scoring only.
 """
 
 import csv
@@ -27,8 +27,8 @@ LOCATION_WEIGHTS = {
     "L_ACOM": 66, "R_ACOM": 30, "L_MCA": 67, "R_MCA": 96, "L_VA": 17, "R_VA": 11, "L_PICA": 3, "R_PICA": 2, "L_SCA": 6,
     "R_SCA": 4, "BA": 24, "L_PCA": 3, "R_PCA": 1,
 }  # fmt: skip
-# Most aneurysms are found at 3 to 12 mm. Stills show 20 cm, so that a sac is 18 to 58 pixels of 720 wide. Small ones
-# are left out and large ones drawn more often than they are found, because 57 patients at 96 pixels teach the quick
+# Most aneurysms are found at 3 to 12 mm. Images show 20 cm, so that a sac is 18 to 58 pixels of 720 wide. Small ones
+# are left out and large ones are more frequent than in patients, because 57 patients at 96 pixels teach the quick
 # network nothing of 3 mm: in five folds of 72 it ranks patients with an AUROC of 0.92 from 4 to 16 mm, 0.96 from 5.
 DIAMETER_MM = (5.0, 16.0)
 PIXELS_PER_MM = GRID / 200
@@ -38,32 +38,15 @@ JPEG_QUALITY = 92
 
 @dataclass(frozen=True)
 class Aneurysm:
-    """One aneurysm of a patient.
+    """One aneurysm of a patient."""
 
-    Attributes:
-        location: A name of ``LOCATIONS``.
-        radius: Pixels of a 720 image.
-        stretch: Short over long axis.
-    """
-
-    location: str
-    radius: float
-    stretch: float
+    location: str  # A name of ``LOCATIONS``
+    radius: float  # pixels of a 720 image
+    stretch: float  # short over long axis
 
 
 def draw(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:
-    """Draw the whole data set.
-
-    A patient depends on the seed and its number only: more people leave the first ones as they were.
-
-    Args:
-        root: Data root to write below; created where missing.
-        people: Training patients.
-        test_people: Test patients.
-        size: Side of the stills before margins, pixels; the organisers' smallest is 720.
-        seed: Not negative.
-        advance: Called after every patient.
-    """
+    """Draw a data set, see ``Draw``; ``size`` is the side of the images before margins, at the organisers' 720."""
     noise = noise_tile(size, seed)
     for folder in ("train_set", "test_set", "truth"):
         (root / folder).mkdir(parents=True, exist_ok=True)
@@ -77,7 +60,7 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
 def _draw_split(
     folder: Path, split: Split, people: int, noise: NDArray[np.int8], seed: int, advance: Callable[[], None]
 ) -> list[tuple[int, ...]]:
-    """Draw the stills of one split and return the rows of its table: Index, Aneurysm, locations."""
+    """Draw the images of one split and return the rows of its table: Index, Aneurysm, locations."""
     first = 0 if split == "train" else FIRST_TEST_PERSON
     rows: list[tuple[int, ...]] = []
     for number in range(people):
@@ -92,33 +75,23 @@ def _draw_split(
 
 
 def patient_index(split: Split, number: int) -> int:
-    """Index of the patient of this number, with gaps as in the real set.
+    """Return the index of the patient of this number (from 0), with gaps as in the real data.
 
-    Args:
-        split: Training patients stand in two blocks in turn, 1xxx and 2xxx; test patients below 1000 and above 3000 in
-            turn, so that the rows of test.csv are not sorted and file names need padding.
-        number: From 0.
+    Training patients alternate between the blocks 1xxx and 2xxx; test patients are below 1000 and above 3000 in turn,
+    so that the rows of test.csv are not sorted and file names need padding.
     """
     place, odd = divmod(number, 2)
     return 1001 + 1000 * odd + place + place // 3 if split == "train" else 8 + 3000 * odd + place + place // 2
 
 
 def _is_positive(number: int, stream: list[int]) -> bool:
-    """Spread the positives evenly: any run of patients has its share, so that few patients can be stratified."""
+    """Spread the positives evenly: every run of patients has its share, so that few patients can be stratified."""
     start = np.random.default_rng(stream).random()
     return int((number + 1) * POSITIVE_SHARE + start) > int(number * POSITIVE_SHARE + start)
 
 
 def draw_aneurysms(positive: bool, rng: np.random.Generator) -> list[Aneurysm]:
-    """Draw a patient's aneurysms, locations as frequent as in the real training set.
-
-    Args:
-        positive: Whether there is one at all.
-        rng: The patient's.
-
-    Returns:
-        None to five, each at another location.
-    """
+    """Draw a patient's aneurysms, none to five at different locations, as frequent as in the real training set."""
     if not positive:
         return []
     counts = np.array(LOCATION_COUNTS, dtype=np.float64)
@@ -133,13 +106,13 @@ def draw_aneurysms(positive: bool, rng: np.random.Generator) -> list[Aneurysm]:
 def draw_patient(
     folder: Path, index: int, aneurysms: Sequence[Aneurysm], noise: NDArray[np.int8], patient_rng: np.random.Generator
 ) -> None:
-    """Draw and write a patient's eight stills.
+    """Draw and write the eight images of the patient of an index.
 
     Args:
         folder: Where the JPGs go.
         index: The patient's Index.
-        aneurysms: What the patient has.
-        noise: (2 s, 2 s) int8, from ``noise_tile``; s is the side of the stills.
+        aneurysms: Those of the patient.
+        noise: (2 s, 2 s) int8, from ``noise_tile``; s is the side of the images.
         patient_rng: The patient's.
     """
     size = noise.shape[0] // 2
@@ -161,20 +134,20 @@ def draw_patient(
 
 
 def tree_view(injection: str, projection: str) -> View:
-    """Return which tree a view shows: injection "I" or "V", projection "A" (frontal) or "B" (lateral)."""
+    """Return the tree that a view shows: injection "I" or "V", projection "A" (frontal) or "B" (lateral)."""
     if injection == "I":
         return "carotid frontal" if projection == "A" else "carotid lateral"
     return "vertebral frontal" if projection == "A" else "vertebral lateral"
 
 
 def _is_filled(location: str, side: str, view: View) -> bool:
-    """Whether contrast reaches this location: from its own side; BA from both vertebrals, PCOM from both injections."""
+    """Return whether contrast reaches a location: from its own side; BA and PCOM from both."""
     where, _, artery = location.rpartition("_")
     return artery in SITES[view] and where in ("", side)
 
 
 def _sac(view: View, aneurysm: Aneurysm, shape: Shape, rng: np.random.Generator) -> Sac:
-    """An aneurysm in one view: touching its artery's wall, its size and pointing a little different in every view."""
+    """Return an aneurysm in one view: on its artery's wall, of a size and direction that differ a little by view."""
     point, direction = site_point(view, aneurysm.location.rpartition("_")[2], shape)
     radius = aneurysm.radius * rng.uniform(0.94, 1.06)
     angle = np.arctan2(direction[1], direction[0]) + rng.normal(0.0, 0.35)

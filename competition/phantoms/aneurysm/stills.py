@@ -1,4 +1,4 @@
-"""From arteries to an exported angiogram still: absorption, background, noise, and what consoles add around it."""
+"""From arteries to an exported angiogram: absorption, background, noise, and what consoles add around it."""
 
 from dataclasses import dataclass
 
@@ -19,42 +19,25 @@ RIGHT_TEXT = ("(Filt. 7) (Shut.)", "FRNT", "Seq: 3", "FRAME = 27 / 52", "MASK = 
 
 @dataclass(frozen=True)
 class Sac:
-    """An aneurysm as drawn.
+    """An aneurysm in the image."""
 
-    Attributes:
-        centre: (2,), fractions of the image side.
-        radius: Pixels of a 720 image.
-        stretch: Short over long axis, 0 to 1.
-        turn: Of the long axis, degrees.
-    """
-
-    centre: NDArray[np.float64]
-    radius: float
-    stretch: float
-    turn: float
+    centre: NDArray[np.float64]  # (2,), fractions of the image side
+    radius: float  # pixels of a 720 image
+    stretch: float  # short over long axis, 0 to 1
+    turn: float  # of the long axis, degrees
 
 
 def absorption(width: float) -> float:
-    """Absorption (natural logarithm) of a vessel so many pixels of a 720 image wide.
+    """Return the absorption (natural logarithm) of a vessel ``width`` pixels of a 720 image wide.
 
-    Beer and Lambert ask for a straight line; stills are windowed so that twigs show and the carotid does not clip,
+    Beer and Lambert ask for a straight line; angiograms are windowed so that twigs show and the carotid does not clip,
     which a square root imitates: 2 pixels wide 0.35, 20 pixels 1.1.
     """
     return 0.25 * float(np.sqrt(width))
 
 
 def density_map(vessels: list[Vessel], sacs: list[Sac], size: int, mirrored: bool) -> NDArray[np.uint8]:
-    """Draw arteries and aneurysms as absorption.
-
-    Args:
-        vessels: In image fractions.
-        sacs: In image fractions.
-        size: Image side, pixels.
-        mirrored: Whether left and right change places.
-
-    Returns:
-        (size, size) uint8 in units of 1 / ``DENSITY_UNIT``.
-    """
+    """Draw arteries and aneurysms as absorption: (size, size) uint8 in units of 1 / ``DENSITY_UNIT``."""
     density = np.zeros((size, size), dtype=np.uint8)
     layer = np.zeros_like(density)
     for vessel in vessels:
@@ -86,7 +69,7 @@ def _pixels(points: NDArray[np.float64], size: int, mirrored: bool) -> NDArray[n
 
 
 def _fixed(value: float) -> int:
-    """Pixels as OpenCV's fixed-point number."""
+    """Return pixels as OpenCV's fixed-point number."""
     return round(value * SUBPIXELS)
 
 
@@ -117,7 +100,7 @@ def _overlay(density: NDArray[np.uint8], layer: NDArray[np.uint8], region: tuple
 
 
 def background(size: int, frontal: bool, mirrored: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Draw what is left of the head after subtraction: uneven grey, a faint skull, bone residue lighter and darker.
+    """Draw what subtraction leaves of the head: uneven grey, a faint skull, lighter and darker residue of bone.
 
     Args:
         size: Image side, pixels.
@@ -147,7 +130,7 @@ def background(size: int, frontal: bool, mirrored: bool, rng: np.random.Generato
 
 
 def _draw_residue(relief: NDArray[np.uint8], size: int, frontal: bool, rng: np.random.Generator) -> None:
-    """A spot of the skull base or the teeth that moved between mask and frame: a light side and a dark side."""
+    """Draw a spot of skull base or teeth that moved between mask and frame: a light and a dark side."""
     across = rng.uniform(0.25, 0.75) if frontal else rng.uniform(0.08, 0.5)
     centre = np.array([across, rng.uniform(0.68, 0.97)]) * size
     axes = rng.uniform(5, 20, 2) * size / GRID
@@ -161,16 +144,9 @@ def _draw_residue(relief: NDArray[np.uint8], size: int, frontal: bool, rng: np.r
 
 
 def noise_tile(size: int, seed: int) -> NDArray[np.int8]:
-    """Return a sheet of slightly blurred noise, twice the image side, from which every still cuts its own piece.
+    """Return slightly blurred noise, (2 * size, 2 * size) int8, from which every image cuts its own piece.
 
-    Fresh normal noise for each still would cost more than everything else drawn on it.
-
-    Args:
-        size: Image side, pixels.
-        seed: The data set's seed.
-
-    Returns:
-        (2 * size, 2 * size) int8, standard deviation about ``NOISE_SIGMA``.
+    Fresh normal noise for each image would cost more than everything else in it.
     """
     noise = np.random.default_rng([seed, size]).standard_normal((2 * size, 2 * size), dtype=np.float32)
     noise = cv2.GaussianBlur(noise, (0, 0), 0.6)
@@ -184,7 +160,7 @@ def expose(
     contrast: float,
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Background seen through the vessels, with noise.
+    """Return the background (s, s) seen through the vessels, with noise.
 
     Args:
         density: (s, s) uint8, from ``density_map``.
@@ -192,9 +168,6 @@ def expose(
         noise: (2 s, 2 s) int8, from ``noise_tile``.
         contrast: Factor on the absorption: how well the injection was filled.
         rng: For the place of the noise.
-
-    Returns:
-        (s, s) uint8.
     """
     size = density.shape[0]
     passing = np.rint(255 * np.exp(-contrast * np.arange(256) / DENSITY_UNIT)).astype(np.uint8)
@@ -204,14 +177,9 @@ def expose(
 
 
 def export(still: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """What consoles make of a still: mostly nothing or edge lines, one in six margins, a third of those with text.
+    """Return an image as consoles export it: mostly as it is or with edge lines, one in six with margins.
 
-    Args:
-        still: (s, s) uint8.
-        rng: Decides.
-
-    Returns:
-        (h, w) uint8: (s, s), or a wider or higher black canvas.
+    A third of those with margins have text. The margins make a wider or higher black canvas.
     """
     kind = rng.random()
     if kind < 1 / 6:
@@ -227,16 +195,16 @@ def export(still: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
 def add_margins(
     still: NDArray[np.uint8], kind: str, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
-    """Put a still on a black canvas.
+    """Put an image on a black canvas.
 
     Args:
         still: (s, s) uint8.
-        kind: "5:4" or "5:3" (side bars), "thin frame", "wide frame" (the picture shrunk to two thirds and darker),
+        kind: "5:4" or "5:3" (side bars), "thin frame", "wide frame" (the image shrunk to two thirds and darker),
             "bars" (above and below).
         rng: For the width of the margins.
 
     Returns:
-        The canvas (h, w) uint8 and the picture's place in it (top, bottom, left, right), half-open.
+        The canvas (h, w) uint8 and the place of the image in it (top, bottom, left, right), half-open.
     """
     size = still.shape[0]
     if kind == "wide frame":
@@ -258,14 +226,7 @@ def add_margins(
 
 
 def add_edge_lines(still: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Add what exports of 720 x 720 show: black lines on all sides and dashed ticks down the left column.
-
-    Args:
-        still: (s, s) uint8.
-
-    Returns:
-        A new (s, s) uint8 array.
-    """
+    """Return a copy with what exports of 720 x 720 show: black lines on all sides, ticks down the left column."""
     lined = still.copy()
     size = len(still)
     lined[0], lined[-2:], lined[:, -2:] = 0, 0, 0
@@ -277,11 +238,11 @@ def add_edge_lines(still: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def burn_text(canvas: NDArray[np.uint8], box: tuple[int, int, int, int]) -> None:
-    """Burn the two text blocks in, in place: white, in the lower corners, across the edge of the picture.
+    """Write two blocks of white text, in place, in the lower corners across the edge of the image.
 
     Args:
         canvas: (h, w) uint8.
-        box: The picture's place in it (top, bottom, left, right).
+        box: The place of the image in it (top, bottom, left, right).
     """
     top, bottom, left, right = box
     height, width = canvas.shape

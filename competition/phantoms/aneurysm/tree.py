@@ -6,65 +6,40 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.phantoms.aneurysm.anatomy import SITES, TRUNKS, View
+from competition.phantoms.drawing import Points, catmull_rom
 
 GRID = 720  # radii are pixels of the organisers' smallest export, 720 x 720
 
 
 @dataclass(frozen=True)
 class Vessel:
-    """A drawn artery.
+    """An artery in the image."""
 
-    Attributes:
-        points: Its course, (n, 2) float64, fractions of the image side.
-        radii: Radius at its start and end, pixels of a 720 image.
-    """
-
-    points: NDArray[np.float64]
-    radii: tuple[float, float]
+    points: NDArray[np.float64]  # its course, (n, 2) float64, fractions of the image side
+    radii: tuple[float, float]  # radius at its start and end, pixels of a 720 image
 
 
-def spline(points: NDArray[np.float64], steps: int = 8) -> NDArray[np.float64]:
-    """Catmull-Rom curve through points, with the end points doubled.
-
-    Args:
-        points: (n, 2), n >= 2.
-        steps: Samples per span.
-
-    Returns:
-        ((n - 1) * steps + 1, 2), passing through every point.
-    """
+def spline(points: Points, steps: int = 8) -> Points:
+    """Return a Catmull-Rom curve through all points (n, 2), with the end points doubled: ((n - 1) * steps + 1, 2)."""
     before, start = np.vstack([points[:1], points[:-2]]), points[:-1]
     end, after = points[1:], np.vstack([points[2:], points[-1:]])
-    t = np.linspace(0.0, 1.0, steps, endpoint=False)[None, :, None]
-    p0, p1, p2, p3 = (p[:, None, :] for p in (before, start, end, after))
-    curve = 0.5 * (2 * p1 + (p2 - p0) * t + (2 * p0 - 5 * p1 + 4 * p2 - p3) * t**2 + (3 * p1 - p0 - 3 * p2 + p3) * t**3)
-    return np.vstack([curve.reshape(-1, 2), points[-1:]])
+    return np.vstack([catmull_rom(before, start, end, after, steps), points[-1:]])
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How one head differs from the table: a smooth displacement, so that vessels which meet still meet.
+    """How one head differs from the table: a smooth displacement, so that vessels which meet still meet."""
 
-    Attributes:
-        frequency: (k, 2), waves per image side along x and y.
-        phase: (k, 2), radians, for the two components.
-        size: (k, 2), fractions of the image side.
-        scale: Of the whole tree around its middle.
-        turn: Rotation, radians.
-        shift: (2,), fractions of the image side.
-        girth: Factor on every radius.
-    """
-
-    frequency: NDArray[np.float64]
-    phase: NDArray[np.float64]
-    size: NDArray[np.float64]
-    scale: float
-    turn: float
-    shift: NDArray[np.float64]
-    girth: float
+    frequency: NDArray[np.float64]  # (k, 2), waves per image side along x and y
+    phase: NDArray[np.float64]  # (k, 2), radians, for the two components
+    size: NDArray[np.float64]  # (k, 2), fractions of the image side
+    scale: float  # of the whole tree around its middle
+    turn: float  # rotation, radians
+    shift: NDArray[np.float64]  # (2,), fractions of the image side
+    girth: float  # factor on every radius
 
     def bend(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Points of the table (n, 2) -> points in this head (n, 2)."""
+        """Return points of the table (n, 2) where they lie in this head (n, 2)."""
         waves = np.sin(2 * np.pi * (points @ self.frequency.T)[:, :, None] + self.phase)
         moved = points + (waves * self.size).sum(axis=1)
         cosine, sine = np.cos(self.turn), np.sin(self.turn)
@@ -74,11 +49,7 @@ class Shape:
 
 
 def draw_shape(rng: np.random.Generator) -> Shape:
-    """Draw one head's shape for one view.
-
-    Args:
-        rng: Advanced by a fixed number of draws.
-    """
+    """Draw one head's shape for one view with a fixed number of random numbers."""
     waves = 4
     return Shape(
         frequency=rng.uniform(-3.0, 3.0, (waves, 2)),
@@ -93,11 +64,6 @@ def draw_shape(rng: np.random.Generator) -> Shape:
 
 def grow(view: View, shape: Shape, rng: np.random.Generator) -> list[Vessel]:
     """Grow one head's arteries: bent trunks, twigs of two generations, and a loop or two seen end on.
-
-    Args:
-        view: Which tree.
-        shape: The head.
-        rng: For the twigs.
 
     Returns:
         Vessels in image fractions, not mirrored; thin ones last.
@@ -142,7 +108,7 @@ def _loop(twig: Vessel, rng: np.random.Generator) -> Vessel:
 
 
 def site_point(view: View, location: str, shape: Shape) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return where an aneurysm touches its artery, and which way it points.
+    """Return where an aneurysm touches its artery, and its direction.
 
     Args:
         view: The tree it lies on.

@@ -1,6 +1,6 @@
-"""Drawn short-axis slices of the heart, in the three forms of the Sunnybrook cardiac data.
+"""Synthetic short-axis slices of the heart, in the three forms of the Sunnybrook cardiac data.
 
-The form that is drawn where nobody asks for another, under the data root::
+The usual form, under the data root::
 
     train/images/SC-HF-I-01-IM-0001-0027.dcm.png    256x256, three equal channels
     train/labels/SC-HF-I-01-IM-0001-0027.dcm.png    the left ventricle's blood pool: 0 or 255, three equal channels
@@ -16,36 +16,32 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, generate_uid
 
-from competition.formats.tfrecords import write_records
-from competition.phantoms.cardiac.files import slice_record, write_contour, write_dicom, write_link
+from competition.files import whole_file, write_csv, write_text
+from competition.formats.tfrecords import build_example, write_records
 from competition.phantoms.cardiac.picture import SLICES, draw_slice, person_name
 from competition.phantoms.drawing import write_png
 
 IMAGES_PER_PERSON = 2 * SLICES
+_BRIGHTNESS = 4  # scanner units per grey level: real slices reach 700 to 1000
+_SPACING_MM = 350 / 256
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One slice of a data set.
+    """One slice of a data set."""
 
-    Attributes:
-        person: From 1.
-        number: Of the slice in its series.
-        grey: (size, size) uint8.
-        pool: (size, size) uint8, 0 or 255.
-        contracted: Whether at the end of contraction.
-    """
-
-    person: int
-    number: int
-    grey: NDArray[np.uint8]
-    pool: NDArray[np.uint8]
-    contracted: bool
+    person: int  # from 1
+    number: int  # of the slice in its series
+    grey: NDArray[np.uint8]  # (size, size) uint8
+    pool: NDArray[np.uint8]  # (size, size) uint8, 0 or 255
+    contracted: bool  # whether at the end of contraction
 
     @property
     def file_name(self) -> str:
-        """Of its pictures."""
+        """Return the name of its image and label."""
         return f"{person_name(self.person)}-IM-0001-{self.number:04d}.dcm.png"
 
 
@@ -58,24 +54,12 @@ def _slices(people: range, size: int, seed: int) -> Iterator[Slice]:
 
 
 def _parts(people: int, test_people: int) -> dict[str, range]:
-    """Return the people of each part, from 1; the test's numbers follow those of training."""
+    """Return the persons of each part, from 1."""
     return {"train": range(1, people + 1), "test": range(people + 1, people + test_people + 1)}
 
 
 def draw(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:
-    """Draw a whole data set: ``IMAGES_PER_PERSON`` slices per person and their labels, for the test part too.
-
-    Args:
-        root: Data folder to write into.
-        people: How many for training.
-        test_people: How many for the test; their numbers follow.
-        size: Width and height of the images in pixels.
-        seed: The same seed gives the same bytes; a person doesn't depend on how many others are drawn.
-        advance: Called after each image written.
-
-    Raises:
-        CompetitionError: A file could not be written.
-    """
+    """Draw ``IMAGES_PER_PERSON`` slices per person and their labels, of test persons too; see ``Draw``."""
     for part, persons in _parts(people, test_people).items():
         for drawn in _slices(persons, size, seed):
             write_png(root / part / "images" / drawn.file_name, drawn.grey, channels=3)
@@ -84,7 +68,7 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
 
 
 def draw_dicom(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:
-    """Draw the same slices as DICOM files with contours and link.csv; arguments and errors as ``draw``.
+    """Draw the same slices as DICOM files with contours and link.csv.
 
     As in the real series, only filled hearts have an epicardial contour, and some files have no contour at all: one per
     level, between filling and contraction. The test part's contours are for scoring only.
@@ -106,13 +90,14 @@ def draw_dicom(root: Path, people: int, test_people: int, size: int, seed: int, 
                 wall = cv2.dilate(drawn.pool, np.ones((7, 7), np.uint8))
                 write_contour(contours / "o-contours" / f"{name}-ocontour-manual.txt", np.asarray(wall, np.uint8))
             advance()
-    write_link(root / "link.csv", links)
+    rows = [{"patient_id": ours, "original_id": theirs} for ours, theirs in links.items()]
+    write_csv(root / "link.csv", rows)  # links the scanner's patients to the experts'
 
 
 def draw_tfrecords(
     root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]
 ) -> None:
-    """Draw the same slices as train_images.tfrecords and test_images.tfrecords; arguments and errors as ``draw``."""
+    """Draw the same slices as train_images.tfrecords and test_images.tfrecords."""
 
     def records(persons: range) -> Iterator[bytes]:
         for drawn in _slices(persons, size, seed):
@@ -121,3 +106,42 @@ def draw_tfrecords(
 
     for part, persons in _parts(people, test_people).items():
         write_records(root / f"{part}_images.tfrecords", records(persons))
+
+
+def write_dicom(path: Path, grey: NDArray[np.uint8], patient_id: str, number: int) -> None:
+    """Write a slice (H, W) uint8 as the scanner does: int16, MONOCHROME2, with its number and pixel spacing."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = MRImageStorage
+    meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[patient_id, str(number)])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
+    dataset.SOPClassUID, dataset.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+    dataset.Modality, dataset.PatientID, dataset.PatientName = "MR", patient_id, patient_id
+    dataset.InstanceNumber = number
+    dataset.PixelSpacing = [f"{_SPACING_MM:.6f}"] * 2
+    dataset.SamplesPerPixel, dataset.PixelRepresentation, dataset.PhotometricInterpretation = 1, 1, "MONOCHROME2"
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    dataset.Rows, dataset.Columns = grey.shape
+    dataset.PixelData = (grey.astype("<i2") * _BRIGHTNESS).tobytes()
+    with whole_file(path) as part:
+        dataset.save_as(part, enforce_file_format=True)
+
+
+def write_contour(path: Path, mask: NDArray[np.uint8]) -> None:
+    """Write the outline of a mask without holes as an expert's contour: text, points at halves of a pixel."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = max(outlines, key=len).reshape(-1, 2)
+    # Half a pixel more does not change the pixel that a coordinate is cut to.
+    halves = np.indices(points.shape).sum(axis=0) % 2 * 0.5
+    write_text(path, "".join(f"{x:.2f} {y:.2f}\n" for x, y in points + halves))
+
+
+def slice_record(name: str, grey: NDArray[np.uint8], mask: NDArray[np.uint8]) -> bytes:
+    """Return a slice as ``tf.train.Example``: int64 scanner units and a label of 0 and 1, as the lab stored them."""
+    height, width = grey.shape
+    features = {"height": height, "width": width, "depth": 1, "name": name.encode()}
+    pixels = {
+        "img_raw": (grey.astype("<i8") * _BRIGHTNESS).tobytes(),
+        "label_raw": (mask > 0).astype(np.uint8).tobytes(),
+    }
+    return build_example(features | pixels)

@@ -1,7 +1,7 @@
-"""Pictures of drawn short-axis slices of the heart and the left ventricle's blood pool in them.
+"""Synthetic short-axis slices of the heart and the left ventricle's blood pool in them.
 
-Everyone has nine slices from base to apex, each at the end of filling and at the end of contraction. As in the real
-slices, the pool is dim beside the chest wall's fat, which lies next to the coil.
+Every person has nine slices from base to apex, each at the end of filling and at the end of contraction. As in the
+real slices, the pool is dim beside the chest wall's fat, which lies next to the coil.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.phantoms.drawing import fill_polygon, grain, to_grey
+from competition.phantoms.drawing import Picture, Points, fill_polygon, grain, to_grey
 
 SLICES = 9
 _DISEASES = ("HF-I", "HF-NI", "HYP", "N")  # failure with and without infarct, thick walls, normal
@@ -18,43 +18,24 @@ _POOL_RADIUS = {"HF-I": 25.5, "HF-NI": 26.0, "HYP": 20.0, "N": 22.5}  # at the b
 _WALL = {"HF-I": 7.0, "HF-NI": 6.5, "HYP": 11.5, "N": 8.0}
 _CONTRACTED = {"HF-I": 0.83, "HF-NI": 0.80, "HYP": 0.52, "N": 0.62}  # radius at the end of contraction
 
-Picture = NDArray[np.float32]
-Points = NDArray[np.float64]
-
 
 @dataclass(frozen=True)
 class Chest:
-    """One person: lengths in 1/256 of the picture, angles in degrees, brightness where muscle has 0.30.
+    """One person: lengths in 1/256 of the picture, angles in degrees, brightness where muscle has 0.30."""
 
-    Attributes:
-        disease: One of ``_DISEASES``.
-        heart: x, y of the left ventricle at the base.
-        drift: How far it moves until the apex.
-        turn: Direction from the left to the right ventricle, 180 = to the picture's left.
-        body: Radii of the chest.
-        tilt: Of the chest.
-        fat: Thickness of the fat under the skin.
-        coil: x, y of the receiving coil.
-        reach: How far the coil sees.
-        pool: Brightness of blood.
-        gain: Of the whole picture.
-        noise: Standard deviation of the noise.
-        round_field: Whether the scanner cut the picture to a circle.
-    """
-
-    disease: str
-    heart: tuple[float, float]
-    drift: tuple[float, float]
-    turn: float
-    body: tuple[float, float]
-    tilt: float
-    fat: float
-    coil: tuple[float, float]
-    reach: float
-    pool: float
-    gain: float
-    noise: float
-    round_field: bool
+    disease: str  # one of ``_DISEASES``
+    heart: tuple[float, float]  # x, y of the left ventricle at the base
+    drift: tuple[float, float]  # how far it moves until the apex
+    turn: float  # direction from the left to the right ventricle, 180 = to the picture's left
+    body: tuple[float, float]  # radii of the chest
+    tilt: float  # of the chest
+    fat: float  # thickness of the fat under the skin
+    coil: tuple[float, float]  # x, y of the receiving coil
+    reach: float  # how far the coil sees
+    pool: float  # brightness of blood
+    gain: float  # of the whole picture
+    noise: float  # standard deviation of the noise
+    round_field: bool  # whether the scanner cut the picture to a circle
 
 
 def person_name(person: int) -> str:
@@ -158,7 +139,7 @@ def _paint_heart(
     pool = _fill(_blob(rng, (x, y), (radius, radius * shape), tilt, 0.05), size)
     picture[pool] = chest.pool
     if radius > 8 and level < 0.85:
-        for place in (40.0, 150.0):  # the two papillary muscles stand inside the pool and belong to it
+        for place in (40.0, 150.0):  # the two papillary muscles lie inside the pool and belong to it
             angle = np.deg2rad(chest.turn + 110 + place + rng.normal(0, 8))
             spot = (x + np.cos(angle) * radius * 0.66, y + np.sin(angle) * radius * 0.66)
             muscle = _fill(_blob(rng, spot, (radius * 0.17, radius * 0.13), rng.uniform(0, 180), 0.1), size)
@@ -179,7 +160,7 @@ def draw_slice(
         size: Width and height in pixels; the real ones have 256.
 
     Returns:
-        (size, size) uint8 picture and the blood pool's mask, 0 or 255.
+        (size, size) uint8 image and the blood pool's mask, 0 or 255.
     """
     chest = _draw_chest(np.random.default_rng([seed, person]), person)
     depth = level / (SLICES - 1)

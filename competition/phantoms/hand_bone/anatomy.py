@@ -42,23 +42,15 @@ class FingerBone:
 
 @dataclass(frozen=True)
 class Ray:
-    """One finger with its metacarpal.
+    """One finger with its metacarpal."""
 
-    Attributes:
-        base_mm: x, y of the metacarpal's base.
-        depth_mm: z of the base and of the tip: what a rolled hand moves sideways.
-        angles_deg: Direction of each bone, 0 = along the middle finger, positive to the little finger's side.
-        spread: How far the finger follows when the fingers are spread by one degree.
-        flesh_mm: Half width of the soft tissue at the finger's root and tip.
-        bones: From the metacarpal to the fingertip.
-    """
-
-    base_mm: tuple[float, float]
-    depth_mm: tuple[float, float]
+    base_mm: tuple[float, float]  # x, y of the metacarpal's base
+    depth_mm: tuple[float, float]  # z of the base and of the tip: what a rolled hand moves sideways
+    # direction of each bone, 0 = along the middle finger, positive to the little finger's side
     angles_deg: tuple[float, ...]
-    spread: float
-    flesh_mm: tuple[float, float]
-    bones: tuple[FingerBone, ...]
+    spread: float  # how far the finger follows when the fingers are spread by one degree
+    flesh_mm: tuple[float, float]  # half width of the soft tissue at the finger's root and tip
+    bones: tuple[FingerBone, ...]  # from the metacarpal to the fingertip
 
 
 RAYS = (
@@ -96,19 +88,12 @@ RAYS = (
 
 @dataclass(frozen=True)
 class WristBone:
-    """One carpal bone.
+    """One carpal bone."""
 
-    Attributes:
-        name: Class name.
-        outline_mm: x, y around the bone.
-        depth_mm: z of its centre.
-        follows: Share of the wrist's bending that it follows: the near row about half, the far row all of it.
-    """
-
-    name: str
-    outline_mm: tuple[tuple[float, float], ...]
-    depth_mm: float
-    follows: float
+    name: str  # class name
+    outline_mm: tuple[tuple[float, float], ...]  # x, y around the bone
+    depth_mm: float  # z of its centre
+    follows: float  # share of the wrist's bending that it follows: the near row about half, the far row all of it
 
 
 CARPALS = (
@@ -157,19 +142,12 @@ HOOK_OF_HAMATE_MM = (12.6, 26.6)  # drawn as a bright oval in the Hamate, as on 
 
 @dataclass(frozen=True)
 class ForearmBone:
-    """Radius or Ulna.
+    """Radius or Ulna."""
 
-    Attributes:
-        name: Class name.
-        outline_mm: x, y around the bone, down to ``FOREARM_END_MM``.
-        axis_x_mm: x of the middle line at the wrist and at the end.
-        shaft_mm: Half the shaft's width.
-    """
-
-    name: str
-    outline_mm: tuple[tuple[float, float], ...]
-    axis_x_mm: tuple[float, float]
-    shaft_mm: float
+    name: str  # class name
+    outline_mm: tuple[tuple[float, float], ...]  # x, y around the bone, down to ``FOREARM_END_MM``
+    axis_x_mm: tuple[float, float]  # x of the middle line at the wrist and at the end
+    shaft_mm: float  # half the shaft's width
 
 
 FOREARM = (

@@ -1,17 +1,16 @@
-"""Drawn hands in the form of the hand-bone competition's data, its five traps included.
+"""Synthetic hands in the form of the hand-bone competition's data, its five traps included.
 
 Under the data root::
 
     train/DCM/ID001/image1661130828152_R.png          two images per person: the right hand's name sorts first
     train/outputs_json/ID001/image1661130828152_R.json
     test/DCM/ID017/image1661134204152.png
-    truth/outputs_json/ID017/image1661134204152.json  the test hands' answers: the organisers do NOT give these
-    strata.csv                                        whose wrist is bent, as a team that has looked would list it
+    truth/outputs_json/ID017/image1661134204152.json  the test hands' labels: the organisers do NOT give these
+    strata.csv                                        which wrists are bent, as a team that has looked would list it
 
-The traps of the real annotation files are all there: ``metadata`` says 3060x3060 although the points live in the
-image's own grid; ``filename`` ends in .jpg; ``parent_path`` points to a folder that doesn't exist; annotations don't
-come in class order; Radius and Ulna are dense pixel chains (more than 1,000 points at 2048) whereas the other bones
-have 17 to 63 points.
+The traps of the real annotation files: ``metadata`` says 3060x3060 although the points lie in the image's own grid;
+``filename`` ends in .jpg; ``parent_path`` points to a folder that doesn't exist; annotations don't come in class order;
+Radius and Ulna are dense pixel chains (more than 1,000 points at 2048) whereas the other bones have 17 to 63 points.
 """
 
 import json
@@ -27,45 +26,31 @@ from numpy.typing import NDArray
 
 from competition.phantoms.drawing import fill_polygon, write_png
 from competition.phantoms.hand_bone.anatomy import CARPALS, CLASS_ORDER, FINGER_BONES
-from competition.phantoms.hand_bone.film import Film, Side, lay_on_film
 from competition.phantoms.hand_bone.picture import draw_exposure, expose
-from competition.phantoms.hand_bone.pose import PlacedHand, draw_build, draw_pose, place_hand
+from competition.phantoms.hand_bone.pose import Film, PlacedHand, Side, draw_build, draw_pose, lay_on_film, place_hand
 
-MOST_THREADS = 16  # each holds a picture and its bones in memory
+MOST_THREADS = 16  # each holds an image and its bones in memory
 SIDES: tuple[Side, Side] = ("right", "left")
-TRAIN_OBLIQUE, TEST_OBLIQUE = 0.12, 0.576  # shares of people with a bent wrist, as five teams counted them
+TRAIN_OBLIQUE, TEST_OBLIQUE = 0.12, 0.576  # shares of persons with a bent wrist, as five teams counted them
 _ANNOTATION_ORDER = ("Radius", "Ulna", *reversed(FINGER_BONES), *(bone.name for bone in CARPALS))
 _FIRST_MILLISECOND = 1661130828152
 _GOLDEN = 0.6180339887498949
 
 
 def is_oblique(seed: int, person: int, share: float) -> bool:
-    """Say whether a person's wrist is bent, without looking at any other person.
+    """Return whether a person's wrist is bent, which holds for about ``share`` of all persons.
 
-    Multiples of the golden ratio fill 0..1 evenly, so that even sixteen people hold about the wanted share.
-
-    Args:
-        seed: Of the whole data set.
-        person: From 1.
-        share: Of the people to have bent wrists.
-
-    Returns:
-        True for about ``share`` of the people; who is bent at a small share is so at every larger one.
+    It depends on no other person. Multiples of the golden ratio fill 0..1 evenly, so that even sixteen persons have
+    about the wanted share; whose wrist is bent at a small share has a bent one at every larger share.
     """
     start = float(np.random.default_rng([seed, 0]).random())
     return (start + person * _GOLDEN) % 1.0 < share
 
 
 def bone_polygons(hand: PlacedHand, film: Film, size: int) -> list[NDArray[np.int32]]:
-    """Turn outlines into the integer polygons of the annotation files.
+    """Return the integer polygons of the annotation files, (n, 2) int32 x, y inside the image per bone.
 
-    Args:
-        hand: Bones in class order.
-        film: Where they lie.
-        size: Width and height in pixels.
-
-    Returns:
-        Per bone (n, 2) int32 x, y inside the image; Radius and Ulna as the chain of all their boundary pixels.
+    Radius and Ulna are the chain of all their boundary pixels.
     """
     polygons = []
     for bone in hand.bones:
@@ -79,16 +64,13 @@ def bone_polygons(hand: PlacedHand, film: Film, size: int) -> list[NDArray[np.in
 
 
 def annotation(polygons: list[NDArray[np.int32]], person: str, stem: str, rng: np.random.Generator) -> dict[str, Any]:
-    """Build the content of an annotation file, traps included.
+    """Return the content of an annotation file, traps included, as json.dump takes it.
 
     Args:
         polygons: Per class (n, 2) x, y.
         person: "ID001".
         stem: Of the image's file name.
         rng: Source of the identifiers.
-
-    Returns:
-        What json.dump takes.
     """
 
     def identifier(digits: int) -> str:
@@ -117,14 +99,10 @@ def annotation(polygons: list[NDArray[np.int32]], person: str, stem: str, rng: n
 
 
 def image_stems(seed: int, person: int) -> tuple[str, str]:
-    """Name a person's right and left image: a time in milliseconds, unique in the whole data set, right before left.
+    """Return the names of a person's right and left image without endings.
 
-    Args:
-        seed: Of the whole data set.
-        person: From 1; person 1's names carry _R and _L, as the organisers' ID001.
-
-    Returns:
-        Stems of the right and the left image.
+    A name is a time in milliseconds, unique in the whole data set, right before left. Person 1's names carry _R and _L,
+    as the organisers' ID001.
     """
     wait = int(np.random.default_rng([seed, person, 9]).integers(40_000, 90_000))
     right = _FIRST_MILLISECOND + (person - 1) * 211_000
@@ -137,15 +115,8 @@ def draw_hand(
 ) -> tuple[NDArray[np.uint8], list[NDArray[np.int32]]]:
     """Draw one hand of one person.
 
-    Args:
-        seed: Of the whole data set.
-        person: From 1.
-        side: Which hand.
-        oblique: Whether the wrist is bent.
-        size: Width and height in pixels.
-
     Returns:
-        (size, size) uint8 picture and, per class, the bone's polygon (n, 2) int32 x, y.
+        (size, size) uint8 image and, per class, the bone's polygon (n, 2) int32 x, y.
     """
     build = draw_build(np.random.default_rng([seed, person]))
     rng = np.random.default_rng([seed, person, 1 if side == "right" else 2])
@@ -156,28 +127,16 @@ def draw_hand(
 
 
 def draw(root: Path, people: int, test_people: int, size: int, seed: int, advance: Callable[[], None]) -> None:
-    """Draw a whole data set: two images per person and their annotations.
+    """Draw two images per person and their annotations; see ``Draw``.
 
-    A person's hands depend on the seed and the person's number only, but for the share of bent wrists, which
-    is larger in the test part, as it is in the real data.
-
-    Args:
-        root: Data folder to write into.
-        people: How many for training; they are ID001 onwards.
-        test_people: How many for the test; their numbers follow.
-        size: Width and height of the images in pixels; the real ones have 2048.
-        seed: The same seed gives the same bytes.
-        advance: Called after each image written.
-
-    Raises:
-        CompetitionError: A file could not be written.
+    More test persons than training persons have bent wrists, as in the real data.
     """
 
     def draw_person(number: int) -> str:
         return _write_person(root, number, number <= people, size, seed)
 
     strata = ["ID,stratum"]
-    # Six people at 1024 pixels take 0.92 s instead of 1.53 s on two cores. Angiograms take longer in threads (1.08 s
+    # Six persons at 1024 pixels take 0.92 s instead of 1.53 s on two cores. Angiograms take longer in threads (1.08 s
     # instead of 0.88 s).
     with ThreadPoolExecutor(min(os.cpu_count() or 1, MOST_THREADS)) as pool:
         for line in pool.map(draw_person, range(1, people + test_people + 1)):

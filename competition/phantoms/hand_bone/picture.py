@@ -1,4 +1,4 @@
-"""An X-ray picture from a hand's outlines: every bone and the flesh weaken the rays, and what overlaps adds up."""
+"""An X-ray image from a hand's outlines: every bone and the soft tissue attenuate, and what overlaps adds up."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,12 +7,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.phantoms.drawing import fill_polygon, grain, inner_distance, shell_path, standardise, to_grey
+from competition.phantoms.drawing import Picture, fill_polygon, grain, inner_distance, shell_path, standardise, to_grey
 from competition.phantoms.hand_bone.anatomy import CANVAS_MM, FOREARM_END_MM
-from competition.phantoms.hand_bone.film import Film
-from competition.phantoms.hand_bone.pose import PlacedBone, PlacedHand
-
-Picture = NDArray[np.float32]
+from competition.phantoms.hand_bone.pose import Film, PlacedBone, PlacedHand
 
 _FLESH_GRID = 512  # soft tissue has no fine detail: a coarse grid saves two thirds of the time at 2048
 _LONG_CORTEX_MM = 1.75  # middle of a finger bone's shaft; 0.55 at its ends
@@ -21,35 +18,22 @@ _CARPAL_CORTEX_MM = 0.65
 
 @dataclass(frozen=True)
 class Exposure:
-    """What differs from film to film.
+    """What differs from film to film."""
 
-    Attributes:
-        bone: Attenuation per millimetre of cortical bone.
-        flesh: Attenuation of a thick palm.
-        gain: Brightness of a film that lets nothing through.
-        background: Brightness beside the hand.
-        tilt: Brightness added from one edge to the other, x and y.
-        noise: Standard deviation of the noise.
-        blur_mm: Standard deviation of the focus' blur.
-        marker_left: Whether the letter lies in the upper left corner; None for no letter.
-        ring: Whether the ring finger wears a ring.
-        collimated_mm: Width of the shutter's shadow on the left and the right.
-    """
-
-    bone: float
-    flesh: float
-    gain: float
-    background: float
-    tilt: tuple[float, float]
-    noise: float
-    blur_mm: float
-    marker_left: bool | None
-    ring: bool
-    collimated_mm: tuple[float, float]
+    bone: float  # attenuation per millimetre of cortical bone
+    flesh: float  # attenuation of a thick palm
+    gain: float  # brightness of a film that lets nothing through
+    background: float  # brightness beside the hand
+    tilt: tuple[float, float]  # brightness added from one edge to the other, x and y
+    noise: float  # standard deviation of the noise
+    blur_mm: float  # standard deviation of the focus' blur
+    marker_left: bool | None  # whether the letter lies in the upper left corner; None for no letter
+    ring: bool  # whether the ring finger wears a ring
+    collimated_mm: tuple[float, float]  # width of the shutter's shadow on the left and the right
 
 
 def draw_exposure(rng: np.random.Generator) -> Exposure:
-    """Draw how a film was taken."""
+    """Draw how a film was exposed."""
     marker, shutter = rng.random(), rng.random()
     widths = rng.uniform(4.0, 22.0, 2)
     return Exposure(
@@ -95,7 +79,7 @@ def _radius_and_cortex(bone: PlacedBone, film: Film, size: int, box: tuple[int, 
 def _bone_path(
     bone: PlacedBone, film: Film, mask: NDArray[np.uint8], texture: Picture, size: int
 ) -> tuple[Picture, tuple[slice, slice]]:
-    """Return the millimetres of cortical bone that a ray crosses, within the bone's box, and that box.
+    """Return the hard bone in mm that a ray crosses, within the bone's box, and that box.
 
     A bone is taken as a rod: a hard shell (cortex) around marrow, whose fine struts show as texture.
     """
@@ -136,41 +120,15 @@ def _flesh(hand: PlacedHand, film: Film, size: int) -> Picture:
     thumb, index, middle, fourth, little = (joints for joints, _ in hand.fingers)
     webs = [0.70 * middle[1] + 0.30 * middle[2], 0.78 * fourth[1] + 0.22 * fourth[2]]
     heads = [0.82 * index[1] + 0.18 * index[2], *webs, 0.85 * little[1] + 0.15 * little[2]]
-    palm = [
-        *heads,
-        *(point[0] for point in (thumb, index, little)),
-        little[1] + [8 * fat, -4],
-        little[0] + [12 * fat, 2],
-    ]
+    palm = [*heads, thumb[0], index[0], little[0], little[1] + [8 * fat, -4], little[0] + [12 * fat, 2]]
     wrist = np.array([[-29.0 * fat, 10.0], [32.0 * fat, 8.0], [-28.0 * fat, -10.0], [31.0 * fat, -12.0]])
     polygon(np.vstack([*palm, wrist[:2]]))
-    polygon(
-        np.vstack(
-            [
-                thumb[0],
-                thumb[0] + [-9 * fat, -6],
-                0.2 * thumb[0] + 0.8 * thumb[1],
-                0.5 * (index[0] + index[1]),
-                index[0],
-                wrist[0],
-            ]
-        )
-    )
+    ball = [thumb[0], thumb[0] + [-9 * fat, -6], 0.2 * thumb[0] + 0.8 * thumb[1], 0.5 * (index[0] + index[1])]
+    polygon(np.vstack([*ball, index[0], wrist[0]]))
     polygon(wrist)
-    polygon(
-        np.vstack(
-            [
-                wrist[2:],
-                [
-                    [-31.0 * fat, -70.0],
-                    [33.0 * fat, -70.0],
-                    [-36.0 * fat, FOREARM_END_MM],
-                    [38.0 * fat, FOREARM_END_MM],
-                ],
-            ]
-        )
-    )
-    # Rounding off the webs between the fingers: blur over 1.6 mm and cut at the half.
+    forearm = [(-31.0 * fat, -70.0), (33.0 * fat, -70.0), (-36.0 * fat, FOREARM_END_MM), (38.0 * fat, FOREARM_END_MM)]
+    polygon(np.vstack([wrist[2:], forearm]))
+    # Round off the webs between the fingers: blur over 1.6 mm and cut at half.
     mask = (cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.6 * per_mm) > 0.5).astype(np.uint8)
     depth = cv2.distanceTransform(mask, cv2.DIST_L2, 5) / per_mm
     thickness = 1.0 - np.exp(-depth / 12.0)
@@ -181,9 +139,8 @@ def _flesh(hand: PlacedHand, film: Film, size: int) -> Picture:
     rows, columns = np.mgrid[0:grid, 0:grid].astype(np.float32)
     for centre, spread, height in balls:
         x, y = film.pixels(np.asarray(centre)[None], grid)[0]
-        thickness += (
-            height * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (spread * per_mm) ** 2)) * (mask > 0)
-        )
+        square = (columns - x) ** 2 + (rows - y) ** 2
+        thickness += height * np.exp(-square / (2 * (spread * per_mm) ** 2)) * (mask > 0)
     smooth = cv2.GaussianBlur(thickness.astype(np.float32), (0, 0), 0.3 * per_mm)
     return np.asarray(cv2.resize(smooth, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
@@ -199,7 +156,7 @@ def _add_disc(path: Picture, centre_px: NDArray[np.float64], radius_px: float, h
 
 
 def _add_ornaments(path: Picture, hand: PlacedHand, film: Film, size: int) -> None:
-    """Add the thumb's two sesamoid bones and the Hamate's hook: they belong to no class of their own."""
+    """Add the thumb's two sesamoid bones and the Hamate's hook, which belong to no class of their own."""
     per_mm = size / CANVAS_MM * film.scale
     thumb = hand.fingers[0][0]
     along = (thumb[1] - thumb[0]) / np.hypot(*(thumb[1] - thumb[0]))
@@ -210,7 +167,7 @@ def _add_ornaments(path: Picture, hand: PlacedHand, film: Film, size: int) -> No
 
 
 def _add_ring(path: Picture, hand: PlacedHand, film: Film, size: int) -> None:
-    """Put a metal ring on the ring finger's first bone."""
+    """Draw a metal ring on the ring finger's first bone."""
     joints = hand.fingers[3][0]
     middle, along = 0.45 * joints[1] + 0.55 * joints[2], joints[2] - joints[1]
     across = np.array([along[1], -along[0]]) / np.hypot(*along) * 9.6
@@ -226,9 +183,9 @@ def expose(
     size: int,
     rng: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Take the X-ray picture of a hand.
+    """Return the X-ray image of a hand, (size, size) uint8.
 
-    Each bone is drawn from the mask of its integer polygon, so that cv2.fillPoly gives exactly the drawn bone back.
+    Each bone is drawn from the mask of its integer polygon, so that cv2.fillPoly gives exactly that bone back.
 
     Args:
         hand: Bones in class order, in millimetres.
@@ -237,9 +194,6 @@ def expose(
         exposure: How the film is taken.
         size: Width and height in pixels.
         rng: Source of texture and noise.
-
-    Returns:
-        (size, size) uint8.
     """
     per_mm = size / CANVAS_MM
     texture = standardise(grain(rng, (size, size), 0.28 * per_mm) + _coarse_grain(rng, size, 0.9 * per_mm))
@@ -272,7 +226,7 @@ def _coarse_grain(rng: np.random.Generator, size: int, sigma: float) -> Picture:
 
 
 def _add_letter(light: Picture, letter: str, left: bool, size: int) -> None:
-    """Put the lead letter into an upper corner; OpenCV 5 writes text into 8-bit pictures only."""
+    """Draw the lead letter in an upper corner; OpenCV 5 writes text into 8-bit images only."""
     scale = size / 1024
     x, y, side = round(size * (0.06 if left else 0.88)), round(size * 0.06), round(size * 0.06)
     letters = np.zeros((side, side), np.uint8)

@@ -1,79 +1,52 @@
-"""One person's hand as outlines in millimetres: build, pose, and where each bone comes to lie on the film."""
+"""One person's hand as outlines in millimetres: build, pose, and where it lies on the film."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from competition.phantoms.drawing import smooth_outline
+from competition.phantoms.drawing import Points, smooth_outline
 from competition.phantoms.hand_bone import anatomy
 
-Points = NDArray[np.float64]
+Side = Literal["right", "left"]
 
-_CARPAL_ROLL_DEPTH_MM = (
-    0.8  # cartilage keeps the wrist bones from sliding over each other as far as their depth alone would
-)
+# Cartilage keeps the wrist bones from sliding over each other as far as their depth alone would.
+_CARPAL_ROLL_DEPTH_MM = 0.8
+_MARGIN_MM = 9.0  # the radiographer keeps the fingers this far inside the film
 
 
 @dataclass(frozen=True)
 class Build:
-    """What is the same in both hands of a person.
+    """What both hands of a person have in common; 1 = average."""
 
-    Attributes:
-        scale: Size of the hand, 1 = average adult.
-        thickness: Width of the bones beyond that.
-        cortex: Thickness of the cortical bone, 1 = average.
-        density: Attenuation of bone, 1 = average.
-        flesh: Thickness of the soft tissue, 1 = average.
-    """
-
-    scale: float
-    thickness: float
-    cortex: float
-    density: float
-    flesh: float
+    scale: float  # size of the hand
+    thickness: float  # width of the bones beyond that
+    density: float  # attenuation of bone
+    flesh: float  # thickness of the soft tissue
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How one hand lies on the film; angles in degrees, seen as a right hand.
+    """How one hand lies on the film; angles in degrees, seen as a right hand."""
 
-    Attributes:
-        spread: Spreading of the fingers, 0 = as in the anatomy table.
-        bend: Wrist bent towards the little finger (positive) or the thumb.
-        roll: Hand rolled about its long axis; an oblique film has 10 to 24 degrees.
-        turn: The whole arm turned on the film.
-        shift_mm: The whole arm moved, x and y.
-        joints: (5, 4) deviation of each finger bone from its finger's direction.
-        shortening: (5, 4) seen length / true length: a finger that isn't flat on the film looks shorter.
-    """
-
-    spread: float
-    bend: float
-    roll: float
-    turn: float
-    shift_mm: tuple[float, float]
-    joints: Points
-    shortening: Points
+    spread: float  # spreading of the fingers, 0 = as in the anatomy table
+    bend: float  # wrist bent towards the little finger (positive) or the thumb
+    roll: float  # hand rolled about its long axis; an oblique film has 10 to 24 degrees
+    turn: float  # the whole arm turned on the film
+    shift_mm: tuple[float, float]  # the whole arm moved, x and y
+    joints: Points  # (5, 4) deviation of each finger bone from its finger's direction
+    shortening: Points  # (5, 4) seen length / true length: a finger that isn't flat on the film looks shorter
 
 
 @dataclass(frozen=True)
 class PlacedBone:
-    """A bone on the film.
+    """A bone on the film."""
 
-    Attributes:
-        name: Class name.
-        outline_mm: (n, 2) x, y around it; n is 17 to 63 for all but Radius and Ulna.
-        axis_mm: (2, 2) base and tip of a long bone; None for the wrist's bones.
-        stations: Positions along the axis (0 base, 1 tip) at which ``half_width_mm`` is given.
-        half_width_mm: Half the bone's width at ``stations``; empty for the wrist's bones.
-    """
-
-    name: str
-    outline_mm: Points
-    axis_mm: Points | None
-    stations: Points
-    half_width_mm: Points
+    name: str  # class name
+    outline_mm: Points  # (n, 2) x, y around it; n is 17 to 63 for all but Radius and Ulna
+    axis_mm: Points | None  # (2, 2) base and tip of a long bone; None for the wrist's bones
+    stations: Points  # positions along the axis (0 base, 1 tip) at which ``half_width_mm`` is given
+    half_width_mm: Points  # half the bone's width at ``stations``; empty for the wrist's bones
 
 
 @dataclass(frozen=True)
@@ -89,26 +62,16 @@ class PlacedHand:
 
 def draw_build(rng: np.random.Generator) -> Build:
     """Draw a person's build."""
-    return Build(
-        scale=float(np.clip(rng.normal(0.99, 0.04), 0.90, 1.07)),
-        thickness=float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.13)),
-        cortex=float(rng.uniform(0.75, 1.3)),
-        density=float(rng.uniform(0.8, 1.2)),
-        flesh=float(rng.uniform(0.9, 1.15)),
-    )
+    scale, thickness = np.clip(rng.normal((0.99, 1.0), (0.04, 0.05)), (0.90, 0.88), (1.07, 1.13))
+    rng.random()  # keeps the hands of a seed as they were when the cortex differed too
+    density, flesh = rng.uniform((0.8, 0.9), (1.2, 1.15))
+    return Build(float(scale), float(thickness), float(density), float(flesh))
 
 
 def draw_pose(rng: np.random.Generator, oblique: bool) -> Pose:
-    """Draw how a hand lies on the film.
+    """Draw how a hand lies on the film; an oblique one has a bent wrist and is rolled.
 
     The same random numbers are used either way, so that a person is the same but for the wrist.
-
-    Args:
-        rng: Source of randomness.
-        oblique: Whether the wrist is bent and the hand rolled.
-
-    Returns:
-        The pose.
     """
     spread = max(float(rng.normal(3.4, 1.8)), 0.5)
     small_bend, small_roll = rng.normal(0.0, (3.0, 3.0))
@@ -144,7 +107,7 @@ def _rolled_x(x: float, depth: float, roll: float) -> float:
 
 
 def _point_count(outline: Points) -> int:
-    """How finely an annotator would trace this bone: 17 points for the Pisiform to 63 for the longest metacarpal."""
+    """Return how finely an annotator would trace a bone, 17 points for the Pisiform to 63 for a long metacarpal."""
     perimeter = np.hypot(*(outline - np.roll(outline, 1, axis=0)).T).sum()
     return int(np.clip(round(17 + 0.33 * (perimeter - 36.0)), 17, 63))
 
@@ -230,15 +193,12 @@ def _place_forearm(bone: anatomy.ForearmBone, build: Build, pose: Pose, rng: np.
 
 
 def place_hand(build: Build, pose: Pose, rng: np.random.Generator) -> PlacedHand:
-    """Lay out all 29 bones of a right hand.
+    """Lay out all 29 bones of a right hand, in class order and in the hand's own frame (``Film`` gives pixels).
 
     Args:
         build: The person's build.
         pose: How the hand lies.
         rng: Source of each bone's own small variation.
-
-    Returns:
-        The bones in the competition's class order, still in the hand's own frame (``hand_film`` takes them to pixels).
     """
     placed: dict[str, PlacedBone] = {}
     fingers = []
@@ -253,3 +213,31 @@ def place_hand(build: Build, pose: Pose, rng: np.random.Generator) -> PlacedHand
     hook_x, hook_y = anatomy.HOOK_OF_HAMATE_MM
     hook = turned(np.array([[_rolled_x(hook_x, 5.0, pose.roll), hook_y]]), pose.bend, anatomy.CARPAL_PIVOT_MM)[0]
     return PlacedHand(tuple(placed[name] for name in anatomy.CLASS_ORDER), tuple(fingers), hook, pose, build)
+
+
+@dataclass(frozen=True)
+class Film:
+    """Where millimetres of a hand land on a square film of any number of pixels."""
+
+    side: Side  # which hand; a left hand is the mirror image
+    scale: float  # size of the hand
+    turn: float  # degrees, as in ``Pose``
+    origin_mm: tuple[float, float]  # x and y (downwards) of the wrist's middle on the film, as a right hand
+
+    def pixels(self, points_mm: Points, size: int) -> Points:
+        """Return (n, 2) x, y in pixels of a film of ``size`` x ``size``; pixel centres are whole numbers."""
+        upright = turned(points_mm, self.turn, (0.0, 0.0)) * self.scale
+        x, y = self.origin_mm[0] + upright[:, 0], self.origin_mm[1] - upright[:, 1]
+        if self.side == "left":
+            x = anatomy.CANVAS_MM - x
+        return np.stack([x, y], axis=1) * (size / anatomy.CANVAS_MM) - 0.5
+
+
+def lay_on_film(hand: PlacedHand, side: Side) -> Film:
+    """Return where a hand lies on the film: as its pose says, but with every finger inside."""
+    tips = np.vstack([bone.outline_mm for bone in hand.bones if bone.name.startswith("finger")])
+    upright = turned(tips, hand.pose.turn, (0.0, 0.0)) * hand.build.scale
+    wish_x, wish_y = 160.0 + hand.pose.shift_mm[0], 229.0 + hand.pose.shift_mm[1]
+    low, high = _MARGIN_MM - upright[:, 0].min(), anatomy.CANVAS_MM - _MARGIN_MM - upright[:, 0].max()
+    origin = (float(np.clip(wish_x, low, high)), float(max(wish_y, _MARGIN_MM + upright[:, 1].max())))
+    return Film(side, hand.build.scale, hand.pose.turn, origin)

@@ -1,38 +1,26 @@
-"""The bones of one drawn lower back, seen from the side: vertebrae, sacrum, pelvis and ribs, in mm.
+"""The bones of one synthetic lower back, seen from the side: vertebrae, sacrum, pelvis and ribs, in mm.
 
-x grows to the back and y downwards; the middle of the sacrum's upper end plate is the origin. The spine is a chain that
-is built from there upwards: a disc turns it, a wedge-shaped body turns it, and the sum of the turns is the lordosis.
+x grows to the back and y downwards; the middle of the sacrum's upper end plate is the origin. The spine is a chain
+built from there upwards: a disc turns it, a wedge-shaped body turns it, and the sum of the turns is the lordosis.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from competition.phantoms.drawing import smooth_outline
-
-Points = NDArray[np.float64]
+from competition.phantoms.drawing import Points, smooth_outline
 
 
 @dataclass(frozen=True)
 class Level:
-    """Usual measures of a vertebra and the disc below it.
+    """Usual measures of a vertebra and the disc below it."""
 
-    Attributes:
-        name: "L5".
-        height: Of the body along its middle, mm.
-        depth: Of the body from front to back, mm.
-        wedge: By how many degrees the upper end plate leans further back than the lower one.
-        disc: Height of the disc below, mm.
-        disc_wedge: The same for the disc.
-    """
-
-    name: str
-    height: float
-    depth: float
-    wedge: float
-    disc: float
-    disc_wedge: float
+    name: str  # "L5"
+    height: float  # of the body along its middle, mm
+    depth: float  # of the body from front to back, mm
+    wedge: float  # by how many degrees the upper end plate leans further back than the lower one
+    disc: float  # height of the disc below, mm
+    disc_wedge: float  # the same for the disc
 
 
 # From the sacrum upwards; a lordosis of 56 degrees from S1 to L1, as in healthy adults (40 to 70).
@@ -61,38 +49,23 @@ _BODY = np.array((
 
 @dataclass(frozen=True)
 class Vertebra:
-    """One vertebra.
+    """One vertebra."""
 
-    Attributes:
-        name: "L5".
-        body: Outline of the body, (n, 2).
-        behind: Outlines of what lies behind it: the pedicle, the joint and the spinous process.
-    """
-
-    name: str
-    body: Points
-    behind: tuple[Points, ...]
+    name: str  # "L5"
+    body: Points  # outline of the body, (n, 2)
+    behind: tuple[Points, ...]  # outlines of what lies behind it: the pedicle, the joint and the spinous process
 
 
 @dataclass(frozen=True)
 class Back:
-    """One person's bones.
+    """One person's bones."""
 
-    Attributes:
-        vertebrae: From L5 upwards.
-        sacrum: Outline.
-        pelvis: Outlines of the two iliac wings, which lie over L5 and the sacrum.
-        ribs: Middle lines of the lowest ribs of both sides, from back to front.
-        density: How much a mm of bone takes away, 1 = usual.
-        cortex: Thickness of the bodies' shell in mm.
-    """
-
-    vertebrae: tuple[Vertebra, ...]
-    sacrum: Points
-    pelvis: tuple[Points, ...]
-    ribs: tuple[Points, ...]
-    density: float
-    cortex: float
+    vertebrae: tuple[Vertebra, ...]  # from L5 upwards
+    sacrum: Points  # outline
+    pelvis: tuple[Points, ...]  # outlines of the two iliac wings, which lie over L5 and the sacrum
+    ribs: tuple[Points, ...]  # middle lines of the lowest ribs of both sides, from back to front
+    density: float  # how much a mm of bone takes away, 1 = usual
+    cortex: float  # thickness of the bodies' shell in mm
 
     def body(self, name: str) -> Points:
         """Return the outline of one body."""
@@ -160,7 +133,7 @@ def _ellipse(centre: Points, radii: tuple[float, float], lean: float) -> Points:
 
 
 def _behind(rng: np.random.Generator, middle: Points, lean: float, depth: float, height: float) -> tuple[Points, ...]:
-    """Pedicle, joint and spinous process behind a body."""
+    """Return the pedicle, joint and spinous process behind a body."""
     back, up = _backwards(lean), _up(lean)
     wall = middle + back * depth / 2
     pedicle = _ellipse(wall + back * 7 + up * height * 0.2, (9.5, height * 0.24), lean)
@@ -172,7 +145,7 @@ def _behind(rng: np.random.Generator, middle: Points, lean: float, depth: float,
 
 
 def _sacrum(slope: float, depth: float) -> Points:
-    """Five fused vertebrae that narrow downwards and turn to the back, then forwards again."""
+    """Return five fused vertebrae that narrow downwards and turn to the back, then forwards again."""
     place, lean = np.zeros(2), slope
     front, back = [], []
     for share, turn in ((1.0, -9.0), (0.82, -7.0), (0.62, 2.0), (0.46, 16.0), (0.32, 20.0)):

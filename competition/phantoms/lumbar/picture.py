@@ -1,45 +1,35 @@
-"""The radiograph of a drawn lower back: bones, what lies in front of them, exposure, noise, and the answers."""
+"""The radiograph of a synthetic lower back: bones, what lies in front of them, exposure, noise, and the labels."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.phantoms.drawing import fill_polygon, grain, inner_distance, smooth_outline
-from competition.phantoms.lumbar.anatomy import LABELLED, Back, Points, grow_back
+from competition.phantoms.drawing import Picture, Points, fill_polygon, grain, inner_distance, smooth_outline
+from competition.phantoms.lumbar.anatomy import LABELLED, Back, grow_back
 
-Picture = NDArray[np.float32]
-Place = Callable[[Points], NDArray[np.int32]]
-
-MARGIN_MM = 40.0  # drawn around the picture, so that its edge is not taken for skin or for the edge of a bone
+MARGIN_MM = 40.0  # around the image, so that its edge is not taken for skin or for the edge of a bone
 
 
 @dataclass(frozen=True)
 class Film:
-    """One picture's frame and pose.
+    """One image's frame and pose."""
 
-    Attributes:
-        size_hw: Rows and columns.
-        per_mm: Pixels per mm.
-        turn: Of the person in the picture's plane, degrees.
-        origin: Where the middle of the sacrum's upper end plate lies, x and y in mm from the upper left corner.
-    """
-
-    size_hw: tuple[int, int]
-    per_mm: float
-    turn: float
+    size_hw: tuple[int, int]  # rows and columns
+    per_mm: float  # pixels per mm
+    turn: float  # of the person in the image's plane, degrees
+    # where the middle of the sacrum's upper end plate lies, x and y in mm from the upper left corner
     origin: tuple[float, float]
 
     def placed(self, points: Points) -> Points:
-        """Points of the anatomy (mm) in mm of the picture."""
+        """Return points of the anatomy (mm) in mm of the image."""
         angle = np.deg2rad(self.turn)
         matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         return np.asarray(points @ matrix.T + self.origin, np.float64)
 
     def pixels(self, points: Points, margin: int = 0) -> NDArray[np.int32]:
-        """Points of the anatomy (mm) as x, y in pixels, counted from ``margin`` pixels outside of the picture."""
+        """Return points of the anatomy (mm) as x, y in pixels, counted from ``margin`` pixels outside the image."""
         return np.asarray(np.round(self.placed(points) * self.per_mm - 0.5), np.int32) + margin
 
 
@@ -50,11 +40,11 @@ def draw_spine(seed: int, person: int, visit: int, size: int) -> tuple[NDArray[n
         seed: Of the whole data set.
         person: From 1; the bones are the person's.
         visit: 0 or 1; pose, exposure and frame are the visit's.
-        size: Usual height in pixels; each picture differs from it by up to 15 %.
+        size: Usual height in pixels; each image differs from it by up to 15 %.
 
     Returns:
         (H, W) float32 from 0 to 1, bright is dense; the six vertebrae's masks (6, H, W) from the top down; mm per
-        pixel. In one person out of five the topmost vertebra lies above the picture, and its mask is empty.
+        pixel. In one person out of five the topmost vertebra lies above the image, and its mask is empty.
     """
     back = grow_back(np.random.default_rng([seed, person]))
     rng = np.random.default_rng([seed, person, visit + 1])
@@ -88,7 +78,7 @@ def _frame(rng: np.random.Generator, back: Back, size: int, cut: bool) -> Film:
 
 
 def _bones(rng: np.random.Generator, film: Film, back: Back) -> Picture:
-    """Return how much all bones take away: bodies with their shell, what lies behind them, sacrum, pelvis and ribs."""
+    """Return the attenuation of all bones: bodies with their shell, what lies behind them, sacrum, pelvis and ribs."""
     margin = round(MARGIN_MM * film.per_mm)
     wide = (film.size_hw[0] + 2 * margin, film.size_hw[1] + 2 * margin)
     struts = 1 + 0.12 * grain(rng, wide, 0.9 * film.per_mm)
@@ -121,7 +111,7 @@ def _bones(rng: np.random.Generator, film: Film, back: Back) -> Picture:
 
 
 def _soft_tissue(rng: np.random.Generator, film: Film) -> Picture:
-    """Return the trunk: thickest in its middle, with the arms of no one in the way."""
+    """Return the attenuation of the trunk, which is thickest in its middle."""
     margin = round(MARGIN_MM * film.per_mm)
     wide = (film.size_hw[0] + 2 * margin, film.size_hw[1] + 2 * margin)
     belly, skin = float(rng.uniform(95, 150)), float(rng.uniform(62, 85))
@@ -139,7 +129,7 @@ def _soft_tissue(rng: np.random.Generator, film: Film) -> Picture:
 
 
 def _lungs_and_gas(rng: np.random.Generator, film: Film, back: Back) -> Picture:
-    """Return what share of the soft tissue is left where there is air: lungs above the diaphragm, gas in the bowel."""
+    """Return the share of soft tissue left by air: lungs above the diaphragm, gas in the bowel."""
     share = np.ones(film.size_hw, np.float32)
     dome = back.body("T12").mean(axis=0) + np.array([rng.uniform(-40, -20), rng.uniform(-25, 10)])
     outline = np.array([(-160, 40), (-80, 4), (0, 0), (45, 30), (70, 75), (110, 80), (110, -300), (-160, -300)])

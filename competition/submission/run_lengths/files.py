@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.formats.named_columns import read_columns
+from competition.formats.csv_files import read_columns
 from competition.masks.run_length_text import format_runs, parse
 from competition.submission.csv_submission import write_csv
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, NO_MASK, RunLengthColumns, SubmissionColumns

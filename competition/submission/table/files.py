@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.formats.named_columns import read_columns
+from competition.formats.csv_files import read_columns
 from competition.submission.csv_submission import write_csv
 
 ID_COLUMN = "Index"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from competition.errors import CompetitionError
-from competition.metrics.aneurysm import score_aneurysm
+from competition.metrics.tables import score_aneurysm
 from competition.submission.form import Score
 from competition.submission.known_images import same_rows
 from competition.submission.table.files import ID_COLUMN, read_table_csv, without_zeros

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.files import check_file
 from competition.formats.contours import require_fillable
-from competition.formats.spreadsheets import other_encoding
+from competition.formats.csv_files import other_encoding
 from competition.masks.bit_planes import plane_count
 from competition.text import nearest_hint, size_text
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from competition.data.checks.grey_range import is_narrow
+from competition.data.checks.plausibility import is_narrow
 from competition.formats.pictures import read_grey
 from competition.formats.tfrecords import build_example, write_records
 from competition.tracks.cardiac.records import read_record_image

@@ -8,7 +8,7 @@ import torch
 
 from competition.ensembling.classification.report_rules import decide_as_the_report, report_rule
 from competition.errors import CompetitionError
-from competition.metrics.aneurysm import score_aneurysm
+from competition.metrics.tables import score_aneurysm
 from competition.prediction.predictor import make_predictor, predict_scores
 from competition.prediction.probability_maps import read_scores
 from competition.runs import training_predictions as module

@@ -11,7 +11,7 @@ import scipy.io
 
 from competition.masks.bit_planes import unpack_planes
 from competition.phantoms.lumbar import phantom as spine
-from competition.phantoms.lumbar.files import form_of
+from competition.phantoms.lumbar.phantom import form_of
 from competition.phantoms.lumbar.picture import draw_spine
 from competition.tracks.lumbar.labels import read_vertebrae
 from competition.tracks.lumbar.track import LUMBAR, list_spines, read_spine

@@ -11,8 +11,7 @@ from competition.ensembling.classification.report_rules import decide_as_the_rep
 from competition.ensembling.selection.bootstrap import figure_of, paired_difference
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes
-from competition.metrics.aneurysm import score_aneurysm
-from competition.metrics.tables import auroc
+from competition.metrics.tables import auroc, score_aneurysm
 from competition.prediction.histograms import image_histogram, save_histograms
 from competition.prediction.probability_maps import read_scores, write_map
 from competition.runs.fold_training import train_one

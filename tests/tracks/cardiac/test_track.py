@@ -12,7 +12,7 @@ from competition.formats.tfrecords import write_records
 from competition.masks.bit_planes import class_areas, unpack_class
 from competition.metrics.counts import dice
 from competition.phantoms.cardiac import phantom as heart
-from competition.phantoms.cardiac.files import slice_record
+from competition.phantoms.cardiac.phantom import slice_record
 from competition.tracks.cardiac.track import CARDIAC
 from competition.tracks.declared.mask_files import SOFT_EDGES
 

@@ -10,9 +10,8 @@ import openpyxl
 import pytest
 
 from competition.errors import CompetitionError
-from competition.formats.csv_files import read_csv
+from competition.formats.csv_files import EXCEL_CELL, read_csv
 from competition.formats.json_files import read_json
-from competition.formats.spreadsheets import EXCEL_CELL
 from competition.tracks.hand_bone.labels import read_annotations
 
 TEXT = "image_name,class,rle\na.png,왼손,1 2\n손.png,Ulna,3 4\n"
