@@ -86,7 +86,7 @@ class CropSettings(Section):
     """The second of two stages: it looks more closely where another run sees some classes."""
 
     run: RunName
-    """A trained run of the same track, with all folds: its out-of-fold maps (for test images its test maps) ."""
+    """A trained run of the same track, with all folds; its out-of-fold (or test) maps give the boxes."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)]
     """The box surrounds the predicted pixels of these classes."""
     margin: Annotated[float, Field(ge=0)] = 0.3

@@ -210,11 +210,7 @@ def has_turns(preset: str) -> bool:
 
 
 def check_augmentation(preset: str, track: Track) -> None:
-    """Reject a preset that is unknown, or that the track's anatomy does not allow.
-
-    Raises:
-        CompetitionError: With the reason.
-    """
+    """Reject a preset that is unknown, or that the track's anatomy does not allow."""
     if preset not in PRESETS:
         raise CompetitionError(f"unknown augmentation {preset!r}{nearest_hint(preset, list(PRESETS))}")
     if track.upright and has_turns(preset):

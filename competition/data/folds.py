@@ -130,11 +130,7 @@ def make_folds(
 
 
 def check_count(groups: Collection[str], count: int) -> None:
-    """Reject fewer than two folds, or more than there are groups.
-
-    Raises:
-        CompetitionError: With the repair.
-    """
+    """Reject fewer than two folds, or more than there are groups."""
     if count < 2:
         raise CompetitionError(f"--folds {count}: at least 2 folds are required")
     if len(groups) == 1:

@@ -118,11 +118,7 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 
 def check_namesake(workspace: Workspace, track: Track) -> None:
-    """Reject a competition in the place of another whose YAML file has the same name and still exists.
-
-    Raises:
-        CompetitionError: With both files.
-    """
+    """Reject a competition in the place of another whose YAML file has the same name and still exists."""
     try:
         about = _read_about(_about_file(workspace), ("data_root",), "")
     except CompetitionError:  # nothing is prepared, or nothing that could be used

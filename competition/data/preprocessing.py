@@ -100,11 +100,7 @@ def by_grid(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def check_preprocessing(names: Sequence[str]) -> None:
-    """Reject names that are not in ``PREPROCESSINGS``.
-
-    Raises:
-        CompetitionError: With the nearest names.
-    """
+    """Reject names that are not in ``PREPROCESSINGS``."""
     for name in names:
         if name not in PREPROCESSINGS:
             raise CompetitionError(f"unknown preprocessing {name!r}{nearest_hint(name, list(PREPROCESSINGS))}")

@@ -85,7 +85,7 @@ def _rescale(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArr
     intercept = next(iter(_numbers(dataset, "RescaleIntercept", path)), 0.0)
     if slope == 0:
         raise CompetitionError("DICOM has a rescale slope of 0, which would erase the image", path)
-    with np.errstate(all="ignore"):  # what overflows is refused as not finite
+    with np.errstate(all="ignore"):  # an overflow is rejected as not finite
         return stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
 
 
@@ -118,7 +118,7 @@ def _load(path: Path, header_only: bool = False) -> Dataset:
     try:
         _require_bounded(path)
         with warnings.catch_warnings():
-            # pydicom's warnings here (a truncated file, a malformed value) concern no pixel or are refused below.
+            # pydicom's warnings here (a truncated file, a malformed value) concern no pixel or are rejected below.
             warnings.simplefilter("ignore", UserWarning)
             try:
                 return pydicom.dcmread(path, stop_before_pixels=header_only)

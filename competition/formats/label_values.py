@@ -14,7 +14,7 @@ SHOWN = 6
 # Greys are stored in 256 levels or more; a maximum below is that of labels or instance numbers.
 LOWEST_SOFT_MAXIMUM = 16
 # Of the pixels that are not 0, how many may lie in flat areas of the middle. Tried on 167 masks of hearts and nuclei
-# and 114 synthetic shapes: none of 6,800 masks resized, blurred or saved as JPEG was refused, and all with labels were,
+# and 114 synthetic shapes: no mask of 6,800 resized, blurred or saved as JPEG was rejected; all with labels were,
 # except a third of those where the second label was a rim of 128 one pixel wide.
 FLAT_SHARE = 0.02
 # A soft edge has many levels. One or two of this share are labels, however thin; a few pixels may be an edge's corners.

@@ -71,7 +71,7 @@ def _read_hdf5(path: Path, key: str) -> tuple[NDArray[Any] | None, list[str]]:
         if key not in file:
             return None, keys
         node = file[key]
-        # A struct is a group; it is returned as an array of objects, which is refused.
+        # A struct is a group; it is returned as an array of objects, which is rejected.
         if not isinstance(node, h5py.Dataset) or node.dtype.kind not in NUMBERS or node.shape is None:
             return np.empty(0, object), keys
         _require_bytes(node.shape, node.dtype.itemsize, key, path)

@@ -22,7 +22,7 @@ from competition.errors import CompetitionError
 from competition.formats.source_files import first_line
 
 LARGEST_ARRAY = 2**29
-"""Bytes of an array whose size nobody declared; a larger one is refused before it is read."""
+"""Bytes of an array of undeclared size; a larger one is rejected before it is read."""
 
 UNREADABLE = "can't be read as an array"
 
@@ -111,7 +111,7 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
 
 
 def open_arrays(path: Path) -> dict[str, StoredArray]:
-    """Read the headers of a .npy or .npz file, told apart by their first bytes.
+    """Read the headers of a .npy or .npz file; its first bytes decide which it is.
 
     Returns:
         The arrays of a .npz by their name, that of a .npy under "". Their values are read by ``read``, which raises a

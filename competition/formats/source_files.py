@@ -31,11 +31,7 @@ def require_file(path: Path, what: str = "image") -> None:
 
 
 def require_size(height: int, width: int, path: Path) -> None:
-    """Reject a declared size of no pixels or more than ``MAX_PIXELS`` before memory is taken for it.
-
-    Raises:
-        CompetitionError: With the size.
-    """
+    """Reject a declared size of no pixels or more than ``MAX_PIXELS`` before memory is taken for it."""
     if height < 1 or width < 1:
         raise CompetitionError(f"picture has a size of {width}x{height} pixels", path)
     if height * width > MAX_PIXELS:
@@ -44,11 +40,7 @@ def require_size(height: int, width: int, path: Path) -> None:
 
 
 def require_finite(values: NDArray[np.generic], what: str, path: Path) -> None:
-    """Reject NaN and infinity, one of which would decide the whole grey range.
-
-    Raises:
-        CompetitionError: With their counts.
-    """
+    """Reject NaN and infinity, one of which would decide the whole grey range."""
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     nan, infinite = int(np.isnan(values).sum()), int(np.isinf(values).sum())

@@ -32,7 +32,7 @@ LOCATION_WEIGHTS = {
 # network nothing of 3 mm: in five folds of 72 it ranks patients with an AUROC of 0.92 from 4 to 16 mm, 0.96 from 5.
 DIAMETER_MM = (5.0, 16.0)
 PIXELS_PER_MM = GRID / 200
-FIRST_TEST_PERSON = 1_000_000  # test people have a stream of their own, however many training people there are
+FIRST_TEST_PERSON = 1_000_000  # test persons have a stream of their own, however many training persons there are
 JPEG_QUALITY = 92
 
 

@@ -70,7 +70,7 @@ def _radius_and_cortex(bone: PlacedBone, film: Film, size: int, box: tuple[int, 
     )
     shaft = shaft * shaft * (3 - 2 * shaft)
     cortex = np.minimum(0.5 + (_LONG_CORTEX_MM * (1.5 if forearm else 1.0) - 0.5) * shaft, 0.6 * radius)
-    # The forearm's flared end is half as deep as it is wide: less marrow stands for that.
+    # The forearm's flared end is half as deep as it is wide, hence less marrow.
     marrow = (0.21 if forearm else 0.40) * (1 - 0.67 * shaft)
     index = (place * 255).astype(np.uint8)
     return tuple(table.astype(np.float32)[index] for table in (radius, cortex, marrow))

@@ -234,7 +234,7 @@ class Film:
 
 
 def lay_on_film(hand: PlacedHand, side: Side) -> Film:
-    """Return where a hand lies on the film: as its pose says, but with every finger inside."""
+    """Return where a hand lies on the film: as in its pose, but with every finger inside."""
     tips = np.vstack([bone.outline_mm for bone in hand.bones if bone.name.startswith("finger")])
     upright = turned(tips, hand.pose.turn, (0.0, 0.0)) * hand.build.scale
     wish_x, wish_y = 160.0 + hand.pose.shift_mm[0], 229.0 + hand.pose.shift_mm[1]
