@@ -22,7 +22,7 @@ from competition.ensembling.leaderboard_row import leaderboard_row
 from competition.errors import CompetitionError
 from competition.files import sweep_below, whole_file, write_json
 from competition.runs.out_of_fold_scores import not_measured
-from competition.runs.test_predictions import predict_test_set
+from competition.runs.test_set_predictions import predict_test_set
 from competition.submission.leaderboard import append, new_submission_id
 from competition.text import counted
 from pipelines.choose_decision import choose_decision

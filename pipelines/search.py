@@ -10,7 +10,7 @@ from competition.runs.search import Search, SearchResult, run_search
 from competition.settings import Experiment
 from competition.text import counted
 from competition.tracks.track import Track
-from competition.training.search import Space, default_space, parse_space, settings_of
+from competition.training.search_space import Space, default_space, parse_space, settings_of
 from pipelines.context import choose_experiment, open_track, open_workspace
 
 HELP = (

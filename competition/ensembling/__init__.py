@@ -1,1 +1,1 @@
-"""Everything chosen on out-of-fold predictions: thresholds, weights, post-processing, the decision."""
+"""What is chosen on out-of-fold predictions (weights, thresholds, post-processing), and the vote that applies it."""

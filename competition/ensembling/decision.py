@@ -97,9 +97,9 @@ class Decision(_Frozen):
         class_groups: Name -> classes with weights of their own, each class in exactly one; empty where all classes are
             voted on with the members' weights.
         method: How the weights were searched.
-        cuts: Class -> level, for segmentation all classes, for classification empty.
-        thresholds: Class -> probability above which it is positive; for segmentation (level + 0.5) / 255, for
-            classification only the classes that are submitted as 0 or 1.
+        cuts: Class -> level 0..254, which is what the vote applies; for classification empty.
+        thresholds: Class -> probability above which it is positive; for segmentation (level + 0.5) / 255, a readable
+            copy of ``cuts``; for classification only the classes that are submitted as 0 or 1.
         operations: Class -> post-processing, for segmentation all classes, for classification empty.
         unmeasured: Classes of which no scored image has a pixel; the scores leave them out, because the Dice of two
             empty masks is always 1.

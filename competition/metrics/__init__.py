@@ -1,1 +1,1 @@
-"""Scores: Dice from whole-number counts, AUROC from ranks."""
+"""Count metrics (Dice, IoU, F-beta) and table metrics (AUROC), named in ``metric.METRICS``."""

@@ -82,8 +82,12 @@ class CountMetric:
 
     @property
     def title(self) -> str:
-        """Return the metric in two words: "mean Dice", or "pooled Dice" where all images are counted together."""
-        return f"{'pooled' if self.unit == 'all' else 'mean'} {self.label}"
+        """Return the metric in a few words: "mean Dice", "mean Dice per group" or, of all images, "pooled Dice"."""
+        return (
+            f"pooled {self.label}"
+            if self.unit == "all"
+            else f"mean {self.label}{' per group' * (self.unit == 'group')}"
+        )
 
     @property
     def key(self) -> str:

@@ -15,7 +15,7 @@ from competition.runs.run import Run, fold_identity, open_run
 from competition.settings import Experiment, load_experiment
 from competition.tracks.track import Track
 from competition.training.loop import DivergedError, train_fold
-from competition.training.search import (
+from competition.training.search_space import (
     FAILED,
     Space,
     ends,

@@ -1,4 +1,4 @@
-"""Every count metric against dense masks in float64: single units, subsets, and everything tuned for it."""
+"""Every count metric against dense masks in float64: single units and subsets."""
 
 from itertools import product
 

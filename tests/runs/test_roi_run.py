@@ -17,7 +17,7 @@ from competition.runs.fold_training import fold_job, train_one
 from competition.runs.members import Member
 from competition.runs.roi_run import find_boxes, find_first_stage
 from competition.runs.run import Run, check_fold, open_run
-from competition.runs.test_predictions import predict_test_set
+from competition.runs.test_set_predictions import predict_test_set
 from competition.settings import CropSettings
 from competition.workspace import Workspace
 
@@ -190,7 +190,7 @@ def test_test_samples_are_cropped_by_the_first_stages_test_maps(first, tiny_expe
             assert read_index(folder, "").made_by["folds"] == [0, 1]
         return find_boxes(stage_, dict.fromkeys(folder_of, told), samples)
 
-    monkeypatch.setattr("competition.runs.test_predictions.find_boxes", find)
+    monkeypatch.setattr("competition.runs.test_set_predictions.find_boxes", find)
     folder = predict_test_set(first.track, first.workspace, first.workspace, member, entries)
     assert read_index(folder, "").made_by["stage_hash"] == stage.stage_hash
     for entry in entries:

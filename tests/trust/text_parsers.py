@@ -24,7 +24,7 @@ from competition.settings import load_experiment
 from competition.submission import leaderboard
 from competition.tracks import get_track
 from competition.tracks.declared.declaration import read_declaration
-from competition.training.search import parse_space
+from competition.training.search_space import parse_space
 from competition.workspace import Workspace
 from pipelines.comparisons.declaration import find_comparison
 from pipelines.options import parse_weights

@@ -10,7 +10,7 @@ from competition.prediction.probability_maps import read_index, read_map
 from competition.runs.fold_training import train_one
 from competition.runs.members import Member
 from competition.runs.run import Run
-from competition.runs.test_predictions import predict_test_set
+from competition.runs.test_set_predictions import predict_test_set
 from competition.training.checkpoints import load_best, load_network
 
 pytestmark = pytest.mark.slow

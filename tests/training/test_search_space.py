@@ -6,7 +6,7 @@ from competition.errors import CompetitionError
 from competition.settings import LOSS_OF, Experiment, load_experiment
 from competition.tracks import get_track
 from competition.training.losses import get_loss
-from competition.training.search import (
+from competition.training.search_space import (
     TRIALS_BEFORE_PRUNING,
     default_space,
     ends,
