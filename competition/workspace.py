@@ -9,6 +9,8 @@ from competition.installation import CHECKOUT, PACKAGE, REPOSITORY
 from competition.names import inside
 
 PHANTOM = "phantom_"
+DECISION, IMPORTED = "decision.json", "imported.json"
+"""The files that mark a folder as a tuned decision and as an imported run."""
 
 SHIPPED_FOLDS = {"hand_bone": "fe98a8b48c"}
 """Data set -> hash of the shipped folds, so that fold 0 is the same in every installation."""
@@ -107,7 +109,7 @@ class Workspace:
 
     def imported_file(self, run: str) -> Path:
         """Return the record of the sources of an imported member; a run trained here has none."""
-        return self.run_folder(run) / "imported.json"
+        return self.run_folder(run) / IMPORTED
 
     def imported_test_folder(self, run: str) -> Path:
         """Return the test predictions that came with an imported member."""
@@ -131,11 +133,11 @@ class Workspace:
 
     def decision_file(self, name: str) -> Path:
         """Return the file of one decision."""
-        return self.ensemble_folder(name) / "decision.json"
+        return self.ensemble_folder(name) / DECISION
 
     def decision_files(self) -> list[Path]:
         """Return the files of all decisions, sorted."""
-        return sorted(self.ensembles_folder().glob("*/decision.json"))
+        return sorted(self.ensembles_folder().glob(f"*/{DECISION}"))
 
     def submissions_folder(self) -> Path:
         """Return all submissions of this data set."""

@@ -26,7 +26,7 @@ from competition.files import whole_folder, write_csv
 from competition.names import check_name, shortened_name
 from competition.prediction.probability_maps import HALF_LEVEL
 from competition.tracks.track import Track
-from competition.workspace import Workspace
+from competition.workspace import DECISION, Workspace
 
 # With one member, or given weights, the whole range of thresholds is exact at no cost. Where weights are searched, a
 # pixel is left out of the search only where no admissible threshold could change it, so a wider range leaves more. Weak
@@ -82,7 +82,7 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
     name = shortened_name("+".join(member.name for member in members)) if request.name is None else request.name
     covered_by = ", ".join(f"{member.name} (folds {','.join(map(str, member.folds))})" for member in members)
     say(f"{len(data.entries)} of {len(data.training)} samples are covered by {covered_by}")
-    with whole_folder(workspace.ensemble_folder(name), "decision.json") as folder:
+    with whole_folder(workspace.ensemble_folder(name), DECISION) as folder:
         if not data.entries:
             whose = "equal" if given is None else "given"
             shout(f"no sample is covered by all members, so nothing can be tuned: {whose} weights at threshold 0.5")
@@ -108,7 +108,7 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
         if tuned.class_rows:
             write_csv(folder / "per_class.csv", tuned.class_rows)
             write_csv(folder / "members.csv", tuned.member_rows)
-        save_decision(folder / "decision.json", decision)
+        save_decision(folder / DECISION, decision)
     return workspace.decision_file(name), Tuning(decision, tuned.class_rows, tuned.member_rows)
 
 

@@ -24,7 +24,7 @@ from competition.formats.json_files import read_json
 from competition.formats.parquet_tables import read_imported_table, read_table, write_table
 from competition.masks.stored_arrays import read_array, write_array
 from competition.names import inside
-from competition.workspace import finished_file, settings_file
+from competition.workspace import IMPORTED, finished_file, settings_file
 
 DEAD_BELOW = 4
 DEAD_ABOVE = 251
@@ -82,7 +82,7 @@ def read_map(folder: Path, sample: str) -> NDArray[np.uint8]:
 def remake(folder: Path) -> str:
     """Return what makes the predictions in a folder again, with the command for those of a run."""
     fold = folder.parent
-    if (fold.parent / "imported.json").exists():
+    if (fold.parent / IMPORTED).exists():
         return "Import it again with --force"
     if folder.name.partition("@")[0] != "oof":
         return f"Delete the folder {folder} and run the same command again"

@@ -31,7 +31,7 @@ from competition.runs.out_of_fold_scores import stored_score
 from competition.text import nearest_hint
 from competition.tracks.track import Track
 from competition.training.checkpoints import Identity
-from competition.workspace import Workspace, out_of_fold_folder
+from competition.workspace import IMPORTED, Workspace, out_of_fold_folder
 
 AGAIN = "Import it again with --force"
 
@@ -205,7 +205,7 @@ def _write_member(found: ImportedPredictions, imported: Imported) -> None:
     samples = sum(map(len, found.held_out.values())) + len(found.test)
     made_by = {"imported": imported.content_hash}
     with (
-        whole_folder(workspace.run_folder(found.name), "imported.json") as part,
+        whole_folder(workspace.run_folder(found.name), IMPORTED) as part,
         progress(f"importing {found.name}", samples) as ticker,
     ):
         for fold, entries in found.held_out.items():

@@ -21,7 +21,14 @@ from competition.errors import CompetitionError
 from competition.file_listing import find_files
 from competition.formats.numpy_files import StoredArray, open_arrays
 from competition.prediction.opened_maps import open_map
-from competition.prediction.probability_maps import empty_dead_zone, map_file, quantise, read_index, read_scores
+from competition.prediction.probability_maps import (
+    empty_dead_zone,
+    index_file,
+    map_file,
+    quantise,
+    read_index,
+    read_scores,
+)
 from competition.submission.form import Form
 from competition.text import few, near_misses
 
@@ -67,7 +74,7 @@ def open_imported_maps(
     def open_one(path: Path) -> FoundPredictions:
         if path.is_file():
             return _submission(path, classes, entries, form)
-        return (_own_maps if (path / "index.json").exists() else _arrays)(path, classes, entries)
+        return (_own_maps if index_file(path).exists() else _arrays)(path, classes, entries)
 
     return _join(paths, entries, open_one)
 
@@ -160,7 +167,7 @@ def _arrays(folder: Path, classes: Sequence[str], entries: Sequence[Entry]) -> F
 
 
 def _own_maps(folder: Path, classes: Sequence[str], entries: Sequence[Entry]) -> FoundPredictions:
-    index, file = read_index(folder, "Give a folder of our form"), folder / "index.json"
+    index, file = read_index(folder, "Give a folder of our form"), index_file(folder)
     if sorted(index.classes) != sorted(classes):
         raise CompetitionError(
             f"maps of the classes {few(index.classes)}, not {few(classes)}",

@@ -27,7 +27,7 @@ from competition.training.search_space import (
     settings_of,
     tell_failed,
 )
-from competition.workspace import Workspace
+from competition.workspace import Workspace, history_file, last_checkpoint_file
 
 # Scores a trial has at least, unless it has fewer epochs: what falls behind is seen early.
 SCORES_PER_TRIAL = 8
@@ -172,9 +172,9 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> floa
     else:
         study.tell(trial, score)
         # It holds the optimizer too, twice the weights, and is no longer needed; best.pt stays.
-        (folder / "last.pt").unlink(missing_ok=True)
+        last_checkpoint_file(folder).unlink(missing_ok=True)
         return score
-    remove_folder(folder, "*.pt", "history.csv", "tensorboard", "pseudo")
+    remove_folder(folder, "*.pt", history_file(folder).name, "tensorboard", "pseudo")
     return None
 
 
