@@ -11,7 +11,7 @@ from competition.ensembling.tuning_data import Wanted
 from competition.runs.members import load_run_plugins, parse_members
 from competition.tracks.track import Track
 from competition.workspace import Workspace
-from pipelines.tuning_report import report_tuning
+from pipelines.reports.tuning_report import report_tuning
 
 
 def choose_decision(

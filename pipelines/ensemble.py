@@ -14,7 +14,7 @@ from typing import Any
 from competition.console import say, shout
 from competition.data.folds import read_fold_names
 from competition.data.manifest import read_manifest
-from competition.data.read_samples import find_test_samples
+from competition.data.preparation.read_samples import find_test_samples
 from competition.ensembling.current_decision import check_training_data, only_folds
 from competition.ensembling.decision import Decision
 from competition.ensembling.expectation import expect_of_folds
@@ -28,8 +28,8 @@ from competition.text import counted
 from pipelines.choose_decision import choose_decision
 from pipelines.context import open_track, open_workspace
 from pipelines.options import add_fill_bad, typed_options
+from pipelines.reports.tuning_report import operations_text, say_alone, say_expectation
 from pipelines.submission import score_phantom, write_submission
-from pipelines.tuning_report import operations_text, say_alone, say_expectation
 
 HELP = "Predict the test images with all members, vote, validate, and enter the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from competition.console import say, table
-from competition.runs.import_member import ImportedPredictions, import_member, imported_scores, open_import
+from competition.runs.imports.member import ImportedPredictions, import_member, imported_scores, open_import
 from pipelines.context import open_track, open_workspace
 
 HELP = "Add another team's predictions as a member: maps, arrays or a CSV. Without --oof it needs a given weight."

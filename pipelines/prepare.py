@@ -23,10 +23,10 @@ from competition.data.manifest import (
     reusable_entries,
     write_manifest,
 )
-from competition.data.raw_data import Drawing, find_data
-from competition.data.read_samples import cache_all
-from competition.data.sample_problems import sample_remarks, settle_problems
-from competition.data.settled_folds import settle_folds
+from competition.data.preparation.raw_data import Drawing, find_data
+from competition.data.preparation.read_samples import cache_all
+from competition.data.preparation.sample_problems import sample_remarks, settle_problems
+from competition.data.preparation.settled_folds import settle_folds
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError
 from competition.reporting.contact_sheet import draw_contact_sheet

@@ -17,7 +17,14 @@ from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Track
 from pipelines.context import open_track, prepared_workspaces
 from pipelines.options import add_size
-from pipelines.score_report import KINDS, known_to_prepare, pools_groups, report_interval, report_kinds, report_score
+from pipelines.reports.score_report import (
+    KINDS,
+    known_to_prepare,
+    pools_groups,
+    report_interval,
+    report_kinds,
+    report_score,
+)
 
 HELP = "Score a submission with the competition's metric, overall and per class"
 EXAMPLE = "./run.sh score --track cardiac submissions/cardiac/submission.csv data/cardiac/test/labels"

@@ -16,7 +16,7 @@ from competition.runs.run import check_folds, open_run, parse_folds
 from pipelines.context import choose_experiment, open_track, open_workspace
 from pipelines.executors import EXECUTORS
 from pipelines.executors.task import Task, end_with_starter
-from pipelines.training_report import report_training, say_grid
+from pipelines.reports.training_report import report_training, say_grid
 
 HELP = "Train one model per fold and predict its held-out samples. An interrupted run resumes."
 EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set train.lr=5e-4 --name quick_lr5e-4"

@@ -12,7 +12,7 @@ from competition.runs.members import parse_members
 from competition.text import shown
 from pipelines.context import open_track, open_workspace
 from pipelines.options import parse_weights, typed_options
-from pipelines.tuning_report import report_tuning
+from pipelines.reports.tuning_report import report_tuning
 
 HELP = "Choose member weights, thresholds and post-processing on out-of-fold predictions; estimate the score."
 EXAMPLE = "./run.sh tune --track hand_bone --members quick,strong:0,1 --name both"

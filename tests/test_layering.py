@@ -131,7 +131,7 @@ def test_a_stage_imports_no_other_stage_and_is_short(stage: str) -> None:
         ("from pipelines import prepare, context", ["pipelines.prepare"]),
         ("def late():\n    import pipelines.train", ["pipelines.train"]),
         ("from pipelines.check import parse_size", ["pipelines.check.parse_size"]),
-        ("from pipelines.training_report import report_training\nfrom pipelines.demo import run", []),
+        ("from pipelines.reports.training_report import report_training\nfrom pipelines.demo import run", []),
     ],
 )
 def test_a_stage_that_imports_another_is_caught(source: str, caught: list[str]) -> None:

@@ -12,7 +12,7 @@ from competition.data.manifest import Entry, read_manifest
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import index_file
 from competition.prediction.store import store_predictions
-from competition.runs.import_member import imported_test_maps
+from competition.runs.imports.member import imported_test_maps
 from competition.runs.members import Member, split_member
 from competition.runs.roi_run import find_boxes, find_first_stage
 from competition.tracks.track import Track, narrow

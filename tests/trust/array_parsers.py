@@ -32,7 +32,7 @@ from competition.models.checkpoint_loading import load_weights, read_checkpoint,
 from competition.prediction.histograms import load_histograms, save_histograms
 from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import read_map, read_scores
-from competition.runs.imported_predictions import hold_masks, read_imported_map
+from competition.runs.imports.predictions import hold_masks, read_imported_map
 from competition.settings import Experiment
 from competition.training.checkpoints import Best, Identity, load_best, load_checkpoint, save_best
 

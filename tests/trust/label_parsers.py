@@ -15,7 +15,7 @@ from PIL import Image
 from trust_parser import Parser
 
 from competition.data.manifest import Entry
-from competition.runs.imported_folds import read_imported_folds
+from competition.runs.imports.folds import read_imported_folds
 from competition.tracks.declared.mask_files import count_between, read_masks
 from competition.tracks.hand_bone.labels import HAND_BONE_CLASSES, read_bones
 from competition.tracks.hand_bone.lists import with_strata, without_excluded

@@ -21,7 +21,7 @@ from competition.formats.json_files import read_json
 from competition.formats.pictures import read_grey
 from competition.formats.yaml_files import read_yaml
 from competition.models.checkpoint_loading import read_checkpoint
-from competition.runs.imported_predictions import read_imported_map
+from competition.runs.imports.predictions import read_imported_map
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.submission.known_images import KnownImages
 from competition.tracks.declared.patterns import find_group

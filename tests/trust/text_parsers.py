@@ -18,7 +18,7 @@ from competition.errors import CompetitionError
 from competition.formats.csv_files import read_csv
 from competition.formats.json_files import read_json
 from competition.prediction.probability_maps import read_index
-from competition.runs.import_member import read_imported
+from competition.runs.imports.member import read_imported
 from competition.runs.members import parse_members
 from competition.settings import load_experiment
 from competition.submission import leaderboard

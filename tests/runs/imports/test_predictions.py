@@ -11,7 +11,7 @@ from array_submissions import array_of, random_masks, zip_of
 
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
-from competition.runs.imported_predictions import hold_masks, open_imported_maps, read_imported_map
+from competition.runs.imports.predictions import hold_masks, open_imported_maps, read_imported_map
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.submission.run_lengths.form import RunLengthForm
 

@@ -4,7 +4,7 @@ import pytest
 
 from competition.ensembling.decision import AloneScore, Decision, Scores, WeightedMember
 from competition.runs.members import parse_members
-from pipelines.tuning_report import below_best, operations_text
+from pipelines.reports.tuning_report import below_best, operations_text
 
 
 def decision_of(vote, operations=("none", "none", "none"), **alone):

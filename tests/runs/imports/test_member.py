@@ -9,7 +9,7 @@ from competition.data.folds import FULL
 from competition.data.manifest import data_hash
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import MapFolder, write_index
-from competition.runs.import_member import Imported, imported_test_maps, read_imported, write_imported
+from competition.runs.imports.member import Imported, imported_test_maps, read_imported, write_imported
 from competition.runs.leak_alarm import learned_by
 from competition.runs.members import Member
 from competition.runs.roi_run import find_first_stage

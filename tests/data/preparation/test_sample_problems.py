@@ -2,7 +2,7 @@
 
 import pytest
 
-from competition.data.sample_problems import settle_problems
+from competition.data.preparation.sample_problems import settle_problems
 from competition.errors import CompetitionError
 from competition.tracks.track import Problem
 

@@ -19,8 +19,8 @@ from competition.names import check_run_name
 from competition.prediction.histograms import histograms_file, image_histogram, save_histograms
 from competition.prediction.probability_maps import MapFolder, read_index, write_index, write_map, write_scores
 from competition.runs.finished import write_finished
-from competition.runs.imported_folds import match_folds, read_imported_folds
-from competition.runs.imported_predictions import (
+from competition.runs.imports.folds import match_folds, read_imported_folds
+from competition.runs.imports.predictions import (
     FoundPredictions,
     content_hash,
     open_imported_maps,

@@ -4,7 +4,7 @@ import pytest
 
 from competition.data.folds import read_folds, write_folds
 from competition.errors import CompetitionError
-from competition.runs.imported_folds import match_folds, read_imported_folds
+from competition.runs.imports.folds import match_folds, read_imported_folds
 
 OURS = {"ann": 0, "bob": 1, "cid": 2, "dan": 0, "eve": 1, "fay": 2}
 

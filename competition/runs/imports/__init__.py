@@ -1,0 +1,1 @@
+"""Predictions of other teams: read, matched to the folds, and kept as a member."""

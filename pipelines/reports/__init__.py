@@ -1,0 +1,1 @@
+"""What stages print about training, tuning and scores."""
