@@ -20,9 +20,9 @@ from competition.console import finish_output
 from competition.errors import CompetitionError
 from competition.files import write_json
 from competition.installation import CHECKOUT, typed
+from competition.machine import peak_memory_mb
 from competition.text import nearest_hint, shown
 from pipelines.executors.task import is_worker
-from pipelines.machine import peak_memory_mb
 from pipelines.options import DEFAULT_TRACK, typed_options
 
 STAGES = (

@@ -19,6 +19,7 @@ from competition.ensembling.current_decision import check_training_data, only_fo
 from competition.ensembling.decision import Decision
 from competition.ensembling.expectation import expect_of_folds
 from competition.ensembling.leaderboard_row import leaderboard_row
+from competition.ensembling.submission import score_phantom, write_submission
 from competition.errors import CompetitionError
 from competition.files import sweep_below, whole_file, write_json
 from competition.runs.out_of_fold_scores import not_measured
@@ -29,7 +30,6 @@ from pipelines.choose_decision import choose_decision
 from pipelines.context import open_track, open_workspace
 from pipelines.options import add_fill_bad, typed_options
 from pipelines.reports.tuning_report import operations_text, say_alone, say_expectation
-from pipelines.submission import score_phantom, write_submission
 
 HELP = "Predict the test images with all members, vote, validate, and enter the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"

@@ -29,12 +29,12 @@ from competition.data.preparation.sample_problems import sample_remarks, settle_
 from competition.data.preparation.settled_folds import settle_folds
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.errors import CompetitionError
+from competition.machine import cores
 from competition.reporting.contact_sheet import draw_contact_sheet
 from competition.text import counted, size_text
 from competition.tracks.track import WARNING, Problem, Track
 from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
-from pipelines.machine import cores
 from pipelines.options import add_fill_bad
 
 HELP = "Read raw data once: check every file, cache images and labels, make folds, draw a contact sheet."

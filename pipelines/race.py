@@ -8,11 +8,11 @@ from typing import Any
 
 from competition.console import say, table
 from competition.errors import CompetitionError
+from competition.machine import cores
 from competition.text import counted
 from competition.workspace import comparison_root
 from pipelines.benchmarks.notebook_race import DATA_SETS, RUN, DataSet, race_on
 from pipelines.context import call_stage, open_workspace, workspace_root
-from pipelines.machine import cores
 
 HELP = (
     "Train a plain notebook (pipelines/benchmarks/plain_notebook.py) and our quick on the same folds, with the same\n"

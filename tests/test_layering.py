@@ -15,6 +15,7 @@ LAYERS = (
     "text",
     "names",
     "console",
+    "machine",
     "files",
     "file_listing",
     "checksums",
@@ -32,8 +33,8 @@ LAYERS = (
     "prediction",
     "training",
     "runs",
-    "ensembling",
     "reporting",
+    "ensembling",
 )
 LONGEST_FILE = 350
 LONGEST_STAGE = 150

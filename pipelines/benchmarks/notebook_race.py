@@ -22,6 +22,7 @@ from competition.errors import CompetitionError
 from competition.files import write_json
 from competition.formats.json_files import read_json
 from competition.installation import REPOSITORY
+from competition.machine import cores
 from competition.masks.bit_planes import unpack_planes
 from competition.prediction.probability_maps import HALF_LEVEL, read_map
 from competition.runs.run import Run, open_run, parse_folds
@@ -30,7 +31,6 @@ from competition.tracks import get_track
 from competition.workspace import Workspace, out_of_fold_folder
 from pipelines.benchmarks import counted_process
 from pipelines.context import experiment_file
-from pipelines.machine import cores
 
 EXPERIMENT = "quick"
 RUN = "race"

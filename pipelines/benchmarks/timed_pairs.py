@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from competition.errors import CompetitionError
-from pipelines.machine import peak_memory_mb
+from competition.machine import peak_memory_mb
 
 # One call of a millisecond is too noisy; it is repeated until its turn has taken this long.
 TURN_SECONDS = 0.1

@@ -15,8 +15,8 @@ from multiprocessing.process import BaseProcess
 
 from competition.console import say
 from competition.errors import CompetitionError
+from competition.machine import cores
 from pipelines.executors.task import WORKER, Task, is_worker
-from pipelines.machine import cores
 
 
 def slots(folds: int) -> list[dict[str, str]]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import competition.ensembling.submission
 import pipelines.prepare
-import pipelines.submission
 from competition.files import cannot_write
 from competition.workspace import Workspace
 
@@ -22,7 +22,7 @@ def fail(path: Path, *_: object) -> None:
 
 
 def test_a_submission_without_its_preview_is_handed_in(stage, hands_with_run: Workspace, monkeypatch) -> None:
-    monkeypatch.setattr(pipelines.submission, "write_png", fail)
+    monkeypatch.setattr(competition.ensembling.submission, "write_png", fail)
     figures, said = stage("ensemble")
     assert "warning: no preview was written: can't write (No space left on device)" in said
     assert Path(figures["submission"]).exists()

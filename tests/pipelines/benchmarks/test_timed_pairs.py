@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from competition.errors import CompetitionError
+from competition.machine import peak_memory_mb
 from pipelines.benchmarks import timed_pairs
 from pipelines.benchmarks.timed_pairs import Row, in_own_process, require_equal, time_pair
-from pipelines.machine import peak_memory_mb
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from competition.ensembling.decision import Decision, Scores, WeightedMember
+from competition.ensembling.submission import write_submission
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import write_scores
-from pipelines.submission import write_submission
 
 
 def decision_of(track, **changes):

@@ -15,6 +15,7 @@ from competition.ensembling.segmentation.postprocessing import decide_image
 from competition.ensembling.voting.combination import combine
 from competition.ensembling.voting.masks import vote_bytes
 from competition.errors import CompetitionError
+from competition.machine import MB, peak_memory_mb
 from competition.phantoms import PHANTOMS
 from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.prediction.probability_maps import read_scores
@@ -24,7 +25,6 @@ from competition.text import counted, size_text
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Track
 from competition.workspace import Workspace
-from pipelines.machine import MB, peak_memory_mb
 
 
 def write_submission(

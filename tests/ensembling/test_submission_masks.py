@@ -14,13 +14,13 @@ from scipy import ndimage
 from competition.data.manifest import Entry, Manifest, write_manifest
 from competition.ensembling.decision import Decision, Scores, WeightedMember, save_decision
 from competition.ensembling.segmentation.thresholds import threshold_of
+from competition.ensembling.submission import write_submission
 from competition.errors import CompetitionError
 from competition.masks.run_lengths import encode_mask
 from competition.masks.stored_arrays import write_array
 from competition.prediction.probability_maps import map_file, write_map
 from competition.tracks import get_track
 from competition.workspace import REPOSITORY, Workspace
-from pipelines.submission import write_submission
 
 CUTS = {"disc": 127, "square": 90, "bar": 150}
 OPERATIONS = {"disc": "surest+fill", "square": "none", "bar": "drop<25px"}
@@ -155,8 +155,8 @@ VOTE_TWICE = textwrap.dedent(
     from competition.ensembling.decision import load_decision
     from competition.tracks import get_track
     from competition.workspace import Workspace
-    from pipelines.machine import peak_memory_mb
-    from pipelines.submission import write_submission
+    from competition.machine import peak_memory_mb
+    from competition.ensembling.submission import write_submission
 
     track, root = get_track(sys.argv[1]), Path(sys.argv[2])
     workspace, decision = Workspace(root, track.name), load_decision(root / "decision.json")
