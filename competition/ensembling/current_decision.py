@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from competition.data.folds import FULL, Fold
+from competition.data.folds import Fold
 from competition.data.manifest import data_hash, read_manifest
 from competition.ensembling.decision import Decision, load_decision
 from competition.errors import CompetitionError
 from competition.names import check_name
-from competition.runs.finished import finished_at
-from competition.runs.members import check_same_data, check_trained, finished_folds, split_member, trained_runs
+from competition.runs.members import check_same_data, check_trained, split_member, trained_folds
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
@@ -39,18 +38,12 @@ def trained_since(decision: Decision, workspace: Workspace) -> str:
 
     A model of all samples does not count: it votes only where it is named.
     """
-    voting = {(split_member(member.name)[0], fold) for member in decision.members for fold in member.folds}
+    known: set[tuple[str, Fold]] = {(run, fold) for run, folds in decision.trained.items() for fold in folds}
+    known |= {(split_member(member.name)[0], fold) for member in decision.members for fold in member.folds}
     found = []
-    for run in trained_runs(workspace):
-        new = [
-            fold
-            for fold in finished_folds(workspace, run)
-            if fold != FULL
-            and (run, fold) not in voting
-            and finished_at(workspace.fold_folder(run, fold)) > decision.created
-        ]
-        if new:
-            found.append(f"{run} (folds {','.join(map(str, new))})")
+    for run, folds in trained_folds(workspace).items():
+        if new := [str(fold) for fold in folds if (run, fold) not in known]:
+            found.append(f"{run} (folds {','.join(new)})")
     return ", ".join(found)
 
 

@@ -110,7 +110,8 @@ class Decision(_Frozen):
         combine: How the members become one; for segmentation the mean of maps, which are 8-bit.
         coverage: Number of samples that all members cover, on which the choice was made.
         reason: Why these weights and thresholds.
-        data_hash: Of the training samples it was tuned on; empty in decisions of earlier versions.
+        trained: Run -> its folds that were trained by then, voting or not; empty in decisions of earlier versions.
+        data_hash: Of the training samples it was tuned on; empty likewise.
         metric: What was maximised, with its options; empty likewise.
         vote: The score that ``alone`` is compared with; None where no sample is covered by all members.
         alone: Member -> its score alone; empty likewise.
@@ -133,6 +134,7 @@ class Decision(_Frozen):
     method: str = "optuna"
     unmeasured: tuple[str, ...] = ()
     everything: bool = False
+    trained: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     data_hash: str = ""
     metric: str = ""
     vote: AloneScore | None = None

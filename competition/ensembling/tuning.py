@@ -25,6 +25,7 @@ from competition.errors import CompetitionError
 from competition.files import whole_folder, write_csv
 from competition.names import check_name, shortened_name
 from competition.prediction.probability_maps import HALF_LEVEL
+from competition.runs.members import trained_folds
 from competition.tracks.track import Track
 from competition.workspace import DECISION, Workspace
 
@@ -76,6 +77,7 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
     """
     _check_request(request, track)
     class_groups = declared_groups(track) if request.by_group else one_group(len(track.classes))
+    trained = trained_folds(workspace)  # before the members are opened: a fold that finishes meanwhile is news
     data = open_tuning_data(track, workspace, request.members)
     members = data.members
     given = _given_weights(request.weights, data)
@@ -98,6 +100,7 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
         decision = tuned.decision.model_copy(
             update={
                 "everything": request.members is None,
+                "trained": trained,
                 "method": request.method if given is None else "given",
                 "data_hash": data_hash(data.training),
                 "metric": track.metric.key,

@@ -1,6 +1,5 @@
 """The mark of a finished fold: the identity of its predictions, and whether it learned shuffled labels."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +39,3 @@ def learned_shuffled_labels(fold_folder: Path) -> bool:
     settings = read_yaml(path, "no settings of the fold") if path.exists() else {}
     data = settings.get("data") if isinstance(settings, dict) else None
     return isinstance(data, dict) and bool(data.get("shuffle_labels"))
-
-
-def finished_at(fold_folder: Path) -> datetime:
-    """Return when a fold was finished, with time zone, from the time of its mark."""
-    return datetime.fromtimestamp(finished_file(fold_folder).stat().st_mtime).astimezone()

@@ -142,6 +142,13 @@ def trained_runs(workspace: Workspace) -> list[str]:
     return sorted(name for name in names if name[0] != "." and not _trained_on_shuffled_labels(workspace, name))
 
 
+def trained_folds(workspace: Workspace) -> dict[str, tuple[int, ...]]:
+    """Return the finished folds of each of ``trained_runs``, without the model of all samples."""
+    return {
+        run: tuple(fold for fold in finished_folds(workspace, run) if fold != FULL) for run in trained_runs(workspace)
+    }
+
+
 def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
     return any(learned_shuffled_labels(path.parent) for path in workspace.run_folder(name).glob("fold*/finished.json"))
 

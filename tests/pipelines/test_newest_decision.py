@@ -1,6 +1,8 @@
 """The decision that ensemble follows when none is named: folds trained since are never left out silently."""
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,15 @@ def test_a_choice_of_ones_own_is_kept_and_what_it_does_not_know_is_said(stage, c
     stage(train, "--fold", "0", "--name", "second")
     assert voting(stage(ensemble)) == {"tiny": [0]}
     assert "*** the decision predates second (folds 0); run tune to include it ***" in capsys.readouterr().out
+
+
+def test_a_workspace_copied_elsewhere_holds_no_new_folds(stage, tiny_hands, capsys):
+    stage(train, "--fold", "0,1")
+    stage(tune, "--members", "tiny:0", "--name", "mine")
+    later = time.time() + 3600
+    os.utime(tiny_hands.workspace.fold_folder("tiny", 1) / "finished.json", (later, later))
+    stage(ensemble)
+    assert "predates" not in capsys.readouterr().out
 
 
 def test_members_named_with_folds_are_those_of_the_decision_or_it_is_another(stage):
