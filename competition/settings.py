@@ -73,7 +73,7 @@ class ModelSettings(Section):
     init: FilePath | None = None
     """A checkpoint to start from, of this project or another (also 3D medical weights, see
     competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and keep the start they
-    have without it: fresh, but in "report_fourfold" the location networks keep ``pretrained``. A path
+    have without it: random, but in "report_fourfold" the location networks keep ``pretrained``. A path
     with "{fold}" in it is below the data set's runs, and each fold starts from its own: contrastive/{fold}/best.pt."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """Probability that the untrained head gives everywhere. A small value saves the first epochs, which otherwise

@@ -76,9 +76,9 @@ def cache_sample(
     an error.
 
     Args:
-        workspace: Where the cache lies.
+        workspace: Workspace of the cache.
         track: How to read.
-        root: Where the raw data lies.
+        root: Folder of the raw data.
         sample: What to read.
         fill: Whether a test sample of which nothing can be read is black instead of an error.
 

@@ -69,7 +69,7 @@ class Entry:
 class Manifest:
     """All prepared samples of a data set, in the organiser's order."""
 
-    data_root: Path  # where the raw data lies
+    data_root: Path  # folder of the raw data
     entries: tuple[Entry, ...]  # one per sample
     # the tables below the root as they were when they were read, see ``sources.describe_source``
     tables: tuple[str, ...] = ()

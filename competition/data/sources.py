@@ -22,7 +22,7 @@ def describe_source(root: Path, path: str, known: Iterable[str] = ()) -> str:
     """Describe a raw file by its content, its stamp and its path.
 
     Args:
-        root: Where the raw data lies.
+        root: Folder of the raw data.
         path: Of the file below the root.
         known: Earlier descriptions; one of the same path and stamp saves reading the file.
 

@@ -38,7 +38,7 @@ STATE_DICT = "Save the state_dict() of the network with torch.save"
 # Dictionaries within dictionaries that are looked into.
 DEEPEST = 8
 
-ABSENT = "is not in the checkpoint and stays fresh"
+ABSENT = "is not in the checkpoint and keeps its random weights"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
         value, how = fit_shape(weights[source], own.shape)
         if value is None:
             found = tuple(weights[source].shape)
-            unmatched.append(f"{name} is {found} in the checkpoint, {tuple(own.shape)} here, and stays fresh")
+            unmatched.append(
+                f"{name} is {found} in the checkpoint, {tuple(own.shape)} here, and keeps its random weights"
+            )
             continue
         fitting[name] = value
         if how:

@@ -9,7 +9,7 @@ from torch import nn
 
 from competition.errors import CompetitionError
 from competition.models import hub, torchvision_ops  # noqa: F401  (the second must come before smp and timm)
-from competition.models.layers import answer_prior
+from competition.models.layers import start_from_prior
 from competition.models.multiview import MultiViewClassifier
 from competition.models.multiview_fused import FusedMultiViewClassifier
 from competition.models.reports.cardiac_lab import HiddenLayer, LabFCN
@@ -47,7 +47,7 @@ Build = Callable[[Experiment, Track], nn.Module]
 
 
 def build_model(experiment: Experiment, track: Track, pretrained: bool | None = None) -> nn.Module:
-    """Build the network of an experiment, on the CPU; ``train.seed`` seeds its fresh weights.
+    """Build the network of an experiment, on the CPU; ``train.seed`` seeds its random weights.
 
     A segmentation network takes (N, channels, H, W) float32 and gives logits (N, C, h, w), which may be finer or
     coarser than the image; while training it may give a list of them (deep supervision), the one that counts first.
@@ -79,7 +79,7 @@ def build_model(experiment: Experiment, track: Track, pretrained: bool | None = 
             raise CompetitionError(
                 f"pretrained weights of {name} can't be fetched from the network ({type(error).__name__})",
                 None,
-                f"Use fresh weights with --set model.pretrained=false{or_a_file}",
+                f"Start from random weights with --set model.pretrained=false{or_a_file}",
             ) from error
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
@@ -134,14 +134,14 @@ def _smp_network(experiment: Experiment, track: Track) -> nn.Module:
     )
     head = model.segmentation_head
     assert isinstance(head, nn.Module)
-    answer_prior([layer for layer in head.modules() if isinstance(layer, nn.Conv2d)][-1], settings.prior)
+    start_from_prior([layer for layer in head.modules() if isinstance(layer, nn.Conv2d)][-1], settings.prior)
     if settings.dropout:
         model.segmentation_head = nn.Sequential(nn.Dropout2d(settings.dropout), head)
     return model
 
 
 def whole_network(network: Callable[..., nn.Module], **options: Any) -> Build:
-    """Return what builds a network whose encoder and decoder are one, from fresh weights.
+    """Return what builds a network whose encoder and decoder are one, from random weights.
 
     Args:
         network: Takes channels, classes, prior and dropout, and ``width`` where an experiment sets it.

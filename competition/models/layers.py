@@ -26,8 +26,8 @@ def double_convolution(channels: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(convolution(channels, outputs), convolution(outputs, outputs))
 
 
-def answer_prior(layer: nn.Module, prior: float) -> None:
-    """Set the bias of a network's last layer so that its fresh sigmoid is about ``prior`` everywhere."""
+def start_from_prior(layer: nn.Module, prior: float) -> None:
+    """Set the bias of a network's last layer so that its probabilities start at about ``prior``."""
     bias = layer.bias
     assert isinstance(bias, nn.Parameter)
     nn.init.constant_(bias, math.log(prior / (1 - prior)))

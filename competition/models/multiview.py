@@ -44,7 +44,7 @@ class MultiViewClassifier(nn.Module):
             views: Number of views of a patient.
             visible: (views, classes), which class can be seen in which view; None means all in all.
             size: Side of an image in pixels.
-            prior: Fresh probability of every class.
+            prior: Initial probability of every class.
             dropout: Before the head.
         """
         super().__init__()

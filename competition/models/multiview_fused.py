@@ -21,12 +21,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from competition.models.layers import answer_prior
+from competition.models.layers import start_from_prior
 from competition.models.multiview import view_maximum, view_network
 from competition.tracks.track import Track
 
 WIDTH = 256  # of what is kept of an injection
-SLOT_DEVIATION = 0.02  # of fresh slots: features are about 1, so that images and not slots decide at first
+SLOT_DEVIATION = 0.02  # of new slots: features are about 1, so that images and not slots decide at first
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class FusedMultiViewClassifier(nn.Module):
         self.location_head = nn.Linear(WIDTH, max(anatomy.arteries) + 1)
         self.patient_head = nn.Linear(WIDTH, 1)
         for head in (self.location_head, self.patient_head):
-            answer_prior(head, prior)
+            start_from_prior(head, prior)
         for name in ("turned", "injections", "seen", "arteries"):
             self.register_buffer(name, torch.tensor(getattr(anatomy, name)), persistent=False)
 

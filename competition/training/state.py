@@ -1,4 +1,4 @@
-"""The state of a training fold: made fresh, kept in last.pt, restored where a run was interrupted."""
+"""The state of a training fold: made new, kept in last.pt, restored where a run was interrupted."""
 
 import math
 from collections.abc import Mapping
@@ -126,7 +126,7 @@ def open_start(job: FoldJob) -> Start:
 def start_or_resume(
     job: FoldJob, start: Start, dataset: TrainingSet, sampler: DrawSampler, device: torch.device
 ) -> FoldState:
-    """Return the state of last.pt where there is one, a fresh one otherwise.
+    """Return the state of last.pt where there is one, a new one otherwise.
 
     Raises:
         CompetitionError: The weights to start from don't fit or have learned from what the fold holds out, or the

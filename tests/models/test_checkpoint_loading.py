@@ -27,9 +27,9 @@ def test_a_warm_start_loads_what_fits_and_lists_the_rest(shared_hands, tiny_expe
     stored["elsewhere"] = torch.zeros(1)
     loaded = load_weights(target, stored, Path("other.pt"))
     assert loaded.unmatched == (
-        "encoder.model.conv1.0.weight (24, 1, 3, 3) is not in the checkpoint and stays fresh",
-        "segmentation_head.0.weight is (2, 8, 3, 3) in the checkpoint, (3, 8, 3, 3) here, and stays fresh",
-        "segmentation_head.0.bias is (2,) in the checkpoint, (3,) here, and stays fresh",
+        "encoder.model.conv1.0.weight (24, 1, 3, 3) is not in the checkpoint and keeps its random weights",
+        "segmentation_head.0.weight is (2, 8, 3, 3) in the checkpoint, (3, 8, 3, 3) here, and keeps its random weights",
+        "segmentation_head.0.bias is (2,) in the checkpoint, (3,) here, and keeps its random weights",
         "elsewhere of the checkpoint has no place here",
     )
     assert loaded.changed == ()
@@ -80,8 +80,9 @@ def test_a_medical_resnet_finds_its_place_in_the_encoder_of_a_patients_classifie
         else:
             assert torch.equal(value, before[name])
     assert "module.conv_seg.0.weight of the checkpoint has no place here" in loaded.unmatched
-    assert "encoder.layer2.0.downsample.0.weight (128, 64, 1, 1) is not in the checkpoint and stays fresh" in (
-        loaded.unmatched
+    assert (
+        "encoder.layer2.0.downsample.0.weight (128, 64, 1, 1) is not in the checkpoint and keeps its random weights"
+        in (loaded.unmatched)
     )
 
 

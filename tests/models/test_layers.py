@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from competition.models.layers import answer_prior, double_convolution
+from competition.models.layers import double_convolution, start_from_prior
 
 
 def test_a_block_is_two_convolutions_each_normalised_and_cut_at_zero():
@@ -23,5 +23,5 @@ def test_a_block_is_two_convolutions_each_normalised_and_cut_at_zero():
 @pytest.mark.parametrize("prior", [0.01, 0.5, 0.9])
 def test_the_bias_answers_the_prior(prior):
     layer = nn.Conv2d(3, 2, 1)
-    answer_prior(layer, prior)
+    start_from_prior(layer, prior)
     torch.testing.assert_close(layer(torch.zeros(1, 3, 2, 2)).sigmoid(), torch.full((1, 2, 2, 2), prior))

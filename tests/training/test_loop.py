@@ -173,7 +173,7 @@ def test_a_warm_start_begins_with_the_given_weights_and_lists_what_does_not_fit(
         count = sum(name.startswith(f"{part}.") for name in own)
         assert f"{count} of {count} tensors of {part}" in line
     assert line.endswith("loaded, 0 of them reshaped; not touched: segmentation_head")
-    assert "segmentation_head.0.bias is (2,) in the checkpoint, (3,) here, and stays fresh" in said
+    assert "segmentation_head.0.bias is (2,) in the checkpoint, (3,) here, and keeps its random weights" in said
 
 
 def test_a_warm_start_of_which_nothing_fits_names_the_file(shared_hands, tiny_experiment, tmp_path):

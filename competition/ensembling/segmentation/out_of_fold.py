@@ -124,7 +124,7 @@ class OutOfFold:
         return len(self.classes) * sum(int(height) * int(width) for height, width, _ in shapes)
 
     def fingerprint(self, sample: str) -> str:
-        """Return a hash of the files of ``open_maps`` and ``truth``; "", which is never fresh, where one is missing.
+        """Return a hash of the files of ``open_maps`` and ``truth``; "", which never matches, where one is missing.
 
         It reads 7 MB for five members of 29 x 2048 x 2048: a hundredth of the time that the maps take.
         """

@@ -8,7 +8,7 @@ convolution that starts as bilinear interpolation, are our reading of what the l
 import torch
 from torch import nn
 
-from competition.models.layers import answer_prior
+from competition.models.layers import start_from_prior
 
 # 31 taps of a stride-16 transposed convolution: a triangle from one input pixel to the next.
 TAPS, STRIDE = 31, 16
@@ -26,7 +26,7 @@ class HiddenLayer(nn.Module):
         self.hidden = nn.Linear(channels * side**2, width)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(width, classes * side**2)
-        answer_prior(self.head, prior)
+        start_from_prior(self.head, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (N, C, side, side) for images (N, channels, side, side) float32."""
@@ -60,7 +60,7 @@ class LabFCN(nn.Module):
         # Padding 8 and one more row and column at the end give exactly 16 output pixels per input pixel.
         self.enlarge = nn.ConvTranspose2d(classes, classes, TAPS, stride=STRIDE, padding=STRIDE // 2, output_padding=1)
         _start_bilinear(self.enlarge)
-        answer_prior(self.enlarge, prior)
+        start_from_prior(self.enlarge, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (N, C, H, W) for images (N, channels, H, W) float32."""

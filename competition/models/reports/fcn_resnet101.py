@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from competition.models import torchvision_ops  # noqa: F401  (must come before torchvision)
-from competition.models.layers import answer_prior
+from competition.models.layers import start_from_prior
 
 from torchvision.models.segmentation import FCN_ResNet101_Weights, fcn_resnet101  # isort: skip
 
@@ -16,7 +16,7 @@ class FCNResNet101(nn.Module):
     """FCN-ResNet101; heads are sigmoid, one logit per class."""
 
     def __init__(self, channels: int, classes: int, prior: float, pretrained: bool, dropout: float = 0.0) -> None:
-        """Build the network; ``pretrained`` starts it from torchvision's COCO weights, with a fresh head.
+        """Build the network; ``pretrained`` starts it from torchvision's COCO weights, with a new head.
 
         Raises:
             OSError: The weights can't be fetched.
@@ -30,7 +30,7 @@ class FCNResNet101(nn.Module):
         self.classifier = network.classifier
         self.classifier[-2] = nn.Dropout(dropout)
         head = nn.Conv2d(self.classifier[-1].in_channels, classes, 1)
-        answer_prior(head, prior)
+        start_from_prior(head, prior)
         self.classifier[-1] = head
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ Reference:
 import torch
 from torch import nn
 
-from competition.models.layers import answer_prior, double_convolution
+from competition.models.layers import double_convolution, start_from_prior
 
 LEVELS = 5
 
@@ -28,7 +28,7 @@ class PlainUNet(nn.Module):
         Args:
             channels: Of the image.
             classes: Number of outputs.
-            prior: Fresh probability.
+            prior: Initial probability.
             dropout: Of whole channels, before the head.
             width: Channels of the first level; they double per level.
             transposed: Enlarge levels by a 2x2 transposed convolution that halves the channels instead of bilinearly.
@@ -46,7 +46,7 @@ class PlainUNet(nn.Module):
         )
         self.dropout = nn.Dropout2d(dropout)
         self.head = nn.Conv2d(width, classes, 1)
-        answer_prior(self.head, prior)
+        start_from_prior(self.head, prior)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return logits (N, C, H, W) for images (N, channels, H, W) float32."""

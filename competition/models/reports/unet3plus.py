@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from competition.models.layers import answer_prior, convolution, double_convolution
+from competition.models.layers import convolution, double_convolution, start_from_prior
 
 LEVELS = 5
 
@@ -45,7 +45,7 @@ class UNet3Plus(nn.Module):
         Args:
             channels: Of the image.
             classes: Number of outputs.
-            prior: Fresh probability of each head.
+            prior: Initial probability of each head.
             dropout: Of whole channels, before each head.
             width: Channels of the first encoder level (they double per level) and of each skip branch.
             rate: How many times smaller each level is than the one before.
@@ -74,7 +74,7 @@ class UNet3Plus(nn.Module):
         supervised = decoded if deep_supervision else decoded[:1]
         self.heads = nn.ModuleList(nn.Conv2d(outputs, classes, 3, padding=1) for outputs in supervised)
         for head in self.heads:
-            answer_prior(head, prior)
+            start_from_prior(head, prior)
         self.enlarge = nn.Identity() if output_scale == 1 else _enlargement(classes, output_scale)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
@@ -120,7 +120,7 @@ class UNet3Plus(nn.Module):
 
 
 def _enlargement(classes: int, scale: int) -> nn.Sequential:
-    """Return bilinear enlargement of logits, then a 3x3 convolution of each class alone, fresh the identity."""
+    """Return bilinear enlargement of logits, then a 3x3 convolution of each class alone, initialised to the identity."""
     convolve = nn.Conv2d(classes, classes, 3, padding=1, groups=classes)
     nn.init.dirac_(convolve.weight, groups=classes)
     assert convolve.bias is not None
