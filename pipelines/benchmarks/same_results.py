@@ -19,8 +19,11 @@ import pandas as pd
 from competition.console import say, table
 from competition.masks.stored_arrays import read_array
 
-MAY_DIFFER = frozenset(("seconds", "created", "finished", "shuffled", "sha256", "id", "time", "git_commit"))
+MADE_BY = ("seconds", "created", "finished", "sha256", "id", "time", "git_commit")
 """Columns and keys on when and by which version something was made."""
+IN_ONE_VERSION = ("shuffled", "metric", "trained", "optuna_threshold")
+"""Keys that 0.2.0 added, and a column that it dropped."""
+MAY_DIFFER = frozenset(MADE_BY + IN_ONE_VERSION)
 
 
 def without_times(value: Any) -> Any:

@@ -120,7 +120,7 @@ class UNet3Plus(nn.Module):
 
 
 def _enlargement(classes: int, scale: int) -> nn.Sequential:
-    """Return bilinear enlargement of logits, then a 3x3 convolution of each class alone, initialised to the identity."""
+    """Return bilinear enlargement of logits, then a 3x3 convolution of each class, initialised to the identity."""
     convolve = nn.Conv2d(classes, classes, 3, padding=1, groups=classes)
     nn.init.dirac_(convolve.weight, groups=classes)
     assert convolve.bias is not None
