@@ -206,9 +206,9 @@ def pseudo_label_file(pseudo_labels: Path, key: str) -> Path:
     return inside(pseudo_labels, f"{key}.b2")
 
 
-def contested_file(contested: Path, members: str, cuts: str, key: str) -> Path:
+def contested_file(contested: Path, members: str, levels: str, key: str) -> Path:
     """Return a sample's contested pixels between two levels, of members identified by a hash."""
-    return inside(contested / members / cuts, f"{key}.npy")
+    return inside(contested / members / levels, f"{key}.npy")
 
 
 def plane_files_folder(submission: Path) -> Path:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from competition.ensembling.segmentation.postprocessing import OPERATIONS
 from competition.ensembling.segmentation.thresholds import threshold_of
@@ -97,9 +97,9 @@ class Decision(_Frozen):
         class_groups: Name -> classes with weights of their own, each class in exactly one; empty where all classes are
             voted on with the members' weights.
         method: How the weights were searched.
-        cuts: Class -> level 0..254, which is what the vote applies; for classification empty.
+        levels: Class -> level 0..254, which is what the vote applies; for classification empty.
         thresholds: Class -> probability above which it is positive; for segmentation (level + 0.5) / 255, a readable
-            copy of ``cuts``; for classification only the classes that are submitted as 0 or 1.
+            copy of ``levels``; for classification only the classes that are submitted as 0 or 1.
         operations: Class -> post-processing, for segmentation all classes, for classification empty.
         unmeasured: Classes of which no scored image has a pixel; the scores leave them out, because the Dice of two
             empty masks is always 1.
@@ -122,7 +122,7 @@ class Decision(_Frozen):
     task: Literal["segmentation", "classification"]
     classes: tuple[str, ...] = Field(min_length=1)
     members: tuple[WeightedMember, ...] = Field(min_length=1)
-    cuts: dict[str, Level]
+    levels: dict[str, Level] = Field(validation_alias=AliasChoices("levels", "cuts"))  # "cuts" before version 0.2.0
     thresholds: dict[str, Threshold]
     operations: dict[str, str]
     scores: Scores
@@ -159,20 +159,20 @@ class Decision(_Frozen):
 
     def _check_classes(self) -> None:
         if self.task == "classification":
-            if self.cuts or self.operations or not set(self.thresholds) <= set(self.classes):
-                raise ValueError("a classification has thresholds of its own classes, no cuts and no operations")
+            if self.levels or self.operations or not set(self.thresholds) <= set(self.classes):
+                raise ValueError("a classification has thresholds of its own classes, no levels and no operations")
             return
         if self.gate is not None:
             raise ValueError("a segmentation has no gate")
         if self.combine != "mean":
             raise ValueError(f"a segmentation is combined by the mean of its maps, not by {self.combine!r}")
-        for name, given in (("cuts", self.cuts), ("thresholds", self.thresholds), ("operations", self.operations)):
+        for name, given in (("levels", self.levels), ("thresholds", self.thresholds), ("operations", self.operations)):
             if set(given) != set(self.classes):
                 odd = sorted(set(given) ^ set(self.classes))
                 raise ValueError(f"{name} and classes differ in {', '.join(odd)}")
         expected = threshold_of(self.level_array())
         if not np.allclose([self.thresholds[name] for name in self.classes], expected, rtol=0, atol=1e-9):
-            raise ValueError("thresholds do not equal (cut + 0.5) / 255")
+            raise ValueError("thresholds do not equal (level + 0.5) / 255")
 
     def _check_class_groups(self) -> None:
         grouped = [name for group in self.class_groups.values() for name in group.classes]
@@ -204,7 +204,7 @@ class Decision(_Frozen):
 
     def level_array(self) -> NDArray[np.int64]:
         """Return the levels int64 (C,) in the order of ``classes``."""
-        return np.array([self.cuts[name] for name in self.classes], dtype=np.int64)
+        return np.array([self.levels[name] for name in self.classes], dtype=np.int64)
 
     def operation_list(self) -> list[str]:
         """Return the operations in the order of ``classes``."""

@@ -169,7 +169,7 @@ def _untuned(data: TuningData, combination: Combination, given: tuple[int, ...] 
         task=track.task,
         classes=track.classes,
         members=weigh(members, weights),
-        cuts=dict.fromkeys(track.classes, HALF_LEVEL) if segments else {},
+        levels=dict.fromkeys(track.classes, HALF_LEVEL) if segments else {},
         thresholds=half if segments else never,
         operations=dict.fromkeys(track.classes, "none") if segments else {},
         scores=Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None),

@@ -24,12 +24,14 @@ MADE_BY = ("seconds", "created", "finished", "sha256", "id", "time", "git_commit
 IN_ONE_VERSION = ("shuffled", "metric", "trained", "optuna_threshold")
 """Keys that 0.2.0 added, and a column that it dropped."""
 MAY_DIFFER = frozenset(MADE_BY + IN_ONE_VERSION)
+RENAMED = {"cuts": "levels"}
+"""Keys before 0.2.0 -> their names since."""
 
 
 def without_times(value: Any) -> Any:
     """Return JSON content without the keys of ``MAY_DIFFER``, at any depth."""
     if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if key not in MAY_DIFFER}
+        return {RENAMED.get(key, key): without_times(item) for key, item in value.items() if key not in MAY_DIFFER}
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 

@@ -80,7 +80,7 @@ def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     for of, weights in (by_group or {"": {member.name: member.weight for member in decision.members}}).items():
         say(f"weights{of}: " + ", ".join(f"{name} {weight / 1000:.3f}" for name, weight in weights.items()))
     if of_masks and rows:
-        moved = sum(level != HALF_LEVEL for level in decision.cuts.values())
+        moved = sum(level != HALF_LEVEL for level in decision.levels.values())
         say(f"{moved} of {len(rows)} classes have a threshold other than 0.5 (per_class.csv)")
         say(f"post-processing: {operations_text(decision)}")
 

@@ -81,7 +81,11 @@ def test_arrays_are_tuned_as_stored_maps_are(shared_hands, tmp_path, names, meth
     as_floats = {name: [values / 255 for values in of] for name, of in maps.items()}
     again = api.tune(as_floats, truth, groups, folds, metric, **options)
     # Values near 0 and 255 are rounded off in floats, which no threshold of the window notices.
-    assert (again.cuts, again.weights(), again.operations) == (decision.cuts, decision.weights(), decision.operations)
+    assert (again.levels, again.weights(), again.operations) == (
+        decision.levels,
+        decision.weights(),
+        decision.operations,
+    )
 
 
 def test_a_vote_on_new_images_is_decide_image(shared_hands):

@@ -20,7 +20,7 @@ def content(**changes):
         "task": "segmentation",
         "classes": ["lv", "rv"],
         "members": [member("a", 400).model_dump(mode="json"), member("b", 600).model_dump(mode="json")],
-        "cuts": {"rv": 101, "lv": 127},
+        "levels": {"rv": 101, "lv": 127},
         "thresholds": {"lv": 0.5, "rv": 101.5 / 255},
         "operations": {"lv": "surest", "rv": "none"},
         "scores": SCORES.model_dump(mode="json"),
@@ -72,7 +72,9 @@ def test_a_member_of_a_decision_is_no_path(tmp_path, name):
 
 def test_a_classification_has_thresholds_of_some_classes(tmp_path):
     decision = Decision.model_validate(
-        content(task="classification", classes=["Aneurysm", "L_ICA"], cuts={}, operations={}, thresholds={"L_ICA": 1.0})
+        content(
+            task="classification", classes=["Aneurysm", "L_ICA"], levels={}, operations={}, thresholds={"L_ICA": 1.0}
+        )
     )
     save_decision(tmp_path / "decision.json", decision)
     assert load_decision(tmp_path / "decision.json").thresholds == {"L_ICA": 1.0}
@@ -80,7 +82,7 @@ def test_a_classification_has_thresholds_of_some_classes(tmp_path):
 
 @pytest.mark.parametrize("gate", [None, 0.25])
 def test_a_classification_may_have_a_gate_and_a_segmentation_not(tmp_path, gate):
-    patients = content(task="classification", classes=["a", "b"], cuts={}, operations={}, thresholds={}, gate=gate)
+    patients = content(task="classification", classes=["a", "b"], levels={}, operations={}, thresholds={}, gate=gate)
     save_decision(tmp_path / "decision.json", Decision.model_validate(patients))
     assert load_decision(tmp_path / "decision.json").gate == gate
     with pytest.raises(ValueError, match="no gate"):
@@ -89,7 +91,7 @@ def test_a_classification_may_have_a_gate_and_a_segmentation_not(tmp_path, gate)
 
 @pytest.mark.parametrize("rule", ["mean", "logit", "rank"])
 def test_a_classification_keeps_how_its_members_become_one(tmp_path, rule):
-    patients = content(task="classification", classes=["a", "b"], cuts={}, operations={}, thresholds={}, combine=rule)
+    patients = content(task="classification", classes=["a", "b"], levels={}, operations={}, thresholds={}, combine=rule)
     save_decision(tmp_path / "decision.json", Decision.model_validate(patients))
     assert load_decision(tmp_path / "decision.json").combine == rule
 
@@ -106,6 +108,14 @@ def test_maps_are_combined_by_their_mean_only(rule):
         Decision.model_validate(content(combine=rule))
 
 
+def test_levels_of_a_decision_before_version_0_2_are_read(tmp_path):
+    older = content()
+    older["cuts"] = older.pop("levels")
+    save_decision(tmp_path / "new.json", Decision.model_validate(older))
+    assert load_decision(tmp_path / "new.json").levels == {"rv": 101, "lv": 127}
+    assert "cuts" not in (tmp_path / "new.json").read_text()
+
+
 def test_a_missing_decision_says_what_makes_it(tmp_path):
     with pytest.raises(CompetitionError, match=r"decision\.json\. Run \./run\.sh tune"):
         load_decision(tmp_path / "decision.json")
@@ -117,12 +127,12 @@ def test_a_missing_decision_says_what_makes_it(tmp_path):
         ({"members": [member("a", 400).model_dump(mode="json")]}, "sum to 1000"),
         ({"members": []}, "members"),
         ({"members": [member("a", 400).model_dump(), member("b", 600, "other").model_dump()]}, "different fold files"),
-        ({"cuts": {"lv": 127}}, "cuts and classes differ in rv"),
-        ({"cuts": {"lv": 127, "rv": 255}}, r"cuts\.rv"),
-        ({"thresholds": {"lv": 0.5, "rv": 0.5}}, r"\(cut \+ 0.5\) / 255"),
+        ({"levels": {"lv": 127}}, "levels and classes differ in rv"),
+        ({"levels": {"lv": 127, "rv": 255}}, r"levels\.rv"),
+        ({"thresholds": {"lv": 0.5, "rv": 0.5}}, r"\(level \+ 0.5\) / 255"),
         ({"thresholds": {"lv": 0.5, "rv": 0.4, "la": 0.5}}, "thresholds and classes differ in la"),
         ({"operations": {"lv": "surest", "rv": "melt"}}, "melt"),
-        ({"task": "classification"}, "no cuts"),
+        ({"task": "classification"}, "no levels"),
         ({"temperature": 2}, "temperature"),
         ({"combine": "median"}, "combine"),
         ({"created": "2024-01-01T00:00:00"}, "created"),

@@ -38,7 +38,7 @@ def decision_of(track, weights, own_classes, cuts=CUTS, operations=OPERATIONS):
         task="segmentation",
         classes=track.classes,
         members=tuple(members),
-        cuts=cuts,
+        levels=cuts,
         thresholds={name: float(threshold_of(np.array(cut))) for name, cut in cuts.items()},
         operations=operations,
         scores=Scores(**none),

@@ -21,7 +21,7 @@ def decision_of(track, **changes):
         "members": tuple(
             WeightedMember(name=name, folds=(0,), weight=500, config_hash="c", fold_hash="f") for name in ("one", "two")
         ),
-        "cuts": {},
+        "levels": {},
         "thresholds": {"left": 0.3 + 1e-12, "right": 0.6 + 1e-12},
         "operations": {},
         "scores": Scores(**none),

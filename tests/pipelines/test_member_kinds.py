@@ -43,7 +43,7 @@ def test_all_kinds_of_members_vote_together(stage_on, tiny_hands, tiny_experimen
     for entry in tiny_hands.manifest.of("test"):
         levels = blend([read_map(folder, entry.sample) for folder in folders], weights)
         for index, name in enumerate(tiny_hands.track.classes):
-            mask = levels[index] > decision["cuts"][name]
+            mask = levels[index] > decision["levels"][name]
             if decision["operations"][name] == "none":
                 found = runs_to_mask(parse(rows[entry.name, name], entry.name), mask.shape)
                 np.testing.assert_array_equal(found, mask)

@@ -50,7 +50,7 @@ def test_the_score_of_one_fold_is_that_of_the_people_it_held_out(hands_with_run,
     figures, said = stage("ensemble", "--folds", "0")
     fold_of = read_folds(hands_with_run.fold_file()).fold_of
     held_out = [entry for entry in hand_entries["train"] if fold_of[entry.group] == 0]
-    expected = dense_dice(hands_with_run, held_out, decision["cuts"].values())
+    expected = dense_dice(hands_with_run, held_out, decision["levels"].values())
     assert 0 < len(held_out) < len(hand_entries["train"])
     assert figures["oof"] == pytest.approx(expected, abs=1e-12)
     assert figures["oof_crossfit"] is None

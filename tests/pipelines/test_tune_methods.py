@@ -95,7 +95,7 @@ def test_each_group_gets_its_own_weights_and_the_vote_obeys(stage, two_members, 
         maps = [read_map(tmp_path / name / "test", entry.sample) for name in ("discs", "lines")]
         for index, name in enumerate(("disc", "square", "bar")):
             if decision.operations[name] == "none":
-                expected = maps[int(index > 0)][index] > decision.cuts[name]
+                expected = maps[int(index > 0)][index] > decision.levels[name]
                 assert submitted[entry.name, name] == encode_mask(expected)
     ranking, _ = stage("leaderboard")
     manifest = json.loads((Path(made["submission"]).parent / "manifest.json").read_text())

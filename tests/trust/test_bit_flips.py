@@ -32,7 +32,7 @@ def test_a_flipped_bit_is_refused(name: str, tmp_path: Path, inputs: int, trust_
 def test_a_flipped_bit_of_a_json_file_never_changes_what_it_says(tmp_path: Path, trust_table: TrustTable) -> None:
     path = tmp_path / "decision.json"
     written = {
-        "cuts": {"lv": 127, "rv": 131},
+        "levels": {"lv": 127, "rv": 131},
         "weights": [600, 400],
         "score": 0.8908,
         "name": "K\u00f6nig",

@@ -74,7 +74,7 @@ def _json() -> list[Parser]:
         "classes": ["lv"],
         "members": [member],
     }
-    decision |= {"cuts": {"lv": 128}, "thresholds": {"lv": 0.503921568627451}, "operations": {"lv": "none"}}
+    decision |= {"levels": {"lv": 128}, "thresholds": {"lv": 0.503921568627451}, "operations": {"lv": "none"}}
     decision |= {"scores": scores, "coverage": 4, "reason": "one member", "created": "2026-11-28T10:00:00+00:00"}
     index = {"classes": ["x", "y"], "samples": ["a", "b"], "made_by": {"config_hash": "a" * 12, "epoch": 3}}
     imported = {"content_hash": "a", "folds": [0, "full"], "fold_hash": "b", "data_hash": "c", "pictures": {"t": "d"}}

@@ -67,7 +67,7 @@ def build_decision(
         task="classification",
         classes=tuple(classes),
         members=weigh(members, tuned.search.weights),
-        cuts={},
+        levels={},
         thresholds=dict(zip(classes[1:], tuned.locations.rule.thresholds.tolist(), strict=True)),
         gate=tuned.locations.rule.gate,
         combine=combination,

@@ -59,7 +59,7 @@ def build_decision(
         classes=classes,
         members=weigh(members, round_weights(weights.weights.mean(axis=0)).tolist()),
         class_groups=_group_weights(classes, names, weights),
-        cuts=dict(zip(classes, chosen.levels.tolist(), strict=True)),
+        levels=dict(zip(classes, chosen.levels.tolist(), strict=True)),
         thresholds=dict(zip(classes, threshold_of(chosen.levels).tolist(), strict=True)),
         operations=dict(zip(classes, found.operations, strict=True)),
         scores=_scores(data, found),

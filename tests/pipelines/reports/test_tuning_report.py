@@ -19,7 +19,7 @@ def decision_of(vote, operations=("none", "none", "none"), **alone):
             WeightedMember(name=name, folds=(0, 2), weight=1000 // len(alone), config_hash="c", fold_hash="f")
             for name in alone
         ],
-        cuts=dict.fromkeys(names, 127),
+        levels=dict.fromkeys(names, 127),
         thresholds=dict.fromkeys(names, half),
         operations=dict(zip(names, operations, strict=True)),
         scores=Scores(fold_mean=vote, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None),
