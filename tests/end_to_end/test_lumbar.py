@@ -156,7 +156,7 @@ def test_a_view_that_turns_the_spine_is_refused(handed_in, common, capsys):
     for view in ("hflip", "rotate180", "hflip_rotate180"):
         words = ["--experiment", str(handed_in / "tiny.yaml"), "--set", f"predict.views=[{view}]", "--name", "turned"]
         assert main(["train", *common, *words, "--fold", "0"]) == 1
-        assert "order from the top" in capsys.readouterr().err
+        assert "orders its classes from the top" in capsys.readouterr().err
 
 
 def test_a_test_set_that_came_later_is_read_and_named(handed_in, common, tmp_path, write_dicom):
