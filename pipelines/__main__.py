@@ -59,12 +59,12 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     vote         join submissions by a weighted vote           ./run.sh vote A.csv B.csv --out V.csv
     compare      show where two submissions differ             ./run.sh compare A.csv B.csv
     comparison   compare recipes on the same folds             ./run.sh comparison soft_targets
-    race         compare our quick with a plain notebook       ./run.sh race --only legs
+    race         race quick against a plain notebook           ./run.sh race --only legs
     bench        time the last mile beside its rivals          ./run.sh bench --quick
     leaderboard  rank all submissions                          ./run.sh leaderboard
     test         run ruff, mypy and the tests (in a checkout)
 
-  tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, legs, or a YAML file of your own.
+  tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, legs, or a file of your own.
   Without data under data/<track> the stages use synthetic data, with a warning.
 """
 
@@ -176,7 +176,7 @@ def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
     common.add_argument(
         "--track",
         default=DEFAULT_TRACK,
-        help=f"choose a track, or give its YAML file (default: {DEFAULT_TRACK}; tracks, leaderboard: all)",
+        help=f"choose a track, or give its YAML or Python file (default: {DEFAULT_TRACK}; tracks, leaderboard: all)",
     )
     common.add_argument("--phantom", action="store_true", help="use synthetic data")
     common.add_argument(

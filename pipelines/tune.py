@@ -52,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--window",
         metavar="LOW:HIGH",
         help=f"restrict the thresholds (default: {_window_text(ALONE[0])}; several members "
-        f"{_window_text(TOGETHER[0])}, narrower where weak)",
+        f"{_window_text(TOGETHER[0])}, or narrower where they disagree on much)",
     )
 
 
