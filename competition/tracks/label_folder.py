@@ -78,7 +78,7 @@ def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Pat
     """Find the label of each image of a submission.
 
     Returns:
-        Image name -> its label; "{class}" in its path stands for a file per class.
+        Image name -> path of its label, with "{class}" in it where each class has a file of its own.
 
     Raises:
         CompetitionError: An image has no label or several, or two images would have the same.

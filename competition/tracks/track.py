@@ -30,8 +30,8 @@ class Sample:
         split: "train" or "test".
         group: What is never split between folds (a person).
         images: Path of each view below the data root, in the order of ``Track.views``; None where the view is missing.
-        label: Path of the label file below the data root; None for test samples and classification. "{class}" in it
-            stands for one file per class.
+        label: Path of the label file below the data root; None for test samples and classification. It
+            contains "{class}" where each class has a file of its own.
         targets: 0/1 per class for classification; None otherwise.
         stratum: The kind of picture, which folds can balance and a score can be split by; empty if unknown.
         side: Of a paired organ, "right" or "left"; empty if unknown or meaningless.

@@ -1,4 +1,4 @@
-"""A track of some classes only: which it keeps, where they stand in the cache, and what a mirror makes of them."""
+"""A track restricted to some classes: which remain, their planes in the cache, and their order when mirrored."""
 
 from dataclasses import replace
 from pathlib import Path
