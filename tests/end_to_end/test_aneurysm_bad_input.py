@@ -5,43 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-
-from competition.phantoms.aneurysm import phantom as vessels
-
-TINY = """\
-model: {architecture: multiview, encoder: test_resnet, pretrained: false}
-data: {size: 32, workers: 0, augmentation: none}
-train: {epochs: 1, batch_size: 4, precision: fp32, loss: bce_first}
-"""
-
-
-@pytest.fixture(scope="session")
-def drawn_patients(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn_patients")
-    vessels.draw(folder, 6, 2, 100, 0, lambda: None)
-    return folder
-
-
-@pytest.fixture
-def patients(drawn_patients, tmp_path):
-    """Raw angiograms of the test's own: 6 patients for training, 2 for the test."""
-    return Path(shutil.copytree(drawn_patients, tmp_path / "patients"))
-
-
-@pytest.fixture
-def tiny(tmp_path):
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY)
-    return str(path)
-
-
-def prepare(track, data, *words):
-    return "prepare", "--track", track, "--data", data, "--refold", "--folds", 3, *words
-
-
-def cut(path, share=0.5):
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
+from raw_data import cut, prepare
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

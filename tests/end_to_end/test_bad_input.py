@@ -8,18 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from raw_data import cut, prepare
 
 from competition.errors import CompetitionError
-from competition.phantoms.aneurysm import phantom as vessels
 from competition.phantoms.hand_bone import phantom as hand
 from competition.training.checkpoints import save_checkpoint
 from pipelines.__main__ import main
-
-TINY = """\
-model: {architecture: multiview, encoder: test_resnet, pretrained: false}
-data: {size: 32, workers: 0, augmentation: none}
-train: {epochs: 1, batch_size: 4, precision: fp32, loss: bce_first}
-"""
 
 
 @pytest.fixture(scope="session")
@@ -29,43 +23,14 @@ def drawn_hands(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
-def drawn_vessels(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("drawn_vessels")
-    vessels.draw(folder, 6, 2, 100, 0, lambda: None)
-    return folder
-
-
 @pytest.fixture
 def hands(drawn_hands, tmp_path):
     """Raw hands of the test's own: 6 of three persons for training, 2 for the test."""
     return Path(shutil.copytree(drawn_hands, tmp_path / "hands"))
 
 
-@pytest.fixture
-def patients(drawn_vessels, tmp_path):
-    """Raw angiograms of the test's own: 6 patients for training, 2 for the test."""
-    return Path(shutil.copytree(drawn_vessels, tmp_path / "patients"))
-
-
-@pytest.fixture
-def tiny(tmp_path):
-    path = tmp_path / "tiny.yaml"
-    path.write_text(TINY)
-    return str(path)
-
-
-def prepare(track, data, *words):
-    return "prepare", "--track", track, "--data", data, "--refold", "--folds", 3, *words
-
-
 def first_hand(hands, split="train"):
     return min(hands.glob(f"{split}/DCM/*/*.png"))
-
-
-def cut(path, share=0.5):
-    content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
 
 
 def test_a_missing_or_empty_data_folder_is_named(tmp_path, refusal):
@@ -166,7 +131,7 @@ def test_unknown_settings_are_answered_with_the_nearest(refusal, tiny):
     assert (
         "unknown key 'train.lrr', did you mean 'train.lr'?" in refusal("train", "--set", "train.lrr=1", "--phantom")[0]
     )
-    Path(tiny).write_text(TINY + "predcit: {tile: 3}\n")
+    Path(tiny).write_text(Path(tiny).read_text() + "predcit: {tile: 3}\n")
     error, _ = refusal("train", "--experiment", tiny)
     assert "did you mean 'predict'?" in error
     assert tiny in error
