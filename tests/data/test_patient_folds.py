@@ -78,6 +78,7 @@ def test_at_real_prevalence_every_fold_has_its_share_of_everything(seed: int) ->
         assert max(block[stratum] for block in blocks) - min(block[stratum] for block in blocks) <= 8
 
 
+@pytest.mark.slow
 def test_folds_that_look_at_nothing_miss_a_rare_artery() -> None:
     """Or the test above could not fail."""
     missed = 0

@@ -63,6 +63,7 @@ def stored(prepared, folder, maps, metric):
     return OutOfFold(members, folders, prepared.workspace, samples, folds, groups, CLASSES, metric)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("names", "method", "metric"),
     [("abc", "greedy", None), ("ab", "optuna", {"name": "dice", "unit": "group"}), ("a", "equal", None)],

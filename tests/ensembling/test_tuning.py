@@ -10,6 +10,7 @@ from competition.runs.fold_training import train_one
 from competition.runs.run import open_run
 
 
+@pytest.mark.slow
 def test_a_run_is_tuned_and_its_decision_is_the_newest(tiny_hands, tiny_experiment):
     track, workspace = tiny_hands.track, tiny_hands.workspace
     run = open_run("tiny", track, workspace, tiny_experiment(train={"epochs": 1}))

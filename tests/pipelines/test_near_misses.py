@@ -73,6 +73,7 @@ def test_score_joins_an_index_without_its_zeros(stage, tmp_path):
     assert figures["score"] == 1.0
 
 
+@pytest.mark.slow
 def test_imported_predictions_are_shown_the_right_spelling(refusal, hands_with_run, hand_entries, tmp_path):
     (tmp_path / "theirs").mkdir()
     for entry in hand_entries["test"]:

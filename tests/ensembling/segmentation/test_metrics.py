@@ -80,6 +80,7 @@ def dense_scores(metric, truth, called, groups):
     return np.array(scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.key)
 def test_the_tuned_score_is_that_of_the_dense_masks(data, members, tmp_path, metric):
     found = tune_segmentation(
