@@ -42,10 +42,7 @@ _lost: list[OSError] = []
 
 
 def finish_output() -> OSError | None:
-    """Flush standard output; return why some of it was lost, or None.
-
-    A reader that has ended (``| head -1``) is a BrokenPipeError; a full disk, for example, is another OSError.
-    """
+    """Flush standard output; return why some of it was lost: BrokenPipeError where a reader has ended (``| head``)."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -67,10 +67,7 @@ def find_pictures_beside(root: Path, patterns: Sequence[str]) -> list[Path]:
 
 
 def on_disk(path: Path) -> Path:
-    """Return a path as the disk spells it: in another Unicode form, or with capitals in its ending.
-
-    The path itself where it exists or nothing matches it.
-    """
+    """Return a path as the disk spells it: in another Unicode form, or with capitals in its ending; else as it is."""
     if path.exists() or path.parent == path:
         return path
     folder = on_disk(path.parent)
@@ -154,10 +151,7 @@ def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
 
 
 def split_part(path: Path) -> tuple[Path, str]:
-    """Split the path of a part of a file: "train.tfrecord#12" -> (train.tfrecord, "12").
-
-    The part is "" where the path is the file itself.
-    """
+    """Split the path of a part of a file: "train.tfrecord#12" -> (train.tfrecord, "12"); of a whole file it is ""."""
     text = str(path)
     cuts = [] if os.path.exists(path) else [at for at, character in enumerate(text) if character == "#"]
     return next(((Path(text[:at]), text[at + 1 :]) for at in cuts if os.path.isfile(text[:at])), (path, ""))

@@ -35,24 +35,31 @@ _swept: set[Path] = set()
 
 
 @contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Raise a CompetitionError where the block can't write a file or folder."""
+    try:
+        yield
+    except OSError as error:
+        repair = "Nothing was changed; make room or choose another --workspace DIR, then run the same command again"
+        raise CompetitionError(f"can't write ({error.strerror or error})", path, repair) from error
+
+
+@contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; renamed to it when the block ends well, removed otherwise.
 
     Raises:
         CompetitionError: The disk is full or the folder can't be written; the old file, if any, is untouched.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)
         part = _part(path)
         os.close(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))  # less what the umask takes away
-    except OSError as error:
-        raise cannot_write(path, error) from error
     try:
-        yield part
-        os.replace(part, path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        with writing(path):
+            yield part
+            os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
 
@@ -68,28 +75,25 @@ def whole_folder(path: Path, ours: str) -> Iterator[Path]:
     Raises:
         CompetitionError: As for ``whole_file``, or another folder is there; then nothing was written or deleted.
     """
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         _sweep(path.parent)
         _check_ours(path, (ours,))
         part = _part(path)
         part.mkdir()
-    except OSError as error:
-        raise cannot_write(path, error) from error
     try:
-        yield part
-        old = part.with_suffix(".old")
-        if path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(part, path)
-        except OSError:
-            if old.exists():
-                os.replace(old, path)
-            raise
-        _delete(old)
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        with writing(path):
+            yield part
+            old = part.with_suffix(".old")
+            if path.exists():
+                os.replace(path, old)
+            try:
+                os.replace(part, path)
+            except OSError:
+                if old.exists():
+                    os.replace(old, path)
+                raise
+            _delete(old)
     finally:
         _delete(part)
 
@@ -110,10 +114,8 @@ def remove_folder(path: Path, *ours: str) -> None:
 
 def make_folder(path: Path) -> None:
     """Make a folder and its parents unless it exists; raise a CompetitionError if that fails."""
-    try:
+    with writing(path):
         path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise cannot_write(path, error) from error
 
 
 def _check_ours(path: Path, ours: Sequence[str]) -> None:
@@ -212,13 +214,12 @@ def file_lock(path: Path, busy: str | None = None) -> Iterator[None]:
         CompetitionError: Another process holds the lock, or the file can't be written.
     """
     lock = FileLock(path)
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=busy is None)
-    except Timeout as error:
-        raise CompetitionError(busy or "", path.parent) from error
-    except OSError as error:
-        raise cannot_write(path, error) from error
+        try:
+            lock.acquire(blocking=busy is None)
+        except Timeout as error:
+            raise CompetitionError(busy or "", path.parent) from error
     try:
         yield
     finally:
@@ -232,10 +233,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all; NaN is an error.
-
-    Paths that are not UTF-8 are written as escapes, which ``read_json`` turns into the same paths.
-    """
+    """Write a JSON file whole or not at all, paths that are not UTF-8 as escapes; NaN is an error."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
     if not text.isascii() and any("\ud800" <= sign <= "\udfff" for sign in text):
         text = json.dumps(value, indent=2, allow_nan=False)
@@ -295,10 +293,3 @@ def read_text(path: Path, largest: int = LARGEST_TEXT) -> str:
         return path.read_text(encoding="utf-8-sig")
     except MemoryError as error:
         raise CompetitionError("the file does not fit into memory", path) from error
-
-
-def cannot_write(path: Path, error: OSError) -> CompetitionError:
-    """Return the error for a file or folder that can't be written."""
-    reason = error.strerror or str(error)
-    repair = "Nothing was changed; make room or choose another --workspace DIR, then run the same command again"
-    return CompetitionError(f"can't write ({reason})", path, repair)

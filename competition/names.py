@@ -49,9 +49,8 @@ def name_fault(name: str) -> str | None:
 def check_run_name(name: str) -> None:
     """Reject a name that no run may have, with a CompetitionError: every run can be named in --members."""
     if fault := run_fault(name):
-        raise CompetitionError(
-            f"a run can't be called {shortened(name, 60)!r} (the name {fault})", None, "Give another --name"
-        )
+        what = f"a run can't be called {shortened(name, 60)!r} (the name {fault})"
+        raise CompetitionError(what, None, "Give another --name")
 
 
 def run_fault(name: str) -> str | None:

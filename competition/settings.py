@@ -40,11 +40,7 @@ RunName = Annotated[str, AfterValidator(_as_run_name)]
 SHOWN_PROBLEMS = 5
 
 # Networks that give more than logits of the classes in training, each with the one loss for that.
-LOSS_OF = {
-    "report_fourfold": "four_sets",
-    "contrastive": "bce_first_and_own",
-    "reconstructed": "bce_first_and_own",
-}
+LOSS_OF = {"report_fourfold": "four_sets", "contrastive": "bce_first_and_own", "reconstructed": "bce_first_and_own"}
 
 
 class Section(BaseModel):
@@ -209,12 +205,9 @@ class Experiment(Section):
         return self
 
     def hash(self) -> str:
-        """Return ten characters that change with any setting that shapes the weights or the maps.
-
-        The number of loading processes is left out: every draw has its own random numbers, so it changes nothing.
-        """
+        """Return ten characters that change with any setting that shapes the weights or the maps."""
         settings = self.model_dump(mode="json")
-        del settings["data"]["workers"]
+        del settings["data"]["workers"]  # every draw has its own random numbers, so it changes nothing
         if settings.pop("plugins"):  # an experiment without plugins keeps the hash that it has always had
             settings["plugins"] = plugin_hash(self.plugins)
         canonical = json.dumps(settings, sort_keys=True)
@@ -264,9 +257,7 @@ def states(path: Path, overrides: Sequence[str], name: str) -> bool:
     section, key = name.split(".")
     values = read_yaml(path, "no such experiment file")
     written = values.get(section) if isinstance(values, dict) else None
-    return (isinstance(written, dict) and key in written) or any(
-        override.partition("=")[0] == name for override in overrides
-    )
+    return (isinstance(written, dict) and key in written) or any(given.partition("=")[0] == name for given in overrides)
 
 
 def changed_settings(before: Experiment, now: Experiment) -> list[str]:

@@ -57,10 +57,7 @@ class NearKeys:
 
 
 def near_pairs(missing: Iterable[str], strays: Iterable[str]) -> dict[str, str]:
-    """Return, for each missing key, the stray one that was probably meant.
-
-    A stray key that would fit two missing ones is no answer for either.
-    """
+    """Return, for each missing key, the stray one that was probably meant, unless that would fit two missing ones."""
     near = NearKeys(strays)
     found = {key: stray for key in missing if (stray := near.find(key)) is not None}
     uses = Counter(found.values())
@@ -68,10 +65,7 @@ def near_pairs(missing: Iterable[str], strays: Iterable[str]) -> dict[str, str]:
 
 
 def difference(written: str, meant: str) -> str:
-    """Return how two near keys differ, for example "leading zeros" or "folder and capital letters".
-
-    An ending that only one of them has is no difference.
-    """
+    """Return how two near keys differ: "leading zeros", "folder and capital letters"; a missing ending is none."""
     one, other = _parts(written), _parts(meant)
     names = ("folder", "leading zeros", "capital letters", "ending")
     found = [name for name, left, right in zip(names, one, other, strict=True) if left != right]

@@ -70,10 +70,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
 
 
 def command() -> int:
-    """Run the stage that was typed after ``medcomp``, in the environment of run.sh; return the exit status of ``main``.
-
-    The process replaces itself once by the same command where a variable is missing.
-    """
+    """Run the stage typed after ``medcomp``; without the environment of run.sh the process replaces itself first."""
     if missing := ENVIRONMENT.keys() - os.environ.keys():
         os.execve(sys.executable, sys.orig_argv, os.environ | {name: ENVIRONMENT[name] for name in missing})
     return main(sys.argv[1:])
@@ -173,17 +170,11 @@ def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     common = parser.add_argument_group("options of every stage")
-    common.add_argument(
-        "--track",
-        default=DEFAULT_TRACK,
-        help=f"choose a track, or give its YAML or Python file (default: {DEFAULT_TRACK}; tracks, leaderboard: all)",
-    )
+    help_text = f"choose a track, or give its YAML or Python file (default: {DEFAULT_TRACK}; tracks, leaderboard: all)"
+    common.add_argument("--track", default=DEFAULT_TRACK, help=help_text)
     common.add_argument("--phantom", action="store_true", help="use synthetic data")
-    common.add_argument(
-        "--workspace",
-        metavar="DIR",
-        help="write everything there (default: $COMPETITION_WORKSPACE, else the checkout or the current folder)",
-    )
+    help_text = "write everything there (default: $COMPETITION_WORKSPACE, else the checkout or the current folder)"
+    common.add_argument("--workspace", metavar="DIR", help=help_text)
     common.add_argument("--json", type=Path, metavar="FILE", help="write the stage's figures to a JSON file")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     stage.add_arguments(parser)  # last, because a stage may change a default (leaderboard shows all tracks)

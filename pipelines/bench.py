@@ -67,10 +67,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     chosen = choose_benchmarks(args.only)
     scale = QUICK if args.quick else FULL
-    machine = (
-        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
-    )
-    say(f"synthetic hands of {scale.size}x{scale.size} pixels; {machine}")
+    host = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}"
+    say(f"synthetic hands of {scale.size}x{scale.size} pixels; {host}")
     if args.quick:
         say("--quick: targets are not evaluated at this size")
     masks = draw_masks(scale.size, seed=0)
@@ -80,15 +78,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         about = f", about {duration(60 * left)} left" if scale.full else ""
         say(f"{benchmark.name} ({position + 1} of {len(chosen)}{about})")
         rows += benchmark.measure(scale, masks)
-    table(
-        "bench: medians of turns, in processor seconds of all threads",
-        ["work", "ours", "rival", "ratio", "target", "reached"],
-        [_cells(row, scale.full) for row in rows],
-    )
+    columns = ["work", "ours", "rival", "ratio", "target", "reached"]
+    title = "bench: medians of turns, in processor seconds of all threads"
+    table(title, columns, [_cells(row, scale.full) for row in rows])
     for row in rows:
         if row.note:
             say(f"{row.work}: {row.note}")
-    return {"rows": [row.figures(scale.full) for row in rows], "quick": args.quick, "machine": machine}
+    return {"rows": [row.figures(scale.full) for row in rows], "quick": args.quick, "machine": host}
 
 
 def choose_benchmarks(only: str | None) -> Sequence[Benchmark]:

@@ -53,17 +53,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not result.ok:
         count, first = counted(result.faults, "error"), result.errors[0].removesuffix(".")
         raise CompetitionError(f"invalid submission ({count}; {first})", args.submission)
-    return {
-        "ok": result.ok,
-        "errors": result.errors,
-        "warnings": result.warnings,
-        "rows": result.rows,
-        "images": result.images,
-        "positive_share": result.positive_share,
-        "size_bytes": result.size_bytes,
-        "prepared": expected is not None,
-        "not_checked": result.unchecked,
-    }
+    figures = ("ok", "errors", "warnings", "rows", "images", "positive_share", "size_bytes")
+    found = {name: getattr(result, name) for name in figures}
+    return found | {"prepared": expected is not None, "not_checked": result.unchecked}
 
 
 def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None, list[str] | None]:

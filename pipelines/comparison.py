@@ -25,15 +25,9 @@ EXAMPLE = "./run.sh comparison soft_targets --json soft_targets.json"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument(
-        "comparison", nargs="?", metavar="NAME", help="a comparison of pipelines/comparisons, or a YAML file"
-    )
-    parser.add_argument(
-        "--fold",
-        default="all",
-        metavar="F",
-        help="on prepared data: train only these folds, as 0,1 (default: all)",
-    )
+    parser.add_argument("comparison", nargs="?", metavar="NAME", help="one of pipelines/comparisons, or a YAML file")
+    help_text = "on prepared data: train only these folds, as 0,1 (default: all)"
+    parser.add_argument("--fold", default="all", metavar="F", help=help_text)
     parser.add_argument("--force", action="store_true", help="train again after settings have changed")
 
 

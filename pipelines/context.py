@@ -87,13 +87,11 @@ class ChosenExperiment:
     experiment: Experiment
 
 
-def choose_experiment(
-    track: Track, workspace: Workspace, name: str | None, settings: Sequence[str]
-) -> ChosenExperiment:
+def choose_experiment(track: Track, workspace: Workspace, name: str | None, given: Sequence[str]) -> ChosenExperiment:
     """Return an experiment with changed settings, as --set takes them.
 
     Without a name it is "quick" for synthetic data or without a GPU, else "strong". For folder tracks, what neither the
-    experiment nor ``settings`` give is chosen from the data: ``data.size`` from the images, and, unless the epochs are
+    experiment nor ``given`` state is chosen from the data: ``data.size`` from the images, and, unless the epochs are
     given, ``train.repeats`` from their number.
     """
     if name is None:
@@ -104,9 +102,9 @@ def choose_experiment(
         why = "synthetic data" if workspace.phantom else "no GPU" if quick else "a GPU is available"
         say(f"experiment: {name} ({why}; choose another by --experiment NAME)")
     path = experiment_file(track, name)
-    changed = [*settings]
+    changed = [*given]
     if not (EXPERIMENTS / track.name).exists():
-        changed = [*_settings_for_data(path, settings, track, workspace), *settings]
+        changed = [*_settings_for_data(path, given, track, workspace), *given]
     return ChosenExperiment(path.stem, path, changed, load_experiment(path, changed))
 
 
@@ -124,15 +122,10 @@ def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace
     return settings
 
 
-def run_on_phantom(stage: str, args: argparse.Namespace, track: str, options: list[str]) -> dict[str, Any]:
-    """Run a stage as the command line would, on synthetic data, with the common ``args`` and its own options."""
-    return call_stage(stage, argparse.Namespace(**vars(args) | {"track": track, "phantom": True}), options)
-
-
-def call_stage(stage: str, args: argparse.Namespace, options: list[str]) -> dict[str, Any]:
-    """Run a stage as the command line would, with the common ``args`` and its own options; return its figures."""
+def call_stage(stage: str, args: argparse.Namespace, options: list[str], **common: Any) -> dict[str, Any]:
+    """Run a stage as the command line would, with ``args``, changed ``common`` ones and its own; return its figures."""
     module = importlib.import_module(f"pipelines.{stage}")
     parser = argparse.ArgumentParser()
     module.add_arguments(parser)
-    figures: dict[str, Any] = module.run(argparse.Namespace(**vars(args) | vars(parser.parse_args(options))))
+    figures: dict[str, Any] = module.run(argparse.Namespace(**vars(args) | common | vars(parser.parse_args(options))))
     return figures

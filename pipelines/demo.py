@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from competition.console import say, shout, table
-from pipelines.context import open_workspace, run_on_phantom
+from pipelines.context import call_stage, open_workspace
 from pipelines.executors.local import start_importing
 
 HELP = "Run the whole pipeline on synthetic hands and angiograms: no download, no GPU, about five minutes on two cores."
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         rows.append([name, *cells, f"{figures['seconds']:.0f}"])
     columns = ["track", "out-of-fold", "cross-fitted", "test", "seconds"]
     table("synthetic data, scored at native size", columns, rows)
-    run_on_phantom("leaderboard", args, "hand_bone", [])
+    call_stage("leaderboard", args, [], track="hand_bone", phantom=True)
     seconds = round(time.perf_counter() - start, 1)
     workspace = open_workspace(argparse.Namespace(**vars(args) | {"track": "hand_bone", "phantom": True}))
     say(f"done in {seconds:.0f} s; for the images see {workspace.contact_sheet_file()}")
@@ -52,6 +52,6 @@ def _run_track(args: argparse.Namespace, name: str, options: list[str]) -> dict[
     steps = {"prepare": options, "train": [], "tune": ["--members", "quick"], "ensemble": ["--decision", "quick"]}
     for stage, words in steps.items():
         say(f"\n== {name}: {stage} ==")
-        figures = run_on_phantom(stage, args, name, words)
+        figures = call_stage(stage, args, words, track=name, phantom=True)
     kept = {key: figures[key] for key in ("oof", "oof_crossfit", "test", "submission")}
     return kept | {"seconds": round(time.perf_counter() - start, 1)}

@@ -18,8 +18,7 @@ from competition.data.preparation.read_samples import find_test_samples
 from competition.ensembling.current_decision import check_training_data, only_folds
 from competition.ensembling.decision import Decision
 from competition.ensembling.expectation import expect_of_folds
-from competition.ensembling.leaderboard_row import leaderboard_row
-from competition.ensembling.submission import score_phantom, write_submission
+from competition.ensembling.submission import leaderboard_row, score_phantom, write_submission
 from competition.errors import CompetitionError
 from competition.files import sweep_below, whole_file, write_json
 from competition.runs.out_of_fold_scores import not_measured
@@ -37,15 +36,12 @@ EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument(
-        "--decision", metavar="NAME", help="use this decision (default: the newest; tune if there is none)"
-    )
+    parser.add_argument("--decision", metavar="NAME", help="use this decision (default: the newest, else tune)")
     parser.add_argument("--members", metavar="RUN,...", help="stop if the decision has other members")
     parser.add_argument("--folds", metavar="F,...", help="let only these folds of each member vote")
     parser.add_argument("--test", type=Path, metavar="DIR", help="use a later test set instead of the prepared one")
-    parser.add_argument(
-        "--record", action="store_true", help="enter the submission in the leaderboard even with --folds or --test"
-    )
+    help_text = "enter the submission in the leaderboard even with --folds or --test"
+    parser.add_argument("--record", action="store_true", help=help_text)
     add_fill_bad(parser)
     parser.add_argument("--out", type=Path, metavar="FILE", help="also copy the submission there")
 

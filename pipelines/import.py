@@ -17,14 +17,11 @@ EXAMPLE = "./run.sh import --track hand_bone --name theirs --oof their/oof --fol
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("--name", required=True, metavar="NAME", help="name the member, for --members of tune")
-    parser.add_argument(
-        "--oof",
-        type=Path,
-        nargs="+",
-        metavar="PATH",
-        help="out-of-fold predictions: a folder of .npy or .npz, one per image, a folder of our own maps, or a CSV in "
-        "submission form; several if each fold has its own",
+    help_text = (
+        "out-of-fold predictions: a folder of .npy or .npz, one per image, a folder of our own maps, or a CSV in "
+        "submission form; several if each fold has its own"
     )
+    parser.add_argument("--oof", type=Path, nargs="+", metavar="PATH", help=help_text)
     parser.add_argument("--folds", type=Path, metavar="FILE", help="CSV of group,fold or image,fold of --oof")
     parser.add_argument("--test", type=Path, metavar="PATH", help="predictions of the test images, in any of the forms")
     parser.add_argument("--classes", metavar="A,B,...", help="classes of the arrays, in order (default: the track's)")

@@ -19,24 +19,14 @@ HELP = "Rank all submissions; leaderboard record ID --public S --private S enter
 EXAMPLE = "./run.sh leaderboard record 20261121-153012-strong --public 0.9730 --private 0.9733"
 
 COLUMNS = (
-    "id",
-    "members x folds",
-    "fold mean",
-    "tuned",
-    "cross-fitted",
-    "95 %",
-    "re-weighted",
-    "test",
-    "public",
-    "private",
+    *("id", "members x folds", "fold mean", "tuned", "cross-fitted", "95 %"),
+    *("re-weighted", "test", "public", "private"),
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options; without --track it covers all tracks."""
-    parser.add_argument(
-        "action", nargs="?", choices=("show", "record"), default="show", help="show (default) or record"
-    )
+    parser.add_argument("action", nargs="?", choices=("show", "record"), default="show", help="show (default), record")
     parser.add_argument("id", nargs="?", metavar="ID", help="with record: the submission")
     parser.add_argument("--public", type=float, metavar="SCORE", help="with record: the public score, 0 to 1")
     parser.add_argument("--private", type=float, metavar="SCORE", help="with record: the private score, 0 to 1")
@@ -77,16 +67,9 @@ def _line(row: dict[Any, Any]) -> list[str]:
     def number(name: str) -> str:
         return "-" if pd.isna(row[name]) else f"{row[name]:.4f}"
 
-    return [
-        row["id"],
-        # "quick:0,1,2" is exact, and too wide for a table
-        re.sub(r":([\d,]+)", lambda folds: f" x{folds[1].count(',') + 1}", str(row["members"])),
-        f"{number('cv_fold_mean')} ±{number('cv_fold_sd')}",
-        number("cv_oof"),
-        number("cv_crossfit"),
-        f"{number('cv_low')}-{number('cv_high')}",
-        number("cv_reweighted"),
-        number("test_score"),
-        number("public"),
-        number("private"),
-    ]
+    # "quick:0,1,2" is exact, and too wide for a table
+    members = re.sub(r":([\d,]+)", lambda folds: f" x{folds[1].count(',') + 1}", str(row["members"]))
+    mean = f"{number('cv_fold_mean')} ±{number('cv_fold_sd')}"
+    interval = f"{number('cv_low')}-{number('cv_high')}"
+    others = map(number, ("cv_reweighted", "test_score", "public", "private"))
+    return [row["id"], members, mean, number("cv_oof"), number("cv_crossfit"), interval, *others]

@@ -3,7 +3,9 @@
 import argparse
 import re
 import shlex
+from collections.abc import Sequence
 from fractions import Fraction
+from pathlib import Path
 
 from competition.errors import CompetitionError
 from competition.text import shown
@@ -23,9 +25,8 @@ def typed_options(args: argparse.Namespace) -> str:
 
 def add_fill_bad(parser: argparse.ArgumentParser) -> None:
     """Add --fill-bad."""
-    parser.add_argument(
-        "--fill-bad", action="store_true", help="replace unreadable test samples by black images, which score about 0"
-    )
+    help_text = "replace unreadable test samples by black images, which score about 0"
+    parser.add_argument("--fill-bad", action="store_true", help=help_text)
 
 
 def add_size(parser: argparse.ArgumentParser, help_text: str) -> None:
@@ -39,6 +40,18 @@ def parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not ROWSxCOLUMNS, for example 2048x2048")
     return int(match[1]), int(match[2])
+
+
+def parse_folders(texts: Sequence[str], option: str, kind: str, names: Sequence[str]) -> list[tuple[str, Path]]:
+    """Read "NAME=DIR" of a repeatable option, where ``kind`` is what is named; reject unknown names."""
+    pairs = []
+    for text in texts:
+        name, _, folder = text.partition("=")
+        if name not in names or not folder:
+            form = f"{kind.upper()}=DIR with a {kind} of {', '.join(names)}"
+            raise CompetitionError(f"{option} takes {form}, not {text!r}")
+        pairs.append((name, Path(folder).expanduser()))
+    return pairs
 
 
 def parse_weights(text: str, count: int, things: str) -> list[Fraction]:

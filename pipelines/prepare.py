@@ -8,11 +8,7 @@ from typing import Any
 
 from competition.console import say, shout, table
 from competition.data.checks.duplicates import same_labels, same_pixels
-from competition.data.checks.plausibility import (
-    full_masks,
-    implausible_classes,
-    large_classes,
-)
+from competition.data.checks.plausibility import implausible_classes, questionable_masks
 from competition.data.checks.shortcuts import find_shortcut
 from competition.data.folds import FOLDS, Folds, fold_table
 from competition.data.manifest import (
@@ -43,18 +39,12 @@ EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="folder of the raw data (default: data/<track>, else synthetic data)"
-    )
+    help_text = "folder of the raw data (default: data/<track>, else synthetic data)"
+    parser.add_argument("--data", type=Path, metavar="DIR", help=help_text)
     parser.add_argument("--folds", type=int, metavar="K", help=f"make K folds (default: {FOLDS})")
-    parser.add_argument(
-        "--stratified",
-        action="store_true",
-        help="balance strata over the folds (StratifiedGroupKFold); findings of patients always are balanced",
-    )
-    parser.add_argument(
-        "--refold", action="store_true", help="replace the folds by your own; trained runs become invalid"
-    )
+    help_text = "balance strata over the folds (StratifiedGroupKFold); findings of patients always are balanced"
+    parser.add_argument("--stratified", action="store_true", help=help_text)
+    parser.add_argument("--refold", action="store_true", help="replace the folds by yours; trained runs become invalid")
     parser.add_argument("--skip-bad", action="store_true", help="leave out invalid training samples")
     add_fill_bad(parser)
     parser.add_argument("--people", type=int, metavar="N", help="synthetic data: number of training persons")
@@ -80,13 +70,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     say(f"{counted(len(listing.samples), 'sample')} listed below {root}")
     problems = list(listing.problems)
     old = reusable_entries(workspace, track)
-    entries, read_problems, made = cache_all(
-        track, workspace, root, listing.samples, problems, old, args.fill_bad, cores()
-    )
+    entries, found, made = cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad, cores())
     remember_decoded(workspace, track, entries)
-    problems += read_problems + same_pixels(entries, track.views) + same_labels(entries)
-    remarks = [*listing.remarks, *sample_remarks(entries)]
-    remarks += [*full_masks(entries, track.classes), *large_classes(entries, track.classes)]
+    problems += found + same_pixels(entries, track.views) + same_labels(entries)
+    remarks = [*listing.remarks, *sample_remarks(entries), *questionable_masks(entries, track.classes)]
     for remark in remarks:
         say(remark)
     entries = settle_problems(problems, entries, args.skip_bad, args.fill_bad)
@@ -119,11 +106,8 @@ def _report(
     training = [entry for entry in entries if entry.split == "train"]
     test = [entry for entry in entries if entry.split == "test"]
     groups = {entry.group for entry in training}
-    table(
-        f"{workspace.dataset}: held-out samples of each fold (no group is in two folds)",
-        ["fold", "samples", "groups", "rarest class"],
-        fold_table(folds, training, track.classes),
-    )
+    title = f"{workspace.dataset}: held-out samples of each fold (no group is in two folds)"
+    table(title, ["fold", "samples", "groups", "rarest class"], fold_table(folds, training, track.classes))
     size = size_text(Counter((entry.height, entry.width) for entry in entries).most_common(1)[0][0])
     counts = f"{counted(len(training), 'training sample')} of {counted(len(groups), 'group')}"
     counts += f", {counted(len(test), 'test sample')}"

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from competition.text import counted
 from competition.workspace import comparison_root
 from pipelines.benchmarks.notebook_race import DATA_SETS, RUN, DataSet, race_on
 from pipelines.context import call_stage, open_workspace, workspace_root
+from pipelines.options import parse_folders
 
 HELP = (
     "Train a plain notebook (pipelines/benchmarks/plain_notebook.py) and our quick on the same folds, with the same\n"
@@ -27,13 +27,8 @@ REAL = [data_set.name for data_set in DATA_SETS if data_set.drawn is None]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("--only", metavar="NAME", help=f"race on one data set, of {NAMES} (default: all)")
-    parser.add_argument(
-        "--data",
-        action="append",
-        default=[],
-        metavar="NAME=DIR",
-        help=f"the folder of a real data set, of {', '.join(REAL)}; repeatable",
-    )
+    help_text = f"the folder of a real data set, of {', '.join(REAL)}; repeatable"
+    parser.add_argument("--data", action="append", default=[], metavar="NAME=DIR", help=help_text)
     parser.add_argument("--fold", default="0", metavar="F", help="hold out these folds: 0,1 or all (default: 0)")
     parser.add_argument("--epochs", type=int, metavar="N", help="train N epochs instead of the data set's own number")
     parser.add_argument("--seeds", type=int, default=1, metavar="K", help="average over K seeds (default: 1)")
@@ -47,7 +42,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     if args.seeds < 1:
         raise CompetitionError(f"--seeds {args.seeds}: a race needs at least one seed", None, "Give --seeds 1 or more")
-    folders = _folders(args.data)
+    folders = dict(parse_folders(args.data, "--data", "name", REAL))
     chosen = [data_set for data_set in DATA_SETS if args.only in (None, data_set.name)]
     if not chosen:
         raise CompetitionError(f"no data set of the race is called {args.only!r}", None, f"Give --only one of {NAMES}")
@@ -62,17 +57,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if results:
         _show(results)
     return {"data": results, "skipped": skipped, "threads": cores()}
-
-
-def _folders(given: Sequence[str]) -> dict[str, Path]:
-    """Return name -> folder of --data."""
-    folders = {}
-    for text in given:
-        name, _, folder = text.partition("=")
-        if name not in REAL or not folder:
-            raise CompetitionError(f"--data takes NAME=DIR with a name of {', '.join(REAL)}, not {text!r}")
-        folders[name] = Path(folder).expanduser()
-    return folders
 
 
 def _race_on(args: argparse.Namespace, data_set: DataSet, data: Path | None, turn: int) -> dict[str, Any]:

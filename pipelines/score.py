@@ -36,18 +36,12 @@ SUSPICIOUS_SCORE = 0.3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("submission", type=Path, metavar="SUBMISSION", help="score this CSV or zip of .npy")
-    parser.add_argument(
-        "truth",
-        type=Path,
-        metavar="TRUTH",
-        help="compare with this file in submission form, or folder of labels in the track's own form",
-    )
+    help_text = "compare with this file in submission form, or folder of labels in the track's own form"
+    parser.add_argument("truth", type=Path, metavar="TRUTH", help=help_text)
     add_size(parser, "size of every image, where labels are lists of points and the track's own size is wrong")
     parser.add_argument("--per-class", action="store_true", help="show all classes, not only the worst ten")
     parser.add_argument("--by", choices=list(KINDS), help="show also the score of each stratum or side")
-    parser.add_argument(
-        "--bootstrap", type=int, metavar="N", help="show also the 95 %% interval, from N resamplings of groups"
-    )
+    parser.add_argument("--bootstrap", type=int, metavar="N", help="show the 95 %% interval of N resamplings of groups")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

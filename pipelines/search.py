@@ -27,19 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--experiment", metavar="NAME", help="an experiment of the track, or a YAML file")
     parser.add_argument("--trials", type=int, default=20, help="number of trials in all (default: 20)")
     parser.add_argument("--fold", type=int, default=0, help="fold that scores them (default: 0)")
-    parser.add_argument(
-        "--space",
-        action="append",
-        metavar="SECTION.KEY=VALUES",
-        help="what to vary: log:1e-4:1e-2, 0.8:0.99, int:10:40 or bce|bce_dice; repeatable (default: learning rate, "
-        "weight decay, batch size and loss around the experiment's own)",
+    help_text = (
+        "what to vary: log:1e-4:1e-2, 0.8:0.99, int:10:40 or bce|bce_dice; repeatable (default: learning rate, "
+        "weight decay, batch size and loss around the experiment's own)"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        metavar="SECTION.KEY=VALUE",
-        help="change a setting of competition/settings.py; repeatable",
-    )
+    parser.add_argument("--space", action="append", metavar="SECTION.KEY=VALUES", help=help_text)
+    help_text = "change a setting of competition/settings.py; repeatable"
+    parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help=help_text)
     parser.add_argument("--name", metavar="NAME", help="name of the search (default: the experiment's)")
 
 
@@ -79,12 +73,10 @@ def _space(asked: list[str] | None, typed: list[str], experiment: Experiment, tr
 
 def _report(args: argparse.Namespace, search: Search, result: SearchResult) -> dict[str, Any]:
     ended, best = result.ended, result.best
-    table(
-        f"{search.name}: best of {counted(len(ended), 'trial')} on fold {search.fold} "
-        f"({result.pruned} stopped early, {len(result.failed)} failed)",
-        [search.track.metric.label, "settings"],
-        [[f"{trial.value:.4f}", " ".join(settings_of(trial.params))] for trial in result.complete[:SHOWN]],
-    )
+    title = f"{search.name}: best of {counted(len(ended), 'trial')} on fold {search.fold} "
+    title += f"({result.pruned} stopped early, {len(result.failed)} failed)"
+    rows = [[f"{trial.value:.4f}", " ".join(settings_of(trial.params))] for trial in result.complete[:SHOWN]]
+    table(title, [search.track.metric.label, "settings"], rows)
     command = _train_command(args, search, settings_of(best.params))
     say(f"train the best: {command}")
     return {

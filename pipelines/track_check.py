@@ -94,9 +94,9 @@ def check_track(args: argparse.Namespace, result: Result, real: Sequence[Path]) 
 
 def _call_on(args: argparse.Namespace, track: Track, root: Path, stage: str, options: list[str]) -> dict[str, Any]:
     """Run a stage silently in a workspace of its own; the one named phantom is for synthetic data."""
-    common = {"track": args.track or track.name, "workspace": str(root), "phantom": root.name == "phantom"}
+    name, phantom = args.track or track.name, root.name == "phantom"
     with redirect_stdout(io.StringIO()):
-        return call_stage(stage, argparse.Namespace(**vars(args) | common), options)
+        return call_stage(stage, args, options, track=name, workspace=str(root), phantom=phantom)
 
 
 def _check_phantom(args: argparse.Namespace, result: Result, root: Path) -> None:

@@ -10,6 +10,7 @@ from competition.errors import CompetitionError
 from competition.plugins import registered
 from competition.tracks import get_track, track_names
 from competition.tracks.track import Track
+from pipelines.options import parse_folders
 from pipelines.track_check import COLUMNS, DONE, Result, check_track, declared
 
 HELP = (
@@ -22,13 +23,8 @@ EXAMPLE = "./run.sh tracks --check --real cardiac=~/sunnybrook"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options; without --track it covers all tracks."""
     parser.add_argument("--check", action="store_true", help="test each track on synthetic data (a minute or two)")
-    parser.add_argument(
-        "--real",
-        action="append",
-        default=[],
-        metavar="TRACK=DIR",
-        help="with --check: prepare this real data too; repeatable",
-    )
+    help_text = "with --check: prepare this real data too; repeatable"
+    parser.add_argument("--real", action="append", default=[], metavar="TRACK=DIR", help=help_text)
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     parser.set_defaults(track=None)
 
@@ -67,10 +63,6 @@ def _real_folders(args: argparse.Namespace, tracks: Sequence[Track]) -> dict[str
     if args.real and not args.check:
         raise CompetitionError("--real names data to check", None, "Give --check with it")
     folders: dict[str, list[Path]] = {}
-    names = [track.name for track in tracks]
-    for text in args.real:
-        name, _, folder = text.partition("=")
-        if name not in names or not folder:
-            raise CompetitionError(f"--real takes TRACK=DIR with a track of {', '.join(names)}, not {text!r}")
-        folders.setdefault(name, []).append(Path(folder).expanduser())
+    for name, folder in parse_folders(args.real, "--real", "track", [track.name for track in tracks]):
+        folders.setdefault(name, []).append(folder)
     return folders

@@ -25,24 +25,13 @@ EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("--experiment", metavar="NAME", help="an experiment of the track, or a YAML file")
-    parser.add_argument(
-        "--fold",
-        default="all",
-        metavar="F",
-        help="train folds 0, or 0..4, or 0,2,3, or all (default); full trains on all samples",
-    )
-    parser.add_argument(
-        "--set",
-        action="append",
-        metavar="SECTION.KEY=VALUE",
-        help="change a setting of competition/settings.py; repeatable (data.shuffle_labels=true tests for leaks)",
-    )
+    help_text = "train folds 0, or 0..4, or 0,2,3, or all (default); full trains on all samples"
+    parser.add_argument("--fold", default="all", metavar="F", help=help_text)
+    help_text = "change a setting of competition/settings.py; repeatable (data.shuffle_labels=true tests for leaks)"
+    parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help=help_text)
     parser.add_argument("--name", metavar="NAME", help="name the run (default: the experiment's name)")
-    parser.add_argument(
-        "--pseudo",
-        metavar="RUN",
-        help="train on the test images too: fold k takes the labels that fold k of RUN predicts",
-    )
+    help_text = "train on the test images too: fold k takes the labels that fold k of RUN predicts"
+    parser.add_argument("--pseudo", metavar="RUN", help=help_text)
     parser.add_argument("--force", action="store_true", help="replace a finished run")
 
 

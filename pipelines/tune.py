@@ -21,39 +21,24 @@ EXAMPLE = "./run.sh tune --track hand_bone --members quick,strong:0,1 --name bot
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("--members", metavar="RUN[:FOLDS],...", help="members of the vote (default: all trained runs)")
-    parser.add_argument(
-        "--weights", metavar="W,W,...", help="weights of --members, in any scale, instead of tuned ones"
-    )
+    parser.add_argument("--weights", metavar="W,W,...", help="weights of --members in any scale, instead of tuned ones")
     parser.add_argument("--name", metavar="NAME", help="name the decision (default: the members, joined by +)")
-    parser.add_argument(
-        "--method",
-        choices=METHODS,
-        default="optuna",
-        help="search of the weights: optuna tries evenly spread vectors, greedy adds the member that helps most, equal "
-        "does not search (default: optuna)",
+    help_text = (
+        "search of the weights: optuna tries evenly spread vectors, greedy adds the member that helps most, equal "
+        "does not search (default: optuna)"
     )
+    parser.add_argument("--method", choices=METHODS, default="optuna", help=help_text)
     parser.add_argument("--trials", type=int, default=300, help="number of weight vectors for optuna (default: 300)")
-    parser.add_argument(
-        "--by-group", action="store_true", help="choose weights for each class group that the track declares"
+    parser.add_argument("--by-group", action="store_true", help="choose weights for each class group of the track")
+    help_text = "classification: average the members' probabilities, logits or ranks (default: mean)"
+    parser.add_argument("--combine", choices=COMBINATIONS, default="mean", help=help_text)
+    help_text = "masks: try every threshold, or search each with an Optuna study, which is slower (default: sweep)"
+    parser.add_argument("--thresholds", choices=THRESHOLDS, default="sweep", help=help_text)
+    help_text = (
+        f"restrict the thresholds (default: {_window_text(ALONE[0])}; several members "
+        f"{_window_text(TOGETHER[0])}, or narrower where they disagree on much)"
     )
-    parser.add_argument(
-        "--combine",
-        choices=COMBINATIONS,
-        default="mean",
-        help="classification: average the members' probabilities, logits or ranks (default: mean)",
-    )
-    parser.add_argument(
-        "--thresholds",
-        choices=THRESHOLDS,
-        default="sweep",
-        help="masks: try every threshold, or search each with an Optuna study, which is slower (default: sweep)",
-    )
-    parser.add_argument(
-        "--window",
-        metavar="LOW:HIGH",
-        help=f"restrict the thresholds (default: {_window_text(ALONE[0])}; several members "
-        f"{_window_text(TOGETHER[0])}, or narrower where they disagree on much)",
-    )
+    parser.add_argument("--window", metavar="LOW:HIGH", help=help_text)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -74,17 +59,9 @@ def _request(args: argparse.Namespace) -> TuneRequest:
         if members is None:
             raise CompetitionError("--weights needs --members, in the same order")
         weights = parse_weights(args.weights, len(members), "members")
-    return TuneRequest(
-        members=members,
-        weights=weights,
-        name=args.name,
-        method=args.method,
-        trials=args.trials,
-        by_group=args.by_group,
-        combine=args.combine,
-        thresholds=args.thresholds,
-        window=None if args.window is None else parse_window(args.window),
-    )
+    typed = ("name", "method", "trials", "by_group", "combine", "thresholds")
+    window = None if args.window is None else parse_window(args.window)
+    return TuneRequest(members, weights, window=window, **{name: getattr(args, name) for name in typed})
 
 
 def parse_window(text: str) -> Window:

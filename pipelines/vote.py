@@ -22,9 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("submissions", type=Path, nargs="+", metavar="SUBMISSION", help="two files or more")
     parser.add_argument("--weights", metavar="W,W,...", help="one per file, in any scale (default: equal)")
-    parser.add_argument(
-        "--threshold", default="0.5", help="share of the votes that a pixel must exceed to be positive (default: 0.5)"
-    )
+    help_text = "share of the votes that a pixel must exceed to be positive (default: 0.5)"
+    parser.add_argument("--threshold", default="0.5", help=help_text)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="write the submission there")
 
 

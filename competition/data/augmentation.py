@@ -20,6 +20,9 @@ from competition.masks.bit_planes import class_areas, unpack_class
 from competition.text import nearest_hint
 from competition.tracks.track import Track
 
+Pixels = NDArray[np.uint8]
+"""An image (H, W) or (H, W, 3), or label planes (H, W, P)."""
+
 Border = dict[str, Any]
 """What a warp puts beyond the edge of the image, as albumentations takes it."""
 
@@ -38,7 +41,6 @@ class _Warp(A.Affine):  # type: ignore[misc]
 
     @property
     def targets_as_params(self) -> list[str]:
-        """Return the arguments of a call besides image and mask."""
         return ["window"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
@@ -56,14 +58,12 @@ class _Cut(A.DualTransform):  # type: ignore[misc]
 
     @property
     def targets_as_params(self) -> list[str]:
-        """Return the arguments of a call besides image and mask."""
         return ["window"]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Pass the window on."""
         return {"window": data["window"]}
 
-    def apply(self, img: NDArray[np.uint8], window: Box, **params: Any) -> NDArray[np.uint8]:
+    def apply(self, img: Pixels, window: Box, **params: Any) -> Pixels:
         """Crop an image or mask that is larger than the window."""
         return img if img.shape[:2] == window.size_hw else img[window.window]
 
@@ -89,7 +89,7 @@ class Exposure(A.ImageOnlyTransform):  # type: ignore[misc]
         table = (np.arange(256) - mean[0, 0]) * gain + mean[0, 0] + shift
         return {"table": np.clip(np.rint(table), 0, 255).astype(np.uint8)}
 
-    def apply(self, img: NDArray[np.uint8], table: NDArray[np.uint8], **params: Any) -> NDArray[np.uint8]:
+    def apply(self, img: Pixels, table: Pixels, **params: Any) -> Pixels:
         """Apply the lookup table."""
         return np.asarray(cv2.LUT(img, table))
 
@@ -110,95 +110,45 @@ def _elastic(border: Border, probability: float) -> A.ElasticTransform:
     return A.ElasticTransform(alpha=40, sigma=8, interpolation=cv2.INTER_LINEAR, p=probability, **border)
 
 
-def _none(border: Border) -> list[Any]:
-    return []
-
-
-def _shift(border: Border) -> list[Any]:
-    """Shift angiograms by whole pixels, because interpolation would blur a finding of a few pixels.
-
-    No exposure either: an angiogram's deviation is some 20 grey values, so a tenth of 255 more drowns the vessels.
-    """
-    pixels = {"x": (-4, 4), "y": (-4, 4)}
-    return [_Warp(translate_px=pixels, p=0.9, **border)]
-
-
-def _geometric(border: Border) -> list[Any]:
-    """Rotate, scale and shift without any change of exposure."""
-    return [_affine(border, degrees=10, scale=0.1, shift=0.05)]
-
-
-def _angiogram(border: Border) -> list[Any]:
-    """Add to ``geometric`` little else than the differences between two consoles.
-
-    A gamma of 0.88 to 1.14 moves a background of 190 by 8 grey values at most and a vessel of 60 by 12. A change of
-    contrast about 0 would move the background by more than a vessel differs from it.
-    """
-    noise_or_blur = A.OneOf([A.GaussNoise((0.005, 0.015)), A.GaussianBlur((3, 3))], p=0.3)
-    return [*_geometric(border), A.RandomGamma((88, 114), p=0.5), noise_or_blur]
-
-
-def _light(border: Border) -> list[Any]:
-    return [_affine(border, degrees=10, scale=0.1, shift=0.05), Exposure(0.15, 0.15, p=0.5)]
-
-
-def _strong(border: Border) -> list[Any]:
-    return [
+PRESETS: dict[str, Callable[[Border], list[Any]]] = {
+    "none": lambda border: [],
+    # By whole pixels, because interpolation would blur a finding of a few pixels. No exposure either: an angiogram's
+    # deviation is some 20 grey values, so a tenth of 255 more drowns the vessels.
+    "shift": lambda border: [_Warp(translate_px={"x": (-4, 4), "y": (-4, 4)}, p=0.9, **border)],
+    "geometric": lambda border: [_affine(border, degrees=10, scale=0.1, shift=0.05)],
+    # Little else than the differences between two consoles. A gamma of 0.88 to 1.14 moves a background of 190 by 8 grey
+    # values at most and a vessel of 60 by 12; a change of contrast about 0 would move the background by more than a
+    # vessel differs from it.
+    "angiogram": lambda border: [
+        _affine(border, degrees=10, scale=0.1, shift=0.05),
+        A.RandomGamma((88, 114), p=0.5),
+        A.OneOf([A.GaussNoise((0.005, 0.015)), A.GaussianBlur((3, 3))], p=0.3),
+    ],
+    "light": lambda border: [_affine(border, degrees=10, scale=0.1, shift=0.05), Exposure(0.15, 0.15, p=0.5)],
+    "strong": lambda border: [
         _affine(border, degrees=25, scale=0.2, shift=0.08),
         _elastic(border, 0.2),
         Exposure(0.25, 0.25, p=0.7),
         A.RandomGamma((70, 140), p=0.4),
         A.OneOf([A.GaussianBlur((3, 5)), A.Sharpen((0.1, 0.4)), A.GaussNoise((0.01, 0.05))], p=0.4),
-    ]
-
-
-def _grid_dropout(border: Border) -> list[Any]:
-    """Put a grid of holes over half of the draws and nothing else, as the hand-bone report compared it; labels stay.
-
-    The report gives no ratio: half of each cell's side is the library's own.
-    """
-    return [A.GridDropout(ratio=0.5, random_offset=True, fill=0, fill_mask=None, p=0.5)]
-
-
-def _cutout(border: Border) -> list[Any]:
-    """Hide up to six squares of half of the draws from the network and nothing else; their labels stay."""
-    return [A.CoarseDropout((1, 6), (0.05, 0.15), (0.05, 0.15), fill=0, fill_mask=None, p=0.5)]
-
-
-def _rotate10(border: Border) -> list[Any]:
-    """Rotate half of the draws and nothing else, as the hand-bone report compared it."""
-    return [_affine(border, degrees=10, scale=0, shift=0, probability=0.5)]
-
-
-def _rotate30(border: Border) -> list[Any]:
-    return [_affine(border, degrees=30, scale=0, shift=0, probability=0.5)]
-
-
-def _turning(border: Border) -> list[Any]:
-    """Turn anatomy that has no fixed up, such as a round ventricle, on scanners whose greys differ."""
-    return [
+    ],
+    # For anatomy that has no fixed up, such as a round ventricle, on scanners whose greys differ.
+    "turning": lambda border: [
         A.RandomRotate90(p=1.0),
         _affine(border, degrees=20, scale=0.25, shift=0.05),
         _elastic(border, 0.3),
         Exposure(0.15, 0.3, p=0.7),
         A.RandomGamma((60, 160), p=0.5),
-    ]
-
-
-PRESETS: dict[str, Callable[[Border], list[Any]]] = {
-    "none": _none,
-    "shift": _shift,
-    "geometric": _geometric,
-    "angiogram": _angiogram,
-    "light": _light,
-    "strong": _strong,
-    "turning": _turning,
-    "grid_dropout": _grid_dropout,
-    "cutout": _cutout,
-    "rotate10": _rotate10,
-    "rotate30": _rotate30,
+    ],
+    # A grid of holes over half of the draws and nothing else, as the hand-bone report compared it; labels stay. The
+    # report gives no ratio: half of each cell's side is the library's own.
+    "grid_dropout": lambda border: [A.GridDropout(ratio=0.5, random_offset=True, fill=0, fill_mask=None, p=0.5)],
+    # Up to six squares of half of the draws are hidden from the network and nothing else; their labels stay.
+    "cutout": lambda border: [A.CoarseDropout((1, 6), (0.05, 0.15), (0.05, 0.15), fill=0, fill_mask=None, p=0.5)],
+    # Half of the draws are rotated and nothing else, as the hand-bone report compared it.
+    "rotate10": lambda border: [_affine(border, degrees=10, scale=0, shift=0, probability=0.5)],
+    "rotate30": lambda border: [_affine(border, degrees=30, scale=0, shift=0, probability=0.5)],
 }
-
 
 # Not allowed for anatomy with a fixed up; a rotation by some degrees is no turn.
 TURNS = (A.RandomRotate90, A.VerticalFlip, A.Transpose, A.D4)
@@ -214,12 +164,9 @@ def check_augmentation(preset: str, track: Track) -> None:
     if preset not in PRESETS:
         raise CompetitionError(f"unknown augmentation {preset!r}{nearest_hint(preset, list(PRESETS))}")
     if track.upright and has_turns(preset):
-        raise CompetitionError(
-            f"data.augmentation {preset!r} turns images on their sides and heads, but the classes of track "
-            f"{track.name} follow from their order from the top",
-            None,
-            "Use --set data.augmentation=strong, which rotates by some degrees",
-        )
+        what = f"data.augmentation {preset!r} turns images on their sides and heads, but the classes of track"
+        repair = "Use --set data.augmentation=strong, which rotates by some degrees"
+        raise CompetitionError(f"{what} {track.name} follow from their order from the top", None, repair)
 
 
 class Augmenter:
@@ -233,12 +180,8 @@ class Augmenter:
         self._transform = A.Compose(transforms)
 
     def __call__(
-        self,
-        images: Sequence[NDArray[np.uint8]],
-        planes: NDArray[np.uint8] | None,
-        seed: int,
-        window: Box | None = None,
-    ) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None]:
+        self, images: Sequence[Pixels], planes: Pixels | None, seed: int, window: Box | None = None
+    ) -> tuple[list[Pixels], Pixels | None]:
         """Augment one sample.
 
         Args:
@@ -265,13 +208,8 @@ class Augmenter:
 
 
 def copy_paste(
-    image: NDArray[np.uint8],
-    planes: NDArray[np.uint8],
-    donor_image: NDArray[np.uint8],
-    donor_planes: NDArray[np.uint8],
-    classes: int,
-    random: np.random.Generator,
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    image: Pixels, planes: Pixels, donor_image: Pixels, donor_planes: Pixels, classes: int, random: np.random.Generator
+) -> tuple[Pixels, Pixels]:
     """Paste the region of one random class of the donor, shifted a little, over a sample of the same shape.
 
     Within the region pixels and labels are the donor's, those of overlapping classes too; what it covers of the sample

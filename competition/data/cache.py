@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,8 +38,7 @@ def describe_sources(track: Track, root: Path, sample: Sample, known: Sequence[s
 def fingerprint(track: Track, root: Path, sample: Sample, known: Sequence[str] = ()) -> str:
     """Return a hash that changes with the content of a sample's source files, its targets, or how it is read.
 
-    Its stratum and side are not in the cached files and do not count. ``known`` are the descriptions of its sources
-    when it was read before.
+    Its stratum and side are not in the cached files and do not count. ``known`` describes its sources when it was read.
     """
     parts: list[object] = [CACHE_VERSION, track.reading, replace(sample, stratum="", side="")]
     parts += [content_of(source) for source in describe_sources(track, root, sample, known)]
@@ -48,12 +47,11 @@ def fingerprint(track: Track, root: Path, sample: Sample, known: Sequence[str] =
 
 def is_cached(workspace: Workspace, track: Track, entry: Entry) -> bool:
     """Return whether all files of a sample are in the cache, undamaged."""
-    try:
+    with suppress(CompetitionError):
         for file in _cached_files(workspace, track, entry.sample, entry.split):
             check_seal(file, PREPARE_AGAIN)
-    except CompetitionError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _cached_files(workspace: Workspace, track: Track, key: str, split: Split) -> list[Path]:
@@ -147,11 +145,8 @@ def cache_sample(
 
 def _check_names(root: Path, sample: Sample) -> None:
     """Reject a sample whose key is no file name, or whose name or group would spoil tables and fold files."""
-    faults = (
-        ("name", file_fault(sample.key, LONGEST_KEY) or file_fault(sample.name, LONGEST_KEY)),
-        ("group", label_fault(sample.group)),
-    )
-    for what, fault in faults:
+    name_fault = file_fault(sample.key, LONGEST_KEY) or file_fault(sample.name, LONGEST_KEY)
+    for what, fault in (("name", name_fault), ("group", label_fault(sample.group))):
         if fault:
             where = root / next(filter(None, sample.images), sample.key)
             raise CompetitionError(f"its {what} {fault}", where, "Rename the file")
@@ -169,8 +164,7 @@ def _read_views(
     track: Track, root: Path, sample: Sample
 ) -> tuple[list[NDArray[np.uint8] | None], list[CompetitionError]]:
     """Return the views, and the errors of a test sample's views that can't be read."""
-    images: list[NDArray[np.uint8] | None] = []
-    errors = []
+    images, errors = list[NDArray[np.uint8] | None](), []
     for path in sample.images:
         try:
             with _reading(root / (path or "")):
@@ -202,10 +196,9 @@ def _read_label(track: Track, root: Path, sample: Sample, size_hw: tuple[int, in
 
 
 def _fits(track: Track, label: Path, size_hw: tuple[int, int]) -> bool:
-    try:
+    with suppress(Exception):  # the error for the right size is the one that is shown
         return track.read_label is not None and track.read_label(label, size_hw) is not None
-    except Exception:  # the error for the right size is the one that is shown
-        return False
+    return False
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from competition.data.augmentation import Augmenter, check_augmentation, copy_paste, has_turns
+from competition.data.augmentation import Augmenter, Pixels, check_augmentation, copy_paste, has_turns
 from competition.data.boxes import Box
 from competition.data.draw_sampler import Draw, DrawSampler
 from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, canvas_size, grid_size, oversampling, pad_to
@@ -30,8 +30,8 @@ class Drawn:
     """One augmented draw on the augmentation grid, k times finer than the training grid."""
 
     sample: str  # key
-    images: NDArray[np.uint8]  # (V, channels, k*h, k*w) uint8, where (h, w) is the sample's canvas or a crop of it
-    planes: NDArray[np.uint8] | None  # (k*h, k*w, P) uint8 label planes, or None for classification
+    images: Pixels  # (V, channels, k*h, k*w) uint8, where (h, w) is the sample's canvas or a crop of it
+    planes: Pixels | None  # (k*h, k*w, P) uint8 label planes, or None for classification
     targets: NDArray[np.float32] | None  # (C,) float32 for classification, 0 or 1 or a teacher's probability; or None
     present: NDArray[np.bool_]  # (V,) bool
     # (V,) float32, grey statistics of the whole preprocessed views, 0..255
@@ -134,46 +134,34 @@ class TrainingSet(Dataset[Drawn]):
         if self._settings.flip and self._track.mirror is not None and random.random() < 0.5:
             images, planes, targets, present = mirror_sample(images, planes, targets, present, self._track.mirror)
             statistics = [statistics[view] for view in self._track.mirror.views]
-        augmentation_seed = int(random.integers(2**32))
-        crop = None
-        if self._settings.crop is not None:
-            crop = random_window((height, width), self._settings.crop * self.factor, random)
+        augmentation_seed, side = int(random.integers(2**32)), self._settings.crop
+        crop = None if side is None else random_window((height, width), side * self.factor, random)
         images, planes = self._augment(images, planes, augmentation_seed, crop)
-        stacked = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in images])
-        classification = self._track.task == "classification"
         return Drawn(
             sample=entry.sample,
-            images=stacked,
+            images=np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in images]),
             planes=planes,
-            targets=np.array(targets, dtype=np.float32) if classification else None,
+            targets=np.array(targets, dtype=np.float32) if self._track.task == "classification" else None,
             present=np.array(present),
             mean=np.array([mean for mean, _ in statistics], dtype=np.float32),
             std=np.array([std for _, std in statistics], dtype=np.float32),
         )
 
-    def _paste(
-        self, index: int, image: NDArray[np.uint8], planes: NDArray[np.uint8], random: np.random.Generator
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _paste(self, index: int, image: Pixels, planes: Pixels, random: np.random.Generator) -> tuple[Pixels, Pixels]:
         """Lay one class of another sample over this one; a single sample stays as it is."""
         if len(self.entries) == 1:
             return image, planes
         away = int(random.integers(1, len(self.entries)))
         other = self._reader.read(self.entries[(index + away) % len(self.entries)])
         assert other.planes is not None
-        height, width = image.shape[:2]
-        donor, donor_planes = (
-            pad_to(array[:height, :width], (height, width)) for array in (other.images[0], other.planes)
-        )
+        rows, columns = size_hw = image.shape[0], image.shape[1]
+        donor, donor_planes = (pad_to(array[:rows, :columns], size_hw) for array in (other.images[0], other.planes))
         return copy_paste(image, planes, donor, donor_planes, len(self._track.classes), random)
 
 
 def mirror_sample(
-    images: list[NDArray[np.uint8]],
-    planes: NDArray[np.uint8] | None,
-    targets: tuple[float, ...],
-    present: tuple[bool, ...],
-    mirror: Mirror,
-) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8] | None, tuple[float, ...], tuple[bool, ...]]:
+    images: list[Pixels], planes: Pixels | None, targets: tuple[float, ...], present: tuple[bool, ...], mirror: Mirror
+) -> tuple[list[Pixels], Pixels | None, tuple[float, ...], tuple[bool, ...]]:
     """Mirror a sample left to right: images, views, label planes and targets that change places.
 
     Args:
@@ -201,9 +189,8 @@ def mirror_sample(
 
 def random_window(size_hw: tuple[int, int], side: int, random: np.random.Generator) -> Box:
     """Draw the place of a square of ``side`` pixels in an image; of a narrower image the whole width is kept."""
-    (top, height), (left, width) = (
-        (int(random.integers(have - min(side, have) + 1)), min(side, have)) for have in size_hw
-    )
+    height, width = (min(side, have) for have in size_hw)
+    top, left = int(random.integers(size_hw[0] - height + 1)), int(random.integers(size_hw[1] - width + 1))
     return Box(top, left, top + height, left + width)
 
 

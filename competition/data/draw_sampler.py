@@ -1,6 +1,8 @@
 """The draws of each batch of an epoch: a function of seed and epoch alone, so a resumed run repeats none."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -15,6 +17,7 @@ Draw = tuple[int, int]
 NUMBER_OF_FULL = 999
 
 
+@dataclass(eq=False)
 class DrawSampler(Sampler[list[Draw]]):
     """The samples of each batch of an epoch, and the seed of each draw.
 
@@ -22,20 +25,11 @@ class DrawSampler(Sampler[list[Draw]]):
     What is left of each canvas in an epoch, less than a batch, is batched in the order of canvases.
     """
 
-    def __init__(self, canvases: Sequence[tuple[int, int]], batch_size: int, repeats: int, seed: int) -> None:
-        """Start before the first epoch.
-
-        Args:
-            canvases: Rows and columns of the canvas of each sample.
-            batch_size: Draws in a batch.
-            repeats: How often each sample is drawn in an epoch.
-            seed: Other seeds give other batches.
-        """
-        self._canvases = list(canvases)
-        self._batch_size = batch_size
-        self._repeats = repeats
-        self._seed = seed
-        self._epoch = 0
+    canvases: Sequence[tuple[int, int]]  # rows and columns of the canvas of each sample
+    batch_size: int  # draws in a batch
+    repeats: int  # how often each sample is drawn in an epoch
+    seed: int  # other seeds give other batches
+    _epoch: int = field(default=0, init=False)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch of the next iteration."""
@@ -43,40 +37,38 @@ class DrawSampler(Sampler[list[Draw]]):
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
-        draws = len(self._canvases) * self._repeats
-        return len(self._batches([(number % len(self._canvases), 0) for number in range(draws)]))
+        draws = len(self.canvases) * self.repeats
+        return len(self._batches([(number % len(self.canvases), 0) for number in range(draws)]))
 
     def __iter__(self) -> Iterator[list[Draw]]:
         """Yield the batches of the epoch."""
-        random = np.random.default_rng([self._seed, self._epoch])
-        order = np.concatenate([random.permutation(len(self._canvases)) for _ in range(self._repeats)])
+        random = np.random.default_rng([self.seed, self._epoch])
+        order = np.concatenate([random.permutation(len(self.canvases)) for _ in range(self.repeats)])
         seeds = random.integers(2**32, size=len(order))
         batches = self._batches(list(zip(order.tolist(), seeds.tolist(), strict=True)))
-        if len(set(self._canvases)) > 1:
+        if len(set(self.canvases)) > 1:
             # An epoch must not end with all wide images.
             batches = [batches[place] for place in random.permutation(len(batches))]
         yield from batches
 
     def _batches(self, draws: Sequence[Draw]) -> list[list[Draw]]:
         """Split an epoch's draws into batches, canvas by canvas."""
-        of_canvas: dict[tuple[int, int], list[Draw]] = {}
+        of_canvas = defaultdict[tuple[int, int], list[Draw]](list)
         for draw in draws:
-            of_canvas.setdefault(self._canvases[draw[0]], []).append(draw)
-        batches: list[list[Draw]] = []
-        left: list[Draw] = []
+            of_canvas[self.canvases[draw[0]]].append(draw)
+        batches, left = list[list[Draw]](), list[Draw]()
         for _, own in sorted(of_canvas.items()):
-            whole = len(own) - len(own) % self._batch_size
+            whole = len(own) - len(own) % self.batch_size
             batches += self._cut(own[:whole])
             left += own[whole:]
         batches += self._cut(left)
         # A single last sample joins the batch before it: batch normalisation can't work on one.
-        if len(batches) > 1 and len(batches[-1]) == 1 < self._batch_size:
-            alone = batches.pop()
-            batches[-1] += alone
+        if len(batches) > 1 and len(batches[-1]) == 1 < self.batch_size:
+            batches[-2:] = [batches[-2] + batches[-1]]
         return batches
 
     def _cut(self, draws: list[Draw]) -> list[list[Draw]]:
-        return [draws[start : start + self._batch_size] for start in range(0, len(draws), self._batch_size)]
+        return [draws[start : start + self.batch_size] for start in range(0, len(draws), self.batch_size)]
 
 
 def fold_sampler(canvases: Sequence[tuple[int, int]], settings: TrainSettings, fold: Fold) -> DrawSampler:

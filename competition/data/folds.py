@@ -75,9 +75,8 @@ def read_fold_names(text: str, option: str) -> list[Fold]:
     try:
         chosen = [fold for part in text.split(",") for fold in _folds_of_part(part)]
     except ValueError as error:
-        whole = "all, or " if option == "--fold" else ""
-        takes = f"{option} takes 0, or 0..4, or 0,2,3, or {whole}{FULL}, not {shown(text)}"
-        raise CompetitionError(takes) from error
+        others = f"all, or {FULL}" if option == "--fold" else FULL
+        raise CompetitionError(f"{option} takes 0, or 0..4, or 0,2,3, or {others}, not {shown(text)}") from error
     if not chosen:
         raise CompetitionError(f"{option} {text} names no fold")
     return list(dict.fromkeys(chosen))
@@ -134,18 +133,15 @@ def check_count(groups: Collection[str], count: int) -> None:
     if count < 2:
         raise CompetitionError(f"--folds {count}: at least 2 folds are required")
     if len(groups) == 1:
-        raise CompetitionError(
-            f"all training samples are of one group ({next(iter(groups))}), and a fold holds out whole groups",
-            None,
-            "Add samples of another group, or, in a folder track, write group: '(.+)' in the YAML: every image is then "
-            "a group of its own, but images of one person are on both sides of a fold, so all scores are too high",
-        )
+        what = f"all training samples are of one group ({next(iter(groups))}), and a fold holds out whole groups"
+        repair = "Add samples of another group, or, in a folder track, write group: '(.+)' in the YAML: every image is"
+        effect = "images of one person are on both sides of a fold, so all scores are too high"
+        raise CompetitionError(what, None, f"{repair} then a group of its own, but {effect}")
     if len(groups) < count:
-        reason = f"{len(groups)} groups can't be split into {count} folds"
-        named = shortened(", ".join(sorted(groups)), 200)
         fewer = f"Give --folds {len(groups)}" + " or fewer" * (len(groups) > 2)
-        repair = f"{fewer}, if each of these groups is one person: {named}"
-        raise CompetitionError(reason, None, repair if groups else "Fix the training samples, so that some are left")
+        repair = f"{fewer}, if each of these groups is one person: {shortened(', '.join(sorted(groups)), 200)}"
+        repair = repair if groups else "Fix the training samples, so that some are left"
+        raise CompetitionError(f"{len(groups)} groups can't be split into {count} folds", None, repair)
 
 
 def extend_folds(fold_of: dict[str, int], entries: Sequence[Entry]) -> dict[str, int]:
@@ -195,9 +191,8 @@ def read_folds(path: Path) -> Folds:
         raise CompetitionError("a fold file has the columns group,fold and whole numbers for folds", path)
     twice = frame.loc[frame["group"].duplicated(), "group"]
     if len(twice):
-        raise CompetitionError(
-            f"group {twice.iloc[0]!r} is listed twice, so it could leak from one fold to another", path
-        )
+        what = f"group {twice.iloc[0]!r} is listed twice, so it could leak from one fold to another"
+        raise CompetitionError(what, path)
     numbers = sorted(frame["fold"].unique())
     if numbers != list(range(len(numbers))):
         raise CompetitionError(f"folds must be numbered 0, 1, 2 ... without a gap, not {numbers}", path)
@@ -223,20 +218,17 @@ def check_leaks(folds: Folds, entries: Sequence[Entry]) -> None:
     Raises:
         CompetitionError: A group has no fold, or the same pixels appear in groups of different folds.
     """
-    for entry in entries:
-        if entry.group not in folds.fold_of:
-            raise CompetitionError(f"group {entry.group!r} has no fold", folds.path, "Run ./run.sh prepare")
+    if missing := [entry.group for entry in entries if entry.group not in folds.fold_of]:
+        raise CompetitionError(f"group {missing[0]!r} has no fold", folds.path, "Run ./run.sh prepare")
     first: dict[str, Entry] = {}
     pictures = [(entry, pixels) for entry in entries for pixels in entry.view_pixels if pixels]
     for entry, pixels in pictures:
         other = first.setdefault(pixels, entry)
         if folds.fold_of[other.group] != folds.fold_of[entry.group]:
-            raise CompetitionError(
-                f"{other.name} of group {other.group} and {entry.name} of group {entry.group} are the same picture in "
-                f"folds {folds.fold_of[other.group]} and {folds.fold_of[entry.group]}",
-                folds.path,
-                "Remove one of them, or put both groups into one fold",
-            )
+            both = f"{other.name} of group {other.group} and {entry.name} of group {entry.group} are the same picture"
+            where = f"folds {folds.fold_of[other.group]} and {folds.fold_of[entry.group]}"
+            repair = "Remove one of them, or put both groups into one fold"
+            raise CompetitionError(f"{both} in {where}", folds.path, repair)
 
 
 def fold_table(folds: Folds, entries: Sequence[Entry], classes: Sequence[str]) -> list[list[str]]:

@@ -49,9 +49,8 @@ def oversampling(
 ) -> int:
     """Return how many times finer than the training grid augmentation works, for all samples of a data set.
 
-    As many times as make it as fine as the largest image (or box, where images are cropped to boxes), so that no label
-    is shrunk by nearest neighbour, but at most ``data.oversample``; 1 for classification, where there is no label to
-    average.
+    As many times as make it as fine as the largest image (or box, where images are cropped), so that no label is shrunk
+    by nearest neighbour, but at most ``data.oversample``; 1 for classification, where there is no label to average.
     """
     if track.task == "classification":
         return 1
@@ -64,8 +63,7 @@ def resize_image(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[
     """Resize an image, by area where it shrinks (no aliasing) and bilinearly where it grows."""
     if image.shape[:2] == size_hw:
         return image
-    shrinks = size_hw[0] <= image.shape[0]
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if size_hw[0] <= image.shape[0] else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size_hw[::-1], interpolation=method), dtype=np.uint8)
 
 
@@ -138,83 +136,60 @@ class GridSample:
         return sum(image.nbytes for image in self.images) + (0 if self.planes is None else self.planes.nbytes)
 
 
+@dataclass
 class GridReader:
     """Read samples onto a grid and keep what fits in memory, so that small data is shrunk only once."""
 
-    def __init__(
-        self,
-        workspace: Workspace,
-        track: Track,
-        long_side: int,
-        budget_bytes: int = MEMORY_BUDGET_BYTES,
-        labels: bool = True,
-        preprocessing: Sequence[str] = (),
-        pseudo: Path | None = None,
-        boxes: Mapping[str, Box] | None = None,
-        finer: int = 1,
-    ) -> None:
-        """Remember what to read; nothing is read yet.
+    workspace: Workspace  # where the cache is
+    track: Track  # its views
+    long_side: int  # pixels of the long side on the training grid
+    budget_bytes: int = MEMORY_BUDGET_BYTES  # memory left for samples to keep
+    labels: bool = True  # whether label planes are read too; prediction has no use for them
+    preprocessing: Sequence[str] = ()  # applied to every image (``data.preprocess``)
+    pseudo: Path | None = None  # folder of the label planes that a teacher gave to test samples
+    boxes: Mapping[str, Box] | None = None  # sample -> the part of it that is read, at native size; None: whole images
+    finer: int = 1  # how many times finer than the training grid samples are read, for augmentation
 
-        Args:
-            workspace: Where the cache is.
-            track: Its views.
-            long_side: Pixels of the long side on the training grid.
-            budget_bytes: Memory for the kept samples.
-            labels: Whether label planes are read too; prediction has no use for them.
-            preprocessing: Applied to every image (``data.preprocess``).
-            pseudo: Folder of the label planes that a teacher gave to test samples.
-            boxes: Sample -> the part of it that is read, at native size; None reads whole images.
-            finer: How many times finer than the training grid samples are read, for augmentation.
-
-        Raises:
-            CompetitionError: A preprocessing is unknown.
-        """
-        check_preprocessing(preprocessing)
-        self._workspace = workspace
-        self._track = track
-        self._long_side = long_side
-        self._budget_bytes = budget_bytes
-        self._labels = labels and track.task == "segmentation"
-        self._preprocessing, self._filters = by_grid(preprocessing)
-        self._pseudo = pseudo
-        self._boxes = boxes
-        self._finer = finer
+    def __post_init__(self) -> None:
+        """Reject an unknown preprocessing with a CompetitionError; nothing is read yet."""
+        check_preprocessing(self.preprocessing)
+        self._native, self._filters = by_grid(self.preprocessing)
         self._kept: dict[str, GridSample] = {}
 
     def box(self, entry: Entry) -> Box:
         """Return the part of the image that is read."""
-        return Box(0, 0, entry.height, entry.width) if self._boxes is None else self._boxes[entry.sample]
+        return Box(0, 0, entry.height, entry.width) if self.boxes is None else self.boxes[entry.sample]
 
     def read(self, entry: Entry) -> GridSample:
         """Return the sample on the grid, with planes where it is labelled; treat it as read-only."""
         if entry.sample in self._kept:
             return self._kept[entry.sample]
         sample = self._load(entry)
-        if sample.nbytes() <= self._budget_bytes:
+        if sample.nbytes() <= self.budget_bytes:
             self._kept[entry.sample] = sample
-            self._budget_bytes -= sample.nbytes()
+            self.budget_bytes -= sample.nbytes()
         return sample
 
     def _load(self, entry: Entry) -> GridSample:
-        window = ... if self._boxes is None else self.box(entry).window
+        window = ... if self.boxes is None else self.box(entry).window
         images, statistics = [], []
-        for number, view in enumerate(self._track.views):
-            image = read_cached_image(self._workspace, entry.sample, view)
+        for number, view in enumerate(self.track.views):
+            image = read_cached_image(self.workspace, entry.sample, view)
             known = entry.mean[number], entry.std[number]
-            if self._preprocessing and entry.present[number]:  # an absent view stays black
-                image = preprocess(image, self._preprocessing)
+            if self._native and entry.present[number]:  # an absent view stays black
+                image = preprocess(image, self._native)
                 known = float(image.mean()), float(image.std())
             filters = self._filters if entry.present[number] else ()
-            picture = picture_on_grid(image[window], self._long_side, self._finer, filters)
+            picture = picture_on_grid(image[window], self.long_side, self.finer, filters)
             if filters:
                 known = float(picture.mean()), float(picture.std())
             images.append(picture)
             statistics.append(known)
-        planes = None
-        if self._labels and entry.split == "train":
-            stored = read_label_planes(self._workspace, self._track, entry.sample)
+        planes, labelled = None, self.labels and self.track.task == "segmentation"
+        if labelled and entry.split == "train":
+            stored = read_label_planes(self.workspace, self.track, entry.sample)
             planes = sample_planes(stored[window], images[0].shape[:2])
-        elif self._labels and self._pseudo is not None:
-            planes = sample_planes(read_array(pseudo_label_file(self._pseudo, entry.sample)), images[0].shape[:2])
+        elif labelled and self.pseudo is not None:
+            planes = sample_planes(read_array(pseudo_label_file(self.pseudo, entry.sample)), images[0].shape[:2])
         mean, std = zip(*statistics, strict=True)
         return GridSample(tuple(images), planes, mean, std)

@@ -4,6 +4,7 @@ import hashlib
 import os
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -119,10 +120,9 @@ def read_manifest(workspace: Workspace, track: Track) -> Manifest:
 
 def check_namesake(workspace: Workspace, track: Track) -> None:
     """Reject a competition in the place of another whose YAML file has the same name and still exists."""
-    try:
+    about: dict[str, Any] = {}
+    with suppress(CompetitionError):  # nothing is prepared, or nothing that could be used
         about = _read_about(_about_file(workspace), ("data_root",), "")
-    except CompetitionError:  # nothing is prepared, or nothing that could be used
-        return
     _check_declaration(workspace, track, about)
 
 
@@ -196,20 +196,21 @@ def prepared_root(workspace: Workspace) -> Path | None:
 
 def remember_decoded(workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
     """Note what is in the cache, so that nothing is read twice even if prepare then stops on a bad sample."""
-    write_sealed_json(_decoded_about_file(workspace), {"classes": list(track.classes), "version": CACHE_VERSION})
-    _write_entries(_decoded_file(workspace), entries)
+    table, about = _decoded_files(workspace)
+    write_sealed_json(about, {"classes": list(track.classes), "version": CACHE_VERSION})
+    _write_entries(table, entries)
 
 
 def reusable_entries(workspace: Workspace, track: Track) -> dict[str, Entry]:
     """Return the samples of ``remember_decoded`` by key; none where another version or other classes are cached."""
-    if not _decoded_file(workspace).exists():
+    table, description = _decoded_files(workspace)
+    if not table.exists():
         return {}
-    repair = "Delete the cache folder and run prepare"
-    about = _read_about(_decoded_about_file(workspace), ("classes", "version"), repair)
+    about = _read_about(description, ("classes", "version"), "Delete the cache folder and run prepare")
     if tuple(about["classes"]) != track.classes or about["version"] != CACHE_VERSION:
         return {}
     try:
-        return {entry.sample: entry for entry in _read_entries(_decoded_file(workspace), "Run prepare")}
+        return {entry.sample: entry for entry in _read_entries(table, "Run prepare")}
     except CompetitionError as error:
         say(f"everything is read again: {error}")
         return {}
@@ -220,12 +221,10 @@ def _read_about(path: Path, keys: Sequence[str], repair: str) -> dict[str, Any]:
     about = read_json_object(path, keys, repair)
     lists = [about.setdefault(name, []) for name in ("classes", "tables", "unused")]
     texts = [about.get(name, "") for name in ("data_root", "data_form", "declaration")]
-    if all(isinstance(one, list) for one in lists):
-        texts += [text for one in lists for text in one]
-        if all(isinstance(text, str) for text in texts) and all(
-            len(table.split(" ", 5)) == 6 for table in about["tables"]
-        ):
-            return about
+    texts += [text for one in lists if isinstance(one, list) for text in one]
+    right = all(isinstance(one, list) for one in lists) and all(isinstance(text, str) for text in texts)
+    if right and all(len(table.split(" ", 5)) == 6 for table in about["tables"]):
+        return about
     raise CompetitionError("not a description of prepared data", path, repair)
 
 
@@ -241,12 +240,9 @@ def _read_entries(path: Path, repair: str) -> tuple[Entry, ...]:
         raise CompetitionError("not a table of prepared samples", path, repair) from error
 
 
-def _decoded_file(workspace: Workspace) -> Path:
-    return workspace.cache_folder() / "decoded.parquet"
-
-
-def _decoded_about_file(workspace: Workspace) -> Path:
-    return workspace.cache_folder() / "decoded.json"
+def _decoded_files(workspace: Workspace) -> tuple[Path, Path]:
+    """Return the table of what is in the cache, and its description."""
+    return workspace.cache_folder() / "decoded.parquet", workspace.cache_folder() / "decoded.json"
 
 
 def prepare_command(workspace: Workspace, track: Track) -> str:
@@ -261,10 +257,7 @@ def data_hash(entries: Sequence[Entry]) -> str:
 
 
 def entries_by_name(entries: Sequence[Entry]) -> dict[str, Entry]:
-    """Return the entries by key, by the submission's name, and by that name without its ending.
-
-    A name without ending that would fit two entries fits none.
-    """
+    """Return the entries by key, by the submission's name, and by that name without its ending if it fits only one."""
     short = Counter(stem(entry.name) for entry in entries)
     found = {stem(entry.name): entry for entry in entries if short[stem(entry.name)] == 1}
     return found | {entry.name: entry for entry in entries} | {entry.sample: entry for entry in entries}

@@ -8,6 +8,8 @@ crops or tiles, so it is always that of the whole image. (A network is trained o
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
 
 import cv2
 import numpy as np
@@ -22,32 +24,11 @@ Picture = NDArray[np.uint8]
 
 CLAHE_CLIP_LIMIT = 2.0  # 4.0 lowered the score of the team that tried both
 CLAHE_TILES = (8, 8)
+_SQUARES = np.rint((np.arange(256) / 255) ** 2 * 255).astype(np.uint8)
 
 
-def _sharpness(picture: Picture) -> Picture:
-    """Return twice the image minus its 3x3 average, the outermost pixels as they are."""
-    return np.asarray(ImageEnhance.Sharpness(Image.fromarray(picture)).enhance(2.0))
-
-
-def _contrast(picture: Picture) -> Picture:
-    """Double the distance of every pixel from the image's mean grey."""
-    return np.asarray(ImageEnhance.Contrast(Image.fromarray(picture)).enhance(2.0))
-
-
-def _brightness(picture: Picture) -> Picture:
-    """Double the value of every pixel."""
-    return np.asarray(ImageEnhance.Brightness(Image.fromarray(picture)).enhance(2.0))
-
-
-def _saturation(picture: Picture) -> Picture:
-    """Double the distance of every pixel from its own grey; a grey image stays as it is."""
-    return np.asarray(ImageEnhance.Color(Image.fromarray(picture)).enhance(2.0))
-
-
-def _gamma(picture: Picture) -> Picture:
-    """Square the values, as a share of 255: dark parts get darker."""
-    squares = np.rint((np.arange(256) / 255) ** 2 * 255).astype(np.uint8)
-    return np.asarray(squares[picture])
+def _doubled(enhancer: Callable[[Image.Image], Any], picture: Picture) -> Picture:
+    return np.asarray(enhancer(Image.fromarray(picture)).enhance(2.0))
 
 
 def _clahe(picture: Picture) -> Picture:
@@ -63,27 +44,20 @@ def _clahe(picture: Picture) -> Picture:
     return np.asarray(cv2.cvtColor(lab, cv2.COLOR_LAB2RGB), dtype=np.uint8)
 
 
-def _invert(picture: Picture) -> Picture:
-    return 255 - picture
-
-
-def _median(picture: Picture) -> Picture:
-    """Return the middle value of every 3x3 window, against noise of single pixels.
-
-    At native size, because on a training grid of some 100 or 200 pixels it would erase vessels one pixel wide.
-    """
-    return np.asarray(cv2.medianBlur(np.ascontiguousarray(picture), 3), dtype=np.uint8)
-
-
 PREPROCESSINGS: dict[str, Callable[[Picture], Picture]] = {
-    "sharpness": _sharpness,
-    "contrast": _contrast,
-    "brightness": _brightness,
-    "saturation": _saturation,
-    "gamma": _gamma,
+    # Twice the image minus its 3x3 average, the outermost pixels as they are.
+    "sharpness": partial(_doubled, ImageEnhance.Sharpness),
+    # Double the distance of every pixel from the image's mean grey, from 0, or from its own grey.
+    "contrast": partial(_doubled, ImageEnhance.Contrast),
+    "brightness": partial(_doubled, ImageEnhance.Brightness),
+    "saturation": partial(_doubled, ImageEnhance.Color),
+    # Square the values, as a share of 255: dark parts get darker.
+    "gamma": lambda picture: np.asarray(_SQUARES[picture]),
     "clahe": _clahe,
-    "invert": _invert,
-    "median": _median,
+    "invert": lambda picture: 255 - picture,
+    # The middle value of every 3x3 window, against noise of single pixels. At native size, because on a training grid
+    # of some 100 or 200 pixels it would erase vessels one pixel wide.
+    "median": lambda picture: np.asarray(cv2.medianBlur(np.ascontiguousarray(picture), 3), dtype=np.uint8),
 }
 
 # Those that look at the neighbours on the training grid.

@@ -1,5 +1,6 @@
 """The resolution that a data set needs: the size of its images and of its smallest objects on a training grid."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -51,8 +52,10 @@ def suggested_size(entries: Sequence[Entry], track: Track) -> int:
     """
     native_hw = commonest_size(entries)
     largest = max(STEP, -(-max(native_hw) // STEP) * STEP)
-    sizes = [size for size in range(STEP, largest + 1, STEP) if _canvas_pixels(native_hw, size) <= LARGEST_CANVAS]
-    usual = max((size for size in sizes if _canvas_pixels(native_hw, size) <= USUAL_CANVAS), default=STEP)
+    steps = range(STEP, largest + 1, STEP)
+    pixels = {size: math.prod(canvas_size(grid_size(native_hw, size), STEP)) for size in steps}
+    sizes = [size for size in steps if pixels[size] <= LARGEST_CANVAS]
+    usual = max((size for size in sizes if pixels[size] <= USUAL_CANVAS), default=STEP)
     areas = smallest_objects(entries, track, usual).values()
     enough = usual * (SEEN_PIXELS / min(areas, default=SEEN_PIXELS)) ** 0.5
     return next((size for size in sizes if size >= max(usual, enough)), max(sizes, default=STEP))
@@ -87,11 +90,6 @@ def warn_small_objects(entries: Sequence[Entry], track: Track, size: int) -> str
 def commonest_size(entries: Sequence[Entry]) -> tuple[int, int]:
     """Return rows and columns of the most frequent image size."""
     return Counter((entry.height, entry.width) for entry in entries).most_common(1)[0][0]
-
-
-def _canvas_pixels(native_hw: tuple[int, int], size: int) -> int:
-    height, width = canvas_size(grid_size(native_hw, size), STEP)
-    return height * width
 
 
 # Synthetic legs, two seeds each, Dice of unseen persons: from 6 images 0.70 and 0.41 after 20 steps, 0.92 and 0.89

@@ -7,6 +7,7 @@ four differs, as after a copy or chmod, the SHA-256 of the content decides.
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from competition.file_listing import find_all_files, is_picture
@@ -51,18 +52,16 @@ def changed_sources(root: Path, descriptions: Sequence[str]) -> list[str]:
     for description in dict.fromkeys(descriptions):
         digest, path = content_of(description)
         stamp = _stamp(root / path)
-        if description == f"{digest} {stamp or '- - - -'} {path}":
-            continue
-        if stamp is None or _digest(root / path) != digest:
+        unchanged = description == f"{digest} {stamp or '- - - -'} {path}"
+        if not unchanged and (stamp is None or _digest(root / path) != digest):
             changed.append(path)
     return changed
 
 
 def find_data_files(root: Path, without: Sequence[Path] = ()) -> tuple[list[str], list[str]]:
-    """Find all tables and all images below the root, sorted; hidden files are left out.
+    """Find all tables and all images below the root, sorted; hidden files, and folders in ``without``, are left out.
 
-    Folders in ``without``, which the program itself writes, are skipped. It takes 45 ms of processor time for 800
-    images and 800 labels in as many folders.
+    It takes 45 ms of processor time for 800 images and 800 labels in as many folders.
     """
     found = (path for path in find_all_files(root) if not any(path.is_relative_to(folder) for folder in without))
     files = [path.relative_to(root) for path in found]
@@ -76,11 +75,10 @@ def _encodable(path: str) -> str:
 
 
 def _stamp(path: Path) -> str | None:
-    try:
+    with suppress(OSError, ValueError):  # a path with a NUL in it raises ValueError
         status = path.stat()
-    except (OSError, ValueError):  # a path with a NUL in it raises ValueError
-        return None
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+        return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+    return None
 
 
 def _digest(path: Path) -> str:

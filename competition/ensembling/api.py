@@ -37,12 +37,12 @@ from competition.ensembling.tuning import ALONE, TOGETHER
 from competition.ensembling.voting.class_groups import one_group
 from competition.ensembling.voting.combination import COMBINATIONS, Combination, combine
 from competition.errors import CompetitionError
-from competition.masks.bit_planes import class_areas, intersections, pack_masks, unpack_planes
+from competition.masks.bit_planes import class_areas, intersections, pack_masks, unpack_class, unpack_planes
 from competition.masks.run_length_votes import quorum
 from competition.masks.run_length_votes import vote as vote_on_run_lengths
 from competition.masks.run_lengths import Order, decode_planes, encode_mask
 from competition.metrics.counts import CountMetric
-from competition.metrics.metric import Metric, make_metric
+from competition.metrics.metric import Metric, as_count_metric, make_metric
 from competition.runs.members import Member
 
 Predictions = Mapping[str, Any]
@@ -167,7 +167,7 @@ def vote(predictions: Predictions, decision: Decision) -> list[NDArray[np.bool_]
     for of_members in zip(*ordered.values(), strict=True):
         maps = [as_map(one) for one in of_members]
         planes = decide_image(maps, voters, weights, decision.level_array(), decision.operation_list())
-        masks.append(unpack_planes(planes, count).astype(np.bool_))
+        masks.append(unpack_planes(planes, count))
     return masks
 
 
@@ -250,9 +250,7 @@ def decode(text: str, size_hw: tuple[int, int], order: Order = "row") -> NDArray
         >>> decode("2 3", (2, 3)).astype(int).tolist()
         [[0, 1, 1], [1, 0, 0]]
     """
-    planes = decode_planes([text], size_hw, order, "run lengths")
-    mask: NDArray[np.bool_] = unpack_planes(planes, 1)[0].astype(np.bool_)
-    return mask
+    return unpack_class(decode_planes([text], size_hw, order, "run lengths"), 0)
 
 
 def vote_run_lengths(members: Sequence[str], weights: Sequence[float] | None = None, threshold: float = 0.5) -> str:
@@ -319,7 +317,4 @@ def _as_metric(metric: str | Mapping[str, Any] | Metric) -> Metric:
 
 
 def _count_metric(metric: str | Mapping[str, Any] | Metric | None) -> CountMetric:
-    found = _as_metric("dice" if metric is None else metric)
-    if not isinstance(found, CountMetric):
-        raise CompetitionError(f"{found.label} scores tables, and these are masks")
-    return found
+    return as_count_metric(_as_metric("dice" if metric is None else metric))

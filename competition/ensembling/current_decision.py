@@ -64,11 +64,8 @@ def check_members(
     for name in asked:
         check_trained(workspace, name)
     voting = (member.with_folds() for member in decision.members)
-    raise CompetitionError(
-        f"decision has the members {','.join(voting)}, not {text}",
-        path,
-        f"Run ./run.sh tune --members {text}, or name another one with --decision",
-    )
+    what = f"decision has the members {','.join(voting)}, not {text}"
+    raise CompetitionError(what, path, f"Run ./run.sh tune --members {text}, or name another one with --decision")
 
 
 def check_training_data(track: Track, workspace: Workspace, decision: Decision, path: Path) -> None:
@@ -80,18 +77,12 @@ def check_training_data(track: Track, workspace: Workspace, decision: Decision, 
     training = read_manifest(workspace, track).of("train")
     for member in decision.members:
         check_same_data(workspace, member.name, member.folds, training)
+    repair = f"Run ./run.sh tune --name {path.parent.name}"
     if decision.metric not in ("", track.metric.key):
-        raise CompetitionError(
-            f"this was tuned for {decision.metric}, and track {track.name} is scored by {track.metric.key}",
-            path,
-            f"Run ./run.sh tune --name {path.parent.name}",
-        )
+        what = f"this was tuned for {decision.metric}, and track {track.name} is scored by {track.metric.key}"
+        raise CompetitionError(what, path, repair)
     if decision.data_hash not in ("", data_hash(training)):  # empty in decisions of earlier versions
-        raise CompetitionError(
-            "images or labels have changed since this was tuned",
-            path,
-            f"Run ./run.sh tune --name {path.parent.name}",
-        )
+        raise CompetitionError("images or labels have changed since this was tuned", path, repair)
 
 
 def only_folds(decision: Decision, wanted: Sequence[Fold], text: str) -> Decision:

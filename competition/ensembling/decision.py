@@ -42,103 +42,74 @@ class ClassGroup(_Frozen):
 
 
 class Scores(_Frozen):
-    """The honest numbers; None where one is not defined.
+    """The honest numbers; None where one is not defined."""
 
-    Attributes:
-        fold_mean: Mean over folds at threshold 0.5 and equal weights.
-        fold_sd: Standard deviation over folds; None with one fold.
-        oof: Out-of-fold after tuning: optimistic.
-        oof_crossfit: Tuned on the other folds, scored on the left-out one: rank by this.
-        interval_low: Of the 95 % group-bootstrap interval of ``oof_crossfit``, as ``interval_high``.
-        oof_reweighted: ``oof_crossfit`` (``oof`` where that is None) with the strata in the shares that they have in
-            the organiser's test set, over the samples whose stratum is known.
-        gain: ``oof_crossfit`` less the score of equal weights at threshold 0.5 (for classification of the mean of
-            probabilities at equal weights) on the same samples.
-        gain_low: Of its 95 % interval, by drawing groups for both at once, as ``gain_high``.
-    """
-
-    fold_mean: float | None
-    fold_sd: float | None
-    oof: float | None
-    oof_crossfit: float | None
-    interval_low: float | None
+    fold_mean: float | None  # at threshold 0.5 and equal weights
+    fold_sd: float | None  # standard deviation over folds; None with one fold
+    oof: float | None  # out-of-fold after tuning: optimistic
+    oof_crossfit: float | None  # tuned on the other folds, scored on the left-out one: rank by this
+    interval_low: float | None  # of the 95 % group-bootstrap interval of oof_crossfit
     interval_high: float | None
+    # ``oof_crossfit`` (``oof`` where that is None) with the strata in the shares that they have in the organiser's test
+    # set, over the samples whose stratum is known.
     oof_reweighted: float | None = None
+    # ``oof_crossfit`` less the score of equal weights at threshold 0.5 (for classification of the mean of probabilities
+    # at equal weights) on the same samples; its 95 % interval is by drawing groups for both at once.
     gain: float | None = None
     gain_low: float | None = None
     gain_high: float | None = None
 
 
 class AloneScore(_Frozen):
-    """The score of a member alone, or of the vote beside them: before post-processing, cross-fitted where possible.
+    """The score of a member alone, or of the vote beside them: before post-processing, cross-fitted where possible."""
 
-    Attributes:
-        score: Of the metric; a member of some classes on those.
-        low: Of the 95 % group-bootstrap interval of ``score``, as ``high``; None where nothing can be cross-fitted.
-        over_vote: ``score`` less the vote's; None for the vote itself, and for a member of some classes only.
-        over_vote_low: Of its 95 % interval, by drawing groups for both at once, as ``over_vote_high``.
-    """
-
-    score: float
-    low: float | None
+    score: float  # of the metric; a member of some classes on those
+    low: float | None  # of the 95 % group-bootstrap interval; None where nothing can be cross-fitted
     high: float | None
+    # ``score`` less the vote's, with its 95 % interval by drawing groups for both at once; None for the vote itself,
+    # and for a member of some classes only.
     over_vote: float | None = None
     over_vote_low: float | None = None
     over_vote_high: float | None = None
 
 
 class Decision(_Frozen):
-    """Everything that ``ensemble`` needs.
-
-    Attributes:
-        dataset: Name of the data set ("phantom_..." for synthetic data).
-        classes: In the track's order.
-        members: Who votes, with weights that sum to 1000.
-        class_groups: Name -> classes with weights of their own, each class in exactly one; empty where all classes are
-            voted on with the members' weights.
-        method: How the weights were searched.
-        levels: Class -> level 0..254, which is what the vote applies; for classification empty.
-        thresholds: Class -> probability above which it is positive; for segmentation (level + 0.5) / 255, a readable
-            copy of ``levels``; for classification only the classes that are submitted as 0 or 1.
-        operations: Class -> post-processing, for segmentation all classes, for classification empty.
-        unmeasured: Classes of which no scored image has a pixel; the scores leave them out, because the Dice of two
-            empty masks is always 1.
-        everything: Whether it was tuned on all runs trained until then (tune without --members): ``ensemble`` tunes
-            again when there are more.
-        gate: For classification: all classes of ``thresholds`` are 0 where the first class's probability is not
-            greater; None lets every sample pass.
-        combine: How the members become one; for segmentation the mean of maps, which are 8-bit.
-        coverage: Number of samples that all members cover, on which the choice was made.
-        reason: Why these weights and thresholds.
-        trained: Run -> its folds that were trained by then, voting or not; empty in decisions of earlier versions.
-        data_hash: Of the training samples it was tuned on; empty likewise.
-        metric: What was maximised, with its options; empty likewise.
-        vote: The score that ``alone`` is compared with; None where no sample is covered by all members.
-        alone: Member -> its score alone; empty likewise.
-    """
+    """Everything that ``ensemble`` needs; fields with a default may be missing in decisions of earlier versions."""
 
     track: str
-    dataset: str
+    dataset: str  # "phantom_..." for synthetic data
     task: Literal["segmentation", "classification"]
-    classes: tuple[str, ...] = Field(min_length=1)
-    members: tuple[WeightedMember, ...] = Field(min_length=1)
-    levels: dict[str, Level] = Field(validation_alias=AliasChoices("levels", "cuts"))  # "cuts" before version 0.2.0
+    classes: tuple[str, ...] = Field(min_length=1)  # in the track's order
+    members: tuple[WeightedMember, ...] = Field(min_length=1)  # with weights that sum to 1000
+    # Class -> level, which is what the vote applies; for classification empty. "cuts" before version 0.2.0.
+    levels: dict[str, Level] = Field(validation_alias=AliasChoices("levels", "cuts"))
+    # Class -> probability above which it is positive; for segmentation (level + 0.5) / 255, a readable copy of
+    # ``levels``; for classification only the classes that are submitted as 0 or 1.
     thresholds: dict[str, Threshold]
-    operations: dict[str, str]
+    operations: dict[str, str]  # class -> post-processing, for segmentation all classes, for classification empty
     scores: Scores
-    coverage: int = Field(ge=0)
-    reason: str
+    coverage: int = Field(ge=0)  # samples that all members cover, on which the choice was made
+    reason: str  # why these weights and thresholds
+    # For classification: all classes of ``thresholds`` are 0 where the first class's probability is not greater; None
+    # lets every sample pass.
     gate: Threshold | None = None
-    combine: Combination = "mean"
+    combine: Combination = "mean"  # for segmentation always: maps are 8-bit
+    # Classes with weights of their own, each in exactly one; empty where all have the members' weights.
     class_groups: dict[str, ClassGroup] = Field(default_factory=dict)
-    method: str = "optuna"
+    method: str = "optuna"  # how the weights were searched
+    trials: int = Field(default=300, ge=1)  # weight vectors that the method "optuna" tries
+    threshold_search: str = "sweep"  # how the thresholds of masks were searched
+    window: tuple[Threshold, Threshold] | None = None  # lowest and highest threshold allowed; None for the default
+    # Classes of which no scored image has a pixel; the scores leave them out, because the Dice of two empty masks is 1.
     unmeasured: tuple[str, ...] = ()
+    # Whether it was tuned on all runs trained until then (tune without --members): ``ensemble`` tunes again when there
+    # are more.
     everything: bool = False
-    trained: dict[str, tuple[int, ...]] = Field(default_factory=dict)
-    data_hash: str = ""
-    metric: str = ""
-    vote: AloneScore | None = None
-    alone: dict[str, AloneScore] = Field(default_factory=dict)
+    trained: dict[str, tuple[int, ...]] = Field(default_factory=dict)  # run -> folds trained by then, voting or not
+    data_hash: str = ""  # of the training samples it was tuned on
+    metric: str = ""  # what was maximised, with its options
+    vote: AloneScore | None = None  # what ``alone`` is compared with; None where no sample is covered by all members
+    alone: dict[str, AloneScore] = Field(default_factory=dict)  # member -> its score alone; empty likewise
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
 
     @model_validator(mode="after")

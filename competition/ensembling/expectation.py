@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from competition.console import track as shown
 from competition.data.cache import read_cached_planes
@@ -16,8 +15,8 @@ from competition.ensembling.voting.combination import combine
 from competition.masks.bit_planes import class_areas, intersections
 from competition.metrics.tables import auroc
 from competition.prediction.opened_maps import open_map
-from competition.prediction.probability_maps import read_scores
 from competition.runs.members import split_member
+from competition.runs.out_of_fold_scores import member_scores
 from competition.tracks.track import Track, count_metric
 from competition.workspace import Workspace, out_of_fold_folder
 
@@ -68,21 +67,14 @@ def _auroc(
     track: Track, workspace: Workspace, decision: Decision, entries: Sequence[Entry], folds: Sequence[int]
 ) -> float:
     """Return the AUROC of the first class; nan where the samples are all of one class."""
-    tables = np.stack([_probabilities(track, workspace, member.name, entries, folds) for member in decision.members])
+    samples, tables = [entry.sample for entry in entries], []
+    for member in decision.members:
+        folder_of = {
+            sample: _predictions(workspace, member.name, fold) for sample, fold in zip(samples, folds, strict=True)
+        }
+        tables.append(member_scores(folder_of, samples, track.classes))
     truth = np.array([(entry.targets or (0,))[0] for entry in entries], dtype=np.int64)
-    return auroc(truth, combine(decision.combine, tables, decision.weights()).score)
-
-
-def _probabilities(
-    track: Track, workspace: Workspace, member: str, entries: Sequence[Entry], folds: Sequence[int]
-) -> NDArray[np.float64]:
-    """Return a member's probabilities (n, C) of samples, each from the fold that held it out."""
-    probs = np.empty((len(entries), len(track.classes)))
-    for fold in set(folds):
-        rows = [row for row, of in enumerate(folds) if of == fold]
-        samples = [entries[row].sample for row in rows]
-        probs[rows] = read_scores(_predictions(workspace, member, fold), samples, track.classes)
-    return probs
+    return auroc(truth, combine(decision.combine, np.stack(tables), decision.weights()).score)
 
 
 def _predictions(workspace: Workspace, member: str, fold: int) -> Path:

@@ -1,6 +1,8 @@
-"""The submission of a vote: written in the track's form, validated, and scored if the truth is known."""
+"""The submission of a vote: written in the track's form, validated, scored where the truth is known, and recorded."""
 
+import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,11 @@ from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.prediction.probability_maps import read_scores
 from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
 from competition.submission.known_images import KnownImages
+from competition.submission.leaderboard import Row
 from competition.text import counted, size_text
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Track
-from competition.workspace import Workspace
+from competition.workspace import PHANTOM, Workspace, git_commit
 
 
 def write_submission(
@@ -96,12 +99,11 @@ def _say_memory(track: Track, decision: Decision, entries: Sequence[Entry]) -> N
 def _open_test_map(folder: Path, entry: Entry) -> OpenedMap:
     opened = open_map(folder, entry.sample)
     if opened.shape[1:] != (entry.height, entry.width):
-        raise CompetitionError(
+        what = (
             f"the map has {size_text(opened.shape[1:])} pixels, image {entry.name} has "
-            f"{entry.height}x{entry.width} (rows x columns)",
-            opened.path,
-            "Predict the image again at its native size",
+            f"{entry.height}x{entry.width} (rows x columns)"
         )
+        raise CompetitionError(what, opened.path, "Predict the image again at its native size")
     return opened
 
 
@@ -120,8 +122,7 @@ def _voted_table(
 
 def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:
     """Validate the written file as ``./run.sh check`` does; an invalid one is never copied or recorded."""
-    images = KnownImages([entry.name for entry in entries], _sizes(entries))
-    result = track.form.check(path, track.classes, images)
+    result = track.form.check(path, track.classes, KnownImages([entry.name for entry in entries], _sizes(entries)))
     for warning in result.warnings:
         say(f"warning: {warning}")
     if not result.ok:
@@ -140,3 +141,40 @@ def score_phantom(track: Track, manifest: Manifest, path: Path) -> float:
 
 def _sizes(entries: Sequence[Entry]) -> dict[str, tuple[int, int]]:
     return {entry.name: (entry.height, entry.width) for entry in entries}
+
+
+def leaderboard_row(
+    submission_id: str, moment: datetime, decision: Decision, decision_file: Path, path: Path, test_score: float | None
+) -> Row:
+    """Return the row of the submission at ``path``; ``test_score`` is on test samples whose truth is known."""
+    scores = decision.scores
+    return Row(
+        id=submission_id,
+        time=moment.isoformat(timespec="seconds"),
+        track=decision.track,
+        phantom=decision.dataset.startswith(PHANTOM),
+        members="+".join(member.with_folds() for member in decision.members),
+        weights=_written_weights(decision),
+        cv_fold_mean=scores.fold_mean,
+        cv_fold_sd=scores.fold_sd,
+        cv_oof=scores.oof,
+        cv_crossfit=scores.oof_crossfit,
+        cv_low=scores.interval_low,
+        cv_high=scores.interval_high,
+        cv_reweighted=scores.oof_reweighted,
+        test_score=test_score,
+        git_commit=git_commit(),
+        config_hash=hashlib.sha256(decision_file.read_bytes()).hexdigest()[:10],
+        file_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+    )
+
+
+def _written_weights(decision: Decision) -> str:
+    """Return the members' weights joined by "+"; for class groups "fingers 0.5+0.5, carpals 1+0"."""
+
+    def joined(weights: Iterable[int]) -> str:
+        return "+".join(f"{weight / 1000:g}" for weight in weights)
+
+    groups = decision.class_groups.items()
+    by_group = [f"{name} {joined(group.weights[m.name] for m in decision.members)}" for name, group in groups]
+    return ", ".join(by_group) or joined(decision.weights())

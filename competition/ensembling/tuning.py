@@ -38,34 +38,29 @@ TOGETHER: tuple[Window, ...] = ((0.2, 0.8), (0.35, 0.65), (0.5, 0.5))
 
 @dataclass(frozen=True)
 class TuneRequest:
-    """What is to be tuned, and how.
+    """What is to be tuned, and how."""
 
-    Attributes:
-        members: Who votes; None means all trained runs.
-        weights: One for each of ``members``, in any scale, where they are not to be searched.
-        name: Of the decision; None means the members' names, joined by "+".
-        method: How weights are searched, a name of ``METHODS``.
-        trials: Weight vectors that the method "optuna" tries.
-        by_group: Whether each group of classes that the track declares gets weights of its own.
-        thresholds: How the thresholds of masks are searched, a name of ``THRESHOLDS``.
-        combine: How the members of a classification become one.
-        window: Lowest and highest threshold that may be chosen; None tries ``ALONE`` or ``TOGETHER``.
-    """
-
-    members: Wanted | None = None
-    weights: Sequence[Fraction] | None = None
-    name: str | None = None
-    method: str = "optuna"
-    trials: int = 300
-    by_group: bool = False
-    thresholds: str = "sweep"
-    combine: Combination = "mean"
-    window: Window | None = None
+    members: Wanted | None = None  # who votes; None means all trained runs
+    weights: Sequence[Fraction] | None = None  # of ``members``, in any scale, where they are not to be searched
+    name: str | None = None  # of the decision; None means the members' names, joined by "+"
+    method: str = "optuna"  # how weights are searched, a name of ``METHODS``
+    trials: int = 300  # weight vectors that the method "optuna" tries
+    by_group: bool = False  # whether each group of classes that the track declares gets weights of its own
+    thresholds: str = "sweep"  # how the thresholds of masks are searched, a name of ``THRESHOLDS``
+    combine: Combination = "mean"  # how the members of a classification become one
+    window: Window | None = None  # lowest and highest threshold that may be chosen; None tries ALONE or TOGETHER
 
 
 def request_of(decision: Decision) -> TuneRequest:
     """Return the request that a decision on all runs was made by."""
-    return TuneRequest(method=decision.method, by_group=bool(decision.class_groups), combine=decision.combine)
+    return TuneRequest(
+        method=decision.method,
+        trials=decision.trials,
+        by_group=bool(decision.class_groups),
+        thresholds=decision.threshold_search,
+        combine=decision.combine,
+        window=decision.window,
+    )
 
 
 def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path, Tuning]:
@@ -102,6 +97,9 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
                 "everything": request.members is None,
                 "trained": trained,
                 "method": request.method if given is None else "given",
+                "trials": request.trials,
+                "threshold_search": request.thresholds,
+                "window": request.window,
                 "data_hash": data_hash(data.training),
                 "metric": track.metric.key,
             }
@@ -144,10 +142,9 @@ def _given_weights(weights: Sequence[Fraction] | None, data: TuningData) -> tupl
     members = data.members
     if weights is None:
         if unknown := [member.name for member, of in zip(members, data.folders, strict=True) if not of]:
-            raise CompetitionError(
-                f"{unknown[0]!r} was imported without out-of-fold predictions, on which weights are tuned",
-                repair="Give the weights with --weights, or import it again with --oof and --folds",
-            )
+            what = f"{unknown[0]!r} was imported without out-of-fold predictions, on which weights are tuned"
+            repair = "Give the weights with --weights, or import it again with --oof and --folds"
+            raise CompetitionError(what, repair=repair)
         return None
     rounded = tuple(round_weights([float(weight) for weight in weights]).tolist())
     if sum(weights) != 1:

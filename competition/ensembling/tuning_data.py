@@ -31,25 +31,15 @@ Wanted = Mapping[str, Sequence[Fold] | None]
 
 @dataclass(frozen=True)
 class TuningData:
-    """Members, with the training samples of which every member has an out-of-fold prediction.
-
-    Attributes:
-        track: Its classes and metric.
-        workspace: Of the data set.
-        members: Who votes.
-        folders: Of each member, sample -> folder of its out-of-fold prediction.
-        training: All training samples.
-        entries: The samples that all members cover.
-        folds: int64 (n,), the fold that held out each of ``entries``.
-    """
+    """Members, with the training samples of which every member has an out-of-fold prediction."""
 
     track: Track
     workspace: Workspace
     members: Sequence[Member]
-    folders: Sequence[Mapping[str, Path]]
-    training: Sequence[Entry]
-    entries: Sequence[Entry]
-    folds: NDArray[np.int64]
+    folders: Sequence[Mapping[str, Path]]  # of each member, sample -> folder of its out-of-fold prediction
+    training: Sequence[Entry]  # all of them
+    entries: Sequence[Entry]  # those that all members cover
+    folds: NDArray[np.int64]  # (n,), the fold that held out each of ``entries``
 
     @property
     def samples(self) -> list[str]:

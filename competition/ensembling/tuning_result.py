@@ -64,14 +64,10 @@ def number(value: float | np.floating[Any]) -> float | None:
 def alone_score(contribution: MemberContribution) -> AloneScore:
     """Return a member's score alone, as a decision stores it."""
     low, high = (None, None) if contribution.interval is None else map(number, contribution.interval)
-    over = contribution.over_vote
+    over = contribution.over_vote or Difference(np.nan, np.nan, np.nan)
+    value, lower, upper = number(over.value), number(over.low), number(over.high)
     return AloneScore(
-        score=contribution.alone,
-        low=low,
-        high=high,
-        over_vote=None if over is None else number(over.value),
-        over_vote_low=None if over is None else number(over.low),
-        over_vote_high=None if over is None else number(over.high),
+        score=contribution.alone, low=low, high=high, over_vote=value, over_vote_low=lower, over_vote_high=upper
     )
 
 
@@ -80,8 +76,7 @@ def member_rows(decision: Decision, contributions: Sequence[MemberContribution] 
     rows: Rows = []
     for index, member in enumerate(decision.members):
         row: dict[str, Any] = {"member": member.name, "weight": member.weight / 1000}
-        for name, group in decision.class_groups.items():
-            row[f"weight_{name}"] = group.weights[member.name] / 1000
+        row |= {f"weight_{name}": of.weights[member.name] / 1000 for name, of in decision.class_groups.items()}
         own = contributions[index] if contributions else None
         row["alone"] = None if own is None else number(round(own.alone, 6))
         change = None if own is None else own.left_out

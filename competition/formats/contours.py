@@ -93,7 +93,6 @@ def _point(line: str, size_hw: tuple[int, int], where: str) -> tuple[float, floa
     height, width = size_hw
     # The outermost pixels reach half a pixel beyond their centres.
     if not (-0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5):
-        raise CompetitionError(
-            f"contour point {line.strip()!r} lies outside the image of {height}x{width} (rows x columns)", where
-        )
+        what = f"contour point {line.strip()!r} lies outside the image of {height}x{width} (rows x columns)"
+        raise CompetitionError(what, where)
     return x, y

@@ -6,6 +6,7 @@ import sys
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from competition.errors import CompetitionError
@@ -52,17 +53,13 @@ def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
         raise CompetitionError(f"this is not a CSV in UTF-8 ({error})", path) from error
     if header is None:
         raise CompetitionError("the file is empty", path)
-    fault = (
-        other_format(path, ",".join(header).encode("utf-8", "replace"))
-        or wrong_separator(path, header)
-        or cut_by_excel(path, lines)
-    )
-    if fault is not None:
+    content = ",".join(header).encode("utf-8", "replace")
+    if fault := _other_format(path, content) or _wrong_separator(path, header) or _cut_by_excel(path, lines):
         raise fault
     return header, lines
 
 
-def other_format(path: Path, content: bytes) -> CompetitionError | None:
+def _other_format(path: Path, content: bytes) -> CompetitionError | None:
     """Return the error for a file whose first bytes ``content`` are no plain text, None for what may be UTF-8."""
     if content.startswith(b"\x1f\x8b"):
         return CompetitionError("this is packed with gzip, not plain text", path, f"Unpack it: gzip -dc {path} > FILE")
@@ -81,21 +78,19 @@ def other_format(path: Path, content: bytes) -> CompetitionError | None:
 
 def other_encoding(path: Path, content: bytes) -> CompetitionError:
     """Return the error for a text whose bytes ``content`` are not UTF-8, with the likely encoding."""
-    foreign = other_format(path, content)
-    if foreign is not None:
+    if (foreign := _other_format(path, content)) is not None:
         return foreign
     # Whole characters only: a piece may end within one of two bytes.
     lines = content.rpartition(b"\n")[0] or content
     try:
-        text = lines.decode("cp949")
+        korean = any("\uac00" <= character <= "\ud7a3" for character in lines.decode("cp949"))
     except UnicodeDecodeError:
         return CompetitionError("this is no text in UTF-8", path, _AS_UTF_8)
-    korean = any("\uac00" <= character <= "\ud7a3" for character in text)
     name = "cp949 (as Korean Excel saves it)" if korean else "another encoding"
     return CompetitionError(f"this is text in {name}, not in UTF-8", path, _AS_UTF_8)
 
 
-def wrong_separator(path: Path, header: Sequence[str]) -> CompetitionError | None:
+def _wrong_separator(path: Path, header: Sequence[str]) -> CompetitionError | None:
     """Return the error for a CSV whose header is separated by something other than commas, else None."""
     for separator, name in ((";", "';'"), ("\t", "tabs")):
         if len(header) == 1 and separator in header[0]:
@@ -105,7 +100,7 @@ def wrong_separator(path: Path, header: Sequence[str]) -> CompetitionError | Non
     return None
 
 
-def cut_by_excel(path: Path, rows: Sequence[tuple[int, list[str]]]) -> CompetitionError | None:
+def _cut_by_excel(path: Path, rows: Sequence[tuple[int, list[str]]]) -> CompetitionError | None:
     """Return the error for a CSV (line numbers and fields) whose longest cells Excel has truncated, else None.
 
     Only where no cell is longer than Excel's limit: a file with a longer one was not saved by Excel.
@@ -113,19 +108,14 @@ def cut_by_excel(path: Path, rows: Sequence[tuple[int, list[str]]]) -> Competiti
     if max((len(field) for _, fields in rows for field in fields), default=0) != EXCEL_CELL:
         return None
     lines = [line for line, fields in rows for field in fields if len(field) == EXCEL_CELL]
-    return CompetitionError(
-        f"{len(lines)} cells have exactly {EXCEL_CELL:,} characters, Excel's limit (first in row {lines[0]})",
-        path,
-        "Use the file as it was before Excel saved it",
-    )
+    reason = f"{len(lines)} cells have exactly {EXCEL_CELL:,} characters, Excel's limit (first in row {lines[0]})"
+    return CompetitionError(reason, path, "Use the file as it was before Excel saved it")
 
 
 def _is_workbook(path: Path) -> bool:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return "xl/workbook.xml" in archive.namelist()
-    except Exception:  # a damaged zip is still reported as a zip
-        return False
+    with suppress(Exception), zipfile.ZipFile(path) as archive:  # a damaged zip is still reported as a zip
+        return "xl/workbook.xml" in archive.namelist()
+    return False
 
 
 def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -140,8 +130,7 @@ def read_columns(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list
     """
     header, lines = read_csv(path)
     names = [name.strip() for name in header]
-    problem = header_problem(names, columns, others=True)
-    if problem is not None:
+    if (problem := header_problem(names, columns, others=True)) is not None:
         raise CompetitionError(problem, path)
     positions = [names.index(column) for column in columns]
     for line, fields in lines:
@@ -164,11 +153,8 @@ def header_problem(header: Sequence[str], columns: Sequence[str], others: bool =
     twice = sorted(column for column, count in counts.items() if count > 1 and not (others and column not in wanted))
     if not missing and not twice and (others or not extra):
         return None
-    parts = [
-        f"{what} {few(list(map(repr, names)))}"
-        for what, names in (("missing", missing), ("too many", extra), ("twice", twice))
-        if names
-    ]
+    found = {"missing": missing, "too many": extra, "twice": twice}
+    parts = [f"{what} {few(list(map(repr, names)))}" for what, names in found.items() if names]
     expected = f"the columns are not {','.join(columns)}"
     if len(missing) == len(columns):
         shown = shortened(",".join(header), SHOWN_HEADER)

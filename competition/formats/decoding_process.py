@@ -93,17 +93,15 @@ def decode_elsewhere(function: str, path: Path, arguments: list[Any], array_byte
                 if array.nbytes:
                     decoder.connection.recv_bytes_into(array.reshape(-1).view(np.uint8).data)
                 return array.T if answer["transposed"] else array
-        except (EOFError, OSError) as error:
+        except BaseException as error:  # a Ctrl-C included: the next answer would belong to this question
             decoder.stop()
             _decoder = None
+            if not isinstance(error, (EOFError, OSError)):
+                raise
             code = decoder.process.returncode
             name = signal.Signals(-code).name if code and code < 0 else f"exit status {code}"
             reason = f"file made its decoder crash ({name}), so it must be damaged"
             raise CompetitionError(reason, path, "Copy the file again") from error
-        except BaseException:  # a Ctrl-C included: the next answer would belong to this question
-            decoder.stop()
-            _decoder = None
-            raise
     raise CompetitionError(answer["what"], answer["where"], answer["repair"])
 
 

@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from competition.errors import CompetitionError
 from competition.formats.decoding_process import decode_elsewhere
 from competition.formats.pictures import stretch
-from competition.formats.source_files import first_line, require_file, require_finite, require_size
+from competition.formats.source_files import damage_named, require_file, require_finite, require_size
 
 _REPAIR = "Copy the file again"
 _SHORT = re.compile(r"less than expected \((\d+) vs (\d+) bytes\)")
@@ -77,10 +77,8 @@ def read_dicom(path: Path) -> Dicom:
 def _rescale(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
     """Return stored values in physical units: by the modality look-up table, else by slope and intercept."""
     if "ModalityLUTSequence" in dataset:
-        try:
+        with damage_named("DICOM's modality LUT can't be applied", path):
             return np.asarray(apply_modality_lut(stored, dataset)).astype(np.float32)
-        except Exception as error:  # of a damaged table pydicom raises almost anything
-            raise CompetitionError(f"DICOM's modality LUT can't be applied ({first_line(error)})", path) from error
     slope = next(iter(_numbers(dataset, "RescaleSlope", path)), 1.0)
     intercept = next(iter(_numbers(dataset, "RescaleIntercept", path)), 0.0)
     if slope == 0:
@@ -115,19 +113,14 @@ def read_spacing_mm(path: Path) -> tuple[float, float] | None:
 
 def _load(path: Path, header_only: bool = False) -> Dataset:
     require_file(path)
-    try:
+    with damage_named("DICOM can't be read", path), warnings.catch_warnings():
+        # pydicom's warnings here (a truncated file, a malformed value) concern no pixel or are rejected below.
+        warnings.simplefilter("ignore", UserWarning)
         _require_bounded(path)
-        with warnings.catch_warnings():
-            # pydicom's warnings here (a truncated file, a malformed value) concern no pixel or are rejected below.
-            warnings.simplefilter("ignore", UserWarning)
-            try:
-                return pydicom.dcmread(path, stop_before_pixels=header_only)
-            except InvalidDicomError as error:
-                return _load_without_prefix(path, header_only, error)
-    except CompetitionError:
-        raise
-    except Exception as error:  # a damaged header makes pydicom raise almost anything, struct.error included
-        raise CompetitionError(f"DICOM can't be read ({first_line(error)})", path) from error
+        try:
+            return pydicom.dcmread(path, stop_before_pixels=header_only)
+        except InvalidDicomError as error:
+            return _load_without_prefix(path, header_only, error)
 
 
 def _load_without_prefix(path: Path, header_only: bool, cause: InvalidDicomError) -> Dataset:
@@ -193,38 +186,30 @@ def _decode(dataset: Dataset, path: Path) -> NDArray[np.generic]:
 
 
 def _pixel_array(dataset: Dataset, path: Path, size: int) -> NDArray[np.generic]:
-    try:
+    with damage_named("DICOM's pixel data can't be decoded", path):
         if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
             return decode_elsewhere("competition.formats.dicom:decode_compressed", path, [], size)
-        return np.asarray(dataset.pixel_array)
-    except CompetitionError:
-        raise
-    except Exception as error:  # pydicom's own checks raise many kinds of errors
-        if short := _SHORT.search(str(error)):
-            reason = f"DICOM is truncated: {short[1]} of {short[2]} bytes of its pixel data are there"
-            raise CompetitionError(reason, path, _REPAIR) from error
-        raise CompetitionError(f"DICOM's pixel data can't be decoded ({first_line(error)})", path) from error
+        try:
+            return np.asarray(dataset.pixel_array)
+        except Exception as error:  # pydicom's own checks raise many kinds of errors
+            if short := _SHORT.search(str(error)):
+                reason = f"DICOM is truncated: {short[1]} of {short[2]} bytes of its pixel data are there"
+                raise CompetitionError(reason, path, _REPAIR) from error
+            raise
 
 
 def decode_compressed(path: Path) -> NDArray[np.generic]:
     """Decode the stored values of a compressed file; called in the decoding process."""
-    try:
+    with damage_named("DICOM's pixel data can't be decoded", path, let=MemoryError):
         return np.asarray(_load(path).pixel_array)
-    except (CompetitionError, MemoryError):
-        raise
-    except Exception as error:  # decoders of four libraries, each with its own kinds of errors
-        raise CompetitionError(f"DICOM's pixel data can't be decoded ({first_line(error)})", path) from error
 
 
 def _numbers(dataset: Dataset, name: str, path: Path) -> tuple[float, ...]:
     """Return an attribute's values; none where it is absent or empty."""
-    try:
+    with damage_named(f"DICOM's {name} is no number", path):
         value = dataset.get(name)  # pydicom decodes a value only here
-        if value is None or value == "":
-            return ()
-        numbers = tuple(float(part) for part in (value if isinstance(value, MultiValue) else [value]))
-    except Exception as error:  # of a damaged header pydicom raises almost anything
-        raise CompetitionError(f"DICOM's {name} is no number ({first_line(error)})", path) from error
+        parts = value if isinstance(value, MultiValue) else [] if value is None or value == "" else [value]
+        numbers = tuple(float(part) for part in parts)
     if not all(math.isfinite(number) for number in numbers):
         raise CompetitionError(f"DICOM's {name} is no finite number", path)
     return numbers
@@ -232,10 +217,8 @@ def _numbers(dataset: Dataset, name: str, path: Path) -> tuple[float, ...]:
 
 def _text(dataset: Dataset, name: str, path: Path) -> str:
     """Return an attribute's text without blanks around it; "" where it is absent or empty."""
-    try:
+    with damage_named(f"DICOM's {name} can't be read", path):
         return str(dataset.get(name) or "").strip()
-    except Exception as error:  # as above
-        raise CompetitionError(f"DICOM's {name} can't be read ({first_line(error)})", path) from error
 
 
 def _spacing(dataset: Dataset, path: Path) -> tuple[float, float] | None:

@@ -26,10 +26,9 @@ def read_json(path: Path, repair: str) -> Any:
     except UnicodeDecodeError as error:
         reason = other_encoding(path, error.object).what
         raise CompetitionError(f"can't be read as JSON ({reason})", path, repair) from error
-    except (OSError, ValueError) as error:
-        raise CompetitionError(f"can't be read as JSON ({error})", path, repair) from error
-    except RecursionError as error:
-        raise CompetitionError("can't be read as JSON (brackets are nested too deeply)", path, repair) from error
+    except (OSError, ValueError, RecursionError) as error:
+        reason = "brackets are nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise CompetitionError(f"can't be read as JSON ({reason})", path, repair) from error
     except MemoryError as error:
         raise CompetitionError("the file does not fit into memory", path, repair) from error
     if not unchanged:

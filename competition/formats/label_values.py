@@ -46,12 +46,10 @@ def check_one_class(values: NDArray[np.integer], where: str) -> None:
         or (len(levels) <= FEW_LEVELS and counts.max() >= max(FEW_SHARE * filled, FEW_PIXELS))
     ):
         return
-    raise CompetitionError(
-        f"a mask of one class holds {np.unique(values).size} values ({describe_values(values)}), not 0 and one other",
-        where,
-        f"Save it as 8-bit grey, 0 and 255, or name the class's value in a folder track's YAML: classes: {{NAME: "
-        f"{levels[0]}}}, and background: [{top}] where {top} is no class",
-    )
+    what = f"a mask of one class holds {np.unique(values).size} values ({describe_values(values)}), not 0 and one other"
+    keys = f"classes: {{NAME: {levels[0]}}}, and background: [{top}] where {top} is no class"
+    repair = f"Save it as 8-bit grey, 0 and 255, or name the class's value in a folder track's YAML: {keys}"
+    raise CompetitionError(what, where, repair)
 
 
 def _flat(values: NDArray[np.integer]) -> NDArray[np.bool_]:

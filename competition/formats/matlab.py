@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.formats.decoding_process import decode_elsewhere
-from competition.formats.source_files import first_line, require_file, require_finite
+from competition.formats.source_files import damage_named, require_file, require_finite
 
 NUMBERS = "buif"
 """Kinds of numpy types that are plain numbers: bool, unsigned, signed, float."""
@@ -40,12 +40,8 @@ def read_matlab(path: Path, key: str) -> NDArray[Any]:
 
 def decode_matlab(path: Path, key: str) -> NDArray[Any]:
     """Decode one array in the decoding process; as ``read_matlab`` but for values that are not finite."""
-    try:
+    with damage_named("MATLAB file can't be read", path, let=MemoryError):
         stored, keys = _read_hdf5(path, key) if h5py.is_hdf5(path) else _read_version_5(path, key)
-    except (CompetitionError, MemoryError):
-        raise
-    except Exception as error:  # for damaged files scipy raises almost anything, an IndexError included
-        raise CompetitionError(f"MATLAB file can't be read ({first_line(error)})", path) from error
     if stored is None:
         raise CompetitionError(f"MATLAB file has no key {key!r} (it has {', '.join(sorted(keys)) or 'none'})", path)
     if stored.dtype.kind not in NUMBERS:

@@ -8,8 +8,7 @@ import io
 import math
 import os
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,7 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.errors import CompetitionError
-from competition.formats.source_files import first_line
+from competition.formats.source_files import damage_named, first_line
 
 LARGEST_ARRAY = 2**29
 """Bytes of an array of undeclared size; a larger one is rejected before it is read."""
@@ -52,35 +50,11 @@ class StoredArray:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-@contextmanager
-def damage_named(what: str, where: Path | str) -> Iterator[None]:
-    """Turn every exception of a reader of files of other programs into one sentence.
-
-    The readers of zips and of NumPy's headers raise some twenty kinds of exceptions on damaged files, among them
-    TokenError, LZMAError, struct.error, NotImplementedError and MemoryError.
-
-    Args:
-        what: What can't be done, for example "7.npy can't be read as a .npy of numbers".
-        where: The file.
-
-    Raises:
-        CompetitionError: The block has raised an exception.
-    """
-    try:
-        yield
-    except CompetitionError:
-        raise
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise CompetitionError(f"{what} ({reason})", where) from error
-
-
-def open_npy(file: IO[bytes], size: int) -> StoredArray:
+def _open_npy(file: IO[bytes], size: int) -> StoredArray:
     """Read the header of a .npy file of ``size`` bytes, opened at its first byte; it has to stay open for the values.
 
-    Raises:
-        ValueError: It is no .npy file, holds Python objects, or is shorter or longer than its header declares.
-        Exception: Those of NumPy on a damaged header; see ``damage_named``.
+    Raise ValueError where it is no .npy file, holds Python objects, or is shorter or longer than its header declares;
+    on a damaged header NumPy raises many others, see ``damage_named``.
     """
     shape, fortran, dtype = _read_header(file)
     stored = math.prod(shape) * dtype.itemsize
@@ -96,11 +70,11 @@ def _read_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]
         raise ValueError(f"version {version[0]}.{version[1]} of the .npy format")
     digits, read_header = _READ_HEADER[version]
     length = file.read(digits)
-    if int.from_bytes(length, "little") > _LONGEST_HEADER:
-        raise ValueError(f"a header of {int.from_bytes(length, 'little'):,} bytes")
-    header = file.read(int.from_bytes(length, "little"))
+    if (size := int.from_bytes(length, "little")) > _LONGEST_HEADER:
+        raise ValueError(f"a header of {size:,} bytes")
     try:
-        shape, fortran, dtype = read_header(io.BytesIO(length + header), max_header_size=_LONGEST_HEADER)
+        header = io.BytesIO(length + file.read(size))
+        shape, fortran, dtype = read_header(header, max_header_size=_LONGEST_HEADER)
     except Exception as error:  # it is read as Python source: SyntaxError, TokenError, RecursionError ...
         raise ValueError(f"not a header of NumPy ({first_line(error)})") from error
     if dtype.hasobject or dtype.itemsize == 0:
@@ -124,7 +98,7 @@ def open_arrays(path: Path) -> dict[str, StoredArray]:
         packed = file.read(2) == b"PK"
         file.seek(0)
         if not packed:
-            stored = open_npy(file, path.stat().st_size)
+            stored = _open_npy(file, path.stat().st_size)
             return {"": replace(stored, read=partial(_read_alone, path))}
         arrays = {}
         with zipfile.ZipFile(file) as archive:
@@ -132,7 +106,7 @@ def open_arrays(path: Path) -> dict[str, StoredArray]:
                 if member.compress_type not in _COMPRESSIONS:
                     raise ValueError(f"{member.filename} is compressed in a way that NumPy does not write")
                 with archive.open(member) as opened:
-                    stored = open_npy(opened, member.file_size)
+                    stored = _open_npy(opened, member.file_size)
                 name = member.filename.removesuffix(".npy")
                 arrays[name] = replace(stored, read=partial(_read_member, path, member))
         return arrays
@@ -170,7 +144,7 @@ def read_npy(file: IO[bytes], size: int, judge: Callable[[StoredArray], None]) -
     Raises:
         Exception: Those of a damaged file, see ``damage_named``; and those of ``judge``.
     """
-    stored = open_npy(file, size)
+    stored = _open_npy(file, size)
     judge(stored)
     array = stored.read()
     file.read(1)  # only at its end does zipfile compare the checksum

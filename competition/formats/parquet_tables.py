@@ -8,7 +8,7 @@ import pyarrow.parquet
 
 from competition.checksums import check_seal, sealed_file
 from competition.errors import CompetitionError
-from competition.formats.source_files import first_line
+from competition.formats.source_files import damage_named
 
 # A million samples of 29 classes take 0.25 GB.
 _LARGEST_TABLE_BYTES = 1 << 30
@@ -36,7 +36,7 @@ def read_imported_table(path: Path, repair: str, columns: Sequence[str] | None =
     if not path.exists():
         raise CompetitionError("table not found", path, repair)
     check_seal(path, repair, required=False)
-    try:
+    with damage_named("table can't be read", path, repair):
         about = pyarrow.parquet.read_metadata(path)
         if about.num_rows * about.num_columns * 8 > _LARGEST_TABLE_BYTES:
             raise ValueError(f"{about.num_rows} rows of {about.num_columns} columns")
@@ -44,5 +44,3 @@ def read_imported_table(path: Path, repair: str, columns: Sequence[str] | None =
         content.validate(full=True)  # else text that is not UTF-8 is read, and raises where it is used
         frame: pd.DataFrame = content.to_pandas()
         return frame
-    except Exception as error:  # pyarrow raises its own kinds, and OSError for damaged files too
-        raise CompetitionError(f"table can't be read ({first_line(error)})", path, repair) from error

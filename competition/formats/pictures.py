@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +34,10 @@ _TURNS = {
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBa", "RGBX", "YCbCr")
 
 
-def decode_picture(path: Path) -> Image.Image:
-    """Decode an image or mask and turn it by its EXIF orientation.
+def _decode(path: Path) -> Image.Image:
+    """Decode an image or mask and turn it by its EXIF orientation, a mask by its own tag.
 
-    Labels are drawn on the image as viewers show it, so the tag is applied. A mask is turned by its own tag.
-
-    Raises:
-        CompetitionError: The file is missing, no image, damaged or too large, has several pages or frames, 16 bits per
-            colour, or colours that are neither grey nor RGB (CMYK, LAB).
+    Labels are drawn on the image as viewers show it, so the tag is applied.
     """
     with _opened(path) as picture:
         # Pillow keeps the upper byte of 16 bits per colour: labels of 0 and 1 would be empty, a 12-bit X-ray black.
@@ -51,34 +47,37 @@ def decode_picture(path: Path) -> Image.Image:
         if wide_colour:
             reason = "picture has 16 bits per colour, of which only the upper 8 could be read"
             raise CompetitionError(reason, path, "Save it as 16-bit grey, or with 8 bits per colour")
+        turned: Image.Image = picture
         if orientation in _TURNS and picture.format != "TIFF":  # Pillow turns a TIFF itself
-            return picture.transpose(_TURNS[orientation])
-        return picture
+            turned = picture.transpose(_TURNS[orientation])
+    if turned.mode == "F":
+        require_finite(np.asarray(turned), "picture", path)
+    return turned
 
 
 def check_picture(path: Path) -> None:
-    """Check an image's header as ``decode_picture`` does, for readers that decode it with another library."""
+    """Check an image's header as the readers here do, for those that decode it with another library."""
     with _opened(path):
         pass
 
 
 def exif_orientation(path: Path) -> int:
     """Return the EXIF orientation of an image, 1 to 8; 1 where it has none or is no image."""
-    try:
-        with _opened(path) as picture:
-            orientation = picture.getexif().get(ExifTags.Base.Orientation)
-    except CompetitionError:
-        return 1
-    return orientation if orientation in _TURNS else 1
+    with suppress(CompetitionError), _opened(path) as picture:
+        if (orientation := picture.getexif().get(ExifTags.Base.Orientation)) in _TURNS:
+            return int(orientation)
+    return 1
 
 
 def has_wide_grey(path: Path) -> bool:
     """Return whether an image's grey has more than 8 bits, so that it is stretched; False where it is no image."""
-    try:
-        with _opened(path) as picture:
-            return picture.mode.startswith(("I", "F"))
-    except CompetitionError:
-        return False
+    with suppress(CompetitionError), _opened(path) as picture:
+        return _is_wide(picture)
+    return False
+
+
+def _is_wide(picture: Image.Image) -> bool:
+    return picture.mode.startswith(("I", "F"))
 
 
 def _stored_pixels(picture: ImageFile) -> int:
@@ -98,7 +97,7 @@ def _opened(path: Path) -> Iterator[ImageFile]:
             # exchanged (13.0).
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as picture:
                 require_size(picture.height, picture.width, path)
-                if not picture.mode.startswith(("I", "F")) and picture.mode not in _MODES:
+                if not _is_wide(picture) and picture.mode not in _MODES:
                     reason = f"picture has the colours {picture.mode}, grey or RGB is expected"
                     raise CompetitionError(reason, path, "Save it as grey or RGB")
                 pages = getattr(picture, "n_frames", 1)
@@ -134,15 +133,13 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
         CompetitionError: As ``decode_picture``, a value is not finite, or only the opacity varies.
     """
     picture = _decode_image(path)
-    if picture.mode.startswith(("I", "F")):
-        return stretch(np.asarray(picture))
-    return np.asarray(picture.convert("L"))
+    return stretch(np.asarray(picture)) if _is_wide(picture) else np.asarray(picture.convert("L"))
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Read an image as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
     picture = _decode_image(path)
-    if picture.mode.startswith(("I", "F")):
+    if _is_wide(picture):
         return np.repeat(stretch(np.asarray(picture))[..., None], 3, axis=2)
     return np.asarray(picture.convert("RGB"))
 
@@ -189,10 +186,9 @@ def read_ordered_values(path: Path) -> NDArray[np.integer]:
         return values
     if grey and (steps > 0).all():
         return np.asarray(picture.convert("L"))
+    reason = f"palette label holds the indices {', '.join(map(str, indices[:6]))}: which of them is the class?"
     raise CompetitionError(
-        f"palette label holds the indices {', '.join(map(str, indices[:6]))}: which of them is the class?",
-        path,
-        f"{AS_GREY}; a folder track can name them in its YAML, classes: {{name: index}}",
+        reason, path, f"{AS_GREY}; a folder track can name them in its YAML, classes: {{name: index}}"
     )
 
 
@@ -206,12 +202,12 @@ def read_colours(path: Path) -> NDArray[np.integer]:
         CompetitionError: As ``read_grey``, or the file holds 16-bit grey, which is no colour.
     """
     picture = _decode(path)
-    if picture.mode.startswith(("I", "F")):
+    if _is_wide(picture):
         raise CompetitionError("label picture is 16-bit grey, and its classes are declared as colours", path)
-    return colour_codes(np.asarray(picture.convert("RGB")))
+    return _colour_codes(np.asarray(picture.convert("RGB")))
 
 
-def colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
+def _colour_codes(colours: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Return 0xRRGGBB of every pixel: (H, W, 3) uint8 -> (H, W) int32."""
     return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
 
@@ -228,12 +224,10 @@ def _stored_values(picture: Image.Image, path: Path) -> NDArray[np.integer]:
         channels = 1 if values.shape[2] == 2 else 3  # what follows is opacity
         colour, opacity = values[..., :channels], values[..., channels:]
         if not (colour == colour[..., :1]).all():
-            codes = colour_codes(colour)
-            raise CompetitionError(
-                f"label picture is in colour ({describe_values(codes, colours=True)}), so its values name no class",
-                path,
-                f"Declare the colours in a folder track's YAML: classes: {_colour_line(codes)}",
-            )
+            codes = _colour_codes(colour)
+            reason = f"label picture is in colour ({describe_values(codes, colours=True)}), so its values name no class"
+            repair = f"Declare the colours in a folder track's YAML: classes: {_colour_line(codes)}"
+            raise CompetitionError(reason, path, repair)
         values = np.ascontiguousarray(colour[..., 0])
         if opacity.size and opacity.min() < opacity.max():
             if values.min() == values.max():
@@ -259,13 +253,6 @@ def _decode_image(path: Path) -> Image.Image:
         if all(constant[:-1]) and not constant[-1]:
             reason = "the colour of the picture is the same everywhere and only its opacity (alpha) varies"
             raise CompetitionError(reason, path, "Save it as grey or RGB without opacity")
-    return picture
-
-
-def _decode(path: Path) -> Image.Image:
-    picture = decode_picture(path)
-    if picture.mode == "F":
-        require_finite(np.asarray(picture), "picture", path)
     return picture
 
 

@@ -1,6 +1,8 @@
 """Checks of a file before memory is taken for its content."""
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -54,3 +56,21 @@ def first_line(error: BaseException) -> str:
         return "out of memory"
     text = (str(error).strip().splitlines() or [""])[0][:200]
     return text or type(error).__name__
+
+
+@contextmanager
+def damage_named(
+    what: str, where: Path | str, repair: str | None = None, *, let: type[BaseException] = CompetitionError
+) -> Iterator[None]:
+    """Turn every exception of a reader of other programs' files, except ``let``, into the CompetitionError ``what``.
+
+    Damaged files make the readers of zips, NumPy, DICOM and MATLAB raise some twenty kinds of exceptions,
+    among them TokenError, LZMAError, struct.error, IndexError, NotImplementedError and MemoryError.
+    """
+    try:
+        yield
+    except (CompetitionError, let):
+        raise
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise CompetitionError(f"{what} ({reason})", where, repair) from error

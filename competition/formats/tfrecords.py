@@ -108,26 +108,23 @@ def read_records(path: Path) -> Iterator[bytes]:
             0.
     """
     with _opened(path) as file:
-        for number in itertools.count():
-            length = _read_length(file, f"{path}, record {number}")
-            if length is None:
+        for where in (f"{path}, record {number}" for number in itertools.count()):
+            if (length := _read_length(file, where)) is None:
                 return
-            yield _read_checked(file, length, f"{path}, record {number}")
+            yield _read_checked(file, length, where)
 
 
 def read_record(path: Path, number: int) -> bytes:
     """Read one record, counted from 0; errors as ``read_records``, or the file has fewer."""
     with _opened(path) as file:
-        for before in range(number):
-            length = _read_length(file, f"{path}, record {before}")
+        for place in range(number + 1):
+            length = _read_length(file, f"{path}, record {place}")
             if length is None:
                 break
+            if place == number:
+                return _read_checked(file, length, f"{path}, record {number}")
             file.seek(length + _SUM, os.SEEK_CUR)
-        where = f"{path}, record {number}"
-        length = _read_length(file, where)
-        if length is None:
-            raise CompetitionError("there is no such record", where)
-        return _read_checked(file, length, where)
+    raise CompetitionError("there is no such record", f"{path}, record {number}")
 
 
 def write_records(path: Path, records: Iterable[bytes]) -> None:
@@ -147,10 +144,10 @@ def parse_example(record: bytes, where: str) -> Example:
     """
     try:
         message = _Example.FromString(record)
+        if record and not message.HasField("features"):
+            raise DecodeError("no features")
     except DecodeError as error:
         raise CompetitionError("record is no tf.train.Example", where) from error
-    if record and not message.HasField("features"):
-        raise CompetitionError("record is no tf.train.Example", where)
     entries = message.features.feature
     return {entry.key: [*entry.value.bytes.value, *entry.value.integers.value] for entry in entries}
 

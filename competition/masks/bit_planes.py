@@ -71,8 +71,7 @@ def unpack_planes(planes: NDArray[np.uint8], classes: int) -> NDArray[np.bool_]:
 
 def unpack_class(planes: NDArray[np.uint8], index: int) -> NDArray[np.bool_]:
     """Return the (H, W) bool mask of one class."""
-    mask: NDArray[np.bool_] = (planes[..., index // CLASSES_PER_PLANE] & _bit(index)) != 0
-    return mask
+    return np.asarray((planes[..., index // CLASSES_PER_PLANE] & _bit(index)) != 0)
 
 
 def set_class(planes: NDArray[np.uint8], index: int, mask: NDArray[np.bool_]) -> None:
@@ -152,8 +151,7 @@ def sample_planes(planes: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArra
         (2 * np.arange(wanted) + 1) * have // (2 * wanted)
         for have, wanted in zip(planes.shape[:2], size_hw, strict=True)
     )
-    sampled: NDArray[np.uint8] = planes.take(rows, axis=0).take(columns, axis=1)
-    return sampled
+    return np.asarray(planes.take(rows, axis=0).take(columns, axis=1))
 
 
 def _bit(index: int) -> np.uint8:

@@ -78,18 +78,17 @@ def canvas_runs(planes: NDArray[np.uint8], classes: int) -> tuple[Canvas, Runs]:
         runs, class_of, first_row = (np.repeat(each, rows, axis=0) for each in (runs, class_of, first_row))
         first_row += np.arange(len(runs)) - np.repeat(np.cumsum(rows) - rows, rows)
         runs = np.clip(runs, (first_row * width)[:, None], ((first_row + 1) * width)[:, None])
-    shifts = class_of * canvas.class_stride + first_row * (canvas.stride - width)
-    return canvas, runs + shifts[:, None]
+    return canvas, runs + (class_of * canvas.class_stride + first_row * (canvas.stride - width))[:, None]
 
 
 @dataclass(frozen=True)
 class Components:
     """The components (8 neighbours) of runs."""
 
-    of_run: NDArray[np.int64]  # int64 (n,): the component of each run
-    areas: NDArray[np.int64]  # int64 (k,): pixels of each component
-    class_of: NDArray[np.int64]  # int64 (k,): the class of each component
-    first_runs: NDArray[np.int64]  # int64 (k,): the first run of each component
+    of_run: NDArray[np.int64]  # (n,): the component of each run
+    areas: NDArray[np.int64]  # (k,): pixels of each component
+    class_of: NDArray[np.int64]  # (k,): the class of each component
+    first_runs: NDArray[np.int64]  # (k,): the first run of each component
 
 
 def find_components(canvas: Canvas, runs: Runs) -> Components:
@@ -145,8 +144,7 @@ def find_holes(canvas: Canvas, runs: Runs) -> Runs:
     is_open = np.zeros(int(of_gap.max()) + 1, dtype=np.bool_)
     for step in (-stride, stride):
         is_open[of_gap[_reaches_outside(runs, gaps + step, stride)]] = True
-    holes: Runs = gaps[~is_open[of_gap]]
-    return holes
+    return np.asarray(gaps[~is_open[of_gap]])
 
 
 def find_hollows(canvas: Canvas, runs: Runs) -> Runs:
@@ -183,15 +181,13 @@ def _crossings(tops: NDArray[np.int64], bottoms: NDArray[np.int64], rows: NDArra
     order = bottoms[:, 1].argsort()
     edge = order[np.searchsorted(bottoms[order, 1], rows)]
     (column, row), (across, down) = tops[edge].T, (bottoms - tops)[edge].T
-    crossings: NDArray[np.int64] = column + across * (rows - row) // down
-    return crossings
+    return np.asarray(column + across * (rows - row) // down)
 
 
 def _neighbours(runs: Runs, stride: int, reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return pairs of runs (first, second): the second, one row below, touches the first widened by ``reach``."""
     begin = np.searchsorted(runs[:, 1], runs[:, 0] + (stride - reach), side="right")
-    end = np.searchsorted(runs[:, 0], runs[:, 1] + (stride + reach), side="left")
-    counts = end - begin
+    counts = np.searchsorted(runs[:, 0], runs[:, 1] + (stride + reach), side="left") - begin
     first = np.repeat(np.arange(len(runs)), counts)
     second = np.arange(len(first)) + np.repeat(begin - (np.cumsum(counts) - counts), counts)
     return first, second
@@ -211,5 +207,4 @@ def _reaches_outside(runs: Runs, gaps: Runs, stride: int) -> NDArray[np.bool_]:
     first, behind = np.searchsorted(runs[:, 0], np.concatenate([row_starts, row_starts + stride], axis=1)).T
     is_empty = first == behind
     first, last = np.minimum(first, len(runs) - 1), behind - 1
-    outside: NDArray[np.bool_] = is_empty | (gaps[:, 0] < runs[first, 0]) | (gaps[:, 1] > runs[last, 1])
-    return outside
+    return np.asarray(is_empty | (gaps[:, 0] < runs[first, 0]) | (gaps[:, 1] > runs[last, 1]))

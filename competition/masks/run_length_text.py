@@ -124,10 +124,7 @@ def _read_numbers(rles: Sequence[str]) -> tuple[NDArray[np.int64], NDArray[np.in
         return np.empty(0, np.int64), np.array([-1])
     eight_bytes_from = np.ndarray(text.size - 7, dtype="<u8", buffer=text, strides=(1,))
     string_ends = LONGEST_NUMBER + 1 + np.cumsum([len(rle) + 1 for rle in rles])
-    return (
-        _numbers_of(eight_bytes_from[behind - 8], digits),
-        np.diff(np.searchsorted(first, string_ends), prepend=0),
-    )
+    return (_numbers_of(eight_bytes_from[behind - 8], digits), np.diff(np.searchsorted(first, string_ends), prepend=0))
 
 
 def _numbers_of(words: NDArray[np.uint64], digits: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -41,19 +41,15 @@ def quorum(weights: Sequence[Fraction], threshold: Fraction) -> Quorum:
         CompetitionError: A weight is negative, all are 0, or the threshold is not a share.
     """
     if not weights or min(weights) < 0 or sum(weights) == 0:
-        raise CompetitionError(
-            f"weights {[float(weight) for weight in weights]} can't be normalised",
-            repair="Give numbers >= 0 that are not all zero",
-        )
+        what = f"weights {[float(weight) for weight in weights]} can't be normalised"
+        raise CompetitionError(what, repair="Give numbers >= 0 that are not all zero")
     if not 0 <= threshold < 1:
         raise CompetitionError(f"a threshold lies from 0 to below 1, not at {float(threshold)}")
     scale = math.lcm(*(weight.denominator for weight in weights))
     whole = tuple(int(weight * scale) for weight in weights)
     if sum(whole) > LARGEST_SUM:  # they are added up in 64 bits
-        raise CompetitionError(
-            f"weights {[float(weight) for weight in weights]} have too many digits to be counted exactly",
-            repair="Give weights with fewer digits, such as 0.123,1",
-        )
+        what = f"weights {[float(weight) for weight in weights]} have too many digits to be counted exactly"
+        raise CompetitionError(what, repair="Give weights with fewer digits, such as 0.123,1")
     # For whole sums, "greater than the share" and "greater than its whole part" are the same.
     return Quorum(whole, int(threshold * sum(whole)))
 

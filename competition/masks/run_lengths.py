@@ -133,12 +133,12 @@ def overlaps(
     Returns:
         int64 (3, C): pixels in both, in ``a`` and in ``b``.
     """
-    runs_a, runs_b = a[0], b[0]
-    class_a, class_b = (np.repeat(np.arange(len(counts)), counts) for _, counts in (a, b))
+    (runs_a, counts_a), (runs_b, counts_b) = a, b
+    class_a, class_b = (np.repeat(np.arange(len(counts)), counts) for counts in (counts_a, counts_b))
     # Classes are laid one behind the other, so that one search serves them all.
     stride = max(int(runs_a.max(initial=0)), int(runs_b.max(initial=0)))
     shared = shared_pixels(runs_a + stride * class_a[:, None], runs_b + stride * class_b[:, None])
-    sums = np.zeros((3, len(a[1])), dtype=np.int64)
+    sums = np.zeros((3, len(counts_a)), dtype=np.int64)
     np.add.at(sums[0], class_a, shared)
     np.add.at(sums[1], class_a, runs_a[:, 1] - runs_a[:, 0])
     np.add.at(sums[2], class_b, runs_b[:, 1] - runs_b[:, 0])
@@ -162,26 +162,22 @@ def shared_pixels(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.int6
 
 def _word_type(channels: int) -> np.dtype[np.unsignedinteger]:
     """Return the smallest integer of a pixel's channels; little-endian, so that class c is bit c on every machine."""
-    size = 1 << (channels - 1).bit_length()
-    return np.dtype(f"<u{size}")
+    return np.dtype(f"<u{1 << (channels - 1).bit_length()}")
 
 
 def _to_words(channels: NDArray[np.uint8], order: Order) -> NDArray[np.unsignedinteger]:
     """Join up to 8 channels into one integer per pixel, (H * W,) in scan order."""
-    height, width, count = channels.shape
-    word = _word_type(count)
-    padded = np.zeros((height, width, word.itemsize), np.uint8) if count < word.itemsize else channels
-    if count < word.itemsize:
-        padded[..., :count] = channels
+    word = _word_type(channels.shape[2])
+    if (missing := word.itemsize - channels.shape[2]) > 0:
+        channels = np.pad(channels, ((0, 0), (0, 0), (0, missing)))
     if order == "column":
-        padded = _transpose(padded)
-    return np.ascontiguousarray(padded).reshape(-1).view(word)
+        channels = _transpose(channels)
+    return np.ascontiguousarray(channels).reshape(-1).view(word)
 
 
 def _from_words(words: NDArray[np.unsignedinteger], size_hw: tuple[int, int], order: Order) -> NDArray[np.uint8]:
     """Return the reverse of ``_to_words``: (H, W, bytes of a word) uint8."""
-    height, width = size_hw
-    size = words.dtype.itemsize
+    (height, width), size = size_hw, words.dtype.itemsize
     if order == "row":
         return words.view(np.uint8).reshape(height, width, size)
     return _transpose(words.view(np.uint8).reshape(width, height, size))

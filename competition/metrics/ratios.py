@@ -7,6 +7,7 @@ and 1 as denominator; one that leaves out empty images has 0 / 0 there; a pooled
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,31 +15,27 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Ratios:
-    """Numerators and denominators of n units and C classes, perhaps at each of several thresholds or operations.
+    """Numerators and denominators of n units and C classes, perhaps at each of several thresholds or operations."""
 
-    Attributes:
-        numerators: float64 (n, C) or (n, C, K).
-        denominators: float64 of the same shape; None where all are 1, that is for a plain mean over units.
-        nothing: The score where the denominators sum to 0.
-    """
-
-    numerators: NDArray[np.float64]
-    denominators: NDArray[np.float64] | None = None
-    nothing: float = 1.0
+    numerators: NDArray[np.float64]  # (n, C) or (n, C, K)
+    denominators: NDArray[np.float64] | None = None  # likewise; None where all are 1: a plain mean over units
+    nothing: float = 1.0  # the score where the denominators sum to 0
 
     def __len__(self) -> int:
         """Return n."""
         return len(self.numerators)
 
+    def _picked(self, entries: Any) -> "Ratios":
+        denominators = None if self.denominators is None else self.denominators[entries]
+        return Ratios(self.numerators[entries], denominators, self.nothing)
+
     def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Ratios":
         """Return some of the units: positions, or a bool mask (n,)."""
-        denominators = None if self.denominators is None else self.denominators[rows]
-        return Ratios(self.numerators[rows], denominators, self.nothing)
+        return self._picked(rows)
 
     def classes(self, chosen: NDArray[np.integer] | NDArray[np.bool_]) -> "Ratios":
         """Return some of the classes: positions, or a bool mask (C,)."""
-        denominators = None if self.denominators is None else self.denominators[:, chosen]
-        return Ratios(self.numerators[:, chosen], denominators, self.nothing)
+        return self._picked((slice(None), chosen))
 
     def at(self, chosen: NDArray[np.integer] | int, rows: NDArray[np.integer] | None = None) -> "Ratios":
         """Return one of the K per unit and class.
@@ -52,9 +49,7 @@ class Ratios:
         """
         rows = np.arange(len(self)) if rows is None else rows
         classes = self.numerators.shape[1]
-        picked = rows[:, None], np.arange(classes), np.broadcast_to(chosen, (len(rows), classes))
-        denominators = None if self.denominators is None else self.denominators[picked]
-        return Ratios(self.numerators[picked], denominators, self.nothing)
+        return self._picked((rows[:, None], np.arange(classes), np.broadcast_to(chosen, (len(rows), classes))))
 
     def sums(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the sums over units: of numerators (C,) or (C, K), and of denominators likewise, or n as (1,)."""
@@ -77,8 +72,7 @@ class Ratios:
             return self.numerators
         scores, mean = self.scores(), self.denominators.mean(axis=0)
         moved = self.numerators - scores * self.denominators
-        values: NDArray[np.float64] = scores + np.divide(moved, mean, out=np.zeros_like(moved), where=mean > 0)
-        return values
+        return np.asarray(scores + np.divide(moved, mean, out=np.zeros_like(moved), where=mean > 0))
 
 
 def divide(numerators: NDArray[np.float64], denominators: NDArray[np.float64], nothing: float) -> NDArray[np.float64]:
@@ -90,10 +84,6 @@ def divide(numerators: NDArray[np.float64], denominators: NDArray[np.float64], n
 
 def join(parts: Sequence[Ratios]) -> Ratios:
     """Return the units of all parts one after the other; all parts are of one metric."""
-    first = parts[0]
+    numerators = np.concatenate([part.numerators for part in parts])
     denominators = [part.denominators for part in parts if part.denominators is not None]
-    return Ratios(
-        np.concatenate([part.numerators for part in parts]),
-        np.concatenate(denominators) if denominators else None,
-        first.nothing,
-    )
+    return Ratios(numerators, np.concatenate(denominators) if denominators else None, parts[0].nothing)

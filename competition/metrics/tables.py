@@ -1,4 +1,4 @@
-"""Scores of tables of truth and prediction: AUROC, accuracy, F1, and the score of the aneurysm competition."""
+"""Scores of tables of truth and prediction: AUROC, and the score of the aneurysm competition."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -51,57 +51,15 @@ def auroc(truth: ArrayLike, score: ArrayLike) -> float:
     return float(roc_auc_score(labels, np.asarray(score)))
 
 
-def accuracy(truth: ArrayLike, decision: ArrayLike) -> float:
-    """Return the share of equal entries of two arrays of one shape.
-
-    Raises:
-        ValueError: Different shapes, or nothing to compare.
-    """
-    expected, given = np.asarray(truth), np.asarray(decision)
-    if expected.shape != given.shape or not expected.size:
-        raise ValueError(f"accuracy compares two filled arrays of one shape, not {expected.shape} and {given.shape}")
-    return float((expected == given).mean())
-
-
-def pixel_accuracy(truth_mask: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
-    """Return the share of pixels on which two masks agree, background included.
-
-    Raises:
-        ValueError: Different sizes, or no pixels.
-    """
-    return accuracy(truth_mask, mask)
-
-
-def f1(truth: ArrayLike, decision: ArrayLike) -> float:
-    """Return F1 = 2 TP / (2 TP + FP + FN) of 0/1 vectors; 0 where neither holds a positive, as in scikit-learn.
-
-    Raises:
-        ValueError: Different shapes.
-    """
-    expected, given = np.asarray(truth, dtype=np.bool_), np.asarray(decision, dtype=np.bool_)
-    if expected.shape != given.shape:
-        raise ValueError(f"F1 compares two vectors of one shape, not {expected.shape} and {given.shape}")
-    positives = int(expected.sum()) + int(given.sum())
-    return 2 * int((expected & given).sum()) / positives if positives else 0.0
-
-
 @dataclass(frozen=True)
 class AneurysmScore:
-    """The scores of the aneurysm competition, and figures that explain them.
+    """The scores of the aneurysm competition, and figures that explain them."""
 
-    Attributes:
-        auroc: Of the first column, aneurysm or not. It ranks first.
-        accuracy: Of the locations: 1 - mean |truth - output|. A probability p costs |truth - p|.
-        all_zero_accuracy: The accuracy of "no aneurysm anywhere", about 0.97: accuracy alone means little.
-        cells_gained: How many location entries (rows x locations) better than all zeros; negative where worse.
-        location_aurocs: AUROC of each location in column order; nan where it never or always occurs.
-    """
-
-    auroc: float
-    accuracy: float
-    all_zero_accuracy: float
-    cells_gained: float
-    location_aurocs: tuple[float, ...]
+    auroc: float  # of the first column, aneurysm or not; it ranks first
+    accuracy: float  # of the locations: 1 - mean |truth - output|; a probability p costs |truth - p|
+    all_zero_accuracy: float  # of "no aneurysm anywhere", about 0.97: accuracy alone means little
+    cells_gained: float  # location entries (rows x locations) better than all zeros; negative where worse
+    location_aurocs: tuple[float, ...]  # of each in column order; nan where it never or always occurs
 
 
 def score_aneurysm(truth: NDArray[np.integer], outputs: NDArray[np.floating | np.integer]) -> AneurysmScore:

@@ -91,9 +91,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Pa
     # A few biases or counters that happen to agree are no match.
     if not any(value.ndim > 1 for value in fitting.values()):
         theirs, ours = (", ".join(list(names)[:3]) + " ..." for names in (weights, own_tensors))
-        raise CompetitionError(
-            "no layer of the checkpoint fits this model", path, f"It holds {theirs}, the model has {ours}"
-        )
+        what = "no layer of the checkpoint fits this model"
+        raise CompetitionError(what, path, f"It holds {theirs}, the model has {ours}")
     model.load_state_dict(fitting, strict=False)
     return Loaded(tuple(fitting), tuple(changed), tuple(unmatched))
 

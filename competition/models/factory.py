@@ -28,18 +28,8 @@ import segmentation_models_pytorch as smp  # isort: skip
 
 # Decoders of smp, each for any of its encoders.
 ARCHITECTURES = (
-    "Unet",
-    "UnetPlusPlus",
-    "MAnet",
-    "Linknet",
-    "FPN",
-    "PSPNet",
-    "DeepLabV3",
-    "DeepLabV3Plus",
-    "PAN",
-    "UPerNet",
-    "Segformer",
-    "DPT",
+    *("Unet", "UnetPlusPlus", "MAnet", "Linknet", "FPN", "PSPNet"),
+    *("DeepLabV3", "DeepLabV3Plus", "PAN", "UPerNet", "Segformer", "DPT"),
 )
 
 Build = Callable[[Experiment, Track], nn.Module]
@@ -76,11 +66,9 @@ def build_model(experiment: Experiment, track: Track, pretrained: bool | None = 
         except OSError as error:  # first, because some errors of the hub are of both kinds
             name = settings.encoder if _has_encoder(settings) else settings.architecture
             or_a_file = "" if settings.init is not None else ", or give a file with --set model.init=PATH"
-            raise CompetitionError(
-                f"pretrained weights of {name} can't be fetched from the network ({type(error).__name__})",
-                None,
-                f"Start from random weights with --set model.pretrained=false{or_a_file}",
-            ) from error
+            what = f"pretrained weights of {name} can't be fetched from the network ({type(error).__name__})"
+            repair = f"Start from random weights with --set model.pretrained=false{or_a_file}"
+            raise CompetitionError(what, None, repair) from error
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
             reason = " ".join(str(error).split())[:300]
             encoder = f" with encoder {settings.encoder!r}" if _has_encoder(settings) else ""
@@ -96,9 +84,8 @@ def _find_network(name: str, track: Track) -> Build:
             raise CompetitionError(f"unknown architecture {name!r}{nearest_hint(name, list(NETWORKS))}")
         return NETWORKS[name]
     if name not in CLASSIFIERS:
-        raise CompetitionError(
-            f"track {track.name} needs one of the model.architecture {', '.join(CLASSIFIERS)}, not {name!r}"
-        )
+        what = f"track {track.name} needs one of the model.architecture {', '.join(CLASSIFIERS)}, not {name!r}"
+        raise CompetitionError(what)
     return CLASSIFIERS[name]
 
 
@@ -114,9 +101,8 @@ def starts_pretrained(settings: ModelSettings) -> bool:
 def _smp_network(experiment: Experiment, track: Track) -> nn.Module:
     settings, options = experiment.model, dict[str, Any]()
     if settings.width is not None:
-        raise CompetitionError(
-            f"model.width is for the reports' networks; {settings.architecture} of smp takes model.decoder_channels"
-        )
+        what = f"model.width is for the reports' networks; {settings.architecture} of smp takes model.decoder_channels"
+        raise CompetitionError(what)
     if settings.decoder_channels is not None:
         options["decoder_channels"] = settings.decoder_channels
         options["encoder_depth"] = len(settings.decoder_channels)
@@ -153,9 +139,8 @@ def whole_network(network: Callable[..., nn.Module], **options: Any) -> Build:
         if settings.decoder_channels is not None:
             raise CompetitionError(f"model.decoder_channels is for the decoders of smp; {name} has its own channels")
         if starts_pretrained(settings) and "pretrained" not in options:
-            raise CompetitionError(
-                f"there are no pretrained weights of {name}", None, "Use --set model.pretrained=false"
-            )
+            what = f"there are no pretrained weights of {name}"
+            raise CompetitionError(what, None, "Use --set model.pretrained=false")
         width = {} if settings.width is None else {"width": settings.width}
         return network(track.channels, len(track.classes), settings.prior, dropout=settings.dropout, **options | width)
 
@@ -218,10 +203,6 @@ def multiview_network(network: Callable[..., nn.Module]) -> Build:
     return build
 
 
-def _fused(experiment: Experiment, track: Track) -> nn.Module:
-    return FusedMultiViewClassifier(**_view_options(experiment), track=track)
-
-
 def _report_fourfold(experiment: Experiment, track: Track) -> nn.Module:
     options = _view_options(experiment)
     return ReportFourFold(
@@ -238,7 +219,7 @@ def _report_fourfold(experiment: Experiment, track: Track) -> nn.Module:
 # The same for several views of a patient.
 CLASSIFIERS: dict[str, Build] = {
     "multiview": multiview_network(MultiViewClassifier),
-    "multiview_fused": _fused,
+    "multiview_fused": lambda experiment, track: FusedMultiViewClassifier(**_view_options(experiment), track=track),
     "report_fourfold": _report_fourfold,
     "contrastive": multiview_network(ContrastiveClassifier),
     "reconstructed": multiview_network(ReconstructedClassifier),
@@ -255,11 +236,8 @@ def _check_sides(model: nn.Module, experiment: Experiment) -> None:
     for key, side in (sides | {"predict.tile": experiment.predict.tile}).items():
         if side is not None and side % stride:
             near = f"{max(1, side // stride) * stride} or {(side // stride + 1) * stride}"
-            raise CompetitionError(
-                f"{key} {side} is not a multiple of {stride}, which {experiment.model.architecture} needs",
-                None,
-                f"Use --set {key}=N with N for example {near}",
-            )
+            what = f"{key} {side} is not a multiple of {stride}, which {experiment.model.architecture} needs"
+            raise CompetitionError(what, None, f"Use --set {key}=N with N for example {near}")
 
 
 def place(model: nn.Module, device: torch.device) -> nn.Module:

@@ -16,9 +16,8 @@ def stride_of(network: nn.Module) -> int:
 
 def convolution(channels: int, outputs: int) -> nn.Sequential:
     """Return a 3x3 convolution, batch normalisation and ReLU; no bias, because the normalisation has one."""
-    return nn.Sequential(
-        nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
+    layer = nn.Conv2d(channels, outputs, 3, padding=1, bias=False)
+    return nn.Sequential(layer, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def double_convolution(channels: int, outputs: int) -> nn.Sequential:

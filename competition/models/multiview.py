@@ -5,7 +5,6 @@ by the maximum over the views in which the class can be seen. A view that can't 
 trained to predict it, which is the label noise of per-view training.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import torch
 from torch import nn
 
 from competition.models import torchvision_ops  # noqa: F401  (must come before timm)
+from competition.models.layers import start_from_prior
 
 import timm  # isort: skip
 
@@ -53,10 +53,8 @@ class MultiViewClassifier(nn.Module):
         self.slot = nn.Parameter(torch.zeros(views, features))
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(features, classes)
-        nn.init.constant_(self.head.bias, math.log(prior / (1 - prior)))
-        seen = (
-            torch.ones(views, classes, dtype=torch.bool) if visible is None else torch.tensor(visible, dtype=torch.bool)
-        )
+        start_from_prior(self.head, prior)
+        seen = torch.ones(views, classes, dtype=torch.bool) if visible is None else torch.tensor(visible).bool()
         self.register_buffer("visible", seen, persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
@@ -85,9 +83,7 @@ def view_network(name: str, pretrained: bool, channels: int, outputs: int, size:
     ``size`` is the side of an image in pixels, which Swin transformers are built for; all others take any.
     """
     fixed_size = {"img_size": size} if name.startswith("swin") else {}
-    return timm.create_model(
-        name, pretrained=pretrained, in_chans=channels, num_classes=outputs, drop_rate=dropout, **fixed_size
-    )
+    return timm.create_model(name, pretrained, in_chans=channels, num_classes=outputs, drop_rate=dropout, **fixed_size)
 
 
 def view_maximum(logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:

@@ -31,19 +31,13 @@ SLOT_DEVIATION = 0.02  # of new slots: features are about 1, so that images and 
 
 @dataclass(frozen=True)
 class Anatomy:
-    """Which views and classes belong together.
+    """Which views and classes belong together."""
 
-    Attributes:
-        injections: Views of each injection: those that can show the same classes, in one order of projections.
-        seen: (injections, C) bool, which class can be seen in which injection.
-        arteries: For each class but the first, the number of its artery; left and right have the same.
-        turned: (V,) whether a view is mirrored to look like its partner of the other side.
-    """
-
+    # views of each injection: those that can show the same classes, in one order of projections
     injections: tuple[tuple[int, ...], ...]
-    seen: tuple[tuple[bool, ...], ...]
-    arteries: tuple[int, ...]
-    turned: tuple[bool, ...]
+    seen: tuple[tuple[bool, ...], ...]  # (injections, C) bool, which class can be seen in which injection
+    arteries: tuple[int, ...]  # for each class but the first, the number of its artery; left and right have the same
+    turned: tuple[bool, ...]  # (V,) whether a view is mirrored to look like its partner of the other side
 
 
 def anatomy_of(track: Track) -> Anatomy:

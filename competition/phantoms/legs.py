@@ -20,17 +20,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.phantoms.drawing import (
-    Picture,
-    Points,
-    crossed_bone,
-    fill_polygon,
-    grain,
-    inner_distance,
-    smooth_outline,
-    to_grey,
-    write_png,
-)
+from competition.phantoms import drawing
+from competition.phantoms.drawing import Picture, Points, Polygon
 
 Side = Literal["R", "L"]
 Bone = Literal["femur", "tibia"]
@@ -100,28 +91,26 @@ def draw_leg(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np.
     lean = rng.normal(0, 1.2)
     turns = {"thigh": np.deg2rad(lean + bend), "shank": np.deg2rad(lean - bend)}
 
-    def pixels(points: Points, part: str) -> NDArray[np.int32]:
-        scaled = points * [breadth, lengths[0 if part == "thigh" else 1]]
-        turn = turns[part]
+    def pixels(points: Points, part: str) -> Polygon:
+        scaled, turn = points * [breadth, lengths[0 if part == "thigh" else 1]], turns[part]
         turned = scaled @ np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
         placed = turned * [1, -1] + knee
         if side == "L":
             placed[:, 0] = columns / per_mm - placed[:, 0]
         return np.asarray(np.round(placed * per_mm - 0.5), np.int32)
 
-    masks = {}
-    path = np.zeros((rows, columns), np.float32)
-    struts = 1 + 0.2 * grain(rng, (rows, columns), max(0.8 * per_mm, 0.5))
+    masks, path = {}, np.zeros((rows, columns), np.float32)
+    struts = 1 + 0.2 * drawing.grain(rng, (rows, columns), max(0.8 * per_mm, 0.5))
     for name, (outline, depth, cortex, marrow) in _FORMS.items():
         controls = outline + rng.normal(0, 0.8, outline.shape)
         if name == "patella":
             controls += (rng.normal(0, 3), rng.normal(0, 6))
         part = "thigh" if name in ("femur", "patella", "socket") else "shank"
-        mask = fill_polygon(pixels(smooth_outline(controls, 240), part), (rows, columns))
+        mask = drawing.fill_polygon(pixels(drawing.smooth_outline(controls, 240), part), (rows, columns))
         # The small bones lie in few rows; one row beyond them shows where they end.
         held = np.flatnonzero(mask.any(axis=1))
         window = slice(max(0, held[0] - 1), held[-1] + 2) if held.size else slice(0, 0)
-        path[window] += crossed_bone(mask[window], per_mm, depth, cortex * hardness, marrow, struts[window])
+        path[window] += drawing.crossed_bone(mask[window], per_mm, depth, cortex * hardness, marrow, struts[window])
         masks[name] = mask
     # Where a bent knee's bones overlap, the pixel is the femur's, as in a label picture that holds one value a pixel.
     masks["tibia"][masks["femur"] > 0] = 0
@@ -133,12 +122,12 @@ def draw_leg(seed: int, person: int, side: Side, size: int) -> tuple[NDArray[np.
     light *= 1 + rng.normal(0, 0.15) * places + rng.normal(0, 0.06) * (places > rng.uniform(-0.5, 0.5))
     light = cv2.GaussianBlur(np.asarray(light, np.float32), (0, 0), max(rng.uniform(0.6, 1.1) * per_mm, 0.3))
     _add_foreign_objects(light, rng, side, per_mm)
-    light += rng.uniform(0.015, 0.05) * grain(rng, (rows, columns), max(0.4 * per_mm, 0.3))
-    return to_grey(light), {bone: masks[bone] for bone in BONES}
+    light += rng.uniform(0.015, 0.05) * drawing.grain(rng, (rows, columns), max(0.4 * per_mm, 0.3))
+    return drawing.to_grey(light), {bone: masks[bone] for bone in BONES}
 
 
 def _soft_tissue(
-    pixels: Callable[[Points, str], NDArray[np.int32]], size_hw: tuple[int, int], per_mm: float, flesh: float
+    pixels: Callable[[Points, str], Polygon], size_hw: tuple[int, int], per_mm: float, flesh: float
 ) -> Picture:
     """Return how much soft tissue attenuates, 1 = in the middle of a thick thigh; the shank is thinner."""
     sides = [(-95, 520), (-85, 300), (-64, 90), (-56, 20), (-52, -20), (-58, -100), (-50, -220), (-38, -340)]
@@ -146,8 +135,8 @@ def _soft_tissue(
     # A wide margin, so that the edge of the image isn't taken for skin.
     margin = round(90 * per_mm)
     points = pixels(outline * [flesh, 1], "shank")
-    mask = fill_polygon(points + margin, (size_hw[0] + 2 * margin, size_hw[1] + 2 * margin))
-    depth = inner_distance(mask, 1 / per_mm)[margin : margin + size_hw[0], margin : margin + size_hw[1]]
+    mask = drawing.fill_polygon(points + margin, (size_hw[0] + 2 * margin, size_hw[1] + 2 * margin))
+    depth = drawing.inner_distance(mask, 1 / per_mm)[margin : margin + size_hw[0], margin : margin + size_hw[1]]
     return np.asarray(0.9 * (1 - np.exp(-depth / 45)), np.float32)
 
 
@@ -180,7 +169,7 @@ def draw(root: Path, people: int, test_people: int, size: int, seed: int, advanc
         for side in SIDES:
             name = f"{person:03d}_{side}.png"
             grey, masks = draw_leg(seed, person, side, size)
-            write_png(root / images / name, grey, channels=1)
+            drawing.write_png(root / images / name, grey, channels=1)
             for bone, mask in masks.items():
-                write_png(root / answers / bone / name, np.asarray(mask * 255, np.uint8), channels=1)
+                drawing.write_png(root / answers / bone / name, np.asarray(mask * 255, np.uint8), channels=1)
             advance()

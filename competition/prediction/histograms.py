@@ -20,12 +20,8 @@ from competition.metrics.counts import DICE
 from competition.prediction.probability_maps import remake
 
 LEVELS = 256
-
-# OpenCV counts in float32, which holds every integer up to here and not beyond.
-EXACT_FLOAT32 = 2**24
-
-# A thousand images of 200 classes take 0.4 GB.
-LARGEST_BYTES = 1 << 30
+EXACT_FLOAT32 = 2**24  # OpenCV counts in float32, which holds every integer up to here and not beyond
+LARGEST_BYTES = 1 << 30  # a thousand images of 200 classes take 0.4 GB
 
 
 def count_levels(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -36,8 +32,7 @@ def count_levels(levels: NDArray[np.uint8]) -> NDArray[np.int64]:
         return np.bincount(levels.ravel(), minlength=LEVELS).astype(np.int64)
     # 3 to 8 times faster than np.bincount, which widens every pixel to 8 bytes first.
     rows = np.ascontiguousarray(levels if levels.ndim <= 2 else levels.ravel())
-    counts: NDArray[np.int64] = cv2.calcHist([rows], [0], None, [LEVELS], [0, LEVELS]).ravel().astype(np.int64)
-    return counts
+    return np.asarray(cv2.calcHist([rows], [0], None, [LEVELS], [0, LEVELS]).ravel(), dtype=np.int64)
 
 
 def count_levels_of_parts(levels: NDArray[np.uint8], sizes: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -109,8 +104,7 @@ def threshold_counts(histograms: NDArray[np.integer]) -> tuple[NDArray[np.int64]
         int64 (n, C, 256) pixels in both and predicted pixels, where entry t is of the mask "level > t" (at 255 nothing
         is positive), and (n, C, 1) true pixels: what ``CountMetric.ratios`` takes.
     """
-    counts = np.asarray(histograms, dtype=np.int64)
-    from_level = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1]
+    from_level = np.cumsum(np.asarray(histograms, dtype=np.int64)[..., ::-1], axis=-1)[..., ::-1]
     above = np.zeros_like(from_level)
     above[..., :-1] = from_level[..., 1:]
     return above[:, :, 1], above[:, :, 0], from_level[:, :, 1, :1]
@@ -174,9 +168,6 @@ def join_histograms(
     """
     missing = [key for key in keys if key not in by_key]
     if missing:
-        raise CompetitionError(
-            f"{len(missing)} of {len(keys)} images have no out-of-fold prediction (first: {missing[0]})",
-            where,
-            "Train the missing folds or leave them out of --members",
-        )
+        what = f"{len(missing)} of {len(keys)} images have no out-of-fold prediction (first: {missing[0]})"
+        raise CompetitionError(what, where, "Train the missing folds or leave them out of --members")
     return np.stack([by_key[key] for key in keys])

@@ -5,6 +5,7 @@ maps takes 0.35 s, whole classes 0.45 s: a tile stays in the processor's cache.
 """
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +74,6 @@ def open_map(folder: Path, sample: str, imported: bool = False) -> OpenedMap:
 
 def tiles(size_hw: tuple[int, int]) -> list[Tile]:
     """Divide an image into tiles, row by row."""
-    height, width = size_hw
-    rows, columns = TILE_HW
-    return [
-        (slice(top, min(top + rows, height)), slice(left, min(left + columns, width)))
-        for top in range(0, height, rows)
-        for left in range(0, width, columns)
-    ]
+    sides = zip(size_hw, TILE_HW, strict=True)
+    rows, columns = ([slice(at, min(at + step, side)) for at in range(0, side, step)] for side, step in sides)
+    return list(product(rows, columns))

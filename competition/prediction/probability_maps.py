@@ -35,7 +35,6 @@ TILE = 2048
 """Rows and columns of the pieces that maps are stored in: each piece costs half a millisecond beside its pixels, so
 that 29x2048x2048 takes 0.28 s to write in pieces of 512 and 0.04 s in pieces of 2048."""
 
-
 INDEX = "index.json"
 """The file that completes a folder of predictions."""
 
@@ -117,11 +116,9 @@ def read_scores(
     twice = frame.index[frame.index.duplicated()]
     if len(twice):
         raise CompetitionError(f"sample {twice[0]!r} is listed twice", path)
-    for name in classes:
-        if name not in frame.columns:
-            raise CompetitionError(f"member has no column {name!r}", path)
-    missing = [sample for sample in samples if sample not in frame.index]
-    if missing:
+    if absent := [name for name in classes if name not in frame.columns]:
+        raise CompetitionError(f"member has no column {absent[0]!r}", path)
+    if missing := [sample for sample in samples if sample not in frame.index]:
         raise CompetitionError(f"member has no scores of sample {missing[0]!r} ({len(missing)} missing)", path)
     try:
         probs: NDArray[np.float64] = frame.loc[list(samples), list(classes)].to_numpy(dtype=np.float64)

@@ -38,9 +38,8 @@ def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: 
         patients = np.vstack([_patient(workspace, track, entry) for entry in spread(training, 2 * ROWS)])
         write_png(path, _caption(patients, title))
         return
-    tiles = []
-    for entry in spread(training):
-        tiles.append(outlined_tile(workspace, track, entry, read_cached_planes(workspace, entry.sample)))
+    planes = ((entry, read_cached_planes(workspace, entry.sample)) for entry in spread(training))
+    tiles = [outlined_tile(workspace, track, entry, own) for entry, own in planes]
     write_png(path, tile_sheet(tiles, title, track.classes))
 
 
@@ -78,18 +77,12 @@ def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
 def class_colours(classes: int) -> list[tuple[int, int, int]]:
     """Return well-spread RGB colours; neighbours in class order are far apart in hue."""
     golden = 0.61803398875  # the fraction of the circle that keeps successive hues apart, however many there are
-    colours = []
-    for index in range(classes):
-        red, green, blue = colorsys.hsv_to_rgb((index * golden) % 1, 0.75, 1.0)
-        colours.append((round(255 * red), round(255 * green), round(255 * blue)))
-    return colours
+    colours = (colorsys.hsv_to_rgb((index * golden) % 1, 0.75, 1.0) for index in range(classes))
+    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours]
 
 
 def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int, thickness: int = 1) -> None:
-    """Draw the outlines of every class and its holes onto an RGB picture (h, w, 3) of any size, in place.
-
-    ``planes`` are label planes (H, W, P) uint8 at native size.
-    """
+    """Draw the outlines of label planes (H, W, P) and of holes onto an RGB picture (h, w, 3) of any size, in place."""
     scale = np.array([picture.shape[1] / planes.shape[1], picture.shape[0] / planes.shape[0]])
     for index, colour in enumerate(class_colours(classes)):
         mask = unpack_class(planes, index).astype(np.uint8)
@@ -104,10 +97,7 @@ def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def outlined_tile(workspace: Workspace, track: Track, entry: Entry, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an image with the outlines of label planes (true or predicted) and its name, as a small RGB picture.
-
-    An image without any class is marked as such, for it could also be one without its outlines.
-    """
+    """Return an image with label planes outlined and its name, as a small RGB picture; an empty one is marked."""
     image = read_cached_image(workspace, entry.sample, track.views[0])
     picture = as_rgb(resize_image(image, grid_size((entry.height, entry.width), TILE)))
     outline(picture, planes, len(track.classes))

@@ -19,24 +19,17 @@ from competition.workspace import Workspace, checkpoint_file, finished_file, out
 
 
 class Member(BaseModel):
-    """A run that votes.
-
-    Attributes:
-        name: Of the run, or RUN@EPOCH for the weights it kept after an epoch.
-        folds: Its folds that vote, equally. ``FULL`` learned from all training samples: it has no out-of-fold
-            prediction and votes on test samples only.
-        config_hash: Of the experiment all of them were trained with, or of the files they were imported from.
-        fold_hash: Of the fold file they were trained on.
-        classes: Those of its maps, in their order; None is all of the track in its order.
-    """
+    """A run that votes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: str
+    name: str  # of the run, or RUN@EPOCH for the weights it kept after an epoch
+    # Its folds that vote, equally. ``FULL`` learned from all training samples: it has no out-of-fold prediction and
+    # votes on test samples only.
     folds: tuple[Fold, ...] = Field(min_length=1)
-    config_hash: str
-    fold_hash: str
-    classes: tuple[str, ...] | None = None
+    config_hash: str  # of the experiment all of them were trained with, or of the files they were imported from
+    fold_hash: str  # of the fold file they were trained on
+    classes: tuple[str, ...] | None = None  # those of its maps, in their order; None is all of the track in its order
 
     @field_validator("name")
     @classmethod
@@ -44,7 +37,7 @@ class Member(BaseModel):
         run, at, epoch = name.partition("@")
         if fault := run_fault(run):
             raise ValueError(f"is not the name of a run, because it {fault}")
-        if at and not is_number(epoch):
+        if at and not _is_number(epoch):
             raise ValueError("is not the name of a member, because its epoch is not a number")
         return name
 
@@ -97,32 +90,30 @@ def parse_members(text: str) -> dict[str, tuple[Fold, ...] | None]:
     members: dict[str, tuple[Fold, ...] | None] = {}
     name = ""
     for part in text.split(","):
-        if name and members[name] and is_fold(part):
-            members[name] = (*(members[name] or ()), as_fold(part))
+        if name and (folds := members[name]) and _is_fold(part):
+            members[name] = (*folds, _as_fold(part))
             continue
         name, colon, fold = part.partition(":")
         run, at, epoch = name.partition("@")
-        if not run or name in members or (at and not is_number(epoch)) or (colon and not is_fold(fold)):
+        if not run or name in members or (at and not _is_number(epoch)) or (colon and not _is_fold(fold)):
             raise CompetitionError(
                 f"--members takes NAME[@EPOCH][:FOLD,FOLD...],NAME2..., each name once, not {shown(text)}"
             )
         check_run_name(run)
-        members[name] = (as_fold(fold),) if colon else None
+        members[name] = (_as_fold(fold),) if colon else None
     return members
 
 
-def is_fold(text: str) -> bool:
-    """Return whether a text names a fold: a number or "full"."""
-    return text == FULL or is_number(text)
+def _is_fold(text: str) -> bool:
+    return text == FULL or _is_number(text)
 
 
-def is_number(text: str) -> bool:
+def _is_number(text: str) -> bool:
     """Return whether a text is a number of a fold or an epoch: a few digits (not "²", which is a digit in Unicode)."""
     return len(text) <= 6 and text.isascii() and text.isdigit()
 
 
-def as_fold(text: str) -> Fold:
-    """Return the fold that a text names."""
+def _as_fold(text: str) -> Fold:
     return FULL if text == FULL else int(text)
 
 
@@ -137,9 +128,10 @@ def split_member(name: str) -> tuple[str, int | None]:
 
 def trained_runs(workspace: Workspace) -> list[str]:
     """Return the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
-    names = {path.parent.parent.name for path in workspace.run_folder("*").parent.glob("*/fold*/finished.json")}
     # A hidden folder is what an import that was killed has left.
-    return sorted(name for name in names if name[0] != "." and not _trained_on_shuffled_labels(workspace, name))
+    folds = [path.parent for path in workspace.run_folder("*").parent.glob("[!.]*/fold*/finished.json")]
+    shuffled = {fold.parent.name for fold in folds if learned_shuffled_labels(fold)}
+    return sorted({fold.parent.name for fold in folds} - shuffled)
 
 
 def trained_folds(workspace: Workspace) -> dict[str, tuple[int, ...]]:
@@ -147,10 +139,6 @@ def trained_folds(workspace: Workspace) -> dict[str, tuple[int, ...]]:
     return {
         run: tuple(fold for fold in finished_folds(workspace, run) if fold != FULL) for run in trained_runs(workspace)
     }
-
-
-def _trained_on_shuffled_labels(workspace: Workspace, name: str) -> bool:
-    return any(learned_shuffled_labels(path.parent) for path in workspace.run_folder(name).glob("fold*/finished.json"))
 
 
 def open_member(
@@ -183,7 +171,10 @@ def open_member(
             command = f"Run {workspace.train_command(run, fold)}"
             raise CompetitionError(f"fold {fold} of run {run!r} is not trained yet", folder, command)
         if not imported and not checkpoint_file(folder, epoch).exists():
-            raise CompetitionError(f"run {run!r} kept no weights of epoch {epoch}", folder, _epochs_kept(folder))
+            kept = ", ".join(str(int(path.stem[5:])) for path in sorted(folder.glob("epoch*.pt")))
+            repair = f"It kept those of epochs {kept}"
+            repair = repair if kept else "Train it under another name with --set train.keep_every=N"
+            raise CompetitionError(f"run {run!r} kept no weights of epoch {epoch}", folder, repair)
         identity = _checked_identity(folder, run, folds, training, imported)
         if config_hash not in ("", identity["config_hash"]):
             raise CompetitionError(f"folds of run {run!r} were trained with different settings", folder)
@@ -198,9 +189,7 @@ def _chosen_folds(
 ) -> tuple[Fold, ...]:
     """Return the folds of a trained run that are to vote."""
     check_trained(workspace, run)
-    if wanted is not None:
-        return tuple(wanted)
-    return tuple(fold for fold in finished if fold != FULL) or tuple(finished)
+    return tuple(wanted if wanted is not None else [fold for fold in finished if fold != FULL] or finished)
 
 
 def check_trained(workspace: Workspace, name: str) -> None:
@@ -212,18 +201,16 @@ def check_trained(workspace: Workspace, name: str) -> None:
     run, _ = split_member(name)
     if not finished_folds(workspace, run):
         known = trained_runs(workspace)
+        what = f"run {run!r} has no trained fold{nearest_hint(run, known)}"
         repair = None if known else f"Run ./run.sh train --name {run}"
-        hint = nearest_hint(run, known)
-        raise CompetitionError(f"run {run!r} has no trained fold{hint}", workspace.run_folder(run), repair)
+        raise CompetitionError(what, workspace.run_folder(run), repair)
 
 
 def _whole_import(name: str, finished: Sequence[Fold], wanted: Sequence[Fold] | None) -> tuple[Fold, ...]:
     """Return all folds of an imported member: there is one prediction of each test sample for all of them."""
     if "@" in name or (wanted is not None and tuple(wanted) != tuple(finished)):
-        raise CompetitionError(
-            f"member {split_member(name)[0]!r} was imported and votes as a whole",
-            repair="Name it without @EPOCH and without :FOLDS",
-        )
+        what = f"member {split_member(name)[0]!r} was imported and votes as a whole"
+        raise CompetitionError(what, repair="Name it without @EPOCH and without :FOLDS")
     return tuple(finished)
 
 
@@ -234,11 +221,8 @@ def _checked_identity(
     made, make_again = ("imported", "import it") if imported else ("trained", "train it")
     identity = read_identity(folder, f"{make_again.capitalize()} again")
     if identity["fold_hash"] != folds.hash():
-        raise CompetitionError(
-            f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})",
-            folder,
-            f"Restore that fold file, or {make_again} again with --force",
-        )
+        what = f"run {run!r} was {made} on other folds ({identity['fold_hash']}, now {folds.hash()})"
+        raise CompetitionError(what, folder, f"Restore that fold file, or {make_again} again with --force")
     _check_data(identity, run, folder, training, imported)
     return identity
 
@@ -274,22 +258,13 @@ def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) ->
     """Return the error for ``FULL`` alone: no sample has an out-of-fold prediction of it, so nothing could be tuned."""
     run, _ = split_member(name)
     held_out = [str(fold) for fold in finished if fold != FULL]
-    together = f"--members {name}:{','.join([*(held_out or ['0']), FULL])}"
+    first = "Use" if held_out else f"Train a fold of it too ({workspace.train_command(run, 0)}), then use"
     return CompetitionError(
         f"{FULL} of run {run!r} learned from every sample, so without folds of its run it has no held-out score to "
         "weight it by",
         workspace.fold_folder(run, FULL),
-        f"Use {together}"
-        if held_out
-        else f"Train a fold of it too ({workspace.train_command(run, 0)}), then use {together}",
+        f"{first} --members {name}:{','.join([*(held_out or ['0']), FULL])}",
     )
-
-
-def _epochs_kept(folder: Path) -> str:
-    kept = ", ".join(str(int(path.stem[5:])) for path in sorted(folder.glob("epoch*.pt")))
-    if kept:
-        return f"It kept those of epochs {kept}"
-    return "Train it under another name with --set train.keep_every=N"
 
 
 def covered(folders: Sequence[Container[str]], samples: Sequence[str]) -> list[str]:

@@ -56,11 +56,8 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
     path = checkpoint_file(folder)
     best = load_best(path)
     if best.experiment.data.crop_to is not None:
-        raise CompetitionError(
-            f"the teacher {run!r} looks at boxes that are known for training images only (data.crop_to)",
-            path,
-            "Choose a teacher of whole images",
-        )
+        what = f"the teacher {run!r} looks at boxes that are known for training images only (data.crop_to)"
+        raise CompetitionError(what, path, "Choose a teacher of whole images")
     found = best.identity
     wanted = replace(student, config_hash=found.config_hash, pseudo_hash=found.pseudo_hash, init_hash=found.init_hash)
     check_identity(found, wanted, path)
@@ -87,14 +84,10 @@ def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, fol
     if track.task == "classification":
         probs = read_scores(folder, [entry.sample for entry in teacher.samples], track.classes)
         return [replace(entry, targets=tuple(row)) for entry, row in zip(teacher.samples, probs.tolist(), strict=True)]
-    return [replace(entry, targets=_classes_found(folder, entry, track)) for entry in teacher.samples]
+    planes = (read_array(pseudo_label_file(folder, entry.sample), remake(folder)) for entry in teacher.samples)
+    found = ((class_areas(labels, len(track.classes)) > 0).astype(int).tolist() for labels in planes)
+    return [replace(entry, targets=tuple(row)) for entry, row in zip(teacher.samples, found, strict=True)]
 
 
 def _write_label(folder: Path, sample: str, levels: NDArray[np.uint8]) -> None:
     write_array(pseudo_label_file(folder, sample), pack_masks(levels > HALF_LEVEL))
-
-
-def _classes_found(folder: Path, entry: Entry, track: Track) -> tuple[int, ...]:
-    planes = read_array(pseudo_label_file(folder, entry.sample), remake(folder))
-    areas = class_areas(planes, len(track.classes))
-    return tuple(int(area > 0) for area in areas)

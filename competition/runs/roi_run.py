@@ -51,24 +51,19 @@ def find_first_stage(
     """
     member = open_member(workspace, folds, training, settings.run, None)
     if is_imported(workspace, member.name):
-        raise CompetitionError(
-            f"data.crop_to: run {settings.run!r} was imported and has no weights to predict new images",
-            workspace.run_folder(settings.run),
-            "Name a trained run",
-        )
-    for name in settings.classes:
-        if name not in (member.classes or ()):
-            hint = nearest_hint(name, member.classes or ())
-            raise CompetitionError(f"data.crop_to: run {settings.run!r} does not predict {name!r}{hint}")
+        what = f"data.crop_to: run {settings.run!r} was imported and has no weights to predict new images"
+        raise CompetitionError(what, workspace.run_folder(settings.run), "Name a trained run")
+    known = member.classes or ()
+    if unknown := [name for name in settings.classes if name not in known]:
+        hint = nearest_hint(unknown[0], known)
+        raise CompetitionError(f"data.crop_to: run {settings.run!r} does not predict {unknown[0]!r}{hint}")
     folder_of = out_of_fold_folders(workspace, member)
-    missing = [entry.sample for entry in training if entry.sample not in folder_of]
-    if missing:
-        raise CompetitionError(
+    if missing := [entry.sample for entry in training if entry.sample not in folder_of]:
+        what = (
             f"run {settings.run!r} must give the boxes and has not predicted {len(missing)} of {len(training)} "
-            f"training samples (first: {missing[0]})",
-            workspace.run_folder(settings.run),
-            "Train its other folds first",
+            f"training samples (first: {missing[0]})"
         )
+        raise CompetitionError(what, workspace.run_folder(settings.run), "Train its other folds first")
     digest = hashlib.sha256()
     for fold in member.folds:
         path = checkpoint_file(workspace.fold_folder(settings.run, fold))

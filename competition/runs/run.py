@@ -127,21 +127,15 @@ def check_folds(run: Run, chosen: Sequence[Fold], force: bool) -> None:
     """
     for fold in (*range(run.folds.count), FULL):
         if not (force and fold in chosen) and (changed := _changed_settings(run, fold)):
-            raise CompetitionError(
-                f"fold {fold} of run {run.name!r} was trained with other settings ({'; '.join(changed)})",
-                run.folder(fold),
-                "Give the changed experiment a name of its own (--name NEW), or train all folds over (--force)",
-            )
-    for fold in finished_folds(run.workspace, run.name):
-        if fold in chosen:
-            continue
+            what = f"fold {fold} of run {run.name!r} was trained with other settings ({'; '.join(changed)})"
+            repair = "Give the changed experiment a name of its own (--name NEW), or train all folds over (--force)"
+            raise CompetitionError(what, run.folder(fold), repair)
+    for fold in (fold for fold in finished_folds(run.workspace, run.name) if fold not in chosen):
         known = read_identity(run.folder(fold), "Train it again with --force")["fold_hash"]
         if known != run.folds.hash():
-            raise CompetitionError(
-                f"fold {fold} of run {run.name!r} was trained with other folds ({known}, now {run.folds.hash()})",
-                run.folder(fold),
-                "Restore the old fold file, give this run another name (--name NEW), or delete that folder",
-            )
+            what = f"fold {fold} of run {run.name!r} was trained with other folds ({known}, now {run.folds.hash()})"
+            repair = "Restore the old fold file, give this run another name (--name NEW), or delete that folder"
+            raise CompetitionError(what, run.folder(fold), repair)
     for fold in [] if force else chosen:
         check_fold(run, fold)
 

@@ -12,21 +12,10 @@ from competition.files import file_lock, remove_folder
 from competition.names import check_run_name
 from competition.runs.fold_training import fold_job
 from competition.runs.run import Run, fold_identity, open_run
-from competition.settings import Experiment, load_experiment
+from competition.settings import load_experiment
 from competition.tracks.track import Track
+from competition.training import search_space
 from competition.training.loop import DivergedError, train_fold
-from competition.training.search_space import (
-    FAILED,
-    Space,
-    ends,
-    finished_trials,
-    known_score,
-    next_trial,
-    open_study,
-    own_values,
-    settings_of,
-    tell_failed,
-)
 from competition.workspace import Workspace, history_file, last_checkpoint_file
 
 # Scores a trial has at least, unless it has fewer epochs: what falls behind is seen early.
@@ -35,26 +24,22 @@ SCORES_PER_TRIAL = 8
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched.
-
-    Attributes:
-        given: Settings that all trials share, as --set options.
-        space: Settings that vary.
-        fold: What the trials are scored on.
-    """
+    """What is searched: settings that vary (``space``), scored on one fold; ``given`` are --set options of all."""
 
     name: str
     track: Track
     workspace: Workspace
     experiment_path: Path
     given: list[str]
-    space: Space
+    space: search_space.Space
     fold: int
 
     def run_with(self, settings: list[str]) -> Run:
         """Return the run of a trial, scored often enough to be pruned."""
-        experiment = _scored_often(load_experiment(self.experiment_path, [*self.given, *settings]))
-        return open_run(self.name, self.track, self.workspace, experiment)
+        experiment = load_experiment(self.experiment_path, [*self.given, *settings])
+        often = min(experiment.train.validate_every, max(1, experiment.train.epochs // SCORES_PER_TRIAL))
+        scored = experiment.train.model_copy(update={"validate_every": often})
+        return open_run(self.name, self.track, self.workspace, experiment.model_copy(update={"train": scored}))
 
 
 @dataclass(frozen=True)
@@ -83,20 +68,17 @@ def run_search(search: Search, trials: int) -> SearchResult:
     path = search.workspace.search_file(search.name)
     base, experiment = _check(search), load_experiment(search.experiment_path, search.given)
     with file_lock(path.with_suffix("") / ".lock", f"search {search.name!r} is being run by another process"):
-        study = open_study(path, _made_for(search, base), experiment.train.epochs)
+        study = search_space.open_study(path, _made_for(search, base), experiment.train.epochs)
         if not study.get_trials(deepcopy=False):
-            study.enqueue_trial(own_values(search.space, experiment))
+            study.enqueue_trial(search_space.own_values(search.space, experiment))
         _run_trials(search, study, trials)
-    ended = finished_trials(study)
+    ended = search_space.finished_trials(study)
     complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
-    failed = [trial.user_attrs[FAILED] for trial in ended if trial.state == TrialState.FAIL]
+    failed = [trial.user_attrs[search_space.FAILED] for trial in ended if trial.state == TrialState.FAIL]
     if not complete:
         reason = f" (the last failed: {failed[-1]})" if failed else ""
-        raise CompetitionError(
-            f"none of {len(ended)} trials was trained to its end{reason}",
-            path,
-            "Search smaller learning rates (--space train.lr=log:1e-5:1e-3) under another --name",
-        )
+        repair = "Search smaller learning rates (--space train.lr=log:1e-5:1e-3) under another --name"
+        raise CompetitionError(f"none of {len(ended)} trials was trained to its end{reason}", path, repair)
     return SearchResult(ended, sorted(complete, key=lambda trial: -(trial.value or 0.0)), failed, study.best_trial)
 
 
@@ -112,7 +94,7 @@ def _check(search: Search) -> Run:
         entry.areas[place] for entry in base.held_out(search.fold) for place in places
     ):
         raise CompetitionError(f"fold {search.fold} holds out images without any class, which have no Dice")
-    for setting in ends(search.space):
+    for setting in search_space.ends(search.space):
         try:
             search.run_with([setting])
         except CompetitionError as error:
@@ -134,13 +116,12 @@ def _made_for(search: Search, base: Run) -> dict[str, str]:
 
 
 def _run_trials(search: Search, study: optuna.Study, trials: int) -> None:
-    done = len(finished_trials(study))
-    if done:
+    if done := len(search_space.finished_trials(study)):
         say(f"search {search.name}: resumed after {done} trials")
     for number in range(done, trials):
-        trial = next_trial(study, search.space)
-        say(f"trial {number + 1} of {trials}: {' '.join(settings_of(trial.params))}")
-        score = known_score(study, trial.params)
+        trial = search_space.next_trial(study, search.space)
+        say(f"trial {number + 1} of {trials}: {' '.join(search_space.settings_of(trial.params))}")
+        score = search_space.known_score(study, trial.params)
         if score is not None:
             study.tell(trial, score)
         else:
@@ -155,7 +136,7 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> floa
     Only what was interrupted stays open, and is run again: a trial that fails by itself would fail again.
     """
     try:
-        run = search.run_with(settings_of(trial.params))
+        run = search.run_with(search_space.settings_of(trial.params))
     except CompetitionError as error:
         _fail(study, trial, error)
         return None
@@ -181,7 +162,7 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> floa
 def _fail(study: optuna.Study, trial: optuna.Trial, error: Exception) -> None:
     reason = " ".join(str(error).split())
     say(f"failed: {reason}")
-    tell_failed(study, trial, reason)
+    search_space.tell_failed(study, trial, reason)
 
 
 def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
@@ -199,9 +180,3 @@ def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
 
     # Trials are compared, so all of them compute in one precision, whatever timing would choose for each.
     return train_fold(replace(fold_job(run, fold, folder), precision_of="search"), on_score).best_score
-
-
-def _scored_often(experiment: Experiment) -> Experiment:
-    train = experiment.train
-    often = min(train.validate_every, max(1, train.epochs // SCORES_PER_TRIAL))
-    return experiment.model_copy(update={"train": train.model_copy(update={"validate_every": often})})

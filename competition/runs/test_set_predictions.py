@@ -91,10 +91,8 @@ def _find_test_boxes(
     assert folds is not None  # a run was trained on them
     stage = find_first_stage(runs, folds, read_manifest(runs, track).of("train"), settings)
     if any(best.identity.stage_hash != stage.stage_hash for best in checkpoints):
-        raise CompetitionError(
-            f"run {settings.run!r}, which gives the boxes of {member.name!r}, was trained again since",
-            runs.run_folder(settings.run),
-            f"Train {member.name!r} again with --force, then run tune",
-        )
+        what = f"run {settings.run!r}, which gives the boxes of {member.name!r}, was trained again since"
+        repair = f"Train {member.name!r} again with --force, then run tune"
+        raise CompetitionError(what, runs.run_folder(settings.run), repair)
     folder = predict_test_set(track, workspace, runs, stage.member, entries)
     return find_boxes(stage, dict.fromkeys((entry.sample for entry in entries), folder), entries)

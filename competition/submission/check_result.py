@@ -9,34 +9,22 @@ from competition.errors import on_one_line
 from competition.submission.known_images import KnownImages
 from competition.text import few, near_misses, size_text
 
-NEEDS_TEST_IMAGES = "no test images are prepared: run prepare"
-NEEDS_SIZE = "no sizes are known: run prepare, or give --size ROWSxCOLUMNS"
-
 # Errors of one kind differ in quoted names and numbers.
 _VARIES = re.compile(r"'[^']*'|[0-9]+")
 
 
 @dataclass
 class CheckResult:
-    """What is wrong with a submission, and what is in it.
+    """What is wrong with a submission, and what is in it."""
 
-    Attributes:
-        warnings: What is valid but probably a mistake.
-        rows: Rows below the header, or files.
-        images: Different images (patients in a table).
-        positive_share: Class -> share of the images with a mask (in a table: of the rows above 0.5).
-        size_bytes: Size of the file.
-        checked: What was checked.
-        unchecked: What could not be checked, and what is needed for it.
-    """
-
-    warnings: list[str] = field(default_factory=list)
-    rows: int = 0
-    images: int = 0
+    warnings: list[str] = field(default_factory=list)  # what is valid but probably a mistake
+    rows: int = 0  # rows below the header, or files
+    images: int = 0  # different images (patients in a table)
+    # class -> share of the images with a mask (in a table: of the rows above 0.5)
     positive_share: dict[str, float] = field(default_factory=dict)
-    size_bytes: int = 0
-    checked: list[str] = field(default_factory=list)
-    unchecked: list[str] = field(default_factory=list)
+    size_bytes: int = 0  # size of the file
+    checked: list[str] = field(default_factory=list)  # what was checked
+    unchecked: list[str] = field(default_factory=list)  # what could not be checked, and what is needed for it
     _first: dict[str, str] = field(default_factory=dict)
     _counts: Counter[str] = field(default_factory=Counter)
 
@@ -73,11 +61,11 @@ class CheckResult:
         """
         self.checked += checked
         if images.names is None:
-            self.unchecked.append(f"whether images are missing or unknown ({NEEDS_TEST_IMAGES})")
+            self.unchecked.append("whether images are missing or unknown (no test images are prepared: run prepare)")
         if unbounded is not None and (images.sizes or images.size_hw):
             self.checked.append("bounds" if images.sizes else f"bounds of {size_text(images.size_hw or ())}")
         elif unbounded is not None:
-            self.unchecked.append(f"{unbounded} ({NEEDS_SIZE})")
+            self.unchecked.append(f"{unbounded} (no sizes are known: run prepare, or give --size ROWSxCOLUMNS)")
         if images.names is not None:
             self.checked += ["image set", "order"] if ordered else ["image set"]
 
@@ -95,10 +83,7 @@ class CheckResult:
 
 
 def compare_names(result: CheckResult, kind: str, found: Sequence[str], expected: Sequence[str]) -> None:
-    """Record which of the expected names are missing and which found ones are unknown, with the right spelling.
-
-    ``kind`` is what is named: "images", "rows" or "files".
-    """
+    """Record which expected images, rows or files (``kind``) are missing, and which are unknown, with a hint."""
     in_found, in_expected = set(found), set(expected)
     missing = [name for name in expected if name not in in_found]
     unknown = [name for name in found if name not in in_expected]

@@ -34,14 +34,8 @@ def _outside(rows: Iterable[Sequence[str]]) -> Iterator[Sequence[str]]:
     try:
         yield from rows
     except OSError as error:
-        raise CompetitionError(
-            f"a prediction for the submission can't be read ({error.strerror or error})", error.filename
-        ) from error
-
-
-def first_cells(path: Path) -> list[str]:
-    """Return the first cell of every row below the header."""
-    return [fields[0] for _, fields in read_csv(path)[1]]
+        what = f"a prediction for the submission can't be read ({error.strerror or error})"
+        raise CompetitionError(what, error.filename) from error
 
 
 def _traces_of_a_spreadsheet(path: Path) -> list[str]:

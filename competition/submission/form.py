@@ -11,39 +11,30 @@ from typing import Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
+from competition.formats.csv_files import read_csv
 from competition.masks.run_length_votes import Quorum
 from competition.metrics.metric import Metric
 from competition.submission.check_result import CheckResult
-from competition.submission.csv_submission import first_cells
-from competition.submission.known_images import KnownImages, Labels
+from competition.submission.known_images import KnownImages, Truth
 
 
 @dataclass(frozen=True)
 class Score:
-    """The score of a submission.
+    """The score of a submission."""
 
-    Attributes:
-        metric: Its name: "dice".
-        score: What the competition ranks by.
-        per_class: Class -> its score, or AUROC of the column (None with only one kind of truth).
-        rows: Scored (image, class) pairs, or patients.
-        beside: Further figures by name.
-        per_image: Image -> mean over the classes; empty where the score is no plain mean over images.
-        per_unit: Unit of a count metric (image, or group whose images it pools) -> value whose mean is the score.
-        ranked: For AUROC, id without leading zeros -> truth and probability of the ranked class; empty for masks.
-        note: The further figures in a sentence.
-        label_sizes: Image -> rows and columns at which its label was read, where the submission itself has no size.
-    """
-
-    metric: str
-    score: float
-    per_class: dict[str, float | None]
-    rows: int
-    beside: dict[str, float] = field(default_factory=dict)
+    metric: str  # its name: "dice"
+    score: float  # what the competition ranks by
+    per_class: dict[str, float | None]  # class -> its score, or AUROC of the column (None with only one kind of truth)
+    rows: int  # scored (image, class) pairs, or patients
+    beside: dict[str, float] = field(default_factory=dict)  # further figures by name
+    # image -> mean over the classes; empty where the score is no plain mean over images
     per_image: dict[str, float] = field(default_factory=dict)
+    # unit of a count metric (image, or group whose images it pools) -> value whose mean is the score
     per_unit: dict[str, float] = field(default_factory=dict)
+    # for AUROC, id without leading zeros -> truth and probability of the ranked class; empty for masks
     ranked: dict[str, tuple[int, float]] = field(default_factory=dict)
-    note: str = ""
+    note: str = ""  # the further figures in a sentence
+    # image -> rows and columns at which its label was read, where the submission itself has no size
     label_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
@@ -78,17 +69,11 @@ class Comparison(Protocol):
 
 
 class Form(ABC):
-    """A form of submission.
+    """A form of submission."""
 
-    Attributes:
-        ending: Of the submitted file.
-        unit: What ``CheckResult.rows`` and a vote count: "rows" or "files".
-        of_masks: Whether it holds masks of a segmentation; else scores of a classification.
-    """
-
-    ending: ClassVar[str] = ".csv"
-    unit: ClassVar[str] = "rows"
-    of_masks: ClassVar[bool] = True
+    ending: ClassVar[str] = ".csv"  # of the submitted file
+    unit: ClassVar[str] = "rows"  # what ``CheckResult.rows`` and a vote count: "rows" or "files"
+    of_masks: ClassVar[bool] = True  # whether it holds masks of a segmentation; else scores of a classification
 
     @abstractmethod
     def describe(self, classes: Sequence[str]) -> str:
@@ -104,7 +89,7 @@ class Form(ABC):
         Raises:
             CompetitionError: The file is missing or damaged.
         """
-        return first_cells(path)
+        return [cells[0] for _, cells in read_csv(path)[1]]
 
     def name_in_file(self, image_name: str) -> str:
         """Return what a submission calls an image or patient."""
@@ -137,9 +122,7 @@ class Form(ABC):
         """Find everything that makes a submission invalid or would be scored wrongly."""
 
     @abstractmethod
-    def score(
-        self, path: Path, truth: Path | Labels, classes: Sequence[str], images: KnownImages, metric: Metric
-    ) -> Score:
+    def score(self, path: Path, truth: Truth, classes: Sequence[str], images: KnownImages, metric: Metric) -> Score:
         """Score a submission.
 
         Args:
@@ -154,9 +137,7 @@ class Form(ABC):
         """
 
     @abstractmethod
-    def vote(
-        self, paths: Sequence[Path], election: Quorum, classes: Sequence[str], images: KnownImages, out: Path
-    ) -> int:
+    def vote(self, paths: list[Path], election: Quorum, classes: Sequence[str], images: KnownImages, out: Path) -> int:
         """Write the weighted vote of several submissions, joined by name.
 
         Args:

@@ -20,18 +20,12 @@ ReadLabel = Callable[[str, tuple[int, int] | None], NDArray[np.uint8]]
 
 @dataclass(frozen=True)
 class KnownImages:
-    """What is known of the images of a submission.
+    """What is known of the images of a submission."""
 
-    Attributes:
-        names: In the organiser's order; None if unknown.
-        sizes: Image name -> rows and columns.
-        size_hw: Rows and columns of every image that ``sizes`` lacks; None if unknown.
-        groups: Image name -> group, because a metric may pool the images of a group.
-    """
-
-    names: Sequence[str] | None = None
-    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
-    size_hw: tuple[int, int] | None = None
+    names: Sequence[str] | None = None  # in the organiser's order; None if unknown
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # image name -> rows and columns
+    size_hw: tuple[int, int] | None = None  # rows and columns of every image that ``sizes`` lacks; None if unknown
+    # image name -> group, because a metric may pool the images of a group
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def size_of(self, name: str) -> tuple[int, int] | None:
@@ -69,6 +63,10 @@ class Labels(Protocol):
             CompetitionError: An image has no label or several.
         """
         ...
+
+
+Truth = Path | Labels
+"""A file in submission form, or labels in the track's own form."""
 
 
 def same_rows(

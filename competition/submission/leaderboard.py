@@ -24,49 +24,28 @@ from competition.text import nearest_hint, shortened, shown
 
 @dataclass(frozen=True)
 class Row:
-    """One submission on the leaderboard; None where a figure is unknown.
+    """One submission on the leaderboard; None where a figure is unknown."""
 
-    Attributes:
-        id: Unique; see ``new_submission_id``.
-        time: When it was made, ISO 8601.
-        track: "hand_bone".
-        phantom: Whether the data is synthetic.
-        members: Runs that voted, joined by "+".
-        weights: Their weights, joined by "+".
-        cv_fold_mean: Mean over the folds at threshold 0.5.
-        cv_fold_sd: Standard deviation over the folds.
-        cv_oof: Out-of-fold after tuning (optimistic).
-        cv_crossfit: Out-of-fold, tuned on the other folds; submissions are ranked by it.
-        cv_low: Lower end of the group-bootstrap interval of ``cv_crossfit``.
-        cv_high: Upper end of it.
-        cv_reweighted: ``cv_crossfit`` with the kinds of pictures weighted by their share in the organiser's test set.
-        test_score: Score on a test set with known truth (phantoms, or a held-out set).
-        public: The organiser's public score.
-        private: The organiser's private score.
-        git_commit: Commit of the code.
-        config_hash: Hash of the decision.
-        file_sha256: Hash of the submission file.
-    """
-
-    id: str
-    time: str
-    track: str
-    phantom: bool
-    members: str
-    weights: str
-    cv_fold_mean: float | None = None
-    cv_fold_sd: float | None = None
-    cv_oof: float | None = None
-    cv_crossfit: float | None = None
-    cv_low: float | None = None
-    cv_high: float | None = None
+    id: str  # unique; see ``new_submission_id``
+    time: str  # when it was made, ISO 8601
+    track: str  # "hand_bone"
+    phantom: bool  # whether the data is synthetic
+    members: str  # runs that voted, joined by "+"
+    weights: str  # their weights, joined by "+"
+    cv_fold_mean: float | None = None  # mean over the folds at threshold 0.5
+    cv_fold_sd: float | None = None  # standard deviation over the folds
+    cv_oof: float | None = None  # out-of-fold after tuning (optimistic)
+    cv_crossfit: float | None = None  # out-of-fold, tuned on the other folds; submissions are ranked by it
+    cv_low: float | None = None  # lower end of the group-bootstrap interval of ``cv_crossfit``
+    cv_high: float | None = None  # upper end of it
+    # ``cv_crossfit`` with the kinds of pictures weighted by their share in the organiser's test set
     cv_reweighted: float | None = None
-    test_score: float | None = None
-    public: float | None = None
-    private: float | None = None
-    git_commit: str = ""
-    config_hash: str = ""
-    file_sha256: str = ""
+    test_score: float | None = None  # score on a test set with known truth (phantoms, or a held-out set)
+    public: float | None = None  # the organiser's public score
+    private: float | None = None  # the organiser's private score
+    git_commit: str = ""  # commit of the code
+    config_hash: str = ""  # hash of the decision
+    file_sha256: str = ""  # hash of the submission file
 
 
 COLUMNS = tuple(column.name for column in fields(Row))
@@ -146,9 +125,8 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
         lines = _read_lines(path)
         known = [line[0] for line in lines]
         if submission_id not in known:
-            raise CompetitionError(
-                f"unknown submission {shown(submission_id)}{nearest_hint(submission_id, known)}", path
-            )
+            what = f"unknown submission {shown(submission_id)}{nearest_hint(submission_id, known)}"
+            raise CompetitionError(what, path)
         line = lines[known.index(submission_id)]
         for name, value in scores.items():
             line[COLUMNS.index(name)] = _cell(value)
@@ -162,15 +140,9 @@ def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:
         (track, phantom) -> its submissions, best cross-fitted score first, those without one last, and among equals
         the earlier first. Real data comes before phantoms.
     """
-    frame = read(path)
-    found: dict[tuple[str, bool], pd.DataFrame] = {}
-    for phantom in (False, True):
-        for name in sorted(set(frame.loc[frame["phantom"] == phantom, "track"])):
-            part = frame[(frame["track"] == name) & (frame["phantom"] == phantom)]
-            found[name, phantom] = part.sort_values(
-                "cv_crossfit", ascending=False, kind="stable", na_position="last"
-            ).reset_index(drop=True)
-    return found
+    frame = read(path).sort_values("cv_crossfit", ascending=False, kind="stable", na_position="last")
+    parts = frame.groupby(["phantom", "track"])
+    return {(str(name), bool(phantom)): part.reset_index(drop=True) for (phantom, name), part in parts}
 
 
 def _rewrite(path: Path, lines: Sequence[Sequence[str]]) -> None:

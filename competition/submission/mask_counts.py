@@ -19,21 +19,13 @@ SHOWN = 10
 
 @dataclass(frozen=True)
 class MaskCounts:
-    """Pixel counts of two sets of masks.
+    """Pixel counts of two sets of masks."""
 
-    Attributes:
-        images: n names.
-        classes: C names.
-        both: int64 (n, C), pixels in both masks.
-        first: int64 (n, C), pixels in the mask of the first set.
-        second: int64 (n, C), likewise.
-    """
-
-    images: Sequence[str]
-    classes: Sequence[str]
-    both: NDArray[np.int64]
-    first: NDArray[np.int64]
-    second: NDArray[np.int64]
+    images: Sequence[str]  # n names
+    classes: Sequence[str]  # C names
+    both: NDArray[np.int64]  # int64 (n, C), pixels in both masks
+    first: NDArray[np.int64]  # int64 (n, C), pixels in the mask of the first set
+    second: NDArray[np.int64]  # int64 (n, C), likewise
 
     def score(self, metric: CountMetric = DICE, groups: Mapping[str, str] | None = None) -> Score:
         """Return the score over all units and classes.
@@ -74,12 +66,9 @@ def stack_counts(images: Sequence[str], classes: Sequence[str], counts: Iterable
 
 @dataclass(frozen=True)
 class MaskDifferences:
-    """Two submissions of masks side by side.
+    """Two submissions of masks side by side."""
 
-    Attributes:
-        table: One row per (image, class): image, class, only_a, only_b (pixels that only one of the two has), dice.
-    """
-
+    # one row per (image, class): image, class, only_a, only_b (pixels that only one of the two has), dice
     table: pd.DataFrame
 
     def by_class(self) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """A folder of labels in a track's own form, joined to the images of a submission."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,19 +26,14 @@ class LabelFolder:
     """The labels that a submission is scored against (``submission.labels.Labels``).
 
     A label belongs to an image when the track's ``label_key`` of the two file names is equal: the stem, or a number.
-
-    Attributes:
-        track: Of the labels (segmentation).
-        folder: Searched with all folders below it.
-        size_hw: Rows and columns of every image. None: a label image has its own size, a list of points that of
-            ``sizes``, else that of the track.
-        sizes: Image name -> rows and columns, if known.
     """
 
-    track: Track
-    folder: Path
+    track: Track  # of the labels (segmentation)
+    folder: Path  # searched with all folders below it
+    # rows and columns of every image; None: a label image has its own size, a list of points that of ``sizes``, else
+    # that of the track
     size_hw: tuple[int, int] | None = None
-    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # image name -> rows and columns, if known
 
     def join(self, names: Sequence[str]) -> ReadLabel:
         """Find the label of each image of a submission.
@@ -49,10 +44,9 @@ class LabelFolder:
         """
         if self.track.read_label is None:
             file = self.track.form.ending.removeprefix(".").upper()
-            raise CompetitionError(
-                f"track {self.track.name} has no label files: give the truth as a {file}", self.folder
-            )
-        return partial(self._read, self.track.read_label, labels_of(self.track, self.folder, names))
+            what = f"track {self.track.name} has no label files: give the truth as a {file}"
+            raise CompetitionError(what, self.folder)
+        return partial(self._read, self.track.read_label, _labels_of(self.track, self.folder, names))
 
     def _read(
         self, read_label: ReadFile, files: Mapping[str, Path], name: str, size_hw: tuple[int, int] | None
@@ -74,11 +68,8 @@ class LabelFolder:
         return planes
 
 
-def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Find the label of each image of a submission.
-
-    Returns:
-        Image name -> path of its label, with "{class}" in it where each class has a file of its own.
+def _labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Return image name -> path of its label, with "{class}" in it where each class has a file of its own.
 
     Raises:
         CompetitionError: An image has no label or several, or two images would have the same.
@@ -90,12 +81,10 @@ def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Pat
         hint = near_misses((key_of[name] for name in missing), by_key.keys() - set(key_of.values()))
         if not by_key:
             hint = f"; the files of this track are {' '.join(track.layout.split())}"
-        raise CompetitionError(
-            f"{len(missing)} of {len(names)} images have no label, first {few(missing)}{hint}", folder
-        )
+        what = f"{len(missing)} of {len(names)} images have no label, first {few(missing)}{hint}"
+        raise CompetitionError(what, folder)
     counts = Counter(key_of.values())
-    twice = [name for name in names if counts[key_of[name]] > 1]
-    if twice:
+    if twice := [name for name in names if counts[key_of[name]] > 1]:
         raise CompetitionError(f"images {few(twice)} would have the same label", by_key[key_of[twice[0]]][0])
     labels = {}
     for name in names:
@@ -103,18 +92,17 @@ def labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Pat
         found = files if len(files) == 1 else _joined(folder, files, track.classes)
         if len(found) > 1:
             both = " and ".join(str(path.relative_to(folder)) for path in found[:2])
-            raise CompetitionError(
-                f"{len(found)} files could be the label of {name!r} ({both})", folder, "Name the folder of labels alone"
-            )
+            what = f"{len(found)} files could be the label of {name!r} ({both})"
+            raise CompetitionError(what, folder, "Name the folder of labels alone")
         labels[name] = found[0]
     _warn_of_unused(folder, by_key, labels, set(key_of.values()))
     return labels
 
 
 def _files_by_key(track: Track, folder: Path) -> dict[str, list[Path]]:
-    by_key: dict[str, list[Path]] = {}
+    by_key = defaultdict[str, list[Path]](list)
     for path in find_files(folder, "**/*"):
-        by_key.setdefault(track.label_key(path.name), []).append(path)
+        by_key[track.label_key(path.name)].append(path)
     return by_key
 
 
@@ -124,8 +112,7 @@ def _warn_of_unused(
     """Warn of labels without submitted image, because a submission that lacks images must not look complete."""
     suffixes = {split_part(label)[0].suffix for label in labels.values()}
     unused = [files[0] for key, files in by_key.items() if key not in used]
-    others = [file.name for file in unused if split_part(file)[0].suffix in suffixes]
-    if others:
+    if others := [file.name for file in unused if split_part(file)[0].suffix in suffixes]:
         shout(
             f"{len(others)} of {len(by_key)} labels below {folder} belong to no submitted image and are not scored, so "
             f"images that the submission lacks do not lower the score: {few(others)}"

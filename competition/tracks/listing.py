@@ -5,10 +5,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_pictures_beside, plain_name, stem
+from competition.file_listing import find_files, find_pictures_beside, plain_name, stem
 from competition.tracks.track import Problem, Split
-
-REPAIR = "Convert these files, or move them out of the folder"
 
 
 def skipped_pictures(
@@ -19,7 +17,7 @@ def skipped_pictures(
     *,
     taken: Collection[Path] = (),
     labelled: Collection[str] = (),
-    repair: str = REPAIR,
+    repair: str = "Convert these files, or move them out of the folder",
 ) -> list[Problem]:
     """List the pictures in the searched folders that are no sample.
 
@@ -54,16 +52,20 @@ def skipped_pictures(
     return problems
 
 
-def refuse_lost(problems: Sequence[Problem], folder: Path) -> list[str]:
-    """Return a remark on the skipped pictures of a late test set, or raise CompetitionError if one is a test image."""
+def find_late_images(folder: Path, patterns: Sequence[str]) -> tuple[list[Path], list[str]]:
+    """List the images of a late test set, sorted, and a remark on the pictures that are skipped, if any.
+
+    Raises:
+        CompetitionError: There is no image, two have one name, or a picture has another ending.
+    """
+    images = sorted(path for pattern in patterns for path in find_files(folder, pattern))
+    check_names(images, folder)
+    problems = skipped_pictures(folder, "test", patterns, {stem(image.name) for image in images})
     if lost := [problem for problem in problems if not problem.note]:
-        first = lost[0]
-        raise CompetitionError(
-            f"test images are {first.reason} ({len(lost)} in all)", folder / first.path, first.repair
-        )
-    if not problems:
-        return []
-    return [f"{problems[0].path} is {problems[0].reason} ({len(problems)} such pictures below {folder})"]
+        what = f"test images are {lost[0].reason} ({len(lost)} in all)"
+        raise CompetitionError(what, folder / lost[0].path, lost[0].repair)
+    number = f"{len(problems)} such pictures below {folder}"
+    return images, [f"{first.path} is {first.reason} ({number})" for first in problems[:1]]
 
 
 def _fits_but_for_ending(path: Path, pattern: str) -> bool:

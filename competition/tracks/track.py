@@ -22,158 +22,99 @@ WARNING = "warning: "
 
 @dataclass(frozen=True)
 class Sample:
-    """One thing that gets one prediction: an image, or a patient with several views.
+    """One thing that gets one prediction: an image, or a patient with several views."""
 
-    Attributes:
-        key: Unique and safe as a file name (an image's stem, a patient's index).
-        name: What the submission calls it (an image's base name, a patient's index).
-        split: "train" or "test".
-        group: What is never split between folds (a person).
-        images: Path of each view below the data root, in the order of ``Track.views``; None where the view is missing.
-        label: Path of the label file below the data root; None for test samples and classification. It
-            contains "{class}" where each class has a file of its own.
-        targets: 0/1 per class for classification; None otherwise.
-        stratum: The kind of picture, which folds can balance and a score can be split by; empty if unknown.
-        side: Of a paired organ, "right" or "left"; empty if unknown or meaningless.
-    """
-
-    key: str
-    name: str
+    key: str  # unique and safe as a file name (an image's stem, a patient's index)
+    name: str  # what the submission calls it (an image's base name, a patient's index)
     split: Split
-    group: str
-    images: tuple[str | None, ...]
+    group: str  # what is never split between folds (a person)
+    images: tuple[str | None, ...]  # of each of ``Track.views`` the path below the data root; None where it is missing
+    # path below the data root, with "{class}" where each class has a file of its own; None for test samples and tables
     label: str | None = None
-    targets: tuple[int, ...] | None = None
-    stratum: str = ""
-    side: str = ""
+    targets: tuple[int, ...] | None = None  # 0/1 per class for classification; None otherwise
+    stratum: str = ""  # the kind of picture, which folds can balance and a score can be split by; empty if unknown
+    side: str = ""  # of a paired organ, "right" or "left"; empty if unknown or meaningless
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something that is wrong with a sample, with the file and the reason.
+    """Something that is wrong with a sample, with the file and the reason."""
 
-    Attributes:
-        key: Of the sample.
-        split: "train" or "test".
-        path: The file.
-        reason: What is wrong with it.
-        masked: Only a view is missing and the (test) sample stays; otherwise the sample can't be used.
-        note: For information only: nothing that is read is wrong, and the sample stays.
-        kind: What problems have in common that are shown in one line; if empty, the reason itself.
-        repair: What the user can do about all of this kind; if empty, the file has to be fixed.
-    """
-
-    key: str
+    key: str  # of the sample
     split: Split
-    path: str
-    reason: str
-    masked: bool = False
-    note: bool = False
-    kind: str = ""
-    repair: str = ""
+    path: str  # the file
+    reason: str  # what is wrong with it
+    masked: bool = False  # only a view is missing and the (test) sample stays; otherwise the sample can't be used
+    note: bool = False  # for information only: nothing that is read is wrong, and the sample stays
+    kind: str = ""  # what problems have in common that are shown in one line; if empty, the reason itself
+    repair: str = ""  # what the user can do about all of this kind; if empty, the file has to be fixed
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What was found under a data root.
+    """What was found under a data root."""
 
-    Attributes:
-        samples: In submission order for the test split.
-        problems: What is wrong.
-        remarks: Sentences for the user although nothing is wrong, for example what was left out on demand.
-        kinds: Group -> what stratified folds balance beside the stratum, such as a person's sex. Not stored.
-    """
-
-    samples: list[Sample]
+    samples: list[Sample]  # in submission order for the test split
     problems: list[Problem] = field(default_factory=list)
+    # sentences for the user although nothing is wrong, for example what was left out on demand
     remarks: list[str] = field(default_factory=list)
+    # group -> what stratified folds balance beside the stratum, such as a person's sex; not stored
     kinds: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Mirror:
-    """The effect of a horizontal flip on a sample besides moving its pixels.
+    """The effect of a horizontal flip on a sample besides moving its pixels."""
 
-    Attributes:
-        classes: For each class, the index of the class it becomes (left and right change places).
-        views: For each view, the index of the view whose place it takes.
-        flipped_views: Whether the pixels of a view are mirrored at all.
-    """
-
-    classes: tuple[int, ...]
-    views: tuple[int, ...] = (0,)
-    flipped_views: tuple[bool, ...] = (True,)
+    classes: tuple[int, ...]  # for each class, the index of the class it becomes (left and right change places)
+    views: tuple[int, ...] = (0,)  # for each view, the index of the view whose place it takes
+    flipped_views: tuple[bool, ...] = (True,)  # whether the pixels of a view are mirrored at all
 
 
 @dataclass(frozen=True)
 class Track:
-    """A competition, as data.
+    """A competition, as data."""
 
-    Attributes:
-        name: "hand_bone"; also the folder name everywhere.
-        task: Segmentation (a mask per class) or classification (a probability per class).
-        classes: In the organiser's order.
-        metric: Everything is scored and ranked by it: a count metric for masks, a table metric for tables.
-        form: Of the submission: what its files look like, and all that can be done with them.
-        views: Names of the images that make up one sample.
-        channels: 1 (grey) or 3 (RGB) of every image as read.
-        size_hw: Rows and columns if the organiser fixes them; None if sizes differ from image to image.
-        mirror: The effect of a horizontal flip; None if a flip is never allowed.
-        visible: For multi-view tracks, (views, classes): which class can be seen in which view.
-        list_samples: Data root -> listing of both splits.
-        list_test: Folder of a late test set -> listing of test samples.
-        read_image: Path -> (H, W) or (H, W, 3) uint8, cleaned the same way for training and inference.
-        read_label: (path, size_hw) -> label planes (H, W, ceil(C/8)) uint8; None for classification.
-        layout: What the data folder looks like, for messages.
-        bits: Of a track narrowed to some of its classes, the bit of each in the cached label planes; None where class c
-            is bit c.
-        test_mix: Share of each stratum among the organiser's test images, if it differs from that of training; the
-            shares sum to 1. None if unknown.
-        read_spacing: Path -> distance of pixel centres between rows and columns in mm, if image files have it.
-        label_key: Image or label file name -> what the two have in common, by default the stem.
-        find_labels: Folder -> ``label_key`` of an image -> the labels below the folder that may belong to it; None if
-            the ``label_key`` of a label file is that of its image.
-        inspect_label: (label path, size_hw) -> remarks on the label as templates with {count}, {labelled} and {names},
-            which prepare fills in for the samples that share one; ``WARNING`` at its beginning makes it a warning.
-        read_traits: (data root, sample) -> properties of a sample's files apart from what the picture shows, such as
-            its size: if they predict the targets, a network may learn them instead.
-        public_data: Name and licence of public data in the organiser's form; empty if none is known.
-        class_groups: Name -> classes that are alike, each class in exactly one; member weights can be chosen for each
-            group on its own.
-        upright: Whether classes differ by their order from the top, so that no image may be turned or mirrored.
-        declaration: The YAML file of a declared track, which --track takes in place of a name.
-        reading: How images and labels of a declared track are read, as text: if it changes, samples are read again.
-        data_form: All that a declaration contains about the data, as text: if it changes, prepare has to run again.
-    """
-
-    name: str
-    task: Task
-    classes: tuple[str, ...]
-    metric: Metric
-    form: Form
-    list_samples: Callable[[Path], Listing]
-    list_test: Callable[[Path], Listing]
+    name: str  # "hand_bone"; also the folder name everywhere
+    task: Task  # segmentation (a mask per class) or classification (a probability per class)
+    classes: tuple[str, ...]  # in the organiser's order
+    metric: Metric  # everything is scored and ranked by it: a count metric for masks, a table metric for tables
+    form: Form  # of the submission: what its files look like, and all that can be done with them
+    list_samples: Callable[[Path], Listing]  # data root -> listing of both splits
+    list_test: Callable[[Path], Listing]  # folder of a late test set -> listing of test samples
+    # path -> (H, W) or (H, W, 3) uint8, cleaned the same way for training and inference
     read_image: Callable[[Path], NDArray[np.uint8]]
+    # (path, size_hw) -> label planes (H, W, ceil(C/8)) uint8; None for classification
     read_label: Callable[[Path, tuple[int, int]], NDArray[np.uint8]] | None
-    layout: str
-    views: tuple[str, ...] = ("image",)
-    channels: int = 1
-    size_hw: tuple[int, int] | None = None
-    mirror: Mirror | None = None
-    visible: tuple[tuple[bool, ...], ...] | None = None
+    layout: str  # what the data folder looks like, for messages
+    views: tuple[str, ...] = ("image",)  # names of the images that make up one sample
+    channels: int = 1  # 1 (grey) or 3 (RGB) of every image as read
+    size_hw: tuple[int, int] | None = None  # rows and columns if the organiser fixes them; None if sizes differ
+    mirror: Mirror | None = None  # the effect of a horizontal flip; None if a flip is never allowed
+    visible: tuple[tuple[bool, ...], ...] | None = None  # of several views, (views, classes): which class is seen where
+    # of a track narrowed to some of its classes, the bit of each in the cached label planes; None: class c is bit c
     bits: tuple[int, ...] | None = None
+    # share of each stratum among the organiser's test images, if it differs from that of training; the shares sum to 1
     test_mix: Mapping[str, float] | None = None
+    # path -> distance of pixel centres between rows and columns in mm, if image files have it
     read_spacing: Callable[[Path], tuple[float, float] | None] | None = None
-    label_key: Callable[[str], str] = stem
+    label_key: Callable[[str], str] = stem  # image or label file name -> what the two have in common
+    # folder -> ``label_key`` of an image -> the labels below the folder that may belong to it; None if the
+    # ``label_key`` of a label file is that of its image
     find_labels: Callable[[Path], dict[str, list[Path]]] | None = None
+    # (label path, size_hw) -> remarks on the label as templates with {count}, {labelled} and {names}, which prepare
+    # fills in for the samples that share one; ``WARNING`` at its beginning makes it a warning
     inspect_label: Callable[[Path, tuple[int, int]], Sequence[str]] | None = None
+    # (data root, sample) -> properties of a sample's files apart from what the picture shows, such as its size: if they
+    # predict the targets, a network may learn them instead
     read_traits: Callable[[Path, Sample], tuple[float, ...]] | None = None
+    # name -> classes that are alike, each class in exactly one; member weights can be chosen for each group on its own
     class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    upright: bool = False
-    public_data: str = ""
-    declaration: Path | None = None
-    reading: str = ""
-    data_form: str = ""
+    upright: bool = False  # whether classes differ by their order from the top: no image may be turned or mirrored
+    public_data: str = ""  # name and licence of public data in the organiser's form; empty if none is known
+    declaration: Path | None = None  # the YAML file of a declared track, which --track takes in place of a name
+    reading: str = ""  # how a declared track reads images and labels, as text: if it changes, samples are read again
+    data_form: str = ""  # all that a declaration contains about the data: if it changes, prepare has to run again
 
 
 def count_metric(track: Track) -> CountMetric:

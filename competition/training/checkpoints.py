@@ -30,29 +30,17 @@ RETRAIN = "Train the fold again with --force"
 
 @dataclass(frozen=True)
 class Identity:
-    """What a trained fold belongs to; weights are never mixed across identities.
+    """What a trained fold belongs to; weights are never mixed across identities."""
 
-    Attributes:
-        dataset: "hand_bone" or "phantom_hand_bone".
-        classes: In order.
-        config_hash: Of the experiment.
-        fold_hash: Of the fold file.
-        data_hash: Of the training data.
-        fold: Which groups were held out.
-        pseudo_hash: Of the teacher's weights and the test samples it labelled; empty without a teacher.
-        stage_hash: Of the weights of the run whose maps give the boxes; empty where whole images are seen.
-        init_hash: Of the weights it started from (``model.init``); empty where it started from none.
-    """
-
-    dataset: str
-    classes: tuple[str, ...]
-    config_hash: str
-    fold_hash: str
-    data_hash: str
-    fold: Fold
-    pseudo_hash: str = ""
-    stage_hash: str = ""
-    init_hash: str = ""
+    dataset: str  # "hand_bone" or "phantom_hand_bone"
+    classes: tuple[str, ...]  # in order
+    config_hash: str  # of the experiment
+    fold_hash: str  # of the fold file
+    data_hash: str  # of the training data
+    fold: Fold  # which groups were held out
+    pseudo_hash: str = ""  # of the teacher's weights and the test samples it labelled; empty without a teacher
+    stage_hash: str = ""  # of the weights of the run whose maps give the boxes; empty where whole images are seen
+    init_hash: str = ""  # of the weights it started from (``model.init``); empty where it started from none
 
 
 @dataclass(frozen=True)
@@ -162,24 +150,16 @@ def check_identity(found: Identity, expected: Identity, path: Path, settings: Se
             "Give the changed experiment a name of its own (--name NEW), or train over it (--force)",
         ),
         "fold": (f"checkpoint holds out fold {found.fold}, not fold {expected.fold}", None),
-        "pseudo_hash": (
-            f"the teacher or the test images it labelled have changed since this was trained "
-            f"({found.pseudo_hash or 'none'}, now {expected.pseudo_hash or 'none'})",
-            again,
-        ),
-        "stage_hash": (
-            f"the run of data.crop_to, which gives the boxes, was trained again since this was trained "
-            f"({found.stage_hash or 'none'}, now {expected.stage_hash or 'none'})",
-            again,
-        ),
-        "init_hash": (
-            f"the weights of model.init, from which this started, have changed since this was trained "
-            f"({found.init_hash or 'not kept'}, now {expected.init_hash or 'none'})",
-            again,
-        ),
+        "pseudo_hash": ("the teacher or the test images it labelled have changed", again),
+        "stage_hash": ("the run of data.crop_to, which gives the boxes, was trained again", again),
+        "init_hash": ("the weights of model.init, from which this started, have changed", again),
     }
     for name, (what, repair) in reasons.items():
-        if getattr(found, name) != getattr(expected, name):
+        was, now = getattr(found, name), getattr(expected, name)
+        if was != now:
+            if name in ("pseudo_hash", "stage_hash", "init_hash"):
+                before = was or ("not kept" if name == "init_hash" else "none")
+                what += f" since this was trained ({before}, now {now or 'none'})"
             raise CompetitionError(what, path, repair)
 
 
@@ -195,12 +175,11 @@ def check_start(stored: object, expected: Identity, path: Path) -> None:
         return
     found = stored_identity(stored, path)
     if found.dataset == expected.dataset and (found.fold_hash, found.fold) != (expected.fold_hash, expected.fold):
-        raise CompetitionError(
+        what = (
             f"weights of fold {found.fold} (folds {found.fold_hash}) have learned from what fold {expected.fold} "
-            f"(folds {expected.fold_hash}) holds out",
-            path,
-            "Start every fold from its own: --set model.init=RUN/{fold}/best.pt",
+            f"(folds {expected.fold_hash}) holds out"
         )
+        raise CompetitionError(what, path, "Start every fold from its own: --set model.init=RUN/{fold}/best.pt")
 
 
 def code_hash() -> str:
@@ -242,10 +221,7 @@ def load_network(best: Best, track: Track) -> nn.Module:
 def open_predictor(
     checkpoints: Sequence[Best], track: Track, workspace: Workspace, boxes: Mapping[str, Box] | None = None
 ) -> Predictor:
-    """Return a predictor that averages the networks of several folds of one run (one experiment and precision).
-
-    With ``boxes`` (sample -> part of it) it looks at these parts only.
-    """
+    """Return a predictor that averages networks of several folds of a run, looking at ``boxes`` only where given."""
     networks = [load_network(best, track) for best in checkpoints]
     first = checkpoints[0]
     return make_predictor(networks, first.experiment, track, workspace, AUTOCAST[first.precision], boxes)

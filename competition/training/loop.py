@@ -1,7 +1,5 @@
 """The training loop of one fold: epochs, accumulation, moving average, scores, and a checkpoint after each epoch."""
 
-import csv
-import io
 import math
 import os
 import time
@@ -9,25 +7,30 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 
 import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
 from competition.console import Ticker, progress, say
+from competition.data.cache import read_label_planes
 from competition.data.datasets import Batch, TrainingSet, loading_processes, training_loader
 from competition.data.draw_sampler import fold_sampler
+from competition.data.manifest import Entry
 from competition.errors import CompetitionError
-from competition.files import write_text
+from competition.files import write_csv
+from competition.masks.bit_planes import class_areas, intersections, pack_masks
+from competition.metrics.tables import TableMetric
 from competition.models.layers import stride_of
-from competition.prediction.predictor import make_predictor
+from competition.prediction.predictor import Predictor, make_predictor, predict_map, predict_scores
+from competition.prediction.probability_maps import HALF_LEVEL
 from competition.training.checkpoints import Best, save_best, save_checkpoint
 from competition.training.losses import get_loss
 from competition.training.precision import AUTOCAST
-from competition.training.schedules import learning_rate, set_learning_rate
 from competition.training.state import FoldJob, FoldState, open_start, snapshot, start_or_resume
-from competition.training.steps import backward_in_chunks, batch_loss, chunk_sizes
-from competition.training.validation import held_out_score
-from competition.workspace import checkpoint_file, history_file, last_checkpoint_file
+from competition.training.steps import backward_in_chunks, batch_loss, chunk_sizes, learning_rate, set_learning_rate
+from competition.workspace import Workspace, checkpoint_file, history_file, last_checkpoint_file
 
 # An interrupted run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
 CHECKPOINT_SECONDS = 30.0
@@ -56,9 +59,8 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     # changing it inside a forked process deadlocks.
     cv2.setNumThreads(1 if loading_processes(job.experiment) else torch.get_num_threads())
     start = open_start(job)
-    dataset = TrainingSet(
-        job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride_of(start[0])
-    )
+    stride = stride_of(start[0])
+    dataset = TrainingSet(job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride)
     sampler = fold_sampler(dataset.canvases, settings, job.identity.fold)
     state = start_or_resume(job, start, dataset, sampler, device)
     if on_score is not None:
@@ -98,11 +100,9 @@ def _train_epoch(
         for batch, loss in zip(group, _add_gradients(job, state, group, factor), strict=True):
             done += 1
             if not math.isfinite(loss):
-                raise DivergedError(
-                    f"the loss became {loss} in epoch {state.epoch + 1}, batch {done} ({', '.join(batch.samples)})",
-                    job.folder,
-                    "Try a smaller --set train.lr=... or train.precision=fp32 under another name (--name NEW)",
-                )
+                what = f"the loss became {loss} in epoch {state.epoch + 1}, batch {done} ({', '.join(batch.samples)})"
+                repair = "Try a smaller --set train.lr=... or train.precision=fp32 under another name (--name NEW)"
+                raise DivergedError(what, job.folder, repair)
             total += loss
             best = "" if math.isnan(state.best_score) else f", best score {state.best_score:.4f}"
             ticker.advance(f"epoch {state.epoch + 1}/{settings.epochs}, loss {total / done:.4f}{best}")
@@ -119,10 +119,7 @@ def _groups(loader: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
 
 
 def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], factor: int) -> list[float]:
-    """Add the gradients of one optimizer step and return each batch's mean loss.
-
-    Where the GPU's memory is short, chunks are smaller from now on.
-    """
+    """Add the gradients of an optimizer step, in smaller chunks once GPU memory was short; return the losses."""
     loss = get_loss(job.experiment.train.loss)
     autocast = AUTOCAST[state.precision]
 
@@ -140,11 +137,9 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
             largest = max(map(max, sizes))
             if largest // 2 < state.fewest:
                 needed = "one sample" if state.fewest == 1 else f"the {largest} samples it must see at once"
-                raise CompetitionError(
-                    f"the GPU's memory does not hold {needed} of {job.experiment.data.size} pixels",
-                    None,
-                    "Train on crops (--set data.crop=512 --set predict.tile=512) or smaller (--set data.size=...)",
-                ) from error
+                what = f"the GPU's memory does not hold {needed} of {job.experiment.data.size} pixels"
+                repair = "Train on crops (--set data.crop=512 --set predict.tile=512) or smaller (--set data.size=...)"
+                raise CompetitionError(what, None, repair) from error
             # The gradients hold part of a batch, inseparable from the rest: the whole group is repeated.
             state.optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
@@ -189,7 +184,8 @@ def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves:
         if name in row:
             curves.add_scalar(name, row[name], state.epoch)
     curves.flush()
-    _write_history(job, state)
+    columns = ("epoch", "loss", "lr", "seconds", "score")
+    write_csv(history_file(job.folder), [{name: each.get(name, "") for name in columns} for each in state.history])
 
 
 def _predicting_weights(job: FoldJob, state: FoldState, score: float) -> Best:
@@ -197,16 +193,35 @@ def _predicting_weights(job: FoldJob, state: FoldState, score: float) -> Best:
     return Best(weights, job.experiment, job.identity, state.precision, state.epoch, score)
 
 
-def _write_history(job: FoldJob, state: FoldState) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["epoch", "loss", "lr", "seconds", "score"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(state.history)
-    write_text(history_file(job.folder), text.getvalue())
-
-
 def _make_deterministic(deterministic: bool) -> None:
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it before it is first used
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     torch.backends.cudnn.benchmark = not deterministic
+
+
+# One plain view, because a score every few epochs must not take longer than the training between.
+PLAIN = ("identity",)
+
+
+def held_out_score(predictor: Predictor, workspace: Workspace, held_out: Sequence[Entry]) -> float:
+    """Return a network's score on held-out samples.
+
+    Segmentation: the count metric at threshold 0.5 and native size over those classes that the samples have.
+    Classification: the table metric of the first class. NaN where it is undefined.
+    """
+    metric = predictor.track.metric
+    if isinstance(metric, TableMetric):
+        scores = [predict_scores(predictor, entry, PLAIN)[0] for entry in held_out]
+        return metric.score(np.array([entry.targets[0] for entry in held_out]), np.array(scores))
+    counts = np.stack([_counts(predictor, workspace, entry) for entry in held_out])
+    return metric.score(counts, [entry.group for entry in held_out])
+
+
+def _counts(predictor: Predictor, workspace: Workspace, entry: Entry) -> NDArray[np.int64]:
+    """Return the pixels of one image in both, predicted and true: (3, C)."""
+    classes = len(predictor.track.classes)
+    predicted = pack_masks(predict_map(predictor, entry, PLAIN) > HALF_LEVEL)
+    truth = read_label_planes(workspace, predictor.track, entry.sample)
+    overlap = intersections(predicted, truth, classes)
+    return np.stack([overlap, class_areas(predicted, classes), class_areas(truth, classes)])

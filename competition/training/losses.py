@@ -21,10 +21,8 @@ def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
     Per sample, because that is the metric; pooling the batch would let a large bone of one hand offset a small one of
     another. A class absent from a sample is left out, because its Dice has no useful gradient: the cross-entropy of a
-    mixture covers it, and ``dice`` and ``iou`` alone learn nothing of absence.
-
-    Reference:
-        Milletari et al. 2016, V-Net, with the sum instead of squares in the denominator.
+    mixture covers it, and ``dice`` and ``iou`` alone learn nothing of absence. Reference: Milletari et al. 2016, V-Net,
+    with the sum instead of squares in the denominator.
     """
     overlap, predicted, area = _areas(logits, targets)
     dice = (2 * overlap + 1) / (predicted + area + 1)
@@ -32,11 +30,7 @@ def soft_dice(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 
 def soft_iou(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """Return one minus intersection over union of probabilities; shapes and averages as in ``soft_dice``.
-
-    Reference:
-        Rahman and Wang 2016; the hand-bone report trained its first UNet 3+ with it.
-    """
+    """Return one minus IoU as ``soft_dice`` (Rahman and Wang 2016); the hand-bone report's first UNet 3+ used it."""
     overlap, predicted, area = _areas(logits, targets)
     iou = (overlap + 1) / (predicted + area - overlap + 1)
     return _mean_of_present(1 - iou, area)
@@ -59,8 +53,7 @@ def _mean_of_present(losses: torch.Tensor, area: torch.Tensor) -> torch.Tensor:
 def focal(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the cross-entropy weighted by the squared error, so that easy background fades.
 
-    Reference:
-        Lin et al. 2017; in the form for soft targets of Li et al. 2020 (quality focal loss), gamma 2.
+    Reference: Lin et al. 2017; in the form for soft targets of Li et al. 2020 (quality focal loss), gamma 2.
     """
     weight = (logits.sigmoid() - targets).square()
     return (weight * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")).mean()
@@ -70,10 +63,7 @@ def asymmetric(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the asymmetric loss for rare labels: easy negatives are clipped (0.05) and down-weighted (gamma 4).
 
     The mean over everything, where timm's version sums over classes, and in older releases over the batch too. In
-    float32: its logarithm of 1e-8 is minus infinity in half.
-
-    Reference:
-        Ridnik et al. 2021, gamma- 4, gamma+ 1, clip 0.05.
+    float32: its logarithm of 1e-8 is minus infinity in half. Reference: Ridnik et al. 2021, gamma+ 1.
     """
     probs = logits.sigmoid()
     against = (1 - probs + 0.05).clamp(max=1)

@@ -28,10 +28,7 @@ def computes_bf16() -> bool:
 
 
 def time_step(model: nn.Module, step: Callable[[nn.Module, torch.dtype | None], torch.Tensor], precision: str) -> float:
-    """Return the seconds of one training step on a copy of the model: the faster of two, after one to warm up.
-
-    ``step`` computes the loss of one real batch.
-    """
+    """Return the seconds of one training ``step`` on a copy of the model: the faster of two, after one to warm up."""
     trial = copy.deepcopy(model).train()
     devices = [torch.cuda.current_device()] if torch.cuda.is_available() else []
     with torch.random.fork_rng(devices=devices):
@@ -67,10 +64,7 @@ def one_choice(run: Path, made_for: str) -> Iterator[list[str]]:
 
 
 def choose_precision(wanted: str, device: torch.device, time_of: Callable[[str], float]) -> tuple[str, str]:
-    """Return the precision of a run, and a sentence with the reason.
-
-    ``time_of`` returns the seconds of a step; it is called only with "auto" on a CPU that computes bf16.
-    """
+    """Return a run's precision and the reason; ``time_of`` times a step, for "auto" on a CPU that computes bf16."""
     if wanted != "auto":
         return wanted, f"{wanted}, as set in the experiment"
     if device.type == "cuda":

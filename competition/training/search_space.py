@@ -68,11 +68,9 @@ def _distribution(text: str) -> BaseDistribution:
         raise ValueError(f"unknown kind {kind!r}")
     if not float(low) < float(high):
         raise ValueError("the range is empty")
-    return (
-        IntDistribution(int(low), int(high))
-        if kind == "int"
-        else FloatDistribution(float(low), float(high), kind == "log")
-    )
+    if kind == "int":
+        return IntDistribution(int(low), int(high))
+    return FloatDistribution(float(low), float(high), kind == "log")
 
 
 def default_space(experiment: Experiment, task: Task, given: Sequence[str]) -> Space:
@@ -135,12 +133,8 @@ def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.S
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     make_folder(path.parent)
-    pruner = optuna.pruners.MedianPruner(
-        n_startup_trials=TRIALS_BEFORE_PRUNING,
-        n_warmup_steps=int(epochs * UNPRUNED_SHARE),
-        interval_steps=1,
-        n_min_trials=TRIALS_BEFORE_PRUNING,
-    )
+    few, unpruned = TRIALS_BEFORE_PRUNING, int(epochs * UNPRUNED_SHARE)
+    pruner = optuna.pruners.MedianPruner(few, n_warmup_steps=unpruned, interval_steps=1, n_min_trials=few)
     try:
         study = optuna.create_study(
             storage=f"sqlite:///{path}", study_name="search", direction="maximize", pruner=pruner, load_if_exists=True
@@ -148,14 +142,12 @@ def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.S
         found = study.user_attrs
     except Exception as error:  # SQLAlchemy raises many kinds for damaged files
         reason = " ".join(str(error).split())[:200]
-        raise CompetitionError(
-            f"the search can't be read ({reason})", path, "Delete it, or give another --name"
-        ) from error
+        what = f"the search can't be read ({reason})"
+        raise CompetitionError(what, path, "Delete it or give another --name") from error
     for name, value in made_for.items():
         if found.setdefault(name, value) != value:
-            raise CompetitionError(
-                f"this search was made for another {name} ({found[name]}, now {value})", path, "Give another --name"
-            )
+            what = f"this search was made for another {name} ({found[name]}, now {value})"
+            raise CompetitionError(what, path, "Give another --name")
         study.set_user_attr(name, value)
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(trial.number, state=TrialState.FAIL)

@@ -40,8 +40,7 @@ from competition.training.checkpoints import (
 )
 from competition.training.losses import get_loss
 from competition.training.precision import choose_precision, one_choice, time_step
-from competition.training.schedules import make_optimizer
-from competition.training.steps import batch_loss, fewest_samples
+from competition.training.steps import batch_loss, fewest_samples, make_optimizer
 from competition.workspace import Workspace, last_checkpoint_file
 
 from timm.utils import ModelEmaV3  # isort: skip  (after competition.models, which makes timm importable)
@@ -49,53 +48,37 @@ from timm.utils import ModelEmaV3  # isort: skip  (after competition.models, whi
 
 @dataclass(frozen=True)
 class FoldJob:
-    """What to train, and where checkpoints and curves go.
-
-    Attributes:
-        identity: What the weights belong to.
-        held_out: Samples to score on; never learned from. Empty for a model of all samples.
-        pseudo: Folder of the label planes a teacher gave to the test samples among ``training``; None without one.
-        boxes: Sample -> the part of it that is learned from and scored; None looks at whole images.
-        precision_of: What shares one choice of precision, beside each other's folders; "" is the same settings.
-    """
+    """What to train, and where checkpoints and curves go."""
 
     experiment: Experiment
     track: Track
     workspace: Workspace
     folder: Path
-    identity: Identity
+    identity: Identity  # what the weights belong to
     training: list[Entry]
-    held_out: list[Entry]
+    held_out: list[Entry]  # samples to score on; never learned from. Empty for a model of all samples
+    # folder of the label planes a teacher gave to the test samples among ``training``; None without one
     pseudo: Path | None = None
+    # sample -> the part of it that is learned from and scored; None looks at whole images
     boxes: Mapping[str, Box] | None = None
-    precision_of: str = ""
+    precision_of: str = ""  # what shares one choice of precision, beside each other's folders; "" is the same settings
 
 
 @dataclass
 class FoldState:
-    """Everything that changes while a fold trains; all of it is in last.pt.
-
-    Attributes:
-        ema: The moving average of ``model``, or None.
-        scaler: Loss scaling of fp16 (a no-op otherwise).
-        chunk: Samples that go through the network at once; smaller than a batch where GPU memory is short.
-        fewest: Samples that must go through it at once (``steps.fewest_samples``), whatever ``chunk`` is.
-        epoch, step: Epochs and optimizer steps done.
-        best_score: At native size; NaN before the first score.
-        history: One row per epoch.
-    """
+    """Everything that changes while a fold trains; all of it is in last.pt."""
 
     model: nn.Module
-    ema: ModelEmaV3 | None
+    ema: ModelEmaV3 | None  # the moving average of ``model``
     optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
+    scaler: torch.amp.GradScaler  # loss scaling of fp16 (a no-op otherwise)
     precision: str
-    chunk: int
-    fewest: int = 1
-    epoch: int = 0
-    step: int = 0
-    best_score: float = math.nan
-    history: list[dict[str, float]] = field(default_factory=list)
+    chunk: int  # samples that go through the network at once; smaller than a batch where GPU memory is short
+    fewest: int = 1  # samples that must go through it at once (``steps.fewest_samples``), whatever ``chunk`` is
+    epoch: int = 0  # epochs done
+    step: int = 0  # optimizer steps done
+    best_score: float = math.nan  # at native size; NaN before the first score
+    history: list[dict[str, float]] = field(default_factory=list)  # one row per epoch
 
     def predicting(self) -> nn.Module:
         """Return the weights that predict: the moving average where there is one."""
@@ -104,6 +87,9 @@ class FoldState:
         averaged: nn.Module = self.ema.module
         return averaged
 
+
+PROGRESS = ("chunk", "epoch", "step", "best_score", "history")
+"""Fields of ``FoldState`` that last.pt holds as they are."""
 
 Start = tuple[nn.Module, dict[str, Any] | None]
 """What a training starts from: a network on the CPU, and the content of last.pt, None where there is none."""
@@ -155,9 +141,8 @@ def start_or_resume(
         try:
             _restore(state, stored)
         except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
-            raise CompetitionError(
-                "training can't be resumed from this checkpoint", last_checkpoint_file(job.folder), RETRAIN
-            ) from error
+            what = "training can't be resumed from this checkpoint"
+            raise CompetitionError(what, last_checkpoint_file(job.folder), RETRAIN) from error
         say(f"fold {job.identity.fold}: resumed after epoch {state.epoch} of {settings.epochs}")
     else:
         # At once, because the precision may have been chosen by timing, which could come out differently the next time.
@@ -171,12 +156,11 @@ def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
     fewest = fewest_samples(model, job.track, data.crop or data.size)
     if min(settings.batch_size, len(job.training) * settings.repeats) < fewest:
         few = "train.batch_size" if settings.batch_size < fewest else "train.repeats"
-        raise CompetitionError(
+        what = (
             f"{job.experiment.model.architecture} can't learn from one sample at a time: it normalises single pixels "
-            "over the batch",
-            None,
-            f"Use --set {few}={fewest} or more",
+            "over the batch"
         )
+        raise CompetitionError(what, None, f"Use --set {few}={fewest} or more")
     return fewest
 
 
@@ -253,11 +237,7 @@ def snapshot(job: FoldJob, state: FoldState) -> dict[str, Any]:
         "optimizer": state.optimizer.state_dict(),
         "scaler": state.scaler.state_dict(),
         "precision": state.precision,
-        "chunk": state.chunk,
-        "epoch": state.epoch,
-        "step": state.step,
-        "best_score": state.best_score,
-        "history": state.history,
+        **{name: getattr(state, name) for name in PROGRESS},
         "random": torch.get_rng_state(),
         "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
     }
@@ -269,8 +249,8 @@ def _restore(state: FoldState, stored: dict[str, Any]) -> None:
         state.ema.module.load_state_dict(stored["ema"])
     state.optimizer.load_state_dict(stored["optimizer"])
     state.scaler.load_state_dict(stored["scaler"])
-    state.chunk, state.epoch, state.step = stored["chunk"], stored["epoch"], stored["step"]
-    state.best_score, state.history = stored["best_score"], stored["history"]
+    for name in PROGRESS:
+        setattr(state, name, stored[name])
     torch.set_rng_state(stored["random"])
     if torch.cuda.is_available() and stored["random_cuda"]:
         torch.cuda.set_rng_state_all(stored["random_cuda"])

@@ -59,15 +59,7 @@ def measure_ensemble(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     seconds = all_of_them.processor_seconds / many, rival.processor_seconds / few
     return [
         Row(f"{work}: peak memory at {few} images", "mb", ours.peak_mb, rival.peak_mb, MOST_ENSEMBLE_MB, "ours"),
-        Row(
-            f"{work}: at {many} images",
-            "mb",
-            all_of_them.peak_mb,
-            rival.peak_mb,
-            MOST_ENSEMBLE_MB,
-            "ours",
-            note=measured,
-        ),
+        Row(f"{work}: at {many} images", "mb", all_of_them.peak_mb, rival.peak_mb, MOST_ENSEMBLE_MB, "ours", measured),
         Row(f"{work}: more at {many} than at {few}", "mb", more_mb, None, SAME_MB, "ours"),
         Row(f"{work}: time per image", "s", *seconds, note=measured),
     ]
@@ -145,10 +137,7 @@ def tune_stored(images: StoredImages, trials: int) -> tuple[NDArray[np.float64],
     Returns:
         The Dice at equal weights and threshold 0.5, float64 (n, C), and the share of contested pixels.
     """
-    members = [
-        Member(name=f"member{number}", folds=(0,), config_hash="", fold_hash="")
-        for number in range(len(images.folders()))
-    ]
+    members = [Member(name=f"member{number}", folds=(0,), config_hash="", fold_hash="") for number in range(MEMBERS)]
     persons = [position // 2 for position in range(len(images.samples))]
     data = OutOfFold(
         members,

@@ -40,18 +40,13 @@ PICTURES = (".png", ".jpg", ".jpeg")
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set of the race.
+    """A data set of the race."""
 
-    Attributes:
-        name: For --only and --data.
-        track: A track, or a YAML file.
-        settings: Changed settings of ``quick``, as ``train --set`` takes them; the notebook takes its budget from them.
-        drawn: Options of ``prepare`` for synthetic data; None where the user gives the data.
-    """
-
-    name: str
-    track: str
+    name: str  # for --only and --data
+    track: str  # a track, or a YAML file
+    # changed settings of ``quick``, as ``train --set`` takes them; the notebook takes its budget from them
     settings: tuple[str, ...]
+    # options of ``prepare`` for synthetic data; None where the user gives the data
     drawn: tuple[str, ...] | None = None
 
 

@@ -1,6 +1,7 @@
 """Probability maps against dense floats on one image of 29 bones: storage, weights, and every threshold."""
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,22 +35,12 @@ def measure_store(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         theirs = folder / "map.npz"
-
-        def ours() -> None:
-            write_map(folder, "map", levels)
-
-        def rival() -> None:
-            rivals.store(theirs, halves)
-
+        ours, rival = partial(write_map, folder, "map", levels), partial(rivals.store, theirs, halves)
         ours()
         rival()
         back = read_map(folder, "map")
-        require_equal(
-            np.array_equal(back, levels)
-            and np.array_equal(back > HALF_LEVEL, positive)
-            and np.array_equal(rivals.load(theirs), halves),
-            work,
-        )
+        equal = np.array_equal(back, levels) and np.array_equal(back > HALF_LEVEL, positive)
+        require_equal(equal and np.array_equal(rivals.load(theirs), halves), work)
         seconds = time_pair(ours, rival, min(scale.rounds, 3))
         size, their_size = (path.stat().st_size / 1024**2 for path in (map_file(folder, "map"), theirs))
     lost = np.count_nonzero((halves > 0.5) != positive)
@@ -77,12 +68,10 @@ def _weigh(scale: Scale, masks: NDArray[np.bool_], softness_px: float, target: f
         scores: list[float] = curves[0, :, HALF_LEVEL].tolist()
         return scores
 
-    def by_class() -> list[float]:
-        return rivals.score_weights(dense, WEIGHTS, masks, HALF_IN_THOUSANDTHS)
-
-    def at_once() -> list[float]:
-        return rivals.score_weights_at_once(dense, WEIGHTS, masks, HALF_IN_THOUSANDTHS)
-
+    by_class, at_once = (
+        partial(score, dense, WEIGHTS, masks, HALF_IN_THOUSANDTHS)
+        for score in (rivals.score_weights, rivals.score_weights_at_once)
+    )
     work = f"objective, {len(WEIGHTS)} members, {share:.2%} contested"
     note = "both rivals hold the maps in memory as float32 and score one threshold; ours scores the whole window"
     return [

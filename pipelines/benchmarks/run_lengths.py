@@ -4,6 +4,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,8 +20,7 @@ from competition.metrics.counts import dice
 from competition.phantoms.hand_bone.anatomy import CLASS_ORDER
 from competition.submission.known_images import KnownImages
 from competition.submission.run_lengths.files import read_rle_csv, write_rle_csv
-from competition.submission.run_lengths.form import RunLengthForm, read_alike, vote_on_masks
-from competition.submission.run_lengths.scores import score_rle
+from competition.submission.run_lengths.form import RunLengthForm, read_alike, score_rle, vote_on_masks
 from competition.text import size_text
 from pipelines.benchmarks import rivals
 from pipelines.benchmarks.synthetic_images import DRAWN, MEMBERS, draw_masks, draw_submission
@@ -66,16 +66,15 @@ def measure_encode(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
 def measure_decode(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     """Time strings to label planes against the baseline's loop over slices."""
     rles, size_hw = _strings(masks), (masks.shape[1], masks.shape[2])
-    return [
-        compare(
-            f"decode {size_text(masks.shape)} to planes, baseline to masks",
-            lambda: decode_planes(rles, size_hw),
-            lambda: [rivals.decode(rle, size_hw) for rle in rles],
-            scale.rounds,
-            8,
-            lambda planes, decoded: np.array_equal(unpack_planes(planes, len(masks)), decoded),
-        )
-    ]
+
+    def baseline() -> list[NDArray[np.uint8]]:
+        return [rivals.decode(rle, size_hw) for rle in rles]
+
+    def equal(planes: NDArray[np.uint8], decoded: list[NDArray[np.uint8]]) -> bool:
+        return np.array_equal(unpack_planes(planes, len(masks)), decoded)
+
+    work = f"decode {size_text(masks.shape)} to planes, baseline to masks"
+    return [compare(work, partial(decode_planes, rles, size_hw), baseline, scale.rounds, 8, equal)]
 
 
 def measure_vote(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
@@ -83,15 +82,9 @@ def measure_vote(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     size_hw = (masks.shape[1], masks.shape[2])
     members = [_strings(draw_submission(masks, seed)) for seed in range(MEMBERS)]
     majority, names = quorum([Fraction(1)] * MEMBERS, Fraction(1, 2)), [f"member {seed}" for seed in range(MEMBERS)]
-    return [
-        compare(
-            f"vote of {MEMBERS} submissions, {size_text(masks.shape)}",
-            lambda: vote(members, majority, size_hw[0] * size_hw[1], names),
-            lambda: rivals.vote(members, size_hw),
-            scale.rounds,
-            30,
-        )
-    ]
+    work = f"vote of {MEMBERS} submissions, {size_text(masks.shape)}"
+    ours = partial(vote, members, majority, size_hw[0] * size_hw[1], names)
+    return [compare(work, ours, lambda: rivals.vote(members, size_hw), scale.rounds, 30)]
 
 
 def measure_score(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:

@@ -131,11 +131,9 @@ def _check_disk(needed_mb: float) -> None:
     free_mb = shutil.disk_usage(place).free / 1024**2
     say(f"{needed_mb:.0f} MB are written to {place} and removed at the end; {free_mb:.0f} MB are free")
     if free_mb < needed_mb:
-        raise CompetitionError(
-            f"the benchmark needs {needed_mb:.0f} MB for its images, but {free_mb:.0f} MB are free",
-            place,
-            "Free some space, set TMPDIR to another disk, or choose other benchmarks with --only",
-        )
+        what = f"the benchmark needs {needed_mb:.0f} MB for its images, but {free_mb:.0f} MB are free"
+        repair = "Free some space, set TMPDIR to another disk, or choose other benchmarks with --only"
+        raise CompetitionError(what, place, repair)
 
 
 def _store_variant(images: StoredImages, number: int, masks: NDArray[np.bool_], maps: list[NDArray[np.uint8]]) -> None:

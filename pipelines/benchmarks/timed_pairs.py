@@ -25,21 +25,13 @@ MOST_CALLS = 25
 
 @dataclass(frozen=True)
 class Scale:
-    """The size of the benchmarks.
+    """The size of the benchmarks."""
 
-    Attributes:
-        size: Rows and columns of an image.
-        rounds: Turns of each side.
-        images: Two numbers of images for what is measured on many and extrapolated.
-        trials: Weight vectors that tune tries.
-        full: Whether targets are evaluated at this size.
-    """
-
-    size: int
-    rounds: int
-    images: tuple[int, int]
-    trials: int
-    full: bool
+    size: int  # rows and columns of an image
+    rounds: int  # turns of each side
+    images: tuple[int, int]  # two numbers of images for what is measured on many and extrapolated
+    trials: int  # weight vectors that tune tries
+    full: bool  # whether targets are evaluated at this size
 
 
 FULL = Scale(size=2048, rounds=5, images=(40, 80), trials=500, full=True)
@@ -48,25 +40,16 @@ QUICK = Scale(size=128, rounds=1, images=(2, 4), trials=5, full=False)
 
 @dataclass(frozen=True)
 class Row:
-    """One figure beside its rival's.
+    """One figure beside its rival's."""
 
-    Attributes:
-        work: What is done.
-        unit: Of both figures.
-        ours: Median of ours.
-        rival: Median of the rival's; None where the rival can't be run here.
-        target: The target; None for a row without one.
-        target_of: "ratio": the rival's figure divided by ours is at least the target; "ours": ours is at most that.
-        note: Caveats, such as what was extrapolated.
-    """
-
-    work: str
-    unit: Literal["s", "mb"]
-    ours: float
-    rival: float | None
-    target: float | None = None
+    work: str  # what is done
+    unit: Literal["s", "mb"]  # of both figures
+    ours: float  # median of ours
+    rival: float | None  # median of the rival's; None where the rival can't be run here
+    target: float | None = None  # the target; None for a row without one
+    # "ratio": the rival's figure divided by ours is at least the target; "ours": ours is at most that
     target_of: Literal["ratio", "ours"] = "ratio"
-    note: str = ""
+    note: str = ""  # caveats, such as what was extrapolated
 
     @property
     def ratio(self) -> float | None:

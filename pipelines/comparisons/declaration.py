@@ -116,11 +116,8 @@ def load_recipes(comparison: Comparison) -> dict[str, Experiment]:
         first, wanted = next(iter(values.items()))
         for name, value in values.items():
             if value != wanted:
-                raise CompetitionError(
-                    f"{first} and {name} differ in {key} ({wanted} and {value}), so the comparison is not fair",
-                    None,
-                    f"Put one {key} under the comparison's own set",
-                )
+                what = f"{first} and {name} differ in {key} ({wanted} and {value}), so the comparison is not fair"
+                raise CompetitionError(what, None, f"Put one {key} under the comparison's own set")
     return experiments
 
 

@@ -67,10 +67,7 @@ def attainable_dice_figure(run: Run, _: str, entries: Entries) -> Statistic:
 
 
 def index_and_ring_figure(run: Run, _: str, entries: Entries) -> Statistic:
-    """Return the pixels labelled as index and as ring finger at once, at threshold 0.5.
-
-    As a share of the index bones' true pixels, mean over images. The true bones never overlap.
-    """
+    """Return the pixels called index and ring finger at once, as a share of the true index bones, at 0.5."""
     classes = run.track.classes
     if not {*INDEX_FINGER, *RING_FINGER} <= set(classes):
         raise CompetitionError(f"track {run.track.name} has no index and ring finger", None, "Drop that column")
@@ -88,9 +85,8 @@ def auroc_figure(run: Run, rule: str, entries: Entries) -> Statistic:
     """Return the AUROC of the first class."""
     kinds = {entry.targets[0] for entry in entries}
     if len(kinds) < 2:
-        raise CompetitionError(
-            "all held-out patients have the same label, so there is no AUROC", None, "Take more patients"
-        )
+        what = "all held-out patients have the same label, so there is no AUROC"
+        raise CompetitionError(what, None, "Take more patients")
     truth, outputs = _patients(run, rule, entries)
     return auroc_of(truth[:, 0], outputs[:, 0])
 
@@ -138,9 +134,8 @@ def _patients(run: Run, rule: str, entries: Entries) -> tuple[NDArray[np.int64],
     truth = target_matrix(entries)
     if rule == "report":
         return truth, decide_as_the_report(run.track, run.workspace, run.folds, member, training, entries)
-    probs = member_scores(
-        out_of_fold_folders(run.workspace, member), [entry.sample for entry in entries], run.track.classes
-    )
+    samples = [entry.sample for entry in entries]
+    probs = member_scores(out_of_fold_folders(run.workspace, member), samples, run.track.classes)
     fold_of = np.array([run.folds.fold_of[entry.group] for entry in entries])
     decided = choose_locations(truth[:, 1:], probs, fold_of, [entry.group for entry in entries]).crossfit
     assert decided is not None  # a comparison has at least two folds

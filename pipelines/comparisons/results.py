@@ -64,15 +64,10 @@ def show_results(
     """Print a table of the results of ``compare_recipes``, with seconds and parameters added."""
     columns = _columns(comparison)
     headings = [heading for column in columns for heading in (HEADINGS[column], f"against {first.name} (95 %)")]
-    rows = [
-        [
-            each,
-            *(cell for column in columns for cell in _cells(column, result[column])),
-            f"{result['seconds']:.0f}",
-            f"{result['parameters']:,}",
-        ]
-        for each, result in results.items()
-    ]
+    rows = []
+    for each, result in results.items():
+        cells = [cell for column in columns for cell in _cells(column, result[column])]
+        rows.append([each, *cells, f"{result['seconds']:.0f}", f"{result['parameters']:,}"])
     held_out = f"{len(entries)} held-out samples of {counted(len({entry.group for entry in entries}), 'group')}"
     folds = counted(len({first.folds.fold_of[entry.group] for entry in entries}), "fold")
     kind = "synthetic data" if first.workspace.phantom else "real data"

@@ -36,20 +36,14 @@ def report_score(result: Score, all_classes: bool) -> None:
         say(result.note)
 
 
-def report_kinds(
-    track: Track, workspaces: Sequence[Workspace], result: Score, by: str, submission: Path
-) -> dict[str, float]:
-    """Print and return the score of each stratum or side, or "unknown", in alphabetical order.
-
-    Raises:
-        CompetitionError: The score is not a mean over images, or the kind of no image is known.
-    """
+def report_kinds(track: Track, workspaces: Sequence[Workspace], result: Score, by: str, path: Path) -> dict[str, float]:
+    """Print and return the score of each stratum or side, or "unknown"; reject one that is no mean over images."""
     if not result.per_image:
         raise CompetitionError(f"--by {by} needs a mean over images, which {track.metric.title} is not")
     known = known_to_prepare(track, workspaces, by)
     kinds = [known.get(name) or "unknown" for name in result.per_image]
     if set(kinds) == {"unknown"}:
-        raise CompetitionError(f"the {by} of none of these {len(kinds)} images is known", submission, KINDS[by])
+        raise CompetitionError(f"the {by} of none of these {len(kinds)} images is known", path, KINDS[by])
     means = mean_by_stratum(list(result.per_image.values()), kinds)
     rows = [(kind, kinds.count(kind), f"{mean:.4f}") for kind, mean in means.items()]
     table(f"by {by}", [by, "images", result.metric], rows)

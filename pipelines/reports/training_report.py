@@ -43,11 +43,8 @@ def say_grid(run: Run) -> None:
 
 def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
     measure = track.metric.label
-    table(
-        f"{name}: {measure} of held-out samples at native size",
-        ["fold", measure],
-        [[fold, "-" if np.isnan(score) else f"{score:.4f}"] for fold, score in scores.items()],
-    )
+    rows = [[fold, "-" if np.isnan(score) else f"{score:.4f}"] for fold, score in scores.items()]
+    table(f"{name}: {measure} of held-out samples at native size", ["fold", measure], rows)
     one_kind = [str(fold) for fold, score in scores.items() if fold != FULL and np.isnan(score)]
     if one_kind and track.task == "classification":
         say(f"fold {', '.join(one_kind)}: all held-out samples have the same label, so there is no {measure}")

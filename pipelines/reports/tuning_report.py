@@ -127,10 +127,7 @@ def say_alone(track: Track, decision: Decision, options: str) -> None:
 
 
 def below_best(decision: Decision, options: str) -> str | None:
-    """Return a warning if the vote is below its best member, to the four printed digits; else None.
-
-    Members of only some classes are ignored: alone they can't be submitted.
-    """
+    """Return a warning if the vote is, to four digits, below its best member of all classes; else None."""
     whole = {name: alone for name, alone in decision.alone.items() if alone.over_vote is not None}
     if decision.vote is None or len(decision.members) < 2 or not whole:
         return None

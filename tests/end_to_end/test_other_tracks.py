@@ -10,9 +10,8 @@ import pytest
 
 from competition.data.folds import find_folds
 from competition.data.manifest import read_manifest
-from competition.ensembling.classification.report_rules import decide_as_the_report, report_rule
+from competition.ensembling.classification.report_rules import decide_as_the_report, report_rule, training_scores
 from competition.runs.members import open_member, out_of_fold_folders
-from competition.runs.training_predictions import training_scores
 from competition.tracks import get_track
 from competition.tracks.aneurysm.track import CLASSES
 from competition.workspace import Workspace

@@ -3,14 +3,14 @@ import math
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import f1_score, roc_auc_score
 
 from competition.masks.bit_planes import class_areas, intersections, pack_masks
 from competition.masks.run_length_text import parse_image
 from competition.masks.run_lengths import encode_planes, overlaps
 from competition.metrics.counts import dice, false_positive_owners, measured_mean, pooled_dice
 from competition.metrics.strata import mean_by_stratum, reweighted_mean
-from competition.metrics.tables import accuracy, auroc, f1, pixel_accuracy, score_aneurysm
+from competition.metrics.tables import auroc, score_aneurysm
 
 
 def test_dice_by_hand() -> None:
@@ -135,41 +135,6 @@ def test_auroc_counts_ordered_pairs() -> None:
 @pytest.mark.parametrize("truth", [[1, 1, 1], [0, 0], [1]])
 def test_auroc_of_one_class_is_nan(truth: list[int]) -> None:
     assert math.isnan(auroc(truth, np.linspace(0, 1, len(truth))))
-
-
-def test_accuracy_and_f1_are_scikit_learns() -> None:
-    rng = np.random.default_rng(3)
-    for positives in (0.02, 0.3, 0.9):
-        truth, decision = rng.random((2, 50)) < positives
-        assert accuracy(truth, decision) == pytest.approx(accuracy_score(truth, decision), abs=1e-15)
-        assert f1(truth, decision) == pytest.approx(f1_score(truth, decision, zero_division=0.0), abs=1e-15)
-
-
-def test_f1_without_positives_is_zero() -> None:
-    assert f1([0, 0], [0, 0]) == 0
-    assert f1([0, 1], [1, 0]) == 0
-    assert f1([0, 1, 1], [0, 1, 1]) == 1
-    assert f1([1, 1, 0, 0], [1, 0, 1, 0]) == 0.5
-
-
-def test_accuracy_and_f1_refuse_other_shapes() -> None:
-    with pytest.raises(ValueError, match="one shape"):
-        accuracy([0, 1], [0])
-    with pytest.raises(ValueError, match="one shape"):
-        accuracy([], [])
-    with pytest.raises(ValueError, match="one shape"):
-        f1([0, 1], [1])
-
-
-def test_pixel_accuracy() -> None:
-    truth = np.zeros((4, 5), np.bool_)
-    mask = truth.copy()
-    assert pixel_accuracy(truth, mask) == 1
-    mask[3, 4] = True
-    assert pixel_accuracy(truth, mask) == 0.95
-    assert pixel_accuracy(truth, ~truth) == 0
-    with pytest.raises(ValueError, match="one shape"):
-        pixel_accuracy(truth, mask[:1])  # would broadcast
 
 
 def aneurysm_truth(patients: int = 40) -> NDArray[np.int64]:

@@ -49,8 +49,10 @@ def test_the_track_reads_what_was_drawn_and_no_person_is_in_two_splits(drawn):
 
 def test_masks_are_the_outlines_as_pillow_fills_them(monkeypatch):
     outlines = []
-    fill = legs.fill_polygon
-    monkeypatch.setattr(legs, "fill_polygon", lambda points, size: outlines.append(points) or fill(points, size))
+    fill = legs.drawing.fill_polygon
+    monkeypatch.setattr(
+        legs.drawing, "fill_polygon", lambda points, size: outlines.append(points) or fill(points, size)
+    )
     for person in range(1, 6):
         outlines.clear()
         grey, masks = legs.draw_leg(0, person, "R", 1024)

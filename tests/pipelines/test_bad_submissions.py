@@ -183,7 +183,7 @@ def tables(tmp_path):
     ours = truth.copy()
     ours[:, 0] = 0.1, 0.8, 0.3, 0.4
     for name, values in (("A.csv", ours), ("B.csv", truth)):
-        write_table_csv(tmp_path / name, "Index", ["0010", "0011", "0012", "0013"], VESSELS, values)
+        write_table_csv(tmp_path / name, ["0010", "0011", "0012", "0013"], VESSELS, values)
     return tmp_path / "A.csv", tmp_path / "B.csv"
 
 
@@ -214,4 +214,4 @@ def test_an_odd_spelling_of_a_table_changes_nothing(stage, tables, tmp_path, odd
     for name, figures in zip(("compare", "score"), plain, strict=True):
         again = stage(name, *tables, *words)[0]
         assert again | {"seconds": 0, "peak_mb": 0} == figures | {"seconds": 0, "peak_mb": 0}
-    assert len(read_table_csv(tmp_path / "odd.csv", "Index", VESSELS)) == 4
+    assert len(read_table_csv(tmp_path / "odd.csv", VESSELS)) == 4

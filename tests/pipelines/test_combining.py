@@ -12,7 +12,7 @@ from competition.errors import CompetitionError
 from competition.prediction.probability_maps import read_scores
 from competition.runs.fold_training import train_one
 from competition.runs.run import Run
-from competition.submission.table.files import ID_COLUMN, read_table_csv
+from competition.submission.table.files import read_table_csv
 from pipelines import ensemble, train, tune
 
 pytestmark = pytest.mark.slow
@@ -54,7 +54,7 @@ def test_a_rule_goes_from_tune_into_the_decision_and_from_there_into_the_submiss
     decision = load_decision(Path(stage(tune, "--combine", "logit", "--trials", 5)["decision"]))
     assert decision.combine == "logit"
     handed_in = Path(stage(ensemble)["submission"])
-    row = read_table_csv(handed_in, ID_COLUMN, track.classes).iloc[0]
+    row = read_table_csv(handed_in, track.classes).iloc[0]
     assert set(row[1:]) <= {0, 1}
     members = [path.parent for path in workspace.run_folder("*").parent.glob("*/test/*/scores.parquet")]
     first, second = (read_scores(folder, ["8"], track.classes)[0, 0] for folder in sorted(members))

@@ -8,7 +8,7 @@ import pytest
 
 import competition.ensembling.submission
 import pipelines.prepare
-from competition.files import cannot_write
+from competition.files import writing
 from competition.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -18,7 +18,8 @@ SMALL = ["--set", "data.size=32", "--set", "train.epochs=1", "--set", "model.pre
 
 def fail(path: Path, *_: object) -> None:
     """As ``write_png`` does on a full disk."""
-    raise cannot_write(path, OSError(errno.ENOSPC, "No space left on device"))
+    with writing(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_submission_without_its_preview_is_handed_in(stage, hands_with_run: Workspace, monkeypatch) -> None:

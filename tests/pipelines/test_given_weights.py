@@ -116,7 +116,7 @@ def test_given_weights_in_a_classification(stage, patients_with_run, shared_pati
     made, _ = stage("ensemble")
     samples = [entry.sample for entry in test]
     ours = read_scores(predicted_maps(workspace, "quick"), samples, shared_patients.track.classes)
-    table = read_table_csv(Path(made["submission"]), "Index", shared_patients.track.classes)
+    table = read_table_csv(Path(made["submission"]), shared_patients.track.classes)
     assert table["any"].tolist() == pytest.approx((0.2 * 0.9 + 0.8 * ours[:, 0]).tolist(), abs=1e-8)
     names = [entry.name for entry in shared_patients.train()]
     probs = np.random.default_rng(0).random((len(names), 3))

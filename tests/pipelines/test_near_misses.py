@@ -55,8 +55,8 @@ def test_the_right_spelling_of_an_image_is_shown_once(refusal, hearts, tmp_path,
 @pytest.mark.parametrize("stage_name", ["vote", "compare"])
 def test_an_index_without_its_zeros_is_named(refusal, tmp_path, stage_name):
     values = np.zeros((3, 22))
-    write_table_csv(tmp_path / "A.csv", "Index", ["0047", "0003", "1001"], VESSELS, values)
-    write_table_csv(tmp_path / "B.csv", "Index", ["47", "3", "1001"], VESSELS, values)
+    write_table_csv(tmp_path / "A.csv", ["0047", "0003", "1001"], VESSELS, values)
+    write_table_csv(tmp_path / "B.csv", ["47", "3", "1001"], VESSELS, values)
     out = ("--out", tmp_path / "V.csv") if stage_name == "vote" else ()
     error, _ = refusal(stage_name, tmp_path / "A.csv", tmp_path / "B.csv", *out, "--track", "aneurysm")
     assert "did you mean '47' instead of '0047' (2 names differ like this)?" in error
@@ -66,7 +66,7 @@ def test_an_index_without_its_zeros_is_named(refusal, tmp_path, stage_name):
 def test_score_joins_an_index_without_its_zeros(stage, tmp_path):
     values = np.zeros((3, 22))
     values[0] = 1
-    write_table_csv(tmp_path / "A.csv", "Index", ["0047", "0003", "1001"], VESSELS, values)
+    write_table_csv(tmp_path / "A.csv", ["0047", "0003", "1001"], VESSELS, values)
     lines = (tmp_path / "A.csv").read_text().replace("0047", "47").replace("0003", "3").splitlines()
     (tmp_path / "T.csv").write_text("".join(f"{line},{number}\n" for number, line in enumerate(lines)))
     figures, _ = stage("score", tmp_path / "A.csv", tmp_path / "T.csv", "--track", "aneurysm")

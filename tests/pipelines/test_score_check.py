@@ -169,7 +169,7 @@ def vessel_tables(tmp_path):
     outputs[:, 0] = [0.9, 0.3, 0.4, 0.1]
     outputs[1, 3] = 0
     for name, values in (("s.csv", outputs), ("t.csv", truth)):
-        write_table_csv(tmp_path / name, "Index", ["0001", "0002", "1003", "1004"], VESSELS, values)
+        write_table_csv(tmp_path / name, ["0001", "0002", "1003", "1004"], VESSELS, values)
 
 
 def test_score_of_the_aneurysms(tmp_path):

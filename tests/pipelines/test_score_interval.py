@@ -86,7 +86,7 @@ def test_the_auroc_has_an_interval_too(stage, tmp_path, prepared):
     ours[:, 0] = np.clip(0.3 * truth[:, 0] + random.random(60) * 0.7, 0, 1)
     ids = [f"{number:04d}" for number in range(60)]
     for name, values in (("t.csv", truth), ("s.csv", ours)):
-        write_table_csv(tmp_path / name, "Index", ids, VESSELS, values)
+        write_table_csv(tmp_path / name, ids, VESSELS, values)
     written = pd.read_csv(tmp_path / "s.csv")["Aneurysm"].to_numpy()
     people = [f"p{number // 2}" if prepared else str(number) for number in range(60)]
     if prepared:

@@ -142,7 +142,7 @@ def test_a_decision_on_all_runs_tells_how_it_was_made(stage, two_members):
     path = two_members.ensemble_folder("discs+lines+quick") / "decision.json"
     decision = load_decision(path)
     assert (decision.everything, decision.method, list(decision.class_groups)) == (True, "equal", list(GROUPS))
-    assert request_of(decision) == TuneRequest(combine="mean", method="equal", by_group=True)
+    assert request_of(decision) == TuneRequest(combine="mean", method="equal", by_group=True, window=(0.5, 0.5))
 
 
 def test_a_track_without_groups_says_so(refusal, hands_with_run):

@@ -72,8 +72,8 @@ def test_tables_are_averaged_and_elected_by_patient(run, tmp_path):
     first, second = np.zeros((2, 22)), np.zeros((2, 22))
     first[:, 0], second[:, 0] = (0.2, 0.8), (0.6, 0.4)
     first[0, 3] = second[0, 3] = first[1, 4] = 1
-    write_table_csv(tmp_path / "a.csv", "Index", ["0047", "12"], COLUMNS, first)
-    write_table_csv(tmp_path / "b.csv", "Index", ["12", "0047"], COLUMNS, second[::-1])
+    write_table_csv(tmp_path / "a.csv", ["0047", "12"], COLUMNS, first)
+    write_table_csv(tmp_path / "b.csv", ["12", "0047"], COLUMNS, second[::-1])
     status, _, _ = run(
         "vote",
         "--track",
@@ -86,7 +86,7 @@ def test_tables_are_averaged_and_elected_by_patient(run, tmp_path):
         tmp_path / "v.csv",
     )
     assert status == 0
-    voted = read_table_csv(tmp_path / "v.csv", "Index", COLUMNS)
+    voted = read_table_csv(tmp_path / "v.csv", COLUMNS)
     assert list(voted.index) == ["0047", "12"]
     assert voted["Aneurysm"].tolist() == pytest.approx([0.3, 0.7])
     assert voted.to_numpy()[:, 1:].sum() == 2  # the location only one of them saw has 0.75 of the votes

@@ -8,8 +8,7 @@ from encoded_masks import CLASSES, blobs, keyed, rle_file
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
 from competition.submission.known_images import KnownImages
-from competition.submission.run_lengths.form import RunLengthForm
-from competition.submission.run_lengths.scores import encode_labels, score_rle
+from competition.submission.run_lengths.form import RunLengthForm, encode_labels, score_rle
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Listing, Track
 

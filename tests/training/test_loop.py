@@ -14,9 +14,9 @@ from competition.models.factory import build_model
 from competition.prediction.predictor import make_predictor
 from competition.training import loop
 from competition.training.checkpoints import load_best, load_checkpoint, load_network
-from competition.training.schedules import learning_rate, make_optimizer
+from competition.training.loop import held_out_score
 from competition.training.state import FoldState, open_start, start_or_resume
-from competition.training.validation import held_out_score
+from competition.training.steps import learning_rate, make_optimizer
 
 from timm.utils import ModelEmaV3  # isort: skip
 

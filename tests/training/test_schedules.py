@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from competition.settings import TrainSettings
-from competition.training.schedules import learning_rate, make_optimizer, set_learning_rate
+from competition.training.steps import learning_rate, make_optimizer, set_learning_rate
 
 
 def rates(steps, steps_per_epoch, **settings):

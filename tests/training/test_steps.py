@@ -10,13 +10,13 @@ from competition.masks.bit_planes import unpack_planes
 from competition.models.factory import build_model
 from competition.training import loop
 from competition.training.losses import bce, bce_dice
-from competition.training.schedules import make_optimizer
 from competition.training.state import FoldState
 from competition.training.steps import (
     backward_in_chunks,
     batch_loss,
     chunk_sizes,
     fewest_samples,
+    make_optimizer,
     slice_batch,
     supervised_loss,
 )

@@ -9,7 +9,7 @@ from torch import nn
 from competition.data.grid import GridReader
 from competition.prediction.predictor import Predictor, predict_map
 from competition.tracks.track import narrow
-from competition.training.validation import held_out_score
+from competition.training.loop import held_out_score
 
 
 class Threshold(nn.Module):

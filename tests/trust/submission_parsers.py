@@ -12,17 +12,14 @@ import numpy as np
 from trust_parser import Parser
 
 from competition.masks.run_length_votes import quorum
-from competition.submission.array_zip.form import ArrayZipForm, open_alike, vote_on_arrays
-from competition.submission.array_zip.scores import score_planes
+from competition.submission.array_zip.form import ArrayZipForm, open_alike, score_planes, vote_on_arrays
 from competition.submission.check_result import CheckResult
 from competition.submission.known_images import NOTHING_KNOWN, KnownImages
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
 from competition.submission.run_lengths.files import read_truth_csv
-from competition.submission.run_lengths.form import RunLengthForm, read_alike, vote_on_masks
-from competition.submission.run_lengths.scores import score_rle
+from competition.submission.run_lengths.form import RunLengthForm, read_alike, score_rle, vote_on_masks
 from competition.submission.table.files import read_table_csv
-from competition.submission.table.form import TableForm, vote_on_tables
-from competition.submission.table.scores import score_table
+from competition.submission.table.form import TableForm, score_table, vote_on_tables
 from competition.tracks.aneurysm import track as aneurysm
 from competition.tracks.declared.run_length_table import (
     RunLengthTable,
@@ -139,10 +136,10 @@ def _table_parsers() -> list[Parser]:
             _checked(TableForm().check(path, classes, KnownImages(expected)))
 
     def score(path: Path) -> None:
-        score_table(path, read_table_csv(other(path, truth), "Index", classes), classes)
+        score_table(path, read_table_csv(other(path, truth), classes), classes)
 
     def score_against(path: Path) -> None:
-        score_table(other(path, valid), read_table_csv(path, "Index", classes), classes)
+        score_table(other(path, valid), read_table_csv(path, classes), classes)
 
     def vote(path: Path) -> None:
         vote_on_tables([path, other(path, valid)], classes, _HALF)

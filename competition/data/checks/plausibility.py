@@ -39,57 +39,42 @@ def implausible_classes(entries: Sequence[Entry], classes: Sequence[str], labels
     masks = [entry for entry in entries if entry.areas]
     if not masks:
         return []
-    areas = np.array([entry.areas for entry in masks], dtype=np.int64)
+    shares, sentences = _shares(masks), []
     example = labels.get(masks[0].sample, "")
-    sentences = []
-    empty = [name for name, seen in zip(classes, areas.sum(axis=0).tolist(), strict=True) if not seen]
-    if empty:
-        which = "no class has" if len(empty) == len(classes) > 1 else f"class {', '.join(empty)} has no pixel in any of"
-        which = f"{which} a pixel in any of" if which.endswith("has") else which
-        sentences.append(f"{which} the {len(masks)} training masks: {_cause(example, empty[0])}")
-    full = _full(masks)
-    if everywhere := [name for name, seen in zip(classes, full.min(axis=0).tolist(), strict=True) if seen]:
+    if empty := [name for name, seen in zip(classes, shares.max(axis=0).tolist(), strict=True) if not seen]:
+        every = len(empty) == len(classes) > 1
+        which = "no class has a pixel" if every else f"class {', '.join(empty)} has no pixel"
+        sentences.append(f"{which} in any of the {len(masks)} training masks: {_cause(example, empty[0])}")
+    if full := [name for name, share in zip(classes, shares.min(axis=0).tolist(), strict=True) if share >= FULL_SHARE]:
         sentences.append(
-            f"class {', '.join(everywhere)} covers the whole image in all {len(masks)} training masks: "
-            f"{_cause(example, everywhere[0])}, and whether background and class are exchanged"
+            f"class {', '.join(full)} covers the whole image in all {len(masks)} training masks: "
+            f"{_cause(example, full[0])}, and whether background and class are exchanged"
         )
     return sentences
 
 
-def large_classes(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
-    """Return a sentence on the classes that cover most of every image without covering all of it, or none."""
+def questionable_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
+    """Return a sentence on masks that cover their whole image, and one on classes that cover most of every image.
+
+    Classes that cover every image as a whole are left out, because they are reported as implausible.
+    """
     masks = [entry for entry in entries if entry.areas]
     if not masks:
         return []
-    smallest = _shares(masks).min(axis=0)
-    large = (smallest > LARGE_SHARE) & ~_full(masks).all(axis=0)
-    if not large.any():
-        return []
-    found = zip(classes, smallest.tolist(), large.tolist(), strict=True)
-    which = ", ".join(f"{name} (at least {int(100 * share)} %)" for name, share, is_large in found if is_large)
-    verb = "covers" if large.sum() == 1 else "cover"
-    return [f"labels: {which} {verb} more than half of every image; are background and class exchanged?"]
-
-
-def full_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list[str]:
-    """Return a sentence on masks that cover their whole image, of classes of which only some do, or none."""
-    masks = [entry for entry in entries if entry.areas]
-    if not masks:
-        return []
-    full = _full(masks)
-    full &= ~full.all(axis=0)  # those are reported as implausible
-    if not full.any():
-        return []
-    row, column = np.argwhere(full)[0].tolist()
-    first = f"{masks[row].name}, class {classes[column]}"
-    return [
-        f"labels: masks that cover their whole image: {np.count_nonzero(full)} (the first: {first}); is that meant?"
-    ]
-
-
-def _full(masks: Sequence[Entry]) -> NDArray[np.bool_]:
-    """Return which masks cover their image: (n, C) bool."""
-    return np.asarray(_shares(masks) >= FULL_SHARE)
+    shares, sentences = _shares(masks), []
+    smallest = shares.min(axis=0)
+    full = (shares >= FULL_SHARE) & (smallest < FULL_SHARE)
+    if full.any():
+        row, column = np.argwhere(full)[0].tolist()
+        first = f"{np.count_nonzero(full)} (the first: {masks[row].name}, class {classes[column]})"
+        sentences.append(f"labels: masks that cover their whole image: {first}; is that meant?")
+    found = zip(classes, smallest.tolist(), strict=True)
+    large = {name: share for name, share in found if LARGE_SHARE < share < FULL_SHARE}
+    if large:
+        which = ", ".join(f"{name} (at least {int(100 * share)} %)" for name, share in large.items())
+        verb = "covers" if len(large) == 1 else "cover"
+        sentences.append(f"labels: {which} {verb} more than half of every image; are background and class exchanged?")
+    return sentences
 
 
 def _shares(masks: Sequence[Entry]) -> NDArray[np.float64]:

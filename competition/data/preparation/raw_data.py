@@ -93,19 +93,17 @@ def _draw(track: Track, workspace: Workspace, drawing: Drawing, folds: int) -> N
     recipe = f"people {people}, test people {test_people}, size {size}, seed {drawing.seed}\n"
     folder = workspace.data_folder()
     note = folder / "drawn.txt"
-    if note.exists() and (note.read_text(errors="replace") == recipe or not drawing.given()):
+    before = note.read_text(errors="replace") if note.exists() else ""
+    if note.exists() and (before == recipe or not drawing.given()):
         return
     if people < folds:  # checked before older synthetic data is deleted
         repair = f"Give --people {folds} or more, or a smaller number to --folds"
         raise CompetitionError(f"--people {people} can't be split into {folds} folds", None, repair)
-    before = note.read_text(errors="replace").strip() if note.exists() else ""
-    with (
-        whole_folder(folder, "drawn.txt") as part,
-        progress("drawing", (people + test_people) * phantom.steps_per_person) as ticker,
-    ):
+    steps = (people + test_people) * phantom.steps_per_person
+    with whole_folder(folder, "drawn.txt") as part, progress("drawing", steps) as ticker:
         phantom.draw(part, people, test_people, size, drawing.seed, ticker.advance)
         (part / "drawn.txt").write_text(recipe)
-    if before:
+    if before := before.strip():
         say(f"drawn again: {folder} held {before}; runs trained on it are deleted")
         remove_folder(workspace.cache_folder(), *PREPARED)
         remove_folder(workspace.run_folder("*").parent, *TRAINED)

@@ -48,13 +48,12 @@ def cache_all(
     """
     hopeless = {problem.key for problem in problems if problem.split == "train" and not problem.note}
     wanted = [sample for sample in samples if sample.split != "train" or sample.key not in hopeless]
-    entries: list[Entry] = []
-    found: list[Problem] = []
-    made = 0
+    entries, found, made = list[Entry](), list[Problem](), 0
 
     def read(sample: Sample) -> tuple[Entry | None, list[Problem], bool]:
         known = old.get(sample.key)
-        if known and _is_unchanged(track, workspace, root, sample, known):
+        same = known and known.fingerprint == fingerprint(track, root, sample, known.sources)
+        if known and same and is_cached(workspace, track, known):
             sources = describe_sources(track, root, sample, known.sources)
             return replace(known, stratum=sample.stratum, side=sample.side, sources=sources), [], False
         try:
@@ -70,11 +69,6 @@ def cache_all(
             made += is_new
             ticker.advance(sample.key)
     return entries, found, made
-
-
-def _is_unchanged(track: Track, workspace: Workspace, root: Path, sample: Sample, known: Entry) -> bool:
-    same = known.fingerprint == fingerprint(track, root, sample, known.sources)
-    return same and is_cached(workspace, track, known)
 
 
 def find_test_samples(
@@ -97,11 +91,8 @@ def find_test_samples(
     if late is None:
         entries = read_manifest(workspace, track).of("test")
         if not entries:
-            raise CompetitionError(
-                f"the prepared data of {workspace.dataset} has no test images",
-                workspace.manifest_file(),
-                "Once they are published, run ensemble --test DIR",
-            )
+            what, repair = f"the prepared data of {workspace.dataset} has no test images", "run ensemble --test DIR"
+            raise CompetitionError(what, workspace.manifest_file(), f"Once they are published, {repair}")
         return workspace, entries
     folder = late.expanduser().resolve()
     if not folder.is_dir():

@@ -55,22 +55,17 @@ def settle_problems(
     _list_problems("problems", serious, names)
     if lost:
         first = lost[0]
-        raise CompetitionError(
-            f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}",
-            first.path,
-            _repair(first)
-            + ("" if fill_bad or first.repair else f", or {FILL_BAD}")
-            + (" (and leave out bad training samples with --skip-bad)" if training and not skip_bad else ""),
-        )
+        what = f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}"
+        repair = first.repair or ("Fix the files" if fill_bad else f"Fix the files, or {FILL_BAD}")
+        skip = " (and leave out bad training samples with --skip-bad)" if training and not skip_bad else ""
+        raise CompetitionError(what, first.path, repair + skip)
     bad = {problem.key for problem in training}
     if training and not skip_bad:
         first = training[0]
         left = any(entry.split == "train" and entry.sample not in bad for entry in entries)
-        raise CompetitionError(
-            f"{_samples(training)} can't be used; the first is {first.key}: {first.reason}",
-            first.path,
-            _repair(first) + (", or leave those samples out with --skip-bad" if left else ""),
-        )
+        what = f"{_samples(training)} can't be used; the first is {first.key}: {first.reason}"
+        skip = ", or leave those samples out with --skip-bad" if left else ""
+        raise CompetitionError(what, first.path, (first.repair or "Fix the files") + skip)
     shout_unreadable(entries, len(masked))
     if training:
         say(f"--skip-bad: {_samples(training)} left out")
@@ -106,10 +101,6 @@ def _list_problems(title: str, problems: Sequence[Problem], names: Collection[st
 def _kind(reason: str, names: Collection[str]) -> str:
     """Return the reason without what belongs to one sample only."""
     return " ".join(word for word in _PARTICULAR.sub("", reason).split() if word.strip(":,.?") not in names)
-
-
-def _repair(problem: Problem) -> str:
-    return problem.repair or "Fix the files"
 
 
 def _samples(problems: Sequence[Problem]) -> str:

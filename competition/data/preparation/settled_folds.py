@@ -21,6 +21,8 @@ from competition.text import NearKeys, few
 from competition.tracks.track import Track
 from competition.workspace import SHIPPED_FOLDS, Workspace
 
+_WITH_REFOLD = "with --refold, which makes earlier runs useless"
+
 
 def settle_folds(
     track: Track,
@@ -49,9 +51,8 @@ def settle_folds(
         CompetitionError: ``count`` or ``stratified`` contradict the present folds, or a fold leaks or is empty.
     """
     present = None if refold else find_folds(workspace)
-    if present is not None and _does_not_fit(workspace, present, training):
+    if present is None or _does_not_fit(workspace, present, training):
         present = None
-    if present is None:
         folds = _make(track, workspace, training, kinds, FOLDS if count is None else count, stratified)
     else:
         _refuse_contradiction(present, count, stratified)
@@ -60,11 +61,9 @@ def settle_folds(
         folds = _extend(workspace, present, training)
     check_leaks(folds, training)
     if empty := [fold for fold in range(folds.count) if not folds.held_out(training, fold)]:
-        raise CompetitionError(
-            f"fold {empty[0]} holds out no group of this data, so it can't be trained",
-            folds.path,
-            "Check the data folder; if it is right, make folds of it alone with prepare --refold",
-        )
+        what = f"fold {empty[0]} holds out no group of this data, so it can't be trained"
+        repair = "Check the data folder; if it is right, make folds of it alone with prepare --refold"
+        raise CompetitionError(what, folds.path, repair)
     if folds is not present:  # only now that they are checked
         write_folds(folds.path, folds.fold_of, folds.how)
         _announce(workspace, folds, present, training)
@@ -73,34 +72,23 @@ def settle_folds(
 
 def _does_not_fit(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> bool:
     """Return whether these are the shipped folds and lack a group, with a message."""
-    missing = folds.without_fold(training) if folds.path == workspace.shipped_fold_file() else []
-    if missing:
+    if missing := folds.without_fold(training) if folds.path == workspace.shipped_fold_file() else []:
         groups = len({entry.group for entry in training})
         say(f"folds: {len(missing)} of {groups} groups ({few(missing)}) are not in the shipped {folds.path}")
     return bool(missing)
 
 
 def _make(
-    track: Track,
-    workspace: Workspace,
-    training: Sequence[Entry],
-    kinds: Mapping[str, str],
-    count: int,
-    stratified: bool,
+    track: Track, workspace: Workspace, entries: Sequence[Entry], kinds: Mapping[str, str], count: int, stratified: bool
 ) -> Folds:
-    path = workspace.fold_file()
     if track.task == "classification":
-        partners = None if track.mirror is None else track.mirror.classes
-        fold_of, rule = make_patient_folds(training, count, partners), _describe_balance(track)
+        sides = "" if track.mirror is None else " (left and right as one)"
+        rule = f"{ITERATIVE} by {track.classes[0]} and the other classes{sides}, rarest first,"
+        fold_of = make_patient_folds(entries, count, None if track.mirror is None else track.mirror.classes)
     else:
-        fold_of = make_folds(training, count, stratified, kinds)
         rule = STRATIFIED if stratified else "GroupKFold"
-    return Folds(fold_of, path, f"{rule} of {count}, {len(training)} samples; made by prepare")
-
-
-def _describe_balance(track: Track) -> str:
-    sides = "" if track.mirror is None else " (left and right as one)"
-    return f"{ITERATIVE} by {track.classes[0]} and the other classes{sides}, rarest first,"
+        fold_of = make_folds(entries, count, stratified, kinds)
+    return Folds(fold_of, workspace.fold_file(), f"{rule} of {count}, {len(entries)} samples; made by prepare")
 
 
 def _refuse_contradiction(folds: Folds, count: int | None, stratified: bool) -> None:
@@ -112,25 +100,21 @@ def _refuse_contradiction(folds: Folds, count: int | None, stratified: bool) -> 
         asked.append("--stratified")
     if asked:
         made = f": {folds.how}" if folds.how else ""
-        raise CompetitionError(
-            f"{' '.join(asked)} contradicts the current {folds.count} folds ({folds.path}{made})",
-            None,
-            f"Leave {'it' if len(asked) == 1 else 'them'} out, or make other folds of your own with --refold, "
-            "which makes earlier runs useless",
-        )
+        what = f"{' '.join(asked)} contradicts the current {folds.count} folds ({folds.path}{made})"
+        repair = f"Leave {'it' if len(asked) == 1 else 'them'} out, or make other folds of your own {_WITH_REFOLD}"
+        raise CompetitionError(what, None, repair)
 
 
 def _refuse_strangers(folds: Folds, training: Sequence[Entry]) -> None:
     """Reject folds without any group of this data: groups are added to groups, not to other data."""
     groups = {entry.group for entry in training}
     if len(folds.without_fold(training)) == len(groups):
-        raise CompetitionError(
-            f"none of the {len(groups)} groups of this data ({few(sorted(groups))}) is in the current folds, which "
-            f"have {few(sorted(folds.fold_of))}{NearKeys(groups).hint(min(folds.fold_of))}",
-            folds.path,
-            "Check the data folder and group: in the YAML file; if they are right, make other folds with --refold, "
-            "which makes earlier runs useless",
+        what = f"none of the {len(groups)} groups of this data ({few(sorted(groups))}) is in the current folds, which"
+        theirs = f"{few(sorted(folds.fold_of))}{NearKeys(groups).hint(min(folds.fold_of))}"
+        repair = (
+            f"Check the data folder and group: in the YAML file; if they are right, make other folds {_WITH_REFOLD}"
         )
+        raise CompetitionError(f"{what} have {theirs}", folds.path, repair)
 
 
 def _describe(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> None:

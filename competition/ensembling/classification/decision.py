@@ -11,15 +11,7 @@ from competition.ensembling.classification.tuning import TunedClassification, tu
 from competition.ensembling.decision import AloneScore, Decision
 from competition.ensembling.selection.weight_methods import Propose
 from competition.ensembling.tuning_data import TuningData
-from competition.ensembling.tuning_result import (
-    Rows,
-    Tuning,
-    alone_score,
-    honest_scores,
-    member_rows,
-    number,
-    weigh,
-)
+from competition.ensembling.tuning_result import Rows, Tuning, alone_score, honest_scores, member_rows, number, weigh
 from competition.ensembling.voting.combination import Combination
 from competition.metrics.tables import AUROC
 from competition.runs.members import Member
@@ -40,9 +32,8 @@ def decide_classification(
     say(tuned.search.reason)
     if without := [str(fold) for fold, value in tuned.fold_aurocs.items() if np.isnan(value)]:
         say(f"folds {', '.join(without)} have samples of one class only, so no AUROC: the fold mean leaves them out")
-    decision = build_decision(
-        tuned, members, track.classes, len(entries), combination, track.name, data.workspace.dataset
-    )
+    dataset = data.workspace.dataset
+    decision = build_decision(tuned, members, track.classes, len(entries), combination, track.name, dataset)
     _say_locations(tuned)
     rows, of_members = _location_rows(track, entries, tuned), member_rows(decision, tuned.contributions)
     return Tuning(decision, rows, of_members, {"trials.csv": _tried_rows(members, tuned)})

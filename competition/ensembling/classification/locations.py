@@ -14,14 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.selection.bootstrap import gain_with_error
-from competition.ensembling.selection.crossfitting import (
-    Excluded,
-    choose,
-    crossfit,
-    fill_held,
-    fold_names,
-    left_out_sets,
-)
+from competition.ensembling.selection.crossfitting import Excluded, choose, crossfit_rows, left_out_sets
 from competition.errors import CompetitionError
 
 NEVER = 1.0  # no probability is greater
@@ -32,15 +25,10 @@ GATE_QUANTILES = np.arange(1, 10) / 10
 
 @dataclass(frozen=True)
 class LocationRule:
-    """How probabilities become 0 and 1.
+    """How probabilities become 0 and 1."""
 
-    Attributes:
-        gate: All locations are 0 where the patient's own score is not greater; None lets every patient pass.
-        thresholds: float64 (L,): a location is 1 where its probability is greater; 1.0 is never.
-    """
-
-    gate: float | None
-    thresholds: NDArray[np.float64]
+    gate: float | None  # all are 0 where the patient's own score is not greater; None lets every patient pass
+    thresholds: NDArray[np.float64]  # (L,): a location is 1 where its probability is greater; 1.0 is never
 
     def decide(self, probs: NDArray[np.floating]) -> NDArray[np.bool_]:
         """Decide the locations bool (n, L) of probabilities (n, 1 + L), the patient's own score first."""
@@ -50,30 +38,19 @@ class LocationRule:
 
 @dataclass(frozen=True)
 class ChosenLocations:
-    """The rule that was chosen.
+    """The rule that was chosen."""
 
-    Attributes:
-        rule: Fitted on all samples.
-        crossfit: bool (n, L), each sample decided by a rule that was chosen and fitted on the other folds; None with
-            fewer than two folds.
-        reason: Why this rule, as a clause.
-    """
-
-    rule: LocationRule
+    rule: LocationRule  # fitted on all samples
+    # (n, L), each sample decided by a rule that was chosen and fitted on the other folds; None with fewer than two.
     crossfit: NDArray[np.bool_] | None
-    reason: str
+    reason: str  # why this rule, as a clause
 
 
 Fit = Callable[[NDArray[np.integer], NDArray[np.float64]], LocationRule]
 Thresholds = Callable[[NDArray[np.integer], NDArray[np.float64]], NDArray[np.float64]]
 
 
-def never(truth: NDArray[np.integer], _: NDArray[np.float64]) -> LocationRule:
-    """Return the rule that all locations of all patients are 0, which is right for most cells."""
-    return LocationRule(None, np.full(truth.shape[1], NEVER))
-
-
-def one_threshold(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> NDArray[np.float64]:
+def _one_threshold(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return for all locations the one threshold with the most correct cells; as ``location_thresholds``."""
     return np.full(truth.shape[1], location_thresholds(truth.reshape(-1, 1), probs.reshape(-1, 1))[0])
 
@@ -111,19 +88,18 @@ def _best_threshold(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> f
     return middle if middle < values[best] else float(below[best])
 
 
-def without_gate(thresholds: Thresholds) -> Fit:
-    """Return a rule of thresholds alone."""
+def _without_gate(thresholds: Thresholds) -> Fit:
     return lambda truth, probs: LocationRule(None, thresholds(truth, probs[:, 1:]))
 
 
-def with_gate(thresholds: Thresholds) -> Fit:
+def _with_gate(thresholds: Thresholds) -> Fit:
     """Return a rule of thresholds behind the gate with the most correct cells; of equal gates the lowest, at best none.
 
     The thresholds are fitted to the patients who pass: behind a gate they can be lower.
     """
 
     def fit(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> LocationRule:
-        best = without_gate(thresholds)(truth, probs)
+        best = _without_gate(thresholds)(truth, probs)
         most = int(cells_gained(truth, best.decide(probs)).sum())
         for gate in np.quantile(probs[:, 0], GATE_QUANTILES):
             passing = probs[:, 0] > gate
@@ -139,11 +115,11 @@ def with_gate(thresholds: Thresholds) -> Fit:
 
 
 RULES: dict[str, Fit] = {
-    "never 1": never,
-    "one threshold": without_gate(one_threshold),
-    "one threshold behind a gate": with_gate(one_threshold),
-    "a threshold each": without_gate(location_thresholds),
-    "a threshold each behind a gate": with_gate(location_thresholds),
+    "never 1": lambda truth, _: LocationRule(None, np.full(truth.shape[1], NEVER)),  # right for most cells
+    "one threshold": _without_gate(_one_threshold),
+    "one threshold behind a gate": _with_gate(_one_threshold),
+    "a threshold each": _without_gate(location_thresholds),
+    "a threshold each behind a gate": _with_gate(location_thresholds),
 }
 """From the simplest to the freest."""
 
@@ -185,9 +161,7 @@ def choose_locations(
         own, _ = _freest_that_gains(truth[others], seen[others], folds[others], np.asarray(groups)[others].tolist())
         return own.decide(seen[held])
 
-    held_out = crossfit(fold_names(folds), decided)
-    crossfitted = fill_held(np.zeros(truth.shape, np.bool_), folds, held_out) if held_out else None
-    return ChosenLocations(rule, crossfitted, reason)
+    return ChosenLocations(rule, crossfit_rows(np.zeros(truth.shape, np.bool_), folds, decided), reason)
 
 
 def _numbers(probs: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -200,7 +174,6 @@ def _freest_that_gains(
     truth: NDArray[np.integer], probs: NDArray[np.float64], folds: NDArray[np.integer], groups: Sequence[str]
 ) -> tuple[LocationRule, str]:
     """Return the freest rule that gained over a simpler one on folds it was not fitted to, fitted to all, and why."""
-    names = fold_names(folds)
     cells = {name: _crossfitted_cells(fit, truth, probs, folds) for name, fit in RULES.items()}
     chosen, *freer = RULES
     reason = "no rule gains more than one standard error"
@@ -209,7 +182,7 @@ def _freest_that_gains(
         def gain(*_: object, name: str = name, than: str = chosen) -> tuple[float, float]:
             return gain_with_error(cells[name] - cells[than], groups)
 
-        choice = choose(dict.fromkeys(left_out_sets(names), 1), gain, names)
+        choice = choose(dict.fromkeys(left_out_sets(folds.tolist()), 1), gain, folds.tolist())
         if choice.index:
             chosen, reason = name, f"cells per sample over {chosen!r}: {choice.reason}"
         elif choice.gain is None:
@@ -226,4 +199,6 @@ def _crossfitted_cells(
         held = np.isin(folds, list(without))
         return cells_gained(truth[held], fit(truth[~held], probs[~held]).decide(probs[held]))
 
-    return fill_held(np.zeros(len(truth)), folds, crossfit(fold_names(folds), gained))
+    cells = np.zeros(len(truth))
+    crossfit_rows(cells, folds, gained)
+    return cells

@@ -10,15 +10,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.data.folds import Folds
+from competition.data.folds import Fold, Folds
 from competition.data.manifest import Entry
 from competition.ensembling.classification.locations import LocationRule
 from competition.errors import CompetitionError
-from competition.prediction.probability_maps import read_scores
+from competition.files import whole_folder
+from competition.prediction.probability_maps import INDEX, index_file, read_index, read_scores
+from competition.prediction.store import store_predictions
 from competition.runs.members import Member, out_of_fold_folders
-from competition.runs.training_predictions import training_scores
 from competition.tracks.track import Track
-from competition.workspace import Workspace
+from competition.training.checkpoints import load_best, open_predictor, weights_hash
+from competition.workspace import Workspace, checkpoint_file, training_scores_folder
 
 CALLED_BEFORE = 0.9
 
@@ -76,3 +78,23 @@ def decide_as_the_report(
         probs = read_scores(folder_of[samples[0]], samples, track.classes)
         table[here] = np.column_stack([probs[:, 0], rule.decide(probs)])
     return table
+
+
+def training_scores(
+    track: Track, workspace: Workspace, run: str, fold: Fold, training: Sequence[Entry]
+) -> NDArray[np.float64]:
+    """Return probabilities (n, C) of what a fold learned from, by its best weights, predicted now or before.
+
+    Raises:
+        CompetitionError: The fold is not trained.
+    """
+    folder = workspace.fold_folder(run, fold)
+    best = load_best(checkpoint_file(folder))
+    kept, samples = training_scores_folder(folder), [entry.sample for entry in training]
+    made_by = {"weights": weights_hash(best)}
+    index = read_index(kept, "Delete it") if index_file(kept).exists() else None
+    if index is None or index.made_by != made_by or not set(samples) <= set(index.samples):
+        with whole_folder(kept, INDEX) as part:
+            title = f"fold {fold}: what it learned from"
+            store_predictions(open_predictor([best], track, workspace), training, part, made_by, title)
+    return read_scores(kept, samples, track.classes)

@@ -7,11 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.classification.locations import ChosenLocations, choose_locations
-from competition.ensembling.classification.weight_search import (
-    AurocSearch,
-    auroc_contributions,
-    search_weights_auroc,
-)
+from competition.ensembling.classification.weight_search import AurocSearch, auroc_contributions, search_weights_auroc
 from competition.ensembling.selection.bootstrap import (
     Difference,
     MemberContribution,
@@ -28,29 +24,19 @@ from competition.metrics.tables import AneurysmScore, auroc, score_aneurysm
 
 @dataclass(frozen=True)
 class TunedClassification:
-    """What was chosen.
+    """What was chosen."""
 
-    Attributes:
-        search: Weights, chosen by the AUROC of the ranked class.
-        fold_aurocs: Fold -> AUROC of the mean of probabilities at equal weights; nan where a fold's samples are all of
-            one class.
-        locations: Thresholds and gate of the other classes, which are submitted as 0 or 1.
-        oof: Score of everything chosen, on the samples it was chosen on.
-        crossfit: The same with everything chosen on the other parts (``crossfit_parts``); None with one part.
-        interval: 95 % group-bootstrap interval of the cross-fitted AUROC, or of ``oof`` where that is None.
-        gain: The cross-fitted AUROC less that of the mean of probabilities at equal weights; None with one part,
-            or where a bootstrap finds no AUROC.
-        contributions: Of each member; None where the truth is of one class.
-    """
-
-    search: AurocSearch
+    search: AurocSearch  # weights, chosen by the AUROC of the ranked class
+    # Of the mean of probabilities at equal weights; nan where a fold's samples are all of one class.
     fold_aurocs: dict[int, float]
-    locations: ChosenLocations
-    oof: AneurysmScore
-    crossfit: AneurysmScore | None
-    interval: tuple[float, float] | None
+    locations: ChosenLocations  # thresholds and gate of the other classes, which are submitted as 0 or 1
+    oof: AneurysmScore  # of everything chosen, on the samples it was chosen on
+    crossfit: AneurysmScore | None  # everything chosen on the other parts (``crossfit_parts``); None with one part
+    interval: tuple[float, float] | None  # 95 %, group bootstrap, of the cross-fitted AUROC, or ``oof`` without one
+    # The cross-fitted AUROC less that of the mean of probabilities at equal weights; None with one part, or where a
+    # bootstrap finds no AUROC.
     gain: Difference | None
-    contributions: list[MemberContribution] | None
+    contributions: list[MemberContribution] | None  # of each member; None where the truth is of one class
 
 
 def tune_classification(
@@ -74,10 +60,11 @@ def tune_classification(
     without = {fold: combine(combination, tables, weights).probs for fold, weights in search.weights_without.items()}
     locations = choose_locations(truth[:, 1:], chosen.probs, parts, groups, without)
     oof = score_aneurysm(truth, np.column_stack([chosen.score, locations.rule.decide(chosen.probs)]))
-    crossfit, ranked = None, chosen.score
+    crossfit, gain, ranked = None, None, chosen.score
     if search.crossfit_score is not None and locations.crossfit is not None:
         ranked = search.crossfit_score
         crossfit = score_aneurysm(truth, np.column_stack([ranked, locations.crossfit]))
+        gain = paired_difference(auroc_of(wanted, ranked), auroc_of(wanted, plain), groups, seed=0)
     return TunedClassification(
         search=search,
         fold_aurocs={fold: auroc(wanted[folds == fold], plain[folds == fold]) for fold in fold_names(folds)},
@@ -85,13 +72,6 @@ def tune_classification(
         oof=oof,
         crossfit=crossfit,
         interval=auroc_interval(wanted, ranked, groups, seed=0),
-        gain=None if search.crossfit_score is None else _gain(wanted, search.crossfit_score, plain, groups),
+        gain=gain if gain and np.isfinite([gain.value, gain.low, gain.high]).all() else None,
         contributions=auroc_contributions(scores, wanted, search, parts, groups, combination),
     )
-
-
-def _gain(
-    truth: NDArray[np.int64], crossfit: NDArray[np.float64], plain: NDArray[np.float64], groups: Sequence[str]
-) -> Difference | None:
-    found = paired_difference(auroc_of(truth, crossfit), auroc_of(truth, plain), groups, seed=0)
-    return found if np.isfinite([found.value, found.low, found.high]).all() else None

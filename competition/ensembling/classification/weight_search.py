@@ -61,7 +61,7 @@ class TriedAurocs:
         self._seed = seed
         self._kept = {excluded: ~np.isin(folds, list(excluded)) for excluded in self.sets}
         self._taken = np.stack(list(self._kept.values())).astype(np.int64)
-        self._scores: list[NDArray[np.float64]] = []
+        self.scores: list[NDArray[np.float64]] = []
         self._aurocs: list[dict[Excluded, float]] = []
         self.position(simplest)
 
@@ -73,13 +73,9 @@ class TriedAurocs:
             aurocs = weighted_aurocs(self._truth, scores, self._taken)
             self._position_of[vector] = len(self.vectors)
             self.vectors.append(vector)
-            self._scores.append(scores)
+            self.scores.append(scores)
             self._aurocs.append(dict(zip(self.sets, aurocs.tolist(), strict=True)))
         return self._position_of[vector]
-
-    def scores(self, position: int) -> NDArray[np.float64]:
-        """Return the blended scores of all samples (n,)."""
-        return self._scores[position]
 
     def auroc(self, position: int, excluded: Excluded = frozenset()) -> float:
         """Return the AUROC of the samples in folds that are not excluded; nan where these are of one class."""
@@ -87,8 +83,8 @@ class TriedAurocs:
 
     def joined(self, chosen: dict[int, int]) -> NDArray[np.float64]:
         """Return scores (n,), each fold's by the vector that was chosen without it; of other folds by the simplest."""
-        own = {fold: self._scores[position][self._folds == fold] for fold, position in chosen.items()}
-        return fill_held(self._scores[0].copy(), self._folds, own)
+        own = {fold: self.scores[position][self._folds == fold] for fold, position in chosen.items()}
+        return fill_held(self.scores[0].copy(), self._folds, own)
 
     def gain(self, excluded: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
         """Return the gain of AUROC over the simplest, and its standard error bootstrapped by group.
@@ -99,7 +95,7 @@ class TriedAurocs:
         times, members = group_draws(self._groups[kept].tolist(), DRAWS, self._seed)
         # The first row is the samples themselves, the others are drawn from them.
         rows = np.concatenate([np.ones((1, len(members)), dtype=np.int64), times[:, members]])
-        truth, searched, simplest = self._truth[kept], self.joined(chosen)[kept], self._scores[0][kept]
+        truth, searched, simplest = self._truth[kept], self.joined(chosen)[kept], self.scores[0][kept]
         gains = weighted_aurocs(truth, searched, rows) - weighted_aurocs(truth, simplest, rows)
         drawn = gains[1:][np.isfinite(gains[1:])]  # a draw of one class only has no AUROC
         return float(gains[0]), float(drawn.std(ddof=1)) if len(drawn) > 1 else float("inf")
@@ -107,28 +103,17 @@ class TriedAurocs:
 
 @dataclass(frozen=True)
 class AurocSearch:
-    """What a search over member weights found.
+    """What a search over member weights found; AUROCs are nan where all samples are of one class."""
 
-    Attributes:
-        weights: Thousandths per member, 1000 in sum.
-        oof: AUROC of the members' out-of-fold scores blended with them; nan where all samples are of one class.
-        weights_without: Fold -> weights chosen on the other folds by the same rule; empty with fewer than two folds.
-        crossfit_score: float64 (n,), each sample's score blended with the weights chosen without its fold; None with
-            fewer than two folds.
-        crossfit: AUROC of ``crossfit_score``; None with fewer than two folds.
-        tried: Weights -> AUROC on all samples, in the order they were tried; the first are equal, or those given.
-        choice: The cross-fitted gain of searching over equal weights, and whether the search was taken.
-        reason: Why these weights, as a clause.
-    """
-
-    weights: tuple[int, ...]
-    oof: float
-    weights_without: dict[int, tuple[int, ...]]
+    weights: tuple[int, ...]  # thousandths per member, 1000 in sum
+    oof: float  # AUROC of the members' out-of-fold scores blended with them
+    weights_without: dict[int, tuple[int, ...]]  # fold -> chosen on the others; empty with fewer than two folds
+    # (n,), each sample's score blended with the weights chosen without its fold, and its AUROC; None likewise.
     crossfit_score: NDArray[np.float64] | None
     crossfit: float | None
-    tried: dict[tuple[int, ...], float]
-    choice: Choice
-    reason: str
+    tried: dict[tuple[int, ...], float]  # weights -> AUROC on all samples; the first are equal, or those given
+    choice: Choice  # the cross-fitted gain of searching over equal weights, and whether the search was taken
+    reason: str  # why these weights, as a clause
 
 
 def search_weights_auroc(
@@ -168,7 +153,7 @@ def search_weights_auroc(
     crossfit_score = tried.joined(by_fold) if by_fold else None
     return AurocSearch(
         weights=tried.vectors[final.index],
-        oof=auroc(truth, tried.scores(final.index)),
+        oof=auroc(truth, tried.scores[final.index]),
         weights_without={fold: tried.vectors[position] for fold, position in by_fold.items()},
         crossfit_score=crossfit_score,
         crossfit=None if crossfit_score is None else auroc(truth, crossfit_score),

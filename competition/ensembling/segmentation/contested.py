@@ -46,24 +46,16 @@ _REPAIR = "Delete it and run tune"
 
 @dataclass(frozen=True)
 class ContestedImage:
-    """What is needed of one image to score any weights at any level of the window exactly.
+    """What is needed of one image to score any weights at any level of the window exactly."""
 
-    Attributes:
-        values: uint8 (M, N): the members' values at the contested pixels, class by class, and within a class those
-            outside the truth before those inside; 0, which is never read, where a member does not vote on the class.
-        counts: int64 (C, 2): contested pixels of each class outside and inside the truth; they sum to N.
-        positive: int64 (C, 2): surely positive pixels of each class, all of them and those inside the truth.
-        truth_area: int64 (C,).
-        pixels: int64 (): pixels per class, H * W.
-        levels: int64 (2,): lowest and highest level this holds for.
-    """
-
+    # (M, N): the members' values at the contested pixels, class by class, and within a class those outside the truth
+    # before those inside; 0, which is never read, where a member does not vote on the class.
     values: NDArray[np.uint8]
-    counts: NDArray[np.int64]
-    positive: NDArray[np.int64]
-    truth_area: NDArray[np.int64]
-    pixels: NDArray[np.int64]
-    levels: NDArray[np.int64]
+    counts: NDArray[np.int64]  # (C, 2): contested pixels of each class outside and inside the truth, N in sum
+    positive: NDArray[np.int64]  # (C, 2): surely positive pixels of each class, all of them and those inside the truth
+    truth_area: NDArray[np.int64]  # (C,)
+    pixels: NDArray[np.int64]  # (): pixels per class, H * W
+    levels: NDArray[np.int64]  # (2,): lowest and highest level this holds for
 
     @property
     def kept(self) -> int:
@@ -137,22 +129,16 @@ def check_contested_share(share: float, window: Window, where: Path | str, membe
     if share <= CONTESTED_LIMIT:
         return
     low, high = window
-    repair = (
-        "Narrow the window of thresholds, for example "
-        f"--window {low + (0.5 - low) / 2:.2f}:{high + (0.5 - high) / 2:.2f}"
-    )
+    narrower = f"{low + (0.5 - low) / 2:.2f}:{high + (0.5 - high) / 2:.2f}"
+    repair = f"Narrow the window of thresholds, for example --window {narrower}"
     if low == high:
         repair = (
             f"The members disagree there, and no weights are searched: score each alone (./run.sh tune "
             f"--members {members[0]}), or give their weights (./run.sh tune --members {','.join(members)} "
             f"--weights {','.join('1' for _ in members)})"
         )
-    raise CompetitionError(
-        f"{share:.1%} of the pixels are contested between the thresholds {low} and {high} "
-        f"(limit {CONTESTED_LIMIT:.0%})",
-        where,
-        repair,
-    )
+    what = f"{share:.1%} of the pixels are contested between the thresholds {low} and {high}"
+    raise CompetitionError(f"{what} (limit {CONTESTED_LIMIT:.0%})", where, repair)
 
 
 def blend_histograms(contested: ContestedImage, weights: Sequence[int] | NDArray[np.integer]) -> NDArray[np.int64]:
@@ -196,20 +182,14 @@ def _blend_contested(contested: ContestedImage, weights: NDArray[np.integer]) ->
 
 @dataclass(frozen=True)
 class ContestedSet:
-    """The contested pixels of many images.
+    """The contested pixels of many images."""
 
-    Attributes:
-        images: Functions that return the pixels of each image, from its file or from memory, in the order of the
-            samples; fewer where too many pixels were contested to go on.
-        share: Contested among all pixels of the images that were looked at, 0..1.
-        present: bool (n, C): whether a class occurs in the truth of an image.
-        made: How many were found now; the others came from files.
-    """
-
+    # Functions that return the pixels of each image, from its file or from memory, in the order of the samples; fewer
+    # where too many pixels were contested to go on.
     images: list[Callable[[], ContestedImage]]
-    share: float
-    present: NDArray[np.bool_]
-    made: int
+    share: float  # contested among all pixels of the images that were looked at, 0..1
+    present: NDArray[np.bool_]  # (n, C): whether a class occurs in the truth of an image
+    made: int  # how many were found now; the others came from files
 
 
 def contest_all(data: TuningMaps, window: Window, folder: Path | None, ticker: Ticker) -> ContestedSet:
@@ -261,16 +241,17 @@ def save_contested(path: Path, contested: ContestedImage, made_of: str = "") -> 
             np.save(file, array, allow_pickle=False)
 
 
-def load_contested(path: Path) -> ContestedImage:
+def load_contested(path: Path, made_of: str | None = None) -> ContestedImage:
     """Read a file of ``save_contested``.
 
     Raises:
-        CompetitionError: The file is missing or not whole.
+        CompetitionError: It is missing, not whole, or made of another text.
     """
     check_seal(path, _REPAIR)
     try:
         with path.open("rb") as file:
-            read_next(file)
+            if made_of not in (str(read_next(file)), None):
+                raise ValueError("made of other maps")
             return ContestedImage(*(read_next(file) for _ in fields(ContestedImage)))
     except Exception as error:  # of the many kinds that numpy raises
         raise CompetitionError(f"can't be read as contested pixels ({error})", path, _REPAIR) from error
@@ -279,12 +260,8 @@ def load_contested(path: Path) -> ContestedImage:
 def load_fresh(path: Path, made_of: str) -> ContestedImage | None:
     """Read a file of ``save_contested``; None where it is missing, damaged or made of something else."""
     try:
-        check_seal(path, _REPAIR)
-        with path.open("rb") as file:
-            if str(read_next(file)) != made_of:
-                return None
-        return load_contested(path)
-    except (CompetitionError, OSError, ValueError):
+        return load_contested(path, made_of)
+    except (CompetitionError, OSError):
         return None
 
 

@@ -1,4 +1,8 @@
-"""The decision of a segmentation: weights, thresholds and post-processing, with a row for each class and member."""
+"""The decision of a segmentation, with a row for each class and member, and which class is taken for which.
+
+Networks that were trained for long with horizontal flips began to label index and ring finger at once; by the Dice of
+each bone alone this looks like any other error. So a table has the pixels that each class claims wrongly.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +13,6 @@ from numpy.typing import NDArray
 from competition.console import say
 from competition.data.manifest import Entry
 from competition.ensembling.decision import AloneScore, ClassGroup, Decision, Scores
-from competition.ensembling.segmentation.confusions import confusion_rows, worst_confusions
 from competition.ensembling.segmentation.out_of_fold import OutOfFold, TuningMaps
 from competition.ensembling.segmentation.thresholds import threshold_of
 from competition.ensembling.segmentation.tuning import Search, TunedSegmentation, tune_segmentation
@@ -149,10 +152,8 @@ def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[
 def _group_weights(classes: Sequence[str], members: Sequence[str], search: WeightSearch) -> dict[str, ClassGroup]:
     """Return the weights of each class group; empty where all classes share theirs."""
     groups = search.class_groups
-    if groups.names == ("",):
-        return {}
     written = {}
-    for index, name in enumerate(groups.names):
+    for index, name in enumerate(groups.names if groups.names != ("",) else ()):
         own = np.flatnonzero(groups.of_class == index).tolist()
         weights = dict(zip(members, search.weights[own[0]].tolist(), strict=True))
         written[name] = ClassGroup(classes=tuple(classes[place] for place in own), weights=weights)
@@ -190,10 +191,47 @@ def _tried_rows(members: Sequence[Member], search: WeightSearch) -> Rows:
     for tried in search.tried:
         for position, vector in enumerate(tried.vectors):
             scores = tried.score(position, nothing)
-            row: dict[str, Any] = {
-                member.name: weight / 1000 for member, weight in zip(members, vector, strict=True)
-            } | {"images": len(tried.images.folds), "score": float(np.average(scores, weights=sizes))}
+            row: dict[str, Any] = {m.name: weight / 1000 for m, weight in zip(members, vector, strict=True)}
+            row |= {"images": len(tried.images.folds), "score": float(np.average(scores, weights=sizes))}
             if len(groups.names) > 1:
                 row |= {f"score_{name}": float(score) for name, score in zip(groups.names, scores, strict=True)}
             rows.append(row)
     return sorted(rows, key=lambda row: (-row["images"], -row["score"]))
+
+
+WORST = 3
+
+
+def confusion_rows(
+    classes: Sequence[str], owners: NDArray[np.int64], false_positives: NDArray[np.int64]
+) -> list[dict[str, Any]]:
+    """Return a row per class for confusions.csv: its false-positive pixels, and the share in each other class.
+
+    ``owners`` (C, C + 1) and ``false_positives`` (C,) are of ``metrics.false_positive_owners``. Where classes overlap a
+    pixel counts for each of them, so shares may sum to more than 1. A share is empty where a class has no false
+    positive, and for a class against itself.
+    """
+    rows = []
+    for index, name in enumerate(classes):
+        total = int(false_positives[index])
+        shares = ["" if not total else round(int(count) / total, 4) for count in owners[index]]
+        by_class = {other: "" if other == name else share for other, share in zip(classes, shares, strict=False)}
+        rows.append({"class": name, "false_positives": total, "no_class": shares[-1]} | by_class)
+    return rows
+
+
+def worst_confusions(classes: Sequence[str], owners: NDArray[np.int64], areas: NDArray[np.int64]) -> list[str]:
+    """Name the classes that cover most of another's area wrongly: at most three pairs, none of 0 pixels.
+
+    The largest share of the other's area (true pixels, (C,)) comes first: by pixels, large bones always would. Equal
+    pairs are in the order of the classes. ``owners`` as for ``confusion_rows``.
+    """
+    pixels = owners[:, : len(classes)]
+    shares = pixels / np.maximum(areas, 1)
+    order = np.argsort(-shares, axis=None, kind="stable")[:WORST]
+    pairs = [divmod(int(position), len(classes)) for position in order]
+    return [
+        f"{classes[one]} covers {shares[one, other]:.2%} of {classes[other]} wrongly ({pixels[one, other]} pixels)"
+        for one, other in pairs
+        if pixels[one, other]
+    ]

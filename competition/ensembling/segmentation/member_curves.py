@@ -29,19 +29,12 @@ from competition.prediction.histograms import image_histogram, threshold_counts
 
 @dataclass(frozen=True)
 class MemberCurves:
-    """How weights become scores at every threshold.
+    """How weights become scores at every threshold."""
 
-    Attributes:
-        evaluate: Weights and units -> curves.
-        images: Facts about the units of the metric: the images, or the groups whose images it pools.
-        window: Thresholds between which the curves are valid.
-        contested: Share of contested pixels between them; None where it does not matter.
-    """
-
-    evaluate: Evaluate
-    images: TuningImages
-    window: Window
-    contested: float | None
+    evaluate: Evaluate  # weights and units -> curves
+    images: TuningImages  # facts about the units of the metric: the images, or the groups whose images it pools
+    window: Window  # thresholds between which the curves are valid
+    contested: float | None  # share of contested pixels between them; None where it does not matter
 
 
 def curves_of_one(data: TuningMaps, parts: NDArray[np.int64], window: Window) -> MemberCurves:

@@ -14,15 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.selection.bootstrap import gain_with_error
-from competition.ensembling.selection.crossfitting import (
-    Excluded,
-    choose,
-    crossfit,
-    fill_held,
-    first_best,
-    fold_names,
-    left_out_sets,
-)
+from competition.ensembling.selection.crossfitting import Excluded, choose, crossfit_rows, first_best, left_out_sets
 from competition.ensembling.voting.class_votes import Voters
 from competition.ensembling.voting.masks import vote_class, vote_image
 from competition.masks.bit_planes import class_areas, intersections, set_pixels, unpack_class
@@ -66,17 +58,12 @@ class Decided:
 
 @dataclass(frozen=True)
 class Operation:
-    """What is done to a mask.
+    """What is done to a mask."""
 
-    Attributes:
-        keeps: Returns whether each component (8 neighbours) stays, bool (k,).
-        fills: Finds the background that becomes part of the mask, if any does.
-        reshapes: Returns another mask bool (H, W) of the class from the one that is left, for what components cannot
-            express, such as smoothing. It works on pixels: allow it 10 to 100 times the time of the others.
-    """
-
-    keeps: Callable[[Decided], NDArray[np.bool_]]
-    fills: Callable[[Canvas, Runs], Runs] | None = None
+    keeps: Callable[[Decided], NDArray[np.bool_]]  # whether each component (8 neighbours) stays, bool (k,)
+    fills: Callable[[Canvas, Runs], Runs] | None = None  # finds the background that becomes part of the mask
+    # Returns another mask bool (H, W) of the class from the one that is left, for what components cannot express, such
+    # as smoothing. It works on pixels: allow it 10 to 100 times the time of the others.
     reshapes: Callable[[NDArray[np.bool_]], NDArray[np.bool_]] | None = None
 
     def kept_runs(self, decided: Decided) -> NDArray[np.bool_]:
@@ -173,7 +160,7 @@ def operation_counts(
         raise ValueError(f"label planes of different sizes: {planes.shape} and {truth.shape}")
     (canvas, runs), (_, wanted) = canvas_runs(planes, classes), canvas_runs(truth, classes)
     decided, shared = Decided(canvas, runs, sure_of), shared_pixels(runs, wanted)
-    counts = np.empty((3, classes, len(OPERATIONS)), dtype=np.int64)  # intersection, decided area, truth area
+    counts = np.empty((3, classes, len(OPERATIONS)), dtype=np.int64)
     counts[2] = canvas.area_by_class(wanted)[:, None]
     for position, (name, operation) in enumerate(OPERATIONS.items()):
         if operation.reshapes is not None:
@@ -209,17 +196,15 @@ def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequ
     def chosen(without: Excluded) -> list[int]:
         return [_choose_one(scores, index, folds, groups, without) for index in range(scores.numerators.shape[1])]
 
-    operations = crossfit(fold_names(folds), chosen)
-    return fill_held(np.empty(scores.numerators.shape[:2], np.int64), folds, operations) if operations else None
+    return crossfit_rows(np.empty(scores.numerators.shape[:2], np.int64), folds, chosen)
 
 
 def _choose_one(
     scores: Ratios, index: int, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
 ) -> int:
     """Choose among the operations of one class, without looking at the excluded folds."""
-    names = fold_names(folds)
     own = scores.classes(np.array([index]))
-    kept = {left_out: ~np.isin(folds, list(left_out)) for left_out in left_out_sets(names)}
+    kept = {left_out: ~np.isin(folds, list(left_out)) for left_out in left_out_sets(folds.tolist())}
     picked = {left_out: first_best(own.take(rows).scores()[0]) for left_out, rows in kept.items()}
 
     def gain(_: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
@@ -229,4 +214,4 @@ def _choose_one(
         differences = held.at(taken[:, None]).values() - held.at(0).values()
         return gain_with_error(differences[:, 0], np.asarray(groups)[rows].tolist())
 
-    return choose(picked, gain, names, excluded).index
+    return choose(picked, gain, folds.tolist(), excluded).index

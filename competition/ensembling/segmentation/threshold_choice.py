@@ -9,7 +9,7 @@ from competition.ensembling.segmentation.thresholds import FindLevels, FoldSums,
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.segmentation.weight_search import Evaluate, WeightSearch
 from competition.ensembling.selection.bootstrap import gain_with_error
-from competition.ensembling.selection.crossfitting import Choice, Excluded, choose, crossfit, fill_held, first_best
+from competition.ensembling.selection.crossfitting import Choice, Excluded, choose, crossfit, crossfit_rows, first_best
 from competition.ensembling.voting.blend import round_weights
 from competition.metrics.ratios import Ratios, join
 from competition.prediction.probability_maps import HALF_LEVEL
@@ -17,19 +17,12 @@ from competition.prediction.probability_maps import HALF_LEVEL
 
 @dataclass(frozen=True)
 class ChosenLevels:
-    """The threshold levels of all classes.
+    """The threshold levels of all classes, int64 (C,)."""
 
-    Attributes:
-        levels: int64 (C,) that apply: ``shrunk``, or 127 for every class.
-        raw: int64 (C,), the best on all images.
-        shrunk: int64 (C,), ``raw`` pulled to 0.5 where few groups support it.
-        choice: Candidate 0 is 0.5, candidate 1 ``shrunk``.
-    """
-
-    levels: NDArray[np.int64]
-    raw: NDArray[np.int64]
-    shrunk: NDArray[np.int64]
-    choice: Choice
+    levels: NDArray[np.int64]  # those that apply: ``shrunk``, or 127 for every class
+    raw: NDArray[np.int64]  # the best on all images
+    shrunk: NDArray[np.int64]  # ``raw`` pulled to 0.5 where few groups support it
+    choice: Choice  # candidate 0 is 0.5, candidate 1 ``shrunk``
 
     @property
     def reason(self) -> str:
@@ -78,31 +71,21 @@ def crossfit_levels(
     curves: Ratios, images: TuningImages, window: Window, find: FindLevels = best_levels
 ) -> NDArray[np.int64] | None:
     """Return for each image the levels that are chosen without its own fold, int64 (n, C); None with one fold."""
-    chosen = crossfit(images.names, lambda without: choose_levels(curves, images, window, without, find).levels)
-    return fill_held(np.empty(curves.numerators.shape[:2], np.int64), images.folds, chosen) if chosen else None
+    levels = np.empty(curves.numerators.shape[:2], np.int64)
+    return crossfit_rows(levels, images.folds, lambda out: choose_levels(curves, images, window, out, find).levels)
 
 
 @dataclass(frozen=True)
 class TunedCurves:
-    """Weights and levels with the scores of every image and class, values whose mean is the score (``Ratios.values``).
-
-    Attributes:
-        search: The weights.
-        chosen: The levels.
-        curves: (n, C, 256) of these weights.
-        at_half: float64 (n, C), equal weights at threshold 0.5.
-        oof: float64 (n, C) of the weights at the levels: optimistic.
-        crossfit: float64 (n, C), each image scored with weights and levels that were chosen without its fold by the
-            same rules; None with fewer than two folds.
-        honest_levels: int64 (n, C), for each image the levels of these weights that were chosen without its fold; None
-            likewise.
-    """
+    """Weights and levels, with values of every image and class whose mean is the score (``Ratios.values``)."""
 
     search: WeightSearch
     chosen: ChosenLevels
-    curves: Ratios
-    at_half: NDArray[np.float64]
-    oof: NDArray[np.float64]
+    curves: Ratios  # (n, C, 256) of these weights
+    at_half: NDArray[np.float64]  # (n, C), equal weights at threshold 0.5
+    oof: NDArray[np.float64]  # (n, C) of the weights at the levels: optimistic
+    # (n, C), each image scored with weights and levels that were chosen without its fold by the same rules; None with
+    # fewer than two folds, as the levels (n, C) of these weights that were chosen without each image's fold.
     crossfit: NDArray[np.float64] | None
     honest_levels: NDArray[np.int64] | None
 

@@ -105,17 +105,12 @@ THRESHOLDS: dict[str, FindLevels] = {"sweep": best_levels, "optuna": study_level
 
 @dataclass(frozen=True)
 class FoldSums:
-    """Curves summed per fold, so that any folds can be left out without touching the images again.
+    """Curves summed per fold, so that any folds can be left out without touching the images again."""
 
-    Attributes:
-        sums: Fold -> sums of numerators float64 (C, 256) and of denominators over its images.
-        images: What the curves are of.
-        nothing: The score where the denominators sum to 0.
-    """
-
+    # Fold -> sums of numerators (C, 256) and of denominators over its images.
     sums: dict[int, tuple[NDArray[np.float64], NDArray[np.float64]]]
-    images: TuningImages
-    nothing: float
+    images: TuningImages  # what the curves are of
+    nothing: float  # the score where the denominators sum to 0
 
     @classmethod
     def of(cls, curves: Ratios, images: TuningImages) -> "FoldSums":

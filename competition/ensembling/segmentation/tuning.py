@@ -37,60 +37,40 @@ from competition.metrics.counts import false_positive_owners, pooled_dice
 
 @dataclass(frozen=True)
 class Search:
-    """What may be tried.
+    """What may be tried."""
 
-    Attributes:
-        method: How weights are searched, a name of ``METHODS``.
-        trials: Weight vectors to try, where the method needs a number.
-        class_groups: Classes that get weights of their own.
-        windows: Lowest and highest threshold that may be chosen; where too many pixels are contested between them, the
-            next pair is tried.
-        given: Weights in thousandths, where they are not to be searched.
-        thresholds: How thresholds are searched, a name of ``THRESHOLDS``. Weights are always compared, and members
-            measured, at those of the exact sweep.
-    """
-
-    method: str
-    trials: int
-    class_groups: ClassGroups
+    method: str  # how weights are searched, a name of ``METHODS``
+    trials: int  # weight vectors to try, where the method needs a number
+    class_groups: ClassGroups  # classes that get weights of their own
+    # Lowest and highest threshold that may be chosen; where too many pixels are contested between them, the next pair
+    # is tried.
     windows: Sequence[Window]
-    given: tuple[int, ...] | None = None
+    given: tuple[int, ...] | None = None  # weights in thousandths, where they are not to be searched
+    # How thresholds are searched, a name of ``THRESHOLDS``; weights are always compared, and members measured, at those
+    # of the exact sweep.
     thresholds: str = "sweep"
 
 
 @dataclass(frozen=True)
 class TunedSegmentation:
-    """What was chosen, with the scores of every unit and class: values whose mean is the score (``Ratios.values``).
+    """What was chosen, with the scores of every unit and class: values whose mean is the score (``Ratios.values``)."""
 
-    Attributes:
-        tuned: Weights and levels, scored before post-processing.
-        operations: Post-processing per class.
-        oof: float64 (n, C) of everything chosen: optimistic.
-        crossfit: float64 (n, C), everything chosen without the image's own part (``crossfit_parts``); None with one
-            part.
-        pooled_crossfit: float64 (C,), the same decisions with pixels pooled over images; None likewise.
-        contributions: Of each member, in their order.
-        owners: int64 (C, C + 1), of ``metrics.false_positive_owners`` summed over the images, each decided at levels
-            chosen without its own part, before post-processing.
-        false_positives: int64 (C,) likewise.
-        areas: int64 (C,), true pixels of every class over the images.
-        images: Facts about the units of the metric (images, or groups whose images it pools).
-        window: Lowest and highest threshold that could be chosen.
-        contested: Share of contested pixels between them, None for one member and for given weights.
-    """
-
-    tuned: TunedCurves
-    operations: list[str]
-    oof: NDArray[np.float64]
+    tuned: TunedCurves  # weights and levels, scored before post-processing
+    operations: list[str]  # post-processing per class
+    oof: NDArray[np.float64]  # (n, C) of everything chosen: optimistic
+    # (n, C), everything chosen without the image's own part (``crossfit_parts``); None with one part, as (C,), the same
+    # decisions with pixels pooled over images.
     crossfit: NDArray[np.float64] | None
     pooled_crossfit: NDArray[np.float64] | None
-    contributions: list[MemberContribution]
+    contributions: list[MemberContribution]  # of each member
+    # (C, C + 1) and (C,) of ``metrics.false_positive_owners`` summed over the images, each decided at levels chosen
+    # without its own part, before post-processing.
     owners: NDArray[np.int64]
     false_positives: NDArray[np.int64]
-    areas: NDArray[np.int64]
-    images: TuningImages
-    window: Window
-    contested: float | None
+    areas: NDArray[np.int64]  # (C,), true pixels of every class over the images
+    images: TuningImages  # facts about the units of the metric (images, or groups whose images it pools)
+    window: Window  # lowest and highest threshold that could be chosen
+    contested: float | None  # share of contested pixels between them, None for one member and for given weights
 
 
 def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> TunedSegmentation:

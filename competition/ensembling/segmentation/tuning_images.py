@@ -15,17 +15,11 @@ SEARCH_IMAGES = 120
 
 @dataclass(frozen=True)
 class TuningImages:
-    """Facts about n images of C classes.
+    """Facts about n images of C classes."""
 
-    Attributes:
-        folds: int64 (n,), the fold that held each image out, or the part that replaces it (``crossfit_parts``).
-        groups: (n,); all images of a group are in one fold.
-        present: bool (n, C): whether the class occurs in the image's truth.
-    """
-
-    folds: NDArray[np.integer]
-    groups: Sequence[str]
-    present: NDArray[np.bool_]
+    folds: NDArray[np.integer]  # (n,) that held each image out, or the part that replaces it (``crossfit_parts``)
+    groups: Sequence[str]  # (n,); all images of a group are in one fold
+    present: NDArray[np.bool_]  # (n, C): whether the class occurs in the image's truth
 
     @cached_property
     def names(self) -> list[int]:

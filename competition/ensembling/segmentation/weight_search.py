@@ -14,14 +14,7 @@ from competition.console import Ticker, progress
 from competition.ensembling.segmentation.thresholds import WINDOW, FoldSums, Window
 from competition.ensembling.segmentation.tuning_images import SEARCH_IMAGES, TuningImages, search_rows
 from competition.ensembling.selection.bootstrap import gain_with_error
-from competition.ensembling.selection.crossfitting import (
-    Choice,
-    Excluded,
-    choose,
-    crossfit,
-    first_best,
-    left_out_sets,
-)
+from competition.ensembling.selection.crossfitting import Choice, Excluded, choose, crossfit, first_best, left_out_sets
 from competition.ensembling.selection.weight_methods import Propose, check_candidates, explain
 from competition.ensembling.voting.blend import check_weights, round_weights
 from competition.ensembling.voting.class_groups import ClassGroups
@@ -124,23 +117,14 @@ class TriedWeights:
 
 @dataclass(frozen=True)
 class WeightSearch:
-    """What a search over member weights found.
+    """What a search over member weights found."""
 
-    Attributes:
-        weights: int64 (C, M), each class's weights in thousandths; the classes of a group share theirs.
-        without: Fold -> int64 (C, M), chosen on the other folds by the same rule; empty with fewer than two folds.
-        choices: Of each class group: why these weights.
-        tried: What was tried on the images of the search, and what was tried again on all of them if those were fewer.
-        class_groups: Which classes share their weights.
-        reason: Why these weights, as a clause.
-    """
-
-    weights: NDArray[np.int64]
-    without: dict[int, NDArray[np.int64]]
-    choices: tuple[Choice, ...]
-    tried: tuple[TriedWeights, ...]
-    class_groups: ClassGroups
-    reason: str
+    weights: NDArray[np.int64]  # (C, M), each class's weights in thousandths; the classes of a group share theirs
+    without: dict[int, NDArray[np.int64]]  # fold -> (C, M), chosen on the others; empty with fewer than two folds
+    choices: tuple[Choice, ...]  # of each class group: why these weights
+    tried: tuple[TriedWeights, ...]  # on the images of the search, and again on all of them if those were fewer
+    class_groups: ClassGroups  # which classes share their weights
+    reason: str  # why these weights, as a clause
 
 
 def search_weights(

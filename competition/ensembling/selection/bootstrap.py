@@ -21,21 +21,16 @@ class Difference:
 
 @dataclass(frozen=True)
 class MemberContribution:
-    """What a member contributes to a vote: by AUROC, or by the metric of masks before post-processing.
+    """What a member contributes to a vote: by AUROC, or by the metric of masks before post-processing."""
 
-    Attributes:
-        alone: Score of the member alone, on the classes that it predicts; nan where none of them occurs.
-        interval: 95 % group-bootstrap interval of ``alone``; None with one part, where groups are too few.
-        over_vote: ``alone`` less the vote's cross-fitted score; its ends are nan with one part. None where the member
-            predicts some classes only.
-        left_out: The change of the vote's score when the member is left out, on all classes; the others' weights keep
-            their ratios, and a class that no other member predicts keeps the member. None where it is the only member
-            or nothing can be cross-fitted, and of masks where weights were given.
-    """
-
-    alone: float
-    interval: tuple[float, float] | None
+    alone: float  # score of the member alone, on the classes that it predicts; nan where none of them occurs
+    interval: tuple[float, float] | None  # 95 %, group bootstrap; None with one part, where groups are too few
+    # ``alone`` less the vote's cross-fitted score; its ends are nan with one part. None where the member predicts some
+    # classes only.
     over_vote: Difference | None
+    # The change of the vote's score when the member is left out, on all classes; the others' weights keep their ratios,
+    # and a class that no other member predicts keeps the member. None where it is the only member or nothing can be
+    # cross-fitted, and of masks where weights were given.
     left_out: Difference | None
 
 

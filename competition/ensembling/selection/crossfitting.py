@@ -32,19 +32,12 @@ Value = TypeVar("Value", bound=np.generic)
 
 @dataclass(frozen=True)
 class Choice:
-    """What was chosen and why.
+    """What was chosen and why."""
 
-    Attributes:
-        index: Of the candidate; 0 is the simplest.
-        gain: Mean cross-fitted gain of choosing over the simplest; None where it can't be measured.
-        error: Its standard error.
-        reason: A clause for messages.
-    """
-
-    index: int
-    gain: float | None
-    error: float | None
-    reason: str
+    index: int  # of the candidate; 0 is the simplest
+    gain: float | None  # mean cross-fitted gain of choosing over the simplest; None where it can't be measured
+    error: float | None  # its standard error
+    reason: str  # a clause for messages
 
 
 def crossfit_parts(folds: NDArray[np.integer], groups: Sequence[str], seed: int = 0) -> NDArray[np.int64]:
@@ -84,7 +77,7 @@ def first_best(scores: NDArray[np.float64]) -> int:
 
 def left_out_sets(names: Iterable[int]) -> list[Excluded]:
     """List no fold, each fold and each pair of folds, as long as at least one fold remains."""
-    folds = sorted(names)
+    folds = sorted(set(names))
     sizes = range(min(2, len(folds) - 1) + 1)
     return [frozenset(chosen) for size in sizes for chosen in combinations(folds, size)]
 
@@ -124,6 +117,14 @@ def choose(
 def crossfit(names: Sequence[int], chosen_without: Callable[[Excluded], Chosen]) -> dict[int, Chosen]:
     """Return fold -> what is chosen without it, in the given order; empty with fewer than two folds."""
     return {fold: chosen_without(frozenset({fold})) for fold in names} if len(names) > 1 else {}
+
+
+def crossfit_rows(
+    out: NDArray[Value], folds: NDArray[np.integer], chosen_without: Callable[[Excluded], Any]
+) -> NDArray[Value] | None:
+    """Fill the rows (n, ...) of each fold's samples by ``crossfit``; None with fewer than two folds."""
+    without = crossfit(fold_names(folds), chosen_without)
+    return fill_held(out, folds, without) if without else None
 
 
 def fill_held(out: NDArray[Value], folds: NDArray[np.integer], without: Mapping[int, Any]) -> NDArray[Value]:

@@ -26,10 +26,8 @@ def check_weights(weights: Sequence[int], members: int) -> list[int]:
     """
     whole = [int(weight) for weight in weights]
     if whole != list(weights) or len(whole) != members or min(whole, default=-1) < 0 or sum(whole) != WHOLE:
-        raise CompetitionError(
-            f"weights {list(weights)} are not {members} whole numbers >= 0 that sum to {WHOLE}",
-            repair="Give one weight per member, in thousandths",
-        )
+        what = f"weights {list(weights)} are not {members} whole numbers >= 0 that sum to {WHOLE}"
+        raise CompetitionError(what, repair="Give one weight per member, in thousandths")
     return whole
 
 
@@ -76,11 +74,8 @@ def blend_levels(values: Sequence[NDArray[np.uint8]], weights: Sequence[int]) ->
     if len({array.shape for array in values}) != 1:
         raise ValueError(f"members of different shapes: {[array.shape for array in values]}")
     shape, size = values[0].shape, values[0].size
-    used = [
-        (weight, np.ascontiguousarray(array).reshape(1, -1))
-        for weight, array in zip(whole, values, strict=True)
-        if weight
-    ]
+    flat = (np.ascontiguousarray(array).reshape(1, -1) for array in values)
+    used = [(weight, array) for weight, array in zip(whole, flat, strict=True) if weight]
     if len(used) == 1:
         return used[0][1].copy().reshape(shape)
     blend = np.empty((1, size), dtype=np.uint8)

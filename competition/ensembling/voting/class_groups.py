@@ -11,15 +11,10 @@ from competition.tracks.track import Track
 
 @dataclass(frozen=True)
 class ClassGroups:
-    """Which classes share their weights.
+    """Which classes share their weights."""
 
-    Attributes:
-        names: (G,) of the groups; empty text where one group holds all classes.
-        of_class: int64 (C,): the group of each class.
-    """
-
-    names: tuple[str, ...]
-    of_class: NDArray[np.int64]
+    names: tuple[str, ...]  # (G,) of the groups; empty text where one group holds all classes
+    of_class: NDArray[np.int64]  # (C,): the group of each class
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean over the classes of each group: (..., C) -> (..., G)."""

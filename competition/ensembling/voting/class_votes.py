@@ -16,13 +16,9 @@ EVERYWHERE: Tile = (slice(None), slice(None))
 
 @dataclass(frozen=True)
 class Voters:
-    """Who votes on which class.
+    """Who votes on which class."""
 
-    Attributes:
-        rows: int64 (C, M): position of each class in each member's maps; -1 where the member does not predict it.
-    """
-
-    rows: NDArray[np.int64]
+    rows: NDArray[np.int64]  # (C, M): position of a class in a member's maps; -1 where it does not predict the class
 
     def of(self, index: int) -> NDArray[np.int64]:
         """Return the members (positions among all) that vote on a class."""
@@ -126,7 +122,5 @@ def check_maps(maps: Sequence[ClassMap], voters: Voters | None) -> None:
     """
     expected = [maps[0].shape[0]] * len(maps) if voters is None else (voters.rows >= 0).sum(axis=0).tolist()
     if len({array.shape[1:] for array in maps}) != 1 or [array.shape[0] for array in maps] != expected:
-        raise CompetitionError(
-            f"members' maps have different sizes: {[array.shape for array in maps]}",
-            repair="Make them again on the same images",
-        )
+        what = f"members' maps have different sizes: {[array.shape for array in maps]}"
+        raise CompetitionError(what, repair="Make them again on the same images")

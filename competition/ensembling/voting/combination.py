@@ -31,15 +31,10 @@ Blend = Callable[[Sequence[int]], NDArray[np.float64]]
 
 @dataclass(frozen=True)
 class Combined:
-    """The members' combined predictions.
+    """The members' combined predictions."""
 
-    Attributes:
-        score: float64 (n,), 0 to 1: submitted for the ranked class, the first one.
-        probs: float64 (n, C), 0 to 1: thresholds and the gate apply to these. The first column is ``score`` but for
-            ranks.
-    """
-
-    score: NDArray[np.float64]
+    score: NDArray[np.float64]  # (n,), 0 to 1: submitted for the ranked class, the first one
+    # (n, C), 0 to 1: thresholds and the gate apply to these. The first column is ``score`` but for ranks.
     probs: NDArray[np.float64]
 
 
@@ -67,8 +62,7 @@ def rank_mean_of(members: NDArray[np.floating]) -> Blend:
     samples = members.shape[1]
     if samples < 2:
         raise CompetitionError(
-            "a mean of ranks needs at least two samples",
-            repair="Tune again with --combine mean or logit",
+            "a mean of ranks needs at least two samples", repair="Tune again with --combine mean or logit"
         )
     doubled = np.stack([_doubled_ranks(scores) for scores in members])
 

@@ -12,10 +12,7 @@ from competition.prediction.opened_maps import TILE_HW, ClassMap, Tile, tiles
 
 
 def vote_image(
-    maps: Sequence[ClassMap],
-    voters: Voters,
-    weights: NDArray[np.integer],
-    levels: Sequence[int] | NDArray[np.integer],
+    maps: Sequence[ClassMap], voters: Voters, weights: NDArray[np.integer], levels: Sequence[int] | NDArray[np.integer]
 ) -> NDArray[np.uint8]:
     """Decide all classes of an image.
 
@@ -32,8 +29,7 @@ def vote_image(
         CompetitionError: The maps have different sizes, one is damaged, or the weights are not convex.
     """
     check_maps(maps, voters)
-    size_hw = maps[0].shape[1:]
-    planes = np.zeros((*size_hw, plane_count(len(voters.rows))), dtype=np.uint8)
+    planes = np.zeros((*maps[0].shape[1:], plane_count(len(voters.rows))), dtype=np.uint8)
     for index, level in enumerate(levels):
         for tile, mask in _voted_tiles(maps, voters, weights, index, int(level)):
             if mask.any():

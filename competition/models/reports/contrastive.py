@@ -24,9 +24,8 @@ NOT_COUNTED = -1e4  # finite, and in half precision too
 class ContrastiveClassifier(MultiViewClassifier):
     """The multi-view classifier, its encoder trained on pairs of images alone.
 
-    Reference:
-        Chen et al. 2020 (SimCLR) for the loss and the projection; Azizi et al. 2021 for pairs of one patient's
-        images.
+    Reference: Chen et al. 2020 (SimCLR) for the loss and the projection; Azizi et al. 2021 for pairs of one patient's
+    images.
     """
 
     pairs: torch.Tensor
@@ -47,10 +46,7 @@ class ContrastiveClassifier(MultiViewClassifier):
         self.register_buffer("pairs", torch.tensor(pairs), persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Return logits (N, C) float32; while training (N, C + 1), the last column being each patient's loss of pairs.
-
-        Arguments as in ``MultiViewClassifier.forward``.
-        """
+        """Return logits (N, C) float32; while training (N, C + 1), the last column being a patient's loss of pairs."""
         features = self.view_features(images)
         logits = self.answer(features.detach(), present)
         if not self.training:

@@ -68,10 +68,7 @@ class ReportFourFold(nn.Module):
         self.register_buffer("artery", artery.clamp_min(0), persistent=False)
 
     def forward(self, images: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
-        """Return the patients' logits (N, C); while training, those of every view.
-
-        These are (N, V, C), minus infinity where a view is not asked. Arguments as in ``MultiViewClassifier.forward``.
-        """
+        """Return logits (N, C); while training those of every view (N, V, C), minus infinity where it is not asked."""
         logits = self._view_logits(images)
         if self.training:
             return logits.masked_fill(~present[:, :, None], float("-inf"))

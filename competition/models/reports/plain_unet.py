@@ -1,10 +1,8 @@
 """The U-Nets of the lumbar report (transposed convolutions) and of the knee report (VGG blocks, enlarged bilinearly).
 
 They differ in width and in how a level is enlarged; the knee's figures are our reading of "VGG-like blocks", after the
-public U-Net of that name with 32 to 512 channels. Heads are sigmoid: one logit per class.
-
-Reference:
-    Ronneberger et al. 2015, with batch normalisation and padded convolutions.
+public U-Net of that name with 32 to 512 channels. Heads are sigmoid: one logit per class. Reference: Ronneberger et al.
+2015, with batch normalisation and padded convolutions.
 """
 
 import torch
@@ -36,9 +34,7 @@ class PlainUNet(nn.Module):
         super().__init__()
         widths = [width * 2**level for level in range(LEVELS)]
         inputs = [channels, *widths[:-1]]
-        self.encoder = nn.ModuleList(
-            double_convolution(before, now) for before, now in zip(inputs, widths, strict=True)
-        )
+        self.encoder = nn.ModuleList(double_convolution(above, own) for above, own in zip(inputs, widths, strict=True))
         self.pool = nn.MaxPool2d(2)
         self.enlargements = nn.ModuleList(_enlargement(2 * level, transposed) for level in widths[:-1])
         self.decoder = nn.ModuleList(

@@ -11,9 +11,8 @@ that classes may overlap.
 | ds 2048 | 512 -> 2048 | halved | the last decoder level at 2048, the others at 512 |
 | ds 2048 eff | 1024 -> 2048 | quartered, half the channels | every decoder level, enlarged at most 4x |
 
-Reference:
-    Huang et al. 2020, UNet 3+: A Full-Scale Connected UNet for Medical Image Segmentation (without its
-    classification-guided module, which is for images that may hold nothing at all).
+Reference: Huang et al. 2020, UNet 3+: A Full-Scale Connected UNet for Medical Image Segmentation (without its
+classification-guided module, which is for images that may hold nothing at all).
 """
 
 import torch
@@ -62,9 +61,7 @@ class UNet3Plus(nn.Module):
         # The coarsest level is encoder and decoder in one.
         decoded = [LEVELS * width] * (LEVELS - 1) + encoded[-1:]
         inputs = [channels, *encoded[:-1]]
-        self.encoder = nn.ModuleList(
-            double_convolution(before, now) for before, now in zip(inputs, encoded, strict=True)
-        )
+        self.encoder = nn.ModuleList(double_convolution(above, own) for above, own in zip(inputs, encoded, strict=True))
         self.branches = nn.ModuleList(
             nn.ModuleList(convolution(seen, width) for seen in encoded[: level + 1] + decoded[level + 1 :])
             for level in range(LEVELS - 1)

@@ -99,35 +99,23 @@ TRUNKS: dict[View, tuple[Trunk, ...]] = {
 # vertebral views.
 SITES: dict[View, dict[str, Site]] = {
     "carotid frontal": {
-        "ICA": Site("ICA", 0.72, (-1.0, -0.2)),
-        "PCOM": Site("PCOM", 0.15, (-0.6, 0.8)),
-        "AntChor": Site("AntChor", 0.12, (1.0, 0.2)),
-        "ACA": Site("ACA", 0.62, (0.8, -0.6)),
-        "ACOM": Site("ACOM", 0.30, (-0.1, -1.0)),
-        "MCA": Site("MCA", 0.97, (0.8, -0.3)),
+        "ICA": Site("ICA", 0.72, (-1.0, -0.2)), "PCOM": Site("PCOM", 0.15, (-0.6, 0.8)),
+        "AntChor": Site("AntChor", 0.12, (1.0, 0.2)), "ACA": Site("ACA", 0.62, (0.8, -0.6)),
+        "ACOM": Site("ACOM", 0.30, (-0.1, -1.0)), "MCA": Site("MCA", 0.97, (0.8, -0.3)),
     },
     "carotid lateral": {
-        "ICA": Site("ICA", 0.80, (-0.8, 0.5)),
-        "PCOM": Site("PCOM", 0.12, (0.6, 0.8)),
-        "AntChor": Site("AntChor", 0.15, (0.5, 0.9)),
-        "ACA": Site("ACA", 0.42, (-0.9, -0.4)),
-        "ACOM": Site("ACA", 0.14, (-0.5, 0.9)),
-        "MCA": Site("MCA", 0.97, (0.8, 0.5)),
+        "ICA": Site("ICA", 0.80, (-0.8, 0.5)), "PCOM": Site("PCOM", 0.12, (0.6, 0.8)),
+        "AntChor": Site("AntChor", 0.15, (0.5, 0.9)), "ACA": Site("ACA", 0.42, (-0.9, -0.4)),
+        "ACOM": Site("ACA", 0.14, (-0.5, 0.9)), "MCA": Site("MCA", 0.97, (0.8, 0.5)),
     },
     "vertebral frontal": {
-        "VA": Site("VA", 0.62, (0.9, -0.2)),
-        "PICA": Site("PICA", 0.10, (0.8, 0.6)),
-        "SCA": Site("SCA", 0.15, (0.6, 0.7)),
-        "BA": Site("BA", 0.99, (0.1, -1.0)),
-        "PCA": Site("PCA", 0.22, (0.5, -0.9)),
-        "PCOM": Site("PCOM", 0.85, (-0.6, -0.8)),
+        "VA": Site("VA", 0.62, (0.9, -0.2)), "PICA": Site("PICA", 0.10, (0.8, 0.6)),
+        "SCA": Site("SCA", 0.15, (0.6, 0.7)), "BA": Site("BA", 0.99, (0.1, -1.0)),
+        "PCA": Site("PCA", 0.22, (0.5, -0.9)), "PCOM": Site("PCOM", 0.85, (-0.6, -0.8)),
     },
     "vertebral lateral": {
-        "VA": Site("VA", 0.80, (-0.5, 0.9)),
-        "PICA": Site("PICA", 0.08, (0.7, 0.6)),
-        "SCA": Site("SCA", 0.12, (0.2, 1.0)),
-        "BA": Site("BA", 0.99, (-0.4, -1.0)),
-        "PCA": Site("PCA", 0.25, (0.3, -1.0)),
-        "PCOM": Site("PCOM", 0.85, (-0.6, -0.8)),
+        "VA": Site("VA", 0.80, (-0.5, 0.9)), "PICA": Site("PICA", 0.08, (0.7, 0.6)),
+        "SCA": Site("SCA", 0.12, (0.2, 1.0)), "BA": Site("BA", 0.99, (-0.4, -1.0)),
+        "PCA": Site("PCA", 0.25, (0.3, -1.0)), "PCOM": Site("PCOM", 0.85, (-0.6, -0.8)),
     },
-}
+}  # fmt: skip

@@ -123,9 +123,8 @@ def draw_patient(
         frontal, mirrored = projection == "A", projection == "A" and side == "R"
         shape = draw_shape(rng)
         vessels = grow(view, shape, rng)
-        sacs = [
-            _sac(view, aneurysm, shape, sac_rng) for aneurysm in aneurysms if _is_filled(aneurysm.location, side, view)
-        ]
+        filled = [aneurysm for aneurysm in aneurysms if _is_filled(aneurysm.location, side, view)]
+        sacs = [_sac(view, aneurysm, shape, sac_rng) for aneurysm in filled]
         density = density_map(vessels, sacs, size, mirrored)
         behind = background(size, frontal, mirrored, rng)
         still = export(expose(density, behind, noise, rng.uniform(0.85, 1.15), rng), rng)
@@ -135,9 +134,8 @@ def draw_patient(
 
 def tree_view(injection: str, projection: str) -> View:
     """Return the tree that a view shows: injection "I" or "V", projection "A" (frontal) or "B" (lateral)."""
-    if injection == "I":
-        return "carotid frontal" if projection == "A" else "carotid lateral"
-    return "vertebral frontal" if projection == "A" else "vertebral lateral"
+    trees: dict[str, View] = {"IA": "carotid frontal", "IB": "carotid lateral", "VA": "vertebral frontal"}
+    return trees.get(injection + projection, "vertebral lateral")
 
 
 def _is_filled(location: str, side: str, view: View) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.phantoms.aneurysm.tree import GRID, Vessel
+from competition.phantoms.drawing import Uint8
 
 SUBPIXEL_BITS = 4
 SUBPIXELS = 16
@@ -36,7 +37,7 @@ def absorption(width: float) -> float:
     return 0.25 * float(np.sqrt(width))
 
 
-def density_map(vessels: list[Vessel], sacs: list[Sac], size: int, mirrored: bool) -> NDArray[np.uint8]:
+def density_map(vessels: list[Vessel], sacs: list[Sac], size: int, mirrored: bool) -> Uint8:
     """Draw arteries and aneurysms as absorption: (size, size) uint8 in units of 1 / ``DENSITY_UNIT``."""
     density = np.zeros((size, size), dtype=np.uint8)
     layer = np.zeros_like(density)
@@ -79,7 +80,7 @@ def _region(points: NDArray[np.float64], reach: int, size: int) -> tuple[slice, 
     return slice(low[1], high[1]), slice(low[0], high[0])
 
 
-def _draw_tapered(layer: NDArray[np.uint8], points: NDArray[np.float64], radii: tuple[float, float], size: int) -> None:
+def _draw_tapered(layer: Uint8, points: NDArray[np.float64], radii: tuple[float, float], size: int) -> None:
     """Draw a course in up to four pieces of falling width; below one pixel the value falls instead of the width."""
     pieces = 4 if abs(radii[0] - radii[1]) * size / GRID > 0.5 else 1
     cuts = np.linspace(0, len(points) - 1, pieces + 1).round().astype(int)
@@ -92,14 +93,14 @@ def _draw_tapered(layer: NDArray[np.uint8], points: NDArray[np.float64], radii: 
         cv2.polylines(layer, [course], False, value, max(round(width), 1), cv2.LINE_AA, SUBPIXEL_BITS)
 
 
-def _overlay(density: NDArray[np.uint8], layer: NDArray[np.uint8], region: tuple[slice, slice]) -> None:
+def _overlay(density: Uint8, layer: Uint8, region: tuple[slice, slice]) -> None:
     """Add a vessel: the deeper of the two and a third of the other, so that a junction is no dark knot."""
     old, new = density[region], layer[region]
     if old.size:
         density[region] = cv2.addWeighted(cv2.max(old, new), 1.0, cv2.min(old, new), 1 / 3, 0.0)
 
 
-def background(size: int, frontal: bool, mirrored: bool, rng: np.random.Generator) -> NDArray[np.uint8]:
+def background(size: int, frontal: bool, mirrored: bool, rng: np.random.Generator) -> Uint8:
     """Draw what subtraction leaves of the head: uneven grey, a faint skull, lighter and darker residue of bone.
 
     Args:
@@ -129,7 +130,7 @@ def background(size: int, frontal: bool, mirrored: bool, rng: np.random.Generato
     return np.asarray(cv2.add(relief, shading + (level - 128), dtype=cv2.CV_8U), dtype=np.uint8)
 
 
-def _draw_residue(relief: NDArray[np.uint8], size: int, frontal: bool, rng: np.random.Generator) -> None:
+def _draw_residue(relief: Uint8, size: int, frontal: bool, rng: np.random.Generator) -> None:
     """Draw a spot of skull base or teeth that moved between mask and frame: a light and a dark side."""
     across = rng.uniform(0.25, 0.75) if frontal else rng.uniform(0.08, 0.5)
     centre = np.array([across, rng.uniform(0.68, 0.97)]) * size
@@ -153,13 +154,7 @@ def noise_tile(size: int, seed: int) -> NDArray[np.int8]:
     return np.asarray(np.rint(noise * (NOISE_SIGMA / noise.std())).clip(-127, 127), dtype=np.int8)
 
 
-def expose(
-    density: NDArray[np.uint8],
-    behind: NDArray[np.uint8],
-    noise: NDArray[np.int8],
-    contrast: float,
-    rng: np.random.Generator,
-) -> NDArray[np.uint8]:
+def expose(density: Uint8, behind: Uint8, noise: NDArray[np.int8], contrast: float, rng: np.random.Generator) -> Uint8:
     """Return the background (s, s) seen through the vessels, with noise.
 
     Args:
@@ -176,7 +171,7 @@ def expose(
     return np.asarray(cv2.add(seen, noise[row : row + size, column : column + size], dtype=cv2.CV_8U), dtype=np.uint8)
 
 
-def export(still: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def export(still: Uint8, rng: np.random.Generator) -> Uint8:
     """Return an image as consoles export it: mostly as it is or with edge lines, one in six with margins.
 
     A third of those with margins have text. The margins make a wider or higher black canvas.
@@ -192,9 +187,7 @@ def export(still: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uin
     return still
 
 
-def add_margins(
-    still: NDArray[np.uint8], kind: str, rng: np.random.Generator
-) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
+def add_margins(still: Uint8, kind: str, rng: np.random.Generator) -> tuple[Uint8, tuple[int, int, int, int]]:
     """Put an image on a black canvas.
 
     Args:
@@ -225,7 +218,7 @@ def add_margins(
     return canvas, box
 
 
-def add_edge_lines(still: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def add_edge_lines(still: Uint8) -> Uint8:
     """Return a copy with what exports of 720 x 720 show: black lines on all sides, ticks down the left column."""
     lined = still.copy()
     size = len(still)
@@ -237,7 +230,7 @@ def add_edge_lines(still: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return lined
 
 
-def burn_text(canvas: NDArray[np.uint8], box: tuple[int, int, int, int]) -> None:
+def burn_text(canvas: Uint8, box: tuple[int, int, int, int]) -> None:
     """Write two blocks of white text, in place, in the lower corners across the edge of the image.
 
     Args:

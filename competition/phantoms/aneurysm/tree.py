@@ -68,8 +68,7 @@ def grow(view: View, shape: Shape, rng: np.random.Generator) -> list[Vessel]:
     Returns:
         Vessels in image fractions, not mirrored; thin ones last.
     """
-    vessels: list[Vessel] = []
-    twigs: list[Vessel] = []
+    vessels, twigs = list[Vessel](), list[Vessel]()
     for trunk in TRUNKS[view]:
         course = shape.bend(spline(np.array(trunk.points)))
         radii = (trunk.radii[0] * shape.girth, trunk.radii[1] * shape.girth)

@@ -138,10 +138,7 @@ def write_contour(path: Path, mask: NDArray[np.uint8]) -> None:
 
 def slice_record(name: str, grey: NDArray[np.uint8], mask: NDArray[np.uint8]) -> bytes:
     """Return a slice as ``tf.train.Example``: int64 scanner units and a label of 0 and 1, as the lab stored them."""
-    height, width = grey.shape
-    features = {"height": height, "width": width, "depth": 1, "name": name.encode()}
-    pixels = {
-        "img_raw": (grey.astype("<i8") * _BRIGHTNESS).tobytes(),
-        "label_raw": (mask > 0).astype(np.uint8).tobytes(),
-    }
-    return build_example(features | pixels)
+    features = {"height": grey.shape[0], "width": grey.shape[1], "depth": 1, "name": name.encode()}
+    features["img_raw"] = (grey.astype("<i8") * _BRIGHTNESS).tobytes()
+    features["label_raw"] = (mask > 0).astype(np.uint8).tobytes()
+    return build_example(features)

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.phantoms.drawing import Picture, Points, fill_polygon, grain, to_grey
+from competition.phantoms.drawing import Picture, Points, Uint8, fill_polygon, grain, to_grey
 
 SLICES = 9
 _DISEASES = ("HF-I", "HF-NI", "HYP", "N")  # failure with and without infarct, thick walls, normal
@@ -90,9 +90,8 @@ def _paint_chest(chest: Chest, level: float, size: int, rng: np.random.Generator
     picture[_fill(_blob(rng, (middle[0] + 4, middle[1]), cavity, chest.tilt, 0.05), size)] = 0.05
     for _ in range(26):
         spot = (float(x + rng.uniform(15, 75)), float(y + rng.uniform(-45, 60)))
-        picture[
-            _fill(_blob(rng, spot, (rng.uniform(0.6, 2.2), rng.uniform(0.6, 1.4)), rng.uniform(0, 180), 0.1), size)
-        ] += 0.2
+        radii, tilt = (rng.uniform(0.6, 2.2), rng.uniform(0.6, 1.4)), rng.uniform(0, 180)
+        picture[_fill(_blob(rng, spot, radii, tilt, 0.1), size)] += 0.2
     inside = _fill(_blob(rng, middle, under, chest.tilt, 0.02), size)
     # Fat fills the corner between breastbone and diaphragm, beside the right ventricle.
     for corner in ((x - 62, y + 6), (x - 40, y - 44)):
@@ -110,9 +109,7 @@ def _paint_chest(chest: Chest, level: float, size: int, rng: np.random.Generator
     return picture
 
 
-def _paint_heart(
-    picture: Picture, chest: Chest, level: float, contracted: bool, rng: np.random.Generator
-) -> NDArray[np.uint8]:
+def _paint_heart(picture: Picture, chest: Chest, level: float, contracted: bool, rng: np.random.Generator) -> Uint8:
     """Paint the heart at a level from 0 (base) to 1 (apex) and return the blood pool's mask of 0 and 1."""
     size = picture.shape[0]
     squeeze = _CONTRACTED[chest.disease] if contracted else 1.0
@@ -132,9 +129,8 @@ def _paint_heart(
         state = np.random.default_rng(int(1e6 * level) + 17)  # the same waves for wall and pool
         picture[_fill(_blob(state, right, grown, spin, 0.06), size)] = brightness
         if margin:
-            picture[_fill(_blob(state, (x, y), (outer + margin, outer * shape + margin), tilt, 0.02), size)] = (
-                brightness
-            )
+            around = (outer + margin, outer * shape + margin)
+            picture[_fill(_blob(state, (x, y), around, tilt, 0.02), size)] = brightness
     picture[_fill(_blob(rng, (x, y), (outer, outer * shape), tilt, 0.025), size)] = rng.uniform(0.24, 0.32)
     pool = _fill(_blob(rng, (x, y), (radius, radius * shape), tilt, 0.05), size)
     picture[pool] = chest.pool
@@ -147,9 +143,7 @@ def _paint_heart(
     return pool.astype(np.uint8)
 
 
-def draw_slice(
-    seed: int, person: int, level: int, contracted: bool, size: int
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def draw_slice(seed: int, person: int, level: int, contracted: bool, size: int) -> tuple[Uint8, Uint8]:
     """Draw one slice of one person.
 
     Args:

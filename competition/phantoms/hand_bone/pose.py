@@ -127,13 +127,8 @@ def _long_bone(
     controls = base + millimetres[:, None] * direction + across[:, None] * sideways
     widest = np.maximum(half[:, 1], 0.2) * width
     order = np.argsort(half[:, 0])
-    return PlacedBone(
-        bone.name,
-        smooth_outline(controls, _point_count(controls)),
-        np.stack([base, tip]),
-        half[order, 0],
-        widest[order],
-    )
+    outline = smooth_outline(controls, _point_count(controls))
+    return PlacedBone(bone.name, outline, np.stack([base, tip]), half[order, 0], widest[order])
 
 
 def _place_ray(index: int, build: Build, pose: Pose, rng: np.random.Generator) -> tuple[list[PlacedBone], Points]:

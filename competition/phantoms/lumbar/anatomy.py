@@ -127,9 +127,8 @@ def _body(rng: np.random.Generator, lower: tuple[Points, float], upper: tuple[Po
 
 def _ellipse(centre: Points, radii: tuple[float, float], lean: float) -> Points:
     around = np.linspace(0, 2 * np.pi, 40, endpoint=False)[:, None]
-    return np.asarray(
-        centre + radii[0] * np.cos(around) * _backwards(lean) + radii[1] * np.sin(around) * _up(lean), np.float64
-    )
+    across, along = radii[0] * np.cos(around) * _backwards(lean), radii[1] * np.sin(around) * _up(lean)
+    return np.asarray(centre + across + along, np.float64)
 
 
 def _behind(rng: np.random.Generator, middle: Points, lean: float, depth: float, height: float) -> tuple[Points, ...]:
@@ -159,11 +158,8 @@ def _sacrum(slope: float, depth: float) -> Points:
 def _iliac_wing(rng: np.random.Generator, build: float) -> Points:
     """Return one wing; that of the far side is a little larger and elsewhere."""
     shift = rng.normal(0, 5, 2)
-    outline = np.array(
-        [(-54, 38), (-44, 4), (-18, -22), (18, -30), (48, -16), (62, 14), (50, 42), (26, 68), (-4, 92), (-40, 86)],
-        np.float64,
-    )
-    return smooth_outline(outline * build * float(rng.uniform(0.94, 1.08)) + shift, 160)
+    corners = [(-54, 38), (-44, 4), (-18, -22), (18, -30), (48, -16), (62, 14), (50, 42), (26, 68), (-4, 92), (-40, 86)]
+    return smooth_outline(np.array(corners, np.float64) * build * float(rng.uniform(0.94, 1.08)) + shift, 160)
 
 
 def _rib(rng: np.random.Generator, start: Points, build: float) -> Points:

@@ -117,9 +117,8 @@ def _soft_tissue(rng: np.random.Generator, film: Film) -> Picture:
     belly, skin = float(rng.uniform(95, 150)), float(rng.uniform(62, 85))
     sides = np.array([(-belly * 0.95, -330), (-belly, -120), (-belly * 1.05, -20), (-belly * 0.8, 160)])
     behind = np.array([(skin * 1.1, 160), (skin * 1.2, 20), (skin, -90), (skin * 1.1, -330)])
-    depth = inner_distance(
-        fill_polygon(film.pixels(smooth_outline(np.vstack([sides, behind]), 200), margin), wide), 1 / film.per_mm
-    )
+    outline = film.pixels(smooth_outline(np.vstack([sides, behind]), 200), margin)
+    depth = inner_distance(fill_polygon(outline, wide), 1 / film.per_mm)
     inside = 1 - np.exp(-depth[margin:-margin, margin:-margin] / float(rng.uniform(22, 40)))
     waves = 1 + sum(share * grain(rng, film.size_hw, mm * film.per_mm) for share, mm in ((0.08, 14), (0.05, 5)))
     # The hips are wider than the waist: across the pelvis a ray has most to cross.

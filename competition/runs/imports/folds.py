@@ -48,12 +48,11 @@ def read_imported_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]
     fold_of: dict[str, str] = {}
     for group, fold in zip(groups, frame["fold"].str.strip(), strict=True):
         if fold_of.setdefault(group, fold) != fold:
-            raise CompetitionError(
+            what = (
                 f"group {group!r} is in their folds {fold_of[group]!r} and {fold!r}, so their out-of-fold "
-                "predictions have seen the group they are of",
-                path,
-                BY_WEIGHT,
+                "predictions have seen the group they are of"
             )
+            raise CompetitionError(what, path, BY_WEIGHT)
     return fold_of
 
 
@@ -92,21 +91,19 @@ def match_folds(theirs: Mapping[str, str], path: Path, ours: Folds, training: Se
     if apart:
         group, match = apart[0], matches.get(theirs[apart[0]])
         with_whom = "holds out part of a fold of ours" if match is None else f"is our fold {match}"
-        raise CompetitionError(
+        what = (
             f"{group!r} is in different folds ({len(apart)} of {len(theirs)} groups are): in our fold "
             f"{ours.fold_of[group]} and in their fold {theirs[group]!r}, which {with_whom}, so their out-of-fold "
-            "predictions have seen our held-out groups",
-            path,
-            BY_WEIGHT,
+            "predictions have seen our held-out groups"
         )
+        raise CompetitionError(what, path, BY_WEIGHT)
     matched = sorted(matches.values())
     for entry in training:
         fold = ours.fold_of[entry.group]
         if fold in matched and entry.group not in theirs:
-            raise CompetitionError(
+            what = (
                 f"{entry.group!r} is in our fold {fold} and in none of their folds, so their out-of-fold predictions "
-                "may have seen our held-out groups",
-                path,
-                BY_WEIGHT,
+                "may have seen our held-out groups"
             )
+            raise CompetitionError(what, path, BY_WEIGHT)
     return matched

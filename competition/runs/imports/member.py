@@ -20,12 +20,7 @@ from competition.prediction.histograms import histograms_file, image_histogram, 
 from competition.prediction.probability_maps import MapFolder, read_index, write_index, write_map, write_scores
 from competition.runs.finished import write_finished
 from competition.runs.imports.folds import match_folds, read_imported_folds
-from competition.runs.imports.predictions import (
-    FoundPredictions,
-    content_hash,
-    open_imported_maps,
-    read_imported_scores,
-)
+from competition.runs.imports.predictions import FoundPredictions, files_hash, open_imported_maps, read_imported_scores
 from competition.runs.members import Member
 from competition.runs.out_of_fold_scores import stored_score
 from competition.text import nearest_hint
@@ -38,21 +33,13 @@ AGAIN = "Import it again with --force"
 
 @dataclass(frozen=True)
 class Imported:
-    """What an imported member was made from; the import is done again only where this differs.
+    """What an imported member was made from; the import is done again only where this differs."""
 
-    Attributes:
-        content_hash: Of their files and their classes, in place of the hash of an experiment.
-        folds: Our folds whose groups theirs held out; ``FULL`` alone where no out-of-fold predictions were given.
-        fold_hash: Of the current fold file.
-        data_hash: Of the training samples.
-        pictures: Test sample they predicted -> hash of its picture.
-    """
-
-    content_hash: str
-    folds: tuple[Fold, ...]
-    fold_hash: str
-    data_hash: str
-    pictures: dict[str, str]
+    content_hash: str  # of their files and their classes, in place of the hash of an experiment
+    folds: tuple[Fold, ...]  # ours whose groups theirs held out; FULL alone without out-of-fold predictions
+    fold_hash: str  # of the current fold file
+    data_hash: str  # of the training samples
+    pictures: dict[str, str]  # test sample they predicted -> hash of its picture
 
 
 def write_imported(path: Path, imported: Imported) -> None:
@@ -76,28 +63,18 @@ def read_imported(workspace: Workspace, run: str) -> Imported:
 
 @dataclass(frozen=True)
 class ImportedPredictions:
-    """Another team's predictions, checked and not yet read.
-
-    Attributes:
-        folds: The current fold file.
-        classes: Of their arrays, in their order.
-        training: The prepared training samples.
-        held_out: Our fold -> the samples it holds out, which theirs held out too; empty without --oof.
-        test: The test samples they predicted.
-        oof: Their out-of-fold predictions.
-        late: Their predictions of the test samples.
-    """
+    """Another team's predictions, checked and not yet read."""
 
     name: str
     track: Track
     workspace: Workspace
-    folds: Folds
-    classes: tuple[str, ...]
-    training: list[Entry]
-    held_out: dict[int, list[Entry]]
-    test: list[Entry]
-    oof: FoundPredictions
-    late: FoundPredictions
+    folds: Folds  # the current fold file
+    classes: tuple[str, ...]  # of their arrays, in their order
+    training: list[Entry]  # the prepared training samples
+    held_out: dict[int, list[Entry]]  # our fold -> samples it holds out, as theirs did; empty without --oof
+    test: list[Entry]  # the test samples they predicted
+    oof: FoundPredictions  # their out-of-fold predictions
+    late: FoundPredictions  # their predictions of the test samples
 
     def kept_classes(self) -> tuple[str, ...]:
         """Return their classes in the track's order, in which they are kept."""
@@ -182,7 +159,7 @@ def import_member(found: ImportedPredictions, force: bool) -> None:
         CompetitionError: Another import has that name and ``force`` is not set, or a map can't be used.
     """
     imported = Imported(
-        content_hash=content_hash([*found.oof.files, *found.late.files], ",".join(found.classes)),
+        content_hash=files_hash([*found.oof.files, *found.late.files], ",".join(found.classes)),
         folds=found.voting(),
         fold_hash=found.folds.hash(),
         data_hash=data_hash(found.training),
@@ -275,20 +252,17 @@ def imported_test_maps(runs: Workspace, member: Member, entries: Sequence[Entry]
             f"member {member.name!r} was imported again since it was tuned", place, "Run ./run.sh tune"
         )
     if imported.folds != member.folds:
-        raise CompetitionError(
+        what = (
             f"member {member.name!r} was imported with one prediction of each test sample, so its folds can't vote "
-            "alone",
-            place,
-            "Leave out --folds",
+            "alone"
         )
+        raise CompetitionError(what, place, "Leave out --folds")
     folder = runs.imported_test_folder(member.name)
-    missing = [entry.sample for entry in entries if imported.pictures.get(entry.sample) != entry.pixels]
-    if missing:
-        raise CompetitionError(
+    if missing := [entry.sample for entry in entries if imported.pictures.get(entry.sample) != entry.pixels]:
+        what = (
             f"member {member.name!r} was imported and has not predicted {len(missing)} of these {len(entries)} test "
-            f"images (first: {missing[0]})",
-            folder,
-            "Import it again with predictions of them as --test, or tune without it",
+            f"images (first: {missing[0]})"
         )
+        raise CompetitionError(what, folder, "Import it again with predictions of them as --test, or tune without it")
     read_index(folder, AGAIN)
     return folder

@@ -21,14 +21,7 @@ from competition.errors import CompetitionError
 from competition.file_listing import find_files
 from competition.formats.numpy_files import StoredArray, open_arrays
 from competition.prediction.opened_maps import open_map
-from competition.prediction.probability_maps import (
-    empty_dead_zone,
-    index_file,
-    map_file,
-    quantise,
-    read_index,
-    read_scores,
-)
+from competition.prediction.probability_maps import INDEX, empty_dead_zone, map_file, quantise, read_index, read_scores
 from competition.submission.form import Form
 from competition.text import few, near_misses
 
@@ -74,7 +67,7 @@ def open_imported_maps(
     def open_one(path: Path) -> FoundPredictions:
         if path.is_file():
             return _submission(path, classes, entries, form)
-        return (_own_maps if index_file(path).exists() else _arrays)(path, classes, entries)
+        return (_own_maps if (path / INDEX).exists() else _arrays)(path, classes, entries)
 
     return _join(paths, entries, open_one)
 
@@ -105,7 +98,7 @@ def read_imported_scores(
     return _join(paths, entries, read_one)
 
 
-def content_hash(files: Sequence[Path], beside: str) -> str:
+def files_hash(files: Sequence[Path], beside: str) -> str:
     """Return ten characters that differ when a file's name or content differs, or the text beside them."""
     digest = hashlib.sha256(beside.encode())
     for path in sorted(files):
@@ -159,21 +152,17 @@ def _arrays(folder: Path, classes: Sequence[str], entries: Sequence[Entry]) -> F
         raise CompetitionError(f"no predictions found; expected {FORMS}", folder)
     path_of = _by_sample([path.stem for path in files], files, entries, folder)
     size_of = {entry.sample: (entry.height, entry.width) for entry in entries}
-    masks = hold_masks([(path, size_of[sample]) for sample, path in path_of.items()], classes)
-    if masks:
+    if masks := hold_masks([(path, size_of[sample]) for sample, path in path_of.items()], classes):
         say(f"{folder}: all values are 0 or 1, so they are taken as masks, not as levels from 0 to 255")
     read = {s: partial(read_imported_map, path, classes, size_of[s], masks) for s, path in path_of.items()}
     return FoundPredictions(files, dict(read))
 
 
 def _own_maps(folder: Path, classes: Sequence[str], entries: Sequence[Entry]) -> FoundPredictions:
-    index, file = read_index(folder, "Give a folder of our form"), index_file(folder)
+    index, file = read_index(folder, "Give a folder of our form"), folder / INDEX
     if sorted(index.classes) != sorted(classes):
-        raise CompetitionError(
-            f"maps of the classes {few(index.classes)}, not {few(classes)}",
-            folder,
-            "Name the classes of the maps with --classes",
-        )
+        what = f"maps of the classes {few(index.classes)}, not {few(classes)}"
+        raise CompetitionError(what, folder, "Name the classes of the maps with --classes")
     order = [index.classes.index(name) for name in classes]  # of the stored planes, whatever was asked for
     known = entries_by_name(entries)
 
@@ -264,11 +253,8 @@ def _read_fitting(stored: StoredArray, classes: int, size_hw: tuple[int, int], w
             f"shape {shape} fits neither {first} (classes, rows, columns) nor {last} (rows, columns, classes)", where
         )
     if first == last and classes > 1:
-        raise CompetitionError(
-            f"shape {shape} can be (classes, rows, columns) and (rows, columns, classes)",
-            where,
-            "Save a .npz with one array for each class, under its name",
-        )
+        what = f"shape {shape} can be (classes, rows, columns) and (rows, columns, classes)"
+        raise CompetitionError(what, where, "Save a .npz with one array for each class, under its name")
     if stored.dtype not in (np.bool_, np.uint8) and stored.dtype.kind != "f":
         raise CompetitionError(
             f"values of type {stored.dtype}", where, "Save float probabilities, uint8 levels or bool"
@@ -284,11 +270,8 @@ def _levels_of(planes: NDArray[Any], where: Where, masks: bool = False) -> NDArr
     if planes.dtype == np.uint8:
         # Masks saved as 0 and 1 look like levels of almost nothing, and would vote for nothing.
         if planes.max(initial=0) == 1:
-            raise CompetitionError(
-                "uint8 values are levels from 0 to 255, and none is above 1 here, unlike in the other files",
-                where,
-                "Save masks as bool, or as 0 and 255",
-            )
+            what = "uint8 values are levels from 0 to 255, and none is above 1 here, unlike in the other files"
+            raise CompetitionError(what, where, "Save masks as bool, or as 0 and 255")
         return empty_dead_zone(planes.copy())
     levels = np.empty(planes.shape, dtype=np.uint8)
     for index, plane in enumerate(planes):  # class by class: as float64 an image of 29 classes would take 1 GB

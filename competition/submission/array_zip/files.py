@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from competition.errors import CompetitionError
 from competition.file_listing import find_all_files, stem
 from competition.files import whole_file, whole_folder
-from competition.formats.numpy_files import LARGEST_ARRAY, StoredArray, damage_named, read_npy
+from competition.formats.numpy_files import LARGEST_ARRAY, StoredArray, read_npy
+from competition.formats.source_files import damage_named
 from competition.masks.bit_planes import pack_masks, unpack_class
 from competition.text import few, size_text
 
@@ -75,25 +76,13 @@ def _member(name: str) -> zipfile.ZipInfo:
     return member
 
 
-def list_plane_files(path: Path) -> list[str]:
-    """Return the names of the files in a zip or folder; order and errors as in ``open_plane_files``."""
-    with open_plane_files(path) as files:
-        return files.names
-
-
 @dataclass(frozen=True)
 class PlaneFiles:
-    """An open submission: a zip, of which the table of contents is read once, or the folder of its files.
+    """An open submission: a zip, of which the table of contents is read once, or the folder of its files."""
 
-    Attributes:
-        path: The zip or folder.
-        names: Of the files, in the order of the zip or by name; a zip may hold a name twice.
-        archive: The zip; None for a folder.
-    """
-
-    path: Path
-    names: list[str]
-    archive: zipfile.ZipFile | None
+    path: Path  # the zip or folder
+    names: list[str]  # of the files, in the order of the zip or by name; a zip may hold a name twice
+    archive: zipfile.ZipFile | None  # the zip; None for a folder
 
     def unique_names(self) -> list[str]:
         """Return the names of the files, or raise CompetitionError if one appears twice."""

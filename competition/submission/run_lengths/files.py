@@ -93,10 +93,7 @@ def read_rle_csv(
 def read_truth_csv(
     path: Path, classes: Sequence[str] = (), columns: SubmissionColumns = IMAGE_CLASS_RLE
 ) -> dict[Key, str]:
-    """Read a truth in submission form; otherwise as ``read_rle_csv``.
-
-    As in training masks, several rows of an image and class are joined, and -1, NaN and an empty cell mean no mask.
-    """
+    """Read a truth in submission form as ``read_rle_csv``; rows of an image and class are joined, -1 is no mask too."""
     return _by_key(_texts(path, classes, columns, truth=True), path, several=True)
 
 
@@ -140,9 +137,8 @@ def _joined(rows: Sequence[Row], path: Path) -> str:
     for row in rows:
         earlier = first.setdefault(row.rle, row)
         if earlier is not row:
-            raise CompetitionError(
-                f"row {row.line} repeats row {earlier.line} (image {row.image!r}, class {row.class_name!r})", path
-            )
+            what = f"row {row.line} repeats row {earlier.line} (image {row.image!r}, class {row.class_name!r})"
+            raise CompetitionError(what, path)
     runs = np.concatenate([parse(row.rle, f"{path}, row {row.line}") for row in rows])
     return format_runs(united := _union(runs), np.array([len(united)]))[0]
 

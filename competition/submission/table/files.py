@@ -23,18 +23,11 @@ _NUMBER = re.compile(
 )
 
 
-def write_table_csv(
-    path: Path, id_column: str, ids: Sequence[str], columns: Sequence[str], values: NDArray[np.floating]
-) -> None:
-    """Write a submission: the first value of a row is a probability, the others are decisions.
+def write_table_csv(path: Path, ids: Sequence[str], columns: Sequence[str], values: NDArray[np.floating]) -> None:
+    """Write a submission: the first value of a row is a probability in [0, 1], the others are decisions, 0 or 1.
 
-    Args:
-        path: The file to write; an old one is replaced only when the new one is whole.
-        id_column: Header of the first column ("Index").
-        ids: One per row, in the organiser's order.
-        columns: Headers of the values.
-        values: (rows, columns) float; column 0 in [0, 1], the others 0 or 1. Probabilities are written with all the
-            decimals that identify the number, at least eight, because ties from rounding cost AUROC.
+    Probabilities are written with all the decimals that identify the number, at least eight, because ties from rounding
+    cost AUROC. An old file is replaced only when the new one is whole.
 
     Raises:
         CompetitionError: A value is NaN or out of its range, the shape does not fit, or the file can't be written.
@@ -47,31 +40,28 @@ def write_table_csv(
         row, column = np.argwhere(~allowed)[0]
         kind = "a probability from 0 to 1" if column == 0 else "0 or 1"
         value = values[row, column]
-        raise CompetitionError(f"{columns[column]} of {id_column} {ids[row]} is {value}, not {kind}", path)
+        raise CompetitionError(f"{columns[column]} of {ID_COLUMN} {ids[row]} is {value}, not {kind}", path)
     rows = (
         (name, np.format_float_positional(line[0], min_digits=8), *(str(int(value)) for value in line[1:]))
         for name, line in zip(ids, values, strict=True)
     )
-    write_csv(path, (id_column, *columns), rows)
+    write_csv(path, (ID_COLUMN, *columns), rows)
 
 
-def read_table_csv(path: Path, id_column: str, columns: Sequence[str]) -> pd.DataFrame:
+def read_table_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """Read a submission or a truth in the same form; its columns may come in any order, with others beside them.
 
-    Returns:
-        float64 columns in the order of ``columns``, indexed by the id as text in the order of the file.
-
-    Raises:
-        CompetitionError: The file or a column is missing, a cell is not a number, an id appears twice.
+    Returns float64 columns in the order of ``columns``, indexed by the id as text in the order of the file. Raises
+    CompetitionError: the file or a column is missing, a cell is not a number, an id appears twice.
     """
     ids: dict[str, None] = {}
     values = []
-    for number, (name, *cells) in read_columns(path, (id_column, *columns)):
+    for number, (name, *cells) in read_columns(path, (ID_COLUMN, *columns)):
         if name in ids:
-            raise CompetitionError(f"row {number}: {id_column} {name!r} appears twice", path)
+            raise CompetitionError(f"row {number}: {ID_COLUMN} {name!r} appears twice", path)
         ids[name] = None
         values.append([_number(path, number, column, text) for column, text in zip(columns, cells, strict=True)])
-    index = pd.Index(list(ids), name=id_column, dtype=object)
+    index = pd.Index(list(ids), name=ID_COLUMN, dtype=object)
     return pd.DataFrame(np.array(values, dtype=np.float64).reshape(-1, len(columns)), index, list(columns))
 
 

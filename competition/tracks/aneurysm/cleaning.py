@@ -51,7 +51,7 @@ def clean_angiogram(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f"expected a grey uint8 image (H, W), got {image.dtype} {image.shape}")
     # Edge lines come last: where text runs across the edge of the picture, it looks like ticks.
-    return trim_edge_lines(cover_text(image, margin_box(image)))
+    return _trim_edge_lines(cover_text(image, margin_box(image)))
 
 
 def margin_box(image: NDArray[np.uint8]) -> Box:
@@ -93,7 +93,7 @@ def _grey_run(share: NDArray[np.float64]) -> tuple[int, int]:
     return (int(grey[0]), int(grey[-1]) + 1) if grey.size else (0, 0)
 
 
-def trim_edge_lines(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _trim_edge_lines(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Crop black outermost lines and lines of ticks: at most ``EDGE_LINES`` lines and 1 % of each side."""
     grey = median_grey(picture)
     white, black = picture > (grey + WHITE) / 2, picture < grey / 2
@@ -117,7 +117,7 @@ def has_text(image: NDArray[np.uint8]) -> bool:
     return any(strokes.any() for *_, strokes in _text_strokes(image, margin_box(image)))
 
 
-def text_boxes(shape: tuple[int, int], box: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+def _text_boxes(shape: tuple[int, int], box: Box) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     """Return where text can be: (rows, columns) of the lower-left and the lower-right corner of the canvas.
 
     Each reaches from inside the picture's ``box`` to the edge of the canvas.
@@ -128,12 +128,10 @@ def text_boxes(shape: tuple[int, int], box: Box) -> tuple[tuple[slice, slice], t
     return (rows, slice(0, left + across)), (rows, slice(right - across, shape[1]))
 
 
-def local_background(corner: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
+def _local_background(corner: NDArray[np.uint8], height: int) -> NDArray[np.uint8]:
     """Return the median of a window of three to four text lines, where strokes fill less than half.
 
-    Args:
-        corner: One text corner, (h, w) uint8.
-        height: Rows of the whole still; text lines are about 1/45 of it.
+    ``height`` is that of the whole still, of which text lines are about 1/45.
     """
     window = 2 * (height // 30) + 1
     return np.asarray(cv2.medianBlur(corner, max(window, 9)), dtype=np.uint8)
@@ -191,18 +189,12 @@ def _text_strokes(
 ) -> Iterator[tuple[slice, slice, NDArray[np.uint8], NDArray[np.bool_]]]:
     """Yield the lower corners that contain white: rows, columns, local background, and text strokes."""
     top, bottom, left, right = box
-    for rows, columns in text_boxes(image.shape, box):
+    for rows, columns in _text_boxes(image.shape, box):
         corner = np.ascontiguousarray(image[rows, columns])
         if (corner >= WHITE).any():
             inside = image[rows.start : bottom, max(columns.start, left) : min(columns.stop, right)]
             # The margin is judged by the picture's grey beside it, so that a letter across the edge is one part.
-            background = cv2.copyMakeBorder(
-                local_background(np.ascontiguousarray(inside), bottom - top),
-                0,
-                rows.stop - bottom,
-                max(left - columns.start, 0),
-                max(columns.stop - right, 0),
-                cv2.BORDER_REPLICATE,
-            )
-            strokes = text_mask(corner, np.asarray(background, dtype=np.uint8), bottom - top)
-            yield rows, columns, np.asarray(background, dtype=np.uint8), strokes
+            middle = _local_background(np.ascontiguousarray(inside), bottom - top)
+            beyond = (0, rows.stop - bottom, max(left - columns.start, 0), max(columns.stop - right, 0))
+            background = np.asarray(cv2.copyMakeBorder(middle, *beyond, cv2.BORDER_REPLICATE), dtype=np.uint8)
+            yield rows, columns, background, text_mask(corner, background, bottom - top)

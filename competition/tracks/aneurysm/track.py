@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, stem
+from competition.formats.csv_files import read_csv
 from competition.formats.pictures import check_picture
 from competition.formats.source_files import require_file
 from competition.metrics.tables import AUROC
 from competition.submission.table.form import TableForm
-from competition.text import near_pairs
+from competition.text import near_pairs, shown
 from competition.tracks.aneurysm.cleaning import clean_angiogram, has_text, margin_share
-from competition.tracks.aneurysm.table import Row, read_table
 from competition.tracks.listing import skipped_pictures
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
@@ -183,15 +183,62 @@ def _find_images(folder: Path, split: Split) -> dict[str, Path]:
     return found
 
 
+@dataclass(frozen=True)
+class _Row:
+    """A patient in the CSV: Index as written and as a number, and a 0/1 per class (test: unknown)."""
+
+    written: str
+    index: int
+    targets: tuple[int, ...] | None
+
+
+def _read_table(path: Path, split: Split) -> list[_Row]:
+    """Read the CSV of a split, columns Index and one per class in any order; test values are placeholders, not read.
+
+    Raises:
+        CompetitionError: It is no CSV, a column is missing, unknown or named twice, or a row is invalid.
+    """
+    names, lines = read_csv(path)
+    header = [name.strip() for name in names]
+    for name in ("Index", *CLASSES):
+        if header.count(name) != 1:
+            raise CompetitionError(f"column {name!r} is {'named twice' if name in header else 'missing'}", path)
+    unknown = sorted(set(header) - {"Index", *CLASSES})
+    if unknown:
+        raise CompetitionError(f"unknown column {unknown[0]!r}", path, "Keep Index, Aneurysm and the 21 locations")
+    rows: dict[int, _Row] = {}
+    for number, line in lines:
+        row = _read_row(header, line, split, f"{path}, row {number}")
+        if row.index in rows:
+            raise CompetitionError(f"Index {row.written} appears twice", f"{path}, row {number}")
+        rows[row.index] = row
+    return list(rows.values())
+
+
+def _read_row(header: list[str], line: list[str], split: Split, where: str) -> _Row:
+    if len(line) != len(header):
+        raise CompetitionError(f"{len(line)} values for {len(header)} columns", where)
+    values = {name: value.strip() for name, value in zip(header, line, strict=True)}
+    written = values["Index"]
+    if not re.fullmatch("[0-9]{1,9}", written):
+        whole = re.fullmatch(r"([0-9]{1,9})\.0+", written)
+        repair = f"Write {whole[1]} (pandas writes .0 after numbers of a column with empty cells)" if whole else None
+        raise CompetitionError(f"Index {shown(written)} is not a number of at most nine digits", where, repair)
+    if split == "test":
+        return _Row(written, int(written), None)  # the zeros of test.csv are placeholders, not truth
+    for name in CLASSES:
+        if values[name] not in ("0", "1"):
+            raise CompetitionError(f"value {values[name]!r} is neither 0 nor 1", f"{where}, column {name}")
+    return _Row(written, int(written), tuple(int(values[name]) for name in CLASSES))
+
+
 def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Split) -> Listing:
-    rows = read_table(table, split, CLASSES)
+    rows = _read_table(table, split)
     folder = next(iter(images.values())).parent.relative_to(root)
     left_over = dict(images)
-    samples: list[Sample] = []
-    problems: list[Problem] = []
+    samples, problems = list[Sample](), list[Problem]()
     for row in rows:
-        taken = [_take_view(row, view, left_over) for view in VIEWS]
-        paths = tuple(None if path is None else path.relative_to(root).as_posix() for path in taken)
+        paths = tuple(_take_view(row, view, left_over, root) for view in VIEWS)
         found = _problems(row, paths, folder, table.relative_to(root), split)
         problems.extend(found)
         if split == "test" or not found:
@@ -206,18 +253,21 @@ def _list_patients(root: Path, table: Path, images: dict[str, Path], split: Spli
     others = skipped_pictures(root, split, [(folder / "*.jpg").as_posix()], keys)
     # Each row of the CSV is a sample whatever lies there, so no picture beside the JPGs is a sample of its own.
     problems += [replace(problem, note=True) for problem in others]
-    return Listing(samples, problems, _remark(strays, table.name))
+    remarks = [
+        f"left out, because {table.name} has no row for it: {first.path} ({first.reason}; {len(strays)} in all)"
+        for first in strays[:1]
+    ]
+    return Listing(samples, problems, remarks)
 
 
-def _take_view(row: Row, view: str, left_over: dict[str, Path]) -> Path | None:
+def _take_view(row: _Row, view: str, left_over: dict[str, Path], root: Path) -> str | None:
     """Remove a patient's view from what is left and return it: padded to four digits, else the Index as written."""
-    for name in (image_name(row.index, view), f"{row.written}{view}.jpg", f"{row.index}{view}.jpg"):
-        if name in left_over:
-            return left_over.pop(name)
-    return None
+    names = (image_name(row.index, view), f"{row.written}{view}.jpg", f"{row.index}{view}.jpg")
+    found = next((left_over.pop(name) for name in names if name in left_over), None)
+    return None if found is None else found.relative_to(root).as_posix()
 
 
-def _problems(row: Row, paths: tuple[str | None, ...], folder: Path, table: Path, split: Split) -> list[Problem]:
+def _problems(row: _Row, paths: tuple[str | None, ...], folder: Path, table: Path, split: Split) -> list[Problem]:
     """Return what is wrong with a patient. A training patient must be complete; a test patient needs a row anyway."""
     found = []
     if row.targets is not None and row.targets[0] != max(row.targets[1:]):
@@ -232,7 +282,7 @@ def _problems(row: Row, paths: tuple[str | None, ...], folder: Path, table: Path
 
 
 def _unlisted(
-    left_over: dict[str, Path], rows: Sequence[Row], problems: Sequence[Problem], root: Path, split: Split, table: str
+    left_over: dict[str, Path], rows: Sequence[_Row], problems: Sequence[Problem], root: Path, split: Split, table: str
 ) -> tuple[list[Problem], list[Problem]]:
     """Return JPGs without row, and the problems so far, with the JPG that was probably meant by a missing view."""
     known = {row.index for row in rows}
@@ -253,14 +303,6 @@ def _unlisted(
             key, reason = parts["index"], f"the patient is not in {table}"
         found.append(Problem(key, split, path.relative_to(root).as_posix(), reason))
     return found, hinted
-
-
-def _remark(strays: list[Problem], table: str) -> list[str]:
-    """Return one sentence about the test pictures that have no row, or none."""
-    if not strays:
-        return []
-    first = strays[0]
-    return [f"left out, because {table} has no row for it: {first.path} ({first.reason}; {len(strays)} in all)"]
 
 
 ANEURYSM = Track(

@@ -43,17 +43,12 @@ def list_dicom_slices(root: Path) -> Listing:
     if not train.samples:
         where = root / "contours"
         raise CompetitionError("no training image found: no contour has its DICOM image", where, "Is link.csv there?")
-    listings = [train]
+    test = Listing([])
     if (root / "test").is_dir():
         link = root / "test" / "link.csv"
-        listings.append(
-            _list_split(root, root / "test", "test", _read_link(link if link.exists() else root / "link.csv"))
-        )
-    return Listing(
-        [sample for listing in listings for sample in listing.samples],
-        [problem for listing in listings for problem in listing.problems] + _copies(root),
-        [remark for listing in listings for remark in listing.remarks],
-    )
+        test = _list_split(root, root / "test", "test", _read_link(link if link.exists() else root / "link.csv"))
+    problems = train.problems + test.problems + _copies(root)
+    return Listing(train.samples + test.samples, problems, train.remarks + test.remarks)
 
 
 def list_test_dicoms(folder: Path) -> Listing:
@@ -84,19 +79,16 @@ def _list_split(root: Path, folder: Path, split: Split, link: Mapping[str, str])
     samples = []
     for patient, outlines in contours.items():
         if patient not in dicoms:
-            path = next(iter(outlines.values())).parent.relative_to(root).as_posix()
-            reason = (
-                f"contours of {patient}, but no DICOM folder is linked to it by link.csv{unlinked.get(patient, '')}"
-            )
+            path, hint = next(iter(outlines.values())).parent.relative_to(root).as_posix(), unlinked.get(patient, "")
+            reason = f"contours of {patient}, but no DICOM folder is linked to it by link.csv{hint}"
             problems.append(Problem(patient, split, path, reason, note=split == "test"))
             continue
         for number, outline in outlines.items():
             if number in dicoms[patient]:
                 samples.append(_sample(root, patient, number, dicoms, split, outline if split == "train" else None))
             else:
-                path = outline.relative_to(root).as_posix()
-                reason = "contour without DICOM image"
-                problems.append(Problem(slice_key(patient, number), split, path, reason, note=split == "test"))
+                key, path = slice_key(patient, number), outline.relative_to(root).as_posix()
+                problems.append(Problem(key, split, path, "contour without DICOM image", note=split == "test"))
     if split == "test" and not contours:
         samples = [_sample(root, patient, number, dicoms, split) for patient in dicoms for number in dicoms[patient]]
     unlabelled = sum(map(len, dicoms.values())) - len(samples)
@@ -137,8 +129,7 @@ def _dicoms(root: Path, folder: Path, split: Split, link: Mapping[str, str]) -> 
     problems = []
     for path in find_files(base, "**/*.dcm"):
         below = path.relative_to(base).parts
-        patient_id = below[0] if len(below) > 1 else base.name
-        patient_id = same_spelling(patient_id)
+        patient_id = same_spelling(below[0] if len(below) > 1 else base.name)
         patient = padded(link.get(patient_id, patient_id))
         relative, digits = path.relative_to(root).as_posix(), re.search(r"\d+$", path.stem)
         number = int(digits[0]) if digits else -1

@@ -37,18 +37,16 @@ def list_records(root: Path) -> Listing:
     Raises:
         CompetitionError: A file is damaged, a record lacks a feature, or a file name indicates no split.
     """
-    samples: list[Sample] = []
-    problems: list[Problem] = []
-    seen: dict[str, str] = {}
+    samples, problems, seen = list[Sample](), list[Problem](), dict[str, str]()
     splits = {file: _split(file, root) for file in record_files(root)}
     for file, split in sorted(splits.items(), key=lambda item: item[1] == "test"):
         for sample in _samples(root, file, split):
-            if sample.key in seen:
-                reason = f"two records share the name {sample.key} (the other is {seen[sample.key]})"
-                problems.append(Problem(sample.key, split, str(sample.images[0]), reason))
-            else:
-                seen[sample.key] = str(sample.images[0])
+            path = str(sample.images[0])
+            if (other := seen.setdefault(sample.key, path)) == path:
                 samples.append(sample)
+            else:
+                reason = f"two records share the name {sample.key} (the other is {other})"
+                problems.append(Problem(sample.key, split, path, reason))
     if not any(sample.split == "train" for sample in samples):
         raise CompetitionError("no training image found: no record in a file whose name begins with train", root)
     unknown = sum(sample.split == "train" and sample.group == sample.key for sample in samples)
@@ -114,10 +112,11 @@ def _split(file: Path, root: Path) -> Split:
 
 def _samples(root: Path, file: Path, split: Split) -> Iterator[Sample]:
     for number, record in enumerate(read_records(file)):
-        example = parse_example(record, f"{file}, record {number}")
+        where = f"{file}, record {number}"
+        example = parse_example(record, where)
         for names in (IMAGE, LABEL) if split == "train" else (IMAGE,):
-            _feature(example, names, f"{file}, record {number}")
-        key = _key(example, f"{file}, record {number}") or f"{file.name.partition('.')[0]}-{number:04d}"
+            _feature(example, names, where)
+        key = _key(example, where) or f"{file.name.partition('.')[0]}-{number:04d}"
         patient = PATIENT.search(key)
         group = padded(patient[0]) if patient else key
         path = f"{file.relative_to(root).as_posix()}#{number}"
@@ -146,9 +145,8 @@ def _pixels(file: Path, number: int, names: Sequence[str]) -> NDArray[np.integer
     pixels = height * width
     size, rest = divmod(len(raw), pixels) if height > 0 and width > 0 else (0, 0)
     if rest or size not in _PIXEL_TYPES:
-        raise CompetitionError(
-            f"{len(raw)} bytes don't make {height}x{width} (rows x columns) pixels of 1, 2 or 8 bytes", where
-        )
+        what = f"{len(raw)} bytes don't make {height}x{width} (rows x columns) pixels of 1, 2 or 8 bytes"
+        raise CompetitionError(what, where)
     return np.frombuffer(raw, _PIXEL_TYPES[size]).reshape(height, width)
 
 

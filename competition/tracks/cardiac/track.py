@@ -20,16 +20,8 @@ from competition.masks.bit_planes import pack_masks
 from competition.metrics.counts import DICE
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import size_text
-from competition.tracks.cardiac import disease, slice_key
+from competition.tracks.cardiac import disease, records, slice_key
 from competition.tracks.cardiac.contours import find_contours, list_dicom_slices, list_test_dicoms
-from competition.tracks.cardiac.records import (
-    find_records,
-    list_records,
-    list_test_records,
-    read_record_image,
-    read_record_label,
-    record_files,
-)
 from competition.tracks.declared.declaration import FolderTrack
 from competition.tracks.declared.mask_files import SOFT_EDGES, binarise, count_between, read_masks
 from competition.tracks.declared.track import list_folder, list_test_folder
@@ -61,7 +53,7 @@ def list_slices(root: Path) -> Listing:
     found = {
         "DICOM with contours": (root / "dicom").is_dir(),
         "PNG pictures": bool(find_files(root, PNG_PAIRS.train)),
-        "TFRecords": bool(record_files(root)),
+        "TFRecords": bool(records.record_files(root)),
     }
     forms = [form for form, there in found.items() if there]
     if not forms:
@@ -72,7 +64,10 @@ def list_slices(root: Path) -> Listing:
     if forms[0] == "DICOM with contours":
         listing = list_dicom_slices(root)
         return replace(listing, remarks=[*listing.remarks, *_passed_over(root)])
-    return list_records(root) if forms[0] == "TFRecords" else _list_pictures(root)
+    if forms[0] == "TFRecords":
+        return records.list_records(root)
+    listing = list_folder(root, PNG_PAIRS)
+    return replace(listing, samples=[replace(sample, stratum=disease(sample.group)) for sample in listing.samples])
 
 
 def _passed_over(root: Path) -> list[str]:
@@ -85,16 +80,11 @@ def _passed_over(root: Path) -> list[str]:
     return [f"the DICOM files are read; {len(pictures)} PNG pictures in {', '.join(folders)} are not ({reads})"]
 
 
-def _list_pictures(root: Path) -> Listing:
-    listing = list_folder(root, PNG_PAIRS)
-    return replace(listing, samples=[replace(sample, stratum=disease(sample.group)) for sample in listing.samples])
-
-
 def list_test_slices(folder: Path) -> Listing:
     """List a late test set in its form; errors as of the listing of that form."""
     if find_files(folder, "**/*.dcm"):
         return list_test_dicoms(folder)
-    return list_test_records(folder) if record_files(folder) else list_test_folder(folder, PNG_PAIRS)
+    return records.list_test_records(folder) if records.record_files(folder) else list_test_folder(folder, PNG_PAIRS)
 
 
 def read_slice(path: Path) -> NDArray[np.uint8]:
@@ -108,7 +98,7 @@ def read_slice(path: Path) -> NDArray[np.uint8]:
     """
     file, record = split_part(path)
     if record:
-        return read_record_image(file, int(record))
+        return records.read_record_image(file, int(record))
     return read_dicom_grey(path) if path.suffix.lower() == ".dcm" else read_grey(path)
 
 
@@ -123,7 +113,7 @@ def read_ventricle(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """
     file, record = split_part(path)
     if record:
-        label = read_record_label(file, int(record))
+        label = records.read_record_label(file, int(record))
         if label.shape != size_hw:
             found, wanted = size_text(label.shape), size_text(size_hw)
             raise CompetitionError(f"label is {found} pixels, its image {wanted} (rows x columns)", path)
@@ -147,7 +137,7 @@ def inspect_label(path: Path, size_hw: tuple[int, int]) -> list[str]:
 
 def find_labels(folder: Path) -> dict[str, list[Path]]:
     """Find contours, records and pictures below a folder: slice key -> paths for ``read_ventricle``."""
-    found = find_records(folder)
+    found = records.find_records(folder)
     for patient, outlines in find_contours(folder).items():
         for number, path in outlines.items():
             found.setdefault(slice_key(patient, number), []).append(path)

@@ -2,7 +2,7 @@
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -209,14 +209,12 @@ def read_declaration(path: Path) -> FolderTrack:
     Raises:
         CompetitionError: The file is missing, not YAML, or a key is wrong.
     """
+    content = absolute_plugins(read_yaml(path, "no such track declaration"), path.parent)
     try:
-        declaration = FolderTrack.model_validate(
-            absolute_plugins(read_yaml(path, "no such track declaration"), path.parent)
-        )
+        declaration = FolderTrack.model_validate(content)
     except ValidationError as error:
         raise CompetitionError(_explain(error), path) from error
-    contradiction = _contradiction(declaration)
-    if contradiction is not None:
+    if (contradiction := _contradiction(declaration)) is not None:
         raise CompetitionError(contradiction, path)
     return declaration
 
@@ -231,10 +229,8 @@ def _explain(error: ValidationError) -> str:
     section, form, key = _place(first["loc"])
     known = [field.alias or name for name, field in form.model_fields.items()]
     if section + key == "ignore":
-        return (
-            "pixels can't be left out of training and score, so there is no key 'ignore'; background: [255] counts "
-            "them as background"
-        )
+        reason = "pixels can't be left out of training and score, so there is no key 'ignore'"
+        return f"{reason}; background: [255] counts them as background"
     if first["type"] == "extra_forbidden":
         return f"unknown key {shown(section + key)}{nearest_hint(key, known, section)}"
     if first["type"] == "missing" and key == "group":
@@ -280,12 +276,7 @@ def _bad_template(masks: str, classes: dict[str, int | str] | list[str]) -> str 
         return "masks needs {stem}, the image's name without its ending"
     if "{class}" not in masks and isinstance(classes, list) and len(classes) > 1:
         return "several classes need {class} in masks, or a pixel value for each class"
-    return _bad_file_names(classes) if "{class}" in masks else None
-
-
-def _bad_file_names(names: Iterable[str]) -> str | None:
-    """Return which class can't be part of a file name; None if all can."""
-    for name in names:
+    for name in classes if "{class}" in masks else ():
         if fault := file_fault(name):
             return f"masks are files named after their class, and the name {name!r} {fault}"
     return None
@@ -311,9 +302,8 @@ def _clashing_values(declaration: FolderTrack) -> str | None:
     for name, value in declaration.classes.items():
         if (other := owner.setdefault(value, name)) != name:
             return f"classes {other!r} and {name!r} have the same value {value!r}"
-    for value in declaration.background:
-        if value in owner:
-            return f"{value!r} is the class {owner[value]!r} and in background"
+    if both := [value for value in declaration.background if value in owner]:
+        return f"{both[0]!r} is the class {owner[both[0]]!r} and in background"
     if len({isinstance(value, str) for value in [*owner, *declaration.background]}) > 1:
         return "classes and background mix pixel values and colours"
     return None

@@ -2,6 +2,7 @@
 
 import glob
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
@@ -45,14 +46,12 @@ def read_masks(
             of one class holds other labels, or a palette has no index that is clearly the class.
     """
     read = read_ordered_values if isinstance(classes, list) else read_colours if colours else read_values
-    files = label_files(path, tuple(classes))
-    values = []
+    files, values = label_files(path, tuple(classes)), list[NDArray[np.integer]]()
     for file in files:
-        stored = read(file)
-        if stored.shape != size_hw:
-            found, wanted = size_text(stored.shape), size_text(size_hw)
+        values.append(read(file))
+        if values[-1].shape != size_hw:
+            found, wanted = size_text(values[-1].shape), size_text(size_hw)
             raise CompetitionError(f"mask is {found} pixels, its image {wanted} (rows x columns)", file)
-        values.append(stored)
     if isinstance(classes, list):
         return pack_masks(np.stack([binarise(mask, file) for mask, file in zip(values, files, strict=True)]))
     names = list(classes)
@@ -73,17 +72,12 @@ def _refuse_strange(
     strange = stored[~known]
     values, kind = np.unique(strange), "colour" if colours else "value"
     which = ", ".join(f"{name} {show_value(value, colours)}" for name, value in classes.items())
-    listed = ", ".join(
-        f'"{show_value(int(value), colours)}"' if colours else str(value) for value in values[:SHOWN].tolist()
-    )
+    listed = ", ".join(f'"{show_value(value, True)}"' if colours else str(value) for value in values[:SHOWN].tolist())
     repair = f"If they are background, add to the track's YAML: background: [{listed}]"
     if file.suffix.lower() in (".jpg", ".jpeg"):
         repair = "Save labels as PNG, because JPG changes their values (with one class, classes: [name] thresholds it)"
-    raise CompetitionError(
-        f"pixel {kind} that belongs to no class ({which}): {describe_values(strange, colours)}",
-        file,
-        repair,
-    )
+    what = f"pixel {kind} that belongs to no class ({which}): {describe_values(strange, colours)}"
+    raise CompetitionError(what, file, repair)
 
 
 def binarise(values: NDArray[np.integer], where: Path | str) -> NDArray[np.bool_]:
@@ -135,17 +129,12 @@ def mask_pattern(template: str) -> str:
 
 def near_masks(missing: Sequence[Path], there: Sequence[Path]) -> dict[Path, Path]:
     """Return, for each missing mask, the file of the same folder that was probably meant."""
-    names: dict[Path, list[str]] = {}
-    for path in there:
-        names.setdefault(path.parent, []).append(path.name)
-    wanted: dict[Path, list[str]] = {}
-    for path in missing:
-        wanted.setdefault(path.parent, []).append(path.name)
-    return {
-        folder / name: folder / near
-        for folder, keys in wanted.items()
-        for name, near in near_pairs(keys, names.get(folder, [])).items()
-    }
+    wanted, names = defaultdict[Path, list[str]](list), defaultdict[Path, list[str]](list)
+    for paths, by_folder in ((missing, wanted), (there, names)):
+        for path in paths:
+            by_folder[path.parent].append(path.name)
+    pairs = ((folder, near_pairs(keys, names[folder])) for folder, keys in wanted.items())
+    return {folder / name: folder / near for folder, meant in pairs for name, near in meant.items()}
 
 
 def _by_stem(folder: Path, tail: str, classes: Sequence[str], files: Sequence[Path]) -> dict[str, list[Path]]:

@@ -24,10 +24,9 @@ def find_group(pattern: str, text: str) -> str | None:
         with _time_limit(SECONDS):
             found = re.search(pattern, text)
     except TimeoutError as error:
-        raise CompetitionError(
-            f"the regular expression {pattern[:80]!r} takes more than {SECONDS:g} s on {text[:80]!r}",
-            repair="Write it without a repetition inside of a repetition, such as (a+)+",
-        ) from error
+        what = f"the regular expression {pattern[:80]!r} takes more than {SECONDS:g} s on {text[:80]!r}"
+        repair = "Write it without a repetition inside of a repetition, such as (a+)+"
+        raise CompetitionError(what, repair=repair) from error
     return (found.group(1) or None) if found else None
 
 

@@ -80,12 +80,9 @@ def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, cl
     """Return images without row, rows without image, classes of an image without row, and repeated rows."""
     keys = {table.written(image.name): stem(image.name) for image in images}
     strays = [written for written in table.rows if written not in keys]
-    meant = near_pairs([written for written in keys if written not in table.rows], strays)
-    problems = [
-        _no_row(key, written, table, meant.get(written), form)
-        for written, key in keys.items()
-        if written not in table.rows
-    ]
+    missing = {written: key for written, key in keys.items() if written not in table.rows}
+    meant = near_pairs(missing, strays)
+    problems = [_no_row(key, written, table, meant.get(written), form) for written, key in missing.items()]
     near = NearKeys(keys)
     for written in strays:
         if written not in meant.values():
@@ -167,12 +164,7 @@ def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes:
 
 
 def _decode(
-    rows: Sequence[Row],
-    file: Path,
-    size_hw: tuple[int, int],
-    form: RunLengthTable,
-    classes: tuple[str, ...],
-    order: Order,
+    rows: list[Row], file: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: Sequence[str], order: Order
 ) -> NDArray[np.uint8]:
     masks = np.zeros((len(classes), *size_hw), np.bool_)
     for row in rows:

@@ -19,7 +19,7 @@ from competition.tracks.declared import mask_files, run_length_table
 from competition.tracks.declared.declaration import FolderTrack, read_declaration
 from competition.tracks.declared.mask_files import list_masks, mask_pattern, near_masks
 from competition.tracks.declared.run_length_table import RunLengthTable
-from competition.tracks.listing import NamesInUse, check_names, refuse_lost, skipped_pictures
+from competition.tracks.listing import NamesInUse, find_late_images, skipped_pictures
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
 
@@ -71,7 +71,7 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
     images = _list_images(root, declaration)
     if not any(sample.split == "train" for sample in images.samples):
         raise _no_training_image(root, images.problems, declaration)
-    labels, problems, masks = list_labels(root, images.samples, declaration)
+    labels, problems, masks = _list_labels(root, images.samples, declaration)
     samples = [replace(sample, label=labels.get(sample.key)) for sample in images.samples]
     problems = [*images.problems, *problems, *_skipped(root, samples, masks, declaration)]
     remarks = []
@@ -86,24 +86,17 @@ def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
     Raises:
         CompetitionError: There is none, two have one name, or an image has another ending than the test images.
     """
-    pattern = f"**/{Path(declaration.test).name}"
-    images = find_files(folder, pattern)
-    check_names(images, folder)
+    images, remarks = find_late_images(folder, [f"**/{Path(declaration.test).name}"])
     samples = []
     for image in images:
-        relative = image.relative_to(folder).as_posix()
         person = declaration.find_group(same_spelling(image.name)) or stem(image.name)
-        samples.append(_sample(image, relative, "test", person, declaration))
-    left_out = skipped_pictures(folder, "test", [pattern], {sample.key for sample in samples})
-    return Listing(samples, remarks=refuse_lost(left_out, folder))
+        samples.append(_sample(image, image.relative_to(folder).as_posix(), "test", person, declaration))
+    return Listing(samples, remarks=remarks)
 
 
 def _list_images(root: Path, declaration: FolderTrack) -> Listing:
-    samples: list[Sample] = []
-    problems: list[Problem] = []
-    names = NamesInUse("images")
-    patterns: dict[Split, str] = {"train": declaration.train, "test": declaration.test}
-    for split, pattern in patterns.items():
+    samples, problems, names = list[Sample](), list[Problem](), NamesInUse("images")
+    for split, pattern in _patterns(declaration).items():
         for image in find_files(root, pattern):
             relative, key = image.relative_to(root).as_posix(), stem(image.name)
             if clash := names.clash(image.name, relative):
@@ -119,6 +112,10 @@ def _list_images(root: Path, declaration: FolderTrack) -> Listing:
                 continue
             samples.append(_sample(image, relative, split, group, declaration))
     return Listing(samples, problems)
+
+
+def _patterns(declaration: FolderTrack) -> dict[Split, str]:
+    return {"train": declaration.train, "test": declaration.test}
 
 
 def _no_training_image(root: Path, problems: Sequence[Problem], declaration: FolderTrack) -> CompetitionError:
@@ -137,8 +134,7 @@ def _no_training_image(root: Path, problems: Sequence[Problem], declaration: Fol
 def _skipped(root: Path, samples: Sequence[Sample], masks: Masks, declaration: FolderTrack) -> list[Problem]:
     """Return the pictures beside the images of each split that belong to neither split and are no masks."""
     used = {root / str(sample.images[0]) for sample in samples} | masks.files
-    problems = []
-    patterns: dict[Split, str] = {"train": declaration.train, "test": declaration.test}
+    problems, patterns = [], _patterns(declaration)
     for split, pattern in patterns.items():
         keys = {sample.key for sample in samples if sample.split == split}
         every = PurePosixPath(pattern).with_name("*.*")
@@ -151,21 +147,16 @@ def _skipped(root: Path, samples: Sequence[Sample], masks: Masks, declaration: F
 
 
 def _sample(image: Path, relative: str, split: Split, group: str, declaration: FolderTrack) -> Sample:
-    key = stem(image.name)
-    name = same_spelling(image.name) if declaration.names_with_ending else key
-    return Sample(key=key, name=name, split=split, group=group, images=(relative,))
+    name = same_spelling(image.name) if declaration.names_with_ending else stem(image.name)
+    return Sample(stem(image.name), name, split, group, images=(relative,))
 
 
-def list_labels(
+def _list_labels(
     root: Path, samples: Sequence[Sample], declaration: FolderTrack
 ) -> tuple[dict[str, str], list[Problem], Masks]:
-    """Join training images and their masks.
+    """Join training images and their masks; errors as ``list_folder``.
 
-    Returns:
-        Label path below the root of each training sample by its key, missing and unused masks, and all masks.
-
-    Raises:
-        CompetitionError: The CSV of run lengths can't be read, or the training images hold masks.
+    Return the label path below the root of each training sample by its key, missing and unused masks, and all masks.
     """
     classes, masks = tuple(declaration.classes), declaration.masks
     training = [sample for sample in samples if sample.split == "train"]
@@ -238,9 +229,8 @@ def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) ->
     """Read the label planes of one image, by ``read_masks`` or, from "train.csv#image", by ``read_run_lengths``."""
     if isinstance(declaration.masks, RunLengthTable):
         return run_length_table.read_run_lengths(path, size_hw, declaration.masks, tuple(declaration.classes))
-    return mask_files.read_masks(
-        path, size_hw, declaration.values, declaration.background_values, colours=declaration.in_colour
-    )
+    background, colours = declaration.background_values, declaration.in_colour
+    return mask_files.read_masks(path, size_hw, declaration.values, background, colours)
 
 
 def inspect_label(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> list[str]:

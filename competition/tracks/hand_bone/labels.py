@@ -43,11 +43,9 @@ def read_bones(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
         label = str(annotation["label"])
         if label not in HAND_BONE_CLASSES:
             raise CompetitionError(f"unknown label {label!r}{nearest_hint(label, HAND_BONE_CLASSES)}", path)
-        polygon = _polygon(annotation["points"], label, path, size_hw)
-        _draw(planes, HAND_BONE_CLASSES.index(label), polygon)
+        _draw(planes, HAND_BONE_CLASSES.index(label), _polygon(annotation["points"], label, path, size_hw))
         drawn.add(label)
-    absent = [name for name in HAND_BONE_CLASSES if name not in drawn]
-    if absent:
+    if absent := [name for name in HAND_BONE_CLASSES if name not in drawn]:
         raise CompetitionError(f"no polygon for {', '.join(absent)}", path)
     return planes
 

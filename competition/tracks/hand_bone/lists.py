@@ -39,9 +39,8 @@ def wrongly_labelled(samples: Sequence[Sample]) -> list[str]:
     """Return a sentence that names the training X-rays among ``samples`` with known wrong labels, or none."""
     here = {f"{sample.group}/{sample.key}" for sample in samples if sample.split == "train"}
     found = [f"{name} ({fault})" for name, fault in WRONGLY_LABELLED.items() if name in here]
-    if not found:
-        return []
-    return [f"known to be labelled wrongly: {', '.join(found)}; lines of {EXCLUDE} with these names leave them out"]
+    remark = f"known to be labelled wrongly: {', '.join(found)}; lines of {EXCLUDE} with these names leave them out"
+    return [remark] if found else []
 
 
 def without_excluded(root: Path, listing: Listing) -> Listing:
@@ -131,20 +130,15 @@ def _read_strata(path: Path) -> dict[str, str]:
         raise CompetitionError(f"the columns are image_name,stratum or ID,stratum, not {','.join(columns)!r}", path)
     listed: dict[str, str] = {}
     for number, row in rows:
-        name, stratum = _strata_row(row, number, path)
+        if len(row) != 2:
+            raise CompetitionError(f"line {number} has {len(row)} fields, not 2", path)
+        name, stratum = (same_spelling(cell.strip()) for cell in row)
+        if stratum not in (OBLIQUE, STRAIGHT):
+            hint = nearest_hint(stratum, (OBLIQUE, STRAIGHT))
+            raise CompetitionError(f"line {number}: unknown stratum {stratum!r}{hint}", path)
         if listed.setdefault(name, stratum) != stratum:
             raise CompetitionError(f"line {number} calls {name} {stratum}, an earlier line {listed[name]}", path)
     return listed
-
-
-def _strata_row(row: Sequence[str], number: int, path: Path) -> tuple[str, str]:
-    if len(row) != 2:
-        raise CompetitionError(f"line {number} has {len(row)} fields, not 2", path)
-    name, stratum = (same_spelling(cell.strip()) for cell in row)
-    if stratum not in (OBLIQUE, STRAIGHT):
-        hint = nearest_hint(stratum, (OBLIQUE, STRAIGHT))
-        raise CompetitionError(f"line {number}: unknown stratum {stratum!r}{hint}", path)
-    return name, stratum
 
 
 def _count(samples: Collection[Sample]) -> str:

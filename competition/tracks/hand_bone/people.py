@@ -31,17 +31,10 @@ HEADINGS = {
 
 @dataclass(frozen=True)
 class Person:
-    """One row; None where a cell is empty or unreadable.
+    """One row; None where a cell is empty or unreadable."""
 
-    Attributes:
-        age: In years.
-        sex: "female" or "male".
-        weight_kg: In kilograms.
-        height_cm: In centimetres.
-    """
-
-    age: float | None
-    sex: str | None
+    age: float | None  # in years
+    sex: str | None  # "female" or "male"
     weight_kg: float | None
     height_cm: float | None
 
@@ -68,12 +61,8 @@ def read_people(path: Path) -> dict[str, Person]:
         name = _identifier(row[headings.index("id")])
         if name is not None and name not in people:
             cells = {figure: None if column is None else row[column] for figure, column in column_of.items()}
-            people[name] = Person(
-                age=_number(cells["age"]),
-                sex=_sex(cells["sex"]),
-                weight_kg=_number(cells["weight_kg"]),
-                height_cm=_number(cells["height_cm"]),
-            )
+            sex, numbers = _sex(cells.pop("sex")), {figure: _number(cell) for figure, cell in cells.items()}
+            people[name] = Person(sex=sex, **numbers)
     return people
 
 
@@ -134,8 +123,7 @@ def describe_people(people: dict[str, Person], training: Collection[str], test: 
 
 def _figures(people: Sequence[Person]) -> str:
     texts = []
-    sexes = [person.sex for person in people if person.sex is not None]
-    if sexes:
+    if sexes := [person.sex for person in people if person.sex is not None]:
         texts.append(f"{sexes.count('female') / len(sexes):.0%} female")
     for figure, unit in (("age", "years"), ("height_cm", "cm"), ("weight_kg", "kg")):
         values = [value for person in people if (value := getattr(person, figure)) is not None]

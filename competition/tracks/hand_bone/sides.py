@@ -37,9 +37,8 @@ def with_sides(root: Path, samples: Sequence[Sample]) -> tuple[list[Sample], lis
         if len(set(sides)) > 1:
             which = ", ".join(f"{side} by its {source}" for source, side in found.items() if side)
             disagreements.append(f"{sample.group}/{sample.name} ({which})")
-    if not disagreements:
-        return known, []
-    return known, [f"left or right is contradictory for {len(disagreements)} X-rays: {', '.join(disagreements)}"]
+    remark = f"left or right is contradictory for {len(disagreements)} X-rays: {', '.join(disagreements)}"
+    return known, [remark] if disagreements else []
 
 
 def side_by_name(stem: str) -> str:
@@ -52,11 +51,8 @@ def _sides_by_place(samples: Sequence[Sample]) -> dict[str, str]:
     keys_of: dict[tuple[str, str], list[str]] = {}
     for sample in samples:
         keys_of.setdefault((sample.split, sample.group), []).append(sample.key)
-    sides: dict[str, str] = {}
-    for keys in keys_of.values():
-        if len(keys) == 2:
-            sides |= dict(zip(sorted(keys), (RIGHT, LEFT), strict=True))
-    return sides
+    pairs = [sorted(keys) for keys in keys_of.values() if len(keys) == 2]
+    return {key: side for pair in pairs for key, side in zip(pair, (RIGHT, LEFT), strict=True)}
 
 
 def side_by_bones(label: Path) -> str:

@@ -14,9 +14,9 @@ from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import near_pairs, same_spelling
 from competition.tracks.hand_bone.labels import CARPAL_BONES, FINGER_BONES, FOREARM_BONES, HAND_BONE_CLASSES, read_bones
 from competition.tracks.hand_bone.lists import OBLIQUE, STRAIGHT, with_strata, without_excluded, wrongly_labelled
-from competition.tracks.hand_bone.people import SHEET, Person, describe_people, read_people
+from competition.tracks.hand_bone.people import SHEET, describe_people, read_people
 from competition.tracks.hand_bone.sides import with_sides
-from competition.tracks.listing import NamesInUse, check_names, refuse_lost, skipped_pictures
+from competition.tracks.listing import NamesInUse, find_late_images, skipped_pictures
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
 IMAGES: dict[Split, str] = {"train": "train/DCM/*/*.png", "test": "test/DCM/*/*.png"}
@@ -57,13 +57,10 @@ def list_hands(root: Path) -> Listing:
     listing = without_excluded(root, Listing(samples, problems, remarks))
     samples, strata = with_strata(root, listing.samples)
     people = read_people(root / SHEET) if (root / SHEET).exists() else {}
-    remarks = [*listing.remarks, *wrongly_labelled(samples), *strata, *_describe(people, samples)]
+    groups = [{sample.group for sample in samples if sample.split == split} for split in ("train", "test")]
+    about = [describe_people(people, *groups)] if people else []
+    remarks = [*listing.remarks, *wrongly_labelled(samples), *strata, *about]
     return Listing(samples, listing.problems, remarks, {name: person.sex or "" for name, person in people.items()})
-
-
-def _describe(people: dict[str, Person], samples: list[Sample]) -> list[str]:
-    groups = {split: {sample.group for sample in samples if sample.split == split} for split in ("train", "test")}
-    return [describe_people(people, groups["train"], groups["test"])] if people else []
 
 
 def list_test_hands(folder: Path) -> Listing:
@@ -73,13 +70,10 @@ def list_test_hands(folder: Path) -> Listing:
         CompetitionError: There is no PNG, or two of one name, an X-ray is no PNG, or a ``strata.csv`` there can't be
             read.
     """
-    images = find_files(folder, LATE_IMAGES)
-    check_names(images, folder)
+    images, skipped = find_late_images(folder, [LATE_IMAGES])
     samples, remarks = with_sides(folder, [_sample(folder, image, "test") for image in images])
-    left_out = skipped_pictures(folder, "test", [LATE_IMAGES], {sample.key for sample in samples})
-    remarks += refuse_lost(left_out, folder)
     samples, strata = with_strata(folder, samples)
-    return Listing(samples, remarks=[*remarks, *strata])
+    return Listing(samples, remarks=[*remarks, *skipped, *strata])
 
 
 def _sample(root: Path, image: Path, split: Split) -> Sample:
@@ -99,8 +93,7 @@ def _missing_and_unused(root: Path, samples: Sequence[Sample]) -> list[Problem]:
     meant = near_pairs(missing, strays)
     problems = []
     for label in missing:
-        near = "" if label not in meant else f", did you mean {meant[label]}?"
-        reason = f"annotation missing{near}"
+        reason = "annotation missing" + (f", did you mean {meant[label]}?" if label in meant else "")
         problems.append(Problem(wanted[label].key, "train", label, reason, kind="annotation missing"))
     for label in sorted(strays.difference(meant.values())):
         problems.append(Problem(stem(label), "train", label, "annotation without X-ray"))

@@ -89,9 +89,8 @@ def _mask(plane: NDArray[Any], index: int, path: Path) -> NDArray[np.bool_]:
     mask: NDArray[np.bool_] = plane != 0
     top = plane.max()
     if top < 0 or (plane[mask] != top).any():
-        raise CompetitionError(
-            f"plane {index} ({VERTEBRAE[index]}) holds more values than 0 and {top:g}: was it resized smoothly?", path
-        )
+        reason = f"plane {index} ({VERTEBRAE[index]}) holds more values than 0 and {top:g}: was it resized smoothly?"
+        raise CompetitionError(reason, path)
     return mask
 
 
@@ -100,7 +99,6 @@ def _read_label_picture(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint
     if values.shape != size_hw:
         found, wanted = size_text(values.shape), size_text(size_hw)
         raise CompetitionError(f"label is {found}, its image {wanted} (rows x columns)", path)
-    strange = np.setdiff1d(np.unique(values), np.arange(LABEL_PLANES))
-    if strange.size:
+    if (strange := np.setdiff1d(values, np.arange(LABEL_PLANES))).size:
         raise CompetitionError(f"value {int(strange[0])} is no vertebra (0 is none, 1 to 6 from the top down)", path)
     return pack_masks(np.stack([values == number for number in range(1, LABEL_PLANES)]))

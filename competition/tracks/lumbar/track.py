@@ -9,6 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from competition.formats.pictures import read_grey
 from competition.metrics.counts import DICE
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.text import same_spelling
-from competition.tracks.listing import check_names, refuse_lost, skipped_pictures
+from competition.tracks.listing import check_names, find_late_images, skipped_pictures
 from competition.tracks.lumbar.labels import VERTEBRAE, inspect_label, read_vertebrae
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
@@ -49,8 +50,7 @@ def list_spines(root: Path) -> Listing:
     pairs, problems = _pair(root, images, labels)
     groups, remarks = _groups([image for image, _ in pairs])
     samples = [_sample(root, "train", image, groups[image], label) for image, label in pairs]
-    test = _files(root, "test/img", _IMAGES)
-    if test:
+    if test := _files(root, "test/img", _IMAGES):
         check_names(test, root / "test" / "img")
     samples += [_sample(root, "test", image, image.name) for image in test]
     listed: dict[Split, list[Path]] = {"train": images, "test": test}
@@ -62,11 +62,7 @@ def list_spines(root: Path) -> Listing:
 
 def list_test_spines(folder: Path) -> Listing:
     """List a late test set: every image below ``folder``; CompetitionError if there is none, or two of one name."""
-    patterns = [f"**/*{ending}" for ending in _IMAGES]
-    images = sorted(path for pattern in patterns for path in find_files(folder, pattern))
-    check_names(images, folder)
-    keys = {stem(image.name) for image in images}
-    remarks = refuse_lost(skipped_pictures(folder, "test", patterns, keys), folder)
+    images, remarks = find_late_images(folder, [f"**/*{ending}" for ending in _IMAGES])
     return Listing([_sample(folder, "test", image, image.name) for image in images], remarks=remarks)
 
 
@@ -139,12 +135,10 @@ def _pseudonym(patient: str) -> str:
 
 
 def _patient(image: Path) -> str:
-    if image.suffix.lower() == ".png":
-        return ""
-    try:
-        return read_patient_id(image)
-    except CompetitionError:
-        return ""  # prepare reports the file when it reads the pixels
+    if image.suffix.lower() != ".png":
+        with suppress(CompetitionError):  # prepare reports the file when it reads the pixels
+            return read_patient_id(image)
+    return ""
 
 
 def read_spine(path: Path) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from competition.data.checks.plausibility import full_masks, implausible_classes, large_classes
+from competition.data.checks.plausibility import implausible_classes, questionable_masks
 from competition.data.manifest import Entry
 
 ENTRY = Entry(
@@ -51,23 +51,23 @@ def test_a_class_that_covers_every_image_is_named() -> None:
     found = implausible_classes(masks((200, 5), (199, 5)), ["a", "b"], {})
     assert len(found) == 1
     assert found[0].startswith("class a covers the whole image in all 2 training masks")
-    assert full_masks(masks((200, 5), (199, 5)), ["a", "b"]) == []
+    assert questionable_masks(masks((200, 5), (199, 5)), ["a", "b"]) == []
     assert implausible_classes(masks((200, 5), (198, 5)), ["a", "b"], {}) == []  # 99 % is not the whole image
-    assert full_masks(masks((3, 5), (200, 5)), ["a", "b"]) == [
+    assert questionable_masks(masks((3, 5), (200, 5)), ["a", "b"]) == [
         "labels: masks that cover their whole image: 1 (the first: 1.png, class a); is that meant?"
     ]
 
 
 def test_plausible_masks_and_samples_without_masks_give_nothing() -> None:
     assert implausible_classes(masks((3, 1), (0, 9)), ["a", "b"], {}) == []
-    assert full_masks(masks((3, 1), (0, 9)), ["a", "b"]) == []
-    assert implausible_classes([ENTRY], ["a", "b"], {}) == full_masks([ENTRY], ["a", "b"]) == []
+    assert questionable_masks(masks((3, 1), (0, 9)), ["a", "b"]) == []
+    assert implausible_classes([ENTRY], ["a", "b"], {}) == questionable_masks([ENTRY], ["a", "b"]) == []
 
 
 def test_a_class_that_covers_most_of_every_image_may_be_the_background() -> None:
     entries = masks((190, 20, 200), (101, 150, 200))  # of 200 pixels
-    assert large_classes(entries, ["a", "b", "c"]) == [
+    assert questionable_masks(entries, ["a", "b", "c"]) == [
         "labels: a (at least 50 %) covers more than half of every image; are background and class exchanged?"
     ]
-    assert large_classes(masks((100, 20), (190, 20)), ["a", "b"]) == []
-    assert large_classes([ENTRY], ["a"]) == []
+    assert questionable_masks(masks((100, 20), (190, 20)), ["a", "b"]) == []
+    assert questionable_masks([ENTRY], ["a"]) == []

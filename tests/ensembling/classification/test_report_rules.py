@@ -6,16 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from competition.ensembling.classification.report_rules import decide_as_the_report, report_rule
+from competition.ensembling.classification import report_rules as module
+from competition.ensembling.classification.report_rules import decide_as_the_report, report_rule, training_scores
 from competition.errors import CompetitionError
 from competition.metrics.tables import score_aneurysm
 from competition.prediction.predictor import make_predictor, predict_scores
 from competition.prediction.probability_maps import read_scores
-from competition.runs import training_predictions as module
 from competition.runs.fold_training import train_one
 from competition.runs.members import open_member
 from competition.runs.run import Run
-from competition.runs.training_predictions import training_scores
 from competition.training.checkpoints import load_best, load_network, save_best
 from competition.workspace import checkpoint_file
 

@@ -10,8 +10,7 @@ from torch import nn
 from competition.models.reports.unet3plus import UNet3Plus
 from competition.prediction.predictor import make_predictor
 from competition.training.checkpoints import load_best, load_network
-from competition.training.loop import train_fold
-from competition.training.validation import held_out_score
+from competition.training.loop import held_out_score, train_fold
 
 
 def on_meta(**options):

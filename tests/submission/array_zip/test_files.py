@@ -10,7 +10,6 @@ from array_submissions import CLASSES, SIZES, array_of, npy, random_masks
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
 from competition.submission.array_zip.files import (
-    list_plane_files,
     open_plane_files,
     packed,
     plane_file_name,
@@ -43,8 +42,8 @@ def test_files_and_zip_hold_the_same_arrays_in_the_given_order(tmp_path):
         for name, array in images.items():
             np.testing.assert_array_equal(np.load(io.BytesIO(archive.read(plane_file_name(name)))), array)
             np.testing.assert_array_equal(np.load(tmp_path / "out" / "planes" / plane_file_name(name)), array)
-    assert list_plane_files(path) == ["7.npy", "12.npy"]
-    assert list_plane_files(tmp_path / "out" / "planes") == ["12.npy", "7.npy"]
+    assert ArrayZipForm().names(path) == ["7.npy", "12.npy"]
+    assert ArrayZipForm().names(tmp_path / "out" / "planes") == ["12.npy", "7.npy"]
     for written in (path, tmp_path / "out" / "planes"):
         assert ArrayZipForm().check(written, CLASSES, KnownImages(tuple(SIZES), SIZES)).errors == []
 

@@ -9,8 +9,7 @@ import scipy.io
 from array_submissions import CLASSES, SIZES, array_of, random_masks, zip_of
 
 from competition.errors import CompetitionError
-from competition.submission.array_zip.form import ArrayZipForm
-from competition.submission.array_zip.scores import score_planes
+from competition.submission.array_zip.form import ArrayZipForm, score_planes
 from competition.submission.known_images import KnownImages
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.lumbar.track import LUMBAR

@@ -5,7 +5,7 @@ from encoded_masks import CLASSES, blobs, keyed, rle_file
 from competition.errors import CompetitionError
 from competition.submission.known_images import KnownImages
 from competition.submission.run_lengths.files import write_rle_csv
-from competition.submission.run_lengths.scores import score_rle
+from competition.submission.run_lengths.form import score_rle
 
 
 def dense_dice(a, b):

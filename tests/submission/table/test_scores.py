@@ -7,7 +7,7 @@ from sklearn.metrics import roc_auc_score
 
 from competition.errors import CompetitionError
 from competition.submission.table.files import write_table_csv
-from competition.submission.table.scores import score_table
+from competition.submission.table.form import score_table
 
 TABLE = ("Aneurysm", *(f"location-{number}" for number in range(21)))
 
@@ -27,7 +27,7 @@ def aneurysm_case(seed=0, patients=60):
 
 def test_aneurysm_score_equals_the_organisers_arithmetic(tmp_path):
     ids, truth, outputs = aneurysm_case()
-    write_table_csv(tmp_path / "s.csv", "Index", ids, TABLE, outputs)
+    write_table_csv(tmp_path / "s.csv", ids, TABLE, outputs)
     shuffled = pd.DataFrame(truth, ids, list(TABLE)).sample(frac=1, random_state=1)
     score = score_table(tmp_path / "s.csv", shuffled, TABLE)
     assert score.score == pytest.approx(roc_auc_score(truth[:, 0], outputs[:, 0]), abs=1e-12)
@@ -48,7 +48,7 @@ def test_aneurysm_score_equals_the_organisers_arithmetic(tmp_path):
 def test_aneurysm_rows_and_values_that_do_not_fit(tmp_path):
     ids, truth, outputs = aneurysm_case()
     frame = pd.DataFrame(truth, ids, list(TABLE))
-    write_table_csv(tmp_path / "s.csv", "Index", ids[1:], TABLE, outputs[1:])
+    write_table_csv(tmp_path / "s.csv", ids[1:], TABLE, outputs[1:])
     with pytest.raises(CompetitionError, match=rf"1 rows are missing \({int(ids[0])}\)"):
         score_table(tmp_path / "s.csv", frame, TABLE)
     with pytest.raises(CompetitionError, match=rf"1 rows are not in the truth \({int(ids[1])}\)"):
@@ -65,14 +65,14 @@ def test_aneurysm_rows_and_values_that_do_not_fit(tmp_path):
 
 def test_leading_zeros_of_an_index_do_not_matter(tmp_path):
     ids, truth, outputs = aneurysm_case()
-    write_table_csv(tmp_path / "s.csv", "Index", ids, TABLE, outputs)
+    write_table_csv(tmp_path / "s.csv", ids, TABLE, outputs)
     plain = pd.DataFrame(truth, [str(int(name)) for name in ids], list(TABLE))
     expected = score_table(tmp_path / "s.csv", pd.DataFrame(truth, ids, list(TABLE)), TABLE)
     assert score_table(tmp_path / "s.csv", plain, TABLE) == expected
     long = ["1" * 5000, "0" * 5000 + "2", "\u0663"]  # Python's int stops at 4,300 digits, and takes every alphabet's
-    write_table_csv(tmp_path / "s.csv", "Index", [*long, *ids[3:]], TABLE, outputs)
+    write_table_csv(tmp_path / "s.csv", [*long, *ids[3:]], TABLE, outputs)
     shortened = pd.DataFrame(truth, ["1" * 5000, "2", "\u0663", *ids[3:]], list(TABLE))
     assert score_table(tmp_path / "s.csv", shortened, TABLE).score == expected.score
-    write_table_csv(tmp_path / "s.csv", "Index", ["7", "007"], TABLE, outputs[:2])
+    write_table_csv(tmp_path / "s.csv", ["7", "007"], TABLE, outputs[:2])
     with pytest.raises(CompetitionError, match="Index 7 appears twice"):
         score_table(tmp_path / "s.csv", plain, TABLE)

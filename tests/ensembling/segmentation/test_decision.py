@@ -1,6 +1,6 @@
 import numpy as np
 
-from competition.ensembling.segmentation.confusions import confusion_rows, worst_confusions
+from competition.ensembling.segmentation.decision import confusion_rows, worst_confusions
 
 CLASSES = ("index", "ring", "thumb", "wrist")
 # Row: who claims; column: whose pixels they are, the last one nobody's.
