@@ -26,8 +26,8 @@ from pipelines.executors.task import is_worker
 from pipelines.options import DEFAULT_TRACK, typed_options
 
 STAGES = (
-    *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "score", "check", "vote"),
-    *("compare", "comparison", "race", "bench", "leaderboard"),
+    *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "predict", "score", "check"),
+    *("vote", "compare", "comparison", "race", "bench", "leaderboard"),
 )
 ALIASES = {"contest": "comparison"}
 """Earlier name of a stage -> its name."""
@@ -51,6 +51,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     tune         choose weights, thresholds, post-processing   ./run.sh tune --members quick,strong
     ensemble     predict test images, write a submission       ./run.sh ensemble
   at any time:
+    predict      predict any images with a decision            ./run.sh predict IMAGE... --out DIR
     tracks       list the tracks and test them                 ./run.sh tracks --check
     search       search training settings with Optuna          ./run.sh search --trials 30
     import       import another team's predictions             ./run.sh import --name theirs --test DIR

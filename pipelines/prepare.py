@@ -24,9 +24,9 @@ from competition.data.preparation.read_samples import cache_all
 from competition.data.preparation.sample_problems import sample_remarks, settle_problems
 from competition.data.preparation.settled_folds import settle_folds
 from competition.data.sources import content_of, describe_source, find_data_files
+from competition.drawing.contact_sheet import draw_contact_sheet
 from competition.errors import CompetitionError
 from competition.machine import cores
-from competition.reporting.contact_sheet import draw_contact_sheet
 from competition.text import counted, size_text
 from competition.tracks.track import WARNING, Problem, Track
 from competition.workspace import Workspace

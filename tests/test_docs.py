@@ -78,6 +78,7 @@ def test_there_are_commands_on_every_page_that_shows_how():
         "extend",
         "measurements",
         "members_and_voting",
+        "predict",
         "quickstart",
         "your_competition",
     }

@@ -33,8 +33,10 @@ LAYERS = (
     "prediction",
     "training",
     "runs",
-    "reporting",
+    "drawing",
     "ensembling",
+    "inference",
+    "reporting",
 )
 LONGEST_FILE = 350
 LONGEST_STAGE = 150

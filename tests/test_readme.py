@@ -74,7 +74,7 @@ def test_a_command_that_the_program_does_not_take_would_be_noticed(parse):
     with pytest.raises(SystemExit):
         parse("./run.sh train --folds 0..4")
     with pytest.raises(ModuleNotFoundError):
-        parse("./run.sh predict")
+        parse("./run.sh forecast")
 
 
 def test_all_files_the_readme_links_or_names_are_there():

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from competition.console import progress, say, shout
 from competition.data.manifest import Entry, Manifest
+from competition.drawing.contact_sheet import outlined_tile, spread, tile_sheet
+from competition.drawing.outlines import write_png
 from competition.ensembling.classification.locations import LocationRule
 from competition.ensembling.decision import Decision
 from competition.ensembling.segmentation.postprocessing import decide_image
@@ -21,7 +23,6 @@ from competition.machine import MB, peak_memory_mb
 from competition.phantoms import PHANTOMS
 from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.prediction.probability_maps import read_scores
-from competition.reporting.contact_sheet import outlined_tile, spread, tile_sheet, write_png
 from competition.submission.known_images import KnownImages
 from competition.submission.leaderboard import Row
 from competition.text import counted, size_text
@@ -116,8 +117,12 @@ def _voted_table(
     combined = combine(decision.combine, tables, decision.weights())
     if decision.combine == "rank":
         say(f"{track.classes[0]}: the mean of ranks among these {len(samples)} samples, comparable only within them")
-    rule = LocationRule(decision.gate, np.array([decision.thresholds[name] for name in track.classes[1:]]))
-    return np.column_stack([combined.score, rule.decide(combined.probs)])
+    return np.column_stack([combined.score, location_rule(decision).decide(combined.probs)])
+
+
+def location_rule(decision: Decision) -> LocationRule:
+    """Return how the decision of a classification turns probabilities of all classes but the first into 0 and 1."""
+    return LocationRule(decision.gate, np.array([decision.thresholds[name] for name in decision.classes[1:]]))
 
 
 def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:

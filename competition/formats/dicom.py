@@ -21,6 +21,7 @@ from competition.formats.decoding_process import decode_elsewhere
 from competition.formats.pictures import stretch
 from competition.formats.source_files import damage_named, require_file, require_finite, require_size
 
+ENDINGS = (".dcm", ".dicom", ".ima")
 _REPAIR = "Copy the file again"
 _SHORT = re.compile(r"less than expected \((\d+) vs (\d+) bytes\)")
 """pydicom's message for truncated pixels that are not compressed; compressed ones have no known length."""
@@ -109,6 +110,17 @@ def read_patient_id(path: Path) -> str:
 def read_spacing_mm(path: Path) -> tuple[float, float] | None:
     """Read only the header's distance of pixel centres between rows and between columns."""
     return _spacing(_load(path, header_only=True), path)
+
+
+def is_dicom(path: Path) -> bool:
+    """Return whether a file has an ending of DICOM files, or their prefix at byte 128."""
+    if path.suffix.lower() in ENDINGS:
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _load(path: Path, header_only: bool = False) -> Dataset:

@@ -271,3 +271,15 @@ def stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
             block = values[at : at + rows].astype(np.float64)
             stretched[at : at + rows] = np.round((block - low) * (255 / (high - low)))
     return stretched
+
+
+def has_colour(path: Path) -> bool:
+    """Return whether the channels of an image differ, so that grey loses something; False where it is no image."""
+    try:
+        with _opened(path) as picture:
+            if picture.mode in ("1", "L", "LA", "La") or picture.mode.startswith(("I", "F")):
+                return False
+        colours = read_rgb(path)
+    except CompetitionError:
+        return False
+    return bool((colours != colours[..., :1]).any())

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.masks.stored_arrays import file_identity, open_array, open_imported_array
+from competition.prediction.grid_maps import GridMap
 from competition.prediction.probability_maps import map_file, remake
 
 Tile = tuple[slice, slice]
@@ -52,8 +53,8 @@ class OpenedMap:
         return tile
 
 
-ClassMap = OpenedMap | NDArray[np.uint8]
-"""A probability map (C, H, W), on disk or in memory: ``[index, rows, columns]`` is a tile of a class."""
+ClassMap = OpenedMap | GridMap | NDArray[np.uint8]
+"""A probability map (C, H, W), on disk, on its grid or in memory: ``[index, rows, columns]`` is a tile of a class."""
 
 
 def open_map(folder: Path, sample: str, imported: bool = False) -> OpenedMap:

@@ -1,6 +1,6 @@
 """From a prepared sample to its probabilities at native size; out-of-fold and test predictions alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,33 +73,61 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
     answers on, brought to native size, and only then rounded (and later thresholded): thresholding first costs 0.006
     Dice. Where the predictor looks at a part of the image, the map is 0 outside of it.
     """
-    sample = predictor.reader.read(entry)
-    (image,) = sample.images
-    pixels = torch.from_numpy(image.copy()).to(predictor.device).float()
-    pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
-    standardised = standardise(pixels[None, None], torch.tensor([sample.mean]), torch.tensor([sample.std]))[:, 0]
-    black = -sample.mean[0] / max(sample.std[0], 1.0)
-    box = predictor.reader.box(entry)
-    finest = max(1, max(box.size_hw) // max(pixels.shape[-2:]))
     total: torch.Tensor | None = None
     with torch.inference_mode():
-        for view in views:
-            chain = VIEWS[view]
-            seen = chain.augment_image(standardised)
-            for model in predictor.models:
-                probs = chain.deaugment_mask(_segment(predictor, model, seen, black, finest))
-                if is_mirrored(view) and predictor.track.mirror is not None:
-                    probs = probs[:, list(predictor.track.mirror.classes)]
-                # In place: 29 classes at 2048 pixels are 486 MB.
-                total = probs if total is None else total.add_(probs)
+        for _, probs in _grid_answers(predictor, entry, views):
+            # In place: 29 classes at 2048 pixels are 486 MB.
+            total = probs if total is None else total.add_(probs)
         assert total is not None
         mean = total.div_(len(views) * len(predictor.models))
+        box = predictor.reader.box(entry)
         values = to_native(mean[0], box.size_hw)
     if box.size_hw == (entry.height, entry.width):
         return values
     pasted = np.zeros((len(values), entry.height, entry.width), np.uint8)
     pasted[:, *box.window] = values
     return pasted
+
+
+def predict_on_grid(
+    predictor: Predictor, entry: Entry, views: Sequence[str]
+) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+    """Return the mean of ``predict_map`` before it is brought to native size, and that of each model's own views.
+
+    All are float32 (C, h, w) on the predictor's device; a single model's own mean is the mean itself.
+    """
+    own: list[torch.Tensor | None] = [None] * len(predictor.models)
+    total: torch.Tensor | None = None
+    with torch.inference_mode():
+        for number, probs in _grid_answers(predictor, entry, views):
+            known = own[number]
+            own[number] = probs.clone() if known is None else known.add_(probs)
+            # In the order of ``predict_map``, because sums of floats depend on it.
+            total = probs if total is None else total.add_(probs)
+        assert total is not None
+        mean = total.div_(len(views) * len(predictor.models))[0]
+        if len(own) == 1:
+            return mean, (mean,)
+        return mean, tuple(sums.div_(len(views))[0] for sums in own if sums is not None)
+
+
+def _grid_answers(predictor: Predictor, entry: Entry, views: Sequence[str]) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield the number of a model and its probabilities (1, C, h, w) float32, of all models view by view."""
+    sample = predictor.reader.read(entry)
+    (image,) = sample.images
+    pixels = torch.from_numpy(image.copy()).to(predictor.device).float()
+    pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+    standardised = standardise(pixels[None, None], torch.tensor([sample.mean]), torch.tensor([sample.std]))[:, 0]
+    black = -sample.mean[0] / max(sample.std[0], 1.0)
+    finest = max(1, max(predictor.reader.box(entry).size_hw) // max(pixels.shape[-2:]))
+    for view in views:
+        chain = VIEWS[view]
+        seen = chain.augment_image(standardised)
+        for number, model in enumerate(predictor.models):
+            probs = chain.deaugment_mask(_segment(predictor, model, seen, black, finest))
+            if is_mirrored(view) and predictor.track.mirror is not None:
+                probs = probs[:, list(predictor.track.mirror.classes)]
+            yield number, probs
 
 
 def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int) -> torch.Tensor:
@@ -141,11 +169,16 @@ def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int
     return F.interpolate(probs, size=wanted, mode="bilinear", align_corners=False)
 
 
+def classes_at_once(size_hw: tuple[int, int]) -> int:
+    """Return how many classes of an image of this size are brought to native size in one piece."""
+    return max(1, NATIVE_CHUNK_PIXELS // (size_hw[0] * size_hw[1]))
+
+
 def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Bring probabilities (C, h, w) float32 to native size (bilinear, half-pixel centres) as map values (C, H, W)."""
     classes = probs.shape[0]
     values = np.empty((classes, *size_hw), np.uint8)
-    chunk = max(1, NATIVE_CHUNK_PIXELS // (size_hw[0] * size_hw[1]))
+    chunk = classes_at_once(size_hw)
     for first in range(0, classes, chunk):
         part = slice(first, first + chunk)
         native = F.interpolate(probs[None, part], size=size_hw, mode="bilinear", align_corners=False)[0]
@@ -155,6 +188,13 @@ def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8
 
 def predict_scores(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.float64]:
     """Return the probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views."""
+    return predict_model_scores(predictor, entry, views)[0]
+
+
+def predict_model_scores(
+    predictor: Predictor, entry: Entry, views: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the probabilities of ``predict_scores``, and those of each model, averaged over its views: (F, C)."""
     side = predictor.experiment.data.size
     sample = predictor.reader.read(entry)
     grid = [pad_to(image, (side, side), grey=True) for image in sample.images]
@@ -163,12 +203,14 @@ def predict_scores(predictor: Predictor, entry: Entry, views: Sequence[str]) -> 
     images = standardise(pixels, torch.tensor([sample.mean]), torch.tensor([sample.std]))
     present = torch.tensor([entry.present], device=predictor.device)
     total = np.zeros(len(predictor.track.classes))
+    own = np.zeros((len(predictor.models), len(predictor.track.classes)))
     with torch.inference_mode():
         for view in views:
-            for model in predictor.models:
-                total += _classify(predictor, model, images, present, mirrored=is_mirrored(view))
-    mean: NDArray[np.float64] = total / (len(views) * len(predictor.models))
-    return mean
+            for number, model in enumerate(predictor.models):
+                scores = _classify(predictor, model, images, present, mirrored=is_mirrored(view))
+                own[number] += scores
+                total += scores
+    return total / (len(views) * len(predictor.models)), own / len(views)
 
 
 def _classify(

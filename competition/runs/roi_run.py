@@ -64,11 +64,16 @@ def find_first_stage(
             f"training samples (first: {missing[0]})"
         )
         raise CompetitionError(what, workspace.run_folder(settings.run), "Train its other folds first")
+    return FirstStage(member, folder_of, settings, weights_of_stage(workspace, member))
+
+
+def weights_of_stage(workspace: Workspace, member: Member) -> str:
+    """Return ten characters that differ when any weight of the first stage's folds differs."""
     digest = hashlib.sha256()
     for fold in member.folds:
-        path = checkpoint_file(workspace.fold_folder(settings.run, fold))
+        path = checkpoint_file(workspace.fold_folder(member.name, fold))
         digest.update(f"{fold} {weights_hash(load_best(path))}\n".encode())
-    return FirstStage(member, folder_of, settings, digest.hexdigest()[:10])
+    return digest.hexdigest()[:10]
 
 
 def find_boxes(stage: FirstStage, folder_of: Mapping[str, Path], entries: Sequence[Entry]) -> dict[str, Box]:

@@ -43,7 +43,7 @@ def predict_test_set(
     if runs.imported_file(run).exists():
         return imported_test_maps(runs, member, entries)
     whole_track, track = track, narrow(track, member.classes)
-    checkpoints = [_load_fold(runs, track, member, fold) for fold in member.folds]
+    checkpoints = [load_fold(runs, track, member, fold) for fold in member.folds]
     images = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
     made_by = {
         "folds": list(member.folds),
@@ -64,7 +64,12 @@ def predict_test_set(
     return folder
 
 
-def _load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best:
+def load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best:
+    """Return the weights of a member's fold, of a track that was narrowed to the member's classes.
+
+    Raises:
+        CompetitionError: They are missing, damaged, or not those that were tuned.
+    """
     run, epoch = split_member(member.name)
     path = checkpoint_file(runs.fold_folder(run, fold), epoch)
     best = load_best(path)

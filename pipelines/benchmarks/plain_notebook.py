@@ -21,7 +21,14 @@ import segmentation_models_pytorch as smp  # isort: skip
 
 
 def read_grey(path: str) -> np.ndarray:
-    """Read an image (H, W) uint8."""
+    """Read an image as grey values, (H, W) uint8.
+
+    Sixteen-bit grey is stretched from its own minimum and maximum to 0..255, because a 12-bit X-ray in a 16-bit file
+    would be black otherwise. Colour is turned to luminance.
+
+    Raises:
+        CompetitionError: As ``decode_picture``, a value is not finite, or only the opacity varies.
+    """
     return np.asarray(cv2.imread(path, cv2.IMREAD_GRAYSCALE))
 
 

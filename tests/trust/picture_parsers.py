@@ -4,6 +4,7 @@ import io
 import tempfile
 import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from competition.formats.contours import fill_contour, read_contour
 from competition.formats.dicom import read_dicom_grey, read_patient_id, read_spacing_mm
 from competition.formats.matlab import read_matlab
 from competition.formats.tfrecords import build_example, parse_example, read_record, read_records, write_records
+from competition.inference.images import read_any
 from competition.tracks.aneurysm.track import read_image
 from competition.tracks.cardiac.records import find_records, list_records, read_record_image, read_record_label
+from competition.tracks.hand_bone.track import HAND_BONE
 
 _RANDOM = np.random.default_rng(0)
 _GREY = _RANDOM.integers(0, 256, (24, 20), dtype=np.uint8)
@@ -76,7 +79,15 @@ def _pictures() -> list[Parser]:
         *(Parser(read.__name__, "a.png", kinds["png"], read) for read in others),
         Parser("read_colours", "a.png", (kinds["png"][0], kinds["png"][2]), readers.read_colours),
         Parser("aneurysm.read_image", "0001LI-A.jpg", kinds["jpg"], read_image),
+        Parser("read_any (png)", "a.png", kinds["png"], partial(read_any, HAND_BONE)),
+        Parser("read_any (npy)", "a.npy", tuple(map(_npy, (_GREY, _WIDE))), partial(read_any, HAND_BONE)),
     ]
+
+
+def _npy(array: NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
 
 
 def _dicom() -> list[Parser]:

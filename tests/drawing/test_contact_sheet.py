@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from competition.data.manifest import Manifest
+from competition.drawing.contact_sheet import GAP, outlined_tile, tile_sheet
+from competition.drawing.outlines import CAPTION, class_colours, outline
 from competition.masks.bit_planes import pack_masks
-from competition.reporting.contact_sheet import CAPTION, GAP, class_colours, outline, outlined_tile, tile_sheet
 
 
 @pytest.mark.parametrize(("width", "lines"), [(900, 1), (160, 2), (40, 5)])

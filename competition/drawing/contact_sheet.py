@@ -1,6 +1,5 @@
 """Contact sheets: samples with their labels outlined, exactly as the pipeline reads them."""
 
-import colorsys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from competition.data.cache import read_cached_image, read_cached_planes
 from competition.data.grid import grid_size, resize_image
 from competition.data.manifest import Entry
-from competition.files import whole_file
-from competition.masks.bit_planes import unpack_class
+from competition.drawing.outlines import CAPTION, FONT, as_rgb, coloured, legend, outline, write_png
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
@@ -20,9 +18,7 @@ TILE = 320
 COLUMNS = 4
 ROWS = 3
 VIEW_TILE = 160
-CAPTION = 22
 GAP = 6
-FONT = (cv2.FONT_HERSHEY_SIMPLEX, 0.42)
 
 
 def spread(entries: Sequence[Entry], count: int = ROWS * COLUMNS) -> list[Entry]:
@@ -50,50 +46,7 @@ def tile_sheet(tiles: Sequence[NDArray[np.uint8]], title: str, classes: Sequence
     filled = [*tiles, *[np.zeros_like(tiles[0])] * (-len(tiles) % columns)]
     rows = [np.hstack(filled[start : start + columns]) for start in range(0, len(filled), columns)]
     sheet = _caption(np.vstack(rows), title)
-    return np.vstack([sheet, _legend(sheet.shape[1], classes)])
-
-
-def _legend(width: int, classes: Sequence[str]) -> NDArray[np.uint8]:
-    """Return as many lines as the names need."""
-    lines = [np.zeros((CAPTION, width, 3), np.uint8)]
-    left = 6
-    for name, colour in zip(classes, class_colours(len(classes)), strict=True):
-        needed = cv2.getTextSize(name, *FONT, 1)[0][0]
-        if left > 6 and left + needed > width:
-            lines.append(np.zeros_like(lines[0]))
-            left = 6
-        cv2.putText(lines[-1], name, (left, 15), *FONT, colour, 1, cv2.LINE_AA)
-        left += needed + 14
-    return np.vstack(lines)
-
-
-def write_png(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write an RGB picture (H, W, 3) whole or not at all."""
-    encoded = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))[1]
-    with whole_file(path) as part:
-        part.write_bytes(encoded.tobytes())
-
-
-def class_colours(classes: int) -> list[tuple[int, int, int]]:
-    """Return well-spread RGB colours; neighbours in class order are far apart in hue."""
-    golden = 0.61803398875  # the fraction of the circle that keeps successive hues apart, however many there are
-    colours = (colorsys.hsv_to_rgb((index * golden) % 1, 0.75, 1.0) for index in range(classes))
-    return [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in colours]
-
-
-def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int, thickness: int = 1) -> None:
-    """Draw the outlines of label planes (H, W, P) and of holes onto an RGB picture (h, w, 3) of any size, in place."""
-    scale = np.array([picture.shape[1] / planes.shape[1], picture.shape[0] / planes.shape[0]])
-    for index, colour in enumerate(class_colours(classes)):
-        mask = unpack_class(planes, index).astype(np.uint8)
-        contours = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]  # those of holes too
-        scaled = [np.round((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
-        cv2.polylines(picture, scaled, isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)
-
-
-def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return a grey or RGB image as a new RGB array."""
-    return np.repeat(image[..., None], 3, axis=2) if image.ndim == 2 else image.copy()
+    return np.vstack([sheet, legend(sheet.shape[1], coloured(classes))])
 
 
 def outlined_tile(workspace: Workspace, track: Track, entry: Entry, planes: NDArray[np.uint8]) -> NDArray[np.uint8]:

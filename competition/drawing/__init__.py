@@ -1,0 +1,1 @@
+"""Pictures of samples: outlines, tiles and contact sheets."""

@@ -1,0 +1,173 @@
+"""The loop over everything that is to be predicted: one image or patient in memory at a time, results in one folder."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeVar
+
+from competition.console import progress, say, shout
+from competition.data.cache import cache_sample, read_cached_image
+from competition.data.manifest import Entry
+from competition.ensembling.decision import Decision
+from competition.errors import CompetitionError
+from competition.files import whole_folder
+from competition.inference.images import for_any_image
+from competition.inference.outputs import MaskAnswer, TableAnswer, check_names, write_mask_answer
+from competition.inference.sources import Failure, Source
+from competition.inference.summary import (
+    MARK,
+    TABLE_README,
+    Row,
+    check_replaceable,
+    mask_readme,
+    mask_rows,
+    table_row,
+    write_summary,
+)
+from competition.inference.voting import LoadedVote, load_vote, predict_patient, vote_masks, vote_table
+from competition.tracks.track import Track
+from competition.workspace import Workspace
+
+Result = TypeVar("Result")
+
+ONE_FOLD = "one fold votes, so there is no disagreement of folds: its columns are empty and its pictures are missing"
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was predicted: the rows of summary.csv, and what could not be read."""
+
+    rows: list[Row]
+    failures: list[Failure]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is predicted, by whom, and where the image in work is cached."""
+
+    track: Track
+    vote: LoadedVote
+    images: Workspace
+    sources: Sequence[Source]
+    failures: list[Failure]
+
+
+def predict_sources(
+    track: Track, runs: Workspace, decision: Decision, name: str, sources: Sequence[Source], folder: Path
+) -> Predictions:
+    """Predict images or patients and write the results into a folder, whole or not at all.
+
+    A source that can't be read does not stop the others.
+
+    Args:
+        track: What is competed in.
+        runs: Where the runs are; prepared data is not needed.
+        decision: Who votes, and how.
+        name: Of the decision.
+        sources: What is predicted.
+        folder: Is made, or replaced if it holds an earlier prediction and nothing else.
+
+    Raises:
+        CompetitionError: Two results would have one name, the folder holds something else, a member is missing, or
+            nothing could be read.
+    """
+    masks = track.task == "segmentation"
+    check_names([(source.name, source.path) for source in sources], track.classes if masks else ())
+    check_replaceable(folder)
+    reading = for_any_image(track) if len(track.views) == 1 else track
+    with TemporaryDirectory(prefix="medcomp-predict-") as place, whole_folder(folder, MARK) as part:
+        images = Workspace(Path(place), runs.dataset)
+        vote = load_vote(track, runs, images, decision)
+        if vote.folds == 1:
+            say(ONE_FOLD)
+        job = _Job(reading, vote, images, sources, [])
+        files: list[str] = []
+        rows = _write_masks(job, part, files) if masks else _table_rows(job)
+        about = {
+            "track": track.name,
+            "dataset": runs.dataset,
+            "decision": name,
+            "classes": track.classes,
+            "failures": [vars(failure) for failure in job.failures],
+        }
+        write_summary(part, rows, files, about, mask_readme(track.classes) if masks else TABLE_README)
+    return Predictions(rows, job.failures)
+
+
+def _write_masks(job: _Job, folder: Path, files: list[str]) -> list[Row]:
+    """Write the files of each image and add their names to ``files``; return the rows of all."""
+    classes = job.track.classes
+
+    def answer(source: Source, entry: Entry) -> MaskAnswer:
+        image = read_cached_image(job.images, entry.sample, job.track.views[0])
+        voted = vote_masks(job.vote, entry)
+        return MaskAnswer(
+            name=source.name,
+            image=image,
+            planes=voted.planes,
+            disagreement=voted.disagreement,
+            fold_dice=voted.fold_dice,
+            spacing_mm=entry.spacing_mm,
+            source=source.path,
+        )
+
+    rows: list[Row] = []
+    for _, one in _each(job, answer):
+        files += write_mask_answer(folder, one, classes)
+        rows += mask_rows(one, classes)
+    return rows
+
+
+def _table_rows(job: _Job) -> list[Row]:
+    """Return the row of each patient."""
+    predicted = list(_each(job, lambda _, entry: predict_patient(job.vote, entry)))
+    decision = job.vote.decision
+    table = vote_table(decision, [scores for _, scores in predicted])
+    if decision.combine == "rank":
+        first = job.track.classes[0]
+        say(f"{first}: the mean of ranks among these {len(predicted)} patients, comparable only within them")
+    rows = []
+    for number, (source, scores) in enumerate(predicted):
+        answer = TableAnswer(
+            name=source.name,
+            score=float(table.score[number]),
+            probabilities=table.probabilities[number],
+            decisions=table.decisions[number],
+            deviations=scores.deviations,
+            source=source.path,
+        )
+        rows.append(table_row(answer, job.track.classes))
+    return rows
+
+
+def _each(job: _Job, predict: Callable[[Source, Entry], Result]) -> Iterator[tuple[Source, Result]]:
+    """Yield what is predicted of each source that can be read; the others are added to the failures.
+
+    Raises:
+        CompetitionError: None could be read.
+    """
+    done = 0
+    with progress("predicting", len(job.sources)) as ticker:
+        for source in job.sources:
+            try:
+                entry, masked = cache_sample(job.images, job.track, source.root, source.sample)
+                for problem in masked:
+                    shout(f"{problem.path}: {problem.reason}")
+                result = predict(source, entry)
+            except CompetitionError as error:
+                job.failures.append(Failure(source.name, str(error)))
+            except (MemoryError, RuntimeError) as error:  # torch's allocators raise RuntimeErrors
+                if isinstance(error, RuntimeError) and "memory" not in str(error):
+                    raise
+                job.failures.append(
+                    Failure(source.name, f"it needs more memory than there is ({type(error).__name__})")
+                )
+            else:
+                done += 1
+                yield source, result
+            shutil.rmtree(job.images.cache_folder(), ignore_errors=True)
+            ticker.advance(source.name)
+    if not done:
+        raise CompetitionError(f"nothing could be predicted; the first reason: {job.failures[0].reason}")

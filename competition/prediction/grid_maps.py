@@ -1,0 +1,46 @@
+"""Probability maps kept on the grid they were predicted on, and brought to native size a class at a time.
+
+Of an image of 12,000 x 12,000 pixels a map of 29 classes at native size takes 4.2 GB, and a member and each of its
+folds have one. On a grid of 512 pixels it takes 30 MB, and the class in work 144 MB.
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from competition.data.boxes import Box
+from competition.prediction.predictor import classes_at_once, to_native
+
+
+class GridMap:
+    """A map of ``shape`` (C, H, W) that has exactly the values of ``predict_map``, read by class and tile."""
+
+    def __init__(self, probs: torch.Tensor, box: Box, size_hw: tuple[int, int]) -> None:
+        """Keep probabilities (C, h, w) float32 of the part ``box`` of an image of ``size_hw``; nothing is resized yet.
+
+        Outside of the box the map is 0.
+        """
+        self.shape = (probs.shape[0], *size_hw)
+        self._probs = probs
+        self._box = box
+        self._first = -1
+        self._piece = np.empty((0, 0, 0), np.uint8)
+
+    def __getitem__(self, part: tuple[int, slice, slice]) -> NDArray[np.uint8]:
+        """Return rows and columns of one class, uint8 (h, w)."""
+        index, rows, columns = part
+        at_once = classes_at_once(self._box.size_hw)
+        first = index - index % at_once
+        if first != self._first:
+            # The pieces of ``to_native``, so that the values are the same to the last digit.
+            self._piece, self._first = self._native(self._probs[first : first + at_once]), first
+        return self._piece[index - first, rows, columns]
+
+    def _native(self, probs: torch.Tensor) -> NDArray[np.uint8]:
+        with torch.inference_mode():
+            values = to_native(probs, self._box.size_hw)
+        if self._box.size_hw == self.shape[1:]:
+            return values
+        pasted = np.zeros((len(values), *self.shape[1:]), np.uint8)
+        pasted[:, *self._box.window] = values
+        return pasted

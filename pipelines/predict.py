@@ -1,0 +1,113 @@
+"""predict: the vote on any images, with overlays, masks, sizes and the disagreement of folds.
+
+It needs the runs and their decision, no prepared data. On the same images it gives exactly what ``ensemble`` submits.
+"""
+
+import argparse
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from competition.console import say, shout, table
+from competition.ensembling.current_decision import check_training_data, newest_decision
+from competition.errors import CompetitionError
+from competition.files import write_json
+from competition.inference.predicting import Predictions, predict_sources
+from competition.inference.sources import Failure, find_sources
+from competition.inference.summary import SUMMARY
+from competition.runs.members import load_run_plugins
+from competition.text import counted
+from competition.tracks.track import Track
+from pipelines.choose_decision import choose_decision
+from pipelines.context import open_track, open_workspace
+from pipelines.options import typed_options
+
+HELP = """\
+Predict any images with the members of a decision; prepared data is not needed.
+
+Images are PNG, JPEG, TIFF, BMP, DICOM or .npy files, or folders of them; for a track of several views, folders as
+ensemble --test takes them. The folder --out receives overlays, masks and summary.csv, with sizes in mm where the
+spacing is known and the disagreement of the folds. A DICOM image also gets a DICOM SEG, which carries the patient's
+identity of that image."""
+EXAMPLE = "./run.sh predict --track hand_bone hand.png more_hands/ --out predicted"
+SHOWN = 12
+"""Images in the table on the screen; summary.csv has all."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the stage's options."""
+    parser.add_argument("paths", nargs="+", type=Path, metavar="FILE_OR_FOLDER", help="images, or folders of them")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write the results into this folder")
+    parser.add_argument(
+        "--decision", metavar="NAME", help="use this decision (default: the newest; tune if there is none)"
+    )
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Predict everything that was given; see HELP.
+
+    Returns:
+        The rows of summary.csv, the decision, the folder, seconds per image, and what could not be predicted.
+
+    Raises:
+        CompetitionError: Something could not be predicted; the rest was written before.
+    """
+    track, workspace = open_track(args), open_workspace(args)
+    load_run_plugins(workspace)  # a decision may name their post-processing
+    name = args.decision
+    prepared = workspace.manifest_file().exists()
+    if name is None and not prepared and (newest := newest_decision(workspace)) is not None:
+        name = newest.parent.name  # nothing could be tuned again
+        say(f"decision: {name} (the newest; choose another by --decision NAME)")
+    decision_file, decision = choose_decision(track, workspace, name, None, typed_options(args))
+    if prepared:
+        check_training_data(track, workspace, decision, decision_file)
+    sources, failures = find_sources(track, args.paths)
+    if not sources:
+        _list_failures(failures)
+        raise CompetitionError(f"nothing to predict; the first reason: {failures[0].reason}")
+    start = time.perf_counter()
+    found = predict_sources(track, workspace, decision, decision_file.parent.name, sources, args.out)
+    failures += found.failures
+    per_sample = (time.perf_counter() - start) / len(sources)
+    _show(track, found)
+    say(f"{counted(len(sources) - len(found.failures), 'sample')} predicted, {per_sample:.2f} s each: {args.out}")
+    figures = {
+        "out": str(args.out),
+        "decision": decision_file.parent.name,
+        "seconds_per_sample": round(per_sample, 4),
+        "rows": found.rows,
+        "failures": [vars(failure) for failure in failures],
+    }
+    if failures:
+        _list_failures(failures)
+        if args.json is not None:
+            write_json(args.json, figures)
+        total = len(sources) + len(failures) - len(found.failures)
+        raise CompetitionError(f"{len(failures)} of {total} could not be predicted; the reasons are listed above")
+    return figures
+
+
+def _show(track: Track, found: Predictions) -> None:
+    """Print the first images, those on which the folds agree least first."""
+    if track.task == "classification":
+        first = track.classes[0]
+        rows = [(row["name"], f"{row['score']:.4f}", _positive(row)) for row in found.rows[:SHOWN]]
+        table(SUMMARY, ("name", first, "decided 1"), rows)
+        return
+    images = {row["name"]: row["image_fold_dice"] for row in found.rows}
+    present = Counter(row["name"] for row in found.rows if row["pixels"])
+    ordered = sorted(images, key=lambda name: 2.0 if images[name] is None else images[name])[:SHOWN]
+    rows = [(name, str(present[name]), "" if images[name] is None else f"{images[name]:.4f}") for name in ordered]
+    table(f"{SUMMARY}: the images on which the folds agree least", ("name", "classes found", "Dice of folds"), rows)
+
+
+def _positive(row: dict[str, Any]) -> str:
+    found = [key.removesuffix("_decision") for key, value in row.items() if key.endswith("_decision") and value]
+    return ", ".join(found) or "none"
+
+
+def _list_failures(failures: list[Failure]) -> None:
+    for failure in failures:
+        shout(f"not predicted: {failure.path}: {failure.reason}")

@@ -1,0 +1,146 @@
+"""Any readable image in any track: by the track's reader where it can, with the values that Pillow and numpy give."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from competition.errors import CompetitionError
+from competition.formats.pictures import has_colour, read_grey, read_rgb
+from competition.inference.images import find_images, for_any_image, image_name, read_any
+from competition.tracks import get_track
+
+GREY = np.random.default_rng(1).integers(0, 256, (30, 20), dtype=np.uint8)
+COLOUR = np.random.default_rng(2).integers(0, 256, (30, 20, 3), dtype=np.uint8)
+TRACKS = ("hand_bone", "cardiac", "lumbar", "knee")
+
+
+def save(path, values, **options):
+    Image.fromarray(values).save(path, **options)
+    return path
+
+
+def written(folder, write_dicom):
+    """The same grey image in every format without loss, in 8 and 16 bits."""
+    wide = GREY.astype(np.uint16) * 16
+    np.save(folder / "a.npy", GREY)
+    np.save(folder / "wide.npy", wide)
+    files = [save(folder / f"a{ending}", GREY) for ending in (".png", ".tif", ".bmp", ".gif", ".pgm", ".PNG")]
+    files += [save(folder / "wide.png", wide), save(folder / "rgb.png", np.repeat(GREY[..., None], 3, axis=2))]
+    files += [write_dicom(folder / "a.dcm", wide), write_dicom(folder / "1.2.840.7", wide)]
+    return [*files, folder / "a.npy", folder / "wide.npy"]
+
+
+@pytest.mark.parametrize("name", TRACKS)
+def test_every_format_is_read_in_every_track(name, tmp_path, write_dicom, capsys):
+    low, high = int(GREY.min()), int(GREY.max())
+    stretched = np.round((GREY.astype(float) - low) * 255 / (high - low)).astype(np.uint8)
+    for path in written(tmp_path, write_dicom):
+        wide = path.stem == "wide" or path.suffix in (".dcm", ".7")
+        np.testing.assert_array_equal(read_any(get_track(name), path), stretched if wide else GREY, err_msg=path.name)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_track_in_colour_gets_three_channels_of_everything(tmp_path, write_dicom):
+    track = replace(get_track("knee"), channels=3, read_image=read_rgb)
+    for path in written(tmp_path, write_dicom):
+        image = read_any(track, path)
+        assert (image.shape, image.dtype) == ((30, 20, 3), np.uint8)
+        assert (image == image[..., :1]).all()
+    np.testing.assert_array_equal(read_any(track, save(tmp_path / "c.png", COLOUR)), COLOUR)
+
+
+def test_colour_in_a_grey_track_is_converted_with_one_line_that_names_the_file(tmp_path, capsys):
+    path = save(tmp_path / "photo.png", COLOUR)
+    image = read_any(get_track("hand_bone"), path)
+    luminance = COLOUR @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(image - luminance).max() < 1
+    out = capsys.readouterr().out
+    assert out.count("\n") == 1
+    assert "photo.png is in colour and was turned to grey, because track hand_bone is grey" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("grey.png", False), ("equal.png", False), ("colour.png", True), ("palette.png", True), ("text.png", False)],
+)
+def test_colour_is_where_channels_differ(tmp_path, name, expected):
+    save(tmp_path / "grey.png", GREY)
+    save(tmp_path / "equal.png", np.repeat(GREY[..., None], 3, axis=2))
+    save(tmp_path / "colour.png", COLOUR)
+    Image.fromarray(COLOUR).quantize(8).save(tmp_path / "palette.png")
+    (tmp_path / "text.png").write_text("no image")
+    assert has_colour(tmp_path / name) == expected
+
+
+def test_the_tracks_own_reader_goes_first():
+    track = replace(get_track("knee"), read_image=lambda path: np.full((2, 3), 9, np.uint8))
+    assert (read_any(track, Path(__file__)) == 9).all()
+
+
+def bad_files(folder, write_dicom):
+    (folder / "notes.png").write_text("no image at all")
+    whole = save(folder / "whole.png", GREY).read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    dicom = write_dicom(folder / "whole.dcm", GREY.astype(np.uint16)).read_bytes()
+    (folder / "cut.dcm").write_bytes(dicom[:-200])
+    (folder / "empty.png").write_bytes(b"")
+    np.save(folder / "float.npy", GREY.astype(np.float32))
+    np.save(folder / "cube.npy", np.zeros((2, 3, 4), np.uint8))
+    np.save(folder / "nothing.npy", np.zeros((0, 4), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("absent.png", r"image not found: .*absent\.png"),
+        ("notes.png", r"image can't be read \(not PNG, JPEG.*notes\.png"),
+        ("cut.png", r"image can't be read \(.*cut\.png"),
+        ("empty.png", r"image can't be read \(.*empty\.png"),
+        ("cut.dcm", r"DICOM is truncated: 1000 of 1200 bytes of its pixel data are there: .*cut\.dcm"),
+        ("float.npy", r"uint8 or uint16 \(rows, columns\), not float32 of shape \(30, 20\): .*float\.npy"),
+        ("cube.npy", r"not uint8 of shape \(2, 3, 4\): .*cube\.npy"),
+        ("nothing.npy", r"picture has a size of 4x0 pixels: .*nothing\.npy"),
+        (".", r"image can't be read \(it is a folder"),
+    ],
+)
+@pytest.mark.parametrize("track", TRACKS[:2])
+def test_what_can_not_be_read_is_named_with_the_reason(tmp_path, write_dicom, track, name, reason):
+    bad_files(tmp_path, write_dicom)
+    with pytest.raises(CompetitionError, match=reason):
+        read_any(get_track(track), tmp_path / name)
+
+
+def test_spacing_comes_from_any_dicom_file_and_from_no_other(tmp_path, write_dicom):
+    read = for_any_image(get_track("hand_bone")).read_spacing
+    assert read(write_dicom(tmp_path / "a.dcm", GREY.astype(np.uint16), PixelSpacing=[0.5, 0.25])) == (0.5, 0.25)
+    assert read(write_dicom(tmp_path / "b", GREY.astype(np.uint16), ImagerPixelSpacing=[0.1, 0.2])) == (0.1, 0.2)
+    assert read(save(tmp_path / "c.png", GREY)) is None
+
+
+def test_folders_are_searched_for_images_of_all_formats(tmp_path, write_dicom):
+    for name in ("b.png", "sub/a.JPG", "sub/deep/c.npy", "notes.txt", ".hidden.png", "volume.nii.gz"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    for name in ("IM0001", "DICOMDIR"):
+        write_dicom(tmp_path / "sub" / name, GREY.astype(np.uint16))
+    images, others = find_images(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in images] == [
+        *("b.png", "sub/IM0001", "sub/a.JPG", "sub/deep/c.npy")
+    ]
+    assert [path.name for path in others] == ["notes.txt", "DICOMDIR", "volume.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("a.png", "a"), ("a.b.dcm", "a.b"), ("1.2.840.7", "1.2.840.7"), ("IM0001", "IM0001"), ("x.DCM", "x")],
+)
+def test_results_are_named_like_the_image(tmp_path, file, name):
+    assert image_name(tmp_path / file) == name
+
+
+def test_pictures_are_read_as_prepare_reads_them(tmp_path):
+    path = save(tmp_path / "photo.jpg", COLOUR)
+    np.testing.assert_array_equal(read_any(get_track("hand_bone"), path), read_grey(path))

@@ -1,0 +1,222 @@
+"""predict gives what ensemble --test submits, bit for bit, from the runs alone; each fold is compared with the vote."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import highdicom
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+from scipy import ndimage
+
+import pipelines.context
+from competition.data.cache import cache_sample
+from competition.ensembling.segmentation.postprocessing import OPERATIONS
+from competition.file_listing import find_files
+from competition.files import write_sealed_json
+from competition.formats.json_files import read_json
+from competition.masks.run_lengths import encode_mask
+from competition.prediction.predictor import predict_map
+from competition.runs.fold_training import train_one
+from competition.runs.run import open_run
+from competition.submission.run_lengths.files import read_rle_csv
+from competition.tracks.track import Listing, Sample
+from competition.training.checkpoints import load_best, open_predictor
+from competition.workspace import Workspace
+
+pytestmark = pytest.mark.slow
+CLASSES = ("disc", "square", "bar")
+
+
+def list_hands(folder):
+    paths = find_files(folder, "*.npy")
+    return Listing([Sample(path.stem, path.name, "test", path.stem, (path.name,)) for path in paths])
+
+
+def list_patients(folder):
+    """Patient 0 with all four views, patient 3 without two of them, patient 8."""
+    views = ("L-A", "L-B", "R-A", "R-B")
+    files = {number: [f"{number}-{view}.npy" for view in views] for number in ("0", "3", "8")}
+    there = {number: tuple(name if (folder / name).exists() else None for name in files[number]) for number in files}
+    return Listing([Sample(number, number, "test", number, there[number]) for number in there])
+
+
+@pytest.fixture
+def new_hands(shared_hands, tmp_path):
+    """A folder of three pictures, of two sizes."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for number in (1, 10, 11):
+        shutil.copy(shared_hands.workspace.root / "raw" / f"hand{number}.npy", folder)
+    return folder
+
+
+@pytest.fixture
+def hand_track(hands_with_run, shared_hands, monkeypatch):
+    track = replace(shared_hands.track, list_test=list_hands)
+    monkeypatch.setattr(pipelines.context, "get_track", lambda name: track)
+    return track
+
+
+def only_runs(workspace):
+    """What another machine has: neither raw data nor cache nor fold file."""
+    for name in ("cache", "raw", "folds", "submissions"):
+        shutil.rmtree(workspace.root / name)
+
+
+def edit(workspace, name, **changes):
+    file = workspace.decision_file(name)
+    write_sealed_json(file, read_json(file, "") | changes)
+
+
+def masks_in(folder, name):
+    """The masks (C, H, W) that were written."""
+    pictures = [cv2.imread(str(folder / f"{name}.{one}.png"), cv2.IMREAD_UNCHANGED) for one in CLASSES]
+    assert all(set(np.unique(picture)) <= {0, 255} for picture in pictures)
+    return np.stack(pictures) > 0
+
+
+def rows_of(folder):
+    with (folder / "summary.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def submitted(figures):
+    return read_rle_csv(Path(figures["submission"]))
+
+
+def assert_submitted(folder, names, rows):
+    seen = 0
+    for name in names:
+        for class_name, mask in zip(CLASSES, masks_in(folder, name), strict=True):
+            assert encode_mask(mask) == rows[f"{name}.npy", class_name]
+            seen += mask.any()
+    assert seen > 3
+
+
+def add_second_run(workspace, track, experiment):
+    """Looks where the run quick sees a square, and knows two of the classes."""
+    run = open_run("second", track, workspace, experiment)
+    for fold in (0, 1):
+        train_one(run, fold, force=False)
+
+
+def test_masks_are_those_of_ensemble_with_two_runs_of_two_folds(
+    hands_with_run, hand_track, new_hands, tiny_experiment, stage, tmp_path, monkeypatch
+):
+    erode = replace(OPERATIONS["none"], reshapes=ndimage.binary_erosion)  # changes every mask
+    monkeypatch.setitem(OPERATIONS, "eroded", erode)
+    crop = {"run": "quick", "classes": ["square"], "margin": 0.5}
+    data = {"crop_to": crop, "classes": ["bar", "square"], "size": 32}
+    experiment = tiny_experiment(data=data, predict={"views": ["identity", "hflip"]}, model={"prior": 0.3})
+    add_second_run(hands_with_run, hand_track, experiment)
+    stage("tune", "--members", "quick,second", "--weights", "3,2", "--name", "both")
+    edit(hands_with_run, "both", operations={"disc": "eroded", "square": "none", "bar": "surest+fill"})
+    rows = submitted(stage("ensemble", "--test", new_hands, "--decision", "both")[0])
+    only_runs(hands_with_run)
+    figures, said = stage("predict", new_hands, "--decision", "both", "--out", tmp_path / "out")
+    assert_submitted(tmp_path / "out", ("hand1", "hand10", "hand11"), rows)
+    assert figures["failures"] == []
+    assert [(row["name"], row["class"]) for row in rows_of(tmp_path / "out")] == [
+        (row["name"], row["class"]) for row in figures["rows"]
+    ]
+    assert "3 samples predicted" in said
+
+
+def test_a_member_without_weight_need_not_be_there(hands_with_run, hand_track, new_hands, tiny_experiment, stage):
+    add_second_run(hands_with_run, hand_track, tiny_experiment(train={"epochs": 1}))
+    stage("tune", "--members", "quick,second", "--weights", "1,0", "--name", "both")
+    rows = submitted(stage("ensemble", "--test", new_hands, "--decision", "both")[0])
+    only_runs(hands_with_run)
+    shutil.rmtree(hands_with_run.run_folder("second"))
+    out = hands_with_run.root / "out"
+    stage("predict", new_hands, "--out", out)
+    assert_submitted(out, ("hand1", "hand10", "hand11"), rows)
+
+
+def fold_maps(workspace, track, picture, folder):
+    """What each fold of quick says by itself of a picture, by the predictor of one fold."""
+    sample = Sample("x", "x.npy", "test", "x", (picture.name,))
+    images = Workspace(folder, "tiny_hands")
+    entry, _ = cache_sample(images, track, picture.parent, sample)
+    bests = [load_best(workspace.fold_folder("quick", fold) / "best.pt") for fold in (0, 1)]
+    return [predict_map(open_predictor([best], track, images), entry, ["identity"]).astype(float) for best in bests]
+
+
+def test_folds_are_compared_with_each_other_and_with_the_vote(hands_with_run, hand_track, new_hands, stage, tmp_path):
+    stage("tune", "--members", "quick", "--weights", "1", "--name", "one")
+    edit(hands_with_run, "one", operations=dict.fromkeys(CLASSES, "none"))
+    maps = np.stack(fold_maps(hands_with_run, hand_track, new_hands / "hand10.npy", tmp_path / "own"))
+    figures, _ = stage("predict", new_hands / "hand10.npy", "--out", tmp_path / "out")
+    shown = cv2.imread(str(tmp_path / "out" / "hand10.disagreement.png"), cv2.IMREAD_UNCHANGED)
+    expected = (np.abs(maps[0] - maps[1]) / 2).max(axis=0) / 127.5 * 255  # the deviation of two is half their distance
+    np.testing.assert_array_equal(shown, np.round(expected))
+    assert shown.max() > 10
+    vote = masks_in(tmp_path / "out", "hand10")
+    dice = []
+    levels = read_json(hands_with_run.decision_file("one"), "")["levels"]
+    for index, name in enumerate(CLASSES):
+        own = maps[:, index] > levels[name]
+        dice.append(np.mean([2 * (one & vote[index]).sum() / (one.sum() + vote[index].sum()) for one in own]))
+    assert [row["fold_dice"] for row in figures["rows"]] == pytest.approx(dice, abs=1e-6)
+    assert figures["rows"][0]["image_fold_dice"] == pytest.approx(np.mean(dice), abs=1e-6)
+    assert min(dice) < 0.999
+
+
+def test_a_dicom_image_gives_sizes_in_mm_and_a_segmentation(
+    hands_with_run, hand_track, new_hands, stage, tmp_path, write_dicom
+):
+    stage("tune", "--members", "quick", "--name", "one")
+    pixels = np.load(new_hands / "hand10.npy")
+    pixels[0, :2] = 0, 255  # so that stretching to 0..255 changes nothing
+    np.save(tmp_path / "plain.npy", pixels)
+    study = {"StudyInstanceUID": "1.2.3", "SeriesInstanceUID": "1.2.3.5", "PatientID": "P7"}
+    source = write_dicom(tmp_path / "IM0007", pixels.astype(np.uint16), PixelSpacing=[0.5, 0.25], **study)
+    figures, _ = stage("predict", source, tmp_path / "plain.npy", "--out", tmp_path / "out")
+    dicom, plain = figures["rows"][:3], figures["rows"][3:]
+    masks = masks_in(tmp_path / "out", "IM0007")
+    np.testing.assert_array_equal(masks, masks_in(tmp_path / "out", "plain"))
+    present = [index for index in range(3) if masks[index].any()]
+    assert [row["area_mm2"] for row in dicom] == [mask.sum() * 0.125 if mask.any() else None for mask in masks]
+    assert {row["area_mm2"] for row in plain} == {None}
+    found = highdicom.seg.segread(tmp_path / "out" / "IM0007.seg.dcm")
+    assert [segment.SegmentLabel for segment in found.SegmentSequence] == [CLASSES[index] for index in present]
+    read = found.get_pixels_by_source_instance([pydicom.dcmread(source).SOPInstanceUID])[0]
+    np.testing.assert_array_equal(read.transpose(2, 0, 1) > 0, masks[present])
+    assert not (tmp_path / "out" / "plain.seg.dcm").exists()
+
+
+def test_one_fold_has_nobody_to_disagree_with(hands_with_run, hand_track, new_hands, stage, tmp_path):
+    stage("tune", "--members", "quick:0", "--name", "alone")
+    figures, said = stage("predict", new_hands / "hand10.npy", "--out", tmp_path / "out")
+    assert "one fold votes, so there is no disagreement of folds" in said
+    assert (
+        {row["fold_dice"] for row in figures["rows"]} == {row["image_fold_dice"] for row in figures["rows"]} == {None}
+    )
+    assert not list((tmp_path / "out").glob("*disagreement*"))
+
+
+@pytest.mark.parametrize("combine", ["mean", "rank"])
+def test_a_table_is_that_of_ensemble(patients_with_run, shared_patients, stage, tmp_path, monkeypatch, combine):
+    track = replace(shared_patients.track, list_test=list_patients)
+    monkeypatch.setattr(pipelines.context, "get_track", lambda name: track)
+    stage("tune", "--members", "quick", "--name", "all", "--combine", combine)
+    edit(patients_with_run, "all", thresholds={"left": 0.0, "right": 1.0}, gate=0.0)
+    raw = tmp_path / "raw"
+    shutil.copytree(shared_patients.workspace.root / "raw", raw)
+    table = pd.read_csv(stage("ensemble", "--test", raw)[0]["submission"], dtype={"Index": str}).set_index("Index")
+    only_runs(patients_with_run)
+    figures, said = stage("predict", raw, "--out", tmp_path / "out")
+    assert [row["name"] for row in figures["rows"]] == ["0", "3", "8"]
+    assert ("comparable only within them" in said) == (combine == "rank")
+    for row in figures["rows"]:
+        expected = table.loc[row["name"], ["any", "left", "right"]].tolist()
+        assert [row["score"], row["left_decision"], row["right_decision"]] == expected
+        assert row["any_sd"] > 0
+    assert {(row["left_decision"], row["right_decision"]) for row in figures["rows"]} == {(1, 0)}
+    assert json.loads((tmp_path / "out" / "predictions.json").read_text())["decision"] == "all"
