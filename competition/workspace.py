@@ -40,7 +40,7 @@ class Workspace:
 
     def written_folders(self) -> list[Path]:
         """Return all folders below the root that stages write to, of every data set."""
-        return [self.root / name for name in ("cache", "comparisons", "folds", "runs", "submissions")]
+        return [self.root / name for name in ("cache", "comparisons", "folds", "reports", "runs", "submissions")]
 
     def manifest_file(self) -> Path:
         """Return the table of prepare, one row per sample."""
@@ -138,6 +138,10 @@ class Workspace:
     def decision_files(self) -> list[Path]:
         """Return the files of all decisions, sorted."""
         return sorted(self.ensembles_folder().glob(f"*/{DECISION}"))
+
+    def report_folder(self, name: str) -> Path:
+        """Return the folder of the report on one decision: a page, and its figures as CSV files."""
+        return inside(inside(self.root / "reports", self.dataset), name)
 
     def submissions_folder(self) -> Path:
         """Return all submissions of this data set."""

@@ -28,6 +28,7 @@ from competition.text import counted
 from pipelines.choose_decision import choose_decision
 from pipelines.context import open_track, open_workspace
 from pipelines.options import add_fill_bad, typed_options
+from pipelines.reports.drawn_report import draw_report
 from pipelines.reports.tuning_report import operations_text, say_alone, say_expectation
 
 HELP = "Predict the test images with all members, vote, validate, and enter the submission in the leaderboard."
@@ -43,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help_text = "enter the submission in the leaderboard even with --folds or --test"
     parser.add_argument("--record", action="store_true", help=help_text)
     add_fill_bad(parser)
+    parser.add_argument(
+        "--no-report", action="store_true", help="skip the report (./run.sh report), which takes some ten seconds"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="also copy the submission there")
 
 
@@ -50,8 +54,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Make a submission; see HELP.
 
     Returns:
-        The submission's path, the out-of-fold scores of its vote, the test score if the truth is available, and whether
-        it was entered in the leaderboard.
+        The submission's path, the out-of-fold scores of its vote, the test score if the truth is available, whether it
+        was entered in the leaderboard, and the path of the report, None where none was written.
     """
     track, workspace = open_track(args), open_workspace(args)
     if args.out is not None and args.out.is_dir():
@@ -95,6 +99,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say("not entered in the leaderboard, which is for all folds and the prepared test set (see --record)")
     if args.out is not None:
         say(f"copied to {args.out}")
+    drawn_too = recorded and args.test is None and not args.no_report
+    report = draw_report(track, workspace, name, typed_options(args)) if drawn_too else None
     return {
         "submission": str(path),
         "id": submission_id,
@@ -104,6 +110,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "oof_crossfit": decision.scores.oof_crossfit,
         "test": test_score,
         "recorded": recorded,
+        "report": report,
     }
 
 

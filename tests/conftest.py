@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from competition.training.state import FoldJob
 
 
-pytest_plugins = ["stage_fixtures"]
+pytest_plugins = ["stage_fixtures", "reporting_fixtures"]
 
 # Files of some 25 seconds and more, longest first: with several processes the rest fills the gaps behind them.
 LONG = (
@@ -319,6 +319,7 @@ def stage_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, object]
         name = module.__name__.removeprefix("pipelines.")
         monkeypatch.setattr(context, "get_track", lambda name: prepared.track)
         common = ["--workspace", str(prepared.workspace.root)]
+        common += ["--no-report"] if name == "ensemble" else []  # it takes seconds, and has tests of its own
         for option, value in options.items():
             given = value if isinstance(value, list) else [value]
             common += [word for each in given for word in (f"--{option}", *([] if each is True else [str(each)]))]

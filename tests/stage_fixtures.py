@@ -19,6 +19,7 @@ def stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., t
 
     def run(*words: object) -> tuple[dict[str, object], str]:
         file = tmp_path / "figures.json"
+        words = (*words, "--no-report") if words[0] == "ensemble" else words  # it takes seconds, and has its own tests
         status = main([*map(str, words), "--workspace", str(tmp_path / "workspace"), "--json", str(file)])
         captured = capsys.readouterr()
         assert status == 0, captured.err

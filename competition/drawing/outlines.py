@@ -32,13 +32,20 @@ def class_colours(classes: int) -> list[tuple[int, int, int]]:
     return colours
 
 
-def outline(picture: NDArray[np.uint8], planes: NDArray[np.uint8], classes: int, thickness: int = 1) -> None:
+def outline(
+    picture: NDArray[np.uint8],
+    planes: NDArray[np.uint8],
+    classes: int,
+    thickness: int = 1,
+    colour_of_all: tuple[int, int, int] | None = None,
+) -> None:
     """Draw the outlines of every class and its holes onto an RGB picture (h, w, 3) of any size, in place.
 
-    ``planes`` are label planes (H, W, P) uint8 at native size.
+    ``planes`` are label planes (H, W, P) uint8 at native size. ``colour_of_all`` replaces the colour of each class.
     """
     scale = np.array([picture.shape[1] / planes.shape[1], picture.shape[0] / planes.shape[0]])
-    for index, colour in enumerate(class_colours(classes)):
+    colours = class_colours(classes) if colour_of_all is None else [colour_of_all] * classes
+    for index, colour in enumerate(colours):
         mask = unpack_class(planes, index).astype(np.uint8)
         contours = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]  # those of holes too
         scaled = [np.round((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]

@@ -13,6 +13,7 @@ from competition.ensembling.classification.decision import decide_classification
 from competition.ensembling.classification.locations import NEVER
 from competition.ensembling.decision import Decision, Scores, save_decision
 from competition.ensembling.segmentation.decision import decide_segmentation
+from competition.ensembling.segmentation.scored_vote import SCORED_VOTE, save_scored_vote
 from competition.ensembling.segmentation.thresholds import Window, threshold_of
 from competition.ensembling.segmentation.tuning import Search
 from competition.ensembling.selection.weight_methods import METHODS
@@ -109,6 +110,8 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
         if tuned.class_rows:
             write_csv(folder / "per_class.csv", tuned.class_rows)
             write_csv(folder / "members.csv", tuned.member_rows)
+        if tuned.vote is not None:
+            save_scored_vote(folder / SCORED_VOTE, tuned.vote)
         save_decision(folder / DECISION, decision)
     return workspace.decision_file(name), Tuning(decision, tuned.class_rows, tuned.member_rows)
 

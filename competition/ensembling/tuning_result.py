@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from competition.ensembling.decision import AloneScore, Decision, Scores, WeightedMember
+from competition.ensembling.segmentation.scored_vote import ScoredVote
 from competition.ensembling.selection.bootstrap import Difference, MemberContribution
 from competition.runs.members import Member
 
@@ -22,12 +23,14 @@ class Tuning:
         class_rows: A row per class; empty where nothing could be tuned.
         member_rows: A row per member likewise.
         tables: File name -> rows of each further table.
+        vote: Of a segmentation, what is kept of single images.
     """
 
     decision: Decision
     class_rows: Rows = field(default_factory=list)
     member_rows: Rows = field(default_factory=list)
     tables: Mapping[str, Rows] = field(default_factory=dict)
+    vote: ScoredVote | None = None
 
 
 def weigh(members: Sequence[Member], weights: Sequence[int]) -> tuple[WeightedMember, ...]:

@@ -100,10 +100,7 @@ def html_table(frame: pd.DataFrame, digits: int = 4, highlight: str | None = Non
     lines = []
     for cells, strong in zip(shown.itertuples(index=False), marked, strict=True):
         first = Markup('<th scope="row">{}</th>').format(_text(cells[0], digits))
-        rest = Markup("").join(
-            Markup("<td{}>{}</td>").format(_NUMERIC if _is_number(cell) else "", _text(cell, digits))
-            for cell in cells[1:]
-        )
+        rest = Markup("").join(Markup("<td{}>{}</td>").format(_kind(cell), _text(cell, digits)) for cell in cells[1:])
         lines.append(Markup("<tr{}>{}{}</tr>").format(Markup(' class="strong"') if strong else "", first, rest))
     body = Markup("").join(lines)
     return Markup(
@@ -111,7 +108,16 @@ def html_table(frame: pd.DataFrame, digits: int = 4, highlight: str | None = Non
     ).format(head, body)
 
 
-_NUMERIC = Markup(' class="n"')
+_NUMERIC, _LONG = Markup(' class="n"'), Markup(' class="long"')
+LONGEST_LINE = 40
+"""Characters of a cell that is not broken into lines."""
+
+
+def _kind(cell: object) -> Markup:
+    """Return the class of a cell: numbers are right-aligned, long texts are broken into lines."""
+    if isinstance(cell, str) and len(cell) > LONGEST_LINE:
+        return _LONG
+    return _NUMERIC if _is_number(cell) else Markup("")
 
 
 def _is_numeric(column: pd.Series) -> bool:

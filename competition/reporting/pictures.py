@@ -24,11 +24,15 @@ def picture(array: NDArray[np.uint8], description: str) -> Markup:
 
 
 def gallery(items: Sequence[tuple[NDArray[np.uint8], str]]) -> Markup:
-    """Return pictures side by side, each with its caption; a click or Enter shows one at its full size."""
+    """Return pictures side by side, each with its caption; a click or Enter shows one at its full size.
+
+    Pictures that are much wider than high, such as pairs, get more room.
+    """
     cells = [
         Markup('<figure class="tile"><button type="button">{}</button><figcaption>{}</figcaption></figure>').format(
             picture(array, caption), caption
         )
         for array, caption in items
     ]
-    return Markup('<div class="gallery">{}</div>').format(Markup("").join(cells))
+    wide = Markup(" wide") if any(array.shape[1] > 1.5 * array.shape[0] for array, _ in items) else ""
+    return Markup('<div class="gallery{}">{}</div>').format(wide, Markup("").join(cells))

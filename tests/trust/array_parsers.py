@@ -25,6 +25,7 @@ from competition.ensembling.segmentation.contested import (
     load_fresh,
     save_contested,
 )
+from competition.ensembling.segmentation.scored_vote import ScoredVote, load_scored_vote, save_scored_vote
 from competition.formats.numpy_files import open_arrays
 from competition.formats.parquet_tables import read_imported_table, read_table, write_table
 from competition.masks.stored_arrays import open_imported_array, read_array, read_opened, write_array
@@ -52,6 +53,7 @@ def own_artefacts() -> dict[str, tuple[bytes, Callable[[Path], Any]]]:
     counts = _RANDOM.integers(0, 99, (2, 1, 2, 256))
     pixels = np.array([[3, 2]], dtype=np.int64)
     contested = ContestedImage(_MAP[:, 0], pixels, pixels, pixels[0, :1], pixels[0, 0], pixels[0])
+    vote = ScoredVote(["a", "b"], np.ones((2, 3, 1), np.int64), counts[:, 0, :1, 0], _RANDOM.random((1, 256)))
     weights = {"conv.weight": torch.zeros(2, 1, 3, 3), "conv.bias": torch.ones(2)}
     best = Best(weights, Experiment(), _IDENTITY, "fp32", 3, 0.5)
     return {
@@ -60,6 +62,7 @@ def own_artefacts() -> dict[str, tuple[bytes, Callable[[Path], Any]]]:
         "manifest.parquet": (_written(lambda path: write_table(path, _SCORES)), lambda path: read_table(path, "Again")),
         "scores.parquet": (_written(lambda path: write_table(path, _SCORES)), _read_scores),
         "histograms.npz": (_written(lambda path: save_histograms(path, ["a", "b"], counts)), load_histograms),
+        "scored_vote.npz": (_written(lambda path: save_scored_vote(path, vote)), _read_scored_vote),
         "contested": (_written(lambda path: save_contested(path, contested, "maps")), load_contested),
         "best.pt": (_written(lambda path: save_best(path, best)), load_best),
         "last.pt": (_written(lambda path: save_best(path, best)), load_checkpoint),
@@ -71,6 +74,10 @@ def _written(write: Callable[[Path], object]) -> bytes:
         path = Path(folder) / "a.npz"
         write(path)
         return path.read_bytes()
+
+
+def _read_scored_vote(path: Path) -> ScoredVote:
+    return load_scored_vote(path, "Run ./run.sh tune")
 
 
 def _read_map(path: Path) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from competition.errors import CompetitionError
 from competition.formats.csv_files import read_csv
 from competition.formats.json_files import read_json
 from competition.prediction.probability_maps import read_index
+from competition.reporting.stored_tables import read_stored_table
 from competition.runs.imports.member import read_imported
 from competition.runs.members import parse_members
 from competition.settings import load_experiment
@@ -51,6 +52,7 @@ def _declarations() -> list[Parser]:
         Parser("FolderTrack.find_group", "pattern", (b"^(\\d+)_[a-z]+(?:-x)?$",), _find_group, names_file=False),
         Parser("read_folds", "folds.csv", (folds,), read_folds),
         Parser("read_csv", "table.csv", (b"image,class,rle\na,x,1 2\nb,,\n",), read_csv),
+        Parser("read_stored_table", "history.csv", (b"epoch,fold,loss\n1,0,0.5\n2,NA,\n",), _read_stored_table),
     ]
 
 
@@ -140,6 +142,10 @@ def _options() -> list[Parser]:
 
 
 _QUICK = "pipelines/experiments/hand_bone/quick.yaml"
+
+
+def _read_stored_table(path: Path) -> object:
+    return read_stored_table(path, ("fold",), ("epoch", "loss"), "Run ./run.sh train")
 
 
 def _text(path: Path) -> str:

@@ -46,7 +46,7 @@ def decide_segmentation(data: TuningData, search: Search) -> Tuning:
         "trials.csv": _tried_rows(members, found.tuned.search),
         "confusions.csv": confusion_rows(track.classes, found.owners, found.false_positives),
     }
-    return Tuning(decision, _class_rows(track, found), member_rows(decision, found.contributions), tables)
+    return Tuning(decision, _class_rows(track, found), member_rows(decision, found.contributions), tables, found.vote)
 
 
 def build_decision(

@@ -23,8 +23,9 @@ from competition.ensembling.segmentation.postprocessing import (
     operation_counts,
     sure_pixels,
 )
+from competition.ensembling.segmentation.scored_vote import ScoredVote
 from competition.ensembling.segmentation.threshold_choice import TunedCurves, tune_curves
-from competition.ensembling.segmentation.thresholds import THRESHOLDS, Window
+from competition.ensembling.segmentation.thresholds import THRESHOLDS, Window, window_levels
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.segmentation.weight_search import given_weights, search_weights
 from competition.ensembling.selection.bootstrap import MemberContribution
@@ -71,6 +72,7 @@ class TunedSegmentation:
     images: TuningImages  # facts about the units of the metric (images, or groups whose images it pools)
     window: Window  # lowest and highest threshold that could be chosen
     contested: float | None  # share of contested pixels between them, None for one member and for given weights
+    vote: ScoredVote  # the same on every image, for the report
 
 
 def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> TunedSegmentation:
@@ -81,7 +83,8 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
     """
     curves, tuned = _tune_curves(data, crossfit_parts(data.folds, data.groups), search, folder)
     images = curves.images
-    counts, owners, false_positives = _decided_counts(data, tuned)
+    by_image, owners, false_positives = _decided_counts(data, tuned)
+    counts = np.moveaxis(data.metric.pool(by_image, data.groups), 1, 0)
     by_operation = data.metric.ratios(*counts)
     operations = choose_operations(by_operation, images.folds, images.groups)
     picked = np.array([list(OPERATIONS).index(name) for name in operations])
@@ -114,7 +117,22 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
         images=images,
         window=curves.window,
         contested=curves.contested,
+        vote=_scored_vote(data, tuned, by_image, picked, curves),
     )
+
+
+def _scored_vote(
+    data: TuningMaps, tuned: TunedCurves, by_image: NDArray[np.int64], picked: NDArray[np.int64], curves: MemberCurves
+) -> ScoredVote:
+    """Return what is kept of single images, of counts (n, 3, C, operations) and the chosen operations (C,)."""
+    counts = np.take_along_axis(by_image, picked[None, None, :, None], axis=3)[..., 0]
+    unit_of, _ = data.metric.units(data.groups)
+    levels = tuned.chosen.levels if tuned.honest_levels is None else tuned.honest_levels[unit_of]
+    scores = tuned.curves.scores()
+    if curves.contested is not None:  # the contested pixels decide nothing beyond the window
+        low, high = window_levels(curves.window)
+        scores[:, :low], scores[:, high + 1 :] = np.nan, np.nan
+    return ScoredVote(data.samples, counts, np.broadcast_to(levels, counts[:, 0].shape), scores)
 
 
 def _tune_curves(
@@ -146,7 +164,7 @@ def _decided_counts(
     """Count the pixels of every image, decided at levels chosen without its own fold.
 
     Returns:
-        int64 (3, units, C, operations) of every unit and operation, and over all images the owners of false positives
+        int64 (n, 3, C, operations) of every image and operation, and over all images the owners of false positives
         (C, C + 1) and the false positives (C,).
     """
     voters, classes = data.voters(), len(data.classes)
@@ -163,4 +181,4 @@ def _decided_counts(
         here = false_positive_owners(decided, truth, classes)
         owners += here[0]
         false_positives += here[1]
-    return np.moveaxis(data.metric.pool(np.stack(counts), data.groups), 1, 0), owners, false_positives
+    return np.stack(counts), owners, false_positives

@@ -68,6 +68,12 @@ def first_pixel_wrong(truth):
     return levels
 
 
+def doubtful_corner(truth):
+    levels = sure(truth)
+    levels[:, :2, :6] = 90 + 20 * np.arange(6)
+    return levels
+
+
 def test_sure_members_are_searched_in_the_first_window(make_data, tmp_path):
     tuned = tune(make_data(a=sure, b=sure), WINDOWS, tmp_path)
     assert tuned.window == (0.2, 0.8)
@@ -313,3 +319,25 @@ def test_with_one_fold_the_vote_does_not_lose_to_its_better_member(make_data, tm
     before = tune(held_out, WINDOWS[2:], tmp_path, method)
     assert before.tuned.search.weights.tolist() == [[500, 500]] * 3
     assert unseen_dice(data, unseen, (500, 500), [127] * 3) < vote - 0.02
+
+
+def test_the_vote_on_every_image_is_kept_as_dense_counts_and_curves(make_data, tmp_path):
+    data = make_data(a=sure, b=doubtful_corner)
+    found = tune(data, [(0.3, 0.6)], tmp_path)
+    vote, weights = found.vote, found.tuned.search.weights
+    assert vote.samples == data.samples
+    dense = np.zeros((10, 3, 256))
+    for number, sample in enumerate(data.samples):
+        levels = blend(data.open_maps(sample), weights[0].tolist(), data.voters())
+        truth = unpack_planes(data.truth(sample), 3)
+        for index, name in enumerate(found.operations):
+            assert name == "none"  # the members make no holes and no specks
+            mask = levels[index] > vote.levels[number, index]
+            expected = [(mask & truth[index]).sum(), mask.sum(), truth[index].sum()]
+            assert vote.counts[number, :, index].tolist() == expected
+        for level in range(256):
+            masks = levels > level
+            dense[number, :, level] = dice((masks & truth).sum((1, 2)), masks.sum((1, 2)), truth.sum((1, 2)))
+    searched = np.flatnonzero(~np.isnan(vote.curves[0]))
+    assert (searched.min(), searched.max()) == (76, 152)  # (level + 0.5) / 255 lies in 0.3 to 0.6
+    assert np.allclose(vote.curves[:, searched], dense.mean(axis=0)[:, searched], rtol=0, atol=1e-12)

@@ -1,0 +1,104 @@
+"""A case as a picture: the whole image beside its most wrong part, with truth and prediction outlined."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from competition.data.grid import grid_size, resize_image
+from competition.drawing.outlines import as_rgb, outline
+
+PANEL = 320
+"""Pixels of each of the two square panels."""
+SMALLEST_WINDOW = 48
+"""Native pixels; a smaller window shows nothing but blocks."""
+TRUTH, DECIDED, FRAME = (0, 216, 255), (255, 96, 0), (255, 255, 255)
+"""Blue and orange, which colour-blind readers tell apart, more vivid than in charts: bones are nearly white."""
+
+Window = tuple[slice, slice]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image with its truth and what was decided.
+
+    Attributes:
+        image: uint8 (H, W) or (H, W, 3), at native size.
+        truth: Label planes uint8 (H, W, P).
+        decided: Label planes likewise.
+        classes: C.
+    """
+
+    image: NDArray[np.uint8]
+    truth: NDArray[np.uint8]
+    decided: NDArray[np.uint8]
+    classes: int
+
+    def picture(self) -> NDArray[np.uint8]:
+        """Return RGB uint8 (PANEL, 2 * PANEL, 3): the image with a frame around the part that the right half shows."""
+        window = wrong_window(self.truth, self.decided)
+        whole = _centred(self._outlined((slice(None), slice(None)), PANEL, window))
+        return np.hstack([whole, _centred(self._outlined(window, PANEL))])
+
+    def _outlined(self, part: Window, long_side: int, frame: Window | None = None) -> NDArray[np.uint8]:
+        image = np.ascontiguousarray(self.image[part])
+        height, width = image.shape[:2]
+        size_hw = grid_size((height, width), long_side)
+        picture = as_rgb(_resized(image, size_hw))
+        for planes, colour in ((self.truth, TRUTH), (self.decided, DECIDED)):
+            outline(picture, np.ascontiguousarray(planes[part]), self.classes, colour_of_all=colour)
+        if frame is not None:
+            scale = size_hw[0] / height
+            (top, bottom), (left, right) = ((int(side.start * scale), int(side.stop * scale)) for side in frame)
+            cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), FRAME, 1)
+        return picture
+
+
+def wrong_window(truth: NDArray[np.uint8], decided: NDArray[np.uint8]) -> Window:
+    """Return the square with the most pixels on which the two disagree, moved so that these are in its middle.
+
+    Its side is a quarter of the image's long side, less where all masks together are smaller. Where the two agree
+    everywhere it lies around the middle of the masks, or of the image without any.
+    """
+    height, width = truth.shape[:2]
+    rows, columns = np.nonzero((truth | decided).any(axis=2))
+    extent = max(np.ptp(rows), np.ptp(columns)) if len(rows) else max(height, width)
+    side = int(np.clip(min(max(height, width) // 4, 1.4 * extent), SMALLEST_WINDOW, PANEL))
+    side_hw = min(side, height), min(side, width)
+    wrong = (truth != decided).any(axis=2)
+    if not wrong.any():
+        middle = (int(rows.mean()), int(columns.mean())) if len(rows) else (height // 2, width // 2)
+        return _square(middle, side_hw, (height, width))
+    # An unnormalised box filter counts the wrong pixels around every pixel.
+    counted = cv2.boxFilter(
+        wrong.astype(np.float32), -1, (side_hw[1], side_hw[0]), normalize=False, borderType=cv2.BORDER_CONSTANT
+    )
+    fullest = _square(divmod(int(counted.argmax()), width), side_hw, (height, width))
+    rows, columns = np.nonzero(wrong[fullest])
+    middle = fullest[0].start + int(rows.mean()), fullest[1].start + int(columns.mean())
+    return _square(middle, side_hw, (height, width))
+
+
+def _square(middle: tuple[int, int], side_hw: tuple[int, int], size_hw: tuple[int, int]) -> Window:
+    """Return a window around a pixel, moved into the image."""
+    top, left = (
+        int(np.clip(place - side // 2, 0, size - side))
+        for place, side, size in zip(middle, side_hw, size_hw, strict=True)
+    )
+    return slice(top, top + side_hw[0]), slice(left, left + side_hw[1])
+
+
+def _resized(image: NDArray[np.uint8], size_hw: tuple[int, int]) -> NDArray[np.uint8]:
+    """Shrink by area as the pipeline does; enlarge by repeated pixels, so that native pixels stay visible."""
+    if size_hw[0] <= image.shape[0]:
+        return resize_image(image, size_hw)
+    enlarged = cv2.resize(image, (size_hw[1], size_hw[0]), interpolation=cv2.INTER_NEAREST)
+    return np.asarray(enlarged, dtype=np.uint8)
+
+
+def _centred(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    canvas = np.zeros((PANEL, PANEL, 3), np.uint8)
+    top, left = (PANEL - picture.shape[0]) // 2, (PANEL - picture.shape[1]) // 2
+    canvas[top : top + picture.shape[0], left : left + picture.shape[1]] = picture
+    return canvas

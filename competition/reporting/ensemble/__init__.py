@@ -1,0 +1,1 @@
+"""The section on the ensemble: what members weigh, what each adds, how alike they are, and where they disagree."""

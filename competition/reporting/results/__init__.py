@@ -1,0 +1,1 @@
+"""The section on results: the honest scores, and where they come from."""

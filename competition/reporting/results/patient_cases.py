@@ -1,0 +1,72 @@
+"""Samples of a classification to look at: the worst, middle and best, all views beside truth and probability."""
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from competition.data.cache import read_cached_image
+from competition.data.grid import grid_size, resize_image
+from competition.data.manifest import Entry
+from competition.drawing.outlines import as_rgb
+from competition.reporting.inputs import ReportInputs
+from competition.reporting.page import Figure
+from competition.reporting.pictures import gallery
+
+EACH = 4
+VIEW = 160
+"""Pixels of the long side of a view: four of them are 640."""
+PER_ROW = 4
+
+
+def patient_cases(inputs: ReportInputs) -> list[Figure]:
+    """Return the positive samples with the lowest and the negative ones with the highest probability, and the rest.
+
+    Raises:
+        CompetitionError: As of ``inputs.tuning``, or an image is missing or damaged.
+    """
+    truth, probabilities = inputs.targets[:, 0], inputs.combined.probs[:, 0]
+    items, rows = [], []
+    for index, kind in sorted_cases(truth, probabilities).items():
+        entry = inputs.tuning.entries[index]
+        caption = f"{kind}: {entry.name}, truth {_truth_text(inputs, index)}, probability {probabilities[index]:.3f}"
+        items.append((views_picture(inputs, entry), caption))
+        rows.append({"kind": kind, "sample": entry.sample, "probability": float(probabilities[index])})
+    sentence = (
+        f"Out-of-fold probabilities of {inputs.track.classes[0]} beside the truth: up to {EACH} missed and {EACH} "
+        f"false alarms, the most confident first, {EACH} samples nearest to the median error, and {EACH} of the best. "
+        "Look first whether the label is right, then whether the finding is visible at this size at all."
+    )
+    return [Figure("cases", "Worst, median and best samples", sentence, gallery(items), pd.DataFrame(rows))]
+
+
+def sorted_cases(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -> dict[int, str]:
+    """Return positions to show with their kind; none is shown twice."""
+    error = np.abs(truth - probabilities)
+    worst = np.argsort(-error, kind="stable").tolist()
+    kinds: dict[int, str] = {}
+    for kind, positive in (("missed", 1), ("false alarm", 0)):
+        kinds |= dict.fromkeys([i for i in worst if truth[i] == positive and error[i] > 0.5][:EACH], kind)
+    middle = np.argsort(np.abs(error - np.median(error)), kind="stable").tolist()
+    for kind, order in (("best", worst[::-1]), ("median", middle)):
+        kinds |= dict.fromkeys([index for index in order if index not in kinds][:EACH], kind)
+    ranks = {"missed": 0, "false alarm": 1, "median": 2, "best": 3}
+    return dict(sorted(kinds.items(), key=lambda item: ranks[item[1]]))
+
+
+def views_picture(inputs: ReportInputs, entry: Entry) -> NDArray[np.uint8]:
+    """Return all views of a sample in rows of four, RGB; a view that is missing is black."""
+    tiles = []
+    for view in inputs.track.views:
+        image = read_cached_image(inputs.workspace, entry.sample, view)
+        picture = as_rgb(resize_image(image, grid_size(image.shape[:2], VIEW)))
+        height, width = picture.shape[:2]
+        tiles.append(np.pad(picture, ((0, VIEW - height), (0, VIEW - width), (0, 0))))
+    columns = min(PER_ROW, len(tiles))
+    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
+    return np.vstack(rows)
+
+
+def _truth_text(inputs: ReportInputs, index: int) -> str:
+    positive = [name for name, target in zip(inputs.track.classes, inputs.targets[index], strict=True) if target]
+    return ", ".join(positive[:4]) or "negative"

@@ -1,0 +1,157 @@
+"""The section on training: what every fold of every member learned, epoch by epoch."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from competition.console import duration
+from competition.data.folds import Fold
+from competition.errors import CompetitionError
+from competition.reporting.charts import add_legend, as_svg, new_chart
+from competition.reporting.inputs import ReportInputs
+from competition.reporting.page import Figure, Section, html_table
+from competition.reporting.parts import Part, section_of
+from competition.reporting.stored_tables import read_stored_table
+from competition.runs.members import finished_folds, is_imported, split_member, trained_runs
+from competition.text import counted
+from competition.workspace import history_file
+
+NAME, TITLE = "training", "Training"
+MOST_MEMBERS = 12
+COLUMNS = ("epoch", "loss", "lr", "seconds", "score")
+
+
+def training_section(inputs: ReportInputs) -> Section:
+    """Return a figure for each member of the decision, or for each trained run where nothing is tuned."""
+    try:
+        folds_of: dict[str, Sequence[Fold]] = {member.name: member.folds for member in inputs.decision.members}
+    except CompetitionError:
+        runs = trained_runs(inputs.workspace)
+        folds_of = {run: finished_folds(inputs.workspace, run) for run in runs}
+    if not folds_of:
+        where = inputs.workspace.run_folder("*").parent
+        missing = CompetitionError("No run is trained yet, so there are no curves", where, "Run ./run.sh train")
+        return Section(NAME, TITLE, missing=str(missing))
+    shown = list(folds_of.items())[:MOST_MEMBERS]
+    parts = [_member_part(name, folds, number) for number, (name, folds) in enumerate(shown)]
+    section = section_of(NAME, TITLE, inputs, parts)
+    if len(folds_of) == len(shown):
+        return section
+    more = f"{len(folds_of) - len(shown)} more are trained; name those you want in ./run.sh tune --members."
+    return Section(NAME, TITLE, section.figures, f"{section.missing}\n{more}".strip())
+
+
+def _member_part(name: str, folds: Sequence[Fold], number: int) -> Part:
+    """Return the part that shows one member; ``number`` makes its figure's name unique."""
+
+    def part(inputs: ReportInputs) -> list[Figure]:
+        if is_imported(inputs.workspace, name):
+            raise CompetitionError(f"member {name!r} was imported as predictions, so its training is not known")
+        return [_training_figure(name, read_histories(inputs, name, folds), f"training-{number + 1}")]
+
+    return part
+
+
+def read_histories(inputs: ReportInputs, name: str, folds: Sequence[Fold]) -> pd.DataFrame:
+    """Return one row per fold and epoch of a member: fold, epoch, loss, lr, seconds, score and chosen.
+
+    ``score`` is NaN in epochs that were not scored. ``chosen`` marks the epoch whose weights predict.
+
+    Raises:
+        CompetitionError: A history is missing or damaged.
+    """
+    run, epoch = split_member(name)
+    tables = []
+    for fold in folds:
+        path = history_file(inputs.workspace.fold_folder(run, fold))
+        table = read_stored_table(path, (), COLUMNS, f"Run {inputs.workspace.train_command(run, fold)} --force")
+        table = table[list(COLUMNS)]
+        table.insert(0, "fold", str(fold))
+        table["chosen"] = table["epoch"] == (chosen_epoch(table) if epoch is None else epoch)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def chosen_epoch(history: pd.DataFrame) -> float:
+    """Return the epoch whose weights training kept as the best: of equal scores the first.
+
+    A model of all samples has no scores and keeps its last weights.
+    """
+    scored = history.dropna(subset="score")
+    return float((history["epoch"].iloc[-1]) if scored.empty else scored["epoch"].iloc[int(scored["score"].argmax())])
+
+
+def _training_figure(name: str, histories: pd.DataFrame, figure: str) -> Figure:
+    canvas, (loss, score, rate, seconds) = new_chart(7.6, 4.8, rows=2, columns=2)
+    for fold, table in histories.groupby("fold", sort=False):
+        loss.plot(table["epoch"], table["loss"], label=f"fold {fold}", linewidth=1.2)
+        rate.plot(table["epoch"], table["lr"], linewidth=1.2)
+        seconds.plot(table["epoch"], table["seconds"], linewidth=1.2)
+        _draw_scores(score, table)
+    for axis, label in ((loss, "training loss"), (score, "held-out score"), (rate, "learning rate")):
+        axis.set(xlabel="epoch", ylabel=label)
+    seconds.set(xlabel="epoch", ylabel="seconds per epoch", ylim=(0, None))
+    if loss.get_lines() and histories["loss"].min() > 0 and histories["loss"].max() > 20 * histories["loss"].min():
+        loss.set_yscale("log")
+    if histories["fold"].nunique() <= 10:
+        add_legend(loss)
+    description = f"Loss, held-out score, learning rate and seconds per epoch of {name}, one line per fold."
+    body = as_svg(canvas, figure, description) + html_table(summary_of(histories))
+    return Figure(figure, f"Training of {name}", _sentence(histories), body, histories)
+
+
+def _draw_scores(axis: Axes, table: pd.DataFrame) -> None:
+    """Draw the scored epochs, and a ring around the one that was chosen."""
+    scored = table.dropna(subset="score")
+    (line,) = axis.plot(scored["epoch"], scored["score"], linewidth=1.2, marker=".", markersize=4)
+    chosen = scored[scored["chosen"]]
+    axis.plot(
+        chosen["epoch"],
+        chosen["score"],
+        "o",
+        markersize=9,
+        markerfacecolor="none",
+        color=line.get_color(),
+        label="_chosen",
+    )
+
+
+def summary_of(histories: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per fold: epochs, the chosen epoch and its score, the last loss, and how long training took."""
+    rows = []
+    for fold, table in histories.groupby("fold", sort=False):
+        chosen = table[table["chosen"]]
+        score = float(chosen["score"].iloc[0]) if len(chosen) else np.nan
+        rows.append(
+            {
+                "fold": str(fold),
+                "epochs": len(table),
+                "chosen epoch": int(chosen["epoch"].iloc[0]) if len(chosen) else None,
+                "held-out score there": score,
+                "last loss": float(table["loss"].iloc[-1]),
+                "time": duration(float(table["seconds"].sum())),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _sentence(histories: pd.DataFrame) -> str:
+    """Say what the curves show, and what to do about it."""
+    folds = histories["fold"].nunique()
+    last = histories.groupby("fold", sort=False)["epoch"].transform("max")
+    scored = histories.dropna(subset="score")
+    several = bool((scored.groupby("fold").size() > 1).any())
+    text = f"Loss and held-out score of {counted(folds, 'fold')} by epoch; a ring marks the weights that predict. "
+    if scored.empty:
+        return text + "Nothing was held out, so there is no score."
+    if not several:
+        return text + "Only one epoch was scored; train with --set train.validate_every=1 to see when the score peaks."
+    at_end = int((histories["chosen"] & (histories["epoch"] == last)).sum())
+    if at_end * 2 > folds:
+        return text + f"In {at_end} of {folds} the last epoch is the best: train longer with --set train.epochs=N."
+    return text + (
+        "The best epoch comes before the end: fewer epochs would do. Where the loss falls on while the score does not "
+        "rise, use stronger augmentation or more data."
+    )

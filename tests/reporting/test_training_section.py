@@ -1,0 +1,50 @@
+"""Training curves: the epochs that were chosen, and members without a history."""
+
+import pandas as pd
+import pytest
+
+from competition.reporting.inputs import ReportInputs
+from competition.reporting.training_section import chosen_epoch, read_histories, summary_of, training_section
+from competition.workspace import history_file
+
+
+@pytest.mark.parametrize(
+    ("scores", "epoch"),
+    [([0.2, 0.9, 0.9], 2), ([None, 0.1, None], 2), ([None, None, None], 3), ([0.3, None, 0.2], 1)],
+)
+def test_the_first_of_the_best_scores_is_chosen_and_without_any_the_last_epoch(scores, epoch):
+    table = pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "score": pd.Series(scores, dtype="float64")})
+    assert chosen_epoch(table) == epoch
+
+
+def test_each_member_has_its_curves_and_a_row_per_fold(tuned_hands):
+    section = training_section(tuned_hands)
+    assert [figure.title for figure in section.figures] == ["Training of quick"]
+    table = section.figures[0].table
+    assert len(table) == 6
+    assert table[table["chosen"]]["epoch"].tolist() == [2, 2]
+    summary = summary_of(read_histories(tuned_hands, "quick", (0, 1)))
+    assert summary["time"].tolist() == ["6 s", "6 s"]
+    assert summary["held-out score there"].tolist() == [0.75, 0.75]
+    kept = read_histories(tuned_hands, "quick@1", (0,))
+    assert kept[kept["chosen"]]["epoch"].tolist() == [1]
+
+
+def test_curves_are_shown_where_nothing_is_tuned(tiny_hands, add_masks):
+    inputs = ReportInputs(tiny_hands.track, tiny_hands.workspace, None)
+    assert "No run is trained yet" in training_section(inputs).missing
+    add_masks(tiny_hands, "quick", lambda truth, number: 255 * truth, folds=[0])
+    section = training_section(inputs)
+    assert [figure.title for figure in section.figures] == ["Training of quick"]
+    assert section.missing == ""
+
+
+def test_a_damaged_history_and_an_imported_member_are_named(two_hands):
+    history_file(two_hands.workspace.fold_folder("quick", 0)).write_text("epoch,loss,lr,seconds,score\n1,x,1,1,\n")
+    two_hands.workspace.imported_file("other").touch()
+    section = training_section(two_hands)
+    assert section.figures == []
+    imported, damaged = section.missing.splitlines()
+    assert imported == "Member 'other' was imported as predictions, so its training is not known."
+    assert "Column 'loss' holds what is no number" in damaged
+    assert "./run.sh train" in damaged
