@@ -58,6 +58,10 @@ class Workspace:
         """Return the cached label planes of a sample."""
         return inside(self.cache_folder() / "labels", f"{key}.b2")
 
+    def corrections_file(self) -> Path:
+        """Return the record of the labels that corrections changed in the last preparation."""
+        return self.cache_folder() / "corrections.csv"
+
     def contested_folder(self) -> Path:
         """Return the contested pixels, kept so that an interrupted tuning continues."""
         return self.cache_folder() / "contested"

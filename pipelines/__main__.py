@@ -27,7 +27,7 @@ from pipelines.options import DEFAULT_TRACK, typed_options
 
 STAGES = (
     *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "predict", "score", "check"),
-    *("vote", "report", "compare", "comparison", "race", "bench", "leaderboard"),
+    *("vote", "report", "review", "compare", "comparison", "race", "bench", "leaderboard"),
 )
 ALIASES = {"contest": "comparison"}
 """Earlier name of a stage -> its name."""
@@ -55,6 +55,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     tracks       list the tracks and test them                 ./run.sh tracks --check
     report       show results and worst images on a page       ./run.sh report --open
     search       search training settings with Optuna          ./run.sh search --trials 30
+    review       find and correct wrong labels                 ./run.sh review --out corrections
     import       import another team's predictions             ./run.sh import --name theirs --test DIR
     score        score a submission                            ./run.sh score SUBMISSION.csv TRUTH
     check        validate a submission file                    ./run.sh check SUBMISSION.csv

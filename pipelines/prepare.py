@@ -19,6 +19,7 @@ from competition.data.manifest import (
     reusable_entries,
     write_manifest,
 )
+from competition.data.preparation.corrections import read_corrections, record_corrections, with_corrections
 from competition.data.preparation.raw_data import Drawing, find_data
 from competition.data.preparation.read_samples import cache_all
 from competition.data.preparation.sample_problems import sample_remarks, settle_problems
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--refold", action="store_true", help="replace the folds by yours; trained runs become invalid")
     parser.add_argument("--skip-bad", action="store_true", help="leave out invalid training samples")
     add_fill_bad(parser)
+    parser.add_argument("--corrections", type=Path, metavar="DIR", help="use the corrected labels of ./run.sh review")
     parser.add_argument("--people", type=int, metavar="N", help="synthetic data: number of training persons")
     parser.add_argument("--test-people", type=int, metavar="N", help="synthetic data: number of test persons")
     parser.add_argument("--size", type=int, metavar="PX", help="synthetic data: side of an image in pixels")
@@ -70,7 +72,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     say(f"{counted(len(listing.samples), 'sample')} listed below {root}")
     problems = list(listing.problems)
     old = reusable_entries(workspace, track)
-    entries, found, made = cache_all(track, workspace, root, listing.samples, problems, old, args.fill_bad, cores())
+    corrections = read_corrections(track, args.corrections, listing.samples)
+    reading, samples = with_corrections(track, root, listing.samples, corrections)
+    entries, found, made = cache_all(reading, workspace, root, samples, problems, old, args.fill_bad, cores())
     remember_decoded(workspace, track, entries)
     problems += found + same_pixels(entries, track.views) + same_labels(entries)
     remarks = [*listing.remarks, *sample_remarks(entries), *questionable_masks(entries, track.classes)]
@@ -87,6 +91,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     used = {content_of(source)[1] for entry in entries for source in entry.sources}
     unused = tuple(picture for picture in pictures if picture not in used)
     write_manifest(workspace, track, Manifest(root, tuple(entries), tables, unused))
+    corrected = record_corrections(track, workspace, root, listing.samples, entries, corrections)
     shortcut_auroc, alarm = find_shortcut(training, folds)
     if alarm:
         shout(alarm)
@@ -97,7 +102,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         except CompetitionError as error:  # all else is prepared
             shout(f"warning: no contact sheet was written: {error}")
     figures = _report(workspace, track, entries, folds, problems, made)
-    return figures | {"remarks": remarks, "warnings": warnings, "shortcut_auroc": shortcut_auroc}
+    figures |= {"remarks": remarks, "warnings": warnings}
+    return figures | {"shortcut_auroc": shortcut_auroc, "corrected_labels": corrected}
 
 
 def _report(

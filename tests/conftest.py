@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from competition.training.state import FoldJob
 
 
-pytest_plugins = ["stage_fixtures", "reporting_fixtures"]
+pytest_plugins = ["stage_fixtures", "reporting_fixtures", "stand_in_fixtures"]
 
 # Files of some 25 seconds and more, longest first: with several processes the rest fills the gaps behind them.
 LONG = (

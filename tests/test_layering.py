@@ -36,6 +36,7 @@ LAYERS = (
     "drawing",
     "ensembling",
     "inference",
+    "review",
     "reporting",
 )
 LONGEST_FILE = 350

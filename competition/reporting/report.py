@@ -9,9 +9,11 @@ from competition.data.folds import find_folds
 from competition.ensembling.current_decision import named_decision, newest_decision, trained_since
 from competition.errors import CompetitionError
 from competition.installation import typed
+from competition.reporting.data_section import data_section
 from competition.reporting.ensemble.section import ensemble_section
 from competition.reporting.inputs import ReportInputs
 from competition.reporting.leaderboard_section import leaderboard_section
+from competition.reporting.network_input_section import network_input_section
 from competition.reporting.page import Report, Section, write_report
 from competition.reporting.results.section import results_section
 from competition.reporting.training_section import training_section
@@ -21,6 +23,8 @@ from competition.tracks.track import Track
 from competition.workspace import Workspace
 
 SECTIONS: Sequence[Callable[[ReportInputs], Section]] = (
+    data_section,
+    network_input_section,
     training_section,
     results_section,
     ensemble_section,

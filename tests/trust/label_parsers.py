@@ -15,6 +15,9 @@ from PIL import Image
 from trust_parser import Parser
 
 from competition.data.manifest import Entry
+from competition.data.preparation.corrected_files import read_targets
+from competition.formats.coco import read_coco
+from competition.formats.labelme import read_labelme
 from competition.runs.imports.folds import read_imported_folds
 from competition.tracks.declared.mask_files import count_between, read_masks
 from competition.tracks.hand_bone.labels import HAND_BONE_CLASSES, read_bones
@@ -33,7 +36,7 @@ _TRAINING = [
 
 def label_parsers() -> list[Parser]:
     """Makes the valid files, and returns what reads them."""
-    return [*_hands(), *_lists(), *_spines(), *_masks()]
+    return [*_hands(), *_lists(), *_spines(), *_masks(), *_corrections()]
 
 
 def _hands() -> list[Parser]:
@@ -87,6 +90,25 @@ def _lists() -> list[Parser]:
             (b"group,fold\n1,a\n2,b\n", b"# theirs\nimage,fold\na.png,0\nb,1\n"),
             lambda path: read_imported_folds(path, _TRAINING),
         ),
+    ]
+
+
+def _corrections() -> list[Parser]:
+    triangle = [[1, 2], [8, 2], [4, 7.5]]
+    shapes = [{"label": "a", "points": triangle, "group_id": None, "shape_type": "polygon"}]
+    labelme = json.dumps({"shapes": shapes, "imageHeight": 9, "imageWidth": 9}).encode()
+    annotations = [
+        {"image_id": 1, "category_id": 1, "segmentation": segmentation}
+        for segmentation in ([[1, 2, 8, 2, 4, 7.5]], {"counts": [10, 5, 66]}, {"counts": ":5R2"})
+    ]
+    images = [{"id": 1, "file_name": "a.png", "height": 9, "width": 9}]
+    coco = json.dumps({"images": images, "annotations": annotations[:2], "categories": [{"id": 1, "name": "a"}]})
+    packed = json.dumps({"images": images, "annotations": annotations[2:], "categories": [{"id": 1, "name": "a"}]})
+    table = b"sample,corrected\na,any;left\nb,none\nc,\n"
+    return [
+        Parser("read_labelme", "a.json", (labelme,), read_labelme),
+        Parser("read_coco", "a.json", (coco.encode(), packed.encode()), read_coco),
+        Parser("read_targets", "review.csv", (table,), lambda path: read_targets(path.parent, ("any", "left"))),
     ]
 
 

@@ -1,0 +1,127 @@
+"""Samples as small pictures for a gallery: an image with its outlines, or the views of a patient side by side."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from competition.data.cache import read_cached_image
+from competition.data.grid import grid_size, resize_image
+from competition.data.manifest import Entry
+from competition.drawing.outlines import as_rgb, outline
+from competition.reporting.pictures import picture
+from competition.tracks.track import Track
+from competition.workspace import Workspace
+
+SIDE = 360
+"""Pixels of the long side: 10 to 20 kB as WebP."""
+
+VIEW_SIDE = 160
+COLUMNS = 4
+"""Views side by side."""
+
+TRUTH, PREDICTED = (86, 180, 233), (230, 159, 0)
+"""Sky blue and orange of Okabe and Ito."""
+
+
+def outlined_picture(
+    track: Track, workspace: Workspace, entry: Entry, planes: NDArray[np.uint8] | None, side: int = SIDE
+) -> NDArray[np.uint8]:
+    """Return an image of a segmentation, RGB (h, w, 3) uint8, with the outlines of label planes at native size."""
+    image = read_cached_image(workspace, entry.sample, track.views[0])
+    drawn = as_rgb(resize_image(image, grid_size((entry.height, entry.width), side)))
+    if planes is not None:
+        outline(drawn, planes, len(track.classes))
+    return drawn
+
+
+def compared_picture(
+    track: Track,
+    workspace: Workspace,
+    entry: Entry,
+    truth: NDArray[np.bool_],
+    predicted: NDArray[np.bool_] | None,
+    side: int = SIDE,
+) -> NDArray[np.uint8]:
+    """Return the surroundings of one class, its label outlined in blue and its prediction in orange.
+
+    Args:
+        track: Its view.
+        workspace: Where the image is.
+        entry: The sample.
+        truth: The label (H, W) bool.
+        predicted: The out-of-fold mask likewise; None where there is none.
+        side: Pixels of the long side.
+    """
+    image = read_cached_image(workspace, entry.sample, track.views[0])
+    window = surroundings(truth if predicted is None else truth | predicted)
+    part = image[window]
+    size_hw = grid_size((part.shape[0], part.shape[1]), side)
+    drawn = as_rgb(resize_image(np.ascontiguousarray(part), size_hw))
+    for mask, colour in ((truth, TRUTH), (predicted, PREDICTED)):
+        if mask is not None:
+            draw_outline(drawn, mask[window], colour)
+    return drawn
+
+
+def draw_outline(drawn: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
+    """Draw the outlines of a mask (H, W) and its holes onto an RGB picture of any size, in place."""
+    scale = np.array([drawn.shape[1] / mask.shape[1], drawn.shape[0] / mask.shape[0]])
+    contours = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
+    scaled = [np.round((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
+    cv2.polylines(drawn, scaled, isClosed=True, color=colour, thickness=1, lineType=cv2.LINE_AA)
+
+
+def surroundings(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the box of a mask with as much again around it, at least a quarter of the image; all where it is empty."""
+    if not mask.any():
+        return slice(None), slice(None)
+    window = []
+    for axis in (0, 1):
+        places = np.flatnonzero(mask.any(axis=1 - axis))
+        first, last, whole = int(places[0]), int(places[-1]) + 1, mask.shape[axis]
+        half = max(last - first, whole // 8)
+        middle = (first + last) // 2
+        window.append(slice(max(0, middle - half), min(whole, middle + half)))
+    return window[0], window[1]
+
+
+def patient_picture(
+    track: Track, workspace: Workspace, entry: Entry, views: Sequence[int] | None = None
+) -> NDArray[np.uint8]:
+    """Return views of a patient side by side, four in a row; those that are missing are black."""
+    shown = range(len(track.views)) if views is None else views
+    tiles = [_view(read_cached_image(workspace, entry.sample, track.views[number])) for number in shown]
+    return tiled(tiles, COLUMNS)
+
+
+def tiled(tiles: Sequence[NDArray[np.uint8]], columns: int) -> NDArray[np.uint8]:
+    """Lay RGB pictures of one size out in rows, with two pixels between them."""
+    columns = min(columns, len(tiles))
+    padded = [np.pad(tile, ((0, 2), (0, 2), (0, 0))) for tile in tiles]
+    padded += [np.zeros_like(padded[0])] * (-len(padded) % columns)
+    return np.vstack([np.hstack(padded[start : start + columns]) for start in range(0, len(padded), columns)])
+
+
+def strips(items: Sequence[tuple[NDArray[np.uint8], str]]) -> Markup:
+    """Return wide pictures below each other, each with its caption: a gallery would shrink them to a tile."""
+    rows = [
+        Markup('<figure class="tile">{}<figcaption>{}</figcaption></figure>').format(picture(array, caption), caption)
+        for array, caption in items
+    ]
+    return Markup("").join(rows)
+
+
+def _view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    small = as_rgb(resize_image(image, grid_size((image.shape[0], image.shape[1]), VIEW_SIDE)))
+    canvas = np.zeros((VIEW_SIDE, VIEW_SIDE, 3), np.uint8)
+    canvas[: small.shape[0], : small.shape[1]] = small
+    return canvas
+
+
+def positive_classes(track: Track, entry: Entry) -> str:
+    """Return the names of a sample's positive classes, "none" where there are none, "" of a test sample."""
+    names = [name for name, target in zip(track.classes, entry.targets, strict=False) if target]
+    return ", ".join(names) or ("none" if entry.targets else "")

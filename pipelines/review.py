@@ -1,0 +1,73 @@
+"""review: rank labels that may be wrong, or images on which folds disagree, and export them for correction."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from competition.console import say, table
+from competition.data.manifest import read_manifest
+from competition.ensembling.current_decision import check_training_data
+from competition.errors import CompetitionError
+from competition.review.export import FORMS, Reviewed, check_out
+from competition.review.ranking import BY_DISAGREEMENT, BY_ERROR, Review, rank_review, write_review
+from competition.text import counted
+from pipelines.choose_decision import choose_decision
+from pipelines.context import open_track, open_workspace
+from pipelines.options import typed_options
+
+HELP = "Rank labels that may be wrong, or test images on which folds disagree; export them to correct."
+EXAMPLE = "./run.sh review --track hand_bone --first 20 --out corrections"
+
+SHOWN = 10
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the stage's options."""
+    parser.add_argument(
+        "--decision", metavar="NAME", help="compare with this decision (default: the newest; tune if there is none)"
+    )
+    parser.add_argument(
+        "--by",
+        choices=(BY_ERROR, BY_DISAGREEMENT),
+        default=BY_ERROR,
+        help="rank training samples by expected label error, or test samples by disagreement of folds "
+        "(default: %(default)s)",
+    )
+    parser.add_argument("--first", type=int, default=20, metavar="N", help="export the first N (default: 20)")
+    parser.add_argument("--form", choices=FORMS, default="labelme", help="of exported masks (default: labelme)")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="write the files there, a new folder")
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Review; see HELP.
+
+    Returns:
+        The folder, the number of ranked and exported samples, and the exported ones with reason and score.
+    """
+    check_out(args.out)
+    if args.first < 1:
+        raise CompetitionError(f"--first {args.first}: at least one sample must be exported")
+    track, workspace = open_track(args), open_workspace(args)
+    path, decision = choose_decision(track, workspace, args.decision, None, typed_options(args))
+    check_training_data(track, workspace, decision, path)
+    manifest = read_manifest(workspace, track)
+    review = rank_review(track, workspace, decision, manifest, args.by)
+    chosen = review.ranked[: args.first]
+    write_review(track, workspace, decision, manifest, review, chosen, args.out, args.form)
+    _report(review, chosen, args)
+    return {
+        "folder": str(args.out),
+        "ranked": len(review.ranked),
+        "exported": [
+            {"sample": each.entry.sample, "class": each.label, "reason": each.reason, "score": round(each.score, 6)}
+            for each in chosen
+        ],
+    }
+
+
+def _report(review: Review, chosen: list[Reviewed], args: argparse.Namespace) -> None:
+    rows = [[each.entry.name, each.label, f"{each.score:.3f}", each.reason] for each in chosen[:SHOWN]]
+    table(f"to review first, of {counted(len(review.ranked), 'sample')}", ["sample", "class", "score", "reason"], rows)
+    say(f"{counted(len(chosen), 'sample')} exported to {args.out}")
+    if args.by == BY_ERROR:
+        say(f"correct the files there, then run ./run.sh prepare{typed_options(args)} --corrections {args.out}")

@@ -1,0 +1,59 @@
+"""labelme's files: written and read, and what is none of them."""
+
+import json
+
+import numpy as np
+import pytest
+
+from competition.errors import CompetitionError
+from competition.formats.drawn_objects import DrawnObject
+from competition.formats.labelme import read_labelme, write_labelme
+
+SQUARE = np.array([[1.0, 1], [9, 1], [9, 9], [1, 9]])
+HOLE = np.array([[3.0, 3], [5.255, 3], [5, 5]])
+
+
+def test_objects_come_back_with_their_holes(tmp_path) -> None:
+    path = tmp_path / "a.json"
+    write_labelme(path, "a.png", (12, 15), [DrawnObject("bone", (SQUARE, HOLE)), DrawnObject("bone", (SQUARE + 2,))])
+    content = json.loads(path.read_text())
+    assert (content["imagePath"], content["imageData"], content["imageHeight"]) == ("a.png", None, 12)
+    assert [shape["group_id"] for shape in content["shapes"]] == [1, 1, None]
+    image = read_labelme(path)
+    assert image.size_hw == (12, 15)
+    assert [(each.label, len(each.rings)) for each in image.objects] == [("bone", 2), ("bone", 1)]
+    assert image.objects[0].rings[1] == pytest.approx(np.round(HOLE, 2))
+
+
+def edited(tmp_path, **shape):
+    path = tmp_path / "a.json"
+    whole = {"label": "x", "points": [[0, 0], [4, 0], [4, 4]], "shape_type": "polygon"} | shape
+    path.write_text(json.dumps({"shapes": [whole], "imageHeight": 5, "imageWidth": 5}))
+    return path
+
+
+def test_a_rectangle_is_a_polygon_of_four_points(tmp_path) -> None:
+    image = read_labelme(edited(tmp_path, shape_type="rectangle", points=[[1, 2], [4, 3]]))
+    assert image.objects[0].rings[0].tolist() == [[1, 2], [4, 2], [4, 3], [1, 3]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ({"shape_type": "circle", "points": [[1, 1], [2, 2]]}, "type 'circle' with 2 points is no area.*shape 1"),
+        ({"points": [[1, 1], [2, 2]]}, "polygon' with 2 points"),
+        ({"points": [[1, 1], [2, 2], [1, float("nan")]]}, "not a finite number"),
+        ({"points": [[1], [2, 2]]}, "no file of labelme"),
+        ({"points": None}, "no file of labelme"),
+    ],
+)
+def test_what_is_no_area_is_one_sentence(tmp_path, shape, message) -> None:
+    with pytest.raises(CompetitionError, match=message):
+        read_labelme(edited(tmp_path, **shape))
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"shapes": 3, "imageHeight": 1, "imageWidth": 1}', "{"])
+def test_other_json_is_refused(tmp_path, text) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(CompetitionError, match=r"a\.json"):
+        read_labelme(tmp_path / "a.json")
