@@ -27,7 +27,7 @@ from pipelines.options import DEFAULT_TRACK, typed_options
 
 STAGES = (
     *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "predict", "score", "check"),
-    *("vote", "report", "review", "compare", "comparison", "race", "bench", "leaderboard"),
+    *("vote", "report", "explain", "review", "compare", "comparison", "race", "bench", "leaderboard"),
 )
 ALIASES = {"contest": "comparison"}
 """Earlier name of a stage -> its name."""
@@ -60,6 +60,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     score        score a submission                            ./run.sh score SUBMISSION.csv TRUTH
     check        validate a submission file                    ./run.sh check SUBMISSION.csv
     vote         join submissions by a weighted vote           ./run.sh vote A.csv B.csv --out V.csv
+    explain      show what a class depends on in an image      ./run.sh explain SAMPLE --out DIR
     compare      show where two submissions differ             ./run.sh compare A.csv B.csv
     comparison   compare recipes on the same folds             ./run.sh comparison soft_targets
     race         race quick against a plain notebook           ./run.sh race --only legs

@@ -34,6 +34,7 @@ LAYERS = (
     "training",
     "runs",
     "drawing",
+    "explanation",
     "ensembling",
     "inference",
     "review",

@@ -113,13 +113,8 @@ def predict_on_grid(
 
 def _grid_answers(predictor: Predictor, entry: Entry, views: Sequence[str]) -> Iterator[tuple[int, torch.Tensor]]:
     """Yield the number of a model and its probabilities (1, C, h, w) float32, of all models view by view."""
-    sample = predictor.reader.read(entry)
-    (image,) = sample.images
-    pixels = torch.from_numpy(image.copy()).to(predictor.device).float()
-    pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
-    standardised = standardise(pixels[None, None], torch.tensor([sample.mean]), torch.tensor([sample.std]))[:, 0]
-    black = -sample.mean[0] / max(sample.std[0], 1.0)
-    finest = max(1, max(predictor.reader.box(entry).size_hw) // max(pixels.shape[-2:]))
+    standardised, black = image_input(predictor, entry)
+    finest = max(1, max(predictor.reader.box(entry).size_hw) // max(standardised.shape[-2:]))
     for view in views:
         chain = VIEWS[view]
         seen = chain.augment_image(standardised)
@@ -128,6 +123,16 @@ def _grid_answers(predictor: Predictor, entry: Entry, views: Sequence[str]) -> I
             if is_mirrored(view) and predictor.track.mirror is not None:
                 probs = probs[:, list(predictor.track.mirror.classes)]
             yield number, probs
+
+
+def image_input(predictor: Predictor, entry: Entry) -> tuple[torch.Tensor, float]:
+    """Return a standardised image (1, channels, h, w) float32 on the training grid, and what black is in it."""
+    sample = predictor.reader.read(entry)
+    (image,) = sample.images
+    pixels = torch.from_numpy(image.copy()).to(predictor.device).float()
+    pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
+    standardised = standardise(pixels[None, None], torch.tensor([sample.mean]), torch.tensor([sample.std]))[:, 0]
+    return standardised, -sample.mean[0] / max(sample.std[0], 1.0)
 
 
 def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int) -> torch.Tensor:
@@ -195,13 +200,7 @@ def predict_model_scores(
     predictor: Predictor, entry: Entry, views: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the probabilities of ``predict_scores``, and those of each model, averaged over its views: (F, C)."""
-    side = predictor.experiment.data.size
-    sample = predictor.reader.read(entry)
-    grid = [pad_to(image, (side, side), grey=True) for image in sample.images]
-    stacked = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in grid])
-    pixels = torch.from_numpy(stacked).to(predictor.device).float()[None]
-    images = standardise(pixels, torch.tensor([sample.mean]), torch.tensor([sample.std]))
-    present = torch.tensor([entry.present], device=predictor.device)
+    images, present = view_input(predictor, entry)
     total = np.zeros(len(predictor.track.classes))
     own = np.zeros((len(predictor.models), len(predictor.track.classes)))
     with torch.inference_mode():
@@ -211,6 +210,17 @@ def predict_model_scores(
                 own[number] += scores
                 total += scores
     return total / (len(views) * len(predictor.models)), own / len(views)
+
+
+def view_input(predictor: Predictor, entry: Entry) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a patient's standardised views (1, V, channels, S, S) float32, and which are present, (1, V) bool."""
+    side = predictor.experiment.data.size
+    sample = predictor.reader.read(entry)
+    grid = [pad_to(image, (side, side), grey=True) for image in sample.images]
+    stacked = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in grid])
+    pixels = torch.from_numpy(stacked).to(predictor.device).float()[None]
+    images = standardise(pixels, torch.tensor([sample.mean]), torch.tensor([sample.std]))
+    return images, torch.tensor([entry.present], device=predictor.device)
 
 
 def _classify(

@@ -58,7 +58,7 @@ def predict_test_set(
     if index_file(folder).exists():
         say(f"{member.name}: using cached test predictions of folds {', '.join(map(str, member.folds))}")
         return folder
-    boxes = _find_test_boxes(whole_track, workspace, runs, member, checkpoints, entries)
+    boxes = find_test_boxes(whole_track, workspace, runs, member, checkpoints, entries)
     predictor = open_predictor(checkpoints, track, workspace, boxes)
     store_predictions(predictor, entries, folder, made_by, f"{member.name}: test samples")
     return folder
@@ -68,7 +68,7 @@ def load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best
     """Return the weights of a member's fold, of a track that was narrowed to the member's classes.
 
     Raises:
-        CompetitionError: They are missing, damaged, or not those that were tuned.
+        CompetitionError: They are missing, damaged, or not those that the member was opened with.
     """
     run, epoch = split_member(member.name)
     path = checkpoint_file(runs.fold_folder(run, fold), epoch)
@@ -80,7 +80,7 @@ def load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best
     return best
 
 
-def _find_test_boxes(
+def find_test_boxes(
     track: Track,
     workspace: Workspace,
     runs: Workspace,
@@ -88,7 +88,13 @@ def _find_test_boxes(
     checkpoints: Sequence[Best],
     entries: Sequence[Entry],
 ) -> dict[str, Box] | None:
-    """Return the boxes of a member of two stages, from its first stage's test maps; None where it sees all."""
+    """Return the boxes of a member of two stages, from its first stage's test maps; None where it sees all.
+
+    Arguments as in ``predict_test_set``; ``checkpoints`` are those of the member's folds.
+
+    Raises:
+        CompetitionError: The first stage can't be used, or was trained again since.
+    """
     settings = checkpoints[0].experiment.data.crop_to
     if settings is None:
         return None

@@ -5,7 +5,7 @@ organisers give no truth for the test patients; that of the phantoms is in ``tru
 """
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,17 +61,22 @@ def _draw_split(
     folder: Path, split: Split, people: int, noise: NDArray[np.int8], seed: int, advance: Callable[[], None]
 ) -> list[tuple[int, ...]]:
     """Draw the images of one split and return the rows of its table: Index, Aneurysm, locations."""
-    first = 0 if split == "train" else FIRST_TEST_PERSON
     rows: list[tuple[int, ...]] = []
     for number in range(people):
         index = patient_index(split, number)
-        rng = np.random.default_rng([seed, first + number])
-        aneurysms = draw_aneurysms(_is_positive(number, [seed, first]), rng)
+        aneurysms, rng = draw_person(split, number, seed)
         draw_patient(folder, index, aneurysms, noise, rng)
         present = {aneurysm.location for aneurysm in aneurysms}
         rows.append((index, int(bool(present)), *(int(location in present) for location in LOCATIONS)))
         advance()
     return rows
+
+
+def draw_person(split: Split, number: int, seed: int) -> tuple[list[Aneurysm], np.random.Generator]:
+    """Draw the aneurysms of the patient of this number (from 0); the generator is for ``draw_patient``."""
+    first = 0 if split == "train" else FIRST_TEST_PERSON
+    rng = np.random.default_rng([seed, first + number])
+    return draw_aneurysms(_is_positive(number, [seed, first]), rng), rng
 
 
 def patient_index(split: Split, number: int) -> int:
@@ -115,6 +120,26 @@ def draw_patient(
         noise: (2 s, 2 s) int8, from ``noise_tile``; s is the side of the images.
         patient_rng: The patient's.
     """
+    for drawn in draw_views(aneurysms, noise, patient_rng):
+        data = encode_still(export(drawn.still, drawn.rng))
+        (folder / image_name(index, drawn.name)).write_bytes(data)
+
+
+@dataclass(frozen=True)
+class DrawnView:
+    """One view of a patient before a console exports it."""
+
+    name: str  # of ``VIEWS``
+    still: NDArray[np.uint8]  # (s, s)
+    sacs: list[Sac]
+    mirrored: bool  # whether left and right change places
+    rng: np.random.Generator  # for ``export``
+
+
+def draw_views(
+    aneurysms: Sequence[Aneurysm], noise: NDArray[np.int8], patient_rng: np.random.Generator
+) -> Iterator[DrawnView]:
+    """Draw the views of a patient; arguments as in ``draw_patient``."""
     size = noise.shape[0] // 2
     # Streams of their own keep the rest of the head the same with and without an aneurysm.
     for name, rng, sac_rng in zip(VIEWS, patient_rng.spawn(len(VIEWS)), patient_rng.spawn(len(VIEWS)), strict=True):
@@ -127,9 +152,14 @@ def draw_patient(
         sacs = [_sac(view, aneurysm, shape, sac_rng) for aneurysm in filled]
         density = density_map(vessels, sacs, size, mirrored)
         behind = background(size, frontal, mirrored, rng)
-        still = export(expose(density, behind, noise, rng.uniform(0.85, 1.15), rng), rng)
-        _, data = cv2.imencode(".jpg", still, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-        (folder / image_name(index, name)).write_bytes(data.tobytes())
+        still = expose(density, behind, noise, rng.uniform(0.85, 1.15), rng)
+        yield DrawnView(name, still, sacs, mirrored, rng)
+
+
+def encode_still(still: NDArray[np.uint8]) -> bytes:
+    """Return an exported image (h, w) as the bytes of a JPG."""
+    _, data = cv2.imencode(".jpg", still, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return data.tobytes()
 
 
 def tree_view(injection: str, projection: str) -> View:

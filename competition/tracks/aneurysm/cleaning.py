@@ -54,6 +54,13 @@ def clean_angiogram(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return _trim_edge_lines(cover_text(image, margin_box(image)))
 
 
+def window_kept(image: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Return the rows and columns of a still (H, W) uint8 that ``clean_angiogram`` keeps."""
+    top, bottom, left, right = margin_box(image)
+    rows, columns = lines_kept(cover_text(image, (top, bottom, left, right)))
+    return slice(top + rows.start, top + rows.stop), slice(left + columns.start, left + columns.stop)
+
+
 def margin_box(image: NDArray[np.uint8]) -> Box:
     """Find the picture inside black margins, walking in from every edge until grey begins.
 
@@ -65,12 +72,21 @@ def margin_box(image: NDArray[np.uint8]) -> Box:
         (top, bottom, left, right), half-open pixels. The whole image if less than a quarter of a side would be left: no
         console frames a picture that small, so it is a dark or a white image and not a framed one.
     """
-    height, width = image.shape
-    rows, columns = _centre_half(height), _centre_half(width)
+    rows, columns = (_centre_half(length) for length in image.shape)
     dark = DARK_SHARE * median_grey(image[rows, columns])
-    grey = (image >= dark) & (image < WHITE)
-    top, bottom = _grey_run(grey[:, columns].mean(axis=1))
-    left, right = _grey_run(grey[rows].mean(axis=0))
+    return picture_box((image >= dark) & (image < WHITE), share=0.5)
+
+
+def picture_box(grey: NDArray[np.bool_], share: float) -> Box:
+    """Find the picture inside margins, given which pixels (H, W) are no margin.
+
+    A row (column) belongs to the picture if at least ``share`` of its centre half does. The whole image if less than a
+    quarter of a side would be left.
+    """
+    height, width = grey.shape
+    rows, columns = _centre_half(height), _centre_half(width)
+    top, bottom = _grey_run(grey[:, columns].mean(axis=1), share)
+    left, right = _grey_run(grey[rows].mean(axis=0), share)
     if bottom - top < height / 4 or right - left < width / 4:
         return 0, height, 0, width
     return top, bottom, left, right
@@ -87,14 +103,19 @@ def median_grey(image: NDArray[np.uint8]) -> float:
     return float(np.searchsorted(below, middle, side="right").mean())
 
 
-def _grey_run(share: NDArray[np.float64]) -> tuple[int, int]:
-    """Return the first and one past the last position that is grey for at least half of its length; (0, 0) if none."""
-    grey = np.flatnonzero(share >= 0.5)
+def _grey_run(grey_share: NDArray[np.float64], least: float) -> tuple[int, int]:
+    """Return the first and one past the last position whose grey share is at least ``least``; (0, 0) if none."""
+    grey = np.flatnonzero(grey_share >= least)
     return (int(grey[0]), int(grey[-1]) + 1) if grey.size else (0, 0)
 
 
 def _trim_edge_lines(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Crop black outermost lines and lines of ticks: at most ``EDGE_LINES`` lines and 1 % of each side."""
+    return picture[lines_kept(picture)]
+
+
+def lines_kept(picture: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Return the rows and columns of a picture that ``trim_edge_lines`` keeps."""
     grey = median_grey(picture)
     white, black = picture > (grey + WHITE) / 2, picture < grey / 2
     cuts = []
@@ -103,13 +124,21 @@ def _trim_edge_lines(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
         depth = min(EDGE_LINES, len(odd) // 100)
         first, last = (max((line + 1 for line in range(depth) if end[line]), default=0) for end in (odd, odd[::-1]))
         cuts.append(slice(first, len(odd) - last))
-    return picture[cuts[0], cuts[1]]
+    return cuts[0], cuts[1]
 
 
 def margin_share(image: NDArray[np.uint8]) -> float:
     """Return the share of a still (H, W) uint8 that is margin, 0 to 1."""
     top, bottom, left, right = margin_box(image)
     return 1 - (bottom - top) * (right - left) / image.size
+
+
+def text_pixels(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Mark burned-in text in a grey image (H, W) uint8, as ``cover_text`` finds it: (H, W) bool."""
+    text = np.zeros(image.shape, dtype=np.bool_)
+    for rows, columns, _, strokes in _text_strokes(image, margin_box(image)):
+        text[rows, columns] |= strokes
+    return text
 
 
 def has_text(image: NDArray[np.uint8]) -> bool:
