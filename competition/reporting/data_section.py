@@ -38,13 +38,14 @@ def data_section(inputs: ReportInputs) -> Section:
 
 
 def _figures_of(inputs: ReportInputs) -> Sequence[Figure]:
-    folds = find_folds(inputs.workspace)
-    assert folds is not None  # prepared data has a fold file
+    manifest, folds = inputs.manifest, find_folds(inputs.workspace)
+    if folds is None:
+        raise CompetitionError("there is no fold file", inputs.workspace.fold_file(), "Run ./run.sh prepare")
     try:
         data, decision = inputs.tuning, inputs.decision
     except CompetitionError:  # the section on results says why there are none
         data, decision = None, None
-    return data_figures(inputs.track, inputs.workspace, inputs.manifest, folds, data, decision)
+    return data_figures(inputs.track, inputs.workspace, manifest, folds, data, decision)
 
 
 def data_figures(

@@ -31,11 +31,13 @@ class ReportInputs:
         track: What is competed in.
         workspace: Of the data set.
         decision_file: Of the decision that is reported on; None where nothing is tuned.
+        explained: How many samples are explained, which runs the networks again.
     """
 
     track: Track
     workspace: Workspace
     decision_file: Path | None
+    explained: int = 0
 
     @cached_property
     def manifest(self) -> Manifest:

@@ -1,5 +1,6 @@
 """The report as a page: sections of figures, written as one HTML file that needs no network, and a CSV per figure."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -66,7 +67,11 @@ def write_report(folder: Path, report: Report) -> Path:
 
     Raises:
         CompetitionError: The folder can't be written, or holds something else than an earlier report.
+        ValueError: Two figures have one name, so that one's CSV would replace the other's.
     """
+    names = Counter(figure.name for section in report.sections for figure in section.figures)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ValueError(f"figures of one name: {', '.join(twice)}")
     page = _template().render(report=report)
     with whole_folder(folder, PAGE) as part:
         (part / PAGE).write_text(page, encoding="utf-8")

@@ -23,10 +23,10 @@ def picture(array: NDArray[np.uint8], description: str) -> Markup:
     )
 
 
-def gallery(items: Sequence[tuple[NDArray[np.uint8], str]]) -> Markup:
+def gallery(items: Sequence[tuple[NDArray[np.uint8], str]], wide: bool = False) -> Markup:
     """Return pictures side by side, each with its caption; a click or Enter shows one at its full size.
 
-    Pictures that are much wider than high, such as pairs, get more room.
+    Pictures that are much wider than high, such as pairs, get more room; ``wide`` gives it to others too.
     """
     cells = [
         Markup('<figure class="tile"><button type="button">{}</button><figcaption>{}</figcaption></figure>').format(
@@ -34,5 +34,5 @@ def gallery(items: Sequence[tuple[NDArray[np.uint8], str]]) -> Markup:
         )
         for array, caption in items
     ]
-    wide = Markup(" wide") if any(array.shape[1] > 1.5 * array.shape[0] for array, _ in items) else ""
-    return Markup('<div class="gallery{}">{}</div>').format(wide, Markup("").join(cells))
+    wide = wide or any(array.shape[1] > 1.5 * array.shape[0] for array, _ in items)
+    return Markup('<div class="gallery{}">{}</div>').format(Markup(" wide" if wide else ""), Markup("").join(cells))

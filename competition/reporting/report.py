@@ -11,6 +11,7 @@ from competition.errors import CompetitionError
 from competition.installation import typed
 from competition.reporting.data_section import data_section
 from competition.reporting.ensemble.section import ensemble_section
+from competition.reporting.explanation_section import explanation_section
 from competition.reporting.inputs import ReportInputs
 from competition.reporting.leaderboard_section import leaderboard_section
 from competition.reporting.network_input_section import network_input_section
@@ -27,6 +28,7 @@ SECTIONS: Sequence[Callable[[ReportInputs], Section]] = (
     network_input_section,
     training_section,
     results_section,
+    explanation_section,
     ensemble_section,
     leaderboard_section,
 )
@@ -39,7 +41,9 @@ UNDECIDED = "undecided"
 """The folder of a report without a decision."""
 
 
-def make_report(track: Track, workspace: Workspace, name: str | None, options: str) -> tuple[Path, Report]:
+def make_report(
+    track: Track, workspace: Workspace, name: str | None, options: str, explained: int = 0
+) -> tuple[Path, Report]:
     """Write the report on a decision, or on the newest one; return the page and what it shows.
 
     Args:
@@ -47,13 +51,14 @@ def make_report(track: Track, workspace: Workspace, name: str | None, options: s
         workspace: Of the data set.
         name: Of the decision; None for the newest, or for a report without one.
         options: Track and workspace as they were typed, which commands in the page repeat.
+        explained: How many samples are explained, which runs the networks again.
 
     Raises:
         CompetitionError: There is no decision of that name, or the page can't be written.
     """
     load_run_plugins(workspace)
     path = newest_decision(workspace) if name is None else named_decision(workspace, name)
-    inputs = ReportInputs(track, workspace, path)
+    inputs = ReportInputs(track, workspace, path, explained)
     sections = [_with_options(make(inputs), options) for make in SECTIONS]
     report = Report(_title(inputs), _commands(_subtitle(inputs), options), _facts(inputs), sections)
     folder = workspace.report_folder(UNDECIDED if path is None else path.parent.name)

@@ -11,7 +11,7 @@ from competition.data.manifest import Manifest, target_matrix
 from competition.masks.bit_planes import unpack_planes
 from competition.reporting.data_section import data_figures
 from competition.reporting.label_figures import SHOWN_CLASSES, overlap_figure, prevalence_figure, size_figure
-from competition.reporting.page import Report, write_report
+from competition.reporting.page import Report, Section, write_report
 
 HANDS = ["samples", "class-sizes", "positions", "overlaps", "prevalence", "images", "folds", "duplicates"]
 HANDS += ["near-duplicates", "suspicious-labels"]
@@ -27,8 +27,10 @@ def hands(shared_hands):
 
 
 def test_the_figures_of_masks_are_written_with_their_tables(hands, tmp_path) -> None:
-    assert [figure.name for figure in hands.figures] == HANDS
-    page = write_report(tmp_path / "report", Report("t", "s", sections=[hands])).read_text()
+    assert [figure.name for figure in hands] == HANDS
+    page = write_report(
+        tmp_path / "report", Report("t", "s", sections=[Section("data", "The data", hands)])
+    ).read_text()
     assert page.count("<svg") == 5
     assert {path.stem for path in (tmp_path / "report").glob("*.csv")} == set(HANDS) - {"samples"}
 

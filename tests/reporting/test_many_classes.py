@@ -46,9 +46,9 @@ def test_the_page_is_small_and_the_tables_whole(many, add_masks, inputs_of):
     add_masks(many, "quick", lambda truth, number: 200 * np.roll(truth, number % 3, axis=2))
     inputs_of(many)
     page, report = make_report(many.track, many.workspace, None, "")
-    assert [section.missing for section in report.sections[:3]] == ["", "", ""]
+    assert all(section.missing == "" for section in report.sections if section.name in ("data", "training", "results"))
     assert page.stat().st_size < 4 << 20
-    assert page.read_text().count("<img") <= 60
+    assert page.read_text().count("<img") <= 80
     assert pd.read_csv(page.with_name("classes.csv"))["class"].tolist() == list(CLASSES)
     cases = pd.read_csv(page.with_name("class-cases.csv"))
     assert len(cases) == 30

@@ -129,7 +129,7 @@ def _fold_figure(inputs: ReportInputs, scores: NDArray[np.float64], names: list[
     if len(rows) == 1:
         sentence = "Only one fold is trained, so nothing shows how far folds differ: train the others."
     table = pd.DataFrame(rows)
-    return Figure("folds", "Score of every fold", sentence, html_table(table), table)
+    return Figure("fold-scores", "Score of every fold", sentence, html_table(table), table)
 
 
 def score_distribution(inputs: ReportInputs) -> list[Figure]:
@@ -154,8 +154,8 @@ def score_distribution(inputs: ReportInputs) -> list[Figure]:
         f"How the {len(table):,} images score. One in ten is below {tenth:.3f}: a tail on the left is a kind of image "
         "that fails, not bad luck. The CSV lists all images, the worst first."
     )
-    body = as_svg(canvas, "images", f"Histogram of the images' scores with median {median:.3f}.")
-    return [Figure("images", "Score of every image", sentence, body, table)]
+    body = as_svg(canvas, "image-scores", f"Histogram of the images' scores with median {median:.3f}.")
+    return [Figure("image-scores", "Score of every image", sentence, body, table)]
 
 
 def _plain(name: str) -> str:

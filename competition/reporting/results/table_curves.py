@@ -76,7 +76,7 @@ def _fold_figure(inputs: ReportInputs, truth: NDArray[np.int64], score: NDArray[
         "The AUROC of each fold by itself. With few positive samples it jumps by chance: compare runs by the "
         "cross-fitted score, not by their best fold."
     )
-    return Figure("folds", "Score of every fold", sentence, html_table(table), table)
+    return Figure("fold-scores", "Score of every fold", sentence, html_table(table), table)
 
 
 def decision_tables(inputs: ReportInputs) -> list[Figure]:
