@@ -40,7 +40,8 @@ class Workspace:
 
     def written_folders(self) -> list[Path]:
         """Return all folders below the root that stages write to, of every data set."""
-        return [self.root / name for name in ("cache", "comparisons", "folds", "reports", "runs", "submissions")]
+        names = ("cache", "comparisons", "folds", "reports", "runs", "submissions", "tracking")
+        return [self.root / name for name in names]
 
     def manifest_file(self) -> Path:
         """Return the table of prepare, one row per sample."""
@@ -158,6 +159,10 @@ class Workspace:
     def latest_submission_file(self, ending: str = ".csv") -> Path:
         """Return the file that is always a copy of the newest submission."""
         return self.submissions_folder() / f"submission{ending}"
+
+    def tracking_folder(self) -> Path:
+        """Return where experiment trackers write, of all data sets."""
+        return self.root / "tracking"
 
     def leaderboard_file(self) -> Path:
         """Return all submissions of all tracks with their scores."""

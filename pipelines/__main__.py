@@ -1,6 +1,6 @@
 """The command line: ``./run.sh STAGE [options]``, or ``medcomp STAGE [options]`` where pip installed the program.
 
-Each stage is a module with HELP, EXAMPLE, add_arguments and run.
+Each stage is a module with HELP, EXAMPLE, FIGURES (what --json holds), add_arguments and run.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from pipelines.options import DEFAULT_TRACK, typed_options
 
 STAGES = (
     *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "predict", "score", "check"),
-    *("vote", "report", "explain", "review", "compare", "comparison", "race", "bench", "leaderboard"),
+    *("vote", "report", "explain", "review", "compare", "comparison", "race", "bench", "leaderboard", "completion"),
 )
 ALIASES = {"contest": "comparison"}
 """Earlier name of a stage -> its name."""
@@ -66,6 +66,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     race         race quick against a plain notebook           ./run.sh race --only legs
     bench        time the last mile beside its rivals          ./run.sh bench --quick
     leaderboard  rank all submissions                          ./run.sh leaderboard
+    completion   complete stages and options in a shell        ./run.sh completion bash
     test         run ruff, mypy and the tests (in a checkout)
 
   tracks: hand_bone (default), aneurysm, cardiac, lumbar, knee, legs, or a file of your own.

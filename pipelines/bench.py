@@ -28,6 +28,11 @@ HELP = (
     "Both sides take turns, figures are medians, and nothing is timed unless both results are equal."
 )
 EXAMPLE = "./run.sh bench --only vote --json bench.json"
+FIGURES = {
+    "rows": "List of objects: work, unit (s or mb), ours_<unit>, rival_<unit>, ratio, target, target_of, ok, note ...",
+    "quick": "Whether the data was small; then targets are not evaluated and ok is null.",
+    "machine": "Text: cores, processor and versions.",
+}
 
 
 class Benchmark(NamedTuple):
@@ -63,7 +68,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Measure; see HELP.
 
     Returns:
-        rows (of ``Row.figures``), quick, machine.
+        ``FIGURES``; rows are those of ``Row.figures``.
     """
     chosen = choose_benchmarks(args.only)
     scale = QUICK if args.quick else FULL

@@ -21,6 +21,17 @@ from pipelines.options import add_size
 
 HELP = "Validate a submission file"
 EXAMPLE = "./run.sh check --track hand_bone submissions/hand_bone/submission.csv"
+FIGURES = {
+    "ok": "Whether it is valid; an invalid one is an error, which writes no JSON.",
+    "errors": "List of text: empty.",
+    "warnings": "List of text: what is valid but probably a mistake.",
+    "rows": "Whole number: rows below the header, or files.",
+    "images": "Whole number: different images, or patients in a table.",
+    "positive_share": "Object: class -> share of the images with a mask, or of the rows above 0.5; 0 to 1.",
+    "size_bytes": "Size of the file in bytes.",
+    "prepared": "Whether the set of images was compared with the prepared one.",
+    "not_checked": "List of text: what could not be checked, and what is needed for it.",
+}
 
 SHOWN = 20
 """Kinds of errors printed; the others are counted."""
@@ -36,8 +47,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Check; see HELP.
 
     Returns:
-        ok, errors (one of each kind, with a count), warnings, rows, images, positive_share, size_bytes, prepared
-        (whether the image set was compared), not_checked (what could not be checked, and what is needed for it).
+        ``FIGURES``.
 
     Raises:
         CompetitionError: The submission is invalid.

@@ -11,6 +11,13 @@ from pipelines.context import open_track, prepared_workspaces
 
 HELP = "Show where two submissions differ: classes, rows, pixels."
 EXAMPLE = "./run.sh compare --track hand_bone A.csv B.csv"
+FIGURES = {
+    "rows_that_differ": "Whole number: rows that differ; in tables of the column with the most.",
+    "per_class": "Object: class -> mean Dice of both; in tables the number of rows that differ.",
+    "rows": "Only for masks: whole number of rows.",
+    "pixels": "Only for masks: whole number of pixels in one submission alone.",
+    "dice": "Only for masks: mean Dice of both over all rows, 0 to 1.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +30,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Compare; see HELP.
 
     Returns:
-        rows_that_differ and per_class; for masks also rows, pixels and dice (the mean over all rows).
+        ``FIGURES``.
     """
     track = open_track(args)
     images = KnownImages(sizes=image_sizes(*prepared_workspaces(args, track)))

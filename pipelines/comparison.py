@@ -21,6 +21,13 @@ HELP = (
     "comparisons. An interrupted comparison resumes."
 )
 EXAMPLE = "./run.sh comparison soft_targets --json soft_targets.json"
+FIGURES = {
+    "comparisons": "Only without NAME: comparison -> the question it answers.",
+    "comparison": "Only with NAME: text, the comparison's name.",
+    "question": "Only with NAME: text, the question it answers.",
+    "recipes": "Only with NAME: recipe -> figure -> value, and difference to the first recipe with low and high.",
+    "folder": "Only with NAME: path of its runs.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +42,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Compare recipes; see HELP.
 
     Returns:
-        Per recipe its figures, the differences to the first with their intervals, seconds and parameters.
+        ``FIGURES``.
     """
     if args.comparison is None:
         return _list_comparisons()

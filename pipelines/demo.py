@@ -10,6 +10,9 @@ from pipelines.executors.local import start_importing
 
 HELP = "Run the whole pipeline on synthetic hands and angiograms: no download, no GPU, about five minutes on two cores."
 EXAMPLE = "./run.sh demo"
+FIGURES = {
+    "tracks": "Object: track -> oof, oof_crossfit and test (scores), submission and report (paths), and seconds.",
+}
 
 # Small enough for two cores: 40 + 12 hands at half the organiser's size, 72 + 24 patients at the organiser's.
 OPTIONS = {
@@ -26,7 +29,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Run the demo; see HELP.
 
     Returns:
-        Scores and seconds per track.
+        ``FIGURES``.
     """
     shout("PHANTOM DATA: all data below is synthetic; the scores show that the pipeline works, not how good a model is")
     start = time.perf_counter()

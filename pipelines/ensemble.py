@@ -33,6 +33,17 @@ from pipelines.reports.tuning_report import operations_text, say_alone, say_expe
 
 HELP = "Predict the test images with all members, vote, validate, and enter the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"
+FIGURES = {
+    "submission": "Path of the submission.",
+    "id": "Text: the submission's id on the leaderboard.",
+    "samples": "Whole number: test samples.",
+    "seconds_per_sample": "Seconds of predicting, voting and writing per test sample.",
+    "oof": "Out-of-fold score of this vote after tuning, which is optimistic; null where it is unknown.",
+    "oof_crossfit": "Cross-fitted out-of-fold score of this vote: rank by this; null where it is unknown.",
+    "test": "Score on the test samples, for synthetic data; null where the truth is unknown.",
+    "recorded": "Whether it was entered in the leaderboard.",
+    "report": "Path of the report; null where none was written.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,8 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Make a submission; see HELP.
 
     Returns:
-        The submission's path, the out-of-fold scores of its vote, the test score if the truth is available, whether it
-        was entered in the leaderboard, and the path of the report, None where none was written.
+        ``FIGURES``.
     """
     track, workspace = open_track(args), open_workspace(args)
     if args.out is not None and args.out.is_dir():

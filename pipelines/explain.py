@@ -25,6 +25,10 @@ from pipelines.context import open_track, open_workspace
 
 HELP = "Show which places of an image a class depends on, by Grad-CAM and by occlusion, beside truth and prediction."
 EXAMPLE = "./run.sh explain --track aneurysm --phantom 1001 --out why"
+FIGURES = {
+    "member": "Text: the member that was explained, with its folds.",
+    "rows": "List of objects: the rows of explanations.csv.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +58,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Explain; see HELP.
 
     Returns:
-        member, rows (those of explanations.csv).
+        ``FIGURES``.
     """
     track, workspace = open_track(args), open_workspace(args)
     load_run_plugins(workspace)

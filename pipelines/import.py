@@ -12,6 +12,14 @@ from pipelines.context import open_track, open_workspace
 
 HELP = "Add another team's predictions as a member: maps, arrays or a CSV. Without --oof it needs a given weight."
 EXAMPLE = "./run.sh import --track hand_bone --name theirs --oof their/oof --folds their_folds.csv --test their/test"
+FIGURES = {
+    "name": "Text: the member's name.",
+    "folder": "Path of the imported member.",
+    "classes": "List of text: its classes, in the track's order.",
+    "folds": "List: folds that vote.",
+    "scores": "Object: fold -> score of its held-out samples; null where it is undefined; empty without --oof.",
+    "samples": "Object: oof and test (whole numbers of samples with predictions).",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +40,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Import; see HELP.
 
     Returns:
-        name, folder, classes, folds, scores (fold -> score of held-out samples), samples (out-of-fold and test).
+        ``FIGURES``.
     """
     track, workspace = open_track(args), open_workspace(args)
     classes = None if args.classes is None else args.classes.split(",")

@@ -4,24 +4,22 @@ Each ranking holds one track, and either real or synthetic data.
 """
 
 import argparse
-import re
+from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from competition.console import say, table
 from competition.errors import CompetitionError
 from competition.submission.leaderboard import rankings, record
+from competition.submission.leaderboard_export import COLUMNS, check_export, export_rankings, printed_row, title_of
 from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
 
 HELP = "Rank all submissions; leaderboard record ID --public S --private S enters the organiser's scores"
 EXAMPLE = "./run.sh leaderboard record 20261121-153012-strong --public 0.9730 --private 0.9733"
-
-COLUMNS = (
-    *("id", "members x folds", "fold mean", "tuned", "cross-fitted", "95 %"),
-    *("re-weighted", "test", "public", "private"),
-)
+FIGURES = {
+    "rankings": "List of objects: track, phantom and rows (columns of leaderboard.csv, null if unknown), best first.",
+    "file": "Only with --out: path of the written table.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("id", nargs="?", metavar="ID", help="with record: the submission")
     parser.add_argument("--public", type=float, metavar="SCORE", help="with record: the public score, 0 to 1")
     parser.add_argument("--private", type=float, metavar="SCORE", help="with record: the private score, 0 to 1")
+    help_text = "write the rankings to a table too: FILE.csv with all columns and digits, or FILE.md as printed"
+    parser.add_argument("--out", type=Path, metavar="FILE", help=help_text)
     parser.set_defaults(track=None)
 
 
@@ -37,9 +37,11 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Record scores, if asked to, and print the rankings.
 
     Returns:
-        rankings: one per track and kind of data, each with track, phantom and its rows, best first.
+        ``FIGURES``.
     """
     path = Workspace(workspace_root(args), args.track or "").leaderboard_file()
+    if args.out is not None:
+        check_export(args.out, path)
     if args.action == "record":
         if args.id is None:
             raise CompetitionError("record needs the id of a submission", path, f"For example: {EXAMPLE}")
@@ -54,22 +56,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     found = {key: ranking for key, ranking in everything.items() if name in (None, key[0])}
     if not found:
         say(f"there are no submissions{'' if name is None else f' of {name}'} yet; make one with ./run.sh ensemble")
-    shown = []
+    listed = []
     for (track, phantom), ranking in found.items():
-        title = f"{track}, synthetic data (PHANTOM)" if phantom else track
-        table(title, COLUMNS, [_line(row) for row in ranking.to_dict("records")])
+        table(title_of(track, phantom), COLUMNS, [printed_row(row) for row in ranking.to_dict("records")])
         rows = ranking.astype(object).where(ranking.notna(), None).to_dict("records")
-        shown.append({"track": track, "phantom": phantom, "rows": rows})
-    return {"rankings": shown}
-
-
-def _line(row: dict[Any, Any]) -> list[str]:
-    def number(name: str) -> str:
-        return "-" if pd.isna(row[name]) else f"{row[name]:.4f}"
-
-    # "quick:0,1,2" is exact, and too wide for a table
-    members = re.sub(r":([\d,]+)", lambda folds: f" x{folds[1].count(',') + 1}", str(row["members"]))
-    mean = f"{number('cv_fold_mean')} ±{number('cv_fold_sd')}"
-    interval = f"{number('cv_low')}-{number('cv_high')}"
-    others = map(number, ("cv_reweighted", "test_score", "public", "private"))
-    return [row["id"], members, mean, number("cv_oof"), number("cv_crossfit"), interval, *others]
+        listed.append({"track": track, "phantom": phantom, "rows": rows})
+    if args.out is None:
+        return {"rankings": listed}
+    export_rankings(args.out, found)
+    say(f"leaderboard: {args.out}")
+    return {"rankings": listed, "file": str(args.out)}

@@ -31,6 +31,13 @@ ensemble --test takes them. The folder --out receives overlays, masks and summar
 spacing is known and the disagreement of the folds. A DICOM image also gets a DICOM SEG, which carries the patient's
 identity of that image."""
 EXAMPLE = "./run.sh predict --track hand_bone hand.png more_hands/ --out predicted"
+FIGURES = {
+    "out": "Path of the folder of results.",
+    "decision": "Text: the decision that was applied.",
+    "seconds_per_sample": "Seconds of reading, predicting and writing per sample.",
+    "rows": "List of objects: the rows of summary.csv.",
+    "failures": "List of objects: what could not be predicted (path, reason).",
+}
 SHOWN = 12
 """Images in the table on the screen; summary.csv has all."""
 
@@ -48,7 +55,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Predict everything that was given; see HELP.
 
     Returns:
-        The rows of summary.csv, the decision, the folder, seconds per image, and what could not be predicted.
+        ``FIGURES``.
 
     Raises:
         CompetitionError: Something could not be predicted; the rest was written before.

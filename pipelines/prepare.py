@@ -36,6 +36,19 @@ from pipelines.options import add_fill_bad
 
 HELP = "Read raw data once: check every file, cache images and labels, make folds, draw a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
+FIGURES = {
+    "dataset": "Text: the data set, phantom_<track> for synthetic data.",
+    "samples": "Object: train, test and read (whole numbers of samples; read from raw files now, not cached before).",
+    "groups": "Whole number: groups of the training samples.",
+    "classes": "List of text: the classes in the order of the planes or columns.",
+    "folds": "Object: count, hash and path of the fold file.",
+    "problems": "List of objects: what is wrong with samples (key, split, path, reason, repair ...).",
+    "manifest": "Path of the manifest.",
+    "contact_sheet": "Path of the contact sheet.",
+    "remarks": "List of text: what was noticed and changes nothing.",
+    "warnings": "List of text: what is probably a mistake in the data.",
+    "shortcut_auroc": "AUROC with which traits of the files predict the first class, 0 to 1; null if not measured.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +72,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Prepare; see HELP.
 
     Returns:
-        Counts of samples, groups, classes and problems, and the written paths.
+        ``FIGURES``.
     """
     track = open_track(args)
     drawing = Drawing(args.people, args.test_people, args.size, args.seed)

@@ -20,6 +20,11 @@ HELP = (
     "differences, processor seconds and peak memory. Real data sets need --data and are skipped without it."
 )
 EXAMPLE = "./run.sh race --data nuclei=~/nuclei --data sunnybrook=~/sunnybrook/png --json race.json"
+FIGURES = {
+    "data": "Object: data set -> dice, seconds and peak_gb of both sides, and their difference with low and high.",
+    "skipped": "Object: data set -> why it was skipped.",
+    "threads": "Whole number: processor cores in use.",
+}
 NAMES = ", ".join(data_set.name for data_set in DATA_SETS)
 REAL = [data_set.name for data_set in DATA_SETS if data_set.drawn is None]
 
@@ -38,7 +43,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Race; see HELP.
 
     Returns:
-        Per data set Dice and cost of both sides and the paired difference, and why others were skipped.
+        ``FIGURES``.
     """
     if args.seeds < 1:
         raise CompetitionError(f"--seeds {args.seeds}: a race needs at least one seed", None, "Give --seeds 1 or more")

@@ -12,6 +12,11 @@ from pipelines.options import typed_options
 
 HELP = "Write a report as one HTML page that needs no network: data, training, results, why, ensemble, leaderboard."
 EXAMPLE = "./run.sh report --track hand_bone --decision quick --open"
+FIGURES = {
+    "report": "Path of the page.",
+    "bytes": "Whole number: size of the page in bytes.",
+    "sections": "Object: section -> figures (their names) and missing (text on what could not be shown).",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +31,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Write the report; see HELP.
 
     Returns:
-        The page, its size in bytes, and for each section the names of its figures and what is missing.
+        ``FIGURES``.
     """
     track, workspace = open_track(args), open_workspace(args)
     if args.explain < 0:

@@ -17,6 +17,11 @@ from pipelines.options import typed_options
 
 HELP = "Rank labels that may be wrong, or test images on which folds disagree; export them to correct."
 EXAMPLE = "./run.sh review --track hand_bone --first 20 --out corrections"
+FIGURES = {
+    "folder": "Path of the folder to correct.",
+    "ranked": "Whole number: samples that were ranked.",
+    "exported": "List of objects: what was exported, the first to review first (sample, class, reason, score).",
+}
 
 SHOWN = 10
 
@@ -42,7 +47,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Review; see HELP.
 
     Returns:
-        The folder, the number of ranked and exported samples, and the exported ones with reason and score.
+        ``FIGURES``.
     """
     check_out(args.out)
     if args.first < 1:

@@ -28,6 +28,20 @@ from pipelines.reports.score_report import (
 
 HELP = "Score a submission with the competition's metric, overall and per class"
 EXAMPLE = "./run.sh score --track cardiac submissions/cardiac/submission.csv data/cardiac/test/labels"
+FIGURES = {
+    "metric": "Text: the metric's name.",
+    "score": "The score, as the competition computes it.",
+    "per_class": "Object: class -> score; null where the class has none.",
+    "rows": "Whole number: rows or files that were compared.",
+    "accuracy": "Only for tables: share of correct cells of the locations, 0 to 1.",
+    "all_zero_accuracy": "Only for tables: the same of a submission of zeros.",
+    "cells_gained": "Only for tables: correct cells less those of a submission of zeros.",
+    "plane_accuracy": "Only for array zips: share of correct pixels of all planes, 0 to 1.",
+    "all_background_accuracy": "Only for array zips: the same of an empty submission.",
+    "per_stratum": "Only with --by stratum: stratum -> mean score.",
+    "per_side": "Only with --by side: side -> mean score.",
+    "interval": "Only with --bootstrap: low and high of the 95 % interval (or null), draws, groups and alone.",
+}
 
 # Run lengths do not contain the width of their image: read at a wrong width they are valid, and almost disjoint.
 SUSPICIOUS_SCORE = 0.3
@@ -48,9 +62,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Score; see HELP.
 
     Returns:
-        metric, score, per_class, rows; for the aneurysm track also accuracy, all_zero_accuracy, cells_gained; for
-        arrays plane_accuracy, all_background_accuracy; with --by stratum also per_stratum, with --by side per_side;
-        with --bootstrap also interval.
+        ``FIGURES``.
     """
     track = open_track(args)
     if args.bootstrap is not None and args.bootstrap < 1:

@@ -18,6 +18,17 @@ HELP = (
     "An interrupted search resumes; a larger --trials continues a finished one."
 )
 EXAMPLE = "./run.sh search --track hand_bone --experiment quick --trials 30 --space train.lr=log:1e-4:1e-2"
+FIGURES = {
+    "search": "Text: the search's name.",
+    "file": "Path of the Optuna study, an SQLite file.",
+    "fold": "Whole number: the fold that scored the trials.",
+    "trials": "Whole number: trials that have ended.",
+    "pruned": "Whole number: trials that were stopped early.",
+    "failed": "Whole number: trials that failed.",
+    "best": "Object: score and settings (as --set takes them) of the best trial.",
+    "all": "List of objects: settings and score of every trial, the best first; null where it did not finish.",
+    "command": "Text: the command that trains the best.",
+}
 
 SHOWN = 5
 
@@ -41,7 +52,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Search; see HELP.
 
     Returns:
-        The best settings with their score, all trials, and the command that trains them.
+        ``FIGURES``.
     """
     if args.trials < 1:
         raise CompetitionError(f"--trials {args.trials}: at least one trial is required")

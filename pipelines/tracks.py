@@ -18,6 +18,10 @@ HELP = (
     "and prepare every form of the raw data, train a network for one epoch, check and score its submission."
 )
 EXAMPLE = "./run.sh tracks --check --real cardiac=~/sunnybrook"
+FIGURES = {
+    "tracks": "Object: track -> cells (column -> text) and, with --check, seconds, samples, rows and scores.",
+    "plugins": "List of text: what plugins have registered.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +37,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """List or test the tracks; see HELP.
 
     Returns:
-        Per track the cells of the table and, of --check, the figures of each step.
+        ``FIGURES``.
 
     Raises:
         CompetitionError: A check failed; the table shows which.

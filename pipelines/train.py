@@ -13,6 +13,7 @@ from competition.plugins import registered
 from competition.runs.fold_training import train_one
 from competition.runs.out_of_fold_scores import out_of_fold_score
 from competition.runs.run import check_folds, open_run, parse_folds
+from competition.training.tracking import TRACKERS, check_tracker
 from pipelines.context import choose_experiment, open_track, open_workspace
 from pipelines.executors import EXECUTORS
 from pipelines.executors.task import Task, end_with_starter
@@ -20,6 +21,11 @@ from pipelines.reports.training_report import report_training, say_grid
 
 HELP = "Train one model per fold and predict its held-out samples. An interrupted run resumes."
 EXAMPLE = "./run.sh train --track hand_bone --experiment quick --fold 0..4 --set train.lr=5e-4 --name quick_lr5e-4"
+FIGURES = {
+    "run": "Text: the run's name.",
+    "scores": "Object: fold -> score of its held-out samples; null where it is undefined.",
+    "folder": "Path of the run.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +39,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help_text = "train on the test images too: fold k takes the labels that fold k of RUN predicts"
     parser.add_argument("--pseudo", metavar="RUN", help=help_text)
     parser.add_argument("--force", action="store_true", help="replace a finished run")
+    help_text = "log curves and settings to W&B (offline unless WANDB_MODE=online) or MLflow, in the workspace"
+    parser.add_argument("--tracker", choices=list(TRACKERS), help=help_text)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Train folds; see HELP.
 
     Returns:
-        Scores per fold and the paths that were made.
+        ``FIGURES``.
     """
+    if args.tracker is not None:
+        check_tracker(args.tracker)
     track, workspace = open_track(args), open_workspace(args)
     teacher = [] if args.pseudo is None else [f"data.pseudo={json.dumps(args.pseudo)}"]
     chosen = choose_experiment(track, workspace, args.experiment, [*(args.set or []), *teacher])
@@ -57,7 +67,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     tasks = []
     for fold in folds:
         finished = run.is_finished(fold) and not args.force
-        here = partial(train_one, run, fold, args.force)
+        here = partial(train_one, run, fold, args.force, args.tracker)
         tasks.append(Task(f"fold {fold}", fold_command(each, fold), here, finished))
     EXECUTORS["local"].run(tasks)
     scores = {fold: out_of_fold_score(run, fold) for fold in folds}
@@ -73,7 +83,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def fold_command(args: argparse.Namespace, fold: Fold) -> list[str]:
     """Return what a user would type after ./run.sh to train this fold alone, given the stage's options."""
     words = ["train", "--track", args.track, "--fold", str(fold)]
-    for option in ("experiment", "name", "workspace"):
+    for option in ("experiment", "name", "workspace", "tracker"):
         if getattr(args, option) is not None:
             words += [f"--{option}", str(getattr(args, option))]
     for setting in args.set or []:

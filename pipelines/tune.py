@@ -16,6 +16,27 @@ from pipelines.reports.tuning_report import report_tuning
 
 HELP = "Choose member weights, thresholds and post-processing on out-of-fold predictions; estimate the score."
 EXAMPLE = "./run.sh tune --track hand_bone --members quick,strong:0,1 --name both"
+FIGURES = {
+    "decision": "Path of decision.json.",
+    "members": "Object: member -> its weight; all of them sum to 1.",
+    "class_groups": "Object: class group -> member -> weight in thousandths; empty without --by-group.",
+    "worth": "Object: member -> its weight, and the change of the score when it is left out, with a 95 % interval.",
+    "thresholds": "Object: class -> threshold, a probability.",
+    "gate": "Classification: probability of the first class above which locations may be positive; null without one.",
+    "operations": "Object: class -> post-processing; empty where there is none.",
+    "coverage": "Whole number: samples that all members held out, on which the choice was made.",
+    "per_class": "Object: class -> its row of per_class.csv.",
+    "fold_mean": "Mean score of the folds at threshold 0.5; null where nothing was scored.",
+    "fold_sd": "Standard deviation of the score over the folds; null with one fold.",
+    "oof": "Out-of-fold score after tuning, which is optimistic; null where nothing was scored.",
+    "oof_crossfit": "Out-of-fold score, tuned on the other folds: rank by this; null with too few groups.",
+    "interval_low": "Lower end of the 95 % interval of oof_crossfit.",
+    "interval_high": "Upper end of the 95 % interval of oof_crossfit.",
+    "oof_reweighted": "The score re-weighted to the test's mix of images; null where the mix is unknown.",
+    "gain": "oof_crossfit less the score of equal weights without tuning; null with too few groups.",
+    "gain_low": "Lower end of the 95 % interval of gain.",
+    "gain_high": "Upper end of the 95 % interval of gain.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +66,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Tune; see HELP.
 
     Returns:
-        The honest numbers, the decision's path, weights and thresholds.
+        ``FIGURES``.
     """
     track, workspace = open_track(args), open_workspace(args)
     path, tuning = tune(track, workspace, _request(args))

@@ -16,6 +16,12 @@ from pipelines.options import parse_fraction, parse_weights
 
 HELP = "Join submission files by a weighted vote, in seconds: for runs of which only the files are left."
 EXAMPLE = "./run.sh vote --track hand_bone A.csv B.csv C.csv --weights 2,1,1 --out V.csv"
+FIGURES = {
+    "submission": "Path of the new submission.",
+    "members": "List of paths: the submissions that voted.",
+    "weights": "List of numbers: their weights, which sum to 1.",
+    "rows": "Whole number: rows, or files of a zip.",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +37,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """Vote; see HELP.
 
     Returns:
-        submission, members, weights (summing to 1), rows (files where the submission is a zip of them).
+        ``FIGURES``.
     """
     track, paths = open_track(args), list(args.submissions)
     if len(paths) < 2:

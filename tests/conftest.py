@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from documented_figures import check_keys
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ComputedRadiographyImageStorage, ExplicitVRLittleEndian
 
@@ -323,6 +324,8 @@ def stage_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, object]
         for option, value in options.items():
             given = value if isinstance(value, list) else [value]
             common += [word for each in given for word in (f"--{option}", *([] if each is True else [str(each)]))]
-        return module.run(build_parser(name, module).parse_args([*map(str, words), *common]))
+        figures = module.run(build_parser(name, module).parse_args([*map(str, words), *common]))
+        check_keys(name, figures, written=False)
+        return figures
 
     return run

@@ -2,13 +2,13 @@
 
 import argparse
 import importlib
-import json
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from documented_figures import written_figures
 
 from pipelines.__main__ import build_parser, main
 
@@ -23,7 +23,7 @@ def stage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., t
         status = main([*map(str, words), "--workspace", str(tmp_path / "workspace"), "--json", str(file)])
         captured = capsys.readouterr()
         assert status == 0, captured.err
-        return json.loads(file.read_text()), captured.out
+        return written_figures(str(words[0]), file), captured.out
 
     return run
 

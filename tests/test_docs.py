@@ -83,7 +83,7 @@ def test_there_are_commands_on_every_page_that_shows_how():
         "quickstart",
         "your_competition",
     }
-    assert set(PAGES) == {page for page in PAGES if lines_of(page)} | {"decisions", "glossary", "trust"}
+    assert set(PAGES) == {page for page in PAGES if lines_of(page)} | {"decisions", "glossary", "json", "trust"}
     assert len(HAND_BONE) == 5
 
 

@@ -42,7 +42,7 @@ def _explanations(inputs: ReportInputs) -> list[Figure]:
             items.append((draw_explanation(explanation), f"{kind}: {_caption(explanation)}"))
             rows.append({"kind": kind} | row_of(explanation))
     sentence = (
-        f"What {member.name}, the member of most weight, looks at, by the network that has not learned from the sample: "
+        f"What {member.name}, the member of most weight, looks at in samples that its network has not learned from: "
         "the image, Grad-CAM, and occlusion, which hides the image part by part. Heat on the finding is what you want; "
         "heat on burned-in text or margins means that the network has learned which machine made the image."
     )

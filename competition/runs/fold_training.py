@@ -1,5 +1,6 @@
 """Training one fold of a run and predicting what it holds out."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +29,11 @@ from competition.workspace import (
 )
 
 
-def train_one(run: Run, fold: Fold, force: bool) -> None:
-    """Train a fold and predict what it holds out, unless that was done before and ``force`` is not set."""
+def train_one(run: Run, fold: Fold, force: bool, tracker: str | None = None) -> None:
+    """Train a fold and predict what it holds out, unless that was done before and ``force`` is not set.
+
+    The curves also go to a ``tracker`` of ``tracking.TRACKERS``.
+    """
     if run.is_finished(fold) and not force:
         say(f"fold {fold}: finished before (--force trains it again)")
         return
@@ -38,7 +42,7 @@ def train_one(run: Run, fold: Fold, force: bool) -> None:
     with file_lock(folder / ".lock", busy):
         if force:
             _remove_trained(folder)
-        job = fold_job(run, fold, folder)
+        job = replace(fold_job(run, fold, folder), tracker=tracker)
         write_text(settings_file(folder), run.experiment.to_yaml())
         train_fold(job)
         if job.held_out:

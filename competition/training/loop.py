@@ -30,6 +30,7 @@ from competition.training.losses import get_loss
 from competition.training.precision import AUTOCAST
 from competition.training.state import FoldJob, FoldState, open_start, snapshot, start_or_resume
 from competition.training.steps import backward_in_chunks, batch_loss, chunk_sizes, learning_rate, set_learning_rate
+from competition.training.tracking import Tracked, track
 from competition.workspace import Workspace, checkpoint_file, history_file, last_checkpoint_file
 
 # An interrupted run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
@@ -70,7 +71,10 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     loader = training_loader(dataset, sampler, job.experiment)
     curves = SummaryWriter(str(job.folder / "tensorboard"), purge_step=state.epoch + 1)
     saved = time.monotonic()
-    with progress(f"fold {job.identity.fold}", (settings.epochs - state.epoch) * len(sampler)) as ticker:
+    title, batches = f"fold {job.identity.fold}", (settings.epochs - state.epoch) * len(sampler)
+    with track(job.tracker, _tracked(job, state)) as log, progress(title, batches) as ticker:
+        for done in range(len(state.history)):  # of a resumed run
+            log(state.history[: done + 1])
         while state.epoch < settings.epochs:
             sampler.set_epoch(state.epoch)
             row = _train_epoch(job, state, loader, len(sampler), dataset.factor, ticker)
@@ -78,6 +82,7 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
             if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
                 row["score"] = _score(job, state)
             _finish_epoch(job, state, row, curves)
+            log(state.history)
             if time.monotonic() - saved > CHECKPOINT_SECONDS or state.epoch == settings.epochs:
                 save_checkpoint(last_checkpoint_file(job.folder), snapshot(job, state))
                 saved = time.monotonic()
@@ -186,6 +191,17 @@ def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves:
     curves.flush()
     columns = ("epoch", "loss", "lr", "seconds", "score")
     write_csv(history_file(job.folder), [{name: each.get(name, "") for name in columns} for each in state.history])
+
+
+def _tracked(job: FoldJob, state: FoldState) -> Tracked:
+    facts = {
+        "settings": job.experiment.model_dump(mode="json"),
+        "identity": vars(job.identity) | {"classes": list(job.identity.classes)},
+        "precision": state.precision,
+        "resumed_after_epoch": state.epoch,
+    }
+    name = f"{job.folder.parent.name}/{job.folder.name}"
+    return Tracked(job.identity.dataset, name, facts, job.workspace.tracking_folder())
 
 
 def _predicting_weights(job: FoldJob, state: FoldState, score: float) -> Best:

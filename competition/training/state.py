@@ -61,6 +61,7 @@ class FoldJob:
     pseudo: Path | None = None
     # sample -> the part of it that is learned from and scored; None looks at whole images
     boxes: Mapping[str, Box] | None = None
+    tracker: str | None = None  # of ``tracking.TRACKERS``; it changes no weights
     precision_of: str = ""  # what shares one choice of precision, beside each other's folders; "" is the same settings
 
 

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from documented_figures import written_figures
 
 from pipelines.__main__ import main
 
@@ -46,14 +47,14 @@ def through_the_door(workspace, *words):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
-    return json.loads(file.read_text()), done.stdout
+    return written_figures(words[0], file), done.stdout
 
 
 def here(workspace, *words):
     """Runs a stage in this process, which spares the imports; returns its figures."""
     file = workspace / f"{words[0]}.json"
     assert main([*map(str, words), "--workspace", str(workspace), "--json", str(file)]) == 0
-    return json.loads(file.read_text())
+    return written_figures(words[0], file)
 
 
 @pytest.fixture(scope="session")
@@ -127,8 +128,7 @@ def true_masks(workspace):
 
 
 def dice_by_hand(workspace, path):
-    truth = true_masks(workspace)
-    scores = {}
+    truth, scores = true_masks(workspace), {}
     for name, bone, rle in read_rows(path):
         ours, theirs = decode(rle), truth[name, bone]
         scores[name, bone] = 2 * (ours & theirs).sum() / (ours.sum() + theirs.sum())

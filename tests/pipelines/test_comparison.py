@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from competition.runs import fold_training as one_fold
+from pipelines import comparison
 from pipelines.__main__ import main
 from pipelines.comparisons.declaration import comparison_names
 from pipelines.executors import local
+from pipelines.json_page import COMMON
 
 NET = """\
 model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.5}
@@ -47,6 +49,7 @@ def test_a_comparison_is_drawn_trained_and_compared_and_goes_on_where_it_was(
 ):
     monkeypatch.setattr(local, "slots", lambda folds: [{}])  # in this process, which has torch already
     figures, said = stage("comparison", comparison_of())
+    assert set(figures) == {*COMMON, *comparison.FIGURES} - {"comparisons"}
     large, small = figures["recipes"].values()
     assert list(figures["recipes"]) == ["large", "small"]
     assert set(large["dice"]) == {"value"}

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from documented_figures import check_keys
 
 from competition.errors import CompetitionError
 from competition.formats.parquet_tables import write_table
@@ -34,6 +35,7 @@ def arguments(stage, tmp_path, track, *words):
 def call(stage, tmp_path, track, *words):
     figures = stage.run(arguments(stage, tmp_path, track, *words))
     assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    check_keys(stage.__name__.removeprefix("pipelines."), figures, written=False)
     return figures
 
 

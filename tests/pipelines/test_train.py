@@ -1,4 +1,6 @@
+import importlib.util
 import json
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +15,7 @@ from competition.prediction.predictor import make_predictor, predict_map, predic
 from competition.prediction.probability_maps import read_index, read_map, read_scores
 from competition.runs import fold_training as one_fold
 from competition.settings import load_experiment
+from competition.training import tracking
 from competition.training.checkpoints import load_best, load_checkpoint, load_network
 from pipelines import train
 
@@ -62,6 +65,35 @@ def test_a_trained_fold_has_maps_of_what_it_held_out_and_their_score(command, ti
     assert figures["run"] == "tiny"
     assert figures["scores"] == {"1": pytest.approx(np.mean(scores), rel=1e-12)}
     assert figures["folder"] == str(folder.parent)
+
+
+def test_a_tracker_gets_the_settings_and_every_epoch_with_the_best_so_far(
+    command, tiny_hands, tiny_experiment, monkeypatch
+):
+    opened, logged = [], []
+
+    @contextmanager
+    def pretend(tracked):
+        opened.append(tracked)
+        yield lambda epoch, figures: logged.append((epoch, figures))
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setitem(tracking.TRACKERS, "mlflow", pretend)
+    experiment = tiny_experiment(train={"epochs": 4, "validate_every": 2})
+    command(tiny_hands, experiment, tracker="mlflow")
+    command(tiny_hands, experiment, name="plain")
+    (tracked,) = opened
+    assert (tracked.project, tracked.name) == ("tiny_hands", "tiny/fold1")
+    assert tracked.folder == tiny_hands.workspace.root / "tracking"
+    assert tracked.facts["identity"]["config_hash"] == experiment.hash()
+    assert tracking.flat(tracked.facts)["settings.train.validate_every"] == 2
+    assert [epoch for epoch, _ in logged] == [1, 2, 3, 4]
+    assert ["best_score" in figures for _, figures in logged] == [False, True, False, True]
+    folders = [tiny_hands.workspace.fold_folder(name, 1) for name in ("tiny", "plain")]
+    tracked_best, plain = (load_best(folder / "best.pt") for folder in folders)
+    assert logged[-1][1]["best_epoch"] == tracked_best.epoch
+    assert all(torch.equal(tracked_best.weights[name], value) for name, value in plain.weights.items())
+    assert tracked_best.identity == plain.identity
 
 
 def test_patients_get_a_table_of_scores(command, tiny_patients, tiny_experiment):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from documented_figures import check_keys
 
 from competition.masks.run_lengths import encode_mask
 from competition.submission.run_lengths.files import read_rle_csv, write_rle_csv
@@ -23,7 +24,10 @@ def run(tmp_path, capsys):
         file = tmp_path / "figures.json"
         status = main([*map(str, words), "--workspace", str(tmp_path / "workspace"), "--json", str(file)])
         captured = capsys.readouterr()
-        return status, json.loads(file.read_text()) if status == 0 else {}, captured.out + captured.err
+        figures = json.loads(file.read_text()) if status == 0 else {}
+        if status == 0:
+            check_keys(words[0], figures)
+        return status, figures, captured.out + captured.err
 
     return stage
 

@@ -23,7 +23,14 @@ pytestmark = pytest.mark.slow
 
 
 def tasks(folder, folds, finished=(), **changes):
-    options = {"track": "knee", "experiment": None, "name": None, "workspace": str(folder), "set": None}
+    options = {
+        "track": "knee",
+        "experiment": None,
+        "name": None,
+        "tracker": None,
+        "workspace": str(folder),
+        "set": None,
+    }
     args = argparse.Namespace(**options | {"phantom": False, "force": False, "debug": False} | changes)
     return [
         Task(f"fold {fold}", fold_command(args, fold), lambda: pytest.fail("in this process"), fold in finished)
@@ -167,3 +174,10 @@ def test_where_only_one_task_runs_at_a_time_all_run_here_in_order(monkeypatch):
     done = []
     local.LocalExecutor().run([Task(name, (), partial(done.append, name), name == "b") for name in "abc"])
     assert done == ["a", "b", "c"]
+
+
+def test_a_process_gets_the_tracker_that_was_typed(tmp_path):
+    (task,) = tasks(tmp_path, [0], tracker="wandb")
+    assert task.command[task.command.index("--tracker") + 1] == "wandb"
+    (task,) = tasks(tmp_path, [0])
+    assert "--tracker" not in task.command
