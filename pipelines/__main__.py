@@ -26,8 +26,9 @@ from pipelines.executors.task import is_worker
 from pipelines.options import DEFAULT_TRACK, typed_options
 
 STAGES = (
-    *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "predict", "score", "check"),
-    *("vote", "report", "explain", "review", "compare", "comparison", "race", "bench", "leaderboard", "completion"),
+    *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "predict", "export"),
+    *("score", "check", "vote", "report", "explain", "review", "compare", "comparison", "race", "bench"),
+    *("leaderboard", "completion"),
 )
 ALIASES = {"contest": "comparison"}
 """Earlier name of a stage -> its name."""
@@ -52,6 +53,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
     ensemble     predict test images, write a submission       ./run.sh ensemble
   at any time:
     predict      predict any images with a decision            ./run.sh predict IMAGE... --out DIR
+    export       write the whole ensemble as one file          ./run.sh export --out model.zip
     tracks       list the tracks and test them                 ./run.sh tracks --check
     report       show results and worst images on a page       ./run.sh report --open
     search       search training settings with Optuna          ./run.sh search --trials 30

@@ -1,6 +1,7 @@
 """predict: the vote on any images, with overlays, masks, sizes and the disagreement of folds.
 
-It needs the runs and their decision, no prepared data. On the same images it gives exactly what ``ensemble`` submits.
+It needs the runs and their decision, or the model file of export, no prepared data. On the same images it gives exactly
+what ``ensemble`` submits.
 """
 
 import argparse
@@ -10,26 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import say, shout, table
-from competition.ensembling.current_decision import check_training_data, newest_decision
 from competition.errors import CompetitionError
 from competition.files import write_json
 from competition.inference.predicting import Predictions, predict_sources
 from competition.inference.sources import Failure, find_sources
 from competition.inference.summary import SUMMARY
-from competition.runs.members import load_run_plugins
 from competition.text import counted
 from competition.tracks.track import Track
-from pipelines.choose_decision import choose_decision
-from pipelines.context import open_track, open_workspace
-from pipelines.options import typed_options
+from pipelines.choose_model import choose_model
 
 HELP = """\
-Predict any images with the members of a decision; prepared data is not needed.
+Predict any images with the members of a decision, or with a model file of export; prepared data is not needed.
 
 Images are PNG, JPEG, TIFF, BMP, DICOM or .npy files, or folders of them; for a track of several views, folders as
 ensemble --test takes them. The folder --out receives overlays, masks and summary.csv, with sizes in mm where the
 spacing is known and the disagreement of the folds. A DICOM image also gets a DICOM SEG, which carries the patient's
-identity of that image."""
+identity of that image. A model file (predict model.zip IMAGE... --out DIR) needs no runs, no track and no torch."""
 EXAMPLE = "./run.sh predict --track hand_bone hand.png more_hands/ --out predicted"
 FIGURES = {
     "out": "Path of the folder of results.",
@@ -60,29 +57,20 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         CompetitionError: Something could not be predicted; the rest was written before.
     """
-    track, workspace = open_track(args), open_workspace(args)
-    load_run_plugins(workspace)  # a decision may name their post-processing
-    name = args.decision
-    prepared = workspace.manifest_file().exists()
-    if name is None and not prepared and (newest := newest_decision(workspace)) is not None:
-        name = newest.parent.name  # nothing could be tuned again
-        say(f"decision: {name} (the newest; choose another by --decision NAME)")
-    decision_file, decision = choose_decision(track, workspace, name, None, typed_options(args))
-    if prepared:
-        check_training_data(track, workspace, decision, decision_file)
-    sources, failures = find_sources(track, args.paths)
+    model, paths = choose_model(args)
+    sources, failures = find_sources(model.track, paths)
     if not sources:
         _list_failures(failures)
         raise CompetitionError(f"nothing to predict; the first reason: {failures[0].reason}")
     start = time.perf_counter()
-    found = predict_sources(track, workspace, decision, decision_file.parent.name, sources, args.out)
+    found = predict_sources(model, sources, args.out)
     failures += found.failures
     per_sample = (time.perf_counter() - start) / len(sources)
-    _show(track, found)
+    _show(model.track, found)
     say(f"{counted(len(sources) - len(found.failures), 'sample')} predicted, {per_sample:.2f} s each: {args.out}")
     figures = {
         "out": str(args.out),
-        "decision": decision_file.parent.name,
+        "decision": model.name,
         "seconds_per_sample": round(per_sample, 4),
         "rows": found.rows,
         "failures": [vars(failure) for failure in failures],

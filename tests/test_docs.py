@@ -76,6 +76,7 @@ def test_experiments_named_in_the_pages_exist(line, parse):
 def test_there_are_commands_on_every_page_that_shows_how():
     assert {page for page in PAGES if lines_of(page)} == {
         "explain",
+        "export",
         "extend",
         "measurements",
         "members_and_voting",

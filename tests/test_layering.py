@@ -38,6 +38,7 @@ LAYERS = (
     "ensembling",
     "inference",
     "review",
+    "export",
     "reporting",
 )
 LONGEST_FILE = 350

@@ -10,10 +10,10 @@ Averaged so, an image on the finer grid is the one that prediction sees.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from competition.data.boxes import Box
@@ -25,6 +25,9 @@ from competition.masks.stored_arrays import read_array
 from competition.settings import DataSettings
 from competition.tracks.track import Track
 from competition.workspace import Workspace, pseudo_label_file
+
+if TYPE_CHECKING:  # an exported model reads images without torch
+    import torch
 
 # Memory for the shrunken images; a folder of 800 hands at 1024 pixels needs about 4 GB and is read again
 # from the cache each epoch instead.
@@ -108,7 +111,7 @@ def pad_to(image: NDArray[np.uint8], size_hw: tuple[int, int], grey: bool = Fals
     return padded
 
 
-def standardise(images: torch.Tensor, mean: torch.Tensor, std: torch.Tensor) -> torch.Tensor:
+def standardise(images: "torch.Tensor", mean: "torch.Tensor", std: "torch.Tensor") -> "torch.Tensor":
     """Bring grey values 0..255 to zero mean and unit deviation, by the statistics of each whole view.
 
     Args:

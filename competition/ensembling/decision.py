@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from competition.ensembling.segmentation.postprocessing import OPERATIONS
-from competition.ensembling.segmentation.thresholds import threshold_of
 from competition.ensembling.voting.blend import WHOLE
 from competition.ensembling.voting.class_votes import Voters, find_voters
 from competition.ensembling.voting.combination import Combination
 from competition.errors import CompetitionError
 from competition.files import write_sealed_json
 from competition.formats.json_files import read_json
+from competition.prediction.probability_maps import threshold_of
 from competition.runs.members import Member
 from competition.text import shortened
 

@@ -14,7 +14,7 @@ from competition.ensembling.classification.locations import NEVER
 from competition.ensembling.decision import Decision, Scores, save_decision
 from competition.ensembling.segmentation.decision import decide_segmentation
 from competition.ensembling.segmentation.scored_vote import SCORED_VOTE, save_scored_vote
-from competition.ensembling.segmentation.thresholds import Window, threshold_of
+from competition.ensembling.segmentation.thresholds import Window
 from competition.ensembling.segmentation.tuning import Search
 from competition.ensembling.selection.weight_methods import METHODS
 from competition.ensembling.tuning_data import TuningData, Wanted, open_tuning_data
@@ -25,7 +25,7 @@ from competition.ensembling.voting.combination import Combination
 from competition.errors import CompetitionError
 from competition.files import whole_folder, write_csv
 from competition.names import check_name, shortened_name
-from competition.prediction.probability_maps import HALF_LEVEL
+from competition.prediction.probability_maps import HALF_LEVEL, threshold_of
 from competition.runs.members import trained_folds
 from competition.tracks.track import Track
 from competition.workspace import DECISION, Workspace

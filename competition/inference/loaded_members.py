@@ -7,16 +7,18 @@ own, as prepare would have made it, so that everything after reading is what ``e
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from competition.console import shout
-from competition.data.boxes import Box, box_around
+from competition.data.boxes import Box
 from competition.data.folds import FULL
 from competition.data.manifest import Entry
+from competition.ensembling.decision import Decision
 from competition.errors import CompetitionError
+from competition.inference.first_stage import LoadedStage
+from competition.inference.voting import LoadedVote, voting_members
 from competition.prediction.grid_maps import GridMap
-from competition.prediction.predictor import Predictor, predict_model_scores, predict_on_grid
-from competition.prediction.probability_maps import HALF_LEVEL
+from competition.prediction.predictor import Predictor, predict_model_scores, predict_on_grid, to_native
 from competition.runs.finished import read_identity
 from competition.runs.members import Member, finished_folds, is_imported
 from competition.runs.roi_run import weights_of_stage
@@ -32,48 +34,45 @@ class LoadedMember:
     """All folds of a member.
 
     Attributes:
+        member: As the decision names it.
         predictor: Their networks. It reads the boxes of images from ``boxes`` where there is a first stage.
         stage: Gives the boxes of a member of two stages; None where it looks at whole images.
         boxes: Sample -> the part it looks at, of the image in work.
     """
 
+    member: Member
     predictor: Predictor
-    stage: "LoadedStage | None" = None
+    stage: LoadedStage | None = None
     boxes: dict[str, Box] = field(default_factory=dict)
+
+    @property
+    def networks(self) -> int:
+        """How many networks predict."""
+        return len(self.predictor.models)
 
     def predict_maps(self, entry: Entry) -> tuple[GridMap, list[GridMap]]:
         """Return the member's map of an image in the cache, and each fold's own."""
         if self.stage is not None:
             self.boxes.clear()
             self.boxes[entry.sample] = self.stage.find_box(entry)
-        mean, own = predict_on_grid(self.predictor, entry, self.predictor.experiment.predict.views)
+        try:
+            mean, own = predict_on_grid(self.predictor, entry, self.predictor.experiment.predict.views)
+        except RuntimeError as error:  # of a GPU a torch.OutOfMemoryError, of the CPU a plain one
+            if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+                raise MemoryError(*error.args) from error
+            raise
         box, size_hw = self.predictor.reader.box(entry), (entry.height, entry.width)
-        return GridMap(mean, box, size_hw), [GridMap(probs, box, size_hw) for probs in own]
+        return GridMap(mean, box, size_hw, to_native), [GridMap(probs, box, size_hw, to_native) for probs in own]
 
     def predict_scores(self, entry: Entry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the member's probabilities (C,) of a patient in the cache, and each fold's own (F, C)."""
         return predict_model_scores(self.predictor, entry, self.predictor.experiment.predict.views)
 
 
-@dataclass(frozen=True)
-class LoadedStage:
-    """The member whose maps give the boxes that another member looks at."""
-
-    member: LoadedMember
-    settings: CropSettings
-
-    def find_box(self, entry: Entry) -> Box:
-        """Return the box around the classes of the first stage; with a warning the whole image where it finds none."""
-        classes = self.member.predictor.track.classes
-        found, _ = self.member.predict_maps(entry)
-        seen = np.zeros((entry.height, entry.width), np.bool_)
-        for name in self.settings.classes:
-            seen |= found[classes.index(name), slice(None), slice(None)] > HALF_LEVEL
-        box = box_around(seen, self.settings.margin)
-        if box is None:
-            wanted = ", ".join(self.settings.classes)
-            shout(f"{self.settings.run} finds no {wanted} in {entry.name}: the whole image is used")
-        return box or Box(0, 0, entry.height, entry.width)
+def load_vote(track: Track, runs: Workspace, images: Workspace, decision: Decision) -> LoadedVote:
+    """Load the members that have a weight; arguments and errors as of ``load_member``."""
+    pairs = zip(decision.members, voting_members(decision), strict=True)
+    return LoadedVote(decision, tuple(load_member(track, runs, images, one) if votes else None for one, votes in pairs))
 
 
 def load_member(track: Track, runs: Workspace, images: Workspace, member: Member) -> LoadedMember:
@@ -99,10 +98,10 @@ def load_member(track: Track, runs: Workspace, images: Workspace, member: Member
     checkpoints = [load_fold(runs, narrowed, member, fold) for fold in member.folds]
     settings = checkpoints[0].experiment.data.crop_to
     if settings is None:
-        return LoadedMember(open_predictor(checkpoints, narrowed, images))
+        return LoadedMember(member, open_predictor(checkpoints, narrowed, images))
     boxes: dict[str, Box] = {}
     stage = _load_stage(track, runs, images, settings, member, checkpoints)
-    return LoadedMember(open_predictor(checkpoints, narrowed, images, boxes), stage, boxes)
+    return LoadedMember(member, open_predictor(checkpoints, narrowed, images, boxes), stage, boxes)
 
 
 def _load_stage(
@@ -130,4 +129,4 @@ def _load_stage(
             folder,
             f"Train {member.name!r} again with --force, then run tune",
         )
-    return LoadedStage(load_member(track, runs, images, first), settings)
+    return LoadedStage(load_member(track, runs, images, first), first.classes or track.classes, settings)

@@ -10,7 +10,6 @@ from typing import TypeVar
 from competition.console import progress, say, shout
 from competition.data.cache import cache_sample, read_cached_image
 from competition.data.manifest import Entry
-from competition.ensembling.decision import Decision
 from competition.errors import CompetitionError
 from competition.files import whole_folder
 from competition.inference.images import for_any_image
@@ -26,13 +25,30 @@ from competition.inference.summary import (
     table_row,
     write_summary,
 )
-from competition.inference.voting import LoadedVote, load_vote, predict_patient, vote_masks, vote_table
+from competition.inference.voting import LoadedVote, predict_patient, vote_masks, vote_table
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
 Result = TypeVar("Result")
 
 ONE_FOLD = "one fold votes, so there is no disagreement of folds: its columns are empty and its pictures are missing"
+
+
+@dataclass(frozen=True)
+class OpenedModel:
+    """A decision that can predict.
+
+    Attributes:
+        track: What is competed in.
+        dataset: What it was trained on.
+        name: Of the decision.
+        load: A workspace, in whose cache images are predicted -> the members.
+    """
+
+    track: Track
+    dataset: str
+    name: str
+    load: Callable[[Workspace], LoadedVote]
 
 
 @dataclass(frozen=True)
@@ -54,18 +70,13 @@ class _Job:
     failures: list[Failure]
 
 
-def predict_sources(
-    track: Track, runs: Workspace, decision: Decision, name: str, sources: Sequence[Source], folder: Path
-) -> Predictions:
+def predict_sources(model: OpenedModel, sources: Sequence[Source], folder: Path) -> Predictions:
     """Predict images or patients and write the results into a folder, whole or not at all.
 
     A source that can't be read does not stop the others.
 
     Args:
-        track: What is competed in.
-        runs: Where the runs are; prepared data is not needed.
-        decision: Who votes, and how.
-        name: Of the decision.
+        model: Who votes, and how; prepared data is not needed.
         sources: What is predicted.
         folder: Is made, or replaced if it holds an earlier prediction and nothing else.
 
@@ -73,13 +84,13 @@ def predict_sources(
         CompetitionError: Two results would have one name, the folder holds something else, a member is missing, or
             nothing could be read.
     """
-    masks = track.task == "segmentation"
+    track, masks = model.track, model.track.task == "segmentation"
     check_names([(source.name, source.path) for source in sources], track.classes if masks else ())
     check_replaceable(folder)
     reading = for_any_image(track) if len(track.views) == 1 else track
     with TemporaryDirectory(prefix="medcomp-predict-") as place, whole_folder(folder, MARK) as part:
-        images = Workspace(Path(place), runs.dataset)
-        vote = load_vote(track, runs, images, decision)
+        images = Workspace(Path(place), model.dataset)
+        vote = model.load(images)
         if vote.folds == 1:
             say(ONE_FOLD)
         job = _Job(reading, vote, images, sources, [])
@@ -87,8 +98,8 @@ def predict_sources(
         rows = _write_masks(job, part, files) if masks else _table_rows(job)
         about = {
             "track": track.name,
-            "dataset": runs.dataset,
-            "decision": name,
+            "dataset": model.dataset,
+            "decision": model.name,
             "classes": track.classes,
             "failures": [vars(failure) for failure in job.failures],
         }
@@ -158,12 +169,9 @@ def _each(job: _Job, predict: Callable[[Source, Entry], Result]) -> Iterator[tup
                 result = predict(source, entry)
             except CompetitionError as error:
                 job.failures.append(Failure(source.name, str(error)))
-            except (MemoryError, RuntimeError) as error:  # torch's allocators raise RuntimeErrors
-                if isinstance(error, RuntimeError) and "memory" not in str(error):
-                    raise
-                job.failures.append(
-                    Failure(source.name, f"it needs more memory than there is ({type(error).__name__})")
-                )
+            except MemoryError as error:
+                reason = " ".join(str(error).split())[:200]
+                job.failures.append(Failure(source.name, f"it needs more memory than there is ({reason or 'none'})"))
             else:
                 done += 1
                 yield source, result

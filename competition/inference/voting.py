@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,22 @@ from competition.ensembling.submission import location_rule
 from competition.ensembling.voting.combination import combine
 from competition.ensembling.voting.masks import vote_image
 from competition.inference.disagreement import find_disagreement
-from competition.inference.loaded_members import LoadedMember, load_member
 from competition.prediction.grid_maps import GridMap
 from competition.prediction.opened_maps import ClassMap
-from competition.tracks.track import Track
-from competition.workspace import Workspace
+
+
+class PredictingMember(Protocol):
+    """A member with all its networks: of a run (``loaded_members.LoadedMember``), or of an exported model."""
+
+    @property
+    def networks(self) -> int:
+        """How many networks predict."""
+
+    def predict_maps(self, entry: Entry) -> tuple[GridMap, list[GridMap]]:
+        """Return the member's map of an image in the cache, and each fold's own."""
+
+    def predict_scores(self, entry: Entry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the member's probabilities (C,) of a patient in the cache, and each fold's own (F, C)."""
 
 
 @dataclass(frozen=True)
@@ -25,12 +37,12 @@ class LoadedVote:
     """A decision with its members; None in place of one that has no weight on any class, which need not predict."""
 
     decision: Decision
-    members: tuple[LoadedMember | None, ...]
+    members: tuple[PredictingMember | None, ...]
 
     @property
     def folds(self) -> int:
         """Return how many networks vote."""
-        return sum(len(member.predictor.models) for member in self.members if member is not None)
+        return sum(member.networks for member in self.members if member is not None)
 
 
 @dataclass(frozen=True)
@@ -64,11 +76,9 @@ class VotedTable:
     decisions: NDArray[np.bool_]
 
 
-def load_vote(track: Track, runs: Workspace, images: Workspace, decision: Decision) -> LoadedVote:
-    """Load the members that have a weight; arguments and errors as of ``load_member``."""
-    totals = _weights(decision).sum(axis=0).tolist()
-    pairs = zip(decision.members, totals, strict=True)
-    return LoadedVote(decision, tuple(load_member(track, runs, images, one) if total else None for one, total in pairs))
+def voting_members(decision: Decision) -> list[bool]:
+    """Return of each member whether it has a weight on any class."""
+    return [bool(total) for total in _weights(decision).sum(axis=0)]
 
 
 def _weights(decision: Decision) -> NDArray[np.int64]:

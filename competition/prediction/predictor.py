@@ -13,16 +13,13 @@ from competition.data.boxes import Box
 from competition.data.grid import GridReader, canvas_size, pad_to, standardise
 from competition.data.manifest import Entry
 from competition.models.layers import stride_of
+from competition.prediction.grid_maps import classes_at_once
 from competition.prediction.probability_maps import quantise
 from competition.prediction.tiles import predict_tiles
 from competition.prediction.tta_views import VIEWS, is_mirrored
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.workspace import Workspace
-
-# A float32 map of 29x2048x2048 is 486 MB; brought to native size in pieces of this many pixels it never exists whole. A
-# processor's cache holds a piece of 4 MB: 29x1024x1024 takes a third less time than in pieces of 64 MB.
-NATIVE_CHUNK_PIXELS = 1024**2
 
 
 @dataclass(frozen=True)
@@ -174,20 +171,16 @@ def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int
     return F.interpolate(probs, size=wanted, mode="bilinear", align_corners=False)
 
 
-def classes_at_once(size_hw: tuple[int, int]) -> int:
-    """Return how many classes of an image of this size are brought to native size in one piece."""
-    return max(1, NATIVE_CHUNK_PIXELS // (size_hw[0] * size_hw[1]))
-
-
 def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
     """Bring probabilities (C, h, w) float32 to native size (bilinear, half-pixel centres) as map values (C, H, W)."""
     classes = probs.shape[0]
     values = np.empty((classes, *size_hw), np.uint8)
     chunk = classes_at_once(size_hw)
-    for first in range(0, classes, chunk):
-        part = slice(first, first + chunk)
-        native = F.interpolate(probs[None, part], size=size_hw, mode="bilinear", align_corners=False)[0]
-        values[part] = quantise(native).cpu().numpy()
+    with torch.inference_mode():
+        for first in range(0, classes, chunk):
+            part = slice(first, first + chunk)
+            native = F.interpolate(probs[None, part], size=size_hw, mode="bilinear", align_corners=False)[0]
+            values[part] = quantise(native).cpu().numpy()
     return values
 
 

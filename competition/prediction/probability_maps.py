@@ -11,11 +11,10 @@ The predictions of a classification member are a table: one row per sample, one 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import torch
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
@@ -25,6 +24,9 @@ from competition.formats.parquet_tables import read_imported_table, read_table, 
 from competition.masks.stored_arrays import read_array, write_array
 from competition.names import inside
 from competition.workspace import IMPORTED, finished_file, settings_file
+
+if TYPE_CHECKING:  # an exported model votes without torch
+    import torch
 
 DEAD_BELOW = 4
 DEAD_ABOVE = 251
@@ -39,13 +41,13 @@ INDEX = "index.json"
 """The file that completes a folder of predictions."""
 
 
-def quantise(probs: torch.Tensor) -> torch.Tensor:
+def quantise(probs: "torch.Tensor") -> "torch.Tensor":
     """Round float probabilities to map values uint8, of the same shape and device."""
     # Halves are rounded down: exactly 0.5 is not "> 0.5", so it must become 127.
-    values = probs.mul(255).sub_(0.5).ceil_().to(torch.uint8)
+    values = probs.mul(255).sub_(0.5).ceil_().byte()
     # As ``empty_dead_zone``, in arithmetic: picking the values by a mask takes four times as long.
     values.mul_(values >= DEAD_BELOW)
-    return values.bitwise_or_((values > DEAD_ABOVE).to(torch.uint8).mul_(255))
+    return values.bitwise_or_((values > DEAD_ABOVE).byte().mul_(255))
 
 
 def empty_dead_zone(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -53,6 +55,11 @@ def empty_dead_zone(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
     values[values < DEAD_BELOW] = 0
     values[values > DEAD_ABOVE] = 255
     return values
+
+
+def threshold_of(levels: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the thresholds (level + 0.5) / 255 of levels; 127 is 0.5."""
+    return (np.asarray(levels, dtype=np.float64) + 0.5) / 255.0
 
 
 def map_file(folder: Path, sample: str) -> Path:

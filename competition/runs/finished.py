@@ -1,17 +1,19 @@
 """The mark of a finished fold: the identity of its predictions, and whether it learned shuffled labels."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from competition.errors import CompetitionError
 from competition.files import write_sealed_json
 from competition.formats.json_files import read_json_object
 from competition.formats.yaml_files import read_yaml
-from competition.training.checkpoints import Identity
 from competition.workspace import finished_file, settings_file
 
+if TYPE_CHECKING:  # an exported model opens its decision without torch
+    from competition.training.checkpoints import Identity
 
-def write_finished(fold_folder: Path, identity: Identity, shuffled: bool = False) -> None:
+
+def write_finished(fold_folder: Path, identity: "Identity", shuffled: bool = False) -> None:
     """Mark a fold as finished; written last, so that no reader takes an interrupted fold for a finished one."""
     content = {"identity": vars(identity) | {"classes": list(identity.classes)}, "shuffled": shuffled}
     write_sealed_json(finished_file(fold_folder), content)

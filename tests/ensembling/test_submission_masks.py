@@ -13,12 +13,11 @@ from scipy import ndimage
 
 from competition.data.manifest import Entry, Manifest, write_manifest
 from competition.ensembling.decision import Decision, Scores, WeightedMember, save_decision
-from competition.ensembling.segmentation.thresholds import threshold_of
 from competition.ensembling.submission import write_submission
 from competition.errors import CompetitionError
 from competition.masks.run_lengths import encode_mask
 from competition.masks.stored_arrays import write_array
-from competition.prediction.probability_maps import map_file, write_map
+from competition.prediction.probability_maps import map_file, threshold_of, write_map
 from competition.tracks import get_track
 from competition.workspace import REPOSITORY, Workspace
 

@@ -95,10 +95,11 @@ def test_every_key_of_compare_and_leaderboard_is_there_when_its_sentence_says_so
 
 
 def test_the_keys_of_the_demo(monkeypatch, tmp_path, stage):
-    made = {"oof": 0.9, "oof_crossfit": 0.89, "test": 0.88, "submission": "submission.csv", "further": 1}
+    made = {"oof": 0.9, "oof_crossfit": 0.89, "test": 0.88, "submission": "submission.csv"}
+    made |= {"report": "report.html", "further": 1}
     monkeypatch.setattr(demo, "call_stage", lambda *_, **__: made)
     monkeypatch.setattr(demo, "start_importing", lambda _: None)
     figures, _ = stage("demo")
     for track in figures["tracks"].values():
-        assert set(track) == {"oof", "oof_crossfit", "test", "submission", "seconds"}
+        assert set(track) == {"oof", "oof_crossfit", "test", "submission", "report", "seconds"}
         assert set(track) < set(re.findall(r"\w+", demo.FIGURES["tracks"]))

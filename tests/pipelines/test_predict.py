@@ -12,38 +12,21 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+from predicted_files import CLASSES, add_second_run, edit, list_hands, list_patients, masks_in, only_runs
 from scipy import ndimage
 
 import pipelines.context
 from competition.data.cache import cache_sample
 from competition.ensembling.segmentation.postprocessing import OPERATIONS
-from competition.file_listing import find_files
-from competition.files import write_sealed_json
 from competition.formats.json_files import read_json
 from competition.masks.run_lengths import encode_mask
 from competition.prediction.predictor import predict_map
-from competition.runs.fold_training import train_one
-from competition.runs.run import open_run
 from competition.submission.run_lengths.files import read_rle_csv
-from competition.tracks.track import Listing, Sample
+from competition.tracks.track import Sample
 from competition.training.checkpoints import load_best, open_predictor
 from competition.workspace import Workspace
 
 pytestmark = pytest.mark.slow
-CLASSES = ("disc", "square", "bar")
-
-
-def list_hands(folder):
-    paths = find_files(folder, "*.npy")
-    return Listing([Sample(path.stem, path.name, "test", path.stem, (path.name,)) for path in paths])
-
-
-def list_patients(folder):
-    """Patient 0 with all four views, patient 3 without two of them, patient 8."""
-    views = ("L-A", "L-B", "R-A", "R-B")
-    files = {number: [f"{number}-{view}.npy" for view in views] for number in ("0", "3", "8")}
-    there = {number: tuple(name if (folder / name).exists() else None for name in files[number]) for number in files}
-    return Listing([Sample(number, number, "test", number, there[number]) for number in there])
 
 
 @pytest.fixture
@@ -63,24 +46,6 @@ def hand_track(hands_with_run, shared_hands, monkeypatch):
     return track
 
 
-def only_runs(workspace):
-    """What another machine has: neither raw data nor cache nor fold file."""
-    for name in ("cache", "raw", "folds", "submissions"):
-        shutil.rmtree(workspace.root / name)
-
-
-def edit(workspace, name, **changes):
-    file = workspace.decision_file(name)
-    write_sealed_json(file, read_json(file, "") | changes)
-
-
-def masks_in(folder, name):
-    """The masks (C, H, W) that were written."""
-    pictures = [cv2.imread(str(folder / f"{name}.{one}.png"), cv2.IMREAD_UNCHANGED) for one in CLASSES]
-    assert all(set(np.unique(picture)) <= {0, 255} for picture in pictures)
-    return np.stack(pictures) > 0
-
-
 def rows_of(folder):
     with (folder / "summary.csv").open(newline="") as file:
         return list(csv.DictReader(file))
@@ -97,13 +62,6 @@ def assert_submitted(folder, names, rows):
             assert encode_mask(mask) == rows[f"{name}.npy", class_name]
             seen += mask.any()
     assert seen > 3
-
-
-def add_second_run(workspace, track, experiment):
-    """Looks where the run quick sees a square, and knows two of the classes."""
-    run = open_run("second", track, workspace, experiment)
-    for fold in (0, 1):
-        train_one(run, fold, force=False)
 
 
 def test_masks_are_those_of_ensemble_with_two_runs_of_two_folds(

@@ -7,7 +7,7 @@ from torch import nn
 
 from competition.data.boxes import Box
 from competition.data.grid import GridReader
-from competition.prediction import predictor as module
+from competition.prediction import grid_maps as module
 from competition.prediction.grid_maps import GridMap
 from competition.prediction.predictor import (
     Predictor,
@@ -15,6 +15,7 @@ from competition.prediction.predictor import (
     predict_model_scores,
     predict_on_grid,
     predict_scores,
+    to_native,
 )
 
 
@@ -51,7 +52,7 @@ def test_grid_maps_are_whole_maps(shared_hands, tiny_experiment, monkeypatch, at
     place = box or Box(0, 0, 61, 47)
     for probs, expected in zip((mean, *own), (predictor, *alone), strict=True):
         whole = predict_map(expected, entry, views)
-        found = GridMap(probs, place, (61, 47))
+        found = GridMap(probs, place, (61, 47), to_native)
         assert found.shape == whole.shape
         for index in (2, 0, 1, 0):
             np.testing.assert_array_equal(found[index, slice(None), slice(None)], whole[index])

@@ -9,7 +9,7 @@ from torch import nn
 
 from competition.data.boxes import Box
 from competition.data.grid import GridReader
-from competition.prediction import predictor as module
+from competition.prediction import grid_maps
 from competition.prediction.predictor import Predictor, predict_map, to_native, to_whole_multiple
 from competition.tracks.track import Mirror
 
@@ -300,6 +300,6 @@ def test_pieces_do_not_change_the_map(monkeypatch, pixels):
     # Other numbers each time, or a piece that is never written might show the right ones of an earlier map.
     probs = torch.rand(5, 8, 9, generator=torch.Generator().manual_seed(pixels))
     with monkeypatch.context() as patch:
-        patch.setattr(module, "NATIVE_CHUNK_PIXELS", pixels)
+        patch.setattr(grid_maps, "NATIVE_CHUNK_PIXELS", pixels)
         pieces = to_native(probs, (31, 17))
     assert np.array_equal(pieces, to_native(probs, (31, 17)))

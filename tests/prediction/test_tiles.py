@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from competition.prediction.tiles import gaussian_weight, predict_tiles, tile_starts
+from competition.prediction.tile_grid import tile_starts
+from competition.prediction.tiles import gaussian_weight, predict_tiles
 
 SIZES = [(32, 32), (33, 32), (64, 40), (50, 127), (95, 96)]
 

@@ -15,6 +15,7 @@ from array_parsers import array_parsers
 from damage import damaged_files, programs
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from label_parsers import label_parsers
+from model_parsers import model_parsers
 from peak_memory import forget_peak, peak_bytes
 from picture_parsers import picture_parsers
 from submission_parsers import submission_parsers
@@ -25,7 +26,14 @@ from trust_table import Fuzzed, TrustTable
 from competition.errors import CompetitionError
 
 LONGEST_SECONDS, BYTES_PER_SECOND, LARGEST_BYTES = 5.0, 20e6, 1 << 30
-PARSERS = [*picture_parsers(), *label_parsers(), *array_parsers(), *text_parsers(), *submission_parsers()]
+PARSERS = [
+    *picture_parsers(),
+    *label_parsers(),
+    *array_parsers(),
+    *text_parsers(),
+    *submission_parsers(),
+    *model_parsers(),
+]
 BATCH, FILES_OF_PROGRAM = 2000, 20
 _SETTINGS = settings(
     deadline=None,

@@ -14,7 +14,6 @@ from competition.console import say
 from competition.data.manifest import Entry
 from competition.ensembling.decision import AloneScore, ClassGroup, Decision, Scores
 from competition.ensembling.segmentation.out_of_fold import OutOfFold, TuningMaps
-from competition.ensembling.segmentation.thresholds import threshold_of
 from competition.ensembling.segmentation.tuning import Search, TunedSegmentation, tune_segmentation
 from competition.ensembling.segmentation.weight_search import SHORTLIST, WeightSearch
 from competition.ensembling.selection.bootstrap import bootstrap_interval, mean_of, paired_difference
@@ -24,6 +23,7 @@ from competition.ensembling.tuning_result import Rows, Tuning, alone_score, hone
 from competition.ensembling.voting.blend import round_weights
 from competition.metrics.counts import measured, measured_mean
 from competition.metrics.strata import reweighted_mean
+from competition.prediction.probability_maps import threshold_of
 from competition.runs.members import Member
 from competition.tracks.track import Track, count_metric
 

@@ -18,7 +18,7 @@ from competition.ensembling.selection.crossfitting import TIE
 from competition.ensembling.selection.weight_methods import quiet_study
 from competition.errors import CompetitionError
 from competition.metrics.ratios import Ratios, divide
-from competition.prediction.probability_maps import HALF_LEVEL
+from competition.prediction.probability_maps import HALF_LEVEL, threshold_of
 
 Window = tuple[float, float]
 """Lowest and highest threshold that may be chosen, within 0..1."""
@@ -38,11 +38,6 @@ SHRINK_GROUPS = 4
 # Of each class's study. On 40 classes of blurred discs the best of 50 was up to 0.002 below the optimum, the best of
 # 100 always equal to it.
 STUDY_TRIALS = 100
-
-
-def threshold_of(levels: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the thresholds (level + 0.5) / 255 of levels; 127 is 0.5."""
-    return (np.asarray(levels, dtype=np.float64) + 0.5) / 255.0
 
 
 def window_levels(window: Window) -> tuple[int, int]:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from competition.ensembling.segmentation.thresholds import threshold_of
 from competition.errors import CompetitionError
+from competition.prediction.probability_maps import threshold_of
 from competition.reporting.calibration import (
     calibration_verdict,
     expected_calibration_error,

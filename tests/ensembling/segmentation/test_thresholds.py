@@ -7,13 +7,13 @@ from plain_curves import best_levels, fold_sums, scores_at, study_levels
 from competition.ensembling.segmentation.thresholds import (
     SHRINK_GROUPS,
     shrink_levels,
-    threshold_of,
     window_levels,
 )
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
 from competition.prediction.histograms import dice_curves, image_histogram
+from competition.prediction.probability_maps import threshold_of
 
 
 def smooth_curves(images=12, classes=5, seed=0):

@@ -1,0 +1,1 @@
+"""The whole ensemble as one file, and what runs it without torch."""

@@ -1,0 +1,33 @@
+"""The packages of the extra [export], which are imported only where a model file is written or run."""
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from competition.errors import CompetitionError
+
+EXPORTING = ("onnx", "onnxscript", "onnxruntime")
+"""What it takes to write a model file; to run one, onnxruntime is enough."""
+
+EXTRA = "medical-image-competition[export]"
+
+
+def needed(package: str) -> Any:
+    """Import a package of the extra.
+
+    Raises:
+        CompetitionError: It is not installed; the pip command is given.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        what = f"model files need the package {package}, which is not installed"
+        raise CompetitionError(what, None, f"Run pip install '{EXTRA}'") from error
+
+
+def program_version() -> str:
+    """Return the version of this program."""
+    try:
+        return version("medical-image-competition")
+    except PackageNotFoundError:  # a copy of the sources that pip has not installed
+        return "unknown"

@@ -1,0 +1,55 @@
+"""What predicts new images: a model file, or a decision with its runs."""
+
+import argparse
+from pathlib import Path
+
+from competition.console import say
+from competition.errors import CompetitionError
+from competition.inference.predicting import OpenedModel
+from competition.text import counted
+from pipelines.context import open_track, open_workspace
+from pipelines.options import typed_options
+
+
+def choose_model(args: argparse.Namespace) -> tuple[OpenedModel, list[Path]]:
+    """Return what predicts, and the images.
+
+    Raises:
+        CompetitionError: Nothing is trained, or the model file is damaged or comes without images.
+    """
+    first, *images = args.paths
+    if first.suffix.lower() != ".zip":
+        return _open_decision(args), args.paths
+    if args.decision is not None:
+        raise CompetitionError("a model file holds one decision", first, "Leave out --decision")
+    if not images:
+        raise CompetitionError("images are missing after the model file", first, "Name images or folders of them")
+    from competition.export.runtime import open_model  # here, because runs need no onnxruntime
+
+    model = open_model(first)
+    classes = counted(len(model.track.classes), "class", "classes")
+    say(f"{first}: decision {model.name} of track {model.track.name}, {classes}")
+    return model, images
+
+
+def _open_decision(args: argparse.Namespace) -> OpenedModel:
+    """Open the decision of --decision, or the newest, with its runs."""
+    # Here, so that a model file is predicted without torch.
+    from competition.ensembling.current_decision import check_training_data, newest_decision
+    from competition.inference.loaded_members import load_vote
+    from competition.runs.members import load_run_plugins
+    from pipelines.choose_decision import choose_decision
+
+    track, workspace = open_track(args), open_workspace(args)
+    load_run_plugins(workspace)  # a decision may name their post-processing
+    name, prepared = args.decision, workspace.manifest_file().exists()
+    if name is None and not prepared and (newest := newest_decision(workspace)) is not None:
+        name = newest.parent.name  # nothing could be tuned again
+        say(f"decision: {name} (the newest; choose another by --decision NAME)")
+    path, decision = choose_decision(track, workspace, name, None, typed_options(args))
+    if prepared:
+        check_training_data(track, workspace, decision, path)
+
+    return OpenedModel(
+        track, workspace.dataset, path.parent.name, lambda images: load_vote(track, workspace, images, decision)
+    )
