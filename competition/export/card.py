@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from competition.data.manifest import read_manifest
 from competition.ensembling.decision import Decision
-from competition.export.packages import EXTRA, program_version
+from competition.export.packages import RUNNING, program_version
 from competition.settings import Experiment
 from competition.text import counted
 from competition.tracks.track import Track
@@ -71,7 +71,7 @@ terms of the training data and of the pretrained weights.
 
 ## How to run it
 
-    pip install '{EXTRA}'        # version {program_version()} or later
+    pip install {RUNNING}        # beside medical-image-competition {program_version()} or later
     medcomp predict {file} IMAGE... --out results
 """
 

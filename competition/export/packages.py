@@ -6,10 +6,11 @@ from typing import Any
 
 from competition.errors import CompetitionError
 
-EXPORTING = ("onnx", "onnxscript", "onnxruntime")
-"""What it takes to write a model file; to run one, onnxruntime is enough."""
+RUNNING = "onnxruntime"
+"""What it takes to run a model file."""
 
-EXTRA = "medical-image-competition[export]"
+EXPORTING = ("onnx", "onnxscript", RUNNING)
+"""What it takes to write one."""
 
 
 def needed(package: str) -> Any:
@@ -22,7 +23,8 @@ def needed(package: str) -> Any:
         return importlib.import_module(package)
     except ImportError as error:
         what = f"model files need the package {package}, which is not installed"
-        raise CompetitionError(what, None, f"Run pip install '{EXTRA}'") from error
+        wanted = RUNNING if package == RUNNING else " ".join(EXPORTING)
+        raise CompetitionError(what, None, f"Run pip install {wanted}") from error
 
 
 def program_version() -> str:
