@@ -133,7 +133,7 @@ def read_package(path: Path) -> ModelFile:
     Raises:
         CompetitionError: It is missing, no model file, of another version, changed or damaged.
     """
-    require_file(path)
+    require_file(path, "model file")
     with _opened(path) as archive:
         names = _checked_names(archive, path)
         if DESCRIPTION not in names:

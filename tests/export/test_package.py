@@ -100,7 +100,7 @@ def test_what_is_no_zip_is_refused(tmp_path, content):
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
-    assert "not found" in refused(tmp_path / "none.zip")
+    assert "model file not found" in refused(tmp_path / "none.zip")
     assert "it is a folder" in refused(tmp_path)
 
 
