@@ -19,7 +19,7 @@ from competition.masks.bit_planes import unpack_planes
 from competition.models.factory import ARCHITECTURES, build_model
 from competition.models.layers import stride_of
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores
-from competition.prediction.tiles import tile_starts
+from competition.prediction.tile_grid import tile_starts
 from competition.prediction.tta_views import check_views
 from competition.settings import load_experiment
 from competition.tracks import get_track

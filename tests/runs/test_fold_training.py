@@ -154,7 +154,7 @@ class CutError(Exception):
 
 
 @pytest.mark.parametrize("fold", [0, FULL])
-@pytest.mark.parametrize(("function", "call"), [("_optimizer_step", 4), ("save_best", 3), ("_write_history", 2)])
+@pytest.mark.parametrize(("function", "call"), [("_optimizer_step", 4), ("save_best", 3), ("write_csv", 2)])
 def test_a_cut_run_ends_with_the_same_kept_weights(tiny_hands, tiny_experiment, monkeypatch, fold, function, call):
     train = {"epochs": 3, "keep_every": 1, "validate_every": 2, "batch_size": 4}
     experiment = tiny_experiment(
