@@ -47,6 +47,7 @@ FIGURES = {
     "contact_sheet": "Path of the contact sheet.",
     "remarks": "List of text: what was noticed and changes nothing.",
     "warnings": "List of text: what is probably a mistake in the data.",
+    "corrected_labels": "Whole number: labels that --corrections changed; 0 without it.",
     "shortcut_auroc": "AUROC with which traits of the files predict the first class, 0 to 1; null if not measured.",
 }
 

@@ -62,11 +62,13 @@ def finish(words: Sequence[str]) -> float:
 
 
 def outcome(workspace: Path) -> dict[str, str]:
-    """Path -> hash of all files that do not depend on the time; submissions are in ``submitted``."""
+    """Path -> hash of all files but submissions, which are in ``submitted``, and all that depends on their time."""
     return {
         str(path.relative_to(workspace)): content_hash(path)
         for path in sorted(workspace.rglob("*"))
-        if path.is_file() and "submissions" not in path.parts and not any(mark in path.name for mark in TIMED)
+        if path.is_file()
+        and not {"submissions", "reports"} & {*path.parts}
+        and not any(mark in path.name for mark in TIMED)
     }
 
 
