@@ -79,7 +79,7 @@ if [ "${1:-}" = test ]; then
     cd "$home"
     case ${1:-} in
     "") set -- "${all_cores[@]}" ;;
-    quick) shift && set -- --ignore tests/trust -m "not slow and not e2e" "${all_cores[@]}" "$@" ;;
+    quick) shift && set -- --ignore tests/trust --ignore tests/end_to_end -m "not slow and not e2e" "${all_cores[@]}" "$@" ;;
     coverage) shift && set -- --ignore tests/trust --cov "${all_cores[@]}" "$@" ;;
     trust) shift && exec "$python" -m pytest tests/trust "$@" ;;
     *) exec "$python" -m pytest "$@" ;;

@@ -13,6 +13,8 @@ from competition.reporting.data_section import data_figures
 from competition.reporting.label_figures import SHOWN_CLASSES, overlap_figure, prevalence_figure, size_figure
 from competition.reporting.page import Report, Section, write_report
 
+pytestmark = pytest.mark.slow  # draws charts
+
 HANDS = ["samples", "class-sizes", "positions", "overlaps", "prevalence", "images", "folds", "duplicates"]
 HANDS += ["near-duplicates", "suspicious-labels"]
 

@@ -12,6 +12,8 @@ from competition.reporting.charts import add_legend, as_svg, new_chart
 from competition.reporting.page import Figure, Report, Section, html_table, write_report
 from competition.reporting.pictures import gallery
 
+pytestmark = pytest.mark.slow  # draws charts
+
 SCRIPT = "<script>window.broken = 1</script>"
 WIDTHS = (390, 800, 1400)
 

@@ -7,6 +7,8 @@ from competition.reporting.inputs import ReportInputs
 from competition.reporting.training_section import chosen_epoch, read_histories, summary_of, training_section
 from competition.workspace import history_file
 
+pytestmark = pytest.mark.slow  # draws charts
+
 
 @pytest.mark.parametrize(
     ("scores", "epoch"),

@@ -10,6 +10,8 @@ from competition.masks.bit_planes import unpack_planes
 from competition.prediction.probability_maps import read_map
 from competition.reporting.ensemble.agreement import mask_dice, member_agreement, rank_correlations
 
+pytestmark = pytest.mark.slow  # draws charts
+
 
 def dense_dice(one, other):
     total = one.sum() + other.sum()

@@ -6,6 +6,8 @@ import pytest
 
 from competition.reporting.ensemble.members import member_table, member_weights, tuning_gain
 
+pytestmark = pytest.mark.slow  # draws charts
+
 
 def test_the_table_holds_what_tune_wrote(two_hands):
     table = member_table(two_hands)

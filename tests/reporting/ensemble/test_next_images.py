@@ -7,6 +7,8 @@ from competition.errors import CompetitionError
 from competition.prediction.probability_maps import MapFolder, read_map, write_index, write_map
 from competition.reporting.ensemble.next_images import images_to_look_at, unsure_share
 
+pytestmark = pytest.mark.slow  # draws charts
+
 
 def test_unsure_images_of_one_member_are_those_with_probability_around_half(tuned_hands):
     (figure,) = images_to_look_at(tuned_hands)

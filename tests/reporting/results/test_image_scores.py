@@ -17,6 +17,8 @@ from competition.reporting.results.image_scores import (
     score_table,
 )
 
+pytestmark = pytest.mark.slow  # draws charts
+
 # Pixels in both, decided, true: of image 0 class 0 half right, class 1 absent; of image 1 all missed, class 1 claimed.
 COUNTS = np.array([[[5, 0], [10, 0], [10, 0]], [[0, 0], [0, 7], [4, 0]]])
 

@@ -18,6 +18,8 @@ from competition.reporting.results.mask_cases import (
     whole_image_cases,
 )
 
+pytestmark = pytest.mark.slow  # draws charts
+
 
 def test_worst_median_and_best_are_each_shown_once():
     order = list(range(100, 140))

@@ -13,6 +13,8 @@ from competition.prediction.opened_maps import open_map
 from competition.reporting.calibration import expected_calibration_error
 from competition.reporting.results.mask_levels import mask_reliability, score_by_threshold
 
+pytestmark = pytest.mark.slow  # draws charts
+
 
 def dense(inputs):
     """The vote's levels and the truth of every image, (C, H, W) each."""

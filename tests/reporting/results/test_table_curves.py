@@ -16,6 +16,8 @@ from competition.reporting.results.table_curves import (
     table_reliability,
 )
 
+pytestmark = pytest.mark.slow  # draws charts
+
 
 @pytest.fixture
 def drawn():
