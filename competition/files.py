@@ -125,7 +125,7 @@ def _check_ours(path: Path, ours: Sequence[str]) -> None:
         raise CompetitionError("a file is where a folder is to be written", path, "Move it away")
     if any(path.iterdir()) and not any(next(path.glob(pattern), None) for pattern in ours):
         what = f"this folder contains no {' or '.join(ours)}, so this program did not make it and will not delete it"
-        raise CompetitionError(what, path, "Check its content and move it elsewhere")
+        raise CompetitionError(what, path, "Choose another folder, or check its content and move it away")
 
 
 def _delete(path: Path) -> None:

@@ -1,5 +1,6 @@
 """Where the program is installed: a checkout of the repository, or the packages of a Python environment."""
 
+import re
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parent
@@ -11,3 +12,14 @@ CHECKOUT = (REPOSITORY / "run.sh").is_file()
 def typed(text: str) -> str:
     """Return a text with its commands as they are typed here: ``./run.sh train``, or ``medcomp train``."""
     return text if CHECKOUT else text.replace("./run.sh", "medcomp")
+
+
+def commands_as_typed(text: str, options: str) -> str:
+    """Return a text whose commands get the options of the command that was typed.
+
+    ``options`` are track, --phantom and --workspace, the last one last. A command that names its track gets the
+    workspace alone.
+    """
+    place = options[options.find(" --workspace") :] if " --workspace" in options else ""
+    command = re.compile(r"(\./run\.sh [a-z]+)\b( --track)?")
+    return typed(command.sub(lambda found: found[1] + (place + found[2] if found[2] else options), text))

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from competition.console import finish_output
 from competition.errors import CompetitionError
 from competition.files import write_json
-from competition.installation import CHECKOUT, typed
+from competition.installation import CHECKOUT, commands_as_typed, typed
 from competition.machine import peak_memory_mb
 from competition.text import nearest_hint, shown
 from pipelines.executors.task import is_worker
@@ -153,8 +153,7 @@ def _as_sentence(error: CompetitionError | MemoryError | OSError, args: argparse
     if isinstance(error, OSError):  # a disk, a name or a permission that no reader or writer expects
         where = "" if error.filename is None else f": {error.filename}"
         return f"a file can't be used ({error.strerror or error}){where}. Run it again with --debug for details."
-    options = typed_options(args)
-    return typed(re.sub(r"(\./run\.sh [a-z]+)\b(?! --track)", lambda command: command[1] + options, str(error)))
+    return commands_as_typed(str(error), typed_options(args))
 
 
 class StageParser(argparse.ArgumentParser):

@@ -18,6 +18,7 @@ from competition.inference.sources import Failure, find_sources
 from competition.inference.summary import SUMMARY
 from competition.text import counted
 from competition.tracks.track import Track
+from competition.workspace import PHANTOM
 from pipelines.choose_model import choose_model
 
 HELP = """\
@@ -58,6 +59,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         CompetitionError: Something could not be predicted; the rest was written before.
     """
     model, paths = choose_model(args)
+    if model.dataset.startswith(PHANTOM):
+        shout("the networks were trained on synthetic data: what they find in real images means nothing")
     sources, failures = find_sources(model.track, paths)
     if not sources:
         _list_failures(failures)

@@ -75,4 +75,5 @@ def _report(review: Review, chosen: list[Reviewed], args: argparse.Namespace) ->
     table(f"to review first, of {counted(len(review.ranked), 'sample')}", ["sample", "class", "score", "reason"], rows)
     say(f"{counted(len(chosen), 'sample')} exported to {args.out}")
     if args.by == BY_ERROR:
+        say("the score says how unusual a label is; a weak network can be the reason, so look before you correct")
         say(f"correct the files there, then run ./run.sh prepare{typed_options(args)} --corrections {args.out}")

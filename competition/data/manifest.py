@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from contextlib import suppress
@@ -247,7 +248,8 @@ def _decoded_files(workspace: Workspace) -> tuple[Path, Path]:
 
 def prepare_command(workspace: Workspace, track: Track) -> str:
     """Return the command that prepares this data set."""
-    return f"./run.sh prepare --track {track.declaration or track.name}" + (" --phantom" if workspace.phantom else "")
+    name = shlex.quote(str(track.declaration or track.name))
+    return f"./run.sh prepare --track {name}" + (" --phantom" if workspace.phantom else "")
 
 
 def data_hash(entries: Sequence[Entry]) -> str:

@@ -136,8 +136,6 @@ def read_package(path: Path) -> ModelFile:
     require_file(path, "model file")
     with _opened(path) as archive:
         names = _checked_names(archive, path)
-        if DESCRIPTION not in names:
-            raise CompetitionError(f"this is no model file (it has no {DESCRIPTION})", path, REPAIR)
         model = _read_description(archive, path)
         if set(names) != {DESCRIPTION, *model.files}:
             odd = min(set(names) ^ {DESCRIPTION, *model.files})
@@ -172,6 +170,9 @@ def _checked_names(archive: zipfile.ZipFile, path: Path) -> list[str]:
     """Return the names in a zip, none twice, each stored as it is and within bounds."""
     infos = archive.infolist()
     names = [info.filename for info in infos]
+    if DESCRIPTION not in names:
+        repair = "Give a file that ./run.sh export wrote"
+        raise CompetitionError(f"this is no model file (it has no {DESCRIPTION})", path, repair)
     if len(infos) > MOST_FILES or len(set(names)) != len(names):
         raise CompetitionError("this is no model file (too many files, or one twice)", path, REPAIR)
     size = path.stat().st_size

@@ -14,7 +14,7 @@ LARGEST_YAML = 1 << 20
 MOST_VALUES = 100_000
 """Values of a file with its aliases expanded; ten lines of aliases to aliases can make billions."""
 
-_QUOTES = "Put a value in single quotes if it begins with * { or [, or holds a colon or # next to a blank"
+_QUOTES = "Put a value in single quotes if it begins with * { or [, holds a backslash, or a colon or # next to a blank"
 
 
 class _UniqueKeys(yaml.SafeLoader):

@@ -1,6 +1,5 @@
 """The report on a data set, its runs and its decision: all sections, written as one page."""
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 from competition.data.folds import find_folds
 from competition.ensembling.current_decision import named_decision, newest_decision, trained_since
 from competition.errors import CompetitionError
-from competition.installation import typed
+from competition.installation import commands_as_typed
 from competition.reporting.data_section import data_section
 from competition.reporting.ensemble.section import ensemble_section
 from competition.reporting.explanation_section import explanation_section
@@ -60,7 +59,7 @@ def make_report(
     path = newest_decision(workspace) if name is None else named_decision(workspace, name)
     inputs = ReportInputs(track, workspace, path, explained)
     sections = [_with_options(make(inputs), options) for make in SECTIONS]
-    report = Report(_title(inputs), _commands(_subtitle(inputs), options), _facts(inputs), sections)
+    report = Report(_title(inputs), commands_as_typed(_subtitle(inputs), options), _facts(inputs), sections)
     folder = workspace.report_folder(UNDECIDED if path is None else path.parent.name)
     return write_report(folder, report), report
 
@@ -110,10 +109,5 @@ def _facts(inputs: ReportInputs) -> list[tuple[str, str]]:
 
 def _with_options(section: Section, options: str) -> Section:
     """Return a section whose commands can be typed as they are."""
-    shown = [replace(figure, sentence=_commands(figure.sentence, options)) for figure in section.figures]
-    return replace(section, figures=shown, missing=_commands(section.missing, options))
-
-
-def _commands(text: str, options: str) -> str:
-    """Return a text whose commands get the track and workspace as they were typed."""
-    return typed(re.sub(r"(\./run\.sh [a-z]+)\b(?! --track)", lambda command: command[1] + options, text))
+    shown = [replace(figure, sentence=commands_as_typed(figure.sentence, options)) for figure in section.figures]
+    return replace(section, figures=shown, missing=commands_as_typed(section.missing, options))
