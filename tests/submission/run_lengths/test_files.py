@@ -2,6 +2,7 @@
 
 import os
 import resource
+import sys
 import time
 from pathlib import Path
 
@@ -132,7 +133,7 @@ def test_hand_bone_sized_file_is_read_within_a_second(tmp_path):
     assert (tmp_path / "s.csv").stat().st_size > 20e6
     start = time.process_time()
     assert len(read_rle_csv(tmp_path / "s.csv")) == 8352
-    assert time.process_time() - start < 1.0
+    assert time.process_time() - start < (1.0 if sys.gettrace() is None else 5.0)  # coverage traces every line
 
 
 def test_a_failing_row_leaves_the_old_file_and_nothing_else(tmp_path):
