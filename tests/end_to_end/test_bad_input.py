@@ -149,7 +149,9 @@ def test_an_unknown_class_in_a_submission_is_named(tmp_path, refusal):
 
 @pytest.mark.parametrize("words", [["train"], ["tune"], ["ensemble"]])
 def test_stages_before_prepare_say_that_it_comes_first(refusal, words):
-    assert "./run.sh prepare --track cardiac" in refusal(*words, "--track", "cardiac")[0]
+    assert re.search(
+        r"Run \./run\.sh prepare --workspace \S+ --track cardiac", refusal(*words, "--track", "cardiac")[0]
+    )
 
 
 def test_weights_of_another_experiment_and_untrained_folds_are_refused(patients, stage, refusal, tiny, tmp_path):

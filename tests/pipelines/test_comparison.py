@@ -1,6 +1,7 @@
 """One small comparison, from drawing to table."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -85,7 +86,7 @@ def test_prepared_data_is_contested_by_the_users_own_runs_on_the_folds_that_are_
     assert "comparison mine trains all folds of its synthetic data" in sentence
     own = comparison_of("phantom: {people: 4, size: 64}\n", "")
     sentence, _ = refusal("comparison", own)
-    assert "Run ./run.sh prepare --track knee" in sentence
+    assert re.search(r"Run \./run\.sh prepare --workspace \S+ --track knee", sentence)
     stage("prepare", "--track", "knee", "--phantom", "--people", "6", "--size", "64", "--folds", "3")
     # Recipes may differ here: each keeps its own.
     own.write_text(own.read_text().replace("set: [train.lr=1e-5]", "set: [train.lr=1e-5, train.epochs=2]"))
