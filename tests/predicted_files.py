@@ -1,5 +1,6 @@
 """What the tests of predict and export share: late test sets, changed decisions, and masks read back."""
 
+import csv
 import shutil
 
 import cv2
@@ -51,3 +52,9 @@ def add_second_run(workspace, track, experiment):
     run = open_run("second", track, workspace, experiment)
     for fold in (0, 1):
         train_one(run, fold, force=False)
+
+
+def rows_of(folder):
+    """The rows of summary.csv."""
+    with (folder / "summary.csv").open(newline="") as file:
+        return list(csv.DictReader(file))

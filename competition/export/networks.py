@@ -1,4 +1,4 @@
-"""A network as ONNX: exported, and run beside torch before it is believed."""
+"""Exports a network to ONNX and compares its output with that of torch before it is kept."""
 
 import copy
 import io

@@ -78,7 +78,7 @@ class TableAnswer:
 
 
 def class_files(classes: Sequence[str]) -> list[str]:
-    """Return what stands for each class in file names: slashes become dashes, and no two are alike in small letters."""
+    """Return the name of each class in file names: slashes become dashes, and no two differ in case alone."""
     used = {name.partition(".")[0] for name in (OVERLAY, LABELS, DISAGREEMENT, SEGMENTATION)}
     parts = []
     for name in classes:

@@ -154,7 +154,7 @@ def _training_grid(run: Run, entry: Entry, boxes: Mapping[str, Box] | None) -> F
     pair = [_enlarged(np.ascontiguousarray(part)) for part in (image[window], coarse)]
     sentence = (
         f"A part of {entry.name} at its native size of {size_text(image.shape[:2])} and on the training grid of "
-        f"{size_text(small.shape[:2])}, single pixels enlarged. One pixel of the grid stands for {step:.1f} native "
+        f"{size_text(small.shape[:2])}, single pixels enlarged. One pixel of the grid covers {step:.1f} native "
         "ones in each direction: what can't be seen in the second picture can't be learned, so raise data.size or set "
         "data.crop."
     )

@@ -13,7 +13,7 @@ QUALITY = 82
 
 
 def picture(array: NDArray[np.uint8], description: str) -> Markup:
-    """Return an image tag of an RGB picture (H, W, 3) uint8 or grey (H, W), with the text that stands in for it."""
+    """Return an image tag of an RGB picture (H, W, 3) uint8 or grey (H, W), with its alternative text."""
     coded = cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.ndim == 3 else array
     data = cv2.imencode(".webp", coded, [cv2.IMWRITE_WEBP_QUALITY, QUALITY])[1].tobytes()
     url = "data:image/webp;base64," + base64.b64encode(data).decode()

@@ -16,7 +16,7 @@ SEEN_SHARE = 0.5
 """Of the class's median area: as many predicted pixels are more than specks where nothing is labelled."""
 
 NEIGHBOURS, PRIOR = 8, 2
-"""Samples on each side from whose targets the worth of a probability is estimated, and how many the mean counts as."""
+"""Samples on each side that estimate how often a probability is right, and as how many the overall mean counts."""
 
 
 def mask_suspicions(agreement: Agreement, classes: Sequence[str]) -> list[Suspicion]:
@@ -58,9 +58,9 @@ def target_suspicions(
 
     The score is by how much the confidence in a given target falls short of the mean of the other samples with the same
     target (the class's own confidence: Northcutt, Jiang and Chuang, JAIR 70, 2021), which counts for little where the
-    network does not know a class. The confidence is the mean of the probability and of what it is worth: the share of
-    the samples of nearly the same probability that have the target. On the synthetic angiograms of the demo, with
-    targets flipped after training, that finds 65 % of the flips among the first tenth, the probability alone 50 %.
+    network does not know a class. The confidence is the mean of the probability and of its observed frequency: the
+    share of the samples of nearly the same probability that have the target. On the synthetic angiograms of the demo,
+    with targets flipped after training, that finds 65 % of the flips among the first tenth, the probability alone 50 %.
 
     Args:
         samples: Keys (n,).
@@ -68,10 +68,10 @@ def target_suspicions(
         probabilities: (n, C).
         classes: Names (C,).
     """
-    worth = np.stack(
+    observed = np.stack(
         [observed_shares(targets[:, index], probabilities[:, index]) for index in range(len(classes))], axis=1
     )
-    confidence = np.where(targets == 1, 1.0, -1.0) * ((probabilities + worth) / 2 - 0.5) + 0.5
+    confidence = np.where(targets == 1, 1.0, -1.0) * ((probabilities + observed) / 2 - 0.5) + 0.5
     found = []
     for target in (0, 1):
         pooled = float(confidence[targets == target].mean()) if (targets == target).any() else 0.0

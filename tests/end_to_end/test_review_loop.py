@@ -1,4 +1,4 @@
-"""From a wrong label to its correction through the command line, with predictions that stand in for a network's."""
+"""From a wrong label to its correction through the command line, with simulated predictions."""
 
 import csv
 import json

@@ -32,7 +32,7 @@ def test_hiding_the_one_corner_that_a_network_sees_costs_its_whole_answer():
     assert hidden[4, 4] == 0.5 / 4
     assert not hidden[6:].any()
     assert not hidden[:, 6:].any()
-    # What speaks against an answer has a negative drop.
+    # Evidence against an answer has a negative drop.
     np.testing.assert_array_equal(opposite.drops, -occlusion.drops)
 
 
@@ -70,7 +70,7 @@ def test_agreement_is_the_rank_correlation_over_all_views():
     assert agreement([one, other], [occlusion_of([1, 2, 3]), occlusion_of([4, 100])]) == pytest.approx(1)
     # Ranks 1 2 3 4 5 against 2 1 3 5 4: 1 - 6 * (1 + 1 + 0 + 1 + 1) / (5 * 24).
     assert agreement([one, other], [occlusion_of([2, 1, 3]), occlusion_of([9, 8])]) == pytest.approx(1 - 24 / 120)
-    # What speaks against the class is 0 in both: ranks 1.5 1.5 3 and the same.
+    # Evidence against the class counts as 0 in both: ranks 1.5 1.5 3 and the same.
     assert agreement([np.float32([[0, 0, 4]])], [occlusion_of([-9, -1, 3])]) == pytest.approx(1)
     assert np.isnan(agreement([one], [occlusion_of([-1, -2, 0])]))
     assert np.isnan(agreement([np.zeros((1, 3), np.float32)], [occlusion_of([1, 2, 3])]))

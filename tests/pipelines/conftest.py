@@ -95,3 +95,13 @@ def float_arrays(hand_entries, noise, tmp_path) -> tuple[Path, Path]:
         for entry in hand_entries[split]:
             np.save(tmp_path / name / f"{entry.sample}.npy", (noise(entry) / 255).astype(np.float32))
     return tmp_path / "oof", tmp_path / "test"
+
+
+@pytest.fixture
+def new_hands(shared_hands, tmp_path):
+    """A folder of three pictures, of two sizes."""
+    folder = tmp_path / "new"
+    folder.mkdir()
+    for number in (1, 10, 11):
+        shutil.copy(shared_hands.workspace.root / "raw" / f"hand{number}.npy", folder)
+    return folder

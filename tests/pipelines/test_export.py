@@ -1,6 +1,5 @@
 """export writes a model file that predicts as the runs do: masks but for 1e-4 of the pixels, tables to 1e-5."""
 
-import csv
 import shutil
 import zipfile
 from dataclasses import replace
@@ -37,20 +36,6 @@ def known(monkeypatch):
         return track
 
     return make
-
-
-@pytest.fixture
-def new_hands(shared_hands, tmp_path):
-    folder = tmp_path / "new"
-    folder.mkdir()
-    for number in (1, 10, 11):
-        shutil.copy(shared_hands.workspace.root / "raw" / f"hand{number}.npy", folder)
-    return folder
-
-
-def rows_of(folder):
-    with (folder / "summary.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_masks_are_those_of_two_runs_of_which_one_is_cropped_by_the_other(

@@ -1,6 +1,5 @@
 """predict gives what ensemble --test submits, bit for bit, from the runs alone; each fold is compared with the vote."""
 
-import csv
 import json
 import shutil
 from dataclasses import replace
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-from predicted_files import CLASSES, add_second_run, edit, list_hands, list_patients, masks_in, only_runs
+from predicted_files import CLASSES, add_second_run, edit, list_hands, list_patients, masks_in, only_runs, rows_of
 from scipy import ndimage
 
 import pipelines.context
@@ -30,25 +29,10 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def new_hands(shared_hands, tmp_path):
-    """A folder of three pictures, of two sizes."""
-    folder = tmp_path / "new"
-    folder.mkdir()
-    for number in (1, 10, 11):
-        shutil.copy(shared_hands.workspace.root / "raw" / f"hand{number}.npy", folder)
-    return folder
-
-
-@pytest.fixture
 def hand_track(hands_with_run, shared_hands, monkeypatch):
     track = replace(shared_hands.track, list_test=list_hands)
     monkeypatch.setattr(pipelines.context, "get_track", lambda name: track)
     return track
-
-
-def rows_of(folder):
-    with (folder / "summary.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def submitted(figures):

@@ -1,6 +1,6 @@
 """A twentieth of the labels of synthetic data is made wrong; a review of a tenth finds at least 80 % of them.
 
-The predictions stand in for those of networks: the labels before planting, shifted by a pixel or with noise.
+The predictions are simulated: the labels before planting, shifted by a pixel or with noise.
 """
 
 from dataclasses import replace
