@@ -21,6 +21,7 @@ from competition.workspace import history_file
 NAME, TITLE = "training", "Training"
 MOST_MEMBERS = 12
 COLUMNS = ("epoch", "loss", "lr", "seconds", "score")
+MEMORY = "memory_mb"  # older runs did not record it
 
 
 def training_section(inputs: ReportInputs) -> Section:
@@ -55,9 +56,10 @@ def _member_part(name: str, folds: Sequence[Fold], number: int) -> Part:
 
 
 def read_histories(inputs: ReportInputs, name: str, folds: Sequence[Fold]) -> pd.DataFrame:
-    """Return one row per fold and epoch of a member: fold, epoch, loss, lr, seconds, score and chosen.
+    """Return one row per fold and epoch of a member: fold, epoch, loss, lr, seconds, score, memory_mb and chosen.
 
-    ``score`` is NaN in epochs that were not scored. ``chosen`` marks the epoch whose weights predict.
+    ``score`` is NaN in epochs that were not scored, ``memory_mb`` (the most so far) where training did not record it.
+    ``chosen`` marks the epoch whose weights predict.
 
     Raises:
         CompetitionError: A history is missing or damaged.
@@ -67,7 +69,8 @@ def read_histories(inputs: ReportInputs, name: str, folds: Sequence[Fold]) -> pd
     for fold in folds:
         path = history_file(inputs.workspace.fold_folder(run, fold))
         table = read_stored_table(path, (), COLUMNS, f"Run {inputs.workspace.train_command(run, fold)} --force")
-        table = table[list(COLUMNS)]
+        table = table.reindex(columns=[*COLUMNS, MEMORY])
+        table[MEMORY] = pd.to_numeric(table[MEMORY], errors="coerce")
         table.insert(0, "fold", str(fold))
         table["chosen"] = table["epoch"] == (chosen_epoch(table) if epoch is None else epoch)
         tables.append(table)
@@ -119,7 +122,7 @@ def _draw_scores(axis: Axes, table: pd.DataFrame) -> None:
 
 
 def summary_of(histories: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per fold: epochs, the chosen epoch and its score, the last loss, and how long training took."""
+    """Return one row per fold: epochs, the chosen epoch and its score, the last loss, time and the most memory."""
     rows = []
     for fold, table in histories.groupby("fold", sort=False):
         chosen = table[table["chosen"]]
@@ -132,9 +135,14 @@ def summary_of(histories: pd.DataFrame) -> pd.DataFrame:
                 "held-out score there": score,
                 "last loss": float(table["loss"].iloc[-1]),
                 "time": duration(float(table["seconds"].sum())),
+                "most memory": _gigabytes(float(table[MEMORY].max())),
             }
         )
     return pd.DataFrame(rows)
+
+
+def _gigabytes(memory_mb: float) -> str:
+    return "not recorded" if np.isnan(memory_mb) else f"{memory_mb / 1024:.1f} GB"
 
 
 def _sentence(histories: pd.DataFrame) -> str:

@@ -20,6 +20,7 @@ from competition.data.draw_sampler import fold_sampler
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.files import write_csv
+from competition.machine import MB, peak_memory_mb
 from competition.masks.bit_planes import class_areas, intersections, pack_masks
 from competition.metrics.tables import TableMetric
 from competition.models.layers import stride_of
@@ -81,6 +82,7 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
             state.epoch += 1
             if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
                 row["score"] = _score(job, state)
+            row["memory_mb"] = _most_memory_mb(device)
             _finish_epoch(job, state, row, curves)
             log(state.history)
             if time.monotonic() - saved > CHECKPOINT_SECONDS or state.epoch == settings.epochs:
@@ -173,6 +175,13 @@ def _score(job: FoldJob, state: FoldState) -> float:
     return held_out_score(predictor, job.workspace, job.held_out)
 
 
+def _most_memory_mb(device: torch.device) -> float:
+    """Return the most memory in MB so far: that of tensors on the GPU, or that of this process where there is none."""
+    if device.type == "cuda":
+        return round(torch.cuda.max_memory_allocated(device) / MB, 1)
+    return peak_memory_mb()
+
+
 def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves: SummaryWriter) -> None:
     state.history.append(row)
     score = row.get("score")
@@ -189,7 +198,7 @@ def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves:
         if name in row:
             curves.add_scalar(name, row[name], state.epoch)
     curves.flush()
-    columns = ("epoch", "loss", "lr", "seconds", "score")
+    columns = ("epoch", "loss", "lr", "seconds", "score", "memory_mb")
     write_csv(history_file(job.folder), [{name: each.get(name, "") for name in columns} for each in state.history])
 
 

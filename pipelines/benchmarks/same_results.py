@@ -19,7 +19,7 @@ import pandas as pd
 from competition.console import say, table
 from competition.masks.stored_arrays import read_array
 
-MADE_BY = ("seconds", "created", "finished", "sha256", "id", "time", "git_commit")
+MADE_BY = ("seconds", "memory_mb", "created", "finished", "sha256", "id", "time", "git_commit")
 """Columns and keys on when and by which version something was made."""
 IN_ONE_VERSION = ("shuffled", "metric", "trained", "optuna_threshold")
 """Keys that 0.2.0 added, and a column that it dropped."""

@@ -27,9 +27,17 @@ def test_each_member_has_its_curves_and_a_row_per_fold(tuned_hands):
     assert table[table["chosen"]]["epoch"].tolist() == [2, 2]
     summary = summary_of(read_histories(tuned_hands, "quick", (0, 1)))
     assert summary["time"].tolist() == ["6 s", "6 s"]
+    assert summary["most memory"].tolist() == ["2.0 GB", "2.0 GB"]
     assert summary["held-out score there"].tolist() == [0.75, 0.75]
     kept = read_histories(tuned_hands, "quick@1", (0,))
     assert kept[kept["chosen"]]["epoch"].tolist() == [1]
+
+
+def test_a_run_of_before_memory_was_recorded_has_its_curves(tuned_hands):
+    fold = tuned_hands.workspace.fold_folder("quick", 1)
+    history_file(fold).write_text("epoch,loss,lr,seconds,score\n1,1.0,0.1,2.0,0.5\n")
+    summary = summary_of(read_histories(tuned_hands, "quick", (0, 1)))
+    assert summary["most memory"].tolist() == ["2.0 GB", "not recorded"]
 
 
 def test_curves_are_shown_where_nothing_is_tuned(tiny_hands, add_masks):

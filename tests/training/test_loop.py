@@ -12,6 +12,7 @@ from competition.data.draw_sampler import DrawSampler
 from competition.errors import CompetitionError
 from competition.models.factory import build_model
 from competition.prediction.predictor import make_predictor
+from competition.machine import peak_memory_mb
 from competition.training import loop
 from competition.training.checkpoints import load_best, load_checkpoint, load_network
 from competition.training.loop import held_out_score
@@ -69,6 +70,8 @@ def test_a_run_leaves_history_curves_and_the_best_of_its_weights(shared_hands, t
     assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert [row["score"] != "" for row in rows] == [False, True, False, True, True]
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    memory = [float(row["memory_mb"]) for row in rows]
+    assert 50 < memory[0] <= memory[-1] <= peak_memory_mb()
     # Two batches an epoch; the row shows the rate of the last.
     rates = [learning_rate(experiment.train, step, 2) for step in (1, 3, 5, 7, 9)]
     assert [float(row["lr"]) for row in rows] == pytest.approx(rates)
