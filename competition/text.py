@@ -98,6 +98,10 @@ def size_text(size: Iterable[int]) -> str:
     return "x".join(map(str, size))
 
 
+FARTHER = 0.15
+"""How much less like the mistyped name a second suggestion may be than the first, as a share of the letters."""
+
+
 def nearest_hint(name: str, known: Sequence[str], within: str = "") -> str:
     """Return the known names near a mistyped one: ", did you mean 'train.lr'?", or the list of all.
 
@@ -109,6 +113,8 @@ def nearest_hint(name: str, known: Sequence[str], within: str = "") -> str:
     name = shortened(name, 100)  # difflib takes minutes for a name of a megabyte
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     if near:
+        likeness = [difflib.SequenceMatcher(None, one, name).ratio() for one in near]
+        near = [one for one, alike in zip(near, likeness, strict=True) if alike > likeness[0] - FARTHER]
         return ", did you mean " + " or ".join(repr(within + match) for match in near) + "?"
     return "; known are " + ", ".join(within + one for one in known) if known else ""
 

@@ -162,7 +162,10 @@ class StageParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Print the usage, the error and the example; end the program with status 2."""
         if unknown := re.match(r"unrecognized arguments: (-[^\s=]+)", message):
-            message = f"unknown option {unknown[1]}{nearest_hint(unknown[1], [*self._option_string_actions])}"
+            known = [option.removeprefix("--") for option in self._option_string_actions if option.startswith("--")]
+            message = f"unknown option {unknown[1]}{nearest_hint(unknown[1].lstrip('-'), known, '--')}"
+        if wrong := re.fullmatch(r"argument (.+): invalid (int|float) value: (.+)", message):
+            message = f"{wrong[1]} takes a {'whole number' if wrong[2] == 'int' else 'number'}, not {wrong[3]}"
         self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {message}\n{self.epilog}\n")
 

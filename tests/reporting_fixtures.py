@@ -22,7 +22,9 @@ from competition.workspace import finished_file, history_file, out_of_fold_folde
 Predict = Callable[[np.ndarray, int], np.ndarray]
 """Truth bool (C, H, W) and the number of the image -> levels."""
 
-HISTORY = "epoch,loss,lr,seconds,score,memory_mb\n1,1.0,0.1,2.0,0.5,512\n2,0.5,0.05,2.5,0.75,2048\n3,0.4,0.01,1.5,,2048\n"
+HISTORY = (
+    "epoch,loss,lr,seconds,score,memory_mb\n1,1.0,0.1,2.0,0.5,512\n2,0.5,0.05,2.5,0.75,2048\n3,0.4,0.01,1.5,,2048\n"
+)
 
 
 @dataclass(frozen=True)

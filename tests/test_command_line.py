@@ -27,6 +27,7 @@ def test_an_unknown_stage_is_answered_with_the_known_ones(capsys):
         (["--experimental=quick"], "error: unknown option --experimental, did you mean '--experiment'"),
         (["0..4"], "error: unrecognized arguments: 0..4"),
         (["--fold"], "error: argument --fold: expected one argument"),
+        (["--foldd", "0"], "error: unknown option --foldd, did you mean '--fold'?\n"),
     ],
 )
 def test_a_wrong_option_is_answered_with_the_nearest_and_an_example(words, sentence, capsys):
@@ -36,6 +37,19 @@ def test_a_wrong_option_is_answered_with_the_nearest_and_an_example(words, sente
     error = capsys.readouterr().err
     assert sentence in error
     assert error.endswith(f"\nexample:\n  {train.EXAMPLE}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["report", "--explain", "three"], "error: --explain takes a whole number, not 'three'"),
+        (["export", "--out", "x", "--fast", "half"], "error: --fast takes a number, not 'half'"),
+    ],
+)
+def test_what_is_no_number_is_answered_in_plain_words(words, sentence, capsys):
+    with pytest.raises(SystemExit):
+        main(words)
+    assert sentence in capsys.readouterr().err
 
 
 def test_ctrl_c_is_answered_with_a_sentence_even_while_a_stage_is_loaded(monkeypatch, capsys):

@@ -32,24 +32,68 @@ def class_colours(classes: int) -> list[tuple[int, int, int]]:
     return colours
 
 
+Window = tuple[slice, slice]
+"""Rows and columns of an image."""
+WHOLE: Window = (slice(None), slice(None))
+MARGIN = 2
+"""Native pixels around a window in which lines run where nobody sees them: a smoothed line is up to 3 pixels wide."""
+
+
 def outline(
     picture: NDArray[np.uint8],
     planes: NDArray[np.uint8],
     classes: int,
     thickness: int = 1,
     colour_of_all: tuple[int, int, int] | None = None,
+    window: Window = WHOLE,
 ) -> None:
     """Draw the outlines of every class and its holes onto an RGB picture (h, w, 3) of any size, in place.
 
-    ``planes`` are label planes (H, W, P) uint8 at native size. ``colour_of_all`` replaces the colour of each class.
+    Args:
+        picture: uint8, of the pixels in ``window``.
+        planes: Label planes (H, W, P) uint8 at native size.
+        classes: C.
+        thickness: Pixels of the picture.
+        colour_of_all: Replaces the colour of each class.
+        window: As of ``outline_mask``.
     """
-    scale = np.array([picture.shape[1] / planes.shape[1], picture.shape[0] / planes.shape[0]])
+    around, inside = _with_margin(window, planes.shape[:2])
+    seen = np.ascontiguousarray(planes[around])
     colours = class_colours(classes) if colour_of_all is None else [colour_of_all] * classes
     for index, colour in enumerate(colours):
-        mask = unpack_class(planes, index).astype(np.uint8)
-        contours = cv2.findContours(mask, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]  # those of holes too
-        scaled = [np.round((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
-        cv2.polylines(picture, scaled, isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)
+        outline_mask(picture, unpack_class(seen, index), colour, thickness, inside)
+
+
+def outline_mask(
+    picture: NDArray[np.uint8],
+    mask: NDArray[np.bool_],
+    colour: tuple[int, int, int],
+    thickness: int = 1,
+    window: Window = WHOLE,
+) -> None:
+    """Draw the outlines of a mask (H, W) and its holes onto an RGB picture (h, w, 3) of any size, in place.
+
+    ``window`` is the part of the mask that the picture shows, in native pixels. A mask that goes on beyond it has no
+    line along the border of the window.
+    """
+    around, (rows, columns) = _with_margin(window, mask.shape)
+    corner = np.array([columns.start, rows.start])
+    scale = np.array([picture.shape[1] / (columns.stop - columns.start), picture.shape[0] / (rows.stop - rows.start)])
+    seen = np.ascontiguousarray(mask[around], dtype=np.uint8)
+    contours = cv2.findContours(seen, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]  # those of holes too
+    scaled = [np.round((contour - corner + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
+    cv2.polylines(picture, scaled, isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)
+
+
+def _with_margin(window: Window, size_hw: Sequence[int]) -> tuple[Window, Window]:
+    """Return a window with some pixels more on each side that is not the image's border, and its place in that."""
+    around, inside = [], []
+    for side, length in zip(window, size_hw, strict=True):
+        start, stop, _ = side.indices(length)
+        first = max(0, start - MARGIN)
+        around.append(slice(first, min(length, stop + MARGIN)))
+        inside.append(slice(start - first, stop - first))
+    return (around[0], around[1]), (inside[0], inside[1])
 
 
 def as_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from competition.data.grid import grid_size, resize_image
 from competition.drawing.contact_sheet import GAP
 from competition.drawing.heat import heat_bar, heat_overlay
-from competition.drawing.outlines import CAPTION, FONT, as_rgb
+from competition.drawing.outlines import CAPTION, FONT, as_rgb, outline_mask
 from competition.explanation.explain import Explanation
 from competition.explanation.occlusion import advice
 
@@ -68,12 +68,8 @@ def outlined(picture: Picture, explanation: Explanation) -> Picture:
     """Return a copy of a picture of any size with the outlines of the true and the predicted mask."""
     drawn = picture.copy()
     for mask, colour in ((explanation.truth_mask, TRUTH), (explanation.predicted_mask, PREDICTION)):
-        if mask is None:
-            continue
-        scale = np.array([picture.shape[1] / mask.shape[1], picture.shape[0] / mask.shape[0]])
-        contours = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
-        scaled = [np.round((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
-        cv2.polylines(drawn, scaled, isClosed=True, color=colour, thickness=1, lineType=cv2.LINE_AA)
+        if mask is not None:
+            outline_mask(drawn, mask, colour, thickness=2)
     return drawn
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.grid import grid_size, resize_image
-from competition.drawing.outlines import as_rgb, outline
+from competition.drawing.outlines import WHOLE, Window, as_rgb, outline
 
 PANEL = 320
 """Pixels of each of the two square panels."""
@@ -15,8 +15,6 @@ SMALLEST_WINDOW = 48
 """Native pixels; a smaller window shows nothing but blocks."""
 TRUTH, DECIDED, FRAME = (0, 216, 255), (255, 96, 0), (255, 255, 255)
 """Blue and orange, which colour-blind readers tell apart, more vivid than in charts: bones are nearly white."""
-
-Window = tuple[slice, slice]
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class Case:
     def picture(self) -> NDArray[np.uint8]:
         """Return RGB uint8 (PANEL, 2 * PANEL, 3): the image with a frame around the part that the right half shows."""
         window = wrong_window(self.truth, self.decided)
-        whole = _centred(self._outlined((slice(None), slice(None)), PANEL, window))
+        whole = _centred(self._outlined(WHOLE, PANEL, window))
         return np.hstack([whole, _centred(self._outlined(window, PANEL))])
 
     def _outlined(self, part: Window, long_side: int, frame: Window | None = None) -> NDArray[np.uint8]:
@@ -47,7 +45,7 @@ class Case:
         size_hw = grid_size((height, width), long_side)
         picture = as_rgb(_resized(image, size_hw))
         for planes, colour in ((self.truth, TRUTH), (self.decided, DECIDED)):
-            outline(picture, np.ascontiguousarray(planes[part]), self.classes, colour_of_all=colour)
+            outline(picture, planes, self.classes, colour_of_all=colour, window=part)
         if frame is not None:
             scale = size_hw[0] / height
             (top, bottom), (left, right) = ((int(side.start * scale), int(side.stop * scale)) for side in frame)

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import cv2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from competition.data.cache import read_cached_image
 from competition.data.grid import grid_size, resize_image
 from competition.data.manifest import Entry
-from competition.drawing.outlines import as_rgb, outline
+from competition.drawing.outlines import WHOLE, Window, as_rgb, outline, outline_mask
 from competition.reporting.pictures import picture
 from competition.tracks.track import Track
 from competition.workspace import Workspace
@@ -62,22 +61,14 @@ def compared_picture(
     drawn = as_rgb(resize_image(np.ascontiguousarray(part), size_hw))
     for mask, colour in ((truth, TRUTH), (predicted, PREDICTED)):
         if mask is not None:
-            draw_outline(drawn, mask[window], colour)
+            outline_mask(drawn, mask, colour, window=window)
     return drawn
 
 
-def draw_outline(drawn: NDArray[np.uint8], mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
-    """Draw the outlines of a mask (H, W) and its holes onto an RGB picture of any size, in place."""
-    scale = np.array([drawn.shape[1] / mask.shape[1], drawn.shape[0] / mask.shape[0]])
-    contours = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)[0]
-    scaled = [np.round((contour + 0.5) * scale - 0.5).astype(np.int32) for contour in contours]
-    cv2.polylines(drawn, scaled, isClosed=True, color=colour, thickness=1, lineType=cv2.LINE_AA)
-
-
-def surroundings(mask: NDArray[np.bool_]) -> tuple[slice, slice]:
+def surroundings(mask: NDArray[np.bool_]) -> Window:
     """Return the box of a mask with as much again around it, at least a quarter of the image; all where it is empty."""
     if not mask.any():
-        return slice(None), slice(None)
+        return WHOLE
     window = []
     for axis in (0, 1):
         places = np.flatnonzero(mask.any(axis=1 - axis))

@@ -188,7 +188,7 @@ def test_a_name_that_would_mean_something_else_is_refused(refusal, hands_with_ru
         (("--test", "empty"), "no predictions found; expected a folder of .npy or .npz files"),
         (
             ("--test", "test", "--classes", "disc,sqare,bar"),
-            "--classes: 'sqare' is unknown, did you mean 'square' or 'bar'?",
+            "--classes: 'sqare' is unknown, did you mean 'square'?",
         ),
         (("--test", "test", "--classes", "disc,disc,bar"), "--classes: 'disc' appears twice"),
     ],

@@ -10,9 +10,9 @@ from torch import nn
 
 from competition.data.draw_sampler import DrawSampler
 from competition.errors import CompetitionError
+from competition.machine import peak_memory_mb
 from competition.models.factory import build_model
 from competition.prediction.predictor import make_predictor
-from competition.machine import peak_memory_mb
 from competition.training import loop
 from competition.training.checkpoints import load_best, load_checkpoint, load_network
 from competition.training.loop import held_out_score
