@@ -73,3 +73,4 @@ def test_tables_and_pictures_are_found_in_every_folder_but_hidden_ones(root: Pat
     assert tables == ["deep/B.XLSX", "deep/exclude.txt", "train.csv"]
     assert pictures == ["a b.png", "deep/c.png"]
     assert find_data_files(root, [root / "deep", root / "trai"])[0] == ["train.csv"]
+    assert find_data_files(root / "deep", [root]) == ([], [])
