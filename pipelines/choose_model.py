@@ -35,6 +35,7 @@ def choose_model(args: argparse.Namespace) -> tuple[OpenedModel, list[Path]]:
 def _open_decision(args: argparse.Namespace) -> OpenedModel:
     """Open the decision of --decision, or the newest, with its runs."""
     # Here, so that a model file is predicted without torch.
+    from competition.data.manifest import read_manifest
     from competition.ensembling.current_decision import check_training_data, newest_decision
     from competition.inference.loaded_members import load_vote
     from competition.runs.members import load_run_plugins
@@ -48,7 +49,8 @@ def _open_decision(args: argparse.Namespace) -> OpenedModel:
         say(f"decision: {name} (the newest; choose another by --decision NAME)")
     path, decision = choose_decision(track, workspace, name, None, typed_options(args))
     if prepared:
-        check_training_data(track, workspace, decision, path)
+        training = read_manifest(workspace, track).of("train")
+        check_training_data(track, workspace, decision, path, training)
 
     return OpenedModel(
         track, workspace.dataset, path.parent.name, lambda images: load_vote(track, workspace, images, decision)

@@ -78,7 +78,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     some_folds = decision.members != tuned.members
     # Without prepared data (--test on a machine that has only the runs) nothing can have changed.
     if args.test is None or workspace.manifest_file().exists():
-        check_training_data(track, workspace, decision, decision_file)
+        training = read_manifest(workspace, track).of("train")
+        check_training_data(track, workspace, decision, decision_file, training)
     start = time.perf_counter()
     prepared, entries = find_test_samples(track, workspace, args.test, args.fill_bad)
     folders = [predict_test_set(track, prepared, workspace, member, entries) for member in decision.members]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import say
+from competition.data.manifest import read_manifest
 from competition.ensembling.current_decision import check_training_data
 from competition.errors import CompetitionError
 from competition.export.faster import make_faster
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     track, workspace = open_track(args), open_workspace(args)
     path, decision = choose_decision(track, workspace, args.decision, None, typed_options(args))
     if workspace.manifest_file().exists():
-        check_training_data(track, workspace, decision, path)
+        training = read_manifest(workspace, track).of("train")
+        check_training_data(track, workspace, decision, path, training)
     figures: dict[str, Any] = {"out": str(args.out), "decision": path.parent.name}
     remarks = ""
     if args.fast is not None:

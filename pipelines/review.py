@@ -54,8 +54,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         raise CompetitionError(f"--first {args.first}: at least one sample must be exported")
     track, workspace = open_track(args), open_workspace(args)
     path, decision = choose_decision(track, workspace, args.decision, None, typed_options(args))
-    check_training_data(track, workspace, decision, path)
     manifest = read_manifest(workspace, track)
+    check_training_data(track, workspace, decision, path, manifest.of("train"))
     review = rank_review(track, workspace, decision, manifest, args.by)
     chosen = review.ranked[: args.first]
     write_review(track, workspace, decision, manifest, review, chosen, args.out, args.form)

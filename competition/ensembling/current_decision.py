@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from competition.data.folds import Fold
-from competition.data.manifest import data_hash, read_manifest
+from competition.data.manifest import Entry, data_hash
 from competition.ensembling.decision import Decision, load_decision
 from competition.errors import CompetitionError
 from competition.names import check_name
@@ -68,13 +68,14 @@ def check_members(
     raise CompetitionError(what, path, f"Run ./run.sh tune --members {text}, or name another one with --decision")
 
 
-def check_training_data(track: Track, workspace: Workspace, decision: Decision, path: Path) -> None:
-    """Reject a decision that was made of other images or labels than are prepared now, or for another metric.
+def check_training_data(
+    track: Track, workspace: Workspace, decision: Decision, path: Path, training: Sequence[Entry]
+) -> None:
+    """Reject a decision that was made of other images or labels than ``training``, or for another metric.
 
     Raises:
         CompetitionError: The decision or one of its members was.
     """
-    training = read_manifest(workspace, track).of("train")
     for member in decision.members:
         check_same_data(workspace, member.name, member.folds, training)
     repair = f"Run ./run.sh tune --name {path.parent.name}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from competition.console import say, shout
-from competition.data.manifest import data_hash
+from competition.data.manifest import data_hash, read_manifest
 from competition.ensembling.classification.decision import decide_classification
 from competition.ensembling.classification.locations import NEVER
 from competition.ensembling.decision import Decision, Scores, save_decision
@@ -74,7 +74,7 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
     _check_request(request, track)
     class_groups = declared_groups(track) if request.by_group else one_group(len(track.classes))
     trained = trained_folds(workspace)  # before the members are opened: a fold that finishes meanwhile is news
-    data = open_tuning_data(track, workspace, request.members)
+    data = open_tuning_data(track, workspace, read_manifest(workspace, track).of("train"), request.members)
     members = data.members
     given = _given_weights(request.weights, data)
     name = shortened_name("+".join(member.name for member in members)) if request.name is None else request.name

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from competition.console import say
 from competition.data.folds import FULL, Fold, Folds, find_folds
-from competition.data.manifest import Entry, read_manifest
+from competition.data.manifest import Entry
 from competition.ensembling.voting.class_votes import find_voters
 from competition.errors import CompetitionError
 from competition.runs.leak_alarm import learned_by
@@ -52,14 +52,15 @@ class TuningData:
         return [entry.group for entry in self.entries]
 
 
-def open_tuning_data(track: Track, workspace: Workspace, wanted: Wanted | None) -> TuningData:
-    """Open the wanted members, or all trained runs, and find the samples that all of them cover.
+def open_tuning_data(
+    track: Track, workspace: Workspace, training: Sequence[Entry], wanted: Wanted | None
+) -> TuningData:
+    """Open the wanted members, or all trained runs, and find the samples of ``training`` that all of them cover.
 
     Raises:
-        CompetitionError: Nothing is prepared or trained, a member can't be opened, or a class has no member.
+        CompetitionError: Nothing is trained, a member can't be opened, or a class has no member.
     """
     load_run_plugins(workspace)
-    training = read_manifest(workspace, track).of("train")
     folds = find_folds(workspace)
     assert folds is not None  # a prepared data set has a fold file
     members = _open_members(workspace, folds, training, wanted)

@@ -78,8 +78,9 @@ class ReportInputs:
         """
         decision, path = self.decision, self.decision_file
         assert path is not None  # or there were no decision
-        check_training_data(self.track, self.workspace, decision, path)
-        data = open_tuning_data(self.track, self.workspace, {member.name: member.folds for member in decision.members})
+        training, wanted = self.manifest.of("train"), {member.name: member.folds for member in decision.members}
+        check_training_data(self.track, self.workspace, decision, path, training)
+        data = open_tuning_data(self.track, self.workspace, training, wanted)
         for member, opened in zip(decision.members, data.members, strict=True):
             if member.config_hash != opened.config_hash:
                 what = f"run {member.name!r} was trained with other settings since this was tuned"

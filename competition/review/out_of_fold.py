@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.data.manifest import read_manifest
 from competition.ensembling.decision import Decision
 from competition.ensembling.tuning_data import TuningData, open_tuning_data
 from competition.ensembling.voting.combination import combine
@@ -39,7 +40,8 @@ def open_decided(track: Track, workspace: Workspace, decision: Decision) -> Tuni
     Raises:
         CompetitionError: As ``open_tuning_data``; also where images or labels have changed since a member was trained.
     """
-    return open_tuning_data(track, workspace, {member.name: member.folds for member in decision.members})
+    training = read_manifest(workspace, track).of("train")
+    return open_tuning_data(track, workspace, training, {member.name: member.folds for member in decision.members})
 
 
 def measure_agreement(data: TuningData, decision: Decision) -> Agreement:
