@@ -91,8 +91,11 @@ def _show(track: Track, result: CheckResult) -> None:
         say(f"{rows}, {images}, {result.size_bytes / 1e6:.1f} MB")
     say(f"checked: {', '.join(result.checked)}")
     if result.ok:
-        shares = ((name, f"{share:.3f}") for name, share in result.positive_share.items())
-        table("share of positives", ["class", "share"], shares)
+        shares = {name: f"{share:.3f}" for name, share in result.positive_share.items()}
+        if len(shares) > 1 and len(set(shares.values())) == 1:
+            say(f"share of positives: {next(iter(shares.values()))} in each of the {len(shares)} classes")
+        else:
+            table("share of positives", ["class", "share"], shares.items())
     for warning in result.warnings:
         say(f"warning: {warning}")
     errors = result.errors

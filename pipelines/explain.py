@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     load_run_plugins(workspace)
     manifest = read_manifest(workspace, track)
     member = choose_member(track, workspace, manifest, args.decision, args.run)
-    say(f"explained: {member.with_folds()}")
+    say(f"member: {member.with_folds()}; a training sample is explained by the fold that held it out")
     rows = []
     with TemporaryDirectory() as folder, whole_folder(args.out, TABLE) as part:
         new = Workspace(Path(folder), workspace.dataset)

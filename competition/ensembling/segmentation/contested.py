@@ -137,7 +137,7 @@ def check_contested_share(share: float, window: Window, where: Path | str, membe
             f"--members {members[0]}), or give their weights (./run.sh tune --members {','.join(members)} "
             f"--weights {','.join('1' for _ in members)})"
         )
-    what = f"{share:.1%} of the pixels are contested between the thresholds {low} and {high}"
+    what = f"{share:.1%} of the pixels are contested (depend on the weights) between the thresholds {low} and {high}"
     raise CompetitionError(f"{what} (limit {CONTESTED_LIMIT:.0%})", where, repair)
 
 

@@ -92,7 +92,11 @@ def curves_of_any(
         kept = contest_all(data, window, folder, ticker)
         if kept.share <= CONTESTED_LIMIT:
             break
-        say(f"{kept.share:.1%} of the pixels are contested between thresholds {window[0]} and {window[1]}: too many")
+        low, high = window
+        say(
+            f"thresholds {low} to {high}: {kept.share:.1%} of the pixels depend on the members' weights, too many to "
+            "keep; a narrower range is tried"
+        )
         ticker.extend(len(kept.images))
     looked_at = "" if len(kept.images) == len(data.samples) else f" ({len(kept.images)} were looked at)"
     where = f"{len(data.names)} members on {len(data.samples)} images{looked_at}"
