@@ -3,6 +3,7 @@ import pytest
 from plain_curves import choose_operations, crossfit_operations
 from scipy import ndimage
 
+from competition.ensembling.segmentation import postprocessing as module
 from competition.ensembling.segmentation.postprocessing import OPERATIONS, apply, decide_image, operation_counts
 from competition.ensembling.voting.class_votes import everyone
 from competition.masks.bit_planes import class_areas, intersections, pack_masks, unpack_planes
@@ -256,3 +257,12 @@ def test_chosen_without_the_fold_that_is_scored():
     after = crossfit_operations(changed, FOLDS, GROUPS)
     assert (after[FOLDS == 3, 0] == 1).all()
     assert choose_operations(scores, FOLDS, GROUPS) == ["surest"]
+
+
+@pytest.mark.parametrize("name", ["none", "fill"])
+def test_what_keeps_every_component_searches_for_none(monkeypatch, name):
+    monkeypatch.setattr(module, "find_components", None)  # would be called
+    mask = specks(3, 5)
+    ring = ndimage.binary_dilation(mask) & ~mask
+    found = unpack_planes(apply(pack_masks(ring[None]), [name], lambda index: ring), 1)[0]
+    np.testing.assert_array_equal(found, ndimage.binary_fill_holes(ring) if name == "fill" else ring)
