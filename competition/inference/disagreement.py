@@ -14,7 +14,7 @@ ROWS = 512
 def find_disagreement(
     folds_of: Callable[[int], Sequence[NDArray[np.uint8]]], voted: NDArray[np.uint8], levels: Sequence[int]
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Compare the folds with each other and with their vote.
+    """Compare the folds with each other and with their vote, all on one grid (H, W).
 
     Args:
         folds_of: Class -> the probability map (H, W) uint8 of each fold that votes on it.

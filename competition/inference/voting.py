@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,11 +12,15 @@ from competition.data.manifest import Entry
 from competition.ensembling.decision import Decision
 from competition.ensembling.segmentation.postprocessing import apply, sure_pixels
 from competition.ensembling.submission import location_rule
+from competition.ensembling.voting.class_votes import EVERYWHERE, Voters
 from competition.ensembling.voting.combination import combine
 from competition.ensembling.voting.masks import vote_image
 from competition.inference.disagreement import find_disagreement
 from competition.prediction.grid_maps import GridMap
 from competition.prediction.opened_maps import ClassMap
+
+MemberMaps = tuple[GridMap, list[GridMap]]
+"""The map of a member, and each fold's own."""
 
 
 class PredictingMember(Protocol):
@@ -25,7 +30,7 @@ class PredictingMember(Protocol):
     def networks(self) -> int:
         """How many networks predict."""
 
-    def predict_maps(self, entry: Entry) -> tuple[GridMap, list[GridMap]]:
+    def predict_maps(self, entry: Entry) -> MemberMaps:
         """Return the member's map of an image in the cache, and each fold's own."""
 
     def predict_scores(self, entry: Entry) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -91,28 +96,55 @@ def _weights(decision: Decision) -> NDArray[np.int64]:
 def vote_masks(vote: LoadedVote, entry: Entry) -> VotedMasks:
     """Predict an image and vote on it, with a class of each map at native size in memory at a time."""
     decision, voters, weights = vote.decision, vote.decision.voters(), _weights(vote.decision)
-    maps: list[ClassMap] = []
-    folds: list[list[GridMap]] = []
-    for number, member in enumerate(vote.members):
-        if member is None:
-            classes = int(np.count_nonzero(voters.rows[:, number] >= 0))
-            maps.append(np.broadcast_to(np.uint8(0), (classes, entry.height, entry.width)))
-            folds.append([])
-            continue
-        mean, own = member.predict_maps(entry)
-        maps.append(mean)
-        folds.append(own)
-    levels, whole = decision.level_array(), (slice(None), slice(None))
-    voted = vote_image(maps, voters, weights, levels)
+    predicted = [None if member is None else member.predict_maps(entry) for member in vote.members]
+    maps = _maps_at(predicted, voters, (entry.height, entry.width))
+    voted = vote_image(maps, voters, weights, decision.level_array())
     planes = apply(voted, decision.operation_list(), sure_pixels(maps, voters, weights))
     if vote.folds == 1:
         return VotedMasks(planes, None, None)
+    return VotedMasks(planes, *_compare_folds(decision, predicted, voted))
+
+
+def _maps_at(predicted: Sequence[MemberMaps | None], voters: Voters, size_hw: tuple[int, int]) -> list[ClassMap]:
+    """Return the members' own maps of an image at a size; that of a member without weight is 0."""
+    maps: list[ClassMap] = []
+    for number, one in enumerate(predicted):
+        classes = int(np.count_nonzero(voters.rows[:, number] >= 0))
+        maps.append(np.broadcast_to(np.uint8(0), (classes, *size_hw)) if one is None else one[0].at_size(size_hw))
+    return maps
+
+
+def _compare_folds(
+    decision: Decision, predicted: Sequence[MemberMaps | None], voted: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Compare the folds on the sharpest grid of the members, and bring only their disagreement to native size.
+
+    At native size the maps of five folds took as long as the networks and the vote.
+
+    Args:
+        decision: The vote.
+        predicted: Of each member, None where it has no weight.
+        voted: Label planes (H, W, P) of the vote at native size, before post-processing.
+
+    Returns:
+        As ``find_disagreement``, its map (H, W) at native size.
+    """
+    voters, weights, levels = decision.voters(), _weights(decision), decision.level_array()
+    grids = [one[0].sharpest_hw for one in predicted if one is not None]
+    grid_hw = (max(height for height, _ in grids), max(width for _, width in grids))
+    folds = [[] if one is None else [fold.at_size(grid_hw) for fold in one[1]] for one in predicted]
 
     def folds_of(index: int) -> list[NDArray[np.uint8]]:
         rows, voting = voters.rows[index], np.flatnonzero(weights[index])
-        return [fold[int(rows[number]), *whole] for number in voting for fold in folds[number]]
+        return [fold[int(rows[number]), *EVERYWHERE] for number in voting for fold in folds[number]]
 
-    return VotedMasks(planes, *find_disagreement(folds_of, voted, levels.tolist()))
+    native_hw = (voted.shape[0], voted.shape[1])
+    if grid_hw == native_hw:
+        return find_disagreement(folds_of, voted, levels.tolist())
+    voted = vote_image(_maps_at(predicted, voters, grid_hw), voters, weights, levels)
+    disagreement, fold_dice = find_disagreement(folds_of, voted, levels.tolist())
+    native = cv2.resize(disagreement, native_hw[::-1], interpolation=cv2.INTER_LINEAR)
+    return np.asarray(native, np.uint8), fold_dice
 
 
 def predict_patient(vote: LoadedVote, entry: Entry) -> PredictedScores:

@@ -36,6 +36,22 @@ class GridMap:
         self._first = -1
         self._piece = np.empty((0, 0, 0), np.uint8)
 
+    @property
+    def sharpest_hw(self) -> tuple[int, int]:
+        """Return the image's size (H, W) at which a pixel is one of the map's grid; at most the native one."""
+        sides = zip(self.shape[1:], self._probs.shape[1:], self._box.size_hw, strict=True)
+        height, width = (min(side, round(side * grid / own)) for side, grid, own in sides)
+        return height, width
+
+    def at_size(self, size_hw: tuple[int, int]) -> "GridMap":
+        """Return the map of the same image at another size; its box grows to whole pixels there."""
+        tops = (self._box.top, self._box.left)
+        ends = (self._box.bottom, self._box.right)
+        sides = list(zip(size_hw, self.shape[1:], strict=True))
+        top, left = (at * new // old for at, (new, old) in zip(tops, sides, strict=True))
+        bottom, right = (-(-at * new // old) for at, (new, old) in zip(ends, sides, strict=True))
+        return GridMap(self._probs, Box(top, left, bottom, right), size_hw, self._to_native)
+
     def __getitem__(self, part: tuple[int, slice, slice]) -> NDArray[np.uint8]:
         """Return rows and columns of one class, uint8 (h, w)."""
         index, rows, columns = part

@@ -59,6 +59,33 @@ def test_grid_maps_are_whole_maps(shared_hands, tiny_experiment, monkeypatch, at
             np.testing.assert_array_equal(found[index, slice(3, 20), slice(5, 46)], whole[index, 3:20, 5:46])
 
 
+def test_a_map_at_another_size_is_that_of_an_image_of_that_size():
+    probs = torch.rand(3, 8, 6, generator=torch.Generator().manual_seed(0))
+    whole = GridMap(probs, Box(0, 0, 32, 24), (32, 24), to_native)
+    assert whole.sharpest_hw == (8, 6)
+    for size_hw in ((8, 6), (16, 12), (32, 24)):
+        expected = to_native(probs, size_hw)
+        found = whole.at_size(size_hw)
+        assert found.shape == expected.shape
+        np.testing.assert_array_equal(found[1, slice(None), slice(None)], expected[1])
+
+
+def test_the_box_of_a_map_moves_with_the_size_of_the_image():
+    probs = torch.full((1, 8, 6), 0.9)
+    part = GridMap(probs, Box(8, 5, 24, 11), (32, 24), to_native)
+    assert part.sharpest_hw == (16, 24)  # half a pixel of the grid per row, one per column
+    seen = part.at_size((16, 12))[0, slice(None), slice(None)] > 0
+    expected = np.zeros((16, 12), bool)
+    expected[4:12, 2:6] = True  # columns 2.5 to 5.5, grown to whole ones
+    np.testing.assert_array_equal(seen, expected)
+    edge = GridMap(probs, Box(31, 23, 32, 24), (32, 24), to_native).at_size((4, 3))
+    assert np.argwhere(edge[0, slice(None), slice(None)]).tolist() == [[3, 2]]
+
+
+def test_a_map_finer_than_the_image_is_no_sharper_than_it():
+    assert GridMap(torch.zeros(1, 50, 40), Box(0, 0, 25, 20), (25, 20), to_native).sharpest_hw == (25, 20)
+
+
 class Sum(nn.Module):
     def __init__(self, factor):
         super().__init__()
