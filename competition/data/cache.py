@@ -92,6 +92,8 @@ def cache_sample(
     readable = [image for image in images if image is not None]
     if not readable:
         if not fill or sample.split == "train":
+            if errors and len(sample.images) == 1:
+                raise errors[0]
             why = f" ({errors[0].what})" if errors else ""
             where = root / next(filter(None, sample.images), sample.key)
             raise CompetitionError(f"no image of it can be read{why}", where)

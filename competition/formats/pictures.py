@@ -18,6 +18,11 @@ from competition.formats.source_files import MAX_PIXELS, first_line, require_fil
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 """Others would start foreign programs (Ghostscript for EPS) or hold no medical image."""
 
+
+class UnknownFormatError(CompetitionError):
+    """A file that does not begin like a picture of any of ``FORMATS``."""
+
+
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 
 _TURNS = {
@@ -115,9 +120,9 @@ def _opened(path: Path) -> Iterator[ImageFile]:
         raise CompetitionError(f"picture has more than the {MAX_PIXELS:,} pixels that are read", path) from error
     except UnidentifiedImageError as error:
         reason = f"image can't be read (not {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, or damaged in its header)"
-        raise CompetitionError(reason, path) from error
+        raise UnknownFormatError(reason, path) from error
     except Exception as error:  # for damaged files Pillow raises KeyError, struct.error, SyntaxError and many others
-        raise CompetitionError(f"image can't be read ({first_line(error)})", path) from error
+        raise CompetitionError(f"image can't be read ({first_line(error)})", path, "Copy the file again") from error
 
 
 AS_GREY = "Save it as 8-bit grey, 0 and 255"

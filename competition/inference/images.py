@@ -12,7 +12,7 @@ from competition.errors import CompetitionError
 from competition.file_listing import find_all_files
 from competition.formats.dicom import ENDINGS, is_dicom, read_dicom_grey, read_spacing_mm
 from competition.formats.numpy_files import open_arrays
-from competition.formats.pictures import has_colour, read_grey, read_rgb, stretch
+from competition.formats.pictures import UnknownFormatError, has_colour, read_grey, read_rgb, stretch
 from competition.formats.source_files import require_file, require_size
 from competition.tracks.track import Track
 
@@ -20,6 +20,9 @@ PICTURE_ENDINGS = (
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".pgm", ".ppm"),
     *(*ENDINGS, ".npy"),
 )
+
+READABLE = "PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, DICOM or .npy"
+"""Formats of images, for messages."""
 
 DICOM_INDEX = "DICOMDIR"
 """The table of contents of a DICOM disc, a DICOM file without an image."""
@@ -86,7 +89,11 @@ def _read_as_track(track: Track, path: Path) -> NDArray[np.uint8] | None:
 
 def _read_by_format(path: Path, channels: int) -> NDArray[np.uint8]:
     if not is_dicom(path) and path.suffix.lower() != ".npy":
-        return read_grey(path) if channels == 1 else read_rgb(path)
+        try:
+            return read_grey(path) if channels == 1 else read_rgb(path)
+        except UnknownFormatError as error:
+            what = "this is no image that can be read, or it is damaged in its first bytes"
+            raise CompetitionError(what, path, f"Give {READABLE} files") from error
     grey = read_dicom_grey(path) if is_dicom(path) else _read_array(path)
     return grey if channels == 1 else np.repeat(grey[..., None], 3, axis=2)
 

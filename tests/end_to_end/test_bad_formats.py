@@ -146,9 +146,7 @@ def test_a_label_of_version_73_is_prepared_as_the_same_label(drawn, tmp_path, st
 
 def test_a_cut_dicom_of_the_test_says_why_it_cannot_be_read(broken):
     sentence = broken("lumbar", lambda data: cut(min((data / "test/img").iterdir())), "lumbar")
-    assert re.search(
-        r"the first: no image of it can be read \(DICOM .*\): test/img/\S+\.dcm\. Fix.*--fill-bad", sentence
-    )
+    assert re.search(r"the first: DICOM .*: test/img/\S+\.dcm\. Fix.*--fill-bad", sentence)
 
 
 def slice_dicom(data):

@@ -96,9 +96,12 @@ def bad_files(folder, write_dicom):
     ("name", "reason"),
     [
         ("absent.png", r"image not found: .*absent\.png"),
-        ("notes.png", r"image can't be read \(not PNG, JPEG.*notes\.png"),
+        (
+            "notes.png",
+            r"this is no image that can be read.*: .*notes\.png\. Give PNG, .*, GIF, .* DICOM or \.npy files\.$",
+        ),
         ("cut.png", r"image can't be read \(.*cut\.png"),
-        ("empty.png", r"image can't be read \(.*empty\.png"),
+        ("empty.png", r"this is no image that can be read.*empty\.png"),
         ("cut.dcm", r"DICOM is truncated: 1000 of 1200 bytes of its pixel data are there: .*cut\.dcm"),
         ("float.npy", r"uint8 or uint16 \(rows, columns\), not float32 of shape \(30, 20\): .*float\.npy"),
         ("cube.npy", r"not uint8 of shape \(2, 3, 4\): .*cube\.npy"),
