@@ -5,31 +5,44 @@ from pathlib import Path
 
 from competition.console import say
 from competition.errors import CompetitionError
+from competition.formats.source_files import require_file
 from competition.inference.predicting import OpenedModel
 from competition.text import counted
 from pipelines.context import open_track, open_workspace
 from pipelines.options import typed_options
 
 
-def choose_model(args: argparse.Namespace) -> tuple[OpenedModel, list[Path]]:
-    """Return what predicts, and the images.
+def split_model_file(args: argparse.Namespace) -> tuple[Path | None, list[Path]]:
+    """Return the model file that was typed first, None where there is none, and the images.
 
     Raises:
-        CompetitionError: Nothing is trained, or the model file is damaged or comes without images.
+        CompetitionError: The model file is missing or comes without images, or a decision was chosen too.
     """
     first, *images = args.paths
     if first.suffix.lower() != ".zip":
-        return _open_decision(args), args.paths
+        return None, args.paths
     if args.decision is not None:
         raise CompetitionError("a model file holds one decision", first, "Leave out --decision")
     if not images:
         raise CompetitionError("images are missing after the model file", first, "Name images or folders of them")
+    require_file(first, "model file")
+    return first, images
+
+
+def choose_model(args: argparse.Namespace, model_file: Path | None) -> OpenedModel:
+    """Return what predicts: the model file, or the decision with its runs.
+
+    Raises:
+        CompetitionError: Nothing is trained, or the model file is damaged.
+    """
+    if model_file is None:
+        return _open_decision(args)
     from competition.export.runtime import open_model  # here, because runs need no onnxruntime
 
-    model = open_model(first)
+    model = open_model(model_file)
     classes = counted(len(model.track.classes), "class", "classes")
-    say(f"{first}: decision {model.name} of track {model.track.name}, {classes}")
-    return model, images
+    say(f"{model_file}: decision {model.name} of track {model.track.name}, {classes}")
+    return model
 
 
 def _open_decision(args: argparse.Namespace) -> OpenedModel:

@@ -11,23 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import say, shout, table
-from competition.errors import CompetitionError
 from competition.files import write_json
+from competition.inference.failures import failures_as_error
 from competition.inference.predicting import Predictions, predict_sources
-from competition.inference.sources import Failure, find_sources
-from competition.inference.summary import SUMMARY
+from competition.inference.sources import find_sources, split_missing
+from competition.inference.summary import SUMMARY, SYNTHETIC
 from competition.text import counted
 from competition.tracks.track import Track
 from competition.workspace import PHANTOM
-from pipelines.choose_model import choose_model
+from pipelines.choose_model import choose_model, split_model_file
 
 HELP = """\
 Predict any images with the members of a decision, or with a model file of export; prepared data is not needed.
 
-Images are PNG, JPEG, TIFF, BMP, DICOM or .npy files, or folders of them; for a track of several views, folders as
-ensemble --test takes them. The folder --out receives overlays, masks and summary.csv, with sizes in mm where the
-spacing is known and the disagreement of the folds. A DICOM image also gets a DICOM SEG, which carries the patient's
-identity of that image. A model file (predict model.zip IMAGE... --out DIR) needs no runs, no track and no torch."""
+Images are PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, DICOM or .npy files, or folders of them; for a track of several views,
+folders as ensemble --test takes them. The folder --out receives overlays, masks and summary.csv, with sizes in mm
+where the spacing is known and the disagreement of the folds. A DICOM image also gets a DICOM SEG, which carries the
+patient's identity of that image. A model file (predict model.zip IMAGE... --out DIR) needs no runs, no track and no
+torch."""
 EXAMPLE = "./run.sh predict --track hand_bone hand.png more_hands/ --out predicted"
 FIGURES = {
     "out": "Path of the folder of results.",
@@ -58,32 +59,34 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         CompetitionError: Something could not be predicted; the rest was written before.
     """
-    model, paths = choose_model(args)
+    model_file, given = split_model_file(args)
+    paths, missing = split_missing(given)  # before torch is imported, which takes seconds
+    if not paths:
+        raise failures_as_error(missing, len(missing))
+    model = choose_model(args, model_file)
     if model.dataset.startswith(PHANTOM):
-        shout("the networks were trained on synthetic data: what they find in real images means nothing")
-    sources, failures = find_sources(model.track, paths)
+        shout(SYNTHETIC)
+    sources, empty = find_sources(model.track, paths)
+    missing += empty
     if not sources:
-        _list_failures(failures)
-        raise CompetitionError(f"nothing to predict; the first reason: {failures[0].reason}")
+        raise failures_as_error(missing, len(missing))
     start = time.perf_counter()
-    found = predict_sources(model, sources, args.out)
-    failures += found.failures
+    found = predict_sources(model, sources, args.out, missing)
     per_sample = (time.perf_counter() - start) / len(sources)
+    total = len(missing) + len(sources)
     _show(model.track, found)
-    say(f"{counted(len(sources) - len(found.failures), 'sample')} predicted, {per_sample:.2f} s each: {args.out}")
+    say(f"{counted(total - len(found.failures), 'sample')} predicted, {per_sample:.2f} s each: {args.out}")
     figures = {
         "out": str(args.out),
         "decision": model.name,
         "seconds_per_sample": round(per_sample, 4),
         "rows": found.rows,
-        "failures": [vars(failure) for failure in failures],
+        "failures": [vars(failure) for failure in found.failures],
     }
-    if failures:
-        _list_failures(failures)
+    if found.failures:
         if args.json is not None:
             write_json(args.json, figures)
-        total = len(sources) + len(failures) - len(found.failures)
-        raise CompetitionError(f"{len(failures)} of {total} could not be predicted; the reasons are listed above")
+        raise failures_as_error(found.failures, total)
     return figures
 
 
@@ -104,8 +107,3 @@ def _show(track: Track, found: Predictions) -> None:
 def _positive(row: dict[str, Any]) -> str:
     found = [key.removesuffix("_decision") for key, value in row.items() if key.endswith("_decision") and value]
     return ", ".join(found) or "none"
-
-
-def _list_failures(failures: list[Failure]) -> None:
-    for failure in failures:
-        shout(f"not predicted: {failure.path}: {failure.reason}")

@@ -14,19 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import shout
-from competition.drawing.outlines import as_rgb, class_colours, coloured, legend, outline, write_png
+from competition.drawing.outlines import class_colours, write_png
 from competition.errors import CompetitionError
 from competition.files import whole_file
 from competition.formats.dicom import is_dicom
 from competition.formats.dicom_segmentation import write_segmentation
 from competition.inference.measures import mean_agreement
+from competition.inference.overlay import draw_overlay
 from competition.masks.bit_planes import class_areas, unpack_class
 
 OVERLAY, LABELS, DISAGREEMENT, SEGMENTATION = "overlay.png", "labels.png", "disagreement.png", "seg.dcm"
-NARROWEST_LEGEND = 220
-"""Columns of an overlay at least, so that the name of a class is not cut off below a small image."""
-PIXELS_PER_LINE = 700
-"""Outlines of a picture shown on a screen stay visible where they have a pixel for so many of its long side."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,7 @@ class MaskAnswer:
     """The vote on one image.
 
     Attributes:
-        name: Its files begin with it.
+        name: Its files begin with it; of one found in a sub-folder with the folders, "patient/slice".
         image: (H, W) or (H, W, 3) uint8, as the network's reader gives it.
         planes: Label planes (H, W, ceil(C / 8)) uint8, post-processed.
         disagreement: (H, W) uint8, as ``disagreement.find_disagreement`` gives it; None where there is one fold in all.
@@ -90,33 +87,9 @@ def class_files(classes: Sequence[str]) -> list[str]:
     return parts
 
 
-def check_names(sources: Sequence[tuple[str, Path]], classes: Sequence[str]) -> None:
-    """Make sure that no two images (name, source) would write one file; without ``classes`` that no two share a name.
-
-    Raises:
-        CompetitionError: Two would; both are named.
-    """
-    taken: dict[str, Path] = {}
-    for name, source in sources:
-        if (other := taken.get(name.casefold())) is not None:
-            raise _one_name(source, other)
-        taken[name.casefold()] = source
-    pictures = (f"{part}.png" for part in class_files(classes))
-    endings = {ending.casefold() for ending in (OVERLAY, LABELS, DISAGREEMENT, SEGMENTATION, *pictures)}
-    for name, source in taken.items():
-        parts = name.split(".")
-        for count in range(1, len(parts) if classes else 0):
-            # "a.femur" would write a.femur.overlay.png, as "a" would for a class called femur.overlay.
-            shorter, rest = ".".join(parts[:count]), ".".join(parts[count:])
-            if shorter in taken and any(f"{rest}.{ending}" in endings for ending in endings):
-                raise _one_name(source, taken[shorter])
-
-
-def _one_name(source: Path, other: Path) -> CompetitionError:
-    if source == other:
-        return CompetitionError("this is given twice", source, "Name it once")
-    what = f"the results of this and of {other} would have one name"
-    return CompetitionError(what, source, "Rename one of them, or predict them into two folders")
+def result_endings(classes: Sequence[str]) -> list[str]:
+    """Return the endings of all files that an image can have."""
+    return [OVERLAY, LABELS, DISAGREEMENT, SEGMENTATION, *(f"{part}.png" for part in class_files(classes))]
 
 
 def write_mask_answer(folder: Path, answer: MaskAnswer, classes: Sequence[str]) -> list[str]:
@@ -129,7 +102,10 @@ def write_mask_answer(folder: Path, answer: MaskAnswer, classes: Sequence[str]) 
     """
     present = np.flatnonzero(class_areas(answer.planes, len(classes)) > 0).tolist()
     files = [OVERLAY, LABELS]
-    write_png(folder / f"{answer.name}.{OVERLAY}", _overlay(answer, classes, present))
+    (folder / answer.name).parent.mkdir(parents=True, exist_ok=True)
+    write_png(
+        folder / f"{answer.name}.{OVERLAY}", draw_overlay(answer.image, answer.planes, classes, answer.spacing_mm)
+    )
     labelled = np.zeros(answer.planes.shape[:2], np.uint8 if len(classes) <= 255 else np.uint16)
     for index, part in enumerate(class_files(classes)):
         mask = unpack_class(answer.planes, index)
@@ -143,17 +119,6 @@ def write_mask_answer(folder: Path, answer: MaskAnswer, classes: Sequence[str]) 
     if present and is_dicom(answer.source) and _write_segmentation(folder, answer, classes, present):
         files.append(SEGMENTATION)
     return [f"{answer.name}.{file}" for file in files]
-
-
-def _overlay(answer: MaskAnswer, classes: Sequence[str], present: Sequence[int]) -> NDArray[np.uint8]:
-    """Return the image with outlines, at native size, above the names of the classes present."""
-    picture = as_rgb(answer.image)
-    outline(picture, answer.planes, len(classes), max(1, round(max(picture.shape[:2]) / PIXELS_PER_LINE)))
-    width = max(NARROWEST_LEGEND, picture.shape[1])
-    colours = coloured(classes)
-    names = [colours[index] for index in present] or [("no class found", (230, 230, 230))]
-    beside = np.pad(picture, ((0, 0), (0, width - picture.shape[1]), (0, 0)))
-    return np.vstack([beside, legend(width, names)])
 
 
 def _write_segmentation(folder: Path, answer: MaskAnswer, classes: Sequence[str], present: Sequence[int]) -> bool:

@@ -12,16 +12,16 @@ from competition.data.cache import cache_sample, read_cached_image
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.files import whole_folder
+from competition.inference.failures import Failure, failure, failures_as_error
 from competition.inference.images import for_any_image
-from competition.inference.outputs import MaskAnswer, TableAnswer, check_names, write_mask_answer
-from competition.inference.sources import Failure, Source
+from competition.inference.outputs import MaskAnswer, TableAnswer, write_mask_answer
+from competition.inference.sources import Source
 from competition.inference.summary import (
     MARK,
-    TABLE_README,
     Row,
     check_replaceable,
-    mask_readme,
     mask_rows,
+    readme,
     table_row,
     write_summary,
 )
@@ -53,7 +53,7 @@ class OpenedModel:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What was predicted: the rows of summary.csv, and what could not be read."""
+    """What was predicted: the rows of summary.csv, and everything that could not be predicted."""
 
     rows: list[Row]
     failures: list[Failure]
@@ -70,7 +70,9 @@ class _Job:
     failures: list[Failure]
 
 
-def predict_sources(model: OpenedModel, sources: Sequence[Source], folder: Path) -> Predictions:
+def predict_sources(
+    model: OpenedModel, sources: Sequence[Source], folder: Path, missing: Sequence[Failure] = ()
+) -> Predictions:
     """Predict images or patients and write the results into a folder, whole or not at all.
 
     A source that can't be read does not stop the others.
@@ -79,13 +81,12 @@ def predict_sources(model: OpenedModel, sources: Sequence[Source], folder: Path)
         model: Who votes, and how; prepared data is not needed.
         sources: What is predicted.
         folder: Is made, or replaced if it holds an earlier prediction and nothing else.
+        missing: What was asked for beside the sources and can't be predicted, listed with the others.
 
     Raises:
-        CompetitionError: Two results would have one name, the folder holds something else, a member is missing, or
-            nothing could be read.
+        CompetitionError: The folder holds something else, a member is missing, or nothing could be read.
     """
     track, masks = model.track, model.track.task == "segmentation"
-    check_names([(source.name, source.path) for source in sources], track.classes if masks else ())
     check_replaceable(folder)
     reading = for_any_image(track) if len(track.views) == 1 else track
     with TemporaryDirectory(prefix="medcomp-predict-") as place, whole_folder(folder, MARK) as part:
@@ -93,7 +94,7 @@ def predict_sources(model: OpenedModel, sources: Sequence[Source], folder: Path)
         vote = model.load(images)
         if vote.folds == 1:
             say(ONE_FOLD)
-        job = _Job(reading, vote, images, sources, [])
+        job = _Job(reading, vote, images, sources, [*missing])
         files: list[str] = []
         rows = _write_masks(job, part, files) if masks else _table_rows(job)
         about = {
@@ -103,7 +104,7 @@ def predict_sources(model: OpenedModel, sources: Sequence[Source], folder: Path)
             "classes": track.classes,
             "failures": [vars(failure) for failure in job.failures],
         }
-        write_summary(part, rows, files, about, mask_readme(track.classes) if masks else TABLE_README)
+        write_summary(part, rows, files, about, readme(track.task, track.classes, model.dataset))
     return Predictions(rows, job.failures)
 
 
@@ -168,14 +169,15 @@ def _each(job: _Job, predict: Callable[[Source, Entry], Result]) -> Iterator[tup
                     shout(f"{problem.path}: {problem.reason}")
                 result = predict(source, entry)
             except CompetitionError as error:
-                job.failures.append(Failure(source.name, str(error)))
+                job.failures.append(failure(source.path, error))
             except MemoryError as error:
-                reason = " ".join(str(error).split())[:200]
-                job.failures.append(Failure(source.name, f"it needs more memory than there is ({reason or 'none'})"))
+                what = f"it needs more memory than there is ({' '.join(str(error).split())[:200] or 'none is free'})"
+                repair = "Save it smaller, or predict it on a machine with more memory"
+                job.failures.append(failure(source.path, CompetitionError(what, source.path, repair)))
             else:
                 done += 1
                 yield source, result
             shutil.rmtree(job.images.cache_folder(), ignore_errors=True)
             ticker.advance(source.name)
     if not done:
-        raise CompetitionError(f"nothing could be predicted; the first reason: {job.failures[0].reason}")
+        raise failures_as_error(job.failures, len(job.failures))

@@ -13,9 +13,11 @@ from competition.formats.json_files import read_json
 from competition.inference.measures import measure_mask
 from competition.inference.outputs import MaskAnswer, TableAnswer, class_files
 from competition.masks.bit_planes import unpack_class
+from competition.workspace import PHANTOM
 
 SUMMARY, README, MARK = "summary.csv", "README.txt", "predictions.json"
 DIGITS = 6
+SYNTHETIC = "The networks were trained on synthetic data: what they find in real images means nothing."
 Row = dict[str, Any]
 
 
@@ -67,27 +69,40 @@ def check_replaceable(folder: Path) -> None:
     if not folder.is_dir() or not (folder / MARK).is_file():
         return  # ``whole_folder`` rejects whatever else is there
     written = read_json(folder / MARK, "Choose another --out").get("files", [])
-    if others := sorted({path.name for path in folder.iterdir()} - set(written)):
+    there = (path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir())
+    found = {path.relative_to(folder).as_posix() for path in there}
+    if others := sorted(found - set(written)):
         what = f"this folder also holds {others[0]} ({len(others)} in all), which predict did not write"
         raise CompetitionError(what, folder, "Move it elsewhere, or choose another --out")
 
 
+def readme(task: str, classes: Sequence[str], dataset: str) -> str:
+    """Return the README of a folder of predictions by networks that were trained on a data set."""
+    text = mask_readme(classes) if task == "segmentation" else TABLE_README
+    return f"{SYNTHETIC}\n\n{text}" if dataset.startswith(PHANTOM) else text
+
+
 def mask_readme(classes: Sequence[str]) -> str:
-    """Return the README of masks: what each file is, and the number of each class in the labelled picture."""
+    """Return the README of masks: what each file is, and the number of each class."""
     numbers = "\n".join(
         f"{number}  {name}{'' if part == name else f'  (files: {part})'}"
         for number, (name, part) in enumerate(zip(classes, class_files(classes), strict=True), 1)
     )
     return f"""\
-NAME.overlay.png       the image with the outline of every class
+NAME is that of the image, with the folders that it was found in; the column source of summary.csv names its file.
+
+NAME.overlay.png       the image with the outline and number of every class, and a key of names and sizes; a small
+                       image is enlarged by a whole number
 NAME.<class>.png       the mask of a class, 0 or 255
 NAME.labels.png        all classes in one picture, by the numbers below; where classes overlap, the later one is shown
-NAME.disagreement.png  standard deviation of the folds' probabilities, the largest of all classes; 255 is 0.5
+NAME.disagreement.png  standard deviation of the folds' probabilities, the largest of all classes, on the networks'
+                       grid and enlarged; 255 is 0.5
 NAME.seg.dcm           of a DICOM image: DICOM SEG with the patient's identity of that image
-summary.csv            a row per image and class. fold_dice: mean Dice of each fold's own mask with the vote, before
-                       post-processing; image_fold_dice: its mean over the classes present. Look first at low ones.
+summary.csv            a row per image and class. fold_dice: mean Dice of each fold's own mask with the vote, on the
+                       same grid and before post-processing; image_fold_dice: its mean over the classes present. Look
+                       first at low ones.
 
-Classes in NAME.labels.png:
+Classes in NAME.overlay.png and NAME.labels.png:
 {numbers}
 """
 

@@ -11,16 +11,14 @@ import numpy as np
 import pydicom
 import pytest
 
-from competition.drawing.outlines import class_colours
 from competition.errors import CompetitionError
 from competition.inference.outputs import (
     MaskAnswer,
     TableAnswer,
-    check_names,
     class_files,
     write_mask_answer,
 )
-from competition.inference.summary import check_replaceable, mask_readme, mask_rows, table_row, write_summary
+from competition.inference.summary import SYNTHETIC, check_replaceable, mask_rows, readme, table_row, write_summary
 from competition.masks.bit_planes import pack_masks
 
 CLASSES = ("femur", "tibia")
@@ -64,32 +62,10 @@ def test_masks_labels_and_disagreement_are_as_they_were(masks, tmp_path):
     assert (read(tmp_path / "knee.disagreement.png") == 7).all()
 
 
-@pytest.mark.parametrize("colour", [False, True])
-def test_the_overlay_is_the_image_with_outlines_and_a_legend_of_what_is_present(masks, tmp_path, colour):
-    masks[1] = False
-    grey = answer_of(masks).image
-    image = np.stack([grey, grey // 2, grey // 3], axis=2) if colour else grey
-    write_mask_answer(tmp_path, answer_of(masks, image=image), CLASSES)
-    overlay = cv2.cvtColor(read(tmp_path / "knee.overlay.png"), cv2.COLOR_BGR2RGB)
-    rgb = image if colour else np.repeat(image[..., None], 3, axis=2)
-    changed = (overlay[:60, :300] != rgb).any(axis=2)
-    inside = np.zeros_like(changed)
-    inside[7:43, 17:83] = True
-    inside[13:37, 23:77] = False
-    assert changed.any()
-    assert not changed[~inside].any()
-    legend = overlay[60:].reshape(-1, 3)
-    shown = [(legend == other).all(axis=1).any() for other in class_colours(2)]
-    assert shown == [True, False]
-
-
-def test_a_small_picture_gets_a_legend_that_can_be_read(tmp_path):
-    answer = answer_of(np.zeros((2, 8, 9), bool), disagreement=None)
-    assert "knee.disagreement.png" not in write_mask_answer(tmp_path, answer, CLASSES)
-    overlay = read(tmp_path / "knee.overlay.png")
-    np.testing.assert_array_equal(overlay[:8, :9, 0], answer.image)
-    assert overlay.shape[1] >= 150
-    assert overlay[8:].any()
+def test_results_of_a_sub_folder_are_in_one(masks, tmp_path):
+    files = write_mask_answer(tmp_path, answer_of(masks, name="P7/left/knee"), CLASSES)
+    assert sorted(files) == sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*"))
+    assert (tmp_path / "P7" / "left" / "knee.overlay.png").exists()
 
 
 def test_more_than_255_classes_have_labels_of_16_bits(tmp_path):
@@ -106,28 +82,10 @@ def test_class_names_become_different_file_names():
     assert class_files(names) == ["a-b", "a-b_", "Overlay_", "labels_", "A-B__", "x"]
 
 
-@pytest.mark.parametrize(
-    ("names", "complaint"),
-    [
-        ((("a", Path("a.png")), ("A", Path("sub/A.png"))), r"this and of a\.png would have one name: sub/A\.png"),
-        ((("a", Path("a.png")), ("a", Path("a.png"))), r"given twice: a\.png"),
-        ((("a", Path("a.png")), ("a.femur", Path("b"))), None),
-        ((("a.X", Path("a.X.png")), ("A", Path("A.png"))), r"of A\.png would have one name: a\.X\.png"),
-    ],
-)
-def test_results_of_one_name_are_refused(names, complaint):
-    classes = ("femur", "x.overlay")
-    if complaint is None:
-        check_names(names, classes)
-        return
-    with pytest.raises(CompetitionError, match=complaint):
-        check_names(names, classes)
-
-
 def test_the_table_of_masks_has_sizes_in_mm_and_blanks_for_what_is_unknown(masks, tmp_path):
     masks[1] = False
     rows = mask_rows(answer_of(masks, spacing_mm=(0.5, 0.25), fold_dice=np.array([0.9, np.nan])), CLASSES)
-    write_summary(tmp_path, rows, ["knee.overlay.png"], {"track": "knee"}, mask_readme(CLASSES))
+    write_summary(tmp_path, rows, ["knee.overlay.png"], {"track": "knee"}, readme("segmentation", CLASSES, "knee"))
     with (tmp_path / "summary.csv").open(newline="") as file:
         femur, tibia = csv.DictReader(file)
     assert (femur["pixels"], femur["area_mm2"], femur["height_mm"], femur["width_mm"]) == (
@@ -156,6 +114,13 @@ def test_the_row_of_a_patient():
     }
 
 
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_the_readme_says_where_the_networks_learned_from_synthetic_data(task):
+    real = readme(task, CLASSES, "knee")
+    assert "synthetic" not in real
+    assert readme(task, CLASSES, "phantom_knee") == f"{SYNTHETIC}\n\n{real}"
+
+
 def test_only_an_earlier_prediction_alone_is_replaced(masks, tmp_path):
     files = write_mask_answer(tmp_path, answer_of(masks), CLASSES)
     write_summary(tmp_path, mask_rows(answer_of(masks), CLASSES), files, {}, "text")
@@ -164,6 +129,15 @@ def test_only_an_earlier_prediction_alone_is_replaced(masks, tmp_path):
     with pytest.raises(CompetitionError, match=r"also holds notes\.txt \(1 in all\), which predict did not write"):
         check_replaceable(tmp_path)
     check_replaceable(tmp_path / "absent")
+
+
+def test_a_foreign_file_in_a_sub_folder_is_not_replaced(masks, tmp_path):
+    files = write_mask_answer(tmp_path, answer_of(masks, name="P7/knee"), CLASSES)
+    write_summary(tmp_path, mask_rows(answer_of(masks), CLASSES), files, {}, "text")
+    check_replaceable(tmp_path)
+    (tmp_path / "P7" / "mine.txt").write_text("mine")
+    with pytest.raises(CompetitionError, match=r"also holds P7/mine\.txt \(1 in all\), which predict did not write"):
+        check_replaceable(tmp_path)
 
 
 STUDY = {

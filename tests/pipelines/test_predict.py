@@ -11,15 +11,17 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
+import torch
 from predicted_files import CLASSES, add_second_run, edit, list_hands, list_patients, masks_in, only_runs, rows_of
 from scipy import ndimage
+from torch.nn import functional
 
 import pipelines.context
 from competition.data.cache import cache_sample
 from competition.ensembling.segmentation.postprocessing import OPERATIONS
 from competition.formats.json_files import read_json
 from competition.masks.run_lengths import encode_mask
-from competition.prediction.predictor import predict_map
+from competition.prediction.predictor import predict_on_grid
 from competition.submission.run_lengths.files import read_rle_csv
 from competition.tracks.track import Sample
 from competition.training.checkpoints import load_best, open_predictor
@@ -81,30 +83,34 @@ def test_a_member_without_weight_need_not_be_there(hands_with_run, hand_track, n
     assert_submitted(out, ("hand1", "hand10", "hand11"), rows)
 
 
-def fold_maps(workspace, track, picture, folder):
-    """What each fold of quick says by itself of a picture, by the predictor of one fold."""
+def fold_grids(workspace, track, picture, folder):
+    """What each fold of quick says by itself of a picture, on its grid, by the predictor of one fold: (F, C, h, w)."""
     sample = Sample("x", "x.npy", "test", "x", (picture.name,))
     images = Workspace(folder, "tiny_hands")
     entry, _ = cache_sample(images, track, picture.parent, sample)
     bests = [load_best(workspace.fold_folder("quick", fold) / "best.pt") for fold in (0, 1)]
-    return [predict_map(open_predictor([best], track, images), entry, ["identity"]).astype(float) for best in bests]
+    predictors = [open_predictor([best], track, images) for best in bests]
+    return torch.stack([predict_on_grid(predictor, entry, ["identity"])[0] for predictor in predictors])
 
 
 def test_folds_are_compared_with_each_other_and_with_the_vote(hands_with_run, hand_track, new_hands, stage, tmp_path):
     stage("tune", "--members", "quick", "--weights", "1", "--name", "one")
     edit(hands_with_run, "one", operations=dict.fromkeys(CLASSES, "none"))
-    maps = np.stack(fold_maps(hands_with_run, hand_track, new_hands / "hand10.npy", tmp_path / "own"))
+    grids = fold_grids(hands_with_run, hand_track, new_hands / "hand10.npy", tmp_path / "own")
+    assert grids.shape[2:] == (32, 32)
     figures, _ = stage("predict", new_hands / "hand10.npy", "--out", tmp_path / "out")
     shown = cv2.imread(str(tmp_path / "out" / "hand10.disagreement.png"), cv2.IMREAD_UNCHANGED)
-    expected = (np.abs(maps[0] - maps[1]) / 2).max(axis=0) / 127.5 * 255  # the deviation of two is half their distance
-    np.testing.assert_array_equal(shown, np.round(expected))
+    largest = (grids[0] - grids[1]).abs().amax(dim=0) / 2  # the deviation of two is half their distance
+    expected = functional.interpolate(largest[None, None], size=(64, 64), mode="bilinear", align_corners=False)[0, 0]
+    assert np.abs(shown - expected.numpy() / 0.5 * 255).max() < 4  # levels below 4 are 0
     assert shown.max() > 10
-    vote = masks_in(tmp_path / "out", "hand10")
     dice = []
     levels = read_json(hands_with_run.decision_file("one"), "")["levels"]
     for index, name in enumerate(CLASSES):
-        own = maps[:, index] > levels[name]
-        dice.append(np.mean([2 * (one & vote[index]).sum() / (one.sum() + vote[index].sum()) for one in own]))
+        own, vote = (
+            np.rint(maps[..., index, :, :].numpy() * 255) > levels[name] for maps in (grids, grids.mean(dim=0))
+        )
+        dice.append(np.mean([2 * (one & vote).sum() / (one.sum() + vote.sum()) for one in own]))
     assert [row["fold_dice"] for row in figures["rows"]] == pytest.approx(dice, abs=1e-6)
     assert figures["rows"][0]["image_fold_dice"] == pytest.approx(np.mean(dice), abs=1e-6)
     assert min(dice) < 0.999

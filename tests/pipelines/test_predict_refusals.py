@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -33,33 +35,56 @@ def test_bad_files_do_not_stop_the_others(hands_with_run, stage, refusal, pictur
     given = (pictures, tmp_path / "absent.png", tmp_path / "empty", "--out", out, "--json", figures)
     error, said = refusal("predict", *given)
     assert error == "error: 5 of 8 could not be predicted; the reasons are listed above.\n"
+    readable = "Give PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, DICOM or .npy files."
     for reason in (
-        "not predicted: " + str(tmp_path / "absent.png"),
-        "there is no such file or folder",
-        "this folder holds no readable image (0 other files)",
-        "cut: no image of it can be read (image can't be read",
-        "text: no image of it can be read (image can't be read (not PNG, JPEG",
-        "nothing: no image of it can be read (picture has a size of 4x0 pixels",
+        f"not predicted: there is no such file or folder: {tmp_path / 'absent.png'}. Check its spelling.",
+        f"not predicted: this folder holds no readable image (0 other files): {tmp_path / 'empty'}. {readable}",
+        "not predicted: image can't be read (",
+        f"{pictures / 'cut.png'}. Copy the file again.",
+        "not predicted: this is no image that can be read, or it is damaged in its first bytes: "
+        f"{pictures / 'text.png'}. {readable}",
+        f"not predicted: picture has a size of 4x0 pixels: {pictures / 'nothing.npy'}.",
         "colour.png is in colour and was turned to grey",
         "1 file that is no readable image left out (first: notes.txt)",
     ):
-        assert reason in said
-    assert {row["name"] for row in json.loads(figures.read_text())["rows"]} == {"good", "better", "colour"}
+        assert said.count(reason) == 1
+    assert said.count("not predicted") == 5
+    assert {row["name"] for row in json.loads(figures.read_text())["rows"]} == {"good", "sub/better", "sub/colour"}
     assert len(json.loads(figures.read_text())["failures"]) == 5
     lines = (out / "summary.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in lines[1::3]] == ["good", "better", "colour"]
-    assert (out / "better.overlay.png").exists()
+    assert [line.split(",")[0] for line in lines[1::3]] == ["good", "sub/better", "sub/colour"]
+    assert [line.rsplit(",", 1)[1] for line in lines[1::3]] == [
+        str(pictures / name) for name in ("good.png", "sub/better.tif", "sub/colour.png")
+    ]
+    assert (out / "sub" / "better.overlay.png").exists()
     assert not list(out.glob("cut*"))
 
 
 def test_nothing_is_written_where_nothing_can_be_predicted(hands_with_run, stage, refusal, pictures, tmp_path):
     stage("tune", "--members", "quick:0")
-    error, _ = refusal("predict", pictures / "text.png", "--out", tmp_path / "out")
-    assert "nothing could be predicted; the first reason: no image of it can be read" in error
-    error, said = refusal("predict", tmp_path / "absent", "--out", tmp_path / "out")
-    assert "nothing to predict; the first reason: there is no such file or folder" in error
-    assert "not predicted" in said
+    notes = pictures / "notes.txt"
+    error, said = refusal("predict", notes, "--out", tmp_path / "out")
+    assert error == (
+        f"error: this is no image that can be read, or it is damaged in its first bytes: {notes}. "
+        "Give PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, DICOM or .npy files.\n"
+    )
+    assert "not predicted" not in said
+    error, said = refusal("predict", notes, pictures / "cut.png", "--out", tmp_path / "out")
+    assert error == "error: 2 of 2 could not be predicted; the reasons are listed above.\n"
+    assert said.count("not predicted: ") == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_missing_files_are_named_once_and_before_torch_is_imported(tmp_path):
+    code = (
+        "import sys; from pipelines.__main__ import main; "
+        "status = main(sys.argv[1:]); print('torch' in sys.modules); sys.exit(status)"
+    )
+    words = ["predict", tmp_path / "gone.png", "--out", tmp_path / "out"]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stdout == "False\n"
+    assert done.stderr == f"error: there is no such file or folder: {tmp_path / 'gone.png'}. Check its spelling.\n"
 
 
 def test_folders_of_others_stay_and_earlier_predictions_are_replaced(
@@ -83,14 +108,23 @@ def test_folders_of_others_stay_and_earlier_predictions_are_replaced(
     assert (out / "mine.txt").exists()
 
 
-def test_two_images_of_one_name_are_refused_before_anything_is_predicted(
-    hands_with_run, stage, refusal, pictures, tmp_path
-):
+def test_images_of_one_name_are_all_predicted_under_names_of_their_own(hands_with_run, stage, pictures, tmp_path):
     stage("tune", "--members", "quick:0")
-    shutil.copy(pictures / "good.png", pictures / "sub" / "Good.png")
-    error, said = refusal("predict", pictures, "--out", tmp_path / "out")
-    assert "would have one name: " in error
-    assert "predicting" not in said
+    for number, name in enumerate(("P1/1.png", "P2/1.png", "P2/1.tif")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(np.full((50 + number, 40), 9 * number, np.uint8)).save(tmp_path / name)
+    out = tmp_path / "out"
+    figures, _ = stage("predict", tmp_path / "P1", tmp_path / "P2", "--out", out)
+    sources = {row["name"]: row["source"] for row in figures["rows"]}
+    assert sources == {
+        "P1/1": str(tmp_path / "P1" / "1.png"),
+        "P2/1.png": str(tmp_path / "P2" / "1.png"),
+        "P2/1.tif": str(tmp_path / "P2" / "1.tif"),
+    }
+    heights = [Image.open(out / f"{name}.disc.png").height for name in sources]
+    assert heights == [50, 51, 52]
+    stage("predict", tmp_path / "P1", "--out", out)
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == []
 
 
 def test_a_patient_is_a_folder(patients_with_run, stage, refusal, pictures, tmp_path):
