@@ -126,6 +126,48 @@ def test_the_bounds_of_the_dockerfile_are_those_of_the_project():
 
 
 @pytest.mark.slow
+def test_an_image_of_12000_rows_takes_a_bounded_number_of_bytes_per_pixel(tmp_path, model):
+    peaks = []
+    for rows, columns in ((60, 41), (12_000, 3_000)):
+        picture = np.full((rows, columns), 40, np.uint8)
+        picture[rows // 6 : rows // 2, columns // 8 : columns // 2] = 200
+        cv2.imwrite(str(tmp_path / "photo.png"), picture)
+        done = run(
+            tmp_path, "predict", model, tmp_path / "photo.png", "--out", tmp_path / "out", "--json", tmp_path / "f"
+        )
+        assert done.returncode == 0, done.stderr
+        peaks.append(json.loads((tmp_path / "f").read_text())["peak_mb"])
+        mask = cv2.imread(str(tmp_path / "out" / "photo.a.png"), cv2.IMREAD_UNCHANGED)
+        assert mask.shape == picture.shape
+        assert np.mean((mask > 0) != (picture > 100)) < 0.02  # the edges of a grid of 60 pixels
+    # The image and its planes, the overlay twice in three colours, a map of a class in float32; not one per fold.
+    assert (peaks[1] - peaks[0]) * 1e6 < 18 * 12_000 * 3_000, peaks
+
+
+@pytest.mark.slow
+def test_a_model_file_of_another_version_or_with_a_changed_byte_predicts_nothing(tmp_path, model, network, capsys):
+    from pipelines.__main__ import main
+
+    cv2.imwrite(str(tmp_path / "photo.png"), np.zeros((20, 20), np.uint8))
+    words = ["predict", str(model), str(tmp_path / "photo.png"), "--out", str(tmp_path / "out")]
+    damaged = bytearray(model.read_bytes())
+    damaged[damaged.index(network) + len(network) // 2] ^= 1
+    model.write_bytes(damaged)
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert re.search(r"damaged \(.*'networks/quick/fold0\.onnx'\): .*model\.zip\. Export it again with", error)
+    write_package(model, description("mine", (0, 1), MEMBER, declaration=TRACK, format=2), [])
+    assert main(words) == 1
+    said = f"the model file has format 2 of version 9.9; this version reads format 1: {model}. Export it again"
+    assert said in capsys.readouterr().err
+    assert (
+        main(["predict", str(tmp_path / "gone.zip"), str(tmp_path / "photo.png"), "--out", str(tmp_path / "out")]) == 1
+    )
+    assert f"model file not found: {tmp_path / 'gone.zip'}" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
 def test_a_model_file_runs_no_code_of_its_own(tmp_path, network, capsys):
     from pipelines.__main__ import main
 
