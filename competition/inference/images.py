@@ -104,7 +104,8 @@ def _read_array(path: Path) -> NDArray[np.uint8]:
     stored = arrays.get("")
     if stored is None or len(stored.shape) != 2 or stored.dtype not in (np.uint8, np.uint16):
         found = "a zip of arrays" if stored is None else f"{stored.dtype} of shape {stored.shape}"
-        raise CompetitionError(f"an image as .npy is uint8 or uint16 (rows, columns), not {found}", path)
+        what = f"an image as .npy is uint8 or uint16 (rows, columns), not {found}"
+        raise CompetitionError(what, path, "Save it as such an array, or as PNG")
     require_size(stored.shape[0], stored.shape[1], path)
     values = stored.read()
     return values if stored.dtype == np.uint8 else stretch(values)

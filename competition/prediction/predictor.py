@@ -13,7 +13,7 @@ from competition.data.boxes import Box
 from competition.data.grid import GridReader, canvas_size, pad_to, standardise
 from competition.data.manifest import Entry
 from competition.models.layers import stride_of
-from competition.prediction.grid_maps import classes_at_once
+from competition.prediction.grid_maps import NATIVE_CHUNK_PIXELS, classes_at_once
 from competition.prediction.probability_maps import quantise
 from competition.prediction.tiles import predict_tiles
 from competition.prediction.tta_views import VIEWS, is_mirrored
@@ -176,11 +176,15 @@ def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8
     classes = probs.shape[0]
     values = np.empty((classes, *size_hw), np.uint8)
     chunk = classes_at_once(size_hw)
+    # Rounded in pieces of that size too: the steps of 12,000 x 12,000 pixels at once take 0.6 GB each.
+    rows = max(1, NATIVE_CHUNK_PIXELS // size_hw[1])
     with torch.inference_mode():
         for first in range(0, classes, chunk):
             part = slice(first, first + chunk)
             native = F.interpolate(probs[None, part], size=size_hw, mode="bilinear", align_corners=False)[0]
-            values[part] = quantise(native).cpu().numpy()
+            for top in range(0, size_hw[0], rows):
+                block = slice(top, top + rows)
+                values[part, block] = quantise(native[:, block]).cpu().numpy()
     return values
 
 

@@ -8,6 +8,7 @@ from torch import nn
 from competition.data.boxes import Box
 from competition.data.grid import GridReader
 from competition.prediction import grid_maps as module
+from competition.prediction import predictor as predictor_module
 from competition.prediction.grid_maps import GridMap
 from competition.prediction.predictor import (
     Predictor,
@@ -17,6 +18,7 @@ from competition.prediction.predictor import (
     predict_scores,
     to_native,
 )
+from competition.prediction.probability_maps import quantise
 
 
 class Blur(nn.Module):
@@ -105,3 +107,12 @@ def test_scores_of_each_model_beside_their_mean(shared_patients, tiny_experiment
     np.testing.assert_array_equal(own, np.stack(alone))
     np.testing.assert_allclose(mean, np.mean(alone, axis=0), rtol=1e-12)
     np.testing.assert_array_equal(mean, predict_scores(predictor_of(shared_patients, experiment, models), entry, views))
+
+
+@pytest.mark.parametrize("pixels", [1, 100, 700, 1 << 20])
+def test_pieces_of_any_size_give_the_same_values(monkeypatch, pixels):
+    probs = torch.rand(3, 8, 6, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.interpolate(probs[None], size=(31, 23), mode="bilinear", align_corners=False)[0]
+    monkeypatch.setattr(module, "NATIVE_CHUNK_PIXELS", pixels)
+    monkeypatch.setattr(predictor_module, "NATIVE_CHUNK_PIXELS", pixels)
+    np.testing.assert_array_equal(to_native(probs, (31, 23)), quantise(expected).numpy())
