@@ -6,11 +6,15 @@ from typing import Any
 
 from competition.console import say, table
 from competition.data.manifest import read_manifest
+from competition.data.preparation.corrected_files import CORRECTED, TABLE
 from competition.ensembling.current_decision import check_training_data
 from competition.errors import CompetitionError
-from competition.review.export import FORMS, Reviewed, check_out
+from competition.reporting.review_page import review_page
+from competition.review.export import COCO_FILE, FORMS, PAGE, Reviewed, check_out
+from competition.review.predictions import Predictions
 from competition.review.ranking import BY_DISAGREEMENT, BY_ERROR, Review, rank_review, write_review
 from competition.text import counted
+from competition.tracks.track import Track
 from pipelines.choose_decision import choose_decision
 from pipelines.context import open_track, open_workspace
 from pipelines.options import typed_options
@@ -19,6 +23,7 @@ HELP = "Rank labels that may be wrong, or test images on which folds disagree; e
 EXAMPLE = "./run.sh review --track hand_bone --first 20 --out corrections"
 FIGURES = {
     "folder": "Path of the folder to correct.",
+    "page": "Path of the page that shows what is exported.",
     "ranked": "Whole number: samples that were ranked.",
     "exported": "List of objects: what was exported, the first to review first (sample, class, reason, score).",
 }
@@ -58,10 +63,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     check_training_data(track, workspace, decision, path, manifest.of("train"))
     review = rank_review(track, workspace, decision, manifest, args.by)
     chosen = review.ranked[: args.first]
-    write_review(track, workspace, decision, manifest, review, chosen, args.out, args.form)
-    _report(review, chosen, args)
+    predictions = Predictions(track, workspace, decision, manifest.of("test"))
+    write_review(predictions, chosen, args.out, args.form, review_page(predictions, chosen))
+    _report(track, review, chosen, args)
     return {
         "folder": str(args.out),
+        "page": str(args.out / PAGE),
         "ranked": len(review.ranked),
         "exported": [
             {"sample": each.entry.sample, "class": each.label, "reason": each.reason, "score": round(each.score, 6)}
@@ -70,10 +77,21 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _report(review: Review, chosen: list[Reviewed], args: argparse.Namespace) -> None:
+def _report(track: Track, review: Review, chosen: list[Reviewed], args: argparse.Namespace) -> None:
     rows = [[each.entry.name, each.label, f"{each.score:.3f}", each.reason] for each in chosen[:SHOWN]]
     table(f"to review first, of {counted(len(review.ranked), 'sample')}", ["sample", "class", "score", "reason"], rows)
     say(f"{counted(len(chosen), 'sample')} exported to {args.out}")
+    say(f"see why in a browser: {args.out / PAGE}")
+    say(_how_to_correct(track, args))
     if args.by == BY_ERROR:
         say("the score says how unusual a label is; a weak network can be the reason, so look before you correct")
-        say(f"correct the files there, then run ./run.sh prepare{typed_options(args)} --corrections {args.out}")
+        say(f"then run ./run.sh prepare{typed_options(args)} --corrections {args.out}")
+
+
+def _how_to_correct(track: Track, args: argparse.Namespace) -> str:
+    """Return which program opens the files."""
+    if track.task == "classification":
+        return f'correct with a spreadsheet: {args.out / TABLE}, column "{CORRECTED}"'
+    if args.form == "coco":
+        return f"correct with a program that reads COCO, such as CVAT: {args.out / COCO_FILE}"
+    return f"correct with labelme: pip install labelme, then labelme {args.out}"

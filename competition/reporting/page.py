@@ -69,10 +69,7 @@ def write_report(folder: Path, report: Report) -> Path:
         CompetitionError: The folder can't be written, or holds something else than an earlier report.
         ValueError: Two figures have one name, so that one's CSV would replace the other's.
     """
-    names = Counter(figure.name for section in report.sections for figure in section.figures)
-    if twice := [name for name, count in names.items() if count > 1]:
-        raise ValueError(f"figures of one name: {', '.join(twice)}")
-    page = _template().render(report=report)
+    page = render_page(report)
     with whole_folder(folder, PAGE) as part:
         (part / PAGE).write_text(page, encoding="utf-8")
         for section in report.sections:
@@ -80,6 +77,18 @@ def write_report(folder: Path, report: Report) -> Path:
                 if figure.table is not None:
                     figure.table.to_csv(part / f"{figure.name}.csv", index=False)
     return folder / PAGE
+
+
+def render_page(report: Report) -> str:
+    """Return the HTML of a report.
+
+    Raises:
+        ValueError: Two figures have one name.
+    """
+    names = Counter(figure.name for section in report.sections for figure in section.figures)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ValueError(f"figures of one name: {', '.join(twice)}")
+    return _template().render(report=report)
 
 
 @cache

@@ -84,7 +84,7 @@ def patient_picture(
 ) -> NDArray[np.uint8]:
     """Return views of a patient side by side, four in a row; those that are missing are black."""
     shown = range(len(track.views)) if views is None else views
-    tiles = [_view(read_cached_image(workspace, entry.sample, track.views[number])) for number in shown]
+    tiles = [view_picture(read_cached_image(workspace, entry.sample, track.views[number])) for number in shown]
     return tiled(tiles, COLUMNS)
 
 
@@ -105,9 +105,10 @@ def strips(items: Sequence[tuple[NDArray[np.uint8], str]]) -> Markup:
     return Markup("").join(rows)
 
 
-def _view(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    small = as_rgb(resize_image(image, grid_size((image.shape[0], image.shape[1]), VIEW_SIDE)))
-    canvas = np.zeros((VIEW_SIDE, VIEW_SIDE, 3), np.uint8)
+def view_picture(image: NDArray[np.uint8], side: int = VIEW_SIDE) -> NDArray[np.uint8]:
+    """Return a view (H, W) or (H, W, 3) uint8 on a black square of ``side`` pixels, RGB."""
+    small = as_rgb(resize_image(image, grid_size((image.shape[0], image.shape[1]), side)))
+    canvas = np.zeros((side, side, 3), np.uint8)
     canvas[: small.shape[0], : small.shape[1]] = small
     return canvas
 

@@ -26,7 +26,7 @@ from competition.workspace import Workspace
 
 Form = Literal["labelme", "coco"]
 FORMS: tuple[Form, ...] = get_args(Form)
-COCO_FILE = "annotations.json"
+COCO_FILE, PAGE = "annotations.json", "review.html"
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,9 @@ def export_masks(
     chosen: Sequence[Reviewed],
     planes_of: Callable[[Entry], NDArray[np.uint8]],
     form: Form,
+    page: str,
 ) -> None:
-    """Write a PNG and the outlines of each image, and review.csv with the reasons.
+    """Write a PNG and the outlines of each image, review.csv with the reasons, and the page that shows them.
 
     Args:
         track: Its classes.
@@ -66,6 +67,7 @@ def export_masks(
         chosen: In the order in which to look at them.
         planes_of: The label planes (H, W, P) to begin with: the labels, or a prediction where there are none.
         form: One file of labelme per image, or one of COCO.
+        page: HTML. No pictures beside the images: labelme lists every picture below its folder as one to annotate.
     """
     images: dict[str, DrawnImage] = {}
     with whole_folder(out, TABLE) as part, progress("exporting", len(chosen)) as ticker:
@@ -81,6 +83,7 @@ def export_masks(
         if form == "coco":
             write_coco(part / COCO_FILE, track.classes, images)
         _reasons(chosen).to_csv(part / TABLE, index=False)
+        (part / PAGE).write_text(page, encoding="utf-8")
 
 
 def _objects(planes: NDArray[np.uint8], classes: Sequence[str], form: Form) -> list[DrawnObject]:
@@ -95,8 +98,10 @@ def _objects(planes: NDArray[np.uint8], classes: Sequence[str], form: Form) -> l
     return objects
 
 
-def export_table(track: Track, out: Path, chosen: Sequence[Reviewed], probabilities: NDArray[np.float64]) -> None:
-    """Write review.csv: the reasons, the targets, the probabilities (n, C), and an empty column "corrected"."""
+def export_table(
+    track: Track, out: Path, chosen: Sequence[Reviewed], probabilities: NDArray[np.float64], page: str
+) -> None:
+    """Write review.csv and the page: reasons, targets, probabilities (n, C), and an empty column "corrected"."""
     frame = _reasons(chosen)
     frame["targets"] = [
         format_targets(each.entry.targets, track.classes) if each.entry.targets else "" for each in chosen
@@ -106,6 +111,7 @@ def export_table(track: Track, out: Path, chosen: Sequence[Reviewed], probabilit
     frame.insert(2, CORRECTED, "")
     with whole_folder(out, TABLE) as part:
         frame.to_csv(part / TABLE, index=False)
+        (part / PAGE).write_text(page, encoding="utf-8")
 
 
 def _reasons(chosen: Sequence[Reviewed]) -> pd.DataFrame:

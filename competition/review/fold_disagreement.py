@@ -48,16 +48,28 @@ def rank_disagreement(
     Raises:
         CompetitionError: The decision has fewer than two folds, or a fold is missing or belongs to something else.
     """
-    alone = _single_folds(decision)
-    if len(alone) < 2:
+    by_fold = predict_by_fold(track, workspace, decision, entries)
+    judge = _disputed_targets if track.task == "classification" else _disputed_masks
+    found = judge(by_fold, [entry.sample for entry in entries])
+    return sorted(found, key=lambda each: (-each.score, each.sample))
+
+
+def predict_by_fold(
+    track: Track, workspace: Workspace, decision: Decision, entries: Sequence[Entry]
+) -> list[tuple[Decision, list[Path]]]:
+    """Return the decision with one fold alone and each member's folder of its test predictions, for each fold.
+
+    Raises:
+        CompetitionError: The decision has fewer than two folds, or a fold is missing or belongs to something else.
+    """
+    single = _single_folds(decision)
+    if len(single) < 2:
         what = "images are ranked by how much folds disagree, and the decision has fewer than two"
         raise CompetitionError(what, workspace.run_folder(decision.members[0].name), "Train more folds, then run tune")
-    folders = [
-        [predict_test_set(track, workspace, workspace, member, entries) for member in each.members] for each in alone
+    return [
+        (alone, [predict_test_set(track, workspace, workspace, member, entries) for member in alone.members])
+        for alone in single
     ]
-    judge = _disputed_targets if track.task == "classification" else _disputed_masks
-    found = judge(alone, folders, [entry.sample for entry in entries])
-    return sorted(found, key=lambda each: (-each.score, each.sample))
 
 
 def _single_folds(decision: Decision) -> list[Decision]:
@@ -66,11 +78,9 @@ def _single_folds(decision: Decision) -> list[Decision]:
     return [only_folds(decision, [fold], str(fold)) for fold in sorted(common, key=str)]
 
 
-def _disputed_targets(
-    alone: Sequence[Decision], folders: Sequence[Sequence[Path]], samples: Sequence[str]
-) -> list[Disagreement]:
-    classes, tables = alone[0].classes, []
-    for decision, own in zip(alone, folders, strict=True):
+def _disputed_targets(by_fold: Sequence[tuple[Decision, Sequence[Path]]], samples: Sequence[str]) -> list[Disagreement]:
+    classes, tables = by_fold[0][0].classes, []
+    for decision, own in by_fold:
         members = np.stack([read_scores(folder, samples, classes) for folder in own])
         tables.append(combine(decision.combine, members, decision.weights()).probs)
     spread = 2 * np.stack(tables).std(axis=0)
@@ -80,14 +90,12 @@ def _disputed_targets(
     ]
 
 
-def _disputed_masks(
-    alone: Sequence[Decision], folders: Sequence[Sequence[Path]], samples: Sequence[str]
-) -> list[Disagreement]:
+def _disputed_masks(by_fold: Sequence[tuple[Decision, Sequence[Path]]], samples: Sequence[str]) -> list[Disagreement]:
     found = []
     with progress("folds on test images", len(samples)) as ticker:
         for sample in samples:
-            masks = [vote_stored(decision, own, sample) for decision, own in zip(alone, folders, strict=True)]
-            found.append(compare_masks(sample, masks, alone[0].classes))
+            masks = [vote_stored(decision, own, sample) for decision, own in by_fold]
+            found.append(compare_masks(sample, masks, by_fold[0][0].classes))
             ticker.advance(sample)
     return found
 

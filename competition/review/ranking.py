@@ -12,15 +12,12 @@ from competition.data.cache import read_label_planes
 from competition.data.checks.label_maps import map_labels
 from competition.data.manifest import Entry, Manifest
 from competition.ensembling.decision import Decision
-from competition.ensembling.voting.combination import combine
 from competition.errors import CompetitionError
-from competition.prediction.probability_maps import read_scores
 from competition.review.export import Form, Reviewed, export_masks, export_table
 from competition.review.fold_disagreement import rank_disagreement
-from competition.review.out_of_fold import open_decided, out_of_fold_probabilities
-from competition.review.stored_votes import vote_stored
+from competition.review.out_of_fold import open_decided
+from competition.review.predictions import Predictions
 from competition.review.suspicious_labels import find_suspicious, rank_samples
-from competition.runs.test_set_predictions import predict_test_set
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
@@ -64,44 +61,34 @@ def _by_error(track: Track, workspace: Workspace, decision: Decision, training: 
 
 
 def write_review(
-    track: Track,
-    workspace: Workspace,
-    decision: Decision,
-    manifest: Manifest,
-    review: Review,
+    predictions: Predictions,
     chosen: Sequence[Reviewed],
     out: Path,
     form: Form,
+    page: str,
 ) -> None:
     """Export samples of a review, with their labels, or with predictions where they have none.
+
+    Args:
+        predictions: Of the decision that ranked them.
+        chosen: The samples, in the order in which to look at them.
+        out: A new folder, written whole or not at all.
+        form: Of masks.
+        page: HTML that shows the samples, written beside the files to correct.
 
     Raises:
         CompetitionError: A prediction is missing, or the folder can't be written.
     """
-    folders: list[Path] = []
-    if review.by == BY_DISAGREEMENT:
-        test = manifest.of("test")
-        folders = [predict_test_set(track, workspace, workspace, member, test) for member in decision.members]
+    track, workspace = predictions.track, predictions.workspace
     if track.task == "classification":
-        samples = [each.entry.sample for each in chosen]
-        export_table(track, out, chosen, _probabilities(track, workspace, decision, folders, samples))
+        export_table(track, out, chosen, predictions.probabilities([each.entry for each in chosen]), page)
         return
 
     def planes_of(entry: Entry) -> NDArray[np.uint8]:
         if entry.split == "train":
             return read_label_planes(workspace, track, entry.sample)
-        return vote_stored(decision, folders, entry.sample)
+        predicted = predictions.planes(entry)
+        assert predicted is not None  # of a test sample it never is
+        return predicted
 
-    export_masks(track, workspace, out, chosen, planes_of, form)
-
-
-def _probabilities(
-    track: Track, workspace: Workspace, decision: Decision, folders: Sequence[Path], samples: Sequence[str]
-) -> NDArray[np.float64]:
-    """Return the probabilities (n, C) of test samples from their folders, of training samples out-of-fold."""
-    if folders:
-        tables = np.stack([read_scores(folder, samples, track.classes) for folder in folders])
-        return combine(decision.combine, tables, decision.weights()).probs
-    data = open_decided(track, workspace, decision)
-    row_of = {sample: row for row, sample in enumerate(data.samples)}
-    return out_of_fold_probabilities(data, decision)[[row_of[sample] for sample in samples]]
+    export_masks(track, workspace, out, chosen, planes_of, form, page)

@@ -28,6 +28,7 @@ def test_labelme_files_hold_the_labels_beside_the_pictures(shared_hands, chosen,
         chosen,
         lambda entry: read_cached_planes(workspace, entry.sample),
         "labelme",
+        "why",
     )
     assert read_csv(out / "review.csv")[1][0][1] == ["hand1", "hand1.npy", "disc", "0.6123", "its area"]
     for key, image in read_drawn_images(out, shared_hands.track.classes).items():
@@ -43,7 +44,9 @@ def test_in_coco_a_class_with_a_hole_keeps_it(shared_hands, chosen, tmp_path) ->
     far = np.hypot(rows - 30, columns - 20)
     masks = np.stack([(far < 18) & (far > 7), far < 5, far < 0])
     out = tmp_path / "out"
-    export_masks(shared_hands.track, shared_hands.workspace, out, chosen[1:], lambda entry: pack_masks(masks), "coco")
+    export_masks(
+        shared_hands.track, shared_hands.workspace, out, chosen[1:], lambda entry: pack_masks(masks), "coco", ""
+    )
     theirs = COCO(str(out / COCO_FILE))
     assert (theirs.annToMask(theirs.loadAnns([1])[0]) == masks[0]).all()
     assert [each["category_id"] for each in theirs.loadAnns(theirs.getAnnIds())] == [1, 2]
@@ -51,7 +54,9 @@ def test_in_coco_a_class_with_a_hole_keeps_it(shared_hands, chosen, tmp_path) ->
 
 def test_the_table_of_patients_has_an_empty_column_to_fill_in(shared_patients, tmp_path) -> None:
     chosen = [Reviewed(entry, "any", "why", 0.5) for entry in shared_patients.train()[1:3]]
-    export_table(shared_patients.track, tmp_path / "out", chosen, np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]))
+    probabilities = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+    export_table(shared_patients.track, tmp_path / "out", chosen, probabilities, "why")
+    assert (tmp_path / "out" / "review.html").read_text() == "why"
     header, rows = read_csv(tmp_path / "out" / "review.csv")
     assert header[:3] == ["sample", "name", "corrected"]
     second = dict(zip(header, rows[1][1], strict=True))

@@ -6,7 +6,7 @@ import pytest
 from competition.drawing import class_key
 from competition.drawing.class_key import PAPER
 from competition.drawing.outlines import class_colours
-from competition.inference.overlay import draw_overlay
+from competition.drawing.overlay import draw_overlay
 from competition.masks.bit_planes import pack_masks
 
 CLASSES = ("femur", "tibia", "patella")

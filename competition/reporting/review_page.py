@@ -1,0 +1,105 @@
+"""Why the samples of a review are suspicious or disputed, as one HTML page of pictures."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from competition.data.cache import read_cached_image, read_label_planes
+from competition.data.grid import grid_size, resize_image
+from competition.data.manifest import Entry
+from competition.drawing.overlay import draw_overlay
+from competition.masks.bit_planes import unpack_class
+from competition.reporting.page import Figure, Report, Section, html_table, render_page
+from competition.reporting.pictures import gallery
+from competition.reporting.sample_pictures import compared_picture, positive_classes, view_picture
+from competition.review.export import Reviewed
+from competition.review.predictions import Predictions
+
+SIDE = 720
+"""Pixels of the long side of a picture, which a click shows at its full size."""
+
+MOST_PROBABLE = 5
+"""Classes without a label whose probabilities are shown."""
+
+Item = tuple[NDArray[np.uint8], str]
+
+
+def review_page(predictions: Predictions, chosen: Sequence[Reviewed]) -> str:
+    """Return the page of the samples of a review, in their order.
+
+    An image is shown with its label and with what is predicted, and its class in question close up; a test image with
+    the outlines of each fold. A patient is shown with all views, the labels and the probabilities.
+
+    Raises:
+        CompetitionError: An image or a prediction is missing or damaged.
+    """
+    body_of = _patients if predictions.track.task == "classification" else _masks
+    bodies = body_of(predictions, chosen)
+    figures = [
+        Figure(f"sample-{number}", f"{number}. {each.entry.name}, {each.label}", _sentence(each), body)
+        for number, (each, body) in enumerate(zip(chosen, bodies, strict=True), start=1)
+    ]
+    subtitle = "The first is the most important. A click shows a picture at its full size."
+    samples = Section("samples", "Samples", figures, "" if figures else "Nothing is suspicious.")
+    return render_page(Report(f"{predictions.workspace.dataset}: samples to review", subtitle, sections=[samples]))
+
+
+def _sentence(reviewed: Reviewed) -> str:
+    return f"{reviewed.reason[:1].upper()}{reviewed.reason[1:]} (score {reviewed.score:.2f})."
+
+
+def _masks(predictions: Predictions, chosen: Sequence[Reviewed]) -> list[Markup]:
+    return [
+        gallery(_label_and_prediction(predictions, each) if each.entry.split == "train" else _folds(predictions, each))
+        for each in chosen
+    ]
+
+
+def _label_and_prediction(predictions: Predictions, reviewed: Reviewed) -> list[Item]:
+    """Return the image with its label, with its out-of-fold masks if it has any, and the class in question."""
+    track, workspace, entry = predictions.track, predictions.workspace, reviewed.entry
+    label, predicted = read_label_planes(workspace, track, entry.sample), predictions.planes(entry)
+    index = track.classes.index(reviewed.label)
+    truth = unpack_class(label, index)
+    items = [_outlined(predictions, entry, label, "label")]
+    if predicted is None:
+        return [*items, (compared_picture(track, workspace, entry, truth, None, SIDE), f"{reviewed.label}: label blue")]
+    items.append(_outlined(predictions, entry, predicted, "out-of-fold prediction"))
+    close_up = compared_picture(track, workspace, entry, truth, unpack_class(predicted, index), SIDE)
+    return [*items, (close_up, f"{reviewed.label}: label blue, prediction orange")]
+
+
+def _folds(predictions: Predictions, reviewed: Reviewed) -> list[Item]:
+    """Return a test image with the masks of each fold."""
+    entry, by_fold = reviewed.entry, predictions.planes_by_fold(reviewed.entry)
+    return [_outlined(predictions, entry, planes, f"fold {fold}") for fold, planes in by_fold.items()]
+
+
+def _outlined(predictions: Predictions, entry: Entry, planes: NDArray[np.uint8], caption: str) -> Item:
+    image = read_cached_image(predictions.workspace, entry.sample, predictions.track.views[0])
+    small = resize_image(image, grid_size((entry.height, entry.width), SIDE))
+    return draw_overlay(small, planes, predictions.track.classes, None), caption
+
+
+def _patients(predictions: Predictions, chosen: Sequence[Reviewed]) -> list[Markup]:
+    probabilities = predictions.probabilities([each.entry for each in chosen])
+    return [_patient(predictions, each.entry, own) for each, own in zip(chosen, probabilities, strict=True)]
+
+
+def _patient(predictions: Predictions, entry: Entry, probabilities: NDArray[np.float64]) -> Markup:
+    """Return the views that a patient has, above the classes that are labelled or most probable."""
+    track = predictions.track
+    views = [view for view, present in zip(track.views, entry.present, strict=True) if present]
+    items = [(view_picture(read_cached_image(predictions.workspace, entry.sample, view), SIDE), view) for view in views]
+    targets = entry.targets or (None,) * len(track.classes)
+    probable = set(np.argsort(-probabilities, kind="stable")[:MOST_PROBABLE].tolist())
+    rows = [
+        (name, "" if target is None else str(int(target)), float(probability))
+        for index, (name, target, probability) in enumerate(zip(track.classes, targets, probabilities, strict=True))
+        if target or index in probable
+    ]
+    labelled = Markup("<p>Labelled: {}</p>").format(positive_classes(track, entry)) if entry.targets else Markup("")
+    return gallery(items) + labelled + html_table(pd.DataFrame(rows, columns=["class", "label", "probability"]), 3)
