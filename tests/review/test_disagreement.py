@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from competition.data.checks.label_outliers import Suspicion
-from competition.review.disagreement import mask_suspicions, observed_shares, target_suspicions
+from competition.review.disagreement import mask_suspicions, target_suspicions
 from competition.review.out_of_fold import Agreement
 from competition.review.suspicious_labels import rank, rank_samples
 
@@ -41,33 +41,19 @@ def test_a_class_that_is_never_labelled_or_too_rarely_says_nothing() -> None:
     assert mask_suspicions(agreement([0.9, 0.1, np.nan], [5, 5, 0], [5, 5, 5]), ["a"]) == []
 
 
-def test_the_score_of_a_target_is_what_its_confidence_lacks() -> None:
-    targets = np.array([[1], [1], [0], [0], [0]])
-    probabilities = np.array([[0.9], [0.1], [0.15], [0.2], [0.95]])
-    found = rank(target_suspicions(list("abcde"), targets, probabilities, ["any"]))
-    # All others are neighbours: a positive has 1 of 4 beside it, a negative 2 of 4, and two more samples of 0.4.
-    worth = [(1 + 0.8) / 6] * 2 + [(2 + 0.8) / 6] * 3
-    positive = [(p + w) / 2 for p, w in zip((0.9, 0.1, 0.15, 0.2, 0.95), worth, strict=True)]
-    given = [*positive[:2], *(1 - value for value in positive[2:])]
-    expected = {
-        "b": (given[0] + sum(given[:2]) / 2) / 2 - given[1],
-        "e": (given[2] + given[3] + sum(given[2:]) / 3) / 3 - given[4],
-    }
-    assert {each.sample: each.score for each in found} == {key: pytest.approx(value) for key, value in expected.items()}
-    assert next(each.reason for each in found if each.sample == "e") == (
-        "labelled 0, but its out-of-fold probability is 0.950"
-    )
-
-
-def test_what_a_probability_is_worth_is_the_share_of_its_neighbours() -> None:
+def test_the_score_of_a_target_is_the_probability_that_it_is_wrong() -> None:
     random = np.random.default_rng(0)
-    probabilities = random.random(60)
-    targets = (random.random(60) < probabilities).astype(np.int64)
-    order = np.argsort(probabilities)
-    for place in (0, 3, 30, 59):
-        around = [order[other] for other in range(60) if other != place and abs(other - place) <= 8]
-        expected = (targets[around].sum() + 2 * targets.mean()) / (len(around) + 2)
-        assert observed_shares(targets, probabilities)[order[place]] == pytest.approx(expected)
+    targets = random.integers(0, 2, (4000, 1))
+    probabilities = 1 / (1 + np.exp(-random.normal(np.where(targets == 1, 1.0, -1.0), np.sqrt(2))))  # calibrated
+    samples = [str(number) for number in range(4000)]
+    found = {each.sample: each for each in target_suspicions(samples, targets, probabilities, ["any"])}
+    wrong = np.where(targets == 1, 1 - probabilities, probabilities)[:, 0]
+    for sample, each in found.items():
+        assert each.score == pytest.approx(wrong[int(sample)], abs=0.05)
+    assert all(wrong[int(sample)] < 0.03 for sample in samples if sample not in found)
+    worst = int(wrong.argmax())
+    expected = f"labelled {targets[worst, 0]}, but its out-of-fold probability is {probabilities[worst, 0]:.3f}"
+    assert found[str(worst)].reason == expected
 
 
 def test_ranks_keep_the_worst_of_a_label_and_the_first_of_a_sample() -> None:
