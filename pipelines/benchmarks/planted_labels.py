@@ -1,6 +1,6 @@
 """Wrong labels planted into right ones, and the share of them that a review of the most suspicious tenth finds."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,8 +94,3 @@ def _shifted(mask: NDArray[np.bool_], down: int, right: int) -> NDArray[np.bool_
     moved = np.zeros_like(mask)
     moved[rows[inside], columns[inside]] = True
     return moved
-
-
-def mean_by_kind(found: Mapping[str, Sequence[bool]]) -> dict[str, float]:
-    """Return the share that was found of each kind of error."""
-    return {kind: float(np.mean(hits)) for kind, hits in found.items()}
