@@ -4,7 +4,7 @@ Probabilities of networks are neither calibrated nor comparable between classes,
 calibrated by itself. One logistic regression therefore calibrates all classes at once, by the probability and by how
 frequent the class is, and is fitted without the sample that it judges.
 
-Where the first class says whether any other is positive, as of a patient and the places of his findings, the targets of
+Where the first class says whether any other is positive, as of a patient and the places of findings, the targets of
 a sample are judged together: a wrong patient is contradicted twice, by the patient's own probability and by that of the
 place. Then a sample has, in place of its targets,
 
