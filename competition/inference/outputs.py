@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from competition.console import shout
 from competition.drawing.outlines import class_colours, write_png
+from competition.drawing.overlay import draw_overlay
 from competition.errors import CompetitionError
 from competition.files import whole_file
 from competition.formats.dicom import is_dicom
 from competition.formats.dicom_segmentation import write_segmentation
 from competition.inference.measures import mean_agreement
-from competition.drawing.overlay import draw_overlay
 from competition.masks.bit_planes import class_areas, unpack_class
 
 OVERLAY, LABELS, DISAGREEMENT, SEGMENTATION = "overlay.png", "labels.png", "disagreement.png", "seg.dcm"

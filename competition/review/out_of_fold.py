@@ -16,6 +16,10 @@ from competition.tracks.track import Track
 from competition.workspace import Workspace
 
 
+COUNTED_AT_ONCE = 500
+"""Samples whose counts at all thresholds are in memory at once: 0.3 GB of 29 classes."""
+
+
 @dataclass(frozen=True)
 class Agreement:
     """How well out-of-fold masks agree with the labels of n samples.
@@ -62,15 +66,18 @@ def measure_agreement(data: TuningData, decision: Decision) -> Agreement:
         stored: dict[str, NDArray[np.int64]] = {}
         for folder in dict.fromkeys(folder_of.values()):
             stored |= load_histograms(histograms_file(folder))
-        histograms = join_histograms(stored, data.samples, member.name)
         rows = voters.rows[:, place]
-        counts = threshold_counts(histograms[:, np.maximum(rows, 0)])
-        both, above = (np.take_along_axis(each, at_level, axis=2)[..., 0] for each in counts[:2])
-        truth, voting = counts[2][..., 0], rows >= 0
+        voting = rows >= 0
         own = np.where(voting, weights[:, place], 0.0)
-        dice += own * (2 * both / np.maximum(above + truth, 1))
-        predicted += own * above
-        labelled = np.where(voting, truth, labelled)
+        for start in range(0, len(data.samples), COUNTED_AT_ONCE):
+            part = slice(start, start + COUNTED_AT_ONCE)
+            histograms = join_histograms(stored, data.samples[part], member.name)
+            counts = threshold_counts(histograms[:, np.maximum(rows, 0)])
+            both, above = (np.take_along_axis(each, at_level, axis=2)[..., 0] for each in counts[:2])
+            truth = counts[2][..., 0]
+            dice[part] += own * (2 * both / np.maximum(above + truth, 1))
+            predicted[part] += own * above
+            labelled[part] = np.where(voting, truth, labelled[part])
     return Agreement(tuple(data.samples), np.where(labelled > 0, dice, np.nan), labelled, predicted)
 
 
