@@ -15,7 +15,6 @@ from competition.runs.out_of_fold_scores import member_scores
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
-
 COUNTED_AT_ONCE = 500
 """Samples whose counts at all thresholds are in memory at once: 0.3 GB of 29 classes."""
 
