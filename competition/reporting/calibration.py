@@ -85,7 +85,8 @@ def calibration_verdict(bins: pd.DataFrame) -> str:
     if error < 0.02:
         return text + "The probabilities can be read as such."
     direction = "too low" if offset > 0 else "too high"
+    average = f"are {direction} by {abs(offset):.3f}" if abs(offset) >= 0.0005 else "are right, but single ones are not"
     return text + (
-        f"On average probabilities are {direction} by {abs(offset):.3f}. Masks and ranks don't change by that, because "
-        "thresholds are tuned; but don't show these numbers to a clinician as risks."
+        f"On average probabilities {average}. Masks and ranks don't change by that, because thresholds are tuned; but "
+        "don't show these numbers to a clinician as risks."
     )

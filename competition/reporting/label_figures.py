@@ -143,7 +143,7 @@ def prevalence_figure(track: Track, training: Sequence[Entry]) -> Figure:
     counts = targets.sum(axis=0)
     frame = pd.DataFrame({"class": track.classes, "samples": counts, "share": (counts / len(targets)).round(4)})
     if counts.min() == len(targets):
-        sentence = f"Every class occurs in all {len(targets)} training samples."
+        sentence = f"Every class occurs in all {len(targets):,} training samples."
         return Figure("prevalence", "Frequency of the classes", sentence, Markup(""), frame)
     shown = frame[:SHOWN_CLASSES][::-1]
     canvas, (axis,) = new_chart(height=max(1.6, 0.9 + 0.19 * len(shown)))

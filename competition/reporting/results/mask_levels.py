@@ -48,7 +48,7 @@ def mask_reliability(inputs: ReportInputs) -> list[Figure]:
             "Look at the training curves, then run ./run.sh train with more epochs",
         )
     total, entries = inputs.tuning.entries, found.entries
-    where = "all images" if len(entries) == len(total) else f"{len(entries)} of {len(total):,} images, evenly spread"
+    where = "all images" if len(entries) == len(total) else f"{len(entries):,} of {len(total):,} images, evenly spread"
     zero = together[0, 0] / together[0].sum()
     worst = max(zip(by_class, classes, strict=True), key=lambda pair: _error(pair[0]))
     sentence = (
