@@ -43,7 +43,7 @@ def image_figure(track: Track, entries: Sequence[Entry]) -> Figure:
     different = len({(entry.height, entry.width) for entry in entries})
     others = f", the others {counted(different - 1, 'further size')}" if different > 1 else ""
     sentence = (
-        f"Sizes in pixels and grey values of every image, training and test. {count:,} of {len(entries):,} samples have "
+        f"Sizes in pixels and grey values of every image. {count:,} of {len(entries):,} samples have "
         f"{size_text(usual)} (rows x columns){others}. {_shift(frame)}"
     )
     return Figure("images", "Sizes and grey values", sentence, as_svg(canvas, "images", sentence), frame.round(3))
