@@ -1,6 +1,5 @@
 """YAML files that users write: experiments, tracks and comparisons."""
 
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +7,31 @@ import yaml
 
 from competition.errors import CompetitionError
 from competition.files import read_text
+from competition.text import shown
 
 LARGEST_YAML = 1 << 20
-"""Bytes; PyYAML reads some 200,000 a second, and a track of 1,000 classes has 30,000."""
+"""Bytes; a track of 1,000 classes has 30,000."""
 MOST_VALUES = 100_000
 """Values of a file with its aliases expanded; ten lines of aliases to aliases can make billions."""
 
 _QUOTES = "Put a value in single quotes if it begins with * { or [, holds a backslash, or a colon or # next to a blank"
 
 
-class _UniqueKeys(yaml.SafeLoader):
+# The loader in C (libyaml) is part of PyYAML's wheels. That in Python takes 30 times as long, and 1.4 s for 9,000 open
+# brackets, because it looks at all of them again at each character.
+class _UniqueKeys(yaml.CSafeLoader):
     """Make a key that appears twice an error: YAML would silently take the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Return the mapping of a node; raise ConstructorError if it holds a key twice."""
-        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<")
-        if twice := [key for key, count in keys.items() if count > 1]:
-            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} appears twice", node.start_mark)
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, f"key {key.value!r} appears twice", key.start_mark
+                    )
+                seen.add(key.value)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep)
         return mapping
 
@@ -62,7 +69,7 @@ def parse_yaml(text: str, where: Path | str) -> Any:
         return loader.construct_document(node)
     except yaml.YAMLError as error:
         repair = _QUOTES if isinstance(error, (yaml.scanner.ScannerError, yaml.parser.ParserError)) else None
-        raise CompetitionError(f"not valid YAML ({_first(error)})", where, repair) from error
+        raise CompetitionError(f"not valid YAML ({_place_of(error, text)})", where, repair) from error
     except RecursionError as error:
         raise CompetitionError("not valid YAML (brackets are nested too deeply)", where) from error
     except MemoryError as error:
@@ -89,6 +96,16 @@ def _count(node: yaml.Node, known: dict[int, int]) -> int:
         parts = node.value if isinstance(node, yaml.SequenceNode) else []
     known[id(node)] = 1 + sum(_count(part, known) for part in parts)
     return known[id(node)]
+
+
+def _place_of(error: yaml.YAMLError, text: str) -> str:
+    """Return where YAML text is wrong, and how: "line 4, column 5, 'test: y': did not find expected ',' or '}'"."""
+    if not isinstance(error, yaml.error.MarkedYAMLError) or error.problem_mark is None:
+        return _first(error)
+    mark = error.problem_mark
+    lines = text.splitlines()
+    line = f", {shown(lines[mark.line].strip())}" if mark.line < len(lines) else ""
+    return f"line {mark.line + 1}, column {mark.column + 1}{line}: {' '.join(str(error.problem).split())[:300]}"
 
 
 def _first(error: Exception) -> str:

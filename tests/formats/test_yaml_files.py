@@ -39,6 +39,27 @@ def test_a_value_that_needs_quotes_says_so(text: str) -> None:
     assert not twice.value.repair
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a: 1\nb: {c: x\nd: y\n", "(line 3, column 2, 'd: y': did not find expected ',' or '}')"),
+        ("a: 1\nb: 2\na: 3\n", "(line 3, column 1, 'a: 3': key 'a' appears twice)"),
+        ("a: [1\n", "(line 2, column 1: did not find expected ',' or ']')"),
+    ],
+)
+def test_the_wrong_line_is_shown(text: str, place: str) -> None:
+    with pytest.raises(CompetitionError) as caught:
+        parse_yaml(text, "here")
+    assert place in str(caught.value)
+
+
+def test_open_brackets_take_no_time() -> None:
+    start = time.perf_counter()
+    with pytest.raises(CompetitionError, match="not valid YAML"):
+        parse_yaml("[" * 9000, "here")
+    assert time.perf_counter() - start < 0.5
+
+
 @pytest.mark.parametrize("value", VALUES)
 def test_a_value_that_cannot_be_is_one_sentence(tmp_path: Path, value: str) -> None:
     with pytest.raises(CompetitionError, match="not valid YAML") as caught:
