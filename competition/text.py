@@ -18,6 +18,12 @@ def shortened(text: str, length: int = 200) -> str:
     return text if len(text) <= length else f"{text[: length - 3]}..."
 
 
+def shortened_middle(text: str, length: int = 32) -> str:
+    """Return a text of at most ``length`` characters; a longer one keeps its beginning and its end."""
+    kept = (length - 3) // 2
+    return text if len(text) <= length else f"{text[:kept]}...{text[-kept:]}"
+
+
 def shown(value: object) -> str:
     """Return ``repr`` of a value, shortened without writing all of a large one first."""
     try:

@@ -16,7 +16,7 @@ from competition.reporting.label_figures import overlap_figure, position_figure,
 from competition.reporting.page import Figure, Section
 from competition.reporting.parts import section_of
 from competition.reporting.pictures import gallery
-from competition.reporting.sample_pictures import outlined_picture, patient_picture, positive_classes
+from competition.reporting.sample_pictures import outlined_picture, patient_picture, positive_classes, titled
 from competition.reporting.suspicion_figures import (
     exact_duplicate_figure,
     near_duplicate_figure,
@@ -96,7 +96,7 @@ def _samples(track: Track, workspace: Workspace, training: Sequence[Entry]) -> F
     masks, several = track.task == "segmentation", len(track.views) > 1
     items = []
     for entry in spread(training, SHOWN_PATIENTS if several else SHOWN_SAMPLES):
-        caption = f"{entry.name}, group {entry.group}"
+        caption = titled(entry)
         if masks:
             planes = read_label_planes(workspace, track, entry.sample)
             caption += "" if planes.any() else ", nothing labelled"

@@ -27,7 +27,7 @@ from competition.runs.members import finished_folds, is_imported, split_member, 
 from competition.runs.roi_run import find_boxes
 from competition.runs.run import Run, first_stage, open_run
 from competition.settings import load_experiment
-from competition.text import size_text
+from competition.text import shortened_middle, size_text
 from competition.workspace import settings_file
 
 DRAWS = 6
@@ -89,7 +89,7 @@ def _augmentations(run: Run, shown: Sequence[Entry], boxes: Mapping[str, Box] | 
         rows = spread_numbers(views, SHOWN_VIEWS)
         tiles = [_drawn_picture(draw, view, len(run.track.classes)) for view in rows for draw in draws]
         names = ", ".join(run.track.views[view] for view in rows) if len(run.track.views) > 1 else ""
-        items.append((tiled(tiles, DRAWS), f"{entry.name}{': ' if names else ''}{names}"))
+        items.append((tiled(tiles, DRAWS), f"{shortened_middle(entry.name)}{': ' if names else ''}{names}"))
     data = run.experiment.data
     more = [f"flip {'on' if data.flip else 'off'}"]
     more += [f"copy-paste in {data.copy_paste:.0%} of the draws"] if data.copy_paste else []
@@ -130,7 +130,7 @@ def _preprocessing(run: Run, shown: Sequence[Entry]) -> Figure:
             as_rgb(resize_image(image, grid_size((before.shape[0], before.shape[1]), SIDE * 2)))
             for image in (before, after)
         ]
-        items.append((tiled(pair, 2), f"{entry.name}: before and after"))
+        items.append((tiled(pair, 2), f"{shortened_middle(entry.name)}: before and after"))
     names = ", ".join(run.experiment.data.preprocess)
     sentence = (
         f"Images before and after the preprocessing ({names}), which is the same in training and at inference. What "
@@ -153,11 +153,16 @@ def _training_grid(run: Run, entry: Entry, boxes: Mapping[str, Box] | None) -> F
     coarse = small[tuple(_scaled(part, step, side) for part, side in zip(window, small.shape[:2], strict=True))]
     pair = [_enlarged(np.ascontiguousarray(part)) for part in (image[window], coarse)]
     sentence = (
-        f"A part of {entry.name} at its native size of {size_text(image.shape[:2])} and on the training grid of "
-        f"{size_text(small.shape[:2])}, single pixels enlarged. One pixel of the grid covers {step:.1f} native "
-        "ones in each direction: what can't be seen in the second picture can't be learned, so raise data.size or set "
-        "data.crop."
+        f"A part of {shortened_middle(entry.name)} at its native size of {size_text(image.shape[:2])} and on the "
+        f"training grid of {size_text(small.shape[:2])}, single pixels enlarged. "
     )
+    if step > 1:
+        sentence += (
+            f"One pixel of the grid covers {step:.1f} native ones in each direction: what can't be seen in the second "
+            "picture can't be learned, so raise data.size or set data.crop."
+        )
+    else:
+        sentence += "Nothing is lost, because a pixel of the grid covers no more than a native one."
     return Figure(
         "training-grid", "The training grid", sentence, strips([(tiled(pair, 2), "native size and training grid")])
     )
@@ -214,11 +219,11 @@ def _soft_targets(run: Run, entry: Entry, boxes: Mapping[str, Box] | None) -> Fi
     parts += [(each[index].numpy()[grid] * 255).round().astype(np.uint8) for each in (nearest, soft)]
     best, worse = (float(np.nanmean(frame[f"Dice of {kind} targets"])) for kind in ("soft", "nearest"))
     sentence = (
-        f"The label of {run.track.classes[index]}, the smallest class of {entry.name}: at native size, shrunk to the "
-        f"training grid by nearest neighbour, and as the soft targets that are learned, the share of each pixel that "
-        f"the class covers. A network that learned its targets perfectly would reach a mean Dice of {best:.4f} at "
-        f"native size with soft targets and of {worse:.4f} with nearest ones; no training goes beyond that, but a "
-        "larger data.size does."
+        f"The label of {run.track.classes[index]}, the smallest class of {shortened_middle(entry.name)}: at native "
+        "size, shrunk to the training grid by nearest neighbour, and as the soft targets that are learned, the share "
+        "of each pixel that the class covers. A network that learned its targets perfectly would reach a mean Dice of "
+        f"{best:.4f} at native size with soft targets and of {worse:.4f} with nearest ones; no training goes beyond "
+        f"that{', but a larger data.size does' if step > 1 else ''}."
     )
     picture = tiled([_enlarged(part) for part in parts], 3)
     caption = f"{run.track.classes[index]}: native, nearest, soft"

@@ -11,6 +11,7 @@ from competition.data.grid import grid_size, resize_image
 from competition.data.manifest import Entry
 from competition.drawing.outlines import WHOLE, Window, as_rgb, outline, outline_mask
 from competition.reporting.pictures import picture
+from competition.text import shortened_middle
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
@@ -23,6 +24,12 @@ COLUMNS = 4
 
 TRUTH, PREDICTED = (86, 180, 233), (230, 159, 0)
 """Sky blue and orange of Okabe and Ito."""
+
+
+def titled(entry: Entry) -> str:
+    """Return the name of a sample for a caption, and its group where the name does not hold it."""
+    name = shortened_middle(entry.name)
+    return name if entry.group in entry.name else f"{name}, group {shortened_middle(entry.group)}"
 
 
 def outlined_picture(
@@ -66,16 +73,18 @@ def compared_picture(
 
 
 def surroundings(mask: NDArray[np.bool_]) -> Window:
-    """Return the box of a mask with as much again around it, at least a quarter of the image; all where it is empty."""
+    """Return a square with a mask in its middle, twice as long and at least a quarter of the image's longer side.
+
+    At the border it is moved into the image. Of an empty mask it is the whole image.
+    """
     if not mask.any():
         return WHOLE
+    boxes = [np.flatnonzero(mask.any(axis=1 - axis))[[0, -1]] for axis in (0, 1)]
+    side = max(2 * int(max(np.ptp(box) + 1 for box in boxes)), max(mask.shape) // 4)
     window = []
-    for axis in (0, 1):
-        places = np.flatnonzero(mask.any(axis=1 - axis))
-        first, last, whole = int(places[0]), int(places[-1]) + 1, mask.shape[axis]
-        half = max(last - first, whole // 8)
-        middle = (first + last) // 2
-        window.append(slice(max(0, middle - half), min(whole, middle + half)))
+    for box, whole in zip(boxes, mask.shape, strict=True):
+        start = min(max(0, int(box.sum() + 1) // 2 - side // 2), max(0, whole - side))
+        window.append(slice(start, min(whole, start + side)))
     return window[0], window[1]
 
 

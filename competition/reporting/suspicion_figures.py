@@ -23,7 +23,7 @@ from competition.reporting.pictures import gallery
 from competition.reporting.sample_pictures import compared_picture, outlined_picture, patient_picture, tiled
 from competition.review.out_of_fold import out_of_fold_planes
 from competition.review.suspicious_labels import rank_samples, suspicion_table
-from competition.text import counted
+from competition.text import counted, shortened_middle
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
@@ -124,7 +124,7 @@ def suspicion_figure(
     items = []
     for suspicion in rank_samples(ranked)[:SHOWN]:
         entry = entries[suspicion.sample]
-        caption = f"{entry.name}, {suspicion.label}: {suspicion.reason} (score {suspicion.score:.2f})"
+        caption = f"{shortened_middle(entry.name)}, {suspicion.label}: {suspicion.reason} (score {suspicion.score:.2f})"
         items.append((_suspicious_picture(track, workspace, entry, suspicion, data, decision), caption))
     sentence = "Nothing is known about the labels before something is trained and tuned: run train and tune."
     if items:

@@ -26,6 +26,7 @@ from competition.reporting.page import Figure, html_table
 from competition.reporting.pictures import gallery
 from competition.reporting.results.patient_cases import views_picture
 from competition.reporting.results.vote_histograms import vote_histograms
+from competition.reporting.sample_pictures import titled
 from competition.runs.imports.member import imported_test_maps
 from competition.runs.members import Member, is_imported, split_member
 
@@ -76,7 +77,7 @@ def images_to_look_at(inputs: ReportInputs) -> list[Figure]:
         ranking = _unsure(inputs)
     items = []
     for entry, doubt in list(zip(ranking.entries, ranking.doubt, strict=True))[:SHOWN]:
-        items.append((_picture(inputs, entry, folders), f"{entry.name} ({entry.group}): {doubt:.3f}"))
+        items.append((_picture(inputs, entry, folders), f"{titled(entry)}: {doubt:.3f}"))
     table = pd.DataFrame(
         {
             "sample": [entry.sample for entry in ranking.entries],

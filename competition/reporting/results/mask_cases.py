@@ -21,6 +21,7 @@ from competition.reporting.parts import MOST_CLASSES
 from competition.reporting.pictures import gallery
 from competition.reporting.results.honest_scores import worst_first
 from competition.reporting.results.image_scores import image_scores, mean_where_known, score_table
+from competition.reporting.sample_pictures import titled
 from competition.tracks.track import count_metric
 
 WORST, MEDIAN, BEST = 6, 3, 3
@@ -45,7 +46,7 @@ def whole_image_cases(inputs: ReportInputs) -> list[Figure]:
             entry = inputs.tuning.entries[index]
             case = decided_case(inputs, entry)
             scores = _case_scores(inputs, case)
-            caption = f"{kind}: {entry.name} ({entry.group}), {_score_text(inputs, scores)}"
+            caption = f"{kind}: {titled(entry)}, {_score_text(inputs, scores)}"
             items.append((case.picture(), caption))
             rows.append({"kind": kind, "sample": entry.sample, "score": float(np.nanmean(scores))})
             ticker.advance(entry.name)
@@ -69,11 +70,13 @@ def ranked_cases(order: Sequence[int]) -> dict[int, str]:
 
 
 def class_cases(inputs: ReportInputs) -> list[Figure]:
-    """Return the worst image of each class, of the worst classes if there are many.
+    """Return the worst image of each class, of the worst classes if there are many; nothing for a single class.
 
     Raises:
         CompetitionError: As of ``whole_image_cases``.
     """
+    if len(inputs.track.classes) == 1:
+        return []  # the worst images of all classes are its worst ones
     _, scores = score_table(inputs)
     by_class = mean_where_known(scores, axis=0)
     # Where the class is absent the score is that of a false alarm or of nothing: show where it is missed.
@@ -88,7 +91,7 @@ def class_cases(inputs: ReportInputs) -> list[Figure]:
             entry = inputs.tuning.entries[worst]
             case = class_case(inputs, entry, index)
             score = float(image_scores(metric, _counts(case))[0, 0])
-            items.append((case.picture(), f"{name}: {entry.name} ({entry.group}), {metric.label} {score:.3f}"))
+            items.append((case.picture(), f"{name}: {titled(entry)}, {metric.label} {score:.3f}"))
             rows.append({"class": name, "sample": entry.sample, "score": score})
             ticker.advance(name)
     rest = "" if len(shown) == len(by_class) else f" The {len(shown)} worst classes of {len(by_class):,}."

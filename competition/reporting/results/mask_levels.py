@@ -51,10 +51,11 @@ def mask_reliability(inputs: ReportInputs) -> list[Figure]:
     where = "all images" if len(entries) == len(total) else f"{len(entries):,} of {len(total):,} images, evenly spread"
     zero = together[0, 0] / together[0].sum()
     worst = max(zip(by_class, classes, strict=True), key=lambda pair: _error(pair[0]))
+    largest = f"The class with the largest error is {worst[1]} ({_error(worst[0]):.3f}). " if len(classes) > 1 else ""
     sentence = (
         f"Pixels of {where}, by their probability: on the dashed line probabilities are right. "
-        f"{calibration_verdict(bins)} The class with the largest error is {worst[1]} ({_error(worst[0]):.3f}). Left "
-        f"out are the {zero:.1%} of pixels whose probability is 0, nearly all of them background."
+        f"{calibration_verdict(bins)} {largest}Left out are the {zero:.1%} of pixels whose probability "
+        "is 0, nearly all of them background."
     )
     return [replace(reliability_figure(bins, "pixels", sentence), table=table)]
 

@@ -11,6 +11,7 @@ from competition.drawing.outlines import as_rgb
 from competition.reporting.inputs import ReportInputs
 from competition.reporting.page import Figure
 from competition.reporting.pictures import gallery
+from competition.text import shortened_middle
 
 EACH = 4
 VIEW = 160
@@ -28,7 +29,8 @@ def patient_cases(inputs: ReportInputs) -> list[Figure]:
     items, rows = [], []
     for index, kind in sorted_cases(truth, probabilities).items():
         entry = inputs.tuning.entries[index]
-        caption = f"{kind}: {entry.name}, truth {_truth_text(inputs, index)}, probability {probabilities[index]:.3f}"
+        name, truth_text = shortened_middle(entry.name), _truth_text(inputs, index)
+        caption = f"{kind}: {name}, truth {truth_text}, probability {probabilities[index]:.3f}"
         items.append((views_picture(inputs, entry), caption))
         rows.append({"kind": kind, "sample": entry.sample, "probability": float(probabilities[index])})
     sentence = (
