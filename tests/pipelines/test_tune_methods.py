@@ -12,6 +12,7 @@ import pytest
 import pipelines.context
 from competition.data.cache import read_cached_planes
 from competition.ensembling.decision import load_decision
+from competition.ensembling.segmentation import thresholds
 from competition.ensembling.segmentation import tuning as segmentation
 from competition.ensembling.segmentation.weight_search import search_weights
 from competition.ensembling.tuning import TuneRequest, request_of
@@ -157,7 +158,8 @@ def test_given_weights_leave_nothing_to_choose(refusal, grouped_hands):
         assert "--weights are not searched, so --method and --by-group have nothing to choose" in error
 
 
-def test_thresholds_are_searched_by_studies_on_request(stage, hands_with_run):
+def test_thresholds_are_searched_by_studies_on_request(stage, hands_with_run, monkeypatch):
+    monkeypatch.setitem(thresholds.THRESHOLDS, "optuna", partial(thresholds.study_levels, trials=10))
     swept, _ = stage("tune", "--members", "quick")
     studied, _ = stage("tune", "--members", "quick", "--thresholds", "optuna", "--name", "studied")
     for row in studied["per_class"].values():
