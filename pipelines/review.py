@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     check_training_data(track, workspace, decision, path, manifest.of("train"))
     review = rank_review(track, workspace, decision, manifest, args.by)
     chosen = review.ranked[: args.first]
-    predictions = Predictions(track, workspace, decision, manifest.of("test"))
+    predictions = Predictions(track, workspace, decision, manifest)
     write_review(predictions, chosen, args.out, args.form, review_page(predictions, chosen))
     _report(track, review, chosen, args)
     return {

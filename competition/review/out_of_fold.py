@@ -1,11 +1,12 @@
 """What the members of a decision say about the labels of samples that they were not trained on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.data.manifest import read_manifest
+from competition.data.manifest import Entry
 from competition.ensembling.decision import Decision
 from competition.ensembling.tuning_data import TuningData, open_tuning_data
 from competition.ensembling.voting.combination import combine
@@ -37,13 +38,12 @@ class Agreement:
     predicted: NDArray[np.float64]
 
 
-def open_decided(track: Track, workspace: Workspace, decision: Decision) -> TuningData:
-    """Open the members of a decision, with the samples that all of them cover.
+def open_decided(track: Track, workspace: Workspace, decision: Decision, training: Sequence[Entry]) -> TuningData:
+    """Open the members of a decision, with the samples of ``training`` that all of them cover.
 
     Raises:
         CompetitionError: As ``open_tuning_data``; also where images or labels have changed since a member was trained.
     """
-    training = read_manifest(workspace, track).of("train")
     return open_tuning_data(track, workspace, training, {member.name: member.folds for member in decision.members})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.folds import Fold
-from competition.data.manifest import Entry
+from competition.data.manifest import Entry, Manifest
 from competition.ensembling.decision import Decision
 from competition.ensembling.tuning_data import TuningData
 from competition.ensembling.voting.combination import combine
@@ -30,13 +30,13 @@ class Predictions:
         track: What is competed in.
         workspace: Of the data set.
         decision: Members, weights and thresholds.
-        test: The test samples.
+        manifest: All samples.
     """
 
     track: Track
     workspace: Workspace
     decision: Decision
-    test: Sequence[Entry]
+    manifest: Manifest
 
     def planes(self, entry: Entry) -> NDArray[np.uint8] | None:
         """Return the voted label planes (H, W, P); None of a training sample that some member does not cover.
@@ -74,7 +74,7 @@ class Predictions:
 
     @cached_property
     def _out_of_fold(self) -> TuningData:
-        return open_decided(self.track, self.workspace, self.decision)
+        return open_decided(self.track, self.workspace, self.decision, self.manifest.of("train"))
 
     @cached_property
     def _row_of(self) -> dict[str, int]:
@@ -82,9 +82,9 @@ class Predictions:
 
     @cached_property
     def _test_folders(self) -> list[Path]:
-        members = self.decision.members
-        return [predict_test_set(self.track, self.workspace, self.workspace, member, self.test) for member in members]
+        members, test = self.decision.members, self.manifest.of("test")
+        return [predict_test_set(self.track, self.workspace, self.workspace, member, test) for member in members]
 
     @cached_property
     def _by_fold(self) -> list[tuple[Decision, list[Path]]]:
-        return predict_by_fold(self.track, self.workspace, self.decision, self.test)
+        return predict_by_fold(self.track, self.workspace, self.decision, self.manifest.of("test"))

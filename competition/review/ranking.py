@@ -53,7 +53,7 @@ def rank_review(track: Track, workspace: Workspace, decision: Decision, manifest
 
 
 def _by_error(track: Track, workspace: Workspace, decision: Decision, training: Sequence[Entry]) -> list[Reviewed]:
-    data = open_decided(track, workspace, decision)
+    data = open_decided(track, workspace, decision, training)
     maps = map_labels(track, workspace, training) if track.task == "segmentation" else None
     entries = {entry.sample: entry for entry in training}
     ranked = rank_samples(find_suspicious(track, training, maps, data, decision))
