@@ -2,6 +2,7 @@
 
 import shlex
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,9 +200,13 @@ def checkpoint_file(fold_folder: Path, epoch: int | None = None) -> Path:
     return fold_folder / ("best.pt" if epoch is None else f"epoch{epoch:03d}.pt")
 
 
-def out_of_fold_folder(fold_folder: Path, epoch: int | None = None) -> Path:
-    """Return the predictions of the weights of ``checkpoint_file`` on the held-out samples."""
-    return fold_folder / ("oof" if epoch is None else f"oof@{epoch}")
+def out_of_fold_folder(fold_folder: Path, epoch: int | None = None, views: Sequence[str] | None = None) -> Path:
+    """Return the predictions of the weights of ``checkpoint_file`` on the held-out samples.
+
+    ``views`` are the test-time views where these are not those of the experiment.
+    """
+    name = "oof" if epoch is None else f"oof@{epoch}"
+    return fold_folder / (name if views is None else f"{name}-{'+'.join(views)}")
 
 
 def training_scores_folder(fold_folder: Path) -> Path:

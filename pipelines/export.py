@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.zip", help="write the model file there")
     parser.add_argument("--decision", metavar="NAME", help="use this decision (default: the newest, else tune)")
-    help_text = "drop members, then folds, to at most this share of the time, and print the score that this costs"
+    help_text = "drop views, members and folds to at most this share of the time, and print the score that this costs"
     parser.add_argument("--fast", type=float, metavar="RATIO", help=help_text)
 
 

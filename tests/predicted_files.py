@@ -47,9 +47,8 @@ def masks_in(folder, name):
     return np.stack(pictures) > 0
 
 
-def add_second_run(workspace, track, experiment):
-    """Looks where the run quick sees a square, and knows two of the classes."""
-    run = open_run("second", track, workspace, experiment)
+def add_second_run(workspace, track, experiment, name="second"):
+    run = open_run(name, track, workspace, experiment)
     for fold in (0, 1):
         train_one(run, fold, force=False)
 

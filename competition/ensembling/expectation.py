@@ -1,7 +1,6 @@
 """The expected score of a vote of some folds: that of the decision on the samples which these folds held out."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
@@ -15,10 +14,10 @@ from competition.ensembling.voting.combination import combine
 from competition.masks.bit_planes import class_areas, intersections
 from competition.metrics.tables import auroc
 from competition.prediction.opened_maps import open_map
-from competition.runs.members import split_member
+from competition.runs.members import held_out_folder
 from competition.runs.out_of_fold_scores import member_scores
 from competition.tracks.track import Track, count_metric
-from competition.workspace import Workspace, out_of_fold_folder
+from competition.workspace import Workspace
 
 NOTHING = Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None)
 
@@ -55,7 +54,7 @@ def _mask_score(
     weights = voters.weights_by_class(decision.class_weights())
     counts = []
     for entry, fold in zip(shown(entries, "scoring what these folds held out"), folds, strict=True):
-        maps = [open_map(_predictions(workspace, member.name, fold), entry.sample) for member in decision.members]
+        maps = [open_map(held_out_folder(workspace, member, fold), entry.sample) for member in decision.members]
         voted = decide_image(maps, voters, weights, decision.level_array(), decision.operation_list())
         truth = read_cached_planes(workspace, entry.sample)
         both = intersections(voted, truth, classes)
@@ -70,13 +69,8 @@ def _auroc(
     samples, tables = [entry.sample for entry in entries], []
     for member in decision.members:
         folder_of = {
-            sample: _predictions(workspace, member.name, fold) for sample, fold in zip(samples, folds, strict=True)
+            sample: held_out_folder(workspace, member, fold) for sample, fold in zip(samples, folds, strict=True)
         }
         tables.append(member_scores(folder_of, samples, track.classes))
     truth = np.array([(entry.targets or (0,))[0] for entry in entries], dtype=np.int64)
     return auroc(truth, combine(decision.combine, np.stack(tables), decision.weights()).score)
-
-
-def _predictions(workspace: Workspace, member: str, fold: int) -> Path:
-    run, epoch = split_member(member)
-    return out_of_fold_folder(workspace.fold_folder(run, fold), epoch)

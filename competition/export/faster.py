@@ -1,8 +1,8 @@
-"""A faster vote: members, then folds, are left out up to a share of the time, with the score that this costs.
+"""A faster vote: test-time views, members and folds are left out up to a share of the time, at a score that is stated.
 
-Members first, because out-of-fold predictions show exactly what a vote loses without one. They can't show what folds
-add: each of them comes from a single fold, while an image that is new is predicted by the mean of all. Test-time views
-are kept, because without them every held-out sample would have to be predicted again.
+Out-of-fold predictions show exactly what a vote loses without a member, and, where the held-out samples are predicted
+again, without some of the views: whichever costs less goes first. Folds go last, because each of these predictions
+comes from a single fold, while an image that is new is predicted by the mean of all.
 """
 
 import statistics
@@ -23,6 +23,7 @@ from competition.errors import CompetitionError
 from competition.inference.loaded_members import LoadedMember, load_vote
 from competition.models.layers import stride_of
 from competition.prediction.tile_grid import tile_starts
+from competition.runs.held_out_predictions import predict_held_out
 from competition.text import counted
 from competition.tracks.track import Track
 from competition.workspace import Workspace
@@ -32,14 +33,29 @@ PASSES = 3
 
 
 @dataclass(frozen=True)
-class Faster:
-    """A decision with fewer members or folds.
+class Times:
+    """What a fold of a member takes for an image, on this machine.
 
     Attributes:
-        decision: Where members were left out, its scores are those of the others' vote.
+        views: Test-time views of its experiment.
+        view: Seconds per view, with all of its tiles.
+        stage: Seconds of its share of a first stage.
+    """
+
+    views: tuple[str, ...]
+    view: float
+    stage: float = 0.0
+
+
+@dataclass(frozen=True)
+class Faster:
+    """A decision with fewer views, members or folds.
+
+    Attributes:
+        decision: Where views or members were left out, its scores are those of the vote without them.
         share: Of the time of the whole decision, as measured.
         before: Out-of-fold score of the whole decision; None where nothing is held out.
-        after: The same without the members that were left out.
+        after: The same without the views and members that were left out.
         sentence: All of it in words.
     """
 
@@ -52,85 +68,124 @@ class Faster:
     def figures(self) -> dict[str, Any]:
         """Return it for --json."""
         members = [member.with_folds() for member in self.decision.members]
-        return {"members": members, "share": round(self.share, 4), "oof_before": self.before, "oof_after": self.after}
+        views = {member.name: list(member.views) for member in self.decision.members if member.views is not None}
+        scores = {"oof_before": self.before, "oof_after": self.after}
+        return {"members": members, "views": views, "share": round(self.share, 4)} | scores
 
 
 def make_faster(track: Track, workspace: Workspace, decision: Decision, ratio: float) -> Faster:
-    """Leave out members, and then folds, until at most ``ratio`` of the time is left.
+    """Leave out views and members, and then folds, until at most ``ratio`` of the time is left.
 
-    Of the members, the one without which the out-of-fold score of the others' vote is highest is left out first, and so
-    on; weights keep their ratios, thresholds stay.
+    In each step all members keep as many views as fit, at least one, or a member is left out: whichever has the higher
+    out-of-fold score. Weights keep their ratios, thresholds stay.
 
     Raises:
-        CompetitionError: One fold of one member takes longer already, or a prediction or the prepared data is missing.
+        CompetitionError: A view of one fold of one member takes longer already, or a prediction or the prepared data is
+            missing.
     """
-    seconds = time_members(track, workspace, decision)
-    voting = decision if len(seconds) == len(decision.members) else _keep(decision, list(seconds))
-    budget = ratio * _cost(voting, seconds)
+    times = time_members(track, workspace, decision)
+    voting = decision if len(times) == len(decision.members) else _keep(decision, list(times))
+    budget = ratio * _seconds(voting, times)
     whole = expect_of_folds(track, workspace, voting)
-    kept, scored = voting, whole
-    while _cost(kept, seconds) > budget and (smaller := _without_each(kept)):
-        expected = [expect_of_folds(track, workspace, one) for one in smaller]
-        best = max(range(len(smaller)), key=lambda number: _or_lowest(expected[number].scores.oof))
-        kept, scored = smaller[best], expected[best]
-    if len(kept.members) < len(voting.members):
-        kept = scored  # its scores are no longer those of the whole vote; they don't depend on the number of folds
+    scored = whole
+    while _seconds(scored, times) > budget and (smaller := _fewer_views(scored, times, budget) + _without_each(scored)):
+        expected = [_expect(track, workspace, one) for one in smaller]
+        scored = max(expected, key=lambda one: _or_lowest(one.scores.oof))
+    kept = voting if scored is whole else scored  # the tuned scores hold for fewer folds too
     folds = max(len(member.folds) for member in kept.members)
-    while _cost(kept, seconds) > budget and folds > 1:
+    while _seconds(kept, times) > budget and folds > 1:
         folds -= 1
         kept = _first_folds(kept, folds)
-    share = _cost(kept, seconds) / _cost(voting, seconds)
+    share = _seconds(kept, times) / _seconds(voting, times)
     if share > ratio:
-        what = f"--fast {ratio:g}: one fold of {kept.members[0].name} takes {share:.3f} of the time already"
+        least = f"one fold and view of {kept.members[0].name}"
+        what = f"--fast {ratio:g}: {least} takes {share:.3f} of the time already"
         raise CompetitionError(what, None, f"Give --fast {min(0.999, share + 0.001):.3f}, or tune with a faster member")
     before, after = whole.scores.oof, scored.scores.oof
-    sentence = _sentence(track, voting, kept, share, (before, after), scored.coverage)
+    sentence = _sentence(track, (voting, kept), times, share, (before, after), scored.coverage)
     return Faster(kept, share, before, after, sentence)
+
+
+def _expect(track: Track, workspace: Workspace, decision: Decision) -> Decision:
+    """Return a decision with its out-of-fold score; what is held out is predicted again where views were left out."""
+    if decision.coverage:  # otherwise nothing is held out
+        for member in decision.members:
+            if member.views is not None:
+                predict_held_out(track, workspace, member)
+    return expect_of_folds(track, workspace, decision)
 
 
 def _or_lowest(score: float | None) -> float:
     return float("-inf") if score is None else score
 
 
-def time_members(track: Track, workspace: Workspace, decision: Decision) -> dict[str, float]:
-    """Return the seconds that a fold of each member with a weight takes for an image, on this machine."""
+def time_members(track: Track, workspace: Workspace, decision: Decision) -> dict[str, Times]:
+    """Return what a fold of each member with a weight takes for an image."""
     with TemporaryDirectory(prefix="medcomp-export-") as place:
         vote = load_vote(track, workspace, Workspace(Path(place), workspace.dataset), decision)
-        loaded = [member for member in vote.members if isinstance(member, LoadedMember)]
-        seconds = {member.member.name: _seconds(track, member) for member in loaded}
-    say("network time per fold: " + ", ".join(f"{name} {one:.3f} s" for name, one in seconds.items()))
-    return seconds
+        times = {one.member.name: _times(track, one) for one in vote.members if isinstance(one, LoadedMember)}
+    each = ", ".join(f"{name} {len(one.views) * one.view + one.stage:.3f} s" for name, one in times.items())
+    say(f"network time per fold: {each}")
+    return times
 
 
-def _seconds(track: Track, loaded: LoadedMember) -> float:
-    """Return the time of all passes of a fold for one image: its views and tiles, and its share of a first stage."""
+def _times(track: Track, loaded: LoadedMember) -> Times:
+    """Return the time of a fold of a member, with its share of a first stage."""
+    views, view = loaded.predictor.experiment.predict.views, _view_seconds(track, loaded)
+    if loaded.stage is None or not isinstance(loaded.stage.member, LoadedMember):
+        return Times(views, view)
+    first = _times(track, loaded.stage.member)
+    folds = loaded.stage.member.networks / loaded.networks
+    return Times(views, view, folds * (len(first.views) * first.view + first.stage))
+
+
+def _view_seconds(track: Track, loaded: LoadedMember) -> float:
+    """Return the time of all passes of a fold for one view of an image: those of its tiles."""
     experiment, network = loaded.predictor.experiment, loaded.predictor.models[0]
     tile, side = experiment.predict.tile, experiment.data.size
-    passes = len(experiment.predict.views)
+    passes = 1 if tile is None else len(tile_starts(side, tile, experiment.predict.overlap)) ** 2
     shown: tuple[torch.Tensor, ...]
     if track.task == "classification":
         present = torch.ones(1, len(track.views), dtype=torch.bool)
         shown = (torch.zeros(1, len(track.views), track.channels, side, side), present)
     else:
-        if tile is not None:
-            passes *= len(tile_starts(side, tile, experiment.predict.overlap)) ** 2
         rounded = -(-(tile or side) // stride_of(network)) * stride_of(network)
         shown = (torch.zeros(1, track.channels, rounded, rounded),)
     shown = tuple(one.to(loaded.predictor.device) for one in shown)
-    times = []
+    seconds = []
     with torch.inference_mode():
         for _ in range(PASSES + 1):
             start = time.perf_counter()
             network(*shown)[0].cpu()
-            times.append(time.perf_counter() - start)
-    own = passes * statistics.median(times[1:])
-    if loaded.stage is None or not isinstance(loaded.stage.member, LoadedMember):
-        return own
-    return own + _seconds(track, loaded.stage.member) * loaded.stage.member.networks / loaded.networks
+            seconds.append(time.perf_counter() - start)
+    return passes * statistics.median(seconds[1:])
 
 
-def _cost(decision: Decision, seconds: Mapping[str, float]) -> float:
-    return sum(seconds[member.name] * len(member.folds) for member in decision.members)
+def _seconds(decision: Decision, times: Mapping[str, Times]) -> float:
+    return sum(
+        len(member.folds) * (len(_views(member, times)) * times[member.name].view + times[member.name].stage)
+        for member in decision.members
+    )
+
+
+def _views(member: WeightedMember, times: Mapping[str, Times]) -> tuple[str, ...]:
+    return member.views or times[member.name].views
+
+
+def _fewer_views(decision: Decision, times: Mapping[str, Times], budget: float) -> list[Decision]:
+    """Return the decision with as many views as fit, at least one; nothing where no member has more than one."""
+    most = max(len(_views(member, times)) for member in decision.members)
+    for count in range(most - 1, 0, -1):
+        members = tuple(
+            member
+            if len(_views(member, times)) <= count
+            else member.model_copy(update={"views": _views(member, times)[:count]})
+            for member in decision.members
+        )
+        fewer = decision.model_copy(update={"members": members})
+        if count == 1 or _seconds(fewer, times) <= budget:
+            return [fewer]
+    return []
 
 
 def _without_each(decision: Decision) -> list[Decision]:
@@ -175,15 +230,15 @@ def _first_folds(decision: Decision, count: int) -> Decision:
 
 def _sentence(
     track: Track,
-    voting: Decision,
-    kept: Decision,
+    decisions: tuple[Decision, Decision],
+    times: Mapping[str, Times],
     share: float,
     scores: tuple[float | None, float | None],
     samples: int,
 ) -> str:
-    """Return what was left out and what it costs."""
-    left = " + ".join(member.with_folds() for member in kept.members)
-    whole = " + ".join(member.with_folds() for member in voting.members)
+    """Return what was left out of the first decision to make the second, and what it costs."""
+    voting, kept = decisions
+    whole, left = (" + ".join(_described(member, times) for member in one.members) for one in decisions)
     text = f"{left} of {whole}: {100 * share:.0f} % of the network time."
     before, after = scores
     if before is None or after is None:
@@ -195,7 +250,14 @@ def _sentence(
         text += (
             " Held-out samples are predicted by one fold each, so that doesn't show what averaging fewer folds costs."
         )
-    return text + " Test-time views are kept, weights keep their ratios, and thresholds are not tuned again."
+    return text + " Weights keep their ratios, and thresholds are not tuned again."
+
+
+def _described(member: WeightedMember, times: Mapping[str, Times]) -> str:
+    """Return a member with its folds, and its views where it has several or had: "quick:0,1 (2 views)"."""
+    if len(times[member.name].views) == 1:
+        return member.with_folds()
+    return f"{member.with_folds()} ({counted(len(_views(member, times)), 'view')})"
 
 
 def _named(decision: Decision, name: str) -> WeightedMember:

@@ -21,7 +21,7 @@ from competition.prediction.grid_maps import GridMap
 from competition.prediction.predictor import Predictor, predict_model_scores, predict_on_grid, to_native
 from competition.runs.finished import read_identity
 from competition.runs.members import Member, finished_folds, is_imported
-from competition.runs.roi_run import weights_of_stage
+from competition.runs.roi_run import check_stage, weights_of_stage
 from competition.runs.test_set_predictions import load_fold
 from competition.settings import CropSettings
 from competition.tracks.track import Track, narrow
@@ -122,11 +122,5 @@ def _load_stage(
         fold_hash=identity["fold_hash"],
         classes=tuple(identity["classes"]),
     )
-    stage_hash = weights_of_stage(runs, first)
-    if any(best.identity.stage_hash != stage_hash for best in checkpoints):
-        raise CompetitionError(
-            f"run {settings.run!r}, which gives the boxes of {member.name!r}, was trained again since",
-            folder,
-            f"Train {member.name!r} again with --force, then run tune",
-        )
+    check_stage(runs, member.name, settings.run, weights_of_stage(runs, first), checkpoints)
     return LoadedStage(load_member(track, runs, images, first), first.classes or track.classes, settings)

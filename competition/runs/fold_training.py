@@ -1,17 +1,15 @@
 """Training one fold of a run and predicting what it holds out."""
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from competition.console import say
 from competition.data.boxes import describe_boxes
-from competition.data.cache import read_label_planes
 from competition.data.folds import Fold
-from competition.files import file_lock, remove_folder, whole_folder, write_text
+from competition.files import file_lock, remove_folder, write_text
 from competition.prediction.probability_maps import INDEX
-from competition.prediction.store import store_predictions
 from competition.runs.finished import write_finished
+from competition.runs.held_out_predictions import store_held_out
 from competition.runs.pseudo_labels import label_test_samples
 from competition.runs.roi_run import find_boxes
 from competition.runs.run import Run, first_stage, fold_identity
@@ -79,17 +77,13 @@ def _remove_trained(folder: Path) -> None:
     # The mark of a finished fold goes first: an interrupted removal must not leave one without its predictions.
     for path in (finished_file(folder), *folder.glob("*.pt"), history_file(folder)):
         path.unlink(missing_ok=True)
-    for path in (*folder.glob("oof@*"), pseudo_labels_folder(folder)):
+    for path in (*folder.glob("oof[@-]*"), pseudo_labels_folder(folder)):
         remove_folder(path, INDEX)
 
 
 def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
     """Store the predictions of held-out samples by the best weights, or by those kept after an epoch."""
-    track, folder, held_out = run.track, job.folder, job.held_out
-    best = load_best(checkpoint_file(folder, epoch))
-    predictor = open_predictor([best], track, run.workspace, job.boxes)
-    made_by = {"config_hash": best.identity.config_hash, "fold_hash": best.identity.fold_hash, "epoch": best.epoch}
+    best = load_best(checkpoint_file(job.folder, epoch))
+    predictor = open_predictor([best], run.track, run.workspace, job.boxes)
     title = f"fold {best.identity.fold}: held out" + ("" if epoch is None else f" after epoch {epoch}")
-    truth = None if track.task == "classification" else partial(read_label_planes, run.workspace, track)
-    with whole_folder(out_of_fold_folder(folder, epoch), INDEX) as part:
-        store_predictions(predictor, held_out, part, made_by, title, truth)
+    store_held_out(predictor, best, job.held_out, out_of_fold_folder(job.folder, epoch), title)

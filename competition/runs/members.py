@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -30,6 +30,8 @@ class Member(BaseModel):
     config_hash: str  # of the experiment all of them were trained with, or of the files they were imported from
     fold_hash: str  # of the fold file they were trained on
     classes: tuple[str, ...] | None = None  # those of its maps, in their order; None is all of the track in its order
+    # Test-time views; None is those of the experiment, and export --fast may leave some of them out.
+    views: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
     @field_validator("name")
     @classmethod
@@ -65,17 +67,22 @@ def load_run_plugins(workspace: Workspace) -> None:
                 load_plugins(load_experiment(path).plugins)
 
 
+def held_out_folder(workspace: Workspace, member: Member, fold: Fold) -> Path:
+    """Return where a member's predictions of the samples that one of its folds held out are."""
+    run, epoch = split_member(member.name)
+    return out_of_fold_folder(workspace.fold_folder(run, fold), epoch, member.views)
+
+
 def out_of_fold_folders(workspace: Workspace, member: Member) -> dict[str, Path]:
     """Return the folder that holds each sample's out-of-fold prediction of a member.
 
     Raises:
         CompetitionError: An index of predictions is missing or damaged.
     """
-    run, epoch = split_member(member.name)
     folder_of: dict[str, Path] = {}
     for fold in member.folds:
         if fold != FULL:
-            folder = out_of_fold_folder(workspace.fold_folder(run, fold), epoch)
+            folder = held_out_folder(workspace, member, fold)
             index = read_index(folder, f"Train fold {fold} again with --force")
             folder_of |= dict.fromkeys(index.samples, folder)
     return folder_of

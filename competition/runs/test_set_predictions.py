@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from competition.console import say
 from competition.data.boxes import Box
@@ -14,7 +16,7 @@ from competition.prediction.probability_maps import index_file
 from competition.prediction.store import store_predictions
 from competition.runs.imports.member import imported_test_maps
 from competition.runs.members import Member, split_member
-from competition.runs.roi_run import find_boxes, find_first_stage
+from competition.runs.roi_run import check_stage, find_boxes, find_first_stage
 from competition.tracks.track import Track, narrow
 from competition.training.checkpoints import Best, load_best, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file
@@ -45,7 +47,7 @@ def predict_test_set(
     whole_track, track = track, narrow(track, member.classes)
     checkpoints = [load_fold(runs, track, member, fold) for fold in member.folds]
     images = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
-    made_by = {
+    made_by: dict[str, Any] = {
         "folds": list(member.folds),
         "config_hash": member.config_hash,
         "fold_hash": member.fold_hash,
@@ -53,6 +55,8 @@ def predict_test_set(
         "stage_hash": checkpoints[0].identity.stage_hash,
         "pictures": images[:16],
     }
+    if member.views is not None:
+        made_by["views"] = list(member.views)
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:10]
     folder = runs.test_maps_folder(run, digest)
     if index_file(folder).exists():
@@ -67,6 +71,8 @@ def predict_test_set(
 def load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best:
     """Return the weights of a member's fold, of a track that was narrowed to the member's classes.
 
+    Their experiment has the member's test-time views.
+
     Raises:
         CompetitionError: They are missing, damaged, or not those that the member was opened with.
     """
@@ -77,7 +83,10 @@ def load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best
     found = best.identity
     if (found.dataset, found.classes, found.config_hash, found.fold_hash, found.fold) != expected:
         raise CompetitionError("the checkpoint is not the one that was tuned", path, "Run ./run.sh tune")
-    return best
+    if member.views is None:
+        return best
+    predict = best.experiment.predict.model_copy(update={"views": member.views})
+    return replace(best, experiment=best.experiment.model_copy(update={"predict": predict}))
 
 
 def find_test_boxes(
@@ -101,9 +110,6 @@ def find_test_boxes(
     folds = find_folds(runs)
     assert folds is not None  # a run was trained on them
     stage = find_first_stage(runs, folds, read_manifest(runs, track).of("train"), settings)
-    if any(best.identity.stage_hash != stage.stage_hash for best in checkpoints):
-        what = f"run {settings.run!r}, which gives the boxes of {member.name!r}, was trained again since"
-        repair = f"Train {member.name!r} again with --force, then run tune"
-        raise CompetitionError(what, runs.run_folder(settings.run), repair)
+    check_stage(runs, member.name, settings.run, stage.stage_hash, checkpoints)
     folder = predict_test_set(track, workspace, runs, stage.member, entries)
     return find_boxes(stage, dict.fromkeys((entry.sample for entry in entries), folder), entries)

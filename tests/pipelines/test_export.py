@@ -16,7 +16,10 @@ import competition.export.runtime
 import competition.export.writing
 import pipelines.context
 from competition.data.cache import read_cached_planes
+from competition.ensembling.decision import load_decision
+from competition.ensembling.expectation import expect_of_folds
 from competition.errors import CompetitionError
+from competition.export.faster import Times
 from competition.export.package import read_package
 from competition.formats.json_files import read_json
 from competition.masks.bit_planes import unpack_class
@@ -195,7 +198,8 @@ def test_fast_drops_members_then_folds_and_states_the_score(
     add_second_run(hands_with_run, track, tiny_experiment(train={"epochs": 1}))
     stage("tune", "--members", "quick,second", "--weights", "3,2", "--name", "both")
     edit(hands_with_run, "both", operations=dict.fromkeys(CLASSES, "none"))
-    monkeypatch.setattr(competition.export.faster, "time_members", lambda *_: {"quick": 0.3, "second": 0.1})
+    times = {"quick": Times(("identity",), 0.3), "second": Times(("identity",), 0.08, stage=0.02)}
+    monkeypatch.setattr(competition.export.faster, "time_members", lambda *_: times)
     monkeypatch.setattr(competition.export.writing, "to_onnx", lambda *_: b"a network")  # tested above
     levels = read_json(hands_with_run.decision_file("both"), "")["levels"]
     entries, fold_of = shared_hands.train(), shared_hands.folds.fold_of
@@ -219,4 +223,39 @@ def test_fast_drops_members_then_folds_and_states_the_score(
     with zipfile.ZipFile(tmp_path / "model.zip") as archive:
         assert "quick:0 of quick:0,1 + second:0,1" in archive.read("card.md").decode()
     error, _ = refusal("export", "--out", tmp_path / "model.zip", "--fast", "0.1")
-    assert "one fold of quick takes 0.375 of the time already" in error
+    assert "one fold and view of quick takes 0.375 of the time already" in error
+
+
+def test_fast_predicts_what_was_held_out_again_with_fewer_views(
+    hands_with_run, shared_hands, known, new_hands, tiny_experiment, stage, tmp_path, monkeypatch
+):
+    track = known(replace(shared_hands.track, list_test=list_hands))
+    views = ("identity", "hflip", "rotate180")
+    shown = {"data": {"crop_to": {"run": "quick", "classes": ["square"], "margin": 0.5}}, "model": {"prior": 0.3}}
+    add_second_run(hands_with_run, track, tiny_experiment(**shown, predict={"views": views}))
+    stage("tune", "--members", "second", "--name", "three")
+    plain = {"levels": dict.fromkeys(CLASSES, 80), "thresholds": dict.fromkeys(CLASSES, 80.5 / 255)}
+    plain["operations"] = dict.fromkeys(CLASSES, "none")
+    edit(hands_with_run, "three", **plain)
+    monkeypatch.setattr(competition.export.faster, "time_members", lambda *_: {"second": Times(views, 0.2, stage=0.1)})
+    model = tmp_path / "model.zip"
+    figures, said = stage("export", "--out", model, "--fast", "0.75")
+    assert figures["fast"]["members"] == ["second:0,1"]
+    assert figures["fast"]["views"] == {"second": ["identity", "hflip"]}
+    assert figures["fast"]["share"] == pytest.approx(5 / 7, abs=1e-4)
+    assert "second:0,1 (2 views) of second:0,1 (3 views): 71 % of the network time." in said
+    # A run that was trained with these two views, from the same seed, has the same weights.
+    add_second_run(hands_with_run, track, tiny_experiment(**shown, predict={"views": views[:2]}), "other")
+    stage("tune", "--members", "other", "--name", "two")
+    edit(hands_with_run, "two", **plain)
+    two = expect_of_folds(track, hands_with_run, load_decision(hands_with_run.decision_file("two")))
+    assert figures["fast"]["oof_after"] == pytest.approx(two.scores.oof, abs=1e-9)
+    assert figures["fast"]["oof_after"] != figures["fast"]["oof_before"]
+    stage("predict", new_hands, "--decision", "two", "--out", tmp_path / "torch")
+    stage("predict", model, new_hands, "--out", tmp_path / "onnx")
+    masks = [masks_in(tmp_path / folder, "hand1") for folder in ("torch", "onnx")]
+    assert masks[0].any()
+    assert np.mean(masks[0] != masks[1]) <= 1e-4
+    figures, said = stage("export", "--decision", "three", "--out", model, "--fast", "0.3")
+    assert figures["fast"]["members"] == ["second:0"]
+    assert "second:0 (1 view) of second:0,1 (3 views): 21 % of the network time." in said
