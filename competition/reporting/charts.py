@@ -43,7 +43,8 @@ def new_chart(width: float = 6.4, height: float = 3.2, rows: int = 1, columns: i
 
 def add_legend(axis: Axes) -> None:
     """Show the labels of an axis in a box without ground, which would be white in the dark too."""
-    axis.legend(frameon=False)
+    if axis.get_legend_handles_labels()[0]:  # a class without a pixel in the truth has no curve
+        axis.legend(frameon=False)
 
 
 def as_svg(canvas: Canvas, name: str, description: str) -> Markup:

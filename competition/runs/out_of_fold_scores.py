@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +12,14 @@ from competition.data.manifest import Entry
 from competition.metrics.tables import TableMetric
 from competition.prediction.histograms import histograms_file, load_histograms, threshold_counts
 from competition.prediction.probability_maps import HALF_LEVEL, read_scores
-from competition.runs.run import Run
 from competition.tracks.track import Track
 from competition.workspace import out_of_fold_folder
 
+if TYPE_CHECKING:  # tune needs no network, and importing them takes seconds
+    from competition.runs.run import Run
 
-def out_of_fold_score(run: Run, fold: Fold) -> float:
+
+def out_of_fold_score(run: "Run", fold: Fold) -> float:
     """Return the score of a fold's stored out-of-fold predictions at threshold 0.5; NaN where nothing was held out."""
     return stored_score(run.track, out_of_fold_folder(run.folder(fold)), run.held_out(fold))
 
@@ -38,7 +41,7 @@ def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float
     return track.metric.score(counts, [entry.group for entry in held_out])
 
 
-def unmeasured_classes(run: Run, fold: Fold) -> list[str]:
+def unmeasured_classes(run: "Run", fold: Fold) -> list[str]:
     """Return the classes of a segmentation without a pixel in the truth of what a fold held out."""
     samples = [entry.sample for entry in run.held_out(fold)]
     if run.track.task == "classification" or not samples:

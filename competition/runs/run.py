@@ -20,7 +20,7 @@ from competition.settings import Experiment, changed_settings, load_experiment
 from competition.tracks.track import Track, narrow
 from competition.training.checkpoints import Identity, check_identity, code_hash, load_checkpoint, stored_identity
 from competition.training.losses import get_loss
-from competition.training.state import start_hash
+from competition.training.warm_start import start_hash
 from competition.workspace import Workspace, checkpoint_file, finished_file, last_checkpoint_file, settings_file
 
 

@@ -18,7 +18,6 @@ from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
 from competition.installation import PACKAGE
 from competition.models.checkpoint_loading import read_checkpoint, weights_in
-from competition.models.factory import build_model, place
 from competition.prediction.predictor import Predictor, make_predictor
 from competition.settings import Experiment
 from competition.tracks.track import Track
@@ -208,6 +207,9 @@ def state_hash(*weights: Mapping[str, torch.Tensor]) -> str:
 
 def load_network(best: Best, track: Track) -> nn.Module:
     """Build the network of a checkpoint with its weights, on the GPU where there is one, ready to predict."""
+    # Here, because tune reads checkpoints and predicts nothing: timm and its architectures take 2 s to import.
+    from competition.models.factory import build_model, place
+
     network = build_model(best.experiment, track, pretrained=False)
     try:
         network.load_state_dict(best.weights)

@@ -13,17 +13,8 @@ from competition.console import say
 from competition.data.boxes import Box
 from competition.data.datasets import TrainingSet, collate
 from competition.data.draw_sampler import DrawSampler
-from competition.data.folds import Fold
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
-from competition.models.checkpoint_loading import (
-    ABSENT,
-    load_weights,
-    loaded_parts,
-    part_of,
-    read_checkpoint,
-    weights_in,
-)
 from competition.models.factory import build_model, place
 from competition.settings import Experiment
 from competition.tracks.track import Track
@@ -31,16 +22,15 @@ from competition.training.checkpoints import (
     RETRAIN,
     Identity,
     check_identity,
-    check_start,
     code_hash,
     load_checkpoint,
     save_checkpoint,
-    state_hash,
     stored_identity,
 )
 from competition.training.losses import get_loss
 from competition.training.precision import choose_precision, one_choice, time_step
 from competition.training.steps import batch_loss, fewest_samples, make_optimizer
+from competition.training.warm_start import start_file, start_from
 from competition.workspace import Workspace, last_checkpoint_file
 
 from timm.utils import ModelEmaV3  # isort: skip  (after competition.models, which makes timm importable)
@@ -123,7 +113,8 @@ def start_or_resume(
     model, stored = start
     fewest = _fewest_samples(model, job)
     if stored is None and job.experiment.model.init is not None:
-        _warm_start(model, job, start_file(job.workspace, job.experiment.model.init, job.identity.fold))
+        path = start_file(job.workspace, job.experiment.model.init, job.identity.fold)
+        start_from(model, path, job.identity)
     model = place(model, device)
     torch.manual_seed(settings.seed)
     precision = str(stored.get("precision")) if stored else _choose_precision(job, model, dataset, sampler)
@@ -163,41 +154,6 @@ def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
         )
         raise CompetitionError(what, None, f"Use --set {few}={fewest} or more")
     return fewest
-
-
-def start_file(workspace: Workspace, init: Path, fold: Fold) -> Path:
-    """Return the checkpoint a fold starts from: ``model.init``, or the fold's own where it contains "{fold}"."""
-    if "{fold}" not in str(init):
-        return init
-    own = workspace.fold_folder("*", fold)
-    return own.parents[1] / str(init).replace("{fold}", own.name)
-
-
-def start_hash(workspace: Workspace, experiment: Experiment, fold: Fold) -> str:
-    """Return a hash of the weights that a fold starts from; empty where it starts from none.
-
-    Raises:
-        CompetitionError: The checkpoint is missing, damaged or holds no weights.
-    """
-    if experiment.model.init is None:
-        return ""
-    path = start_file(workspace, experiment.model.init, fold)
-    return state_hash(weights_in(read_checkpoint(path), path))
-
-
-def _warm_start(model: nn.Module, job: FoldJob, path: Path) -> None:
-    stored = read_checkpoint(path)
-    check_start(stored, job.identity, path)
-    loaded = load_weights(model, weights_in(stored, path), path)
-    parts = loaded_parts(model, loaded)
-    where = ", ".join(f"{got} of {count} tensors of {part}" for part, (got, count) in parts.items() if got)
-    untouched = [part for part, (got, _) in parts.items() if not got]
-    kept = f"; not touched: {', '.join(untouched)}" if untouched else ""
-    say(f"warm start from {path}: {where} loaded, {len(loaded.changed)} of them reshaped{kept}")
-    for remark in loaded.changed + loaded.unmatched:
-        # A part without any tensor in the checkpoint is reported once.
-        if not remark.endswith(ABSENT) or part_of(model, remark.split()[0]) not in untouched:
-            say(f"  {remark}")
 
 
 def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, sampler: DrawSampler) -> str:

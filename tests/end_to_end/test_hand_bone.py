@@ -78,7 +78,7 @@ def one_fold(drawn, experiment):
     through_the_door(workspace, "train", "--experiment", experiment, "--fold", 0)
     fold = workspace / "runs" / "phantom_hand_bone" / "tiny" / "fold0"
     marks = {name: hashlib.sha256((fold / name).read_bytes()).hexdigest() for name in ("best.pt", "last.pt")}
-    return workspace, marks, through_the_door(workspace, "ensemble")
+    return workspace, marks, through_the_door(workspace, "ensemble", "--no-report")
 
 
 @pytest.fixture(scope="session")
@@ -236,7 +236,7 @@ def test_a_second_vote_reuses_the_maps_and_says_the_same(five_folds, capsys):
     maps = workspace / "runs" / "phantom_hand_bone" / "tiny" / "test"
     times = {path: path.stat().st_mtime_ns for path in maps.rglob("*.*")}
     assert times
-    second = here(workspace, "ensemble", "--decision", "tiny")["submission"]
+    second = here(workspace, "ensemble", "--no-report", "--decision", "tiny")["submission"]
     assert "using cached test predictions" in capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in maps.rglob("*.*")} == times
     assert second != first
@@ -264,7 +264,7 @@ def test_two_members_get_weights_that_sum_to_one_and_vote(five_folds, experiment
     assert sorted(tuned["members"]) == ["second", "tiny"]
     assert sum(tuned["members"].values()) == pytest.approx(1)
     assert tuned["coverage"] == 2
-    figures = here(workspace, "ensemble", "--decision", "both")
+    figures = here(workspace, "ensemble", "--no-report", "--decision", "both")
     assert [row[:2] for row in read_rows(figures["submission"])] == expected_order(workspace)
     assert np.mean(list(dice_by_hand(workspace, figures["submission"]).values())) == pytest.approx(figures["test"])
 
@@ -323,7 +323,7 @@ def assert_equal_weights(found, expected, where=""):
 def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(drawn, experiment, tmp_path):
     words = ["train", "--experiment", experiment, "--fold", 0, "--name", "long", "--set", "train.epochs=8"]
     fold = Path("runs") / "phantom_hand_bone" / "long" / "fold0"
-    through_the_door(drawn[0], *words)
+    here(drawn[0], *words)
     duration = (drawn[0] / fold / "last.pt").stat().st_mtime - (drawn[0] / fold / "config.yaml").stat().st_mtime
     for folder in ("cache", "folds"):
         shutil.copytree(drawn[0] / folder, tmp_path / folder)

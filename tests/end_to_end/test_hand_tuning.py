@@ -63,12 +63,12 @@ def tuned(tmp_path_factory):
     figures["both"] = here("tune", "--members", "tiny,wrist", "--name", "both", "--trials", "10")
     figures["confusions"] = root / "runs" / "phantom_hand_bone" / "ensembles" / "alone" / "confusions.csv"
     for name in ("alone", "both"):
-        figures[f"{name} handed in"] = here("ensemble", "--decision", name)
+        figures[f"{name} handed in"] = here("ensemble", "--decision", name, "--no-report")
     # After one epoch nothing is seen anywhere; a second vote reads the maps that were kept, here full of carpals.
     for folder in workspace.run_folder("wrist").glob("test/*"):
         for sample in json.loads((folder / "index.json").read_text())["samples"]:
             write_map(folder, sample, np.full((len(CARPALS), 128, 128), 255, np.uint8))
-    figures["both handed in"] = here("ensemble", "--decision", "both")
+    figures["both handed in"] = here("ensemble", "--decision", "both", "--no-report")
     return figures, here
 
 

@@ -39,7 +39,7 @@ def handed_in(tmp_path_factory):
         (workspace / f"{name}.yaml").write_text(settings)
         assert main(["train", *common, "--experiment", str(workspace / f"{name}.yaml"), "--fold", "0"]) == 0
     members = ["--members", "tiny,classical", "--out", str(workspace / "mine.zip")]
-    assert main(["ensemble", *common, *members, "--json", str(workspace / "ensemble.json")]) == 0
+    assert main(["ensemble", "--no-report", *common, *members, "--json", str(workspace / "ensemble.json")]) == 0
     return workspace
 
 
@@ -162,5 +162,5 @@ def test_a_view_that_turns_the_spine_is_refused(handed_in, common, capsys):
 def test_a_test_set_that_came_later_is_read_and_named(handed_in, common, tmp_path, write_dicom):
     write_dicom(tmp_path / "late/A_031.dcm", np.random.default_rng(0).integers(0, 4000, (90, 70)).astype(np.uint16))
     words = ["--test", str(tmp_path / "late"), "--out", str(tmp_path / "late.zip")]
-    assert main(["ensemble", *common, *words]) == 0
+    assert main(["ensemble", "--no-report", *common, *words]) == 0
     assert {name: array.shape for name, array in arrays(tmp_path / "late.zip").items()} == {"A_031.npy": (90, 70, 7)}

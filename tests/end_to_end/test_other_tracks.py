@@ -18,7 +18,7 @@ from competition.workspace import Workspace
 from pipelines.__main__ import main
 
 NET = "model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.3}\n"
-MASKS = NET + "data: {size: 64, workers: 0}\ntrain: {epochs: 1, batch_size: 4, precision: fp32}\n"
+MASKS = NET + "data: {size: 64, workers: 0}\ntrain: {epochs: 1, repeats: 1, batch_size: 4, precision: fp32}\n"
 VIEWS = """\
 model: {architecture: multiview, encoder: resnet10t, pretrained: false, prior: 0.3}
 data: {size: 32, workers: 0, augmentation: shift}
@@ -33,7 +33,7 @@ def hand_in(workspace, track, settings, *drawn):
     common = ["--track", track, "--phantom", "--workspace", str(workspace)]
     assert main(["prepare", *common, *drawn]) == 0
     assert main(["train", *common, "--experiment", str(experiment), "--fold", "0"]) == 0
-    assert main(["ensemble", *common, "--json", str(file)]) == 0
+    assert main(["ensemble", "--no-report", *common, "--json", str(file)]) == 0
     figures = json.loads(file.read_text())
     assert main(["check", *common, figures["submission"]]) == 0
     return figures
@@ -146,7 +146,7 @@ def test_a_folder_track_of_ones_own_goes_all_the_way(tmp_path):
     (tmp_path / "tiny.yaml").write_text(MASKS)
     assert main(["prepare", *common, "--data", str(data), "--folds", "3"]) == 0
     assert main(["train", *common, "--experiment", str(tmp_path / "tiny.yaml"), "--fold", "0"]) == 0
-    assert main(["ensemble", *common, "--out", str(tmp_path / "out.csv")]) == 0
+    assert main(["ensemble", "--no-report", *common, "--out", str(tmp_path / "out.csv")]) == 0
     expected = [[image, kind] for image in ("3_6.png", "3_7.png") for kind in ("disc", "bar")]
     assert [row[:2] for row in read_csv(tmp_path / "out.csv")[1:]] == expected
     assert [path.name for path in Path(tmp_path / "workspace" / "submissions").iterdir() if path.is_dir()] == ["mine"]

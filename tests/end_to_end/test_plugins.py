@@ -88,7 +88,7 @@ def test_one_file_beside_the_yaml_adds_what_the_stages_then_use(tmp_path, capsys
     experiment.write_text(
         "plugins: [mine.py]\nmodel: {architecture: tiny, pretrained: false}\n"
         "data: {size: 48, workers: 0, augmentation: none}\n"
-        "train: {epochs: 12, batch_size: 3, precision: fp32, lr: 0.02, loss: squared}\n"
+        "train: {epochs: 12, repeats: 2, batch_size: 3, precision: fp32, lr: 0.02, loss: squared}\n"
     )
     common = ["--track", str(track), "--workspace", str(tmp_path / "w")]
 
@@ -106,7 +106,7 @@ def test_one_file_beside_the_yaml_adds_what_the_stages_then_use(tmp_path, capsys
     # Another process has imported nothing yet: what the decision names comes with the runs and the track.
     plugins._LOADED.clear()
     del OPERATIONS["open5"], METRICS["f3"], NETWORKS["tiny"], LOSSES["squared"]
-    submitted = run("ensemble")
+    submitted = run("ensemble", "--no-report")
     scored = run("score", submitted["submission"], str(tmp_path / "data" / "test_masks"))
     assert scored["metric"] == "f_beta"
     assert scored["score"] > 0.9

@@ -22,7 +22,6 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.signal import find_peaks
 from torch import nn
 
 Picture = NDArray[np.float32]
@@ -114,6 +113,8 @@ def _spine_path(relief: Picture) -> NDArray[np.int64]:
 
 def _seed_rows(relief: Picture, path: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the rows where the profile along the path has a crest: the middles of the bodies."""
+    from scipy.signal import find_peaks  # here, because it takes 0.6 s to import and few runs have this model
+
     level = LEVEL_SHARE * len(relief)
     half = max(1, round(0.25 * DEPTH_SHARE * len(relief)))
     padded = np.pad(relief, ((0, 0), (half, half)), mode="edge")
