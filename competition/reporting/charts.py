@@ -2,7 +2,7 @@
 
 import io
 import re
-from typing import Any
+from typing import Any, Literal
 
 from markupsafe import Markup, escape
 from matplotlib import rc_context
@@ -29,10 +29,16 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-def new_chart(width: float = 6.4, height: float = 3.2, rows: int = 1, columns: int = 1) -> tuple[Canvas, list[Axes]]:
+def new_chart(
+    width: float = 6.4,
+    height: float = 3.2,
+    rows: int = 1,
+    columns: int = 1,
+    layout: Literal["constrained"] | None = "constrained",
+) -> tuple[Canvas, list[Axes]]:
     """Return an empty figure of a size in inches and its axes, row by row."""
     with rc_context(_STYLE):
-        canvas = Canvas(figsize=(width, height), layout="constrained")
+        canvas = Canvas(figsize=(width, height), layout=layout)
         axes = canvas.subplots(rows, columns, squeeze=False)
     axes_list: list[Axes] = list(axes.ravel())
     for number, axis in enumerate(axes_list):

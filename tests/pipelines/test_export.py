@@ -227,7 +227,7 @@ def test_fast_drops_members_then_folds_and_states_the_score(
 
 
 def test_fast_predicts_what_was_held_out_again_with_fewer_views(
-    hands_with_run, shared_hands, known, new_hands, tiny_experiment, stage, tmp_path, monkeypatch
+    hands_with_run, shared_hands, known, tiny_experiment, stage, tmp_path, monkeypatch
 ):
     track = known(replace(shared_hands.track, list_test=list_hands))
     views = ("identity", "hflip", "rotate180")
@@ -238,6 +238,7 @@ def test_fast_predicts_what_was_held_out_again_with_fewer_views(
     plain["operations"] = dict.fromkeys(CLASSES, "none")
     edit(hands_with_run, "three", **plain)
     monkeypatch.setattr(competition.export.faster, "time_members", lambda *_: {"second": Times(views, 0.2, stage=0.1)})
+    monkeypatch.setattr(competition.export.writing, "to_onnx", lambda *_: b"a network")  # tested above
     model = tmp_path / "model.zip"
     figures, said = stage("export", "--out", model, "--fast", "0.75")
     assert figures["fast"]["members"] == ["second:0,1"]
@@ -251,11 +252,9 @@ def test_fast_predicts_what_was_held_out_again_with_fewer_views(
     two = expect_of_folds(track, hands_with_run, load_decision(hands_with_run.decision_file("two")))
     assert figures["fast"]["oof_after"] == pytest.approx(two.scores.oof, abs=1e-9)
     assert figures["fast"]["oof_after"] != figures["fast"]["oof_before"]
-    stage("predict", new_hands, "--decision", "two", "--out", tmp_path / "torch")
-    stage("predict", model, new_hands, "--out", tmp_path / "onnx")
-    masks = [masks_in(tmp_path / folder, "hand1") for folder in ("torch", "onnx")]
-    assert masks[0].any()
-    assert np.mean(masks[0] != masks[1]) <= 1e-4
+    (packed,) = read_package(model).model.members
+    assert packed.views == views[:2]
+    assert packed.first_stage.views == ("identity",)
     figures, said = stage("export", "--decision", "three", "--out", model, "--fast", "0.3")
     assert figures["fast"]["members"] == ["second:0"]
     assert "second:0 (1 view) of second:0,1 (3 views): 21 % of the network time." in said

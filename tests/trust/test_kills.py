@@ -100,7 +100,7 @@ def test_every_stage_survives_being_killed(
         "prepare": ("prepare", *DRAWN),
         "train": ("train", "--experiment", str(experiment), "--name", "tiny", "--fold", "0..1"),
         "tune": ("tune",),
-        "ensemble": ("ensemble",),
+        "ensemble": ("ensemble", "--no-report"),
         "import": ("import", "--name", "theirs", "--test", str(given)),
         "leaderboard": ("leaderboard", "record", "ID", "--public", "0.5"),
     }

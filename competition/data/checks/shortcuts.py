@@ -8,9 +8,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from competition.data.folds import Folds
 from competition.data.manifest import Entry
@@ -69,6 +66,11 @@ def trait_auroc(traits: NDArray[np.float64], targets: NDArray[np.int64], folds: 
         The share of pairs in the right order over all folds, a tie counting half; None where there is no pair to rank,
         or nothing to learn from.
     """
+    # Here, because few data sets have traits, and scikit-learn takes a second to import.
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     right, pairs = 0.0, 0
     for fold in np.unique(folds):
         held, learned = folds == fold, folds != fold

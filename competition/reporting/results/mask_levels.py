@@ -77,7 +77,10 @@ def score_by_threshold(inputs: ReportInputs) -> list[Figure]:
     shown = [index for index in worst_first(at_chosen)[:PANELS] if not np.isnan(vote.curves[index]).all()]
     rows = -(-len(shown) // COLUMNS)
     columns = min(COLUMNS, len(shown))
-    canvas, axes = new_chart(2.1 * columns + 0.6, 1.9 * rows + 0.3, rows=rows, columns=columns)
+    width, height = 2.1 * columns + 0.6, 1.9 * rows + 0.6
+    # Measured out here, because matplotlib takes a second to do it for twelve panels.
+    canvas, axes = new_chart(width, height, rows, columns, layout=None)
+    canvas.subplots_adjust(0.85 / width, 0.55 / height, 1 - 0.25 / width, 1 - 0.3 / height, wspace=0.3, hspace=0.35)
     thresholds = threshold_of(np.arange(vote.curves.shape[1]))
     for axis, index in zip(axes, shown, strict=False):
         few = "." if np.isfinite(vote.curves[index]).sum() < 5 else ""  # a line through one point can't be seen
