@@ -272,9 +272,9 @@ def tiny_experiment() -> Callable[..., Experiment]:
     """
 
     def make(multiview: bool = False, **sections: dict[str, object]) -> Experiment:
-        model = {"architecture": "Unet", "encoder": "tu-resnet10t", "pretrained": False, "decoder_channels": [16, 8]}
+        model = {"architecture": "Unet", "encoder": "tu-test_resnet", "pretrained": False, "decoder_channels": [16, 8]}
         if multiview:
-            model = {"architecture": "multiview", "encoder": "resnet10t", "pretrained": False}
+            model = {"architecture": "multiview", "encoder": "test_resnet", "pretrained": False}
         settings: dict[str, dict[str, object]] = {
             "model": model,
             "data": {"size": 32, "augmentation": "none", "workers": 0},

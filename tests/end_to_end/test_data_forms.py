@@ -13,7 +13,7 @@ from competition.phantoms import knee
 from competition.phantoms.cardiac import phantom as heart
 
 MASKS = """\
-model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.3}
+model: {architecture: Unet, encoder: tu-test_resnet, pretrained: false, decoder_channels: [16, 8], prior: 0.3}
 data: {size: 64, workers: 0}
 train: {epochs: 1, repeats: 1, batch_size: 4, precision: fp32}
 """

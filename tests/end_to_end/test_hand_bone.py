@@ -28,7 +28,7 @@ BONES = [
 DRAWN = ["--people", "5", "--test-people", "2", "--size", "256"]
 # A high prior and a high rate give predictions that are right in places and wrong in others: a score between 0 and 1.
 SETTINGS = """\
-model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.1}
+model: {architecture: Unet, encoder: tu-test_resnet, pretrained: false, decoder_channels: [16, 8], prior: 0.1}
 data: {size: 64, augmentation: none, workers: 0}
 train: {epochs: 5, batch_size: 2, lr: 1.0e-2, precision: fp32, validate_every: 1}
 """

@@ -28,7 +28,7 @@ BONES = [
 ]
 CARPALS = BONES[19:27]
 SETTINGS = """\
-model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [8, 8], prior: 0.1}
+model: {architecture: Unet, encoder: tu-test_resnet, pretrained: false, decoder_channels: [8, 8], prior: 0.1}
 data: {size: 32, augmentation: none, workers: 0}
 train: {epochs: 1, batch_size: 4, precision: fp32}
 """

@@ -16,7 +16,7 @@ from pipelines.__main__ import main
 
 EXPERIMENTS = {
     "tiny": """\
-model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.3}
+model: {architecture: Unet, encoder: tu-test_resnet, pretrained: false, decoder_channels: [16, 8], prior: 0.3}
 data: {size: 64, workers: 0, augmentation: none, flip: true}
 train: {epochs: 1, batch_size: 4, precision: fp32}
 """,

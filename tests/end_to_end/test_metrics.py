@@ -18,7 +18,7 @@ from pipelines.__main__ import main
 
 SIZE = (40, 48)
 SETTINGS = """\
-model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.3}
+model: {architecture: Unet, encoder: tu-test_resnet, pretrained: false, decoder_channels: [16, 8], prior: 0.3}
 data: {size: 48, workers: 0, augmentation: none}
 train: {epochs: 6, repeats: 2, batch_size: 4, precision: fp32, lr: 0.01}
 """

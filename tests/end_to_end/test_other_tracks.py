@@ -17,10 +17,10 @@ from competition.tracks.aneurysm.track import CLASSES
 from competition.workspace import Workspace
 from pipelines.__main__ import main
 
-NET = "model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.3}\n"
+NET = "model: {architecture: Unet, encoder: tu-test_resnet, pretrained: false, decoder_channels: [16, 8], prior: 0.3}\n"
 MASKS = NET + "data: {size: 64, workers: 0}\ntrain: {epochs: 1, repeats: 1, batch_size: 4, precision: fp32}\n"
 VIEWS = """\
-model: {architecture: multiview, encoder: resnet10t, pretrained: false, prior: 0.3}
+model: {architecture: multiview, encoder: test_resnet, pretrained: false, prior: 0.3}
 data: {size: 32, workers: 0, augmentation: shift}
 train: {epochs: 1, batch_size: 4, precision: fp32, loss: bce_first}
 """
@@ -71,7 +71,7 @@ def test_aneurysm_gives_a_probability_and_21_cells_per_test_patient(tmp_path):
     assert result["accuracy"] == pytest.approx(np.mean(np.equal(cells, wanted)))
 
 
-FUSED = VIEWS.replace("multiview", "multiview_fused").replace("resnet10t", "test_resnet")
+FUSED = VIEWS.replace("multiview", "multiview_fused")
 REPORT = """\
 model:
   {architecture: report_fourfold, encoder: test_resnet, anterior_encoder: test_resnet, pretrained: false, prior: 0.3}

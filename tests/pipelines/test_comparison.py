@@ -14,7 +14,7 @@ from pipelines.executors import local
 from pipelines.json_page import COMMON
 
 NET = """\
-model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8], prior: 0.5}
+model: {architecture: Unet, encoder: tu-test_resnet, pretrained: false, decoder_channels: [16, 8], prior: 0.5}
 data: {size: 64, augmentation: none}
 train: {batch_size: 2, precision: fp32, lr: 3.0e-2, warmup_epochs: 0, ema: false}
 """
