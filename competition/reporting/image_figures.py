@@ -66,25 +66,23 @@ def _shift(frame: pd.DataFrame) -> str:
 def fold_figure(track: Track, training: Sequence[Entry], folds: Folds) -> Figure:
     """Return what each fold holds out: samples, groups, strata, and how often classes occur."""
     strata = [name for name, _ in Counter(entry.stratum for entry in training if entry.stratum).most_common()]
-    rows = []
+    rows, classes = [], []
     for fold in range(folds.count):
         held_out = folds.held_out(training, fold)
         counts = Counter(entry.stratum for entry in held_out)
         targets = np.array([entry.targets for entry in held_out], dtype=np.int64).reshape(-1, len(track.classes))
-        rows.append(
-            [fold, len(held_out), len({entry.group for entry in held_out})]
-            + [counts[name] for name in strata]
-            + targets.sum(axis=0).tolist()
-        )
-    named = ["fold", "samples", "groups", *(f"stratum {name}" for name in strata), *track.classes]
-    frame = pd.DataFrame(rows, columns=named)
-    per_class = frame[list(track.classes)]
+        rows.append([fold, len(held_out), len({entry.group for entry in held_out}), *(counts[name] for name in strata)])
+        classes.append(targets.sum(axis=0))
+    named = ["fold", "samples", "groups", *(f"stratum {name}" for name in strata)]
+    shown = pd.DataFrame(rows, columns=named)
+    per_class = pd.DataFrame(classes, columns=list(track.classes))
+    frame = pd.concat([shown, per_class], axis=1)  # a class may have the name of another column
+    shown = shown[named[: 3 + SHOWN_STRATA]].assign(**{f"with {track.classes[0]}": per_class[track.classes[0]]})
+    if len(track.classes) > 1:
+        shown["rarest class"] = [
+            f"{track.classes[int(np.argmin(row))]}: {int(min(row))}" for row in per_class.to_numpy().tolist()
+        ]
     fewest = per_class.min()
-    shown = frame[["fold", "samples", "groups", *(f"stratum {name}" for name in strata[:SHOWN_STRATA])]].copy()
-    shown[f"{track.classes[0]}"] = per_class[track.classes[0]]
-    shown["rarest class"] = [
-        f"{track.classes[int(np.argmin(row))]}: {int(min(row))}" for row in per_class.to_numpy().tolist()
-    ]
     empty = [name for name in track.classes if fewest[name] == 0]
     advice = "Every class occurs in every fold."
     if empty:

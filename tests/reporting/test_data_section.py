@@ -10,6 +10,7 @@ from competition.data.checks.label_maps import LabelMaps
 from competition.data.manifest import Manifest, target_matrix
 from competition.masks.bit_planes import unpack_planes
 from competition.reporting.data_section import data_figures
+from competition.reporting.image_figures import fold_figure
 from competition.reporting.label_figures import SHOWN_CLASSES, overlap_figure, prevalence_figure, size_figure
 from competition.reporting.page import Report, Section, write_report
 
@@ -69,6 +70,17 @@ def test_folds_list_samples_groups_and_classes(hands, shared_hands) -> None:
     assert table["samples"].tolist() == [len(entries) for entries in held_out]
     assert table["groups"].tolist() == [3, 2]
     assert table["bar"].tolist() == [target_matrix(entries)[:, 2].sum() for entries in held_out]
+
+
+def test_classes_may_have_the_names_of_other_columns_of_the_folds(shared_hands) -> None:
+    track = replace(shared_hands.track, classes=("samples", "groups", "fold"))
+    figure = fold_figure(track, shared_hands.train(), shared_hands.folds)
+    held_out = [shared_hands.folds.held_out(shared_hands.train(), fold) for fold in (0, 1)]
+    expected = [
+        [fold, len(entries), 3 - fold, *target_matrix(entries).sum(axis=0)] for fold, entries in enumerate(held_out)
+    ]
+    assert figure.table.to_numpy().tolist() == expected
+    assert "with samples" in figure.body
 
 
 @pytest.mark.slow
