@@ -6,7 +6,6 @@ from typing import Any
 
 from competition.console import say
 from competition.errors import CompetitionError
-from competition.reporting.report import make_report
 from pipelines.context import open_track, open_workspace
 from pipelines.options import typed_options
 
@@ -33,6 +32,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Returns:
         ``FIGURES``.
     """
+    from competition.reporting.report import make_report  # here, because --help should not wait 4 s for it
+
     track, workspace = open_track(args), open_workspace(args)
     if args.explain < 0:
         raise CompetitionError(f"--explain {args.explain}: a number of samples is 0 or more")
