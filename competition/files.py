@@ -26,6 +26,9 @@ LARGEST_TEXT = 64 << 20
 CHECKSUM = "sha256"
 """The key under which an object of ``write_sealed_json`` carries its checksum."""
 
+GITIGNORE = ".gitignore"
+"""The file that ``keep_out_of_git`` writes."""
+
 _PART = re.compile(
     r"\.(?P<name>.+)\.(?P<machine>[0-9a-f]{8})-(?P<process>[0-9]{1,9})-[0-9a-f]{8}\.(?P<kind>part|old)", re.DOTALL
 )
@@ -96,6 +99,11 @@ def whole_folder(path: Path, ours: str) -> Iterator[Path]:
             _delete(old)
     finally:
         _delete(part)
+
+
+def keep_out_of_git(folder: Path) -> None:
+    """Make git ignore a folder of images or patients wherever it lies: ``git add .`` would publish them."""
+    (folder / GITIGNORE).write_text("*\n")
 
 
 def remove_folder(path: Path, *ours: str) -> None:

@@ -17,7 +17,7 @@ from competition.explanation.occlusion import advice
 from competition.explanation.picture import draw_explanations
 from competition.explanation.samples import find_samples
 from competition.explanation.table import TABLE, row_of
-from competition.files import whole_folder, write_csv
+from competition.files import keep_out_of_git, whole_folder, write_csv
 from competition.runs.members import Member, check_same_data, is_imported, load_run_plugins, open_member, parse_members
 from competition.tracks.track import Track
 from competition.workspace import Workspace
@@ -67,6 +67,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     say(f"member: {member.with_folds()}; a training sample is explained by the fold that held it out")
     rows = []
     with TemporaryDirectory() as folder, whole_folder(args.out, TABLE) as part:
+        keep_out_of_git(part)
         new = Workspace(Path(folder), workspace.dataset)
         for sample in find_samples(track, workspace, manifest, args.samples, new):
             found = explain_sample(track, workspace, member, sample.entry, args.classes, sample.images)

@@ -16,7 +16,7 @@ from competition.inference.failures import failures_as_error
 from competition.inference.predicting import Predictions, predict_sources
 from competition.inference.sources import find_sources, split_missing
 from competition.inference.summary import SUMMARY, SYNTHETIC
-from competition.text import counted
+from competition.text import counted, few
 from competition.tracks.track import Track
 from competition.workspace import PHANTOM
 from pipelines.choose_model import choose_model, split_model_file
@@ -29,6 +29,9 @@ folders as ensemble --test takes them. The folder --out receives overlays, masks
 where the spacing is known and the disagreement of the folds. A DICOM image also gets a DICOM SEG, which carries the
 patient's identity of that image. A model file (predict model.zip IMAGE... --out DIR) needs no runs, no track and no
 torch."""
+STRANGE = 0.5
+"""Mean Dice of the folds below which an image is named: noise has 0.35 on the demo's hands, a hand 0.9."""
+
 EXAMPLE = "./run.sh predict --track hand_bone hand.png more_hands/ --out predicted"
 FIGURES = {
     "out": "Path of the folder of results.",
@@ -95,13 +98,19 @@ def _show(track: Track, found: Predictions) -> None:
     if track.task == "classification":
         first = track.classes[0]
         rows = [(row["name"], f"{row['score']:.4f}", _positive(row)) for row in found.rows[:SHOWN]]
-        table(SUMMARY, ("name", first, "decided 1"), rows)
+        table(SUMMARY, ("name", first, "decided positive"), rows)
         return
     images = {row["name"]: row["image_fold_dice"] for row in found.rows}
     present = Counter(row["name"] for row in found.rows if row["pixels"])
     ordered = sorted(images, key=lambda name: 2.0 if images[name] is None else images[name])[:SHOWN]
     rows = [(name, str(present[name]), "" if images[name] is None else f"{images[name]:.4f}") for name in ordered]
     table(f"{SUMMARY}: the images on which the folds agree least", ("name", "classes found", "Dice of folds"), rows)
+    strange = [name for name in ordered if images[name] is not None and images[name] < STRANGE]
+    if strange:
+        shout(
+            f"the folds agree on less than half of what they find in {few(strange)}: look at it, because it may be "
+            "unlike the images of the training"
+        )
 
 
 def _positive(row: dict[str, Any]) -> str:

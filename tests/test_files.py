@@ -18,6 +18,7 @@ from competition.errors import CompetitionError
 from competition.files import (
     check_file,
     file_lock,
+    keep_out_of_git,
     make_folder,
     read_text,
     sweep_below,
@@ -266,3 +267,14 @@ def test_a_folder_is_free_after_an_error(tmp_path):
         raise ValueError("inside")
     with file_lock(tmp_path / ".lock", "it is taken"):
         pass
+
+
+def test_git_ignores_a_folder_that_is_kept_out_of_it(tmp_path: Path) -> None:
+    folder = tmp_path / "predicted"
+    folder.mkdir()
+    (folder / "patient.png").touch()
+    keep_out_of_git(folder)
+    for words in (["init", "--quiet"], ["add", "."]):
+        subprocess.run(["git", "-C", str(tmp_path), *words], check=True)
+    listed = subprocess.run(["git", "-C", str(tmp_path), "ls-files"], check=True, capture_output=True, text=True)
+    assert listed.stdout == ""

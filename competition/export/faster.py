@@ -241,6 +241,9 @@ def _sentence(
     whole, left = (" + ".join(_described(member, times) for member in one.members) for one in decisions)
     text = f"{left} of {whole}: {100 * share:.0f} % of the network time."
     before, after = scores
+    if _scored_alike(voting, kept):
+        text += " Held-out samples are predicted by one fold each, so no score shows what averaging fewer folds costs."
+        return text + " Thresholds are not tuned again."
     if before is None or after is None:
         text += " What it costs is not known, because no sample is held out by all of them."
     else:
@@ -251,6 +254,11 @@ def _sentence(
             " Held-out samples are predicted by one fold each, so that doesn't show what averaging fewer folds costs."
         )
     return text + " Weights keep their ratios, and thresholds are not tuned again."
+
+
+def _scored_alike(voting: Decision, kept: Decision) -> bool:
+    """Return whether two decisions have the same members and views, so that held-out samples are predicted alike."""
+    return [(one.name, one.views) for one in voting.members] == [(one.name, one.views) for one in kept.members]
 
 
 def _described(member: WeightedMember, times: Mapping[str, Times]) -> str:

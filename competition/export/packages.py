@@ -1,6 +1,7 @@
 """The packages of the extra [export], which are imported only where a model file is written or run."""
 
 import importlib
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -24,7 +25,7 @@ def needed(package: str) -> Any:
     except ImportError as error:
         what = f"model files need the package {package}, which is not installed"
         wanted = RUNNING if package == RUNNING else " ".join(EXPORTING)
-        raise CompetitionError(what, None, f"Run pip install {wanted}") from error
+        raise CompetitionError(what, None, f"Run {sys.executable} -m pip install {wanted}") from error
 
 
 def program_version() -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from competition.errors import CompetitionError
-from competition.files import write_csv, write_json, write_text
+from competition.files import GITIGNORE, keep_out_of_git, write_csv, write_json, write_text
 from competition.formats.json_files import read_json
 from competition.inference.measures import measure_mask
 from competition.inference.outputs import MaskAnswer, TableAnswer, class_files
@@ -55,9 +55,10 @@ def write_summary(folder: Path, rows: Sequence[Row], files: Sequence[str], about
         about: What made them, for predictions.json.
         text: The README.
     """
+    keep_out_of_git(folder)
     write_csv(folder / SUMMARY, rows)
     write_text(folder / README, text)
-    write_json(folder / MARK, about | {"files": sorted([*files, SUMMARY, README, MARK]), "rows": list(rows)})
+    write_json(folder / MARK, about | {"files": sorted([*files, GITIGNORE, SUMMARY, README, MARK]), "rows": list(rows)})
 
 
 def check_replaceable(folder: Path) -> None:

@@ -87,6 +87,6 @@ def calibration_verdict(bins: pd.DataFrame) -> str:
     direction = "too low" if offset > 0 else "too high"
     average = f"are {direction} by {abs(offset):.3f}" if abs(offset) >= 0.0005 else "are right, but single ones are not"
     return text + (
-        f"On average probabilities {average}. Masks and ranks don't change by that, because thresholds are tuned; but "
-        "don't show these numbers to a clinician as risks."
+        f"On average probabilities {average}. The score does not suffer, because it uses ranks or tuned thresholds; "
+        "but don't show these numbers to a clinician as risks."
     )

@@ -142,9 +142,9 @@ def overlap_figure(track: Track, maps: LabelMaps) -> Figure:
     if largest > 0:
         row, column = divmod(int(np.nanargmax(shares)), len(track.classes))
         sentence = (
-            f"Pixels that two classes share, as a share of the class in the row. At most {largest:.2%} of "
-            f"{track.classes[row]} also belongs to {track.classes[column]}: masks overlap, so each class needs an "
-            f"output of its own (a sigmoid, as here) and not one class per pixel.{_rest(track)}"
+            "Pixels that two classes share, as a share of the class in the row. The largest overlap: "
+            f"{largest:.2%} of {track.classes[row]} also belongs to {track.classes[column]}. Masks overlap, so each "
+            f"class needs an output of its own (a sigmoid, as here) and not one class per pixel.{_rest(track)}"
         )
     return Figure("overlaps", "Overlaps of the classes", sentence, as_svg(canvas, "overlaps", sentence), frame)
 

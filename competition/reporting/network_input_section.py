@@ -95,10 +95,11 @@ def _augmentations(run: Run, shown: Sequence[Entry], boxes: Mapping[str, Box] | 
     more += [f"copy-paste in {data.copy_paste:.0%} of the draws"] if data.copy_paste else []
     more += [f"crops of {data.crop} pixels"] if data.crop else []
     rows_are = " Each row is a view." if len(run.track.views) > 1 else ""
+    fits = ", and every outline should still fit" if run.track.task == "segmentation" else ""
     sentence = (
         f"The same samples drawn {DRAWS} times for training by the augmentation {data.augmentation!r} "
         f"({', '.join(more)}).{rows_are} Every picture should be one that a scanner could have made on another "
-        "day, and every outline should still fit; if not, choose a weaker data.augmentation."
+        f"day{fits}; if not, choose a weaker data.augmentation."
     )
     return Figure("augmentations", "Augmentations", sentence, strips(items))
 

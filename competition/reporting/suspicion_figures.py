@@ -132,7 +132,7 @@ def suspicion_figure(
         seen = "" if data is not None else " Nothing is tuned yet, so predictions don't count: run train and tune."
         sentence = (
             f"Labels that may be wrong, the most suspicious of each sample first; a score above 0.5 is an outlier."
-            f"{predicted}{seen} Look at these first, and correct them with ./run.sh review."
+            f"{predicted}{seen} Look at these first, and correct them with ./run.sh review --out corrections."
         )
     table = suspicion_table(ranked, training)
     body = gallery(items) if items else Markup("")

@@ -16,7 +16,7 @@ from competition.data.preparation.corrected_files import CORRECTED, SAMPLE, TABL
 from competition.data.preparation.corrections import draw_objects
 from competition.drawing.outlines import as_rgb, write_png
 from competition.errors import CompetitionError
-from competition.files import whole_folder
+from competition.files import keep_out_of_git, whole_folder
 from competition.formats.coco import write_coco
 from competition.formats.drawn_objects import DrawnImage, DrawnObject
 from competition.formats.labelme import write_labelme
@@ -71,6 +71,7 @@ def export_masks(
     """
     images: dict[str, DrawnImage] = {}
     with whole_folder(out, TABLE) as part, progress("exporting", len(chosen)) as ticker:
+        keep_out_of_git(part)
         for reviewed in chosen:
             entry = reviewed.entry
             objects = _objects(planes_of(entry), track.classes, form)
@@ -110,6 +111,7 @@ def export_table(
         frame[f"probability {name}"] = probabilities[:, index].round(4)
     frame.insert(2, CORRECTED, "")
     with whole_folder(out, TABLE) as part:
+        keep_out_of_git(part)
         frame.to_csv(part / TABLE, index=False)
         (part / PAGE).write_text(page, encoding="utf-8")
 

@@ -29,7 +29,9 @@ def large_squares(monkeypatch):
 
 @pytest.fixture
 def patients(tiny_patients, tiny_experiment, random_member):
-    return tiny_patients, random_member(tiny_patients, tiny_experiment(multiview=True, data={"size": 64}))
+    return tiny_patients, random_member(
+        tiny_patients, tiny_experiment(multiview=True, model={"encoder": "resnet10t"}, data={"size": 64})
+    )
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ def test_samples_and_files_are_explained_in_pictures_and_a_table(hands_with_run,
         float(row["rank_correlation"]) if row["rank_correlation"] else None for row in rows
     ]
     assert sorted(path.name for path in (tmp_path / "why").iterdir()) == [
+        ".gitignore",
         "explanations.csv",
         "hand0.png",
         "hand10.png",

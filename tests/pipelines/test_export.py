@@ -172,9 +172,9 @@ def test_bad_input_is_refused_in_a_sentence(
         raise ImportError(name)
 
     monkeypatch.setattr(competition.export.packages.importlib, "import_module", missing)
-    with pytest.raises(CompetitionError, match=r"need the package onnxruntime.*Run pip install onnxruntime"):
+    with pytest.raises(CompetitionError, match=r"need the package onnxruntime.*-m pip install onnxruntime"):
         competition.export.packages.needed("onnxruntime")
-    with pytest.raises(CompetitionError, match="Run pip install onnx onnxscript onnxruntime"):
+    with pytest.raises(CompetitionError, match="-m pip install onnx onnxscript onnxruntime"):
         competition.export.packages.needed("onnx")
 
 
