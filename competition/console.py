@@ -129,7 +129,7 @@ class Ticker:
         if now - self._last_line >= LOG_LINE_SECONDS:
             self._last_line = now
             left = (now - self._start) / self.done * (self.total - self.done)
-            say(f"{self.title}: {self.done}/{self.total}, ETA {duration(left)} {metric}".rstrip())
+            say(f"{self.title}: {self.done}/{self.total}, ETA {duration(left)}{', ' if metric else ''}{metric}")
 
     def extend(self, steps: int) -> None:
         """Add steps to the total."""

@@ -68,8 +68,8 @@ def test_a_log_gets_a_line_of_progress_only_now_and_then(
             ticker.advance(f"at [{step}]")
     # 20 and 40 seconds after the start; 5 seconds a step, so 6 and 2 steps of 5 seconds are left.
     assert capsys.readouterr().out.splitlines() == [
-        "reading: 4/10, ETA 30 s at [3]",
-        "reading: 8/10, ETA 10 s at [7]",
+        "reading: 4/10, ETA 30 s, at [3]",
+        "reading: 8/10, ETA 10 s, at [7]",
     ]
 
 
@@ -80,7 +80,7 @@ def test_steps_that_nobody_expected_are_added(
     with progress("searching", 1) as ticker:
         ticker.advance()
         ticker.advance("best 0.9")
-    assert capsys.readouterr().out.splitlines() == ["searching: 1/1, ETA 0 s", "searching: 2/2, ETA 0 s best 0.9"]
+    assert capsys.readouterr().out.splitlines() == ["searching: 1/1, ETA 0 s", "searching: 2/2, ETA 0 s, best 0.9"]
 
 
 def test_progress_ends_when_the_work_fails(capsys: pytest.CaptureFixture[str]) -> None:

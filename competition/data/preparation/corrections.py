@@ -198,6 +198,8 @@ def record_corrections(
     touched, labels = len({row["sample"] for row in rows}), counted(len(rows), "label")
     read = f"{counted(len(corrections.digests), 'sample')} read from {corrections.folder}"
     say(f"corrections: {read}, of which {touched} differ in {labels}: {path}")
+    if rows:
+        say("runs that learned from other labels must be trained again; prepare without --corrections takes them back")
     return len(rows)
 
 

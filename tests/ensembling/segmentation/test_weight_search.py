@@ -300,6 +300,6 @@ def test_a_long_search_says_how_far_it_is(monkeypatch, capsys):
         evaluate, lambda score: candidates, 2, images, one_group(1), WINDOW, search_limit=20, expected=len(candidates)
     )
     assert capsys.readouterr().out.splitlines() == [
-        *(f"weights, on 20 images: {n}/3, ETA 0 s best 0.{4 + n}000" for n in (1, 2, 3)),
-        *(f"the best weights, on 40 images: {n}/3, ETA 0 s best 0.{4 + n}000" for n in (1, 2, 3)),
+        *(f"weights, on 20 images: {n}/3, ETA 0 s, best 0.{4 + n}000" for n in (1, 2, 3)),
+        *(f"the best weights, on 40 images: {n}/3, ETA 0 s, best 0.{4 + n}000" for n in (1, 2, 3)),
     ]
