@@ -27,7 +27,7 @@ def test_a_warm_start_loads_what_fits_and_lists_the_rest(shared_hands, tiny_expe
     stored["elsewhere"] = torch.zeros(1)
     loaded = load_weights(target, stored, Path("other.pt"))
     assert loaded.unmatched == (
-        "encoder.model.conv1.0.weight (24, 1, 3, 3) is not in the checkpoint and keeps its random weights",
+        "encoder.model.conv1.0.weight (16, 1, 3, 3) is not in the checkpoint and keeps its random weights",
         "segmentation_head.0.weight is (2, 8, 3, 3) in the checkpoint, (3, 8, 3, 3) here, and keeps its random weights",
         "segmentation_head.0.bias is (2,) in the checkpoint, (3,) here, and keeps its random weights",
         "elsewhere of the checkpoint has no place here",

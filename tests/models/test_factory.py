@@ -79,7 +79,7 @@ def test_colour_images_and_patients_get_the_network_they_need(shared_hands, shar
     [
         ({"architecture": "Unett"}, "unknown architecture 'Unett', did you mean 'Unet'"),
         ({"encoder": "resnet999"}, "can't build Unet with encoder 'resnet999'"),
-        ({"architecture": "FPN"}, "can't build FPN with encoder 'tu-resnet10t' .*decoder_channels"),
+        ({"architecture": "FPN"}, "can't build FPN with encoder 'tu-test_resnet' .*decoder_channels"),
     ],
 )
 def test_what_can_not_be_built_is_said(settings, sentence, shared_hands, tiny_experiment):
@@ -121,7 +121,7 @@ def test_weights_for_patients_that_can_not_be_fetched_name_the_ways_out(architec
     loss = {"loss": LOSS_OF.get(architecture, "bce_first")}
     settings = {"architecture": architecture, "pretrained": True}
     experiment = tiny_experiment(multiview=True, model=settings, train=loss)
-    with pytest.raises(CompetitionError, match=WAYS_OUT.format("resnet10t")):
+    with pytest.raises(CompetitionError, match=WAYS_OUT.format("test_resnet")):
         build_model(experiment, shared_patients.track)
 
 
@@ -165,7 +165,7 @@ def test_whatever_keeps_weights_from_being_fetched(monkeypatch, shared_patients,
         raise reason
 
     monkeypatch.setattr("competition.models.multiview.timm.create_model", fails)
-    with pytest.raises(CompetitionError, match=WAYS_OUT.format("resnet10t")):
+    with pytest.raises(CompetitionError, match=WAYS_OUT.format("test_resnet")):
         build_model(tiny_experiment(multiview=True, model={"pretrained": True}), shared_patients.track)
 
 
