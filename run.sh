@@ -45,7 +45,7 @@ set_up() {
         tail -n 15 "$log" >&2
         fail "pip could not install the packages; the whole log is $log. Fix the error, then run this again."
     fi
-    # pip compiles on one core: 54 of 110 s. Templates among the files are no Python, and stay as they are.
+    # pip compiles on one core: 54 of 110 s. Files that are no valid Python, such as templates, are skipped.
     "$python" -m compileall -qq -j 0 "$venv/lib" || true
     fingerprint "$python" >"$stamp"
     echo "run.sh: set-up done" >&2

@@ -102,7 +102,7 @@ def whole_folder(path: Path, ours: str) -> Iterator[Path]:
 
 
 def keep_out_of_git(folder: Path) -> None:
-    """Make git ignore a folder of images or patients wherever it lies: ``git add .`` would publish them."""
+    """Make git ignore a folder of images or patients, wherever it is; ``git add .`` would commit them."""
     (folder / GITIGNORE).write_text("*\n")
 
 

@@ -108,8 +108,8 @@ def _show(track: Track, found: Predictions) -> None:
     strange = [name for name in ordered if images[name] is not None and images[name] < STRANGE]
     if strange:
         shout(
-            f"the folds agree on less than half of what they find in {few(strange)}: look at it, because it may be "
-            "unlike the images of the training"
+            f"the folds agree poorly (Dice below {STRANGE:g}) on {few(strange)}: look at the overlays, because such "
+            "images may be unlike those of the training"
         )
 
 

@@ -101,9 +101,9 @@ def make_faster(track: Track, workspace: Workspace, decision: Decision, ratio: f
         least = f"one fold and view of {kept.members[0].name}"
         what = f"--fast {ratio:g}: {least} takes {share:.3f} of the time already"
         raise CompetitionError(what, None, f"Give --fast {min(0.999, share + 0.001):.3f}, or tune with a faster member")
-    before, after = whole.scores.oof, scored.scores.oof
-    sentence = _sentence(track, (voting, kept), times, share, (before, after), scored.coverage)
-    return Faster(kept, share, before, after, sentence)
+    cost = "" if scored is whole else _cost(track, whole, scored)
+    sentence = _sentence(voting, kept, times, share, cost)
+    return Faster(kept, share, whole.scores.oof, scored.scores.oof, sentence)
 
 
 def _expect(track: Track, workspace: Workspace, decision: Decision) -> Decision:
@@ -228,37 +228,22 @@ def _first_folds(decision: Decision, count: int) -> Decision:
     return decision.model_copy(update={"members": members})
 
 
-def _sentence(
-    track: Track,
-    decisions: tuple[Decision, Decision],
-    times: Mapping[str, Times],
-    share: float,
-    scores: tuple[float | None, float | None],
-    samples: int,
-) -> str:
-    """Return what was left out of the first decision to make the second, and what it costs."""
-    voting, kept = decisions
-    whole, left = (" + ".join(_described(member, times) for member in one.members) for one in decisions)
-    text = f"{left} of {whole}: {100 * share:.0f} % of the network time."
-    before, after = scores
-    if _scored_alike(voting, kept):
-        text += " Held-out samples are predicted by one fold each, so no score shows what averaging fewer folds costs."
-        return text + " Thresholds are not tuned again."
-    if before is None or after is None:
-        text += " What it costs is not known, because no sample is held out by all of them."
-    else:
-        text += f" Out-of-fold {track.metric.label} {after:.4f}, {before:.4f} with all ({after - before:+.4f}), "
-        text += f"on {counted(samples, 'sample')}."
+def _sentence(voting: Decision, kept: Decision, times: Mapping[str, Times], share: float, cost: str) -> str:
+    """Return what was left out of a decision, and what it costs."""
+    whole, left = (" + ".join(_described(member, times) for member in one.members) for one in (voting, kept))
+    text = f"{left} of {whole}: {100 * share:.0f} % of the network time.{cost}"
     if any(len(one.folds) < len(_named(voting, one.name).folds) for one in kept.members):
-        text += (
-            " Held-out samples are predicted by one fold each, so that doesn't show what averaging fewer folds costs."
-        )
+        text += " Held-out samples are predicted by one fold each, so no score shows what averaging fewer folds costs."
     return text + " Weights keep their ratios, and thresholds are not tuned again."
 
 
-def _scored_alike(voting: Decision, kept: Decision) -> bool:
-    """Return whether two decisions have the same members and views, so that held-out samples are predicted alike."""
-    return [(one.name, one.views) for one in voting.members] == [(one.name, one.views) for one in kept.members]
+def _cost(track: Track, whole: Decision, scored: Decision) -> str:
+    """Return how the out-of-fold score has changed, as a sentence."""
+    before, after = whole.scores.oof, scored.scores.oof
+    if before is None or after is None:
+        return " What it costs is not known, because no sample is held out by all of them."
+    change = f"{after:.4f}, {before:.4f} with all ({after - before:+.4f})"
+    return f" Out-of-fold {track.metric.label} {change}, on {counted(scored.coverage, 'sample')}."
 
 
 def _described(member: WeightedMember, times: Mapping[str, Times]) -> str:

@@ -17,9 +17,11 @@ from scipy import ndimage
 from torch.nn import functional
 
 import pipelines.context
+import pipelines.predict
 from competition.data.cache import cache_sample
 from competition.ensembling.segmentation.postprocessing import OPERATIONS
 from competition.formats.json_files import read_json
+from competition.inference.predicting import Predictions
 from competition.masks.run_lengths import encode_mask
 from competition.prediction.predictor import predict_on_grid
 from competition.submission.run_lengths.files import read_rle_csv
@@ -168,3 +170,14 @@ def test_a_table_is_that_of_ensemble(patients_with_run, shared_patients, stage, 
         assert row["any_sd"] > 0
     assert {(row["left_decision"], row["right_decision"]) for row in figures["rows"]} == {(1, 0)}
     assert json.loads((tmp_path / "out" / "predictions.json").read_text())["decision"] == "all"
+
+
+def test_images_on_which_the_folds_agree_poorly_are_named(shared_hands, capsys):
+    def say_of(**dice):
+        rows = [{"name": name, "pixels": 5, "image_fold_dice": value} for name, value in dice.items()]
+        pipelines.predict._show(shared_hands.track, Predictions(rows, []))
+        return " ".join("".join(capsys.readouterr()).split())
+
+    said = say_of(hand=0.9, noise=0.35, empty=None, edge=0.5)
+    assert "the folds agree poorly (Dice below 0.5) on noise: look at the overlays" in said
+    assert "agree poorly" not in say_of(hand=0.9, empty=None, edge=0.5)

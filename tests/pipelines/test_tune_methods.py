@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,6 +18,7 @@ from competition.ensembling.segmentation import thresholds
 from competition.ensembling.segmentation import tuning as segmentation
 from competition.ensembling.segmentation.weight_search import search_weights
 from competition.ensembling.tuning import TuneRequest, request_of
+from competition.installation import REPOSITORY
 from competition.masks.bit_planes import unpack_planes
 from competition.masks.run_lengths import encode_mask
 from competition.prediction.probability_maps import read_map
@@ -174,3 +177,9 @@ def test_an_unknown_method_is_refused_with_those_there_are(capsys):
     said = capsys.readouterr().err
     assert "genetic" in said
     assert all(name in said for name in ("optuna", "greedy", "equal"))
+
+
+def test_tune_starts_without_importing_networks():
+    code = "import sys, pipelines.tune; print([name for name in ('torch', 'timm', 'sklearn') if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert done.stdout == "[]\n"

@@ -199,7 +199,7 @@ def record_corrections(
     read = f"{counted(len(corrections.digests), 'sample')} read from {corrections.folder}"
     say(f"corrections: {read}, of which {touched} differ in {labels}: {path}")
     if rows:
-        say("runs that learned from other labels must be trained again; prepare without --corrections takes them back")
+        say("train runs again that learned from the earlier labels, or restore these: prepare without --corrections")
     return len(rows)
 
 
