@@ -79,13 +79,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _report(track: Track, review: Review, chosen: list[Reviewed], args: argparse.Namespace) -> None:
     rows = [[each.entry.name, each.label, f"{each.score:.3f}", each.reason] for each in chosen[:SHOWN]]
-    table(f"to review first, of {counted(len(review.ranked), 'sample')}", ["sample", "class", "score", "reason"], rows)
+    what = "disputed" if args.by == BY_DISAGREEMENT else "suspicious"
+    title = f"to review first, of {counted(len(review.ranked), f'{what} sample')}"
+    table(title, ["sample", "class", "score", "reason"], rows)
     say(f"{counted(len(chosen), 'sample')} exported to {args.out}")
     say(f"see why in a browser: {args.out / PAGE}")
     say(_how_to_correct(track, args))
     if args.by == BY_ERROR:
         say("the score says how unusual a label is; a weak network can be the reason, so look before you correct")
         say(f"then run ./run.sh prepare{typed_options(args)} --corrections {args.out}")
+    else:
+        say("prepare does not read labels of test images back; train on them only where the competition allows it:")
+        say("add them to the training data with their labels, then run prepare and train")
 
 
 def _how_to_correct(track: Track, args: argparse.Namespace) -> str:
@@ -94,4 +99,4 @@ def _how_to_correct(track: Track, args: argparse.Namespace) -> str:
         return f'correct with a spreadsheet: {args.out / TABLE}, column "{CORRECTED}"'
     if args.form == "coco":
         return f"correct with a program that reads COCO, such as CVAT: {args.out / COCO_FILE}"
-    return f"correct with labelme: pip install labelme, then labelme {args.out}"
+    return f"correct with labelme (pipx install labelme): labelme {args.out}"

@@ -85,6 +85,18 @@ def outline_mask(
     cv2.polylines(picture, scaled, isClosed=True, color=colour, thickness=thickness, lineType=cv2.LINE_AA)
 
 
+def frame(picture: NDArray[np.uint8], window: Window, size_hw: tuple[int, int], thickness: int = 1) -> None:
+    """Draw a white frame around a window of an image onto an RGB picture (h, w, 3) of the whole image, in place.
+
+    ``size_hw`` is the image's, in the pixels that ``window`` counts.
+    """
+    scales = (shown / whole for shown, whole in zip(picture.shape[:2], size_hw, strict=True))
+    (top, bottom), (left, right) = (
+        (int(side.start * scale), int(side.stop * scale)) for side, scale in zip(window, scales, strict=True)
+    )
+    cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), (255, 255, 255), thickness)
+
+
 def _with_margin(window: Window, size_hw: Sequence[int]) -> tuple[Window, Window]:
     """Return a window with some pixels more on each side that is not the image's border, and its place in that."""
     around, inside = [], []

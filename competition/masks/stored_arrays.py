@@ -1,7 +1,7 @@
 """Compressed arrays on disk: one file per array, written whole or not at all, read whole or by slices."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -61,7 +61,7 @@ def open_array(path: Path, repair: str = REMAKE) -> "blosc2.NDArray":
     def open_sealed() -> "blosc2.NDArray":
         if path.exists():
             check_seal(path, repair)
-        return open_imported_array(path, repair)
+        return _open(path, repair)
 
     return _while_unchanged(path, open_sealed)
 
@@ -72,9 +72,14 @@ def open_imported_array(path: Path, repair: str) -> "blosc2.NDArray":
     Raises:
         CompetitionError: It is missing, damaged, or holds anything but one array of numbers.
     """
+    if path.exists():
+        check_seal(path, repair, required=False)
+    return _open(path, repair)
+
+
+def _open(path: Path, repair: str) -> "blosc2.NDArray":
     if not path.exists():
         raise CompetitionError("stored array not found", path, repair)
-    check_seal(path, repair, required=False)
     try:
         # Without "safe" a file may hold an expression or a reference to another place, which opening it would follow.
         stored = blosc2.open(str(path), mode="r", deserialize="safe")
@@ -101,9 +106,19 @@ def read_array(path: Path, repair: str = REMAKE) -> NDArray[Any]:
 def read_opened(stored: "blosc2.NDArray", path: Path, repair: str) -> NDArray[Any]:
     """Read an opened array whole; a CompetitionError if it is damaged, or there is no memory for it."""
     try:
-        return np.asarray(stored[...])
+        return read_part(stored, [0] * len(stored.shape), stored.shape)
     except Exception as error:
         raise _damaged(path, error, repair) from error
+
+
+def read_part(stored: "blosc2.NDArray", first: Sequence[int], end: Sequence[int]) -> NDArray[Any]:
+    """Read the values of an opened array from ``first`` up to ``end``, which is left out, of every axis.
+
+    The same as ``stored[...]``, whose interpretation of an index takes 0.18 ms, and decompressing 256x256 bytes 0.09.
+    """
+    part = np.empty([stop - start for start, stop in zip(first, end, strict=True)], stored.dtype)
+    stored.get_slice_numpy(part, (first, end))
+    return part
 
 
 def file_identity(path: Path) -> tuple[int, int, int] | None:

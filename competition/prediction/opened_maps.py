@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.masks.stored_arrays import file_identity, open_array, open_imported_array
+from competition.masks.stored_arrays import file_identity, open_array, open_imported_array, read_part
 from competition.prediction.grid_maps import GridMap
 from competition.prediction.probability_maps import map_file, remake
 
@@ -39,9 +39,12 @@ class OpenedMap:
         Raises:
             CompetitionError: The file is damaged, or another process replaced it after it was opened.
         """
+        classes, height, width = self.shape
+        index, rows, columns = range(classes)[part[0]], range(height)[part[1]], range(width)[part[2]]
         damage: Exception | None = None
         try:
-            tile = np.asarray(self._stored[part])
+            first, end = (index, rows.start, columns.start), (index + 1, rows.stop, columns.stop)
+            tile: NDArray[np.uint8] = read_part(self._stored, first, end)[0]
         except Exception as error:  # blosc2 raises plain RuntimeError and others for damaged files
             damage = error
         # blosc2 opens the file anew for every piece, so that a tile could come from two different maps.

@@ -1,5 +1,6 @@
-"""A case as a picture: the whole image beside its most wrong part, with truth and prediction outlined."""
+"""A case as a picture: the whole image beside the part where truth and prediction, or several masks, differ most."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -7,14 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.grid import grid_size, resize_image
-from competition.drawing.outlines import WHOLE, Window, as_rgb, outline
+from competition.drawing.outlines import WHOLE, Window, as_rgb, frame, outline
 
 PANEL = 320
 """Pixels of each of the two square panels."""
 SMALLEST_WINDOW = 48
 """Native pixels; a smaller window shows nothing but blocks."""
-TRUTH, DECIDED, FRAME = (0, 216, 255), (255, 96, 0), (255, 255, 255)
+TRUTH, DECIDED = (0, 216, 255), (255, 96, 0)
 """Blue and orange, which colour-blind readers tell apart, more vivid than in charts: bones are nearly white."""
+
+
+Drawn = Sequence[tuple[NDArray[np.uint8], tuple[int, int, int]]]
+"""Label planes uint8 (H, W, P), and the RGB colour of their outlines."""
 
 
 @dataclass(frozen=True)
@@ -34,46 +39,47 @@ class Case:
     classes: int
 
     def picture(self) -> NDArray[np.uint8]:
-        """Return RGB uint8 (PANEL, 2 * PANEL, 3): the image with a frame around the part that the right half shows."""
-        window = wrong_window(self.truth, self.decided)
-        whole = _centred(self._outlined(WHOLE, PANEL, window))
-        return np.hstack([whole, _centred(self._outlined(window, PANEL))])
-
-    def _outlined(self, part: Window, long_side: int, frame: Window | None = None) -> NDArray[np.uint8]:
-        image = np.ascontiguousarray(self.image[part])
-        height, width = image.shape[:2]
-        size_hw = grid_size((height, width), long_side)
-        picture = as_rgb(_resized(image, size_hw))
-        for planes, colour in ((self.truth, TRUTH), (self.decided, DECIDED)):
-            outline(picture, planes, self.classes, colour_of_all=colour, window=part)
-        if frame is not None:
-            scale = size_hw[0] / height
-            (top, bottom), (left, right) = ((int(side.start * scale), int(side.stop * scale)) for side in frame)
-            cv2.rectangle(picture, (left, top), (right - 1, bottom - 1), FRAME, 1)
-        return picture
+        """Return ``differing_picture`` of the truth and what was decided."""
+        return differing_picture(self.image, [(self.truth, TRUTH), (self.decided, DECIDED)], self.classes)
 
 
-def wrong_window(truth: NDArray[np.uint8], decided: NDArray[np.uint8]) -> Window:
-    """Return the square with the most pixels on which the two disagree, moved so that these are in its middle.
+def differing_picture(image: NDArray[np.uint8], drawn: Drawn, classes: int) -> NDArray[np.uint8]:
+    """Return RGB uint8 (PANEL, 2 * PANEL, 3): the image with a frame around the part that the right half shows."""
+    window = differing_window([planes for planes, _ in drawn])
+    whole = _outlined(image, drawn, classes, WHOLE)
+    frame(whole, window, (image.shape[0], image.shape[1]))
+    return np.hstack([_centred(whole), _centred(_outlined(image, drawn, classes, window))])
 
-    Its side is a quarter of the image's long side, less where all masks together are smaller. Where the two agree
+
+def _outlined(image: NDArray[np.uint8], drawn: Drawn, classes: int, part: Window) -> NDArray[np.uint8]:
+    seen = np.ascontiguousarray(image[part])
+    picture = as_rgb(_resized(seen, grid_size((seen.shape[0], seen.shape[1]), PANEL)))
+    for planes, colour in drawn:
+        outline(picture, planes, classes, colour_of_all=colour, window=part)
+    return picture
+
+
+def differing_window(several: Sequence[NDArray[np.uint8]]) -> Window:
+    """Return the square with the most pixels on which label planes differ, moved so that these are in its middle.
+
+    Its side is a quarter of the image's long side, less where all masks together are smaller. Where they agree
     everywhere it lies around the middle of the masks, or of the image without any.
     """
-    height, width = truth.shape[:2]
-    rows, columns = np.nonzero((truth | decided).any(axis=2))
+    height, width = several[0].shape[:2]
+    rows, columns = np.nonzero(np.bitwise_or.reduce(several).any(axis=2))
     extent = max(np.ptp(rows), np.ptp(columns)) if len(rows) else max(height, width)
     side = int(np.clip(min(max(height, width) // 4, 1.4 * extent), SMALLEST_WINDOW, PANEL))
     side_hw = min(side, height), min(side, width)
-    wrong = (truth != decided).any(axis=2)
-    if not wrong.any():
+    differ = np.logical_or.reduce([(planes != several[0]).any(axis=2) for planes in several])
+    if not differ.any():
         middle = (int(rows.mean()), int(columns.mean())) if len(rows) else (height // 2, width // 2)
         return _square(middle, side_hw, (height, width))
-    # An unnormalised box filter counts the wrong pixels around every pixel.
+    # An unnormalised box filter counts the differing pixels around every pixel.
     counted = cv2.boxFilter(
-        wrong.astype(np.float32), -1, (side_hw[1], side_hw[0]), normalize=False, borderType=cv2.BORDER_CONSTANT
+        differ.astype(np.float32), -1, (side_hw[1], side_hw[0]), normalize=False, borderType=cv2.BORDER_CONSTANT
     )
     fullest = _square(divmod(int(counted.argmax()), width), side_hw, (height, width))
-    rows, columns = np.nonzero(wrong[fullest])
+    rows, columns = np.nonzero(differ[fullest])
     middle = fullest[0].start + int(rows.mean()), fullest[1].start + int(columns.mean())
     return _square(middle, side_hw, (height, width))
 

@@ -102,12 +102,9 @@ def _samples(track: Track, workspace: Workspace, training: Sequence[Entry]) -> F
             caption += "" if planes.any() else ", nothing labelled"
             items.append((outlined_picture(track, workspace, entry, planes), caption))
         else:
-            if several:
-                picture = patient_picture(track, workspace, entry)
-            else:
-                picture = outlined_picture(track, workspace, entry, None)
             absent = [view for view, present in zip(track.views, entry.present, strict=True) if not present]
             missing = f"; without {', '.join(absent)}" if absent else ""
+            picture = patient_picture(track, workspace, entry)
             items.append((picture, f"{caption}: {positive_classes(track, entry)}{missing}"))
     what, fault = ("with their positive classes", "an image is upside down or belongs to another patient")
     if masks:

@@ -149,7 +149,7 @@ def _training_grid(run: Run, entry: Entry, boxes: Mapping[str, Box] | None) -> F
     window = (slice(None), slice(None))
     if run.track.task == "segmentation":
         planes = read_label_planes(run.workspace, run.track, entry.sample)[whole.window]
-        window = surroundings(unpack_class(planes, smallest_class(planes, len(run.track.classes))))
+        window = surroundings([unpack_class(planes, smallest_class(planes, len(run.track.classes)))])
     step = max(image.shape[:2]) / max(small.shape[:2])
     coarse = small[tuple(_scaled(part, step, side) for part, side in zip(window, small.shape[:2], strict=True))]
     pair = [_enlarged(np.ascontiguousarray(part)) for part in (image[window], coarse)]
@@ -213,7 +213,7 @@ def _soft_targets(run: Run, entry: Entry, boxes: Mapping[str, Box] | None) -> Fi
         }
     )
     index = smallest_class(planes, classes)
-    window = surroundings(truth[index])
+    window = surroundings([truth[index]])
     step = max(planes.shape[:2]) / max(size_hw)
     grid = tuple(_scaled(part, step, side) for part, side in zip(window, size_hw, strict=True))
     parts = [truth[index][window].astype(np.uint8) * 255]

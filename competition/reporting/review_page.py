@@ -7,14 +7,20 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from competition.console import progress
 from competition.data.cache import read_cached_image, read_label_planes
-from competition.data.grid import grid_size, resize_image
 from competition.data.manifest import Entry
-from competition.drawing.overlay import draw_overlay
 from competition.masks.bit_planes import unpack_class
 from competition.reporting.page import Figure, Report, Section, html_table, render_page
 from competition.reporting.pictures import gallery
-from competition.reporting.sample_pictures import compared_picture, positive_classes, view_picture
+from competition.reporting.sample_pictures import (
+    COLOURS,
+    compared_picture,
+    outlined_picture,
+    positive_classes,
+    surroundings,
+    view_picture,
+)
 from competition.review.export import Reviewed
 from competition.review.predictions import Predictions
 
@@ -52,36 +58,32 @@ def _sentence(reviewed: Reviewed) -> str:
 
 
 def _masks(predictions: Predictions, chosen: Sequence[Reviewed]) -> list[Markup]:
-    return [
-        gallery(_label_and_prediction(predictions, each) if each.entry.split == "train" else _folds(predictions, each))
-        for each in chosen
-    ]
+    with progress("drawing", len(chosen)) as ticker:
+        return [gallery(_mask_pictures(predictions, each)) for each in ticker.ticking(chosen, 1)]
 
 
-def _label_and_prediction(predictions: Predictions, reviewed: Reviewed) -> list[Item]:
-    """Return the image with its label, with its out-of-fold masks if it has any, and the class in question."""
+def _mask_pictures(predictions: Predictions, reviewed: Reviewed) -> list[Item]:
+    """Return the whole image with all classes of its label and its vote, and the class in question close up."""
     track, workspace, entry = predictions.track, predictions.workspace, reviewed.entry
-    label, predicted = read_label_planes(workspace, track, entry.sample), predictions.planes(entry)
-    index = track.classes.index(reviewed.label)
-    truth = unpack_class(label, index)
-    items = [_outlined(predictions, entry, label, "label")]
-    if predicted is None:
-        return [*items, (compared_picture(track, workspace, entry, truth, None, SIDE), f"{reviewed.label}: label blue")]
-    items.append(_outlined(predictions, entry, predicted, "out-of-fold prediction"))
-    close_up = compared_picture(track, workspace, entry, truth, unpack_class(predicted, index), SIDE)
-    return [*items, (close_up, f"{reviewed.label}: label blue, prediction orange")]
-
-
-def _folds(predictions: Predictions, reviewed: Reviewed) -> list[Item]:
-    """Return a test image with the masks of each fold."""
-    entry, by_fold = reviewed.entry, predictions.planes_by_fold(reviewed.entry)
-    return [_outlined(predictions, entry, planes, f"fold {fold}") for fold, planes in by_fold.items()]
-
-
-def _outlined(predictions: Predictions, entry: Entry, planes: NDArray[np.uint8], caption: str) -> Item:
-    image = read_cached_image(predictions.workspace, entry.sample, predictions.track.views[0])
-    small = resize_image(image, grid_size((entry.height, entry.width), SIDE))
-    return draw_overlay(small, planes, predictions.track.classes, None), caption
+    vote, index = predictions.planes(entry), track.classes.index(reviewed.label)
+    whole, compared = dict[str, NDArray[np.uint8]](), dict[str, NDArray[np.uint8]]()
+    if entry.split == "test":
+        assert vote is not None  # of a test sample it never is
+        whole["vote of all folds"] = vote
+        folds = list(predictions.planes_by_fold(entry).items())[: len(COLOURS)]
+        compared = {f"fold {fold}": planes for fold, planes in folds}
+    else:
+        whole["label"] = compared["label"] = read_label_planes(workspace, track, entry.sample)
+        if vote is not None:
+            whole["out-of-fold prediction"] = compared["prediction"] = vote
+    masks = [unpack_class(planes, index) for planes in compared.values()]
+    frame = surroundings(masks)
+    items = [
+        (outlined_picture(track, workspace, entry, planes, SIDE, frame), f"{what}, all classes")
+        for what, planes in whole.items()
+    ]
+    colours = ", ".join(f"{what} {colour}" for what, colour in zip(compared, COLOURS, strict=False))
+    return [*items, (compared_picture(track, workspace, entry, masks, SIDE), f"{reviewed.label}: {colours}")]
 
 
 def _patients(predictions: Predictions, chosen: Sequence[Reviewed]) -> list[Markup]:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from competition.data.cache import read_cached_image
 from competition.data.grid import grid_size, resize_image
 from competition.data.manifest import Entry
-from competition.drawing.outlines import WHOLE, Window, as_rgb, outline, outline_mask
+from competition.drawing.lettering import draw_text
+from competition.drawing.outlines import WHOLE, Window, as_rgb, frame, outline, outline_mask
 from competition.reporting.pictures import picture
 from competition.text import shortened_middle
 from competition.tracks.track import Track
@@ -18,12 +19,19 @@ from competition.workspace import Workspace
 SIDE = 360
 """Pixels of the long side: 10 to 20 kB as WebP."""
 
-VIEW_SIDE = 160
+VIEW_SIDE, NAME_SIZE = 160, 12
 COLUMNS = 4
 """Views side by side."""
 
-TRUTH, PREDICTED = (86, 180, 233), (230, 159, 0)
-"""Sky blue and orange of Okabe and Ito."""
+COLOURS = {
+    "blue": (86, 180, 233),
+    "orange": (230, 159, 0),
+    "green": (0, 158, 115),
+    "pink": (204, 121, 167),
+    "yellow": (240, 228, 66),
+}
+"""Of Okabe and Ito, in the order in which the masks of one picture get them."""
+TRUTH, PREDICTED = COLOURS["blue"], COLOURS["orange"]
 
 
 def titled(entry: Entry) -> str:
@@ -33,13 +41,23 @@ def titled(entry: Entry) -> str:
 
 
 def outlined_picture(
-    track: Track, workspace: Workspace, entry: Entry, planes: NDArray[np.uint8] | None, side: int = SIDE
+    track: Track,
+    workspace: Workspace,
+    entry: Entry,
+    planes: NDArray[np.uint8] | None,
+    side: int = SIDE,
+    framed: Window = WHOLE,
 ) -> NDArray[np.uint8]:
-    """Return an image of a segmentation, RGB (h, w, 3) uint8, with the outlines of label planes at native size."""
+    """Return an image of a segmentation, RGB (h, w, 3) uint8, with the outlines of label planes at native size.
+
+    A frame shows which part of it (``framed``) another picture shows close up.
+    """
     image = read_cached_image(workspace, entry.sample, track.views[0])
     drawn = as_rgb(resize_image(image, grid_size((entry.height, entry.width), side)))
     if planes is not None:
-        outline(drawn, planes, len(track.classes))
+        outline(drawn, planes, len(track.classes), max(1, side // SIDE))
+    if framed != WHOLE:
+        frame(drawn, framed, (entry.height, entry.width), max(1, side // SIDE))
     return drawn
 
 
@@ -47,36 +65,34 @@ def compared_picture(
     track: Track,
     workspace: Workspace,
     entry: Entry,
-    truth: NDArray[np.bool_],
-    predicted: NDArray[np.bool_] | None,
+    masks: Sequence[NDArray[np.bool_]],
     side: int = SIDE,
 ) -> NDArray[np.uint8]:
-    """Return the surroundings of one class, its label outlined in blue and its prediction in orange.
+    """Return the surroundings of one class, its masks outlined in the order of ``COLOURS``.
 
     Args:
         track: Its view.
         workspace: Where the image is.
         entry: The sample.
-        truth: The label (H, W) bool.
-        predicted: The out-of-fold mask likewise; None where there is none.
+        masks: At most five (H, W) bool: the label and the prediction, or the predictions of several networks.
         side: Pixels of the long side.
     """
     image = read_cached_image(workspace, entry.sample, track.views[0])
-    window = surroundings(truth if predicted is None else truth | predicted)
+    window = surroundings(masks)
     part = image[window]
     size_hw = grid_size((part.shape[0], part.shape[1]), side)
     drawn = as_rgb(resize_image(np.ascontiguousarray(part), size_hw))
-    for mask, colour in ((truth, TRUTH), (predicted, PREDICTED)):
-        if mask is not None:
-            outline_mask(drawn, mask, colour, window=window)
+    for mask, colour in zip(masks, COLOURS.values(), strict=False):
+        outline_mask(drawn, mask, colour, max(1, side // SIDE), window)
     return drawn
 
 
-def surroundings(mask: NDArray[np.bool_]) -> Window:
-    """Return a square with a mask in its middle, twice as long and at least a quarter of the image's longer side.
+def surroundings(masks: Sequence[NDArray[np.bool_]]) -> Window:
+    """Return a square with masks in its middle, twice as long and at least a quarter of the image's longer side.
 
-    At the border it is moved into the image. Of an empty mask it is the whole image.
+    At the border it is moved into the image. Of empty masks it is the whole image.
     """
+    mask = np.logical_or.reduce(masks)
     if not mask.any():
         return WHOLE
     boxes = [np.flatnonzero(mask.any(axis=1 - axis))[[0, -1]] for axis in (0, 1)]
@@ -91,9 +107,21 @@ def surroundings(mask: NDArray[np.bool_]) -> Window:
 def patient_picture(
     track: Track, workspace: Workspace, entry: Entry, views: Sequence[int] | None = None
 ) -> NDArray[np.uint8]:
-    """Return views of a patient side by side, four in a row; those that are missing are black."""
-    shown = range(len(track.views)) if views is None else views
-    tiles = [view_picture(read_cached_image(workspace, entry.sample, track.views[number])) for number in shown]
+    """Return a sample without labels: its only view, or several with their names, four in a row; an absent one black.
+
+    Args:
+        track: Its views.
+        workspace: Where the images are.
+        entry: The sample.
+        views: Numbers of those to show; None for all.
+    """
+    if len(track.views) == 1:
+        return outlined_picture(track, workspace, entry, None)
+    tiles = []
+    for number in range(len(track.views)) if views is None else views:
+        tile = view_picture(read_cached_image(workspace, entry.sample, track.views[number]))
+        draw_text(tile, track.views[number], (4, VIEW_SIDE - 10), NAME_SIZE, (255, 255, 255), halo=1)
+        tiles.append(tile)
     return tiled(tiles, COLUMNS)
 
 

@@ -20,7 +20,7 @@ from competition.ensembling.tuning_data import TuningData
 from competition.masks.bit_planes import unpack_class
 from competition.reporting.page import Figure, html_table
 from competition.reporting.pictures import gallery
-from competition.reporting.sample_pictures import compared_picture, outlined_picture, patient_picture, tiled
+from competition.reporting.sample_pictures import compared_picture, patient_picture, tiled
 from competition.review.out_of_fold import out_of_fold_planes
 from competition.review.suspicious_labels import rank_samples, suspicion_table
 from competition.text import counted, shortened_middle
@@ -148,15 +148,12 @@ def _suspicious_picture(
     decision: Decision | None,
 ) -> NDArray[np.uint8]:
     if track.task == "classification":
-        if len(track.views) > 1:
-            return patient_picture(track, workspace, entry)
-        return outlined_picture(track, workspace, entry, None)
+        return patient_picture(track, workspace, entry)
     index = track.classes.index(suspicion.label)
-    truth = unpack_class(read_label_planes(workspace, track, entry.sample), index)
-    predicted = None
+    masks = [unpack_class(read_label_planes(workspace, track, entry.sample), index)]
     if data is not None and decision is not None and entry.sample in data.samples:
-        predicted = unpack_class(out_of_fold_planes(data, decision, entry.sample), index)
-    return compared_picture(track, workspace, entry, truth, predicted)
+        masks.append(unpack_class(out_of_fold_planes(data, decision, entry.sample), index))
+    return compared_picture(track, workspace, entry, masks)
 
 
 def _first_rows(frame: pd.DataFrame) -> Markup:

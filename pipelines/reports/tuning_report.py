@@ -174,7 +174,13 @@ def say_expectation(decision: Decision, some_folds: bool, late: bool) -> None:
         )
     elif scores.oof_crossfit is not None:
         interval = f"95 % interval {scores.interval_low:.4f} .. {scores.interval_high:.4f}"
-        say(f"expect about {scores.oof_crossfit:.4f} (cross-fitted out-of-fold; {interval})")
+        if scores.oof_reweighted is None:
+            say(f"expect about {scores.oof_crossfit:.4f} (cross-fitted out-of-fold; {interval})")
+        else:
+            say(
+                f"expect about {scores.oof_reweighted:.4f}: the cross-fitted score ({scores.oof_crossfit:.4f}, {interval}) "
+                "re-weighted to the test set's mix of images"
+            )
     elif scores.fold_mean is not None:
         held_out = {fold for member in decision.members for fold in member.folds if fold != FULL}
         folds = ", ".join(map(str, sorted(held_out)))

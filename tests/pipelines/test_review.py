@@ -24,10 +24,11 @@ def test_the_page_compares_the_label_with_the_prediction(stage, shared_hands, tm
     figures, said = stage("review", "--first", "2", "--out", tmp_path / "out")
     page = (tmp_path / "out" / "review.html").read_text(encoding="utf-8")
     assert figures["page"] == str(tmp_path / "out" / "review.html")
-    assert f"pip install labelme, then labelme {tmp_path / 'out'}" in said
+    assert f"(pipx install labelme): labelme {tmp_path / 'out'}" in said
     shown = pictures(page)
     classes = [each["class"] for each in figures["exported"]]
-    expected = [("label", "out-of-fold prediction", f"{name}: label blue, prediction orange") for name in classes]
+    whole = ("label, all classes", "out-of-fold prediction, all classes")
+    expected = [(*whole, f"{name}: label blue, prediction orange") for name in classes]
     assert [description for description, _ in shown] == [text for own in expected for text in own]
     for each, (_, close_up) in zip(figures["exported"], shown[2::3], strict=True):
         index = shared_hands.track.classes.index(each["class"])
@@ -39,9 +40,15 @@ def test_the_page_compares_the_label_with_the_prediction(stage, shared_hands, tm
 
 @pytest.mark.usefixtures("hands_with_run")
 def test_the_page_of_test_images_shows_every_fold(stage, tmp_path) -> None:
-    stage("review", "--by", "disagreement", "--first", "1", "--form", "coco", "--out", tmp_path / "out")
+    options = ("--by", "disagreement", "--first", "1", "--form", "coco", "--out", tmp_path / "out")
+    figures, said = stage("review", *options)
     shown = pictures((tmp_path / "out" / "review.html").read_text(encoding="utf-8"))
-    assert [description for description, _ in shown] == ["fold 0", "fold 1"]
+    name = figures["exported"][0]["class"]
+    assert [description for description, _ in shown] == [
+        "vote of all folds, all classes",
+        f"{name}: fold 0 blue, fold 1 orange",
+    ]
+    assert "does not read labels of test images" in said
 
 
 @pytest.mark.usefixtures("patients_with_run")

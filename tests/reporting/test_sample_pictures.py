@@ -28,12 +28,12 @@ def test_a_close_up_is_a_square_around_the_mask(box, window):
     top, left, bottom, right = box
     mask = np.zeros((80, 120), np.bool_)
     mask[top:bottom, left:right] = True
-    assert surroundings(mask) == window
+    assert surroundings([mask]) == window
 
 
 def test_a_close_up_of_masks_far_apart_holds_both_and_of_none_the_whole_image():
     mask = np.zeros((80, 120), np.bool_)
-    assert surroundings(mask) == (slice(None), slice(None))
+    assert surroundings([mask]) == (slice(None), slice(None))
     mask[2, 3] = mask[79, 110] = True
-    rows, columns = surroundings(mask)
+    rows, columns = surroundings([mask])
     assert (rows, columns) == (slice(0, 80), slice(0, 120))

@@ -20,13 +20,13 @@ from competition.masks.bit_planes import set_class
 from competition.prediction.histograms import LEVELS
 from competition.prediction.opened_maps import ClassMap, open_map
 from competition.prediction.probability_maps import HALF_LEVEL, index_file, read_index, read_scores
+from competition.reporting.case_pictures import differing_picture
 from competition.reporting.ensemble.agreement import mask_dice
 from competition.reporting.inputs import ReportInputs, spread_within
 from competition.reporting.page import Figure, html_table
 from competition.reporting.pictures import gallery
-from competition.reporting.results.patient_cases import views_picture
 from competition.reporting.results.vote_histograms import vote_histograms
-from competition.reporting.sample_pictures import titled
+from competition.reporting.sample_pictures import COLOURS, patient_picture, titled
 from competition.runs.imports.member import imported_test_maps
 from competition.runs.members import Member, is_imported, split_member
 
@@ -36,14 +36,8 @@ BUDGET = 1_000_000_000
 UNSURE_LEVELS = slice(LEVELS - 1 - SURE_LEVEL, SURE_LEVEL + 1)
 """Probability 0.2 to 0.8."""
 SIDE = 360
-COLOURS = {
-    "blue": (86, 180, 233),
-    "orange": (230, 159, 0),
-    "green": (0, 158, 115),
-    "pink": (204, 121, 167),
-    "yellow": (240, 228, 66),
-}
-"""Of the first five members' outlines."""
+FIND_MORE = "Look at the first ones: images like them are rare in the training set, so find more of them."
+CHECK_LABEL = "Look at the first ones: where a label is right, images like them are rare in the training set."
 
 
 @dataclass(frozen=True)
@@ -53,11 +47,13 @@ class Ranking:
     Attributes:
         entries: All that were compared, the most doubtful first.
         doubt: (n,) 0 to 1, of ``entries``.
-        meaning: What ``doubt`` is, as a sentence.
+        measure: What ``doubt`` is, in a word or two.
+        meaning: The same as a sentence, and what to do about it.
     """
 
     entries: Sequence[Entry]
     doubt: NDArray[np.float64]
+    measure: str
     meaning: str
 
 
@@ -77,19 +73,16 @@ def images_to_look_at(inputs: ReportInputs) -> list[Figure]:
         ranking = _unsure(inputs)
     items = []
     for entry, doubt in list(zip(ranking.entries, ranking.doubt, strict=True))[:SHOWN]:
-        items.append((_picture(inputs, entry, folders), f"{titled(entry)}: {doubt:.3f}"))
+        items.append((_picture(inputs, entry, folders), f"{titled(entry)}: {ranking.measure} {doubt:.3f}"))
     table = pd.DataFrame(
         {
             "sample": [entry.sample for entry in ranking.entries],
             "name": [entry.name for entry in ranking.entries],
             "group": [entry.group for entry in ranking.entries],
-            "doubt": ranking.doubt,
+            ranking.measure: ranking.doubt,
         }
     )
-    sentence = (
-        f"{ranking.meaning} Look at these first: label them by hand, or find more training images like them. "
-        f"The CSV ranks all {len(table):,}."
-    )
+    sentence = f"{ranking.meaning} The CSV ranks all {len(table):,}."
     body = gallery(items) + html_table(table.head(LISTED))
     return [Figure("look-next", "The images to look at next", sentence, body, table)]
 
@@ -129,7 +122,7 @@ def _members_disagree(inputs: ReportInputs, folders: Sequence[Path], entries: Se
         tables = np.stack([read_scores(folder, samples, classes[:1])[:, 0] for folder in folders])
         spread = tables.max(axis=0) - tables.min(axis=0)
         meaning = f"Test samples by how far apart the {members} members' probabilities of {classes[0]} lie (0 to 1)."
-        return _ranked(entries, spread, meaning)
+        return _ranked(entries, spread, "distance", f"{meaning} {FIND_MORE}")
     some = spread_within(entries, members * len(classes), BUDGET)
     voters, doubt = inputs.decision.voters(), []
     with progress("disagreement", len(some)) as ticker:
@@ -141,8 +134,11 @@ def _members_disagree(inputs: ReportInputs, folders: Sequence[Path], entries: Se
     drawn = ", ".join(
         f"{member.name} {colour}" for member, colour in zip(inputs.decision.members, COLOURS, strict=False)
     )
-    meaning = f"Test images{which} by 1 less the mean Dice between the members' masks ({drawn})."
-    return _ranked(some, np.array(doubt), meaning)
+    meaning = (
+        f"Test images{which} by 1 less the mean Dice between the members' masks ({drawn}). On the right is the framed "
+        f"part, where they differ most. {FIND_MORE}"
+    )
+    return _ranked(some, np.array(doubt), "disagreement", meaning)
 
 
 def _unsure(inputs: ReportInputs) -> Ranking:
@@ -154,13 +150,13 @@ def _unsure(inputs: ReportInputs) -> Ranking:
         probabilities = inputs.combined.probs[:, 0]
         doubt = 1 - np.abs(2 * probabilities - 1)
         meaning = f"Training samples by how near their out-of-fold probability lies to 0.5 (1 is 0.5), because {why}."
-        return _ranked(inputs.tuning.entries, doubt, meaning)
+        return _ranked(inputs.tuning.entries, doubt, "doubt", f"{meaning} {CHECK_LABEL}")
     found = vote_histograms(inputs)
     meaning = (
         "Training images by the share of their predicted area whose out-of-fold probability lies between 0.2 and 0.8, "
-        f"because {why}."
+        f"because {why}. {CHECK_LABEL}"
     )
-    return _ranked(found.entries, unsure_share(found.histograms), meaning)
+    return _ranked(found.entries, unsure_share(found.histograms), "unsure share", meaning)
 
 
 def unsure_share(histograms: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -172,32 +168,32 @@ def unsure_share(histograms: NDArray[np.int64]) -> NDArray[np.float64]:
     return share
 
 
-def _ranked(entries: Sequence[Entry], doubt: NDArray[np.float64], meaning: str) -> Ranking:
+def _ranked(entries: Sequence[Entry], doubt: NDArray[np.float64], measure: str, meaning: str) -> Ranking:
     order = np.argsort(-doubt, kind="stable")
-    return Ranking([entries[index] for index in order], doubt[order], meaning)
+    return Ranking([entries[index] for index in order], doubt[order], measure, meaning)
 
 
 def _picture(inputs: ReportInputs, entry: Entry, folders: Sequence[Path]) -> NDArray[np.uint8]:
     """Return a sample: all views, or an image with the masks of each member, or with the vote."""
     if inputs.track.task == "classification":
-        return views_picture(inputs, entry)
+        return patient_picture(inputs.track, inputs.workspace, entry)
     image = read_cached_image(inputs.workspace, entry.sample, inputs.track.views[0])
-    picture = as_rgb(resize_image(image, grid_size(image.shape[:2], SIDE)))
     voters, members = inputs.decision.voters(), inputs.decision.members
     if not folders:
         held_out = [open_map(folder_of[entry.sample], entry.sample) for folder_of in inputs.tuning.folders]
         weights = voters.weights_by_class(inputs.decision.class_weights())
         planes = vote_image(held_out, voters, weights, inputs.decision.level_array())
+        picture = as_rgb(resize_image(image, grid_size(image.shape[:2], SIDE)))
         outline(picture, planes, len(voters.rows), colour_of_all=COLOURS["blue"])
         return picture
-    maps = _test_maps(folders, entry)
+    maps, drawn = _test_maps(folders, entry), []
     for position, colour in zip(range(len(members)), COLOURS.values(), strict=False):
         alone = 1000 * np.eye(len(members), dtype=np.int64)[position]
         planes = vote_image(maps, voters, voters.weights_by_class(alone), [HALF_LEVEL] * len(voters.rows))
         for index in np.flatnonzero(voters.rows[:, position] < 0).tolist():  # the others voted on it
             set_class(planes, index, np.zeros(planes.shape[:2], dtype=np.bool_))
-        outline(picture, planes, len(voters.rows), colour_of_all=colour)
-    return picture
+        drawn.append((planes, colour))
+    return differing_picture(image, drawn, len(voters.rows))
 
 
 def _test_maps(folders: Sequence[Path], entry: Entry) -> list[ClassMap]:

@@ -51,14 +51,14 @@ def honest_scores(inputs: ReportInputs) -> list[Figure]:
     ]
     if track.test_mix is not None:
         mix = ", ".join(f"{share:.0%} {stratum}" for stratum, share in track.test_mix.items())
-        meaning = f"The cross-fitted score in the test set's mix of images ({mix}). Expect this on the test set."
+        meaning = f"The cross-fitted score in the test set's mix of images ({mix}): what to expect of a submission."
         rows.append(("re-weighted", scores.oof_reweighted, None, None, meaning))
     table = pd.DataFrame(rows, columns=["score", "value", "low", "high", "meaning"])
     for name in ("value", "low", "high"):
         table[name] = table[name].astype("float64")
     table["emphasised"] = table["score"] == "cross-fitted"
     sentence = (
-        f"The four honest numbers on {decision.coverage:,} samples, as {metric}, with 95 % intervals over groups. "
+        f"The honest numbers on {decision.coverage:,} samples, as {metric}, with 95 % intervals over groups. "
         "Rank by the cross-fitted score; differences smaller than its interval are noise."
     )
     if decision.unmeasured:

@@ -4,19 +4,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from competition.data.cache import read_cached_image
-from competition.data.grid import grid_size, resize_image
-from competition.data.manifest import Entry
-from competition.drawing.outlines import as_rgb
 from competition.reporting.inputs import ReportInputs
 from competition.reporting.page import Figure
 from competition.reporting.pictures import gallery
+from competition.reporting.sample_pictures import patient_picture
 from competition.text import shortened_middle
 
 EACH = 4
-VIEW = 160
-"""Pixels of the long side of a view: four of them are 640."""
-PER_ROW = 4
 
 
 def patient_cases(inputs: ReportInputs) -> list[Figure]:
@@ -31,7 +25,7 @@ def patient_cases(inputs: ReportInputs) -> list[Figure]:
         entry = inputs.tuning.entries[index]
         name, truth_text = shortened_middle(entry.name), _truth_text(inputs, index)
         caption = f"{kind}: {name}, truth {truth_text}, probability {probabilities[index]:.3f}"
-        items.append((views_picture(inputs, entry), caption))
+        items.append((patient_picture(inputs.track, inputs.workspace, entry), caption))
         rows.append({"kind": kind, "sample": entry.sample, "probability": float(probabilities[index])})
     sentence = (
         f"Out-of-fold probabilities of {inputs.track.classes[0]} beside the truth: up to {EACH} missed and {EACH} "
@@ -53,20 +47,6 @@ def sorted_cases(truth: NDArray[np.int64], probabilities: NDArray[np.float64]) -
         kinds |= dict.fromkeys([index for index in order if index not in kinds][:EACH], kind)
     ranks = {"missed": 0, "false alarm": 1, "median": 2, "best": 3}
     return dict(sorted(kinds.items(), key=lambda item: ranks[item[1]]))
-
-
-def views_picture(inputs: ReportInputs, entry: Entry) -> NDArray[np.uint8]:
-    """Return all views of a sample in rows of four, RGB; a view that is missing is black."""
-    tiles = []
-    for view in inputs.track.views:
-        image = read_cached_image(inputs.workspace, entry.sample, view)
-        picture = as_rgb(resize_image(image, grid_size(image.shape[:2], VIEW)))
-        height, width = picture.shape[:2]
-        tiles.append(np.pad(picture, ((0, VIEW - height), (0, VIEW - width), (0, 0))))
-    columns = min(PER_ROW, len(tiles))
-    tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[start : start + columns]) for start in range(0, len(tiles), columns)]
-    return np.vstack(rows)
 
 
 def _truth_text(inputs: ReportInputs, index: int) -> str:

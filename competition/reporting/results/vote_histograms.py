@@ -20,8 +20,8 @@ from competition.prediction.histograms import (
 from competition.prediction.opened_maps import open_map
 from competition.reporting.inputs import ReportInputs, spread_within
 
-BUDGET = 2_000_000_000
-"""Map values that are read where several members vote: some ten seconds."""
+BUDGET = 1_000_000_000
+"""Map values that are read where several members vote: some six seconds."""
 
 
 @dataclass(frozen=True)

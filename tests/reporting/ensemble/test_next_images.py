@@ -16,8 +16,8 @@ def test_unsure_images_of_one_member_are_those_with_probability_around_half(tune
     for sample in tuned_hands.tuning.samples:
         levels = read_map(tuned_hands.tuning.folders[0][sample], sample) / 255
         shares[sample] = ((levels >= 0.2) & (levels <= 0.8)).sum() / (levels >= 0.2).sum()
-    assert dict(zip(figure.table["sample"], figure.table["doubt"], strict=True)) == pytest.approx(shares)
-    assert figure.table["doubt"].is_monotonic_decreasing
+    assert dict(zip(figure.table["sample"], figure.table["unsure share"], strict=True)) == pytest.approx(shares)
+    assert figure.table["unsure share"].is_monotonic_decreasing
     assert "the folds' predictions of single test images are not stored" in figure.sentence
     assert unsure_share(np.zeros((1, 1, 2, 256), np.int64)).tolist() == [0]
 
@@ -53,5 +53,5 @@ def test_test_images_are_ranked_by_the_dice_between_members(two_hands):
     one, other = maps["other", test[1].sample], maps["quick", test[1].sample]
     dice = [2 * (one[c] & other[c]).sum() / (one[c].sum() + other[c].sum()) for c in range(3)]
     assert figure.table["sample"].tolist() == [test[1].sample, test[0].sample]
-    assert figure.table["doubt"].tolist() == pytest.approx([1 - np.mean(dice), 0])
+    assert figure.table["disagreement"].tolist() == pytest.approx([1 - np.mean(dice), 0])
     assert figure.body.count("<img") == 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from competition.masks.bit_planes import unpack_planes
-from competition.reporting.case_pictures import DECIDED, PANEL, TRUTH, Case, wrong_window
+from competition.reporting.case_pictures import DECIDED, PANEL, TRUTH, Case, differing_window
 from competition.reporting.results.image_scores import score_table
 from competition.reporting.results.mask_cases import (
     class_case,
@@ -74,14 +74,14 @@ def test_the_window_surrounds_the_most_wrong_place():
     size = (400, 800)
     truth = planes_of(size, (0, 0, 300, 300), (350, 700, 390, 740))
     decided = planes_of(size, (0, 0, 300, 300), (350, 700, 351, 701), (5, 390, 6, 391))
-    rows, columns = wrong_window(truth, decided)
+    rows, columns = differing_window([truth, decided])
     assert (rows.stop - rows.start, columns.stop - columns.start) == (200, 200)
     assert rows.start <= 350
     assert rows.stop == 400
     assert columns == slice(600, 800)  # around column 720 it would leave the image
-    assert wrong_window(truth, truth)[0].stop - wrong_window(truth, truth)[0].start == 200
+    assert differing_window([truth, truth])[0].stop - differing_window([truth, truth])[0].start == 200
     empty = planes_of((30, 20))
-    assert wrong_window(empty, empty) == (slice(0, 30), slice(0, 20))
+    assert differing_window([empty, empty]) == (slice(0, 30), slice(0, 20))
 
 
 def test_truth_is_blue_and_prediction_orange():
