@@ -4,10 +4,18 @@ from pathlib import Path
 
 from competition.console import say, shout
 from competition.data.folds import find_folds
-from competition.ensembling.current_decision import check_members, named_decision, newest_decision, trained_since
+from competition.data.manifest import read_manifest
+from competition.ensembling.current_decision import (
+    check_members,
+    check_training_data,
+    named_decision,
+    newest_decision,
+    trained_since,
+)
 from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.tuning import TuneRequest, request_of, tune
 from competition.ensembling.tuning_data import Wanted
+from competition.errors import CompetitionError
 from competition.runs.members import load_run_plugins, parse_members
 from competition.tracks.track import Track
 from competition.workspace import Workspace
@@ -32,6 +40,16 @@ def choose_decision(
     if folds is not None and any(member.fold_hash != folds.hash() for member in decision.members):
         shout(f"{folds.path} has changed since decision {path.parent.name} was tuned: its scores are of the old folds")
     return path, decision
+
+
+def warn_of_changed_data(track: Track, workspace: Workspace, decision: Decision, path: Path) -> None:
+    """Warn where other images or labels are prepared than a decision and its members were made of."""
+    if not workspace.manifest_file().exists():
+        return
+    try:
+        check_training_data(track, workspace, decision, path, read_manifest(workspace, track).of("train"))
+    except CompetitionError as error:
+        shout(f"{error} Until then this predicts what was learned before the change")
 
 
 def _newest_decision(track: Track, workspace: Workspace, members: Wanted | None, options: str) -> Path:

@@ -48,11 +48,10 @@ def choose_model(args: argparse.Namespace, model_file: Path | None) -> OpenedMod
 def _open_decision(args: argparse.Namespace) -> OpenedModel:
     """Open the decision of --decision, or the newest, with its runs."""
     # Here, so that a model file is predicted without torch.
-    from competition.data.manifest import read_manifest
-    from competition.ensembling.current_decision import check_training_data, newest_decision
+    from competition.ensembling.current_decision import newest_decision
     from competition.inference.loaded_members import load_vote
     from competition.runs.members import load_run_plugins
-    from pipelines.choose_decision import choose_decision
+    from pipelines.choose_decision import choose_decision, warn_of_changed_data
 
     track, workspace = open_track(args), open_workspace(args)
     load_run_plugins(workspace)  # a decision may name their post-processing
@@ -61,10 +60,7 @@ def _open_decision(args: argparse.Namespace) -> OpenedModel:
         name = newest.parent.name  # nothing could be tuned again
         say(f"decision: {name} (the newest; choose another by --decision NAME)")
     path, decision = choose_decision(track, workspace, name, None, typed_options(args))
-    if prepared:
-        training = read_manifest(workspace, track).of("train")
-        check_training_data(track, workspace, decision, path, training)
-
+    warn_of_changed_data(track, workspace, decision, path)
     return OpenedModel(
         track, workspace.dataset, path.parent.name, lambda images: load_vote(track, workspace, images, decision)
     )

@@ -14,7 +14,7 @@ from competition.export.package import read_package
 from competition.export.packages import EXPORTING, needed
 from competition.export.writing import write_model
 from competition.text import counted
-from pipelines.choose_decision import choose_decision
+from pipelines.choose_decision import choose_decision, warn_of_changed_data
 from pipelines.context import open_track, open_workspace
 from pipelines.options import typed_options
 
@@ -57,12 +57,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         needed(package)
     track, workspace = open_track(args), open_workspace(args)
     path, decision = choose_decision(track, workspace, args.decision, None, typed_options(args))
-    if workspace.manifest_file().exists():
-        training = read_manifest(workspace, track).of("train")
-        check_training_data(track, workspace, decision, path, training)
     figures: dict[str, Any] = {"out": str(args.out), "decision": path.parent.name}
     remarks = ""
-    if args.fast is not None:
+    if args.fast is None:
+        warn_of_changed_data(track, workspace, decision, path)
+    else:
+        check_training_data(track, workspace, decision, path, read_manifest(workspace, track).of("train"))
         faster = make_faster(track, workspace, decision, args.fast)
         decision, remarks = faster.decision, faster.sentence
         say(remarks)

@@ -15,6 +15,9 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 GREY = "#8a8a8a"
 HEAT = "viridis"
 
+LARGEST, SMALLEST = 1.3, 0.7
+"""How often its own size a chart may get in the page: letters of 9 points become 12 or 6."""
+
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
@@ -48,9 +51,10 @@ def new_chart(
 
 
 def add_legend(axis: Axes) -> None:
-    """Show the labels of an axis in a box without ground, which would be white in the dark too."""
-    if axis.get_legend_handles_labels()[0]:  # a class without a pixel in the truth has no curve
-        axis.legend(frameon=False)
+    """Show the labels of an axis above it, where no curve runs, without a ground, which would be white in the dark."""
+    if lines := axis.get_legend_handles_labels()[0]:  # a class without a pixel in the truth has no curve
+        columns = min(len(lines), 5)
+        axis.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=columns, frameon=False)
 
 
 def as_svg(canvas: Canvas, name: str, description: str) -> Markup:
@@ -61,7 +65,7 @@ def as_svg(canvas: Canvas, name: str, description: str) -> Markup:
         name: Unique in the page; the ids in the SVG begin with it.
         description: Read by screen readers in place of the chart.
     """
-    buffer = io.StringIO()
+    buffer, width = io.StringIO(), 72 * canvas.get_figwidth()
     with rc_context(_STYLE):
         canvas.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
@@ -70,5 +74,7 @@ def as_svg(canvas: Canvas, name: str, description: str) -> Markup:
     svg = re.sub(r"#000000\b|\bblack\b", "currentColor", svg)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px sans-serif", svg)
     # Text without a colour of its own is black, whatever the page's colour.
-    opening = f'<svg role="img" aria-label="{escape(description)}" fill="currentColor" class="chart" '
+    # Enlarged where the page has room; on a phone it scrolls before its letters become too small to read.
+    style = f"max-width: {LARGEST * width:.0f}pt; min-width: {SMALLEST * width:.0f}pt"
+    opening = f'<svg role="img" aria-label="{escape(description)}" fill="currentColor" class="chart" style="{style}" '
     return Markup('<div class="scroll" tabindex="0">{}</div>').format(Markup(svg.replace("<svg ", opening, 1)))

@@ -147,4 +147,6 @@ def _text(cell: object, digits: int) -> str:
         return "–"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return f"{cell:.{digits}f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else str(cell)
+    if isinstance(cell, float):
+        return f"{cell:z.{digits}f}"  # z: no minus sign before 0.0000
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)

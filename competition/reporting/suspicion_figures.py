@@ -131,8 +131,9 @@ def suspicion_figure(
         predicted = " The label is blue, the out-of-fold prediction orange." if track.task == "segmentation" else ""
         seen = "" if data is not None else " Nothing is tuned yet, so predictions don't count: run train and tune."
         sentence = (
-            f"Labels that may be wrong, the most suspicious of each sample first; a score above 0.5 is an outlier."
-            f"{predicted}{seen} Look at these first, and correct them with ./run.sh review --out corrections."
+            f"Labels that may be wrong, the most suspicious of each sample first; scores below 0.5 are within the "
+            f"usual range.{predicted}{seen} Look at these first, and correct them with ./run.sh review --out "
+            "corrections."
         )
     table = suspicion_table(ranked, training)
     body = gallery(items) if items else Markup("")

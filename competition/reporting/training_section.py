@@ -96,6 +96,7 @@ def _training_figure(name: str, histories: pd.DataFrame, figure: str) -> Figure:
     for axis, label in ((loss, "training loss"), (score, "held-out score"), (rate, "learning rate")):
         axis.set(xlabel="epoch", ylabel=label)
     seconds.set(xlabel="epoch", ylabel="seconds per epoch", ylim=(0, None))
+    score.set_xlim(loss.get_xlim())  # a single scored epoch would be shown from 7.6 to 8.4
     if loss.get_lines() and histories["loss"].min() > 0 and histories["loss"].max() > 20 * histories["loss"].min():
         loss.set_yscale("log")
     if histories["fold"].nunique() <= 10:
@@ -151,7 +152,10 @@ def _sentence(histories: pd.DataFrame) -> str:
     last = histories.groupby("fold", sort=False)["epoch"].transform("max")
     scored = histories.dropna(subset="score")
     several = bool((scored.groupby("fold").size() > 1).any())
-    text = f"Loss and held-out score of {counted(folds, 'fold')} by epoch; a ring marks the weights that predict. "
+    text = (
+        f"Loss and held-out score of {counted(folds, 'fold')} by epoch; a ring marks the weights that predict. The "
+        "score is that of one network while it was trained; Results has those of the tuned vote. "
+    )
     if scored.empty:
         return text + "Nothing was held out, so there is no score."
     if not several:

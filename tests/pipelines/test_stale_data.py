@@ -119,6 +119,27 @@ def test_a_decision_of_other_data_is_not_obeyed(stage, refusal, own_data, shared
     assert re.search(r"Run \./run\.sh tune .*--name quick", error)
 
 
+def test_new_images_are_predicted_and_exported_as_before_with_a_warning(stage, refusal, own_data, shared_hands):
+    stage("tune", "--track", "tiny_hands")
+    model, image = own_data.root / "model.zip", own_data.root / "raw" / "hand11.npy"
+    predict = ("predict", "--track", "tiny_hands", image, "--out", own_data.root / "out")
+    _, said = stage(*predict)
+    assert "learned before the change" not in said
+    masks = {path.name: path.read_bytes() for path in (own_data.root / "out").rglob("*.png")}
+    prepare_again(own_data, shared_hands.track, "hand3")
+    _, said = stage(*predict)
+    assert "images or labels have changed since run 'quick' was trained" in said
+    assert "learned before the change" in said
+    assert len(masks) > 3
+    assert {path.name: path.read_bytes() for path in (own_data.root / "out").rglob("*.png")} == masks
+    edit(own_data.root / "raw" / "hand3.npy")
+    _, said = stage("export", "--track", "tiny_hands", "--out", model)
+    assert f"the raw data has changed since it was prepared: {own_data.root / 'raw' / 'hand3.npy'}" in said
+    assert model.exists()
+    error, _ = refusal("export", "--track", "tiny_hands", "--fast", "0.5", "--out", own_data.root / "fast.zip")
+    assert "the raw data has changed since it was prepared" in error
+
+
 def test_a_cached_file_that_was_exchanged_is_named(refusal, own_data):
     shutil.copy(own_data.image_file("hand0", "image"), own_data.image_file("hand2", "image"))  # whole, of another image
     error, _ = refusal("tune", "--track", "tiny_hands")

@@ -36,7 +36,7 @@ def member_weights(inputs: ReportInputs) -> list[Figure]:
 
 
 def member_table(inputs: ReportInputs) -> pd.DataFrame:
-    """Return a row per member: folds, weight, score alone and less the vote, change when left out, with intervals.
+    """Return a row per member: folds, weight, score alone and its difference from the vote, change when left out.
 
     Raises:
         CompetitionError: As of ``member_weights``.
@@ -56,7 +56,7 @@ def member_table(inputs: ReportInputs) -> pd.DataFrame:
         row |= {f"weight on {name}": group.weights[member.name] / 1000 for name, group in decision.class_groups.items()}
         row["alone"] = np.nan if alone is None else alone.score
         row["alone, 95 %"] = "–" if alone is None or alone.low is None else f"{alone.low:.4f} to {alone.high:.4f}"
-        row["less the vote"] = np.nan if alone is None or alone.over_vote is None else alone.over_vote
+        row["difference from the vote"] = np.nan if alone is None or alone.over_vote is None else alone.over_vote
         for name, label in zip(INTERVALS, ("vote without it", "low", "high"), strict=True):
             row[label] = stored[name].get(member.name, np.nan)
         rows.append(row)

@@ -14,7 +14,7 @@ from competition.reporting.calibration import (
     reliability_figure,
     reliability_of_levels,
 )
-from competition.reporting.charts import GREY, PALETTE, add_legend, as_svg, new_chart
+from competition.reporting.charts import GREY, PALETTE, as_svg, new_chart
 from competition.reporting.inputs import ReportInputs
 from competition.reporting.page import Figure
 from competition.reporting.results.honest_scores import worst_first
@@ -77,10 +77,10 @@ def score_by_threshold(inputs: ReportInputs) -> list[Figure]:
     shown = [index for index in worst_first(at_chosen)[:PANELS] if not np.isnan(vote.curves[index]).all()]
     rows = -(-len(shown) // COLUMNS)
     columns = min(COLUMNS, len(shown))
-    width, height = 2.1 * columns + 0.6, 1.9 * rows + 0.6
+    width, height = max(3.2, 2.1 * columns + 0.6), 1.9 * rows + 0.9
     # Measured out here, because matplotlib takes a second to do it for twelve panels.
     canvas, axes = new_chart(width, height, rows, columns, layout=None)
-    canvas.subplots_adjust(0.85 / width, 0.55 / height, 1 - 0.25 / width, 1 - 0.3 / height, wspace=0.3, hspace=0.35)
+    canvas.subplots_adjust(0.85 / width, 0.55 / height, 1 - 0.25 / width, 1 - 0.6 / height, wspace=0.3, hspace=0.35)
     thresholds = threshold_of(np.arange(vote.curves.shape[1]))
     for axis, index in zip(axes, shown, strict=False):
         few = "." if np.isfinite(vote.curves[index]).sum() < 5 else ""  # a line through one point can't be seen
@@ -93,9 +93,8 @@ def score_by_threshold(inputs: ReportInputs) -> list[Figure]:
         axis.set_ylim(*_visible(vote.curves[index]))
     for axis in axes[len(shown) :]:
         axis.set_visible(False)
-    for axis, label, colour in ((axes[0], "chosen", PALETTE[1]), (axes[0], "without a fold", GREY)):
-        axis.plot([], [], color=colour, label=label)
-    add_legend(axes[0])
+    lines = [axes[0].plot([], [], color=colour)[0] for colour in (PALETTE[1], GREY)]
+    canvas.legend(lines, ["chosen", "chosen without a fold"], loc="upper right", ncols=2, frameon=False)
     canvas.supxlabel("threshold", fontsize=9)
     canvas.supylabel(f"mean {metric.label} before post-processing", fontsize=9)
     sentence = (
