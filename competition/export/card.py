@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
-from competition.data.manifest import read_manifest
+from competition.data.manifest import Entry, data_hash, read_manifest
 from competition.ensembling.decision import Decision
+from competition.errors import CompetitionError
 from competition.export.packages import RUNNING, program_version
 from competition.settings import Experiment
 from competition.text import counted
@@ -82,9 +83,9 @@ def _views(track: Track) -> str:
 
 
 def _data(track: Track, runs: Workspace, decision: Decision) -> str:
-    if not runs.manifest_file().exists():
+    training = _learned_from(track, runs, decision)
+    if not training:
         return f"{counted(decision.coverage, 'sample')} with out-of-fold predictions."
-    training = read_manifest(runs, track).of("train")
     groups = len({entry.group for entry in training})
     sizes = [max(entry.height, entry.width) for entry in training]
     sides = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"
@@ -92,6 +93,15 @@ def _data(track: Track, runs: Workspace, decision: Decision) -> str:
         f"{counted(len(training), 'training sample')} of {counted(groups, 'group')} that folds keep together (such as "
         f"persons), long side {sides} pixels; {decision.coverage} of them have out-of-fold predictions of all members."
     )
+
+
+def _learned_from(track: Track, runs: Workspace, decision: Decision) -> list[Entry]:
+    """Return the training samples of a decision; none where nothing is prepared, or it has changed since."""
+    try:
+        training = read_manifest(runs, track).of("train")
+    except CompetitionError:  # the stage has warned
+        return []
+    return training if decision.data_hash in ("", data_hash(training)) else []
 
 
 def _training(decision: Decision, experiments: Mapping[str, Experiment]) -> str:
