@@ -79,8 +79,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def _report(track: Track, review: Review, chosen: list[Reviewed], args: argparse.Namespace) -> None:
     rows = [[each.entry.name, each.label, f"{each.score:.3f}", each.reason] for each in chosen[:SHOWN]]
-    what = "disputed" if args.by == BY_DISAGREEMENT else "suspicious"
-    title = f"to review first, of {counted(len(review.ranked), f'{what} sample')}"
+    title = f"to review first, of {counted(len(review.ranked), 'sample')} with any doubt"
     table(title, ["sample", "class", "score", "reason"], rows)
     say(f"{counted(len(chosen), 'sample')} exported to {args.out}")
     say(f"see why in a browser: {args.out / PAGE}")

@@ -12,6 +12,10 @@ QUALITY = 82
 """Of WebP: a hand of 512 pixels with outlines takes 12 to 25 kB."""
 
 
+FEW = 3
+"""Pictures that share a row: they are larger than those of a full gallery."""
+
+
 def picture(array: NDArray[np.uint8], description: str) -> Markup:
     """Return an image tag of an RGB picture (H, W, 3) uint8 or grey (H, W), with its alternative text."""
     coded = cv2.cvtColor(array, cv2.COLOR_RGB2BGR) if array.ndim == 3 else array
@@ -35,4 +39,5 @@ def gallery(items: Sequence[tuple[NDArray[np.uint8], str]], wide: bool = False) 
         for array, caption in items
     ]
     wide = wide or any(array.shape[1] > 1.5 * array.shape[0] for array, _ in items)
-    return Markup('<div class="gallery{}">{}</div>').format(Markup(" wide" if wide else ""), Markup("").join(cells))
+    kind = " wide" if wide else " few" if len(items) <= FEW else ""
+    return Markup('<div class="gallery{}">{}</div>').format(Markup(kind), Markup("").join(cells))

@@ -84,7 +84,7 @@ def _say_search(found: TunedSegmentation) -> None:
     weights = found.tuned.search
     if found.contested is not None:
         low, high = found.window
-        say(f"thresholds {low} to {high}: {found.contested:.2%} of the pixels depend on the members' weights")
+        say(f"the members' weights decide {found.contested:.2%} of the pixels at thresholds {low} to {high}")
     searched, exact = weights.tried[0], weights.tried[-1]
     if searched is not exact and len(searched.vectors) > 1:
         say(

@@ -5,6 +5,7 @@ In all functions ``parts`` (n,) are what choices are cross-fitted over.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -88,14 +89,13 @@ def curves_of_any(
         CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
     """
     voters = data.voters()
-    for window in windows:
+    for window, narrower in zip_longest(windows, windows[1:]):
         kept = contest_all(data, window, folder, ticker)
-        if kept.share <= CONTESTED_LIMIT:
+        if kept.share <= CONTESTED_LIMIT or narrower is None:
             break
-        low, high = window
         say(
-            f"thresholds {low} to {high}: {kept.share:.1%} of the pixels depend on the members' weights, too many to "
-            "keep; a narrower range is tried"
+            f"the members' weights decide {kept.share:.1%} of the pixels at thresholds {window[0]} to {window[1]}, "
+            f"more than the {CONTESTED_LIMIT:.0%} that are kept: trying {narrower[0]} to {narrower[1]}"
         )
         ticker.extend(len(kept.images))
     looked_at = "" if len(kept.images) == len(data.samples) else f" ({len(kept.images)} were looked at)"
