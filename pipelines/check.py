@@ -54,7 +54,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     track = open_track(args)
     if not track.form.accepts(args.submission):
-        raise CompetitionError("no such file", args.submission)
+        newest = open_workspace(args).latest_submission_file(track.form.ending)
+        repair = f"The newest submission is {newest}" if newest.exists() else None
+        raise CompetitionError("no such file", args.submission, repair)
     workspace, expected = _prepared(args, track)
     sizes = {} if args.size or workspace is None else image_sizes(workspace)
     images = KnownImages(expected, sizes, args.size or track.size_hw)

@@ -67,7 +67,7 @@ def _best_place(
 
 
 def draw_class_numbers(picture: NDArray[np.uint8], planes: NDArray[np.uint8], colours: list[Colour], size: int) -> None:
-    """Write the number of each class, from 1, onto its mask.
+    """Write the number of each class, from 1, onto its mask, whole also at the border of the picture.
 
     Args:
         picture: (h, w, 3) RGB, of any size; changed in place.
@@ -75,9 +75,10 @@ def draw_class_numbers(picture: NDArray[np.uint8], planes: NDArray[np.uint8], co
         colours: (C,) RGB.
         size: Of the digits, in pixels of the picture.
     """
-    scale = picture.shape[0] / planes.shape[0]
+    (height, width), scale = picture.shape[:2], picture.shape[0] / planes.shape[0]
     widest = text_width(str(len(colours)), size)
     for index, (row, column) in number_places(planes, len(colours), (size / scale, widest / scale)).items():
-        at = (round((column + 0.5) * scale), round((row + 0.5) * scale))
+        x = min(max(round((column + 0.5) * scale), widest // 2 + 1), width - widest // 2 - 1)
+        y = min(max(round((row + 0.5) * scale), size // 2 + 1), height - size // 2 - 1)
         red, green, blue = (round(255 - (1 - WHITE) * (255 - part)) for part in colours[index])
-        draw_text(picture, str(index + 1), at, size, (red, green, blue), anchor="mm", halo=max(1, size // 9))
+        draw_text(picture, str(index + 1), (x, y), size, (red, green, blue), anchor="mm", halo=max(1, size // 9))

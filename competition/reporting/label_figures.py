@@ -132,7 +132,7 @@ def overlap_figure(track: Track, maps: LabelMaps) -> Figure:
     frame.insert(0, "class", track.classes)
     names = track.classes[:SHOWN_CLASSES]
     canvas, (axis,) = new_chart(6.4, max(2.4, 1.4 + 0.17 * len(names)))
-    shown = axis.imshow(shares[: len(names), : len(names)], cmap=HEAT, vmin=0, interpolation="nearest")
+    shown = axis.imshow(shares[: len(names), : len(names)], cmap=HEAT, vmin=0, interpolation="nearest", aspect="auto")
     canvas.colorbar(shown, ax=axis, label="share of the row's class")
     axis.grid(visible=False)
     axis.set_xticks(range(len(names)), names, rotation=90, fontsize=7)

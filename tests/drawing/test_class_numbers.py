@@ -64,3 +64,12 @@ def test_the_number_is_drawn_where_its_mask_is(scale):
     assert min(left[:, 0].max(), right[:, 2].max()) > 240
     assert (left[:, 0] >= left[:, 2]).all()
     assert (right[:, 2] >= right[:, 0]).all()
+
+
+def test_numbers_at_the_border_are_whole():
+    masks = np.zeros((1, 60, 80), bool)
+    masks[0, :2] = masks[0, :, :2] = True  # narrower than a digit
+    inside, border = (np.zeros((60, 80, 3), np.uint8) for _ in range(2))
+    draw_class_numbers(border, pack_masks(masks), [(255, 0, 0)], 14)
+    draw_class_numbers(inside, pack_masks(np.pad(masks[:, :40, :60], ((0, 0), (20, 0), (20, 0)))), [(255, 0, 0)], 14)
+    assert border.any(axis=2).sum() == inside.any(axis=2).sum()
