@@ -33,15 +33,37 @@ find_python() {
     fail "Python 3.11 or newer is needed and was not found. Install it (for example: apt install python3 python3-venv), then run this again."
 }
 
+# PyPI's torch for Linux carries CUDA (5 GB more), for cards of compute capability 7.5 and drivers of 580 and newer.
+# PyTorch's own index has a build without CUDA, and one for older cards and drivers (5.0 and 525).
+torch_build() {
+    [ "$(uname -sm)" = "Linux x86_64" ] || return 0
+    local cards
+    if ! cards=$(nvidia-smi --query-gpu=compute_cap,driver_version --format=csv,noheader 2>/dev/null); then
+        echo cpu
+        return
+    fi
+    awk -F'[., ]+' '10 * $1 + $2 < 75 || $3 < 580 { older = 1 } END { if (older) print "cu126" }' <<<"$cards"
+}
+
 set_up() {
-    local base log=$venv/pip.log
+    local base build wanted size="about 7 GB" log=$venv/pip.log
     base=$(find_python)
-    echo "run.sh: setting up $venv with $("$base" --version) (once, a few minutes: the packages are about 2 GB)" >&2
+    build=$(torch_build)
+    if [ "$build" = cpu ] || [ "$(uname -s)" = Darwin ]; then size="about 2 GB"; fi
+    echo "run.sh: setting up $venv with $("$base" --version) (once, a few minutes: the packages are $size)" >&2
     # An interrupted set-up may have left half an environment without a stamp; start again.
     rm -rf "$venv"
     "$base" -m venv "$venv" || fail "python -m venv failed. On Debian or Ubuntu: apt install python3-venv, then run this again."
+    if [ -n "$build" ]; then
+        echo "run.sh: installing PyTorch's build $build, which suits this machine" >&2
+        wanted=$(sed -n 's/^ *"\(torch\(vision\)\{0,1\}[<>=][^"]*\)".*/\1/p' "$home/pyproject.toml")
+        # shellcheck disable=SC2086  # two words
+        "$python" -m pip install --disable-pip-version-check --no-compile --no-deps --retries 1 --timeout 20 \
+            --index-url "https://download.pytorch.org/whl/$build" $wanted >"$log" 2>&1 ||
+            echo "run.sh: it can't be fetched ($log); continuing with PyPI's, which is larger and may not use an older card" >&2
+    fi
     echo "run.sh: installing the packages of pyproject.toml (log: $log)" >&2
-    if ! "$python" -m pip install --disable-pip-version-check --no-compile --editable "$home[test]" >"$log" 2>&1; then
+    if ! "$python" -m pip install --disable-pip-version-check --no-compile --editable "$home[test]" >>"$log" 2>&1; then
         tail -n 15 "$log" >&2
         fail "pip could not install the packages; the whole log is $log. Fix the error, then run this again."
     fi
@@ -73,6 +95,8 @@ export OMP_WAIT_POLICY=${OMP_WAIT_POLICY:-PASSIVE}
 export MALLOC_MMAP_THRESHOLD_=${MALLOC_MMAP_THRESHOLD_:-33554432}
 export MALLOC_TRIM_THRESHOLD_=${MALLOC_TRIM_THRESHOLD_:-1073741824}
 export THP_MEM_ALLOC_ENABLE=${THP_MEM_ALLOC_ENABLE:-1}
+# Batches of changing sizes leave holes in a GPU's memory, which torch can then fill.
+export PYTORCH_CUDA_ALLOC_CONF=${PYTORCH_CUDA_ALLOC_CONF:-expandable_segments:True}
 
 # The tests of a file stay together, because they share trained fixtures; tests/conftest.py puts long files first.
 all_cores=(--numprocesses auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder)

@@ -6,12 +6,19 @@ import sys
 from pathlib import Path
 
 MB = 1024**2
+AT_ONCE = "COMPETITION_FOLDS_AT_ONCE"
+"""Environment variable: how many processes like this one share the machine; set by what started them."""
 _STATUS = Path("/proc/self/status")
 
 
 def cores() -> int:
     """Return how many cores this process may use: those of its affinity, where the system has one."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def own_cores() -> int:
+    """Return how many cores this process may use beside the others that train at once with it, at least one."""
+    return max(1, cores() // max(1, int(os.environ.get(AT_ONCE, "1"))))
 
 
 def peak_memory_mb() -> float:

@@ -149,8 +149,9 @@ class TrainSettings(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 on GPUs that have it, fp16 with loss scaling on older ones; on a CPU bf16 where it is faster."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    deterministic: bool = True
-    """The same weights from the same settings, bit for bit, on the same machine."""
+    deterministic: bool | Literal["auto"] = "auto"
+    """The same weights from the same settings, bit for bit, on the same machine. auto: on a CPU, where it costs
+    nothing; on a GPU it makes bilinear upsampling move thirty times the bytes, so there it must be asked for."""
     validate_every: Positive = 5
     """Epochs between two scores at native size; the last epoch is always scored."""
     keep_every: Positive | None = None
@@ -208,6 +209,8 @@ class Experiment(Section):
         """Return ten characters that change with any setting that shapes the weights or the maps."""
         settings = self.model_dump(mode="json")
         del settings["data"]["workers"]  # every draw has its own random numbers, so it changes nothing
+        if settings["train"]["deterministic"] == "auto":  # what it was before, when it was always on
+            settings["train"]["deterministic"] = True
         if settings.pop("plugins"):  # an experiment without plugins keeps the hash that it has always had
             settings["plugins"] = plugin_hash(self.plugins)
         canonical = json.dumps(settings, sort_keys=True)

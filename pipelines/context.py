@@ -95,9 +95,9 @@ def choose_experiment(track: Track, workspace: Workspace, name: str | None, give
     given, ``train.repeats`` from their number.
     """
     if name is None:
-        import torch  # here, so that stages that only read files do not wait for it
+        from competition.models.gpu import computing_device  # here, so that other stages do not wait for torch
 
-        quick = workspace.phantom or not torch.cuda.is_available()
+        quick = workspace.phantom or computing_device().type == "cpu"
         name = "quick" if quick else "strong"
         why = "synthetic data" if workspace.phantom else "no GPU" if quick else "a GPU is available"
         say(f"experiment: {name} ({why}; choose another by --experiment NAME)")

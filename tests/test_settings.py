@@ -273,3 +273,10 @@ def test_of_several_settings_those_at_fault_are_named(tmp_path: Path) -> None:
         with pytest.raises(CompetitionError) as caught:
             load_experiment(tmp_path / "e.yaml", ["data.size=128", f"{name}={value}", "train.seed=3"])
         assert caught.value.where == f"--set {name}={value}"
+
+
+def test_auto_is_one_run_with_the_default_of_earlier_versions():
+    hashes = {wanted: Experiment(train={"deterministic": wanted}).hash() for wanted in ("auto", True, False)}
+    assert hashes["auto"] == hashes[True] != hashes[False]
+    with pytest.raises(ValidationError):
+        Experiment(train={"deterministic": "sometimes"})

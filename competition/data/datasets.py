@@ -4,22 +4,21 @@ No draw depends on earlier ones, so an interrupted and resumed run sees exactly 
 with any number of loading processes.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from competition.data.augmentation import Augmenter, Pixels, check_augmentation, copy_paste, has_turns
 from competition.data.boxes import Box
-from competition.data.draw_sampler import Draw, DrawSampler
+from competition.data.draw_sampler import Draw
 from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, canvas_size, grid_size, oversampling, pad_to
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
+from competition.masks.bit_planes import plane_count
 from competition.settings import DataSettings, Experiment
 from competition.tracks.track import Mirror, Track
 from competition.workspace import Workspace
@@ -39,19 +38,6 @@ class Drawn:
     std: NDArray[np.float32]
 
 
-@dataclass
-class Batch:
-    """Draws stacked along a first axis N, padded to the largest of them; the fields are those of ``Drawn``."""
-
-    samples: list[str]
-    images: torch.Tensor
-    planes: torch.Tensor | None
-    targets: torch.Tensor | None
-    present: torch.Tensor
-    mean: torch.Tensor
-    std: torch.Tensor
-
-
 class TrainingSet(Dataset[Drawn]):
     """A data set of augmented draws of training samples."""
 
@@ -64,6 +50,7 @@ class TrainingSet(Dataset[Drawn]):
         pseudo: Path | None = None,
         boxes: Mapping[str, Box] | None = None,
         stride: int = 1,
+        sharers: int = 1,
     ) -> None:
         """Remember what to draw from; nothing is read yet.
 
@@ -75,6 +62,7 @@ class TrainingSet(Dataset[Drawn]):
             pseudo: Folder of the label planes of those test samples.
             boxes: Sample -> the part of it to draw from, at native size; None draws from whole images.
             stride: Pixels that both sides of the network's input must be multiples of.
+            sharers: Processes that each keep a part of the samples in memory.
 
         Raises:
             CompetitionError: Mirroring, copy-paste, the augmentation or a preprocessing is unknown or does not fit the
@@ -91,7 +79,7 @@ class TrainingSet(Dataset[Drawn]):
         self._track = track
         self._settings = experiment.data
         self._augment = Augmenter(experiment.data.augmentation, labelled=track.task == "segmentation")
-        budget = MEMORY_BUDGET_BYTES // max(1, loading_processes(experiment))
+        budget = MEMORY_BUDGET_BYTES // max(1, sharers)
         self._reader = GridReader(
             workspace,
             track,
@@ -114,6 +102,19 @@ class TrainingSet(Dataset[Drawn]):
         height, width = canvas_size(grid_size(native_hw, data.size), stride)
         # A quarter turn exchanges the sides.
         return (max(height, width),) * 2 if has_turns(data.augmentation) else (height, width)
+
+    def draw_bytes(self) -> int:
+        """Return the bytes of the largest draw: its pixels and label planes on the augmentation grid."""
+        side = self._settings.crop or max(max(size_hw) for size_hw in self.canvases)
+        area = max(min(side, height) * min(side, width) for height, width in self.canvases)
+        of_images, of_planes = len(self._track.views) * self._track.channels, plane_count(len(self._track.classes))
+        bytes_per_pixel = of_images + (of_planes if self._track.task == "segmentation" else 0)
+        return area * self.factor**2 * bytes_per_pixel
+
+    def one_size(self) -> bool:
+        """Return whether all draws have the same size."""
+        side = self._settings.crop
+        return len(set(self.canvases)) == 1 or (side is not None and all(min(size) >= side for size in self.canvases))
 
     def __len__(self) -> int:
         """Return the number of training samples."""
@@ -192,45 +193,3 @@ def random_window(size_hw: tuple[int, int], side: int, random: np.random.Generat
     height, width = (min(side, have) for have in size_hw)
     top, left = int(random.integers(size_hw[0] - height + 1)), int(random.integers(size_hw[1] - width + 1))
     return Box(top, left, top + height, left + width)
-
-
-def loading_processes(experiment: Experiment) -> int:
-    """Return the number of processes that load data beside the one that trains."""
-    if experiment.data.workers is not None:
-        return experiment.data.workers
-    # Without a GPU the loading would only take cores away from the training.
-    return min(8, max(0, (os.cpu_count() or 1) - 1)) if torch.cuda.is_available() else 0
-
-
-def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Experiment) -> DataLoader[Drawn]:
-    """Return a loader of ``Batch`` objects in the sampler's order."""
-    workers = loading_processes(experiment)
-    return DataLoader(
-        dataset,
-        batch_sampler=sampler,
-        num_workers=workers,
-        collate_fn=collate,
-        persistent_workers=workers > 0,
-        pin_memory=torch.cuda.is_available(),
-        # One of its own, or the loader would use up random numbers of dropout, differently once it is resumed.
-        generator=torch.Generator(),
-    )
-
-
-def collate(drawn: list[Drawn]) -> Batch:
-    """Stack draws into a batch, padded with black to the largest of them."""
-    rows, columns = (max(draw.images.shape[axis] for draw in drawn) for axis in (-2, -1))
-    images = np.zeros((len(drawn), *drawn[0].images.shape[:-2], rows, columns), np.uint8)
-    for place, draw in zip(images, drawn, strict=True):
-        place[..., : draw.images.shape[-2], : draw.images.shape[-1]] = draw.images
-    planes = [pad_to(draw.planes, (rows, columns)) for draw in drawn if draw.planes is not None]
-    targets = [draw.targets for draw in drawn if draw.targets is not None]
-    return Batch(
-        samples=[draw.sample for draw in drawn],
-        images=torch.from_numpy(images),
-        planes=torch.from_numpy(np.stack(planes)) if planes else None,
-        targets=torch.from_numpy(np.stack(targets)) if targets else None,
-        present=torch.from_numpy(np.stack([draw.present for draw in drawn])),
-        mean=torch.from_numpy(np.stack([draw.mean for draw in drawn])),
-        std=torch.from_numpy(np.stack([draw.std for draw in drawn])),
-    )

@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import nn
 
 # Every encoder of smp halves its input five times.
@@ -30,3 +31,26 @@ def start_from_prior(layer: nn.Module, prior: float) -> None:
     bias = layer.bias
     assert isinstance(bias, nn.Parameter)
     nn.init.constant_(bias, math.log(prior / (1 - prior)))
+
+
+class Float32Linear(nn.Linear):
+    """A linear layer that computes in float32 under autocast too: the last layer of a classifier.
+
+    Logits in bfloat16 have 8 significant bits: 400 of them collapsed to 284 different values, and ties cost AUROC.
+    """
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Return float32 (..., outputs) for features (..., inputs)."""
+        if input.is_meta:  # shapes alone, which no autocast knows
+            return super().forward(input)
+        with torch.autocast(input.device.type, enabled=False):
+            return super().forward(input.float())
+
+
+def head_in_float32(network: nn.Module) -> nn.Linear:
+    """Replace the last linear layer of a network by one that computes in float32, with the same weights; return it."""
+    name, last = [(name, layer) for name, layer in network.named_modules() if isinstance(layer, nn.Linear)][-1]
+    head = Float32Linear(last.in_features, last.out_features)
+    head.load_state_dict(last.state_dict())
+    network.set_submodule(name, head)
+    return head

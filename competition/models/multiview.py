@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from competition.models import torchvision_ops  # noqa: F401  (must come before timm)
-from competition.models.layers import start_from_prior
+from competition.models.layers import Float32Linear, start_from_prior
 
 import timm  # isort: skip
 
@@ -52,7 +52,7 @@ class MultiViewClassifier(nn.Module):
         features = self.encoder.num_features
         self.slot = nn.Parameter(torch.zeros(views, features))
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(features, classes)
+        self.head = Float32Linear(features, classes)
         start_from_prior(self.head, prior)
         seen = torch.ones(views, classes, dtype=torch.bool) if visible is None else torch.tensor(visible).bool()
         self.register_buffer("visible", seen, persistent=False)

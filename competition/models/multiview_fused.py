@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from competition.models.layers import start_from_prior
+from competition.models.layers import Float32Linear, start_from_prior
 from competition.models.multiview import view_maximum, view_network
 from competition.tracks.track import Track
 
@@ -78,8 +78,8 @@ class FusedMultiViewClassifier(nn.Module):
         self.slot = nn.Parameter(torch.randn(len(track.views), features) * SLOT_DEVIATION)
         self.join = nn.Linear(features * len(anatomy.injections[0]), WIDTH)
         self.dropout = nn.Dropout(dropout)
-        self.location_head = nn.Linear(WIDTH, max(anatomy.arteries) + 1)
-        self.patient_head = nn.Linear(WIDTH, 1)
+        self.location_head = Float32Linear(WIDTH, max(anatomy.arteries) + 1)
+        self.patient_head = Float32Linear(WIDTH, 1)
         for head in (self.location_head, self.patient_head):
             start_from_prior(head, prior)
         for name in ("turned", "injections", "seen", "arteries"):

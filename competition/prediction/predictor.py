@@ -1,7 +1,8 @@
 """From a prepared sample to its probabilities at native size; out-of-fold and test predictions alike."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,8 @@ from torch import nn
 from competition.data.boxes import Box
 from competition.data.grid import GridReader, canvas_size, pad_to, standardise
 from competition.data.manifest import Entry
+from competition.errors import CompetitionError
+from competition.models.gpu import is_out_of_memory
 from competition.models.layers import stride_of
 from competition.prediction.grid_maps import NATIVE_CHUNK_PIXELS, classes_at_once
 from competition.prediction.probability_maps import quantise
@@ -20,6 +23,8 @@ from competition.prediction.tta_views import VIEWS, is_mirrored
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.workspace import Workspace
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -70,15 +75,18 @@ def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDA
     answers on, brought to native size, and only then rounded (and later thresholded): thresholding first costs 0.006
     Dice. Where the predictor looks at a part of the image, the map is 0 outside of it.
     """
-    total: torch.Tensor | None = None
-    with torch.inference_mode():
-        for _, probs in _grid_answers(predictor, entry, views):
+    box = predictor.reader.box(entry)
+
+    def predict(sums: torch.device) -> NDArray[np.uint8]:
+        total: torch.Tensor | None = None
+        for _, probs in _grid_answers(predictor, entry, views, sums):
             # In place: 29 classes at 2048 pixels are 486 MB.
             total = probs if total is None else total.add_(probs)
         assert total is not None
         mean = total.div_(len(views) * len(predictor.models))
-        box = predictor.reader.box(entry)
-        values = to_native(mean[0], box.size_hw)
+        return to_native(mean[0], box.size_hw)
+
+    values = _where_memory_allows(predictor, entry, predict)
     if box.size_hw == (entry.height, entry.width):
         return values
     pasted = np.zeros((len(values), entry.height, entry.width), np.uint8)
@@ -91,12 +99,14 @@ def predict_on_grid(
 ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
     """Return the mean of ``predict_map`` before it is brought to native size, and that of each model's own views.
 
-    All are float32 (C, h, w) on the predictor's device; a single model's own mean is the mean itself.
+    All are float32 (C, h, w), on the predictor's device or, where its memory is short, on the CPU; a single model's own
+    mean is the mean itself.
     """
-    own: list[torch.Tensor | None] = [None] * len(predictor.models)
-    total: torch.Tensor | None = None
-    with torch.inference_mode():
-        for number, probs in _grid_answers(predictor, entry, views):
+
+    def predict(sums: torch.device) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        own: list[torch.Tensor | None] = [None] * len(predictor.models)
+        total: torch.Tensor | None = None
+        for number, probs in _grid_answers(predictor, entry, views, sums):
             known = own[number]
             own[number] = probs.clone() if known is None else known.add_(probs)
             # In the order of ``predict_map``, because sums of floats depend on it.
@@ -105,18 +115,52 @@ def predict_on_grid(
         mean = total.div_(len(views) * len(predictor.models))[0]
         if len(own) == 1:
             return mean, (mean,)
-        return mean, tuple(sums.div_(len(views))[0] for sums in own if sums is not None)
+        return mean, tuple(each.div_(len(views))[0] for each in own if each is not None)
+
+    return _where_memory_allows(predictor, entry, predict)
 
 
-def _grid_answers(predictor: Predictor, entry: Entry, views: Sequence[str]) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield the number of a model and its probabilities (1, C, h, w) float32, of all models view by view."""
+def _where_memory_allows(predictor: Predictor, entry: Entry, predict: Callable[[torch.device], Result]) -> Result:
+    """Return a prediction whose sums are on the predictor's device, or in main memory where the GPU's is too small.
+
+    Raises:
+        CompetitionError: It is too small for the network itself.
+    """
+    try:
+        with torch.inference_mode():
+            return predict(predictor.device)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    # Out here, because the error holds on to the tensors that did not fit.
+    if predictor.device.type == "cuda":
+        torch.cuda.empty_cache()
+    try:
+        with torch.inference_mode():
+            return predict(torch.device("cpu"))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        side = predictor.experiment.predict.tile or predictor.experiment.data.size
+        what = f"the GPU's memory does not hold a prediction of {side} pixels: {entry.name}"
+        repair = (
+            "Close other programs on the GPU, put CUDA_VISIBLE_DEVICES= before the command to use the CPU, or train "
+            f"under another name with --set predict.tile={side // 2}"
+        )
+        raise CompetitionError(what, None, repair) from error
+
+
+def _grid_answers(
+    predictor: Predictor, entry: Entry, views: Sequence[str], sums: torch.device
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield, view by view, the number of each model and its probabilities (1, C, h, w) float32 on ``sums``."""
     standardised, black = image_input(predictor, entry)
     finest = max(1, max(predictor.reader.box(entry).size_hw) // max(standardised.shape[-2:]))
     for view in views:
         chain = VIEWS[view]
         seen = chain.augment_image(standardised)
         for number, model in enumerate(predictor.models):
-            probs = chain.deaugment_mask(_segment(predictor, model, seen, black, finest))
+            probs = chain.deaugment_mask(_segment(predictor, model, seen, black, finest, sums))
             if is_mirrored(view) and predictor.track.mirror is not None:
                 probs = probs[:, list(predictor.track.mirror.classes)]
             yield number, probs
@@ -132,7 +176,9 @@ def image_input(predictor: Predictor, entry: Entry) -> tuple[torch.Tensor, float
     return standardised, -sample.mean[0] / max(sample.std[0], 1.0)
 
 
-def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int) -> torch.Tensor:
+def _segment(
+    predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int, sums: torch.device
+) -> torch.Tensor:
     """Return probabilities (1, C, k * H, k * W) float32 of one view, padded with black to what the network takes.
 
     k is 1, or as many times finer as the network answers, but at most ``finest``: the image itself is no finer, and 29
@@ -149,9 +195,9 @@ def _segment(predictor: Predictor, model: nn.Module, image: torch.Tensor, black:
         return to_whole_multiple(logits.float().sigmoid(), (pixels.shape[-2], pixels.shape[-1]), finest)
 
     if tile is None:
-        probs = predict(padded)
+        probs = predict(padded).to(sums)
     else:
-        probs = predict_tiles(predict, padded, tile, predictor.experiment.predict.overlap)
+        probs = predict_tiles(predict, padded, tile, predictor.experiment.predict.overlap, sums)
     finer = probs.shape[-1] // padded_w
     return probs[..., : finer * height, : finer * width]
 

@@ -20,15 +20,23 @@ def gaussian_weight(height: int, width: int) -> torch.Tensor:
 
 
 def predict_tiles(
-    predict: Callable[[torch.Tensor], torch.Tensor], image: torch.Tensor, tile: int, overlap: float
+    predict: Callable[[torch.Tensor], torch.Tensor],
+    image: torch.Tensor,
+    tile: int,
+    overlap: float,
+    sums: torch.device | None = None,
 ) -> torch.Tensor:
-    """Predict tile by tile with Gaussian weights on the device of the image; see ``blend_tiles``."""
+    """Predict tile by tile with Gaussian weights; see ``blend_tiles``.
+
+    ``sums`` is the device on which tiles are added up; None is that of the image.
+    """
+    sums = image.device if sums is None else sums
     blended: torch.Tensor = blend_tiles(
-        predict,
+        lambda pixels: predict(pixels).to(sums),
         image,
         tile,
         overlap,
-        lambda height, width: gaussian_weight(height, width).to(image.device),
-        lambda shape: torch.zeros(shape, device=image.device),
+        lambda height, width: gaussian_weight(height, width).to(sums),
+        lambda shape: torch.zeros(shape, device=sums),
     )
     return blended

@@ -13,15 +13,17 @@ import torch
 from torch import nn
 
 from competition.checksums import check_seal, sealed_file
+from competition.console import say
 from competition.data.boxes import Box
 from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
 from competition.installation import PACKAGE
 from competition.models.checkpoint_loading import read_checkpoint, weights_in
+from competition.models.gpu import computing_device
 from competition.prediction.predictor import Predictor, make_predictor
 from competition.settings import Experiment
 from competition.tracks.track import Track
-from competition.training.precision import AUTOCAST
+from competition.training.precision import AUTOCAST, predicting_precision
 from competition.workspace import Workspace
 
 RETRAIN = "Train the fold again with --force"
@@ -216,8 +218,7 @@ def load_network(best: Best, track: Track) -> nn.Module:
     except RuntimeError as error:
         what = f"the weights of fold {best.identity.fold} do not fit the network of their settings"
         raise CompetitionError(what, None, RETRAIN) from error
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return place(network, torch.device(device)).eval()
+    return place(network, computing_device()).eval()
 
 
 def open_predictor(
@@ -225,5 +226,9 @@ def open_predictor(
 ) -> Predictor:
     """Return a predictor that averages networks of several folds of a run, looking at ``boxes`` only where given."""
     networks = [load_network(best, track) for best in checkpoints]
-    first = checkpoints[0]
-    return make_predictor(networks, first.experiment, track, workspace, AUTOCAST[first.precision], boxes)
+    device = next(networks[0].parameters()).device
+    precision = predicting_precision({best.precision for best in checkpoints}, device)
+    others = [f"fold {best.identity.fold} in {best.precision}" for best in checkpoints if best.precision != precision]
+    if others:
+        say(f"predicting in {precision}, which suits this machine and all folds; trained were {', '.join(others)}")
+    return make_predictor(networks, checkpoints[0].experiment, track, workspace, AUTOCAST[precision], boxes)

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,14 +16,16 @@ from torch.utils.tensorboard import SummaryWriter
 
 from competition.console import Ticker, progress, say
 from competition.data.cache import read_label_planes
-from competition.data.datasets import Batch, TrainingSet, loading_processes, training_loader
+from competition.data.datasets import TrainingSet
 from competition.data.draw_sampler import fold_sampler
+from competition.data.loader import Batch, loading_processes, training_loader
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.files import write_csv
 from competition.machine import MB, peak_memory_mb
 from competition.masks.bit_planes import class_areas, intersections, pack_masks
 from competition.metrics.tables import TableMetric
+from competition.models.gpu import computing_device, is_out_of_memory
 from competition.models.layers import stride_of
 from competition.prediction.predictor import Predictor, make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import HALF_LEVEL
@@ -55,14 +58,17 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
             is of another run.
     """
     settings = job.experiment.train
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    _make_deterministic(settings.deterministic)
+    device = computing_device()
     # Folds that train at once share the cores, and there is one loading process per core. Those inherit this setting:
     # changing it inside a forked process deadlocks.
-    cv2.setNumThreads(1 if loading_processes(job.experiment) else torch.get_num_threads())
+    processes = loading_processes(job.experiment)
+    cv2.setNumThreads(1 if processes else torch.get_num_threads())
     start = open_start(job)
     stride = stride_of(start[0])
-    dataset = TrainingSet(job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride)
+    dataset = TrainingSet(
+        job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride, processes
+    )
+    make_deterministic(settings.deterministic, device, dataset.one_size())
     sampler = fold_sampler(dataset.canvases, settings, job.identity.fold)
     state = start_or_resume(job, start, dataset, sampler, device)
     if on_score is not None:
@@ -140,7 +146,9 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
         sizes = [chunk_sizes(len(batch.samples), state.chunk, state.fewest) for batch in group]
         try:
             return [backward_in_chunks(batch, own, loss_of, backward) for batch, own in zip(group, sizes, strict=True)]
-        except torch.cuda.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             largest = max(map(max, sizes))
             if largest // 2 < state.fewest:
                 needed = "one sample" if state.fewest == 1 else f"the {largest} samples it must see at once"
@@ -159,8 +167,11 @@ def _optimizer_step(state: FoldState, clip: float | None) -> None:
     if clip is not None:
         nn.utils.clip_grad_norm_(state.model.parameters(), clip)
     state.scaler.step(state.optimizer)
+    scale = state.scaler.get_scale()
     state.scaler.update()
     state.optimizer.zero_grad(set_to_none=True)
+    if state.scaler.get_scale() < scale:
+        return  # a gradient was too large for fp16, so the scaler left the step out
     state.step += 1
     if state.ema is not None:
         state.ema.update(state.model, step=state.step)  # without the step its warm-up is silently off
@@ -218,11 +229,21 @@ def _predicting_weights(job: FoldJob, state: FoldState, score: float) -> Best:
     return Best(weights, job.experiment, job.identity, state.precision, state.epoch, score)
 
 
-def _make_deterministic(deterministic: bool) -> None:
+def make_deterministic(wanted: bool | Literal["auto"], device: torch.device, one_size: bool) -> None:
+    """Let torch give the same numbers each time, or choose the fastest way.
+
+    Args:
+        wanted: Whether they are the same; auto on a CPU.
+        device: That computes.
+        one_size: Whether all draws have one size, so that cuDNN needs to try its ways only once.
+    """
+    deterministic = device.type == "cpu" if wanted == "auto" else wanted
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it before it is first used
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    torch.backends.cudnn.benchmark = not deterministic
+    # Otherwise torch writes NaN into every new tensor, to show who reads it before writing: nobody here does.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = not deterministic and one_size
 
 
 # One plain view, because a score every few epochs must not take longer than the training between.

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,6 +12,9 @@ from torch import nn
 from competition.files import file_lock, write_text
 
 AUTOCAST: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+# The compute capability of the first GPUs that compute it; older ones emulate it.
+NATIVE_BF16 = (8, 0)
 
 # bfloat16 has fewer digits, so it must pay.
 WORTHWHILE = 1.1
@@ -68,7 +71,7 @@ def choose_precision(wanted: str, device: torch.device, time_of: Callable[[str],
     if wanted != "auto":
         return wanted, f"{wanted}, as set in the experiment"
     if device.type == "cuda":
-        if torch.cuda.get_device_capability(device) >= (8, 0):
+        if torch.cuda.get_device_capability(device) >= NATIVE_BF16:
             return "bf16", "bf16, which this GPU computes natively"
         return "fp16", "fp16 with loss scaling, because this GPU is too old for bf16"
     if not computes_bf16():
@@ -77,3 +80,21 @@ def choose_precision(wanted: str, device: torch.device, time_of: Callable[[str],
     if half * WORTHWHILE < plain:
         return "bf16", f"bf16, because a step takes {half:.2f} s instead of {plain:.2f} s on this processor"
     return "fp32", f"fp32, because bf16 is not worth it on this processor ({half:.2f} s against {plain:.2f} s a step)"
+
+
+def predicting_precision(trained: Collection[str], device: torch.device) -> str:
+    """Return what networks predict in: what they were trained in where this machine computes it fast, else fp32.
+
+    A wider format changes no prediction by more than rounding; fp16 in place of bf16 could overflow.
+
+    Args:
+        trained: The precision of each network.
+        device: Where they predict.
+    """
+    if "fp32" in trained:
+        return "fp32"
+    if device.type == "cuda":
+        if torch.cuda.get_device_capability(device) >= NATIVE_BF16:
+            return "bf16" if "bf16" in trained else "fp16"
+        return "fp32" if "bf16" in trained else "fp16"
+    return "bf16" if set(trained) == {"bf16"} and computes_bf16() else "fp32"

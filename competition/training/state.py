@@ -11,11 +11,13 @@ from torch import nn
 
 from competition.console import say
 from competition.data.boxes import Box
-from competition.data.datasets import TrainingSet, collate
+from competition.data.datasets import TrainingSet
 from competition.data.draw_sampler import DrawSampler
+from competition.data.loader import collate
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.models.factory import build_model, place
+from competition.models.gpu import gpu_of
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.training.checkpoints import (
@@ -131,7 +133,7 @@ def start_or_resume(
     )
     if stored is not None:
         try:
-            _restore(state, stored)
+            restore(state, stored)
         except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
             what = "training can't be resumed from this checkpoint"
             raise CompetitionError(what, last_checkpoint_file(job.folder), RETRAIN) from error
@@ -196,18 +198,24 @@ def snapshot(job: FoldJob, state: FoldState) -> dict[str, Any]:
         "precision": state.precision,
         **{name: getattr(state, name) for name in PROGRESS},
         "random": torch.get_rng_state(),
-        "random_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+        # Of the device that trains alone: another machine may have fewer.
+        "random_cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
+        "gpu": gpu_of(next(state.model.parameters()).device),
     }
 
 
-def _restore(state: FoldState, stored: dict[str, Any]) -> None:
+def restore(state: FoldState, stored: dict[str, Any]) -> None:
+    """Bring a new state to that of a checkpoint's content."""
     state.model.load_state_dict(stored["model"])
     if state.ema is not None:
         state.ema.module.load_state_dict(stored["ema"])
     state.optimizer.load_state_dict(stored["optimizer"])
     state.scaler.load_state_dict(stored["scaler"])
+    whole = state.chunk
     for name in PROGRESS:
         setattr(state, name, stored[name])
+    if stored.get("gpu") != gpu_of(next(state.model.parameters()).device):
+        state.chunk = whole  # memory was short elsewhere; here it may not be
     torch.set_rng_state(stored["random"])
     if torch.cuda.is_available() and stored["random_cuda"]:
-        torch.cuda.set_rng_state_all(stored["random_cuda"])
+        torch.cuda.set_rng_state(stored["random_cuda"][0])

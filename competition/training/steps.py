@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from competition.data.datasets import Batch
 from competition.data.grid import standardise
+from competition.data.loader import Batch
 from competition.masks.soft_targets import soft_targets
 from competition.settings import TrainSettings
 from competition.tracks.track import Track
@@ -41,12 +41,12 @@ def batch_loss(
     images = standardise(images, batch.mean, batch.std)
     with torch.autocast(device.type, autocast, enabled=autocast is not None):
         if batch.planes is None:
-            outputs = model(images, batch.present.to(device))
+            outputs = model(images, batch.present.to(device, non_blocking=True))
         else:
             outputs = model(images[:, 0].contiguous(memory_format=torch.channels_last))
     if batch.planes is None:
         assert batch.targets is not None
-        return loss(outputs.float(), batch.targets.to(device))
+        return loss(outputs.float(), batch.targets.to(device, non_blocking=True))
     outputs = outputs if isinstance(outputs, list) else [outputs]
     return supervised_loss(outputs, batch.planes.to(device, non_blocking=True), classes, loss)
 

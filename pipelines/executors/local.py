@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 
 from competition.console import say
 from competition.errors import CompetitionError
-from competition.machine import cores
+from competition.machine import AT_ONCE, cores
 from pipelines.executors.task import WORKER, Task, is_worker
 
 
@@ -93,6 +93,7 @@ def run_in_processes(tasks: Sequence[Task], environments: Sequence[dict[str, str
                     task = waiting.pop(0)
                     environment = environments[slot % len(environments)]
                     count = None if environment else threads(len(tasks))
+                    environment = environment | {AT_ONCE: str(len(environments))}
                     process = context.Process(target=_run_command, args=(task.command, environment, count))
                     process.start()
                     running[slot] = task, process

@@ -4,79 +4,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+from mixed_samples import KNEE, SAMPLES, VESSELS, entries, epochs, experiment, patients, write_samples
 
-from competition.data.datasets import (
-    Batch,
-    TrainingSet,
-    collate,
-    loading_processes,
-    mirror_sample,
-    random_window,
-    training_loader,
-)
-from competition.data.draw_sampler import DrawSampler
-from competition.data.manifest import Entry
+from competition.data.datasets import TrainingSet, mirror_sample, random_window
+from competition.data.loader import Batch, collate
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks, unpack_planes
 from competition.masks.stored_arrays import write_array
 from competition.settings import Experiment
-from competition.tracks import get_track
 from competition.tracks.track import Mirror
 from competition.workspace import Workspace
-
-KNEE, VESSELS = get_track("knee"), get_track("aneurysm")
-SAMPLES = 5
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """Five images of 40x30 whose label is what is brighter than 127, and two patients of eight 16x16 views."""
-    workspace = Workspace(tmp_path, "mixed")
-    random = np.random.default_rng(0)
-    for number in range(SAMPLES):
-        mask = np.zeros((40, 30), bool)
-        top, left = random.integers(2, 15, 2)
-        mask[top : top + 18, left : left + 12] = True
-        write_array(workspace.image_file(f"s{number}", "image"), np.where(mask, 230, 20 + number).astype(np.uint8))
-        write_array(workspace.label_file(f"s{number}"), pack_masks(mask[None]))
-    for patient in range(2):
-        for number, view in enumerate(VESSELS.views):
-            image = np.full((16, 16), 10 * number + 100 * patient, np.uint8)
-            image[:, 0] = 255
-            write_array(workspace.image_file(f"p{patient}", view), image)
-    return workspace
-
-
-def entries() -> list[Entry]:
-    first = Entry("s0", "s0.png", "train", "g", "", (True,), 40, 30, (80.5,), (60.25,), (1,), "", "", "")
-    return [replace(first, sample=f"s{number}") for number in range(SAMPLES)]
-
-
-def patients() -> list[Entry]:
-    targets = (1, *[number % 2 for number in range(21)])
-    mean, std = tuple(float(view) for view in range(8)), tuple(view + 0.5 for view in range(8))
-    first = Entry("p0", "0", "train", "0", "", (True,) * 7 + (False,), 16, 16, mean, std, targets, "", "", "")
-    return [first, replace(first, sample="p1")]
-
-
-def experiment(workers: int = 0, **data: object) -> Experiment:
-    train = {"batch_size": 2, "repeats": 2}
-    return Experiment.model_validate(
-        {"data": {"size": 20, "oversample": 2, "flip": True, "workers": workers} | data, "train": train}
-    )
-
-
-def epochs(workspace: Workspace, settings: Experiment, numbers: list[int]) -> list[Batch]:
-    """All batches of these epochs, from one loader as the training loop has it."""
-    dataset = TrainingSet(entries(), workspace, KNEE, settings)
-    sampler = DrawSampler(dataset.canvases, settings.train.batch_size, settings.train.repeats, seed=3)
-    loader = training_loader(dataset, sampler, settings)
-    batches = []
-    for number in numbers:
-        sampler.set_epoch(number)
-        batches += list(loader)
-    return batches
+    return write_samples(tmp_path)
 
 
 def as_bytes(batches: list[Batch]) -> list[tuple[object, ...]]:
@@ -266,27 +208,3 @@ def test_a_batch_of_several_canvases_is_padded_with_black_to_the_largest(workspa
         images[..., :height, :width] = 0
         assert not images.any()
         assert batch.planes[place].sum() == draw.planes.sum()
-
-
-def test_a_batch_stacks_its_draws_in_order(workspace: Workspace) -> None:
-    batch = epochs(workspace, experiment(), [0])[0]
-    assert batch.planes is not None
-    assert batch.targets is None
-    assert (batch.images.shape, batch.images.dtype) == ((2, 1, 1, 40, 30), torch.uint8)
-    assert (batch.planes.shape, batch.planes.dtype) == ((2, 40, 30, 1), torch.uint8)
-    assert batch.present.tolist() == [[True]] * 2
-    assert (batch.mean.tolist(), batch.std.tolist()) == ([[80.5]] * 2, [[60.25]] * 2)
-    settings = experiment(augmentation="none", size=16)
-    dataset = TrainingSet(patients(), workspace, VESSELS, settings)
-    loader = training_loader(dataset, DrawSampler(dataset.canvases, 2, 1, 0), settings)
-    batch = next(iter(loader))
-    assert batch.planes is None
-    assert batch.targets is not None
-    assert (batch.images.shape, batch.targets.shape, batch.targets.dtype) == ((2, 8, 1, 16, 16), (2, 22), torch.float32)
-    assert (batch.mean.shape, batch.std.shape, batch.mean.dtype) == ((2, 8), (2, 8), torch.float32)
-
-
-def test_the_number_of_loading_processes_is_the_one_asked_for() -> None:
-    assert [loading_processes(experiment(workers)) for workers in (0, 3)] == [0, 3]
-    if not torch.cuda.is_available():
-        assert loading_processes(Experiment()) == 0  # loading would only take cores from the training

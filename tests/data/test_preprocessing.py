@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from competition.data.datasets import TrainingSet, collate
+from competition.data.datasets import TrainingSet
 from competition.data.grid import GridReader, resize_image
+from competition.data.loader import collate
 from competition.data.preprocessing import PREPROCESSINGS, by_grid, check_preprocessing, preprocess
 from competition.errors import CompetitionError
 from competition.prediction.predictor import make_predictor, predict_map, predict_scores

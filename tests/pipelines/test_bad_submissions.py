@@ -215,3 +215,13 @@ def test_an_odd_spelling_of_a_table_changes_nothing(stage, tables, tmp_path, odd
         again = stage(name, *tables, *words)[0]
         assert again | {"seconds": 0, "peak_mb": 0} == figures | {"seconds": 0, "peak_mb": 0}
     assert len(read_table_csv(tmp_path / "odd.csv", VESSELS)) == 4
+
+
+def test_where_the_file_is_missing_the_newest_submission_is_named(refusal, tmp_path):
+    newest = tmp_path / "workspace" / "submissions" / "hand_bone" / "submission.csv"
+    error, _ = refusal("check", "--track", "hand_bone", tmp_path / "s.csv")
+    assert error == f"error: no such file: {tmp_path / 's.csv'}.\n"
+    newest.parent.mkdir(parents=True)
+    newest.write_text("")
+    error, _ = refusal("check", "--track", "hand_bone", tmp_path / "s.csv")
+    assert error == f"error: no such file: {tmp_path / 's.csv'}. The newest submission is {newest}.\n"

@@ -12,8 +12,9 @@ import torch
 
 from competition.data.boxes import box_around
 from competition.data.cache import read_cached_planes
-from competition.data.datasets import TrainingSet, collate
+from competition.data.datasets import TrainingSet
 from competition.data.grid import oversampling
+from competition.data.loader import collate
 from competition.data.manifest import Entry, read_manifest
 from competition.masks.bit_planes import unpack_planes
 from competition.models.factory import ARCHITECTURES, build_model

@@ -205,16 +205,6 @@ def test_score_names_a_missing_file(tmp_path):
         call(score, tmp_path, "cardiac", tmp_path / "s.csv", tmp_path / "t.csv")
 
 
-def test_check_names_the_newest_submission_where_the_file_is_missing(tmp_path):
-    newest = tmp_path / "workspace" / "submissions" / "hand_bone" / "submission.csv"
-    with pytest.raises(CompetitionError, match=r"no such file: .*s\.csv\.$"):
-        call(check, tmp_path, "hand_bone", tmp_path / "s.csv")
-    newest.parent.mkdir(parents=True)
-    newest.write_text("")
-    with pytest.raises(CompetitionError, match=re.escape(f"The newest submission is {newest}")):
-        call(check, tmp_path, "hand_bone", tmp_path / "s.csv")
-
-
 def test_check_without_prepared_data_looks_at_form_classes_and_bounds(tmp_path, capsys):
     path = tmp_path / "s.csv"
     write_rle_csv(path, hand_rows(["b.png", "a.png"]))

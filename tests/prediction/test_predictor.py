@@ -9,8 +9,9 @@ from torch import nn
 
 from competition.data.boxes import Box
 from competition.data.grid import GridReader
+from competition.errors import CompetitionError
 from competition.prediction import grid_maps
-from competition.prediction.predictor import Predictor, predict_map, to_native, to_whole_multiple
+from competition.prediction.predictor import Predictor, predict_map, predict_on_grid, to_native, to_whole_multiple
 from competition.tracks.track import Mirror
 
 SLOPES = (1.0, -0.5, 2.0)
@@ -303,3 +304,35 @@ def test_pieces_do_not_change_the_map(monkeypatch, pixels):
         patch.setattr(grid_maps, "NATIVE_CHUNK_PIXELS", pixels)
         pieces = to_native(probs, (31, 17))
     assert np.array_equal(pieces, to_native(probs, (31, 17)))
+
+
+class Short(nn.Module):
+    """A network on a device whose memory is too small for the first ``failures`` calls."""
+
+    def __init__(self, inner, failures):
+        super().__init__()
+        self.inner, self.failures = inner, failures
+
+    def forward(self, images):
+        self.failures -= 1
+        if self.failures >= 0:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return self.inner(images)
+
+
+@pytest.mark.parametrize("tile", [None, 16])
+def test_where_memory_is_short_the_sums_are_kept_elsewhere_with_the_same_result(shared_hands, tiny_experiment, tile):
+    experiment = tiny_experiment(data={"size": 32}, predict={"tile": tile})
+    entry, views = shared_hands.train()[0], ("identity", "hflip")
+    expected = predict_map(predictor_of(shared_hands, experiment, Pointwise()), entry, views)
+    for predict, of in ((predict_map, lambda found: found), (predict_on_grid, lambda found: found[0])):
+        plain = of(predict(predictor_of(shared_hands, experiment, Pointwise()), entry, views))
+        found = of(predict(predictor_of(shared_hands, experiment, Short(Pointwise(), 1)), entry, views))
+        np.testing.assert_array_equal(found, plain)
+    assert expected.any()
+    with pytest.raises(CompetitionError, match=rf"does not hold a prediction of {tile or 32} pixels.*CUDA_VISIBLE"):
+        predict_map(predictor_of(shared_hands, experiment, Short(Pointwise(), 2)), entry, views)
+    broken = Short(Pointwise(), 0)
+    broken.inner = nn.Conv2d(7, 3, 1)
+    with pytest.raises(RuntimeError, match="channels"):
+        predict_map(predictor_of(shared_hands, experiment, broken), entry, views)

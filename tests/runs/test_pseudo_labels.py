@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from competition.data.datasets import TrainingSet, collate
+from competition.data.datasets import TrainingSet
 from competition.data.folds import FULL, Folds
+from competition.data.loader import collate
 from competition.data.manifest import Manifest
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes

@@ -48,6 +48,39 @@ def test_the_moving_average_equals_one_made_by_hand(tiny_experiment):
     assert state.step == 8
 
 
+def test_a_step_that_the_scaler_leaves_out_counts_for_nothing(tiny_experiment):
+    settings = tiny_experiment(train={"optimizer": "sgd", "momentum": 0, "weight_decay": 0, "lr": 0.5}).train
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 1.0)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    state = FoldState(model, ModelEmaV3(model, decay=0.0), make_optimizer(model, settings), scaler, "fp16", chunk=1)
+    for gradient, weight, step in ((math.inf, 1.0, 0), (1.0, 0.5, 1)):
+        scaler.scale(model(torch.tensor([[1.0]])).squeeze() * gradient).backward()
+        loop._optimizer_step(state, clip=None)
+        assert (model.weight.item(), state.predicting().weight.item(), state.step) == (weight, weight, step)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "device", "one_size", "expected"),
+    [
+        ("auto", "cpu", True, (True, False)),
+        ("auto", "cuda", True, (False, True)),
+        ("auto", "cuda", False, (False, False)),
+        (True, "cuda", True, (True, False)),
+        (False, "cpu", True, (False, True)),
+    ],
+)
+def test_equal_weights_must_be_asked_for_on_a_gpu(wanted, device, one_size, expected):
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    try:
+        loop.make_deterministic(wanted, torch.device(device), one_size)
+        assert (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark) == expected
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=True)
+        torch.backends.cudnn.benchmark = before[1]
+
+
 def test_gradients_are_clipped_to_the_norm_of_all(tiny_experiment):
     settings = tiny_experiment(train={"optimizer": "sgd", "momentum": 0, "weight_decay": 0, "lr": 1.0}).train
     model = nn.Linear(2, 1)

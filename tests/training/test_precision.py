@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from competition.training.precision import AUTOCAST, choose_precision, one_choice, time_step
+from competition.training.precision import AUTOCAST, choose_precision, one_choice, predicting_precision, time_step
 
 CPU = torch.device("cpu")
 
@@ -39,6 +39,27 @@ def test_a_processor_without_instructions_for_bf16_is_not_asked(monkeypatch):
 def test_on_a_gpu_its_generation_decides(monkeypatch, capability, expected):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert choose_precision("auto", torch.device("cuda"), never)[0] == expected
+
+
+@pytest.mark.parametrize(
+    ("trained", "old_gpu", "new_gpu", "plain_processor", "bf16_processor"),
+    [
+        ({"fp32"}, "fp32", "fp32", "fp32", "fp32"),
+        ({"bf16"}, "fp32", "bf16", "fp32", "bf16"),  # fp16 could overflow where bf16 does not
+        ({"fp16"}, "fp16", "fp16", "fp32", "fp32"),
+        ({"bf16", "fp16"}, "fp32", "bf16", "fp32", "fp32"),
+        ({"bf16", "fp32"}, "fp32", "fp32", "fp32", "fp32"),
+    ],
+)
+def test_the_machine_that_predicts_decides_what_it_predicts_in(
+    monkeypatch, trained, old_gpu, new_gpu, plain_processor, bf16_processor
+):
+    for capability, expected in (((7, 0), old_gpu), ((8, 6), new_gpu)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, found=capability: found)
+        assert predicting_precision(trained, torch.device("cuda")) == expected
+    for able, expected in ((False, plain_processor), (True, bf16_processor)):
+        monkeypatch.setattr("competition.training.precision.computes_bf16", lambda found=able: found)
+        assert predicting_precision(trained, CPU) == expected
 
 
 def test_all_folds_of_a_run_take_the_first_ones_choice(tmp_path):

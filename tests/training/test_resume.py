@@ -7,6 +7,7 @@ import torch
 
 from competition.training import loop
 from competition.training.checkpoints import load_best, load_checkpoint
+from competition.training.state import restore, snapshot
 
 pytestmark = pytest.mark.slow
 
@@ -171,3 +172,30 @@ def test_patients_too_end_the_same(shared_patients, tiny_experiment, tmp_path, m
             loop.train_fold(job)
     loop.train_fold(job)
     assert_same_run(tmp_path / "cut", tmp_path / "uncut")
+
+
+def test_a_checkpoint_holds_the_random_numbers_of_one_gpu(shared_hands, experiment, uncut, monkeypatch):
+    job = shared_hands.job(experiment, uncut, fold=1)
+    state = loop.train_fold(job)
+    mine, other, restored = torch.zeros(16, dtype=torch.uint8), torch.ones(16, dtype=torch.uint8), []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_rng_state", lambda: mine)
+    monkeypatch.setattr(torch.cuda, "set_rng_state", restored.append)
+    content = snapshot(job, state)
+    assert content["random_cuda"] == [mine]
+    restore(state, content | {"random_cuda": [mine, other, other, other]})  # an earlier version kept those of all four
+    assert restored == [mine]
+
+
+def test_on_a_larger_gpu_whole_batches_are_tried_again(shared_hands, experiment, uncut, monkeypatch):
+    job = shared_hands.job(experiment, uncut, fold=1)
+    state = loop.train_fold(job)
+    monkeypatch.setattr("competition.training.state.gpu_of", lambda device: "small, 16.0 GiB")
+    content = snapshot(job, state) | {"chunk": 1}
+    state.chunk = 5
+    restore(state, content)
+    assert state.chunk == 1
+    monkeypatch.setattr("competition.training.state.gpu_of", lambda device: "large, 80.0 GiB")
+    state.chunk = 5
+    restore(state, content)
+    assert state.chunk == 5

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from competition.console import Ticker
-from competition.data.datasets import Batch, TrainingSet, collate
+from competition.data.datasets import TrainingSet
+from competition.data.loader import Batch, collate
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes
 from competition.models.factory import build_model
@@ -291,9 +292,7 @@ class Limited(nn.Module):
 def test_short_memory_halves_the_chunks_and_goes_on_with_the_same_gradients(
     batches, shared_hands, tiny_experiment, tmp_path, capsys
 ):
-    experiment = steps_experiment(tiny_experiment, 1)
-    batch = batches[0]  # five samples
-    limited = Limited(1)
+    experiment, batch, limited = steps_experiment(tiny_experiment, 1), batches[0], Limited(1)  # five samples
     state, _ = run_epoch(shared_hands, experiment, tmp_path, [batch, batch], limited)
     assert limited.sizes == [5, 1, 2] + [1] * 5 + [1] * 5
     assert state.chunk == 1
@@ -304,9 +303,7 @@ def test_short_memory_halves_the_chunks_and_goes_on_with_the_same_gradients(
 
 
 def test_gradients_of_chunks_before_the_failure_do_not_count_twice(batches, shared_hands, tiny_experiment, tmp_path):
-    experiment = steps_experiment(tiny_experiment, 1)
-    batch = batches[0]
-    limited = Limited(1)
+    experiment, batch, limited = steps_experiment(tiny_experiment, 1), batches[0], Limited(1)
     state = state_of(limited, experiment, chunk=2)
     loop._add_gradients(shared_hands.job(experiment, tmp_path), state, [batch], 2)
     assert limited.sizes == [1, 2, 1, 1, 1, 1, 1]

@@ -13,7 +13,7 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from competition.models.layers import start_from_prior
+from competition.models.layers import head_in_float32, start_from_prior
 from competition.models.multiview import view_maximum, view_network
 
 # The report counts the posterior communicating artery to the vertebral injection alone.
@@ -62,7 +62,7 @@ class ReportFourFold(nn.Module):
         posterior = PosteriorLocations(encoder, pretrained, channels, len(ARTERIES["posterior"]), size, dropout)
         self.locations = nn.ModuleDict({"anterior": anterior, "posterior": posterior})
         for network in (*self.binary.values(), *self.locations.values()):
-            start_from_prior([layer for layer in network.modules() if isinstance(layer, nn.Linear)][-1], prior)
+            start_from_prior(head_in_float32(network), prior)
         artery = torch.tensor([[_artery_number(name, view) for name in classes[1:]] for view in views])
         self.register_buffer("shown", artery >= 0, persistent=False)
         self.register_buffer("artery", artery.clamp_min(0), persistent=False)
