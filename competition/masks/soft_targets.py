@@ -28,22 +28,37 @@ def soft_targets(planes: torch.Tensor, classes: int, size_hw: tuple[int, int]) -
     Raises:
         ValueError: The planes don't fit the number of classes.
     """
+    channels = plane_channels(planes, classes)
+    targets = torch.empty((planes.shape[0], classes, *size_hw), dtype=torch.float32, device=planes.device)
+    for index in range(classes):
+        targets[:, index] = class_targets(channels, index, size_hw)
+    return targets
+
+
+def plane_channels(planes: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return label planes (N, H, W, P) as (P, N, H, W), a class in one piece; errors as ``soft_targets``."""
     if planes.dtype != torch.uint8 or planes.ndim != 4 or planes.shape[3] != plane_count(classes):
         wanted = f"(N, H, W, {plane_count(classes)}) uint8"
         raise ValueError(f"planes of {classes} classes are {wanted}, not {tuple(planes.shape)} {planes.dtype}")
-    count, height, width, _ = planes.shape
-    whole = height % size_hw[0] == 0 and width % size_hw[1] == 0
-    channels = planes.permute(3, 0, 1, 2).contiguous()
-    targets = torch.empty((count, classes, *size_hw), dtype=torch.float32, device=planes.device)
-    for index in range(classes):
-        bits = (channels[index // CLASSES_PER_PLANE] >> index % CLASSES_PER_PLANE) & 1
-        if whole:
-            rows, columns = height // size_hw[0], width // size_hw[1]
-            torch.div(_block_sums(bits, rows, columns), rows * columns, out=targets[:, index])
-        else:
-            averages = _weighted_rows(_weighted_rows(bits, size_hw[0]).mT, size_hw[1]).mT
-            targets[:, index] = averages.clamp(max=1)  # weights add up to 1 only within rounding
-    return targets
+    return planes.permute(3, 0, 1, 2).contiguous()
+
+
+def class_targets(channels: torch.Tensor, index: int, size_hw: tuple[int, int]) -> torch.Tensor:
+    """Return the soft targets (N, h, w) float32 of one class, of ``plane_channels``."""
+    height, width = channels.shape[2:]
+    bits = (channels[index // CLASSES_PER_PLANE] >> index % CLASSES_PER_PLANE) & 1
+    if height % size_hw[0] == 0 and width % size_hw[1] == 0:
+        rows, columns = height // size_hw[0], width // size_hw[1]
+        sums = _block_sums(bits, rows, columns).float()
+        return sums if rows * columns == 1 else sums.div_(rows * columns)
+    averages = _weighted_rows(_weighted_rows(bits, size_hw[0]).mT, size_hw[1]).mT
+    return averages.clamp(max=1)  # weights add up to 1 only within rounding
+
+
+def present_classes(channels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return which classes have a pixel in which sample, (N, C) bool, of ``plane_channels``."""
+    of_class = [channels[index // CLASSES_PER_PLANE] & (1 << index % CLASSES_PER_PLANE) for index in range(classes)]
+    return torch.stack([bits.flatten(1).amax(dim=1) > 0 for bits in of_class], dim=1)
 
 
 def _block_sums(bits: torch.Tensor, rows: int, columns: int) -> torch.Tensor:

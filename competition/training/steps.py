@@ -14,6 +14,7 @@ from competition.data.loader import Batch
 from competition.masks.soft_targets import soft_targets
 from competition.settings import TrainSettings
 from competition.tracks.track import Track
+from competition.training.fused_loss import FORMS, fused_loss
 from competition.training.losses import Loss
 
 
@@ -63,6 +64,8 @@ def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, class
     Reference:
         Deep supervision as in Huang et al. 2020, UNet 3+: every level has the same weight.
     """
+    if form := FORMS.get(loss):
+        return torch.stack([fused_loss(logits, planes, form) for logits in outputs]).mean()
     targets: dict[tuple[int, int], torch.Tensor] = {}
     losses = []
     for logits in outputs:

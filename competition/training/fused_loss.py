@@ -1,0 +1,139 @@
+"""Losses of masks from logits and packed label planes, class by class, with their gradients in closed form.
+
+The plain form holds float32 copies of the logits, targets and probabilities of all classes, and autograd keeps and
+reads most of them again. Here one class of one sample is unpacked at a time, and its gradient is written at once, in
+the format of the logits. Let z be a logit, t its target, p = sigmoid(z), q = p (1 - p) = dp/dz, and n the number of all
+logits:
+
+- cross-entropy: loss softplus(z) - z t, gradient p - t, both / n;
+- focal: loss (p - t)^2 L with L = softplus(z) - z t, gradient (p - t)^3 + 2 (p - t) q L, both / n;
+- Dice, with overlap o = sum p t, predicted s = sum p and area a = sum t: loss w (1 - (2 o + 1) / (s + a + 1)), gradient
+  q (A t + B) with A = -2 w / (s + a + 1) and B = w (2 o + 1) / (s + a + 1)^2;
+- IoU, with u = s + a - o + 1: loss w (1 - (o + 1) / u), A = -w (u + o + 1) / u^2 and B = w (o + 1) / u^2.
+
+w is 1 / (samples x classes in the sample), 0 for a class that the sample does not show.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch.autograd.function import once_differentiable
+
+from competition.masks.soft_targets import class_targets, plane_channels, present_classes
+from competition.training import losses
+from competition.training.losses import Loss
+
+
+@dataclass(frozen=True)
+class Form:
+    """The terms of a loss, which are added."""
+
+    pixels: Literal["cross-entropy", "focal"] | None = None
+    regions: Literal["dice", "iou"] | None = None
+
+
+FORMS: dict[Loss, Form] = {
+    losses.bce: Form("cross-entropy"),
+    losses.focal: Form("focal"),
+    losses.soft_dice: Form(regions="dice"),
+    losses.soft_iou: Form(regions="iou"),
+    losses.bce_dice: Form("cross-entropy", "dice"),
+    losses.bce_iou: Form("cross-entropy", "iou"),
+    losses.focal_dice: Form("focal", "dice"),
+}
+"""The losses that can be computed so, and their terms."""
+
+
+def fused_loss(logits: torch.Tensor, planes: torch.Tensor, form: Form) -> torch.Tensor:
+    """Return the loss of ``form``, a float32 scalar with its gradient.
+
+    Args:
+        logits: (N, C, h, w) of any float format; float64 is computed in float64, all others in float32.
+        planes: Label planes (N, H, W, ceil(C / 8)) uint8 of any size.
+        form: Its terms.
+    """
+    loss: torch.Tensor = _FusedLoss.apply(logits, planes, form)  # type: ignore[no-untyped-call]
+    return loss
+
+
+class _FusedLoss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, logits: torch.Tensor, planes: torch.Tensor, form: Form) -> torch.Tensor:
+        samples, classes, height, width = logits.shape
+        # Classes in one piece each; with the convolutions' channels-last every class would read all memory.
+        values = logits.detach().contiguous()
+        exact = torch.float64 if logits.dtype == torch.float64 else torch.float32
+        # fp16 would lose small gradients before the loss scaling multiplies them.
+        gradients = torch.empty_like(values, dtype=exact if logits.dtype == torch.float16 else logits.dtype)
+        channels = plane_channels(planes, classes)
+        present = present_classes(channels, classes)
+        weights = present.to(exact) / (present.sum(dim=1, keepdim=True).clamp_min(1) * samples)
+        total = torch.zeros((), dtype=exact, device=logits.device)
+        for sample in range(samples):
+            for index in range(classes):
+                own = channels[:, sample : sample + 1]
+                targets = class_targets(own, index, (height, width))[0].to(exact)
+                seen, weight = values[sample, index].to(exact), weights[sample, index]
+                loss, gradient = _plane_loss(seen, targets, form, weight, values.numel())
+                total += loss
+                gradients[sample, index] = gradient
+        ctx.gradients, ctx.format = gradients, logits.dtype
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, scale: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        gradients: torch.Tensor | None = ctx.gradients
+        if gradients is None:
+            raise RuntimeError("the gradient of this loss was used already: it is overwritten to save memory")
+        ctx.gradients = None
+        return gradients.mul_(scale).to(ctx.format), None, None
+
+
+def _plane_loss(
+    logits: torch.Tensor, targets: torch.Tensor, form: Form, weight: torch.Tensor, count: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss of one class of one sample, and its gradient (h, w).
+
+    Args:
+        logits: (h, w).
+        targets: (h, w), 0 to 1.
+        form: Its terms.
+        weight: w of the module's formulas.
+        count: n of the module's formulas.
+    """
+    probs, loss, gradient = logits.sigmoid(), torch.zeros_like(weight), None
+    if form.regions is not None:
+        overlap, predicted, area = _dot(probs, targets), probs.sum(), targets.sum()
+        if form.regions == "dice":
+            whole, shared = predicted + area + 1, 2 * overlap + 1
+            of_targets = -2 * weight / whole
+        else:
+            whole, shared = predicted + area - overlap + 1, overlap + 1
+            of_targets = -weight * (whole + shared) / whole**2
+        loss += weight * (1 - shared / whole)
+        # One after the other: torch has no fast way to multiply and add with numbers that are tensors.
+        by_probs = targets.mul(of_targets).add_(weight * shared / whole**2)
+        gradient = torch.ops.aten.sigmoid_backward(by_probs, probs)
+    if form.pixels == "cross-entropy":
+        loss += (F.softplus(logits).sum() - _dot(logits, targets)) / count
+        own = probs.sub_(targets)
+    elif form.pixels == "focal":
+        entropies = F.softplus(logits).addcmul_(logits, targets, value=-1)
+        slopes = torch.ops.aten.sigmoid_backward(entropies, probs)
+        errors = probs.sub_(targets)
+        squares = errors.square()
+        loss += _dot(squares, entropies) / count
+        # In factors: (p - t) ((p - t)^2 + 2 q L).
+        own = squares.add_(slopes, alpha=2).mul_(errors)
+    if form.pixels is not None:
+        gradient = own.div_(count) if gradient is None else gradient.add_(own, alpha=1 / count)
+    assert gradient is not None  # a form has one of the two
+    return loss, gradient
+
+
+def _dot(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Return the sum of products, without an array of them."""
+    return torch.dot(one.flatten(), other.flatten())
