@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from competition.console import duration, say, table
 from competition.errors import CompetitionError
 from pipelines.benchmarks.last_mile import measure_ensemble, measure_tune
+from pipelines.benchmarks.mask_losses import measure_loss
 from pipelines.benchmarks.probability_maps import measure_objective, measure_store, measure_thresholds
 from pipelines.benchmarks.run_lengths import (
     measure_decode,
@@ -24,7 +25,7 @@ from pipelines.benchmarks.synthetic_images import draw_masks
 from pipelines.benchmarks.timed_pairs import FULL, QUICK, Row, Scale
 
 HELP = (
-    "Time encoding, voting, scoring, storing and tuning on full-size synthetic data, each beside its rival.\n"
+    "Time encoding, voting, scoring, storing, tuning and losses on full-size synthetic data, each beside its rival.\n"
     "Both sides take turns, figures are medians, and nothing is timed unless both results are equal."
 )
 EXAMPLE = "./run.sh bench --only vote --json bench.json"
@@ -52,6 +53,7 @@ BENCHMARKS = (
     Benchmark("store", measure_store, 1.0),
     Benchmark("objective", measure_objective, 0.7),
     Benchmark("thresholds", measure_thresholds, 0.5),
+    Benchmark("loss", measure_loss, 1.0),
     Benchmark("ensemble", measure_ensemble, 1.5),
     Benchmark("tune", measure_tune, 6.0),
 )
