@@ -56,7 +56,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if not track.form.accepts(args.submission):
         newest = open_workspace(args).latest_submission_file(track.form.ending)
         repair = f"The newest submission is {newest}" if newest.exists() else None
-        raise CompetitionError("no such file", args.submission, repair)
+        what = "this is a folder, not a submission file" if args.submission.is_dir() else "no such file"
+        raise CompetitionError(what, args.submission, repair)
     workspace, expected = _prepared(args, track)
     sizes = {} if args.size or workspace is None else image_sizes(workspace)
     images = KnownImages(expected, sizes, args.size or track.size_hw)
@@ -64,7 +65,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     _show(track, result)
     if not result.ok:
         count, first = counted(result.faults, "error"), result.errors[0].removesuffix(".")
-        raise CompetitionError(f"invalid submission ({count}; {first})", args.submission)
+        raise CompetitionError(f"invalid submission, {count}: {first}", args.submission)
     figures = ("ok", "errors", "warnings", "rows", "images", "positive_share", "size_bytes")
     found = {name: getattr(result, name) for name in figures}
     return found | {"prepared": expected is not None, "not_checked": result.unchecked}
@@ -91,13 +92,14 @@ def _show(track: Track, result: CheckResult) -> None:
         rows = counted(result.rows, track.form.unit.removesuffix("s"))
         images = counted(result.images, "image" if track.form.of_masks else "patient")
         say(f"{rows}, {images}, {result.size_bytes / 1e6:.1f} MB")
-    say(f"checked: {', '.join(result.checked)}")
+    say(f"checked{'' if result.ok else ', with errors'}: {', '.join(result.checked)}")
     if result.ok:
+        what = "images with a mask" if track.form.of_masks else "rows above 0.5"
         shares = {name: f"{share:.3f}" for name, share in result.positive_share.items()}
         if len(shares) > 1 and len(set(shares.values())) == 1:
-            say(f"share of positives: {next(iter(shares.values()))} in each of the {len(shares)} classes")
+            say(f"share of {what}: {next(iter(shares.values()))} in each of the {len(shares)} classes")
         else:
-            table("share of positives", ["class", "share"], shares.items())
+            table(f"share of {what}", ["class", "share"], shares.items())
     for warning in result.warnings:
         say(f"warning: {warning}")
     errors = result.errors

@@ -9,7 +9,7 @@ from competition.formats.source_files import require_file
 from competition.inference.predicting import OpenedModel
 from competition.text import counted
 from pipelines.context import open_track, open_workspace
-from pipelines.options import typed_options
+from pipelines.options import DEFAULT_TRACK, typed_options
 
 
 def split_model_file(args: argparse.Namespace) -> tuple[Path | None, list[Path]]:
@@ -40,6 +40,9 @@ def choose_model(args: argparse.Namespace, model_file: Path | None) -> OpenedMod
     from competition.export.runtime import open_model  # here, because runs need no onnxruntime
 
     model = open_model(model_file)
+    if args.track != DEFAULT_TRACK and Path(args.track).stem != model.track.name:
+        what = f"the model is of track {model.track.name}, not {args.track}"
+        raise CompetitionError(what, model_file, "Leave out --track")
     classes = counted(len(model.track.classes), "class", "classes")
     say(f"{model_file}: decision {model.name} of track {model.track.name}, {classes}")
     return model

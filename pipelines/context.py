@@ -47,7 +47,7 @@ def open_workspace(args: argparse.Namespace) -> Workspace:
     if args.phantom:
         return phantom
     if not real.manifest_file().exists() and phantom.manifest_file().exists():
-        shout(f"PHANTOM DATA: no real {name} data is prepared, so synthetic images are used")
+        shout(f"PHANTOM DATA: no real {name} data is prepared, so the data and runs of --phantom are used")
         return phantom
     return real
 

@@ -25,10 +25,10 @@ HELP = """\
 Predict any images with the members of a decision, or with a model file of export; prepared data is not needed.
 
 Images are PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, DICOM or .npy files, or folders of them; for a track of several views,
-folders as ensemble --test takes them. The folder --out receives overlays, masks and summary.csv, with sizes in mm
-where the spacing is known and the disagreement of the folds. A DICOM image also gets a DICOM SEG, which carries the
-patient's identity of that image. A model file (predict model.zip IMAGE... --out DIR) needs no runs, no track and no
-torch."""
+folders of views named as in the organiser's test set. The folder --out receives overlays, masks and summary.csv, with
+sizes in mm where the spacing is known and the disagreement of the folds. A DICOM image also gets a DICOM SEG, which
+carries the patient's identity of that image. A model file (predict model.zip IMAGE... --out DIR) needs no runs, no
+track and no torch."""
 STRANGE = 0.5
 """Mean Dice of the folds below which an image is named: noise has 0.35 on the demo's hands, a hand 0.9."""
 
@@ -98,19 +98,26 @@ def _show(track: Track, found: Predictions) -> None:
     if track.task == "classification":
         first = track.classes[0]
         rows = [(row["name"], f"{row['score']:.4f}", _positive(row)) for row in found.rows[:SHOWN]]
-        table(SUMMARY, ("name", first, "decided positive"), rows)
+        others = ("further classes decided positive",) if len(track.classes) > 1 else ()
+        columns = ("name", f"score of {first}", *others)
+        table(_title(len(found.rows)), columns, [row[: len(columns)] for row in rows])
+        say(f"{first} has a score and no decision: choose its threshold for your use, on the ROC curve of the report")
         return
     images = {row["name"]: row["image_fold_dice"] for row in found.rows}
     present = Counter(row["name"] for row in found.rows if row["pixels"])
     ordered = sorted(images, key=lambda name: 2.0 if images[name] is None else images[name])[:SHOWN]
     rows = [(name, str(present[name]), "" if images[name] is None else f"{images[name]:.4f}") for name in ordered]
-    table(f"{SUMMARY}: the images on which the folds agree least", ("name", "classes found", "Dice of folds"), rows)
+    table(f"{_title(len(images))}, on which the folds agree least", ("name", "classes found", "Dice of folds"), rows)
     strange = [name for name in ordered if images[name] is not None and images[name] < STRANGE]
     if strange:
         shout(
             f"the folds agree poorly (Dice below {STRANGE:g}) on {few(strange)}: look at the overlays, because such "
             "images may be unlike those of the training"
         )
+
+
+def _title(count: int) -> str:
+    return SUMMARY if count <= SHOWN else f"{SUMMARY}: {SHOWN} of {count:,}"
 
 
 def _positive(row: dict[str, Any]) -> str:

@@ -91,7 +91,7 @@ def test_the_folds_of_the_package_are_those_of_the_repository() -> None:
 
 
 def test_the_command_has_the_environment_of_run_sh() -> None:
-    exported = re.findall(r"^export (\w+)=(?:\$\{\w+:-)?(\w+)", (REPOSITORY / "run.sh").read_text(), re.MULTILINE)
+    exported = re.findall(r"^export (\w+)=(?:\$\{\w+:-)?([\w:]+)", (REPOSITORY / "run.sh").read_text(), re.MULTILINE)
     assert dict(exported) == ENVIRONMENT
 
 

@@ -7,6 +7,7 @@ Reference:
     Zeiler and Fergus 2014, Visualizing and Understanding Convolutional Networks, section 4.2.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -125,6 +126,8 @@ def agreement(maps: Sequence[NDArray[np.float32]], occlusions: Sequence[Occlusio
 
 def advice(correlation: float) -> str:
     """Return the sentence on a correlation of the two maps that is too low or undefined; "" for a good one."""
+    if math.isnan(correlation):
+        return "Grad-CAM or occlusion is empty, so they can't be compared: do not rely on the map"
     if correlation >= LEAST_AGREEMENT:
         return ""
     return "Grad-CAM and occlusion disagree: do not rely on the map"

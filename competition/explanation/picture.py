@@ -1,5 +1,6 @@
 """Explanations as a picture: the plain image, Grad-CAM and occlusion side by side, one row per view."""
 
+import math
 from collections.abc import Sequence
 
 import cv2
@@ -55,12 +56,13 @@ def captions(explanation: Explanation, hottest: float, drop: float) -> list[str]
     folds = ", ".join(map(str, explanation.folds))
     asked = f"fold {folds}, which held it out" if explanation.out_of_fold else f"mean of folds {folds}"
     masks = "" if explanation.predicted_mask is None else " (outlines: green truth, orange prediction)"
+    correlation = explanation.rank_correlation
+    compared = "no rank correlation" if math.isnan(correlation) else f"rank correlation {correlation:.2f}"
     found = [
         f"{explanation.name}  {explanation.class_name}: probability {explanation.score:.3f}, {truth}; {asked}",
-        f"image{masks} | Grad-CAM, largest {hottest:.2f} | occlusion, largest fall {drop:.3f} | "
-        f"rank correlation {explanation.rank_correlation:.2f}",
+        f"image{masks} | Grad-CAM, largest {hottest:.2f} | occlusion, largest fall {drop:.3f} | {compared}",
     ]
-    warning = advice(explanation.rank_correlation)
+    warning = advice(correlation)
     return [*found, warning] if warning else found
 
 

@@ -85,7 +85,9 @@ def _views(track: Track) -> str:
 def _data(track: Track, runs: Workspace, decision: Decision) -> str:
     training = _learned_from(track, runs, decision)
     if not training:
-        return f"{counted(decision.coverage, 'sample')} with out-of-fold predictions."
+        changed = " Images or labels have changed since it was trained; the scores are of before."
+        since = changed if runs.manifest_file().exists() else ""
+        return f"{counted(decision.coverage, 'sample')} with out-of-fold predictions.{since}"
     groups = len({entry.group for entry in training})
     sizes = [max(entry.height, entry.width) for entry in training]
     sides = f"{min(sizes)}" if min(sizes) == max(sizes) else f"{min(sizes)} to {max(sizes)}"

@@ -101,7 +101,7 @@ def _patients_of(track: Track, folder: Path) -> dict[str, tuple[Place, Source]]:
     """Return the patients of an argument by the absolute paths that a folder of each would have."""
     if not folder.is_dir():
         what = f"track {track.name} has {len(track.views)} views of a patient, so this must be a folder of patients"
-        raise CompetitionError(what, folder, "Give a folder as ensemble --test takes it")
+        raise CompetitionError(what, folder, "Give the folder of their views, named as in the test set")
     root = folder.resolve()
     listing = track.list_test(root)
     for remark in listing.remarks:

@@ -87,6 +87,6 @@ def calibration_verdict(bins: pd.DataFrame) -> str:
     direction = "too low" if offset > 0 else "too high"
     average = f"are {direction} by {abs(offset):.3f}" if abs(offset) >= 0.0005 else "are right, but single ones are not"
     return text + (
-        f"On average probabilities {average}. The score does not suffer, because it uses ranks or tuned thresholds; "
+        f"On average probabilities {average}. Ranks and tuned thresholds do not suffer from that, "
         "but don't show these numbers to a clinician as risks."
     )

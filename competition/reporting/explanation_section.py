@@ -22,7 +22,7 @@ from competition.reporting.results.mask_cases import ranked_cases
 from competition.reporting.results.patient_cases import sorted_cases
 from competition.runs.members import is_imported
 
-NOT_ASKED = "Not asked for, because it runs the networks again. Run ./run.sh report --explain 3 for three samples."
+NOT_ASKED = "Maps are made on request, because the networks run again: ./run.sh report --explain 3 makes three."
 
 
 def explanation_section(inputs: ReportInputs) -> Section:
@@ -88,7 +88,8 @@ def _ends(order: Sequence[int], count: int) -> list[int]:
 
 def _caption(explanation: Explanation) -> str:
     truth = {True: "yes", False: "no", None: "unknown"}[explanation.truth]
-    shares = ", ".join(f"{share.energy:.0%} on {name}" for name, share in explanation.energy.items())
+    known = {name: share.energy for name, share in explanation.energy.items() if not np.isnan(share.energy)}
+    shares = ", ".join(f"{energy:.0%} on {name}" for name, energy in known.items()) or "none, because it is empty"
     text = f"{explanation.name}, {explanation.class_name}: probability {explanation.score:.3f}, truth {truth}"
     warning = advice(explanation.rank_correlation)
     return f"{text}; energy of Grad-CAM {shares}" + (f". {warning}" if warning else "")

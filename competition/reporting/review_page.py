@@ -48,7 +48,15 @@ def review_page(predictions: Predictions, chosen: Sequence[Reviewed]) -> str:
         Figure(f"sample-{number}", f"{number}. {each.entry.name}, {each.label}", _sentence(each), body)
         for number, (each, body) in enumerate(zip(chosen, bodies, strict=True), start=1)
     ]
-    subtitle = "The first is the most important. A click shows a picture at its full size."
+    subtitle = (
+        "The most suspicious first; a click shows a picture at its full size. A weak network can be the reason too, so "
+        "look before you correct. Then correct the files beside this page and run ./run.sh prepare --corrections."
+    )
+    if all(each.entry.split == "test" for each in chosen):
+        subtitle = (
+            "The images on which the folds differ most; a click shows a picture at its full size. Images like them are "
+            "rare in the training set."
+        )
     samples = Section("samples", "Samples", figures, "" if figures else "Nothing is suspicious.")
     return render_page(Report(f"{predictions.workspace.dataset}: samples to review", subtitle, sections=[samples]))
 

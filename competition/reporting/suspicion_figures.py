@@ -132,8 +132,8 @@ def suspicion_figure(
         seen = "" if data is not None else " Nothing is tuned yet, so predictions don't count: run train and tune."
         sentence = (
             f"Labels that may be wrong, the most suspicious of each sample first; scores below 0.5 are within the "
-            f"usual range.{predicted}{seen} Look at these first, and correct them with ./run.sh review --out "
-            "corrections."
+            f"usual range.{predicted}{seen} A weak network may be the reason too, so look before you correct: "
+            "./run.sh review --out corrections."
         )
     table = suspicion_table(ranked, training)
     body = gallery(items) if items else Markup("")

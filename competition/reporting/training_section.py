@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from competition.console import duration
 from competition.data.folds import Fold
 from competition.errors import CompetitionError
-from competition.reporting.charts import add_legend, as_svg, new_chart
+from competition.reporting.charts import as_svg, new_chart
 from competition.reporting.inputs import ReportInputs
 from competition.reporting.page import Figure, Section, html_table
 from competition.reporting.parts import Part, section_of
@@ -100,7 +100,8 @@ def _training_figure(name: str, histories: pd.DataFrame, figure: str) -> Figure:
     if loss.get_lines() and histories["loss"].min() > 0 and histories["loss"].max() > 20 * histories["loss"].min():
         loss.set_yscale("log")
     if histories["fold"].nunique() <= 10:
-        add_legend(loss)
+        lines, labels = loss.get_legend_handles_labels()
+        canvas.legend(lines, labels, loc="outside upper right", ncols=5, frameon=False)
     description = f"Loss, held-out score, learning rate and seconds per epoch of {name}, one line per fold."
     body = as_svg(canvas, figure, description) + html_table(summary_of(histories))
     return Figure(figure, f"Training of {name}", _sentence(histories), body, histories)

@@ -249,9 +249,10 @@ def check_same_data(workspace: Workspace, name: str, folds: Sequence[Fold], trai
 
 def _check_data(identity: dict[str, Any], run: str, folder: Path, training: Sequence[Entry], imported: bool) -> None:
     if identity["data_hash"] != data_hash(training):
-        made, make_again = ("imported", "Import it") if imported else ("trained", "Train it")
+        made, make_again = ("imported", "Import it") if imported else ("trained", "Train all of its folds")
         what = f"images or labels have changed since run {run!r} was {made}"
-        raise CompetitionError(what, folder, f"{make_again} again with --force")
+        earlier = "or prepare the data of then, with the corrections of then"
+        raise CompetitionError(what, folder, f"{make_again} again with --force, {earlier}")
 
 
 def finished_folds(workspace: Workspace, run: str) -> list[Fold]:

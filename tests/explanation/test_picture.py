@@ -78,5 +78,5 @@ def test_a_row_has_shares_areas_and_ratios_and_nothing_where_they_are_undefined(
     assert (row["text_energy"], row["text_ratio"]) == (0.0, None)
     patient = row_of(explanation(energy={"text": Share(0.1, 0.1)}, rank_correlation=float("nan"), truth=None))
     assert (patient["target_energy"], patient["truth"], patient["rank_correlation"]) == (None, None, None)
-    assert patient["advice"].startswith("Grad-CAM and occlusion disagree")
+    assert patient["advice"].startswith("Grad-CAM or occlusion is empty")
     assert list(patient) == list(row)

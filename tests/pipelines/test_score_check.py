@@ -215,10 +215,10 @@ def test_check_without_prepared_data_looks_at_form_classes_and_bounds(tmp_path, 
     ]
     said = capsys.readouterr().out
     assert f"NOT checked: {figures['not_checked'][0]}\nsubmission is valid, as far as it was checked\n" in said
-    with pytest.raises(CompetitionError, match=r"invalid submission \(\d+ errors; .*row \d+, b\.png"):
+    with pytest.raises(CompetitionError, match=r"invalid submission, \d+ errors: .*row \d+, b\.png"):
         call(check, tmp_path, "hand_bone", path, "--size", "40x48")
     write_rle_csv(path, hand_rows(["b.png"])[:-1])
-    with pytest.raises(CompetitionError, match=r"1 error; image 'b.png' has 28 of 29 classes; missing: Ulna"):
+    with pytest.raises(CompetitionError, match=r"1 error: image 'b.png' has 28 of 29 classes; missing: Ulna"):
         call(check, tmp_path, "hand_bone", path)
 
 
@@ -236,7 +236,7 @@ def test_check_with_prepared_data_compares_set_order_and_each_size(tmp_path):
     beyond = hand_rows(["b.png", "a.png"])
     beyond[0] = ("b.png", "finger-1", f"{SIZE[0] * SIZE[1]} 2")
     write_rle_csv(path, beyond)
-    with pytest.raises(CompetitionError, match=r"1 error; .*row 2, b\.png, finger-1"):
+    with pytest.raises(CompetitionError, match=r"1 error: .*row 2, b\.png, finger-1"):
         call(check, tmp_path, "hand_bone", path)
     assert call(check, tmp_path, "hand_bone", path, "--size", "100x100")["ok"]
 
@@ -280,7 +280,7 @@ def test_check_of_an_aneurysm_table(tmp_path, capsys):
 def test_errors_of_one_kind_are_a_line_with_a_count(tmp_path, capsys):
     path = tmp_path / "s.csv"
     write_rle_csv(path, [(name, cls, "1") for name, cls, _ in hand_rows(["a.png"])])
-    with pytest.raises(CompetitionError, match=r"29 errors; .*row 2, a\.png, finger-1.*and 28 more like it"):
+    with pytest.raises(CompetitionError, match=r"29 errors: .*row 2, a\.png, finger-1.*and 28 more like it"):
         call(check, tmp_path, "hand_bone", path)
     assert "error:" not in capsys.readouterr().out
 

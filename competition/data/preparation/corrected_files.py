@@ -30,7 +30,7 @@ def read_drawn_images(folder: Path, classes: Sequence[str]) -> dict[str, DrawnIm
     if not paths:
         raise CompetitionError("no JSON file of labelme or COCO", folder, "Give the folder of ./run.sh review --out")
     for path in paths:
-        content = read_json(path, "Remove it from the folder of corrections")
+        content = read_json(path, "Save it again in labelme, or remove it: its labels then stay as they were")
         coco = isinstance(content, dict) and "annotations" in content
         found = read_coco(path) if coco else {path.name: read_labelme(path)}
         for name, image in found.items():

@@ -197,7 +197,7 @@ def record_corrections(
         write_text(path, ",".join(COLUMNS) + "\n")
     touched, labels = len({row["sample"] for row in rows}), counted(len(rows), "label")
     read = f"{counted(len(corrections.digests), 'sample')} read from {corrections.folder}"
-    say(f"corrections: {read}, of which {touched} differ in {labels}: {path}")
+    say(f"corrections: {read}, {touched} with {labels} changed: {path}")
     if rows:
         say("train runs again that learned from the earlier labels, or restore these: prepare without --corrections")
     return len(rows)

@@ -93,9 +93,10 @@ def curves_of_any(
         kept = contest_all(data, window, folder, ticker)
         if kept.share <= CONTESTED_LIMIT or narrower is None:
             break
+        span = f"{narrower[0]} to {narrower[1]}" if narrower[0] < narrower[1] else f"{narrower[0]} alone"
         say(
             f"the members' weights decide {kept.share:.1%} of the pixels at thresholds {window[0]} to {window[1]}, "
-            f"more than the {CONTESTED_LIMIT:.0%} that are kept: trying {narrower[0]} to {narrower[1]}"
+            f"more than the {CONTESTED_LIMIT:.0%} that are kept: trying {span}"
         )
         ticker.extend(len(kept.images))
     looked_at = "" if len(kept.images) == len(data.samples) else f" ({len(kept.images)} were looked at)"

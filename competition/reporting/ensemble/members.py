@@ -126,8 +126,9 @@ def tuning_gain(inputs: ReportInputs) -> list[Figure]:
         total = f"is {scores.gain:+.4f} (95 % interval {scores.gain_low:+.4f} to {scores.gain_high:+.4f})"
     sentence = (
         f"The gain of weights, thresholds and post-processing over equal weights at 0.5 {total}; "
-        f"{len(changed)} of {len(table)} classes changed. {decision.reason[:1].upper()}{decision.reason[1:]}. "
-        "A class with a loss was tuned on too few images: it is noise, and more data would settle it."
+        f"the score of {len(changed)} of {len(table)} classes changed. "
+        f"{decision.reason[:1].upper()}{decision.reason[1:]}. A class with a loss was tuned on too few images: "
+        "it is noise, and more data would settle it."
     )
     shown = changed.head(MOST_CLASSES) if len(changed) else table.head(5)
     return [Figure("gain", "What tuning gained", sentence, html_table(shown), table)]

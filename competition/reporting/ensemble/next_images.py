@@ -153,8 +153,8 @@ def _unsure(inputs: ReportInputs) -> Ranking:
         return _ranked(inputs.tuning.entries, doubt, "doubt", f"{meaning} {CHECK_LABEL}")
     found = vote_histograms(inputs)
     meaning = (
-        "Training images by the share of their predicted area whose out-of-fold probability lies between 0.2 and 0.8, "
-        f"because {why}. {CHECK_LABEL}"
+        "Training images, the vote outlined in blue, by the share of their predicted area whose out-of-fold "
+        f"probability lies between 0.2 and 0.8, because {why}. {CHECK_LABEL}"
     )
     return _ranked(found.entries, unsure_share(found.histograms), "unsure share", meaning)
 
