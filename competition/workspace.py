@@ -39,6 +39,10 @@ class Workspace:
         """Return the folder of decoded images, label planes and the manifest."""
         return inside(self.root / "cache", self.dataset)
 
+    def grids_folder(self) -> Path:
+        """Return the folder of samples on training grids, which processes share."""
+        return self.cache_folder() / "grids"
+
     def written_folders(self) -> list[Path]:
         """Return all folders below the root that stages write to, of every data set."""
         names = ("cache", "comparisons", "folds", "reports", "runs", "submissions", "tracking")

@@ -15,7 +15,16 @@ from torch.utils.data import Dataset
 from competition.data.augmentation import Augmenter, Pixels, check_augmentation, copy_paste, has_turns
 from competition.data.boxes import Box
 from competition.data.draw_sampler import Draw
-from competition.data.grid import MEMORY_BUDGET_BYTES, GridReader, canvas_size, grid_size, oversampling, pad_to
+from competition.data.grid import (
+    MEMORY_BUDGET_BYTES,
+    GridReader,
+    GridSample,
+    canvas_size,
+    grid_size,
+    oversampling,
+    pad_to,
+)
+from competition.data.grid_store import GridStore, share_grids
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import plane_count
@@ -79,6 +88,7 @@ class TrainingSet(Dataset[Drawn]):
         self._track = track
         self._settings = experiment.data
         self._augment = Augmenter(experiment.data.augmentation, labelled=track.task == "segmentation")
+        self._store: GridStore | None = None
         budget = MEMORY_BUDGET_BYTES // max(1, sharers)
         self._reader = GridReader(
             workspace,
@@ -103,6 +113,21 @@ class TrainingSet(Dataset[Drawn]):
         # A quarter turn exchanges the sides.
         return (max(height, width),) * 2 if has_turns(data.augmentation) else (height, width)
 
+    def share(self, entries: Sequence[Entry], folder: Path) -> None:
+        """Read the samples from a mapped file in ``folder`` where they don't fit into this process's share of memory.
+
+        ``entries`` are all that any fold learns from, so that the folds share the file.
+
+        Raises:
+            CompetitionError: A cached image or label is missing or damaged, or the file can't be written.
+        """
+        if sum(self._reader.sample_bytes(entry) for entry in self.entries) > self._reader.budget_bytes:
+            self._store = share_grids(self._reader, entries, folder)
+
+    def _read(self, entry: Entry) -> GridSample:
+        stored = None if self._store is None else self._store.read(entry.sample)
+        return self._reader.read(entry) if stored is None else stored
+
     def draw_bytes(self) -> int:
         """Return the bytes of the largest draw: its pixels and label planes on the augmentation grid."""
         side = self._settings.crop or max(max(size_hw) for size_hw in self.canvases)
@@ -125,7 +150,7 @@ class TrainingSet(Dataset[Drawn]):
         index, seed = draw
         entry = self.entries[index]
         random = np.random.default_rng(seed)
-        sample = self._reader.read(entry)
+        sample = self._read(entry)
         height, width = (self.factor * side for side in self.canvases[index])
         images = [pad_to(view, (height, width), grey=self._track.task == "classification") for view in sample.images]
         planes = None if sample.planes is None else pad_to(sample.planes, (height, width))
@@ -153,7 +178,7 @@ class TrainingSet(Dataset[Drawn]):
         if len(self.entries) == 1:
             return image, planes
         away = int(random.integers(1, len(self.entries)))
-        other = self._reader.read(self.entries[(index + away) % len(self.entries)])
+        other = self._read(self.entries[(index + away) % len(self.entries)])
         assert other.planes is not None
         rows, columns = size_hw = image.shape[0], image.shape[1]
         donor, donor_planes = (pad_to(array[:rows, :columns], size_hw) for array in (other.images[0], other.planes))

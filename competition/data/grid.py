@@ -20,7 +20,7 @@ from competition.data.boxes import Box
 from competition.data.cache import read_cached_image, read_label_planes
 from competition.data.manifest import Entry
 from competition.data.preprocessing import Picture, by_grid, check_preprocessing, preprocess
-from competition.masks.bit_planes import sample_planes
+from competition.masks.bit_planes import plane_count, sample_planes
 from competition.masks.stored_arrays import read_array
 from competition.settings import DataSettings
 from competition.tracks.track import Track
@@ -163,17 +163,26 @@ class GridReader:
         """Return the part of the image that is read."""
         return Box(0, 0, entry.height, entry.width) if self.boxes is None else self.boxes[entry.sample]
 
+    def sample_bytes(self, entry: Entry) -> int:
+        """Return the memory that a sample takes on the grid."""
+        height, width = (self.finer * side for side in grid_size(self.box(entry).size_hw, self.long_side))
+        values = len(self.track.views) * self.track.channels
+        if self.labels and self.track.task == "segmentation":
+            values += plane_count(len(self.track.classes))
+        return height * width * values
+
     def read(self, entry: Entry) -> GridSample:
         """Return the sample on the grid, with planes where it is labelled; treat it as read-only."""
         if entry.sample in self._kept:
             return self._kept[entry.sample]
-        sample = self._load(entry)
+        sample = self.load(entry)
         if sample.nbytes() <= self.budget_bytes:
             self._kept[entry.sample] = sample
             self.budget_bytes -= sample.nbytes()
         return sample
 
-    def _load(self, entry: Entry) -> GridSample:
+    def load(self, entry: Entry) -> GridSample:
+        """Bring a sample to the grid anew."""
         window = ... if self.boxes is None else self.box(entry).window
         images, statistics = [], []
         for number, view in enumerate(self.track.views):

@@ -120,7 +120,7 @@ def patient_picture(
     tiles = []
     for number in range(len(track.views)) if views is None else views:
         tile = view_picture(read_cached_image(workspace, entry.sample, track.views[number]))
-        draw_text(tile, track.views[number], (4, NAME_SIZE - 6), NAME_SIZE, (255, 255, 255), halo=1)
+        draw_text(tile, track.views[number], (4, NAME_SIZE - 6), NAME_SIZE, (255, 255, 255), halo=2)
         tiles.append(tile)
     return tiled(tiles, COLUMNS)
 

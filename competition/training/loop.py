@@ -68,6 +68,9 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     dataset = TrainingSet(
         job.training, job.workspace, job.track, job.experiment, job.pseudo, job.boxes, stride, processes
     )
+    # Pseudo-labels are of one fold's teacher, so they are not among the shared samples.
+    everyone = [entry for entry in (*job.training, *job.held_out) if entry.split == "train"]
+    dataset.share(sorted(everyone, key=lambda entry: entry.sample), job.workspace.grids_folder())
     make_deterministic(settings.deterministic, device, dataset.one_size())
     sampler = fold_sampler(dataset.canvases, settings, job.identity.fold)
     state = start_or_resume(job, start, dataset, sampler, device)
