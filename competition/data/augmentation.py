@@ -106,10 +106,6 @@ def _affine(border: Border, degrees: float, scale: float, shift: float, probabil
     )
 
 
-def _elastic(border: Border, probability: float) -> A.ElasticTransform:
-    return A.ElasticTransform(alpha=40, sigma=8, interpolation=cv2.INTER_LINEAR, p=probability, **border)
-
-
 PRESETS: dict[str, Callable[[Border], list[Any]]] = {
     "none": lambda border: [],
     # By whole pixels, because interpolation would blur a finding of a few pixels. No exposure either: an angiogram's
@@ -127,7 +123,6 @@ PRESETS: dict[str, Callable[[Border], list[Any]]] = {
     "light": lambda border: [_affine(border, degrees=10, scale=0.1, shift=0.05), Exposure(0.15, 0.15, p=0.5)],
     "strong": lambda border: [
         _affine(border, degrees=25, scale=0.2, shift=0.08),
-        _elastic(border, 0.2),
         Exposure(0.25, 0.25, p=0.7),
         A.RandomGamma((70, 140), p=0.4),
         A.OneOf([A.GaussianBlur((3, 5)), A.Sharpen((0.1, 0.4)), A.GaussNoise((0.01, 0.05))], p=0.4),
@@ -136,7 +131,6 @@ PRESETS: dict[str, Callable[[Border], list[Any]]] = {
     "turning": lambda border: [
         A.RandomRotate90(p=1.0),
         _affine(border, degrees=20, scale=0.25, shift=0.05),
-        _elastic(border, 0.3),
         Exposure(0.15, 0.3, p=0.7),
         A.RandomGamma((60, 160), p=0.5),
     ],
