@@ -26,11 +26,11 @@ def measure_loss(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
         work = f"loss {name} of {SAMPLES} x {size_text((len(masks), size, size))}"
         ours, rival = (partial(gradient_of, name, planes, len(masks), fused) for fused in (True, False))
         rows.append(compare(f"{work}: time", ours, rival, min(scale.rounds, 3), target=1.5, equal=_equal))
-        our_mb, rival_mb = (
-            in_own_process(added_memory, name, planes, len(masks), fused).result for fused in (True, False)
-        )
-        rows.append(Row(f"{work}: memory beyond the logits", "mb", our_mb, rival_mb, target=2))
-    return rows
+    our_mb, rival_mb = (
+        in_own_process(added_memory, NAMES[0], planes, len(masks), fused).result for fused in (True, False)
+    )
+    work = f"loss {NAMES[0]} of {SAMPLES} x {size_text((len(masks), size, size))}: memory beyond the logits"
+    return [*rows, Row(work, "mb", our_mb, rival_mb, target=2)]
 
 
 def gradient_of(name: str, planes: NDArray[np.uint8], classes: int, fused: bool) -> torch.Tensor:

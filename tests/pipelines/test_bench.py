@@ -23,7 +23,7 @@ ROWS = {
     "objective": [1000, None, 150, None],
     "thresholds": [100],
     "draws": [20, 5, 0.025],
-    "loss": [1.5, 2, 1.5, 2],
+    "loss": [1.5, 1.5, 2],
     "ensemble": [1000, 1000, 50, None],
     "tune": [2400, 6144],
 }
