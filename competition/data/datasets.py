@@ -216,7 +216,7 @@ def mirror_sample(
 
 def _flipped(pixels: Pixels) -> Pixels:
     """Mirror left to right; numpy's reversed slice takes 17 times as long to copy."""
-    return np.asarray(cv2.flip(pixels, 1), dtype=np.uint8).reshape(pixels.shape)
+    return np.asarray(cv2.flip(pixels, 1), dtype=pixels.dtype).reshape(pixels.shape)
 
 
 def random_window(size_hw: tuple[int, int], side: int, random: np.random.Generator) -> Box:
