@@ -33,6 +33,9 @@ from competition.settings import DataSettings, Experiment
 from competition.tracks.track import Mirror, Track
 from competition.workspace import Workspace
 
+OPENCV_CHANNELS = 128
+"""Of an array that OpenCV 5 takes; it is 1,024 classes."""
+
 
 @dataclass(frozen=True)
 class Drawn:
@@ -215,7 +218,9 @@ def mirror_sample(
 
 
 def _flipped(pixels: Pixels) -> Pixels:
-    """Mirror left to right; numpy's reversed slice takes 17 times as long to copy."""
+    """Mirror left to right; numpy's reversed slice takes 17 times as long to copy, but has no limit of channels."""
+    if pixels.ndim == 3 and pixels.shape[2] > OPENCV_CHANNELS:
+        return np.ascontiguousarray(pixels[:, ::-1])
     return np.asarray(cv2.flip(pixels, 1), dtype=pixels.dtype).reshape(pixels.shape)
 
 

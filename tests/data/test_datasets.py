@@ -208,3 +208,12 @@ def test_a_batch_of_several_canvases_is_padded_with_black_to_the_largest(workspa
         images[..., :height, :width] = 0
         assert not images.any()
         assert batch.planes[place].sum() == draw.planes.sum()
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4, 5, 33, 128, 129])
+def test_planes_of_any_number_are_mirrored_pixel_by_pixel(channels: int) -> None:
+    planes = np.random.default_rng(0).integers(0, 256, (7, 11, channels), dtype=np.uint8)
+    images, mirrored, _, _ = mirror_sample([planes[..., 0]], planes, (), (True,), Mirror(classes=()))
+    assert mirrored is not None
+    np.testing.assert_array_equal(mirrored, planes[:, ::-1])
+    np.testing.assert_array_equal(images[0], planes[:, ::-1, 0])
