@@ -101,6 +101,20 @@ def whole_folder(path: Path, ours: str) -> Iterator[Path]:
         _delete(part)
 
 
+def copy_file(source: Path, target: Path) -> None:
+    """Give a file that is never changed in place a second path, without a second copy where the disk allows that.
+
+    Raises:
+        CompetitionError: The disk is full or the folder can't be written.
+    """
+    with whole_file(target) as part:
+        part.unlink()
+        try:
+            os.link(source, part)
+        except OSError:
+            shutil.copyfile(source, part)
+
+
 def keep_out_of_git(folder: Path) -> None:
     """Make git ignore a folder of images or patients, wherever it is; ``git add .`` would commit them."""
     (folder / GITIGNORE).write_text("*\n")

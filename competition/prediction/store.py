@@ -1,6 +1,6 @@
 """The loop that predicts a list of samples and stores the result; every stage that predicts calls it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def store_predictions(
     title: str,
     truth: Callable[[str], NDArray[np.uint8]] | None = None,
     write: WriteMap = write_map,
+    known: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> None:
     """Predict samples one at a time and store maps, or a table of scores for classification.
 
@@ -39,14 +40,17 @@ def store_predictions(
         title: Of the progress bar.
         truth: Sample -> label planes; where given, the histograms of the maps against it are stored too.
         write: Stores a map.
+        known: Sample -> scores (C,) of a classification that need not be predicted.
     """
+    known = known or {}
     views = predictor.experiment.predict.views
     classes, samples = predictor.track.classes, [entry.sample for entry in entries]
     scores, histograms = [], []
     with progress(title, len(entries)) as ticker:
         for entry in entries:
             if predictor.track.task == "classification":
-                scores.append(predict_scores(predictor, entry, views))
+                said = known.get(entry.sample)
+                scores.append(predict_scores(predictor, entry, views) if said is None else said)
             elif not map_file(folder, entry.sample).exists():
                 levels = predict_map(predictor, entry, views)
                 write(folder, entry.sample, levels)

@@ -2,24 +2,32 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from competition.console import say
 from competition.data.boxes import Box
 from competition.data.folds import Fold, find_folds
 from competition.data.manifest import Entry, read_manifest
 from competition.errors import CompetitionError
-from competition.prediction.probability_maps import index_file
+from competition.files import copy_file
+from competition.prediction.probability_maps import INDEX, index_file, map_file, read_index, read_scores, remake
 from competition.prediction.store import store_predictions
 from competition.runs.imports.member import imported_test_maps
 from competition.runs.members import Member, split_member
 from competition.runs.roi_run import check_stage, find_boxes, find_first_stage
+from competition.text import counted
 from competition.tracks.track import Track, narrow
 from competition.training.checkpoints import Best, load_best, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file
+
+PICTURES = "pictures"
+"""Key of an index: sample -> checksum of its pictures."""
 
 
 def predict_test_set(
@@ -46,14 +54,13 @@ def predict_test_set(
         return imported_test_maps(runs, member, entries)
     whole_track, track = track, narrow(track, member.classes)
     checkpoints = [load_fold(runs, track, member, fold) for fold in member.folds]
-    images = hashlib.sha256("".join(entry.sample + entry.pixels for entry in entries).encode()).hexdigest()
     made_by: dict[str, Any] = {
         "folds": list(member.folds),
         "config_hash": member.config_hash,
         "fold_hash": member.fold_hash,
         "weights": weights_hash(*checkpoints),
         "stage_hash": checkpoints[0].identity.stage_hash,
-        "pictures": images[:16],
+        PICTURES: {entry.sample: entry.pixels for entry in entries},
     }
     if member.views is not None:
         made_by["views"] = list(member.views)
@@ -62,10 +69,41 @@ def predict_test_set(
     if index_file(folder).exists():
         say(f"{member.name}: using cached test predictions of folds {', '.join(map(str, member.folds))}")
         return folder
+    scores = _reuse(track, folder, made_by, entries)
     boxes = find_test_boxes(whole_track, workspace, runs, member, checkpoints, entries)
     predictor = open_predictor(checkpoints, track, workspace, boxes)
-    store_predictions(predictor, entries, folder, made_by, f"{member.name}: test samples")
+    store_predictions(predictor, entries, folder, made_by, f"{member.name}: test samples", known=scores)
     return folder
+
+
+def _reuse(
+    track: Track, folder: Path, made_by: Mapping[str, Any], entries: Sequence[Entry]
+) -> dict[str, NDArray[np.float64]]:
+    """Take over what the same networks said of the same pictures in other test sets, so that none is asked twice.
+
+    Maps are put into ``folder``; the scores of a classification are returned, sample -> (C,).
+
+    Raises:
+        CompetitionError: An earlier prediction is damaged.
+    """
+    scores: dict[str, NDArray[np.float64]] = {}
+    found = set[str]()
+    for index in sorted(folder.parent.glob(f"*/{INDEX}")):
+        earlier = read_index(index.parent, remake(index.parent)).made_by
+        pictures = earlier.get(PICTURES)
+        if not isinstance(pictures, dict) or earlier | {PICTURES: made_by[PICTURES]} != dict(made_by):
+            continue  # of other networks, or of a version that kept one checksum of all pictures
+        same = [entry.sample for entry in entries if pictures.get(entry.sample) == entry.pixels]
+        if track.task == "classification":
+            scores |= dict(zip(same, read_scores(index.parent, same, track.classes), strict=True))
+        else:
+            same = [sample for sample in same if map_file(index.parent, sample).exists()]
+            for sample in same:
+                copy_file(map_file(index.parent, sample), map_file(folder, sample))
+        found.update(same)
+    if found:
+        say(f"{len(found)} of {counted(len(entries), 'test sample')} were predicted before, with the same pictures")
+    return scores
 
 
 def load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best:

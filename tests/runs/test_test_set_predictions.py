@@ -1,12 +1,14 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from competition.data.folds import FULL
 from competition.errors import CompetitionError
+from competition.prediction import store
 from competition.prediction.predictor import make_predictor, predict_map
-from competition.prediction.probability_maps import read_index, read_map
+from competition.prediction.probability_maps import read_index, read_map, read_scores
 from competition.runs.fold_training import train_one
 from competition.runs.members import Member
 from competition.runs.run import Run
@@ -71,6 +73,62 @@ def test_each_member_has_maps_of_its_own_and_keeps_them(trained, capsys):
     capsys.readouterr()
     assert [maps_of(trained, member)[0] for member in members] == folders
     assert capsys.readouterr().out.count("using cached test predictions") == 3
+
+
+def counted_calls(monkeypatch, name):
+    """The samples that a function of the store is called with from now on."""
+    asked, original = [], getattr(store, name)
+
+    def counted(predictor, entry, views):
+        asked.append(entry)
+        return original(predictor, entry, views)
+
+    monkeypatch.setattr(store, name, counted)
+    return asked
+
+
+def test_a_growing_test_set_costs_its_new_pictures_alone(trained, monkeypatch, capsys):
+    asked, original = [], store.predict_map
+    monkeypatch.setattr(
+        store, "predict_map", lambda of, entry, views: asked.append(entry) or original(of, entry, views)
+    )
+    member, (first, second) = member_of(trained, "maps@1", (0, FULL)), trained.manifest.of("test")
+
+    def predict(*entries):
+        asked.clear()
+        folder = predict_test_set(trained.track, trained.workspace, trained.workspace, member, entries)
+        return {entry.sample: read_map(folder, entry.sample) for entry in entries}
+
+    alone = predict(first)
+    assert asked == [first]
+    both = predict(first, second)
+    assert asked == [second]
+    assert "1 of 2 test samples were predicted before" in capsys.readouterr().out
+    np.testing.assert_array_equal(both[first.sample], alone[first.sample])
+    np.testing.assert_array_equal(
+        both[second.sample], expected(trained, second, "fold0/epoch001.pt", "full/epoch001.pt")
+    )
+    exchanged = replace(first, pixels="other")
+    predict(exchanged, second)
+    assert asked == [exchanged]
+
+
+def test_a_growing_table_costs_its_new_patients_alone(shared_patients, tiny_experiment, monkeypatch):
+    prepared, experiment = shared_patients, tiny_experiment(multiview=True)
+    run = Run("table", prepared.track, prepared.workspace, experiment, prepared.manifest, prepared.folds)
+    train_one(run, 0, force=False)
+    asked, original = [], store.predict_scores
+    monkeypatch.setattr(
+        store, "predict_scores", lambda of, each, views: asked.append(each) or original(of, each, views)
+    )
+    entries, member = prepared.train()[:2], member_of(run, "table")
+    tables = []
+    for part in (entries[:1], entries):
+        asked.clear()
+        folder = predict_test_set(run.track, run.workspace, run.workspace, member, part)
+        tables.append(read_scores(folder, [entry.sample for entry in part], run.track.classes))
+    assert asked == entries[1:]
+    np.testing.assert_array_equal(tables[0][0], tables[1][0])
 
 
 @pytest.mark.parametrize("change", [{"config_hash": "other"}, {"fold_hash": "other"}])
