@@ -22,7 +22,7 @@ from pipelines.__main__ import main
 DATA = ("--track", "cardiac", "--phantom")
 DRAWN = ("--people", "5", "--test-people", "1", "--size", "64")
 SETTINGS = """\
-model: {architecture: Unet, encoder: tu-resnet10t, pretrained: false, decoder_channels: [16, 8]}
+model: {architecture: Unet, encoder: tu-test_resnet, pretrained: false, decoder_channels: [16, 8]}
 data: {size: 64, augmentation: none, workers: 0}
 train: {epochs: 3, batch_size: 4, lr: 1.0e-2, precision: fp32, validate_every: 1}
 """
