@@ -54,7 +54,8 @@ set_up() {
     # An interrupted set-up may have left half an environment without a stamp; start again.
     rm -rf "$venv"
     "$base" -m venv "$venv" || fail "python -m venv failed. On Debian or Ubuntu: apt install python3-venv, then run this again."
-    if [ -n "$build" ]; then
+    # A team that has configured an index of its own gets its packages from there alone.
+    if [ -n "$build" ] && ! "$python" -m pip config list 2>/dev/null | grep -q index-url; then
         echo "run.sh: installing PyTorch's build $build, which suits this machine" >&2
         wanted=$(sed -n 's/^ *"\(torch\(vision\)\{0,1\}[<>=][^"]*\)".*/\1/p' "$home/pyproject.toml")
         # shellcheck disable=SC2086  # two words

@@ -27,7 +27,8 @@ from pipelines.benchmarks.training_draws import measure_draws
 
 HELP = (
     "Time encoding, voting, scoring, storing, tuning and losses on full-size synthetic data, each beside its rival.\n"
-    "Both sides take turns, figures are medians, and nothing is timed unless both results are equal."
+    "Both sides take turns, figures are medians, and nothing is timed unless both results are equal (of random draws,\n"
+    "their sizes)."
 )
 EXAMPLE = "./run.sh bench --only vote --json bench.json"
 FIGURES = {

@@ -34,7 +34,7 @@ from competition.tracks.track import Mirror, Track
 from competition.workspace import Workspace
 
 OPENCV_CHANNELS = 128
-"""Of an array that OpenCV 5 takes; it is 1,024 classes."""
+"""Most channels of an array in OpenCV 5: label planes of 1,024 classes."""
 
 
 @dataclass(frozen=True)

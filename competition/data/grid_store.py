@@ -72,7 +72,7 @@ def share_grids(reader: GridReader, entries: Sequence[Entry], folder: Path) -> G
             if not stale.name.startswith(data):
                 stale.unlink()
         if shutil.disk_usage(folder).free < SPARE * needed:
-            say(f"no {needed // MB:,} MB are free for the samples on the training grid, so each is decoded every time")
+            say(f"the disk lacks {needed // MB:,} MB for the training grid, so samples are decoded in every epoch")
             return None
         _write(path, reader, entries)
         return _open(path)

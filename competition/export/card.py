@@ -85,7 +85,7 @@ def _views(track: Track) -> str:
 def _data(track: Track, runs: Workspace, decision: Decision) -> str:
     training = _learned_from(track, runs, decision)
     if not training:
-        changed = " Images or labels have changed since it was trained; the scores are of before."
+        changed = " Images or labels have changed since it was trained; the scores are from before."
         since = changed if runs.manifest_file().exists() else ""
         return f"{counted(decision.coverage, 'sample')} with out-of-fold predictions.{since}"
     groups = len({entry.group for entry in training})

@@ -2,15 +2,11 @@
 
 import os
 import subprocess
-import sys
 from functools import cache
 
 import torch
 
 from competition.errors import CompetitionError
-
-OLDER_CARDS = "https://download.pytorch.org/whl/cu126"
-"""Builds of torch for compute capability 5.0 to 9.0 and drivers of 525 and newer; PyPI's need 7.5 and 580."""
 
 ALLOCATIONS = ("CUDNN_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
 """What libraries below torch say where torch itself would raise ``OutOfMemoryError``."""
@@ -35,12 +31,12 @@ def computing_device() -> torch.device:
     """Return the GPU where there is one, else the CPU.
 
     Raises:
-        CompetitionError: There is a GPU that this torch can't use: hours on the CPU are nothing to start silently.
+        CompetitionError: There is a GPU that this torch can't use; hours on the CPU must not begin unnoticed.
     """
     if fault := gpu_fault():
         repair = (
-            f"Install another build ({sys.executable} -m pip install --force-reinstall torch torchvision --index-url "
-            f"{OLDER_CARDS}), update the driver, or put CUDA_VISIBLE_DEVICES= before the command to use the CPU"
+            "Install the build of torch for this card as pytorch.org describes (in a checkout, delete .venv: run.sh "
+            "chooses it), update the driver, or put CUDA_VISIBLE_DEVICES= before the command to use the CPU"
         )
         raise CompetitionError(fault, None, repair)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")

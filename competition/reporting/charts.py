@@ -16,7 +16,7 @@ GREY = "#8a8a8a"
 HEAT = "viridis"
 
 LARGEST, SMALLEST = 1.3, 0.7
-"""How often its own size a chart may get in the page: letters of 9 points become 12 or 6."""
+"""How many times its own size a chart may have in the page: letters of 9 points become 12 or 6."""
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",

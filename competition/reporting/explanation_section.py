@@ -22,7 +22,7 @@ from competition.reporting.results.mask_cases import ranked_cases
 from competition.reporting.results.patient_cases import sorted_cases
 from competition.runs.members import is_imported
 
-NOT_ASKED = "Maps are made on request, because the networks run again: ./run.sh report --explain 3 makes three."
+NOT_ASKED = "Maps are drawn on request, because that runs the networks again: ./run.sh report --explain 3 draws three."
 
 
 def explanation_section(inputs: ReportInputs) -> Section:

@@ -86,7 +86,7 @@ def rank_agreement(inputs: ReportInputs) -> list[Figure]:
     known = [name for name in ("public", "private") if own[["cv_crossfit", name]].notna().all(axis=1).any()]
     if not known:
         raise CompetitionError(
-            "no score of the organiser is recorded yet, to compare cross-validation with",
+            "no score from the organiser is recorded yet to compare cross-validation with",
             inputs.workspace.leaderboard_file(),
             f"Run ./run.sh leaderboard record {own['id'].iloc[-1]} --public SCORE",
         )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from competition.console import progress
 from competition.data.cache import read_cached_image, read_label_planes
 from competition.data.manifest import Entry
+from competition.installation import typed
 from competition.masks.bit_planes import unpack_class
 from competition.reporting.page import Figure, Report, Section, html_table, render_page
 from competition.reporting.pictures import gallery
@@ -50,7 +51,8 @@ def review_page(predictions: Predictions, chosen: Sequence[Reviewed]) -> str:
     ]
     subtitle = (
         "The most suspicious first; a click shows a picture at its full size. A weak network can be the reason too, so "
-        "look before you correct. Then correct the files beside this page and run ./run.sh prepare --corrections."
+        "look before you correct. Then correct the files beside this page and run ./run.sh prepare --corrections with "
+        "this folder."
     )
     if all(each.entry.split == "test" for each in chosen):
         subtitle = (
@@ -58,7 +60,9 @@ def review_page(predictions: Predictions, chosen: Sequence[Reviewed]) -> str:
             "rare in the training set."
         )
     samples = Section("samples", "Samples", figures, "" if figures else "Nothing is suspicious.")
-    return render_page(Report(f"{predictions.workspace.dataset}: samples to review", subtitle, sections=[samples]))
+    return render_page(
+        Report(f"{predictions.workspace.dataset}: samples to review", typed(subtitle), sections=[samples])
+    )
 
 
 def _sentence(reviewed: Reviewed) -> str:

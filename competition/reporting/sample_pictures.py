@@ -31,7 +31,6 @@ COLOURS = {
     "yellow": (240, 228, 66),
 }
 """Of Okabe and Ito, in the order in which the masks of one picture get them."""
-TRUTH, PREDICTED = COLOURS["blue"], COLOURS["orange"]
 
 
 def titled(entry: Entry) -> str:

@@ -155,7 +155,7 @@ def _sentence(histories: pd.DataFrame) -> str:
     several = bool((scored.groupby("fold").size() > 1).any())
     text = (
         f"Loss and held-out score of {counted(folds, 'fold')} by epoch; a ring marks the weights that predict. The "
-        "score is that of one network while it was trained; Results has those of the tuned vote. "
+        "score is that of one network during training; those of the tuned vote are under Results. "
     )
     if scored.empty:
         return text + "Nothing was held out, so there is no score."

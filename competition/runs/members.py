@@ -251,7 +251,7 @@ def _check_data(identity: dict[str, Any], run: str, folder: Path, training: Sequ
     if identity["data_hash"] != data_hash(training):
         made, make_again = ("imported", "Import it") if imported else ("trained", "Train all of its folds")
         what = f"images or labels have changed since run {run!r} was {made}"
-        earlier = "or prepare the data of then, with the corrections of then"
+        earlier = "or prepare the earlier data again, with its corrections"
         raise CompetitionError(what, folder, f"{make_again} again with --force, {earlier}")
 
 

@@ -230,5 +230,5 @@ def open_predictor(
     precision = predicting_precision({best.precision for best in checkpoints}, device)
     others = [f"fold {best.identity.fold} in {best.precision}" for best in checkpoints if best.precision != precision]
     if others:
-        say(f"predicting in {precision}, which suits this machine and all folds; trained were {', '.join(others)}")
+        say(f"predicting in {precision}, which this machine computes fast; trained otherwise: {', '.join(others)}")
     return make_predictor(networks, checkpoints[0].experiment, track, workspace, AUTOCAST[precision], boxes)

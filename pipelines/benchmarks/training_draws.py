@@ -1,4 +1,4 @@
-"""Training draws of a hand at full size: ours from the mapped grid, against two usual data sets.
+"""Training draws of a hand at full size: ours from a sample that was decoded once, against two usual data sets.
 
 The baseline's data set reads PNG and polygons, fills the 29 masks and resizes them to the training grid, every time. A
 plain data set keeps image and 29 masks in memory and augments all of them before it crops.
@@ -86,9 +86,7 @@ def _prepared(masks: NDArray[np.bool_]) -> Iterator[tuple[Workspace, Entry]]:
 
 def _draws(workspace: Workspace, entry: Entry, size: int, preset: str) -> TrainingSet:
     data = {"size": size, "crop": size // 2, "oversample": 1, "flip": True, "augmentation": preset}
-    dataset = TrainingSet([entry], workspace, HAND_BONE, Experiment.model_validate({"data": data}))
-    dataset.share([entry], workspace.grids_folder())
-    return dataset
+    return TrainingSet([entry], workspace, HAND_BONE, Experiment.model_validate({"data": data}))
 
 
 def _picture(masks: NDArray[np.bool_]) -> NDArray[np.uint8]:

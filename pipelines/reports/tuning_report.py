@@ -120,7 +120,7 @@ def say_alone(track: Track, decision: Decision, options: str) -> None:
     alone = {member.name: found for member in decision.members if (found := decision.alone.get(member.name))}
     rows = [_row(name, found) for name, found in ({"the vote": decision.vote} | alone).items()]
     how = "before post-processing" if track.task == "segmentation" else "cross-fitted"
-    columns = ["voter", measure, "95 % interval", "difference from vote", "95 % interval of it"]
+    columns = ["voter", measure, "95 % interval", "difference from the vote", "its 95 % interval"]
     table(f"members alone beside the vote ({how})", columns, rows)
     if (warning := below_best(decision, options)) is not None:
         shout(warning)
@@ -177,7 +177,7 @@ def say_expectation(decision: Decision, some_folds: bool, late: bool) -> None:
         say(f"expect about {scores.oof_crossfit:.4f} (cross-fitted out-of-fold; {interval})")
         if scores.oof_reweighted is not None:
             mix = f"in the test set's mix of images it is {scores.oof_reweighted:.4f}"
-            say(f"{mix}, the better estimate if some tens of training images are of each kind")
+            say(f"{mix}, the better estimate if the training set has dozens of each kind")
     elif scores.fold_mean is not None:
         held_out = {fold for member in decision.members for fold in member.folds if fold != FULL}
         folds = ", ".join(map(str, sorted(held_out)))

@@ -128,7 +128,7 @@ def test_on_a_full_disk_samples_are_read_as_before(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
     assert share_grids(reader(workspace), entries(), workspace.grids_folder()) is None
-    assert "are free for the samples on the training grid" in capsys.readouterr().out
+    assert "MB for the training grid, so samples are decoded in every epoch" in capsys.readouterr().out
     assert not files(workspace)
 
 

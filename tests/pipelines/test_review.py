@@ -9,7 +9,7 @@ import pytest
 
 from competition.data.cache import read_cached_planes
 from competition.masks.bit_planes import unpack_class
-from competition.reporting.sample_pictures import TRUTH
+from competition.reporting.sample_pictures import COLOURS
 
 
 def pictures(page: str) -> list[tuple[str, np.ndarray]]:
@@ -33,7 +33,7 @@ def test_the_page_compares_the_label_with_the_prediction(stage, shared_hands, tm
     for each, (_, close_up) in zip(figures["exported"], shown[2::3], strict=True):
         index = shared_hands.track.classes.index(each["class"])
         labelled = unpack_class(read_cached_planes(shared_hands.workspace, each["sample"]), index)
-        blue = np.abs(close_up.astype(int) - TRUTH).sum(axis=2) < 90  # WebP changes colours a little
+        blue = np.abs(close_up.astype(int) - COLOURS["blue"]).sum(axis=2) < 90  # WebP changes colours a little
         assert blue.any() == labelled.any()
         assert each["reason"][1:] in page
 

@@ -105,7 +105,7 @@ def test_members_of_other_data_are_not_entered(stage, refusal, own_data, shared_
     prepare_again(own_data, shared_hands.track, "hand3")
     error, _ = refusal("ensemble", "--track", "tiny_hands")
     assert "images or labels have changed since run 'quick' was trained" in error
-    assert "Train all of its folds again with --force, or prepare the data of then" in error
+    assert "Train all of its folds again with --force, or prepare the earlier data again" in error
     assert not submissions(own_data)
 
 

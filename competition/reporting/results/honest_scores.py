@@ -53,7 +53,7 @@ def honest_scores(inputs: ReportInputs) -> list[Figure]:
         mix = ", ".join(f"{share:.0%} {stratum}" for stratum, share in track.test_mix.items())
         meaning = (
             f"The cross-fitted score in the test set's mix of images ({mix}): the better estimate of the test score if "
-            "some tens of training images are of each kind."
+            "the training set has dozens of each kind."
         )
         rows.append(("re-weighted", scores.oof_reweighted, None, None, meaning))
     table = pd.DataFrame(rows, columns=["score", "value", "low", "high", "meaning"])
