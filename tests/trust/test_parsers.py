@@ -1,6 +1,7 @@
 """Every parser on thousands of damaged files: it reads them, or refuses them with one sentence.
 
-``./run.sh test trust`` tries 2,000 files for each, ``./run.sh test trust --inputs 50000`` as many as are asked for.
+``./run.sh test`` tries 200 files for each, ``./run.sh test trust`` 500, and ``./run.sh test trust --inputs 50000`` as
+many as are asked for.
 """
 
 import itertools

@@ -257,7 +257,7 @@ def test_tuning_exchangeable_members_promises_nothing(make_data, tmp_path):
     Weights, thresholds and post-processing together, down to the pixels; the best that the search saw looks better.
     """
     honest, promised = [], []
-    for seed in range(8):
+    for seed in range(4):
         random = np.random.default_rng(seed)
         data = make_data(**{name: blurred(0, random, 0.9) for name in "abc"})
         data = replace(data, folds=np.array([int(group[-1]) for group in data.groups]))  # a fold for each person
