@@ -71,6 +71,9 @@ def trait_auroc(traits: NDArray[np.float64], targets: NDArray[np.int64], folds: 
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
+    # Newton's method takes few steps of a few numbers: 7 ms a fit of 70 samples, and 39 ms by the default solver, whose
+    # many small products wait for each other's threads.
+    model = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky"))
     right, pairs = 0.0, 0
     for fold in np.unique(folds):
         held, learned = folds == fold, folds != fold
@@ -78,7 +81,7 @@ def trait_auroc(traits: NDArray[np.float64], targets: NDArray[np.int64], folds: 
         here = positives * (int(held.sum()) - positives)
         if here == 0 or len(np.unique(targets[learned])) < 2:
             continue
-        regression = make_pipeline(StandardScaler(), LogisticRegression()).fit(traits[learned], targets[learned])
+        regression = model.fit(traits[learned], targets[learned])
         right += here * auroc(targets[held], regression.decision_function(traits[held]))
         pairs += here
     return right / pairs if pairs else None
