@@ -126,8 +126,8 @@ class Workspace:
         return self.test_maps_folder(run, "imported")
 
     def search_file(self, name: str) -> Path:
-        """Return the trials of a search over training settings, an SQLite database."""
-        return inside(self._runs_folder() / "search", f"{name}.db")
+        """Return the trials of a search over training settings, a journal of Optuna."""
+        return inside(self._runs_folder() / "search", f"{name}.journal")
 
     def trial_folder(self, name: str, settings: str) -> Path:
         """Return the folder of one trial of a search; ``settings`` is the hash of its experiment."""
@@ -177,6 +177,21 @@ class Workspace:
 def comparison_root(root: Path, name: str) -> Path:
     """Return the workspace root of a comparison, which has its own synthetic data and runs."""
     return inside(root / "comparisons", name)
+
+
+def search_lock_file(search_file: Path) -> Path:
+    """Return the lock of a search, held while a process writes to its journal or takes a trial."""
+    return search_file.with_suffix("") / ".lock"
+
+
+def trial_lock_file(search_file: Path, number: int) -> Path:
+    """Return the lock of a trial of a search, held by the process that trains it."""
+    return search_file.with_suffix("") / f".trial{number}.lock"
+
+
+def settings_lock_file(trial_folder: Path) -> Path:
+    """Return the lock of a trial's folder, which trials of equal settings share."""
+    return trial_folder.with_name(f".{trial_folder.name}.lock")
 
 
 def finished_file(fold_folder: Path) -> Path:

@@ -15,12 +15,13 @@ from pipelines.context import choose_experiment, open_track, open_workspace
 
 HELP = (
     "Try training settings on one fold with Optuna, stop poor trials early, and print the best as --set options.\n"
-    "An interrupted search resumes; a larger --trials continues a finished one."
+    "An interrupted search resumes; a larger --trials continues a finished one. The same command in other\n"
+    "terminals, or on other machines that share the disk, takes part in the search."
 )
 EXAMPLE = "./run.sh search --track hand_bone --experiment quick --trials 30 --space train.lr=log:1e-4:1e-2"
 FIGURES = {
     "search": "Text: the search's name.",
-    "file": "Path of the Optuna study, an SQLite file.",
+    "file": "Path of the Optuna study, a journal file.",
     "fold": "Whole number: the fold that scored the trials.",
     "trials": "Whole number: trials that have ended.",
     "pruned": "Whole number: trials that were stopped early.",

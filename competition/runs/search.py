@@ -1,4 +1,7 @@
-"""A search over training settings on one fold: each trial is trained, or stopped where it falls behind."""
+"""A search over training settings on one fold: each trial is trained, or stopped where it falls behind.
+
+Any number of processes run one search: each takes the next trial, until so many in all have ended.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,9 +17,10 @@ from competition.runs.fold_training import fold_job
 from competition.runs.run import Run, fold_identity, open_run
 from competition.settings import load_experiment
 from competition.tracks.track import Track
-from competition.training import search_space
+from competition.training import search_space, shared_study
 from competition.training.loop import DivergedError, train_fold
-from competition.workspace import Workspace, history_file, last_checkpoint_file
+from competition.training.shared_study import SharedStudy
+from competition.workspace import Workspace, history_file, last_checkpoint_file, settings_lock_file
 
 # Scores a trial has at least, unless it has fewer epochs: what falls behind is seen early.
 SCORES_PER_TRIAL = 8
@@ -58,23 +62,22 @@ class SearchResult:
 
 
 def run_search(search: Search, trials: int) -> SearchResult:
-    """Run a search of so many trials in all, or continue an interrupted one.
+    """Run a search of so many trials in all, continue an interrupted one, or take part in one that others run.
 
     Raises:
-        CompetitionError: A setting at an end of the space can't be used, the search was made for other data or settings
-            or is being run by another process, or no trial was trained to its end.
+        CompetitionError: A setting at an end of the space can't be used, the search was made for other data or
+            settings, or no trial was trained to its end.
     """
     check_run_name(search.name)
     path = search.workspace.search_file(search.name)
     base, experiment = _check(search), load_experiment(search.experiment_path, search.given)
-    with file_lock(path.with_suffix("") / ".lock", f"search {search.name!r} is being run by another process"):
-        study = search_space.open_study(path, _made_for(search, base), experiment.train.epochs)
-        if not study.get_trials(deepcopy=False):
-            study.enqueue_trial(search_space.own_values(search.space, experiment))
-        _run_trials(search, study, trials)
-    ended = search_space.finished_trials(study)
+    first = search_space.own_values(search.space, experiment)
+    shared = shared_study.open_study(path, _made_for(search, base), experiment.train.epochs, first)
+    _run_trials(search, shared, trials)
+    study = shared.study
+    ended = shared_study.finished_trials(study)
     complete = [trial for trial in ended if trial.state == TrialState.COMPLETE]
-    failed = [trial.user_attrs[search_space.FAILED] for trial in ended if trial.state == TrialState.FAIL]
+    failed = [trial.user_attrs[shared_study.FAILED] for trial in ended if trial.state == TrialState.FAIL]
     if not complete:
         reason = f" (the last failed: {failed[-1]})" if failed else ""
         repair = "Search smaller learning rates (--space train.lr=log:1e-5:1e-3) under another --name"
@@ -115,25 +118,23 @@ def _made_for(search: Search, base: Run) -> dict[str, str]:
     }
 
 
-def _run_trials(search: Search, study: optuna.Study, trials: int) -> None:
-    if done := len(search_space.finished_trials(study)):
+def _run_trials(search: Search, shared: SharedStudy, trials: int) -> None:
+    if done := len(shared_study.finished_trials(shared.study)):
         say(f"search {search.name}: resumed after {done} trials")
-    for number in range(done, trials):
-        trial = search_space.next_trial(study, search.space)
-        say(f"trial {number + 1} of {trials}: {' '.join(search_space.settings_of(trial.params))}")
-        score = search_space.known_score(study, trial.params)
-        if score is not None:
-            study.tell(trial, score)
-        else:
-            score = _run_trial(search, study, trial)
-        if score is not None:
-            say(f"trial {number + 1}: {score:.4f} (best {study.best_value:.4f})")
+    while True:
+        with shared_study.next_trial(shared, search.space, trials) as trial:
+            if trial is None:
+                return
+            say(f"trial {trial.number + 1} of {trials}: {' '.join(search_space.settings_of(trial.params))}")
+            score = _run_trial(search, shared.study, trial)
+            if score is not None:
+                say(f"trial {trial.number + 1}: {score:.4f} (best {shared.study.best_value:.4f})")
 
 
 def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> float | None:
     """Train a trial and record how it ended; return its score, or None where it was not trained to its end.
 
-    Only what was interrupted stays open, and is run again: a trial that fails by itself would fail again.
+    Only what was interrupted stays open, and is continued later: a trial that fails by itself would fail again.
     """
     try:
         run = search.run_with(search_space.settings_of(trial.params))
@@ -141,8 +142,20 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> floa
         _fail(study, trial, error)
         return None
     folder = search.workspace.trial_folder(search.name, run.experiment.hash())
+    lock = settings_lock_file(folder)
+    if shared_study.is_held(lock):
+        say("another process trains the same settings: waiting for its score")
+    with file_lock(lock):
+        score = shared_study.known_score(study, trial.params)
+        if score is None:
+            return _train_and_tell(run, search.fold, folder, study, trial)
+        study.tell(trial, score)
+        return score
+
+
+def _train_and_tell(run: Run, fold: int, folder: Path, study: optuna.Study, trial: optuna.Trial) -> float | None:
     try:
-        score = _train(run, search.fold, folder, trial)
+        score = _train(run, fold, folder, trial)
     except (optuna.TrialPruned, DivergedError) as reason:
         say(f"stopped: {reason}")
         study.tell(trial, state=TrialState.PRUNED)
@@ -162,7 +175,7 @@ def _run_trial(search: Search, study: optuna.Study, trial: optuna.Trial) -> floa
 def _fail(study: optuna.Study, trial: optuna.Trial, error: Exception) -> None:
     reason = " ".join(str(error).split())
     say(f"failed: {reason}")
-    search_space.tell_failed(study, trial, reason)
+    shared_study.tell_failed(study, trial, reason)
 
 
 def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
@@ -172,9 +185,11 @@ def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
         TrialPruned: It is below the median.
         CompetitionError: It can't be trained, or its loss diverged (``DivergedError``).
     """
+    reported = shared_study.reported_epochs(trial)  # before a process was killed that trained it
 
     def on_score(epoch: int, score: float) -> None:
-        trial.report(score, epoch)
+        if epoch not in reported:
+            trial.report(score, epoch)
         if epoch < run.experiment.train.epochs and trial.should_prune():
             raise optuna.TrialPruned(f"{score:.4f} after epoch {epoch} is below the median of the trials before")
 

@@ -1,16 +1,12 @@
-"""A search over training settings: what may vary, and a study in SQLite, so that an interrupted search continues."""
+"""The space of a search over training settings: what may vary, and how a trial is typed."""
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
 
 from competition.errors import CompetitionError
-from competition.files import make_folder
 from competition.settings import LOSS_OF, Experiment
 from competition.text import shortened, shown
 from competition.tracks.track import Task
@@ -24,12 +20,6 @@ LOSSES_TO_TRY: dict[Task, tuple[str, ...]] = {
 }
 # How far a rate may lie from the experiment's own, up and down.
 DECADE = 10.0
-# Trials that are always trained to their end, because a median of fewer means little.
-TRIALS_BEFORE_PRUNING = 4
-# Share of the epochs before which nothing is pruned: a high rate looks bad at first and may win in the end.
-UNPRUNED_SHARE = 1 / 3
-# The attribute of a trial that failed by itself instead of being interrupted; its value is the reason.
-FAILED = "failed"
 
 _FORMS = "train.lr=log:1e-4:1e-2, train.momentum=0.8:0.99, train.epochs=int:10:40 or train.loss=bce|bce_dice"
 
@@ -120,71 +110,3 @@ def own_values(space: Space, experiment: Experiment) -> dict[str, Any]:
 def settings_of(params: Mapping[str, Any]) -> list[str]:
     """Return a trial as --set options; rates to three digits, so that what is trained is what can be typed."""
     return [f"{name}={value:.3g}" if isinstance(value, float) else f"{name}={value}" for name, value in params.items()]
-
-
-def open_study(path: Path, made_for: Mapping[str, str], epochs: int) -> optuna.Study:
-    """Open or create the study of a search in an SQLite file; an interrupted trial is queued again with its values.
-
-    It maximises and prunes below the median of the scores at the same epoch. ``made_for`` is what the scores belong to:
-    scores of other data or settings are never compared.
-
-    Raises:
-        CompetitionError: The file is damaged or was made for something else.
-    """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    make_folder(path.parent)
-    few, unpruned = TRIALS_BEFORE_PRUNING, int(epochs * UNPRUNED_SHARE)
-    pruner = optuna.pruners.MedianPruner(few, n_warmup_steps=unpruned, interval_steps=1, n_min_trials=few)
-    try:
-        study = optuna.create_study(
-            storage=f"sqlite:///{path}", study_name="search", direction="maximize", pruner=pruner, load_if_exists=True
-        )
-        found = study.user_attrs
-    except Exception as error:  # SQLAlchemy raises many kinds for damaged files
-        reason = " ".join(str(error).split())[:200]
-        what = f"the search can't be read ({reason})"
-        raise CompetitionError(what, path, "Delete it or give another --name") from error
-    for name, value in made_for.items():
-        if found.setdefault(name, value) != value:
-            what = f"this search was made for another {name} ({found[name]}, now {value})"
-            raise CompetitionError(what, path, "Give another --name")
-        study.set_user_attr(name, value)
-    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(trial.number, state=TrialState.FAIL)
-        study.enqueue_trial(trial.params)
-    return study
-
-
-def finished_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Return the trials that were trained to their end, pruned, or failed by themselves, without interrupted ones."""
-    ended: list[optuna.trial.FrozenTrial] = study.get_trials(
-        deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)
-    )
-    return [trial for trial in ended if trial.state != TrialState.FAIL or FAILED in trial.user_attrs]
-
-
-def tell_failed(study: optuna.Study, trial: optuna.Trial, reason: str) -> None:
-    """End a trial that can't be trained, for good: it is not run again."""
-    trial.set_user_attr(FAILED, reason)
-    study.tell(trial, state=TrialState.FAIL)
-
-
-def known_score(study: optuna.Study, params: Mapping[str, Any]) -> float | None:
-    """Return the score of a complete trial with the same settings; None where there is none."""
-    complete: list[optuna.trial.FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return next((trial.value for trial in complete if settings_of(trial.params) == settings_of(params)), None)
-
-
-def next_trial(study: optuna.Study, space: Space) -> optuna.Trial:
-    """Draw the next trial, the same one however often the search was interrupted before."""
-    # All options, because Optuna 5 has other defaults than 4; a seed for each trial, because a sampler that starts
-    # anew after an interruption would draw the first trials once more.
-    study.sampler = optuna.samplers.TPESampler(
-        n_startup_trials=10,
-        n_ei_candidates=24,
-        multivariate=False,
-        group=False,
-        constant_liar=False,
-        seed=len(finished_trials(study)),
-    )
-    return study.ask(space)

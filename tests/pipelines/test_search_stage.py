@@ -10,7 +10,6 @@ import pytest
 from competition.data.folds import write_folds
 from competition.data.manifest import write_manifest
 from competition.errors import CompetitionError
-from competition.files import file_lock
 from competition.runs import search as search_run
 from competition.settings import Experiment, load_experiment
 from competition.training.checkpoints import load_best
@@ -85,7 +84,7 @@ def test_what_was_stopped_leaves_no_folder_and_the_rest_its_best_weights(
     assert figures["pruned"] > 0
     assert len(list(folder.glob("tiny/*/best.pt"))) == 12 - figures["pruned"]
     assert not list(folder.glob("tiny/*/last.pt"))  # with its optimizer it is three times as large
-    assert (folder / "tiny.db").is_file()
+    assert (folder / "tiny.journal").is_file()
 
 
 def test_only_trials_below_the_median_are_stopped(command, tiny_hands, tiny_experiment, pretended):
@@ -147,7 +146,7 @@ def test_a_trial_whose_loss_leaves_the_numbers_is_one_that_was_stopped(
         return original(job, on_score)
 
     monkeypatch.setattr(search_run, "train_fold", diverging)
-    with pytest.raises(CompetitionError, match=r"none of 2 trials was trained to its end: .*tiny\.db"):
+    with pytest.raises(CompetitionError, match=r"none of 2 trials was trained to its end: .*tiny\.journal"):
         command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=2)
     figures = command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=4)
     assert [trial["score"] is None for trial in figures["all"]] == [True, True, False, False]
@@ -273,16 +272,6 @@ def test_scores_of_other_data_settings_or_spaces_are_not_compared(command, tiny_
     with pytest.raises(CompetitionError, match="made for another fold file"):
         command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=2)
     assert len(pretended) == 1
-
-
-def test_a_search_that_another_process_runs_is_refused(command, tiny_hands, tiny_experiment, pretended):
-    folder = tiny_hands.workspace.search_file("tiny").with_suffix("")
-    with (
-        file_lock(folder / ".lock", ""),
-        pytest.raises(CompetitionError, match="search 'tiny' is being run by another process"),
-    ):
-        command(tiny_hands, pretend(tiny_experiment), space=RATE)
-    assert not pretended
 
 
 def test_a_fold_without_any_class_is_refused(command, tiny_hands, tiny_experiment, pretended):

@@ -1,4 +1,3 @@
-import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
@@ -7,24 +6,17 @@ from competition.settings import LOSS_OF, Experiment, load_experiment
 from competition.tracks import get_track
 from competition.training.losses import get_loss
 from competition.training.search_space import (
-    TRIALS_BEFORE_PRUNING,
     default_space,
     ends,
-    finished_trials,
-    known_score,
-    next_trial,
-    open_study,
     own_values,
     parse_space,
     settings_of,
-    tell_failed,
 )
 from pipelines.context import EXPERIMENTS
 
 pytestmark = pytest.mark.slow
 
 SPACE = {"train.lr": FloatDistribution(1e-4, 1e-2, log=True), "train.loss": CategoricalDistribution(["bce", "focal"])}
-MADE_FOR = {"experiment": "abc", "fold": "0"}
 
 
 def test_every_form_of_values_is_read():
@@ -125,102 +117,3 @@ def test_rates_are_typed_with_three_digits():
 def test_own_values_outside_of_the_space_are_left_open():
     space = {"train.lr": FloatDistribution(0.1, 1), "train.loss": CategoricalDistribution(["x", "y"])}
     assert own_values(space, Experiment()) == {}
-
-
-def test_a_trial_that_failed_by_itself_has_ended_and_one_that_was_cut_has_not(tmp_path):
-    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
-    failed = next_trial(study, SPACE)
-    tell_failed(study, failed, "no room")
-    cut = next_trial(study, SPACE)
-    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
-    assert [trial.number for trial in finished_trials(study)] == [failed.number]
-    assert next_trial(study, SPACE).params == cut.params
-    assert cut.params != failed.params
-
-
-def test_a_known_score_is_that_of_the_settings_as_they_are_typed(tmp_path):
-    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
-    trial = next_trial(study, SPACE)
-    assert known_score(study, trial.params) is None
-    study.tell(trial, 0.5)
-    rate = float(f"{trial.params['train.lr']:.3g}")
-    assert known_score(study, trial.params | {"train.lr": rate}) == 0.5
-    assert known_score(study, trial.params | {"train.lr": rate * 1.1}) is None
-
-
-def values_of(study):
-    return [(trial.params, trial.value) for trial in finished_trials(study)]
-
-
-def drawn(path, count, cut=()):
-    """Runs trials whose value is the rate; the numbers in ``cut`` are asked for and never told."""
-    study = open_study(path, MADE_FOR, epochs=9)
-    while len(finished_trials(study)) < count:
-        trial = next_trial(study, SPACE)
-        if trial.number in cut:
-            study = open_study(path, MADE_FOR, epochs=9)
-            continue
-        study.tell(trial, trial.params["train.lr"] + 0.01 * (trial.params["train.loss"] == "focal"))
-    return study
-
-
-def test_a_study_that_was_cut_draws_what_it_would_have_drawn(tmp_path):
-    whole = values_of(drawn(tmp_path / "whole.db", 14))
-    assert len({params["train.lr"] for params, _ in whole}) == 14
-    assert values_of(drawn(tmp_path / "cut.db", 14, cut=(0, 3, 12, 13))) == whole
-
-
-def test_a_study_goes_on_where_it_was(tmp_path):
-    first = values_of(drawn(tmp_path / "a.db", 3))
-    assert values_of(open_study(tmp_path / "a.db", MADE_FOR, epochs=9)) == first
-    assert values_of(drawn(tmp_path / "a.db", 5))[:3] == first
-
-
-@pytest.mark.parametrize("name", sorted(MADE_FOR))
-def test_a_study_of_something_else_is_refused_and_left_alone(tmp_path, name):
-    before = values_of(drawn(tmp_path / "a.db", 2))
-    with pytest.raises(
-        CompetitionError, match=rf"made for another {name} \({MADE_FOR[name]}, now other\): .*a\.db.*--name"
-    ):
-        open_study(tmp_path / "a.db", MADE_FOR | {name: "other"}, epochs=9)
-    assert values_of(open_study(tmp_path / "a.db", MADE_FOR, epochs=9)) == before
-
-
-def test_a_damaged_study_is_named(tmp_path):
-    (tmp_path / "a.db").write_bytes(b"no database" * 1000)
-    with pytest.raises(CompetitionError, match=r"the search can't be read .*a\.db\. Delete it"):
-        open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
-
-
-@pytest.mark.parametrize(
-    ("before", "epoch", "score", "pruned"),
-    [
-        ([0.1, 0.2, 0.3, 0.4], 3, 0.24, True),  # the median is 0.25
-        ([0.1, 0.2, 0.3, 0.4], 3, 0.26, False),
-        ([0.1, 0.2, 0.3, 0.4], 2, 0.0, False),  # the first third of nine epochs is left alone
-        ([0.1, 0.2, 0.3], 3, 0.0, False),  # a median of three says little
-    ],
-)
-def test_a_trial_below_the_median_of_the_same_epoch_is_stopped(tmp_path, before, epoch, score, pruned):
-    assert TRIALS_BEFORE_PRUNING == 4
-    study = open_study(tmp_path / "a.db", MADE_FOR, epochs=9)
-    for value in before:
-        trial = next_trial(study, SPACE)
-        trial.report(value, epoch)
-        study.tell(trial, value)
-    trial = next_trial(study, SPACE)
-    trial.report(score, epoch)
-    assert trial.should_prune() == pruned
-
-
-def test_no_option_of_the_sampler_is_left_to_the_version_of_optuna(tmp_path, monkeypatch):
-    given = {}
-    original = optuna.samplers.TPESampler
-
-    def recording(**options):
-        given.update(options)
-        return original(**options)
-
-    monkeypatch.setattr(optuna.samplers, "TPESampler", recording)
-    next_trial(open_study(tmp_path / "a.db", MADE_FOR, epochs=9), SPACE)
-    assert {"multivariate", "group", "constant_liar", "n_startup_trials", "n_ei_candidates", "seed"} == set(given)

@@ -16,7 +16,8 @@ SMALLEST, LARGEST = 32, 8192
 
 # Files by which folders are recognised that are deleted with older synthetic data.
 PREPARED = ("*.parquet", "images/*.b2", "labels/*.b2")
-TRAINED = ("*/*/config.yaml", "*/*/.lock", "*/imported.json", "ensembles/*/decision.json", "search/*.db")
+_SEARCHES = ("search/*.journal", "search/*.db")
+TRAINED = ("*/*/config.yaml", "*/*/.lock", "*/imported.json", "ensembles/*/decision.json", *_SEARCHES)
 
 
 @dataclass(frozen=True)
