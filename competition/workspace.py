@@ -35,6 +35,10 @@ class Workspace:
         """Return where raw data is looked for (and synthetic data written) without --data."""
         return inside(self.root / "data", self.dataset)
 
+    def staged_folder(self, name: str) -> Path:
+        """Return the folder of data that was downloaded; hidden, because it may lie in a folder of other data."""
+        return inside(self.root / "data" / ".staged", name)
+
     def cache_folder(self) -> Path:
         """Return the folder of decoded images, label planes and the manifest."""
         return inside(self.root / "cache", self.dataset)
@@ -177,6 +181,11 @@ class Workspace:
 def comparison_root(root: Path, name: str) -> Path:
     """Return the workspace root of a comparison, which has its own synthetic data and runs."""
     return inside(root / "comparisons", name)
+
+
+def staged_index_file(folder: Path) -> Path:
+    """Return the versions and checksums of the files in a folder of ``Workspace.staged_folder``."""
+    return folder / ".staged.jsonl"
 
 
 def search_lock_file(search_file: Path) -> Path:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from competition.console import finish_output
+from competition.data.remote_files import without_secrets
 from competition.errors import CompetitionError
 from competition.files import write_json
 from competition.installation import CHECKOUT, commands_as_typed, typed
@@ -123,7 +124,7 @@ def _run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         if is_worker():  # the process that started it prints how to resume
             return 130
-        again = typed(f"./run.sh {shlex.join(arguments)}")
+        again = typed(without_secrets(f"./run.sh {shlex.join(arguments)}"))
         print(f"\ninterrupted. Finished work is kept; to resume: {again}", file=sys.stderr)
         return 130
 

@@ -27,7 +27,7 @@ from competition.submission.leaderboard import append, new_submission_id
 from competition.text import counted
 from pipelines.choose_decision import choose_decision
 from pipelines.context import open_track, open_workspace
-from pipelines.options import add_fill_bad, typed_options
+from pipelines.options import add_fill_bad, folder_or_address, typed_options
 from pipelines.reports.drawn_report import draw_report
 from pipelines.reports.tuning_report import operations_text, say_alone, say_expectation
 
@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--decision", metavar="NAME", help="use this decision (default: the newest, else tune)")
     parser.add_argument("--members", metavar="RUN,...", help="stop if the decision has other members")
     parser.add_argument("--folds", metavar="F,...", help="let only these folds of each member vote")
-    parser.add_argument("--test", type=Path, metavar="DIR", help="use a later test set instead of the prepared one")
+    help_text = "use a later test set instead of the prepared one: a folder, or s3://, gs://, https://....zip"
+    parser.add_argument("--test", type=folder_or_address, metavar="DIR", help=help_text)
     help_text = "enter the submission in the leaderboard even with --folds or --test"
     parser.add_argument("--record", action="store_true", help=help_text)
     add_fill_bad(parser)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from competition.data.remote_files import is_address
 from competition.errors import CompetitionError
 from competition.text import shown
 
@@ -27,6 +28,11 @@ def add_fill_bad(parser: argparse.ArgumentParser) -> None:
     """Add --fill-bad."""
     help_text = "replace unreadable test samples by black images, which score about 0"
     parser.add_argument("--fill-bad", action="store_true", help=help_text)
+
+
+def folder_or_address(text: str) -> Path | str:
+    """Read a folder, or an address such as s3://bucket/folder, which stays a text."""
+    return text if is_address(text) else Path(text)
 
 
 def add_size(parser: argparse.ArgumentParser, help_text: str) -> None:

@@ -32,7 +32,7 @@ from competition.text import counted, size_text
 from competition.tracks.track import WARNING, Problem, Track
 from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
-from pipelines.options import add_fill_bad
+from pipelines.options import add_fill_bad, folder_or_address
 
 HELP = "Read raw data once: check every file, cache images and labels, make folds, draw a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
@@ -54,8 +54,8 @@ FIGURES = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    help_text = "folder of the raw data (default: data/<track>, else synthetic data)"
-    parser.add_argument("--data", type=Path, metavar="DIR", help=help_text)
+    help_text = "folder of the raw data, or s3://, gs://, https://....zip (default: data/<track>, else synthetic data)"
+    parser.add_argument("--data", type=folder_or_address, metavar="DIR", help=help_text)
     parser.add_argument("--folds", type=int, metavar="K", help=f"make K folds (default: {FOLDS})")
     help_text = "balance strata over the folds (StratifiedGroupKFold); findings of patients always are balanced"
     parser.add_argument("--stratified", action="store_true", help=help_text)

@@ -34,7 +34,7 @@ def search(tiny_hands, tiny_experiment, tmp_path, monkeypatch):
 
 
 class Trained:
-    """Notes who trains what in a file, instead of training; a process P hangs in its second epoch while there is a file hangP."""
+    """Notes who trains what in a file, instead of training; P hangs in its second epoch while hangP is a file."""
 
     def __init__(self, file):
         self.file = file

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from competition.console import progress, say, shout
 from competition.data.manifest import prepared_root
+from competition.data.staging import stage
 from competition.errors import CompetitionError
 from competition.files import remove_folder, whole_folder
 from competition.phantoms import PHANTOMS
@@ -36,14 +37,14 @@ class Drawing:
 
 
 def find_data(
-    track: Track, root: Path, data: Path | None, phantom: bool, drawing: Drawing, folds: int
+    track: Track, root: Path, data: Path | str | None, phantom: bool, drawing: Drawing, folds: int
 ) -> tuple[Workspace, Path]:
     """Find raw data: ``data``, what was prepared before, data/<track>, else synthetic data, drawn now if need be.
 
     Args:
         track: The competition.
         root: Of the workspace.
-        data: The folder that the user gives.
+        data: The folder that the user gives, or an address, which is staged.
         phantom: Whether synthetic data is asked for.
         drawing: Options of synthetic data.
         folds: How many folds are to be made; fewer persons can't be split.
@@ -52,11 +53,12 @@ def find_data(
         The workspace of the data set, real or synthetic, and the folder of its raw data.
 
     Raises:
-        CompetitionError: The folder is missing or empty, or the track has no synthetic data.
+        CompetitionError: The folder is missing or empty, the address can't be staged, or the track has no synthetic
+            data.
     """
     real = Workspace(root, track.name)
     if not phantom:
-        given = data.expanduser().resolve() if data is not None else prepared_root(real)
+        given = _given_folder(real, data)
         if given is not None or real.data_folder().exists():
             return real, _existing(given or real.data_folder(), drawing.given())
     elif data is not None:
@@ -69,6 +71,12 @@ def find_data(
         shout(f"PHANTOM DATA: {real.data_folder()} does not exist, so images are synthetic (--data DIR gives yours)")
     _draw(track, synthetic, drawing, folds)
     return synthetic, synthetic.data_folder()
+
+
+def _given_folder(workspace: Workspace, data: Path | str | None) -> Path | None:
+    if isinstance(data, str):
+        return stage(data, workspace)
+    return data.expanduser().resolve() if data is not None else prepared_root(workspace)
 
 
 def _existing(folder: Path, options: list[str]) -> Path:

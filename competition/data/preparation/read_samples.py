@@ -10,6 +10,7 @@ from competition.console import progress, say, shout
 from competition.data.cache import cache_sample, describe_sources, fingerprint, is_cached, problem_of
 from competition.data.manifest import Entry, read_manifest
 from competition.data.preparation.sample_problems import FILL_BAD, shout_unreadable
+from competition.data.staging import stage
 from competition.errors import CompetitionError
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import Workspace
@@ -72,21 +73,22 @@ def cache_all(
 
 
 def find_test_samples(
-    track: Track, workspace: Workspace, late: Path | None, fill_bad: bool = False
+    track: Track, workspace: Workspace, late: Path | str | None, fill_bad: bool = False
 ) -> tuple[Workspace, list[Entry]]:
     """Return the prepared test samples, or those of a test set that came later, read into a cache of their own.
 
     Args:
         track: How samples are listed and read.
         workspace: Of the data set.
-        late: The folder of the later test set; None means the prepared one.
+        late: The folder of the later test set, or its address, which is staged; None means the prepared one.
         fill_bad: Whether later samples of which nothing can be read are black images.
 
     Returns:
         The workspace whose cache holds the samples, and the samples.
 
     Raises:
-        CompetitionError: There are none, the folder does not exist, or a sample can't be read.
+        CompetitionError: There are none, the folder does not exist, a sample can't be read, or the address can't be
+            staged.
     """
     if late is None:
         entries = read_manifest(workspace, track).of("test")
@@ -94,7 +96,7 @@ def find_test_samples(
             what, repair = f"the prepared data of {workspace.dataset} has no test images", "run ensemble --test DIR"
             raise CompetitionError(what, workspace.manifest_file(), f"Once they are published, {repair}")
         return workspace, entries
-    folder = late.expanduser().resolve()
+    folder = stage(late, workspace) if isinstance(late, str) else late.expanduser().resolve()
     if not folder.is_dir():
         raise CompetitionError("test folder not found", folder)
     listing = track.list_test(folder)
