@@ -80,7 +80,9 @@ def list_remote(address: str) -> RemoteFiles:
     elif kind == "file":
         raise CompetitionError("this is one file", place, "Give the folder that holds it, or a .zip archive")
     found = _reached(lambda: files.find(top, detail=True), protocol, place, seconds=None)
-    named = {_name(path, top, place): (path, facts) for path, facts in found.items() if facts["type"] == "file"}
+    # S3 keeps folders that were made by hand as empty files whose names end in a slash.
+    there = {path: facts for path, facts in found.items() if facts["type"] == "file" and not path.endswith("/")}
+    named = {_name(path, top, place): (path, facts) for path, facts in there.items()}
     kept = [
         RemoteFile(name, path, facts.get("size"), _version(facts))
         for name, (path, facts) in sorted(named.items())
@@ -108,12 +110,11 @@ def _open(address: str) -> tuple[Any, str, str]:
 def _open_archive(files: Any, path: str, place: str) -> Any:
     import fsspec
 
-    opened = files.open(path, "rb")
     try:
-        if not opened.seekable():
-            raise ValueError("it can only be read from its beginning")
-        return fsspec.filesystem("zip", fo=opened)
-    except ValueError as error:  # fsspec's own, where a server ignores the header Range
+        return fsspec.filesystem("zip", fo=files.open(path, "rb"))
+    except ValueError as error:
+        if "range requests" not in str(error):
+            raise
         repair = "Download and unpack it, then give --data DIR"
         raise CompetitionError(
             "this server does not send parts of a file, as an archive needs", place, repair

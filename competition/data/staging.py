@@ -41,13 +41,12 @@ def stage(address: str, workspace: Workspace) -> Path:
         CompetitionError: As ``list_remote``, a download fails, the disk has too little space, or another process is
             downloading the same.
     """
-    place = without_secrets(address)
+    remote, place = list_remote(address), without_secrets(address)
     folder = workspace.staged_folder(_folder_name(place))
     index_file = staged_index_file(folder)
     make_folder(folder)
     keep_out_of_git(folder)
     with file_lock(folder / ".lock", f"{place} is being downloaded by another process; wait for it"):
-        remote = list_remote(address)
         index = _read_index(index_file)
         _remove_vanished(folder, index, remote.files, place)
         damaged = set(changed_sources(folder, [description for _, description in index.values()]))

@@ -191,6 +191,8 @@ def _take(shared: SharedStudy, space: Space, total: int, held: ExitStack) -> opt
             constant_liar=True,
             seed=killed[0].number if killed else begun,
         )
+        if killed:
+            say(f"trial {killed[0].number + 1} was interrupted and is continued")
         trial = optuna.Trial(study, killed[0]._trial_id) if killed else study.ask()
         for name, values in space.items():  # as ``study.ask`` does; a killed trial keeps the values that it has
             trial._suggest(name, values)

@@ -52,6 +52,7 @@ def test_a_wrong_address_is_one_sentence(workspace, monkeypatch, address, senten
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(CompetitionError, match=sentence):
         stage(address, workspace)
+    assert not workspace.root.exists()
 
 
 def test_an_address_is_told_from_a_path():

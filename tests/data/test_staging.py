@@ -212,6 +212,12 @@ def test_hidden_files_can_not_replace_the_index(workspace, bucket):
     assert content(stage(ADDRESS, workspace)) == FILES
 
 
+def test_folders_that_a_bucket_keeps_as_empty_files_are_left_out(workspace, bucket):
+    store = fsspec.filesystem("memory").store
+    store["/bucket/hands/train/"] = store["/bucket/hands/"] = store["/bucket/hands/labels.csv"]
+    assert content(stage(ADDRESS, workspace)) == FILES
+
+
 def test_two_addresses_have_two_folders(workspace, bucket):
     bucket.put({"inner/hands/x.png": b"1"})
     assert content(stage(f"{ADDRESS}/inner/hands", workspace)) == {"x.png": b"1"}
