@@ -82,6 +82,7 @@ def test_there_are_commands_on_every_page_that_shows_how():
         "members_and_voting",
         "predict",
         "quickstart",
+        "scaling",
         "your_competition",
     }
     assert set(PAGES) == {page for page in PAGES if lines_of(page)} | {"decisions", "glossary", "json", "trust"}

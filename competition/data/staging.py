@@ -47,7 +47,7 @@ def stage(address: str, workspace: Workspace) -> Path:
     make_folder(folder)
     keep_out_of_git(folder)
     with file_lock(folder / ".lock", f"{place} is being downloaded by another process; wait for it"):
-        index = _read_index(index_file)
+        index = read_staged_index(index_file)
         _remove_vanished(folder, index, remote.files, place)
         damaged = set(changed_sources(folder, [description for _, description in index.values()]))
         wanted = [
@@ -136,12 +136,13 @@ def _line(version: str, description: str) -> str:
     return json.dumps({"version": version, "file": description}) + "\n"
 
 
-def _read_index(path: Path) -> Index:
+def read_staged_index(path: Path) -> Index:
+    """Read an index; a line that a killed process has cut off is left out, so that its file is downloaded again."""
     index: Index = {}
     for line in _lines(path):
-        with suppress(ValueError, KeyError, TypeError, AttributeError):  # of a killed process; downloaded again
+        with suppress(AttributeError, KeyError, RecursionError, TypeError, ValueError):
             entry = json.loads(line)
-            index[content_of(entry["file"])[1]] = entry["version"], entry["file"]
+            index[content_of(entry["file"])[1]] = str(entry["version"]), entry["file"]
     return index
 
 

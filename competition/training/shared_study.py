@@ -6,6 +6,7 @@ heartbeat, works only in ``Study.optimize``.
 """
 
 import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -68,6 +69,7 @@ def open_study(path: Path, made_for: Mapping[str, str], epochs: int, first: Mapp
         CompetitionError: The file is damaged or was made for something else, or can't be written.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # Optuna 4 calls constant_liar experimental
     make_folder(path.with_suffix(""))
     few, unpruned = TRIALS_BEFORE_PRUNING, int(epochs * UNPRUNED_SHARE)
     pruner = optuna.pruners.MedianPruner(few, n_warmup_steps=unpruned, interval_steps=1, n_min_trials=few)
@@ -81,22 +83,27 @@ def open_study(path: Path, made_for: Mapping[str, str], epochs: int, first: Mapp
                 study = optuna.load_study(study_name=_STUDY, storage=storage, pruner=pruner)
             else:
                 study = optuna.create_study(storage=storage, study_name=_STUDY, direction="maximize", pruner=pruner)
-            found = study.user_attrs
+            _check_made_for(study, path, made_for)
+            if not study.get_trials(deepcopy=False):
+                study.enqueue_trial(first)
         except (CompetitionError, OSError):
             raise
         except Exception as error:  # Optuna and SQLAlchemy raise many kinds for damaged files
             reason = " ".join(str(error).split())[:200]
-            what = f"the search can't be read ({reason})"
-            raise CompetitionError(what, path, _DAMAGED) from error
-        for name, value in made_for.items():
-            if found.get(name, value) != value:
-                what = f"this search was made for another {name} ({found[name]}, now {value})"
-                raise CompetitionError(what, path, "Give another --name")
-            if name not in found:
-                study.set_user_attr(name, value)
-        if not study.get_trials(deepcopy=False):
-            study.enqueue_trial(first)
+            what, where = f"the search can't be read ({reason})", path if path.exists() else path.with_suffix(".db")
+            raise CompetitionError(what, where, _DAMAGED) from error
     return SharedStudy(study, path, lock)
+
+
+def _check_made_for(study: optuna.Study, path: Path, made_for: Mapping[str, str]) -> None:
+    """Reject a study that was made for something else, and note what a new one is made for."""
+    found = study.user_attrs
+    for name, value in made_for.items():
+        if found.get(name, value) != value:
+            what = f"this search was made for another {name} ({found[name]}, now {value})"
+            raise CompetitionError(what, path, "Give another --name")
+        if name not in found:
+            study.set_user_attr(name, value)
 
 
 def _copy_from_sqlite(path: Path) -> None:

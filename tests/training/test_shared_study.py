@@ -272,7 +272,7 @@ def test_a_study_in_sqlite_goes_on_as_a_journal(path):
 
 def test_a_damaged_study_in_sqlite_is_named(path):
     path.with_suffix(".db").write_bytes(b"no database" * 1000)
-    with pytest.raises(CompetitionError, match=r"the search can't be read .*a\.journal"):
+    with pytest.raises(CompetitionError, match=r"the search can't be read .*a\.db\. Delete it"):
         opened(path)
 
 

@@ -7,11 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from optuna.distributions import FloatDistribution
 from trust_parser import Parser
 
 from competition import names
 from competition.data.folds import read_fold_names, read_folds
 from competition.data.manifest import Entry, Manifest, read_manifest, write_manifest
+from competition.data.staging import read_staged_index
 from competition.ensembling.decision import load_decision
 from competition.ensembling.voting.blend import round_weights
 from competition.errors import CompetitionError
@@ -26,6 +28,7 @@ from competition.submission import leaderboard
 from competition.tracks import get_track
 from competition.tracks.declared.declaration import read_declaration
 from competition.training.search_space import parse_space
+from competition.training.shared_study import SharedStudy, finished_trials, open_study
 from competition.workspace import Workspace
 from pipelines.comparisons.declaration import find_comparison
 from pipelines.options import parse_weights
@@ -35,6 +38,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 _EXPERIMENTS = tuple(path.read_bytes() for path in sorted((_REPOSITORY / "pipelines/experiments").glob("*/quick.yaml")))
 _COMPARISONS = tuple(path.read_bytes() for path in sorted((_REPOSITORY / "pipelines/comparisons").glob("*.yaml")))
 _ENTRY = Entry("a", "a", "train", "a", "", (True,), 4, 4, (0.5,), (0.1,), (1.0,), "c", "d", "e")
+_STAGED = b'{"version": "5 \\"a\\"", "file": "0f 5 1 1 1 a/b.png"}\n{"version": "5 b", "file": "0f 5 1 1 1 c.png"}\n'
 _DECLARATION = (_REPOSITORY / "pipelines/benchmarks/nuclei.yaml").read_bytes()
 
 
@@ -83,6 +87,8 @@ def _json() -> list[Parser]:
     return [
         Parser("load_decision", "decision.json", (_dumped(decision),), load_decision),
         Parser("read_index", "index.json", (_dumped(index),), lambda path: read_index(path.parent, "Predict again")),
+        Parser("read_staged_index", "staged.jsonl", (_STAGED,), read_staged_index),
+        Parser("open_study", "a.journal", (_journal(),), _open_study),
         Parser("read_imported", "imported.json", (_dumped(imported),), _read_imported),
         Parser("read_manifest", "prepared.json", (_about(),), _read_manifest, names_file=False),
         Parser(
@@ -93,6 +99,21 @@ def _json() -> list[Parser]:
 
 def _dumped(content: object) -> bytes:
     return json.dumps(content, indent=1).encode()
+
+
+def _journal() -> bytes:
+    """What a search writes of one trial."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.journal"
+        shared = _open_study(path)
+        shared.study.tell(shared.study.ask({"train.lr": FloatDistribution(0.1, 1)}), 0.5)
+        return path.read_bytes()
+
+
+def _open_study(path: Path) -> SharedStudy:
+    shared = open_study(path, {"fold": "0"}, 9, {"train.lr": 0.5})
+    finished_trials(shared.study)
+    return shared
 
 
 def _read_imported(path: Path) -> object:
