@@ -37,6 +37,11 @@ _stdout = _Output(
 LOG_LINE_SECONDS = 20.0
 
 
+def be_quiet() -> None:
+    """Print no more lines, tables and bars, because another process prints the same."""
+    _stdout.quiet = True
+
+
 _lost: list[OSError] = []
 """Why standard output could not be written, the first reason first."""
 

@@ -18,7 +18,15 @@ def cores() -> int:
 
 def own_cores() -> int:
     """Return how many cores this process may use beside the others that train at once with it, at least one."""
-    return max(1, cores() // max(1, int(os.environ.get(AT_ONCE, "1"))))
+    folds, ranks = (max(1, int(os.environ.get(name, "1"))) for name in (AT_ONCE, "LOCAL_WORLD_SIZE"))
+    return max(1, cores() // (folds * ranks))
+
+
+def rank_of_process() -> tuple[int, int]:
+    """Return this process's number among those that torchrun started to train together, and their count; else 0, 1."""
+    if not os.environ.keys() >= {"RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"}:
+        return 0, 1
+    return int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 def peak_memory_mb() -> float:

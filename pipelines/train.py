@@ -9,13 +9,16 @@ import numpy as np
 
 from competition.console import say
 from competition.data.folds import Fold
+from competition.errors import CompetitionError
 from competition.plugins import registered
 from competition.runs.fold_training import train_one
 from competition.runs.out_of_fold_scores import out_of_fold_score
-from competition.runs.run import check_folds, open_run, parse_folds
+from competition.runs.run import Run, check_folds, open_run, parse_folds
+from competition.training.ranks import Ranks, join_ranks, leave_ranks
 from competition.training.tracking import TRACKERS, check_tracker
 from pipelines.context import choose_experiment, open_track, open_workspace
 from pipelines.executors import EXECUTORS
+from pipelines.executors.rank_processes import run_ranks
 from pipelines.executors.task import Task, end_with_starter
 from pipelines.reports.training_report import report_training, say_grid
 
@@ -39,6 +42,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help_text = "train on the test images too: fold k takes the labels that fold k of RUN predicts"
     parser.add_argument("--pseudo", metavar="RUN", help=help_text)
     parser.add_argument("--force", action="store_true", help="replace a finished run")
+    help_text = "train each fold on so many GPUs at once (without GPUs: in so many processes); the batch stays as set"
+    parser.add_argument("--gpus-per-fold", type=int, default=1, metavar="N", help=help_text)
     help_text = "log curves and settings to W&B (offline unless WANDB_MODE=online) or MLflow, in the workspace"
     parser.add_argument("--tracker", choices=list(TRACKERS), help=help_text)
 
@@ -51,6 +56,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     if args.tracker is not None:
         check_tracker(args.tracker)
+    ranks = join_ranks()
+    if not ranks.first:
+        args.json = None  # the first rank writes it
     track, workspace = open_track(args), open_workspace(args)
     teacher = [] if args.pseudo is None else [f"data.pseudo={json.dumps(args.pseudo)}"]
     chosen = choose_experiment(track, workspace, args.experiment, [*(args.set or []), *teacher])
@@ -64,12 +72,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         say_grid(run)
     resolved = {"experiment": args.experiment or chosen.name, "phantom": workspace.phantom, "set": chosen.settings}
     each = argparse.Namespace(**vars(args) | resolved)
-    tasks = []
-    for fold in folds:
-        finished = run.is_finished(fold) and not args.force
-        here = partial(train_one, run, fold, args.force, args.tracker)
-        tasks.append(Task(f"fold {fold}", fold_command(each, fold), here, finished))
-    EXECUTORS["local"].run(tasks)
+    tasks = [_task(each, run, fold, ranks) for fold in folds]
+    if ranks.count > 1:
+        for task in tasks:  # one after the other, all ranks at once
+            task.here()
+        leave_ranks()
+    else:
+        EXECUTORS["local"].run(tasks)
     scores = {fold: out_of_fold_score(run, fold) for fold in folds}
     if not worker:
         report_training(run, track, scores)
@@ -78,6 +87,18 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "scores": {str(fold): None if np.isnan(score) else score for fold, score in scores.items()},
         "folder": str(workspace.run_folder(run.name)),
     }
+
+
+def _task(args: argparse.Namespace, run: Run, fold: Fold, ranks: Ranks) -> Task:
+    """Return what trains a fold: in one process, in this one as one of several ranks, or in ranks that it starts."""
+    if args.gpus_per_fold < 1:
+        raise CompetitionError(f"--gpus-per-fold {args.gpus_per_fold}: at least one is required")
+    name, command, finished = f"fold {fold}", fold_command(args, fold), run.is_finished(fold) and not args.force
+    here = partial(train_one, run, fold, args.force, args.tracker, ranks)
+    if args.gpus_per_fold > 1 and ranks.count == 1 and not finished:
+        here = partial(run_ranks, name, command, args.gpus_per_fold)
+        command = [*command, "--gpus-per-fold", str(args.gpus_per_fold)]
+    return Task(name, command, here, finished, args.gpus_per_fold)
 
 
 def fold_command(args: argparse.Namespace, fold: Fold) -> list[str]:

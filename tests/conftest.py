@@ -314,7 +314,7 @@ def write_dicom() -> Callable[..., Path]:
 @pytest.fixture
 def stage_on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, object]]:
     """Runs a stage on a prepared data set, whose track is none of the tracks that are known by name."""
-    monkeypatch.setattr(local, "slots", lambda tasks: [{}])  # in this process, where the track is known
+    monkeypatch.setattr(local, "slots", lambda *_: [{}])  # in this process, where the track is known
 
     def run(module: ModuleType, prepared: Prepared, *words: object, **options: object) -> dict[str, object]:
         name = module.__name__.removeprefix("pipelines.")

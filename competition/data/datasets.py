@@ -132,6 +132,15 @@ class TrainingSet(Dataset[Drawn]):
         stored = None if self._store is None else self._store.read(entry.sample)
         return self._reader.read(entry) if stored is None else stored
 
+    def size_of(self, draws: Sequence[Draw]) -> tuple[int, int]:
+        """Return rows and columns, on the augmentation grid, of what holds all of these draws."""
+        canvases = [self.canvases[index] for index, _ in draws]
+        side = self._settings.crop
+        rows, columns = (
+            max(canvas[axis] if side is None else min(side, canvas[axis]) for canvas in canvases) for axis in (0, 1)
+        )
+        return rows * self.factor, columns * self.factor
+
     def draw_bytes(self) -> int:
         """Return the bytes of the largest draw: its pixels and label planes on the augmentation grid."""
         side = self._settings.crop or max(max(size_hw) for size_hw in self.canvases)

@@ -9,11 +9,11 @@ from typing import Any
 import blosc2
 import numpy as np
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from competition.console import shout
 from competition.data.datasets import Drawn, TrainingSet
-from competition.data.draw_sampler import DrawSampler
+from competition.data.draw_sampler import Draw, DrawSampler
 from competition.data.grid import pad_to
 from competition.machine import MB, own_cores
 from competition.settings import Experiment
@@ -21,7 +21,10 @@ from competition.settings import Experiment
 
 @dataclass
 class Batch:
-    """Draws stacked along a first axis N, padded to the largest of them; the fields are those of ``Drawn``."""
+    """Draws stacked along a first axis N, padded to the largest of them; the fields are those of ``Drawn``.
+
+    ``whole`` are the draws of the whole batch, of which this may be a share.
+    """
 
     samples: list[str]
     images: torch.Tensor
@@ -30,6 +33,7 @@ class Batch:
     present: torch.Tensor
     mean: torch.Tensor
     std: torch.Tensor
+    whole: int
 
     def pin_memory(self) -> "Batch":
         """Return the batch in page-locked memory, which a GPU copies while it computes; the loader calls this."""
@@ -68,14 +72,54 @@ def fitting_processes(wanted: int, batch_bytes: int, shared: Path = SHARED_MEMOR
     return fitting
 
 
-def training_loader(dataset: TrainingSet, sampler: DrawSampler, experiment: Experiment) -> DataLoader[Drawn]:
-    """Return a loader of ``Batch`` objects in the sampler's order."""
+@dataclass(frozen=True)
+class Share:
+    """Which part of each batch a process learns from, where several train together.
+
+    Attributes:
+        number: Of the process, from 0.
+        count: Of the processes.
+        fewest: Samples that must go through the network at once; a share has as many or none.
+    """
+
+    number: int = 0
+    count: int = 1
+    fewest: int = 1
+
+    def of(self, draws: list[Draw]) -> list[Draw]:
+        """Return the part of a batch's draws, which may be empty; the parts of all are as even as can be."""
+        parts = max(1, min(self.count, len(draws) // self.fewest))
+        if self.number >= parts:
+            return []
+        return draws[self.number * len(draws) // parts : (self.number + 1) * len(draws) // parts]
+
+
+@dataclass(frozen=True)
+class _Shares(Dataset[Batch]):
+    """A process's share of any batch, padded as the whole batch would be."""
+
+    dataset: TrainingSet
+    share: Share
+
+    def __getitem__(self, draws: list[Draw]) -> Batch:
+        """Return the share of a batch of these draws."""
+        own = [self.dataset[draw] for draw in self.share.of(draws)]
+        return collate(own, self.dataset.size_of(draws), len(draws))
+
+
+ALL = Share()
+
+
+def training_loader(
+    dataset: TrainingSet, sampler: DrawSampler, experiment: Experiment, share: Share = ALL
+) -> DataLoader[Batch]:
+    """Return a loader of the batches, or of this process's share of each, in the sampler's order."""
     workers = fitting_processes(loading_processes(experiment), dataset.draw_bytes() * experiment.train.batch_size)
     return DataLoader(
-        dataset,
-        batch_sampler=sampler,
+        _Shares(dataset, share),
+        batch_size=None,  # an item is a batch
+        sampler=sampler,
         num_workers=workers,
-        collate_fn=collate,
         persistent_workers=workers > 0,
         worker_init_fn=_start_loading if workers else None,
         pin_memory=torch.cuda.is_available(),
@@ -89,9 +133,19 @@ def _start_loading(_: int) -> None:
     blosc2.set_nthreads(1)
 
 
-def collate(drawn: list[Drawn]) -> Batch:
-    """Stack draws into a batch, padded with black to the largest of them."""
-    rows, columns = (max(draw.images.shape[axis] for draw in drawn) for axis in (-2, -1))
+def collate(drawn: list[Drawn], size_hw: tuple[int, int] | None = None, whole: int | None = None) -> Batch:
+    """Stack draws into a batch.
+
+    Args:
+        drawn: The draws; none gives a batch of empty tensors.
+        size_hw: What they are padded to with black; None is the largest of them.
+        whole: Draws of the whole batch, of which these may be a share; None where they are all.
+    """
+    whole = len(drawn) if whole is None else whole
+    if not drawn:
+        nothing = torch.empty(0)
+        return Batch([], nothing, nothing, nothing, nothing, nothing, nothing, whole)
+    rows, columns = size_hw or tuple(max(draw.images.shape[axis] for draw in drawn) for axis in (-2, -1))
     images = np.zeros((len(drawn), *drawn[0].images.shape[:-2], rows, columns), np.uint8)
     for place, draw in zip(images, drawn, strict=True):
         place[..., : draw.images.shape[-2], : draw.images.shape[-1]] = draw.images
@@ -105,4 +159,5 @@ def collate(drawn: list[Drawn]) -> Batch:
         present=torch.from_numpy(np.stack([draw.present for draw in drawn])),
         mean=torch.from_numpy(np.stack([draw.mean for draw in drawn])),
         std=torch.from_numpy(np.stack([draw.std for draw in drawn])),
+        whole=whole,
     )

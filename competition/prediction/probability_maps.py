@@ -97,11 +97,16 @@ def remake(folder: Path) -> str:
     return f"Delete {finished_file(fold)} and run {train}, which predicts again without training"
 
 
+def scores_file(folder: Path) -> Path:
+    """Return the table of a classification member's predictions."""
+    return folder / "scores.parquet"
+
+
 def write_scores(folder: Path, samples: Sequence[str], classes: Sequence[str], probs: NDArray[np.float64]) -> None:
     """Store the probabilities (n, C) of a classification member."""
     frame = pd.DataFrame(probs, columns=list(classes))
     frame.insert(0, "sample", list(samples))
-    write_table(folder / "scores.parquet", frame)
+    write_table(scores_file(folder), frame)
 
 
 def read_scores(
@@ -113,7 +118,7 @@ def read_scores(
         CompetitionError: The table is missing or damaged, lacks a class or a sample, lists a sample twice (named), or
             holds what is no probability.
     """
-    path = folder / "scores.parquet"
+    path = scores_file(folder)
     if not path.exists():
         raise CompetitionError("member has no scores", path)
     frame = (read_imported_table if imported else read_table)(path, remake(folder))

@@ -1,5 +1,6 @@
 """Training one fold of a run and predicting what it holds out."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from competition.runs.run import Run, first_stage, fold_identity
 from competition.settings import TrainSettings
 from competition.training.checkpoints import load_best, open_predictor
 from competition.training.loop import train_fold
+from competition.training.ranks import ALONE, Ranks
 from competition.training.state import FoldJob
 from competition.workspace import (
     checkpoint_file,
@@ -27,26 +29,30 @@ from competition.workspace import (
 )
 
 
-def train_one(run: Run, fold: Fold, force: bool, tracker: str | None = None) -> None:
+def train_one(run: Run, fold: Fold, force: bool, tracker: str | None = None, ranks: Ranks = ALONE) -> None:
     """Train a fold and predict what it holds out, unless that was done before and ``force`` is not set.
 
-    The curves also go to a ``tracker`` of ``tracking.TRACKERS``.
+    The curves also go to a ``tracker`` of ``tracking.TRACKERS``. All ``ranks`` call this at once.
     """
-    if run.is_finished(fold) and not force:
+    if ranks.of_first(run.is_finished(fold)) and not force:
         say(f"fold {fold}: finished before (--force trains it again)")
         return
     folder = run.folder(fold)
     busy = f"fold {fold} is being trained by another process; wait for it, or give another --name"
-    with file_lock(folder / ".lock", busy):
-        if force:
+    with file_lock(folder / ".lock", busy) if ranks.first else nullcontext():
+        if force and ranks.first:
             _remove_trained(folder)
-        job = replace(fold_job(run, fold, folder), tracker=tracker)
-        write_text(settings_file(folder), run.experiment.to_yaml())
+        ranks.wait()
+        job = replace(fold_job(run, fold, folder, ranks), tracker=tracker)
+        if ranks.first:
+            write_text(settings_file(folder), run.experiment.to_yaml())
         train_fold(job)
         if job.held_out:
             for epoch in (None, *kept_epochs(run.experiment.train)):
                 _predict_held_out(run, job, epoch)
-        write_finished(folder, job.identity, run.experiment.data.shuffle_labels)
+        if ranks.first:
+            write_finished(folder, job.identity, run.experiment.data.shuffle_labels)
+        ranks.wait()
 
 
 def kept_epochs(settings: TrainSettings) -> list[int]:
@@ -56,21 +62,23 @@ def kept_epochs(settings: TrainSettings) -> list[int]:
     return list(range(settings.keep_every, settings.epochs + 1, settings.keep_every))
 
 
-def fold_job(run: Run, fold: Fold, folder: Path) -> FoldJob:
+def fold_job(run: Run, fold: Fold, folder: Path, ranks: Ranks = ALONE) -> FoldJob:
     """Return what trains a fold in a folder, after a teacher has labelled the test samples and boxes are found."""
     training = run.folds.training(run.learned(), fold)
     identity, teacher = fold_identity(run, fold)
     pseudo = None
     if teacher is not None:
         pseudo = pseudo_labels_folder(folder)
-        labelled = label_test_samples(teacher, run.track, run.workspace, pseudo)
+        labelled = label_test_samples(teacher, run.track, run.workspace, pseudo, ranks)
         say(f"fold {fold}: learns from {len(labelled)} test samples too, labelled by fold {fold} of {teacher.run}")
         training = training + labelled
     held_out, boxes = run.held_out(fold), None
     if (stage := first_stage(run)) is not None:
         boxes = find_boxes(stage, stage.folder_of, run.manifest.of("train"))
         say(f"fold {fold}: {describe_boxes(boxes)}")
-    return FoldJob(run.experiment, run.track, run.workspace, folder, identity, training, held_out, pseudo, boxes)
+    return FoldJob(
+        run.experiment, run.track, run.workspace, folder, identity, training, held_out, pseudo, boxes, ranks=ranks
+    )
 
 
 def _remove_trained(folder: Path) -> None:
@@ -86,4 +94,4 @@ def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
     best = load_best(checkpoint_file(job.folder, epoch))
     predictor = open_predictor([best], run.track, run.workspace, job.boxes)
     title = f"fold {best.identity.fold}: held out" + ("" if epoch is None else f" after epoch {epoch}")
-    store_held_out(predictor, best, job.held_out, out_of_fold_folder(job.folder, epoch), title)
+    store_held_out(predictor, best, job.held_out, out_of_fold_folder(job.folder, epoch), title, job.ranks)

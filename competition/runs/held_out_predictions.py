@@ -7,19 +7,22 @@ from pathlib import Path
 from competition.data.cache import read_label_planes
 from competition.data.folds import FULL, find_folds
 from competition.data.manifest import Entry, read_manifest
-from competition.files import whole_folder
 from competition.prediction.predictor import Predictor
-from competition.prediction.probability_maps import INDEX, index_file
+from competition.prediction.probability_maps import index_file
 from competition.prediction.store import store_predictions
 from competition.runs.members import Member, held_out_folder
+from competition.runs.rank_predictions import store_by_ranks
 from competition.runs.roi_run import check_stage, find_boxes, find_first_stage
 from competition.runs.test_set_predictions import load_fold
 from competition.tracks.track import Track, narrow
 from competition.training.checkpoints import Best, open_predictor
+from competition.training.ranks import ALONE, Ranks
 from competition.workspace import Workspace
 
 
-def store_held_out(predictor: Predictor, best: Best, held_out: Sequence[Entry], folder: Path, title: str) -> None:
+def store_held_out(
+    predictor: Predictor, best: Best, held_out: Sequence[Entry], folder: Path, title: str, ranks: Ranks = ALONE
+) -> None:
     """Store the predictions of held-out samples, and their histograms against the labels; whole or not at all.
 
     Args:
@@ -28,12 +31,16 @@ def store_held_out(predictor: Predictor, best: Best, held_out: Sequence[Entry], 
         held_out: The samples.
         folder: Receives the predictions.
         title: Of the progress bar.
+        ranks: Each predicts its share.
     """
     track, workspace = predictor.track, predictor.reader.workspace
     made_by = {"config_hash": best.identity.config_hash, "fold_hash": best.identity.fold_hash, "epoch": best.epoch}
     truth = None if track.task == "classification" else partial(read_label_planes, workspace, track)
-    with whole_folder(folder, INDEX) as part:
-        store_predictions(predictor, held_out, part, made_by, title, truth)
+
+    def store(entries: Sequence[Entry], part: Path) -> None:
+        store_predictions(predictor, entries, part, made_by, title, truth)
+
+    store_by_ranks(ranks, held_out, folder, store)
 
 
 def predict_held_out(track: Track, workspace: Workspace, member: Member) -> None:

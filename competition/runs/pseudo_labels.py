@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
-from competition.files import whole_folder
 from competition.masks.bit_planes import class_areas, pack_masks
 from competition.masks.stored_arrays import read_array, write_array
-from competition.prediction.probability_maps import HALF_LEVEL, INDEX, index_file, read_index, read_scores, remake
+from competition.prediction.probability_maps import HALF_LEVEL, index_file, read_index, read_scores, remake
 from competition.prediction.store import store_predictions
+from competition.runs.rank_predictions import store_by_ranks
 from competition.text import nearest_hint
 from competition.tracks.track import Track
 from competition.training.checkpoints import Best, Identity, check_identity, load_best, open_predictor, weights_hash
+from competition.training.ranks import ALONE, Ranks
 from competition.workspace import Workspace, checkpoint_file, finished_file, pseudo_label_file
 
 
@@ -67,20 +68,26 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
     return Teacher(run, best, samples, digest.hexdigest()[:10])
 
 
-def label_test_samples(teacher: Teacher, track: Track, workspace: Workspace, folder: Path) -> list[Entry]:
+def label_test_samples(
+    teacher: Teacher, track: Track, workspace: Workspace, folder: Path, ranks: Ranks = ALONE
+) -> list[Entry]:
     """Label the test samples into a folder, or use the labels that are there already.
 
-    Stored are label planes at threshold 0.5, for classification probabilities.
+    Stored are label planes at threshold 0.5, for classification probabilities. Each of the ``ranks`` labels its share.
 
     Returns:
         The samples with their targets: of segmentation which classes were found, of classification probabilities.
     """
     made_by = {"teacher": teacher.run, "pseudo_hash": teacher.pseudo_hash}
-    if not index_file(folder).exists() or read_index(folder, remake(folder)).made_by != made_by:
+    known = index_file(folder).exists() and read_index(folder, remake(folder)).made_by == made_by
+    if not ranks.of_first(known):
         predictor = open_predictor([teacher.best], track, workspace)
         title = f"fold {teacher.best.identity.fold}: labels by {teacher.run}"
-        with whole_folder(folder, INDEX) as part:
-            store_predictions(predictor, teacher.samples, part, made_by, title, write=_write_label)
+
+        def store(entries: Sequence[Entry], part: Path) -> None:
+            store_predictions(predictor, entries, part, made_by, title, write=_write_label)
+
+        store_by_ranks(ranks, teacher.samples, folder, store)
     if track.task == "classification":
         probs = read_scores(folder, [entry.sample for entry in teacher.samples], track.classes)
         return [replace(entry, targets=tuple(row)) for entry, row in zip(teacher.samples, probs.tolist(), strict=True)]

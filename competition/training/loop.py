@@ -18,7 +18,7 @@ from competition.console import Ticker, progress, say
 from competition.data.cache import read_label_planes
 from competition.data.datasets import TrainingSet
 from competition.data.draw_sampler import fold_sampler
-from competition.data.loader import Batch, loading_processes, training_loader
+from competition.data.loader import Batch, Share, loading_processes, training_loader
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.files import write_csv
@@ -29,13 +29,14 @@ from competition.models.gpu import computing_device, is_out_of_memory
 from competition.models.layers import stride_of
 from competition.prediction.predictor import Predictor, make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import HALF_LEVEL
-from competition.training.checkpoints import Best, save_best, save_checkpoint
+from competition.training.checkpoints import Best, save_best
 from competition.training.losses import get_loss
 from competition.training.precision import AUTOCAST
-from competition.training.state import FoldJob, FoldState, open_start, snapshot, start_or_resume
+from competition.training.ranks import ALONE, Ranks
+from competition.training.state import FoldJob, FoldState, open_start, save_last, start_or_resume
 from competition.training.steps import backward_in_chunks, batch_loss, chunk_sizes, learning_rate, set_learning_rate
 from competition.training.tracking import Tracked, track
-from competition.workspace import Workspace, checkpoint_file, history_file, last_checkpoint_file
+from competition.workspace import Workspace, checkpoint_file, history_file
 
 # An interrupted run loses at most this much work, and writing checkpoints takes a few per cent of the time at most.
 CHECKPOINT_SECONDS = 30.0
@@ -51,13 +52,13 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started
     again gives the same weights, bit for bit on a CPU, as one that was not killed. ``on_score`` is called with the
     number of epochs done and the score at native size: first for the scores of a resumed run, then after each score.
-    What it raises ends the training.
+    What it raises ends the training. The ranks of the job call this all at once.
 
     Raises:
         CompetitionError: The loss is not a number (``DivergedError``), memory is too small for one sample, or last.pt
             is of another run.
     """
-    settings = job.experiment.train
+    settings, ranks = job.experiment.train, job.ranks
     device = computing_device()
     # Folds that train at once share the cores, and there is one loading process per core. Those inherit this setting:
     # changing it inside a forked process deadlocks.
@@ -78,28 +79,31 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
         for row in state.history:
             if "score" in row:
                 on_score(int(row["epoch"]), row["score"])
-    loader = training_loader(dataset, sampler, job.experiment)
-    curves = SummaryWriter(str(job.folder / "tensorboard"), purge_step=state.epoch + 1)
+    loader = training_loader(dataset, sampler, job.experiment, Share(ranks.number, ranks.count, state.fewest))
+    curves = SummaryWriter(str(job.folder / "tensorboard"), purge_step=state.epoch + 1) if ranks.first else None
     saved = time.monotonic()
     title, batches = f"fold {job.identity.fold}", (settings.epochs - state.epoch) * len(sampler)
-    with track(job.tracker, _tracked(job, state)) as log, progress(title, batches) as ticker:
+    with track(job.tracker if ranks.first else None, _tracked(job, state)) as log, progress(title, batches) as ticker:
         for done in range(len(state.history)):  # of a resumed run
             log(state.history[: done + 1])
         while state.epoch < settings.epochs:
             sampler.set_epoch(state.epoch)
             row = _train_epoch(job, state, loader, len(sampler), dataset.factor, ticker)
             state.epoch += 1
+            # Running statistics differ between ranks, and what is kept must be what all go on with.
+            ranks.copy_first(state.model, *([] if state.ema is None else [state.ema.module]))
             if state.epoch % settings.validate_every == 0 or state.epoch == settings.epochs:
                 row["score"] = _score(job, state)
             row["memory_mb"] = _most_memory_mb(device)
             _finish_epoch(job, state, row, curves)
             log(state.history)
-            if time.monotonic() - saved > CHECKPOINT_SECONDS or state.epoch == settings.epochs:
-                save_checkpoint(last_checkpoint_file(job.folder), snapshot(job, state))
+            if ranks.of_first(time.monotonic() - saved > CHECKPOINT_SECONDS or state.epoch == settings.epochs):
+                save_last(job, state)
                 saved = time.monotonic()
             if on_score is not None and "score" in row:
                 on_score(state.epoch, row["score"])
-    curves.close()
+    if curves is not None:
+        curves.close()
     return state
 
 
@@ -113,12 +117,13 @@ def _train_epoch(
     total, done = 0.0, 0
     for group in _groups(loader, settings.accumulate):
         set_learning_rate(state.optimizer, learning_rate(settings, state.step, steps_per_epoch))
-        for batch, loss in zip(group, _add_gradients(job, state, group, factor), strict=True):
+        for batch, loss in zip(group, _summed_gradients(job, state, group, factor), strict=True):
             done += 1
             if not math.isfinite(loss):
-                what = f"the loss became {loss} in epoch {state.epoch + 1}, batch {done} ({', '.join(batch.samples)})"
+                samples = ", ".join(job.ranks.join(batch.samples))
+                what = f"the loss became {loss} in epoch {state.epoch + 1}, batch {done} ({samples})"
                 repair = "Try a smaller --set train.lr=... or train.precision=fp32 under another name (--name NEW)"
-                raise DivergedError(what, job.folder, repair)
+                job.ranks.fail(DivergedError(what, job.folder, repair))
             total += loss
             best = "" if math.isnan(state.best_score) else f", best score {state.best_score:.4f}"
             ticker.advance(f"epoch {state.epoch + 1}/{settings.epochs}, loss {total / done:.4f}{best}")
@@ -134,8 +139,26 @@ def _groups(loader: Iterable[Batch], size: int) -> Iterator[list[Batch]]:
         yield group
 
 
+def _summed_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], factor: int) -> list[float]:
+    """Add the gradients of an optimizer step, those of all ranks; return the losses of its whole batches.
+
+    Ranks meet after the whole group, so that one whose memory is short can repeat its share as often as it must.
+    """
+    ranks, failure = job.ranks, None
+    try:
+        losses = _add_gradients(job, state, group, factor)
+    except CompetitionError as error:
+        if ranks.count == 1:
+            raise
+        losses, failure = [math.nan] * len(group), error  # the others see that there is something to ask for
+    losses = ranks.sum_gradients(state.model, losses)
+    if not all(map(math.isfinite, losses)) and any(ranks.join([failure is not None])):
+        ranks.fail(failure)
+    return losses
+
+
 def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], factor: int) -> list[float]:
-    """Add the gradients of an optimizer step, in smaller chunks once GPU memory was short; return the losses."""
+    """Add the gradients of this rank's shares, in smaller chunks once GPU memory was short; return their losses."""
     loss = get_loss(job.experiment.train.loss)
     autocast = AUTOCAST[state.precision]
 
@@ -152,7 +175,7 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            largest = max(map(max, sizes))
+            largest = max(size for own in sizes for size in own)
             if largest // 2 < state.fewest:
                 needed = "one sample" if state.fewest == 1 else f"the {largest} samples it must see at once"
                 what = f"the GPU's memory does not hold {needed} of {job.experiment.data.size} pixels"
@@ -186,7 +209,7 @@ def _score(job: FoldJob, state: FoldState) -> float:
     model = state.predicting()
     autocast = AUTOCAST[state.precision]
     predictor = make_predictor([model], job.experiment, job.track, job.workspace, autocast, job.boxes)
-    return held_out_score(predictor, job.workspace, job.held_out)
+    return held_out_score(predictor, job.workspace, job.held_out, job.ranks)
 
 
 def _most_memory_mb(device: torch.device) -> float:
@@ -196,18 +219,21 @@ def _most_memory_mb(device: torch.device) -> float:
     return peak_memory_mb()
 
 
-def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves: SummaryWriter) -> None:
+def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves: SummaryWriter | None) -> None:
     state.history.append(row)
-    score = row.get("score")
+    score = row.get("score", math.nan)
     # "not <=" is also true where one of the two is NaN (no AUROC of one kind, no Dice without a class): then the newest
     # is kept.
-    if score is not None and not score <= state.best_score:
+    best = "score" in row and not score <= state.best_score
+    if best:
         state.best_score = score
+    if curves is None:
+        return  # the first rank writes
+    if best:
         save_best(checkpoint_file(job.folder), _predicting_weights(job, state, score))
     keep_every = job.experiment.train.keep_every
     if keep_every is not None and state.epoch % keep_every == 0:
-        kept = _predicting_weights(job, state, math.nan if score is None else score)
-        save_best(checkpoint_file(job.folder, state.epoch), kept)
+        save_best(checkpoint_file(job.folder, state.epoch), _predicting_weights(job, state, score))
     for name in ("loss", "lr", "score"):
         if name in row:
             curves.add_scalar(name, row[name], state.epoch)
@@ -253,17 +279,20 @@ def make_deterministic(wanted: bool | Literal["auto"], device: torch.device, one
 PLAIN = ("identity",)
 
 
-def held_out_score(predictor: Predictor, workspace: Workspace, held_out: Sequence[Entry]) -> float:
+def held_out_score(
+    predictor: Predictor, workspace: Workspace, held_out: Sequence[Entry], ranks: Ranks = ALONE
+) -> float:
     """Return a network's score on held-out samples.
 
     Segmentation: the count metric at threshold 0.5 and native size over those classes that the samples have.
     Classification: the table metric of the first class. NaN where it is undefined.
+    Each of the ``ranks`` predicts its share of the samples, and all get the same score.
     """
     metric = predictor.track.metric
     if isinstance(metric, TableMetric):
-        scores = [predict_scores(predictor, entry, PLAIN)[0] for entry in held_out]
+        scores = ranks.join([predict_scores(predictor, entry, PLAIN)[0] for entry in ranks.share(held_out)])
         return metric.score(np.array([entry.targets[0] for entry in held_out]), np.array(scores))
-    counts = np.stack([_counts(predictor, workspace, entry) for entry in held_out])
+    counts = np.stack(ranks.join([_counts(predictor, workspace, entry) for entry in ranks.share(held_out)]))
     return metric.score(counts, [entry.group for entry in held_out])
 
 

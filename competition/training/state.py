@@ -31,6 +31,7 @@ from competition.training.checkpoints import (
 )
 from competition.training.losses import get_loss
 from competition.training.precision import choose_precision, one_choice, time_step
+from competition.training.ranks import ALONE, Ranks
 from competition.training.steps import batch_loss, fewest_samples, make_optimizer
 from competition.training.warm_start import start_file, start_from
 from competition.workspace import Workspace, last_checkpoint_file
@@ -54,6 +55,7 @@ class FoldJob:
     # sample -> the part of it that is learned from and scored; None looks at whole images
     boxes: Mapping[str, Box] | None = None
     tracker: str | None = None  # of ``tracking.TRACKERS``; it changes no weights
+    ranks: Ranks = ALONE  # the processes that train it together
     precision_of: str = ""  # what shares one choice of precision, beside each other's folders; "" is the same settings
 
 
@@ -84,6 +86,9 @@ class FoldState:
 PROGRESS = ("chunk", "epoch", "step", "best_score", "history")
 """Fields of ``FoldState`` that last.pt holds as they are."""
 
+SEED_STEP = 1_000_003
+"""Between the seeds of ranks, so that each drops out other numbers."""
+
 Start = tuple[nn.Module, dict[str, Any] | None]
 """What a training starts from: a network on the CPU, and the content of last.pt, None where there is none."""
 
@@ -92,11 +97,13 @@ def open_start(job: FoldJob) -> Start:
     """Read last.pt, where there is one, and build the network.
 
     Raises:
-        CompetitionError: last.pt is damaged or belongs to another experiment or fold file, or the network can't be
-            built.
+        CompetitionError: last.pt is damaged or belongs to another experiment or fold file, or differs between ranks, or
+            the network can't be built.
     """
     last = last_checkpoint_file(job.folder)
     stored = load_checkpoint(last) if last.exists() else None
+    # Also so that the first rank writes no last.pt of this run before all have looked for that of an earlier one.
+    job.ranks.check_same((*vars(job.identity).values(), None if stored is None else stored.get("epoch")), job.folder)
     if stored is not None:
         check_identity(stored_identity(stored, last), job.identity, last)
     return build_model(job.experiment, job.track, pretrained=False if stored else None), stored
@@ -117,9 +124,13 @@ def start_or_resume(
     if stored is None and job.experiment.model.init is not None:
         path = start_file(job.workspace, job.experiment.model.init, job.identity.fold)
         start_from(model, path, job.identity)
-    model = place(model, device)
-    torch.manual_seed(settings.seed)
-    precision = str(stored.get("precision")) if stored else _choose_precision(job, model, dataset, sampler)
+    model, ranks = place(model, device), job.ranks
+    ranks.copy_first(model)
+    torch.manual_seed(settings.seed + SEED_STEP * ranks.number)
+    if stored is not None:
+        precision = str(stored.get("precision"))
+    else:
+        precision = ranks.of_first(_choose_precision(job, model, dataset, sampler) if ranks.first else "")
     steps = math.ceil(len(sampler) / settings.accumulate) * settings.epochs
     state = FoldState(
         model=model,
@@ -133,15 +144,22 @@ def start_or_resume(
     )
     if stored is not None:
         try:
-            restore(state, stored)
+            restore(state, stored, ranks.number)
         except (AttributeError, KeyError, OverflowError, RuntimeError, TypeError, ValueError) as error:
             what = "training can't be resumed from this checkpoint"
             raise CompetitionError(what, last_checkpoint_file(job.folder), RETRAIN) from error
         say(f"fold {job.identity.fold}: resumed after epoch {state.epoch} of {settings.epochs}")
     else:
         # At once, because the precision may have been chosen by timing, which could come out differently the next time.
-        save_checkpoint(last_checkpoint_file(job.folder), snapshot(job, state))
+        save_last(job, state)
     return state
+
+
+def save_last(job: FoldJob, state: FoldState) -> None:
+    """Write last.pt."""
+    content = snapshot(job, state)
+    if job.ranks.first:
+        save_checkpoint(last_checkpoint_file(job.folder), content)
 
 
 def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
@@ -197,15 +215,25 @@ def snapshot(job: FoldJob, state: FoldState) -> dict[str, Any]:
         "scaler": state.scaler.state_dict(),
         "precision": state.precision,
         **{name: getattr(state, name) for name in PROGRESS},
-        "random": torch.get_rng_state(),
-        # Of the device that trains alone: another machine may have fewer.
-        "random_cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
+        **_random_states(),
         "gpu": gpu_of(next(state.model.parameters()).device),
+        "other_ranks": job.ranks.join([_random_states() | {"chunk": state.chunk}])[1:],
     }
 
 
-def restore(state: FoldState, stored: dict[str, Any]) -> None:
-    """Bring a new state to that of a checkpoint's content."""
+def _random_states() -> dict[str, Any]:
+    return {
+        "random": torch.get_rng_state(),
+        # Of the device that trains alone: another machine may have fewer.
+        "random_cuda": [torch.cuda.get_rng_state()] if torch.cuda.is_available() else [],
+    }
+
+
+def restore(state: FoldState, stored: dict[str, Any], rank: int = 0) -> None:
+    """Bring a new state to that of a checkpoint's content.
+
+    A rank that the checkpoint does not know, because fewer trained then, keeps the random numbers of its seed.
+    """
     state.model.load_state_dict(stored["model"])
     if state.ema is not None:
         state.ema.module.load_state_dict(stored["ema"])
@@ -214,8 +242,12 @@ def restore(state: FoldState, stored: dict[str, Any]) -> None:
     whole = state.chunk
     for name in PROGRESS:
         setattr(state, name, stored[name])
+    others: list[dict[str, Any]] = stored.get("other_ranks", [])  # last.pt of version 0.2.0 has none
+    own = stored if rank == 0 else others[rank - 1] if rank <= len(others) else {}
+    state.chunk = own.get("chunk", state.chunk)
     if stored.get("gpu") != gpu_of(next(state.model.parameters()).device):
         state.chunk = whole  # memory was short elsewhere; here it may not be
-    torch.set_rng_state(stored["random"])
-    if torch.cuda.is_available() and stored["random_cuda"]:
-        torch.cuda.set_rng_state(stored["random_cuda"][0])
+    if own:
+        torch.set_rng_state(own["random"])
+        if torch.cuda.is_available() and own["random_cuda"]:
+            torch.cuda.set_rng_state(own["random_cuda"][0])

@@ -102,6 +102,8 @@ def fewest_samples(model: nn.Module, track: Track, side: int) -> int:
 
 def chunk_sizes(size: int, chunk: int, fewest: int) -> list[int]:
     """Return sizes of parts of a batch, as even as can be, at most ``chunk`` but none smaller than ``fewest``."""
+    if not size:
+        return []
     parts = max(1, min(-(-size // chunk), size // fewest))
     edges = [part * size // parts for part in range(parts + 1)]
     return [stop - start for start, stop in pairwise(edges)]
@@ -115,13 +117,13 @@ def backward_in_chunks(
 ) -> float:
     """Add the gradients of a batch's mean loss, a chunk at a time, and return that loss.
 
-    ``sizes`` are the samples of each chunk, ``loss_of`` the loss of a part, and ``backward`` adds the gradients of a
-    loss.
+    Of a share of a batch it is what the share adds to the mean over the whole batch. ``sizes`` are the samples of each
+    chunk, ``loss_of`` the loss of a part, and ``backward`` adds the gradients of a loss.
     """
     total = 0.0
     for start, stop in pairwise(accumulate(sizes, initial=0)):
         part = slice_batch(batch, start, stop)
-        share = len(part.samples) / len(batch.samples)
+        share = len(part.samples) / batch.whole
         loss = loss_of(part)
         backward(loss * share)
         total += float(loss.detach()) * share
@@ -129,10 +131,12 @@ def backward_in_chunks(
 
 
 def slice_batch(batch: Batch, start: int, stop: int) -> Batch:
-    """Return the samples ``start`` to ``stop`` of a batch."""
+    """Return the samples ``start`` to ``stop`` of a batch, as a batch of its own."""
     part = slice(start, stop)
-    parts: dict[str, Any] = {name: None if value is None else value[part] for name, value in vars(batch).items()}
-    return Batch(**parts)
+    parts: dict[str, Any] = {
+        name: value[part] if isinstance(value, list | torch.Tensor) else value for name, value in vars(batch).items()
+    }
+    return Batch(**parts | {"whole": len(parts["samples"])})
 
 
 def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:

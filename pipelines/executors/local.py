@@ -16,19 +16,30 @@ from multiprocessing.process import BaseProcess
 from competition.console import say
 from competition.errors import CompetitionError
 from competition.machine import AT_ONCE, cores
+from competition.text import counted
 from pipelines.executors.task import WORKER, Task, is_worker
 
 
-def slots(folds: int) -> list[dict[str, str]]:
-    """Return the environments of the processes that may run at once; a single one means that no process is started."""
+def slots(folds: int, devices: int = 1) -> list[dict[str, str]]:
+    """Return the environments of the processes that may run at once; a single one means that no process is started.
+
+    Each has so many ``devices``: GPUs or, without one, cores.
+
+    Raises:
+        CompetitionError: There are fewer GPUs.
+    """
     import torch  # here, because --help should not wait for it
 
     gpus = torch.cuda.device_count()
     if gpus:
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
         names = visible.split(",") if visible else [str(index) for index in range(gpus)]
-        return [{"CUDA_VISIBLE_DEVICES": name} for name in names[:folds]]
-    return [{}] * min(folds, cores())
+        if len(names) < devices:
+            what = f"--gpus-per-fold {devices}: this machine has {counted(len(names), 'GPU')}"
+            raise CompetitionError(what, None, f"Give --gpus-per-fold {len(names)} or fewer")
+        starts = range(0, len(names) - devices + 1, devices)
+        return [{"CUDA_VISIBLE_DEVICES": ",".join(names[start : start + devices])} for start in starts][:folds]
+    return [{}] * max(1, min(folds, cores() // devices))
 
 
 def threads(folds: int) -> int:
@@ -63,14 +74,15 @@ class LocalExecutor:
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Run all tasks, in this process where only one can run at a time."""
-        environments = slots(len(tasks))
+        devices = tasks[0].devices
+        environments = slots(len(tasks), devices)
         if len(environments) < 2 or is_worker():
             for task in tasks:
                 task.here()
             return
         if not all(task.finished for task in tasks):
-            kind = "GPU" if environments[0] else "core"
-            say(f"training {len(environments)} folds at once, one per {kind}")
+            each = counted(devices, "GPU" if environments[0] else "core")
+            say(f"training {len(environments)} folds at once, each on {each}")
         run_in_processes(tasks, environments)
 
 

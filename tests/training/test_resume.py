@@ -86,7 +86,7 @@ def test_a_run_cut_in_any_epoch_ends_the_same(shared_hands, experiment, uncut, t
     assert_same_run(tmp_path, uncut)
 
 
-@pytest.mark.parametrize(("name", "call"), [("_score", 1), ("save_checkpoint", 2), ("write_csv", 3), ("save_best", 1)])
+@pytest.mark.parametrize(("name", "call"), [("_score", 1), ("save_last", 2), ("write_csv", 3), ("save_best", 1)])
 def test_a_run_cut_between_two_files_ends_the_same(shared_hands, experiment, uncut, tmp_path, monkeypatch, name, call):
     job = shared_hands.job(experiment, tmp_path, fold=1)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)

@@ -224,9 +224,10 @@ def test_a_slice_cuts_every_field():
         present=torch.tensor([True, False, True]),
         mean=torch.arange(3) + 20,
         std=torch.arange(3) + 30,
+        whole=4,
     )
     part = slice_batch(batch, 1, 3)
-    assert part.samples == ["b", "c"]
+    assert (part.samples, part.whole) == (["b", "c"], 2)
     assert part.planes is None
     assert (part.images.tolist(), part.targets.tolist(), part.present.tolist()) == ([1, 2], [11, 12], [False, True])
     assert (part.mean.tolist(), part.std.tolist()) == ([21, 22], [31, 32])
