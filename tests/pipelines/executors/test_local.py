@@ -170,7 +170,7 @@ def test_a_process_without_a_parent_of_this_kind_is_not_watched(monkeypatch):
 
 
 def test_where_only_one_task_runs_at_a_time_all_run_here_in_order(monkeypatch):
-    monkeypatch.setattr(local, "slots", lambda count: [{}])
+    monkeypatch.setattr(local, "slots", lambda *_: [{}])
     done = []
     local.LocalExecutor().run([Task(name, (), partial(done.append, name), name == "b") for name in "abc"])
     assert done == ["a", "b", "c"]
