@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
-from competition.console import Ticker, progress, say
+from competition.console import Ticker, progress, say, shout
 from competition.data.cache import read_label_planes
 from competition.data.datasets import TrainingSet
 from competition.data.draw_sampler import fold_sampler
@@ -29,6 +29,7 @@ from competition.models.gpu import computing_device, is_out_of_memory
 from competition.models.layers import stride_of
 from competition.prediction.predictor import Predictor, make_predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import HALF_LEVEL
+from competition.text import counted
 from competition.training.checkpoints import Best, save_best
 from competition.training.losses import get_loss
 from competition.training.precision import AUTOCAST
@@ -79,7 +80,7 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
         for row in state.history:
             if "score" in row:
                 on_score(int(row["epoch"]), row["score"])
-    loader = training_loader(dataset, sampler, job.experiment, Share(ranks.number, ranks.count, state.fewest))
+    loader = training_loader(dataset, sampler, job.experiment, _share(job, state))
     curves = SummaryWriter(str(job.folder / "tensorboard"), purge_step=state.epoch + 1) if ranks.first else None
     saved = time.monotonic()
     title, batches = f"fold {job.identity.fold}", (settings.epochs - state.epoch) * len(sampler)
@@ -105,6 +106,14 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     if curves is not None:
         curves.close()
     return state
+
+
+def _share(job: FoldJob, state: FoldState) -> Share:
+    """Return this rank's share of each batch; warn where whole batches are too small for all ranks."""
+    size, count = job.experiment.train.batch_size, job.ranks.count
+    if (busy := size // state.fewest) < count:
+        shout(f"a batch of {counted(size, 'sample')} gives only {busy} of {count} processes something to learn from")
+    return Share(job.ranks.number, count, state.fewest)
 
 
 def _train_epoch(

@@ -7,7 +7,8 @@ to rounding. What a network or loss computes over the samples of a batch it comp
 those of a chunk where memory is short: each rank normalises its share by the share's own statistics, and the running
 statistics of batch normalisation are the first rank's, copied to all after each epoch.
 
-Only the first rank prints and writes; predictions alone are written by all, each those of its share.
+Only the first rank prints and writes. Predictions are written by all, each those of its share, and the file that shares
+the training grid by the one that comes first.
 """
 
 import os
@@ -123,7 +124,7 @@ class Ranks:
             repair = "Give all machines the same version of the program and a workspace on a disk that they share"
             self.fail(CompetitionError(what, where, repair))
 
-    def fail(self, error: CompetitionError | None) -> NoReturn:
+    def fail(self, error: CompetitionError | None, cause: Exception | None = None) -> NoReturn:
         """End the training on all ranks with one sentence: that of the first rank that has an ``error``.
 
         Raises:
@@ -133,7 +134,7 @@ class Ranks:
         if self.count > 1 and not isinstance(error, LostRankError):
             error = next(each for each in self.join([error]) if each is not None)
         if self.first and error is not None:
-            raise error
+            raise error from cause
         sys.exit(1)
 
     @contextmanager
@@ -141,8 +142,7 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
-            what = f"a process that trains together with this one has ended ({str(error).splitlines()[0]})"
-            self.fail(LostRankError(what, None, AGAIN))
+            self.fail(LostRankError("a process that trains together with this one has ended", None, AGAIN), error)
 
 
 class LostRankError(CompetitionError):

@@ -142,6 +142,8 @@ def start_or_resume(
         chunk=settings.batch_size + 1,  # the last batch of an epoch may hold one sample more
         fewest=fewest,
     )
+    if ranks.count > 1:
+        state.scaler.scale(torch.zeros((), device=device))  # a rank may have no loss to scale before its first step
     if stored is not None:
         try:
             restore(state, stored, ranks.number)

@@ -35,7 +35,8 @@ def run_ranks(name: str, command: Sequence[str], count: int) -> None:
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # what it reports is said below
+    for part in ("", ".agent.server.api"):
+        logging.getLogger(f"torch.distributed.elastic{part}").setLevel(logging.CRITICAL)  # the errors below say it
     with tempfile.TemporaryDirectory() as logs, _own_environment(torch.get_num_threads() // count):
         config = LaunchConfig(
             min_nodes=1,

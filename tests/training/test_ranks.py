@@ -84,10 +84,11 @@ def test_the_draws_are_the_same_whatever_the_number_of_ranks(one, job_in, tmp_pa
     assert [sorted(len(batch) for batch in share) for share in shares] == [[1, 1, 1], [1, 2, 2], [0, 2, 2]]
 
 
-def test_a_rank_without_samples_adds_nothing(job_in, tmp_path):
+def test_a_rank_without_samples_adds_nothing(job_in, tmp_path, capfd):
     alone, job = job_in(tmp_path / "alone", batch_size=1, epochs=1), job_in(tmp_path / "both", batch_size=1, epochs=1)
     loop.train_fold(alone)
     assert finish(start(2, train, job)) == [0, 0]
+    assert "a batch of 1 sample gives only 1 of 2 processes something to learn from" in capfd.readouterr().out
     compare(*(load_checkpoint(each.folder / "last.pt") for each in (alone, job)), 1e-6)
 
 
@@ -180,7 +181,9 @@ def test_a_rank_that_a_checkpoint_does_not_know_keeps_its_own_random_numbers(unc
 
 def test_a_run_of_two_ranks_resumes_alone(uncut, job_in, tmp_path):
     job = job_in(tmp_path / "cut", dropout=0.4)
-    assert finish(start(2, train, job, "killed", 4)) == [1, -9]
+    assert finish(start(2, train, job, "killed", 1)) == [1, -9]
+    begun = load_checkpoint(job.folder / "last.pt")
+    assert not torch.equal(begun["random"], begun["other_ranks"][0]["random"])  # each rank drops out other numbers
     assert loop.train_fold(job).epoch == 3
     assert load_checkpoint(job.folder / "last.pt")["other_ranks"] == []
 
