@@ -12,11 +12,13 @@ import pytest
 import torch
 
 from competition.masks.soft_targets import soft_targets
+from competition.models.factory import place
 from competition.prediction.predictor import predict_map
 from competition.training import loop
 from competition.training.checkpoints import load_best, load_checkpoint, open_predictor
 from competition.training.fused_loss import FORMS, fused_loss
 from competition.training.losses import LOSSES
+from competition.training.ranks import Ranks
 
 pytestmark = [
     pytest.mark.gpu,
@@ -102,3 +104,25 @@ def test_sums_in_main_memory_give_the_same_map(shared_hands, tiny_experiment, tm
     found = predict_map(replace(predictor, models=(Short(),)), entry, views)
     assert np.abs(found.astype(int) - plain).max() <= 1
     assert not failures
+
+
+def test_gradients_and_weights_travel_by_nccl(tmp_path):
+    store = f"file://{tmp_path / 'store'}"
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl", init_method=store, rank=0, world_size=1)
+    try:
+        ranks = Ranks(0, 2)  # it communicates as one of two does, here with itself
+        network = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.Conv2d(4, 2, 3))
+        model = place(network, torch.device("cuda"))
+        model[0].bias.requires_grad_(False)
+        model[1](torch.rand(2, 4, 8, 8, device="cuda"))  # running statistics
+        model[2](torch.rand(2, 4, 8, 8, device="cuda")).mean().backward()
+        weights = {name: value.clone() for name, value in model.state_dict().items()}
+        gradients = [None if each.grad is None else each.grad.clone() for each in model.parameters()]
+        assert ranks.sum_gradients(model, [1.5, 0.25]) == [1.5, 0.25]
+        ranks.copy_first(model)
+        for each, before in zip(model.parameters(), gradients, strict=True):
+            assert torch.equal(each.grad, before) if before is not None else each.grad is None
+        assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
+        assert ranks.of_first("x") == "x"
+    finally:
+        torch.distributed.destroy_process_group()

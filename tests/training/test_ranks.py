@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -84,12 +85,20 @@ def test_the_draws_are_the_same_whatever_the_number_of_ranks(one, job_in, tmp_pa
     assert [sorted(len(batch) for batch in share) for share in shares] == [[1, 1, 1], [1, 2, 2], [0, 2, 2]]
 
 
-def test_a_rank_without_samples_adds_nothing(job_in, tmp_path, capfd):
+def test_a_rank_without_samples_adds_nothing(job_in, tmp_path):
     alone, job = job_in(tmp_path / "alone", batch_size=1, epochs=1), job_in(tmp_path / "both", batch_size=1, epochs=1)
     loop.train_fold(alone)
     assert finish(start(2, train, job)) == [0, 0]
-    assert "a batch of 1 sample gives only 1 of 2 processes something to learn from" in capfd.readouterr().out
     compare(*(load_checkpoint(each.folder / "last.pt") for each in (alone, job)), 1e-6)
+
+
+@pytest.mark.parametrize(("fewest", "busy"), [(1, None), (2, "5 samples gives only 2 of 3")])
+def test_batches_that_are_too_small_for_all_ranks_are_a_warning(job_in, tmp_path, capsys, fewest, busy):
+    job = replace(job_in(tmp_path / "small"), ranks=Ranks(2, 3))
+    share = loop._share(job, SimpleNamespace(fewest=fewest))
+    assert share == Share(2, 3, fewest)
+    said = capsys.readouterr().out
+    assert f"a batch of {busy} processes something to learn from" in said if busy else not said
 
 
 @pytest.fixture(scope="module")
