@@ -56,6 +56,9 @@ def test_folds_that_train_at_once_share_the_cores(monkeypatch: pytest.MonkeyPatc
     for folds, processes in (("2", 7), ("4", 3), ("16", 0), ("64", 0)):
         monkeypatch.setenv(AT_ONCE, folds)
         assert loading_processes(Experiment()) == processes
+    monkeypatch.setenv(AT_ONCE, "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")  # torchrun's, of each fold
+    assert loading_processes(Experiment()) == 3
 
 
 def test_loading_processes_fit_into_the_shared_memory(

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -31,6 +32,7 @@ def program(tmp_path, monkeypatch):
     return write
 
 
+@pytest.mark.slow
 def test_each_rank_gets_the_command_its_number_and_its_threads(program, tmp_path, monkeypatch):
     monkeypatch.setattr(torch, "get_num_threads", lambda: 5)
     names = ("WORLD_SIZE", "LOCAL_RANK", "COMPETITION_WORKER", "OMP_NUM_THREADS")
@@ -42,6 +44,7 @@ def test_each_rank_gets_the_command_its_number_and_its_threads(program, tmp_path
     assert (dict(os.environ), signal.getsignal(signal.SIGINT)) == (before, handler)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("end", "error", "sentence"),
     [
@@ -58,6 +61,19 @@ def test_where_one_ends_the_others_are_ended(program, capfd, end, error, sentenc
         with pytest.raises(ProcessLookupError):
             os.kill(int(Path("0").read_text()), 0)
     assert capfd.readouterr() == ("", "")
+
+
+def test_ranks_end_when_their_launcher_is_killed():
+    rank = "import time; from pipelines.executors.task import *; print(end_with_starter(), flush=True); time.sleep(60)"
+    names = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}
+    launcher = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {rank!r}])"
+    process = subprocess.Popen(
+        [sys.executable, "-c", launcher], cwd=REPOSITORY, env=os.environ | names, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "False\n"  # it prints for itself, because torchrun does not
+    process.kill()
+    assert process.stdout.read() == ""  # until all that could write have ended
+    process.wait(20)
 
 
 @pytest.mark.parametrize(
