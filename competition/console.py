@@ -3,11 +3,12 @@
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
@@ -96,6 +97,42 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     _print(grid)
 
 
+@contextmanager
+def status_table(title: str, columns: Sequence[str]) -> Iterator[Callable[[Sequence[Sequence[str]]], None]]:
+    """Show rows that change: yield a function that takes all of them, each with its name and its state first.
+
+    A terminal shows one table, which is redrawn, with the last column as long as there is room; a log gets a line
+    wherever a state has changed.
+    """
+    if _on_terminal():
+        with Live(console=_stdout, refresh_per_second=2) as live:
+
+            def redraw(rows: Sequence[Sequence[str]]) -> None:
+                grid = Table(title=typed(title), title_justify="left", title_style="bold", width=_stdout.width)
+                for place, column in enumerate(columns):
+                    least = 0 if place == len(columns) - 1 else max(len(row[place]) for row in rows)
+                    grid.add_column(column, no_wrap=True, overflow="ellipsis", min_width=least)
+                for row in rows:
+                    grid.add_row(*row)
+                live.update(grid)
+
+            yield redraw
+        return
+    states: dict[str, str] = {}
+
+    def list_changes(rows: Sequence[Sequence[str]]) -> None:
+        for name, state, *_ in rows:
+            if states.get(name) != state:
+                states[name] = state
+                say(f"{name}: {state}")
+
+    yield list_changes
+
+
+def _on_terminal() -> bool:
+    return _stdout.is_terminal and "NO_PROGRESS" not in os.environ
+
+
 class Ticker:
     """One line of progress with the newest metric."""
 
@@ -107,7 +144,7 @@ class Ticker:
         self._start = time.monotonic()
         self._last_line = self._start
         self._bar: Progress | None = None
-        if _stdout.is_terminal and "NO_PROGRESS" not in os.environ:
+        if _on_terminal():
             self._bar = Progress(
                 TextColumn("{task.description}", markup=False),
                 BarColumn(),

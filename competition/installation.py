@@ -1,12 +1,27 @@
 """Where the program is installed: a checkout of the repository, or the packages of a Python environment."""
 
+import importlib.util
 import re
+import sys
 from pathlib import Path
+
+from competition.errors import CompetitionError
 
 PACKAGE = Path(__file__).resolve().parent
 REPOSITORY = PACKAGE.parent
 CHECKOUT = (REPOSITORY / "run.sh").is_file()
 """Whether the package lies in a checkout; otherwise pip copied it, and its command is ``medcomp``."""
+
+
+def needs_package(package: str, option: str) -> None:
+    """Make sure, without importing it, that the package an option needs is installed.
+
+    Raises:
+        CompetitionError: It is not; the command that installs it is given.
+    """
+    if importlib.util.find_spec(package) is None:
+        what = f"{option} needs the package {package}, which is not installed"
+        raise CompetitionError(what, None, f"Run {sys.executable} -m pip install {package}")
 
 
 def typed(text: str) -> str:

@@ -49,7 +49,7 @@ class Workspace:
 
     def written_folders(self) -> list[Path]:
         """Return all folders below the root that stages write to, of every data set."""
-        names = ("cache", "comparisons", "folds", "reports", "runs", "submissions", "tracking")
+        names = ("cache", "comparisons", "folds", "jobs", "reports", "runs", "submissions", "tracking")
         return [self.root / name for name in names]
 
     def manifest_file(self) -> Path:
@@ -168,6 +168,10 @@ class Workspace:
     def latest_submission_file(self, ending: str = ".csv") -> Path:
         """Return the file that is always a copy of the newest submission."""
         return self.submissions_folder() / f"submission{ending}"
+
+    def job_logs_folder(self, name: str) -> Path:
+        """Return the folder of what the jobs of one call of a stage print, where they run on other machines."""
+        return inside(inside(self.root / "jobs", self.dataset), name)
 
     def tracking_folder(self) -> Path:
         """Return where experiment trackers write, of all data sets."""

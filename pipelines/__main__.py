@@ -163,7 +163,10 @@ class StageParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the usage, the error and the example; end the program with status 2."""
-        if unknown := re.match(r"unrecognized arguments: (-[^\s=]+)", message):
+        unknown = re.match(r"unrecognized arguments: (-[^\s=]+)", message)
+        if unknown and unknown[1] == "--on":
+            message = "this stage runs in this process: --on is an option of train, search and ensemble"
+        elif unknown:
             known = [option.removeprefix("--") for option in self._option_string_actions if option.startswith("--")]
             message = f"unknown option {unknown[1]}{nearest_hint(unknown[1].lstrip('-'), known, '--')}"
         if wrong := re.fullmatch(r"argument (.+): invalid (int|float) value: (.+)", message):
@@ -179,6 +182,7 @@ def build_parser(name: str, stage: ModuleType) -> argparse.ArgumentParser:
         description=stage.HELP,
         epilog=typed(f"example:\n  {stage.EXAMPLE}"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,  # --folds 2 would be taken for --folds-per-gpu 2
     )
     common = parser.add_argument_group("options of every stage")
     help_text = f"choose a track, or give its YAML or Python file (default: {DEFAULT_TRACK}; tracks, leaderboard: all)"

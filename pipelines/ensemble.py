@@ -22,21 +22,21 @@ from competition.ensembling.submission import leaderboard_row, score_phantom, wr
 from competition.errors import CompetitionError
 from competition.files import sweep_below, whole_file, write_json
 from competition.runs.out_of_fold_scores import not_measured
-from competition.runs.test_set_predictions import predict_test_set
 from competition.submission.leaderboard import append, new_submission_id
 from competition.text import counted
 from pipelines.choose_decision import choose_decision
 from pipelines.context import open_track, open_workspace
 from pipelines.options import add_fill_bad, folder_or_address, typed_options
+from pipelines.part_predictions import add_parts, chosen_part, predict_members
 from pipelines.reports.drawn_report import draw_report
 from pipelines.reports.tuning_report import operations_text, say_alone, say_expectation
 
 HELP = "Predict the test images with all members, vote, validate, and enter the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"
 FIGURES = {
-    "submission": "Path of the submission.",
+    "submission": "Path of the submission; null with --part, as are all others but samples.",
     "id": "Text: the submission's id on the leaderboard.",
-    "samples": "Whole number: test samples.",
+    "samples": "Whole number: test samples, with --part those of the part.",
     "seconds_per_sample": "Seconds of predicting, voting and writing per test sample.",
     "oof": "Out-of-fold score of this vote after tuning, which is optimistic; null where it is unknown.",
     "oof_crossfit": "Cross-fitted out-of-fold score of this vote: rank by this; null where it is unknown.",
@@ -60,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-report", action="store_true", help="skip the report (./run.sh report), which takes some ten seconds"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help="also copy the submission there")
+    add_parts(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -82,12 +83,15 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         training = read_manifest(workspace, track).of("train")
         check_training_data(track, workspace, decision, decision_file, training)
     start = time.perf_counter()
-    prepared, entries = find_test_samples(track, workspace, args.test, args.fill_bad)
-    folders = [predict_test_set(track, prepared, workspace, member, entries) for member in decision.members]
+    prepared, entries = find_test_samples(track, workspace, args.test, args.fill_bad, chosen_part(args))
+    name = decision_file.parent.name
+    folders = predict_members(args, track, prepared, workspace, name, decision, entries)
+    if args.part is not None:
+        say(f"part {args.part}: {counted(len(entries), 'test sample')} predicted")
+        return dict.fromkeys(FIGURES) | {"samples": len(entries)}
     if some_folds:
         decision = expect_of_folds(track, workspace, decision)
     moment = datetime.now().astimezone()
-    name = decision_file.parent.name
     submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
     path = workspace.submission_file(submission_id, track.form.ending)
     sweep_below(workspace.submissions_folder())

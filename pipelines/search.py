@@ -2,6 +2,7 @@
 
 import argparse
 import shlex
+from functools import partial
 from typing import Any
 
 from competition.console import say, table
@@ -12,6 +13,8 @@ from competition.text import counted
 from competition.tracks.track import Track
 from competition.training.search_space import Space, default_space, parse_space, settings_of
 from pipelines.context import choose_experiment, open_track, open_workspace
+from pipelines.executors import LOCAL, add_executor, open_executor
+from pipelines.executors.task import Task, end_with_starter, is_worker
 
 HELP = (
     "Try training settings on one fold with Optuna, stop poor trials early, and print the best as --set options.\n"
@@ -47,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help_text = "change a setting of competition/settings.py; repeatable"
     parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help=help_text)
     parser.add_argument("--name", metavar="NAME", help="name of the search (default: the experiment's)")
+    help_text = "let N processes take the trials, one per GPU or core, or as jobs with --on (default: 1)"
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help=help_text)
+    add_executor(parser)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -57,6 +63,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     """
     if args.trials < 1:
         raise CompetitionError(f"--trials {args.trials}: at least one trial is required")
+    if args.workers < 1:
+        raise CompetitionError(f"--workers {args.workers}: at least one process is required")
+    end_with_starter()
     track, workspace, typed = open_track(args), open_workspace(args), list(args.set or [])
     chosen = choose_experiment(track, workspace, args.experiment, typed)
     search = Search(
@@ -68,7 +77,22 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         space=_space(args.space, typed, chosen.experiment, track),
         fold=args.fold,
     )
+    executor = open_executor(args, workspace)
+    if args.workers > 1 or args.on != LOCAL:
+        here = partial(run_search, search, args.trials)
+        command = _worker_command(args, search)
+        executor.run([Task(f"worker {number + 1}", command, here) for number in range(args.workers)])
     return _report(args, search, run_search(search, args.trials))
+
+
+def _worker_command(args: argparse.Namespace, search: Search) -> list[str]:
+    """Return what a user would type after ./run.sh to take part in the search."""
+    words = ["search", "--track", args.track, "--name", search.name, "--trials", str(args.trials)]
+    words += ["--fold", str(args.fold), "--experiment", args.experiment or search.experiment_path.stem]
+    words += ["--workspace", args.workspace] if args.workspace else []
+    for option, values in (("--set", args.set or []), ("--space", args.space or [])):
+        words += [word for value in values for word in (option, value)]
+    return [*words, *(["--phantom"] if search.workspace.phantom else []), *(["--debug"] if args.debug else [])]
 
 
 def _space(asked: list[str] | None, typed: list[str], experiment: Experiment, track: Track) -> Space:
@@ -88,9 +112,10 @@ def _report(args: argparse.Namespace, search: Search, result: SearchResult) -> d
     title = f"{search.name}: best of {counted(len(ended), 'trial')} on fold {search.fold} "
     title += f"({result.pruned} stopped early, {len(result.failed)} failed)"
     rows = [[f"{trial.value:.4f}", " ".join(settings_of(trial.params))] for trial in result.complete[:SHOWN]]
-    table(title, [search.track.metric.label, "settings"], rows)
     command = _train_command(args, search, settings_of(best.params))
-    say(f"train the best: {command}")
+    if not is_worker():
+        table(title, [search.track.metric.label, "settings"], rows)
+        say(f"train the best: {command}")
     return {
         "search": search.name,
         "file": str(search.workspace.search_file(search.name)),

@@ -17,7 +17,7 @@ from competition.runs.run import Run, check_folds, open_run, parse_folds
 from competition.training.ranks import Ranks, join_ranks, leave_ranks
 from competition.training.tracking import TRACKERS, check_tracker
 from pipelines.context import choose_experiment, open_track, open_workspace
-from pipelines.executors import EXECUTORS
+from pipelines.executors import add_executor, open_executor
 from pipelines.executors.rank_processes import run_ranks
 from pipelines.executors.task import Task, end_with_starter
 from pipelines.reports.training_report import report_training, say_grid
@@ -46,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus-per-fold", type=int, default=1, metavar="N", help=help_text)
     help_text = "log curves and settings to W&B (offline unless WANDB_MODE=online) or MLflow, in the workspace"
     parser.add_argument("--tracker", choices=list(TRACKERS), help=help_text)
+    add_executor(parser)
+    help_text = "train N folds at once on each GPU, which must have the memory for them (default: 1)"
+    parser.add_argument("--folds-per-gpu", type=int, default=1, metavar="N", help=help_text)
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
@@ -59,7 +62,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     ranks = join_ranks()
     if not ranks.first:
         args.json = None  # the first rank writes it
+    if args.folds_per_gpu < 1:
+        raise CompetitionError(f"--folds-per-gpu {args.folds_per_gpu}: at least one fold trains on a GPU")
     track, workspace = open_track(args), open_workspace(args)
+    executor = open_executor(args, workspace, args.folds_per_gpu)
     teacher = [] if args.pseudo is None else [f"data.pseudo={json.dumps(args.pseudo)}"]
     chosen = choose_experiment(track, workspace, args.experiment, [*(args.set or []), *teacher])
     run = open_run(chosen.name if args.name is None else args.name, track, workspace, chosen.experiment)
@@ -78,7 +84,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             task.here()
         leave_ranks()
     else:
-        EXECUTORS["local"].run(tasks)
+        executor.run(tasks)
     scores = {fold: out_of_fold_score(run, fold) for fold in folds}
     if not worker:
         report_training(run, track, scores)

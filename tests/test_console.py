@@ -1,7 +1,11 @@
+import io
+import re
+
 import pytest
+from rich.console import Console
 
 from competition import console
-from competition.console import duration, progress, say, shout, table, track
+from competition.console import duration, progress, say, shout, status_table, table, track
 
 
 @pytest.mark.parametrize(
@@ -93,3 +97,25 @@ def test_progress_ends_when_the_work_fails(capsys: pytest.CaptureFixture[str]) -
         work()
     say("next")
     assert capsys.readouterr().out == "next\n"
+
+
+def test_a_log_gets_a_line_for_each_state_that_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    with status_table("jobs", ["task", "state", "newest line"]) as show:
+        show([["fold 0", "waiting", ""], ["fold 1", "running", "epoch 1"]])
+        show([["fold 0", "running", "[bold]"], ["fold 1", "running", "epoch 2"]])
+    assert capsys.readouterr().out.splitlines() == ["fold 0: waiting", "fold 1: running", "fold 0: running"]
+
+
+def test_a_terminal_shows_one_table_of_the_newest_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROGRESS", raising=False)
+    terminal = Console(force_terminal=True, width=40, file=io.StringIO(), markup=False)
+    monkeypatch.setattr(console, "_stdout", terminal)
+    with status_table("jobs", ["task", "state", "newest line"]) as show:
+        show([["fold 0", "waiting", ""]])
+        show([["fold 0", "running", "epoch 2 [bold] " + "x" * 50]])
+    shown = terminal.file.getvalue()
+    last = shown[shown.rindex("newest line") :]
+    assert "running" in last
+    assert "epoch 2 [bo" in last
+    assert "waiting" not in last
+    assert max(len(line) for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", last).splitlines()) <= 40

@@ -49,11 +49,33 @@ def predict_test_set(
         CompetitionError: A fold is missing or belongs to something else, or the run that gives its boxes was trained
             again.
     """
-    run = split_member(member.name)[0]
-    if runs.imported_file(run).exists():
+    if runs.imported_file(split_member(member.name)[0]).exists():
         return imported_test_maps(runs, member, entries)
     whole_track, track = track, narrow(track, member.classes)
     checkpoints = [load_fold(runs, track, member, fold) for fold in member.folds]
+    folder, made_by = _place(runs, member, checkpoints, entries)
+    if index_file(folder).exists():
+        say(f"{member.name}: using cached test predictions of folds {', '.join(map(str, member.folds))}")
+        return folder
+    scores = _reuse(track, folder, made_by, entries)
+    boxes = find_test_boxes(whole_track, workspace, runs, member, checkpoints, entries)
+    predictor = open_predictor(checkpoints, track, workspace, boxes)
+    store_predictions(predictor, entries, folder, made_by, f"{member.name}: test samples", known=scores)
+    return folder
+
+
+def has_test_maps(track: Track, runs: Workspace, member: Member, entries: Sequence[Entry]) -> bool:
+    """Return whether ``predict_test_set`` needs no network, because all was predicted before or imported."""
+    if runs.imported_file(split_member(member.name)[0]).exists():
+        return True
+    checkpoints = [load_fold(runs, narrow(track, member.classes), member, fold) for fold in member.folds]
+    return index_file(_place(runs, member, checkpoints, entries)[0]).exists()
+
+
+def _place(
+    runs: Workspace, member: Member, checkpoints: Sequence[Best], entries: Sequence[Entry]
+) -> tuple[Path, dict[str, Any]]:
+    """Return the folder of a member's test maps, and what they depend on, of which its name is made."""
     made_by: dict[str, Any] = {
         "folds": list(member.folds),
         "config_hash": member.config_hash,
@@ -65,15 +87,7 @@ def predict_test_set(
     if member.views is not None:
         made_by["views"] = list(member.views)
     digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode()).hexdigest()[:10]
-    folder = runs.test_maps_folder(run, digest)
-    if index_file(folder).exists():
-        say(f"{member.name}: using cached test predictions of folds {', '.join(map(str, member.folds))}")
-        return folder
-    scores = _reuse(track, folder, made_by, entries)
-    boxes = find_test_boxes(whole_track, workspace, runs, member, checkpoints, entries)
-    predictor = open_predictor(checkpoints, track, workspace, boxes)
-    store_predictions(predictor, entries, folder, made_by, f"{member.name}: test samples", known=scores)
-    return folder
+    return runs.test_maps_folder(split_member(member.name)[0], digest), made_by
 
 
 def _reuse(

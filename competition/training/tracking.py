@@ -4,10 +4,8 @@ Neither gets images, names of samples or printed lines. MLflow writes to a file 
 and sends nothing, unless WANDB_MODE=online is set.
 """
 
-import importlib.util
 import math
 import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any
 from competition.console import say
 from competition.errors import CompetitionError
 from competition.files import file_lock
+from competition.installation import needs_package
 from competition.text import shortened, shown
 
 History = Sequence[Mapping[str, float]]
@@ -64,9 +63,7 @@ def check_tracker(tracker: str) -> None:
     Raises:
         CompetitionError: Its package is not installed, or WANDB_MODE is unknown.
     """
-    if importlib.util.find_spec(tracker) is None:
-        what = f"--tracker {tracker} needs the package {tracker}, which is not installed"
-        raise CompetitionError(what, None, f"Run {sys.executable} -m pip install {tracker}")
+    needs_package(tracker, f"--tracker {tracker}")
     if tracker == "wandb" and _wandb_mode() not in WANDB_MODES:
         raise CompetitionError(f"WANDB_MODE is {shown(_wandb_mode())}", None, f"Set it to {' or '.join(WANDB_MODES)}")
 

@@ -1,4 +1,4 @@
-"""Run folds at once: one process per GPU, or one per processor core where there is no GPU.
+"""Run tasks at once: one or more processes per GPU, or one per processor core where there is no GPU.
 
 Folds are independent, so this scales without loss. Two folds of one thread each run nearly twice as fast on two cores
 as one after the other on two threads, because a small network's layers are too short to share.
@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
@@ -20,26 +21,38 @@ from competition.text import counted
 from pipelines.executors.task import WORKER, Task, is_worker
 
 
-def slots(folds: int, devices: int = 1) -> list[dict[str, str]]:
-    """Return the environments of the processes that may run at once; a single one means that no process is started.
-
-    Each has so many ``devices``: GPUs or, without one, cores.
-
-    Raises:
-        CompetitionError: There are fewer GPUs.
-    """
+def visible_gpus() -> list[str]:
+    """Return the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     import torch  # here, because --help should not wait for it
 
     gpus = torch.cuda.device_count()
-    if gpus:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        names = visible.split(",") if visible else [str(index) for index in range(gpus)]
-        if len(names) < devices:
-            what = f"--gpus-per-fold {devices}: this machine has {counted(len(names), 'GPU')}"
-            raise CompetitionError(what, None, f"Give --gpus-per-fold {len(names)} or fewer")
-        starts = range(0, len(names) - devices + 1, devices)
-        return [{"CUDA_VISIBLE_DEVICES": ",".join(names[start : start + devices])} for start in starts][:folds]
-    return [{}] * max(1, min(folds, cores() // devices))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return visible.split(",") if gpus and visible else [str(index) for index in range(gpus)]
+
+
+def slots(tasks: int, devices: int = 1, per_gpu: int = 1) -> list[dict[str, str]]:
+    """Return the environments of the processes that may run at once; a single one means that no process is started.
+
+    Args:
+        tasks: How many there are.
+        devices: GPUs or, without one, cores that each of them takes.
+        per_gpu: How many tasks share a GPU, or a group of ``devices`` of them.
+
+    Raises:
+        CompetitionError: There are fewer GPUs than a task takes, or none that tasks could share.
+    """
+    names = visible_gpus()
+    if not names:
+        if per_gpu > 1:
+            what = f"--folds-per-gpu {per_gpu}: there is no GPU, and without one the cores are shared anyway"
+            raise CompetitionError(what, None, "Leave it out")
+        return [{}] * max(1, min(tasks, cores() // devices))
+    if len(names) < devices:
+        what = f"--gpus-per-fold {devices}: this machine has {counted(len(names), 'GPU')}"
+        raise CompetitionError(what, None, f"Give --gpus-per-fold {len(names)} or fewer")
+    groups = [",".join(names[first : first + devices]) for first in range(0, len(names) - devices + 1, devices)]
+    # The first tasks take a GPU each; only then are they shared.
+    return [{"CUDA_VISIBLE_DEVICES": group} for group in (groups * per_gpu)[:tasks]]
 
 
 def threads(folds: int) -> int:
@@ -69,20 +82,26 @@ def start_importing(stage: str) -> ForkServerContext:
     return context
 
 
+@dataclass(frozen=True)
 class LocalExecutor:
-    """Run tasks on this machine: as many processes at once as there are GPUs or, without one, cores."""
+    """Run tasks on this machine: ``per_gpu`` processes at once on each GPU or, without one, one on each core."""
+
+    per_gpu: int = 1
 
     def run(self, tasks: Sequence[Task]) -> None:
         """Run all tasks, in this process where only one can run at a time."""
-        devices = tasks[0].devices
-        environments = slots(len(tasks), devices)
+        environments = slots(len(tasks), tasks[0].devices, self.per_gpu)
         if len(environments) < 2 or is_worker():
             for task in tasks:
                 task.here()
             return
         if not all(task.finished for task in tasks):
-            each = counted(devices, "GPU" if environments[0] else "core")
-            say(f"training {len(environments)} folds at once, each on {each}")
+            doing = "training {} folds" if tasks[0].command[0] == "train" else "running {} tasks"
+            kind = "GPU" if environments[0] else "core"
+            if tasks[0].devices > 1:
+                kind = f"{tasks[0].devices} {kind}s"
+            share = "one" if self.per_gpu == 1 else f"up to {self.per_gpu}"
+            say(f"{doing.format(len(environments))} at once, {share} per {kind}")
         run_in_processes(tasks, environments)
 
 

@@ -6,12 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from competition.machine import rank_of_process
 
 WORKER = "COMPETITION_WORKER"
-"""Environment variable that is set in a worker process."""
+"""Environment variable that is set in a worker process: ``OF_JOB`` in that of a job, else "1"."""
+OF_JOB = "job"
+"""A worker that was started by a job of a cluster, with a pipe as its standard input."""
 LOOKING_SECONDS = 0.5
 """Between two looks of a rank for the process that started it."""
 
@@ -25,12 +28,12 @@ class Task:
         command: What a user would type after ./run.sh to do this alone.
         here: Does the same in this process.
         finished: Whether it is done already; it then gets no process of its own.
-        devices: GPUs or, without one, cores that it takes.
+        devices: GPUs or, on this machine without one, cores that it takes.
     """
 
     name: str
     command: Sequence[str]
-    here: Callable[[], None]
+    here: Callable[[], object]
     finished: bool = False
     devices: int = 1
 
@@ -58,16 +61,26 @@ def end_with_starter() -> bool:
         Whether it is a worker.
     """
     starter, launcher = multiprocessing.parent_process(), os.getppid()
-    ranks = rank_of_process()[1]
-    if ranks == 1 and (not is_worker() or starter is None):
+    if os.environ.get(WORKER) == OF_JOB:
+        # Nothing is written to the pipe, which is closed when the job ends. Not sys.stdin.read, whose lock would still
+        # be held at the end of this process, which Python answers by SIGABRT.
+        wait: Callable[[], object] = partial(os.read, 0, 1)
+    elif is_worker() and starter is not None:
+        wait = starter.join
+    elif rank_of_process()[1] > 1:
+        wait = partial(_wait_for_end, launcher)
+    else:
         return False
 
     def watch() -> None:
-        if starter is not None:
-            starter.join()
-        while starter is None and os.getppid() == launcher:
-            time.sleep(LOOKING_SECONDS)
+        wait()
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
     return is_worker()
+
+
+def _wait_for_end(launcher: int) -> None:
+    """Return when this process has another parent than its launcher, which has ended."""
+    while os.getppid() == launcher:
+        time.sleep(LOOKING_SECONDS)

@@ -94,7 +94,7 @@ def test_the_tracks_read_from_the_folder_are_those_that_are_registered():
 def test_stages_and_options_are_completed(complete):
     assert complete("t") == {"tracks", "train", "tune", "test"}
     assert complete("") == {*STAGES, "test"}
-    assert complete("train", "--f") == {"--fold", "--force"}
+    assert complete("train", "--f") == {"--fold", "--folds-per-gpu", "--force"}
     assert complete("tune", "--method", "") == {"optuna", "greedy", "equal"}
     assert complete("tune", "--combine", "l") == {"logit"}
     assert complete("train", "--tracker", "") == {"wandb", "mlflow"}

@@ -73,7 +73,11 @@ def cache_all(
 
 
 def find_test_samples(
-    track: Track, workspace: Workspace, late: Path | str | None, fill_bad: bool = False
+    track: Track,
+    workspace: Workspace,
+    late: Path | str | None,
+    fill_bad: bool = False,
+    part: slice = slice(None),
 ) -> tuple[Workspace, list[Entry]]:
     """Return the prepared test samples, or those of a test set that came later, read into a cache of their own.
 
@@ -82,6 +86,7 @@ def find_test_samples(
         workspace: Of the data set.
         late: The folder of the later test set, or its address, which is staged; None means the prepared one.
         fill_bad: Whether later samples of which nothing can be read are black images.
+        part: Which of the samples, in the order in which they are listed.
 
     Returns:
         The workspace whose cache holds the samples, and the samples.
@@ -95,7 +100,7 @@ def find_test_samples(
         if not entries:
             what, repair = f"the prepared data of {workspace.dataset} has no test images", "run ensemble --test DIR"
             raise CompetitionError(what, workspace.manifest_file(), f"Once they are published, {repair}")
-        return workspace, entries
+        return workspace, entries[part]
     folder = stage(late, workspace) if isinstance(late, str) else late.expanduser().resolve()
     if not folder.is_dir():
         raise CompetitionError("test folder not found", folder)
@@ -103,8 +108,9 @@ def find_test_samples(
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:10]
     cache = replace(workspace, root=workspace.cache_folder() / "late" / digest)
     entries, masked_views = [], 0
-    with progress("reading", len(listing.samples)) as ticker:
-        for sample in listing.samples:
+    wanted = listing.samples[part]
+    with progress("reading", len(wanted)) as ticker:
+        for sample in wanted:
             try:
                 entry, problems = cache_sample(cache, track, folder, sample, fill=fill_bad)
             except CompetitionError as error:

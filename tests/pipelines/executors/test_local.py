@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from competition.errors import CompetitionError
+from competition.machine import AT_ONCE
 from competition.workspace import REPOSITORY
 from pipelines.executors import local
 from pipelines.executors.local import at_once, run_in_processes, slots, threads
@@ -67,6 +68,42 @@ def test_each_fold_gets_a_gpu_of_its_own(monkeypatch, folds, visible, expected):
     assert slots(folds) == [{"CUDA_VISIBLE_DEVICES": name} for name in expected]
 
 
+@pytest.mark.parametrize(
+    ("tasks", "devices", "per_gpu", "expected"),
+    [
+        (5, 1, 2, ["0", "1", "2", "0", "1"]),  # the first three have a GPU to themselves
+        (2, 1, 2, ["0", "1"]),
+        (9, 1, 2, ["0", "1", "2"] * 2),
+        (5, 2, 1, ["0,1"]),
+        (5, 3, 1, ["0,1,2"]),
+        (5, 3, 2, ["0,1,2"] * 2),
+    ],
+)
+def test_tasks_share_gpus_or_take_several(monkeypatch, tasks, devices, per_gpu, expected):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert slots(tasks, devices, per_gpu) == [{"CUDA_VISIBLE_DEVICES": names} for names in expected]
+
+
+def test_gpus_that_are_not_there_are_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(CompetitionError, match=r"--gpus-per-fold 2: this machine has 1 GPU\. Give --gpus-per-fold 1"):
+        slots(5, 2)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(CompetitionError, match=r"--folds-per-gpu 2: there is no GPU.*Leave it out"):
+        slots(5, 1, 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(4)), raising=False)
+    assert slots(5, 2) == [{}] * 2
+    assert slots(5, 8) == [{}]
+
+
+def test_folds_that_share_a_gpu_share_the_cores_too(notes, monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    local.LocalExecutor(2).run(tasks(notes, range(3)))
+    assert [(notes / f"environment{fold}").read_text() for fold in range(3)] == ["0 2"] * 3
+    assert "training 2 folds at once, up to 2 per GPU\n" in capsys.readouterr().out
+
+
 def stand_in(words, environment, thread_count):
     """Replaces the training: records its arguments, then waits, succeeds or fails, depending on the fold."""
     os.environ.update(environment | {WORKER: "1"})
@@ -75,6 +112,8 @@ def stand_in(words, environment, thread_count):
     assert end_with_starter()
     (folder / f"arguments{fold}").write_text(" ".join(words))
     (folder / f"threads{fold}").write_text(str(thread_count))
+    places = os.environ.get("CUDA_VISIBLE_DEVICES"), os.environ[AT_ONCE]
+    (folder / f"environment{fold}").write_text(" ".join(map(str, places)))
     part = folder / f"part{fold}"
     part.write_text(str(os.getpid()))
     part.rename(folder / f"started{fold}")
