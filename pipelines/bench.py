@@ -24,6 +24,7 @@ from pipelines.benchmarks.run_lengths import (
 from pipelines.benchmarks.synthetic_images import draw_masks
 from pipelines.benchmarks.timed_pairs import FULL, QUICK, Row, Scale
 from pipelines.benchmarks.training_draws import measure_draws
+from pipelines.benchmarks.validation import measure_validation
 
 HELP = (
     "Time encoding, voting, scoring, storing, tuning and losses on full-size synthetic data, each beside its rival.\n"
@@ -57,6 +58,7 @@ BENCHMARKS = (
     Benchmark("thresholds", measure_thresholds, 0.5),
     Benchmark("draws", measure_draws, 0.5),
     Benchmark("loss", measure_loss, 1.0),
+    Benchmark("validation", measure_validation, 0.5),
     Benchmark("ensemble", measure_ensemble, 1.5),
     Benchmark("tune", measure_tune, 6.0),
 )

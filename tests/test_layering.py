@@ -14,6 +14,7 @@ LAYERS = (
     "installation",
     "text",
     "names",
+    "background",
     "console",
     "machine",
     "files",

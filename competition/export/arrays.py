@@ -97,7 +97,7 @@ def quantise(probs: Floats) -> NDArray[np.uint8]:
 
 
 def to_native(probs: Floats, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Bring probabilities (C, h, w) to native size as map values (C, H, W) uint8, as ``predictor.to_native``."""
+    """Bring probabilities (C, h, w) to native size as map values (C, H, W) uint8, as ``native_size.to_native``."""
     at_once = classes_at_once(size_hw)
     pieces = (probs[first : first + at_once] for first in range(0, len(probs), at_once))
     return np.concatenate([quantise(enlarge(piece, size_hw)) for piece in pieces])

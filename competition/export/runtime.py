@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -114,7 +115,7 @@ class OnnxMember:
             probs = predict(padded)
         else:
             probs = blend_tiles(
-                predict,
+                partial(map, predict),
                 padded,
                 self.packed.tile,
                 self.packed.overlap,

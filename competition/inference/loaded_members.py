@@ -18,7 +18,8 @@ from competition.errors import CompetitionError
 from competition.inference.first_stage import LoadedStage
 from competition.inference.voting import LoadedVote, voting_members
 from competition.prediction.grid_maps import GridMap
-from competition.prediction.predictor import Predictor, predict_model_scores, predict_on_grid, to_native
+from competition.prediction.native_size import to_native
+from competition.prediction.predictor import Predictor, predict_model_scores, predict_on_grid
 from competition.runs.finished import read_identity
 from competition.runs.members import Member, finished_folds, is_imported
 from competition.runs.roi_run import check_stage, weights_of_stage

@@ -17,8 +17,8 @@ from competition.data.boxes import Box
 NATIVE_CHUNK_PIXELS = 1024**2
 
 ToNative = Callable[[Any, tuple[int, int]], NDArray[np.uint8]]
-"""Probabilities (C, h, w) float32, size (H, W) -> map values (C, H, W): ``predictor.to_native``, or that of an exported
-model, which has no torch."""
+"""Probabilities (C, h, w) float32, size (H, W) -> map values (C, H, W): ``native_size.to_native``, or that of an
+exported model, which has no torch."""
 
 
 class GridMap:

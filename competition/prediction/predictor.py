@@ -1,8 +1,7 @@
 """From a prepared sample to its probabilities at native size; out-of-fold and test predictions alike."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,20 +10,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from competition.data.boxes import Box
-from competition.data.grid import GridReader, canvas_size, pad_to, standardise
+from competition.data.grid import GridReader, GridSample, canvas_size, pad_to, standardise
 from competition.data.manifest import Entry
-from competition.errors import CompetitionError
-from competition.models.gpu import is_out_of_memory
 from competition.models.layers import stride_of
-from competition.prediction.grid_maps import NATIVE_CHUNK_PIXELS, classes_at_once
-from competition.prediction.probability_maps import quantise
+from competition.prediction.native_size import count_native, to_native
+from competition.prediction.room import Room, where_memory_allows
 from competition.prediction.tiles import predict_tiles
 from competition.prediction.tta_views import VIEWS, is_mirrored
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.workspace import Workspace
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -68,30 +63,49 @@ def make_predictor(
     return Predictor(tuple(model.eval() for model in models), experiment, track, reader, device, autocast)
 
 
-def predict_map(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.uint8]:
+def predict_map(
+    predictor: Predictor, entry: Entry, views: Sequence[str], sample: GridSample | None = None
+) -> NDArray[np.uint8]:
     """Return the probability map of an image at its native size, (C, H, W) uint8.
 
     The probabilities are averaged over models and views on the training grid, or on the finer grid that the network
     answers on, brought to native size, and only then rounded (and later thresholded): thresholding first costs 0.006
-    Dice. Where the predictor looks at a part of the image, the map is 0 outside of it.
+    Dice. Where the predictor looks at a part of the image, the map is 0 outside of it. ``sample`` is the image where it
+    was read before.
     """
     box = predictor.reader.box(entry)
-
-    def predict(sums: torch.device) -> NDArray[np.uint8]:
-        total: torch.Tensor | None = None
-        for _, probs in _grid_answers(predictor, entry, views, sums):
-            # In place: 29 classes at 2048 pixels are 486 MB.
-            total = probs if total is None else total.add_(probs)
-        assert total is not None
-        mean = total.div_(len(views) * len(predictor.models))
-        return to_native(mean[0], box.size_hw)
-
-    values = _where_memory_allows(predictor, entry, predict)
+    values = where_memory_allows(
+        lambda room: to_native(_mean(predictor, entry, views, sample, room), box.size_hw),
+        predictor.device,
+        predictor.experiment,
+        entry.name,
+    )
     if box.size_hw == (entry.height, entry.width):
         return values
     pasted = np.zeros((len(values), entry.height, entry.width), np.uint8)
     pasted[:, *box.window] = values
     return pasted
+
+
+def predict_counts(
+    predictor: Predictor,
+    entry: Entry,
+    views: Sequence[str],
+    truth: NDArray[np.uint8],
+    sample: GridSample | None = None,
+) -> NDArray[np.int64]:
+    """Compare ``predict_map`` at threshold 0.5 with label planes (H, W, ceil(C / 8)), on the predictor's device.
+
+    Returns:
+        int64 (3, C): pixels in both, predicted pixels and true pixels.
+    """
+    box = predictor.reader.box(entry)
+    return where_memory_allows(
+        lambda room: count_native(_mean(predictor, entry, views, sample, room), box, truth),
+        predictor.device,
+        predictor.experiment,
+        entry.name,
+    )
 
 
 def predict_on_grid(
@@ -102,73 +116,78 @@ def predict_on_grid(
     All are float32 (C, h, w), on the predictor's device or, where its memory is short, on the CPU; a single model's own
     mean is the mean itself.
     """
+    models = len(predictor.models)
 
-    def predict(sums: torch.device) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
-        own: list[torch.Tensor | None] = [None] * len(predictor.models)
-        total: torch.Tensor | None = None
-        for number, probs in _grid_answers(predictor, entry, views, sums):
-            known = own[number]
-            own[number] = probs.clone() if known is None else known.add_(probs)
-            # In the order of ``predict_map``, because sums of floats depend on it.
-            total = probs if total is None else total.add_(probs)
-        assert total is not None
-        mean = total.div_(len(views) * len(predictor.models))[0]
-        if len(own) == 1:
+    def predict(room: Room) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        if models == 1:
+            mean = _mean(predictor, entry, views, None, room)
             return mean, (mean,)
+        own: list[torch.Tensor | None] = [None] * models
+        total: torch.Tensor | None = None
+        for number, view, probs in _grid_answers(predictor, entry, views, None, room):
+            own[number] = _added(own[number], view, probs, predictor.track)
+            # In the order of ``predict_map``, because sums of floats depend on it.
+            total = _added(total, view, probs.clone() if total is None else probs, predictor.track)
+        assert total is not None
+        mean = total.div_(len(views) * models)[0]
         return mean, tuple(each.div_(len(views))[0] for each in own if each is not None)
 
-    return _where_memory_allows(predictor, entry, predict)
+    return where_memory_allows(predict, predictor.device, predictor.experiment, entry.name)
 
 
-def _where_memory_allows(predictor: Predictor, entry: Entry, predict: Callable[[torch.device], Result]) -> Result:
-    """Return a prediction whose sums are on the predictor's device, or in main memory where the GPU's is too small.
+def _mean(
+    predictor: Predictor, entry: Entry, views: Sequence[str], sample: GridSample | None, room: Room
+) -> torch.Tensor:
+    """Return the mean (C, h, w) float32 over models and views."""
+    total: torch.Tensor | None = None
+    for _, view, probs in _grid_answers(predictor, entry, views, sample, room):
+        total = _added(total, view, probs, predictor.track)
+        del probs  # or it would stay while the next view is predicted
+    assert total is not None
+    return total.div_(len(views) * len(predictor.models))[0]
 
-    Raises:
-        CompetitionError: It is too small for the network itself.
+
+def _added(total: torch.Tensor | None, view: str, probs: torch.Tensor, track: Track) -> torch.Tensor:
+    """Turn the probabilities (1, C, h, w) of a view back and add them to the sum, or begin one.
+
+    Classes are turned one at a time, because a mirrored copy of 29 classes at 2048 pixels is 486 MB; all at once where
+    a convolution has left the classes of each pixel side by side.
     """
-    try:
-        with torch.inference_mode():
-            return predict(predictor.device)
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-    # Out here, because the error holds on to the tensors that did not fit.
-    if predictor.device.type == "cuda":
-        torch.cuda.empty_cache()
-    try:
-        with torch.inference_mode():
-            return predict(torch.device("cpu"))
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        side = predictor.experiment.predict.tile or predictor.experiment.data.size
-        what = f"the GPU's memory does not hold a prediction of {side} pixels: {entry.name}"
-        repair = (
-            "Close other programs on the GPU, put CUDA_VISIBLE_DEVICES= before the command to use the CPU, or train "
-            f"under another name with --set predict.tile={side // 2}"
-        )
-        raise CompetitionError(what, None, repair) from error
+    order = track.mirror.classes if is_mirrored(view) and track.mirror is not None else None
+    if total is None or probs.stride(1) == 1:
+        turned = _turned_back(view, probs)
+        turned = turned if order is None else turned[:, list(order)]
+        return turned if total is None else total.add_(turned)
+    for place, index in enumerate(order or range(probs.shape[1])):
+        total[:, place] += _turned_back(view, probs[:, index : index + 1])[:, 0]
+    return total
+
+
+def _turned_back(view: str, probs: torch.Tensor) -> torch.Tensor:
+    if view == "identity":
+        return probs.contiguous()  # as ttach, which copies in any case
+    turned: torch.Tensor = VIEWS[view].deaugment_mask(probs)
+    return turned
 
 
 def _grid_answers(
-    predictor: Predictor, entry: Entry, views: Sequence[str], sums: torch.device
-) -> Iterator[tuple[int, torch.Tensor]]:
-    """Yield, view by view, the number of each model and its probabilities (1, C, h, w) float32 on ``sums``."""
-    standardised, black = image_input(predictor, entry)
+    predictor: Predictor, entry: Entry, views: Sequence[str], sample: GridSample | None, room: Room
+) -> Iterator[tuple[int, str, torch.Tensor]]:
+    """Yield, view by view, the number of each model, the view and its probabilities (1, C, h, w) float32 in it."""
+    standardised, black = image_input(predictor, entry, sample)
     finest = max(1, max(predictor.reader.box(entry).size_hw) // max(standardised.shape[-2:]))
     for view in views:
-        chain = VIEWS[view]
-        seen = chain.augment_image(standardised)
+        seen = VIEWS[view].augment_image(standardised)
         for number, model in enumerate(predictor.models):
-            probs = chain.deaugment_mask(_segment(predictor, model, seen, black, finest, sums))
-            if is_mirrored(view) and predictor.track.mirror is not None:
-                probs = probs[:, list(predictor.track.mirror.classes)]
-            yield number, probs
+            yield number, view, _segment(predictor, model, seen, black, finest, room)
 
 
-def image_input(predictor: Predictor, entry: Entry) -> tuple[torch.Tensor, float]:
-    """Return a standardised image (1, channels, h, w) float32 on the training grid, and what black is in it."""
-    sample = predictor.reader.read(entry)
+def image_input(predictor: Predictor, entry: Entry, sample: GridSample | None = None) -> tuple[torch.Tensor, float]:
+    """Return a standardised image (1, channels, h, w) float32 on the training grid, and what black is in it.
+
+    ``sample`` is the image where it was read before.
+    """
+    sample = sample or predictor.reader.read(entry)
     (image,) = sample.images
     pixels = torch.from_numpy(image.copy()).to(predictor.device).float()
     pixels = pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1)
@@ -177,7 +196,7 @@ def image_input(predictor: Predictor, entry: Entry) -> tuple[torch.Tensor, float
 
 
 def _segment(
-    predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int, sums: torch.device
+    predictor: Predictor, model: nn.Module, image: torch.Tensor, black: float, finest: int, room: Room
 ) -> torch.Tensor:
     """Return probabilities (1, C, k * H, k * W) float32 of one view, padded with black to what the network takes.
 
@@ -195,9 +214,9 @@ def _segment(
         return to_whole_multiple(logits.float().sigmoid(), (pixels.shape[-2], pixels.shape[-1]), finest)
 
     if tile is None:
-        probs = predict(padded).to(sums)
+        probs = predict(padded).to(room.sums)
     else:
-        probs = predict_tiles(predict, padded, tile, predictor.experiment.predict.overlap, sums)
+        probs = predict_tiles(predict, padded, tile, predictor.experiment.predict.overlap, room.sums, room.tiles)
     finer = probs.shape[-1] // padded_w
     return probs[..., : finer * height, : finer * width]
 
@@ -217,33 +236,21 @@ def to_whole_multiple(probs: torch.Tensor, size_hw: tuple[int, int], finest: int
     return F.interpolate(probs, size=wanted, mode="bilinear", align_corners=False)
 
 
-def to_native(probs: torch.Tensor, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """Bring probabilities (C, h, w) float32 to native size (bilinear, half-pixel centres) as map values (C, H, W)."""
-    classes = probs.shape[0]
-    values = np.empty((classes, *size_hw), np.uint8)
-    chunk = classes_at_once(size_hw)
-    # Rounded in pieces of that size too: the steps of 12,000 x 12,000 pixels at once take 0.6 GB each.
-    rows = max(1, NATIVE_CHUNK_PIXELS // size_hw[1])
-    with torch.inference_mode():
-        for first in range(0, classes, chunk):
-            part = slice(first, first + chunk)
-            native = F.interpolate(probs[None, part], size=size_hw, mode="bilinear", align_corners=False)[0]
-            for top in range(0, size_hw[0], rows):
-                block = slice(top, top + rows)
-                values[part, block] = quantise(native[:, block]).cpu().numpy()
-    return values
+def predict_scores(
+    predictor: Predictor, entry: Entry, views: Sequence[str], sample: GridSample | None = None
+) -> NDArray[np.float64]:
+    """Return the probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views.
 
-
-def predict_scores(predictor: Predictor, entry: Entry, views: Sequence[str]) -> NDArray[np.float64]:
-    """Return the probabilities (C,) float64 of a multi-view sample, averaged over models and test-time views."""
-    return predict_model_scores(predictor, entry, views)[0]
+    ``sample`` are its views where they were read before.
+    """
+    return predict_model_scores(predictor, entry, views, sample)[0]
 
 
 def predict_model_scores(
-    predictor: Predictor, entry: Entry, views: Sequence[str]
+    predictor: Predictor, entry: Entry, views: Sequence[str], sample: GridSample | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the probabilities of ``predict_scores``, and those of each model, averaged over its views: (F, C)."""
-    images, present = view_input(predictor, entry)
+    images, present = view_input(predictor, entry, sample)
     total = np.zeros(len(predictor.track.classes))
     own = np.zeros((len(predictor.models), len(predictor.track.classes)))
     with torch.inference_mode():
@@ -255,10 +262,15 @@ def predict_model_scores(
     return total / (len(views) * len(predictor.models)), own / len(views)
 
 
-def view_input(predictor: Predictor, entry: Entry) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return a patient's standardised views (1, V, channels, S, S) float32, and which are present, (1, V) bool."""
+def view_input(
+    predictor: Predictor, entry: Entry, sample: GridSample | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return a patient's standardised views (1, V, channels, S, S) float32, and which are present, (1, V) bool.
+
+    ``sample`` are the views where they were read before.
+    """
     side = predictor.experiment.data.size
-    sample = predictor.reader.read(entry)
+    sample = sample or predictor.reader.read(entry)
     grid = [pad_to(image, (side, side), grey=True) for image in sample.images]
     stacked = np.stack([image[None] if image.ndim == 2 else image.transpose(2, 0, 1) for image in grid])
     pixels = torch.from_numpy(stacked).to(predictor.device).float()[None]

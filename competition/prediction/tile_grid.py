@@ -1,6 +1,6 @@
 """Where the tiles of a large image lie, and their blend, for arrays of torch and of numpy alike; needs no torch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import Any
 
@@ -18,7 +18,7 @@ def tile_starts(length: int, tile: int, overlap: float) -> list[int]:
 
 
 def blend_tiles(
-    predict: Callable[[Any], Any],
+    predict: Callable[[Iterator[Any]], Iterator[Any]],
     image: Any,
     tile: int,
     overlap: float,
@@ -28,8 +28,8 @@ def blend_tiles(
     """Predict tile by tile; ``tiles.predict_tiles`` is this with torch.
 
     Args:
-        predict: (1, channels, h, w) -> probabilities (1, C, k * h, k * w), k a whole number: 1, or more where the
-            network answers on a finer grid than it sees.
+        predict: Tiles (1, channels, h, w) -> probabilities (1, C, k * h, k * w) of each, in their order; k is a whole
+            number: 1, or more where the network answers on a finer grid than it sees.
         image: (1, channels, H, W).
         tile: Side of a tile in pixels; in an image that is narrower, a tile is as narrow.
         overlap: Share that neighbours see too.
@@ -42,8 +42,9 @@ def blend_tiles(
     height, width = image.shape[-2:]
     tile_h, tile_w = min(tile, height), min(tile, width)
     total: Any = None
-    for top, left in product(tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)):
-        probs = predict(image[..., top : top + tile_h, left : left + tile_w])
+    starts = list(product(tile_starts(height, tile, overlap), tile_starts(width, tile, overlap)))
+    tiles = (image[..., top : top + tile_h, left : left + tile_w] for top, left in starts)
+    for (top, left), probs in zip(starts, predict(tiles), strict=True):
         finer = probs.shape[-1] // tile_w
         if total is None:
             weight = weigh(finer * tile_h, finer * tile_w)

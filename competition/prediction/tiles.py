@@ -1,6 +1,7 @@
 """Predicts an image larger than the network was trained on, tile by tile, blended with a Gaussian."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 
 import torch
 
@@ -25,14 +26,26 @@ def predict_tiles(
     tile: int,
     overlap: float,
     sums: torch.device | None = None,
+    at_once: int = 1,
 ) -> torch.Tensor:
-    """Predict tile by tile with Gaussian weights; see ``blend_tiles``.
+    """Predict tiles, blended with Gaussian weights; see ``blend_tiles``.
 
-    ``sums`` is the device on which tiles are added up; None is that of the image.
+    Args:
+        predict: (n, channels, h, w) -> probabilities (n, C, k * h, k * w).
+        image: (1, channels, H, W).
+        tile: Side of a tile in pixels.
+        overlap: Share that neighbours see too.
+        sums: The device on which tiles are added up; None is that of the image.
+        at_once: How many tiles ``predict`` is given; they are added up in the same order.
     """
     sums = image.device if sums is None else sums
+
+    def answers(tiles: Iterator[torch.Tensor]) -> Iterator[torch.Tensor]:
+        while some := list(islice(tiles, at_once)):
+            yield from torch.split(predict(torch.cat(some)).to(sums), 1)
+
     blended: torch.Tensor = blend_tiles(
-        lambda pixels: predict(pixels).to(sums),
+        answers,
         image,
         tile,
         overlap,

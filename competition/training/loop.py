@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 
+from competition.background import read_ahead
 from competition.console import Ticker, progress, say, shout
 from competition.data.cache import read_label_planes
 from competition.data.datasets import TrainingSet
 from competition.data.draw_sampler import fold_sampler
+from competition.data.grid import GridSample
 from competition.data.loader import Batch, Share, loading_processes, training_loader
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.files import write_csv
 from competition.machine import MB, peak_memory_mb
-from competition.masks.bit_planes import class_areas, intersections, pack_masks
 from competition.metrics.tables import TableMetric
 from competition.models.gpu import computing_device, is_out_of_memory
 from competition.models.layers import stride_of
-from competition.prediction.predictor import Predictor, make_predictor, predict_map, predict_scores
-from competition.prediction.probability_maps import HALF_LEVEL
+from competition.prediction.predictor import Predictor, make_predictor, predict_counts, predict_scores
 from competition.text import counted
 from competition.training.checkpoints import Best, save_best
 from competition.training.losses import get_loss
@@ -297,18 +297,14 @@ def held_out_score(
     Classification: the table metric of the first class. NaN where it is undefined.
     Each of the ``ranks`` predicts its share of the samples, and all get the same score.
     """
-    metric = predictor.track.metric
-    if isinstance(metric, TableMetric):
-        scores = ranks.join([predict_scores(predictor, entry, PLAIN)[0] for entry in ranks.share(held_out)])
-        return metric.score(np.array([entry.targets[0] for entry in held_out]), np.array(scores))
-    counts = np.stack(ranks.join([_counts(predictor, workspace, entry) for entry in ranks.share(held_out)]))
-    return metric.score(counts, [entry.group for entry in held_out])
+    track, read, own = predictor.track, predictor.reader.read, ranks.share(held_out)
+    if isinstance(track.metric, TableMetric):
+        found = [predict_scores(predictor, entry, PLAIN, sample)[0] for entry, sample in read_ahead(read, own)]
+        return track.metric.score(np.array([entry.targets[0] for entry in held_out]), np.array(ranks.join(found)))
 
+    def read_both(entry: Entry) -> tuple[GridSample, NDArray[np.uint8]]:
+        return read(entry), read_label_planes(workspace, track, entry.sample)
 
-def _counts(predictor: Predictor, workspace: Workspace, entry: Entry) -> NDArray[np.int64]:
-    """Return the pixels of one image in both, predicted and true: (3, C)."""
-    classes = len(predictor.track.classes)
-    predicted = pack_masks(predict_map(predictor, entry, PLAIN) > HALF_LEVEL)
-    truth = read_label_planes(workspace, predictor.track, entry.sample)
-    overlap = intersections(predicted, truth, classes)
-    return np.stack([overlap, class_areas(predicted, classes), class_areas(truth, classes)])
+    both = read_ahead(read_both, own)
+    counts = [predict_counts(predictor, entry, PLAIN, truth, sample) for entry, (sample, truth) in both]
+    return track.metric.score(np.stack(ranks.join(counts)), [entry.group for entry in held_out])

@@ -23,7 +23,7 @@ from competition.prediction.histograms import (
     join_histograms,
     load_histograms,
 )
-from competition.prediction.predictor import to_native
+from competition.prediction.native_size import to_native
 from competition.prediction.probability_maps import HALF_LEVEL, read_map
 from competition.runs.members import open_member, out_of_fold_folders
 from competition.runs.out_of_fold_scores import member_scores

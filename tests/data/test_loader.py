@@ -17,6 +17,7 @@ from competition.data.loader import fitting_processes, loading_processes, traini
 from competition.machine import AT_ONCE, MB
 from competition.masks.stored_arrays import write_array
 from competition.settings import Experiment
+from competition.tracks.hand_bone.track import HAND_BONE
 from competition.workspace import Workspace
 
 
@@ -107,3 +108,20 @@ def test_loading_processes_use_one_thread(workspace: Workspace) -> None:
     dataset = Threads(entries(), workspace, KNEE, settings)
     loader = training_loader(dataset, DrawSampler(dataset.canvases, 2, 1, 0), settings)
     assert all(batch.mean.unique().tolist() == [1.0] for batch in loader)
+
+
+def test_a_batch_of_two_crops_of_full_size_hands_takes_11_mb(tmp_path: Path) -> None:
+    """As 29 float masks it would take 243 MB."""
+    hands = Workspace(tmp_path, "hand_bone")
+    for sample in ("one", "other"):
+        write_array(hands.image_file(sample, HAND_BONE.views[0]), np.zeros((2048, 2048), np.uint8))
+        write_array(hands.label_file(sample), np.zeros((2048, 2048, 4), np.uint8))
+    base = replace(entries()[0], height=2048, width=2048, targets=(1,) * 29)
+    both = [replace(base, sample=sample) for sample in ("one", "other")]
+    data = {"size": 2048, "crop": 1024, "oversample": 1, "augmentation": "none", "workers": 0}
+    settings = Experiment.model_validate({"data": data, "train": {"batch_size": 2}})
+    dataset = TrainingSet(both, hands, HAND_BONE, settings)
+    (batch,) = training_loader(dataset, DrawSampler(dataset.canvases, 2, 1, 0), settings)
+    held = sum(value.nbytes for value in vars(batch).values() if isinstance(value, torch.Tensor))
+    assert batch.planes.shape == (2, 1024, 1024, 4)
+    assert 10 * MB < held < 11 * MB

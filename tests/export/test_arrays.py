@@ -1,5 +1,7 @@
 """The arithmetic without torch is that of prediction with torch: views, sizes, tiles, levels."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ import torch.nn.functional as F
 
 from competition.data import grid
 from competition.export import arrays
-from competition.prediction import predictor, probability_maps, tiles
+from competition.prediction import native_size, predictor, probability_maps, tiles
 from competition.prediction.tile_grid import blend_tiles
 from competition.prediction.tta_views import VIEWS
 
@@ -89,7 +91,7 @@ def test_every_level_is_that_of_torch():
 @pytest.mark.parametrize("size_hw", [(31, 17), (9, 40), (1500, 900)])
 def test_maps_at_native_size_are_those_of_torch_but_for_roundings(size_hw):
     probs = probabilities(3, 12, 16)
-    expected = predictor.to_native(torch.from_numpy(probs), size_hw)
+    expected = native_size.to_native(torch.from_numpy(probs), size_hw)
     found = arrays.to_native(probs, size_hw)
     assert found.shape == expected.shape
     assert np.abs(found.astype(int) - expected).max() <= 4  # a level that is pulled to 0 or 255
@@ -106,7 +108,8 @@ def test_tiles_are_blended_as_with_torch(size_hw, finer):
         return big * np.linspace(0.5, 1, big.shape[-1], dtype=np.float32)
 
     expected = tiles.predict_tiles(lambda x: torch.from_numpy(answer(x.numpy())), torch.from_numpy(image), 16, 0.4)
-    found = blend_tiles(answer, image, 16, 0.4, arrays.gaussian_weight, lambda shape: np.zeros(shape, np.float32))
+    one_by_one, zeros = partial(map, answer), partial(np.zeros, dtype=np.float32)
+    found = blend_tiles(one_by_one, image, 16, 0.4, arrays.gaussian_weight, zeros)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)
 

@@ -13,7 +13,7 @@ from competition.data.boxes import Box
 from competition.inference.voting import LoadedVote, vote_masks
 from competition.masks.bit_planes import unpack_class
 from competition.prediction.grid_maps import GridMap
-from competition.prediction.predictor import to_native
+from competition.prediction.native_size import to_native
 
 NATIVE = (60, 44)
 WHOLE = Box(0, 0, *NATIVE)

@@ -22,8 +22,9 @@ ROWS = {
     "store": [40, 80],
     "objective": [1000, None, 150, None],
     "thresholds": [100],
-    "draws": [20, 5, 0.025],
+    "draws": [20, 5, 0.025, None],
     "loss": [1.5, 1.5, 2],
+    "validation": [10],
     "ensemble": [1000, 1000, 50, None],
     "tune": [2400, 6144],
 }
@@ -83,6 +84,7 @@ def test_without_pycocotools_its_row_says_so(stage, monkeypatch):
         ("objective", "score_weights", lambda maps, weights, masks, threshold: [0.5] * len(masks)),
         ("thresholds", "score_thresholds", lambda levels, mask: [0.5] * 256),
         ("store", "load", lambda path: 0),
+        ("validation", "baseline_score", lambda *_: -1.0),
     ],
 )
 def test_a_rival_with_another_result_is_not_timed(refusal, monkeypatch, work, name, wrong):

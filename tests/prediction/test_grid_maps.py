@@ -8,15 +8,15 @@ from torch import nn
 from competition.data.boxes import Box
 from competition.data.grid import GridReader
 from competition.prediction import grid_maps as module
-from competition.prediction import predictor as predictor_module
+from competition.prediction import native_size
 from competition.prediction.grid_maps import GridMap
+from competition.prediction.native_size import to_native
 from competition.prediction.predictor import (
     Predictor,
     predict_map,
     predict_model_scores,
     predict_on_grid,
     predict_scores,
-    to_native,
 )
 from competition.prediction.probability_maps import quantise
 
@@ -114,5 +114,5 @@ def test_pieces_of_any_size_give_the_same_values(monkeypatch, pixels):
     probs = torch.rand(3, 8, 6, generator=torch.Generator().manual_seed(0))
     expected = torch.nn.functional.interpolate(probs[None], size=(31, 23), mode="bilinear", align_corners=False)[0]
     monkeypatch.setattr(module, "NATIVE_CHUNK_PIXELS", pixels)
-    monkeypatch.setattr(predictor_module, "NATIVE_CHUNK_PIXELS", pixels)
+    monkeypatch.setattr(native_size, "NATIVE_CHUNK_PIXELS", pixels)
     np.testing.assert_array_equal(to_native(probs, (31, 23)), quantise(expected).numpy())

@@ -11,7 +11,8 @@ from competition.data.boxes import Box
 from competition.data.grid import GridReader
 from competition.errors import CompetitionError
 from competition.prediction import grid_maps
-from competition.prediction.predictor import Predictor, predict_map, predict_on_grid, to_native, to_whole_multiple
+from competition.prediction.native_size import to_native
+from competition.prediction.predictor import Predictor, predict_map, predict_on_grid, to_whole_multiple
 from competition.tracks.track import Mirror
 
 SLOPES = (1.0, -0.5, 2.0)

@@ -127,3 +127,20 @@ def test_equals_monai_where_its_tiles_are_the_same():
     options = {"overlap": 0.5, "mode": "gaussian", "sigma_scale": 0.125}
     expected = inferers.sliding_window_inference(image, (32, 32), 1, predict, **options)
     torch.testing.assert_close(predict_tiles(predict, image, 32, 0.5), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("at_once", [2, 4, 100])
+def test_several_tiles_at_once_give_the_same_sums(at_once):
+    image = torch.randn(1, 2, 70, 90, generator=torch.Generator().manual_seed(0))
+    shown = []
+
+    def predict(pixels):  # every tile has its own answer
+        shown.append(len(pixels))
+        return pixels.sigmoid().cumsum(dim=-1) / pixels.shape[-1]
+
+    expected = predict_tiles(predict, image, 32, 0.5)
+    count = len(shown)
+    assert shown == [1] * count
+    shown.clear()
+    torch.testing.assert_close(predict_tiles(predict, image, 32, 0.5, None, at_once), expected, rtol=0, atol=0)
+    assert shown == [min(at_once, count - first) for first in range(0, count, at_once)]

@@ -79,9 +79,9 @@ def counted_calls(monkeypatch, name):
     """The samples that a function of the store is called with from now on."""
     asked, original = [], getattr(store, name)
 
-    def counted(predictor, entry, views):
+    def counted(predictor, entry, *others):
         asked.append(entry)
-        return original(predictor, entry, views)
+        return original(predictor, entry, *others)
 
     monkeypatch.setattr(store, name, counted)
     return asked
@@ -90,7 +90,7 @@ def counted_calls(monkeypatch, name):
 def test_a_growing_test_set_costs_its_new_pictures_alone(trained, monkeypatch, capsys):
     asked, original = [], store.predict_map
     monkeypatch.setattr(
-        store, "predict_map", lambda of, entry, views: asked.append(entry) or original(of, entry, views)
+        store, "predict_map", lambda of, entry, *others: asked.append(entry) or original(of, entry, *others)
     )
     member, (first, second) = member_of(trained, "maps@1", (0, FULL)), trained.manifest.of("test")
 
@@ -119,7 +119,7 @@ def test_a_growing_table_costs_its_new_patients_alone(shared_patients, tiny_expe
     train_one(run, 0, force=False)
     asked, original = [], store.predict_scores
     monkeypatch.setattr(
-        store, "predict_scores", lambda of, each, views: asked.append(each) or original(of, each, views)
+        store, "predict_scores", lambda of, each, *others: asked.append(each) or original(of, each, *others)
     )
     entries, member = prepared.train()[:2], member_of(run, "table")
     tables = []
