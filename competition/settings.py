@@ -55,7 +55,7 @@ class ModelSettings(Section):
     architecture: str = "Unet"
     """A decoder of segmentation_models_pytorch (Unet, UnetPlusPlus, FPN, Segformer ...), a network of the reports
     (unet3plus_ds_2048, plain_unet ...; all are in competition/models/factory.py); for several views "multiview",
-    "multiview_fused", "report_fourfold", "contrastive" or "reconstructed"."""
+    "multiview_fused", "multiview_attention", "report_fourfold", "contrastive" or "reconstructed"."""
     encoder: str = "resnet34"
     """An smp encoder name, or "tu-<timm name>"; for several views a timm name. The reports' networks have their own."""
     anterior_encoder: str = "swinv2_cr_tiny_ns_224"
@@ -149,6 +149,12 @@ class TrainSettings(Section):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """auto: bf16 on GPUs that have it, fp16 with loss scaling on older ones; on a CPU bf16 where it is faster."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    gradient_checkpointing: bool = False
+    """Keep only the inputs of a network's blocks and compute the rest again in the backward pass: a third of the memory
+    or less for a step that takes a third longer, with the same gradients."""
+    compile: bool = False
+    """Let torch.compile fuse the network's operations: minutes before the first step, faster ones after it. It rounds
+    otherwise, so an interrupted run does not resume to the last bit."""
     deterministic: bool | Literal["auto"] = "auto"
     """The same weights from the same settings, bit for bit, on the same machine. auto: on a CPU, where it costs
     nothing; on a GPU it makes bilinear upsampling move thirty times the bytes, so there it must be asked for."""
@@ -196,6 +202,15 @@ class Experiment(Section):
         return self
 
     @model_validator(mode="after")
+    def _compiles(self) -> "Experiment":
+        if self.train.compile and self.train.gradient_checkpointing:
+            raise ValueError(
+                "train.compile can't go with train.gradient_checkpointing: torch.compile chooses by itself what to "
+                "compute again"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _loss_fits(self) -> "Experiment":
         architecture, loss = self.model.architecture, self.train.loss
         if architecture in LOSS_OF and loss != LOSS_OF[architecture]:
@@ -209,6 +224,8 @@ class Experiment(Section):
         """Return ten characters that change with any setting that shapes the weights or the maps."""
         settings = self.model_dump(mode="json")
         del settings["data"]["workers"]  # every draw has its own random numbers, so it changes nothing
+        for name in ("gradient_checkpointing", "compile"):  # they change the last bits at most
+            del settings["train"][name]
         if settings["train"]["deterministic"] == "auto":  # what it was before, when it was always on
             settings["train"]["deterministic"] = True
         if settings.pop("plugins"):  # an experiment without plugins keeps the hash that it has always had

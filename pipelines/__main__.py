@@ -27,7 +27,7 @@ from pipelines.executors.task import is_worker
 from pipelines.options import DEFAULT_TRACK, typed_options
 
 STAGES = (
-    *("demo", "tracks", "prepare", "train", "search", "import", "tune", "ensemble", "predict", "export"),
+    *("demo", "tracks", "prepare", "doctor", "train", "search", "import", "tune", "ensemble", "predict", "export"),
     *("score", "check", "vote", "report", "explain", "review", "compare", "comparison", "race", "bench"),
     *("leaderboard", "completion"),
 )
@@ -50,6 +50,7 @@ usage: ./run.sh STAGE [options]        (./run.sh STAGE --help explains a stage)
   in this order:
     demo         run the whole pipeline on synthetic data: no download, no GPU, a few minutes
     prepare      check and cache raw data, make folds          ./run.sh prepare --track hand_bone --data DIR
+    doctor       memory, time and disk before training         ./run.sh doctor --experiment strong
     train        train one model per fold                      ./run.sh train --fold 0..4
     tune         choose weights, thresholds, post-processing   ./run.sh tune --members quick,strong
     ensemble     predict test images, write a submission       ./run.sh ensemble

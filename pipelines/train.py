@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -16,8 +17,10 @@ from competition.runs.out_of_fold_scores import out_of_fold_score
 from competition.runs.run import Run, check_folds, open_run, parse_folds
 from competition.training.ranks import Ranks, join_ranks, leave_ranks
 from competition.training.tracking import TRACKERS, check_tracker
+from pipelines.batch_split import with_fitting_batch
 from pipelines.context import choose_experiment, open_track, open_workspace
-from pipelines.executors import add_executor, open_executor
+from pipelines.executors import LOCAL, add_executor, open_executor
+from pipelines.executors.local import slots, visible_gpus
 from pipelines.executors.rank_processes import run_ranks
 from pipelines.executors.task import Task, end_with_starter
 from pipelines.reports.training_report import report_training, say_grid
@@ -41,6 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", metavar="NAME", help="name the run (default: the experiment's name)")
     help_text = "train on the test images too: fold k takes the labels that fold k of RUN predicts"
     parser.add_argument("--pseudo", metavar="RUN", help=help_text)
+    help_text = "auto: the largest batch that fits; batch_size and accumulate change, their product does not"
+    parser.add_argument("--batch", choices=["auto"], help=help_text)
     parser.add_argument("--force", action="store_true", help="replace a finished run")
     help_text = "train each fold on so many GPUs at once (without GPUs: in so many processes); the batch stays as set"
     parser.add_argument("--gpus-per-fold", type=int, default=1, metavar="N", help=help_text)
@@ -62,14 +67,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     ranks = join_ranks()
     if not ranks.first:
         args.json = None  # the first rank writes it
-    if args.folds_per_gpu < 1:
-        raise CompetitionError(f"--folds-per-gpu {args.folds_per_gpu}: at least one fold trains on a GPU")
+    _check_counts(args)
     track, workspace = open_track(args), open_workspace(args)
     executor = open_executor(args, workspace, args.folds_per_gpu)
     teacher = [] if args.pseudo is None else [f"data.pseudo={json.dumps(args.pseudo)}"]
     chosen = choose_experiment(track, workspace, args.experiment, [*(args.set or []), *teacher])
     run = open_run(chosen.name if args.name is None else args.name, track, workspace, chosen.experiment)
     folds = parse_folds(args.fold, run.folds.count)
+    if args.batch is not None:
+        chosen = with_fitting_batch(chosen, run, _sharers(args, len(folds), ranks))
+        run = replace(run, experiment=chosen.experiment)
     worker = end_with_starter()
     if not worker:
         if added := registered():
@@ -95,10 +102,23 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _check_counts(args: argparse.Namespace) -> None:
+    for option in ("gpus-per-fold", "folds-per-gpu"):
+        count = getattr(args, option.replace("-", "_"))
+        if count < 1:
+            raise CompetitionError(f"--{option} {count}: at least one is required")
+
+
+def _sharers(args: argparse.Namespace, folds: int, ranks: Ranks) -> int:
+    """Return how many folds share the memory of a card or, without one, of this machine."""
+    if args.on != LOCAL or max(args.gpus_per_fold, ranks.count) > 1:
+        what = "--batch auto asks for the memory of one card of this machine"
+        raise CompetitionError(what, None, "Leave it out, and give --set train.batch_size=N --set train.accumulate=N")
+    return args.folds_per_gpu if visible_gpus() else len(slots(folds))
+
+
 def _task(args: argparse.Namespace, run: Run, fold: Fold, ranks: Ranks) -> Task:
     """Return what trains a fold: in one process, in this one as one of several ranks, or in ranks that it starts."""
-    if args.gpus_per_fold < 1:
-        raise CompetitionError(f"--gpus-per-fold {args.gpus_per_fold}: at least one is required")
     name, command, finished = f"fold {fold}", fold_command(args, fold), run.is_finished(fold) and not args.force
     here = partial(train_one, run, fold, args.force, args.tracker, ranks)
     if args.gpus_per_fold > 1 and ranks.count == 1 and not finished:

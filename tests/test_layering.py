@@ -34,6 +34,7 @@ LAYERS = (
     "prediction",
     "training",
     "runs",
+    "planning",
     "drawing",
     "explanation",
     "ensembling",

@@ -220,6 +220,8 @@ OTHER: dict[str, dict[str, object]] = {
         "ema": False,
         "precision": "fp32",
         "seed": 1,
+        "gradient_checkpointing": True,
+        "compile": True,
         "deterministic": False,
         "validate_every": 6,
         "keep_every": 5,
@@ -228,7 +230,11 @@ OTHER: dict[str, dict[str, object]] = {
 }
 
 
-def test_the_hash_changes_with_every_setting_but_the_number_of_workers() -> None:
+# They shape neither the weights nor the maps, but for the last bits.
+WITHOUT_EFFECT = {("data", "workers"), ("train", "gradient_checkpointing"), ("train", "compile")}
+
+
+def test_the_hash_changes_with_every_setting_that_shapes_the_weights() -> None:
     default = Experiment()
     hashes = {default.hash()}
     for section, settings in default.model_dump(exclude={"plugins"}).items():
@@ -236,12 +242,21 @@ def test_the_hash_changes_with_every_setting_but_the_number_of_workers() -> None
         for key, value in OTHER[section].items():
             changed = Experiment.model_validate({section: {key: value}})
             assert changed != default
-            if (section, key) == ("data", "workers"):
+            if (section, key) in WITHOUT_EFFECT:
                 assert changed.hash() == default.hash()
             else:
                 hashes.add(changed.hash())
-    assert len(hashes) == 1 + sum(len(settings) for settings in OTHER.values()) - 1
+    assert len(hashes) == 1 + sum(len(settings) for settings in OTHER.values()) - len(WITHOUT_EFFECT)
     assert {len(text) for text in hashes} == {10}
+
+
+def test_the_hash_of_the_defaults_is_what_it_was() -> None:
+    assert Experiment().hash() == "6027c4350b"
+
+
+def test_compilation_and_checkpointing_exclude_each_other(file: Path) -> None:
+    message = failure(file, "train.compile=true", "train.gradient_checkpointing=true")
+    assert "train.compile can't go with train.gradient_checkpointing" in message
 
 
 def test_the_hash_does_not_depend_on_the_order_or_on_naming_a_default() -> None:

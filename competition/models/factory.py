@@ -11,6 +11,7 @@ from competition.errors import CompetitionError
 from competition.models import hub, torchvision_ops  # noqa: F401  (the second must come before smp and timm)
 from competition.models.layers import start_from_prior
 from competition.models.multiview import MultiViewClassifier
+from competition.models.multiview_attention import AttentiveMultiViewClassifier
 from competition.models.multiview_fused import FusedMultiViewClassifier
 from competition.models.reports.cardiac_lab import HiddenLayer, LabFCN
 from competition.models.reports.classical_spine import ClassicalSpine
@@ -20,6 +21,7 @@ from competition.models.reports.four_fold import ReportFourFold
 from competition.models.reports.plain_unet import PlainUNet
 from competition.models.reports.reconstructed import ReconstructedClassifier
 from competition.models.reports.unet3plus import UNet3Plus
+from competition.models.residual_unet import ResidualUNet
 from competition.settings import Experiment, ModelSettings
 from competition.text import nearest_hint
 from competition.tracks.track import Track
@@ -169,6 +171,7 @@ NETWORKS: dict[str, Build] = dict.fromkeys(ARCHITECTURES, _smp_network) | {
         UNet3Plus, width=32, rate=4, deep_supervision=True, output_scale=2, most_enlarged=4
     ),
     "plain_unet": whole_network(PlainUNet),
+    "residual_unet": whole_network(ResidualUNet),
     "vgg_unet": whole_network(PlainUNet, width=32, transposed=False),
     "hidden_layer": _hidden_layer,
     "lab_fcn": whole_network(LabFCN),
@@ -220,6 +223,9 @@ def _report_fourfold(experiment: Experiment, track: Track) -> nn.Module:
 CLASSIFIERS: dict[str, Build] = {
     "multiview": multiview_network(MultiViewClassifier),
     "multiview_fused": lambda experiment, track: FusedMultiViewClassifier(**_view_options(experiment), track=track),
+    "multiview_attention": lambda experiment, track: AttentiveMultiViewClassifier(
+        **_view_options(experiment), track=track
+    ),
     "report_fourfold": _report_fourfold,
     "contrastive": multiview_network(ContrastiveClassifier),
     "reconstructed": multiview_network(ReconstructedClassifier),

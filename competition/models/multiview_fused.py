@@ -92,8 +92,12 @@ class FusedMultiViewClassifier(nn.Module):
         injected, there = self._join_views(features, present)
         by_artery = self.location_head(self.dropout(injected))
         locations = view_maximum(by_artery[:, :, self.arteries], there[:, :, None] & self.seen[:, 1:])
-        patient = view_maximum(injected, there[:, :, None].expand_as(injected))
+        patient = self.join_injections(injected, there)
         return torch.cat([self.patient_head(self.dropout(patient)), locations], dim=1)
+
+    def join_injections(self, injected: torch.Tensor, there: torch.Tensor) -> torch.Tensor:
+        """Return what is seen of a patient (N, WIDTH) in any injection (N, I, WIDTH) that is there, (N, I) bool."""
+        return view_maximum(injected, there[:, :, None].expand_as(injected))
 
     def _join_views(self, features: torch.Tensor, present: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Join the projections (N, V, F) of each injection; an absent one takes over what the others of it show.

@@ -16,8 +16,10 @@ from competition.data.draw_sampler import DrawSampler
 from competition.data.loader import collate
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
+from competition.models.compilation import compile_network
 from competition.models.factory import build_model, place
 from competition.models.gpu import gpu_of
+from competition.models.gradient_checkpointing import checkpoint_gradients
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.training.checkpoints import (
@@ -144,6 +146,11 @@ def start_or_resume(
     )
     if ranks.count > 1:
         state.scaler.scale(torch.zeros((), device=device))  # a rank may have no loss to scale before its first step
+    # After the copy for the average, which never computes a gradient. Neither changes the name of a weight.
+    if settings.gradient_checkpointing:
+        checkpoint_gradients(model, job.experiment.model.architecture)
+    if settings.compile:
+        compile_network(model)
     if stored is not None:
         try:
             restore(state, stored, ranks.number)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -35,21 +36,31 @@ def batch_loss(
         autocast: What the network computes in; None is float32.
     """
     device = next(model.parameters()).device
+    outputs = batch_outputs(model, batch, factor, autocast)
+    if batch.planes is None:
+        assert isinstance(outputs, torch.Tensor)
+        assert batch.targets is not None
+        return loss(outputs.float(), batch.targets.to(device, non_blocking=True))
+    outputs = outputs if isinstance(outputs, list) else [outputs]
+    return supervised_loss(outputs, batch.planes.to(device, non_blocking=True), classes, loss)
+
+
+def batch_outputs(
+    model: nn.Module, batch: Batch, factor: int, autocast: torch.dtype | None
+) -> torch.Tensor | list[torch.Tensor]:
+    """Return a network's logits of a batch, a list where it gives several; arguments as in ``batch_loss``."""
+    device = next(model.parameters()).device
     images = batch.images.to(device, non_blocking=True).float()
     if factor > 1:
         pooled = F.avg_pool2d(images.flatten(0, 1), factor)
         images = pooled.view(*images.shape[:2], *pooled.shape[1:])
     images = standardise(images, batch.mean, batch.std)
-    with torch.autocast(device.type, autocast, enabled=autocast is not None):
+    with nullcontext() if autocast is None else torch.autocast(device.type, autocast):
         if batch.planes is None:
             outputs = model(images, batch.present.to(device, non_blocking=True))
         else:
             outputs = model(images[:, 0].contiguous(memory_format=torch.channels_last))
-    if batch.planes is None:
-        assert batch.targets is not None
-        return loss(outputs.float(), batch.targets.to(device, non_blocking=True))
-    outputs = outputs if isinstance(outputs, list) else [outputs]
-    return supervised_loss(outputs, batch.planes.to(device, non_blocking=True), classes, loss)
+    return outputs  # type: ignore[no-any-return]
 
 
 def supervised_loss(outputs: Sequence[torch.Tensor], planes: torch.Tensor, classes: int, loss: Loss) -> torch.Tensor:

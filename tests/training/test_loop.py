@@ -1,6 +1,7 @@
 import csv
 import math
 import re
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -328,3 +329,19 @@ def test_a_network_learns_the_task(shared_hands, tiny_experiment, tmp_path):
     state = loop.train_fold(shared_hands.job(experiment, tmp_path, fold=1))
     assert np.isfinite(state.best_score)
     assert state.best_score > 0.6
+
+
+def test_to_group_normalisation_the_split_of_the_effective_batch_does_not_matter(
+    shared_hands, tiny_experiment, tmp_path, monkeypatch
+):
+    layers = [nn.Conv2d(1, 4, 3, padding=1), nn.GroupNorm(2, 4), nn.GELU(), nn.Conv2d(4, 3, 1)]
+    monkeypatch.setattr("competition.training.state.build_model", lambda *_, **__: deepcopy(nn.Sequential(*layers)))
+    ends = []
+    for size, times in ((4, 1), (2, 2), (1, 4)):
+        experiment = tiny_experiment(train={"batch_size": size, "accumulate": times, "loss": "bce", "lr": 1e-2})
+        job = shared_hands.job(experiment, tmp_path / str(size))
+        ends.append(loop.train_fold(replace(job, training=job.training[::2] * 2, held_out=[])))  # of one size
+    assert [state.step for state in ends] == [2 * math.ceil(len(job.training[::2] * 2) / 4)] * 3
+    for state in ends[1:]:
+        for found, wanted in zip(state.model.parameters(), ends[0].model.parameters(), strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)

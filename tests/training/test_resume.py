@@ -199,3 +199,21 @@ def test_on_a_larger_gpu_whole_batches_are_tried_again(shared_hands, experiment,
     state.chunk = 5
     restore(state, content)
     assert state.chunk == 5
+
+
+def test_a_run_with_gradient_checkpointing_is_cut_and_ends_as_one_without(
+    shared_hands, experiment, uncut, tmp_path, monkeypatch
+):
+    thrifty = experiment.model_copy(
+        update={"train": experiment.train.model_copy(update={"gradient_checkpointing": True})}
+    )
+    job = shared_hands.job(thrifty, tmp_path, fold=1)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
+    with monkeypatch.context() as patch:
+        cut_at(patch, "_optimizer_step", 4)
+        with pytest.raises(CutError):
+            loop.train_fold(job)
+    loop.train_fold(job)
+    one, other = (load_checkpoint(folder / "last.pt") for folder in (tmp_path, uncut))
+    assert one.pop("config") != other.pop("config")
+    assert_same(one, other)
