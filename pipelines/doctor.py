@@ -1,6 +1,8 @@
 """doctor: what an experiment needs before it is trained: memory, time, disk, and whether this machine can do it."""
 
 import argparse
+import multiprocessing
+from multiprocessing import forkserver
 from typing import Any
 
 from competition.data.manifest import Manifest, read_manifest
@@ -52,6 +54,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     Raises:
         CompetitionError: An experiment or track is unknown, or its network can't be built.
     """
+    if args.experiment is None:  # the processes import what they need while this one does
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["competition.planning.diagnosis"])
+        forkserver.ensure_running()
     from competition.planning.diagnosis import diagnose, diagnose_all
     from competition.planning.run_cost import work_of
     from pipelines.reports.doctor_report import as_figures, machine_to_plan_for, report_all, report_one

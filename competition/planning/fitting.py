@@ -1,9 +1,10 @@
 """The largest batch and crop that fit a machine, and the split of the effective batch."""
 
+import math
 from dataclasses import replace
 
 from competition.errors import CompetitionError
-from competition.models.layers import STRIDE
+from competition.models.layers import STRIDE, stride_of
 from competition.planning.devices import GB, Machine
 from competition.planning.run_cost import cost_of
 from competition.planning.shapes import network_of_shapes
@@ -20,30 +21,42 @@ def room(cost: StepCost, machine: Machine) -> float:
 
 def largest_batch(experiment: Experiment, track: Track, draws: Draws, cost: StepCost, machine: Machine) -> int:
     """Return the most samples of a batch that fit, 0 where not one does; ``cost`` is that of ``draws``."""
+
+    def of(samples: int) -> StepCost:
+        return cost_of(experiment, track, replace(draws, samples=samples), machine)
+
     samples = int(draws.samples * room(cost, machine))
-    while samples and not machine.fits(cost_of(experiment, track, replace(draws, samples=samples), machine)):
+    if samples:
+        samples = int(samples * room(of(samples), machine))  # nearer, because not all of a step grows with the batch
+    while samples and not machine.fits(of(samples)):
         samples -= max(1, samples // 16)
     return samples
 
 
 def largest_side(experiment: Experiment, track: Track, draws: Draws, cost: StepCost, machine: Machine) -> int:
-    """Return the longest side of a square, a multiple of 32 pixels, of which a batch fits; 0 where none does.
+    """Return the longest side of a square, as the network takes it, of which a batch fits; 0 where none does.
 
     It is the side of a crop (``data.crop``), or of the whole image where there are no crops.
     """
-    area = draws.size_hw[0] * draws.size_hw[1] * room(cost, machine)
-    side = int(area**0.5) // STRIDE * STRIDE
-    while side and not machine.fits(_cost_of_side(experiment, track, draws, side, machine)):
-        side -= max(STRIDE, side // 16 // STRIDE * STRIDE)
+
+    def of(side: int) -> StepCost:
+        # Some networks are built for one size.
+        data = experiment.data.model_copy(update={"size": side, "crop": None})
+        predict = experiment.predict.model_copy(update={"tile": None})
+        of_side = experiment.model_copy(update={"data": data, "predict": predict})
+        return cost_of(of_side, track, replace(draws, size_hw=(side, side)), machine)
+
+    stride = max(STRIDE, stride_of(network_of_shapes(experiment, track)))
+    side = _multiple(math.sqrt(draws.size_hw[0] * draws.size_hw[1] * room(cost, machine)), stride)
+    if side:
+        side = _multiple(side * math.sqrt(room(of(side), machine)), stride)
+    while side and not machine.fits(of(side)):
+        side -= max(stride, _multiple(side / 16, stride))
     return side
 
 
-def _cost_of_side(experiment: Experiment, track: Track, draws: Draws, side: int, machine: Machine) -> StepCost:
-    # Some networks are built for one size.
-    data = experiment.data.model_copy(update={"size": side, "crop": None})
-    predict = experiment.predict.model_copy(update={"tile": None})
-    of_side = experiment.model_copy(update={"data": data, "predict": predict})
-    return cost_of(of_side, track, replace(draws, size_hw=(side, side)), machine)
+def _multiple(side: float, stride: int) -> int:
+    return int(side / stride) * stride
 
 
 def split_batch(experiment: Experiment, track: Track, draws: Draws, machine: Machine) -> int:

@@ -98,6 +98,8 @@ def time_two_sizes(trial: Trial, draws: Draws, steps: int = 3) -> Timing:
         trial.step(smaller)  # the first sets up what later ones use again
         measured.append((work_of_step(smaller), min(trial.step(smaller) for _ in range(steps))))
     (less, fast), (more, slow) = measured
+    if more == less:  # the picture is as small as the network takes
+        return Timing((measured[0], measured[1]), fast * work_of_step(draws) / less)
     slope = max(0.0, slow - fast) / (more - less)
     return Timing((measured[0], measured[1]), fast + slope * (work_of_step(draws) - less))
 
