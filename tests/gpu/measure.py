@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -28,6 +29,9 @@ from competition.masks.bit_planes import class_areas, intersections, pack_masks
 from competition.models.factory import build_model, place
 from competition.models.gpu import computing_device, gpu_of
 from competition.models.layers import stride_of
+from competition.planning.devices import CARD_RESERVE, GB, this_machine
+from competition.planning.run_cost import cost_of, work_of
+from competition.planning.step_timing import open_trial, time_two_sizes
 from competition.prediction.predictor import Predictor, make_predictor, predict_counts, predict_map
 from competition.prediction.probability_maps import HALF_LEVEL
 from competition.settings import Experiment, load_experiment
@@ -35,6 +39,7 @@ from competition.tracks.hand_bone.track import HAND_BONE
 from competition.training.loop import PLAIN, make_deterministic
 from competition.training.losses import Loss, get_loss
 from competition.training.precision import AUTOCAST, choose_precision
+from competition.training.ranks import Ranks
 from competition.training.steps import batch_loss, make_optimizer
 from competition.workspace import Workspace
 from pipelines.benchmarks.hand_files import prepared_image
@@ -232,6 +237,39 @@ def measure_validation(run: Measured) -> None:
     run.table.put("counts that differ", run.name, f"{differing} of {found[0].size}")
 
 
+def measure_prediction(run: Measured) -> None:
+    """Put what ./run.sh doctor says of a step beside the measured ones."""
+    machine, draws = this_machine(), work_of(run.experiment, HAND_BONE, run.workspace, None).draws
+    cost = cost_of(run.experiment, HAND_BONE, draws, machine)
+    timing = time_two_sizes(open_trial(run.experiment, HAND_BONE, machine.precision, run.device), draws)
+    # Its reserve is for what the allocator does not count.
+    needed = machine.needed(cost) - (CARD_RESERVE if machine.on_cuda else 0)
+    run.table.put(
+        "doctor: a step, from two smaller ones", run.name, f"{1000 * timing.full:.0f} ms, {needed / GB:.1f} GB"
+    )
+
+
+def measure_nccl(run: Measured) -> None:
+    """Time what ranks do with the gradients of a step, here one rank with itself, which must not change them."""
+    if run.device.type != "cuda":
+        return
+    model = run.network()
+    for weight in model.parameters():
+        weight.grad = torch.randn_like(weight)
+    before = [torch.clone(weight.grad) for weight in model.parameters() if weight.grad is not None]
+    with tempfile.TemporaryDirectory() as folder:
+        store = f"file://{folder}/store"
+        torch.distributed.init_process_group("cpu:gloo,cuda:nccl", init_method=store, rank=0, world_size=1)
+        ranks = Ranks(0, 2)  # it communicates as one of two does
+        seconds, _ = timed(lambda: ranks.sum_gradients(model, [1.0]) and None, run)
+        torch.distributed.destroy_process_group()
+    after = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    same = all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
+    run.table.put(
+        "gradients by NCCL, one rank", run.name, f"{1000 * seconds:.0f} ms, {'the same' if same else 'CHANGED'}"
+    )
+
+
 def read_truth(run: Measured, entry: Entry) -> NDArray[np.uint8]:
     """Return the label planes of an image."""
     return read_label_planes(run.workspace, HAND_BONE, entry.sample)
@@ -276,7 +314,8 @@ def main() -> None:
             run = Measured(name, experiment, workspace, entries, device, effort, table)
             measure_loading(run, measure_training(run))
             measure_validation(run)
-            # The prediction of ./run.sh doctor against the measured step and memory, and NCCL with one rank, go here.
+            measure_prediction(run)
+            measure_nccl(run)
     print(table.markdown(gpu_of(device) or "processor"))
 
 
