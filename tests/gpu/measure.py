@@ -148,7 +148,7 @@ def measure_training(run: Measured) -> float:
     for way, own_loss, deterministic in ways:
         make_deterministic(deterministic, run.device, one_size=True)
         step = training_step(run, model, dataset.factor, own_loss)
-        row = f"a step of {run.experiment.train.batch_size}, {way}"
+        row = f"a step of the experiment's batch, {way}"
         try:
             seconds, memory = timed(partial(step, batch), run)
         except torch.OutOfMemoryError:
@@ -244,9 +244,8 @@ def measure_prediction(run: Measured) -> None:
     timing = time_two_sizes(open_trial(run.experiment, HAND_BONE, machine.precision, run.device), draws)
     # Its reserve is for what the allocator does not count.
     needed = machine.needed(cost) - (CARD_RESERVE if machine.on_cuda else 0)
-    run.table.put(
-        "doctor: a step, from two smaller ones", run.name, f"{1000 * timing.full:.0f} ms, {needed / GB:.1f} GB"
-    )
+    cell = f"{1000 * timing.full:.0f} ms, {needed / GB:.1f} GB"
+    run.table.put("a step as doctor predicts it, from two smaller ones", run.name, cell)
 
 
 def measure_nccl(run: Measured) -> None:
@@ -265,9 +264,8 @@ def measure_nccl(run: Measured) -> None:
         torch.distributed.destroy_process_group()
     after = [weight.grad for weight in model.parameters() if weight.grad is not None]
     same = all(torch.equal(one, other) for one, other in zip(before, after, strict=True))
-    run.table.put(
-        "gradients by NCCL, one rank", run.name, f"{1000 * seconds:.0f} ms, {'the same' if same else 'CHANGED'}"
-    )
+    cell = f"{1000 * seconds:.0f} ms, {'unchanged' if same else 'CHANGED'}"
+    run.table.put("gradients of a step by NCCL, one rank", run.name, cell)
 
 
 def read_truth(run: Measured, entry: Entry) -> NDArray[np.uint8]:
