@@ -20,7 +20,7 @@ HELP = (
 )
 EXAMPLE = "./run.sh doctor --track hand_bone --experiment strong --memory 24"
 FIGURES = {
-    "experiments": "List of objects: each experiment, its batch, memory_gb, largest_batch, step_seconds, hours, disk_gb.",
+    "experiments": "List of objects: experiment, batch, memory_gb, largest_batch, step_seconds, hours, disk_gb ...",
     "machine": "Object: name, memory_gb and fault of what it was computed for.",
     "checks": "List of objects with name, good and finding, for one experiment.",
     "largest_side": "Largest side of a crop (or image) in pixels with the batch as it is, for one experiment, or null.",
