@@ -1,6 +1,6 @@
 """Reading and writing in a thread of their own while a network computes; an image or a map ahead, so memory is bounded.
 
-Decoding, OpenCV, compression and checksums release Python's lock, so that both go on at once.
+Compression, checksums and OpenCV release Python's lock, and a GPU computes without it, so that both go on at once.
 """
 
 from collections import deque
