@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from competition.console import finish_output
-from competition.data.remote_files import without_secrets
+from competition.data.remote.remote_files import without_secrets
 from competition.errors import CompetitionError
 from competition.files import write_json
 from competition.installation import CHECKOUT, commands_as_typed, typed

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
-from competition.data.remote_files import is_address
+from competition.data.remote.remote_files import is_address
 from competition.errors import CompetitionError
 from competition.text import shown
 

@@ -13,7 +13,7 @@ from trust_parser import Parser
 from competition import names
 from competition.data.folds import read_fold_names, read_folds
 from competition.data.manifest import Entry, Manifest, read_manifest, write_manifest
-from competition.data.staging import read_staged_index
+from competition.data.remote.staging import read_staged_index
 from competition.ensembling.decision import load_decision
 from competition.ensembling.voting.blend import round_weights
 from competition.errors import CompetitionError

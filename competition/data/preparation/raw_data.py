@@ -5,7 +5,7 @@ from pathlib import Path
 
 from competition.console import progress, say, shout
 from competition.data.manifest import prepared_root
-from competition.data.staging import stage
+from competition.data.remote.staging import stage
 from competition.errors import CompetitionError
 from competition.files import remove_folder, whole_folder
 from competition.phantoms import PHANTOMS

@@ -10,7 +10,7 @@ from competition.console import progress, say, shout
 from competition.data.cache import cache_sample, describe_sources, fingerprint, is_cached, problem_of
 from competition.data.manifest import Entry, read_manifest
 from competition.data.preparation.sample_problems import FILL_BAD, shout_unreadable
-from competition.data.staging import stage
+from competition.data.remote.staging import stage
 from competition.errors import CompetitionError
 from competition.tracks.track import Problem, Sample, Track
 from competition.workspace import Workspace

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from competition.console import progress, say, shout
-from competition.data.remote_files import RemoteFile, RemoteFiles, list_remote, reason_of, without_secrets
+from competition.data.remote.remote_files import RemoteFile, RemoteFiles, list_remote, reason_of, without_secrets
 from competition.data.sources import changed_sources, content_of, describe_source
 from competition.errors import CompetitionError
 from competition.files import file_lock, keep_out_of_git, make_folder, whole_file, write_text, writing

@@ -12,9 +12,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import fsspec
 import pytest
 
-from competition.data import remote_files
-from competition.data.remote_files import is_address, without_secrets
-from competition.data.staging import stage
+from competition.data.remote import remote_files
+from competition.data.remote.remote_files import is_address, without_secrets
+from competition.data.remote.staging import stage
 from competition.errors import CompetitionError
 from competition.file_listing import find_relative_paths
 from competition.workspace import Workspace, staged_index_file

@@ -11,9 +11,9 @@ import time
 import fsspec
 import pytest
 
-from competition.data import staging
+from competition.data.remote import staging
+from competition.data.remote.staging import stage
 from competition.data.sources import content_of
-from competition.data.staging import stage
 from competition.errors import CompetitionError
 from competition.file_listing import find_relative_paths
 from competition.files import file_lock
