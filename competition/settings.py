@@ -150,8 +150,8 @@ class TrainSettings(Section):
     """auto: bf16 on GPUs that have it, fp16 with loss scaling on older ones; on a CPU bf16 where it is faster."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     gradient_checkpointing: bool = False
-    """Keep only the inputs of a network's blocks and compute the rest again in the backward pass: a third of the memory
-    or less for a step that takes a third longer, with the same gradients."""
+    """Keep only the inputs of a network's blocks and compute the rest again in the backward pass: less than half of the
+    memory for one more forward pass per step, with the same gradients."""
     compile: bool = False
     """Let torch.compile fuse the network's operations: minutes before the first step, faster ones after it. It rounds
     otherwise, so an interrupted run does not resume to the last bit."""

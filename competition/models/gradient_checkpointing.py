@@ -2,7 +2,8 @@
 
 It works for every network that is made of blocks (residual, transformer and decoder blocks, pairs of convolutions):
 those are found by their number of layers, not by name, and no weight changes its name. Gradients stay the same, a step
-takes about a third longer, and the memory of activations shrinks to a third or less.
+takes one more forward pass, and the shipped networks save 8 to 48 % of the activations that they save without it (the
+UNet 3+ of the hand-bone report 67 to 87 %, because its logits are most of them).
 """
 
 from collections.abc import Iterator, Sequence

@@ -18,7 +18,8 @@ from competition.tracks.track import Track
 from competition.workspace import Workspace
 
 SHARE_OF_MAP = 0.02
-"""Bytes of a stored probability map per class and pixel: maps of 29 x 2048 x 2048 took 1 to 2 MB of 122."""
+"""Bytes of a stored probability map per class and pixel: a noisy one of 29 x 2048 x 2048 takes 1.25 MB of 122 in
+``./run.sh bench``, and real ones may have more soft edges."""
 
 
 @dataclass(frozen=True)

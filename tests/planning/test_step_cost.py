@@ -124,7 +124,7 @@ def test_a_process_grows_as_predicted(track, name, samples, side):
     environment = os.environ | heap | {"PYTHONPATH": str(REPOSITORY)}
     output = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
     predicted, measured = map(float, output.split())
-    assert predicted == pytest.approx(measured, rel=0.25)  # 0.02 to 0.12 as it was written, on one kind of machine
+    assert predicted == pytest.approx(measured, rel=0.25)  # 0.07 to 0.12 as it was written
 
 
 def test_the_spare_of_a_card_and_of_a_process(tiny_experiment):
