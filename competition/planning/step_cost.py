@@ -1,7 +1,7 @@
 """Memory and work of a training step, counted while the real step runs on shapes alone."""
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,7 +76,8 @@ def step_cost(
     settings = experiment.train
     network = network_of_shapes(experiment, track)
     meter, lower = Meter(rates, copies_weights=not on_cuda), AUTOCAST[precision]
-    with meter, nullcontext() if lower is None else Autocast(lower, on_cuda):
+    asked = on_cuda and settings.deterministic is True
+    with _deterministic(asked), meter, nullcontext() if lower is None else Autocast(lower, on_cuda):
         if settings.accumulate > 1:  # gradients are held from batch to batch: the new ones are added and freed
             for weight in network.parameters():
                 weight.register_post_accumulate_grad_hook(_forget_gradient)  # type: ignore[no-untyped-call]
@@ -93,6 +94,17 @@ def step_cost(
         moved_bytes=meter.moved,
         seconds=meter.seconds,
     )
+
+
+@contextmanager
+def _deterministic(asked: bool) -> Iterator[None]:
+    """Take the operations that a card would: bilinear upsampling in many steps where all must be deterministic."""
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(asked, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 def held_bytes(network: nn.Module, settings: TrainSettings) -> int:

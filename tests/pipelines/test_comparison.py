@@ -48,7 +48,7 @@ def comparison_of(tmp_path_factory):
 def test_a_comparison_is_drawn_trained_and_compared_and_goes_on_where_it_was(
     comparison_of, stage, refusal, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(local, "slots", lambda folds: [{}])  # in this process, which has torch already
+    monkeypatch.setattr(local, "slots", lambda *_: [{}])  # in this process, which has torch already
     figures, said = stage("comparison", comparison_of())
     assert set(figures) == {*COMMON, *comparison.FIGURES} - {"comparisons"}
     large, small = figures["recipes"].values()
@@ -81,7 +81,7 @@ def test_a_comparison_is_drawn_trained_and_compared_and_goes_on_where_it_was(
 def test_prepared_data_is_contested_by_the_users_own_runs_on_the_folds_that_are_chosen(
     comparison_of, stage, refusal, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(local, "slots", lambda folds: [{}])
+    monkeypatch.setattr(local, "slots", lambda *_: [{}])
     sentence, _ = refusal("comparison", comparison_of(), "--fold", "0")
     assert "comparison mine trains all folds of its synthetic data" in sentence
     own = comparison_of("phantom: {people: 4, size: 64}\n", "")
