@@ -168,7 +168,8 @@ class PredictSettings(Section):
     """The prediction, the same for out-of-fold and test samples."""
 
     views: tuple[str, ...] = ("identity",)
-    """Test-time views of competition/prediction/tta_views.py; their probabilities are averaged."""
+    """Test-time views of competition/prediction/tta_views.py, whose probabilities are averaged: turned or mirrored
+    (hflip, rotate90, hflip_rotate90 ...), and for masks three or five quarters as large (scale75, scale125)."""
     tile: Positive | None = None
     """Side of the tiles of a sliding window on the training grid; null predicts the whole image at once."""
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from competition.prediction.grid_maps import classes_at_once
 from competition.prediction.probability_maps import empty_dead_zone
+from competition.prediction.scaled_views import SCALES, scaled_size
 
 Floats = NDArray[np.float32]
 Number = TypeVar("Number", np.float32, np.float64)
@@ -28,13 +29,18 @@ TURNS = {
 
 
 def see(images: Floats, view: str) -> Floats:
-    """Return images (..., H, W) as a test-time view sees them."""
+    """Return images (1, channels, H, W) as a test-time view sees them."""
+    if view in SCALES:
+        return enlarge(images[0], scaled_size((images.shape[-2], images.shape[-1]), view))[None]
     mirrored, turns = TURNS[view]
     return np.rot90(images[..., ::-1] if mirrored else images, turns, axes=(-2, -1))
 
 
-def see_back(probs: Floats, view: str) -> Floats:
-    """Bring the answer (..., h, w) to a test-time view back to the image."""
+def see_back(probs: Floats, view: str, seen: Floats, image: Floats) -> Floats:
+    """Bring the answer (C, k * rows, k * columns) to what a view has ``seen`` of an image back to k times its size."""
+    if view in SCALES:
+        finer = probs.shape[-1] // seen.shape[-1]
+        return enlarge(probs, (finer * image.shape[-2], finer * image.shape[-1]))
     mirrored, turns = TURNS[view]
     turned = np.rot90(probs, -turns, axes=(-2, -1))
     return turned[..., ::-1] if mirrored else turned

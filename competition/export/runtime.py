@@ -86,7 +86,7 @@ class OnnxMember:
         for view in self.packed.views:
             seen = np.ascontiguousarray(see(pixels, view))
             for number, model in enumerate(self.models):
-                probs = see_back(self._segment(model, seen, black, finest)[0], view)
+                probs = see_back(self._segment(model, seen, black, finest)[0], view, seen, pixels)
                 if view.startswith("hflip") and self.track.mirror is not None:
                     probs = probs[list(self.track.mirror.classes)]
                 if number == len(own):

@@ -16,7 +16,7 @@ from competition.models.layers import stride_of
 from competition.prediction.native_size import count_native, to_native
 from competition.prediction.room import Room, where_memory_allows
 from competition.prediction.tiles import predict_tiles
-from competition.prediction.tta_views import VIEWS, is_mirrored
+from competition.prediction.tta_views import is_mirrored, scale_back, see, turn_back
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.workspace import Workspace
@@ -155,19 +155,12 @@ def _added(total: torch.Tensor | None, view: str, probs: torch.Tensor, track: Tr
     """
     order = track.mirror.classes if is_mirrored(view) and track.mirror is not None else None
     if total is None or probs.stride(1) == 1:
-        turned = _turned_back(view, probs)
+        turned = turn_back(probs, view)
         turned = turned if order is None else turned[:, list(order)]
         return turned if total is None else total.add_(turned)
     for place, index in enumerate(order or range(probs.shape[1])):
-        total[:, place] += _turned_back(view, probs[:, index : index + 1])[:, 0]
+        total[:, place] += turn_back(probs[:, index : index + 1], view)[:, 0]
     return total
-
-
-def _turned_back(view: str, probs: torch.Tensor) -> torch.Tensor:
-    if view == "identity":
-        return probs.contiguous()  # as ttach, which copies in any case
-    turned: torch.Tensor = VIEWS[view].deaugment_mask(probs)
-    return turned
 
 
 def _grid_answers(
@@ -177,9 +170,10 @@ def _grid_answers(
     standardised, black = image_input(predictor, entry, sample)
     finest = max(1, max(predictor.reader.box(entry).size_hw) // max(standardised.shape[-2:]))
     for view in views:
-        seen = VIEWS[view].augment_image(standardised)
+        seen = see(standardised, view)
         for number, model in enumerate(predictor.models):
-            yield number, view, _segment(predictor, model, seen, black, finest, room)
+            probs = _segment(predictor, model, seen, black, finest, room)
+            yield number, view, scale_back(probs, view, seen, standardised)
 
 
 def image_input(predictor: Predictor, entry: Entry, sample: GridSample | None = None) -> tuple[torch.Tensor, float]:

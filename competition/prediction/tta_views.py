@@ -1,4 +1,4 @@
-"""Test-time views: the same image transformed, its prediction transformed back (ttach does both).
+"""Test-time views: the same image transformed, its prediction transformed back (ttach turns and mirrors).
 
 Views are averaged as probabilities, after the sigmoid, like members in a soft vote; the mean of logits differs.
 """
@@ -6,9 +6,12 @@ Views are averaged as probabilities, after the sigmoid, like members in a soft v
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 import ttach
 
 from competition.errors import CompetitionError
+from competition.prediction.scaled_views import SCALES, scaled_size
 from competition.text import nearest_hint
 from competition.tracks.track import Track
 
@@ -26,6 +29,34 @@ def _chains() -> dict[str, Any]:
 VIEWS = _chains()
 
 
+def see(image: torch.Tensor, view: str) -> torch.Tensor:
+    """Return an image (1, channels, h, w) as a view shows it."""
+    if view in SCALES:
+        return _resize(image, scaled_size((image.shape[-2], image.shape[-1]), view))
+    seen: torch.Tensor = VIEWS[view].augment_image(image)
+    return seen
+
+
+def scale_back(probs: torch.Tensor, view: str, seen: torch.Tensor, image: torch.Tensor) -> torch.Tensor:
+    """Bring the answer (1, C, k * rows, k * columns) to what a view has ``seen`` to k times the size of the image."""
+    if view not in SCALES:
+        return probs
+    finer = probs.shape[-1] // seen.shape[-1]
+    return _resize(probs, (finer * image.shape[-2], finer * image.shape[-1]))
+
+
+def turn_back(probs: torch.Tensor, view: str) -> torch.Tensor:
+    """Turn and mirror probabilities (1, C, h, w) back."""
+    if view == "identity" or view in SCALES:
+        return probs.contiguous()  # as ttach, which copies in any case
+    turned: torch.Tensor = VIEWS[view].deaugment_mask(probs)
+    return turned
+
+
+def _resize(values: torch.Tensor, size_hw: tuple[int, int]) -> torch.Tensor:
+    return F.interpolate(values, size=size_hw, mode="bilinear", align_corners=False)
+
+
 def check_views(names: Sequence[str], track: Track) -> None:
     """Reject views that are unknown, or that the track's anatomy does not allow.
 
@@ -35,11 +66,13 @@ def check_views(names: Sequence[str], track: Track) -> None:
     if not names:
         raise CompetitionError("predict.views is empty; [identity] is the plain image")
     for name in names:
-        if name not in VIEWS:
-            raise CompetitionError(f"unknown view {name!r}{nearest_hint(name, list(VIEWS))}")
+        if name not in VIEWS and name not in SCALES:
+            raise CompetitionError(f"unknown view {name!r}{nearest_hint(name, [*VIEWS, *SCALES])}")
+        if name in SCALES and track.task == "classification":
+            raise CompetitionError(f"view {name!r} is for masks, and track {track.name} has none")
         if is_mirrored(name) and track.mirror is None:
             raise CompetitionError(f"view {name!r} mirrors the image, which track {track.name} does not allow")
-        if track.upright and name != "identity":
+        if track.upright and name != "identity" and name not in SCALES:
             raise CompetitionError(
                 f"view {name!r} turns or mirrors the image, and track {track.name} orders its classes "
                 "from the top, seen from one side: use [identity]"

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from competition.data import grid
 from competition.export import arrays
-from competition.prediction import native_size, predictor, probability_maps, tiles
+from competition.prediction import native_size, predictor, probability_maps, tiles, tta_views
+from competition.prediction.scaled_views import SCALES
 from competition.prediction.tile_grid import blend_tiles
 from competition.prediction.tta_views import VIEWS
 
@@ -28,10 +29,24 @@ def test_a_view_is_that_of_ttach_and_is_undone(view, size_hw):
     image = probabilities(1, 2, *size_hw)
     seen = arrays.see(image, view)
     np.testing.assert_array_equal(seen, VIEWS[view].augment_image(torch.from_numpy(image)).numpy())
-    np.testing.assert_array_equal(arrays.see_back(seen, view), image)
+    np.testing.assert_array_equal(arrays.see_back(seen[0], view, seen, image), image[0])
     answer = probabilities(1, 3, *seen.shape[-2:], seed=1)
     expected = VIEWS[view].deaugment_mask(torch.from_numpy(answer)).numpy()
-    np.testing.assert_array_equal(arrays.see_back(answer, view), expected)
+    np.testing.assert_array_equal(arrays.see_back(answer[0], view, seen, image), expected[0])
+
+
+@pytest.mark.parametrize("view", SCALES)
+@pytest.mark.parametrize("finer", [1, 4])
+@pytest.mark.parametrize("size_hw", [(32, 20), (7, 9), (1, 1)])
+def test_a_scaled_view_is_that_of_torch(view, size_hw, finer):
+    image = probabilities(1, 2, *size_hw)
+    seen = arrays.see(image, view)
+    expected = tta_views.see(torch.from_numpy(image), view)
+    np.testing.assert_allclose(seen, expected.numpy(), atol=1e-5)
+    answer = probabilities(1, 3, finer * seen.shape[-2], finer * seen.shape[-1], seed=1)
+    back = tta_views.scale_back(torch.from_numpy(answer), view, expected, torch.from_numpy(image)).numpy()
+    assert back.shape == (1, 3, finer * size_hw[0], finer * size_hw[1])
+    np.testing.assert_allclose(arrays.see_back(answer[0], view, seen, image), back[0], atol=1e-5)
 
 
 def test_views_are_standardised_alike_and_an_empty_one_is_not_divided_by_zero():

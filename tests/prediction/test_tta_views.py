@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from competition.errors import CompetitionError
-from competition.prediction.tta_views import VIEWS, check_views, is_mirrored
+from competition.prediction.scaled_views import SCALES, scaled_size
+from competition.prediction.tta_views import VIEWS, check_views, is_mirrored, scale_back, see
 
 ALL = [
     "identity", "rotate90", "rotate180", "rotate270", "hflip", "hflip_rotate90", "hflip_rotate180", "hflip_rotate270",
@@ -80,3 +81,36 @@ def test_an_upright_track_is_seen_only_as_it_is(shared_hands):
         if name != "identity":
             with pytest.raises(CompetitionError, match=f"view '{name}' turns or mirrors the image"):
                 check_views(["identity", name], upright)
+
+
+def test_scaled_views_are_for_masks_also_of_upright_tracks(shared_hands, shared_patients):
+    check_views(["identity", *SCALES], shared_hands.track)
+    check_views([*SCALES], replace(shared_hands.track, upright=True))
+    with pytest.raises(CompetitionError, match="view 'scale75' is for masks, and track tiny_patients has none"):
+        check_views(["identity", "scale75"], shared_patients.track)
+    with pytest.raises(CompetitionError, match="unknown view 'scale57', did you mean 'scale75'"):
+        check_views(["scale57"], shared_hands.track)
+
+
+def test_a_scaled_view_has_as_many_pixels_as_its_name_says():
+    assert scaled_size((512, 300), "scale75") == (384, 225)
+    assert scaled_size((512, 300), "scale125") == (640, 375)
+    assert scaled_size((1, 1), "scale75") == (1, 1)
+    assert scaled_size((5, 7), "hflip") == (5, 7)
+
+
+@pytest.mark.parametrize("view", SCALES)
+@pytest.mark.parametrize("finer", [1, 3])
+def test_places_stay_where_they_are_at_another_scale(view, finer):
+    # Rows and columns as a picture: bilinear resizing keeps straight lines, except beside the border.
+    rows, columns = torch.meshgrid(torch.arange(24.0), torch.arange(40.0), indexing="ij")
+    image = torch.stack([rows, columns])[None]
+    seen = see(image, view)
+    assert seen.shape[-2:] == scaled_size((24, 40), view)
+    answer = torch.nn.functional.interpolate(seen, scale_factor=finer, mode="bilinear", align_corners=False)
+    back = scale_back(answer, view, seen, image)
+    assert back.shape[-2:] == (finer * 24, finer * 40)
+    places = (torch.arange(finer * 24) + 0.5) / finer - 0.5
+    np.testing.assert_allclose(
+        back[0, 0, 3 * finer : -3 * finer, 20 * finer], places[3 * finer : -3 * finer], atol=1e-4
+    )
