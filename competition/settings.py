@@ -169,7 +169,8 @@ class PredictSettings(Section):
 
     views: tuple[str, ...] = ("identity",)
     """Test-time views of competition/prediction/tta_views.py, whose probabilities are averaged: turned or mirrored
-    (hflip, rotate90, hflip_rotate90 ...), and for masks three or five quarters as large (scale75, scale125)."""
+    (hflip, rotate90, hflip_rotate90 ...), and for masks three or five quarters as large (scale75, scale125: only for
+    networks that have learned several scales; those of the demo's hands lose 0.01 to 0.05 of Dice)."""
     tile: Positive | None = None
     """Side of the tiles of a sliding window on the training grid; null predicts the whole image at once."""
     overlap: Annotated[float, Field(ge=0, lt=1)] = 0.5

@@ -6,6 +6,7 @@ from competition.console import say
 from competition.errors import CompetitionError
 from competition.runs.run import Run
 from competition.settings import load_experiment
+from competition.text import counted
 from pipelines.context import ChosenExperiment
 
 
@@ -36,7 +37,8 @@ def with_fitting_batch(chosen: ChosenExperiment, run: Run, sharers: int) -> Chos
         size = split_batch(chosen.experiment, run.track, draws, machine)
         why = f"the largest that fits {machine.memory / GB:.1f} GB of {machine.name}"
     times = settings.batch_size * settings.accumulate // size
-    say(f"batch: {size} samples, accumulated {times} times ({why}); the effective batch stays {size * times}")
+    split = f"{counted(size, 'sample')}, accumulated {counted(times, 'time')}"
+    say(f"batch: {split} ({why}); the effective batch stays {size * times}")
     changed = [*chosen.settings, f"train.batch_size={size}", f"train.accumulate={times}"]
     return replace(chosen, settings=changed, experiment=load_experiment(chosen.path, changed))
 

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help_text = "memory of the card to plan for, in GB (default: the card that is here, else 24)"
     parser.add_argument("--memory", type=float, metavar="GB", help=help_text)
     parser.add_argument("--cpu", action="store_true", help="plan for the processor of this machine")
-    help_text = "train a few steps at two smaller sizes and extrapolate (always done where there is a card)"
+    help_text = "time steps of two smaller sizes and extrapolate: on the card (always), else on the processor"
     parser.add_argument("--measure", action="store_true", help=help_text)
     parser.add_argument("--markdown", action="store_true", help="print the table in Markdown")
     parser.set_defaults(track=None)
@@ -60,7 +60,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     if args.memory is not None and not 0 < args.memory < 10_000:
         raise CompetitionError(f"--memory takes GB of a card, such as 24, not {args.memory:g}")
-    machine = machine_to_plan_for(args.memory, args.cpu)
+    if args.memory is not None and args.cpu:
+        what = "--memory is that of a card, and --cpu plans for this machine's processor"
+        raise CompetitionError(what, None, "Give one of them")
+    machine = machine_to_plan_for(args.memory, args.cpu or args.measure)
     if args.experiment is None:
         tracks = track_names() if args.track is None else [args.track]
         questions = [question for name in tracks for question in _questions(args, name, machine)]

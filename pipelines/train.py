@@ -15,6 +15,7 @@ from competition.plugins import registered
 from competition.runs.fold_training import train_one
 from competition.runs.out_of_fold_scores import out_of_fold_score
 from competition.runs.run import Run, check_folds, open_run, parse_folds
+from competition.text import shown
 from competition.training.ranks import Ranks, join_ranks, leave_ranks
 from competition.training.tracking import TRACKERS, check_tracker
 from pipelines.batch_split import with_fitting_batch
@@ -45,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help_text = "train on the test images too: fold k takes the labels that fold k of RUN predicts"
     parser.add_argument("--pseudo", metavar="RUN", help=help_text)
     help_text = "auto: the largest batch that fits; batch_size and accumulate change, their product does not"
-    parser.add_argument("--batch", choices=["auto"], help=help_text)
+    parser.add_argument("--batch", metavar="auto", help=help_text)
     parser.add_argument("--force", action="store_true", help="replace a finished run")
     help_text = "train each fold on so many GPUs at once (without GPUs: in so many processes); the batch stays as set"
     parser.add_argument("--gpus-per-fold", type=int, default=1, metavar="N", help=help_text)
@@ -111,6 +112,9 @@ def _check_counts(args: argparse.Namespace) -> None:
 
 def _sharers(args: argparse.Namespace, folds: int, ranks: Ranks) -> int:
     """Return how many folds share the memory of a card or, without one, of this machine."""
+    if args.batch != "auto":
+        what = f"--batch takes only auto, not {shown(args.batch)}"
+        raise CompetitionError(what, None, "For a batch of your own give --set train.batch_size=N")
     if args.on != LOCAL or max(args.gpus_per_fold, ranks.count) > 1:
         what = "--batch auto asks for the memory of one card of this machine"
         raise CompetitionError(what, None, "Leave it out, and give --set train.batch_size=N --set train.accumulate=N")

@@ -7,6 +7,7 @@ from pathlib import Path
 from competition.data.loader import BATCHES_AHEAD, SHARED_MEMORY
 from competition.machine import MB, cores
 from competition.planning.devices import GB, Machine
+from competition.text import counted
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,9 @@ def _check_shared_memory(batch_bytes: int) -> Check:
         return Check("shared memory", True, "not limited on this system")
     free, needed = shutil.disk_usage(SHARED_MEMORY).free, BATCHES_AHEAD * batch_bytes
     processes = min(8, free // max(1, needed))
+    enough = counted(processes, "loading process", "loading processes")
     finding = (
-        f"{SHARED_MEMORY} has {free // MB:,} MB free, for {processes} loading processes of {needed // MB:,} MB each"
+        f"{SHARED_MEMORY} has {free // MB:,} MB free, enough for {enough} that hold {max(1, needed // MB):,} MB each"
     )
     repair = "" if processes > 1 else "; in Docker give --shm-size 8g, else set data.workers=0"
     return Check("shared memory", processes > 1, finding + repair)

@@ -119,7 +119,7 @@ def _made_for(search: Search, base: Run) -> dict[str, str]:
 
 
 def _run_trials(search: Search, shared: SharedStudy, trials: int) -> None:
-    if done := len(shared_study.finished_trials(shared.study)):
+    if 0 < (done := len(shared_study.finished_trials(shared.study))) < trials:
         say(f"search {search.name}: resumed after {done} trials")
     while True:
         with shared_study.next_trial(shared, search.space, trials) as trial:

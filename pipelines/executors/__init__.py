@@ -35,13 +35,14 @@ def open_executor(args: argparse.Namespace, workspace: Workspace, tasks_per_gpu:
         raise CompetitionError(f"--on does not know {shown(args.on)}{nearest_hint(place, PLACES)}")
     if address and place != "ray":
         raise CompetitionError(f"--on {place} takes no address, only --on ray does", None, f"Give --on {place}")
-    if args.slurm and place != "slurm":
+    slurm = parse_slurm(args.slurm or [])
+    if slurm and place != "slurm":
         raise CompetitionError(f"--slurm has no effect with --on {place}", None, "Give --on slurm too")
     if tasks_per_gpu > 1 and place == "slurm":
         what = "a job of Slurm has its GPUs to itself, so that tasks can't share one"
         raise CompetitionError(what, None, "Leave out --folds-per-gpu, or give --on local or ray")
     if place == "slurm":
-        return JobExecutor(Slurm(parse_slurm(args.slurm or [])), workspace)
+        return JobExecutor(Slurm(slurm), workspace)
     if place == "ray":
         return JobExecutor(Ray(address or None, tasks_per_gpu), workspace)
     return LocalExecutor(tasks_per_gpu)

@@ -84,7 +84,9 @@ def check_answer(address: str) -> None:
     if found is None:
         if address in ("auto", "local"):
             return
-        raise CompetitionError(f"--on ray:{address} is no address", None, "Give ray:HOST:6379 or ray:ray://HOST:10001")
+        raise CompetitionError(
+            f"--on ray:{address} is not a valid address", None, "Give ray:HOST:6379 or ray:ray://HOST:10001"
+        )
     try:
         with socket.create_connection((found[1], int(found[2])), timeout=ANSWER_SECONDS) as connection:
             if "RAY_USE_TLS" in os.environ:
@@ -97,7 +99,9 @@ def check_answer(address: str) -> None:
 
 
 def _no_answer(address: str, reason: str) -> CompetitionError:
-    repair = "Start Ray there (ray start --head); outside of the cluster give --on ray:ray://HOST:10001"
+    repair = "Start Ray there (ray start --head)"
+    if not address.startswith("ray://"):
+        repair += "; from a machine outside the cluster give --on ray:ray://HOST:10001"
     if "RAY_AUTH_TOKEN" not in os.environ:
         repair += "; for a cluster with a token set RAY_AUTH_TOKEN"
     return CompetitionError(f"no Ray cluster answers ({reason})", address, repair)

@@ -66,7 +66,8 @@ class Slurm:
         try:
             executor = submitit.AutoExecutor(logs / "submitit", cluster=self.cluster)
         except RuntimeError as error:
-            raise _refused(error) from error
+            repair = "Run this on a machine of a Slurm cluster, or leave out --on slurm"
+            raise CompetitionError("Slurm is not installed on this machine", None, repair) from error
         yield partial(self._submit, executor)
 
     def _submit(self, executor: "submitit.AutoExecutor", task: Task, job: Job) -> "SlurmJob":

@@ -15,6 +15,7 @@ from competition.planning.diagnosis import Diagnosis
 from competition.planning.fitting import largest_batch, largest_side
 from competition.planning.run_cost import draw_seconds
 from competition.planning.step_timing import open_trial, time_two_sizes
+from competition.text import counted
 from competition.tracks.track import Track, narrow
 from competition.workspace import Workspace
 from pipelines.executors.local import slots
@@ -133,10 +134,9 @@ def report_one(
     samples = largest_batch(settings, narrowed, draws, cost, machine)
     side = largest_side(settings, narrowed, draws, cost, machine) if track.task == "segmentation" else None
     figures["largest_side"], figures["experiments"][0]["largest_batch"] = side, samples
-    what = "crop" if settings.data.crop else "image"
+    what = "a crop" if settings.data.crop else "an image"
     say(
-        f"fits: batches of up to {samples}"
-        + (f", or with batches of {draws.samples} a {what} of {side}" if side else "")
+        f"fits: batches of up to {samples}" + (f", or with batches of {draws.samples} {what} of {side}" if side else "")
     )
     seconds = cost.seconds if machine.on_cuda else None
     if measure or (machine.on_cuda and torch.cuda.is_available()):
@@ -187,7 +187,8 @@ def _say_limit(loading: float, seconds: float, machine: Machine) -> None:
     processes = min(8, max(1, own_cores() - 1))
     share = loading / processes
     by = "loading" if share > seconds else "compute"
-    say(f"limit: {by}; {processes} loading processes of this machine take {share:.3f} s for a batch")
+    loaders = counted(processes, "loading process", "loading processes")
+    say(f"limit: {by}; {loaders} of this machine would take {share:.3f} s for a batch")
 
 
 def _say_time(diagnosis: Diagnosis, seconds: float | None, measured: bool) -> None:

@@ -94,9 +94,9 @@ def test_batch_auto_keeps_the_effective_batch_and_that_of_trained_folds(
     file.write_text(tiny_experiment(train=settings).to_yaml())
     words = {"experiment": file, "name": "mine", "batch": "auto"}
     stage_on(train, tiny_hands, fold=0, **words)
-    assert "batch: 4 samples, accumulated 1 times (the largest that fits" in capsys.readouterr().out
+    assert "batch: 4 samples, accumulated 1 time (the largest that fits" in capsys.readouterr().out
     kept = load_experiment(tiny_hands.workspace.fold_folder("mine", 0) / "config.yaml").train
     assert (kept.batch_size, kept.accumulate) == (4, 1)
     monkeypatch.setattr(devices, "free_memory", lambda: 0)  # another machine
     stage_on(train, tiny_hands, fold=1, **words)
-    assert "batch: 4 samples, accumulated 1 times (as in the folds that are trained)" in capsys.readouterr().out
+    assert "batch: 4 samples, accumulated 1 time (as in the folds that are trained)" in capsys.readouterr().out

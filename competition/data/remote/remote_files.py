@@ -147,11 +147,16 @@ def _reached(call: Callable[[], T], protocol: str, place: str, seconds: float | 
         what = f"{protocol}:// needs the package {package}, which is not installed"
         raise CompetitionError(what, place, f"Run {sys.executable} -m pip install {package}") from error
     except FileNotFoundError as error:
+        if isinstance(error.__cause__, OSError):  # of the connection; fsspec takes any failure for a missing file
+            raise CompetitionError(f"no answer ({reason_of(error.__cause__)})", place, again) from error
         raise CompetitionError("not found", place, "Check the address") from error
     except Exception as error:  # as every protocol raises its own
         what = f"can't be read ({reason_of(error)})"
         if str(error).startswith("Protocol not known"):
-            what, again = f"unknown kind of address '{protocol}://'", "Give s3://, gs://, https:// or a folder"
+            what, again = (
+                f"unknown kind of address '{protocol}://'",
+                "Give s3://, gs://, https://, another kind that fsspec reads, or a folder",
+            )
         raise CompetitionError(what, place, again) from error
 
 

@@ -12,7 +12,7 @@ import fsspec
 import pytest
 
 from competition.data.remote import staging
-from competition.data.remote.staging import stage
+from competition.data.remote.staging import read_staged_index, stage
 from competition.data.sources import content_of
 from competition.errors import CompetitionError
 from competition.file_listing import find_relative_paths
@@ -154,16 +154,15 @@ def test_a_download_killed_in_the_middle_continues(workspace, bucket, fetched, t
         patch.setattr(staging, "THREADS", 2)
         process.start()
         folder = tmp_path / "work" / "data" / ".staged"
-        while len(list(folder.glob("*/many/*.png"))) < 10:
+        while sum(len(read_staged_index(path)) for path in folder.glob("*/.staged.jsonl")) < 10:
             time.sleep(0.005)
         os.kill(process.pid, signal.SIGKILL)
         process.join()
-    left = content(next(folder.glob("*")))
+    left, kept = content(next(folder.glob("*"))), read_staged_index(next(folder.glob("*/.staged.jsonl")))
     assert all(len(data) == 10_000 for name, data in left.items() if name.startswith("many"))
     folder = stage(ADDRESS, workspace)
     assert len(content(folder)) == 45
-    # Those of the index are kept: all that were whole, but for the two that were just renamed.
-    assert 45 - len(left) <= len(fetched) <= 45 - len(left) + 2
+    assert len(fetched) == 45 - len(kept)
     assert not list(folder.glob("**/*.part"))
 
 

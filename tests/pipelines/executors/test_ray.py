@@ -64,7 +64,8 @@ def test_the_cluster_of_this_machine_is_found_unless_it_was_killed(tmp_path):
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_addresses_that_do_not_answer_are_one_sentence_and_not_waited_for(scheme, monkeypatch):
     monkeypatch.setattr(ray_tasks, "ANSWER_SECONDS", 0.2)
-    repair = r"Start Ray there \(ray start --head\); outside of the cluster give --on ray:ray://HOST:10001"
+    repair = r"Start Ray there \(ray start --head\); "
+    repair += "for a cluster" if scheme else "from a machine outside the cluster give --on ray:ray://HOST:10001"
     other = server(b"HTTP/1.1 400 Bad Request")
     with other as (port, _), pytest.raises(CompetitionError, match=rf"else than Ray answers\): .*:{port}\. {repair}"):
         check_answer(f"{scheme}127.0.0.1:{port}")
@@ -82,7 +83,9 @@ def test_addresses_that_do_not_answer_are_one_sentence_and_not_waited_for(scheme
 
 @pytest.mark.parametrize("address", ["cluster", "http://head:8265", "ray://", ":6379", "head:port"])
 def test_what_is_no_address_is_rejected(address):
-    with pytest.raises(CompetitionError, match=r"--on ray:\S* is no address\. Give ray:HOST:6379 or ray:ray://HOST"):
+    with pytest.raises(
+        CompetitionError, match=r"--on ray:\S* is not a valid address\. Give ray:HOST:6379 or ray:ray://HOST"
+    ):
         check_answer(address)
 
 
