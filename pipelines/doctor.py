@@ -60,9 +60,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
     if args.memory is not None and not 0 < args.memory < 10_000:
         raise CompetitionError(f"--memory takes GB of a card, such as 24, not {args.memory:g}")
-    if args.memory is not None and args.cpu:
-        what = "--memory is that of a card, and --cpu plans for this machine's processor"
-        raise CompetitionError(what, None, "Give one of them")
+    if args.memory is not None and (args.cpu or args.measure):
+        what = "--memory plans for a card that is not here, --cpu and --measure for this machine"
+        raise CompetitionError(what, None, "Leave out --memory, or both of the others")
     machine = machine_to_plan_for(args.memory, args.cpu or args.measure)
     if args.experiment is None:
         tracks = track_names() if args.track is None else [args.track]

@@ -241,7 +241,7 @@ def _random_states() -> dict[str, Any]:
 def restore(state: FoldState, stored: dict[str, Any], rank: int = 0) -> None:
     """Bring a new state to that of a checkpoint's content.
 
-    A rank that the checkpoint does not know, because fewer trained then, keeps the random numbers of its seed.
+    Where fewer ranks trained before, a rank without stored random numbers starts from its seed.
     """
     state.model.load_state_dict(stored["model"])
     if state.ema is not None:

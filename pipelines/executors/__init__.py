@@ -32,7 +32,7 @@ def open_executor(args: argparse.Namespace, workspace: Workspace, tasks_per_gpu:
     """
     place, _, address = args.on.partition(":")
     if place not in PLACES:
-        raise CompetitionError(f"--on does not know {shown(args.on)}{nearest_hint(place, PLACES)}")
+        raise CompetitionError(f"--on {shown(args.on)}: there is no such place to run on{nearest_hint(place, PLACES)}")
     if address and place != "ray":
         raise CompetitionError(f"--on {place} takes no address, only --on ray does", None, f"Give --on {place}")
     slurm = parse_slurm(args.slurm or [])

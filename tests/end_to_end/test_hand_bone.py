@@ -4,12 +4,17 @@ import csv
 import hashlib
 import json
 import os
+import random
+import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+import torch
 from documented_figures import written_figures
 
 from pipelines.__main__ import main
@@ -83,7 +88,7 @@ def five_folds(one_fold, experiment):
     figures = {"workspace": workspace, "fold0": one_fold[1]}
     figures["train"] = through_the_door(workspace, "train", "--experiment", experiment, "--fold", "0..4")
     figures["tune"] = (here(workspace, "tune", "--members", "tiny"), "")
-    figures["ensemble"] = through_the_door(workspace, "ensemble", "--no-report", "--out", workspace / "mine.csv")
+    figures["ensemble"] = through_the_door(workspace, "ensemble", "--out", workspace / "mine.csv")
     return figures
 
 
@@ -297,3 +302,49 @@ def test_a_second_prepare_reads_nothing_and_a_changed_image_costs_one(five_folds
     cv2.imwrite(str(image), cv2.imread(str(image), cv2.IMREAD_UNCHANGED), [cv2.IMWRITE_PNG_COMPRESSION, 9])
     assert [here(workspace, "prepare", "--phantom")["samples"]["read"] for _ in range(2)] == [1, 0]
     assert (workspace / "folds" / "phantom_hand_bone.csv").read_bytes() == before
+
+
+def assert_equal_weights(found, expected, where=""):
+    """Compares nested dictionaries and lists, tensors bit for bit."""
+    if isinstance(expected, torch.Tensor):
+        assert torch.equal(found, expected), where
+    elif isinstance(expected, dict):
+        assert list(found) == list(expected), where
+        for key, value in expected.items():
+            assert_equal_weights(found[key], value, f"{where}.{key}")
+    elif isinstance(expected, list | tuple):
+        assert len(found) == len(expected), where
+        for index, value in enumerate(expected):
+            assert_equal_weights(found[index], value, f"{where}.{index}")
+    else:
+        assert found == expected, where
+
+
+def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(drawn, experiment, tmp_path):
+    words = ["train", "--experiment", experiment, "--fold", 0, "--name", "long", "--set", "train.epochs=8"]
+    fold = Path("runs") / "phantom_hand_bone" / "long" / "fold0"
+    here(drawn[0], *words)
+    duration = (drawn[0] / fold / "last.pt").stat().st_mtime - (drawn[0] / fold / "config.yaml").stat().st_mtime
+    for folder in ("cache", "folds"):
+        shutil.copytree(drawn[0] / folder, tmp_path / folder)
+    process = subprocess.Popen(command(tmp_path, *words), start_new_session=True, stdout=subprocess.DEVNULL)
+    try:
+        while not (tmp_path / fold / "config.yaml").exists():
+            assert process.poll() is None
+            time.sleep(0.005)
+        delay = random.uniform(0, 0.8 * duration)
+        end, history = time.monotonic() + delay, tmp_path / fold / "history.csv"  # this run may be the faster one
+        while time.monotonic() < end and not (history.exists() and history.read_text().count("\n") > 7):
+            time.sleep(0.005)
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert not (tmp_path / fold / "finished.json").exists(), "the training ended before it could be killed"
+    when = f"killed after {delay:.3f} of {duration:.3f} s"
+    cut = (tmp_path / fold / "last.pt").exists()
+    _, said = through_the_door(tmp_path, *words)
+    assert ("fold 0: resumed after epoch" in said) == cut, when
+    for name, parts in (("best.pt", ["weights"]), ("last.pt", ["model", "ema", "optimizer", "random", "epoch"])):
+        found, expected = (torch.load(root / fold / name, weights_only=True) for root in (tmp_path, drawn[0]))
+        for part in parts:
+            assert_equal_weights(found[part], expected[part], f"{name} {part}, {when}")

@@ -25,6 +25,7 @@ train: {epochs: 6, repeats: 2, batch_size: 4, precision: fp32, lr: 0.01}
 METRICS = {
     "iou": ("iou", lambda hit, missed, wrong: hit / (hit + missed + wrong), "image", 1),
     "f2": ("{name: f_beta, beta: 2, unit: group, empty: 0}", lambda h, m, w: 5 * h / (5 * h + 4 * m + w), "group", 0),
+    "pooled": ("{name: dice, unit: all}", lambda h, m, w: 2 * h / (2 * h + m + w), "all", 1),
     "skip": ("{name: dice, empty: skip}", lambda h, m, w: 2 * h / (2 * h + m + w), "image", "skip"),
 }
 

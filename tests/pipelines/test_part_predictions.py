@@ -112,7 +112,7 @@ def test_parts_of_a_table_give_the_same_scores(stage, patients_with_run, shared_
         (["--part", "1/2", "--parts", "2"], "--part 1/2 is predicted in this process. Leave out --parts and --on"),
         (["--part", "1/2", "--on", "ray"], "--part 1/2 is predicted in this process"),
         (["--parts", "0"], "--parts 0: a test set has at least one part"),
-        (["--on", "slrum"], "--on does not know 'slrum', did you mean 'slurm'?"),
+        (["--on", "slrum"], "--on 'slrum': there is no such place to run on, did you mean 'slurm'?"),
     ],
 )
 def test_wrong_parts_are_rejected(stage, refusal, hands_with_run, words, sentence):

@@ -42,8 +42,8 @@ def test_each_place_has_its_executor(chosen, tmp_path):
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--on", "slrum"], r"--on does not know 'slrum', did you mean 'slurm'\?"),
-        (["--on", "kubernetes"], r"--on does not know 'kubernetes'; known are local, slurm, ray"),
+        (["--on", "slrum"], r"--on 'slrum': there is no such place to run on, did you mean 'slurm'\?"),
+        (["--on", "kubernetes"], r"--on 'kubernetes': there is no such place to run on; known are local, slurm, ray"),
         (["--on", "slurm:head"], r"--on slurm takes no address, only --on ray does\. Give --on slurm"),
         (["--slurm", "partition=gpu"], r"--slurm has no effect with --on local\. Give --on slurm too"),
     ],
