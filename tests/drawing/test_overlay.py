@@ -38,6 +38,9 @@ def texts(monkeypatch):
     return written
 
 
+LARGE = pytest.mark.exhaustive
+
+
 @pytest.mark.parametrize("colour", [False, True])
 def test_only_outlines_and_numbers_cover_a_large_image(colour):
     masks = squares(700, 900, (100, 300, 200, 400), (350, 600, 100, 500), (0, 0, 0, 0))
@@ -88,7 +91,11 @@ def test_a_small_image_is_enlarged_by_a_whole_number(size_hw, factor):
     assert max(height, width) >= 700
 
 
-@pytest.mark.parametrize("size_hw", [(128, 128), (2048, 2048), (64, 900), (900, 64), (300, 2048)], ids=str)
+@pytest.mark.parametrize(
+    "size_hw",
+    [(128, 128), (64, 900), (900, 64), pytest.param((2048, 2048), marks=LARGE), pytest.param((300, 2048), marks=LARGE)],
+    ids=str,
+)
 def test_the_key_of_29_classes_is_complete_and_not_cut_off(texts, monkeypatch, size_hw):
     height, width = size_hw
     names = [f"finger-{number}" for number in range(29)]

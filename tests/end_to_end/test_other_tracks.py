@@ -80,6 +80,7 @@ train: {epochs: 1, batch_size: 4, precision: fp32, loss: four_sets, clip: null, 
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("settings", [FUSED, REPORT])
 def test_the_fused_network_and_the_reports_recipe_hand_in_too(tmp_path, settings):
     drawn = ("--people", "8", "--test-people", "3", "--size", "128", "--folds", "2", "--stratified")

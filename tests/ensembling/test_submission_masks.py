@@ -169,6 +169,7 @@ VOTE_TWICE = textwrap.dedent(
 )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["hand_bone", "lumbar"])
 def test_the_memory_that_is_said_before_is_held_for_any_number_of_images(tmp_path, name):

@@ -125,6 +125,7 @@ def test_the_bounds_of_the_dockerfile_are_those_of_the_project():
     assert re.search(r"^USER user$", DOCKERFILE, re.M)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_an_image_of_12000_rows_takes_a_bounded_number_of_bytes_per_pixel(tmp_path, model):
     peaks = []

@@ -44,6 +44,7 @@ OURS = (
 )
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", OURS)
 def test_experiments_for_one_card_fit_24_gb_as_their_comment_says(name):
     track, machine = get_track(name.split("/")[0]), card_of(24 * GB)

@@ -163,12 +163,18 @@ def phantoms(tmp_path_factory):
     return workspace_of
 
 
+def of_all_tracks(names):
+    """The two experiments that every track has; the others belong to the exhaustive tests."""
+    exhaustive = pytest.mark.exhaustive
+    return [name if name.endswith(("/quick", "/strong")) else pytest.param(name, marks=exhaustive) for name in names]
+
+
 def test_every_experiment_has_its_figures():
     found = {f"{path.parent.name}/{path.stem}" for path in EXPERIMENTS.glob("*/*.yaml")}
     assert found == {*FIGURES, *FIGURES_OF_PATIENTS, BY_RULES}
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", of_all_tracks(FIGURES))
 def test_parameters_and_outputs_at_full_size(name):
     experiment, track = load_experiment(experiment_file(name), ["model.pretrained=false"]), track_of(name)
     if experiment.model.encoder.startswith("mit_"):  # it reads numbers while it is built
@@ -184,7 +190,7 @@ def test_parameters_and_outputs_at_full_size(name):
     assert [tuple(logits.shape) for logits in outputs] == [(2, len(track.classes), size, size) for size in sides]
 
 
-@pytest.mark.parametrize("name", FIGURES_OF_PATIENTS)
+@pytest.mark.parametrize("name", of_all_tracks(FIGURES_OF_PATIENTS))
 def test_parameters_and_outputs_for_patients_at_full_size(name):
     experiment, track = load_experiment(experiment_file(name), ["model.pretrained=false"]), track_of(name)
     with torch.device("meta"):
@@ -223,7 +229,7 @@ def take_a_step(name, experiment, track, workspace, entries):
     ]
 
 
-@pytest.mark.parametrize("name", [*FIGURES, BY_RULES])
+@pytest.mark.parametrize("name", of_all_tracks([*FIGURES, BY_RULES]))
 def test_a_step_and_a_prediction_on_drawn_data(name, phantoms):
     experiment, track = small(name), track_of(name)
     workspace = phantoms(track.name)
@@ -237,7 +243,7 @@ def test_a_step_and_a_prediction_on_drawn_data(name, phantoms):
     assert (levels.shape, levels.dtype) == ((len(track.classes), entry.height, entry.width), np.uint8)
 
 
-@pytest.mark.parametrize("name", FIGURES_OF_PATIENTS)
+@pytest.mark.parametrize("name", of_all_tracks(FIGURES_OF_PATIENTS))
 def test_a_step_and_a_prediction_on_drawn_patients(name, phantoms):
     experiment, track = small(name), track_of(name)
     workspace = phantoms(track.name)

@@ -43,6 +43,7 @@ def known(monkeypatch):
     return make
 
 
+@pytest.mark.exhaustive
 def test_masks_are_those_of_two_runs_of_which_one_is_cropped_by_the_other(
     hands_with_run, shared_hands, known, new_hands, tiny_experiment, stage, refusal, tmp_path
 ):

@@ -37,6 +37,7 @@ def read_dice(files, side, key):
     return np.mean(scores)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_both_sides_are_trained_on_the_same_fold_and_compared_in_pairs(stage, tmp_path, monkeypatch):
     monkeypatch.setattr(race, "DATA_SETS", (REAL, TINY))

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from competition.masks.bit_planes import plane_count
 from competition.models.factory import build_model
 from competition.planning.devices import GB, Machine
-from competition.planning.meter import Meter, Rates
+from competition.planning.meter import QUICK, Meter, Rates
 from competition.planning.step_cost import Draws, held_bytes, step_cost
 from competition.tracks import get_track
 
@@ -39,6 +39,23 @@ def test_the_meter_counts_what_is_alive_at_once():
         torch.empty(10, device="meta")
     assert meter.peak == 4000 + 8000
     assert meter.flops == 0
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_shapes_found_quickly_are_those_that_torch_finds(layout):
+    images = torch.empty(2, 8, 16, 12, device="meta").to(memory_format=layout)
+    aten, resize = torch.ops.aten, ([32, 40], False, None, None)
+    calls = [
+        *((operation, (images, other)) for operation in (aten.add.Tensor, aten.mul.Tensor) for other in (images, 2)),
+        *((aten.mul.Tensor, (images, other)) for other in (images[:, :1], images.half(), images.contiguous())),
+        (aten.upsample_bilinear2d.default, (images, *resize)),
+        (aten.upsample_bilinear2d.default, (images.half(), *resize)),
+    ]
+    for operation, given in calls:
+        found, expected = QUICK[operation](*given), operation(*given)
+        assert found.shape == expected.shape
+        assert found.stride() == expected.stride()
+        assert found.dtype == expected.dtype
 
 
 def test_held_are_weights_average_moments_and_accumulated_gradients(tiny_experiment):
@@ -124,6 +141,7 @@ for words in sys.argv[1:]:
 """
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the peak of a process")
 def test_processes_grow_as_predicted():

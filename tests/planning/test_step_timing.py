@@ -12,6 +12,7 @@ CPU = torch.device("cpu")
 STEPS = [("knee", "quick", 8, 96), ("hand_bone", "quick", 8, 128), ("knee", "vgg_unet", 4, 64)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize(("track", "name", "samples", "side"), STEPS)
 def test_a_step_takes_what_two_smaller_ones_foretell(track, name, samples, side):

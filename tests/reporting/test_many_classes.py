@@ -42,6 +42,7 @@ def many(tiny_hands):
     return replace(tiny_hands, track=track, manifest=read_manifest(tiny_hands.workspace, track))
 
 
+@pytest.mark.exhaustive
 def test_the_page_is_small_and_the_tables_whole(many, add_masks, inputs_of):
     add_masks(many, "quick", lambda truth, number: 200 * np.roll(truth, number % 3, axis=2))
     inputs_of(many)

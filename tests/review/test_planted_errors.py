@@ -74,6 +74,7 @@ def share_of_masks(track, folder, samples, size, errors, monkeypatch) -> float:
     return float(np.mean(shares))
 
 
+@pytest.mark.exhaustive
 def test_exchanged_moved_and_missing_bones_are_found(tmp_path, monkeypatch) -> None:
     track, samples = drawn("hand_bone", tmp_path, 20, 200)
     assert len(samples) == 40
@@ -87,6 +88,7 @@ def test_shifted_scaled_and_foreign_hearts_are_found(tmp_path, monkeypatch) -> N
     assert share_of_masks(track, tmp_path, labelled, 96, HEART_ERRORS, monkeypatch) >= 0.8
 
 
+@pytest.mark.exhaustive
 def test_flipped_patients_and_locations_are_found(tmp_path) -> None:
     track, samples = drawn("aneurysm", tmp_path, 40, 48)
     truth = np.array([sample.targets for sample in samples])

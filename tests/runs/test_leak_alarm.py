@@ -86,6 +86,7 @@ def test_scores_of_real_patients_above_any_honest_one_name_the_other_alarms(scor
             assert other in said
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("positives", "negatives"), [(33, 39), (8, 12), (523, 604)])
 def test_the_range_of_chance_holds_nearly_all_shuffles_and_no_leak(positives, negatives):
     random = np.random.default_rng(0)

@@ -158,6 +158,7 @@ def white_letters(still):
         cv2.putText(still, "FOV: 20x20 cm", (20, 190 + 9 * row), cv2.FONT_HERSHEY_SIMPLEX, 0.25, 255, 1)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("kind", ["size", "margins", "text", "block"])
 def test_each_trait_of_a_patient_alone_raises_the_alarm(kind, tmp_path):
     """Pictures of the positives differ in one thing, and the patients are numbered alike but for "block"."""

@@ -169,6 +169,7 @@ def test_truth_of_one_kind_is_tuned_to_nothing(truth, make_member):
     assert np.isnan(tuned.crossfit.auroc)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "rule"), [("greedy", "mean"), ("optuna", "rank"), ("optuna", "logit")])
 def test_everything_chosen_gains_nothing_where_the_truth_is_dealt_out_anew(truth, make_member, method, rule):

@@ -90,6 +90,7 @@ def test_gain_and_its_error_are_those_of_pooled_crossfitted_predictions():
     assert found.choice.error == pytest.approx(np.std(draws), rel=0.25)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "rule"), [("optuna", "mean"), ("greedy", "mean"), ("optuna", "logit"), ("greedy", "rank")]

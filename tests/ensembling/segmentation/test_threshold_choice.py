@@ -293,6 +293,7 @@ def noise_evaluator(images, classes, seed):
     return evaluate
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["optuna", "greedy"])
 @pytest.mark.parametrize("names", [("",), ("a", "b")])

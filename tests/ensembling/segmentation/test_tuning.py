@@ -250,6 +250,7 @@ def test_given_weights_are_kept_however_bad_and_contested(make_data, tmp_path):
     np.testing.assert_array_equal(scores_at(tuned.tuned.curves, np.full(3, 127)), expected)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_tuning_exchangeable_members_promises_nothing(make_data, tmp_path):
     """Members that differ by chance alone, and for which 0.5 is right: what is chosen gains nothing on other people.

@@ -88,6 +88,7 @@ def test_a_good_member_gets_the_weight(method):
     assert all(weights[0, 0] > 600 for weights in found.without.values())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "seeds"), [("optuna", 10), ("greedy", 3)])
 def test_equally_good_members_stay_equal(method, seeds):
