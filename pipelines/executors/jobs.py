@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -71,16 +71,23 @@ class JobExecutor:
             return
         logs = self.workspace.job_logs_folder(f"{datetime.now():%Y%m%d-%H%M%S}-{waiting[0].command[0]}-{os.getpid()}")
         make_folder(logs)
-        with self.cluster.connect(waiting, logs) as submit:
-            say(f"running {', '.join(task.name for task in waiting)} as jobs; their logs: {logs}")
-            running: dict[str, Handle] = {}
-            try:
-                for task in waiting:
-                    running[task.name] = submit(task, job_of(task, self.workspace, logs))
-                _wait_for_all(waiting, running, logs)
-            finally:
-                for handle in running.values():
-                    handle.cancel()
+        try:
+            with self.cluster.connect(waiting, logs) as submit:
+                say(f"running {', '.join(task.name for task in waiting)} as jobs; their logs: {logs}")
+                self._run_on(submit, waiting, logs)
+        finally:
+            with suppress(OSError):  # it holds logs, unless the cluster refused
+                logs.rmdir()
+
+    def _run_on(self, submit: Submit, tasks: Sequence[Task], logs: Path) -> None:
+        running: dict[str, Handle] = {}
+        try:
+            for task in tasks:
+                running[task.name] = submit(task, job_of(task, self.workspace, logs))
+            _wait_for_all(tasks, running, logs)
+        finally:
+            for handle in running.values():
+                handle.cancel()
 
 
 def job_of(task: Task, workspace: Workspace, logs: Path) -> Job:

@@ -143,3 +143,15 @@ def test_an_interruption_between_two_submissions_cancels_the_first(job_workspace
     with pytest.raises(KeyError):
         JobExecutor(cluster, job_workspace).run(fold_tasks(2))
     assert cluster.handles["fold 0"].cancelled
+
+
+def test_a_cluster_that_refuses_leaves_no_folder_of_logs(job_workspace, fold_tasks):
+    class Refusing:
+        @contextmanager
+        def connect(self, tasks, logs):
+            raise CompetitionError("nothing answers")
+            yield
+
+    with pytest.raises(CompetitionError, match="nothing answers"):
+        JobExecutor(Refusing(), job_workspace).run(fold_tasks(2))
+    assert not list(job_workspace.root.rglob("*train*"))
