@@ -53,8 +53,8 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Return the rival's figure divided by ours."""
-        return None if self.rival is None else self.rival / self.ours
+        """Return the rival's figure divided by ours, None without a rival or where ours is too small to be measured."""
+        return None if self.rival is None or self.ours == 0 else self.rival / self.ours
 
     def ok(self, full: bool) -> bool | None:
         """Return whether the target is reached; None without a target, or where targets are not evaluated."""

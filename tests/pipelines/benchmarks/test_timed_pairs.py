@@ -106,3 +106,9 @@ def test_an_interruption_ends_the_other_process():
 def test_an_error_of_the_other_process_arrives():
     with pytest.raises(TypeError):
         in_own_process(hold, None)
+
+
+def test_what_is_too_small_to_be_measured_has_no_ratio():
+    row = Row("memory", "mb", ours=0.0, rival=6.3, target=2)
+    assert row.ratio is None
+    assert row.ok(full=True) is None
