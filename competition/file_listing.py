@@ -6,6 +6,9 @@ version of Python.
 """
 
 import os
+import re
+import sys
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -154,10 +157,54 @@ def stem(name: str) -> str:
 
 
 def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
-    """Return the files of a sample's label, as the disk spells them: one, or one per class where it holds "{class}"."""
-    if "{class}" not in str(label):
-        return [label]
-    return [on_disk(Path(str(label).replace("{class}", name))) for name in classes]
+    """Return all files of a sample's label: those of ``class_files``."""
+    return [file for files in class_files(label, classes) for file in files]
+
+
+def class_files(label: Path, classes: Sequence[str]) -> list[list[Path]]:
+    """Return the files of a sample's label, as the disk spells them.
+
+    A label is the path of a file, with "{class}" where each class has its own, and with "*" or "?" where several files
+    are joined (``escape_wild`` is how a name with these signs is written then). A file without them need not exist.
+
+    Returns:
+        One list, or one per class where the label holds "{class}".
+    """
+    text = str(label)
+    several = _is_wild(text) and not os.path.exists(text)
+    if "{class}" not in text:
+        return [_files_of_pattern(text) if several else [label]]
+    named = [text.replace("{class}", escape_wild(name) if several else name) for name in classes]
+    return [_files_of_pattern(path) if several else [on_disk(Path(path))] for path in named]
+
+
+def escape_wild(name: str) -> str:
+    """Return a name as a part of a pattern that fits it alone."""
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+def _is_wild(text: str) -> bool:
+    return re.search(r"(?<!\[)[*?]", text) is not None
+
+
+def _files_of_pattern(pattern: str) -> list[Path]:
+    """Return the files that fit a pattern; only names with its literal beginning are compared."""
+    parts = Path(pattern).parts
+    at = next(number for number, part in enumerate(parts) if _is_wild(part))
+    folder = on_disk(Path(*(re.sub(r"\[([*?[])\]", r"\1", part) for part in parts[:at])))
+    if at < len(parts) - 1:
+        return find_files(folder, "/".join(parts[at:]))
+    wanted, spellings = plain_name(parts[at]), _spellings(folder, _stamp(folder))
+    names = _sorted_names(folder, _stamp(folder))
+    beginning = re.split(r"[*?[]", wanted)[0]
+    first = bisect_left(names, beginning)
+    last = bisect_left(names, beginning + chr(sys.maxunicode), lo=first)
+    return [folder / spellings[name] for name in names[first:last] if _fits(name, wanted)]
+
+
+@lru_cache(maxsize=256)
+def _sorted_names(folder: Path, stamp: int) -> list[str]:
+    return sorted(_spellings(folder, stamp))
 
 
 def split_part(path: Path) -> tuple[Path, str]:

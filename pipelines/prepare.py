@@ -1,18 +1,15 @@
 """prepare: read raw data; write the manifest, the cache, the folds and a contact sheet."""
 
 import argparse
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from competition.console import say, shout, table
+from competition.console import say, shout
 from competition.data.checks.duplicates import same_labels, same_pixels
 from competition.data.checks.plausibility import implausible_classes, questionable_masks
 from competition.data.checks.shortcuts import find_shortcut
-from competition.data.folds import FOLDS, Folds, fold_table
+from competition.data.folds import FOLDS
 from competition.data.manifest import (
-    Entry,
     Manifest,
     check_namesake,
     remember_decoded,
@@ -28,11 +25,11 @@ from competition.data.sources import content_of, describe_source, find_data_file
 from competition.drawing.contact_sheet import draw_contact_sheet
 from competition.errors import CompetitionError
 from competition.machine import cores
-from competition.text import counted, size_text
-from competition.tracks.track import WARNING, Problem, Track
-from competition.workspace import Workspace
+from competition.text import counted
+from competition.tracks.track import WARNING
 from pipelines.context import open_track, workspace_root
 from pipelines.options import add_fill_bad, folder_or_address
+from pipelines.reports.preparation_report import report_plan, report_preparation
 
 HELP = "Read raw data once: check every file, cache images and labels, make folds, draw a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
@@ -41,14 +38,15 @@ FIGURES = {
     "samples": "Object: train, test and read (whole numbers of samples; read from raw files now, not cached before).",
     "groups": "Whole number: groups of the training samples.",
     "classes": "List of text: the classes in the order of the planes or columns.",
-    "folds": "Object: count, hash and path of the fold file.",
+    "folds": "Object: count, hash and path of the fold file; null in a plan where folds depend on the masks.",
     "problems": "List of objects: what is wrong with samples (key, split, path, reason, repair ...).",
-    "manifest": "Path of the manifest.",
-    "contact_sheet": "Path of the contact sheet.",
+    "manifest": "Only without --plan: path of the manifest.",
+    "contact_sheet": "Only without --plan: path of the contact sheet.",
     "remarks": "List of text: what was noticed and changes nothing.",
-    "warnings": "List of text: what is probably a mistake in the data.",
-    "corrected_labels": "Whole number: labels that --corrections changed; 0 without it.",
-    "shortcut_auroc": "AUROC with which traits of the files predict the first class, 0 to 1; null if not measured.",
+    "warnings": "Only without --plan: list of text: what is probably a mistake in the data.",
+    "corrected_labels": "Only without --plan: whole number: labels that --corrections changed; 0 without it.",
+    "shortcut_auroc": "Only without --plan: AUROC of the first class from traits of the files; null if not measured.",
+    "plan": "Only with --plan: split -> list of its first samples (image, mask, key, group, stratum, fold).",
 }
 
 
@@ -68,6 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, metavar="PX", help="synthetic data: side of an image in pixels")
     parser.add_argument("--seed", type=int, default=0, help="synthetic data: draw other persons")
 
+    parser.add_argument("--plan", action="store_true", help="print how samples are named, grouped and split; read none")
+
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
     """Prepare; see HELP.
@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     tables = tuple(describe_source(root, table) for table in table_files)
     listing = track.list_samples(root)
     say(f"{counted(len(listing.samples), 'sample')} listed below {root}")
+    if args.plan:
+        return report_plan(args, track, workspace, root, listing)
     problems = list(listing.problems)
     old = reusable_entries(workspace, track)
     corrections = read_corrections(track, args.corrections, listing.samples)
@@ -115,32 +117,6 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             draw_contact_sheet(sheet, workspace, track, entries)
         except CompetitionError as error:  # all else is prepared
             shout(f"warning: no contact sheet was written: {error}")
-    figures = _report(workspace, track, entries, folds, problems, made)
+    figures = report_preparation(workspace, track, entries, folds, problems, made)
     figures |= {"remarks": remarks, "warnings": warnings}
     return figures | {"shortcut_auroc": shortcut_auroc, "corrected_labels": corrected}
-
-
-def _report(
-    workspace: Workspace, track: Track, entries: Sequence[Entry], folds: Folds, problems: Sequence[Problem], made: int
-) -> dict[str, Any]:
-    training = [entry for entry in entries if entry.split == "train"]
-    test = [entry for entry in entries if entry.split == "test"]
-    groups = {entry.group for entry in training}
-    title = f"{workspace.dataset}: held-out samples of each fold (no group is in two folds)"
-    table(title, ["fold", "samples", "groups", "rarest class"], fold_table(folds, training, track.classes))
-    size = size_text(Counter((entry.height, entry.width) for entry in entries).most_common(1)[0][0])
-    counts = f"{counted(len(training), 'training sample')} of {counted(len(groups), 'group')}"
-    counts += f", {counted(len(test), 'test sample')}"
-    say(f"{counts}, mostly {size} (rows x columns)")
-    sheet = workspace.contact_sheet_file()
-    say(f"{counted(made, 'sample')} read, {len(entries) - made} cached; contact sheet: {sheet}")
-    return {
-        "dataset": workspace.dataset,
-        "samples": {"train": len(training), "test": len(test), "read": made},
-        "groups": len(groups),
-        "classes": list(track.classes),
-        "folds": {"count": folds.count, "hash": folds.hash(), "path": str(folds.path)},
-        "problems": [vars(problem) for problem in problems],
-        "manifest": str(workspace.manifest_file()),
-        "contact_sheet": str(sheet),
-    }

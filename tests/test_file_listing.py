@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_files, find_pictures_beside, label_files, on_disk, split_part
+from competition.file_listing import (
+    class_files,
+    escape_wild,
+    find_files,
+    find_pictures_beside,
+    label_files,
+    on_disk,
+    split_part,
+)
 
 KOREAN = "손_1"
 COMPOSED, DECOMPOSED = unicodedata.normalize("NFC", KOREAN), unicodedata.normalize("NFD", KOREAN)
@@ -152,3 +160,22 @@ def test_a_part_of_a_file_that_is_not_there_stays_as_it_is(tmp_path: Path, name:
 def test_a_label_is_one_file_or_one_per_class() -> None:
     assert label_files(Path("m/1.png"), ["a", "b"]) == [Path("m/1.png")]
     assert label_files(Path("m/{class}/1.png"), ["a", "b"]) == [Path("m/a/1.png"), Path("m/b/1.png")]
+
+
+def test_a_label_of_several_files_is_those_that_fit_and_no_others(tmp_path: Path) -> None:
+    lay(tmp_path, "m/1_a.png", "m/1_b.PNG", "m/10_a.png", "m/1_a.gif", "n/1_a.png", "m/.1_c.png", "m/1[x]_a.png")
+
+    def files(label: str, *classes: str) -> list[list[str]]:
+        found = class_files(tmp_path / label, classes or ("x",))
+        return [[path.relative_to(tmp_path).as_posix() for path in paths] for paths in found]
+
+    assert files("m/1_*.png") == [["m/1_a.png", "m/1_b.PNG"]]
+    assert files("*/1_a.png") == [["m/1_a.png", "n/1_a.png"]]
+    assert files("m/1?_a.png") == [["m/10_a.png"]]
+    assert files("m/7_*.png") == [[]]
+    assert files(f"m/{escape_wild('1[x]')}_*.png") == [["m/1[x]_a.png"]]
+    assert files("{class}/1_a*.png", "m", "n", "o") == [["m/1_a.png"], ["n/1_a.png"], []]
+    lay(tmp_path, "m/1_c.png")  # a folder that changes is listed again
+    assert files("m/1_*.png") == [["m/1_a.png", "m/1_b.PNG", "m/1_c.png"]]
+    lay(tmp_path, "m/1_*.png")  # a file of this very name is meant
+    assert files("m/1_*.png") == [["m/1_*.png"]]

@@ -1,6 +1,6 @@
 """Checks that all listings share: no two images of one name, and no picture left out without a remark."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
@@ -52,14 +52,21 @@ def skipped_pictures(
     return problems
 
 
-def find_late_images(folder: Path, patterns: Sequence[str]) -> tuple[list[Path], list[str]]:
+def find_late_images(
+    folder: Path, patterns: Sequence[str], key_of: Callable[[Path], str] = lambda image: stem(image.name)
+) -> tuple[list[Path], list[str]]:
     """List the images of a late test set, sorted, and a remark on the pictures that are skipped, if any.
 
+    Args:
+        folder: Of the test set.
+        patterns: Of the images.
+        key_of: Image -> key, which no two may share.
+
     Raises:
-        CompetitionError: There is no image, two have one name, or a picture has another ending.
+        CompetitionError: There is no image, two have one key, or a picture has another ending.
     """
     images = sorted(path for pattern in patterns for path in find_files(folder, pattern))
-    check_names(images, folder)
+    check_names(images, folder, key_of)
     problems = skipped_pictures(folder, "test", patterns, {stem(image.name) for image in images})
     if lost := [problem for problem in problems if not problem.note]:
         what = f"test images are {lost[0].reason} ({len(lost)} in all)"
@@ -74,30 +81,35 @@ def _fits_but_for_ending(path: Path, pattern: str) -> bool:
     return fnmatchcase(name, wanted)
 
 
-def check_names(images: Sequence[Path], folder: Path) -> None:
-    """Raise CompetitionError if there is no test image or two have one name, which a submission can't distinguish."""
+def check_names(
+    images: Sequence[Path], folder: Path, key_of: Callable[[Path], str] = lambda image: stem(image.name)
+) -> None:
+    """Raise CompetitionError if there is no test image or two have one key, which a submission can't distinguish."""
     if not images:
         raise CompetitionError("no test image found", folder)
     names = NamesInUse("test images")
     for image in images:
-        if clash := names.clash(image.name, str(image)):
+        if clash := names.clash_of(key_of(image), str(image)):
             raise CompetitionError(clash, image)
 
 
 class NamesInUse:
     """The keys of images so far, which have to differ in more than capital letters, as some file systems require."""
 
-    def __init__(self, things: str) -> None:
-        """Start without names; ``things`` is the word for images in messages ("X-rays")."""
-        self._things = things
+    def __init__(self, things: str, called: str = "name") -> None:
+        """Start without names; ``things`` and ``called`` are the words for images ("X-rays") and keys in messages."""
+        self._things, self._called = things, called
         self._first: dict[str, tuple[str, str]] = {}
 
     def clash(self, name: str, path: str) -> str:
         """Add the name of a file; return what is wrong if an earlier one is equal without ending, else ""."""
-        key = stem(name)
+        return self.clash_of(stem(name), path)
+
+    def clash_of(self, key: str, path: str) -> str:
+        """Add a key and the path of its image; return what is wrong if an earlier key is equal, else ""."""
         other, where = self._first.setdefault(key.casefold(), (key, path))
         if where == path:
             return ""
         if other == key:
-            return f"two {self._things} share the name {key} (the other is {where})"
-        return f"the names of two {self._things} differ in capital letters only (the other is {where})"
+            return f"two {self._things} share the {self._called} {key} (the other is {where})"
+        return f"the {self._called}s of two {self._things} differ in capital letters only (the other is {where})"

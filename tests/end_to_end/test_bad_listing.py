@@ -184,13 +184,13 @@ def test_masks_beside_images_are_no_alarm(data, stage):
     assert read_masks(data) == ALL
 
 
-def test_a_pattern_that_takes_masks_as_images_is_refused_with_both_files(data, refusal):
+def test_a_pattern_that_takes_masks_as_images_leaves_them_out_with_both_files(data, stage):
     for path in data.glob("train/masks/*.png"):
         path.rename(data / "train/images" / f"{path.stem}_mask.png")
     (data.parent / "t.yaml").write_text(YAML.replace("train/masks/{stem}", "train/images/{stem}_mask"))
-    error, _ = refusal(*prepare(data))
-    assert "train/images/p0_0_mask.png is the mask of train/images/p0_0.png" in error
-    assert "fits images only" in error
+    figures, said = stage(*prepare(data))
+    assert "train/images/p0_0_mask.png is the mask of train/images/p0_0.png" in said
+    assert figures["samples"] == {"train": 8, "test": 2, "read": 10}
 
 
 def test_a_mask_of_a_near_name_is_meant_and_each_sample_counts_once(data, refusal):
@@ -275,8 +275,11 @@ def test_fewer_groups_than_folds_are_told_the_number_that_works(data, refusal, s
 @pytest.mark.parametrize(
     ("masks", "sentence"),
     [
-        ("train/{dir}/{stem}.png", "masks holds {dir}, which is unknown; the fields are {stem} and {class}"),
-        ("train/*/{stem}.png", "masks is the one path of an image's mask, not a pattern, so it can't hold *"),
+        ("train/{folder}/{stem}.png", "masks holds {folder}, which is unknown; known are class, dir, name, parent"),
+        ("train/masks/{sten}.png", "masks holds {sten}, which is unknown, did you mean 'stem'?"),
+        ("train/*/{stem}.png", "makes train/images/p0_0.png its own mask"),
+        ("train/masks/p*.png", "masks needs {stem}, the image's name without its ending, or another of {stem}"),
+        ("train/masks/{parent}.png", "8 training samples can't be used; the first is p0_0: annotation missing"),
     ],
 )
 def test_masks_that_cannot_be_declared_are_refused(data, refusal, masks, sentence):
@@ -288,7 +291,7 @@ def test_a_group_that_only_the_path_has_is_named(tmp_path, refusal):
     for person in range(3):
         save(tmp_path / f"data/train/patient{person}/image{person}.png", person)
     (tmp_path / "t.yaml").write_text(
-        "classes: [a]\ntrain: train/*/*.png\nmasks: m/{stem}.png\ntest: test/*.png\ngroup: '(patient[0-9]+)/'\n"
+        "classes: [a]\ntrain: train/*/*.png\nmasks: m/{stem}.png\ntest: test/*.png\ngroup: 'patient([0-9]+)'\n"
     )
     error, _ = refusal(*prepare(tmp_path / "data"))
     assert "searched in the file name only and would match the path" in error

@@ -17,7 +17,7 @@ from competition.workspace import Workspace
 from pipelines.__main__ import main
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your_competition.md").read_text(encoding="utf-8")
-TUTORIAL = PAGE.split("\n## Metric\n")[0]
+TUTORIAL = PAGE.split("\n## Where images, masks and persons are\n")[0]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TUTORIAL, re.MULTILINE | re.DOTALL)
 MINE, KAGGLE = (text for kind, text in BLOCKS if kind == "yaml")
 (COMMANDS,) = (text for kind, text in BLOCKS if not kind)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,8 @@ from competition.settings import load_experiment
 from competition.submission import leaderboard
 from competition.tracks import get_track
 from competition.tracks.declared.declaration import read_declaration
+from competition.tracks.declared.places import PathFaultError
+from competition.tracks.declared.templates import path_fields
 from competition.training.search_space import parse_space
 from competition.training.shared_study import SharedStudy, finished_trials, open_study
 from competition.workspace import Workspace
@@ -53,7 +56,7 @@ def _declarations() -> list[Parser]:
         Parser("load_experiment", "quick.yaml", _EXPERIMENTS, load_experiment),
         Parser("read_declaration", "nuclei.yaml", (_DECLARATION,), read_declaration),
         Parser("find_comparison", "own.yaml", _COMPARISONS, lambda path: find_comparison(str(path))),
-        Parser("FolderTrack.find_group", "pattern", (b"^(\\d+)_[a-z]+(?:-x)?$",), _find_group, names_file=False),
+        Parser("Places.group_of", "pattern", (b"^(\\d+)_[a-z]+(?:-x)?$",), _find_group, names_file=False),
         Parser("read_folds", "folds.csv", (folds,), read_folds),
         Parser("read_csv", "table.csv", (b"image,class,rle\na,x,1 2\nb,,\n",), read_csv),
         Parser("read_stored_table", "history.csv", (b"epoch,fold,loss\n1,0,0.5\n2,NA,\n",), _read_stored_table),
@@ -66,7 +69,9 @@ def _find_group(path: Path) -> str | None:
     pattern = path.read_bytes().decode(errors="replace")
     declaration = {"classes": ["x"], "train": "a/*.png", "masks": "b/{stem}.png", "test": "c/*.png", "group": pattern}
     own.write_text(json.dumps(declaration))  # which is YAML too
-    return read_declaration(own).find_group("0047_wrist-x")
+    with suppress(PathFaultError):
+        return read_declaration(own).places.group_of("0047_wrist-x", path_fields("0047_wrist-x"))
+    return None
 
 
 def _json() -> list[Parser]:

@@ -7,7 +7,7 @@ from competition.console import say, shout, table
 from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.text import few
-from competition.tracks.track import WARNING, Problem
+from competition.tracks.track import WARNING, Problem, Sample
 
 FILL_BAD = "predict black images in their place with --fill-bad"
 SHOWN_KINDS = 20
@@ -46,13 +46,10 @@ def settle_problems(
     Raises:
         CompetitionError: A test sample can't be used, or a training sample can't and ``skip_bad`` is not set.
     """
-    serious = [problem for problem in problems if not problem.note]
+    serious = list_problems(problems, entries)
     training = [problem for problem in serious if problem.split == "train"]
     masked = [problem for problem in serious if problem.split == "test" and problem.masked]
     lost = [problem for problem in serious if problem.split == "test" and not problem.masked]
-    names = {name for entry in entries for name in (entry.sample, entry.name, entry.group)}
-    _list_problems("notes", [problem for problem in problems if problem.note], names)
-    _list_problems("problems", serious, names)
     if lost:
         first = lost[0]
         what = f"{_samples(lost)} can't be used, and a missing row voids a submission; the first: {first.reason}"
@@ -70,6 +67,19 @@ def settle_problems(
     if training:
         say(f"--skip-bad: {_samples(training)} left out")
     return [entry for entry in entries if entry.split == "test" or entry.sample not in bad]
+
+
+def list_problems(problems: Sequence[Problem], samples: Sequence[Entry | Sample]) -> list[Problem]:
+    """Print the notes and the problems, those of a kind in one line; return the problems."""
+    names = {text for each in samples for text in (each.name, each.group, _key(each))}
+    serious = [problem for problem in problems if not problem.note]
+    _list_problems("notes", [problem for problem in problems if problem.note], names)
+    _list_problems("problems", serious, names)
+    return serious
+
+
+def _key(each: Entry | Sample) -> str:
+    return each.sample if isinstance(each, Entry) else each.key
 
 
 def shout_unreadable(entries: Sequence[Entry], masked_views: int) -> None:

@@ -50,15 +50,7 @@ def settle_folds(
     Raises:
         CompetitionError: ``count`` or ``stratified`` contradict the present folds, or a fold leaks or is empty.
     """
-    present = None if refold else find_folds(workspace)
-    if present is None or _does_not_fit(workspace, present, training):
-        present = None
-        folds = _make(track, workspace, training, kinds, FOLDS if count is None else count, stratified)
-    else:
-        _refuse_contradiction(present, count, stratified)
-        _refuse_strangers(present, training)
-        _describe(workspace, present, training)
-        folds = _extend(workspace, present, training)
+    folds, present = choose_folds(track, workspace, training, kinds, count, stratified, refold)
     check_leaks(folds, training)
     if empty := [fold for fold in range(folds.count) if not folds.held_out(training, fold)]:
         what = f"fold {empty[0]} holds out no group of this data, so it can't be trained"
@@ -68,6 +60,28 @@ def settle_folds(
         write_folds(folds.path, folds.fold_of, folds.how)
         _announce(workspace, folds, present, training)
     return folds
+
+
+def choose_folds(
+    track: Track,
+    workspace: Workspace,
+    training: Sequence[Entry],
+    kinds: Mapping[str, str],
+    count: int | None = None,
+    stratified: bool = False,
+    refold: bool = False,
+) -> tuple[Folds, Folds | None]:
+    """Return the folds of ``settle_folds`` without writing them, and the present ones that they keep or extend.
+
+    Of the training samples only key, group, stratum and targets count. Errors are those of ``settle_folds``.
+    """
+    present = None if refold else find_folds(workspace)
+    if present is None or _does_not_fit(workspace, present, training):
+        return _make(track, workspace, training, kinds, FOLDS if count is None else count, stratified), None
+    _refuse_contradiction(present, count, stratified)
+    _refuse_strangers(present, training)
+    _describe(workspace, present, training)
+    return _extend(workspace, present, training), present
 
 
 def _does_not_fit(workspace: Workspace, folds: Folds, training: Sequence[Entry]) -> bool:

@@ -23,8 +23,8 @@ from competition.text import size_text
 from competition.tracks.cardiac import disease, records, slice_key
 from competition.tracks.cardiac.contours import find_contours, list_dicom_slices, list_test_dicoms
 from competition.tracks.declared.declaration import FolderTrack
+from competition.tracks.declared.folder_listing import list_folder, list_test_folder
 from competition.tracks.declared.mask_files import SOFT_EDGES, binarise, count_between, read_masks
-from competition.tracks.declared.track import list_folder, list_test_folder
 from competition.tracks.track import Listing, Mirror, Track
 
 # The PNG form is two folders of equal names; a file name starts with the patient: SC-HF-I-05-IM-0001-0027.dcm.png.
@@ -52,7 +52,7 @@ def list_slices(root: Path) -> Listing:
     """
     found = {
         "DICOM with contours": (root / "dicom").is_dir(),
-        "PNG pictures": bool(find_files(root, PNG_PAIRS.train)),
+        "PNG pictures": bool(find_files(root, str(PNG_PAIRS.train))),
         "TFRecords": bool(records.record_files(root)),
     }
     forms = [form for form, there in found.items() if there]

@@ -1,36 +1,40 @@
 """The keys of the YAML file of a folder track, and what is wrong with an invalid one."""
 
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
 
 from competition.errors import CompetitionError
 from competition.formats.yaml_files import read_yaml
 from competition.metrics.counts import CountMetric
 from competition.metrics.metric import make_metric
-from competition.names import file_fault, label_fault
+from competition.names import label_fault
 from competition.plugins import absolute_plugins, load_plugins
 from competition.settings import Section
 from competition.submission import FORMS
 from competition.submission.form import Form
 from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.submission.run_lengths.form import RunLengthForm
-from competition.text import nearest_hint, same_spelling, shortened, shown
-from competition.tracks.declared.patterns import find_group
+from competition.text import nearest_hint, shortened, shown
+from competition.tracks.declared.contradictions import contradiction
+from competition.tracks.declared.index_table import IndexTable
+from competition.tracks.declared.places import DEFAULT_KEY, Places, pattern_fault
 from competition.tracks.declared.run_length_table import RunLengthTable
+from competition.tracks.declared.templates import is_template
+from competition.tracks.track import Split
 
 SECTIONS: dict[tuple[str, ...], type[Section]] = {
+    ("index",): IndexTable,
     ("masks", RunLengthTable.__name__): RunLengthTable,
     ("submission", SubmissionColumns.__name__): SubmissionColumns,
 }
 """Where Pydantic locates the sections of a declaration."""
 
-FIELDS = ("stem", "class")
-"""What ``masks`` may contain in curly brackets."""
+_LATER_KEYS = {"path", "key", "stratum", "missing", "exclude", "index"}
+"""Keys of which ``data_form`` has nothing where they are left out: it is the text of versions before they existed."""
 
 
 def _check_value(value: object) -> object:
@@ -64,17 +68,34 @@ class FolderTrack(Section):
     background: tuple[Value, ...] = ()
     """Pixel values or colours of a label picture that belong to no class, beside 0 or black. Where 255 marks pixels
     that the organiser ignores, [255] makes them background: they are trained on and scored as background."""
-    train: str
+    train: str | None = None
     """Training images: a glob pattern below the data folder, for example "train/images/*.png"; "**" stands for any
-    number of folders, and capitals of the ending don't matter."""
-    masks: str | RunLengthTable
-    """The mask of a training image: "train/labels/{stem}.png", or "train/masks/{class}/{stem}.png"; or a CSV of run
+    number of folders, and capitals of the ending don't matter. Masks that it fits too are left out."""
+    masks: str | RunLengthTable | None = None
+    """The mask of a training image: "train/labels/{stem}.png", or "train/masks/{class}/{stem}.png", with the fields of
+    templates (``templates.py``) and of ``path``; "{dir}/{stem}_mask*.png" joins the files that fit. Or a CSV of run
     lengths: {csv: train.csv, image: id, class: class, rle: rle} (``run_length_table.py`` explains its keys)."""
-    test: str
+    test: str | None = None
     """Test images: a glob pattern."""
-    group: str
-    """A regular expression searched in the file name; what its first bracket matches is the group (the person).
-    "(.+)" where every image is a group of its own."""
+    group: str | None = None
+    """The person, of whom all images are in one fold: a template such as "{parent}", or a regular expression searched
+    in the file name (in the whole path, if it holds a slash), whose first bracket is the group. "(.+)" where every
+    image is a group of its own."""
+    path: str | None = None
+    """A regular expression searched in the path of an image below the data folder. Its named brackets become fields of
+    templates: '(?P<case>case\\d+)/' gives {case}."""
+    key: str | None = None
+    """What a sample is called, also in the submission: a template such as "{case}_{stem}". Left out: the file name,
+    which then has to be unique without its ending."""
+    stratum: str | None = None
+    """The kind of image, which ``prepare --stratified`` balances over the folds; written as ``group``."""
+    missing: Literal["error", "empty"] = "error"
+    """Whether a training image without mask file or row is an error or has no object."""
+    exclude: tuple[str, ...] = ()
+    """Images that are left out: glob patterns."""
+    index: IndexTable | None = None
+    """A CSV with a row per image: {csv: index.csv, image: file, mask: mask, key: id, group: patient, stratum: view,
+    split: split}. Each column but ``image`` may be left out and replaces the key of its name."""
     channels: Literal[1, 3] = 1
     """Read as grey or as RGB."""
     flip: bool = False
@@ -87,10 +108,6 @@ class FolderTrack(Section):
     """The organiser's columns of run lengths (``SubmissionColumns`` explains the keys), for example {image: id, class:
     class, rle: rle, order: column, ending: false, empty: -1}, or the name of another form, such as array_zip. Left out:
     image_name,class,rle with pixels row by row from 1; where masks come as run lengths it must be given."""
-
-    def find_group(self, file_name: str) -> str | None:
-        """Return the group in a file name; None if ``group`` does not match."""
-        return find_group(self.group, file_name)
 
     @field_validator("plugins")
     @classmethod
@@ -107,6 +124,22 @@ class FolderTrack(Section):
         except CompetitionError as error:
             raise ValueError(error.what) from error
         return metric
+
+    @property
+    def places(self) -> Places:
+        """Return what the path of an image says."""
+        return Places(self.path, self.key or DEFAULT_KEY, self.group, self.stratum)
+
+    @property
+    def patterns(self) -> dict[Split, str]:
+        """Return the patterns of the images of each split that has one."""
+        patterns: dict[Split, str | None] = {"train": self.train, "test": self.test}
+        return {split: pattern for split, pattern in patterns.items() if pattern is not None}
+
+    @property
+    def own_keys(self) -> bool:
+        """Return whether samples are called by declared keys, also in the submission, and not by their files."""
+        return self.key is not None or (self.index is not None and self.index.key is not None)
 
     @property
     def count_metric(self) -> CountMetric:
@@ -147,23 +180,33 @@ class FolderTrack(Section):
     @property
     def reading(self) -> str:
         """Return how images and labels are read, as text."""
-        return self.model_dump_json(include={"classes", "masks", "channels"}) + self._written_background
+        empty = " missing empty" if self.missing == "empty" else ""
+        return self.model_dump_json(include={"classes", "masks", "channels"}) + self._written_background + empty
 
     @property
     def data_form(self) -> str:
         """Return all that ``prepare`` depends on, as text."""
         text = self.model_dump_json(include={"classes", "train", "masks", "test", "group", "channels"})
-        return f"{text} {self.names_with_ending}{self._written_background}"
+        later = self.model_dump_json(include=_LATER_KEYS, exclude_defaults=True).removeprefix("{}")
+        return f"{text} {self.names_with_ending}{self._written_background}{later}"
 
     @property
     def _written_background(self) -> str:
         """Return the background if there is one; without it, the text is that of versions before the key existed."""
         return f" background {list(self.background)}" if self.background else ""
 
-    @field_validator("train", "test", "masks")
+    @field_validator("train", "test", "masks", "exclude", "index")
     @classmethod
-    def _below_the_data_folder(cls, place: str | RunLengthTable) -> str | RunLengthTable:
-        pattern = place if isinstance(place, str) else place.csv
+    def _below_the_data_folder(cls, place: Any) -> Any:
+        if place is None:
+            return None
+        patterns = [place] if isinstance(place, str) else place if isinstance(place, tuple) else [place.csv]
+        for pattern in patterns:
+            cls._check_pattern(pattern)
+        return place
+
+    @staticmethod
+    def _check_pattern(pattern: str) -> None:
         if not pattern.strip("./ ") or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
             raise ValueError(f"must be a path below the data folder, not '{pattern}'")
         if "\0" in pattern:
@@ -172,7 +215,6 @@ class FolderTrack(Section):
             list(Path("a folder that does not exist").glob(pattern))
         except (ValueError, NotImplementedError) as error:
             raise ValueError(f"is no pattern of files ({error})") from error
-        return place
 
     @field_validator("classes")
     @classmethod
@@ -190,16 +232,15 @@ class FolderTrack(Section):
             raise ValueError(f"Input should be columns of run lengths or one of {', '.join(names)}, not {shown(form)}")
         return form
 
-    @field_validator("group")
+    @field_validator("group", "stratum", "path")
     @classmethod
-    def _one_bracket(cls, pattern: str) -> str:
-        try:
-            with warnings.catch_warnings(action="ignore"):  # of what a later Python may read otherwise
-                brackets = re.compile(pattern).groups
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"is no regular expression ({error})") from error
-        if brackets < 1:
-            raise ValueError("needs a bracket around the part that names the group, for example '^(\\d+)_'")
+    def _with_brackets(cls, pattern: str | None, info: ValidationInfo) -> str | None:
+        if pattern is None:  # written as "group:" with nothing behind it
+            return None
+        if info.field_name == "path" or not is_template(pattern):
+            fault = pattern_fault(pattern, "named" if info.field_name == "path" else "one")
+            if fault is not None:
+                raise ValueError(fault)
         return pattern
 
 
@@ -214,8 +255,8 @@ def read_declaration(path: Path) -> FolderTrack:
         declaration = FolderTrack.model_validate(content)
     except ValidationError as error:
         raise CompetitionError(_explain(error), path) from error
-    if (contradiction := _contradiction(declaration)) is not None:
-        raise CompetitionError(contradiction, path)
+    if (fault := contradiction(declaration)) is not None:
+        raise CompetitionError(fault, path)
     return declaration
 
 
@@ -233,89 +274,14 @@ def _explain(error: ValidationError) -> str:
         return f"{reason}; background: [255] counts them as background"
     if first["type"] == "extra_forbidden":
         return f"unknown key {shown(section + key)}{nearest_hint(key, known, section)}"
-    if first["type"] == "missing" and key == "group":
-        return "group is missing: '^(\\d+)_' finds the person in 012_a.png, '(.+)' makes each image its own group"
     reason = shortened(first["msg"].removeprefix("Value error, "), 500)
     return f"{section + key}: {reason} (keys are {', '.join(known)})"
 
 
 def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
     """Return the place of an error: the section and a dot ("" for none), the class of the section, the key."""
-    section = SECTIONS.get(tuple(place[:2]))
-    if section is not None and len(place) > 2:
-        return f"{place[0]}.", section, str(place[2])
+    for depth in (1, 2):
+        section = SECTIONS.get(tuple(place[:depth]))
+        if section is not None and len(place) > depth:
+            return f"{place[0]}.", section, str(place[depth])
     return "", FolderTrack, ".".join(map(str, place[:1])) or "declaration"
-
-
-def _contradiction(declaration: FolderTrack) -> str | None:
-    """Return why classes, masks and submission contradict each other; None if they don't."""
-    classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
-    if contradiction := _equal_names(list(classes), files=isinstance(masks, str) and "{class}" in masks):
-        return contradiction
-    if contradiction := _clashing_values(declaration):
-        return contradiction
-    columns = submission if isinstance(submission, SubmissionColumns) else None
-    if columns is not None and (contradiction := columns.contradiction("submission", len(classes))):
-        return contradiction
-    if isinstance(masks, RunLengthTable):
-        if isinstance(classes, dict):
-            return "classes with pixel values lie in pictures; with run lengths, classes is a list of names"
-        if contradiction := masks.contradiction("masks", len(classes)):
-            return contradiction
-        return _no_submission(masks) if submission is None else None
-    return _bad_template(masks, classes)
-
-
-def _bad_template(masks: str, classes: dict[str, int | str] | list[str]) -> str | None:
-    """Return why a path of mask files is invalid for these classes; None if it is valid."""
-    if unknown := [field for field in re.findall(r"\{([^{}]*)\}", masks) if field not in FIELDS]:
-        return f"masks holds {{{unknown[0]}}}, which is unknown; the fields are {{stem}} and {{class}}"
-    if wild := re.search(r"[*?]", masks):
-        return f"masks is the one path of an image's mask, not a pattern, so it can't hold {wild[0]}"
-    if "{stem}" not in masks:
-        return "masks needs {stem}, the image's name without its ending"
-    if "{class}" not in masks and isinstance(classes, list) and len(classes) > 1:
-        return "several classes need {class} in masks, or a pixel value for each class"
-    for name in classes if "{class}" in masks else ():
-        if fault := file_fault(name):
-            return f"masks are files named after their class, and the name {name!r} {fault}"
-    return None
-
-
-def _equal_names(names: Sequence[str], files: bool) -> str | None:
-    """Return which two classes are equal in Unicode's composed form, in file names also without regard to case."""
-    first: dict[str, str] = {}
-    for name in names:
-        key = same_spelling(name)
-        other = first.setdefault(key.casefold() if files else key, name)
-        if other is not name:
-            why = "" if key == same_spelling(other) else ", which are one file on a case-insensitive disk"
-            return f"classes holds {name!r} twice" if other == name else f"classes holds {other!r} and {name!r}{why}"
-    return None
-
-
-def _clashing_values(declaration: FolderTrack) -> str | None:
-    """Return which values of classes and background clash; None if none do."""
-    if isinstance(declaration.classes, list):
-        return "background needs classes with pixel values, {name: value}" if declaration.background else None
-    owner: dict[int | str, str] = {}
-    for name, value in declaration.classes.items():
-        if (other := owner.setdefault(value, name)) != name:
-            return f"classes {other!r} and {name!r} have the same value {value!r}"
-    if both := [value for value in declaration.background if value in owner]:
-        return f"{both[0]!r} is the class {owner[both[0]]!r} and in background"
-    if len({isinstance(value, str) for value in [*owner, *declaration.background]}) > 1:
-        return "classes and background mix pixel values and colours"
-    return None
-
-
-def _no_submission(masks: RunLengthTable) -> str:
-    """Return a request for the submission form, with a likely one: it can't be guessed from training run lengths."""
-    columns = {"image": masks.image, "class": masks.class_column, "rle": masks.rle}
-    likely = ", ".join(f"{key}: {name}" for key, name in columns.items() if name is not None)
-    counted = f"order: {masks.order}, start: {masks.start}" + ", relative: true" * masks.relative
-    line = f"submission: {{{likely}, {counted}, ending: ENDING, empty: EMPTY}}"
-    return (
-        f"masks are run lengths, so declare the submission form; likely {line}, where ENDING is true if "
-        'names end in .png, else false, and EMPTY is -1 or "", as an empty mask is written'
-    )

@@ -20,14 +20,27 @@ def find_group(pattern: str, text: str) -> str | None:
         CompetitionError: The search takes longer than ``SECONDS``. The limit applies in the main thread, which all
             stages run in; in other threads Python can't stop a search.
     """
+    found = _search(pattern, text)
+    return (found.group(1) or None) if found else None
+
+
+def find_named(pattern: str, text: str) -> dict[str, str] | None:
+    r"""Return what the named brackets of a pattern such as "(?P<case>\d+)/" match; None if the pattern does not.
+
+    Brackets that take no part in the match are left out. Errors as ``find_group``.
+    """
+    found = _search(pattern, text)
+    return None if found is None else {name: part for name, part in found.groupdict().items() if part is not None}
+
+
+def _search(pattern: str, text: str) -> re.Match[str] | None:
     try:
         with _time_limit(SECONDS):
-            found = re.search(pattern, text)
+            return re.search(pattern, text)
     except TimeoutError as error:
         what = f"the regular expression {pattern[:80]!r} takes more than {SECONDS:g} s on {text[:80]!r}"
         repair = "Write it without a repetition inside of a repetition, such as (a+)+"
         raise CompetitionError(what, repair=repair) from error
-    return (found.group(1) or None) if found else None
 
 
 @contextmanager

@@ -5,7 +5,7 @@ class (one per object) are joined. An image without a row, a row without an imag
 row are problems; "no mask" is written as -1, NaN or empty.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -76,13 +76,32 @@ def _read_table(path: Path, stamp: tuple[int, int] | None, form: RunLengthTable,
     return Table(rows)
 
 
-def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
-    """Return images without row, rows without image, classes of an image without row, and repeated rows."""
-    keys = {table.written(image.name): stem(image.name) for image in images}
-    strays = [written for written in table.rows if written not in keys]
+def find_problems(
+    table: Table,
+    keys: Mapping[str, str],
+    form: RunLengthTable,
+    classes: Sequence[str],
+    missing_is_empty: bool = False,
+    ignored: Collection[str] = (),
+) -> list[Problem]:
+    """Return images without row, rows without image, classes of an image without row, and repeated rows.
+
+    Args:
+        table: The rows.
+        keys: Name of each training image as in the table -> its key.
+        form: The columns.
+        classes: All of them.
+        missing_is_empty: Whether an image or class without row has no mask, which is no problem then.
+        ignored: Names of images that are left out.
+    """
+    strays = [written for written in table.rows if written not in keys and written not in ignored]
     missing = {written: key for written, key in keys.items() if written not in table.rows}
     meant = near_pairs(missing, strays)
-    problems = [_no_row(key, written, table, meant.get(written), form) for written, key in missing.items()]
+    problems = [
+        _no_row(key, written, table, meant.get(written), form)
+        for written, key in missing.items()
+        if written in meant or not missing_is_empty
+    ]
     near = NearKeys(keys)
     for written in strays:
         if written not in meant.values():
@@ -90,7 +109,7 @@ def find_problems(table: Table, images: Sequence[Path], form: RunLengthTable, cl
             reason = f"row {line}: there is no training image {written!r}{near.hint(written)}"
             problems.append(Problem(written, "train", form.csv, reason, kind="no training image"))
     for written, key in keys.items():
-        problems += _faults(key, table.rows.get(written, []), form, classes)
+        problems += _faults(key, table.rows.get(written, []), form, () if missing_is_empty else classes)
     return problems
 
 
@@ -124,9 +143,15 @@ def _faults(key: str, rows: Sequence[Row], form: RunLengthTable, classes: Sequen
 
 
 def read_run_lengths(
-    path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]
+    path: Path,
+    size_hw: tuple[int, int],
+    form: RunLengthTable,
+    classes: tuple[str, ...],
+    missing_is_empty: bool = False,
 ) -> NDArray[np.uint8]:
     """Read the masks of one image, "train.csv#0007a.png" with its name as in the CSV.
+
+    ``missing_is_empty`` is as of ``find_problems``.
 
     Returns:
         Label planes (H, W, ceil(C/8)) uint8.
@@ -136,7 +161,7 @@ def read_run_lengths(
     """
     file, image = split_part(path)
     table = read_table(file, form, classes)
-    rows = table.rows.get(image)
+    rows = table.rows.get(image, [] if missing_is_empty else None)
     if rows is None:
         raise CompetitionError(f"no row of image {image!r}{NearKeys(table.rows).hint(image)}", file)
     return _decode(rows, file, size_hw, form, classes, form.order)
@@ -151,7 +176,7 @@ def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes:
     if size_hw[0] == size_hw[1]:
         return False
     file, image = split_part(path)
-    rows = read_table(file, form, classes).rows[image]
+    rows = read_table(file, form, classes).rows.get(image, [])
 
     def pieces(order: Order) -> int:
         canvas, runs = canvas_runs(_decode(rows, file, size_hw, form, classes, order), len(classes))

@@ -41,6 +41,8 @@ def failure(path: Path) -> str:
     [
         ("flipp", "true", "unknown key 'flipp', did you mean 'flip'"),
         ("group", None, "group is missing: .*makes each image its own group"),
+        ("group", "", "group is missing"),
+        ("train", "", "train: Field required"),
         ("group", "'abc'", "group: .*needs a bracket"),
         ("group", "'('", "group: .*is no regular expression"),
         ("classes", "[]", "classes: "),

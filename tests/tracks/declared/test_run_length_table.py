@@ -66,7 +66,7 @@ def test_one_mask_in_every_form_by_hand(tmp_path: Path, keys: dict[str, object],
 def test_no_mask_is_written_in_several_ways(tmp_path: Path, none: str) -> None:
     path = write(tmp_path, "id,rle", f"x.png,{none}")
     assert not read(path, "x.png", PLAIN, "disc").any()
-    assert find_problems(read_table(path, PLAIN, ("disc",)), [Path("x.png")], PLAIN, ["disc"]) == []
+    assert find_problems(read_table(path, PLAIN, ("disc",)), {"x.png": "x"}, PLAIN, ["disc"]) == []
 
 
 def test_several_rows_of_an_image_and_class_are_joined(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_several_rows_of_an_image_and_class_are_joined(tmp_path: Path) -> None:
     masks = read(path, "x", CLASSES, "a", "b")
     np.testing.assert_array_equal(masks, [pixels((0, 0), (0, 1), (0, 2), (0, 3), (1, 0)), pixels()])
     np.testing.assert_array_equal(read(path, "y", CLASSES, "a", "b"), [pixels((2, 3)), pixels((0, 0))])
-    problems = find_problems(read_table(path, CLASSES, ("a", "b")), [Path("x.png"), Path("y.png")], CLASSES, "ab")
+    problems = find_problems(read_table(path, CLASSES, ("a", "b")), {"x": "x", "y": "y"}, CLASSES, "ab")
     assert problems == []
 
 
@@ -122,7 +122,8 @@ def test_names_with_and_without_ending_are_found(tmp_path: Path) -> None:
 def test_rows_and_images_that_do_not_fit_are_problems(tmp_path: Path) -> None:
     path = write(tmp_path, "id,kind,rle", "1,a,1 1", "1,b,", "9,a,1 1", "9,b,", "2.png,b,1 1", "1,a,1 1", "2.png,b,1 1")
     table = read_table(path, CLASSES, ("a", "b"))
-    problems = find_problems(table, [Path(f"train/{number}.png") for number in (1, 2, 3)], CLASSES, ["a", "b"])
+    keys = {table.written(f"{number}.png"): str(number) for number in (1, 2, 3)}
+    problems = find_problems(table, keys, CLASSES, ["a", "b"])
     assert {(p.key, p.reason) for p in problems} == {
         ("3", "annotation missing: no row of image '3.png'"),
         ("1", "row 7 repeats row 2"),

@@ -1,0 +1,126 @@
+"""The images of a declared track: found by patterns or by the index, without those that are excluded or are masks."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from competition.errors import CompetitionError
+from competition.file_listing import find_files
+from competition.text import counted
+from competition.tracks.declared.declaration import FolderTrack
+from competition.tracks.declared.index_table import IndexRow, IndexTable, read_index, rows_of_images
+from competition.tracks.declared.mask_paths import MaskFiles
+from competition.tracks.declared.places import PathFaultError
+from competition.tracks.track import Problem, Split
+
+
+@dataclass(frozen=True)
+class FoundImage:
+    """An image file: its path below the data folder, what its path says (None if ``fault``), its row of the index."""
+
+    split: Split
+    file: Path
+    relative: str
+    fields: Mapping[str, str] | None
+    fault: PathFaultError | None = None
+    row: IndexRow | None = None
+
+
+@dataclass(frozen=True)
+class FoundImages:
+    """The images, those that are excluded, what is wrong with the index, and remarks."""
+
+    images: list[FoundImage]
+    excluded: list[FoundImage]
+    problems: list[Problem]
+    remarks: list[str]
+
+
+def key_of(image: FoundImage, declaration: FolderTrack) -> str:
+    """Return the key of an image, from the index or from its path; raise PathFaultError if it has none."""
+    if image.fields is None:
+        raise image.fault or PathFaultError("path does not match")
+    if image.row is not None and "key" in image.row.cells:
+        return image.row.cells["key"]
+    return declaration.places.key_of(image.fields)
+
+
+def find_images(root: Path, declaration: FolderTrack) -> FoundImages:
+    """Find the images of both splits, sorted by path or in the order of the index.
+
+    Raises:
+        CompetitionError: The index can't be read.
+    """
+    every = {split: find_files(root, pattern) for split, pattern in declaration.patterns.items()}
+    problems: list[Problem] = []
+    if declaration.index is None:
+        found = [_found(root, split, file, declaration) for split, files in every.items() for file in files]
+    else:
+        found, problems = _indexed(root, every, declaration.index, declaration)
+    excluded = {pattern: set(find_files(root, pattern)) for pattern in declaration.exclude}
+    out = {file for files in excluded.values() for file in files}
+    left_out = [image for image in found if image.file in out]
+    remarks = list(_excluded_remarks(excluded, left_out))
+    problems = [problem for problem in problems if root / problem.path not in out]
+    return FoundImages([image for image in found if image.file not in out], left_out, problems, remarks)
+
+
+def _found(root: Path, split: Split, file: Path, declaration: FolderTrack, row: IndexRow | None = None) -> FoundImage:
+    relative = file.relative_to(root).as_posix()
+    try:
+        return FoundImage(split, file, relative, declaration.places.fields_of(relative), row=row)
+    except PathFaultError as fault:
+        return FoundImage(split, file, relative, None, fault, row)
+
+
+def _indexed(
+    root: Path, every: Mapping[Split, Sequence[Path]], form: IndexTable, declaration: FolderTrack
+) -> tuple[list[FoundImage], list[Problem]]:
+    split_of = {file: split for split, files in every.items() for file in files}
+    joined, problems = rows_of_images(root, read_index(root / form.csv, form), form, split_of if every else None)
+    found = [
+        _found(root, row.split() or split_of.get(file, "train"), file, declaration, row) for file, row in joined.items()
+    ]
+    return sorted(found, key=lambda image: image.split == "test"), problems
+
+
+def _excluded_remarks(excluded: Mapping[str, set[Path]], left_out: Sequence[FoundImage]) -> Iterator[str]:
+    if left_out:
+        test = sum(image.split == "test" for image in left_out)
+        of_test = f", {test} of them of the test set" if test else ""
+        yield f"exclude: {counted(len(left_out), 'image')} left out{of_test}, for example {left_out[0].relative}"
+    used = {image.file for image in left_out}
+    for pattern, files in excluded.items():
+        if not files & used:
+            yield f"exclude: {pattern} fits no image"
+
+
+def without_masks(found: FoundImages, masks: MaskFiles, declaration: FolderTrack) -> FoundImages:
+    """Leave out the masks that the patterns of images fit too, with remarks.
+
+    Raises:
+        CompetitionError: An image would be its own mask.
+    """
+    images = {image.file: image for image in found.images if image.file in masks.fields_of}
+    owner: dict[Path, FoundImage] = {}
+    for image in [*found.images, *found.excluded] if images else ():
+        for file in (file for files in masks.files_of(image.fields or {}) for file in files):
+            if file == image.file:
+                what = f"masks: {declaration.masks} makes {image.relative} its own mask"
+                raise CompetitionError(what, image.file, "Write masks: and train: so that no file fits both")
+            owner.setdefault(file, image)
+    if not any(file in owner for file in images):
+        return found
+    # What is named as a mask is, beside other masks, and has none of its own, is a mask without image.
+    kept = [
+        image
+        for image in found.images
+        if image.file not in owner and (image.file not in images or any(masks.files_of(image.fields or {})))
+    ]
+    remarks = [*found.remarks]
+    for split, pattern in declaration.patterns.items():
+        taken = [image for image in images.values() if image.split == split and image.file in owner]
+        if taken:
+            first = f"{taken[0].relative} is the mask of {owner[taken[0].file].relative}"
+            remarks.append(f"{split}: {pattern} fits {counted(len(taken), 'mask')} too, which are no images ({first})")
+    return FoundImages(kept, found.excluded, found.problems, remarks)
