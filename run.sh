@@ -4,8 +4,8 @@
 #   ./run.sh demo       run the whole pipeline on synthetic data: no download, no GPU
 #   ./run.sh test       run ruff, mypy and the tests, all but the exhaustive ones
 #   ./run.sh test quick      the same without the slow tests, in less than a minute
-#   ./run.sh test exhaustive   statistics over many draws, large images, and every shipped experiment
-#   ./run.sh test coverage   the same without the trust tests, whose limits are in seconds; lists uncovered lines
+#   ./run.sh test exhaustive   only these: statistics over many draws, large images, every shipped experiment
+#   ./run.sh test coverage   all but the trust tests, whose limits are in seconds; lists uncovered lines
 #   ./run.sh test trust --inputs 50000   only the fuzz and kill tests, here with more damaged files than usual
 set -euo pipefail
 
@@ -108,7 +108,7 @@ if [ "${1:-}" = test ]; then
     cd "$home"
     case ${1:-} in
     "") set -- -m "not exhaustive" "${all_cores[@]}" ;;
-    quick) shift && set -- --ignore tests/trust --ignore tests/end_to_end -m "not slow and not e2e" "${all_cores[@]}" "$@" ;;
+    quick) shift && set -- --ignore tests/trust --ignore tests/end_to_end -m "not slow and not e2e and not exhaustive" "${all_cores[@]}" "$@" ;;
     coverage) shift && set -- --ignore tests/trust --cov "${all_cores[@]}" "$@" ;;
     exhaustive) shift && exec "$python" -m pytest -m exhaustive "${all_cores[@]}" "$@" ;;
     trust) shift && exec "$python" -m pytest tests/trust "$@" ;;

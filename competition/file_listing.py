@@ -171,7 +171,7 @@ def class_files(label: Path, classes: Sequence[str]) -> list[list[Path]]:
         One list, or one per class where the label holds "{class}".
     """
     text = str(label)
-    several = _is_wild(text) and not os.path.exists(text)
+    several = is_wild(text) and not os.path.exists(text)
     if "{class}" not in text:
         return [_files_of_pattern(text) if several else [label]]
     named = [text.replace("{class}", escape_wild(name) if several else name) for name in classes]
@@ -183,14 +183,15 @@ def escape_wild(name: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
-def _is_wild(text: str) -> bool:
+def is_wild(text: str) -> bool:
+    """Return whether a path joins the files that fit it; "[*]" is the sign itself."""
     return re.search(r"(?<!\[)[*?]", text) is not None
 
 
 def _files_of_pattern(pattern: str) -> list[Path]:
     """Return the files that fit a pattern; only names with its literal beginning are compared."""
     parts = Path(pattern).parts
-    at = next(number for number, part in enumerate(parts) if _is_wild(part))
+    at = next(number for number, part in enumerate(parts) if is_wild(part))
     folder = on_disk(Path(*(re.sub(r"\[([*?[])\]", r"\1", part) for part in parts[:at])))
     if at < len(parts) - 1:
         return find_files(folder, "/".join(parts[at:]))

@@ -61,12 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--skip-bad", action="store_true", help="leave out invalid training samples")
     add_fill_bad(parser)
     parser.add_argument("--corrections", type=Path, metavar="DIR", help="use the corrected labels of ./run.sh review")
+    parser.add_argument("--plan", action="store_true", help="print how samples are named, grouped and split; read none")
     parser.add_argument("--people", type=int, metavar="N", help="synthetic data: number of training persons")
     parser.add_argument("--test-people", type=int, metavar="N", help="synthetic data: number of test persons")
     parser.add_argument("--size", type=int, metavar="PX", help="synthetic data: side of an image in pixels")
     parser.add_argument("--seed", type=int, default=0, help="synthetic data: draw other persons")
-
-    parser.add_argument("--plan", action="store_true", help="print how samples are named, grouped and split; read none")
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:

@@ -29,7 +29,8 @@ class Sample:
     split: Split
     group: str  # what is never split between folds (a person)
     images: tuple[str | None, ...]  # of each of ``Track.views`` the path below the data root; None where it is missing
-    # path below the data root, with "{class}" where each class has a file of its own; None for test samples and tables
+    # path below the data root, with "{class}" where each class has files of its own, and "*" or "?" where several are
+    # joined (``file_listing.class_files``); None for test samples and tables
     label: str | None = None
     targets: tuple[int, ...] | None = None  # 0/1 per class for classification; None otherwise
     stratum: str = ""  # the kind of picture, which folds can balance and a score can be split by; empty if unknown

@@ -72,7 +72,19 @@ def _mask(track: Track, root: Path, sample: Sample) -> str:
 
 def _unread(sample: Sample) -> Entry:
     """Return the manifest's row of a sample as far as its listing says."""
-    unknown = {"present": (True,), "height": 0, "width": 0, "mean": (), "std": ()}
-    known = {"sample": sample.key, "name": sample.name, "split": sample.split, "group": sample.group}
-    text = {"stratum": sample.stratum, "pixels": "", "labels": "", "fingerprint": ""}
-    return Entry(**known, **text, **unknown, targets=sample.targets or ())  # type: ignore[arg-type]
+    return Entry(
+        sample=sample.key,
+        name=sample.name,
+        split=sample.split,
+        group=sample.group,
+        stratum=sample.stratum,
+        targets=sample.targets or (),
+        present=(True,),
+        height=0,
+        width=0,
+        mean=(),
+        std=(),
+        pixels="",
+        labels="",
+        fingerprint="",
+    )

@@ -106,7 +106,8 @@ def find_test_samples(
         raise CompetitionError("test folder not found", folder)
     listing = track.list_test(folder)
     if not listing.samples:
-        raise CompetitionError(f"no test sample of track {track.name} found", folder, f"It is {track.layout}")
+        what, repair = f"no test sample of track {track.name} found", "Give the folder that holds the test set"
+        raise CompetitionError(what, folder, repair)
     digest = hashlib.sha256(str(folder).encode()).hexdigest()[:10]
     cache = replace(workspace, root=workspace.cache_folder() / "late" / digest)
     entries, masked_views = [], 0

@@ -52,7 +52,7 @@ def list_slices(root: Path) -> Listing:
     """
     found = {
         "DICOM with contours": (root / "dicom").is_dir(),
-        "PNG pictures": bool(find_files(root, str(PNG_PAIRS.train))),
+        "PNG pictures": bool(find_files(root, PNG_PAIRS.patterns["train"])),
         "TFRecords": bool(records.record_files(root)),
     }
     forms = [form for form, there in found.items() if there]

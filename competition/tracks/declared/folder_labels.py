@@ -84,11 +84,11 @@ def labels_in_files(
 
 
 def _repair(masks: str) -> str:
-    """Return what is wrong with a template that repeats folders, "" if it does not."""
+    """Return how to write a template that repeats folders, "" if it does not."""
     before, field, after = masks.partition("{dir}")
     if not before or not field:
         return ""
-    return f"{field} holds all folders below the data folder, so masks probably is {field}{after}"
+    return f"Write masks: {field}{after}, because {field} holds all folders below the data folder"
 
 
 def labels_in_table(

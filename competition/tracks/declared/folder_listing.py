@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, find_pictures_beside, stem
-from competition.text import few, same_spelling
+from competition.text import counted, few, same_spelling
 from competition.tracks.declared.declaration import FolderTrack
 from competition.tracks.declared.folder_labels import Labels, labels_in_files, labels_in_index, labels_in_table
 from competition.tracks.declared.found_images import FoundImage, FoundImages, find_images, key_of, without_masks
@@ -19,6 +19,12 @@ from competition.tracks.track import Listing, Problem, Sample
 
 FEW_IMAGES = 5
 """With fewer images, a group for each is no sign of a wrong pattern."""
+
+REPAIR_KEYS = "Write key: in the track's YAML file so that it differs"
+REPAIR_NAMES = (
+    "Give the images names that differ without their folder and ending, or write key: in the track's YAML file, for "
+    "example '{parent}_{stem}'"
+)
 
 
 def list_folder(root: Path, declaration: FolderTrack) -> Listing:
@@ -85,8 +91,7 @@ def _samples(
         try:
             key = key_of(image, declaration)
             if clash := names.clash_of(key, image.relative):
-                repair = "Give the images names that differ without their folder and ending, or write key: in the YAML"
-                repair = "Write key: so that it differs" if declaration.own_keys else f"{repair}: '{{parent}}_{{stem}}'"
+                repair = REPAIR_KEYS if declaration.own_keys else REPAIR_NAMES
                 problems.append(Problem(key, image.split, image.relative, clash, kind="names", repair=repair))
                 continue
             samples.append((_placed(image, declaration), image))
@@ -145,7 +150,9 @@ def _group_remarks(samples: Sequence[Sample], declaration: FolderTrack) -> list[
         example = f"{training[0].images[0]} is of group {training[0].group}"
         remarks.append(f"group: '{group}' makes each of {len(training)} images a group of its own ({example})")
     if declaration.stratum is not None and (unknown := [sample.key for sample in samples if not sample.stratum]):
-        remarks.append(f"stratum: '{declaration.stratum}' matches nothing in {len(unknown)} images ({few(unknown)})")
+        remarks.append(
+            f"stratum: '{declaration.stratum}' matches nothing in {counted(len(unknown), 'image')} ({few(unknown)})"
+        )
     return remarks
 
 

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from competition.errors import CompetitionError
-from competition.file_listing import escape_wild, find_files
+from competition.file_listing import escape_wild, find_files, is_wild
 from competition.text import near_pairs, same_spelling
 from competition.tracks.declared.templates import CLASS, fields_in, fill
 
@@ -93,11 +93,6 @@ class MaskFiles:
     @cached_property
     def _sorted_names(self) -> list[tuple[str, str]]:
         return sorted((PurePosixPath(path).name, path) for path in self._by_path)
-
-
-def is_wild(template: str) -> bool:
-    """Return whether a template of masks, or the pattern of one image, joins several files."""
-    return re.search(r"(?<!\[)[*?]", template) is not None
 
 
 def search_pattern(template: str) -> str:

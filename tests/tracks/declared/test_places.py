@@ -102,7 +102,7 @@ def test_an_unknown_stratum_is_remarked(tmp_path: Path) -> None:
     names = ("train/a/1_x.png", "train/a/2.png", "masks/a/1_x.png", "masks/a/2.png")
     listing = list_of(tmp_path, *names, group="'(.+)'", stratum="'_(x)'")
     assert [sample.stratum for sample in listing.samples] == ["x", ""]
-    assert "stratum: '_(x)' matches nothing in 1 images (2)" in listing.remarks
+    assert "stratum: '_(x)' matches nothing in 1 image (2)" in listing.remarks
 
 
 def test_excluded_images_and_their_masks_are_left_out_with_a_remark(tmp_path: Path) -> None:
