@@ -152,8 +152,9 @@ def _spellings(folder: Path, stamp: int) -> dict[str, str]:
 
 
 def stem(name: str) -> str:
-    """Return a file name without its last ending, in composed Unicode (NFC), as keys are."""
-    return same_spelling(Path(name).stem)
+    """Return a file name without its last ending (".nii.gz" is one), in composed Unicode (NFC), as keys are."""
+    path = Path(name)
+    return same_spelling(Path(path.stem).stem if path.name.lower().endswith(".nii.gz") else path.stem)
 
 
 def label_files(label: Path, classes: Sequence[str]) -> list[Path]:

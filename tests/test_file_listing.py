@@ -15,6 +15,7 @@ from competition.file_listing import (
     label_files,
     on_disk,
     split_part,
+    stem,
 )
 
 KOREAN = "손_1"
@@ -160,6 +161,13 @@ def test_a_part_of_a_file_that_is_not_there_stays_as_it_is(tmp_path: Path, name:
 def test_a_label_is_one_file_or_one_per_class() -> None:
     assert label_files(Path("m/1.png"), ["a", "b"]) == [Path("m/1.png")]
     assert label_files(Path("m/{class}/1.png"), ["a", "b"]) == [Path("m/a/1.png"), Path("m/b/1.png")]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("a.b.png", "a.b"), ("p1_f01.nii.gz", "p1_f01"), ("P.NII.GZ", "P"), ("x.tar.gz", "x.tar")]
+)
+def test_the_ending_of_a_compressed_volume_is_one_ending(name: str, expected: str) -> None:
+    assert stem(name) == expected
 
 
 def test_a_label_of_several_files_is_those_that_fit_and_no_others(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ PREPARE_AGAIN = "Run ./run.sh prepare, which reads that sample again"
 def describe_sources(track: Track, root: Path, sample: Sample, known: Sequence[str] = ()) -> tuple[str, ...]:
     """Describe the raw files of a sample, images first; see ``sources.describe_source``."""
     labels = [] if sample.label is None else label_files(root / sample.label, track.classes)
+    labels += [root / shared for shared in track.shared_labels if labels]
     paths = [*(root / image for image in sample.images if image is not None), *labels]
     files = dict.fromkeys(split_part(path)[0].relative_to(root).as_posix() for path in paths)
     return tuple(describe_source(root, file, known) for file in files)

@@ -3,7 +3,9 @@
 An object is a list of polygons, which are joined, or run lengths, column by column, beginning with the background.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,9 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.files import write_json
-from competition.formats.contours import require_fillable
-from competition.formats.drawn_objects import DrawnImage, DrawnObject
+from competition.formats.drawn_objects import DrawnFile, DrawnImage, DrawnObject, box_points, make_ring
 from competition.formats.json_files import read_json_object
-from competition.text import shown
+from competition.text import counted, shown, size_text
 
 REPAIR = "Export the file again as COCO with polygons or masks"
 
@@ -52,39 +53,89 @@ def _shape(drawn: DrawnObject) -> dict[str, Any]:
 
 
 def read_coco(path: Path) -> dict[str, DrawnImage]:
-    """Read all objects: file name of the image -> its objects; images without any are among them.
+    """Read the objects of all images at once; errors as of ``open_coco`` and of the images of its file."""
+    return {name: read() for name, read in open_coco(path).images.items()}
+
+
+def open_coco(path: Path, boxes: bool = False) -> DrawnFile:
+    """Read a file, whose images may have objects or not, without decoding any object.
+
+    ``boxes`` makes the box of an annotation its mask where it has no other; otherwise such an annotation is an error.
+    Objects of crowds (``iscrowd``) are pixels of their class like all others. Nothing refers to the id of an
+    annotation, so two that share one are both read, with a remark; of two images or categories it is an error.
 
     Raises:
-        CompetitionError: It is no file in COCO's form.
+        CompetitionError: It is no file in COCO's form, or two images or categories share an id or a name.
     """
     content = read_json_object(path, ("images", "annotations", "categories"), REPAIR)
     try:
-        names = {each["id"]: str(each["name"]) for each in content["categories"]}
+        labels = _by_id(content["categories"], "name", "categories", path)
+        names = _by_id(content["images"], "file_name", "images", path)
         sizes = {each["id"]: (int(each["height"]), int(each["width"])) for each in content["images"]}
-        objects: dict[Any, list[DrawnObject]] = {key: [] for key in sizes}
-        for number, each in enumerate(content["annotations"]):
-            size_hw, place = sizes[each["image_id"]], f"{path}, annotation {number + 1}"
-            objects[each["image_id"]] += _objects(names[each["category_id"]], each["segmentation"], size_hw, place)
-        images = {str(each["file_name"]): each["id"] for each in content["images"]}
+        parts: dict[Any, list[tuple[int, str, Any]]] = {key: [] for key in names}
+        for number, each in enumerate(content["annotations"], start=1):
+            if each["image_id"] not in parts or each["category_id"] not in labels:
+                key = "category_id" if each["image_id"] in parts else "image_id"
+                what, where = f"its {key} {shown(each[key])} is not in the file", f"{path}, annotation {number}"
+                raise CompetitionError(what, where, REPAIR)
+            parts[each["image_id"]].append((number, labels[each["category_id"]], each))
+        repeated = _repeated([each["id"] for each in content["annotations"] if "id" in each])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise CompetitionError("this is no file in COCO's form", path, REPAIR) from error
-    return {name: DrawnImage(sizes[key], tuple(objects[key])) for name, key in images.items()}
+    remarks: tuple[str, ...] = ()
+    if repeated:
+        many = f"{counted(len(repeated), 'id')} of annotations appear twice in {path.name}"
+        why = "all annotations are read, because nothing refers to them by their id"
+        remarks = (f"{many}, such as {shown(repeated[0])}; {why}",)
+    images = {name: partial(_image, path, name, sizes[key], tuple(parts[key]), boxes) for key, name in names.items()}
+    return DrawnFile(images, tuple(sorted({label for each in parts.values() for _, label, _ in each})), remarks)
 
 
-def _objects(label: str, segmentation: Any, size_hw: tuple[int, int], place: str) -> list[DrawnObject]:
+def _by_id(entries: list[dict[str, Any]], key: str, what: str, path: Path) -> dict[Any, str]:
+    """Return id -> name of images or categories; reject two of one id or name."""
+    found = {each["id"]: str(each[key]) for each in entries}
+    for shared, values in (("id", [each["id"] for each in entries]), ("name", [str(each[key]) for each in entries])):
+        if repeated := _repeated(values):
+            raise CompetitionError(f"two {what} share the {shared} {shown(repeated[0])}", path, REPAIR)
+    return found
+
+
+def _repeated(values: Sequence[Any]) -> list[Any]:
+    return [value for value, count in Counter(values).items() if count > 1]
+
+
+def _image(
+    path: Path, name: str, size_hw: tuple[int, int], parts: Sequence[tuple[int, str, Any]], boxes: bool
+) -> DrawnImage:
+    objects: list[DrawnObject] = []
+    for number, label, annotation in parts:
+        place = f"{path}, image {name}, annotation {number}"
+        try:
+            objects += _objects(label, annotation, size_hw, place, boxes)
+        except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+            raise CompetitionError("its segmentation is neither polygons nor run lengths", place, REPAIR) from error
+    return DrawnImage(size_hw, tuple(objects))
+
+
+def _objects(
+    label: str, annotation: dict[str, Any], size_hw: tuple[int, int], place: str, boxes: bool
+) -> list[DrawnObject]:
     """Return the parts of an annotation: COCO joins its polygons, so each is an object of its own."""
+    segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict):
         counts = segmentation["counts"]
+        if "size" in segmentation and tuple(segmentation["size"]) != size_hw:
+            found, wanted = size_text(segmentation["size"]), size_text(size_hw)
+            raise CompetitionError(f"run lengths are of {found} pixels, the image has {wanted}", place, REPAIR)
         numbers = decode_text(counts) if isinstance(counts, str) else [int(count) for count in counts]
         return [DrawnObject(label, mask=decode_counts(numbers, size_hw, place))]
-    parts = []
-    for flat in segmentation:
-        ring = np.array(flat, dtype=np.float64).reshape(-1, 2)
-        if len(ring) < 3 or not np.isfinite(ring).all():
-            raise CompetitionError(f"a polygon of {shown(label)} has no three finite points", place, REPAIR)
-        require_fillable(ring, f"polygon of {label}", place)
-        parts.append(DrawnObject(label, (ring,)))
-    return parts
+    if not segmentation and boxes:
+        left, top, width, height = annotation["bbox"]
+        segmentation = [box_points(left, top, left + width, top + height)]
+    if not segmentation:
+        what = f"an object of {shown(label)} has {'only a box' if 'bbox' in annotation else 'no outline'} and no mask"
+        raise CompetitionError(what, place, f"{REPAIR}, or write boxes: true under masks")
+    return [DrawnObject(label, (make_ring(flat, label, size_hw, place, REPAIR),)) for flat in segmentation]
 
 
 def encode_counts(mask: NDArray[np.bool_]) -> list[int]:

@@ -6,6 +6,7 @@ import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pydicom
@@ -20,6 +21,9 @@ from competition.errors import CompetitionError
 from competition.formats.decoding_process import decode_elsewhere
 from competition.formats.pictures import stretch
 from competition.formats.source_files import damage_named, require_file, require_finite, require_size
+
+Window = Literal["min-max", "voi"] | tuple[float, float]
+"""The values that are stretched to 0..255; see ``read_dicom_grey``."""
 
 ENDINGS = (".dcm", ".dicom", ".ima")
 _REPAIR = "Copy the file again"
@@ -42,6 +46,9 @@ class Dicom:
     # distance of pixel centres between rows and between columns; None where the file gives none
     spacing_mm: tuple[float, float] | None
     patient_id: str  # as in the file, without blanks around it; empty where there is none
+    window: tuple[float, float] | None = None  # lowest and highest value of the file's first VOI window, in ``pixels``
+    # of an image that was mirrored, the sum of its minimum and maximum: a value v of the file is mirror - v in pixels
+    mirror: float | None = None
 
 
 def read_dicom(path: Path) -> Dicom:
@@ -52,8 +59,8 @@ def read_dicom(path: Path) -> Dicom:
     films store 12 bits in 16 and a mirror at 65535 would brighten the whole image. The presentation LUT shape INVERSE
     means the same, so that a file with both is mirrored once. PixelPaddingValue (to PixelPaddingRangeLimit) marks what
     is no part of the image: it has no share in minimum and maximum. VOI windows are a viewer's choice of contrast and
-    are not applied. Grey stored in three equal channels is grey. A file without preamble and prefix is read if a data
-    set with an image begins at its first byte.
+    are not applied, but ``read_dicom_grey`` can. Grey stored in three equal channels is grey. A file without preamble
+    and prefix is read if a data set with an image begins at its first byte.
 
     Raises:
         CompetitionError: The file is missing, truncated, no DICOM, without pixel data, in colour, of several frames,
@@ -66,13 +73,14 @@ def read_dicom(path: Path) -> Dicom:
     require_finite(pixels, "DICOM", path)
     valid = pixels[~padding] if padding.any() and not padding.all() else pixels
     inverse = _text(dataset, "PresentationLUTShape", path) == "INVERSE"
+    darkest, mirror = valid.min(), None
     if inverse or _text(dataset, "PhotometricInterpretation", path) == "MONOCHROME1":
-        low, high = valid.min(), valid.max()
-        pixels, darkest = low + high - pixels, low
-    else:
-        darkest = valid.min()
+        pixels, mirror = darkest + valid.max() - pixels, float(darkest + valid.max())
     pixels[padding] = darkest
-    return Dicom(pixels, _spacing(dataset, path), _text(dataset, "PatientID", path))
+    window = _window(dataset, path)
+    if window is not None:
+        window = _mirrored(window, mirror)
+    return Dicom(pixels, _spacing(dataset, path), _text(dataset, "PatientID", path), window, mirror)
 
 
 def _rescale(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.float32]:
@@ -97,9 +105,40 @@ def _padding(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArr
     return np.asarray((stored >= ends.min()) & (stored <= ends.max()))
 
 
-def read_dicom_grey(path: Path) -> NDArray[np.uint8]:
-    """Read a DICOM as (H, W) uint8, its own minimum and maximum stretched to 0..255; errors as ``read_dicom``."""
-    return stretch(read_dicom(path).pixels)
+def read_dicom_grey(path: Path, window: Window = "min-max") -> NDArray[np.uint8]:
+    """Read a DICOM as (H, W) uint8.
+
+    Args:
+        path: The file.
+        window: What is stretched to 0..255: the image's own minimum and maximum ("min-max"), the file's first VOI
+            window ("voi"), or a lowest and highest value in the file's units. Values outside become 0 or 255.
+
+    Raises:
+        CompetitionError: As ``read_dicom``, or the file has no VOI window.
+    """
+    dicom = read_dicom(path)
+    if window == "min-max":
+        return stretch(dicom.pixels)
+    between = dicom.window if window == "voi" else _mirrored(window, dicom.mirror)
+    if between is None:
+        repair = "Write images: {window: min-max} in the track's YAML, or the lowest and highest value, [-160, 240]"
+        raise CompetitionError("DICOM has no VOI window (WindowCenter and WindowWidth)", path, repair)
+    return stretch(dicom.pixels, between)
+
+
+def _mirrored(window: tuple[float, float], mirror: float | None) -> tuple[float, float]:
+    """Return a window in the values of an image that may have been mirrored."""
+    return window if mirror is None else (mirror - window[1], mirror - window[0])
+
+
+def _window(dataset: Dataset, path: Path) -> tuple[float, float] | None:
+    """Return the first VOI window, by the function LINEAR or LINEAR_EXACT (DICOM PS3.3 C.11.2.1.2), if there is one."""
+    centre, width = _numbers(dataset, "WindowCenter", path), _numbers(dataset, "WindowWidth", path)
+    if not centre or not width or width[0] < 1:
+        return None
+    if _text(dataset, "VOILUTFunction", path) == "LINEAR_EXACT":
+        return centre[0] - width[0] / 2, centre[0] + width[0] / 2
+    return centre[0] - 0.5 - (width[0] - 1) / 2, centre[0] - 0.5 + (width[0] - 1) / 2
 
 
 def read_patient_id(path: Path) -> str:

@@ -261,19 +261,22 @@ def _decode_image(path: Path) -> Image.Image:
     return picture
 
 
-def stretch(values: NDArray[Any]) -> NDArray[np.uint8]:
+def stretch(values: NDArray[Any], between: tuple[float, float] | None = None) -> NDArray[np.uint8]:
     """Stretch an image's own minimum and maximum to 0..255; a constant one becomes black.
 
     Args:
         values: (H, W) finite numbers. They are stretched some rows at a time, because a large image as float64 takes
             eight times the memory of the result.
+        between: The lowest and highest value in place of the image's own; what lies outside becomes 0 or 255.
     """
-    low, high = float(values.min()), float(values.max())
+    low, high = between or (float(values.min()), float(values.max()))
     stretched = np.zeros(values.shape, np.uint8)
     if high > low:
         rows = max(1, (1 << 20) // values[0].size)
         for at in range(0, len(values), rows):
             block = values[at : at + rows].astype(np.float64)
+            if between is not None:
+                block = block.clip(low, high)
             stretched[at : at + rows] = np.round((block - low) * (255 / (high - low)))
     return stretched
 

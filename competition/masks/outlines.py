@@ -10,6 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.formats.drawn_objects import DrawnImage, DrawnObject
+from competition.masks.bit_planes import pack_masks
+
 Ring = NDArray[np.float64]
 """A closed polygon (n, 2) of x, y; the last point is joined to the first."""
 
@@ -70,3 +73,21 @@ def fill_rings(rings: Sequence[Ring], size_hw: tuple[int, int]) -> NDArray[np.bo
                 columns = np.clip(np.ceil(crossings - 0.5), 0, width).astype(np.int64)
                 flips[rows, columns] ^= True
     return np.logical_xor.accumulate(flips, axis=1)[:, :width]
+
+
+def fill_objects(objects: Sequence[DrawnObject], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask (H, W) of the pixels that belong to any of the objects."""
+    mask = np.zeros(size_hw, np.bool_)
+    for drawn in objects:
+        mask |= fill_rings(drawn.rings, size_hw) if drawn.mask is None else drawn.mask
+    return mask
+
+
+def drawn_planes(image: DrawnImage, classes: Sequence[str]) -> NDArray[np.uint8]:
+    """Return label planes (H, W, ceil(C/8)) uint8 of drawn objects.
+
+    Where objects of two classes overlap, both have the pixel. An object without a class is not drawn;
+    ``drawn_objects.require_known`` rejects it.
+    """
+    of_class = ([drawn for drawn in image.objects if drawn.label == name] for name in classes)
+    return pack_masks(np.stack([fill_objects(objects, image.size_hw) for objects in of_class]))

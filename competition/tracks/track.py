@@ -103,6 +103,7 @@ class Track:
     # folder -> ``label_key`` of an image -> the labels below the folder that may belong to it; None if the
     # ``label_key`` of a label file is that of its image
     find_labels: Callable[[Path], dict[str, list[Path]]] | None = None
+    shared_labels: tuple[str, ...] = ()  # files below the data root without which no label can be read
     # (label path, size_hw) -> remarks on the label as templates with {count}, {labelled} and {names}, which prepare
     # fills in for the samples that share one; ``WARNING`` at its beginning makes it a warning
     inspect_label: Callable[[Path, tuple[int, int]], Sequence[str]] | None = None

@@ -8,9 +8,9 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from competition.errors import CompetitionError
-from competition.formats.coco import decode_counts, decode_text, encode_counts, read_coco, write_coco
+from competition.formats.coco import decode_counts, decode_text, encode_counts, open_coco, read_coco, write_coco
 from competition.formats.drawn_objects import DrawnImage, DrawnObject
-from competition.masks.outlines import outline_mask
+from competition.masks.outlines import drawn_planes, outline_mask
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.97, 1.0])
@@ -55,12 +55,18 @@ def content(**annotation):
 @pytest.mark.parametrize(
     ("annotation", "message"),
     [
-        ({"image_id": 8}, "no file in COCO's form"),
-        ({"category_id": 1}, "no file in COCO's form"),
-        ({"segmentation": [[0, 0, 1, 1]]}, "no three finite points.*annotation 1"),
+        ({"image_id": 8}, "its image_id 8 is not in the file: .*annotation 1"),
+        ({"category_id": 1}, "its category_id 1 is not in the file: .*annotation 1"),
+        ({"segmentation": [[0, 0, 1, 1]]}, "polygon of 'bone' has 2 points.*image x.png, annotation 1"),
+        ({"segmentation": [[0, 0, 1, 1, 2]]}, "neither polygons nor run lengths.*annotation 1"),
+        ({"segmentation": [[0, 0, 4, 0, float("nan"), 4]]}, "not a finite number"),
+        ({"segmentation": [[6, 0, 9, 0, 9, 4]]}, "outside of its image of 5x5"),
+        ({"segmentation": [], "bbox": [0, 0, 2, 2]}, "only a box and no mask.*boxes: true"),
+        ({"segmentation": None}, "no outline and no mask"),
+        ({"segmentation": {"size": [5, 4], "counts": [20]}}, "run lengths are of 5x4 pixels, the image has 5x5"),
         ({"segmentation": {"counts": [3, 4]}}, "add up to 7, not to 5x5"),
         ({"segmentation": {"counts": "\x00"}}, "add up to"),
-        ({"segmentation": 5}, "no file in COCO's form"),
+        ({"segmentation": 5}, "neither polygons nor run lengths"),
     ],
 )
 def test_what_is_no_mask_is_one_sentence(tmp_path, annotation, message) -> None:
@@ -68,3 +74,43 @@ def test_what_is_no_mask_is_one_sentence(tmp_path, annotation, message) -> None:
     path.write_text(json.dumps(content(**annotation)))
     with pytest.raises(CompetitionError, match=message):
         read_coco(path)
+
+
+def test_polygons_on_whole_pixels_and_run_lengths_of_a_crowd_are_those_of_pycocotools(tmp_path) -> None:
+    """pycocotools fills other polygons by a rule of its own; where edges lie between pixels, the two must agree."""
+    path = tmp_path / "all.json"
+    rings = [[1, 2, 7, 2, 7, 5, 1, 5], [9, 0, 12, 0, 12, 11, 9, 11]]
+    crowd = np.zeros((11, 14), np.uint8)
+    crowd[6:9, 2:8] = 1
+    packed = rle.encode(np.asfortranarray(crowd))
+    counts = {"size": [11, 14], "counts": packed["counts"].decode()}
+    whole = content(segmentation=rings)
+    whole["images"][0] |= {"height": 11, "width": 14}
+    whole["annotations"].append(whole["annotations"][0] | {"id": 2, "iscrowd": 1, "segmentation": counts})
+    path.write_text(json.dumps(whole))
+    theirs = COCO(str(path))
+    expected = np.logical_or(*(theirs.annToMask(each) for each in theirs.loadAnns([1, 2])))
+    np.testing.assert_array_equal(drawn_planes(read_coco(path)["x.png"], ["bone"])[..., 0], expected)
+
+
+def test_a_box_is_filled_where_that_is_asked_for(tmp_path) -> None:
+    path = tmp_path / "all.json"
+    path.write_text(json.dumps(content(segmentation=[], bbox=[1, 2, 3, 2])))
+    planes = drawn_planes(open_coco(path, boxes=True).images["x.png"](), ["bone"])[..., 0]
+    assert (planes.sum(), planes[2:4, 1:4].sum()) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("key", "changes", "message"),
+    [
+        ("images", {"file_name": "y.png"}, "two images share the id 7"),
+        ("images", {"id": 8}, "two images share the name 'x.png'"),
+        ("categories", {"name": "b"}, "two categories share the id 3"),
+    ],
+)
+def test_an_id_or_name_twice_is_an_error(tmp_path, key, changes, message) -> None:
+    whole = content()
+    whole[key].append(whole[key][0] | changes)
+    (tmp_path / "all.json").write_text(json.dumps(whole))
+    with pytest.raises(CompetitionError, match=message):
+        open_coco(tmp_path / "all.json")

@@ -8,6 +8,7 @@ import pytest
 from competition.errors import CompetitionError
 from competition.formats.drawn_objects import DrawnObject
 from competition.formats.labelme import read_labelme, write_labelme
+from competition.masks.outlines import drawn_planes
 
 SQUARE = np.array([[1.0, 1], [9, 1], [9, 9], [1, 9]])
 HOLE = np.array([[3.0, 3], [5.255, 3], [5, 5]])
@@ -37,11 +38,26 @@ def test_a_rectangle_is_a_polygon_of_four_points(tmp_path) -> None:
     assert image.objects[0].rings[0].tolist() == [[1, 2], [4, 2], [4, 3], [1, 3]]
 
 
+def test_a_circle_covers_the_pixels_within_its_radius(tmp_path) -> None:
+    path = edited(tmp_path, shape_type="circle", points=[[20.3, 18.7], [29.8, 18.7]])
+    path.write_text(
+        path.read_text().replace('"imageHeight": 5, "imageWidth": 5', '"imageHeight": 40, "imageWidth": 44')
+    )
+    rows, columns = np.mgrid[:40, :44] + 0.5
+    distance = np.hypot(columns - 20.3, rows - 18.7)
+    planes = drawn_planes(read_labelme(path), ["x"])[..., 0]
+    sure = np.abs(distance - 9.5) > 0.005
+    np.testing.assert_array_equal(planes[sure], (distance < 9.5)[sure])
+    assert sure.mean() > 0.99
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
-        ({"shape_type": "circle", "points": [[1, 1], [2, 2]]}, "type 'circle' with 2 points is no area.*shape 1"),
-        ({"points": [[1, 1], [2, 2]]}, "polygon' with 2 points"),
+        ({"shape_type": "linestrip", "points": [[1, 1], [2, 2]]}, "type 'linestrip' with 2 points is no area.*shape 1"),
+        ({"shape_type": "circle", "points": [[1, 1], [1, 1]]}, "'x' has 0 points, three are needed"),
+        ({"points": [[1, 1], [2, 2]]}, "polygon of 'x' has 2 points, three are needed.*shape 1"),
+        ({"points": [[7, 1], [9, 2], [8, 4]]}, "outside of its image of 5x5"),
         ({"points": [[1, 1], [2, 2], [1, float("nan")]]}, "not a finite number"),
         ({"points": [[1], [2, 2]]}, "no file of labelme"),
         ({"points": None}, "no file of labelme"),

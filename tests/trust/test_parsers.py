@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotation_parsers import annotation_parsers
 from array_parsers import array_parsers
 from damage import damaged_files, programs
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
@@ -30,6 +31,7 @@ LONGEST_SECONDS, BYTES_PER_SECOND, LARGEST_BYTES = 5.0, 20e6, 1 << 30
 PARSERS = [
     *picture_parsers(),
     *label_parsers(),
+    *annotation_parsers(),
     *array_parsers(),
     *text_parsers(),
     *submission_parsers(),

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.manifest import Entry
+from competition.file_listing import split_part
+from competition.formats.nifti import is_nifti
 from competition.formats.pictures import has_wide_grey
 
 FULL_SHARE = 0.995
@@ -86,7 +88,7 @@ def _shares(masks: Sequence[Entry]) -> NDArray[np.float64]:
 
 def _cause(label: str, name: str) -> str:
     """Return where to look first, by the form of the labels."""
-    if "#" in label:
+    if "#" in label and not is_nifti(Path(label.partition("#")[0])):
         return f"check the columns and the class names of {label.partition('#')[0]}"
     if "{class}" in label:
         return f"check that the files of the class hold its masks, for example {label.replace('{class}', name)}"
@@ -111,4 +113,4 @@ def _was_stretched(path: Path, counts: NDArray[np.intp]) -> bool:
     # The pixels of a record have 1 or more bytes; of those that are stretched, the darkest is 0 and the brightest 255.
     if ".tfrecord" in path.name.lower():
         return bool(counts[0] and counts[255])
-    return path.suffix.lower() == ".dcm" or has_wide_grey(path)
+    return path.suffix.lower() == ".dcm" or is_nifti(split_part(path)[0]) or has_wide_grey(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 from competition.errors import CompetitionError
 from competition.formats.coco import read_coco
 from competition.formats.csv_files import read_columns
-from competition.formats.drawn_objects import DrawnImage
+from competition.formats.drawn_objects import DrawnImage, require_known
 from competition.formats.json_files import read_json
 from competition.formats.labelme import read_labelme
 from competition.text import nearest_hint, shown
@@ -37,10 +37,7 @@ def read_drawn_images(folder: Path, classes: Sequence[str]) -> dict[str, DrawnIm
             key = Path(name).stem
             if key in images:
                 raise CompetitionError(f"sample {key!r} is corrected twice", path, "Remove one of the two files")
-            for drawn in image.objects:
-                if drawn.label not in classes:
-                    hint = nearest_hint(drawn.label, classes)
-                    raise CompetitionError(f"unknown class {shown(drawn.label)} of sample {key!r}{hint}", path)
+            require_known((drawn.label for drawn in image.objects), classes, f" of sample {key!r}", path)
             images[key] = image
     return images
 

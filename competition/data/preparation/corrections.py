@@ -16,7 +16,7 @@ from competition.errors import CompetitionError
 from competition.files import write_csv, write_text
 from competition.formats.drawn_objects import DrawnImage, DrawnObject
 from competition.masks.bit_planes import class_areas, intersections, set_class, unpack_class
-from competition.masks.outlines import fill_rings, outline_mask
+from competition.masks.outlines import fill_objects, outline_mask
 from competition.text import counted, size_text
 from competition.tracks.track import Sample, Track
 from competition.workspace import Workspace
@@ -142,7 +142,7 @@ def correct_planes(planes: NDArray[np.uint8], image: DrawnImage, classes: Sequen
         objects = [drawn for drawn in image.objects if drawn.label == name]
         before = unpack_class(planes, index)
         if not _is_untouched(objects, before):
-            set_class(corrected, index, _filled(objects, size_hw))
+            set_class(corrected, index, fill_objects(objects, size_hw))
     return corrected
 
 
@@ -154,17 +154,10 @@ def draw_objects(name: str, mask: NDArray[np.bool_]) -> list[DrawnObject]:
 def _is_untouched(objects: Sequence[DrawnObject], mask: NDArray[np.bool_]) -> bool:
     """Return whether objects are those that ``review`` writes for a mask, in any order."""
     if any(drawn.mask is not None for drawn in objects):
-        return bool((_filled(objects, (mask.shape[0], mask.shape[1])) == mask).all())
+        return bool((fill_objects(objects, (mask.shape[0], mask.shape[1])) == mask).all())
     now = sorted(repr([np.round(ring, 2).tolist() for ring in drawn.rings]) for drawn in objects)
     then = sorted(repr([ring.tolist() for ring in drawn.rings]) for drawn in draw_objects("", mask))
     return now == then
-
-
-def _filled(objects: Sequence[DrawnObject], size_hw: tuple[int, int]) -> NDArray[np.bool_]:
-    mask = np.zeros(size_hw, np.bool_)
-    for drawn in objects:
-        mask |= fill_rings(drawn.rings, size_hw) if drawn.mask is None else drawn.mask
-    return mask
 
 
 def record_corrections(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from competition.names import file_fault
 from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.text import same_spelling
+from competition.tracks.declared.label_sources import LabelFiles
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.declared.templates import CLASS, fields_in, is_template, unknown_field
 
@@ -22,7 +23,7 @@ def contradiction(declaration: FolderTrack) -> str | None:
     classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
     if fault := _missing_key(declaration) or _bad_places(declaration):
         return fault
-    if fault := _equal_names(list(classes), files=isinstance(masks, str) and "{class}" in masks):
+    if fault := _equal_names(list(classes), files="{class}" in (declaration.mask_template or "")):
         return fault
     if fault := _clashing_values(declaration):
         return fault
@@ -35,6 +36,8 @@ def contradiction(declaration: FolderTrack) -> str | None:
         if fault := masks.contradiction("masks", len(classes)):
             return fault
         return _no_submission(masks) if submission is None else None
+    if isinstance(masks, LabelFiles) and (fault := masks.contradiction(classes)):
+        return fault
     return _bad_masks(declaration)
 
 
@@ -74,16 +77,17 @@ def _bad_places(declaration: FolderTrack) -> str | None:
 
 def _bad_masks(declaration: FolderTrack) -> str | None:
     """Return why paths of mask files are invalid for these classes; None if they are valid."""
-    masks, classes, known = declaration.masks, declaration.classes, declaration.places.known_fields
-    if not isinstance(masks, str):
-        if len(classes) > 1 and isinstance(classes, list):
+    masks, classes, known = declaration.mask_template, declaration.classes, declaration.places.known_fields
+    named = isinstance(declaration.masks, LabelFiles)  # whatever a file of them holds, each class has its name there
+    if masks is None:
+        if len(classes) > 1 and isinstance(classes, list) and not named:
             return "with masks in a column of the index, several classes need a pixel value each"
         return None
     if fault := unknown_field(masks, (*known, CLASS)):
         return f"masks {fault}"
     if not set(fields_in(masks)) & set(known):
         return f"masks needs {{stem}}, the image's name without its ending, or another of {_listed(known)}"
-    if "{class}" not in masks and isinstance(classes, list) and len(classes) > 1:
+    if "{class}" not in masks and isinstance(classes, list) and len(classes) > 1 and not named:
         return "several classes need {class} in masks, or a pixel value for each class"
     for name in classes if "{class}" in masks else ():
         if fault := file_fault(name):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from competition.errors import CompetitionError
 from competition.formats.yaml_files import read_yaml
@@ -20,7 +20,9 @@ from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import nearest_hint, shortened, shown
 from competition.tracks.declared.contradictions import contradiction
+from competition.tracks.declared.image_sources import PLAIN, ImageReading
 from competition.tracks.declared.index_table import IndexTable
+from competition.tracks.declared.label_sources import LabelFiles, Masks
 from competition.tracks.declared.places import DEFAULT_KEY, Places, pattern_fault
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.declared.templates import is_template
@@ -28,6 +30,7 @@ from competition.tracks.track import Split
 
 SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("index",): IndexTable,
+    ("masks", LabelFiles.__name__): LabelFiles,
     ("masks", RunLengthTable.__name__): RunLengthTable,
     ("submission", SubmissionColumns.__name__): SubmissionColumns,
 }
@@ -71,10 +74,13 @@ class FolderTrack(Section):
     train: str | None = None
     """Training images: a glob pattern below the data folder, for example "train/images/*.png"; "**" stands for any
     number of folders, and capitals of the ending don't matter. Masks that it fits too are left out."""
-    masks: str | RunLengthTable | None = None
+    masks: Masks | None = None
     """The mask of a training image: "train/labels/{stem}.png", or "train/masks/{class}/{stem}.png", with the fields of
     templates (``templates.py``) and of ``path``; "{dir}/{stem}_mask*.png" joins the files that fit. Or a CSV of run
-    lengths: {csv: train.csv, image: id, class: class, rle: rle} (``run_length_table.py`` explains its keys)."""
+    lengths: {csv: train.csv, image: id, class: class, rle: rle} (``run_length_table.py`` explains its keys); or files
+    of an annotation tool or arrays, {coco: annotations.json} (``label_sources.py`` explains its keys)."""
+    images: ImageReading = ImageReading()
+    """How DICOM, NIfTI and arrays become pictures: {window: voi, slices: 2} (see ``image_sources.py``)."""
     test: str | None = None
     """Test images: a glob pattern."""
     group: str | None = None
@@ -109,6 +115,13 @@ class FolderTrack(Section):
     class, rle: rle, order: column, ending: false, empty: -1}, or the name of another form, such as array_zip. Left out:
     image_name,class,rle with pixels row by row from 1; where masks come as run lengths it must be given."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _volume_is_the_group(cls, keys: Any) -> Any:
+        if isinstance(keys, dict) and "group" not in keys and isinstance(images := keys.get("images"), dict):
+            return keys | ({} if images.get("slices") is None else {"group": "(.+)"})
+        return keys
+
     @field_validator("plugins")
     @classmethod
     def _loaded(cls, plugins: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,6 +148,11 @@ class FolderTrack(Section):
         """Return the patterns of the images of each split that has one."""
         patterns: dict[Split, str | None] = {"train": self.train, "test": self.test}
         return {split: pattern for split, pattern in patterns.items() if pattern is not None}
+
+    @property
+    def mask_template(self) -> str | None:
+        """Return the template of the mask files of an image; None where one table or file holds all masks."""
+        return self.masks if self.masks is None or isinstance(self.masks, str) else self.masks.template
 
     @property
     def own_keys(self) -> bool:
@@ -174,33 +192,37 @@ class FolderTrack(Section):
 
     @property
     def names_with_ending(self) -> bool:
-        """Return whether a submission names images with their ending."""
+        """Return whether a submission names images with their ending; slices have none."""
+        if self.images.slices is not None:
+            return False
         return self.submission.ending if isinstance(self.submission, SubmissionColumns) else True
 
     @property
     def reading(self) -> str:
         """Return how images and labels are read, as text."""
         empty = " missing empty" if self.missing == "empty" else ""
-        return self.model_dump_json(include={"classes", "masks", "channels"}) + self._written_background + empty
+        return self.model_dump_json(include={"classes", "masks", "channels"}) + self._written_options + empty
 
     @property
     def data_form(self) -> str:
         """Return all that ``prepare`` depends on, as text."""
         text = self.model_dump_json(include={"classes", "train", "masks", "test", "group", "channels"})
         later = self.model_dump_json(include=_LATER_KEYS, exclude_defaults=True).removeprefix("{}")
-        return f"{text} {self.names_with_ending}{self._written_background}{later}"
+        return f"{text} {self.names_with_ending}{self._written_options}{later}"
 
     @property
-    def _written_background(self) -> str:
-        """Return the background if there is one; without it, the text is that of versions before the key existed."""
-        return f" background {list(self.background)}" if self.background else ""
+    def _written_options(self) -> str:
+        """Return the keys that later versions added, where they are given; without them the text is the earlier one."""
+        background = f" background {list(self.background)}" if self.background else ""
+        images = f" images {self.images.model_dump_json()}" if self.images != PLAIN else ""
+        return background + images
 
     @field_validator("train", "test", "masks", "exclude", "index")
     @classmethod
     def _below_the_data_folder(cls, place: Any) -> Any:
         if place is None:
             return None
-        patterns = [place] if isinstance(place, str) else place if isinstance(place, tuple) else [place.csv]
+        patterns = [place] if isinstance(place, str) else place if isinstance(place, tuple) else place.places
         for pattern in patterns:
             cls._check_pattern(pattern)
         return place

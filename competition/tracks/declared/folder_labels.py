@@ -1,6 +1,6 @@
 """The labels of a declared track's training images: mask files, rows of run lengths, or columns of the index."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,9 @@ from competition.text import counted, difference
 from competition.tracks.declared import run_length_table
 from competition.tracks.declared.declaration import FolderTrack
 from competition.tracks.declared.found_images import FoundImage, FoundImages, key_of
+from competition.tracks.declared.image_sources import join_part
 from competition.tracks.declared.index_table import path_below
+from competition.tracks.declared.label_sources import LabelFiles, list_labels
 from competition.tracks.declared.mask_paths import MaskFiles, near_masks, search_pattern
 from competition.tracks.declared.places import PathFaultError
 from competition.tracks.declared.run_length_table import RunLengthTable
@@ -55,9 +57,11 @@ def labels_in_files(
                 raise CompetitionError(what, file, "Write masks: in the YAML so that each image has its own")
     images = {image.file for image in [*found.images, *found.excluded]}
     strays = [file for file in masks.fields_of if file not in owner and file not in images]
+    template = str(declaration.mask_template)
     missing = [(root / path, key) for key, image in training.items() for path in masks.missing_of(image.fields or {})]
     meant = near_masks(
-        [path for path, _ in missing], [*strays, *find_pictures_beside(root, [search_pattern(str(declaration.masks))])]
+        [path for path, _ in missing],
+        [*strays, *find_pictures_beside(root, [search_pattern(template)])],
     )
     problems, lacking = [], set[str]()
     for path, key in missing:
@@ -69,12 +73,12 @@ def labels_in_files(
             lacking.add(key)
             continue
         where = path.relative_to(root).as_posix()
-        problems.append(Problem(key, "train", where, reason, kind=kind, repair=_repair(str(declaration.masks))))
+        problems.append(Problem(key, "train", where, reason, kind=kind, repair=_repair(template)))
     for path in strays:
         if path not in meant.values():
             key, where = masks.fields_of[path].get("stem", path.stem), path.relative_to(root).as_posix()
             problems.append(Problem(key, "train", where, "a mask without training image", note=True))
-    of_sample = {key: masks.label_of(image.fields or {}) for key, image in training.items()}
+    of_sample = {key: join_part(masks.label_of(image.fields or {}), image.part) for key, image in training.items()}
     if declaration.missing == "empty" and training and not owner:
         what = f"none of the {counted(len(training), 'training image')} has a mask of this name"
         raise CompetitionError(what, root / next(iter(of_sample.values())), "Fix masks: in the track's YAML file")
@@ -122,6 +126,23 @@ def labels_in_table(
     remarks = [_empty_remark(lacking, len(keys), f"row in {form.csv}")] if empty and lacking else []
     of_sample = {key: f"{form.csv}#{row_name(image)}" for key, image in training.items()}
     return Labels(of_sample, problems, frozenset(map(stem, table.rows)), remarks=remarks)
+
+
+def labels_in_export(
+    root: Path,
+    training: Mapping[str, FoundImage],
+    form: LabelFiles,
+    declaration: FolderTrack,
+    tests: Sequence[str],
+) -> Labels:
+    """Join training images and their names in the one file of ``form``; ``tests`` are images that it may list too.
+
+    Raises:
+        CompetitionError: The file can't be read, or has objects of an unknown class.
+    """
+    images = {key: image.path for key, image in training.items()}
+    listed = list_labels(root, images, form, tuple(declaration.classes), tests)
+    return Labels(listed.labels, listed.problems, frozenset(listed.labels), remarks=list(listed.remarks))
 
 
 def labels_in_index(root: Path, training: Mapping[str, FoundImage], declaration: FolderTrack) -> Labels:

@@ -6,11 +6,26 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_files, find_pictures_beside, stem
+from competition.file_listing import find_files, find_pictures_beside, split_part, stem
 from competition.text import counted, few, same_spelling
 from competition.tracks.declared.declaration import FolderTrack
-from competition.tracks.declared.folder_labels import Labels, labels_in_files, labels_in_index, labels_in_table
-from competition.tracks.declared.found_images import FoundImage, FoundImages, find_images, key_of, without_masks
+from competition.tracks.declared.folder_labels import (
+    Labels,
+    labels_in_export,
+    labels_in_files,
+    labels_in_index,
+    labels_in_table,
+)
+from competition.tracks.declared.found_images import (
+    FoundImage,
+    FoundImages,
+    find_images,
+    key_of,
+    with_parts,
+    without_masks,
+)
+from competition.tracks.declared.image_sources import list_parts
+from competition.tracks.declared.label_sources import LabelFiles
 from competition.tracks.declared.mask_paths import MaskFiles
 from competition.tracks.declared.places import PathFaultError
 from competition.tracks.declared.run_length_table import RunLengthTable
@@ -34,9 +49,10 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
         CompetitionError: There is no training image, a table can't be read, or a mask is that of two images.
     """
     found, masks = find_images(root, declaration), None
-    if isinstance(declaration.masks, str):
-        masks = MaskFiles(root, declaration.masks, tuple(declaration.classes))
+    if declaration.mask_template is not None:
+        masks = MaskFiles(root, declaration.mask_template, tuple(declaration.classes))
         found = without_masks(found, masks, declaration)
+    found = with_parts(found, declaration)
     samples, problems = _samples(found.images, declaration)
     problems = [*found.problems, *problems]
     if not any(sample.split == "train" for sample, _ in samples):
@@ -46,6 +62,9 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
         labels = labels_in_files(root, training, found, masks, declaration)
     elif isinstance(declaration.masks, RunLengthTable):
         labels = labels_in_table(root, training, found, declaration.masks, declaration)
+    elif isinstance(declaration.masks, LabelFiles):
+        tests = [str(sample.images[0]) for sample, _ in samples if sample.split == "test"]
+        labels = labels_in_export(root, training, declaration.masks, declaration, tests)
     else:
         labels = labels_in_index(root, training, declaration)
     listed = [replace(sample, label=labels.of_sample.get(sample.key)) for sample, _ in samples]
@@ -71,7 +90,9 @@ def list_test_folder(folder: Path, declaration: FolderTrack) -> Listing:
 
     try:
         images, remarks = find_late_images(folder, [f"**/{Path(declaration.test).name}"], late_key)
-        late = [_placed(_late_image(folder, image, declaration), declaration, late=True) for image in images]
+        found = [_late_image(folder, image, declaration) for image in images]
+        parts = [replace(image, part=part) for image in found for part in list_parts(image.file, declaration.images)]
+        late = [_placed(image, declaration, late=True) for image in parts]
     except PathFaultError as fault:
         raise CompetitionError(f"a test image can't be named: {fault.reason}", folder, fault.repair or None) from fault
     return Listing(late, remarks=remarks)
@@ -90,7 +111,7 @@ def _samples(
     for image in images:
         try:
             key = key_of(image, declaration)
-            if clash := names.clash_of(key, image.relative):
+            if clash := names.clash_of(key, image.path):
                 repair = REPAIR_KEYS if declaration.own_keys else REPAIR_NAMES
                 problems.append(Problem(key, image.split, image.relative, clash, kind="names", repair=repair))
                 continue
@@ -114,8 +135,8 @@ def _placed(image: FoundImage, declaration: FolderTrack, late: bool = False) -> 
     stratum = cells["stratum"] if "stratum" in cells else places.stratum_of(image.relative, image.fields)
     name = key
     if not declaration.own_keys:
-        name = same_spelling(image.file.name) if declaration.names_with_ending else stem(image.file.name)
-    return Sample(key, name, image.split, group, images=(image.relative,), stratum=stratum)
+        name = same_spelling(image.file.name) if declaration.names_with_ending else key
+    return Sample(key, name, image.split, group, images=(image.path,), stratum=stratum)
 
 
 def _no_training_image(root: Path, problems: Sequence[Problem], declaration: FolderTrack) -> CompetitionError:
@@ -164,11 +185,12 @@ def _skipped(
     root: Path, found: FoundImages, samples: Sequence[Sample], labels: Labels, declaration: FolderTrack
 ) -> list[Problem]:
     """Return the pictures beside the images of each split that belong to neither split and are no masks."""
-    used = {root / str(sample.images[0]) for sample in samples} | labels.files
+    files = {sample.key: split_part(root / str(sample.images[0]))[0] for sample in samples}
+    used = set(files.values()) | labels.files
     used |= {image.file for image in found.excluded} | {root / problem.path for problem in found.problems}
     problems, patterns = [], declaration.patterns
     for split, pattern in patterns.items():
-        stems = {stem(str(sample.images[0])) for sample in samples if sample.split == split}
+        stems = {stem(files[sample.key].name) for sample in samples if sample.split == split}
         every = PurePosixPath(pattern).with_name("*.*")
         repair = f"Let {split}: in the track's YAML file take them ({every}), convert them, or move them away"
         taken = used.union(*(find_files(root, other) for name, other in patterns.items() if name != split))

@@ -1,13 +1,14 @@
 """The images of a declared track: found by patterns or by the index, without those that are excluded or are masks."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_files
+from competition.file_listing import find_files, stem
 from competition.text import counted
 from competition.tracks.declared.declaration import FolderTrack
+from competition.tracks.declared.image_sources import join_part, list_parts, part_key
 from competition.tracks.declared.index_table import IndexRow, IndexTable, read_index, rows_of_images
 from competition.tracks.declared.mask_paths import MaskFiles
 from competition.tracks.declared.places import PathFaultError
@@ -16,7 +17,17 @@ from competition.tracks.track import Problem, Split
 
 @dataclass(frozen=True)
 class FoundImage:
-    """An image file: its path below the data folder, what its path says (None if ``fault``), its row of the index."""
+    """An image file, or a part of one.
+
+    Attributes:
+        split: Of the image.
+        file: Its file.
+        relative: The path of the file below the data folder.
+        fields: What the path says; None if there is a ``fault``.
+        fault: Why the path says nothing.
+        row: Of the index.
+        part: The number of a slice of a volume, "" for the file as a whole.
+    """
 
     split: Split
     file: Path
@@ -24,6 +35,12 @@ class FoundImage:
     fields: Mapping[str, str] | None
     fault: PathFaultError | None = None
     row: IndexRow | None = None
+    part: str = ""
+
+    @property
+    def path(self) -> str:
+        """Return the path of the image below the data folder: of a slice "volume.nii.gz#017"."""
+        return join_part(self.relative, self.part)
 
 
 @dataclass(frozen=True)
@@ -40,9 +57,21 @@ def key_of(image: FoundImage, declaration: FolderTrack) -> str:
     """Return the key of an image, from the index or from its path; raise PathFaultError if it has none."""
     if image.fields is None:
         raise image.fault or PathFaultError("path does not match")
-    if image.row is not None and "key" in image.row.cells:
-        return image.row.cells["key"]
-    return declaration.places.key_of(image.fields)
+    of_row = image.row is not None and "key" in image.row.cells
+    key = image.row.cells["key"] if image.row is not None and of_row else declaration.places.key_of(image.fields)
+    return part_key(key, image.part)
+
+
+def with_parts(found: FoundImages, declaration: FolderTrack) -> FoundImages:
+    """Return the slices in place of each volume, with a problem for each that can't be read."""
+    images, problems = list[FoundImage](), [*found.problems]
+    for image in found.images:
+        try:
+            images += [replace(image, part=part) for part in list_parts(image.file, declaration.images)]
+        except CompetitionError as error:
+            key = stem(image.file.name)
+            problems.append(Problem(key, image.split, image.relative, error.what, repair=error.repair or ""))
+    return replace(found, images=images, problems=problems)
 
 
 def find_images(root: Path, declaration: FolderTrack) -> FoundImages:
@@ -106,7 +135,9 @@ def without_masks(found: FoundImages, masks: MaskFiles, declaration: FolderTrack
     for image in [*found.images, *found.excluded] if images else ():
         for file in (file for files in masks.files_of(image.fields or {}) for file in files):
             if file == image.file:
-                what = f"masks: {declaration.masks} makes {image.relative} its own mask"
+                if file.suffix.lower() == ".npz":  # which may hold the image and its label
+                    continue
+                what = f"masks: {declaration.mask_template} makes {image.relative} its own mask"
                 raise CompetitionError(what, image.file, "Write masks: and train: so that no file fits both")
             owner.setdefault(file, image)
     if not any(file in owner for file in images):

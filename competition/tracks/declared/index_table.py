@@ -35,6 +35,11 @@ class IndexTable(Section):
     """The column that holds train or test."""
 
     @property
+    def places(self) -> list[str]:
+        """Return all paths below the data folder."""
+        return [self.csv]
+
+    @property
     def columns(self) -> dict[str, str]:
         """Return what is declared -> its column."""
         return {name: column for name, column in self.model_dump(exclude={"csv"}).items() if column is not None}

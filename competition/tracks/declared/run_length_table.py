@@ -42,6 +42,15 @@ class RunLengthTable(RunLengthColumns):
     csv: str
     """The CSV below the data folder, for example "train.csv"."""
 
+    @property
+    def places(self) -> list[str]:
+        """Return the paths below the data folder."""
+        return [self.csv]
+
+    @property
+    def template(self) -> None:
+        """Return None, because there is no file for each image."""
+
 
 @dataclass(frozen=True)
 class Table:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
+from competition.file_listing import stem
 from competition.text import nearest_hint, same_spelling
 
 PATH_FIELDS = ("stem", "name", "dir", "parent")
@@ -38,7 +39,7 @@ def path_fields(relative: str) -> dict[str, str]:
     """Return the fields of every image from its path below the data folder, in composed Unicode (NFC)."""
     path = PurePosixPath(same_spelling(relative))
     folder = "" if path.parent == PurePosixPath(".") else str(path.parent)
-    return {"stem": path.stem, "name": path.name, "dir": folder, "parent": path.parent.name}
+    return {"stem": stem(path.name), "name": path.name, "dir": folder, "parent": path.parent.name}
 
 
 def fill(template: str, fields: Mapping[str, str]) -> str:

@@ -3,7 +3,9 @@
 ``tracks/knee.yaml`` is an example. ``--track path/to/mine.yaml`` joins any other competition.
 """
 
-from collections.abc import Sequence
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,12 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.file_listing import stem
-from competition.formats.pictures import read_grey, read_rgb
+from competition.file_listing import class_files, split_part, stem
+from competition.masks.bit_planes import plane_count
 from competition.text import same_spelling
-from competition.tracks.declared import mask_files, run_length_table
+from competition.tracks.declared import label_sources, mask_files, run_length_table
 from competition.tracks.declared.declaration import FolderTrack, read_declaration
 from competition.tracks.declared.folder_listing import list_folder, list_test_folder
+from competition.tracks.declared.image_sources import join_part, list_parts, part_key, read_image, read_spacing
+from competition.tracks.declared.label_sources import LabelFiles
 from competition.tracks.declared.mask_paths import find_masks
 from competition.tracks.declared.places import PathFaultError
 from competition.tracks.declared.run_length_table import RunLengthTable
@@ -32,7 +36,7 @@ def load_folder_track(path: Path) -> Track:
     declaration = read_declaration(path)
     classes, masks = tuple(declaration.classes), declaration.masks
     index = "" if declaration.index is None else declaration.index.csv
-    labels = masks.csv if isinstance(masks, RunLengthTable) else masks
+    labels = masks if masks is None or isinstance(masks, str) else masks.places[0]
     places = dict.fromkeys(place for place in (index, declaration.train, labels, declaration.test) if place)
     return Track(
         name=path.stem,
@@ -42,13 +46,15 @@ def load_folder_track(path: Path) -> Track:
         form=declaration.form,
         list_samples=partial(list_folder, declaration=declaration),
         list_test=partial(list_test_folder, declaration=declaration),
-        read_image=read_grey if declaration.channels == 1 else read_rgb,
+        read_image=partial(read_image, reading=declaration.images, channels=declaration.channels),
         read_label=partial(read_mask, declaration=declaration),
         layout=_listed([f"DIR/{place}" for place in places]),
         channels=declaration.channels,
         mirror=Mirror(classes=tuple(range(len(classes)))) if declaration.flip else None,
         find_labels=partial(find_labels, declaration=declaration),
+        read_spacing=partial(read_spacing, reading=declaration.images),
         inspect_label=partial(inspect_label, declaration=declaration),
+        shared_labels=tuple(filter(None, (getattr(masks, "labelmap", None),))),
         label_key=stem if declaration.names_with_ending and not declaration.own_keys else same_spelling,
         reading=declaration.reading,
         data_form=declaration.data_form,
@@ -60,21 +66,27 @@ def _listed(places: Sequence[str]) -> str:
 
 
 def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> NDArray[np.uint8]:
-    """Read the label planes of one image, by ``read_masks`` or, from "train.csv#image", by ``read_run_lengths``."""
-    empty = declaration.missing == "empty"
-    if isinstance(declaration.masks, RunLengthTable):
-        classes = tuple(declaration.classes)
-        return run_length_table.read_run_lengths(path, size_hw, declaration.masks, classes, empty)
-    background, colours = declaration.background_values, declaration.in_colour
-    return mask_files.read_masks(path, size_hw, declaration.values, background, colours, empty)
+    """Read the label planes of one image by the reader of its source."""
+    masks, classes, empty = declaration.masks, tuple(declaration.classes), declaration.missing == "empty"
+    background, colours, axis = declaration.background_values, declaration.in_colour, declaration.images.slices
+    if isinstance(masks, RunLengthTable):
+        return run_length_table.read_run_lengths(path, size_hw, masks, classes, empty)
+    if isinstance(masks, LabelFiles):
+        files = [split_part(file)[0] for of_class in class_files(path, classes) for file in of_class]
+        if empty and not any(map(os.path.lexists, files)):
+            return np.zeros((*size_hw, plane_count(len(classes))), np.uint8)
+        return label_sources.read_label(path, size_hw, masks, declaration.values, background)
+    return mask_files.read_masks(path, size_hw, declaration.values, background, colours, empty, axis)
 
 
 def inspect_label(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) -> list[str]:
     """Return remarks on masks with soft edges, and on run lengths that make sense only in the other order."""
-    masks = declaration.masks
+    masks, classes = declaration.masks, tuple(declaration.classes)
+    if isinstance(masks, LabelFiles):
+        return []
     if not isinstance(masks, RunLengthTable):
-        return [mask_files.SOFT_EDGES] if mask_files.count_between(path, declaration.values) else []
-    classes = tuple(declaration.classes)
+        between = mask_files.count_between(path, declaration.values, declaration.images.slices)
+        return [mask_files.SOFT_EDGES] if between else []
     return [run_length_table.TORN_MASKS] if run_length_table.is_torn(path, size_hw, masks, classes) else []
 
 
@@ -89,9 +101,21 @@ def find_labels(folder: Path, declaration: FolderTrack) -> dict[str, list[Path]]
         patterns = declaration.patterns.values()
         endings = {Path(pattern).suffix.lower() for pattern in patterns} if not declaration.own_keys else set[str]()
         return run_length_table.find_rows(folder, masks, classes, endings)
-    template = masks if masks is not None else "{stem}.*"  # the index names masks one by one; here, as their images
+    if isinstance(masks, LabelFiles) and masks.template is None:
+        return label_sources.find_labels(folder, masks)
+    template = declaration.mask_template or "{stem}.*"  # the index names masks one by one; here, as their images
     try:
-        return find_masks(folder, template, classes, declaration.places.key_of_mask)
+        return _parts_of(find_masks(folder, template, classes, declaration.places.key_of_mask), declaration)
     except PathFaultError as fault:
         repair = "Give the truth as a CSV in the form of the submission, or make key: of fields that masks: holds"
         raise CompetitionError(f"the image of a mask can't be found: {fault.reason}", folder, repair) from fault
+
+
+def _parts_of(found: Mapping[str, list[Path]], declaration: FolderTrack) -> dict[str, list[Path]]:
+    """Return the labels of all slices, if volumes are sliced."""
+    parts = defaultdict[str, list[Path]](list)
+    for key, paths in found.items():
+        for path in paths:
+            for part in list_parts(path, declaration.images):
+                parts[part_key(key, part)].append(Path(join_part(str(path), part)))
+    return dict(parts)
