@@ -30,6 +30,7 @@ def draw_nifti(root: Path) -> dict[str, NDArray[np.uint8]]:
         labels = np.zeros((SIZE_HW[1], SIZE_HW[0], SLICES), np.uint8)  # the file's first axis runs along a row
         for value in (1, 2, 3):
             labels[4 * value : 4 * value + 5, 3 : 9 + value, 1:] = value
+        labels[20, person : person + frame, 1:], labels[21, :person, 2] = 1, 1  # no two slices are equal
         write_volume(
             root / "imagesTr" / f"{name}.nii.gz", (labels * 90 + random.integers(0, 60, labels.shape)).astype(np.int16)
         )
@@ -75,12 +76,12 @@ def draw_siim_acr(root: Path) -> dict[str, NDArray[np.uint8]]:
     for number in range(6):
         name, mask = f"{UID}.{number}.151787516{number}.25", np.zeros((2, *SIZE_HW), bool)
         if number != 1:
-            mask[0, 2 : 8 + number % 3, 3:9], mask[1, 11:16, 14:22] = True, True
+            mask[0, 2 : 8 + number, 3:9], mask[1, 11:16, 14:22] = True, True
         rows += [f"{name}, {_relative(each)}" for each in mask] if number != 1 else [f"{name}, -1"]
         grey = (mask.any(axis=0) * 900 + random.integers(0, 500, SIZE_HW)).astype(np.uint16)
         write_dicom(root / "dicom-images-train" / f"study{number}" / "1" / f"{name}.dcm", grey)
         truth[name] = mask.any(axis=0).astype(np.uint8)
-    write_dicom(root / "dicom-images-test" / "study9" / "1" / f"{UID}.9.1.dcm", grey)
+    write_dicom(root / "dicom-images-test" / "study9" / "1" / f"{UID}.9.1.dcm", grey[::-1])
     (root / "train-rle.csv").write_text("\n".join(rows) + "\n")
     return truth
 
@@ -94,7 +95,7 @@ def draw_npz(root: Path) -> dict[str, NDArray[np.uint8]]:
         (root / folder).mkdir(parents=True)
         for name in names:
             label = np.zeros(SIZE_HW, np.uint8)
-            label[3:9, 4:14], label[11:17, 8:20] = 1, 2
+            label[3:9, 4 : 10 + len(truth)], label[11:17, 8:20] = 1, 2
             image = (label * 60.0 - 40 + random.normal(0, 9, SIZE_HW)).astype(np.float32)
             np.savez_compressed(root / folder / f"{name}.npz", image=image, label=label.astype(np.float32))
             if folder == "train":

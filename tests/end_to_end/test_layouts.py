@@ -1,0 +1,45 @@
+"""Every layout of docs/layouts goes from raw files to a checked submission, through the stages as a user types them."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from layout_phantoms import ALL_LAYOUTS
+
+LAYOUTS = Path(__file__).resolve().parents[2] / "docs" / "layouts"
+TINY = """\
+model: {architecture: Unet, encoder: tu-test_resnet, pretrained: false, decoder_channels: [8, 8], prior: 0.3}
+data: {size: 32, workers: 0, augmentation: none}
+train: {epochs: 1, batch_size: 2, precision: fp32}
+"""
+
+
+def test_every_shipped_layout_is_run():
+    # Sunnybrook's own files are read in tests/tracks/declared/test_real_layouts.py.
+    assert {path.stem for path in LAYOUTS.glob("*.yaml")} - {"sunnybrook"} == ALL_LAYOUTS.keys()
+
+
+@pytest.mark.parametrize("layout", ALL_LAYOUTS)
+def test_a_layout_is_prepared_without_a_problem(layout, stage, tmp_path):
+    ALL_LAYOUTS[layout](tmp_path / "data")
+    track = LAYOUTS / f"{layout}.yaml"
+    figures, _ = stage("prepare", "--track", track, "--data", tmp_path / "data", "--folds", 2)
+    assert figures["problems"] == []
+    assert figures["samples"]["train"] >= 3
+    assert figures["samples"]["test"] >= 1
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("layout", ALL_LAYOUTS)
+def test_a_layout_ends_in_a_checked_submission(layout, stage, tmp_path):
+    ALL_LAYOUTS[layout](tmp_path / "data")
+    experiment = tmp_path / "tiny.yaml"
+    experiment.write_text(TINY)
+    common = ("--track", LAYOUTS / f"{layout}.yaml")
+    samples = stage("prepare", *common, "--data", tmp_path / "data", "--folds", 2)[0]["samples"]
+    for fold in (0, 1):
+        stage("train", *common, "--experiment", experiment, "--fold", fold)
+    submission = stage("ensemble", *common)[0]["submission"]
+    figures, _ = stage("check", *common, submission)
+    assert figures["prepared"]
+    assert len(pd.read_csv(submission)) == figures["rows"] >= samples["test"]
