@@ -214,3 +214,13 @@ def split_part(path: Path) -> tuple[Path, str]:
     text = str(path)
     cuts = [] if os.path.exists(path) else [at for at, character in enumerate(text) if character == "#"]
     return next(((Path(text[:at]), text[at + 1 :]) for at in cuts if os.path.isfile(text[:at])), (path, ""))
+
+
+def join_part(path: str, part: str) -> str:
+    """Return the path of a part of a file, "volume.nii.gz#017"; ``split_part`` is the inverse."""
+    return f"{path}#{part}" if part else path
+
+
+def part_key(key: str, part: str) -> str:
+    """Return the key of a part of the file of a key: "patient001_frame01_017" of slice 017 of patient001_frame01."""
+    return f"{key}_{part}" if part else key

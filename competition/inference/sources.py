@@ -1,14 +1,16 @@
 """What is to be predicted: images and folders of them, or the folder of a test set for a track of several views."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from competition.console import say, shout
 from competition.errors import CompetitionError
+from competition.file_listing import join_part, part_key
+from competition.formats.images import READABLE
 from competition.inference.failures import Failure, failure
-from competition.inference.images import READABLE, find_images, image_name
+from competition.inference.images import find_images, image_name
 from competition.inference.outputs import result_endings
 from competition.inference.result_names import Place, place_of, result_names
 from competition.inference.summary import MARK, README, SUMMARY
@@ -72,9 +74,9 @@ def find_sources(track: Track, given: Sequence[Path]) -> tuple[list[Source], lis
 
 
 def _images_of(track: Track, path: Path) -> dict[str, tuple[Place, Source]]:
-    """Return the images of an argument by their absolute paths."""
+    """Return the images of an argument, and the slices of volumes, by their absolute paths."""
     if not path.is_dir():
-        return {os.path.abspath(path): _image(path, path.parent)}
+        return dict(_images(track, path, path.parent))
     found, others = find_images(path)
     images = [image for image in found if not _is_predicted(image, path)]
     if len(images) < len(found):
@@ -84,7 +86,7 @@ def _images_of(track: Track, path: Path) -> dict[str, tuple[Place, Source]]:
         raise CompetitionError(what, path, f"Give {READABLE} files")
     if others:
         say(f"{path}: {counted(len(others), 'file')} that is no readable image left out (first: {others[0].name})")
-    return {os.path.abspath(image): _image(image, path) for image in images}
+    return dict(each for image in images for each in _images(track, image, path))
 
 
 def _is_predicted(image: Path, given: Path) -> bool:
@@ -92,9 +94,15 @@ def _is_predicted(image: Path, given: Path) -> bool:
     return any((folder / MARK).exists() for folder in image.parents if folder.is_relative_to(given))
 
 
-def _image(path: Path, given: Path) -> tuple[Place, Source]:
-    name = image_name(path)
-    return place_of(path, given, name), Source(name, path, path.parent, Sample(name, name, "test", name, (path.name,)))
+def _images(track: Track, file: Path, given: Path) -> Iterator[tuple[str, tuple[Place, Source]]]:
+    try:
+        parts = [""] if track.list_parts is None else track.list_parts(file)
+    except CompetitionError:
+        parts = [""]  # predicting the file fails for the same reason, and goes on with the next
+    for part in parts:
+        name, path = part_key(image_name(file), part), Path(join_part(str(file), part))
+        sample = Sample(name, name, "test", name, (path.name,))
+        yield os.path.abspath(path), (place_of(path, given, name), Source(name, path, path.parent, sample))
 
 
 def _patients_of(track: Track, folder: Path) -> dict[str, tuple[Place, Source]]:

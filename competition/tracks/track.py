@@ -99,6 +99,8 @@ class Track:
     test_mix: Mapping[str, float] | None = None
     # path -> distance of pixel centres between rows and columns in mm, if image files have it
     read_spacing: Callable[[Path], tuple[float, float] | None] | None = None
+    # image file -> the parts of it that are samples, such as slices: "volume.nii.gz#017"; None: a file is one image
+    list_parts: Callable[[Path], list[str]] | None = None
     label_key: Callable[[str], str] = stem  # image or label file name -> what the two have in common
     # folder -> ``label_key`` of an image -> the labels below the folder that may belong to it; None if the
     # ``label_key`` of a label file is that of its image

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from volume_phantoms import write_volume
 
 from competition.errors import CompetitionError
 from competition.formats.pictures import has_colour, read_grey, read_rgb
@@ -27,10 +28,12 @@ def written(folder, write_dicom):
     wide = GREY.astype(np.uint16) * 16
     np.save(folder / "a.npy", GREY)
     np.save(folder / "wide.npy", wide)
+    np.savez(folder / "a.npz", image=GREY, label=GREY > 9)
+    write_volume(folder / "wide.nii.gz", wide.T)  # the first axis of the file runs along a row
     files = [save(folder / f"a{ending}", GREY) for ending in (".png", ".tif", ".bmp", ".gif", ".pgm", ".PNG")]
     files += [save(folder / "wide.png", wide), save(folder / "rgb.png", np.repeat(GREY[..., None], 3, axis=2))]
     files += [write_dicom(folder / "a.dcm", wide), write_dicom(folder / "1.2.840.7", wide)]
-    return [*files, folder / "a.npy", folder / "wide.npy"]
+    return [*files, *(folder / name for name in ("a.npy", "wide.npy", "a.npz", "wide.nii.gz"))]
 
 
 @pytest.mark.parametrize("name", TRACKS)
@@ -38,7 +41,7 @@ def test_every_format_is_read_in_every_track(name, tmp_path, write_dicom, capsys
     low, high = int(GREY.min()), int(GREY.max())
     stretched = np.round((GREY.astype(float) - low) * 255 / (high - low)).astype(np.uint8)
     for path in written(tmp_path, write_dicom):
-        wide = path.stem == "wide" or path.suffix in (".dcm", ".7")
+        wide = path.name.startswith("wide") or path.suffix in (".dcm", ".7")
         np.testing.assert_array_equal(read_any(get_track(name), path), stretched if wide else GREY, err_msg=path.name)
     assert capsys.readouterr().out == ""
 
@@ -87,7 +90,7 @@ def bad_files(folder, write_dicom):
     dicom = write_dicom(folder / "whole.dcm", GREY.astype(np.uint16)).read_bytes()
     (folder / "cut.dcm").write_bytes(dicom[:-200])
     (folder / "empty.png").write_bytes(b"")
-    np.save(folder / "float.npy", GREY.astype(np.float32))
+    np.save(folder / "nan.npy", np.full((3, 4), np.nan, np.float32))
     np.save(folder / "cube.npy", np.zeros((2, 3, 4), np.uint8))
     np.save(folder / "nothing.npy", np.zeros((0, 4), np.uint8))
 
@@ -98,13 +101,13 @@ def bad_files(folder, write_dicom):
         ("absent.png", r"image not found: .*absent\.png"),
         (
             "notes.png",
-            r"this is no image that can be read.*: .*notes\.png\. Give PNG, .*, GIF, .* DICOM or \.npy files\.$",
+            r"this is no image that can be read.*: .*notes\.png\. Give PNG, .*, NIfTI .* or \.npz files\.$",
         ),
         ("cut.png", r"image can't be read \(.*cut\.png"),
         ("empty.png", r"this is no image that can be read.*empty\.png"),
         ("cut.dcm", r"DICOM is truncated: 1000 of 1200 bytes of its pixel data are there: .*cut\.dcm"),
-        ("float.npy", r"uint8 or uint16 \(rows, columns\), not float32 of shape \(30, 20\): .*float\.npy"),
-        ("cube.npy", r"not uint8 of shape \(2, 3, 4\): .*cube\.npy"),
+        ("nan.npy", r"array .*: .*nan\.npy"),
+        ("cube.npy", r"\(rows, columns, 3\), not uint8 of 2x3x4: .*cube\.npy"),
         ("nothing.npy", r"picture has a size of 4x0 pixels: .*nothing\.npy"),
         (".", r"image can't be read \(it is a folder"),
     ],
@@ -116,29 +119,38 @@ def test_what_can_not_be_read_is_named_with_the_reason(tmp_path, write_dicom, tr
         read_any(get_track(track), tmp_path / name)
 
 
-def test_spacing_comes_from_any_dicom_file_and_from_no_other(tmp_path, write_dicom):
+def test_spacing_comes_from_any_dicom_and_nifti_file_and_from_no_other(tmp_path, write_dicom):
     read = for_any_image(get_track("hand_bone")).read_spacing
     assert read(write_dicom(tmp_path / "a.dcm", GREY.astype(np.uint16), PixelSpacing=[0.5, 0.25])) == (0.5, 0.25)
     assert read(write_dicom(tmp_path / "b", GREY.astype(np.uint16), ImagerPixelSpacing=[0.1, 0.2])) == (0.1, 0.2)
+    write_volume(tmp_path / "d.nii", GREY, (0.5, 0.25, 1.0))
+    assert read(tmp_path / "d.nii") == (0.25, 0.5)
     assert read(save(tmp_path / "c.png", GREY)) is None
 
 
 def test_folders_are_searched_for_images_of_all_formats(tmp_path, write_dicom):
-    for name in ("b.png", "sub/a.JPG", "sub/deep/c.npy", "notes.txt", ".hidden.png", "volume.nii.gz"):
+    for name in ("b.png", "sub/a.JPG", "sub/deep/c.npy", "notes.txt", ".hidden.png", "flat.nii.gz"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     for name in ("IM0001", "DICOMDIR"):
         write_dicom(tmp_path / "sub" / name, GREY.astype(np.uint16))
     images, others = find_images(tmp_path)
     assert [path.relative_to(tmp_path).as_posix() for path in images] == [
-        *("b.png", "sub/IM0001", "sub/a.JPG", "sub/deep/c.npy")
+        *("b.png", "flat.nii.gz", "sub/IM0001", "sub/a.JPG", "sub/deep/c.npy")
     ]
-    assert [path.name for path in others] == ["notes.txt", "DICOMDIR", "volume.nii.gz"]
+    assert [path.name for path in others] == ["notes.txt", "DICOMDIR"]
 
 
 @pytest.mark.parametrize(
     ("file", "name"),
-    [("a.png", "a"), ("a.b.dcm", "a.b"), ("1.2.840.7", "1.2.840.7"), ("IM0001", "IM0001"), ("x.DCM", "x")],
+    [
+        ("a.png", "a"),
+        ("a.b.dcm", "a.b"),
+        ("1.2.840.7", "1.2.840.7"),
+        ("IM0001", "IM0001"),
+        ("x.DCM", "x"),
+        ("v.1.nii.gz", "v.1"),
+    ],
 )
 def test_results_are_named_like_the_image(tmp_path, file, name):
     assert image_name(tmp_path / file) == name

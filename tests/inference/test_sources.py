@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from volume_phantoms import SLICES, draw_nifti
 
 from competition.inference.failures import Failure, failures_as_error
 from competition.inference.sources import find_sources, split_missing
 from competition.tracks import get_track
+from competition.tracks.declared.track import load_folder_track
 from competition.tracks.track import Listing, Sample
 
 TRACK = get_track("knee")
+LAYOUTS = Path(__file__).resolve().parents[2] / "docs" / "layouts"
 
 
 @pytest.fixture
@@ -55,6 +58,15 @@ def test_relative_paths_give_the_same_names(patients, monkeypatch):
 def test_what_is_given_twice_is_predicted_once(patients, capsys):
     assert list(found(patients / "P1", patients / "P1" / "1.npy", patients / "P1")) == ["1", "2"]
     assert "1.npy: 1 sample given twice, predicted once" in capsys.readouterr().out
+
+
+def test_each_slice_of_a_volume_is_a_source_and_a_damaged_volume_is_one(tmp_path):
+    draw_nifti(tmp_path)
+    (tmp_path / "imagesTs" / "damaged.nii.gz").write_bytes(b"no volume")
+    sources = found(tmp_path / "imagesTs", track=load_folder_track(LAYOUTS / "nifti.yaml"))
+    assert list(sources) == ["damaged", *(f"patient101_frame01_00{number}" for number in range(SLICES))]
+    last = sources["patient101_frame01_002"]
+    assert last.root / last.sample.images[0] == last.path == tmp_path / "imagesTs" / "patient101_frame01.nii.gz#002"
 
 
 def test_predictions_of_any_depth_are_left_out(patients, capsys):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from competition.formats.images import READABLE
+
 pytestmark = pytest.mark.slow
 
 
@@ -35,7 +37,7 @@ def test_bad_files_do_not_stop_the_others(hands_with_run, stage, refusal, pictur
     given = (pictures, tmp_path / "absent.png", tmp_path / "empty", "--out", out, "--json", figures)
     error, said = refusal("predict", *given)
     assert error == "error: 5 of 8 could not be predicted; the reasons are listed above.\n"
-    readable = "Give PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, DICOM or .npy files."
+    readable = f"Give {READABLE} files."
     for reason in (
         f"not predicted: there is no such file or folder: {tmp_path / 'absent.png'}. Check its spelling.",
         f"not predicted: this folder holds no readable image (0 other files): {tmp_path / 'empty'}. {readable}",
@@ -66,7 +68,7 @@ def test_nothing_is_written_where_nothing_can_be_predicted(hands_with_run, stage
     error, said = refusal("predict", notes, "--out", tmp_path / "out")
     assert error == (
         f"error: this is no image that can be read, or it is damaged in its first bytes: {notes}. "
-        "Give PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, DICOM or .npy files.\n"
+        f"Give {READABLE} files.\n"
     )
     assert "not predicted" not in said
     error, said = refusal("predict", notes, pictures / "cut.png", "--out", tmp_path / "out")

@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_pictures_beside, stem
+from competition.file_listing import find_pictures_beside, join_part, stem
 from competition.text import counted, difference
 from competition.tracks.declared import run_length_table
 from competition.tracks.declared.declaration import FolderTrack
 from competition.tracks.declared.found_images import FoundImage, FoundImages, key_of
-from competition.tracks.declared.image_sources import join_part
 from competition.tracks.declared.index_table import path_below
 from competition.tracks.declared.label_sources import LabelFiles, list_labels
 from competition.tracks.declared.mask_paths import MaskFiles, near_masks, search_pattern

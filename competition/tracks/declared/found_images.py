@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_files, stem
+from competition.file_listing import find_files, join_part, part_key, stem
 from competition.text import counted
 from competition.tracks.declared.declaration import FolderTrack
-from competition.tracks.declared.image_sources import join_part, list_parts, part_key
+from competition.tracks.declared.image_sources import list_parts
 from competition.tracks.declared.index_table import IndexRow, IndexTable, read_index, rows_of_images
 from competition.tracks.declared.mask_paths import MaskFiles
 from competition.tracks.declared.places import PathFaultError

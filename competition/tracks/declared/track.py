@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.file_listing import class_files, split_part, stem
+from competition.file_listing import class_files, join_part, part_key, split_part, stem
+from competition.formats.images import read_image, read_spacing
 from competition.masks.bit_planes import plane_count
 from competition.text import same_spelling
 from competition.tracks.declared import label_sources, mask_files, run_length_table
 from competition.tracks.declared.declaration import FolderTrack, read_declaration
 from competition.tracks.declared.folder_listing import list_folder, list_test_folder
-from competition.tracks.declared.image_sources import join_part, list_parts, part_key, read_image, read_spacing
+from competition.tracks.declared.image_sources import list_parts
 from competition.tracks.declared.label_sources import LabelFiles
 from competition.tracks.declared.mask_paths import find_masks
 from competition.tracks.declared.places import PathFaultError
@@ -34,7 +35,7 @@ def load_folder_track(path: Path) -> Track:
         CompetitionError: The file is missing, not YAML, or a key is wrong.
     """
     declaration = read_declaration(path)
-    classes, masks = tuple(declaration.classes), declaration.masks
+    classes, masks, images = tuple(declaration.classes), declaration.masks, declaration.images
     index = "" if declaration.index is None else declaration.index.csv
     labels = masks if masks is None or isinstance(masks, str) else masks.places[0]
     places = dict.fromkeys(place for place in (index, declaration.train, labels, declaration.test) if place)
@@ -46,13 +47,14 @@ def load_folder_track(path: Path) -> Track:
         form=declaration.form,
         list_samples=partial(list_folder, declaration=declaration),
         list_test=partial(list_test_folder, declaration=declaration),
-        read_image=partial(read_image, reading=declaration.images, channels=declaration.channels),
+        read_image=partial(read_image, channels=declaration.channels, window=images.window, slices=images.slices),
         read_label=partial(read_mask, declaration=declaration),
         layout=_listed([f"DIR/{place}" for place in places]),
         channels=declaration.channels,
         mirror=Mirror(classes=tuple(range(len(classes)))) if declaration.flip else None,
         find_labels=partial(find_labels, declaration=declaration),
-        read_spacing=partial(read_spacing, reading=declaration.images),
+        read_spacing=partial(read_spacing, slices=images.slices),
+        list_parts=partial(list_parts, reading=images),
         inspect_label=partial(inspect_label, declaration=declaration),
         shared_labels=tuple(filter(None, (getattr(masks, "labelmap", None),))),
         label_key=stem if declaration.names_with_ending and not declaration.own_keys else same_spelling,
