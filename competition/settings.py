@@ -54,10 +54,12 @@ class ModelSettings(Section):
 
     architecture: str = "Unet"
     """A decoder of segmentation_models_pytorch (Unet, UnetPlusPlus, FPN, Segformer ...), a network of the reports
-    (unet3plus_ds_2048, plain_unet ...; all are in competition/models/factory.py); for several views "multiview",
-    "multiview_fused", "multiview_attention", "report_fourfold", "contrastive" or "reconstructed"."""
+    (unet3plus_ds_2048, plain_unet ...; all are in competition/models/factory.py); for labels of whole images, of
+    one view or several, "multiview"; for several "multiview_fused", "multiview_attention", "report_fourfold",
+    "contrastive" or "reconstructed"."""
     encoder: str = "resnet34"
-    """An smp encoder name, or "tu-<timm name>"; for several views a timm name. The reports' networks have their own."""
+    """An smp encoder name, or "tu-<timm name>"; for labels of whole images a timm name, or "counting"
+    (competition/models/counting.py). The reports' networks have their own."""
     anterior_encoder: str = "swinv2_cr_tiny_ns_224"
     """Only for "report_fourfold": timm name of the network of anterior locations; ``encoder`` is that of the others."""
     pretrained: bool = True
@@ -132,6 +134,8 @@ class TrainSettings(Section):
     """How often an epoch draws each training sample; more than 1 for small data sets with crops."""
     loss: str = "bce_dice"
     """A loss of competition/training/losses.py."""
+    class_weights: dict[str, Annotated[float, Field(gt=0)]] | Literal["balanced"] | None = None
+    """Only for cross_entropy: class -> how much its samples count; balanced: as much as those of any other class."""
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
@@ -230,6 +234,8 @@ class Experiment(Section):
             del settings["train"][name]
         if settings["train"]["deterministic"] == "auto":  # what it was before, when it was always on
             settings["train"]["deterministic"] = True
+        if settings["train"]["class_weights"] is None:  # a key that came later
+            del settings["train"]["class_weights"]
         if settings.pop("plugins"):  # an experiment without plugins keeps the hash that it has always had
             settings["plugins"] = plugin_hash(self.plugins)
         canonical = json.dumps(settings, sort_keys=True)

@@ -26,7 +26,7 @@ FIGURES = {
     "errors": "List of text: empty.",
     "warnings": "List of text: what is valid but probably a mistake.",
     "rows": "Whole number: rows below the header, or files.",
-    "images": "Whole number: different images, or patients in a table.",
+    "images": "Whole number: different images, or samples in a table.",
     "positive_share": "Object: class -> share of the images with a mask, or of the rows above 0.5; 0 to 1.",
     "size_bytes": "Size of the file in bytes.",
     "prepared": "Whether the set of images was compared with the prepared one.",
@@ -90,7 +90,7 @@ def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None,
 def _show(track: Track, result: CheckResult) -> None:
     if result.images:
         rows = counted(result.rows, track.form.unit.removesuffix("s"))
-        images = counted(result.images, "image" if track.form.of_masks else "patient")
+        images = counted(result.images, track.form.item)
         say(f"{rows}, {images}, {result.size_bytes / 1e6:.1f} MB")
     say(f"checked{'' if result.ok else ', with errors'}: {', '.join(result.checked)}")
     if result.ok:

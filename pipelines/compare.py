@@ -16,6 +16,9 @@ FIGURES = {
     "per_class": "Object: class -> mean Dice of both; in tables the number of rows that differ.",
     "rows": "Only for masks: whole number of rows.",
     "pixels": "Only for masks: whole number of pixels in one submission alone.",
+    "objects_a": "Only for forms with a row per object: objects of the first submission.",
+    "objects_b": "Only for forms with a row per object: objects of the second submission.",
+    "equal_objects": "Only for forms with a row per object: objects with the same pixels in both.",
     "dice": "Only for masks: mean Dice of both over all rows, 0 to 1.",
 }
 

@@ -14,7 +14,7 @@ from competition.data.resolution import suggested_repeats, suggested_size
 from competition.errors import CompetitionError
 from competition.installation import CHECKOUT, REPOSITORY
 from competition.names import name_fault
-from competition.settings import Experiment, load_experiment, states
+from competition.settings import Experiment, TrainSettings, load_experiment, states
 from competition.text import nearest_hint, shown
 from competition.tracks import get_track
 from competition.tracks.track import Track
@@ -59,17 +59,21 @@ def prepared_workspaces(args: argparse.Namespace, track: Track) -> list[Workspac
     return both[:1] if args.phantom else both
 
 
+def experiments_folder(track: Track) -> Path:
+    """Return the folder of a track's experiments: its own, or that of all declared tracks of masks or of tables."""
+    own = EXPERIMENTS / track.name
+    return own if own.exists() else EXPERIMENTS / ("table" if track.task == "classification" else "folder")
+
+
 def experiment_file(track: Track, name: str) -> Path:
-    """Return the YAML of an experiment of a track, or of "folder" for a track without its own; or a path.
+    """Return the YAML of an experiment of a track, or a path.
 
     Raises:
         CompetitionError: There is none of that name; the nearest are given.
     """
     if name.endswith((".yaml", ".yml")):
         return Path(name)
-    folder = EXPERIMENTS / track.name
-    if not folder.exists():
-        folder = EXPERIMENTS / "folder"
+    folder = experiments_folder(track)
     path = folder / f"{name}.yaml"
     if name_fault(name) or not path.exists():
         known = sorted(file.stem for file in folder.glob("*.yaml"))
@@ -91,8 +95,8 @@ def choose_experiment(track: Track, workspace: Workspace, name: str | None, give
     """Return an experiment with changed settings, as --set takes them.
 
     Without a name it is "quick" for synthetic data or without a GPU, else "strong". For folder tracks, what neither the
-    experiment nor ``given`` state is chosen from the data: ``data.size`` from the images, and, unless the epochs are
-    given, ``train.repeats`` from their number.
+    experiment nor ``given`` state is chosen: ``train.loss`` by the task, ``data.size`` from the images, and, unless the
+    epochs are given, ``train.repeats`` from their number.
     """
     if name is None:
         from competition.models.gpu import computing_device  # here, so that other stages do not wait for torch
@@ -104,8 +108,24 @@ def choose_experiment(track: Track, workspace: Workspace, name: str | None, give
     path = experiment_file(track, name)
     changed = [*given]
     if not (EXPERIMENTS / track.name).exists():
-        changed = [*_settings_for_data(path, given, track, workspace), *given]
+        changed = [*settings_for_task(path, given, track), *_settings_for_data(path, given, track, workspace), *given]
     return ChosenExperiment(path.stem, path, changed, load_experiment(path, changed))
+
+
+def settings_for_task(path: Path, given: Sequence[str], track: Track) -> list[str]:
+    """Return settings that follow from a track, where neither the experiment nor --set gives them.
+
+    They are the loss, if the default does not fit, and mirrored draws of images with a table of labels.
+    """
+    settings = []
+    if track.task == "classification" and track.mirror is not None and not states(path, given, "data.flip"):
+        settings.append("data.flip=true")
+    if states(path, given, "train.loss"):
+        return settings
+    from competition.training.losses import usual_loss  # here, so that other stages do not wait for torch
+
+    loss = usual_loss(track)
+    return settings if loss == TrainSettings().loss else [*settings, f"train.loss={loss}"]
 
 
 def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace: Workspace) -> list[str]:

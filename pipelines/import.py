@@ -8,6 +8,7 @@ import numpy as np
 
 from competition.console import say, table
 from competition.runs.imports.member import ImportedPredictions, import_member, imported_scores, open_import
+from competition.tracks.track import fold_measure
 from pipelines.context import open_track, open_workspace
 
 HELP = "Add another team's predictions as a member: maps, arrays or a CSV. Without --oof it needs a given weight."
@@ -26,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("--name", required=True, metavar="NAME", help="name the member, for --members of tune")
     help_text = (
-        "out-of-fold predictions: a folder of .npy or .npz, one per image, a folder of our own maps, or a CSV in "
-        "submission form; several if each fold has its own"
+        "out-of-fold predictions: a folder of .npy or .npz, one per image, a folder of our own maps, or a file or "
+        "folder in submission form; several if each fold has its own"
     )
     parser.add_argument("--oof", type=Path, nargs="+", metavar="PATH", help=help_text)
     parser.add_argument("--folds", type=Path, metavar="FILE", help="CSV of group,fold or image,fold of --oof")
@@ -62,7 +63,7 @@ def _report(found: ImportedPredictions, scores: dict[int, float]) -> None:
     if not scores:
         say(f"{found.name} has no out-of-fold predictions, so it votes only with a given weight: tune --weights")
         return
-    measure = found.track.metric.label
+    measure = fold_measure(found.track)
     rows = [[fold, f"{score:.4f}"] for fold, score in scores.items()]
     table(f"{found.name}: {measure} of held-out samples at native size", ["fold", measure], rows)
     if not found.test:

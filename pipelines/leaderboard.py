@@ -26,8 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options; without --track it covers all tracks."""
     parser.add_argument("action", nargs="?", choices=("show", "record"), default="show", help="show (default), record")
     parser.add_argument("id", nargs="?", metavar="ID", help="with record: the submission")
-    parser.add_argument("--public", type=float, metavar="SCORE", help="with record: the public score, 0 to 1")
-    parser.add_argument("--private", type=float, metavar="SCORE", help="with record: the private score, 0 to 1")
+    parser.add_argument("--public", type=float, metavar="SCORE", help="with record: the public score")
+    parser.add_argument("--private", type=float, metavar="SCORE", help="with record: the private score")
     help_text = "write the rankings to a table too: FILE.csv with all columns and digits, or FILE.md as printed"
     parser.add_argument("--out", type=Path, metavar="FILE", help=help_text)
     parser.set_defaults(track=None)

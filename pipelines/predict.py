@@ -42,6 +42,8 @@ FIGURES = {
 }
 SHOWN = 12
 """Images in the table on the screen; summary.csv has all."""
+PROBABLE = 3
+"""Classes of each in that table."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,6 +98,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 def _show(track: Track, found: Predictions) -> None:
     """Print the first images, those on which the folds agree least first."""
     if track.task == "classification":
+        if "score" not in found.rows[0]:
+            _show_classes(track, found)
+            return
         first = track.classes[0]
         rows = [(row["name"], f"{row['score']:.4f}", _positive(row)) for row in found.rows[:SHOWN]]
         others = ("further classes decided positive",) if len(track.classes) > 1 else ()
@@ -114,6 +119,18 @@ def _show(track: Track, found: Predictions) -> None:
             f"the folds agree poorly (Dice below {STRANGE:g}) on {few(strange)}: look at the overlays, because such "
             "images may be unlike those of the training"
         )
+
+
+def _show_classes(track: Track, found: Predictions) -> None:
+    """Print the most probable classes of the first samples, and what is decided where the metric asks for decisions."""
+    rows = []
+    for row in found.rows[:SHOWN]:
+        order = sorted(track.classes, key=lambda name: -row[f"{name}_probability"])
+        probable = ", ".join(f"{name} {row[f'{name}_probability']:.3f}" for name in order[:PROBABLE])
+        rows.append((row["name"], probable, _positive(row)))
+    decided = f"{track.classes[0]}_decision" in found.rows[0]
+    columns = ("name", "most probable", *(("decided",) if decided else ()))
+    table(_title(len(found.rows)), columns, [row[: len(columns)] for row in rows])
 
 
 def _title(count: int) -> str:

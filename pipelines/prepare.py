@@ -46,7 +46,7 @@ FIGURES = {
     "warnings": "Only without --plan: list of text: what is probably a mistake in the data.",
     "corrected_labels": "Only without --plan: whole number: labels that --corrections changed; 0 without it.",
     "shortcut_auroc": "Only without --plan: AUROC of the first class from traits of the files; null if not measured.",
-    "plan": "Only with --plan: split -> list of its first samples (image, mask, key, group, stratum, fold).",
+    "plan": "Only with --plan: split -> list of its first samples (image, mask or classes, key, group, stratum, fold).",
 }
 
 

@@ -36,6 +36,7 @@ FIGURES = {
     "accuracy": "Only for tables: share of correct cells of the locations, 0 to 1.",
     "all_zero_accuracy": "Only for tables: the same of a submission of zeros.",
     "cells_gained": "Only for tables: correct cells less those of a submission of zeros.",
+    "count_score": "Only for metrics that are no count metric: the score by the one that proposes decisions.",
     "plane_accuracy": "Only for array zips: share of correct pixels of all planes, 0 to 1.",
     "all_background_accuracy": "Only for array zips: the same of an empty submission.",
     "per_stratum": "Only with --by stratum: stratum -> mean score.",
@@ -86,7 +87,7 @@ def _score(args: argparse.Namespace, track: Track) -> Score:
     images = KnownImages(sizes={} if args.size else known, size_hw=args.size, groups=groups)
     truth = args.truth if args.truth.is_file() else LabelFolder(track, args.truth, args.size, known)
     result = track.form.score(args.submission, truth, track.classes, images, track.metric)
-    if sizes := result.label_sizes:
+    if (sizes := result.label_sizes) and not args.truth.is_file():
         used = few(sorted({size_text(size) for size in sizes.values()}))
         say(f"truth: labels of {counted(len(sizes), 'image')} below {args.truth}, {used} pixels (rows x columns)")
         # Label pictures and prepared images have a known size: only a given or assumed one can be wrong.

@@ -72,7 +72,7 @@ def declared(track: Track) -> dict[str, str]:
         "real data": track.public_data or "none known",
         "trains": "not tested",
         "submission form": track.form.describe(track.classes),
-        "metric": track.metric.title,
+        "metric": f"{track.metric.title}, tuned {track.metric.tuned}",
     }
 
 

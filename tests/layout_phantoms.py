@@ -71,6 +71,15 @@ def draw_hubmap(root: Path) -> None:
     (root / "train.csv").write_text("\n".join(lines) + "\n")
 
 
+def draw_blood_cells(root: Path) -> None:
+    lines = ["image,platelets,several_white_cells,crowded,red_cell_grade"]
+    for number in range(8):
+        _save_image(root / "train" / f"BloodImage_0000{number}.jpg", number, colour=True)
+        lines.append(f"BloodImage_0000{number},{number % 2},0,{number // 4},{number % 4}")
+    (root / "train.csv").write_text("\n".join(lines) + "\n")
+    _save_image(root / "test" / "BloodImage_00009.jpg", 9, colour=True)
+
+
 def draw_index(root: Path) -> None:
     rows = ["file,mask,id,patient,view,split"]
     for number in range(5):
@@ -133,6 +142,8 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     "uw_madison": draw_uw_madison,
     "hubmap": draw_hubmap,
     "index": draw_index,
+    "blood_cells_multilabel": draw_blood_cells,
+    "blood_cells_grade": draw_blood_cells,
 }
 ALL_LAYOUTS: dict[str, Callable[[Path], object]] = {**PICTURES, **EXPORTS, **PHANTOMS}
 """Name of a file in docs/layouts -> what draws its data below a folder."""

@@ -13,6 +13,7 @@ from competition.runs.fold_training import kept_epochs
 from competition.runs.members import parse_members, split_member
 from competition.settings import load_experiment
 from competition.tracks import get_track
+from competition.tracks.declared.track import load_folder_track
 from competition.tracks.hand_bone.lists import with_strata, without_excluded, wrongly_labelled
 from competition.tracks.track import Listing, Sample
 from pipelines.__main__ import STAGES
@@ -35,6 +36,7 @@ def lines_of(page):
     return [line for block in blocks(page) for line in block.splitlines()]
 
 
+FOLDER_TRACK = "train: a/*.png\ntest: b/*.png\nmasks: 'masks/{class}/{stem}.png'\ngroup: (.+)\n"
 HAND_BONE = [line for line in lines_of("your_competition") if "mine.yaml" not in line]
 
 
@@ -125,12 +127,38 @@ def test_every_figure_behind_a_decision_belongs_to_one():
 
 
 def test_the_metrics_of_a_declaration_are_metrics():
-    (text,) = blocks("your_competition", "metric.yaml")
-    metrics = [make_metric(one["metric"]) for one in yaml.safe_load_all(text)]
-    assert [(metric.label, metric.unit, metric.empty) for metric in metrics] == [
-        ("IoU", "image", 1),
-        ("F2", "image", 1),
-        ("Dice", "group", "skip"),
+    counts, masks = (
+        [make_metric(one["metric"]) for one in yaml.safe_load_all(text)]
+        for text in blocks("your_competition", "metric.yaml")
+    )
+    assert [(metric.label, metric.unit, metric.empty, metric.tuned) for metric in counts] == [
+        ("IoU", "image", 1, "exactly"),
+        ("F2", "image", 1, "exactly"),
+        ("Dice", "group", "skip", "exactly"),
+    ]
+    assert [(metric.label, metric.proposer.label, metric.tuned) for metric in masks] == [
+        ("Hausdorff 95", "Dice", "by re-ranking"),
+        ("surface Dice at 2 at 0.5x0.5", "Dice", "by re-ranking"),
+        ("object AP", "IoU", "by re-ranking"),
+        ("0.4 Dice + 0.6 Hausdorff", "Dice", "by re-ranking"),
+    ]
+
+
+def test_the_forms_of_a_declaration_are_forms(tmp_path):
+    (tmp_path / "sample_submission.csv").write_text("id,predicted\n7_femur,-\n7_tibia,-\n")
+    names = []
+    for kind in ("objects", "png", "sample"):
+        for number, text in enumerate("".join(blocks("your_competition", f"{kind}.yaml")).split("---\n")):
+            classes = "[femur]" if kind == "objects" else "[femur, tibia]"
+            path = tmp_path / f"{kind}{number}.yaml"
+            path.write_text(f"classes: {classes}\n{FOLDER_TRACK}{text}")
+            names.append(load_folder_track(path).form.describe(("femur", "tibia")))
+    assert names == [
+        "CSV ImageId,EncodedPixels, a row per object",
+        "zip of {class}/{image}.png, values 0, 255",
+        "zip of {image}.png, values 0, 1, 2",
+        "CSV id,predicted",
+        "CSV id,predicted",
     ]
 
 
@@ -181,3 +209,14 @@ def test_the_list_of_wrists_says_which_are_bent(tmp_path):
     assert len(remarks) == 1
     (tmp_path / "strata.csv").write_text("ID,stratum\nID040,oblique\n")
     assert with_strata(tmp_path, samples)[0][1].stratum == "oblique"
+
+
+def test_the_tables_of_labels_are_declarations(tmp_path):
+    (text,) = blocks("your_competition", "table.yaml")
+    (tmp_path / "sample_submission.csv").write_text("id,Edema,Mass\n7,0,0\n")
+    tasks = []
+    for number, one in enumerate(yaml.safe_load_all(text)):
+        (tmp_path / f"labels{number}.yaml").write_text(yaml.safe_dump(one))
+        track = get_track(str(tmp_path / f"labels{number}.yaml"))
+        tasks.append((track.targets, len(track.classes), len(track.views)))
+    assert tasks == [("multilabel", 2, 1), ("ordinal", 5, 1), ("multilabel", 2, 2)]

@@ -61,6 +61,7 @@ def test_the_installed_package_has_every_file_that_it_reads(site: Path) -> None:
 
 
 @pytest.mark.e2e
+@pytest.mark.exhaustive
 def test_the_installed_command_works_in_an_empty_folder(site: Path, tmp_path: Path, run) -> None:
     medcomp = site / "bin" / "medcomp"
     assert run(medcomp, "--help").startswith("usage: medcomp STAGE [options]")

@@ -208,6 +208,7 @@ OTHER: dict[str, dict[str, object]] = {
         "accumulate": 2,
         "repeats": 2,
         "loss": "bce",
+        "class_weights": "balanced",
         "optimizer": "sgd",
         "lr": 2e-3,
         "weight_decay": 0.0,

@@ -134,6 +134,8 @@ PRESETS: dict[str, Callable[[Border], list[Any]]] = {
         Exposure(0.15, 0.3, p=0.7),
         A.RandomGamma((60, 160), p=0.5),
     ],
+    # For pictures without up and down whose objects are counted: nothing that moves an object out of the picture.
+    "quarter_turns": lambda border: [A.RandomRotate90(p=1.0), Exposure(0.15, 0.15, p=0.5)],
     # A grid of holes over half of the draws and nothing else, as the hand-bone report compared it; labels stay. The
     # report gives no ratio: half of each cell's side is the library's own.
     "grid_dropout": lambda border: [A.GridDropout(ratio=0.5, random_offset=True, fill=0, fill_mask=None, p=0.5)],

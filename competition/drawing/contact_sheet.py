@@ -18,6 +18,7 @@ TILE = 320
 COLUMNS = 4
 ROWS = 3
 VIEW_TILE = 160
+VIEWS_IN_ROW = 8
 GAP = 6
 
 
@@ -30,9 +31,12 @@ def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: 
     """Draw training samples, evenly spread over the data set, with their labels, into a PNG."""
     training = [entry for entry in entries if entry.split == "train"]
     title = f"{workspace.dataset}: training samples with their LABELS, as the pipeline reads them"
-    if len(track.views) > 1:
-        patients = np.vstack([_patient(workspace, track, entry) for entry in spread(training, 2 * ROWS)])
-        write_png(path, _caption(patients, title))
+    if track.task == "classification":
+        in_row = max(1, VIEWS_IN_ROW // len(track.views))
+        patients = [_patient(workspace, track, entry) for entry in spread(training, 2 * ROWS * in_row)]
+        patients += [np.zeros_like(patients[0])] * (-len(patients) % in_row)
+        rows = [np.hstack(patients[start : start + in_row]) for start in range(0, len(patients), in_row)]
+        write_png(path, _caption(np.vstack(rows), title))
         return
     planes = ((entry, read_cached_planes(workspace, entry.sample)) for entry in spread(training))
     tiles = [outlined_tile(workspace, track, entry, own) for entry, own in planes]

@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.ensembling.array_maps import ArrayMaps, as_map, as_masks
-from competition.ensembling.classification.decision import build_decision as build_table_decision
-from competition.ensembling.classification.locations import LocationRule
+from competition.ensembling.classification.decision import build_decision as build_decision_of_locations
+from competition.ensembling.classification.decision import build_table_decision
+from competition.ensembling.classification.table_tuning import tune_table
 from competition.ensembling.classification.tuning import tune_classification
 from competition.ensembling.decision import Decision
 from competition.ensembling.segmentation.decision import build_decision
@@ -34,16 +35,20 @@ from competition.ensembling.segmentation.thresholds import Window
 from competition.ensembling.segmentation.tuning import Search, tune_segmentation
 from competition.ensembling.selection.weight_methods import METHODS
 from competition.ensembling.tuning import ALONE, TOGETHER
+from competition.ensembling.voted_table import vote_tables
 from competition.ensembling.voting.class_groups import one_group
-from competition.ensembling.voting.combination import COMBINATIONS, Combination, combine
+from competition.ensembling.voting.combination import COMBINATIONS, Combination
 from competition.errors import CompetitionError
-from competition.masks.bit_planes import class_areas, intersections, pack_masks, unpack_class, unpack_planes
+from competition.masks.bit_planes import pack_masks, unpack_class, unpack_planes
 from competition.masks.run_length_votes import quorum
 from competition.masks.run_length_votes import vote as vote_on_run_lengths
 from competition.masks.run_lengths import Order, decode_planes, encode_mask
 from competition.metrics.counts import CountMetric
-from competition.metrics.metric import Metric, as_count_metric, make_metric
+from competition.metrics.masks import ImageMasks, MaskMetric, measure_all
+from competition.metrics.metric import Metric, as_count_metric, make_metric, make_table_metric
+from competition.metrics.tables import Targets
 from competition.runs.members import Member
+from competition.submission.mask_counts import count_pixels
 
 Predictions = Mapping[str, Any]
 """Member -> a sequence of maps (C, H, W), one of each image, or a table (n, C) of probabilities."""
@@ -57,6 +62,7 @@ def tune(
     metric: str | Mapping[str, Any] | Metric | None = None,
     *,
     classes: Sequence[str] | None = None,
+    targets: Targets = "multilabel",
     method: str = "greedy",
     trials: int = 300,
     window: Window | None = None,
@@ -70,9 +76,10 @@ def tune(
         truth: Masks bool (C, H, W) of each image, or a table (n, C) of 0 and 1.
         groups: (n,) what must not be split, such as the patient.
         folds: (n,) the fold that held out each image or sample.
-        metric: A name, or a mapping with options, as in a track's YAML; "dice" by default. Of masks only: tables are
-            ranked by the AUROC of their first class.
+        metric: A name, or a mapping with options, as in a track's YAML; of masks "dice" by default. Tables without one
+            are ranked by the AUROC of their first class, and the others decided, as on the aneurysm track.
         classes: (C,) names; numbers by default.
+        targets: Of tables, how the classes relate: "multilabel", "multiclass" or "ordinal".
         method: How weights are searched: "greedy", "optuna" or "equal".
         trials: Weight vectors that "optuna" tries.
         window: Lowest and highest threshold that may be chosen for masks; by default as the stage ``tune``.
@@ -103,16 +110,20 @@ def tune(
     members = [Member(name=name, folds=tuple(sorted(set(folds))), config_hash="", fold_hash="") for name in predictions]
     held_out, names = np.asarray(folds, dtype=np.int64), [str(group) for group in groups]
     if tables is not None:
-        if tables.shape[2] < 2:
+        if metric is None and tables.shape[2] < 2:
             raise CompetitionError("a table has the ranked class first, then one column at least for each other class")
         class_names, answers = _class_names(classes, tables.shape[2]), np.asarray(truth).astype(np.int64)
         if answers.shape != tables.shape[1:]:
             raise CompetitionError(f"a truth of {answers.shape} for tables of {tables.shape[1:]}")
-        if metric not in (None, "auroc"):
-            raise CompetitionError(f"tables are tuned for auroc, not {metric!r}")
         propose = METHODS[method](len(members), trials)
-        tuned = tune_classification(tables, answers, held_out, names, propose, combination)
-        return build_table_decision(tuned, members, class_names, len(answers), combination, "arrays", "arrays")
+        if metric is None:
+            tuned = tune_classification(tables, answers, held_out, names, propose, combination)
+            return build_decision_of_locations(
+                tuned, members, class_names, len(answers), combination, "arrays", "arrays"
+            )
+        bound = make_table_metric(metric, targets, class_names)
+        chosen = tune_table(tables, answers, bound, held_out, names, propose, combination)
+        return build_table_decision(chosen, members, class_names, bound.key, combination, "arrays", "arrays")
     maps = {name: [as_map(one) for one in of] for name, of in predictions.items()}
     masks = [as_masks(one) for one in truth]
     for name, of in maps.items():
@@ -121,21 +132,28 @@ def tune(
                 raise CompetitionError(f"image {number}: a map of {one.shape} for a truth of {mask.shape}", name)
     class_names = _class_names(classes, len(masks[0]))
     planes = [pack_masks(mask) for mask in masks]
-    data = ArrayMaps(maps, planes, held_out, names, class_names, _count_metric(metric))
+    data = ArrayMaps(maps, planes, held_out, names, class_names, _count_metric(metric).for_classes(class_names))
     windows = [window] if window is not None else TOGETHER if len(members) > 1 else ALONE
-    found = tune_segmentation(data, Search(method, trials, one_group(len(class_names)), windows), None)
+    ranking = None if metric is None else _as_metric(metric)
+    reranked_by = ranking.for_classes(class_names) if isinstance(ranking, MaskMetric) else None
+    search = Search(method, trials, one_group(len(class_names)), windows, reranked_by=reranked_by)
+    found = tune_segmentation(data, search, None)
     return build_decision(found, data, members, "arrays", "arrays")
 
 
-def vote(predictions: Predictions, decision: Decision) -> list[NDArray[np.bool_]] | NDArray[np.float64]:
+def vote(
+    predictions: Predictions, decision: Decision, targets: Targets = "multilabel"
+) -> list[NDArray[np.bool_]] | NDArray[np.float64]:
     """Combine predictions by a decision, usually those of the test set.
 
     Args:
         predictions: As for ``tune``, with the decision's members in any order.
         decision: Of ``tune``.
+        targets: Of tables, as for ``tune``.
 
     Returns:
-        Masks bool (C, H, W) of each image; or a table (n, C): the first class as a score, the others 0 or 1.
+        Masks bool (C, H, W) of each image; or a table (n, C): probabilities, 0/1 cells or one-hot rows by the rule of
+        the decision; without a metric the first class as a score, the others 0 or 1.
 
     Raises:
         CompetitionError: A member is missing or unknown, or maps differ in number or shape.
@@ -156,9 +174,7 @@ def vote(predictions: Predictions, decision: Decision) -> list[NDArray[np.bool_]
     if tables is not None:
         if decision.task != "classification" or tables.shape[2] != count:
             raise CompetitionError(f"tables of {tables.shape[2]} classes for a {decision.task} of {count}")
-        combined = combine(decision.combine, tables, decision.weights())
-        rule = LocationRule(decision.gate, np.array([decision.thresholds[name] for name in decision.classes[1:]]))
-        return np.column_stack([combined.score, rule.decide(combined.probs)])
+        return vote_tables(decision, tables, targets != "multilabel").outputs
     if decision.task != "segmentation":
         raise CompetitionError("the decision is a classification, and these are no tables (n, classes)")
     voters = decision.voters()
@@ -176,14 +192,19 @@ def score(
     truth: Sequence[Any] | NDArray[Any],
     metric: str | Mapping[str, Any] | Metric | None = None,
     groups: Sequence[str] | None = None,
+    *,
+    classes: Sequence[str] | None = None,
+    targets: Targets = "multilabel",
 ) -> float:
-    """Score masks by a count metric, or a column of probabilities by a table metric.
+    """Score masks by a count or mask metric, or a table or a column of probabilities or decisions by a table metric.
 
     Args:
-        prediction: Masks (C, H, W) of each image, or probabilities (n,).
+        prediction: Masks (C, H, W) of each image; a table (n, C), or one column (n,).
         truth: Likewise; 0 and 1.
         metric: A name, or a mapping with options; "dice" for masks and "auroc" for probabilities by default.
         groups: (n,) for a metric that pools the images of a group; each image is a group of its own by default.
+        classes: (C,) names of a table's columns, which the metric's options may name; numbers by default.
+        targets: Of a table, how its classes relate, as for ``tune``.
 
     Returns:
         The score; of masks the mean over the classes that occur in the truth, nan where none does.
@@ -200,22 +221,24 @@ def score(
     """
     if len(prediction) != len(truth) or not len(truth):
         raise CompetitionError(f"{len(prediction)} predictions for {len(truth)} truths")
-    if np.ndim(truth[0]) == 0:
-        table = _as_metric("auroc" if metric is None else metric)
-        if isinstance(table, CountMetric):
-            raise CompetitionError(f"{table.label} scores masks, and these are single values")
-        return table.score(np.asarray(truth), np.asarray(prediction))
-    counts = []
+    if np.ndim(truth[0]) < 2:
+        wanted, given = (np.asarray(one).reshape(len(one), -1) for one in (truth, prediction))
+        names = _class_names(classes, wanted.shape[1])
+        if wanted.shape != given.shape:
+            raise CompetitionError(f"a table of {given.shape} for a truth of {wanted.shape}")
+        return make_table_metric("auroc" if metric is None else metric, targets, names).score_table(wanted, given)
+    mask_metric, found = _as_metric("dice" if metric is None else metric), []
     for ours, theirs in zip(map(as_masks, prediction), map(as_masks, truth), strict=True):
         if ours.shape != theirs.shape:
             raise CompetitionError(f"masks of {ours.shape} for a truth of {theirs.shape}")
-        one, other, classes = pack_masks(ours), pack_masks(theirs), len(theirs)
-        both = intersections(one, other, classes)
-        counts.append(np.stack([both, class_areas(one, classes), class_areas(other, classes)]))
-    names = [str(name) for name in (range(len(counts)) if groups is None else groups)]
-    if len(names) != len(counts):
-        raise CompetitionError(f"{len(names)} groups for {len(counts)} images")
-    return _count_metric(metric).score(np.stack(counts), names)
+        found.append((ImageMasks(pack_masks(ours), len(theirs)), ImageMasks(pack_masks(theirs), len(theirs))))
+    units = [str(name) for name in (range(len(found)) if groups is None else groups)]
+    if len(units) != len(found):
+        raise CompetitionError(f"{len(units)} groups for {len(found)} images")
+    if isinstance(mask_metric, MaskMetric):
+        return mask_metric.score(measure_all(mask_metric, found), units)
+    counts = [count_pixels(ours.planes, theirs.planes, theirs.classes) for ours, theirs in found]
+    return as_count_metric(mask_metric).score(np.stack(counts), units)
 
 
 def encode(mask: ArrayLike, order: Order = "row") -> str:

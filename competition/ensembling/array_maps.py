@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from competition.ensembling.voting.class_votes import Voters, everyone
 from competition.errors import CompetitionError
+from competition.masks.objects import Objects, components
 from competition.metrics.counts import CountMetric
 from competition.prediction.histograms import image_histogram
 from competition.prediction.probability_maps import quantise
@@ -84,6 +85,10 @@ class ArrayMaps:
     def truth(self, sample: str) -> NDArray[np.uint8]:
         """Return the label planes of an image."""
         return self.planes[int(sample)]
+
+    def true_objects(self, sample: str) -> Objects:
+        """Return the connected components of the truth of an image."""
+        return components(self.truth(sample), len(self.classes))
 
     def pixels(self) -> int:
         """Return the number of pixels of all classes and images."""

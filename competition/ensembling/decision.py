@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AliasChoices, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from competition.ensembling.classification.rules import TableRule
 from competition.ensembling.segmentation.postprocessing import OPERATIONS
 from competition.ensembling.voting.blend import WHOLE
 from competition.ensembling.voting.class_votes import Voters, find_voters
@@ -16,6 +17,7 @@ from competition.ensembling.voting.combination import Combination
 from competition.errors import CompetitionError
 from competition.files import write_sealed_json
 from competition.formats.json_files import read_json
+from competition.masks.object_splitting import ObjectRule
 from competition.prediction.probability_maps import threshold_of
 from competition.runs.members import Member
 from competition.text import shortened
@@ -73,6 +75,21 @@ class AloneScore(_Frozen):
     over_vote_high: float | None = None
 
 
+class ObjectSplit(_Frozen):
+    """How the mask of a class becomes objects (``masks.object_splitting.ObjectRule``)."""
+
+    distance: float | None = Field(gt=0)  # None does not split connected components
+    smoothing: float = Field(ge=0)
+    smallest: int = Field(ge=0)
+
+
+class ObjectPrecision(_Frozen):
+    """Average precision of objects over IoU 0.5:0.95 on the tuning samples, over the classes that occur."""
+
+    crossfit: float  # by rules that were chosen on the other folds, where there are any
+    components: float  # of plain connected components
+
+
 class Decision(_Frozen):
     """Everything that ``ensemble`` needs; fields with a default may be missing in decisions of earlier versions."""
 
@@ -93,6 +110,9 @@ class Decision(_Frozen):
     # For classification: all classes of ``thresholds`` are 0 where the first class's probability is not greater; None
     # lets every sample pass.
     gate: Threshold | None = None
+    # For classification, how a blend becomes what is submitted; None for the thresholds and gate of the aneurysm track,
+    # and in decisions of earlier versions.
+    rule: TableRule | None = None
     combine: Combination = "mean"  # for segmentation always: maps are 8-bit
     # Classes with weights of their own, each in exactly one; empty where all have the members' weights.
     class_groups: dict[str, ClassGroup] = Field(default_factory=dict)
@@ -108,6 +128,13 @@ class Decision(_Frozen):
     trained: dict[str, tuple[int, ...]] = Field(default_factory=dict)  # run -> folds trained by then, voting or not
     data_hash: str = ""  # of the training samples it was tuned on
     metric: str = ""  # what was maximised, with its options
+    # Of a metric that is not searched exactly, the scores of the same decision by the count metric that proposed it,
+    # and that metric. ``vote`` and ``alone`` are by the count metric.
+    count_scores: Scores | None = None
+    proposed_by: str = ""
+    # Class -> how its mask becomes objects; empty unless single objects are submitted.
+    objects: dict[str, ObjectSplit] = Field(default_factory=dict)
+    object_precision: ObjectPrecision | None = None
     vote: AloneScore | None = None  # what ``alone`` is compared with; None where no sample is covered by all members
     alone: dict[str, AloneScore] = Field(default_factory=dict)  # member -> its score alone; empty likewise
     created: AwareDatetime = Field(default_factory=lambda: datetime.now().astimezone())
@@ -126,13 +153,16 @@ class Decision(_Frozen):
             raise ValueError(f"unknown operations {sorted(unknown)}; known: {', '.join(OPERATIONS)}")
         self._check_classes()
         self._check_class_groups()
+        if self.objects and set(self.objects) != set(self.classes):
+            raise ValueError("objects and classes differ")
         return self
 
     def _check_classes(self) -> None:
         if self.task == "classification":
-            if self.levels or self.operations or not set(self.thresholds) <= set(self.classes):
-                raise ValueError("a classification has thresholds of its own classes, no levels and no operations")
+            self._check_table()
             return
+        if self.rule is not None:
+            raise ValueError("a segmentation has levels, no rule of a table")
         if self.gate is not None:
             raise ValueError("a segmentation has no gate")
         if self.combine != "mean":
@@ -144,6 +174,14 @@ class Decision(_Frozen):
         expected = threshold_of(self.level_array())
         if not np.allclose([self.thresholds[name] for name in self.classes], expected, rtol=0, atol=1e-9):
             raise ValueError("thresholds do not equal (level + 0.5) / 255")
+
+    def _check_table(self) -> None:
+        if self.levels or self.operations or not set(self.thresholds) <= set(self.classes):
+            raise ValueError("a classification has thresholds of its own classes, no levels and no operations")
+        if self.rule is not None and (fault := self.rule.fault(len(self.classes))) is not None:
+            raise ValueError(fault)
+        if self.rule is not None and self.gate is not None:
+            raise ValueError("a gate is for the locations of the aneurysm track")
 
     def _check_class_groups(self) -> None:
         grouped = [name for group in self.class_groups.values() for name in group.classes]
@@ -177,6 +215,10 @@ class Decision(_Frozen):
         """Return the levels int64 (C,) in the order of ``classes``."""
         return np.array([self.levels[name] for name in self.classes], dtype=np.int64)
 
+    def object_rules(self) -> tuple[ObjectRule, ...]:
+        """Return how masks become objects in the order of ``classes``; empty unless single objects are submitted."""
+        return tuple(ObjectRule(**dict(self.objects[name])) for name in self.classes if self.objects)
+
     def operation_list(self) -> list[str]:
         """Return the operations in the order of ``classes``."""
         return [self.operations[name] for name in self.classes]
@@ -184,7 +226,10 @@ class Decision(_Frozen):
 
 def save_decision(path: Path, decision: Decision) -> None:
     """Write decision.json, whole or not at all."""
-    write_sealed_json(path, decision.model_dump(mode="json"))
+    content = decision.model_dump(mode="json")
+    if decision.rule is None:  # a key that came later
+        del content["rule"]
+    write_sealed_json(path, content)
 
 
 def load_decision(path: Path) -> Decision:

@@ -7,15 +7,18 @@ import numpy as np
 from competition.console import track as shown
 from competition.data.cache import read_cached_planes
 from competition.data.folds import FULL, find_folds
-from competition.data.manifest import Entry, read_manifest
+from competition.data.manifest import Entry, read_manifest, target_matrix
 from competition.ensembling.decision import Decision, Scores
 from competition.ensembling.segmentation.postprocessing import decide_image
-from competition.ensembling.voting.combination import combine
-from competition.masks.bit_planes import class_areas, intersections
-from competition.metrics.tables import auroc
+from competition.ensembling.segmentation.true_objects import open_true_objects
+from competition.ensembling.voted_table import vote_tables
+from competition.masks.object_splitting import split_planes
+from competition.metrics.masks import ImageMasks, MaskMetric, Measured
+from competition.metrics.tables import TableMetric
 from competition.prediction.opened_maps import open_map
 from competition.runs.members import held_out_folder
 from competition.runs.out_of_fold_scores import member_scores
+from competition.submission.mask_counts import count_pixels
 from competition.tracks.track import Track, count_metric
 from competition.workspace import Workspace
 
@@ -40,7 +43,7 @@ def expect_of_folds(track: Track, workspace: Workspace, decision: Decision) -> D
     score = float("nan")
     if entries:
         fold_of_entry = [fold_of[entry.group] for entry in entries]
-        measure = _auroc if track.task == "classification" else _mask_score
+        measure = _table_score if track.task == "classification" else _mask_score
         score = measure(track, workspace, decision, entries, fold_of_entry)
     scores = NOTHING.model_copy(update={"oof": None if np.isnan(score) else score})
     return decision.model_copy(update={"scores": scores, "coverage": len(entries)})
@@ -52,25 +55,35 @@ def _mask_score(
     """Return the score of the decision's votes at native size; nan where no class occurs."""
     voters, classes = decision.voters(), len(decision.classes)
     weights = voters.weights_by_class(decision.class_weights())
-    counts = []
+    counts, metric, measured = [], track.metric, []
+    rules, of_objects = decision.object_rules(), isinstance(metric, MaskMetric) and metric.of_objects
+    objects = open_true_objects(track, workspace) if of_objects else None
     for entry, fold in zip(shown(entries, "scoring what these folds held out"), folds, strict=True):
         maps = [open_map(held_out_folder(workspace, member, fold), entry.sample) for member in decision.members]
         voted = decide_image(maps, voters, weights, decision.level_array(), decision.operation_list())
         truth = read_cached_planes(workspace, entry.sample)
-        both = intersections(voted, truth, classes)
-        counts.append(np.stack([both, class_areas(voted, classes), class_areas(truth, classes)]))
-    return count_metric(track).score(np.stack(counts), [entry.group for entry in entries])
+        if isinstance(metric, MaskMetric):
+            found = split_planes(voted, rules) if objects is not None and rules else None
+            true = None if objects is None else objects(entry.sample, truth)
+            measured.append(metric.measure(ImageMasks(voted, classes, found), ImageMasks(truth, classes, true)))
+        counts.append(count_pixels(voted, truth, classes))
+    groups = [entry.group for entry in entries]
+    if isinstance(metric, MaskMetric):
+        return metric.score(Measured(np.stack(counts), np.stack([values for _, values in measured])), groups)
+    return count_metric(track).score(np.stack(counts), groups)
 
 
-def _auroc(
+def _table_score(
     track: Track, workspace: Workspace, decision: Decision, entries: Sequence[Entry], folds: Sequence[int]
 ) -> float:
-    """Return the AUROC of the first class; nan where the samples are all of one class."""
+    """Return the score of the decision's vote; nan where it is not defined."""
     samples, tables = [entry.sample for entry in entries], []
     for member in decision.members:
         folder_of = {
             sample: held_out_folder(workspace, member, fold) for sample, fold in zip(samples, folds, strict=True)
         }
         tables.append(member_scores(folder_of, samples, track.classes))
-    truth = np.array([(entry.targets or (0,))[0] for entry in entries], dtype=np.int64)
-    return auroc(truth, combine(decision.combine, np.stack(tables), decision.weights()).score)
+    assert isinstance(track.metric, TableMetric)  # of a classification
+    return track.metric.score_table(
+        target_matrix(entries), vote_tables(decision, np.stack(tables), track.one_of_classes).outputs
+    )

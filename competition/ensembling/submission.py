@@ -13,10 +13,9 @@ from competition.console import progress, say, shout
 from competition.data.manifest import Entry, Manifest
 from competition.drawing.contact_sheet import outlined_tile, spread, tile_sheet
 from competition.drawing.outlines import write_png
-from competition.ensembling.classification.locations import LocationRule
 from competition.ensembling.decision import Decision
 from competition.ensembling.segmentation.postprocessing import decide_image
-from competition.ensembling.voting.combination import combine
+from competition.ensembling.voted_table import vote_tables
 from competition.ensembling.voting.masks import vote_bytes
 from competition.errors import CompetitionError
 from competition.machine import MB, peak_memory_mb
@@ -54,7 +53,7 @@ def write_submission(
         votes = zip(names, _voted_table(track, decision, folders, entries), strict=True)
     else:
         votes = _voted_planes(track, decision, prepared, folders, entries, preview)
-    track.form.write(path, track.classes, votes)
+    track.form.splitting(decision.object_rules()).write(path, track.classes, votes)
     if preview:
         title = f"{prepared.dataset}: test samples with what {path.parent.name} PREDICTS"
         try:
@@ -111,18 +110,13 @@ def _open_test_map(folder: Path, entry: Entry) -> OpenedMap:
 def _voted_table(
     track: Track, decision: Decision, folders: Sequence[Path], entries: Sequence[Entry]
 ) -> NDArray[np.float64]:
-    """Return (n, C): the first class as a score from 0 to 1, the others as 0 or 1 by their thresholds and the gate."""
+    """Return what is submitted (n, C), by the decision's rule."""
     samples = [entry.sample for entry in entries]
     tables = np.stack([read_scores(folder, samples, track.classes) for folder in folders])
-    combined = combine(decision.combine, tables, decision.weights())
     if decision.combine == "rank":
-        say(f"{track.classes[0]}: the mean of ranks among these {len(samples)} samples, comparable only within them")
-    return np.column_stack([combined.score, location_rule(decision).decide(combined.probs)])
-
-
-def location_rule(decision: Decision) -> LocationRule:
-    """Return how the decision of a classification turns probabilities of all classes but the first into 0 and 1."""
-    return LocationRule(decision.gate, np.array([decision.thresholds[name] for name in decision.classes[1:]]))
+        what = track.classes[0] if decision.rule is None else "every class"
+        say(f"{what}: the mean of ranks among these {len(samples)} samples, comparable only within them")
+    return vote_tables(decision, tables, track.one_of_classes).outputs
 
 
 def _validate(track: Track, path: Path, entries: Sequence[Entry]) -> None:

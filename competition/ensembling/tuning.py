@@ -11,6 +11,8 @@ from competition.console import say, shout
 from competition.data.manifest import data_hash, read_manifest
 from competition.ensembling.classification.decision import decide_classification
 from competition.ensembling.classification.locations import NEVER
+from competition.ensembling.classification.rules import plain_rule
+from competition.ensembling.classification.table_tuning import check_combination
 from competition.ensembling.decision import Decision, Scores, save_decision
 from competition.ensembling.segmentation.decision import decide_segmentation
 from competition.ensembling.segmentation.scored_vote import SCORED_VOTE, save_scored_vote
@@ -24,6 +26,8 @@ from competition.ensembling.voting.class_groups import declared_groups, one_grou
 from competition.ensembling.voting.combination import Combination
 from competition.errors import CompetitionError
 from competition.files import whole_folder, write_csv
+from competition.metrics.masks import MaskMetric
+from competition.metrics.tables import AneurysmMetric, TableMetric
 from competition.names import check_name, shortened_name
 from competition.prediction.probability_maps import HALF_LEVEL, threshold_of
 from competition.runs.members import trained_folds
@@ -91,7 +95,10 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
         else:
             searched = len(members) > 1 and given is None
             windows = [request.window] if request.window is not None else TOGETHER if searched else ALONE
-            search = Search(request.method, request.trials, class_groups, windows, given, request.thresholds)
+            ranking = track.metric if isinstance(track.metric, MaskMetric) else None
+            splits = track.form.of_objects
+            method, trials = request.method, request.trials
+            search = Search(method, trials, class_groups, windows, given, request.thresholds, ranking, splits)
             tuned = decide_segmentation(data, search)
         decision = tuned.decision.model_copy(
             update={
@@ -125,9 +132,11 @@ def _check_request(request: TuneRequest, track: Track) -> None:
     if request.weights is not None and (request.by_group or request.method != "optuna"):
         raise CompetitionError("--weights are not searched, so --method and --by-group have nothing to choose")
     if track.task == "classification" and request.by_group:
-        raise CompetitionError("--by-group is for masks; in a classification only the first class has weights")
+        raise CompetitionError("--by-group is for masks; in a classification all classes have the same weights")
     if track.task == "classification" and request.thresholds != "sweep":
-        raise CompetitionError("--thresholds is for masks; locations have rules of their own")
+        raise CompetitionError("--thresholds is for masks; tables have rules of their own")
+    if isinstance(track.metric, TableMetric) and not isinstance(track.metric, AneurysmMetric):
+        check_combination(request.combine, track.metric)
     if track.task == "segmentation" and request.combine != "mean":
         raise CompetitionError(
             f"--combine {request.combine} is for classifications: maps are 8-bit, and most of their pixels are exactly "
@@ -162,7 +171,11 @@ def _untuned(data: TuningData, combination: Combination, given: tuple[int, ...] 
     segments = track.task == "segmentation"
     weights = given or round_weights(np.ones(len(members))).tolist()
     half = dict.fromkeys(track.classes, float(threshold_of(np.array(HALF_LEVEL))))
-    never = dict.fromkeys(track.classes[1:], NEVER)
+    # Probabilities as they are, unless the metric decides them without tuning.
+    metric, classes = track.metric, len(track.classes)
+    located = isinstance(metric, AneurysmMetric)
+    rule = plain_rule(metric, classes) if isinstance(metric, TableMetric) and not located else None
+    never = dict.fromkeys(track.classes[1:], NEVER) if rule is None else {}
     return Decision(
         track=track.name,
         dataset=data.workspace.dataset,
@@ -174,6 +187,7 @@ def _untuned(data: TuningData, combination: Combination, given: tuple[int, ...] 
         operations=dict.fromkeys(track.classes, "none") if segments else {},
         scores=Scores(fold_mean=None, fold_sd=None, oof=None, oof_crossfit=None, interval_low=None, interval_high=None),
         coverage=0,
+        rule=rule,
         reason=f"{'equal' if given is None else 'given'} weights: no sample is covered by all members",
         combine=combination,
     )

@@ -19,6 +19,7 @@ from competition.explanation.held_out_networks import open_held_out
 from competition.explanation.network_maps import cam_maps, network_input, occlusion_steps, occlusions
 from competition.explanation.occlusion import Occlusion, agreement, mean_occlusion
 from competition.masks.bit_planes import unpack_class
+from competition.metrics.tables import AneurysmMetric
 from competition.prediction.predictor import Predictor, predict_map, predict_scores
 from competition.prediction.probability_maps import HALF_LEVEL
 from competition.runs.members import Member
@@ -85,8 +86,8 @@ def explain_sample(
         workspace: Of the member's run.
         member: A trained run.
         entry: A training sample, which is explained by the network that held it out, or another one, by all folds.
-        class_names: None means the class with the largest predicted mask, or of a table the first class and the most
-            probable of the others.
+        class_names: None means the class with the largest predicted mask, or of a table the most probable one, of the
+            aneurysm track beside the first.
         images: The workspace whose cache holds the sample; None means ``workspace``.
 
     Raises:
@@ -102,7 +103,7 @@ def explain_sample(
     views = predictor.experiment.predict.views
     if predictor.track.task == "classification":
         scores = predict_scores(predictor, entry, views)
-        return _explain_table(asked, scores, class_names or _first_and_most_probable(scores, classes))
+        return _explain_table(asked, scores, class_names or _default_classes(predictor.track, scores))
     levels = predict_map(predictor, entry, views)
     return _explain_masks(asked, levels, class_names or [classes[_largest_class(levels)]])
 
@@ -117,9 +118,12 @@ class _Asked:
     folds: tuple[Fold, ...]
 
 
-def _first_and_most_probable(scores: NDArray[np.float64], classes: Sequence[str]) -> list[str]:
-    """Return the first class and the most probable of the others, which in a table are its locations."""
-    return [classes[0], *([classes[1 + int(np.argmax(scores[1:]))]] if len(classes) > 1 else [])]
+def _default_classes(track: Track, scores: NDArray[np.float64]) -> list[str]:
+    """Return the most probable class; of the aneurysm track the first and the most probable of its locations."""
+    if not isinstance(track.metric, AneurysmMetric):
+        return [track.classes[int(np.argmax(scores))]]
+    first, *others = track.classes
+    return [first, *([others[int(np.argmax(scores[1:]))]] if others else [])]
 
 
 def _largest_class(levels: NDArray[np.uint8]) -> int:

@@ -15,6 +15,7 @@ from competition.data.manifest import Entry
 from competition.explanation.grad_cam import encoder_of, grad_cam
 from competition.explanation.occlusion import Answer, Occlusion, occlude, squares_of
 from competition.models.layers import stride_of
+from competition.models.probabilities import to_probabilities
 from competition.prediction.predictor import Predictor, image_input, view_input
 
 
@@ -52,7 +53,7 @@ def cam_maps(predictor: Predictor, network: nn.Module, sample: NetworkInput, ind
     if predictor.track.task == "classification":
         maps = grad_cam(network, sample.arguments, lambda logits: logits[0, index])
     else:
-        inside = _predicted_pixels(network, sample, index)
+        inside = _predicted_pixels(predictor, network, sample, index)
         maps = grad_cam(network, sample.arguments, lambda logits: logits[0, index][inside].sum())
     canvas = sample.arguments[0].shape[-2:]
     enlarged = F.interpolate(maps[:, None], size=canvas, mode="bilinear", align_corners=False)[:, 0].cpu().numpy()
@@ -84,47 +85,49 @@ def occlusions(
     """
     images = sample.arguments[0]
     if predictor.track.task == "segmentation":
-        inside = [_predicted_pixels(network, sample, index) for index in indices]
-        answer = _mean_probabilities(network, indices, inside)
+        inside = [_predicted_pixels(predictor, network, sample, index) for index in indices]
+        answer = _mean_probabilities(predictor, network, indices, inside)
         return [[of_class] for of_class in occlude(answer, images[0], sample.sizes_hw[0], advance)]
     found = []
     for view in views:
         with _other_views_known(network, sample, view):
-            answer = _probabilities(network, sample, indices, view)
+            answer = _probabilities(predictor, network, sample, indices, view)
             found.append(occlude(answer, images[0, view], sample.sizes_hw[view], advance))
     return [list(of_class) for of_class in zip(*found, strict=True)]
 
 
-def _predicted_pixels(network: nn.Module, sample: NetworkInput, index: int) -> torch.Tensor:
+def _predicted_pixels(predictor: Predictor, network: nn.Module, sample: NetworkInput, index: int) -> torch.Tensor:
     """Return where a segmentation finds a class, (H, W) bool on the grid of its logits; everywhere where it does not.
 
     The padding of the canvas does not count.
     """
     (images,), ((height, width),) = sample.arguments, sample.sizes_hw
     with torch.no_grad():  # not inference mode, because a gradient will be taken at these pixels
-        logits = network(images)[0, index]
-    rows = round(logits.shape[0] * height / images.shape[-2])
-    columns = round(logits.shape[1] * width / images.shape[-1])
-    image = torch.zeros_like(logits, dtype=torch.bool)
+        probs = to_probabilities(network(images).float(), predictor.track)[0, index]
+    rows = round(probs.shape[0] * height / images.shape[-2])
+    columns = round(probs.shape[1] * width / images.shape[-1])
+    image = torch.zeros_like(probs, dtype=torch.bool)
     image[:rows, :columns] = True
-    found = image & (logits > 0)
+    found = image & (probs > 0.5)
     return found if found.any() else image
 
 
-def _mean_probabilities(network: nn.Module, indices: Sequence[int], inside: Sequence[torch.Tensor]) -> Answer:
+def _mean_probabilities(
+    predictor: Predictor, network: nn.Module, indices: Sequence[int], inside: Sequence[torch.Tensor]
+) -> Answer:
     """Return what gives the mean probability of each class ``inside`` its mask (H, W) for images (P, ...): (P, K)."""
 
     def answer(images: torch.Tensor) -> torch.Tensor:
-        logits = network(images)
-        means = [
-            logits[:, index][:, mask].float().sigmoid().mean(dim=1) for index, mask in zip(indices, inside, strict=True)
-        ]
+        probs = to_probabilities(network(images).float(), predictor.track)
+        means = [probs[:, index][:, mask].mean(dim=1) for index, mask in zip(indices, inside, strict=True)]
         return torch.stack(means, dim=1)
 
     return answer
 
 
-def _probabilities(network: nn.Module, sample: NetworkInput, indices: Sequence[int], view: int) -> Answer:
+def _probabilities(
+    predictor: Predictor, network: nn.Module, sample: NetworkInput, indices: Sequence[int], view: int
+) -> Answer:
     """Return what gives the probabilities (P, K) for other images of one view (P, ...), the other views as they are."""
     images, present = sample.arguments
 
@@ -132,7 +135,7 @@ def _probabilities(network: nn.Module, sample: NetworkInput, indices: Sequence[i
         patients = images.repeat(len(copies), 1, 1, 1, 1)
         patients[:, view] = copies
         logits: torch.Tensor = network(patients, present.expand(len(copies), -1))
-        return logits[:, list(indices)].float().sigmoid()
+        return to_probabilities(logits.float(), predictor.track)[:, list(indices)]
 
     return answer
 

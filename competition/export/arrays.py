@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from competition.prediction.grid_maps import classes_at_once
 from competition.prediction.probability_maps import empty_dead_zone
 from competition.prediction.scaled_views import SCALES, scaled_size
+from competition.tracks.track import Track
 
 Floats = NDArray[np.float32]
 Number = TypeVar("Number", np.float32, np.float64)
@@ -58,6 +59,17 @@ def sigmoid(logits: NDArray[Number]) -> NDArray[Number]:
     """Return probabilities of the logits' type."""
     with np.errstate(over="ignore"):  # of exp(1000), which gives the right 0
         return np.asarray(1 / (1 + np.exp(-logits)), logits.dtype)
+
+
+def to_probabilities(logits: NDArray[Number], track: Track) -> NDArray[Number]:
+    """Return probabilities (N, C, ...) of logits (N, C, ...), of their type, as ``models.probabilities``."""
+    if not track.exclusive and track.targets == "multilabel":
+        return sigmoid(logits)
+    if track.task == "segmentation":
+        logits = np.pad(logits, ((0, 0), (1, 0), (0, 0), (0, 0)))
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    probs = powers / powers.sum(axis=1, keepdims=True)
+    return np.asarray(probs[:, 1:] if track.task == "segmentation" else probs, logits.dtype)
 
 
 def gaussian_weight(height: int, width: int) -> Floats:

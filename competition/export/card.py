@@ -142,6 +142,9 @@ def _scores(track: Track, decision: Decision) -> str:
 
 
 def _thresholds(decision: Decision) -> str:
+    if decision.rule is not None and decision.rule.kind in ("argmax", "cut points"):
+        values = ", ".join(f"{value:.4f}" for value in decision.rule.values)
+        return f"Decided by {decision.rule.kind} (`TableRule`): {values}."
     if not decision.thresholds:
         return "None: probabilities are submitted."
     rows = ["| class | positive above | post-processing |", "|---|---|---|"]

@@ -19,9 +19,9 @@ from competition.export.arrays import (
     gaussian_weight,
     see,
     see_back,
-    sigmoid,
     standardise,
     to_native,
+    to_probabilities,
     to_whole_multiple,
 )
 from competition.export.package import REPAIR, Model, ModelFile, PackedMember, read_package
@@ -108,7 +108,7 @@ class OnnxMember:
         padded = np.pad(image, margins, constant_values=np.float32(black))
 
         def predict(pixels: Floats) -> Floats:
-            probs = sigmoid(model(np.ascontiguousarray(pixels)))
+            probs = to_probabilities(model(np.ascontiguousarray(pixels)), self.track)
             return to_whole_multiple(probs[0], (pixels.shape[-2], pixels.shape[-1]), finest)[None]
 
         if self.packed.tile is None:
@@ -133,18 +133,19 @@ class OnnxMember:
         own = np.zeros((len(self.models), len(self.track.classes)))
         for view in self.packed.views:
             for number, model in enumerate(self.models):
-                own[number] += self._classify(model, images, np.array(entry.present), view.startswith("hflip"))
+                own[number] += self._classify(model, images, np.array(entry.present), view)
         return own.sum(axis=0) / (len(self.packed.views) * len(self.models)), own / len(self.packed.views)
 
-    def _classify(
-        self, model: Network, images: Floats, present: NDArray[np.bool_], mirrored: bool
-    ) -> NDArray[np.float64]:
-        mirror = self.track.mirror if mirrored else None
-        if mirror is not None:
+    def _classify(self, model: Network, images: Floats, present: NDArray[np.bool_], view: str) -> NDArray[np.float64]:
+        mirror = self.track.mirror if view.startswith("hflip") else None
+        if len(images) == 1:
+            images = np.ascontiguousarray(see(images, view))
+        elif mirror is not None:
             flips = np.array(mirror.flipped_views)[:, None, None, None]
             images = np.where(flips, images[..., ::-1], images)[list(mirror.views)]
             present = present[list(mirror.views)]
-        probs = sigmoid(model(images[None], present[None]).astype(np.float64))[0]
+        logits = model(images[None], present[None]).astype(np.float64)
+        probs = to_probabilities(logits, self.track)[0]
         return probs if mirror is None else np.take(probs, mirror.classes)
 
 

@@ -1,7 +1,8 @@
 """What a prediction of one image becomes on disk; needs no torch, so that an exported model writes the same.
 
-Per image these are NAME.overlay.png, NAME.<class>.png, NAME.labels.png, NAME.disagreement.png and, of a DICOM image,
-NAME.seg.dcm. ``summary.py`` writes the table of all images or patients.
+Per image these are NAME.overlay.png, NAME.<class>.png, NAME.labels.png, NAME.disagreement.png, where single objects
+are submitted NAME.<class>.objects.png and, of a DICOM image, NAME.seg.dcm. ``summary.py`` writes the table of all
+images or patients.
 """
 
 from collections.abc import Sequence
@@ -22,8 +23,10 @@ from competition.formats.dicom import is_dicom
 from competition.formats.dicom_segmentation import write_segmentation
 from competition.inference.measures import mean_agreement
 from competition.masks.bit_planes import class_areas, unpack_class
+from competition.masks.objects import Objects, instance_picture
 
 OVERLAY, LABELS, DISAGREEMENT, SEGMENTATION = "overlay.png", "labels.png", "disagreement.png", "seg.dcm"
+OBJECTS = "objects.png"
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class MaskAnswer:
         fold_dice: (C,) float64, likewise; NaN for a class that neither the vote nor any fold sees.
         spacing_mm: Distance of pixel centres between rows and between columns; None where unknown.
         source: The file of the image.
+        objects: Its objects, where the decision says how masks become objects; else None.
     """
 
     name: str
@@ -47,6 +51,7 @@ class MaskAnswer:
     fold_dice: NDArray[np.float64] | None
     spacing_mm: tuple[float, float] | None
     source: Path
+    objects: Objects | None = None
 
     def agreement(self) -> float | None:
         """Return the mean of ``fold_dice`` over the classes present; None with one fold, or where no class is."""
@@ -59,15 +64,16 @@ class TableAnswer:
 
     Attributes:
         name: Of the patient or image.
-        score: Submitted for the first class, 0 to 1; its probability unless members are combined by ranks.
+        score: Of the aneurysm track, what is submitted for the first class, 0 to 1: its probability unless members are
+            combined by ranks. None of other tracks.
         probabilities: (C,) float64.
-        decisions: (C - 1,) bool of the classes but the first, by their thresholds and the gate.
+        decisions: bool of the last classes: (C - 1,) of the aneurysm track, (C,) by a rule, (0,) without one.
         deviations: (C,) float64, the standard deviation of the folds' probabilities; None where there is one fold.
         source: The file, or the folder of the patient.
     """
 
     name: str
-    score: float
+    score: float | None
     probabilities: NDArray[np.float64]
     decisions: NDArray[np.bool_]
     deviations: NDArray[np.float64] | None
@@ -89,7 +95,9 @@ def class_files(classes: Sequence[str]) -> list[str]:
 
 def result_endings(classes: Sequence[str]) -> list[str]:
     """Return the endings of all files that an image can have."""
-    return [OVERLAY, LABELS, DISAGREEMENT, SEGMENTATION, *(f"{part}.png" for part in class_files(classes))]
+    parts = class_files(classes)
+    single = [f"{part}.png" for part in parts] + [f"{part}.{OBJECTS}" for part in parts]
+    return [OVERLAY, LABELS, DISAGREEMENT, SEGMENTATION, *single]
 
 
 def write_mask_answer(folder: Path, answer: MaskAnswer, classes: Sequence[str]) -> list[str]:
@@ -112,6 +120,9 @@ def write_mask_answer(folder: Path, answer: MaskAnswer, classes: Sequence[str]) 
         labelled[mask] = index + 1
         _write_grey(folder / f"{answer.name}.{part}.png", mask.astype(np.uint8) * np.uint8(255))
         files.append(f"{part}.png")
+        if answer.objects is not None:
+            _write_grey(folder / f"{answer.name}.{part}.{OBJECTS}", instance_picture(answer.objects, index))
+            files.append(f"{part}.{OBJECTS}")
     _write_grey(folder / f"{answer.name}.{LABELS}", labelled)
     if answer.disagreement is not None:
         _write_grey(folder / f"{answer.name}.{DISAGREEMENT}", answer.disagreement)

@@ -26,6 +26,7 @@ from competition.inference.summary import (
     write_summary,
 )
 from competition.inference.voting import LoadedVote, predict_patient, vote_masks, vote_table
+from competition.masks.object_splitting import split_planes
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
@@ -115,6 +116,7 @@ def _write_masks(job: _Job, folder: Path, files: list[str]) -> list[Row]:
     def answer(source: Source, entry: Entry) -> MaskAnswer:
         image = read_cached_image(job.images, entry.sample, job.track.views[0])
         voted = vote_masks(job.vote, entry)
+        rules = job.vote.decision.object_rules()
         return MaskAnswer(
             name=source.name,
             image=image,
@@ -123,6 +125,7 @@ def _write_masks(job: _Job, folder: Path, files: list[str]) -> list[Row]:
             fold_dice=voted.fold_dice,
             spacing_mm=entry.spacing_mm,
             source=source.path,
+            objects=split_planes(voted.planes, rules) if rules else None,
         )
 
     rows: list[Row] = []
@@ -136,7 +139,11 @@ def _table_rows(job: _Job) -> list[Row]:
     """Return the row of each patient."""
     predicted = list(_each(job, lambda _, entry: predict_patient(job.vote, entry)))
     decision = job.vote.decision
-    table = vote_table(decision, [scores for _, scores in predicted])
+    table = vote_table(decision, [scores for _, scores in predicted], job.track.one_of_classes)
+    located = decision.rule is None  # the first class is ranked, the others are decided
+    decided = table.outputs[:, 1:] if located else table.outputs
+    if decision.rule is not None and decision.rule.kind == "none":
+        decided = decided[:, :0]
     if decision.combine == "rank":
         first = job.track.classes[0]
         say(f"{first}: the mean of ranks among these {len(predicted)} patients, comparable only within them")
@@ -144,9 +151,9 @@ def _table_rows(job: _Job) -> list[Row]:
     for number, (source, scores) in enumerate(predicted):
         answer = TableAnswer(
             name=source.name,
-            score=float(table.score[number]),
+            score=float(table.outputs[number, 0]) if located else None,
             probabilities=table.probabilities[number],
-            decisions=table.decisions[number],
+            decisions=decided[number] > 0,
             deviations=scores.deviations,
             source=source.path,
         )

@@ -35,13 +35,14 @@ def mask_rows(answer: MaskAnswer, classes: Sequence[str]) -> list[Row]:
 
 
 def table_row(answer: TableAnswer, classes: Sequence[str]) -> Row:
-    """Return the row of a patient: the score, then of each class probability, standard deviation and decision."""
-    row: Row = {"name": answer.name, "score": answer.score}
+    """Return the row of a patient: a score, then of each class probability, standard deviation and any decision."""
+    row: Row = {"name": answer.name} | ({} if answer.score is None else {"score": answer.score})
+    first = len(classes) - len(answer.decisions)  # of those that are decided
     for index, name in enumerate(classes):
         row[f"{name}_probability"] = float(answer.probabilities[index])
         row[f"{name}_sd"] = None if answer.deviations is None else _rounded(answer.deviations[index])
-        if index:
-            row[f"{name}_decision"] = int(answer.decisions[index - 1])
+        if index >= first:
+            row[f"{name}_decision"] = int(answer.decisions[index - first])
     return row | {"source": str(answer.source)}
 
 
@@ -95,6 +96,7 @@ NAME is that of the image, with the folders that it was found in; the column sou
 NAME.overlay.png       the image with the outline and number of every class, and a key of names and sizes; a small
                        image is enlarged by a whole number
 NAME.<class>.png       the mask of a class, 0 or 255
+NAME.<class>.objects.png  where one row per object is submitted: the objects of a class, numbered from 1
 NAME.labels.png        all classes in one picture, by the numbers below; where classes overlap, the later one is shown
 NAME.disagreement.png  standard deviation of the folds' probabilities, the largest of all classes, on the networks'
                        grid and enlarged; 255 is 0.5

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from competition.data.manifest import Entry
 from competition.ensembling.decision import Decision
 from competition.ensembling.segmentation.postprocessing import apply, sure_pixels
-from competition.ensembling.submission import location_rule
+from competition.ensembling.voted_table import VotedTable, vote_tables
 from competition.ensembling.voting.class_votes import EVERYWHERE, Voters
-from competition.ensembling.voting.combination import combine
 from competition.ensembling.voting.masks import vote_image
 from competition.inference.disagreement import find_disagreement
 from competition.prediction.grid_maps import GridMap
@@ -70,15 +69,6 @@ class PredictedScores:
 
     members: NDArray[np.float64]
     deviations: NDArray[np.float64] | None
-
-
-@dataclass(frozen=True)
-class VotedTable:
-    """The vote on n patients: the first class's score (n,), probabilities (n, C) and decisions bool (n, C - 1)."""
-
-    score: NDArray[np.float64]
-    probabilities: NDArray[np.float64]
-    decisions: NDArray[np.bool_]
 
 
 def voting_members(decision: Decision) -> list[bool]:
@@ -158,12 +148,11 @@ def predict_patient(vote: LoadedVote, entry: Entry) -> PredictedScores:
     return PredictedScores(means, None if vote.folds == 1 else np.concatenate(folds).std(axis=0))
 
 
-def vote_table(decision: Decision, patients: Sequence[PredictedScores]) -> VotedTable:
+def vote_table(decision: Decision, patients: Sequence[PredictedScores], exclusive: bool) -> VotedTable:
     """Combine the members' probabilities of all patients, because ranks are those among them.
 
     Raises:
         CompetitionError: Ranks are asked of a single patient.
     """
     tables = np.stack([patient.members for patient in patients], axis=1)
-    combined = combine(decision.combine, tables, decision.weights())
-    return VotedTable(combined.score, combined.probs, location_rule(decision).decide(combined.probs))
+    return vote_tables(decision, tables, exclusive)

@@ -1,1 +1,1 @@
-"""Count metrics (Dice, IoU, F-beta) and table metrics (AUROC), named in ``metric.METRICS``."""
+"""Metrics of counts (Dice, IoU), masks (distances, objects) and tables (AUROC, F1, kappa), named in ``METRICS``."""

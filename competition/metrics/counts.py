@@ -4,16 +4,19 @@ Counts from dense masks, label planes or run lengths are the same whole numbers,
 none of the smoothing terms that move it.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.masks.bit_planes import check_planes
+from competition.metrics.class_weights import ClassWeights, class_means, weigh_classes
 from competition.metrics.ratios import Ratios, divide
 
+Tuned = Literal["exactly", "by re-ranking", "scored only"]
+"""How a decision is tuned for a metric: exactly, among the best few that a count metric proposes, or not at all."""
 Unit = Literal["image", "group", "all"]
 Empty = Literal[0, 1, "skip"]
 Counts = NDArray[np.float64]
@@ -34,6 +37,9 @@ class CountMetric:
     # images together (pooled).
     unit: Unit = "image"
     empty: Empty = 1  # score of a unit where neither the truth nor the prediction has a pixel; "skip" leaves it out
+    weights: ClassWeights | None = None  # of the classes in their mean; None where all count alike
+
+    tuned: ClassVar[Tuned] = "exactly"
 
     def ratios(self, both: ArrayLike, predicted: ArrayLike, truth: ArrayLike) -> Ratios:
         """Return the ratios whose sums give the score of any set of units.
@@ -66,7 +72,17 @@ class CountMetric:
             The score; nan where no class occurs.
         """
         pooled = self.pool(counts, groups)
-        return measured_mean(self.ratios(*np.moveaxis(pooled, 1, 0)).values(), pooled[:, 2] > 0)
+        values = self.ratios(*np.moveaxis(pooled, 1, 0)).values()
+        return measured_mean(values, pooled[:, 2] > 0, self.class_weights)
+
+    @property
+    def class_weights(self) -> NDArray[np.float64] | None:
+        """Return the weight of each class, (C,); None where all count alike."""
+        return None if self.weights is None else self.weights.array
+
+    def for_classes(self, classes: Sequence[str]) -> "CountMetric":
+        """Return the metric of a track with these classes, whose weights are in their order."""
+        return self if self.weights is None else replace(self, weights=self.weights.ordered(classes))
 
     @property
     def is_mean_over_images(self) -> bool:
@@ -82,7 +98,7 @@ class CountMetric:
     @property
     def key(self) -> str:
         """Return the metric with its options, as a decision records it: "F2, unit group, empty skip"."""
-        return f"{self.label}, unit {self.unit}, empty {self.empty}"
+        return f"{self.label}, unit {self.unit}, empty {self.empty}" + (f", {self.weights}" if self.weights else "")
 
     def pool(self, counts: NDArray[np.int64], groups: Sequence[str]) -> NDArray[np.int64]:
         """Return the counts of units: of images as they are, of groups summed over the images of each.
@@ -150,17 +166,19 @@ def iou_formula(both: Counts, predicted: Counts, truth: Counts) -> tuple[Counts,
     return both, predicted + truth - both
 
 
-def dice_metric(unit: Unit = "image", empty: Empty = 1) -> CountMetric:
+def dice_metric(unit: Unit = "image", empty: Empty = 1, weights: Mapping[str, float] | None = None) -> CountMetric:
     """Return Dice = 2 |A and B| / (|A| + |B|); two empty masks agree, unless ``empty`` is another score."""
-    return CountMetric("dice", "Dice", FBetaFormula(1), unit, empty)
+    return CountMetric("dice", "Dice", FBetaFormula(1), unit, empty, weigh_classes(weights))
 
 
-def iou_metric(unit: Unit = "image", empty: Empty = 1) -> CountMetric:
+def iou_metric(unit: Unit = "image", empty: Empty = 1, weights: Mapping[str, float] | None = None) -> CountMetric:
     """Return the intersection over union."""
-    return CountMetric("iou", "IoU", iou_formula, unit, empty)
+    return CountMetric("iou", "IoU", iou_formula, unit, empty, weigh_classes(weights))
 
 
-def f_beta_metric(beta: float = 2, unit: Unit = "image", empty: Empty = 1) -> CountMetric:
+def f_beta_metric(
+    beta: float = 2, unit: Unit = "image", empty: Empty = 1, weights: Mapping[str, float] | None = None
+) -> CountMetric:
     """Return F-beta, F2 by default.
 
     Raises:
@@ -168,7 +186,28 @@ def f_beta_metric(beta: float = 2, unit: Unit = "image", empty: Empty = 1) -> Co
     """
     if not 0 < beta < 1e3:
         raise ValueError(f"beta must be above 0 and below 1000, not {beta}")
-    return CountMetric("f_beta", f"F{beta:g}", FBetaFormula(beta), unit, empty)
+    return CountMetric("f_beta", f"F{beta:g}", FBetaFormula(beta), unit, empty, weigh_classes(weights))
+
+
+AP_STEPS = range(10, 20)
+"""The thresholds of IoU 0.5, 0.55 ... 0.95 in twentieths, so that whole numbers are compared."""
+
+
+def ap_formula(both: Counts, predicted: Counts, truth: Counts) -> tuple[Counts, Counts]:
+    """Return the share of the thresholds 0.5, 0.55 ... 0.95 that the IoU of a unit exceeds, and 1, or 0 without pixels.
+
+    The average precision of one object per image: at each threshold it is right (TP = 1) or wrong (FP or FN = 1).
+    """
+    union = predicted + truth - both
+    passed = np.zeros_like(union)
+    for step in AP_STEPS:
+        passed += 20 * both > step * union
+    return passed / len(AP_STEPS), (union > 0).astype(np.float64)
+
+
+def mask_ap_metric(empty: Empty = 1, weights: Mapping[str, float] | None = None) -> CountMetric:
+    """Return the AP over IoU 0.5:0.95 of a mask taken as one object, as of the TGS salt competition (Kaggle, 2018)."""
+    return CountMetric("mask_ap", "mask AP", ap_formula, "image", empty, weigh_classes(weights))
 
 
 DICE = dice_metric()
@@ -210,7 +249,9 @@ def pooled_dice(intersection: ArrayLike, area_a: ArrayLike, area_b: ArrayLike) -
     return dice(both, one, other)
 
 
-def measured_mean(values: NDArray[np.float64], present: NDArray[np.bool_]) -> float:
+def measured_mean(
+    values: NDArray[np.float64], present: NDArray[np.bool_], weights: NDArray[np.float64] | None = None
+) -> float:
     """Return the mean Dice over images and those classes that occur in the truth of any of them.
 
     The Dice of two empty masks is 1, so a class that occurs nowhere would raise the mean without any evidence.
@@ -218,11 +259,22 @@ def measured_mean(values: NDArray[np.float64], present: NDArray[np.bool_]) -> fl
     Args:
         values: float64 (n, C), one score per image and class.
         present: bool (n, C), whether the class occurs in the image's truth.
+        weights: (C,) of the classes; None where all count alike.
 
     Returns:
         The mean, NaN where no class occurs.
     """
+    if weights is not None and present.any():
+        return float(measured_means(values, present, weights).mean())
     return float(measured(values, present).mean()) if present.any() else float("nan")
+
+
+def measured_means(
+    values: NDArray[np.float64], present: NDArray[np.bool_], weights: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Return each image's mean (n,) over the classes that occur in the truth of any; arguments as ``measured_mean``."""
+    kept = None if weights is None else weights[present.any(axis=0)]
+    return class_means(measured(values, present), kept)
 
 
 def measured(values: NDArray[np.float64], present: NDArray[np.bool_]) -> NDArray[np.float64]:

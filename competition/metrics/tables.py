@@ -1,35 +1,163 @@
-"""Scores of tables of truth and prediction: AUROC, and the score of the aneurysm competition."""
+"""What a table metric is, and the score of the aneurysm competition.
 
-from collections.abc import Callable
-from dataclasses import dataclass
+A table metric scores outputs (n, C) against a truth 0/1 (n, C) of C classes. Outputs are probabilities, or what a
+decision rule makes of them: 0/1 cells, or one-hot rows of classes that exclude each other. A higher score is better for
+every metric: an error (log loss, RMSE) is scored as its negative, as in scikit-learn's "neg_log_loss", so that the
+search for weights, the leaderboard and every comparison need no direction.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from competition.errors import CompetitionError
+from competition.metrics.counts import Tuned
+from competition.metrics.weighted_ranking import weighted_aurocs
+from competition.text import nearest_hint
+
+Targets = Literal["multilabel", "multiclass", "ordinal"]
+"""How classes relate: independent; one per sample; one per sample, and in order (class k is grade k)."""
+
+TARGETS: tuple[Targets, ...] = ("multilabel", "multiclass", "ordinal")
+
+Outputs = Literal["probabilities", "order", "labels", "mean grade"]
+"""What a metric scores: probabilities; only their order; 0/1 cells or one-hot rows; the mean grade, sum of k * p_k."""
+
+Truth = NDArray[np.integer]
+Times = NDArray[np.integer]
+"""(selections, n): how often each sample is taken, as by a bootstrap."""
+
 
 @dataclass(frozen=True)
-class TableMetric:
-    """A score of one true and one predicted column."""
+class TableMetric(ABC):
+    """A score of a table."""
 
-    name: str  # in a track or YAML: "auroc"
-    label: str  # in tables and messages: "AUROC"
-    # (truth (n,), prediction (n,)) -> the score; nan where it is not defined
-    score: Callable[[ArrayLike, ArrayLike], float]
+    name: ClassVar[str]  # in a track or YAML: "auroc"
+    label: ClassVar[str]  # in tables and messages: "AUROC"
+    outputs: ClassVar[Outputs]
+    fits: ClassVar[tuple[Targets, ...]] = TARGETS
+    # Weights, thresholds and cut points are all compared by the score itself.
+    tuned: ClassVar[Tuned] = "exactly"
+
+    targets: Targets = "multilabel"
+    classes: tuple[str, ...] = ()  # of the track; empty until ``of`` binds the metric to it
+    column: str | int | None = None  # the one class that is scored, by name or position; None for all
+    weights: Mapping[str, float] | None = None  # class -> weight; None for equal weights
+
+    @abstractmethod
+    def figures(self, truth: Truth, outputs: NDArray[Any], times: Times) -> NDArray[np.float64]:
+        """Return the score of many selections of the same samples at once.
+
+        Args:
+            truth: 0/1 (n, C).
+            outputs: (n, C), as ``Outputs`` says.
+            times: (selections, n).
+
+        Returns:
+            float64 (selections,); nan where the score is not defined.
+        """
+
+    @abstractmethod
+    def class_scores(self, truth: Truth, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the score of every class by itself, float64 (C,); nan where it is not defined."""
+
+    def plain(self, scores: NDArray[np.floating]) -> NDArray[Any]:
+        """Return the outputs of probabilities (n, C) without tuning; what is an output already stays the same."""
+        return scores
+
+    def score_table(self, truth: ArrayLike, scores: ArrayLike) -> float:
+        """Return the score of probabilities or outputs (n, C) for a truth 0/1 (n, C).
+
+        Raises:
+            ValueError: Different shapes, or no sample.
+        """
+        wanted, given = np.asarray(truth), np.asarray(scores)
+        if wanted.shape != given.shape or wanted.ndim != 2 or not wanted.size:
+            raise ValueError(f"truth and scores are (samples, classes) alike, not {wanted.shape} and {given.shape}")
+        outputs = self.plain(given)
+        return float(self.figures(wanted.astype(np.int64), outputs, np.ones((1, len(wanted)), dtype=np.int64))[0])
 
     @property
     def title(self) -> str:
         """Return the metric in a few words."""
+        return self.label if self.column is None else f"{self.label} of {self._column_name}"
+
+    @property
+    def class_label(self) -> str:
+        """Return what ``class_scores`` are."""
         return self.label
 
     @property
     def key(self) -> str:
-        """Return the metric as a decision records it."""
-        return self.label
+        """Return the metric with its options, as a decision records it."""
+        weights = ", ".join(f"{name} {weight:g}" for name, weight in (self.weights or {}).items())
+        return self.title + (f", weights {weights}" if weights else "")
+
+    @property
+    def _column_name(self) -> str:
+        return self.column if isinstance(self.column, str) else f"column {self.column}"
+
+    def of(self, targets: Targets, classes: Sequence[str]) -> Self:
+        """Return the metric of a track's classes.
+
+        Raises:
+            CompetitionError: It does not fit the task, or an option names an unknown class.
+        """
+        if targets not in self.fits:
+            raise CompetitionError(f"metric {self.name} does not fit the task {targets}")
+        named = [*(self.weights or {}), *([self.column] if isinstance(self.column, str) else [])]
+        for name in named:
+            if name not in classes:
+                raise CompetitionError(f"metric {self.name}: unknown class {name!r}{nearest_hint(name, list(classes))}")
+        return replace(self, targets=targets, classes=tuple(classes))
+
+    def class_weights(self, count: int) -> NDArray[np.float64]:
+        """Return the weight of each of ``count`` classes; 0 of those that are not scored."""
+        if self.column is not None:
+            chosen = self.column if isinstance(self.column, int) else self.classes.index(self.column)
+            return np.asarray(np.eye(count)[chosen])
+        if self.weights is None:
+            return np.ones(count)
+        return np.array([float(self.weights.get(name, 1.0)) for name in self.classes])
 
 
-def auroc_metric() -> TableMetric:
-    """Return the area under the ROC curve."""
-    return TableMetric("auroc", "AUROC", auroc)
+def checked_weights(weights: Mapping[str, float] | None) -> Mapping[str, float] | None:
+    """Return class weights; a class that is not named weighs 1.
+
+    Raises:
+        ValueError: One is negative or no number, or all are 0.
+    """
+    if weights is None:
+        return None
+    for name, weight in dict(weights).items():
+        if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1e9:
+            raise ValueError(f"the weight of {name} is {weight!r}, not a number from 0 up")
+    return dict(weights)
+
+
+def mean_of_classes(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the weighted mean (selections,) of class scores (selections, C) over the classes that have one, else nan.
+
+    A class of which a selection has no positive sample, say, has no AUROC there.
+    """
+    counted = np.where(np.isnan(values), 0.0, weights)
+    total = counted.sum(axis=1)
+    sums = np.where(np.isnan(values), 0.0, values) @ np.diag(weights)
+    return np.where(total > 0, sums.sum(axis=1) / np.where(total > 0, total, 1), np.nan)
+
+
+def one_hot(classes: NDArray[np.integer], count: int) -> NDArray[np.int64]:
+    """Return int64 (n, count) with a 1 in the column of each sample's class (n,)."""
+    return np.asarray(np.eye(count, dtype=np.int64)[classes])
+
+
+def mean_grades(probs: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the mean grade (n,) of probabilities of grades (n, C), the sum of k * p_k."""
+    return np.asarray(probs, dtype=np.float64) @ np.arange(probs.shape[1], dtype=np.float64)
 
 
 def auroc(truth: ArrayLike, score: ArrayLike) -> float:
@@ -86,5 +214,26 @@ def score_aneurysm(truth: NDArray[np.integer], outputs: NDArray[np.floating | np
     )
 
 
-AUROC = auroc_metric()
-"""Of the first class of a table."""
+@dataclass(frozen=True)
+class AneurysmMetric(TableMetric):
+    """The AUROC of the first class; the others are submitted as 0 or 1 and scored by cells (``AneurysmScore``)."""
+
+    name: ClassVar[str] = "auroc"
+    label: ClassVar[str] = "AUROC"
+    outputs: ClassVar[Outputs] = "order"
+
+    def score_table(self, truth: ArrayLike, scores: ArrayLike) -> float:
+        """Return the AUROC of the first column by scikit-learn, to the last digit as in decisions made before."""
+        return auroc(np.asarray(truth)[:, 0], np.asarray(scores)[:, 0])
+
+    def figures(self, truth: Truth, outputs: NDArray[Any], times: Times) -> NDArray[np.float64]:
+        """Return the AUROC of the first column."""
+        return weighted_aurocs(truth[:, 0], outputs[:, 0], times)
+
+    def class_scores(self, truth: Truth, outputs: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the AUROC of every column."""
+        return np.array([auroc(truth[:, index], outputs[:, index]) for index in range(truth.shape[1])])
+
+
+AUROC = AneurysmMetric()
+"""Of the first class of a table, as the aneurysm competition ranks."""

@@ -191,8 +191,8 @@ def _view_options(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def multiview_network(network: Callable[..., nn.Module]) -> Build:
-    """Return what builds a classifier with the arguments of ``MultiViewClassifier``."""
+def multiview_network(network: Callable[..., nn.Module], grades: bool = False) -> Build:
+    """Return what builds a classifier with the arguments of ``MultiViewClassifier``; of ``grades``, those too."""
 
     def build(experiment: Experiment, track: Track) -> nn.Module:
         return network(
@@ -201,6 +201,7 @@ def multiview_network(network: Callable[..., nn.Module]) -> Build:
             classes=len(track.classes),
             views=len(track.views),
             visible=track.visible,
+            **({"ordinal": track.targets == "ordinal"} if grades else {}),
         )
 
     return build
@@ -219,9 +220,9 @@ def _report_fourfold(experiment: Experiment, track: Track) -> nn.Module:
     )
 
 
-# The same for several views of a patient.
+# The same for labels of whole images, one or several views of a sample.
 CLASSIFIERS: dict[str, Build] = {
-    "multiview": multiview_network(MultiViewClassifier),
+    "multiview": multiview_network(MultiViewClassifier, grades=True),
     "multiview_fused": lambda experiment, track: FusedMultiViewClassifier(**_view_options(experiment), track=track),
     "multiview_attention": lambda experiment, track: AttentiveMultiViewClassifier(
         **_view_options(experiment), track=track

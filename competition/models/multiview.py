@@ -12,6 +12,8 @@ import torch
 from torch import nn
 
 from competition.models import torchvision_ops  # noqa: F401  (must come before timm)
+from competition.models.counting import CountingEncoder
+from competition.models.grades import CumulativeLinks
 from competition.models.layers import Float32Linear, start_from_prior
 
 import timm  # isort: skip
@@ -33,11 +35,12 @@ class MultiViewClassifier(nn.Module):
         size: int,
         prior: float,
         dropout: float,
+        ordinal: bool = False,
     ) -> None:
         """Build the network.
 
         Args:
-            encoder: A timm model name.
+            encoder: A timm model name, or "counting" (``counting.py``).
             pretrained: Start the encoder from timm's weights.
             channels: 1 or 3.
             classes: Number of outputs.
@@ -46,14 +49,16 @@ class MultiViewClassifier(nn.Module):
             size: Side of an image in pixels.
             prior: Initial probability of every class.
             dropout: Before the head.
+            ordinal: Whether the classes are grades in their order: ``CumulativeLinks`` of one number.
         """
         super().__init__()
         self.encoder = view_network(encoder, pretrained, channels, 0, size)
         features = self.encoder.num_features
         self.slot = nn.Parameter(torch.zeros(views, features))
         self.dropout = nn.Dropout(dropout)
-        self.head = Float32Linear(features, classes)
-        start_from_prior(self.head, prior)
+        self.head = Float32Linear(features, 1 if ordinal else classes)
+        start_from_prior(self.head, 0.5 if ordinal else prior)
+        self.links = CumulativeLinks(classes) if ordinal else nn.Identity()
         seen = torch.ones(views, classes, dtype=torch.bool) if visible is None else torch.tensor(visible).bool()
         self.register_buffer("visible", seen, persistent=False)
 
@@ -74,14 +79,22 @@ class MultiViewClassifier(nn.Module):
     def answer(self, features: torch.Tensor, present: torch.Tensor) -> torch.Tensor:
         """Return the patients' logits (N, C) for features of the views (N, V, F)."""
         logits = self.head(self.dropout(features + self.slot))
-        return view_maximum(logits, present[:, :, None] & self.visible)
+        visible = self.visible.any(dim=1, keepdim=True) if logits.shape[2] == 1 else self.visible
+        joined: torch.Tensor = self.links(view_maximum(logits, present[:, :, None] & visible))
+        return joined
 
 
 def view_network(name: str, pretrained: bool, channels: int, outputs: int, size: int, dropout: float = 0.0) -> Any:
     """Return a timm network for one view with ``outputs`` logits; 0 gives the features before them.
 
+    "counting" is an encoder of this project, which gives features only.
+
     ``size`` is the side of an image in pixels, which Swin transformers are built for; all others take any.
     """
+    if name == "counting" and not outputs:
+        if pretrained:
+            raise ValueError("there are no pretrained weights of counting: use --set model.pretrained=false")
+        return CountingEncoder(channels)
     fixed_size = {"img_size": size} if name.startswith("swin") else {}
     return timm.create_model(name, pretrained, in_chans=channels, num_classes=outputs, drop_rate=dropout, **fixed_size)
 

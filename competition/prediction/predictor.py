@@ -13,6 +13,7 @@ from competition.data.boxes import Box
 from competition.data.grid import GridReader, GridSample, canvas_size, pad_to, standardise
 from competition.data.manifest import Entry
 from competition.models.layers import stride_of
+from competition.models.probabilities import to_probabilities
 from competition.prediction.native_size import count_native, to_native
 from competition.prediction.room import Room, where_memory_allows
 from competition.prediction.tiles import predict_tiles
@@ -205,7 +206,8 @@ def _segment(
     def predict(pixels: torch.Tensor) -> torch.Tensor:
         with torch.autocast(predictor.device.type, predictor.autocast, enabled=predictor.autocast is not None):
             logits = model(pixels)
-        return to_whole_multiple(logits.float().sigmoid(), (pixels.shape[-2], pixels.shape[-1]), finest)
+        probs = to_probabilities(logits.float(), predictor.track)
+        return to_whole_multiple(probs, (pixels.shape[-2], pixels.shape[-1]), finest)
 
     if tile is None:
         probs = predict(padded).to(room.sums)
@@ -250,7 +252,7 @@ def predict_model_scores(
     with torch.inference_mode():
         for view in views:
             for number, model in enumerate(predictor.models):
-                scores = _classify(predictor, model, images, present, mirrored=is_mirrored(view))
+                scores = _classify(predictor, model, images, present, view)
                 own[number] += scores
                 total += scores
     return total / (len(views) * len(predictor.models)), own / len(views)
@@ -273,14 +275,17 @@ def view_input(
 
 
 def _classify(
-    predictor: Predictor, model: nn.Module, images: torch.Tensor, present: torch.Tensor, mirrored: bool
+    predictor: Predictor, model: nn.Module, images: torch.Tensor, present: torch.Tensor, view: str
 ) -> NDArray[np.float64]:
-    mirror = predictor.track.mirror
-    if mirrored and mirror is not None:
+    """Return the probabilities (C,) of images (1, V, channels, S, S) as a test-time view shows them."""
+    mirror = predictor.track.mirror if is_mirrored(view) else None
+    if images.shape[1] == 1:
+        images = see(images[:, 0], view)[:, None]
+    elif mirror is not None:
         flips = torch.tensor(mirror.flipped_views, device=images.device).view(1, -1, 1, 1, 1)
         images = torch.where(flips, images.flip(-1), images)[:, list(mirror.views)]
         present = present[:, list(mirror.views)]
     with torch.autocast(predictor.device.type, predictor.autocast, enabled=predictor.autocast is not None):
         logits = model(images, present)
-    probs = logits.double().sigmoid()[0].cpu().numpy()
-    return np.asarray(probs[list(mirror.classes)] if mirrored and mirror is not None else probs)
+    probs = to_probabilities(logits.double(), predictor.track)[0].cpu().numpy()
+    return np.asarray(probs if mirror is None else probs[list(mirror.classes)])

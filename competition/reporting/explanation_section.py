@@ -63,8 +63,9 @@ def _cases(inputs: ReportInputs, member: WeightedMember) -> list[tuple[str, Entr
     """Return kind, sample and class of what is explained; of a table the default classes of ``explain_sample``."""
     entries = inputs.tuning.entries
     if inputs.track.task == "classification":
-        kinds = sorted_cases(inputs.targets[:, 0], inputs.combined.probs[:, 0])
-        return [(kinds[index], entries[index], None) for index in _ends(list(kinds), inputs.explained)]
+        kinds = sorted_cases(*inputs.judged_cells)
+        named = [None if inputs.located else inputs.track.classes[index] for index in inputs.judged.tolist()]
+        return [(kinds[index], entries[index], named[index]) for index in _ends(list(kinds), inputs.explained)]
     table, scores = score_table(inputs)
     order = [
         index for index in np.argsort(table["score"], kind="stable").tolist() if not np.isnan(table["score"][index])

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.manifest import Entry, Manifest, read_manifest, target_matrix
-from competition.ensembling import submission
+from competition.ensembling import voted_table
 from competition.ensembling.classification.locations import LocationRule
 from competition.ensembling.current_decision import check_training_data
 from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.segmentation.scored_vote import SCORED_VOTE, ScoredVote, load_scored_vote
 from competition.ensembling.tuning_data import TuningData, open_tuning_data
+from competition.ensembling.voted_table import VotedTable
 from competition.ensembling.voting.combination import Combined, combine
 from competition.errors import CompetitionError
+from competition.metrics.tables import TableMetric
 from competition.runs.out_of_fold_scores import member_scores
 from competition.tracks.track import Track
 from competition.workspace import Workspace
@@ -121,7 +123,49 @@ class ReportInputs:
     @cached_property
     def combined(self) -> Combined:
         """Return the vote of a classification on the samples of ``tuning``."""
+        if self.decision.rule is not None:
+            probs = self.voted.probabilities
+            return Combined(probs[:, 0], probs)
         return combine(self.decision.combine, self.member_tables, self.decision.weights())
+
+    @property
+    def located(self) -> bool:
+        """Return whether the first class is ranked and the others are decided, as of the aneurysm track."""
+        return self.decision.rule is None
+
+    @property
+    def table_metric(self) -> TableMetric:
+        """Return the metric of a classification."""
+        assert isinstance(self.track.metric, TableMetric)
+        return self.track.metric
+
+    @property
+    def shown_classes(self) -> int:
+        """Return how many classes of a table, the first ones, samples are sorted by: one where it alone is ranked."""
+        return 1 if self.located else len(self.track.classes)
+
+    @cached_property
+    def judged(self) -> NDArray[np.int64]:
+        """Return the class (n,) by which each sample of a table is judged.
+
+        It is the ranked class; of other tables the true one of classes that exclude each other, or else that whose
+        probability is furthest from the truth.
+        """
+        if self.located:
+            return np.zeros(len(self.targets), dtype=np.int64)
+        wanted = self.targets if self.track.one_of_classes else np.abs(self.targets - self.combined.probs)
+        return np.asarray(np.argmax(wanted, axis=1), dtype=np.int64)
+
+    @property
+    def judged_cells(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Return truth and probability (n,) of the class by which each sample is judged."""
+        rows = np.arange(len(self.judged))
+        return self.targets[rows, self.judged], self.combined.probs[rows, self.judged]
+
+    @cached_property
+    def voted(self) -> VotedTable:
+        """Return the vote of a classification with what would be submitted, samples as in ``tuning``."""
+        return voted_table.vote_tables(self.decision, self.member_tables, self.track.one_of_classes)
 
     @cached_property
     def targets(self) -> NDArray[np.int64]:
@@ -131,7 +175,7 @@ class ReportInputs:
     @property
     def location_rule(self) -> LocationRule:
         """Return how the decision turns probabilities of the classes after the first into 0 and 1."""
-        return submission.location_rule(self.decision)
+        return voted_table.location_rule(self.decision)
 
 
 def spread_within(entries: Sequence[Entry], values_per_pixel: int, budget: int) -> list[Entry]:

@@ -12,7 +12,7 @@ from competition.console import progress
 from competition.data.manifest import Entry
 from competition.ensembling.current_decision import only_folds
 from competition.ensembling.decision import Decision
-from competition.ensembling.voting.combination import combine
+from competition.ensembling.voted_table import voted_probabilities
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import class_areas, intersections
 from competition.prediction.probability_maps import read_scores
@@ -49,8 +49,11 @@ def rank_disagreement(
         CompetitionError: The decision has fewer than two folds, or a fold is missing or belongs to something else.
     """
     by_fold = predict_by_fold(track, workspace, decision, entries)
-    judge = _disputed_targets if track.task == "classification" else _disputed_masks
-    found = judge(by_fold, [entry.sample for entry in entries])
+    samples = [entry.sample for entry in entries]
+    if track.task == "classification":
+        found = _disputed_targets(by_fold, samples, track.one_of_classes)
+    else:
+        found = _disputed_masks(by_fold, samples)
     return sorted(found, key=lambda each: (-each.score, each.sample))
 
 
@@ -78,11 +81,13 @@ def _single_folds(decision: Decision) -> list[Decision]:
     return [only_folds(decision, [fold], str(fold)) for fold in sorted(common, key=str)]
 
 
-def _disputed_targets(by_fold: Sequence[tuple[Decision, Sequence[Path]]], samples: Sequence[str]) -> list[Disagreement]:
+def _disputed_targets(
+    by_fold: Sequence[tuple[Decision, Sequence[Path]]], samples: Sequence[str], exclusive: bool
+) -> list[Disagreement]:
     classes, tables = by_fold[0][0].classes, []
     for decision, own in by_fold:
         members = np.stack([read_scores(folder, samples, classes) for folder in own])
-        tables.append(combine(decision.combine, members, decision.weights()).probs)
+        tables.append(voted_probabilities(decision, members, exclusive))
     spread = 2 * np.stack(tables).std(axis=0)
     return [
         Disagreement(sample, float(row.max()), classes[int(row.argmax())])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from competition.data.manifest import Entry
 from competition.ensembling.decision import Decision
 from competition.ensembling.tuning_data import TuningData, open_tuning_data
-from competition.ensembling.voting.combination import combine
+from competition.ensembling.voted_table import voted_probabilities
 from competition.prediction.histograms import histograms_file, join_histograms, load_histograms, threshold_counts
 from competition.review.stored_votes import vote_stored
 from competition.runs.out_of_fold_scores import member_scores
@@ -96,4 +96,4 @@ def out_of_fold_probabilities(data: TuningData, decision: Decision) -> NDArray[n
         CompetitionError: Scores are missing or damaged.
     """
     tables = np.stack([member_scores(folder_of, data.samples, decision.classes) for folder_of in data.folders])
-    return combine(decision.combine, tables, decision.weights()).probs
+    return voted_probabilities(decision, tables, data.track.one_of_classes)

@@ -12,7 +12,7 @@ from competition.data.folds import Fold
 from competition.data.manifest import Entry, Manifest
 from competition.ensembling.decision import Decision
 from competition.ensembling.tuning_data import TuningData
-from competition.ensembling.voting.combination import combine
+from competition.ensembling.voted_table import voted_probabilities
 from competition.prediction.probability_maps import read_scores
 from competition.review.fold_disagreement import predict_by_fold
 from competition.review.out_of_fold import open_decided, out_of_fold_planes, out_of_fold_probabilities
@@ -68,7 +68,7 @@ class Predictions:
         if any(entry.split == "test" for entry in entries):
             samples = [entry.sample for entry in entries]
             tables = np.stack([read_scores(folder, samples, self.track.classes) for folder in self._test_folders])
-            return combine(self.decision.combine, tables, self.decision.weights()).probs
+            return voted_probabilities(self.decision, tables, self.track.one_of_classes)
         rows = [self._row_of[entry.sample] for entry in entries]
         return out_of_fold_probabilities(self._out_of_fold, self.decision)[rows]
 

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.folds import Fold
-from competition.data.manifest import Entry
-from competition.metrics.tables import TableMetric
+from competition.data.manifest import Entry, target_matrix
+from competition.metrics.tables import AneurysmMetric, TableMetric
 from competition.prediction.histograms import histograms_file, load_histograms, threshold_counts
 from competition.prediction.probability_maps import HALF_LEVEL, read_scores
-from competition.tracks.track import Track
+from competition.tracks.track import Track, count_metric
 from competition.workspace import out_of_fold_folder
 
 if TYPE_CHECKING:  # tune needs no network, and importing them takes seconds
@@ -27,18 +27,19 @@ def out_of_fold_score(run: "Run", fold: Fold) -> float:
 def stored_score(track: Track, folder: Path, held_out: Sequence[Entry]) -> float:
     """Return the track's metric of stored out-of-fold predictions at threshold 0.5.
 
-    Of masks over the classes that occur in the truth, of a table of the first class; NaN where there are no samples, no
-    class occurs, or the metric is undefined. The classes are those of ``track``.
+    Of masks over the classes that occur in the truth, of a table without tuning (``TableMetric.plain``); NaN where
+    there are no samples, no class occurs, or the metric is undefined. The classes are those of ``track``.
     """
     if not held_out:
         return float("nan")
     samples = [entry.sample for entry in held_out]
     if isinstance(track.metric, TableMetric):
-        return track.metric.score(*ranked(track, folder, held_out))
+        truth = target_matrix(held_out)
+        return track.metric.score_table(truth, read_scores(folder, samples, track.classes))
     stored = load_histograms(histograms_file(folder))
     both, predicted, truth = threshold_counts(np.stack([stored[sample] for sample in samples]))
     counts = np.stack([both[..., HALF_LEVEL], predicted[..., HALF_LEVEL], truth[..., 0]], axis=1)
-    return track.metric.score(counts, [entry.group for entry in held_out])
+    return count_metric(track).score(counts, [entry.group for entry in held_out])
 
 
 def unmeasured_classes(run: "Run", fold: Fold) -> list[str]:
@@ -52,9 +53,14 @@ def unmeasured_classes(run: "Run", fold: Fold) -> list[str]:
 
 
 def ranked(track: Track, folder: Path, held_out: Sequence[Entry]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Return the learned targets of the first class of held-out samples, and the fold's probabilities, (n,) each."""
+    """Return learned targets of one class of held-out samples, and the fold's probabilities, (n,) each.
+
+    The class is that which the aneurysm track ranks, elsewhere the one with the most even numbers of both kinds.
+    """
     scores = read_scores(folder, [entry.sample for entry in held_out], track.classes)
-    return np.array([entry.targets[0] for entry in held_out], dtype=np.int64), scores[:, 0]
+    targets = target_matrix(held_out)
+    even = 0 if isinstance(track.metric, AneurysmMetric) else int(np.argmin(np.abs(targets.mean(axis=0) - 0.5)))
+    return targets[:, even], scores[:, even]
 
 
 def member_scores(folder_of: Mapping[str, Path], samples: Sequence[str], classes: Sequence[str]) -> NDArray[np.float64]:

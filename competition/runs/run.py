@@ -19,7 +19,7 @@ from competition.runs.roi_run import FirstStage, find_first_stage
 from competition.settings import Experiment, changed_settings, load_experiment
 from competition.tracks.track import Track, narrow
 from competition.training.checkpoints import Identity, check_identity, code_hash, load_checkpoint, stored_identity
-from competition.training.losses import get_loss
+from competition.training.losses import check_loss
 from competition.training.warm_start import start_hash
 from competition.workspace import Workspace, checkpoint_file, finished_file, last_checkpoint_file, settings_file
 
@@ -156,7 +156,7 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
         raise CompetitionError(f"run {name!r} can't be its own teacher", None, "Give the student another --name")
     check_augmentation(experiment.data.augmentation, track)
     check_views(experiment.predict.views, track)
-    get_loss(experiment.train.loss)
+    check_loss(experiment.train, track)
     if experiment.data.shuffle_labels and track.task == "segmentation":
         raise CompetitionError(f"data.shuffle_labels deals out the labels of patients; track {track.name} has masks")
     manifest = read_manifest(workspace, track)

@@ -6,12 +6,15 @@ Any number of processes run one search: each takes the next trial, until so many
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from competition.console import say
+from competition.data.manifest import target_matrix
 from competition.errors import CompetitionError
 from competition.files import file_lock, remove_folder
+from competition.metrics.tables import TableMetric
 from competition.names import check_run_name
 from competition.runs.fold_training import fold_job
 from competition.runs.run import Run, fold_identity, open_run
@@ -90,8 +93,12 @@ def _check(search: Search) -> Run:
     base = search.run_with([])
     if not 0 <= search.fold < base.folds.count:
         raise CompetitionError(f"there is no fold {search.fold}; the folds are 0..{base.folds.count - 1}")
-    if search.track.task == "classification" and len({entry.targets[0] for entry in base.held_out(search.fold)}) < 2:
-        raise CompetitionError(f"fold {search.fold} holds out samples of one kind only, which have no AUROC")
+    metric = search.track.metric
+    if isinstance(metric, TableMetric):
+        truth = target_matrix(base.held_out(search.fold))
+        if not len(truth) or np.isnan(metric.score_table(truth, truth.astype(np.float64))):
+            what = f"fold {search.fold} holds out samples of one kind only, which have no {metric.label}"
+            raise CompetitionError(what)
     places = [search.track.classes.index(name) for name in base.track.classes]
     if search.track.task == "segmentation" and not any(
         entry.areas[place] for entry in base.held_out(search.fold) for place in places

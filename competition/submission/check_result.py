@@ -19,7 +19,7 @@ class CheckResult:
 
     warnings: list[str] = field(default_factory=list)  # what is valid but probably a mistake
     rows: int = 0  # rows below the header, or files
-    images: int = 0  # different images (patients in a table)
+    images: int = 0  # different images (samples in a table)
     # class -> share of the images with a mask (in a table: of the rows above 0.5)
     positive_share: dict[str, float] = field(default_factory=dict)
     size_bytes: int = 0  # size of the file

@@ -9,13 +9,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from competition.formats.csv_files import read_csv
+from competition.masks.object_splitting import ObjectRule
 from competition.masks.run_length_votes import Quorum
 from competition.metrics.metric import Metric
+from competition.metrics.tables import TableMetric
 from competition.submission.check_result import CheckResult
 from competition.submission.known_images import KnownImages, Truth
+
+
+@dataclass(frozen=True)
+class ScoredTable:
+    """What was scored of a table, from which the score of any draw of its samples follows."""
+
+    names: tuple[str, ...]  # (n,)
+    truth: NDArray[np.int64]  # 0/1 (n, C)
+    outputs: NDArray[Any]  # (n, C)
+    metric: TableMetric
 
 
 @dataclass(frozen=True)
@@ -33,8 +46,9 @@ class Score:
     per_unit: dict[str, float] = field(default_factory=dict)
     # for AUROC, id without leading zeros -> truth and probability of the ranked class; empty for masks
     ranked: dict[str, tuple[int, float]] = field(default_factory=dict)
+    table: ScoredTable | None = None  # of any table but that of the aneurysm track
     note: str = ""  # the further figures in a sentence
-    # image -> rows and columns at which its label was read, where the submission itself has no size
+    # image -> rows and columns at which its truth was read; empty where that is of no consequence
     label_sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
     def figures(self) -> dict[str, Any]:
@@ -73,7 +87,9 @@ class Form(ABC):
 
     ending: ClassVar[str] = ".csv"  # of the submitted file
     unit: ClassVar[str] = "rows"  # what ``CheckResult.rows`` and a vote count: "rows" or "files"
+    item: ClassVar[str] = "image"  # what a submission predicts
     of_masks: ClassVar[bool] = True  # whether it holds masks of a segmentation; else scores of a classification
+    of_objects: ClassVar[bool] = False  # whether single objects are submitted, into which masks are split
 
     @abstractmethod
     def describe(self, classes: Sequence[str]) -> str:
@@ -98,6 +114,10 @@ class Form(ABC):
     def name_in_score(self, image_name: str) -> str:
         """Return the name by which a submission and its truth are joined."""
         return self.name_in_file(image_name)
+
+    def splitting(self, rules: Sequence[ObjectRule]) -> "Form":
+        """Return the form that splits masks into objects by these rules, one per class; only one of objects does."""
+        return self
 
     @abstractmethod
     def write(self, path: Path, classes: Sequence[str], predictions: Iterable[tuple[str, NDArray[Any]]]) -> None:

@@ -10,12 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.masks.objects import Objects
 from competition.text import few, near_misses
 
 Item = TypeVar("Item")
 
 ReadLabel = Callable[[str, tuple[int, int] | None], NDArray[np.uint8]]
 """(image name, rows and columns, or None where the label has its own) -> label planes uint8 (H, W, ceil(C / 8))."""
+
+ReadObjects = Callable[[str, tuple[int, int]], Objects]
+"""(image name, rows and columns) -> its objects."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,14 @@ class Labels(Protocol):
 
     def join(self, names: Sequence[str]) -> ReadLabel:
         """Find the label of each image of a submission, and return a function that reads one of them.
+
+        Raises:
+            CompetitionError: An image has no label or several.
+        """
+        ...
+
+    def join_objects(self, names: Sequence[str]) -> ReadObjects | None:
+        """Return how to read the objects of each image; None where they are the components of its masks.
 
         Raises:
             CompetitionError: An image has no label or several.

@@ -108,7 +108,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def record(path: Path, submission_id: str, public: float | None = None, private: float | None = None) -> None:
-    """Set the organiser's scores of a submission, 0 to 1; None keeps the recorded score.
+    """Set the organiser's scores of a submission, 0 to 1 or of an error negative; None keeps the recorded score.
 
     Raises:
         CompetitionError: There is no such submission, or no score between 0 and 1 is given.
@@ -116,9 +116,6 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
     scores = {name: value for name, value in (("public", public), ("private", private)) if value is not None}
     if not scores:
         raise CompetitionError("no score is given", submission_id, "Give --public SCORE, --private SCORE or both")
-    for name, value in scores.items():
-        if not 0 <= value <= 1:
-            raise CompetitionError(f"the {name} score {value} is not between 0 and 1", submission_id)
     if not path.exists():
         raise CompetitionError("no submission was made yet", path, "Run ./run.sh ensemble")
     with file_lock(path.with_name(path.name + ".lock")):
@@ -129,8 +126,25 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
             raise CompetitionError(what, path)
         line = lines[known.index(submission_id)]
         for name, value in scores.items():
+            _check_score(name, value, line)
+        for name, value in scores.items():
             line[COLUMNS.index(name)] = _cell(value)
         _rewrite(path, lines)
+
+
+def _check_score(name: str, value: float, line: Sequence[str]) -> None:
+    """Reject a score that is none of the kind of a line's own: 0 to 1, or negative for an error such as log loss.
+
+    Raises:
+        CompetitionError: It is.
+    """
+    own = [line[COLUMNS.index(column)] for column in ("cv_crossfit", "cv_oof", "cv_fold_mean", "test_score")]
+    if any(cell.startswith("-") for cell in own):
+        if not -math.inf < value <= 0:
+            what = f"the {name} score {value} is not negative, as those of an error such as log loss are here"
+            raise CompetitionError(what, line[0], f"Give --{name} {-abs(value)}")
+    elif not 0 <= value <= 1:
+        raise CompetitionError(f"the {name} score {value} is not between 0 and 1", line[0])
 
 
 def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:

@@ -9,7 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.masks.bit_planes import class_areas, intersections
+from competition.metrics.class_weights import class_means
 from competition.metrics.counts import DICE, CountMetric, dice
+from competition.metrics.metric import Metric
 from competition.submission.form import ComparisonTable, Score
 from competition.text import few
 
@@ -27,7 +30,7 @@ class MaskCounts:
     first: NDArray[np.int64]  # int64 (n, C), pixels in the mask of the first set
     second: NDArray[np.int64]  # int64 (n, C), likewise
 
-    def score(self, metric: CountMetric = DICE, groups: Mapping[str, str] | None = None) -> Score:
+    def score(self, metric: Metric = DICE, groups: Mapping[str, str] | None = None) -> Score:
         """Return the score over all units and classes.
 
         Args:
@@ -35,27 +38,49 @@ class MaskCounts:
             groups: Image -> group, for a metric that pools the images of a group.
 
         Raises:
-            CompetitionError: The metric pools the images of a group, and the group of an image is unknown.
+            CompetitionError: The metric needs more than counts, or it pools the images of a group and the group of an
+                image is unknown.
         """
-        group_of = [(groups or {}).get(image, image) for image in self.images]
-        if metric.unit == "group" and (unknown := [image for image in self.images if image not in (groups or {})]):
+        if not isinstance(metric, CountMetric):
             raise CompetitionError(
-                f"{metric.label} pools the images of a group, and the group of {len(unknown)} of {len(self.images)} "
-                f"images is not known ({few(unknown)})",
-                repair="Run ./run.sh prepare, which reads the groups",
+                f"{metric.label} does not follow from pixel counts, which are all that is known here"
             )
+        group_of = groups_of(self.images, metric.unit == "group", metric.label, groups or {})
         counts = metric.pool(np.stack([self.both, self.first, self.second], axis=1), group_of)
         values = metric.ratios(*np.moveaxis(counts, 1, 0)).values()
         units = self.images if metric.unit != "group" else list(dict.fromkeys(group_of))
-        per_unit = dict(zip(units, values.mean(axis=1).tolist(), strict=True))
+        means = class_means(values, metric.class_weights)
+        per_unit = dict(zip(units, means.tolist(), strict=True))
         return Score(
             metric=metric.name,
-            score=float(values.mean()),
+            score=float(values.mean() if metric.weights is None else means.mean()),
             per_class=dict(zip(self.classes, values.mean(axis=0).tolist(), strict=True)),
             rows=self.both.size,
             per_image=per_unit if metric.is_mean_over_images else {},
             per_unit=per_unit,
         )
+
+
+def groups_of(images: Sequence[str], needed: bool, label: str, groups: Mapping[str, str]) -> list[str]:
+    """Return the group of each image, or its name where it is unknown.
+
+    Raises:
+        CompetitionError: The metric of this label pools the images of a group, so they are ``needed``, and one is
+            unknown.
+    """
+    if needed and (unknown := [image for image in images if image not in groups]):
+        raise CompetitionError(
+            f"{label} pools the images of a group, and the group of {len(unknown)} of {len(images)} "
+            f"images is not known ({few(unknown)})",
+            repair="Run ./run.sh prepare, which reads the groups",
+        )
+    return [groups.get(image, image) for image in images]
+
+
+def count_pixels(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    """Return the pixels of each class in both label planes (H, W, P) of an image and in each of them, int64 (3, C)."""
+    areas = (class_areas(planes, classes) for planes in (ours, theirs))
+    return np.stack([intersections(ours, theirs, classes), *areas])
 
 
 def stack_counts(images: Sequence[str], classes: Sequence[str], counts: Iterable[NDArray[np.int64]]) -> MaskCounts:

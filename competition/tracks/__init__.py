@@ -9,6 +9,7 @@ from competition.plugins import load_plugins
 from competition.text import nearest_hint, shown
 from competition.tracks.aneurysm.track import ANEURYSM
 from competition.tracks.cardiac.track import CARDIAC
+from competition.tracks.declared.table_track import is_table_track, load_table_track
 from competition.tracks.declared.track import load_folder_track
 from competition.tracks.hand_bone.track import HAND_BONE
 from competition.tracks.lumbar.track import LUMBAR
@@ -49,7 +50,7 @@ def get_track(name: str) -> Track:
     # The name is the track's folder in the workspace, which must not hold another track's folds and runs.
     if reason := _taken(declaration):
         raise CompetitionError(reason, declaration, "Give the declaration's file another name")
-    track = load_folder_track(declaration)
+    track = load_table_track(declaration) if is_table_track(declaration) else load_folder_track(declaration)
     return track if declaration.parent == FOLDER_TRACKS else replace(track, declaration=declaration)
 
 

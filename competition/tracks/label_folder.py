@@ -1,7 +1,7 @@
 """A folder of labels in a track's own form, joined to the images of a submission."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from competition.console import shout
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, label_files, split_part
 from competition.masks.bit_planes import plane_count
-from competition.submission.known_images import ReadLabel
+from competition.submission.known_images import ReadLabel, ReadObjects
 from competition.text import few, near_misses, size_text
 from competition.tracks.track import Track
 
@@ -46,7 +46,21 @@ class LabelFolder:
             file = self.track.form.ending.removeprefix(".").upper()
             what = f"track {self.track.name} has no label files: give the truth as a {file}"
             raise CompetitionError(what, self.folder)
-        return partial(self._read, self.track.read_label, _labels_of(self.track, self.folder, names))
+        labels, unused = _labels_of(self.track, self.folder, names)
+        _warn_of_unused(self.folder, labels, unused)
+        return partial(self._read, self.track.read_label, labels)
+
+    def join_objects(self, names: Sequence[str]) -> ReadObjects | None:
+        """Return how to read the objects of each image; None where the track has none beside its masks.
+
+        Raises:
+            CompetitionError: An image has no label or two.
+        """
+        read_objects = self.track.read_objects
+        if read_objects is None:
+            return None
+        labels, _ = _labels_of(self.track, self.folder, names)
+        return lambda name, size_hw: read_objects(labels[name], size_hw)
 
     def _read(
         self, read_label: ReadFile, files: Mapping[str, Path], name: str, size_hw: tuple[int, int] | None
@@ -68,8 +82,10 @@ class LabelFolder:
         return planes
 
 
-def _labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Path]:
+def _labels_of(track: Track, folder: Path, names: Sequence[str]) -> tuple[dict[str, Path], dict[str, list[Path]]]:
     """Return image name -> path of its label, with "{class}" in it where each class has a file of its own.
+
+    Return also the labels of no image by their key.
 
     Raises:
         CompetitionError: An image has no label or several, or two images would have the same.
@@ -95,8 +111,7 @@ def _labels_of(track: Track, folder: Path, names: Sequence[str]) -> dict[str, Pa
             what = f"{len(found)} files could be the label of {name!r} ({both})"
             raise CompetitionError(what, folder, "Name the folder of labels alone")
         labels[name] = found[0]
-    _warn_of_unused(folder, by_key, labels, set(key_of.values()))
-    return labels
+    return labels, {key: files for key, files in by_key.items() if key not in counts}
 
 
 def _files_by_key(track: Track, folder: Path) -> dict[str, list[Path]]:
@@ -106,16 +121,14 @@ def _files_by_key(track: Track, folder: Path) -> dict[str, list[Path]]:
     return by_key
 
 
-def _warn_of_unused(
-    folder: Path, by_key: Mapping[str, Sequence[Path]], labels: Mapping[str, Path], used: Container[str]
-) -> None:
+def _warn_of_unused(folder: Path, labels: Mapping[str, Path], unused: Mapping[str, Sequence[Path]]) -> None:
     """Warn of labels without submitted image, because a submission that lacks images must not look complete."""
     suffixes = {split_part(label)[0].suffix for label in labels.values()}
-    unused = [files[0] for key, files in by_key.items() if key not in used]
-    if others := [file.name for file in unused if split_part(file)[0].suffix in suffixes]:
+    first = [files[0] for files in unused.values()]
+    if others := [file.name for file in first if split_part(file)[0].suffix in suffixes]:
         shout(
-            f"{len(others)} of {len(by_key)} labels below {folder} belong to no submitted image and are not scored, so "
-            f"images that the submission lacks do not lower the score: {few(others)}"
+            f"{len(others)} of {len(labels) + len(unused)} labels below {folder} belong to no submitted image and are "
+            f"not scored, so images that the submission lacks do not lower the score: {few(others)}"
         )
 
 

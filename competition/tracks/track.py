@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.file_listing import stem
+from competition.masks.objects import Objects
 from competition.metrics.counts import CountMetric
-from competition.metrics.metric import Metric
+from competition.metrics.metric import Metric, as_count_metric
+from competition.metrics.tables import TableMetric, Targets
 from competition.submission.form import Form
 from competition.text import nearest_hint
 
@@ -79,7 +81,7 @@ class Track:
     name: str  # "hand_bone"; also the folder name everywhere
     task: Task  # segmentation (a mask per class) or classification (a probability per class)
     classes: tuple[str, ...]  # in the organiser's order
-    metric: Metric  # everything is scored and ranked by it: a count metric for masks, a table metric for tables
+    metric: Metric  # everything is scored and ranked by it: a count or mask metric for masks, a table metric for tables
     form: Form  # of the submission: what its files look like, and all that can be done with them
     list_samples: Callable[[Path], Listing]  # data root -> listing of both splits
     list_test: Callable[[Path], Listing]  # folder of a late test set -> listing of test samples
@@ -88,10 +90,16 @@ class Track:
     # (path, size_hw) -> label planes (H, W, ceil(C/8)) uint8; None for classification
     read_label: Callable[[Path, tuple[int, int]], NDArray[np.uint8]] | None
     layout: str  # what the data folder looks like, for messages
+    # (path, size_hw) -> the objects of a label, which may overlap; None where they are the components of its masks
+    read_objects: Callable[[Path, tuple[int, int]], Objects] | None = None
     views: tuple[str, ...] = ("image",)  # names of the images that make up one sample
     channels: int = 1  # 1 (grey) or 3 (RGB) of every image as read
     size_hw: tuple[int, int] | None = None  # rows and columns if the organiser fixes them; None if sizes differ
     mirror: Mirror | None = None  # the effect of a horizontal flip; None if a flip is never allowed
+    # of a classification: classes are independent (multilabel), exclude each other (multiclass), or are grades that
+    # exclude each other, in their order (ordinal)
+    targets: Targets = "multilabel"
+    exclusive: bool = False  # of a segmentation: a pixel belongs to one class at most
     visible: tuple[tuple[bool, ...], ...] | None = None  # of several views, (views, classes): which class is seen where
     # of a track narrowed to some of its classes, the bit of each in the cached label planes; None: class c is bit c
     bits: tuple[int, ...] | None = None
@@ -120,12 +128,26 @@ class Track:
     reading: str = ""  # how a declared track reads images and labels, as text: if it changes, samples are read again
     data_form: str = ""  # all that a declaration contains about the data: if it changes, prepare has to run again
 
+    @property
+    def one_of_classes(self) -> bool:
+        """Return whether a sample of a classification has exactly one of the classes."""
+        return self.targets != "multilabel"
+
 
 def count_metric(track: Track) -> CountMetric:
-    """Return the metric of a segmentation, or raise TypeError if the track's metric scores tables."""
-    if not isinstance(track.metric, CountMetric):
+    """Return the count metric of a segmentation, or the one that proposes decisions for its mask metric.
+
+    Raises:
+        TypeError: The track's metric scores tables.
+    """
+    if isinstance(track.metric, TableMetric):
         raise TypeError(f"track {track.name} is scored by {track.metric.label}, which has no masks")
-    return track.metric
+    return as_count_metric(track.metric)
+
+
+def fold_measure(track: Track) -> str:
+    """Return what folds, and members before post-processing, are scored by, as tables call it."""
+    return count_metric(track).label if track.task == "segmentation" else track.metric.label
 
 
 def narrow(track: Track, names: Sequence[str] | None) -> Track:
@@ -154,11 +176,13 @@ def narrow(track: Track, names: Sequence[str] | None) -> Track:
             lost = track.classes[min(set(mirrored) - set(bits))]
             raise CompetitionError(f"data.classes lacks {lost!r}, which one of its classes becomes when mirrored")
         mirror = replace(mirror, classes=tuple(bits.index(index) for index in mirrored))
+    kept_classes = tuple(track.classes[index] for index in bits)
     kept = {group: tuple(name for name in classes if name in names) for group, classes in track.class_groups.items()}
     return replace(
         track,
-        classes=tuple(track.classes[index] for index in bits),
+        classes=kept_classes,
         mirror=mirror,
         bits=bits,
+        metric=track.metric if isinstance(track.metric, TableMetric) else track.metric.for_classes(kept_classes),
         class_groups={group: classes for group, classes in kept.items() if classes},
     )

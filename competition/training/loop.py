@@ -21,7 +21,7 @@ from competition.data.datasets import TrainingSet
 from competition.data.draw_sampler import fold_sampler
 from competition.data.grid import GridSample
 from competition.data.loader import Batch, Share, loading_processes, training_loader
-from competition.data.manifest import Entry
+from competition.data.manifest import Entry, target_matrix
 from competition.errors import CompetitionError
 from competition.files import write_csv
 from competition.machine import MB, peak_memory_mb
@@ -30,8 +30,9 @@ from competition.models.gpu import computing_device, is_out_of_memory
 from competition.models.layers import stride_of
 from competition.prediction.predictor import Predictor, make_predictor, predict_counts, predict_scores
 from competition.text import counted
+from competition.tracks.track import count_metric
 from competition.training.checkpoints import Best, save_best
-from competition.training.losses import get_loss
+from competition.training.losses import weighted_loss
 from competition.training.precision import AUTOCAST
 from competition.training.ranks import ALONE, Ranks
 from competition.training.state import FoldJob, FoldState, open_start, save_last, start_or_resume
@@ -168,7 +169,7 @@ def _summed_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], fa
 
 def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], factor: int) -> list[float]:
     """Add the gradients of this rank's shares, in smaller chunks once GPU memory was short; return their losses."""
-    loss = get_loss(job.experiment.train.loss)
+    loss = weighted_loss(job.experiment.train, job.track, job.training)
     autocast = AUTOCAST[state.precision]
 
     def loss_of(part: Batch) -> torch.Tensor:
@@ -294,17 +295,17 @@ def held_out_score(
     """Return a network's score on held-out samples.
 
     Segmentation: the count metric at threshold 0.5 and native size over those classes that the samples have.
-    Classification: the table metric of the first class. NaN where it is undefined.
+    Classification: the table metric without tuning. NaN where it is undefined.
     Each of the ``ranks`` predicts its share of the samples, and all get the same score.
     """
     track, read, own = predictor.track, predictor.reader.read, ranks.share(held_out)
     if isinstance(track.metric, TableMetric):
-        found = [predict_scores(predictor, entry, PLAIN, sample)[0] for entry, sample in read_ahead(read, own)]
-        return track.metric.score(np.array([entry.targets[0] for entry in held_out]), np.array(ranks.join(found)))
+        found = [predict_scores(predictor, entry, PLAIN, sample) for entry, sample in read_ahead(read, own)]
+        return track.metric.score_table(target_matrix(held_out), np.stack(ranks.join(found)))
 
     def read_both(entry: Entry) -> tuple[GridSample, NDArray[np.uint8]]:
         return read(entry), read_label_planes(workspace, track, entry.sample)
 
     both = read_ahead(read_both, own)
     counts = [predict_counts(predictor, entry, PLAIN, truth, sample) for entry, (sample, truth) in both]
-    return track.metric.score(np.stack(ranks.join(counts)), [entry.group for entry in held_out])
+    return count_metric(track).score(np.stack(ranks.join(counts)), [entry.group for entry in held_out])

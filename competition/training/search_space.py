@@ -9,14 +9,18 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from competition.errors import CompetitionError
 from competition.settings import LOSS_OF, Experiment
 from competition.text import shortened, shown
-from competition.tracks.track import Task
+from competition.tracks.track import Track
+from competition.training.losses import Kind, kind_of
 
 Space = dict[str, BaseDistribution]
 """SECTION.KEY of a setting -> the values it may take. Choices are texts, as one would type them after --set."""
 
-LOSSES_TO_TRY: dict[Task, tuple[str, ...]] = {
-    "segmentation": ("bce", "bce_dice", "focal_dice"),
-    "classification": ("bce", "focal", "asymmetric"),
+LOSSES_TO_TRY: dict[Kind, tuple[str, ...]] = {
+    "masks": ("bce", "bce_dice", "focal_dice"),
+    "masks that exclude each other": ("cross_entropy_dice",),
+    "multilabel": ("bce", "focal", "asymmetric"),
+    "multiclass": ("cross_entropy",),
+    "ordinal": ("ordinal", "cross_entropy"),
 }
 # How far a rate may lie from the experiment's own, up and down.
 DECADE = 10.0
@@ -63,11 +67,12 @@ def _distribution(text: str) -> BaseDistribution:
     return FloatDistribution(float(low), float(high), kind == "log")
 
 
-def default_space(experiment: Experiment, task: Task, given: Sequence[str]) -> Space:
+def default_space(experiment: Experiment, track: Track, given: Sequence[str]) -> Space:
     """Return what is worth varying in any experiment, around its own values: rate, weight decay, batch size and loss.
 
-    The loss is fixed where the network takes only its own. Single samples, on which batch normalisation may fail, are
-    only tried where the experiment itself learns from them. Settings in ``given`` ("train.lr") do not vary.
+    The loss is fixed where the network takes only its own, no other fits the track, or classes have weights. Single
+    samples, on which batch normalisation may fail, are only tried where the experiment itself learns from them.
+    Settings in ``given`` ("train.lr") do not vary.
     """
     train = experiment.train
     decay = train.weight_decay or 1e-4
@@ -78,8 +83,9 @@ def default_space(experiment: Experiment, task: Task, given: Sequence[str]) -> S
         "train.weight_decay": FloatDistribution(decay / DECADE, decay * DECADE, log=True),
         "train.batch_size": CategoricalDistribution([str(size) for size in sizes]),
     }
-    if experiment.model.architecture not in LOSS_OF:
-        space["train.loss"] = CategoricalDistribution(sorted({*LOSSES_TO_TRY[task], train.loss}))
+    losses = sorted({*LOSSES_TO_TRY[kind_of(track)], train.loss})
+    if experiment.model.architecture not in LOSS_OF and len(losses) > 1 and train.class_weights is None:
+        space["train.loss"] = CategoricalDistribution(losses)
     return {name: values for name, values in space.items() if name not in given}
 
 

@@ -31,7 +31,7 @@ from competition.training.checkpoints import (
     save_checkpoint,
     stored_identity,
 )
-from competition.training.losses import get_loss
+from competition.training.losses import weighted_loss
 from competition.training.precision import choose_precision, one_choice, time_step
 from competition.training.ranks import ALONE, Ranks
 from competition.training.steps import batch_loss, fewest_samples, make_optimizer
@@ -188,7 +188,7 @@ def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
 def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, sampler: DrawSampler) -> str:
     """Choose the precision of a run, by timing one real batch where the kind of processor does not decide."""
     settings = job.experiment.train
-    loss = get_loss(settings.loss)
+    loss = weighted_loss(settings, job.track, job.training)
 
     def time_of(precision: str) -> float:
         batch = collate([dataset[draw] for draw in next(iter(sampler))])

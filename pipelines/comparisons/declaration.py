@@ -12,7 +12,7 @@ from competition.phantoms import PHANTOMS
 from competition.settings import Experiment, Positive, Section, load_experiment
 from competition.text import nearest_hint, shortened
 from competition.tracks import get_track
-from pipelines.comparisons.figures import FIGURES
+from pipelines.comparisons.figures import figures_of
 from pipelines.context import experiment_file
 
 FORMER_COLUMNS = {"ceiling": "attainable_dice"}
@@ -127,13 +127,14 @@ def _check(comparison: Comparison, path: Path) -> None:
     track = get_track(comparison.track)
     if comparison.phantom is not None and track.name not in PHANTOMS:
         raise CompetitionError(f"track {track.name} has no synthetic data (only {', '.join(PHANTOMS)})", path)
-    own, *further = FIGURES[track.task]
+    own, *further = figures_of(track)
     for column in comparison.columns:
         if column not in further:
             raise CompetitionError(f"unknown column {column!r} beside {own}{nearest_hint(column, further)}", path)
     reports = [name for name, recipe in comparison.recipes.items() if recipe.rule == "report"]
-    if reports and track.task == "segmentation":
-        raise CompetitionError(f"{reports[0]}: rule is for locations of patients, but {track.name} has masks", path)
+    if reports and "cells" not in further:
+        what = f"{reports[0]}: rule is for locations of patients, which track {track.name} does not have"
+        raise CompetitionError(what, path)
 
 
 def _explain(error: ValidationError) -> str:

@@ -11,11 +11,12 @@ from competition.data.grid import GridReader, grid_size, oversampling
 from competition.data.manifest import Entry, target_matrix
 from competition.ensembling.classification.locations import cells_gained, choose_locations
 from competition.ensembling.classification.report_rules import decide_as_the_report
-from competition.ensembling.selection.bootstrap import Statistic, auroc_of, mean_of, sum_of
+from competition.ensembling.selection.bootstrap import Statistic, auroc_of, mean_of, sum_of, table_figure
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes
 from competition.masks.soft_targets import soft_targets
 from competition.metrics.counts import measured
+from competition.metrics.tables import AneurysmMetric, TableMetric
 from competition.prediction.histograms import (
     dice_curves,
     histograms_file,
@@ -91,22 +92,38 @@ def auroc_figure(run: Run, rule: str, entries: Entries) -> Statistic:
     return auroc_of(truth[:, 0], outputs[:, 0])
 
 
+def score_figure(run: Run, _: str, entries: Entries) -> Statistic:
+    """Return the track's metric of out-of-fold probabilities, without tuning."""
+    assert isinstance(run.track.metric, TableMetric)  # ``figures_of``
+    samples = [entry.sample for entry in entries]
+    member = open_member(run.workspace, run.folds, run.manifest.of("train"), run.name, None)
+    probs = member_scores(out_of_fold_folders(run.workspace, member), samples, run.track.classes)
+    return table_figure(run.track.metric, target_matrix(entries), run.track.metric.plain(probs))
+
+
 def cells_figure(run: Run, rule: str, entries: Entries) -> Statistic:
     """Return how many more location cells are correct than with all zeros."""
     truth, outputs = _patients(run, rule, entries)
     return sum_of(cells_gained(truth[:, 1:], outputs[:, 1:] > 0))
 
 
-FIGURES: dict[str, dict[str, Figure]] = {
+_FIGURES: dict[str, dict[str, Figure]] = {
     "segmentation": {
         "dice": dice_figure,
         "accuracy": accuracy_figure,
         "attainable_dice": attainable_dice_figure,
         "index_and_ring": index_and_ring_figure,
     },
-    "classification": {"auroc": auroc_figure, "cells": cells_figure},
+    "patients": {"auroc": auroc_figure, "cells": cells_figure},
+    "tables": {"score": score_figure},
 }
-"""By task; the first is the metric that its tracks are ranked by."""
+
+
+def figures_of(track: Track) -> dict[str, Figure]:
+    """Return the figures that a track has; the first is the metric that it is ranked by."""
+    if isinstance(track.metric, AneurysmMetric):
+        return _FIGURES["patients"]
+    return _FIGURES["segmentation" if track.task == "segmentation" else "tables"]
 
 
 def _dice(counts: NDArray[np.int64]) -> NDArray[np.float64]:

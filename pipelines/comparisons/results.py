@@ -13,7 +13,7 @@ from competition.text import counted
 from competition.tracks import get_track
 from competition.workspace import history_file
 from pipelines.comparisons.declaration import Comparison
-from pipelines.comparisons.figures import FIGURES, Entries
+from pipelines.comparisons.figures import Entries, figures_of
 
 HEADINGS = {
     "dice": "Dice",
@@ -35,7 +35,7 @@ def compare_recipes(comparison: Comparison, runs: dict[str, Run], entries: Entri
     groups = [entry.group for entry in entries]
     results: dict[str, dict[str, Any]] = {name: {} for name in runs}
     for column in _columns(comparison):
-        figure = FIGURES[first.track.task][column]
+        figure = figures_of(first.track)[column]
         statistics = {name: figure(run, comparison.recipes[name].rule, entries) for name, run in runs.items()}
         against = statistics[first.name]
         for name, statistic in statistics.items():
@@ -49,7 +49,7 @@ def compare_recipes(comparison: Comparison, runs: dict[str, Run], entries: Entri
 
 def _columns(comparison: Comparison) -> list[str]:
     """Return the figures of a comparison, the track's own metric first."""
-    return [next(iter(FIGURES[get_track(comparison.track).task])), *comparison.columns]
+    return [next(iter(figures_of(get_track(comparison.track)))), *comparison.columns]
 
 
 def training_seconds(run: Run, folds: Sequence[Fold]) -> float:

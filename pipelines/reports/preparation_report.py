@@ -9,8 +9,7 @@ from typing import Any
 from competition.console import say, table
 from competition.data.folds import Folds, fold_table
 from competition.data.manifest import Entry
-from competition.data.preparation.plan import COLUMNS as PLAN_COLUMNS
-from competition.data.preparation.plan import plan_rows, planned_folds, usable_training
+from competition.data.preparation.plan import plan_columns, plan_rows, planned_folds, usable_training
 from competition.data.preparation.sample_problems import list_problems
 from competition.errors import CompetitionError
 from competition.text import counted, size_text
@@ -33,9 +32,10 @@ def report_plan(
     except CompetitionError as error:  # the table shows why
         fault = error
     rows = {"train": plan_rows(track, root, training, folds), "test": plan_rows(track, root, test, folds)}
+    columns = plan_columns(track)
     for split, shown in rows.items():
         if shown:
-            table(f"{workspace.dataset}: the first samples of {split}", PLAN_COLUMNS, shown)
+            table(f"{workspace.dataset}: the first samples of {split}", columns, shown)
     if fault is not None:
         raise fault
     groups = {sample.group for sample in training}
@@ -53,7 +53,9 @@ def report_plan(
         "folds": folds and {"count": folds.count, "hash": folds.hash(), "path": str(folds.path)},
         "problems": [vars(problem) for problem in listing.problems],
         "remarks": listing.remarks,
-        "plan": {split: [dict(zip(PLAN_COLUMNS, row, strict=True)) for row in shown] for split, shown in rows.items()},
+        "plan": {
+            split: [dict(zip(plan_columns(track), row, strict=True)) for row in shown] for split, shown in rows.items()
+        },
     }
 
 

@@ -8,10 +8,10 @@ import numpy as np
 
 from competition.console import say, table
 from competition.data.manifest import check_namesake, read_columns
-from competition.ensembling.selection.bootstrap import auroc_interval, bootstrap_interval
+from competition.ensembling.selection.bootstrap import auroc_interval, bootstrap_interval, figure_interval, table_figure
 from competition.errors import CompetitionError
-from competition.metrics.counts import CountMetric
 from competition.metrics.strata import mean_by_stratum
+from competition.metrics.tables import TableMetric
 from competition.submission.form import Score
 from competition.text import counted
 from competition.tracks.track import Track
@@ -30,7 +30,8 @@ def report_score(result: Score, all_classes: bool) -> None:
     rows = list(result.per_class.items()) if all_classes else scored[:10]
     hidden = len(rows) < len(scored)
     title = f"the worst {len(rows)} of {len(scored)} classes (--per-class shows all)" if hidden else "per class"
-    table(title, ["class", result.metric], [(name, "-" if value is None else f"{value:.4f}") for name, value in rows])
+    of_class = result.metric if result.table is None else result.table.metric.class_label
+    table(title, ["class", of_class], [(name, "-" if value is None else f"{value:.4f}") for name, value in rows])
     say(f"{result.metric} {result.score:.6f} over {counted(result.rows, 'row')}")
     if result.note:
         say(result.note)
@@ -52,11 +53,14 @@ def report_kinds(track: Track, workspaces: Sequence[Workspace], result: Score, b
 
 def report_interval(track: Track, workspaces: Sequence[Workspace], result: Score, draws: int) -> dict[str, Any]:
     """Print and return the 95 % interval of the score, from resampled groups, or images whose group is unknown."""
-    names = list(result.per_unit or result.ranked)
+    names = list(result.table.names if result.table is not None else result.per_unit or result.ranked)
     known = {name: name for name in names} if pools_groups(track) else known_to_prepare(track, workspaces, "group")
     groups = [f"group {known[name]}" if name in known else f"alone {name}" for name in names]
     alone = sum(name not in known for name in names)
-    if result.ranked:
+    if result.table is not None:
+        scored = table_figure(result.table.metric, result.table.truth, result.table.outputs)
+        found = figure_interval(scored, groups, seed=0, draws=draws)
+    elif result.ranked:
         truth, probs = np.array(list(result.ranked.values())).T
         found = auroc_interval(truth.astype(np.int64), probs, groups, seed=0, draws=draws)
     else:
@@ -75,7 +79,7 @@ def report_interval(track: Track, workspaces: Sequence[Workspace], result: Score
 
 def pools_groups(track: Track) -> bool:
     """Return whether the metric pools the images of a group."""
-    return isinstance(track.metric, CountMetric) and track.metric.unit == "group"
+    return not isinstance(track.metric, TableMetric) and track.metric.unit == "group"
 
 
 def known_to_prepare(track: Track, workspaces: Sequence[Workspace], column: str) -> dict[str, str]:

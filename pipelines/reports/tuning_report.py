@@ -10,12 +10,12 @@ from competition.data.folds import FULL
 from competition.ensembling.decision import AloneScore, Decision
 from competition.ensembling.selection.crossfitting import FEWEST_PARTS
 from competition.ensembling.tuning_result import Rows, Tuning
-from competition.metrics.tables import TableMetric
+from competition.metrics.tables import AneurysmMetric
 from competition.prediction.probability_maps import HALF_LEVEL
 from competition.runs.leak_alarm import too_good
 from competition.runs.out_of_fold_scores import not_measured
 from competition.text import counted
-from competition.tracks.track import Track
+from competition.tracks.track import Track, count_metric, fold_measure
 from competition.workspace import Workspace
 
 
@@ -29,7 +29,7 @@ def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning
     _say_scores(track, decision, rows)
     say_alone(track, decision, options)
     _say_contributions(track, tuning.member_rows)
-    if isinstance(track.metric, TableMetric) and (alarm := too_good(decision.scores.oof or 0.0, workspace.phantom)):
+    if isinstance(track.metric, AneurysmMetric) and (alarm := too_good(decision.scores.oof or 0.0, workspace.phantom)):
         shout(alarm)
     say(f"decision: {path}")
     return {
@@ -39,7 +39,11 @@ def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning
         "worth": {str(row["member"]): row for row in tuning.member_rows},
         "thresholds": decision.thresholds,
         "gate": decision.gate,
+        "rule": None if decision.rule is None else decision.rule.model_dump(mode="json"),
         "operations": decision.operations,
+        "objects": {name: rule.model_dump() for name, rule in decision.objects.items()},
+        "object_precision": decision.object_precision and decision.object_precision.model_dump(),
+        "count_scores": decision.count_scores and decision.count_scores.model_dump(),
         "coverage": decision.coverage,
         "per_class": {str(row["class"]): row for row in rows},
     } | decision.scores.model_dump()
@@ -62,7 +66,8 @@ def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     ]
     if scores.gain is not None:
         interval = f"{scores.gain_low:+.4f} .. {scores.gain_high:+.4f}"
-        plain = "equal weights at 0.5" if of_masks else "plain mean of probabilities"
+        located = decision.rule is None
+        plain = "equal weights at 0.5" if of_masks else f"plain mean of probabilities{'' if located else ', untuned'}"
         lines.append([f"cross-fitted less {plain}", f"{scores.gain:+.4f} ({interval})"])
     if track.test_mix is not None:
         mix = ", ".join(f"{share:.0%} {stratum}" for stratum, share in track.test_mix.items())
@@ -70,6 +75,9 @@ def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
     pooled = [row["oof_crossfit_pooled"] for row in rows if row.get("oof_crossfit_pooled") is not None]
     if pooled:
         lines.append(["cross-fitted, pixels pooled over images", f"{np.mean(pooled):.4f}"])
+    if decision.count_scores is not None:
+        title = f"cross-fitted, {count_metric(track).title}"
+        lines.append([title, shown(decision.count_scores.oof_crossfit)])
     if of_masks:
         processed = sum(operation != "none" for operation in decision.operations.values())
         shown_operations = f"{processed} of {len(decision.operations)} classes" if processed else "none"
@@ -83,6 +91,9 @@ def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
         moved = sum(level != HALF_LEVEL for level in decision.levels.values())
         say(f"{moved} of {len(rows)} classes have a threshold other than 0.5 (per_class.csv)")
         say(f"post-processing: {operations_text(decision)}")
+    if decision.rule is not None and decision.rule.kind != "none":
+        values = ", ".join(f"{value:.3f}" for value in decision.rule.values)
+        say(f"decided by {decision.rule.kind}: {values}")
 
 
 def _say_limits(decision: Decision, of_masks: bool) -> None:
@@ -116,7 +127,7 @@ def say_alone(track: Track, decision: Decision, options: str) -> None:
     """Print the members alone beside a vote of several, with a warning if the vote is below the best of them."""
     if decision.vote is None or len(decision.members) < 2:
         return
-    measure = track.metric.label
+    measure = fold_measure(track)
     alone = {member.name: found for member in decision.members if (found := decision.alone.get(member.name))}
     rows = [_row(name, found) for name, found in ({"the vote": decision.vote} | alone).items()]
     how = "before post-processing" if track.task == "segmentation" else "cross-fitted"

@@ -53,6 +53,8 @@ def test_saturation_doubles_the_distance_from_a_pixels_own_grey() -> None:
         ("brightness", {0: 0, 1: 2, 127: 254, 128: 255, 255: 255}),
         ("gamma", {0: 0, 1: 0, 16: 1, 128: 64, 200: 157, 255: 255}),
         ("invert", {0: 255, 1: 254, 128: 127, 255: 0}),
+        ("invert_bright", {0: 255, 255: 0, 130: 125, 128: 127}),  # the mean is 128.25
+        ("invert_bright", {0: 0, 255: 255, 126: 126, 129: 129}),  # the mean is 127.5
     ],
 )
 def test_single_values_by_hand(name: str, pairs: dict[int, int]) -> None:

@@ -96,6 +96,7 @@ def rewrite(workspace, run, see):
             save_histograms(folder / "histograms.npz", samples, np.stack(histograms))
 
 
+@pytest.mark.exhaustive
 def test_the_fourth_number_has_the_mix_of_the_test(tuned):
     figures, _ = tuned
     # Four of five persons are straight: right about 21 of 29 bones. Empty against empty does not occur.

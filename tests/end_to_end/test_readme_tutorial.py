@@ -109,6 +109,7 @@ def test_the_commands_as_printed_end_in_a_submission_that_is_taken(home, capsys)
     assert "the columns are not id,class,segmentation" in capsys.readouterr().err
 
 
+@pytest.mark.exhaustive
 def test_the_same_commands_end_in_kaggles_form_and_every_stage_takes_it(home, capsys):
     lines = [line.replace("mine", "kaggle") for line in COMMANDS.splitlines()]
     prepare, train, ensemble, check = map(words_of, lines)

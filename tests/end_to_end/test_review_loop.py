@@ -47,6 +47,8 @@ def test_a_moved_mask_is_first_and_its_correction_counts(leaves, stage, refusal)
     assert "holds files, perhaps corrected labels" in error
     path = leaves / "corrections" / "image07.json"
     drawn = json.loads(path.read_text())
+    # What np.roll moved over the border lies at the upper left; a person deletes it.
+    drawn["shapes"] = [shape for shape in drawn["shapes"] if max(x + y for x, y in shape["points"]) > 60]
     for shape in drawn["shapes"]:
         shape["points"] = [[x - 20, y - 15] for x, y in shape["points"]]
     path.write_text(json.dumps(drawn))

@@ -1,5 +1,6 @@
 """The arithmetic without torch is that of prediction with torch: views, sizes, tiles, levels."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch.nn.functional as F
 
 from competition.data import grid
 from competition.export import arrays
+from competition.models.probabilities import to_probabilities
 from competition.prediction import native_size, predictor, probability_maps, tiles, tta_views
 from competition.prediction.scaled_views import SCALES
 from competition.prediction.tile_grid import blend_tiles
@@ -133,3 +135,14 @@ def test_tiles_are_blended_as_with_torch(size_hw, finer):
 def test_tiles_weigh_as_with_torch(sides):
     expected = tiles.gaussian_weight(*sides).numpy()
     np.testing.assert_allclose(arrays.gaussian_weight(*sides), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [{}, {"exclusive": True}, {"task": "classification", "targets": "ordinal"}])
+def test_probabilities_of_classes_that_exclude_each_other_are_those_of_torch(shared_hands, kind):
+    track = replace(shared_hands.track, **kind)
+    shape = (2, 3) if kind.get("task") else (2, 3, 4, 5)
+    logits = np.random.default_rng(0).normal(0, 20, shape).astype(np.float32)
+    expected = to_probabilities(torch.from_numpy(logits), track).numpy()
+    found = arrays.to_probabilities(logits, track)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-30)

@@ -77,6 +77,7 @@ def run(tmp_path, *words):
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_photograph_is_segmented_without_torch_by_the_packages_of_the_dockerfile(tmp_path, model, write_dicom):
     picture = np.full((60, 41), 40, np.uint8)

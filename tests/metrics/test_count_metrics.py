@@ -116,7 +116,7 @@ def test_a_metric_is_declared_by_name_or_with_options():
     declared = {"name": "f_beta", "beta": 0.5, "unit": "group", "empty": "skip"}
     assert make_metric(declared).key == "F0.5, unit group, empty skip"
     assert make_metric({"name": "dice", "unit": "all"}).title == "pooled Dice"
-    assert make_metric("auroc").title == "AUROC"
+    assert make_metric("auroc").title == "mean AUROC"
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,7 @@ def test_a_comparison_is_drawn_trained_and_compared_and_goes_on_where_it_was(
     assert forced["recipes"]["small"]["dice"] != small["dice"]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_prepared_data_is_contested_by_the_users_own_runs_on_the_folds_that_are_chosen(
     comparison_of, stage, refusal, tmp_path, monkeypatch

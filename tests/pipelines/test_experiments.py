@@ -83,6 +83,9 @@ FIGURES_OF_PATIENTS = {
     "aneurysm/strong": (49_920_237, (2, 22)),
     "aneurysm/swinv2_cr_tiny": (27_964_096, (2, 22)),
 }
+# Of tables of labels: parameters for two classes of colour images.
+FIGURES_OF_TABLES = {"table/counting": 147_490, "table/quick": 147_490, "table/strong": 20_181_330}
+BLOOD_CELLS = Path(__file__).resolve().parents[2] / "docs/layouts/blood_cells_multilabel.yaml"
 # It finds vertebrae by rules, in numbers that the meta device does not have, so its one parameter is measured apart.
 BY_RULES = "lumbar/classical"
 # A narrower one of the same kind, for encoders that take long to set up.
@@ -171,7 +174,7 @@ def of_all_tracks(names):
 
 def test_every_experiment_has_its_figures():
     found = {f"{path.parent.name}/{path.stem}" for path in EXPERIMENTS.glob("*/*.yaml")}
-    assert found == {*FIGURES, *FIGURES_OF_PATIENTS, BY_RULES}
+    assert found == {*FIGURES, *FIGURES_OF_PATIENTS, *FIGURES_OF_TABLES, BY_RULES}
 
 
 @pytest.mark.parametrize("name", of_all_tracks(FIGURES))
@@ -200,6 +203,18 @@ def test_parameters_and_outputs_for_patients_at_full_size(name):
     parameters, shape = FIGURES_OF_PATIENTS[name]
     assert sum(value.numel() for value in model.parameters()) == parameters
     assert tuple(outputs.shape) == shape
+
+
+@pytest.mark.parametrize("name", FIGURES_OF_TABLES)
+def test_parameters_for_tables_at_full_size(name):
+    experiment, track = load_experiment(experiment_file(name), ["model.pretrained=false"]), get_track(str(BLOOD_CELLS))
+    check_views(experiment.predict.views, track)
+    with torch.device("meta"):
+        model = build_model(experiment, track).train()
+        images = torch.zeros(2, 1, track.channels, *[experiment.data.size] * 2)
+        outputs = model(images, torch.ones(2, 1, dtype=torch.bool))
+    assert sum(value.numel() for value in model.parameters()) == FIGURES_OF_TABLES[name]
+    assert tuple(outputs.shape) == (2, 2)
 
 
 def test_the_rules_have_one_parameter_and_answer_at_full_size():

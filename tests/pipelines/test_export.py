@@ -101,6 +101,7 @@ def _check_content(model):
     assert len(state) > 50
 
 
+@pytest.mark.exhaustive
 def test_tables_are_those_of_the_run(patients_with_run, shared_patients, known, stage, tmp_path):
     known(replace(shared_patients.track, list_test=list_patients))
     stage("tune", "--members", "quick", "--name", "all")
@@ -136,6 +137,7 @@ class ByValue(torch.nn.Module):
         return self.network(images) * (1 if images.mean() > 0 else -1)
 
 
+@pytest.mark.exhaustive
 def test_a_network_that_onnx_cannot_hold_is_named_and_nothing_is_written(
     hands_with_run, shared_hands, known, stage, refusal, tmp_path, monkeypatch
 ):
@@ -230,6 +232,7 @@ def test_fast_drops_members_then_folds_and_states_the_score(
     assert "one fold and view of quick takes 0.375 of the time already" in error
 
 
+@pytest.mark.exhaustive
 def test_fast_predicts_what_was_held_out_again_with_fewer_views(
     hands_with_run, shared_hands, known, tiny_experiment, stage, tmp_path, monkeypatch
 ):

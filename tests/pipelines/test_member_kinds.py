@@ -16,6 +16,7 @@ from pipelines import ensemble, train, tune
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.exhaustive
 def test_all_kinds_of_members_vote_together(stage_on, tiny_hands, tiny_experiment, tmp_path, capsys):
     settings = tmp_path / "tiny.yaml"
     sections = {"train": {"lr": 1e-2, "epochs": 16, "keep_every": 8}, "model": {"prior": 0.3}}

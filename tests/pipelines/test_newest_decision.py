@@ -32,6 +32,7 @@ def voting(figures):
     return {member["name"]: member["folds"] for member in manifest["decision"]["members"]}
 
 
+@pytest.mark.exhaustive
 def test_folds_trained_since_are_tuned_in_where_everything_was_meant(stage, capsys):
     stage(train, "--fold", "0")
     assert voting(stage(ensemble)) == {"tiny": [0]}

@@ -77,6 +77,7 @@ def test_nothing_is_written_where_nothing_can_be_predicted(hands_with_run, stage
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.exhaustive
 def test_missing_files_are_named_once_and_before_torch_is_imported(tmp_path):
     code = (
         "import sys; from pipelines.__main__ import main; "

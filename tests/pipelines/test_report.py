@@ -61,6 +61,7 @@ def test_without_a_decision_the_training_is_shown_and_the_command_named(stage_on
         stage_on(report_stage, tiny_hands, decision="x")
 
 
+@pytest.mark.exhaustive
 def test_a_decision_of_an_earlier_version_shows_all_but_single_images(stage_on, tiny_hands, tuned_hands):
     tuned_hands.decision_file.with_name("scored_vote.npz").unlink()
     figures = stage_on(report_stage, tiny_hands)
@@ -80,6 +81,7 @@ def test_a_decision_older_than_the_runs_says_so(stage_on, tiny_hands, tuned_hand
     assert "It is older than later (folds 0,1): run ./run.sh tune" in page
 
 
+@pytest.mark.exhaustive
 def test_a_run_trained_anew_with_other_settings_is_not_mixed_with_the_decision(stage_on, tiny_hands, tuned_hands):
     for fold in (0, 1):
         path = tiny_hands.workspace.fold_folder("quick", fold) / "finished.json"
@@ -91,6 +93,7 @@ def test_a_run_trained_anew_with_other_settings_is_not_mixed_with_the_decision(s
     assert "scores" in figures["sections"]["results"]["figures"]
 
 
+@pytest.mark.exhaustive
 def test_one_fold_and_no_test_images(stage_on, tiny_hands, add_masks, blurred, inputs_of):
     add_masks(tiny_hands, "quick", blurred, folds=[0])
     inputs_of(tiny_hands)
@@ -101,6 +104,7 @@ def test_one_fold_and_no_test_images(stage_on, tiny_hands, add_masks, blurred, i
     assert "Only one fold is trained" in Path(figures["report"]).read_text()
 
 
+@pytest.mark.exhaustive
 def test_an_imported_member_has_no_curves_but_all_else(stage_on, tiny_patients, add_table, unsure, inputs_of):
     add_table(tiny_patients, "ours", unsure)
     add_table(tiny_patients, "theirs", lambda targets: np.round(unsure(targets), 1))

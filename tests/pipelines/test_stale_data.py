@@ -119,6 +119,7 @@ def test_a_decision_of_other_data_is_not_obeyed(stage, refusal, own_data, shared
     assert re.search(r"Run \./run\.sh tune .*--name quick", error)
 
 
+@pytest.mark.exhaustive
 def test_new_images_are_predicted_and_exported_as_before_with_a_warning(stage, refusal, own_data, shared_hands):
     stage("tune", "--track", "tiny_hands")
     model, image = own_data.root / "model.zip", own_data.root / "raw" / "hand11.npy"

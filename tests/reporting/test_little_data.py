@@ -18,6 +18,7 @@ def without_test_images(tiny_hands):
     return replace(tiny_hands, manifest=read_manifest(tiny_hands.workspace, tiny_hands.track))
 
 
+@pytest.mark.exhaustive
 def test_one_fold_and_no_test_images_give_all_sections_that_need_neither(without_test_images, add_masks, inputs_of):
     prepared = without_test_images
     add_masks(prepared, "quick", lambda truth, number: 200 * truth, folds=[0])

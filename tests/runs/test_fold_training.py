@@ -153,7 +153,7 @@ class CutError(Exception):
     pass
 
 
-@pytest.mark.parametrize("fold", [0, FULL])
+@pytest.mark.parametrize("fold", [0, pytest.param(FULL, marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize(("function", "call"), [("_optimizer_step", 4), ("save_best", 3), ("write_csv", 2)])
 def test_a_cut_run_ends_with_the_same_kept_weights(tiny_hands, tiny_experiment, monkeypatch, fold, function, call):
     train = {"epochs": 3, "keep_every": 1, "validate_every": 2, "batch_size": 4}

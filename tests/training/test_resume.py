@@ -201,6 +201,7 @@ def test_on_a_larger_gpu_whole_batches_are_tried_again(shared_hands, experiment,
     assert state.chunk == 5
 
 
+@pytest.mark.exhaustive
 def test_a_run_with_gradient_checkpointing_is_cut_and_ends_as_one_without(
     shared_hands, experiment, uncut, tmp_path, monkeypatch
 ):

@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
 from competition.errors import CompetitionError
 from competition.settings import LOSS_OF, Experiment, load_experiment
 from competition.tracks import get_track
+from competition.tracks.aneurysm.track import ANEURYSM
+from competition.tracks.hand_bone.track import HAND_BONE
 from competition.training.losses import get_loss
 from competition.training.search_space import (
     default_space,
@@ -63,24 +67,36 @@ def test_a_setting_can_not_vary_twice():
 
 def test_the_default_space_lies_around_the_experiment_and_holds_it():
     experiment = Experiment.model_validate({"train": {"lr": 2e-3, "weight_decay": 0, "batch_size": 1, "loss": "dice"}})
-    space = default_space(experiment, "segmentation", [])
+    space = default_space(experiment, HAND_BONE, [])
     assert (space["train.lr"].low, space["train.lr"].high, space["train.lr"].log) == (2e-4, 2e-2, True)
     assert space["train.batch_size"].choices == ("1", "2")
     assert {"dice", "bce_dice"} <= set(space["train.loss"].choices)
     own = own_values(space, experiment)
     # A decay of zero has no place in a logarithm.
     assert own == {"train.lr": 2e-3, "train.batch_size": "1", "train.loss": "dice"}
-    given = default_space(experiment, "classification", ["train.lr", "train.loss"])
+    given = default_space(experiment, ANEURYSM, ["train.lr", "train.loss"])
     assert sorted(given) == ["train.batch_size", "train.weight_decay"]
     patients = Experiment.model_validate({"train": {"loss": "bce_first"}})
-    tried = default_space(patients, "classification", [])["train.loss"].choices
+    tried = default_space(patients, ANEURYSM, [])["train.loss"].choices
     assert set(tried) == {"bce", "focal", "asymmetric", "bce_first"}
+
+
+@pytest.mark.parametrize(
+    ("targets", "loss", "tried"),
+    [("multiclass", "cross_entropy", None), ("ordinal", "ordinal", ("cross_entropy", "ordinal"))],
+)
+def test_only_losses_that_fit_a_table_are_tried(targets, loss, tried):
+    track = replace(ANEURYSM, targets=targets)
+    space = default_space(Experiment.model_validate({"train": {"loss": loss}}), track, [])
+    assert tried == (space["train.loss"].choices if "train.loss" in space else None)
+    weighted = Experiment.model_validate({"train": {"loss": "cross_entropy", "class_weights": "balanced"}})
+    assert "train.loss" not in default_space(weighted, track, [])
 
 
 def test_the_loss_of_a_network_that_takes_only_its_own_does_not_vary():
     for architecture, loss in LOSS_OF.items():
         experiment = Experiment.model_validate({"model": {"architecture": architecture}, "train": {"loss": loss}})
-        assert sorted(default_space(experiment, "classification", [])) == [
+        assert sorted(default_space(experiment, ANEURYSM, [])) == [
             *("train.batch_size", "train.lr", "train.weight_decay")
         ]
 
@@ -90,15 +106,16 @@ def test_the_loss_of_a_network_that_takes_only_its_own_does_not_vary():
 )
 def test_single_samples_are_only_tried_where_the_experiment_takes_them(batch, sizes):
     experiment = Experiment.model_validate({"train": {"batch_size": batch}})
-    assert default_space(experiment, "segmentation", [])["train.batch_size"].choices == sizes
+    assert default_space(experiment, HAND_BONE, [])["train.batch_size"].choices == sizes
 
 
 @pytest.mark.parametrize(
     "path", sorted(EXPERIMENTS.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}"
 )
 def test_all_ends_of_every_experiments_own_space_are_settings(path):
-    track = get_track("knee" if path.parent.name == "folder" else path.parent.name)
-    space = default_space(load_experiment(path), track.task, [])
+    names = {"folder": "knee", "table": "aneurysm"}
+    track = get_track(names.get(path.parent.name, path.parent.name))
+    space = default_space(load_experiment(path), track, [])
     for setting in ends(space):
         get_loss(load_experiment(path, [setting]).train.loss)
 

@@ -249,6 +249,7 @@ def test_a_line_that_a_full_disk_cut_off_costs_nothing_that_was_whole(path):
     assert len(drawn(path, 4)) == 4
 
 
+@pytest.mark.exhaustive
 def test_a_study_in_sqlite_goes_on_as_a_journal(path):
     older = optuna.create_study(
         storage=f"sqlite:///{path.with_suffix('.db')}", study_name="search", direction="maximize"

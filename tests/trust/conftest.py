@@ -21,7 +21,7 @@ def trust_table(pytestconfig: pytest.Config) -> TrustTable:
 
 @pytest.fixture(scope="session")
 def inputs(pytestconfig: pytest.Config) -> int:
-    number: int = pytestconfig.getoption("--inputs", 100)  # the option is unknown where all tests run
+    number: int = pytestconfig.getoption("--inputs", 40)  # the option is unknown where all tests run
     return number
 
 

@@ -84,6 +84,7 @@ def submitted(workspace: Path) -> list[str]:
     return [line.rsplit(",", 1)[-1] for line in entered]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_every_stage_survives_being_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: int, trust_table: TrustTable

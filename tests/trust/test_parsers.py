@@ -1,6 +1,6 @@
 """Every parser on thousands of damaged files: it reads them, or refuses them with one sentence.
 
-``./run.sh test`` tries 100 files for each, ``./run.sh test trust`` 500, and ``./run.sh test trust --inputs 50000`` as
+``./run.sh test`` tries 40 files for each, ``./run.sh test trust`` 500, and ``./run.sh test trust --inputs 50000`` as
 many as are asked for.
 """
 
@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from annotation_parsers import annotation_parsers
 from array_parsers import array_parsers
+from class_table_parsers import class_table_parsers
 from damage import damaged_files, programs
 from hypothesis import HealthCheck, Phase, given, note, seed, settings
 from label_parsers import label_parsers
+from mask_form_parsers import mask_form_parsers
 from model_parsers import model_parsers
 from peak_memory import forget_peak, peak_bytes
 from picture_parsers import picture_parsers
@@ -35,6 +37,8 @@ PARSERS = [
     *array_parsers(),
     *text_parsers(),
     *submission_parsers(),
+    *class_table_parsers(),
+    *mask_form_parsers(),
     *model_parsers(),
 ]
 BATCH, FILES_OF_PROGRAM = 2000, 20

@@ -72,6 +72,10 @@ def read_corrections(track: Track, folder: Path | None, samples: Sequence[Sample
             why = "is a test sample, whose label is not used" if key in split_of else "is not in the data"
             raise CompetitionError(f"the corrected sample {key!r} {why}", folder, "Remove it from the corrections")
     _check_first_class(track, samples, found.targets, folder)
+    for key, corrected in found.targets.items():
+        if track.one_of_classes and sum(corrected) != 1:
+            what = f"sample {key!r} is corrected to {sum(corrected)} classes, and it has exactly one of them"
+            raise CompetitionError(what, folder, "Correct that row")
     return found
 
 

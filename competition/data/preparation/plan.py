@@ -14,6 +14,7 @@ from competition.workspace import Workspace
 FIRST = 5
 """Samples of each split that are shown."""
 COLUMNS = ("image", "mask", "key", "group", "stratum", "fold")
+"""Of ``plan_rows``; samples of a table of labels have classes in place of a mask."""
 WIDTH = 60
 """Characters of a path that are shown."""
 
@@ -44,8 +45,13 @@ def planned_folds(
     return choose_folds(track, workspace, unread, listing.kinds, count, stratified, refold)[0]
 
 
+def plan_columns(track: Track) -> tuple[str, ...]:
+    """Return what the rows of a plan hold."""
+    return COLUMNS if track.task == "segmentation" else tuple(name.replace("mask", "classes") for name in COLUMNS)
+
+
 def plan_rows(track: Track, root: Path, samples: Sequence[Sample], folds: Folds | None) -> list[list[str]]:
-    """Return the first samples below the data folder as rows of ``COLUMNS``; "-" is what is unknown or there is not."""
+    """Return the first samples as rows of ``plan_columns``; "-" is what is unknown or there is not."""
     fold_of = {} if folds is None else folds.fold_of
     return [
         [
@@ -61,7 +67,10 @@ def plan_rows(track: Track, root: Path, samples: Sequence[Sample], folds: Folds 
 
 
 def _mask(track: Track, root: Path, sample: Sample) -> str:
-    """Return a sample's label with the number of its files where it is not one."""
+    """Return a sample's classes, or its label with the number of its files where it is not one."""
+    if sample.targets is not None:
+        positive = [name for name, target in zip(track.classes, sample.targets, strict=True) if target]
+        return shortened_middle(", ".join(positive), WIDTH) or "none"
     if sample.label is None:
         return "-"
     text = shortened_middle(sample.label, WIDTH)

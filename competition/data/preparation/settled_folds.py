@@ -96,7 +96,8 @@ def _make(
     track: Track, workspace: Workspace, entries: Sequence[Entry], kinds: Mapping[str, str], count: int, stratified: bool
 ) -> Folds:
     if track.task == "classification":
-        sides = "" if track.mirror is None else " (left and right as one)"
+        same = track.mirror is None or track.mirror.classes == tuple(range(len(track.classes)))
+        sides = "" if same else " (left and right as one)"
         rule = f"{ITERATIVE} by {track.classes[0]} and the other classes{sides}, rarest first,"
         fold_of = make_patient_folds(entries, count, None if track.mirror is None else track.mirror.classes)
     else:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.selection.bootstrap import gain_with_error
-from competition.ensembling.selection.crossfitting import Excluded, choose, crossfit_rows, left_out_sets
+from competition.ensembling.selection.crossfitting import Excluded, crossfit_rows, freest_that_gains, left_out_sets
 from competition.errors import CompetitionError
 
 NEVER = 1.0  # no probability is greater
@@ -175,18 +175,12 @@ def _freest_that_gains(
 ) -> tuple[LocationRule, str]:
     """Return the freest rule that gained over a simpler one on folds it was not fitted to, fitted to all, and why."""
     cells = {name: _crossfitted_cells(fit, truth, probs, folds) for name, fit in RULES.items()}
-    chosen, *freer = RULES
-    reason = "no rule gains more than one standard error"
-    for name in freer:
 
-        def gain(*_: object, name: str = name, than: str = chosen) -> tuple[float, float]:
-            return gain_with_error(cells[name] - cells[than], groups)
+    def gain(name: str, than: str) -> tuple[float, float]:
+        return gain_with_error(cells[name] - cells[than], groups)
 
-        choice = choose(dict.fromkeys(left_out_sets(folds.tolist()), 1), gain, folds.tolist())
-        if choice.index:
-            chosen, reason = name, f"cells per sample over {chosen!r}: {choice.reason}"
-        elif choice.gain is None:
-            reason = choice.reason
+    parts = left_out_sets(folds.tolist())
+    chosen, reason = freest_that_gains(list(RULES), gain, parts, folds.tolist(), "cells per sample")
     return RULES[chosen](truth, probs), f"locations: {chosen} ({reason})"
 
 

@@ -7,7 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.classification.locations import ChosenLocations, choose_locations
-from competition.ensembling.classification.weight_search import AurocSearch, auroc_contributions, search_weights_auroc
+from competition.ensembling.classification.weight_search import (
+    TableSamples,
+    WeightSearch,
+    member_contributions,
+    search_weights,
+)
 from competition.ensembling.selection.bootstrap import (
     Difference,
     MemberContribution,
@@ -18,15 +23,15 @@ from competition.ensembling.selection.bootstrap import (
 from competition.ensembling.selection.crossfitting import crossfit_parts, fold_names
 from competition.ensembling.selection.weight_methods import Propose
 from competition.ensembling.voting.blend import round_weights
-from competition.ensembling.voting.combination import Combination, combine, mean_of
-from competition.metrics.tables import AneurysmScore, auroc, score_aneurysm
+from competition.ensembling.voting.combination import Combination, blend_tables, combine, mean_of
+from competition.metrics.tables import AUROC, AneurysmScore, auroc, score_aneurysm
 
 
 @dataclass(frozen=True)
 class TunedClassification:
     """What was chosen."""
 
-    search: AurocSearch  # weights, chosen by the AUROC of the ranked class
+    search: WeightSearch  # weights, chosen by the AUROC of the ranked class
     # Of the mean of probabilities at equal weights; nan where a fold's samples are all of one class.
     fold_aurocs: dict[int, float]
     locations: ChosenLocations  # thresholds and gate of the other classes, which are submitted as 0 or 1
@@ -54,15 +59,17 @@ def tune_classification(
     """
     scores, wanted = tables[:, :, 0], truth[:, 0]
     parts = crossfit_parts(folds, groups)
-    search = search_weights_auroc(scores, wanted, propose, parts, groups, combination, given)
+    # Only the first column has weights; ranks of the others are not needed.
+    first, samples = tables[:, :, :1], TableSamples(AUROC, truth[:, :1], parts, groups)
+    search = search_weights(blend_tables(combination, first), len(tables), samples, propose, given)
     plain = mean_of(scores)(round_weights(np.ones(len(tables))).tolist())
     chosen = combine(combination, tables, search.weights)
     without = {fold: combine(combination, tables, weights).probs for fold, weights in search.weights_without.items()}
     locations = choose_locations(truth[:, 1:], chosen.probs, parts, groups, without)
     oof = score_aneurysm(truth, np.column_stack([chosen.score, locations.rule.decide(chosen.probs)]))
     crossfit, gain, ranked = None, None, chosen.score
-    if search.crossfit_score is not None and locations.crossfit is not None:
-        ranked = search.crossfit_score
+    if search.crossfit_outputs is not None and locations.crossfit is not None:
+        ranked = search.crossfit_outputs[:, 0]
         crossfit = score_aneurysm(truth, np.column_stack([ranked, locations.crossfit]))
         gain = paired_difference(auroc_of(wanted, ranked), auroc_of(wanted, plain), groups, seed=0)
     return TunedClassification(
@@ -73,5 +80,5 @@ def tune_classification(
         crossfit=crossfit,
         interval=auroc_interval(wanted, ranked, groups, seed=0),
         gain=gain if gain and np.isfinite([gain.value, gain.low, gain.high]).all() else None,
-        contributions=auroc_contributions(scores, wanted, search, parts, groups, combination),
+        contributions=member_contributions(search, samples),
     )

@@ -1,7 +1,12 @@
-"""Member weights of a classification by the AUROC of pooled out-of-fold predictions, and members' contributions."""
+"""Member weights of a table by its metric on pooled out-of-fold predictions, and the members' contributions.
 
-from collections.abc import Sequence
+Where the metric scores decisions, every vector is scored with a rule that is fitted on the same folds, and the folds
+that were left out are decided by it.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +14,10 @@ from numpy.typing import NDArray
 from competition.ensembling.selection.bootstrap import (
     Difference,
     MemberContribution,
-    auroc_interval,
-    auroc_of,
-    group_draws,
+    figure_interval,
     paired_difference,
-    weighted_aurocs,
+    table_figure,
+    table_gain,
 )
 from competition.ensembling.selection.crossfitting import (
     Choice,
@@ -28,15 +32,34 @@ from competition.ensembling.selection.crossfitting import (
 from competition.ensembling.selection.weight_methods import Propose, explain
 from competition.ensembling.voting.blend import round_weights
 from competition.ensembling.voting.class_votes import everyone
-from competition.ensembling.voting.combination import SCORES, Blend, Combination
-from competition.metrics.tables import auroc
-
-# An AUROC is no mean over images, so its standard error is bootstrapped; 200 draws settle it to about 5 %.
-DRAWS = 200
+from competition.ensembling.voting.combination import Blend
+from competition.metrics.tables import TableMetric
 
 
-class TriedAurocs:
-    """The AUROCs of every weight vector that was tried, each blended once.
+class Rule(Protocol):
+    """What makes outputs of probabilities."""
+
+    def decide(self, probs: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return outputs (n, C) of probabilities (n, C)."""
+        ...
+
+
+Fit = Callable[[NDArray[np.integer], NDArray[np.float64]], Rule]
+
+
+@dataclass(frozen=True)
+class TableSamples:
+    """The samples on which weights are compared, and how they are scored."""
+
+    metric: TableMetric
+    truth: NDArray[np.integer]  # 0/1 (n, C)
+    folds: NDArray[np.integer]  # (n,)
+    groups: Sequence[str]  # (n,)
+    fit: Fit | None = None  # fits the rule that makes outputs of a blend; None where probabilities are scored
+
+
+class TriedWeights:
+    """The scores of every weight vector that was tried, each blended once.
 
     Attributes:
         sets: The sets of folds that are left out in turn.
@@ -44,169 +67,179 @@ class TriedAurocs:
             which is kept where no gain is shown.
     """
 
-    def __init__(
-        self,
-        blend: Blend,
-        simplest: Sequence[int],
-        truth: NDArray[np.integer],
-        folds: NDArray[np.integer],
-        groups: Sequence[str],
-        seed: int,
-    ) -> None:
-        """Try the simplest vector; ``truth`` is 0/1 (n,), ``seed`` is of the bootstrap."""
-        self.sets = left_out_sets(fold_names(folds))
+    def __init__(self, blend: Blend, simplest: Sequence[int], samples: TableSamples, seed: int) -> None:
+        """Try the simplest vector; ``seed`` is of the bootstrap."""
+        self.sets = left_out_sets(fold_names(samples.folds))
         self.vectors: list[tuple[int, ...]] = []
         self._position_of: dict[tuple[int, ...], int] = {}
-        self._blend, self._truth, self._folds, self._groups = blend, truth, folds, np.asarray(groups)
-        self._seed = seed
-        self._kept = {excluded: ~np.isin(folds, list(excluded)) for excluded in self.sets}
+        self._blend, self._samples, self._seed = blend, samples, seed
+        self._kept = {excluded: ~np.isin(samples.folds, list(excluded)) for excluded in self.sets}
         self._taken = np.stack(list(self._kept.values())).astype(np.int64)
-        self.scores: list[NDArray[np.float64]] = []
-        self._aurocs: list[dict[Excluded, float]] = []
+        self._blends: list[NDArray[np.float64]] = []
+        self._scores: list[dict[Excluded, float]] = []
         self.position(simplest)
 
     def position(self, weights: Sequence[int]) -> int:
         """Return the position of a vector (M,) in ``vectors``; it is tried unless it was before."""
         vector = tuple(int(weight) for weight in weights)
         if vector not in self._position_of:
-            scores = self._blend(vector)
-            aurocs = weighted_aurocs(self._truth, scores, self._taken)
             self._position_of[vector] = len(self.vectors)
             self.vectors.append(vector)
-            self.scores.append(scores)
-            self._aurocs.append(dict(zip(self.sets, aurocs.tolist(), strict=True)))
+            self._blends.append(self._blend(vector))
+            self._scores.append(self._score_sets(len(self.vectors) - 1))
         return self._position_of[vector]
 
-    def auroc(self, position: int, excluded: Excluded = frozenset()) -> float:
-        """Return the AUROC of the samples in folds that are not excluded; nan where these are of one class."""
-        return self._aurocs[position][excluded]
+    def _score_sets(self, position: int) -> dict[Excluded, float]:
+        metric, truth = self._samples.metric, self._samples.truth
+        if self._samples.fit is None:
+            scores = metric.figures(truth, self._blends[position], self._taken).tolist()
+        else:
+            outputs = [self.outputs(position, excluded) for excluded in self.sets]
+            rows = zip(outputs, self._taken[:, None], strict=True)
+            scores = [float(metric.figures(truth, own, times)[0]) for own, times in rows]
+        return dict(zip(self.sets, scores, strict=True))
 
-    def joined(self, chosen: dict[int, int]) -> NDArray[np.float64]:
-        """Return scores (n,), each fold's by the vector that was chosen without it; of other folds by the simplest."""
-        own = {fold: self.scores[position][self._folds == fold] for fold, position in chosen.items()}
-        return fill_held(self.scores[0].copy(), self._folds, own)
+    def outputs(self, position: int, excluded: Excluded = frozenset()) -> NDArray[np.float64]:
+        """Return the outputs (n, C) of a vector by the rule that is fitted on the folds that are not excluded."""
+        blend, kept = self._blends[position], self._kept[excluded]
+        if self._samples.fit is None:
+            return blend
+        return self._samples.fit(self._samples.truth[kept], blend[kept]).decide(blend)
+
+    def score(self, position: int, excluded: Excluded = frozenset()) -> float:
+        """Return the score of the samples in folds that are not excluded; nan where it is not defined."""
+        return self._scores[position][excluded]
+
+    def joined(self, chosen: dict[int, int], excluded: Excluded = frozenset()) -> NDArray[np.float64]:
+        """Return outputs (n, C), each fold's by the vector and the rule that were chosen without it.
+
+        Of other folds they are those of the simplest vector.
+        """
+        folds = self._samples.folds
+        own = {fold: self.outputs(at, excluded | {fold})[folds == fold] for fold, at in chosen.items()}
+        return fill_held(self.outputs(0, excluded).copy(), folds, own)
 
     def gain(self, excluded: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
-        """Return the gain of AUROC over the simplest, and its standard error bootstrapped by group.
+        """Return the gain over the simplest, and its standard error bootstrapped by group.
 
         ``chosen`` maps each fold that is not excluded to the position of the vector that was chosen without it.
         """
-        kept = self._kept[excluded]
-        times, members = group_draws(self._groups[kept].tolist(), DRAWS, self._seed)
-        # The first row is the samples themselves, the others are drawn from them.
-        rows = np.concatenate([np.ones((1, len(members)), dtype=np.int64), times[:, members]])
-        truth, searched, simplest = self._truth[kept], self.joined(chosen)[kept], self.scores[0][kept]
-        gains = weighted_aurocs(truth, searched, rows) - weighted_aurocs(truth, simplest, rows)
-        drawn = gains[1:][np.isfinite(gains[1:])]  # a draw of one class only has no AUROC
-        return float(gains[0]), float(drawn.std(ddof=1)) if len(drawn) > 1 else float("inf")
+        kept, samples = self._kept[excluded], self._samples
+        searched, simplest = self.joined(chosen, excluded)[kept], self.joined(dict.fromkeys(chosen, 0), excluded)[kept]
+        groups = np.asarray(samples.groups)[kept].tolist()
+        return table_gain(samples.metric, samples.truth[kept], searched, simplest, groups, self._seed)
 
 
 @dataclass(frozen=True)
-class AurocSearch:
-    """What a search over member weights found; AUROCs are nan where all samples are of one class."""
+class WeightSearch:
+    """What a search over member weights found; scores are nan where they are not defined."""
 
     weights: tuple[int, ...]  # thousandths per member, 1000 in sum
-    oof: float  # AUROC of the members' out-of-fold scores blended with them
+    oof: float  # score of the members' out-of-fold predictions combined with them
     weights_without: dict[int, tuple[int, ...]]  # fold -> chosen on the others; empty with fewer than two folds
-    # (n,), each sample's score blended with the weights chosen without its fold, and its AUROC; None likewise.
-    crossfit_score: NDArray[np.float64] | None
+    # (n, C), each sample's output by the weights and the rule chosen without its fold, and its score; None likewise.
+    crossfit_outputs: NDArray[np.float64] | None
     crossfit: float | None
-    tried: dict[tuple[int, ...], float]  # weights -> AUROC on all samples; the first are equal, or those given
+    tried: dict[tuple[int, ...], float]  # weights -> score on all samples; the first are equal, or those given
     choice: Choice  # the cross-fitted gain of searching over equal weights, and whether the search was taken
     reason: str  # why these weights, as a clause
+    vote: NDArray[np.float64]  # (n, C) outputs of the weights on all samples, by the rule fitted on all
+    alone: tuple[NDArray[np.float64], ...]  # of each member its outputs (n, C), cross-fitted where that is possible
+    left_out: tuple[NDArray[np.float64], ...]  # of the vote without each member likewise; empty where it has no meaning
 
 
-def search_weights_auroc(
-    member_scores: NDArray[np.floating],
-    truth: NDArray[np.integer],
+def search_weights(
+    blend: Blend,
+    members: int,
+    samples: TableSamples,
     propose: Propose,
-    folds: NDArray[np.integer],
-    groups: Sequence[str],
-    combination: Combination = "mean",
     given: Sequence[int] | None = None,
     seed: int = 0,
-) -> AurocSearch:
-    """Choose member weights by the AUROC of the ranked class (is there anything at all?).
+) -> WeightSearch:
+    """Choose member weights by the metric.
 
     Ranks are those among all samples, whichever fold is left out: they depend on no truth.
 
     Args:
-        member_scores: (M, n) out-of-fold probabilities of the ranked class.
-        truth: 0/1 (n,).
+        blend: Returns the members' combined table (n, C) of any weights.
+        members: Their number.
+        samples: What is scored.
         propose: Searches; it is called once for every set of left-out folds.
-        folds: (n,) fold of each sample.
-        groups: (n,).
-        combination: How the members become one.
         given: Weights in thousandths, where they are not to be searched.
         seed: Of the bootstrap.
 
     Returns:
         The chosen weights with their honest scores; equal weights where the cross-fitted gain over them is within one
-        standard error. With one member ``crossfit`` equals ``oof``.
+        standard error.
     """
-    names = fold_names(folds)
-    simplest = round_weights(np.ones(len(member_scores))).tolist() if given is None else given
-    tried = TriedAurocs(SCORES[combination](member_scores), simplest, truth, folds, groups, seed)
+    names, metric, truth = fold_names(samples.folds), samples.metric, samples.truth
+    simplest = round_weights(np.ones(members)).tolist() if given is None else given
+    tried = TriedWeights(blend, simplest, samples, seed)
     picked = {excluded: 0 if given is not None else _pick(tried, propose, excluded) for excluded in tried.sets}
     final = choose(picked, tried.gain, names)
     by_fold = crossfit(names, lambda without: choose(picked, tried.gain, names, without).index)
-    crossfit_score = tried.joined(by_fold) if by_fold else None
-    return AurocSearch(
+    outputs = tried.joined(by_fold) if by_fold else None
+    searched = {vector: tried.score(position) for position, vector in enumerate(tried.vectors)}
+    reason = explain(final, np.array(tried.vectors))
+    weights_without = {fold: tried.vectors[position] for fold, position in by_fold.items()}
+    alone = [
+        tried.joined(dict.fromkeys(by_fold, tried.position(own))) if by_fold else tried.outputs(tried.position(own))
+        for own in (np.eye(members, dtype=np.int64) * 1000).tolist()
+    ]
+    return WeightSearch(
         weights=tried.vectors[final.index],
-        oof=auroc(truth, tried.scores[final.index]),
-        weights_without={fold: tried.vectors[position] for fold, position in by_fold.items()},
-        crossfit_score=crossfit_score,
-        crossfit=None if crossfit_score is None else auroc(truth, crossfit_score),
-        tried={vector: tried.auroc(position) for position, vector in enumerate(tried.vectors)},
+        oof=metric.score_table(truth, tried.outputs(final.index)),
+        weights_without=weights_without,
+        crossfit_outputs=outputs,
+        crossfit=None if outputs is None else metric.score_table(truth, outputs),
+        tried=searched,
         choice=final,
-        reason=explain(final, np.array(tried.vectors)),
+        reason=reason,
+        vote=tried.outputs(final.index),
+        alone=tuple(alone),
+        left_out=tuple(_without(tried, member, weights_without) for member in range(members))
+        if by_fold and members > 1
+        else (),
     )
 
 
-def _pick(tried: TriedAurocs, propose: Propose, excluded: Excluded) -> int:
+def _without(tried: TriedWeights, member: int, weights_without: dict[int, tuple[int, ...]]) -> NDArray[np.float64]:
+    """Return the cross-fitted outputs of the vote without a member, whose others keep the ratios of their weights."""
+    kept = {
+        fold: tried.position(everyone(1, len(weights)).weights_without(member, np.array([weights]))[0].tolist())
+        for fold, weights in weights_without.items()
+    }
+    return tried.joined(kept)
+
+
+def _pick(tried: TriedWeights, propose: Propose, excluded: Excluded) -> int:
     """Search on the folds that are not excluded; return the position of the first of the best proposals."""
-    proposed = propose(lambda weights: tried.auroc(tried.position(weights.tolist()), excluded))
+    proposed = propose(lambda weights: tried.score(tried.position(weights.tolist()), excluded))
     positions = [tried.position(vector.tolist()) for vector in proposed]
     if positions[0] != 0:
         raise ValueError("the first candidate must be equal weights")
-    return positions[first_best(np.array([tried.auroc(position, excluded) for position in positions]))]
+    return positions[first_best(np.array([tried.score(position, excluded) for position in positions]))]
 
 
-def auroc_contributions(
-    member_scores: NDArray[np.floating],
-    truth: NDArray[np.integer],
-    search: AurocSearch,
-    folds: NDArray[np.integer],
-    groups: Sequence[str],
-    combination: Combination,
-) -> list[MemberContribution] | None:
+def member_contributions(search: WeightSearch, samples: TableSamples) -> list[MemberContribution] | None:
     """Measure every member of a vote at the weights that were chosen without each sample's fold, with no new search.
 
-    Arguments as for ``search_weights_auroc``.
-
     Returns:
-        One per member; None where the truth is of one class.
+        One per member; None where the score is not defined.
     """
     if np.isnan(search.oof):
         return None
-    members, blend = len(member_scores), SCORES[combination](member_scores)
-    crossfitted = search.crossfit_score is not None
-    # With one part nothing was chosen, so the blend is honest as it is.
-    honest = blend(search.weights) if search.crossfit_score is None else search.crossfit_score
-    vote, found = auroc_of(truth, honest), []
-    for member in range(members):
-        left_out = None
-        if crossfitted and members > 1:
-            kept = {
-                fold: everyone(1, members).weights_without(member, np.array([weights]))[0].tolist()
-                for fold, weights in search.weights_without.items()
-            }
-            held = {fold: blend(weights)[folds == fold] for fold, weights in kept.items()}
-            others = fill_held(np.empty(len(truth)), folds, held)
-            left_out = paired_difference(auroc_of(truth, others), vote, groups, seed=0)
-        own = member_scores[member]
-        over_vote = paired_difference(auroc_of(truth, own), vote, groups, seed=0)
+    metric, truth, groups = samples.metric, samples.truth, samples.groups
+
+    def figure(outputs: NDArray[Any]) -> Callable[[NDArray[np.integer]], NDArray[np.float64]]:
+        return table_figure(metric, truth, outputs)
+
+    crossfitted, found = search.crossfit_outputs is not None, []
+    vote = figure(search.vote if search.crossfit_outputs is None else search.crossfit_outputs)
+    for member, own in enumerate(search.alone):
+        left_out = paired_difference(figure(search.left_out[member]), vote, groups, seed=0) if search.left_out else None
+        over_vote = paired_difference(figure(own), vote, groups, seed=0)
         over_vote = over_vote if crossfitted else Difference(over_vote.value, np.nan, np.nan)
-        interval = auroc_interval(truth, own, groups, seed=0) if crossfitted else None
-        found.append(MemberContribution(auroc(truth, own), interval, over_vote, left_out))
+        interval = figure_interval(figure(own), groups, seed=0) if crossfitted else None
+        found.append(MemberContribution(metric.score_table(truth, own), interval, over_vote, left_out))
     return found

@@ -16,7 +16,7 @@ from competition.ensembling.selection.bootstrap import (
 )
 from competition.ensembling.voting.blend import WHOLE
 from competition.ensembling.voting.class_votes import Voters
-from competition.metrics.counts import measured
+from competition.metrics.counts import measured_means
 from competition.prediction.probability_maps import HALF_LEVEL
 
 
@@ -46,21 +46,22 @@ def member_contributions(
 
     classes, members = voters.rows.shape
     compared = crossfitted and members > 1 and not given
-    vote = measured(crossfit(weights), images.present).mean(axis=1) if compared else None
+    vote = images.measured_means(crossfit(weights)) if compared else None
     found = []
     for member in range(members):
         alone = np.tile(WHOLE * np.eye(members, dtype=np.int64)[member], (classes, 1))
         own = voters.rows[:, member] >= 0
         left_out, over_vote = None, None
         if vote is not None:
-            others = measured(crossfit(voters.weights_without(member, weights)), images.present).mean(axis=1)
+            others = images.measured_means(crossfit(voters.weights_without(member, weights)))
             left_out = paired_difference(mean_of(others), mean_of(vote), images.groups, seed=0)
         if not images.present[:, own].any():
             found.append(MemberContribution(np.nan, None, None, left_out))
             continue
-        scores = measured(crossfit(alone)[:, own], images.present[:, own]).mean(axis=1)
+        class_weights = None if images.class_weights is None else images.class_weights[own]
+        scores = measured_means(crossfit(alone)[:, own], images.present[:, own], class_weights)
         if own.all():
-            votes = measured(honest, images.present).mean(axis=1)
+            votes = images.measured_means(honest)
             over_vote = paired_difference(mean_of(scores), mean_of(votes), images.groups, seed=0)
             over_vote = over_vote if crossfitted else Difference(over_vote.value, np.nan, np.nan)
         interval = bootstrap_interval(scores, images.groups, seed=0) if crossfitted else None

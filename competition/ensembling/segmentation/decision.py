@@ -5,6 +5,7 @@ each bone alone this looks like any other error. So a table has the pixels that 
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from numpy.typing import NDArray
 
 from competition.console import say
 from competition.data.manifest import Entry
-from competition.ensembling.decision import AloneScore, ClassGroup, Decision, Scores
+from competition.ensembling.decision import AloneScore, ClassGroup, Decision, ObjectPrecision, ObjectSplit, Scores
+from competition.ensembling.segmentation.object_choice import ObjectChoice
 from competition.ensembling.segmentation.out_of_fold import OutOfFold, TuningMaps
+from competition.ensembling.segmentation.reranking import Values
+from competition.ensembling.segmentation.true_objects import open_true_objects
 from competition.ensembling.segmentation.tuning import Search, TunedSegmentation, tune_segmentation
 from competition.ensembling.segmentation.weight_search import SHORTLIST, WeightSearch
 from competition.ensembling.selection.bootstrap import bootstrap_interval, mean_of, paired_difference
@@ -21,7 +25,8 @@ from competition.ensembling.selection.crossfitting import fold_names
 from competition.ensembling.tuning_data import TuningData
 from competition.ensembling.tuning_result import Rows, Tuning, alone_score, honest_scores, member_rows, weigh
 from competition.ensembling.voting.blend import round_weights
-from competition.metrics.counts import measured, measured_mean
+from competition.ensembling.voting.class_groups import ClassGroups
+from competition.metrics.counts import measured_mean
 from competition.metrics.strata import reweighted_mean
 from competition.prediction.probability_maps import threshold_of
 from competition.runs.members import Member
@@ -32,14 +37,19 @@ def decide_segmentation(data: TuningData, search: Search) -> Tuning:
     """Tune a segmentation: the decision, with the tables trials.csv and confusions.csv."""
     track, workspace, members = data.track, data.workspace, data.members
     metric = count_metric(track)
-    samples = OutOfFold(members, data.folders, workspace, data.samples, data.folds, data.groups, track.classes, metric)
+    of_objects = search.of_objects or (search.reranked_by is not None and search.reranked_by.of_objects)
+    objects = open_true_objects(track, workspace) if of_objects else None
+    samples = OutOfFold(
+        members, data.folders, workspace, data.samples, data.folds, data.groups, track.classes, metric, objects
+    )
     found = tune_segmentation(samples, search, workspace.contested_folder())
     _say_search(found)
     decision = build_decision(found, samples, members, track.name, workspace.dataset)
     if found.images.present.any():
-        reweighted = _reweighted(track, _honest(found).mean(axis=1), data.entries)
+        reweighted = _reweighted(track, _honest_means(found, _ranking(found)), data.entries)
         scores = decision.scores.model_copy(update={"oof_reweighted": reweighted})
         decision = decision.model_copy(update={"scores": scores})
+    _say_objects(decision)
     for sentence in worst_confusions(track.classes, found.owners, found.areas):
         say(sentence)
     tables = {
@@ -53,22 +63,32 @@ def build_decision(
     found: TunedSegmentation, data: TuningMaps, members: Sequence[Member], track: str, dataset: str
 ) -> Decision:
     """Return what was tuned on ``data`` as a decision; the members are in the order of the maps."""
-    classes, weights, chosen = data.classes, found.tuned.search, found.tuned.chosen
+    classes, searched, chosen = data.classes, found.tuned.search, found.tuned.chosen
     names = [member.name for member in members]
+    weights, levels, operations = searched.weights, chosen.levels, list(found.operations)
+    reason, counted = f"{searched.reason}; {chosen.reason}", None
+    if (reranked := found.reranked) is not None:
+        weights, levels = np.array(reranked.chosen.weights), np.array(reranked.chosen.levels)
+        operations, reason = list(reranked.chosen.operations), f"{reason}; {reranked.reason}"
+        counted = _scores(data, found, reranked.counted)
     return Decision(
         track=track,
         dataset=dataset,
         task="segmentation",
         classes=classes,
-        members=weigh(members, round_weights(weights.weights.mean(axis=0)).tolist()),
-        class_groups=_group_weights(classes, names, weights),
-        levels=dict(zip(classes, chosen.levels.tolist(), strict=True)),
-        thresholds=dict(zip(classes, threshold_of(chosen.levels).tolist(), strict=True)),
-        operations=dict(zip(classes, found.operations, strict=True)),
-        scores=_scores(data, found),
+        members=weigh(members, round_weights(weights.mean(axis=0)).tolist()),
+        class_groups=_group_weights(classes, names, searched.class_groups, weights),
+        levels=dict(zip(classes, levels.tolist(), strict=True)),
+        thresholds=dict(zip(classes, threshold_of(levels).tolist(), strict=True)),
+        operations=dict(zip(classes, operations, strict=True)),
+        scores=_scores(data, found, _ranking(found)),
         coverage=len(data.samples),
         unmeasured=tuple(name for name, area in zip(classes, found.areas, strict=True) if not area),
-        reason=f"{weights.reason}; {chosen.reason}",
+        reason=reason,
+        count_scores=counted,
+        proposed_by=data.metric.key if counted is not None else "",
+        objects=_object_splits(classes, found.objects),
+        object_precision=_object_precision(found),
         vote=_vote(found),
         # Without a class that it votes on a member has no score; without any class there are no contributions.
         alone={
@@ -94,6 +114,44 @@ def _say_search(found: TunedSegmentation) -> None:
         )
     say(weights.reason)
     say(found.tuned.chosen.reason)
+    if found.reranked is not None:
+        say(found.reranked.reason)
+
+
+def _say_objects(decision: Decision) -> None:
+    """Print how masks become objects, and what that gives."""
+    for name, rule in decision.objects.items():
+        split = "connected components"
+        if rule.distance is not None:
+            split = f"split where peaks are {rule.distance:g} radii apart (smoothing {rule.smoothing:g} pixels)"
+        say(f"objects of {name}: {split}" + (f", of {rule.smallest} pixels at least" if rule.smallest else ""))
+    if (precision := decision.object_precision) is not None:
+        figures = f"{precision.crossfit:.4f} cross-fitted, {precision.components:.4f} by plain components"
+        say(f"object AP over IoU 0.5:0.95: {figures}")
+
+
+def _ranking(found: TunedSegmentation) -> Values:
+    """Return the values by the metric that ranks: the one of the re-ranking, else the count metric."""
+    if found.reranked is not None:
+        return found.reranked.values
+    return Values(found.tuned.at_half, found.oof, found.crossfit)
+
+
+def _object_splits(classes: Sequence[str], objects: ObjectChoice | None) -> dict[str, ObjectSplit]:
+    if objects is None:
+        return {}
+    return {name: ObjectSplit(**asdict(rule)) for name, rule in zip(classes, objects.rules, strict=True)}
+
+
+def _object_precision(found: TunedSegmentation) -> ObjectPrecision | None:
+    """Return the object AP with an image without objects on either side counting 1; None where no class occurs."""
+    if found.objects is None or not found.areas.any():
+        return None
+    means = [
+        float(np.where(np.isnan(values), 1.0, values)[:, found.areas > 0].mean())
+        for values in (found.objects.crossfit, found.objects.plain)
+    ]
+    return ObjectPrecision(crossfit=means[0], components=means[1])
 
 
 def _vote(found: TunedSegmentation) -> AloneScore | None:
@@ -102,35 +160,36 @@ def _vote(found: TunedSegmentation) -> AloneScore | None:
     if not present.any():
         return None
     if tuned.crossfit is None:
-        return AloneScore(score=measured_mean(tuned.oof, present), low=None, high=None)
-    scores = measured(tuned.crossfit, present).mean(axis=1)
+        score = measured_mean(tuned.oof, present, found.images.class_weights)
+        return AloneScore(score=score, low=None, high=None)
+    scores = found.images.measured_means(tuned.crossfit)
     low, high = bootstrap_interval(scores, found.images.groups, seed=0)
     return AloneScore(score=float(scores.mean()), low=low, high=high)
 
 
-def _honest(found: TunedSegmentation) -> NDArray[np.float64]:
-    """Return the cross-fitted values of the classes that occur, or the tuned ones where nothing was cross-fitted."""
-    return measured(found.oof if found.crossfit is None else found.crossfit, found.images.present)
+def _honest_means(found: TunedSegmentation, values: Values) -> NDArray[np.float64]:
+    """Return each unit's cross-fitted mean over the classes that occur, or the tuned one where there is none."""
+    return found.images.measured_means(values.oof if values.crossfit is None else values.crossfit)
 
 
-def _scores(data: TuningMaps, found: TunedSegmentation) -> Scores:
+def _scores(data: TuningMaps, found: TunedSegmentation, values: Values) -> Scores:
     # Where parts replace folds, the images of the search have parts; the fold mean is one of trained folds.
     _, first = data.metric.units(data.groups)
-    at_half, present, groups = found.tuned.at_half, found.images.present, found.images.groups
+    at_half, present, groups = values.at_half, found.images.present, found.images.groups
+    weights = found.images.class_weights
     if not present.any():
         return honest_scores([], float("nan"), None, (None, None))
     folds = data.folds[first]
-    by_fold = [measured_mean(at_half[folds == fold], present[folds == fold]) for fold in fold_names(folds)]
-    best = _honest(found)
-    per_image = best.mean(axis=1)
+    by_fold = [measured_mean(at_half[folds == fold], present[folds == fold], weights) for fold in fold_names(folds)]
+    per_image = _honest_means(found, values)
     gain = None
-    if found.crossfit is not None:
-        equal = measured(at_half, present).mean(axis=1)
+    if values.crossfit is not None:
+        equal = found.images.measured_means(at_half)
         gain = paired_difference(mean_of(per_image), mean_of(equal), groups, seed=0)
     return honest_scores(
         [score for score in by_fold if not np.isnan(score)],
-        measured_mean(found.oof, present),
-        None if found.crossfit is None else best.mean(),
+        measured_mean(values.oof, present, weights),
+        None if values.crossfit is None else measured_mean(values.crossfit, present, weights),
         bootstrap_interval(per_image, groups, seed=0),
         gain,
     )
@@ -149,19 +208,23 @@ def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[
     return reweighted_mean(per_image, strata, track.test_mix)
 
 
-def _group_weights(classes: Sequence[str], members: Sequence[str], search: WeightSearch) -> dict[str, ClassGroup]:
+def _group_weights(
+    classes: Sequence[str], members: Sequence[str], groups: ClassGroups, by_class: NDArray[np.int64]
+) -> dict[str, ClassGroup]:
     """Return the weights of each class group; empty where all classes share theirs."""
-    groups = search.class_groups
     written = {}
     for index, name in enumerate(groups.names if groups.names != ("",) else ()):
         own = np.flatnonzero(groups.of_class == index).tolist()
-        weights = dict(zip(members, search.weights[own[0]].tolist(), strict=True))
+        weights = dict(zip(members, by_class[own[0]].tolist(), strict=True))
         written[name] = ClassGroup(classes=tuple(classes[place] for place in own), weights=weights)
     return written
 
 
 def _class_rows(track: Track, found: TunedSegmentation) -> Rows:
-    chosen = found.tuned.chosen
+    chosen, values, operations, levels = found.tuned.chosen, _ranking(found), found.operations, None
+    if found.reranked is not None:
+        operations, levels = list(found.reranked.chosen.operations), np.array(found.reranked.chosen.levels)
+    applied = threshold_of(chosen.levels if levels is None else levels)
 
     def mean(values: NDArray[np.float64] | None, index: int) -> float | None:
         """Return the mean of a class that occurs."""
@@ -170,14 +233,14 @@ def _class_rows(track: Track, found: TunedSegmentation) -> Rows:
     return [
         {
             "class": name,
-            "at_half": mean(found.tuned.at_half, index),
-            "oof": mean(found.oof, index),
-            "oof_crossfit": mean(found.crossfit, index),
+            "at_half": mean(values.at_half, index),
+            "oof": mean(values.oof, index),
+            "oof_crossfit": mean(values.crossfit, index),
             "oof_crossfit_pooled": mean(found.pooled_crossfit, index),
-            "threshold": round(float(threshold_of(chosen.levels)[index]), 4),
+            "threshold": round(float(applied[index]), 4),
             "raw_threshold": round(float(threshold_of(chosen.raw)[index]), 4),
             "shrunk_threshold": round(float(threshold_of(chosen.shrunk)[index]), 4),
-            "operation": found.operations[index],
+            "operation": operations[index],
         }
         for index, name in enumerate(track.classes)
     ]
@@ -186,7 +249,7 @@ def _class_rows(track: Track, found: TunedSegmentation) -> Rows:
 def _tried_rows(members: Sequence[Member], search: WeightSearch) -> Rows:
     """Return what was tried, on how many images, with its mean score at its own levels; also of each class group."""
     groups, nothing = search.class_groups, frozenset[int]()
-    sizes = np.bincount(groups.of_class)
+    sizes = groups.sizes()
     rows: Rows = []
     for tried in search.tried:
         for position, vector in enumerate(tried.vectors):

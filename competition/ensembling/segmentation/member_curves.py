@@ -128,4 +128,4 @@ def _units(data: TuningMaps, parts: NDArray[np.int64], present: NDArray[np.bool_
     """Return facts about the units of images whose truth has some classes, bool (n, C)."""
     _, first = data.metric.units(data.groups)
     pooled = data.metric.pool(present.astype(np.int64), data.groups) > 0
-    return TuningImages(parts[first], [data.groups[image] for image in first], pooled)
+    return TuningImages(parts[first], [data.groups[image] for image in first], pooled, data.metric.class_weights)

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.cache import read_cached_planes
+from competition.ensembling.segmentation.true_objects import TrueObjects
 from competition.ensembling.voting.class_votes import Voters, find_voters
+from competition.masks.objects import Objects, components
 from competition.masks.stored_arrays import open_array
 from competition.metrics.counts import DICE, CountMetric
 from competition.prediction.histograms import histograms_file, join_histograms, load_histograms
@@ -54,6 +56,9 @@ class TuningMaps(Protocol):
     def truth(self, sample: str) -> NDArray[np.uint8]:
         """Return the label planes of an image, (H, W, ceil(C / 8))."""
 
+    def true_objects(self, sample: str) -> Objects:
+        """Return the true objects of an image."""
+
     def pixels(self) -> int:
         """Return the number of pixels of all classes and images."""
 
@@ -72,6 +77,7 @@ class OutOfFold:
         members: Who votes.
         folders: Of each member, sample -> folder of its out-of-fold map.
         workspace: Where the label planes are.
+        read_objects: Reads true objects; None where they are connected components.
 
     The others are those of ``TuningMaps``.
     """
@@ -84,6 +90,7 @@ class OutOfFold:
     groups: list[str]
     classes: tuple[str, ...]
     metric: CountMetric = DICE
+    read_objects: TrueObjects | None = None
 
     @property
     def names(self) -> list[str]:
@@ -117,6 +124,17 @@ class OutOfFold:
     def truth(self, sample: str) -> NDArray[np.uint8]:
         """Return the label planes of a sample."""
         return read_cached_planes(self.workspace, sample)
+
+    def true_objects(self, sample: str) -> Objects:
+        """Return the true objects of a sample.
+
+        Raises:
+            CompetitionError: Its label can't be read.
+        """
+        planes = self.truth(sample)
+        if self.read_objects is None:
+            return components(planes, len(self.classes))
+        return self.read_objects(sample, planes)
 
     def pixels(self) -> int:
         """Return the pixels of all classes and images, without reading the images."""

@@ -176,13 +176,23 @@ def operation_counts(
     return counts
 
 
-def choose_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> list[str]:
+def choose_operations(
+    scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
+) -> list[str]:
     """Choose each class's operation; "none" where the cross-fitted gain is within one standard error.
 
-    The scores (n, C, number of operations) are of images decided at levels tuned without the image's own fold.
+    The scores (n, C, number of operations) are of images decided at levels tuned without the image's own fold;
+    ``excluded`` is at most one fold, which the choice must not see.
     """
     names = list(OPERATIONS)
-    return [names[_choose_one(scores, index, folds, groups)] for index in range(scores.numerators.shape[1])]
+    return [names[index] for index in choose_columns(scores, folds, groups, excluded)]
+
+
+def choose_columns(
+    scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
+) -> list[int]:
+    """Choose for each class one of the K of scores (n, C, K); 0 where the gain is within one standard error."""
+    return [_choose_one(scores, index, folds, groups, excluded) for index in range(scores.numerators.shape[1])]
 
 
 def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> NDArray[np.int64] | None:
@@ -191,11 +201,8 @@ def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequ
     Returns:
         Positions in ``OPERATIONS`` int64 (n, C), or None with fewer than two folds.
     """
-
-    def chosen(without: Excluded) -> list[int]:
-        return [_choose_one(scores, index, folds, groups, without) for index in range(scores.numerators.shape[1])]
-
-    return crossfit_rows(np.empty(scores.numerators.shape[:2], np.int64), folds, chosen)
+    rows = np.empty(scores.numerators.shape[:2], np.int64)
+    return crossfit_rows(rows, folds, lambda without: choose_columns(scores, folds, groups, without))
 
 
 def _choose_one(

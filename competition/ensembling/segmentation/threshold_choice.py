@@ -50,8 +50,8 @@ def choose_levels(
 
     def better(without: Excluded) -> int:
         mean = sums.mean_without(without)
-        score = np.take_along_axis(mean, tuned[without][:, None], axis=1).mean()
-        return first_best(np.array([mean[:, HALF_LEVEL].mean(), score]))
+        at_tuned = np.take_along_axis(mean, tuned[without][:, None], axis=1)[:, 0]
+        return first_best(np.array([images.class_mean(mean[:, HALF_LEVEL]), images.class_mean(at_tuned)]))
 
     def gain(_: Excluded, chosen: dict[int, int]) -> tuple[float, float]:
         levels = np.full(curves.numerators.shape[:2], HALF_LEVEL)
@@ -59,7 +59,7 @@ def choose_levels(
             levels[images.folds == fold] = tuned[excluded | {fold}]
         kept = np.isin(images.folds, remaining)
         differences = curves.at(levels).take(kept).values() - curves.at(HALF_LEVEL).take(kept).values()
-        return gain_with_error(differences.mean(axis=1), np.asarray(images.groups)[kept].tolist())
+        return gain_with_error(images.class_mean(differences), np.asarray(images.groups)[kept].tolist())
 
     choice = choose({without: better(without) for without in tuned}, gain, images.names, excluded)
     shrunk = tuned[excluded]

@@ -1,7 +1,7 @@
 """Tuning a segmentation: weights and thresholds on exact histograms, then post-processing on the decided images."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from competition.ensembling.segmentation.member_curves import (
     curves_of_given,
     curves_of_one,
 )
+from competition.ensembling.segmentation.object_choice import ObjectChoice, choose_rules
 from competition.ensembling.segmentation.out_of_fold import TuningMaps
 from competition.ensembling.segmentation.postprocessing import (
     OPERATIONS,
@@ -23,6 +24,8 @@ from competition.ensembling.segmentation.postprocessing import (
     operation_counts,
     sure_pixels,
 )
+from competition.ensembling.segmentation.proposals import propose
+from competition.ensembling.segmentation.reranking import Reranked, rerank
 from competition.ensembling.segmentation.scored_vote import ScoredVote
 from competition.ensembling.segmentation.threshold_choice import TunedCurves, tune_curves
 from competition.ensembling.segmentation.thresholds import THRESHOLDS, Window, window_levels
@@ -34,6 +37,7 @@ from competition.ensembling.selection.weight_methods import METHODS, expected_ve
 from competition.ensembling.voting.class_groups import ClassGroups
 from competition.ensembling.voting.masks import vote_image
 from competition.metrics.counts import false_positive_owners, pooled_dice
+from competition.metrics.masks import MaskMetric
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,8 @@ class Search:
     # How thresholds are searched, a name of ``THRESHOLDS``; weights are always compared, and members measured, at those
     # of the exact sweep.
     thresholds: str = "sweep"
+    reranked_by: MaskMetric | None = None  # chooses among the best few decisions of the count metric
+    of_objects: bool = False  # whether single objects are submitted, so that the rules which split masks are chosen
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,8 @@ class TunedSegmentation:
     window: Window  # lowest and highest threshold that could be chosen
     contested: float | None  # share of contested pixels between them, None for one member and for given weights
     vote: ScoredVote  # the same on every image, for the report
+    objects: ObjectChoice | None  # how masks become objects, where single objects are submitted
+    reranked: Reranked | None  # the choice by a metric that is not searched exactly
 
 
 def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> TunedSegmentation:
@@ -81,7 +89,8 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
     Raises:
         CompetitionError: A map is missing or damaged, or too many pixels are contested in the last window.
     """
-    curves, tuned = _tune_curves(data, crossfit_parts(data.folds, data.groups), search, folder)
+    parts = crossfit_parts(data.folds, data.groups)
+    curves, tuned = _tune_curves(data, parts, search, folder)
     images = curves.images
     by_image, owners, false_positives = _decided_counts(data, tuned)
     counts = np.moveaxis(data.metric.pool(by_image, data.groups), 1, 0)
@@ -96,6 +105,17 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
         crossfit = tuned.crossfit + by_operation.at(choices).values() - unprocessed
         pooled = pooled_dice(*np.take_along_axis(counts, choices[None, ..., None], axis=3)[..., 0])
     honest = tuned.oof if tuned.crossfit is None else tuned.crossfit
+    vote = _scored_vote(data, tuned, by_image, picked, curves)
+    objects, reranked = None, None
+    if search.of_objects:
+        objects = choose_rules(
+            data, parts, tuned.search.weights, vote.levels, _operations_of_images(data, operations, choices)
+        )
+    if search.reranked_by is not None:
+        searched = len(data.names) > 1 and search.given is None
+        proposals = propose(curves, tuned, by_operation, THRESHOLDS[search.thresholds], searched)
+        reranked = rerank(data, search.reranked_by, proposals, images, parts, objects)
+        vote = replace(vote, counts=reranked.counts, levels=reranked.levels)
     return TunedSegmentation(
         tuned=tuned,
         operations=operations,
@@ -117,8 +137,19 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
         images=images,
         window=curves.window,
         contested=curves.contested,
-        vote=_scored_vote(data, tuned, by_image, picked, curves),
+        vote=vote,
+        objects=objects,
+        reranked=reranked,
     )
+
+
+def _operations_of_images(
+    data: TuningMaps, operations: Sequence[str], choices: NDArray[np.int64] | None
+) -> list[Sequence[str]]:
+    """Return for each image the operations that were chosen without its unit's part, or those of the decision."""
+    unit_of, _ = data.metric.units(data.groups)
+    names = list(OPERATIONS)
+    return [operations if choices is None else [names[at] for at in choices[unit]] for unit in unit_of]
 
 
 def _scored_vote(
@@ -139,7 +170,7 @@ def _tune_curves(
     data: TuningMaps, parts: NDArray[np.int64], search: Search, folder: Path | None
 ) -> tuple[MemberCurves, TunedCurves]:
     """Choose weights and levels."""
-    groups, members = search.class_groups, len(data.names)
+    groups, members = search.class_groups.weighted(data.metric.class_weights), len(data.names)
     if search.given is not None:
         with progress("reading maps", len(data.samples)) as ticker:
             curves = curves_of_given(data, parts, search.windows[0], search.given, ticker)

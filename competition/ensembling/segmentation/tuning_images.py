@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.selection.crossfitting import fold_names
+from competition.metrics.class_weights import class_means
+from competition.metrics.counts import measured_means
 
 # The search looks at no more images than this: 500 weight vectors of 800 images of 29 x 2048 x 2048 would take an hour.
 SEARCH_IMAGES = 120
@@ -20,6 +22,15 @@ class TuningImages:
     folds: NDArray[np.integer]  # (n,) that held each image out, or the part that replaces it (``crossfit_parts``)
     groups: Sequence[str]  # (n,); all images of a group are in one fold
     present: NDArray[np.bool_]  # (n, C): whether the class occurs in the image's truth
+    class_weights: NDArray[np.float64] | None = None  # (C,) of the metric; None where all classes count alike
+
+    def class_mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the mean over all classes: (..., C) -> (...)."""
+        return class_means(values, self.class_weights)
+
+    def measured_means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return each image's mean (n,) of values (n, C) over the classes that occur in any image."""
+        return measured_means(values, self.present, self.class_weights)
 
     @cached_property
     def names(self) -> list[int]:
@@ -28,7 +39,8 @@ class TuningImages:
 
     def take(self, rows: NDArray[np.integer]) -> "TuningImages":
         """Return the images at some positions."""
-        return TuningImages(self.folds[rows], np.asarray(self.groups)[rows].tolist(), self.present[rows])
+        groups = np.asarray(self.groups)[rows].tolist()
+        return TuningImages(self.folds[rows], groups, self.present[rows], self.class_weights)
 
     def groups_without(self, excluded: Collection[int]) -> NDArray[np.int64]:
         """Return for each class (C,) the number of groups in whose truth it occurs, without those of some folds."""

@@ -2,9 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from competition.metrics.tables import TableMetric
+from competition.metrics.weighted_ranking import weighted_aurocs
+
+# The standard error of a score that is no mean over samples is bootstrapped; 200 draws settle it to about 5 %.
+DRAWS = 200
 
 Statistic = Callable[[NDArray[np.integer]], NDArray[np.float64]]
 """How often each sample is taken, (draws, n) -> the figure of each draw, (draws,)."""
@@ -105,6 +112,36 @@ def paired_difference(
     return Difference(figure_of(one, len(groups)) - figure_of(other, len(groups)), low, high)
 
 
+def table_figure(metric: TableMetric, truth: NDArray[np.integer], outputs: NDArray[Any]) -> Statistic:
+    """Return the score of outputs (n, C) for the truth 0/1 (n, C)."""
+    return lambda times: metric.figures(truth, outputs, times)
+
+
+def figure_interval(
+    statistic: Statistic, groups: Sequence[str], seed: int, draws: int = 2000
+) -> tuple[float, float] | None:
+    """Return the 95 % group-bootstrap interval of a statistic; None where no draw has one."""
+    times, members = group_draws(groups, draws, seed)
+    return _ends(statistic(times[:, members]))
+
+
+def table_gain(
+    metric: TableMetric,
+    truth: NDArray[np.integer],
+    one: NDArray[Any],
+    other: NDArray[Any],
+    groups: Sequence[str],
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the score of ``one`` less that of ``other``, outputs (n, C), and its standard error by drawing groups."""
+    times, members = group_draws(groups, DRAWS, seed)
+    # The first row is the samples themselves, the others are drawn from them.
+    rows = np.concatenate([np.ones((1, len(members)), dtype=np.int64), times[:, members]])
+    gains = metric.figures(truth, one, rows) - metric.figures(truth, other, rows)
+    drawn = gains[1:][np.isfinite(gains[1:])]  # a draw of one class only has no AUROC
+    return float(gains[0]), float(drawn.std(ddof=1)) if len(drawn) > 1 else float("inf")
+
+
 def auroc_interval(
     truth: NDArray[np.integer], score: NDArray[np.floating], groups: Sequence[str], seed: int, draws: int = 2000
 ) -> tuple[float, float] | None:
@@ -112,8 +149,7 @@ def auroc_interval(
 
     Draws of one class only have no AUROC and are left out; None where no draw holds both classes.
     """
-    times, members = group_draws(groups, draws, seed)
-    return _ends(weighted_aurocs(truth, score, times[:, members]))
+    return figure_interval(auroc_of(truth, score), groups, seed, draws)
 
 
 def _ends(figures: NDArray[np.float64]) -> tuple[float, float] | None:
@@ -123,32 +159,3 @@ def _ends(figures: NDArray[np.float64]) -> tuple[float, float] | None:
         return None
     low, high = np.quantile(finite, (0.025, 0.975))
     return float(low), float(high)
-
-
-def weighted_aurocs(
-    truth: NDArray[np.integer], score: NDArray[np.floating], times: NDArray[np.integer]
-) -> NDArray[np.float64]:
-    """Compute the AUROC of many selections of the same rows at once.
-
-    It is ``metrics.auroc`` of the rows repeated ``times``, sorted once instead of once per selection: for 200 draws of
-    1,127 patients 6 ms against 317 ms.
-
-    Args:
-        truth: 0/1 (n,).
-        score: (n,), higher means more likely positive.
-        times: (selections, n) how often each row is taken.
-
-    Returns:
-        float64 (selections,); nan where a selection holds one class only.
-    """
-    order = np.argsort(score, kind="stable")
-    ends = np.flatnonzero(np.append(np.diff(score[order]) > 0, True))  # last row of each run of equal scores
-    positive = np.asarray(truth)[order].astype(bool)
-    taken = times[:, order]
-    # Whole numbers up to here, so only the last division rounds.
-    positives = np.diff(np.cumsum(taken * positive, axis=1)[:, ends], axis=1, prepend=0)
-    negatives_up_to = np.cumsum(taken * ~positive, axis=1)[:, ends]
-    negatives = np.diff(negatives_up_to, axis=1, prepend=0)
-    doubled = np.sum(positives * (2 * negatives_up_to - negatives), axis=1)  # pairs won twice, ties once
-    pairs = positives.sum(axis=1) * negatives.sum(axis=1)
-    return np.where(pairs > 0, doubled / (2.0 * np.maximum(pairs, 1)), np.nan)

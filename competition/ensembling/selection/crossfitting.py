@@ -11,6 +11,7 @@ from a model that saw none of these groups, so a choice made on some of them can
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from typing import Any, TypeVar
 
@@ -112,6 +113,34 @@ def choose(
     if mean - error > TIE:  # a gain of one image alone is exactly one standard error
         return Choice(best, mean, error, f"{figures}: more than one standard error")
     return Choice(0, mean, error, f"{figures}: not more than one standard error")
+
+
+def freest_that_gains(
+    rules: Sequence[str],
+    gain: Callable[[str, str], tuple[float, float]],
+    parts: Sequence[Excluded],
+    names: Sequence[int],
+    figure: str,
+) -> tuple[str, str]:
+    """Return the freest of rules that gained over a simpler one by more than a standard error, and why.
+
+    Args:
+        rules: From the simplest to the freest.
+        gain: Takes a rule and a simpler one; returns the mean cross-fitted gain and its standard error.
+        parts: Of ``left_out_sets``.
+        names: All folds.
+        figure: What is gained, for the reason: "cells per sample".
+    """
+    chosen, *freer = rules
+    reason = "no rule gains more than one standard error"
+    for name in freer:
+        found = partial(gain, name, chosen)
+        choice = choose(dict.fromkeys(parts, 1), lambda *_, found=found: found(), names)
+        if choice.index:
+            chosen, reason = name, f"{figure} over {chosen!r}: {choice.reason}"
+        elif choice.gain is None:
+            reason = choice.reason
+    return chosen, reason
 
 
 def crossfit(names: Sequence[int], chosen_without: Callable[[Excluded], Chosen]) -> dict[int, Chosen]:

@@ -1,11 +1,12 @@
 """Classes that share their member weights: all of them, or those of each group that a track declares."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.metrics.class_weights import class_means
 from competition.tracks.track import Track
 
 
@@ -15,12 +16,21 @@ class ClassGroups:
 
     names: tuple[str, ...]  # (G,) of the groups; empty text where one group holds all classes
     of_class: NDArray[np.int64]  # (C,): the group of each class
+    class_weights: NDArray[np.float64] | None = None  # (C,) of the metric; None where all classes count alike
+
+    def weighted(self, class_weights: NDArray[np.float64] | None) -> "ClassGroups":
+        """Return the same groups, whose means count classes as a metric does."""
+        return replace(self, class_weights=class_weights)
+
+    def sizes(self) -> NDArray[np.float64]:
+        """Return the share of each group in the mean over all classes, (G,), in any scale."""
+        return np.bincount(self.of_class, weights=self.class_weights).astype(np.float64)
 
     def means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean over the classes of each group: (..., C) -> (..., G)."""
-        return np.stack(
-            [values[..., self.of_class == group].mean(axis=-1) for group in range(len(self.names))], axis=-1
-        )
+        own = [self.of_class == group for group in range(len(self.names))]
+        weights = [None if self.class_weights is None else self.class_weights[classes] for classes in own]
+        return np.stack([class_means(values[..., at], of) for at, of in zip(own, weights, strict=True)], axis=-1)
 
 
 def one_group(classes: int) -> ClassGroups:

@@ -84,7 +84,35 @@ SCORES: dict[Combination, Callable[[NDArray[np.floating]], Blend]] = {
     "logit": logit_mean_of,
     "rank": rank_mean_of,
 }
-"""For the ranked class: members' scores (M, n) -> the blend of any weights."""
+"""Members' scores, (M, n) for ranks and else (M, ...) -> the blend of any weights."""
+
+
+def blend_tables(rule: Combination, members: NDArray[np.floating], exclusive: bool = False) -> Blend:
+    """Return the blend (n, C) of tables (M, n, C), every class by itself.
+
+    Args:
+        rule: How.
+        members: Probabilities.
+        exclusive: Whether the classes exclude each other, so that rows sum to 1: then logit is the softmax of the
+            weighted mean of log p (the normalised geometric mean), and mean ranks are divided by their sum.
+
+    Raises:
+        CompetitionError: Ranks are asked of a single sample.
+    """
+    if rule == "rank":
+        columns = [rank_mean_of(members[:, :, index]) for index in range(members.shape[2])]
+        ranks: Blend = lambda weights: np.stack([column(weights) for column in columns], axis=1)  # noqa: E731
+        return (lambda weights: _rows_of_one(ranks(weights))) if exclusive else ranks
+    if rule == "logit" and exclusive:
+        logs = np.log(np.clip(np.asarray(members, dtype=np.float64), EPSILON, 1))
+        return lambda weights: _rows_of_one(np.exp(blend_scores(list(logs), weights)))
+    return SCORES[rule](members)
+
+
+def _rows_of_one(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return rows (n, C) divided by their sum; equal where all are 0."""
+    sums = values.sum(axis=1, keepdims=True)
+    return np.where(sums > 0, values / np.where(sums > 0, sums, 1), 1 / values.shape[1])
 
 
 def combine(rule: Combination, members: NDArray[np.floating], weights: Sequence[int]) -> Combined:

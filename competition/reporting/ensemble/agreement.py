@@ -31,7 +31,9 @@ def member_agreement(inputs: ReportInputs) -> list[Figure]:
         return []
     if inputs.track.task == "classification":
         what = "Spearman rank correlation of the out-of-fold probabilities"
-        measure, matrix, on = what, rank_correlations(inputs.member_tables[:, :, 0]), len(inputs.tuning.entries)
+        tables = inputs.member_tables[:, :, : inputs.shown_classes]
+        by_class = [rank_correlations(tables[:, :, index]) for index in range(tables.shape[2])]
+        measure, matrix, on = what, np.mean(by_class, axis=0), len(inputs.tuning.entries)
     else:
         entries = spread_within(inputs.tuning.entries, len(names) * len(inputs.track.classes), BUDGET)
         measure, matrix, on = "mean Dice of the out-of-fold masks", _mask_agreement(inputs, entries), len(entries)

@@ -119,9 +119,10 @@ def _members_disagree(inputs: ReportInputs, folders: Sequence[Path], entries: Se
     members, classes = len(folders), inputs.track.classes
     if inputs.track.task == "classification":
         samples = [entry.sample for entry in entries]
-        tables = np.stack([read_scores(folder, samples, classes[:1])[:, 0] for folder in folders])
-        spread = tables.max(axis=0) - tables.min(axis=0)
-        meaning = f"Test samples by how far apart the {members} members' probabilities of {classes[0]} lie (0 to 1)."
+        tables = np.stack([read_scores(folder, samples, classes[: inputs.shown_classes]) for folder in folders])
+        spread = (tables.max(axis=0) - tables.min(axis=0)).max(axis=1)
+        of = f"of {classes[0]}" if inputs.located else "of any class"
+        meaning = f"Test samples by how far apart the {members} members' probabilities {of} lie (0 to 1)."
         return _ranked(entries, spread, "distance", f"{meaning} {FIND_MORE}")
     some = spread_within(entries, members * len(classes), BUDGET)
     voters, doubt = inputs.decision.voters(), []
@@ -147,9 +148,14 @@ def _unsure(inputs: ReportInputs) -> Ranking:
     if not inputs.manifest.of("test"):
         why = "no test images are prepared"
     if inputs.track.task == "classification":
-        probabilities = inputs.combined.probs[:, 0]
-        doubt = 1 - np.abs(2 * probabilities - 1)
-        meaning = f"Training samples by how near their out-of-fold probability lies to 0.5 (1 is 0.5), because {why}."
+        probabilities = inputs.combined.probs[:, : inputs.shown_classes]
+        if inputs.track.one_of_classes:
+            second, first = np.sort(probabilities, axis=1)[:, -2:].T
+            doubt, near = 1 - (first - second), "the two most probable classes lie (1 is equal)"
+        else:
+            doubt = (1 - np.abs(2 * probabilities - 1)).max(axis=1)
+            near = "their out-of-fold probability lies to 0.5 (1 is 0.5)"
+        meaning = f"Training samples by how near {near}, because {why}."
         return _ranked(inputs.tuning.entries, doubt, "doubt", f"{meaning} {CHECK_LABEL}")
     found = vote_histograms(inputs)
     meaning = (

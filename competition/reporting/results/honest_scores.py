@@ -49,6 +49,9 @@ def honest_scores(inputs: ReportInputs) -> list[Figure]:
             "shown no gain.",
         ),
     ]
+    if (counted := decision.count_scores) is not None:
+        meaning = f"The same decisions, cross-fitted, by the metric that proposed them ({decision.proposed_by})."
+        rows.append(("count metric", counted.oof_crossfit, counted.interval_low, counted.interval_high, meaning))
     if track.test_mix is not None:
         mix = ", ".join(f"{share:.0%} {stratum}" for stratum, share in track.test_mix.items())
         meaning = (

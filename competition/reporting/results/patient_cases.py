@@ -19,16 +19,22 @@ def patient_cases(inputs: ReportInputs) -> list[Figure]:
     Raises:
         CompetitionError: As of ``inputs.tuning``, or an image is missing or damaged.
     """
-    truth, probabilities = inputs.targets[:, 0], inputs.combined.probs[:, 0]
+    judged = inputs.judged
+    truth, probabilities = inputs.judged_cells
     items, rows = [], []
     for index, kind in sorted_cases(truth, probabilities).items():
         entry = inputs.tuning.entries[index]
         name, truth_text = shortened_middle(entry.name), _truth_text(inputs, index)
-        caption = f"{kind}: {name}, truth {truth_text}, probability {probabilities[index]:.3f}"
+        of_class = "" if inputs.located else f" of {inputs.track.classes[judged[index]]}"
+        caption = f"{kind}: {name}, truth {truth_text}, probability{of_class} {probabilities[index]:.3f}"
         items.append((patient_picture(inputs.track, inputs.workspace, entry), caption))
-        rows.append({"kind": kind, "sample": entry.sample, "probability": float(probabilities[index])})
+        judged_by = {} if inputs.located else {"class": inputs.track.classes[judged[index]]}
+        rows.append({"kind": kind, "sample": entry.sample, **judged_by, "probability": float(probabilities[index])})
+    what = inputs.track.classes[0] if inputs.located else "the class that is furthest off"
+    if inputs.track.one_of_classes:
+        what = "the true class"
     sentence = (
-        f"Out-of-fold probabilities of {inputs.track.classes[0]} beside the truth: up to {EACH} missed and {EACH} "
+        f"Out-of-fold probabilities of {what} beside the truth: up to {EACH} missed and {EACH} "
         f"false alarms, the most confident first, {EACH} samples nearest to the median error, and {EACH} of the best. "
         "Look first whether the label is right, then whether the finding is visible at this size at all."
     )

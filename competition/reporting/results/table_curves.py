@@ -1,4 +1,7 @@
-"""How a classification ranks and decides: ROC, precision-recall, the decisions by class, and calibration."""
+"""How patients are ranked and their locations decided: ROC, precision-recall, decisions, and calibration.
+
+What is shown of any other table is in ``class_curves.py``.
+"""
 
 import numpy as np
 import pandas as pd
@@ -13,6 +16,8 @@ from competition.reporting.charts import GREY, PALETTE, add_legend, as_svg, new_
 from competition.reporting.inputs import ReportInputs
 from competition.reporting.page import Figure, html_table
 from competition.reporting.parts import MOST_CLASSES
+from competition.reporting.results.class_curves import class_curves, class_decisions, class_reliability
+from competition.reporting.results.curve_points import curve_points
 
 HALF = 0.5
 
@@ -23,6 +28,8 @@ def ranking_curves(inputs: ReportInputs) -> list[Figure]:
     Raises:
         CompetitionError: As of ``inputs.tuning``, or all samples are of one class.
     """
+    if not inputs.located:
+        return class_curves(inputs)
     truth, score = _ranked(inputs)
     name, curves, area, precision = inputs.track.classes[0], *curve_points(truth, score)
     canvas, (roc, recall) = new_chart(7.2, 3.4, columns=2)
@@ -44,20 +51,6 @@ def ranking_curves(inputs: ReportInputs) -> list[Figure]:
         canvas, "ranking", f"ROC curve with AUROC {area:.3f} and precision-recall curve with AP {precision:.3f}."
     )
     return [Figure("ranking", f"Ranking of {name}", sentence, body, curves), _fold_figure(inputs, truth, score)]
-
-
-def curve_points(truth: NDArray[np.int64], score: NDArray[np.float64]) -> tuple[pd.DataFrame, float, float]:
-    """Return the points of both curves (curve, threshold, x, y), the AUROC and the average precision."""
-    # Here, because scikit-learn takes a second to import, and a segmentation does not need it.
-    from sklearn.metrics import average_precision_score, precision_recall_curve, roc_curve
-
-    false_alarms, caught, thresholds = roc_curve(truth, score)
-    precision, recall, cuts = precision_recall_curve(truth, score)
-    tables = [
-        pd.DataFrame({"curve": "roc", "threshold": thresholds, "x": false_alarms, "y": caught}),
-        pd.DataFrame({"curve": "precision-recall", "threshold": [*cuts, np.nan], "x": recall, "y": precision}),
-    ]
-    return pd.concat(tables, ignore_index=True), auroc(truth, score), float(average_precision_score(truth, score))
 
 
 def _fold_figure(inputs: ReportInputs, truth: NDArray[np.int64], score: NDArray[np.float64]) -> Figure:
@@ -85,6 +78,8 @@ def decision_tables(inputs: ReportInputs) -> list[Figure]:
     Raises:
         CompetitionError: As of ``inputs.tuning``.
     """
+    if not inputs.located:
+        return class_decisions(inputs)
     truth, probabilities = inputs.targets, inputs.combined.probs
     figures = [_confusion_figure(inputs.track.classes[0], truth[:, 0], probabilities[:, 0] > HALF)]
     if len(inputs.track.classes) > 1:
@@ -160,6 +155,8 @@ def table_reliability(inputs: ReportInputs) -> list[Figure]:
     Raises:
         CompetitionError: As of ``inputs.tuning``.
     """
+    if not inputs.located:
+        return class_reliability(inputs)
     truth, probabilities = inputs.targets[:, 0], inputs.combined.probs[:, 0]
     bins = reliability(probabilities, np.ones(len(truth), dtype=np.int64), truth)
     sentence = (

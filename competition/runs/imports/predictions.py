@@ -26,7 +26,7 @@ from competition.submission.form import Form
 from competition.text import few, near_misses
 
 ARRAYS = (".npy", ".npz")
-FORMS = "a folder of .npy or .npz files, one per image, a folder of maps with index.json, or a CSV in submission form"
+FORMS = "a folder of .npy or .npz files, one per image, a folder of maps with index.json, or a submission"
 
 # A weighted mean of probabilities that are all 1 ends a few float32 steps (1e-7) beside it.
 ROUNDING = 1e-6
@@ -54,8 +54,8 @@ def open_imported_maps(
     """Find the map of each sample.
 
     Args:
-        paths: Each a folder of arrays, a folder of maps in our form, or a submission, which becomes maps of 0 and 255;
-            several where every fold has its own.
+        paths: Each a folder of arrays, a folder of maps in our form, or a submission (a file or, of PNG masks, their
+            folder), which becomes maps of 0 and 255; several where every fold has its own.
         classes: Of the arrays, in their order.
         entries: The samples that are asked for.
         form: Of a submission.
@@ -65,9 +65,14 @@ def open_imported_maps(
     """
 
     def open_one(path: Path) -> FoundPredictions:
-        if path.is_file():
-            return _submission(path, classes, entries, form)
-        return (_own_maps if (path / INDEX).exists() else _arrays)(path, classes, entries)
+        if path.is_dir() and (path / INDEX).exists():
+            return _own_maps(path, classes, entries)
+        arrays = [file for file in find_files(path, "*") if file.suffix.lower() in ARRAYS]
+        if arrays:
+            return _arrays(path, arrays, classes, entries)
+        if not form.accepts(path):
+            raise CompetitionError(f"no predictions found; expected {FORMS}", path)
+        return _submission(path, classes, entries, form)
 
     return _join(paths, entries, open_one)
 
@@ -146,10 +151,7 @@ def _by_sample(
     return by_sample
 
 
-def _arrays(folder: Path, classes: Sequence[str], entries: Sequence[Entry]) -> FoundPredictions:
-    files = [path for path in find_files(folder, "*") if path.suffix.lower() in ARRAYS]
-    if not files:
-        raise CompetitionError(f"no predictions found; expected {FORMS}", folder)
+def _arrays(folder: Path, files: list[Path], classes: Sequence[str], entries: Sequence[Entry]) -> FoundPredictions:
     path_of = _by_sample([path.stem for path in files], files, entries, folder)
     size_of = {entry.sample: (entry.height, entry.width) for entry in entries}
     if masks := hold_masks([(path, size_of[sample]) for sample, path in path_of.items()], classes):
@@ -186,7 +188,8 @@ def _own_maps(folder: Path, classes: Sequence[str], entries: Sequence[Entry]) ->
 def _submission(path: Path, classes: Sequence[str], entries: Sequence[Entry], form: Form) -> FoundPredictions:
     known = entries_by_name(entries)
     maps = form.read_predictions(path, classes, lambda name: (known[name].height, known[name].width))
-    return FoundPredictions([path], _by_sample(list(maps), list(maps.values()), entries, path))
+    files = [path] if path.is_file() else find_files(path, "**/*")
+    return FoundPredictions(files, _by_sample(list(maps), list(maps.values()), entries, path))
 
 
 def read_imported_map(

@@ -19,9 +19,9 @@ from competition.console import progress
 from competition.console import track as shown
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, stem
-from competition.masks.bit_planes import class_areas, intersections
 from competition.masks.run_length_votes import Quorum
 from competition.metrics.counts import DICE, CountMetric
+from competition.metrics.masks import ImageMasks, MaskMetric
 from competition.metrics.metric import Metric, as_count_metric
 from competition.submission.array_zip.files import (
     PlaneFiles,
@@ -33,8 +33,9 @@ from competition.submission.array_zip.files import (
 )
 from competition.submission.check_result import CheckResult, compare_names
 from competition.submission.form import Form, Score
-from competition.submission.known_images import NOTHING_KNOWN, KnownImages, ReadLabel, Truth, held_by
-from competition.submission.mask_counts import MaskDifferences, compare_counts, stack_counts
+from competition.submission.known_images import NOTHING_KNOWN, KnownImages, Truth, held_by
+from competition.submission.mask_counts import MaskDifferences, compare_counts, count_pixels, stack_counts
+from competition.submission.mask_scores import ReadTruth, label_masks, score_masks
 from competition.text import few, near_misses
 from competition.workspace import plane_files_folder
 
@@ -85,7 +86,9 @@ class ArrayZipForm(Form):
         return result
 
     def score(self, path: Path, truth: Truth, classes: Sequence[str], images: KnownImages, metric: Metric) -> Score:
-        """Return the score, with plane accuracy beside it."""
+        """Return the score, by a count metric with plane accuracy beside it."""
+        if isinstance(metric, MaskMetric):
+            return _score_masks(path, truth, classes, images.renamed(plane_file_name), metric)
         return score_planes(path, truth, classes, images, metric=as_count_metric(metric))
 
     def vote(self, paths: list[Path], election: Quorum, classes: Sequence[str], images: KnownImages, out: Path) -> int:
@@ -233,10 +236,10 @@ def score_planes(
     with ExitStack() as opened:
         files = opened.enter_context(open_plane_files(submission))
         names = _names(files)
-        read_truth = _open_truth(truth, names, classes, opened)
+        read_truth = _open_truth(truth, names, classes, metric, opened)
         for name in shown(names, "scoring"):
             ours = packed(files.read(name, len(classes), images.size_of(name)))
-            theirs = read_truth(name, (ours.shape[0], ours.shape[1]))
+            theirs = read_truth(name, (ours.shape[0], ours.shape[1])).planes
             counts.append(count_pixels(ours, theirs, len(classes)))
             shares.append(_accuracies(counts[-1], ours, theirs))
     accuracy, background = np.mean(shares, axis=0).tolist()
@@ -247,10 +250,19 @@ def score_planes(
     )
 
 
-def count_pixels(ours: NDArray[np.uint8], theirs: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
-    """Return the pixels of each class in both label planes (H, W, P) of an image and in each of them, int64 (3, C)."""
-    areas = (class_areas(planes, classes) for planes in (ours, theirs))
-    return np.stack([intersections(ours, theirs, classes), *areas])
+def _score_masks(
+    submission: Path, truth: Truth, classes: Sequence[str], images: KnownImages, metric: MaskMetric
+) -> Score:
+    """Score a submission by a mask metric; arguments and errors as ``score_planes``."""
+    with ExitStack() as opened:
+        files = opened.enter_context(open_plane_files(submission))
+        names = _names(files)
+        theirs = _open_truth(truth, names, classes, metric, opened)
+
+        def ours(name: str, size_hw: tuple[int, int]) -> ImageMasks:
+            return ImageMasks(packed(files.read(name, len(classes), size_hw)), len(classes))
+
+        return score_masks(names, classes, ours, theirs, images, metric)
 
 
 def _accuracies(counts: NDArray[np.int64], ours: NDArray[np.uint8], theirs: NDArray[np.uint8]) -> tuple[float, float]:
@@ -271,11 +283,11 @@ def _names(files: PlaneFiles) -> list[str]:
     return files.unique_names()
 
 
-def _open_truth(truth: Truth, names: list[str], classes: Sequence[str], opened: ExitStack) -> ReadLabel:
-    """Return how to read the label planes of a submitted file; what it opens is closed with ``opened``."""
+def _open_truth(truth: Truth, names: list[str], classes: Sequence[str], metric: Metric, opened: ExitStack) -> ReadTruth:
+    """Return how to read the truth of a submitted file; what it opens is closed with ``opened``."""
     if not isinstance(truth, Path):
         if not find_files(truth.folder, "**/*.npy"):
-            return truth.join(names)
+            return label_masks(truth, names, len(classes), metric)
         truth = truth.folder
     files = opened.enter_context(open_plane_files(truth))
     theirs = _names(files)
@@ -286,4 +298,4 @@ def _open_truth(truth: Truth, names: list[str], classes: Sequence[str], opened: 
         if missing:
             hint = near_misses(sorted(others), sorted(missing))
             raise CompetitionError(f"{len(missing)} files are missing in {where} ({few(sorted(missing))}){hint}", truth)
-    return lambda name, size_hw: packed(files.read(name, len(classes), size_hw))
+    return lambda name, size_hw: ImageMasks(packed(files.read(name, len(classes), size_hw)), len(classes))

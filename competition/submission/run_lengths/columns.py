@@ -1,15 +1,16 @@
 """The columns of a CSV of run lengths, read or written, and how its pixels are counted."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from competition.errors import CompetitionError
 from competition.masks.run_length_text import format_runs, parse
 from competition.masks.run_lengths import Order
 from competition.settings import Section
+from competition.submission.run_lengths.id_template import possible_splits, split_id, template_fault, write_id
 
 # pandas writes an empty cell of a float column as "nan".
 NO_MASK = frozenset(("", "-1", "nan", "NaN"))
@@ -36,11 +37,27 @@ class RunLengthColumns(Section):
         between = () if self.class_column is None else (self.class_column,)
         return (self.image, *between, *(classes if self.rle is None else (self.rle,)))
 
-    def masks(self, cells: Sequence[str], classes: Sequence[str]) -> list[tuple[str, str]]:
-        """Return classes and run lengths as a row has them; its cells are in the order of ``header``."""
+    def id_columns(self, classes: Sequence[str]) -> tuple[str, ...]:
+        """Return the columns that identify a row."""
+        return tuple(name for name in (self.image, self.class_column) if name is not None)
+
+    def masks(
+        self, cells: Sequence[str], classes: Sequence[str], known: Collection[str] = ()
+    ) -> list[tuple[str, str, str]]:
+        """Return images, classes and run lengths as a row has them.
+
+        Args:
+            cells: In the order of ``header``.
+            classes: Of the track.
+            known: Images that are known, for ids that can be read in several ways.
+        """
         if self.rle is None:
-            return list(zip(classes, cells[1:], strict=True))
-        return [(classes[0] if self.class_column is None else cells[1], cells[-1])]
+            return [(cells[0], name, rle) for name, rle in zip(classes, cells[1:], strict=True)]
+        return [(cells[0], classes[0] if self.class_column is None else cells[1], cells[-1])]
+
+    def certain_images(self, cells: Iterable[str], classes: Sequence[str]) -> frozenset[str]:
+        """Return images that are certain by the cells of the first column, as far as reading a cell needs them."""
+        return frozenset()
 
     def contradiction(self, key: str, classes: int) -> str | None:
         """Return why columns and number of classes contradict each other, None if they fit; ``key`` is for messages."""
@@ -58,12 +75,50 @@ class SubmissionColumns(RunLengthColumns):
     for an empty mask. ``read`` and ``write`` convert a cell into it and back.
     """
 
+    id: str | None = None
+    """What the column ``image`` holds, if not the name of the image: "{image}_{class}"."""
     ending: bool
     """Whether image names are written with their ending (".png")."""
-    empty: Annotated[Literal["", "-1"], BeforeValidator(lambda value: "" if value is None else str(value))] = ""
-    """How an empty mask is written: "" or -1."""
+    empty: Annotated[str, BeforeValidator(lambda value: "" if value is None else str(value))] = ""
+    """How an empty mask is written: "", -1 or any text that is no run lengths, such as "-"."""
     several_rows: bool = False
     """Whether an image and class may have several rows, one per object. They are joined when read; one is written."""
+
+    def masks(
+        self, cells: Sequence[str], classes: Sequence[str], known: Collection[str] = ()
+    ) -> list[tuple[str, str, str]]:
+        """Return images, classes and run lengths as a row has them; arguments as those of other columns."""
+        if self.id is None:
+            return super().masks(cells, classes, known)
+        return [(*split_id(self.id, cells[0], classes, known), cells[-1])]
+
+    def certain_images(self, cells: Iterable[str], classes: Sequence[str]) -> frozenset[str]:
+        """Return the images of which there is an id of every class."""
+        if self.id is None:
+            return frozenset()
+        ids, template = frozenset(cells), self.id
+        images = {image for one in ids for image, _ in possible_splits(template, one, classes)}
+        return frozenset(one for one in images if all(write_id(template, one, name) in ids for name in classes))
+
+    def named(self, image: str, class_name: str) -> str:
+        """Return what the first column holds for an image and class."""
+        return image if self.id is None else write_id(self.id, image, class_name)
+
+    def contradiction(self, key: str, classes: int) -> str | None:
+        """Return why columns, id and number of classes contradict each other, None if they fit."""
+        if self.id is None:
+            return super().contradiction(key, classes)
+        if self.class_column or not self.rle:
+            return f"{key}: with id there is a column of run lengths (rle) and none of classes (class)"
+        fault = template_fault(self.id, classes)
+        return None if fault is None else f"{key}.id {fault}"
+
+    @field_validator("empty")
+    @classmethod
+    def _no_run_lengths(cls, empty: str) -> str:
+        if empty.replace(" ", "").isdigit() or len(empty.splitlines()) > 1 or empty != empty.strip():
+            raise ValueError(f"must be a text that can't be taken for run lengths, not {empty!r}")
+        return empty
 
     @property
     def plain(self) -> bool:
@@ -76,12 +131,16 @@ class SubmissionColumns(RunLengthColumns):
         Raises:
             CompetitionError: Malformed run lengths that have to be converted; ``where`` is the file and row.
         """
-        if cell in NO_MASK and (cell != "-1" or self.empty == "-1"):
+        if self.is_no_mask(cell):
             return ""
         if self.plain:
             return cell
         runs = parse(cell, where, None, self.start, self.relative)
         return format_runs(runs, np.array([len(runs)]))[0]
+
+    def is_no_mask(self, cell: str) -> bool:
+        """Return whether a cell stands for no mask; -1 does only where the form says so."""
+        return cell == self.empty or (cell in NO_MASK and cell != "-1")
 
     def write(self, rle: str) -> str:
         """Return the cell of a mask."""
@@ -106,7 +165,7 @@ class SubmissionColumns(RunLengthColumns):
         Raises:
             CompetitionError: The cell is invalid.
         """
-        if cell in NO_MASK:
+        if cell in NO_MASK or cell == self.empty:
             wanted = NO_MASK - {"-1"} if self.empty == "" else {self.empty}
             if cell not in wanted:
                 how = "an empty cell" if self.empty == "" else f"{self.empty!r}"

@@ -18,6 +18,7 @@ from competition.formats.csv_files import read_columns
 from competition.masks.run_length_text import format_runs, parse
 from competition.submission.csv_submission import write_csv
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, NO_MASK, RunLengthColumns, SubmissionColumns
+from competition.submission.sample import OfficialSample
 from competition.text import few
 
 Key = tuple[str, str]
@@ -42,6 +43,7 @@ def write_rle_csv(
     rows: Iterable[tuple[str, str, str]],
     classes: Sequence[str] = (),
     columns: SubmissionColumns = IMAGE_CLASS_RLE,
+    sample: OfficialSample | None = None,
 ) -> None:
     """Write a submission, one row at a time: memory does not grow with the number of images.
 
@@ -51,11 +53,16 @@ def write_rle_csv(
             organiser's order: all classes of an image one after the other.
         classes: Of the track; needed only without a column of classes.
         columns: The organiser's.
+        sample: Whose order of columns and rows is written; the rows of all images are then in memory as text.
 
     Raises:
-        CompetitionError: The disk is full or the folder can't be written.
+        CompetitionError: The disk is full or the folder can't be written, or the sample has other ids.
     """
-    write_csv(path, columns.header(classes), _cells(rows, columns))
+    header, cells = columns.header(classes), _cells(rows, columns)
+    if sample is None:
+        write_csv(path, header, cells)
+    else:
+        write_csv(path, sample.columns, sample.arrange(cells, header, columns.id_columns(classes)))
 
 
 def _cells(rows: Iterable[tuple[str, str, str]], columns: SubmissionColumns) -> Iterator[tuple[str, ...]]:
@@ -64,7 +71,8 @@ def _cells(rows: Iterable[tuple[str, str, str]], columns: SubmissionColumns) -> 
             yield (name, *(columns.write(rle) for _, _, rle in of_image))
         return
     for name, class_name, rle in rows:
-        yield (name, columns.write(rle)) if columns.class_column is None else (name, class_name, columns.write(rle))
+        between = () if columns.class_column is None else (class_name,)
+        yield (columns.named(name, class_name), *between, columns.write(rle))
 
 
 def read_rle_csv(
@@ -101,7 +109,7 @@ def _texts(path: Path, classes: Sequence[str], columns: SubmissionColumns, truth
     """Yield the rows of a file, their run lengths counted from pixel 1 and "" for no mask."""
     for row in read_rows(path, columns, classes):
         where = "" if columns.plain else f"{path}, row {row.line}, class {row.class_name}"
-        rle = "" if truth and row.rle in NO_MASK else columns.read(row.rle, where)
+        rle = "" if truth and (row.rle in NO_MASK or columns.is_no_mask(row.rle)) else columns.read(row.rle, where)
         yield row if rle == row.rle else row._replace(rle=rle)
 
 
@@ -111,9 +119,11 @@ def read_rows(path: Path, columns: RunLengthColumns, classes: Sequence[str]) -> 
     Raises:
         CompetitionError: The file or a column is missing, or a row has more or fewer cells than the header.
     """
-    for line, cells in read_columns(path, columns.header(classes)):
-        for class_name, rle in columns.masks(cells, classes):
-            yield Row(line, cells[0], class_name, rle)
+    lines = list(read_columns(path, columns.header(classes)))
+    known = columns.certain_images((cells[0] for _, cells in lines), classes)
+    for line, cells in lines:
+        for mask in columns.masks(cells, classes, known):
+            yield Row(line, *mask)
 
 
 def _by_key(rows: Iterable[Row], path: Path, several: bool) -> dict[Key, str]:

@@ -20,21 +20,25 @@ from competition.masks.run_length_text import parse_image
 from competition.masks.run_length_votes import Quorum, vote
 from competition.masks.run_lengths import Order, decode_planes, encode_planes, overlaps
 from competition.metrics.counts import DICE, CountMetric
+from competition.metrics.masks import MaskMetric
 from competition.metrics.metric import Metric, as_count_metric
 from competition.submission.check_result import CheckResult, compare_names
-from competition.submission.csv_submission import compare_order, open_csv
+from competition.submission.csv_submission import compare_order
 from competition.submission.form import Form, Score
 from competition.submission.known_images import NOTHING_KNOWN, KnownImages, Labels, Truth, held_by, same_rows
 from competition.submission.mask_counts import MaskCounts, MaskDifferences, compare_counts, stack_counts
 from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, SubmissionColumns
+from competition.submission.run_lengths.drawn_masks import score_drawn_masks
 from competition.submission.run_lengths.files import (
     Key,
+    Row,
     check_classes,
     no_known_class,
     read_rle_csv,
     read_truth_csv,
     write_rle_csv,
 )
+from competition.submission.sample import OfficialSample, check_ids, open_checked_csv
 from competition.text import few, near_misses, nearest_hint
 
 
@@ -43,6 +47,7 @@ class RunLengthForm(Form):
     """A CSV of run lengths with the organiser's columns."""
 
     columns: SubmissionColumns = IMAGE_CLASS_RLE
+    sample: OfficialSample | None = None  # whose ids and columns are written in its order, and checked against
 
     def describe(self, classes: Sequence[str]) -> str:
         """Return the header."""
@@ -50,7 +55,7 @@ class RunLengthForm(Form):
 
     def write(self, path: Path, classes: Sequence[str], predictions: Iterable[tuple[str, NDArray[np.uint8]]]) -> None:
         """Write a row per image and class, or a row per image where each class has a column."""
-        write_rle_csv(path, self._rows(classes, predictions), classes, self.columns)
+        write_rle_csv(path, self._rows(classes, predictions), classes, self.columns, self.sample)
 
     def _rows(
         self, classes: Sequence[str], predictions: Iterable[tuple[str, NDArray[np.uint8]]]
@@ -64,13 +69,34 @@ class RunLengthForm(Form):
 
     def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
         """Check the classes of every image, the run lengths and the order of the rows."""
-        result, lines = open_csv(path, self.columns.header(classes))
+        header = self.columns.header(classes)
+        result, lines = open_checked_csv(path, header, self.sample)
         result.enter_scope(["form", "classes", "run lengths"], images, unbounded="whether runs leave their image")
-        masks = [(number, cells[0], *mask) for number, cells in lines for mask in self.columns.masks(cells, classes)]
-        if problem := no_known_class((name for _, _, name, _ in masks), classes):
+        known = frozenset(images.names or ())
+        masks = [Row(number, *mask) for number, cells in lines for mask in self.columns.masks(cells, classes, known)]
+        if problem := no_known_class((row.class_name for row in masks), classes):
             result.refuse(problem)
         if problem or not masks:
             return result
+        first_row, filled = self._check_masks(result, masks, classes, images)
+        found = list(dict.fromkeys(image for image, _ in first_row))
+        non_empty = Counter(name for _, name in filled)
+        result.images = len(found)
+        result.positive_share = {name: non_empty[name] / len(found) for name in classes}
+        if images.names is not None:
+            compare_names(result, "images", found, images.names)
+        if self.sample is not None:
+            check_ids(result, *self.sample.both_ids(lines, self.columns.id_columns(classes), header), self.sample)
+        else:
+            _compare_rows(result, first_row, classes, found, found if images.names is None else images.names)
+        if empty := [name for name in classes if not non_empty[name]]:
+            result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")
+        return result
+
+    def _check_masks(
+        self, result: CheckResult, masks: Sequence[Row], classes: Sequence[str], images: KnownImages
+    ) -> tuple[dict[Key, int], set[Key]]:
+        """Record what is wrong with rows; return the first one of each image and class, and those with a mask."""
         first_row: dict[Key, int] = {}
         seen: set[tuple[str, str, str]] = set()
         filled: set[Key] = set()
@@ -89,19 +115,12 @@ class RunLengthForm(Form):
                 except CompetitionError as error:
                     filled.add((image, name))
                     result.refuse(str(error), error.what)
-        found = list(dict.fromkeys(image for image, _ in first_row))
-        non_empty = Counter(name for _, name in filled)
-        result.images = len(found)
-        result.positive_share = {name: non_empty[name] / len(found) for name in classes}
-        if images.names is not None:
-            compare_names(result, "images", found, images.names)
-        _compare_rows(result, first_row, classes, found, found if images.names is None else images.names)
-        if empty := [name for name in classes if not non_empty[name]]:
-            result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")
-        return result
+        return first_row, filled
 
     def score(self, path: Path, truth: Truth, classes: Sequence[str], images: KnownImages, metric: Metric) -> Score:
-        """Return the score, from run lengths alone."""
+        """Return the score: by a count metric from run lengths alone, by any other from masks that are drawn."""
+        if isinstance(metric, MaskMetric):
+            return score_drawn_masks(path, truth, classes, images, self.columns, metric)
         right = read_truth_csv(truth, classes, self.columns) if isinstance(truth, Path) else truth
         return score_rle(path, right, classes, images, self.columns, metric=as_count_metric(metric))
 
@@ -110,7 +129,7 @@ class RunLengthForm(Form):
         files = read_alike(paths, classes, self.columns)
         with progress("voting", len(files[0]) // len(classes)) as ticker:
             voted = vote_on_masks(paths, files, classes, election, images)
-            write_rle_csv(out, ticker.ticking(voted, len(classes)), classes, self.columns)
+            write_rle_csv(out, ticker.ticking(voted, len(classes)), classes, self.columns, self.sample)
         return len(files[0])
 
     def compare(self, first: Path, second: Path, classes: Sequence[str], images: KnownImages) -> MaskDifferences:

@@ -64,6 +64,7 @@ class TableDifferences:
 class TableForm(Form):
     """A CSV of ``Index``, a probability, and columns of 0 and 1."""
 
+    item: ClassVar[str] = "patient"
     of_masks: ClassVar[bool] = False
 
     def describe(self, classes: Sequence[str]) -> str:

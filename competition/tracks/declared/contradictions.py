@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from competition.names import file_fault
 from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.text import same_spelling
+from competition.tracks.declared import mask_submission
 from competition.tracks.declared.label_sources import LabelFiles
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.declared.templates import CLASS, fields_in, is_template, unknown_field
 
 if TYPE_CHECKING:  # it imports this module
     from competition.tracks.declared.declaration import FolderTrack
+    from competition.tracks.declared.table_declaration import TableTrack
 
 _NO_GROUP = "group is missing: '^(\\d+)_' finds the person in 012_a.png, '(.+)' makes each image its own group"
 
@@ -21,14 +23,13 @@ _NO_GROUP = "group is missing: '^(\\d+)_' finds the person in 012_a.png, '(.+)' 
 def contradiction(declaration: FolderTrack) -> str | None:
     """Return why classes, masks and submission contradict each other; None if they don't."""
     classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
-    if fault := _missing_key(declaration) or _bad_places(declaration):
+    if fault := _missing_key(declaration) or bad_places(declaration) or _file_name(declaration):
         return fault
     if fault := _equal_names(list(classes), files="{class}" in (declaration.mask_template or "")):
         return fault
     if fault := _clashing_values(declaration):
         return fault
-    columns = submission if isinstance(submission, SubmissionColumns) else None
-    if columns is not None and (fault := columns.contradiction("submission", len(classes))):
+    if fault := mask_submission.contradiction(submission, list(classes), declaration.sample):
         return fault
     if isinstance(masks, RunLengthTable):
         if isinstance(classes, dict):
@@ -58,7 +59,7 @@ def _missing_key(declaration: FolderTrack) -> str | None:
     return _NO_GROUP if declaration.group is None and "group" not in columns else None
 
 
-def _bad_places(declaration: FolderTrack) -> str | None:
+def bad_places(declaration: FolderTrack | TableTrack) -> str | None:
     """Return which template of key, group or stratum has an unknown field or none; None if all are valid."""
     known = declaration.places.known_fields
     for name in ("key", "group", "stratum"):
@@ -69,6 +70,11 @@ def _bad_places(declaration: FolderTrack) -> str | None:
             return f"{name} {fault}"
         if not is_template(template):
             return f"key needs a field, or all images have one key; the fields are {_listed(known)}"
+    return None
+
+
+def _file_name(declaration: FolderTrack) -> str | None:
+    """Return that images with keys of their own would be called by their files; None if not."""
     columns = declaration.submission
     if declaration.own_keys and isinstance(columns, SubmissionColumns) and columns.ending:
         return "with a key of its own, a submission calls an image by it: write ending: false under submission"

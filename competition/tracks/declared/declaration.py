@@ -10,19 +10,20 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 from competition.errors import CompetitionError
 from competition.formats.yaml_files import read_yaml
 from competition.metrics.counts import CountMetric
-from competition.metrics.metric import make_metric
+from competition.metrics.masks import MaskMetric
+from competition.metrics.metric import make_metric, of_masks
 from competition.names import label_fault
 from competition.plugins import absolute_plugins, load_plugins
 from competition.settings import Section
-from competition.submission import FORMS
 from competition.submission.form import Form
+from competition.submission.png.files import PngMasks
 from competition.submission.run_lengths.columns import SubmissionColumns
-from competition.submission.run_lengths.form import RunLengthForm
 from competition.text import nearest_hint, shortened, shown
 from competition.tracks.declared.contradictions import contradiction
 from competition.tracks.declared.image_sources import PLAIN, ImageReading
 from competition.tracks.declared.index_table import IndexTable
 from competition.tracks.declared.label_sources import LabelFiles, Masks
+from competition.tracks.declared.mask_submission import KINDS, Submission, make_form, with_sample
 from competition.tracks.declared.places import DEFAULT_KEY, Places, pattern_fault
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.declared.templates import is_template
@@ -32,7 +33,7 @@ SECTIONS: dict[tuple[str, ...], type[Section]] = {
     ("index",): IndexTable,
     ("masks", LabelFiles.__name__): LabelFiles,
     ("masks", RunLengthTable.__name__): RunLengthTable,
-    ("submission", SubmissionColumns.__name__): SubmissionColumns,
+    **{("submission", kind): section for kind, section in KINDS.items()},
 }
 """Where Pydantic locates the sections of a declaration."""
 
@@ -102,18 +103,27 @@ class FolderTrack(Section):
     index: IndexTable | None = None
     """A CSV with a row per image: {csv: index.csv, image: file, mask: mask, key: id, group: patient, stratum: view,
     split: split}. Each column but ``image`` may be left out and replaces the key of its name."""
+    task: Literal["segmentation"] = "segmentation"
+    """Masks; labels of whole images (multilabel, multiclass, ordinal) are declared by ``table_track.TableTrack``."""
+    exclusive: bool = False
+    """Whether a pixel belongs to one class at most: the network then chooses between the classes and the background."""
     channels: Literal[1, 3] = 1
     """Read as grey or as RGB."""
     flip: bool = False
     """Whether a mirrored image is as plausible as the image itself."""
     metric: str | dict[str, Any] = "dice"
-    """The metric for scoring and ranking: dice, iou or f_beta, or a mapping with options: {name: f_beta, beta: 2, unit:
-    group, empty: skip}. ``unit`` is what is scored before the mean is taken: image, group (the images of a person
-    pooled) or all; ``empty`` is the score if neither truth nor prediction has a pixel: 1, 0 or skip."""
-    submission: SubmissionColumns | str | None = None
+    """The metric for scoring and ranking: dice, iou, f_beta, mask_ap, hausdorff, hausdorff95, surface_dice, object_ap,
+    or a mapping with options: {name: f_beta, beta: 2, unit: group, empty: skip, weights: {disc: 2}}, or a sum {sum:
+    [{name: dice, weight: 0.4}, {name: hausdorff, weight: 0.6}]}. ``unit`` is what is scored before the mean is taken:
+    image, group (the images of a person pooled) or all; ``empty`` is the score if neither truth nor prediction has a
+    pixel: 1, 0 or skip; ``weights`` count classes in the mean."""
+    submission: Submission | None = None
     """The organiser's columns of run lengths (``SubmissionColumns`` explains the keys), for example {image: id, class:
-    class, rle: rle, order: column, ending: false, empty: -1}, or the name of another form, such as array_zip. Left out:
-    image_name,class,rle with pixels row by row from 1; where masks come as run lengths it must be given."""
+    class, rle: rle, order: column, ending: false, empty: -1}; {kind: objects, ...} with a row per object; {kind: png}
+    for PNG masks; or the name of another form, such as array_zip. Left out: image_name,class,rle with pixels row by row
+    from 1; where masks come as run lengths it must be given."""
+    sample: str | None = None
+    """The organiser's sample submission, a path relative to this YAML: columns, ids and their order are those in it."""
 
     @model_validator(mode="before")
     @classmethod
@@ -130,9 +140,9 @@ class FolderTrack(Section):
 
     @field_validator("metric")
     @classmethod
-    def _is_a_count_metric(cls, metric: str | dict[str, Any]) -> str | dict[str, Any]:
+    def _scores_masks(cls, metric: str | dict[str, Any]) -> str | dict[str, Any]:
         try:
-            if not isinstance(make_metric(metric), CountMetric):
+            if not of_masks(make_metric(metric)):
                 raise ValueError(f"must score masks, which {metric} does not")
         except CompetitionError as error:
             raise ValueError(error.what) from error
@@ -160,11 +170,11 @@ class FolderTrack(Section):
         return self.key is not None or (self.index is not None and self.index.key is not None)
 
     @property
-    def count_metric(self) -> CountMetric:
-        """Return the declared metric."""
+    def mask_metric(self) -> CountMetric | MaskMetric:
+        """Return the declared metric, whose weights are in the order of the classes."""
         metric = make_metric(self.metric)
-        assert isinstance(metric, CountMetric)  # validated above
-        return metric
+        assert isinstance(metric, CountMetric | MaskMetric)  # validated above
+        return metric.for_classes(tuple(self.classes))
 
     @property
     def in_colour(self) -> bool:
@@ -185,15 +195,13 @@ class FolderTrack(Section):
 
     @property
     def form(self) -> Form:
-        """Return the form of the submission: run lengths with the given columns, or a form by its name."""
-        if isinstance(self.submission, str):
-            return FORMS[self.submission]
-        return RunLengthForm() if self.submission is None else RunLengthForm(self.submission)
+        """Return the form of the submission."""
+        return make_form(self.submission, self.sample)
 
     @property
     def names_with_ending(self) -> bool:
-        """Return whether a submission names images with their ending; slices have none."""
-        if self.images.slices is not None:
+        """Return whether a submission names images with their ending; PNG masks have theirs, slices none."""
+        if isinstance(self.submission, PngMasks) or self.images.slices is not None:
             return False
         return self.submission.ending if isinstance(self.submission, SubmissionColumns) else True
 
@@ -224,19 +232,8 @@ class FolderTrack(Section):
             return None
         patterns = [place] if isinstance(place, str) else place if isinstance(place, tuple) else place.places
         for pattern in patterns:
-            cls._check_pattern(pattern)
+            check_file_pattern(pattern)
         return place
-
-    @staticmethod
-    def _check_pattern(pattern: str) -> None:
-        if not pattern.strip("./ ") or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
-            raise ValueError(f"must be a path below the data folder, not '{pattern}'")
-        if "\0" in pattern:
-            raise ValueError("contains a character that no file name can contain")
-        try:
-            list(Path("a folder that does not exist").glob(pattern))
-        except (ValueError, NotImplementedError) as error:
-            raise ValueError(f"is no pattern of files ({error})") from error
 
     @field_validator("classes")
     @classmethod
@@ -246,24 +243,33 @@ class FolderTrack(Section):
                 raise ValueError(f"the name {name!r} {fault}")
         return classes
 
-    @field_validator("submission")
-    @classmethod
-    def _known_form(cls, form: SubmissionColumns | str | None) -> SubmissionColumns | str | None:
-        names = [name for name, one in FORMS.items() if one.of_masks]
-        if isinstance(form, str) and form not in names:
-            raise ValueError(f"Input should be columns of run lengths or one of {', '.join(names)}, not {shown(form)}")
-        return form
-
     @field_validator("group", "stratum", "path")
     @classmethod
     def _with_brackets(cls, pattern: str | None, info: ValidationInfo) -> str | None:
-        if pattern is None:  # written as "group:" with nothing behind it
-            return None
-        if info.field_name == "path" or not is_template(pattern):
-            fault = pattern_fault(pattern, "named" if info.field_name == "path" else "one")
-            if fault is not None:
-                raise ValueError(fault)
-        return pattern
+        return checked_place(pattern, info.field_name)
+
+
+def check_file_pattern(pattern: str) -> None:
+    """Raise ValueError if a text is no glob pattern or path below the data folder."""
+    if not pattern.strip("./ ") or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+        raise ValueError(f"must be a path below the data folder, not '{pattern}'")
+    if "\0" in pattern:
+        raise ValueError("contains a character that no file name can contain")
+    try:
+        list(Path("a folder that does not exist").glob(pattern))
+    except (ValueError, NotImplementedError) as error:
+        raise ValueError(f"is no pattern of files ({error})") from error
+
+
+def checked_place(pattern: str | None, key: str | None) -> str | None:
+    """Return ``path``, ``group`` or ``stratum``; raise ValueError for a regular expression without brackets."""
+    if pattern is None:  # written as "group:" with nothing behind it
+        return None
+    if key == "path" or not is_template(pattern):
+        fault = pattern_fault(pattern, "named" if key == "path" else "one")
+        if fault is not None:
+            raise ValueError(fault)
+    return pattern
 
 
 def read_declaration(path: Path) -> FolderTrack:
@@ -273,23 +279,25 @@ def read_declaration(path: Path) -> FolderTrack:
         CompetitionError: The file is missing, not YAML, or a key is wrong.
     """
     content = absolute_plugins(read_yaml(path, "no such track declaration"), path.parent)
+    content = with_sample(content, path.parent)
     try:
         declaration = FolderTrack.model_validate(content)
     except ValidationError as error:
-        raise CompetitionError(_explain(error), path) from error
+        raise CompetitionError(explain(error, FolderTrack), path) from error
     if (fault := contradiction(declaration)) is not None:
         raise CompetitionError(fault, path)
+    declaration.mask_metric  # noqa: B018  a weight of no class
     return declaration
 
 
-def _explain(error: ValidationError) -> str:
-    """Return the first thing that is wrong, with the keys that are known there."""
+def explain(error: ValidationError, declaration: type[Section]) -> str:
+    """Return the first thing that is wrong with a declaration, with the keys that are known there."""
     errors: list[Any] = error.errors()
     # Masks and submission are a text or a section. Pydantic reports the errors of both; only one of them was meant.
     within = [problem for problem in errors if problem["loc"][:2] in SECTIONS and len(problem["loc"]) > 2]
     # A misspelt key is missing too; the user looks for what was typed.
     first = min(within or errors, key=lambda problem: problem["type"] != "extra_forbidden")
-    section, form, key = _place(first["loc"])
+    section, form, key = _place(first["loc"], declaration)
     known = [field.alias or name for name, field in form.model_fields.items()]
     if section + key == "ignore":
         reason = "pixels can't be left out of training and score, so there is no key 'ignore'"
@@ -300,10 +308,13 @@ def _explain(error: ValidationError) -> str:
     return f"{section + key}: {reason} (keys are {', '.join(known)})"
 
 
-def _place(place: Sequence[Any]) -> tuple[str, type[Section], str]:
+def _place(place: Sequence[Any], declaration: type[Section]) -> tuple[str, type[Section], str]:
     """Return the place of an error: the section and a dot ("" for none), the class of the section, the key."""
     for depth in (1, 2):
         section = SECTIONS.get(tuple(place[:depth]))
         if section is not None and len(place) > depth:
             return f"{place[0]}.", section, str(place[depth])
-    return "", FolderTrack, ".".join(map(str, place[:1])) or "declaration"
+    field = declaration.model_fields.get(str(place[0])) if len(place) > 1 else None
+    if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+        return f"{place[0]}.", field.annotation, str(place[1])
+    return "", declaration, ".".join(map(str, place[:1])) or "declaration"

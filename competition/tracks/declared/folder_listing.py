@@ -17,6 +17,7 @@ from competition.tracks.declared.folder_labels import (
     labels_in_table,
 )
 from competition.tracks.declared.found_images import (
+    DeclaredImages,
     FoundImage,
     FoundImages,
     find_images,
@@ -56,7 +57,7 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
     samples, problems = _samples(found.images, declaration)
     problems = [*found.problems, *problems]
     if not any(sample.split == "train" for sample, _ in samples):
-        raise _no_training_image(root, problems, declaration)
+        raise no_training_image(root, problems, declaration)
     training = {sample.key: image for sample, image in samples if sample.split == "train"}
     if masks is not None:
         labels = labels_in_files(root, training, found, masks, declaration)
@@ -71,7 +72,7 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
     problems = [*problems, *labels.problems, *_skipped(root, found, listed, labels, declaration)]
     remarks = [*found.remarks, *labels.remarks, *_group_remarks(listed, declaration)]
     if "test" not in {sample.split for sample in listed} | {problem.split for problem in problems}:
-        remarks.append(_no_test_image(root, declaration))
+        remarks.append(no_test_image(root, declaration))
     return Listing(listed, problems, remarks)
 
 
@@ -139,14 +140,16 @@ def _placed(image: FoundImage, declaration: FolderTrack, late: bool = False) -> 
     return Sample(key, name, image.split, group, images=(image.path,), stratum=stratum)
 
 
-def _no_training_image(root: Path, problems: Sequence[Problem], declaration: FolderTrack) -> CompetitionError:
-    source = declaration.train or (declaration.index.csv if declaration.index else "")
+def no_training_image(root: Path, problems: Sequence[Problem], declaration: DeclaredImages) -> CompetitionError:
+    """Return why there is none, with the pictures that lie there or the first problem of an image."""
+    train = declaration.patterns.get("train")
+    source = train or (declaration.index.csv if declaration.index else "")
     if refused := [problem for problem in problems if problem.split == "train"]:
         what = f"none of the {len(refused)} images of {source} can be used"
         first = f"{what}; the first: {refused[0].reason}"
         repair = "Fix group: in the track's YAML file, or put the group into the names of the images"
         return CompetitionError(first, root / refused[0].path, refused[0].repair or repair)
-    if declaration.train is None:
+    if train is None:
         return CompetitionError("no row of a training image", root / source, "Fix index: in the track's YAML file")
     if beside := find_pictures_beside(root, [source]):
         what = f"no training image found, but {len(beside)} other pictures lie there, for example {beside[0].name}"
@@ -155,10 +158,12 @@ def _no_training_image(root: Path, problems: Sequence[Problem], declaration: Fol
     return CompetitionError("no training image found", root / source, repair)
 
 
-def _no_test_image(root: Path, declaration: FolderTrack) -> str:
-    if declaration.test is None:
+def no_test_image(root: Path, declaration: DeclaredImages) -> str:
+    """Return the remark that there is none."""
+    test = declaration.patterns.get("test")
+    if test is None:
         return "no test image: there is no test: in the track's YAML file, and no row of the index is of the test set"
-    return f"no test image: nothing fits {root / declaration.test} (test: in the track's YAML file)"
+    return f"no test image: nothing fits {root / test} (test: in the track's YAML file)"
 
 
 def _group_remarks(samples: Sequence[Sample], declaration: FolderTrack) -> list[str]:

@@ -3,16 +3,41 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, join_part, part_key, stem
 from competition.text import counted
 from competition.tracks.declared.declaration import FolderTrack
-from competition.tracks.declared.image_sources import list_parts
+from competition.tracks.declared.image_sources import ImageReading, list_parts
 from competition.tracks.declared.index_table import IndexRow, IndexTable, read_index, rows_of_images
 from competition.tracks.declared.mask_paths import MaskFiles
-from competition.tracks.declared.places import PathFaultError
+from competition.tracks.declared.places import PathFaultError, Places
 from competition.tracks.track import Problem, Split
+
+
+class DeclaredImages(Protocol):
+    """What a declaration says about where images are."""
+
+    @property
+    def patterns(self) -> dict[Split, str]:
+        """Return the patterns of the images of each split that has one."""
+
+    @property
+    def places(self) -> Places:
+        """Return what the path of an image says."""
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """Return the patterns of images that are left out."""
+
+    @property
+    def index(self) -> IndexTable | None:
+        """Return the CSV with a row per image."""
+
+    @property
+    def images(self) -> ImageReading:
+        """Return how DICOM, NIfTI and arrays become pictures."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +78,7 @@ class FoundImages:
     remarks: list[str]
 
 
-def key_of(image: FoundImage, declaration: FolderTrack) -> str:
+def key_of(image: FoundImage, declaration: DeclaredImages) -> str:
     """Return the key of an image, from the index or from its path; raise PathFaultError if it has none."""
     if image.fields is None:
         raise image.fault or PathFaultError("path does not match")
@@ -62,7 +87,7 @@ def key_of(image: FoundImage, declaration: FolderTrack) -> str:
     return part_key(key, image.part)
 
 
-def with_parts(found: FoundImages, declaration: FolderTrack) -> FoundImages:
+def with_parts(found: FoundImages, declaration: DeclaredImages) -> FoundImages:
     """Return the slices in place of each volume, with a problem for each that can't be read."""
     images, problems = list[FoundImage](), [*found.problems]
     for image in found.images:
@@ -74,7 +99,7 @@ def with_parts(found: FoundImages, declaration: FolderTrack) -> FoundImages:
     return replace(found, images=images, problems=problems)
 
 
-def find_images(root: Path, declaration: FolderTrack) -> FoundImages:
+def find_images(root: Path, declaration: DeclaredImages) -> FoundImages:
     """Find the images of both splits, sorted by path or in the order of the index.
 
     Raises:
@@ -94,7 +119,9 @@ def find_images(root: Path, declaration: FolderTrack) -> FoundImages:
     return FoundImages([image for image in found if image.file not in out], left_out, problems, remarks)
 
 
-def _found(root: Path, split: Split, file: Path, declaration: FolderTrack, row: IndexRow | None = None) -> FoundImage:
+def _found(
+    root: Path, split: Split, file: Path, declaration: DeclaredImages, row: IndexRow | None = None
+) -> FoundImage:
     relative = file.relative_to(root).as_posix()
     try:
         return FoundImage(split, file, relative, declaration.places.fields_of(relative), row=row)
@@ -103,7 +130,7 @@ def _found(root: Path, split: Split, file: Path, declaration: FolderTrack, row: 
 
 
 def _indexed(
-    root: Path, every: Mapping[Split, Sequence[Path]], form: IndexTable, declaration: FolderTrack
+    root: Path, every: Mapping[Split, Sequence[Path]], form: IndexTable, declaration: DeclaredImages
 ) -> tuple[list[FoundImage], list[Problem]]:
     split_of = {file: split for split, files in every.items() for file in files}
     joined, problems = rows_of_images(root, read_index(root / form.csv, form), form, split_of if every else None)

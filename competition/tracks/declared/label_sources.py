@@ -4,6 +4,7 @@ A source is either one file for all images (COCO, CVAT), whose label of an image
 template of a file for each image, which is found as pictures of masks are.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ from competition.formats.pictures import read_values
 from competition.formats.voc import read_voc
 from competition.formats.yolo import read_yolo
 from competition.masks.bit_planes import pack_masks
-from competition.masks.outlines import drawn_planes
+from competition.masks.objects import Objects, Pixels, instance_pixels, join_classes
+from competition.masks.outlines import drawn_planes, fill_objects
 from competition.settings import Section
 from competition.text import NearKeys, same_spelling, size_text
 from competition.tracks.declared.mask_files import binarise, read_masks
@@ -201,15 +203,46 @@ def read_label(
     if form.kind == "arrays":
         return _array_planes(path, size_hw, classes, background)
     if form.kind == "instances":
-        return _instance_planes(path, size_hw, names)
+        nothing, pictures = np.zeros(size_hw, np.bool_), _instance_pictures(path, size_hw, names)
+        return pack_masks(np.stack([np.any([nothing, *(one != 0 for one in own)], axis=0) for own in pictures]))
     if form.labelmap is not None:
         return _colour_planes(path, size_hw, form, names)
-    image = _read_drawn(path, size_hw, form, names)
+    return drawn_planes(_drawn_image(path, size_hw, form, names), names)
+
+
+def is_missing(path: Path, classes: Sequence[str]) -> bool:
+    """Return whether no file of a label exists."""
+    files = (split_part(file)[0] for of_class in class_files(path, classes) for file in of_class)
+    return not any(map(os.path.lexists, files))
+
+
+def has_objects(form: LabelFiles) -> bool:
+    """Return whether a source distinguishes the objects of a class."""
+    return form.kind not in ("arrays", "pictures")
+
+
+def read_objects(path: Path, size_hw: tuple[int, int], form: LabelFiles, classes: Sequence[str]) -> Objects:
+    """Read the objects of one image from a source that has them; arguments and errors as ``read_label``.
+
+    An object that covers the centre of no pixel is none.
+    """
+    if form.kind == "instances":
+        pictures = _instance_pictures(path, size_hw, classes)
+        return join_classes(size_hw, [[one for values in own for one in instance_pixels(values)] for own in pictures])
+    by_class: dict[str, list[Pixels]] = {name: [] for name in classes}
+    for drawn in _drawn_image(path, size_hw, form, classes).objects:
+        pixels = np.flatnonzero(fill_objects([drawn], size_hw))
+        by_class[drawn.label] += [pixels] if len(pixels) else []
+    return join_classes(size_hw, list(by_class.values()))
+
+
+def _drawn_image(path: Path, size_hw: tuple[int, int], form: LabelFiles, classes: Sequence[str]) -> DrawnImage:
+    image = _read_drawn(path, size_hw, form, classes)
     if image.size_hw != size_hw:
         found, wanted = size_text(image.size_hw), size_text(size_hw)
         raise CompetitionError(f"the labels are of an image of {found}, the image has {wanted} (rows x columns)", path)
-    require_known((drawn.label for drawn in image.objects), names, "", path)
-    return drawn_planes(image, names)
+    require_known((drawn.label for drawn in image.objects), classes, "", path)
+    return image
 
 
 def _read_drawn(path: Path, size_hw: tuple[int, int], form: LabelFiles, classes: Sequence[str]) -> DrawnImage:
@@ -253,17 +286,18 @@ def _array_planes(
     return pack_masks(np.stack([binarise(plane, path) for plane in np.moveaxis(values, axes[0], 0)]))
 
 
-def _instance_planes(path: Path, size_hw: tuple[int, int], classes: Sequence[str]) -> NDArray[np.uint8]:
-    planes = list[NDArray[np.bool_]]()
+def _instance_pictures(path: Path, size_hw: tuple[int, int], classes: Sequence[str]) -> list[list[NDArray[np.integer]]]:
+    """Return the pictures (H, W) of each class."""
+    pictures = list[list[NDArray[np.integer]]]()
     for of_class in class_files(path, classes):
-        planes.append(np.zeros(size_hw, np.bool_))
+        pictures.append([])
         for file in of_class:
             values = read_values(file)
             if values.shape != size_hw:
                 found, wanted = size_text(values.shape), size_text(size_hw)
                 raise CompetitionError(f"mask is {found} pixels, its image {wanted} (rows x columns)", file)
-            planes[-1] |= values != 0
-    return pack_masks(np.stack(planes))
+            pictures[-1].append(values)
+    return pictures
 
 
 def _colour_planes(path: Path, size_hw: tuple[int, int], form: LabelFiles, classes: Sequence[str]) -> NDArray[np.uint8]:

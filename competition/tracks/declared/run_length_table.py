@@ -5,9 +5,10 @@ class (one per object) are joined. An image without a row, a row without an imag
 row are problems; "no mask" is written as -1, NaN or empty.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,13 @@ from competition.file_listing import find_files, split_part, stem
 from competition.formats.csv_files import read_csv
 from competition.masks.bit_planes import pack_masks
 from competition.masks.components import canvas_runs, find_components
+from competition.masks.objects import Objects, components, join_classes, pixels_of_runs
 from competition.masks.run_length_text import parse
 from competition.masks.run_lengths import Order, runs_to_mask
 from competition.submission.run_lengths.columns import NO_MASK, RunLengthColumns
 from competition.submission.run_lengths.files import Row, read_rows
-from competition.text import NearKeys, difference, near_pairs, nearest_hint, same_spelling
+from competition.text import NearKeys, near_pairs, nearest_hint, same_spelling
+from competition.tracks.declared.row_problems import no_row
 from competition.tracks.track import WARNING, Problem
 
 _REPAIR = "If all rows are invalid, check start, relative and order of masks in the track's YAML"
@@ -57,6 +60,12 @@ class Table:
     """All rows by the image name in the CSV; ``rle`` is "" for no mask."""
 
     rows: dict[str, list[Row]]
+
+    @cached_property
+    def has_objects(self) -> bool:
+        """Return whether an image and class has several rows: then each row is an object."""
+        keys = Counter((image, row.class_name) for image, own in self.rows.items() for row in own)
+        return max(keys.values(), default=0) > 1
 
     def written(self, image_name: str) -> str:
         """Return an image's name as in the CSV, with or without its ending, in composed Unicode (NFC)."""
@@ -106,8 +115,9 @@ def find_problems(
     strays = [written for written in table.rows if written not in keys and written not in ignored]
     missing = {written: key for written, key in keys.items() if written not in table.rows}
     meant = near_pairs(missing, strays)
+    lines = {written: rows[0].line for written, rows in table.rows.items()}
     problems = [
-        _no_row(key, written, table, meant.get(written), form)
+        no_row(key, written, meant.get(written), lines, form)
         for written, key in missing.items()
         if written in meant or not missing_is_empty
     ]
@@ -120,19 +130,6 @@ def find_problems(
     for written, key in keys.items():
         problems += _faults(key, table.rows.get(written, []), form, () if missing_is_empty else classes)
     return problems
-
-
-def _no_row(key: str, image: str, table: Table, meant: str | None, form: RunLengthTable) -> Problem:
-    """Return the problem of an image without row, with the row that is probably meant."""
-    reason, kind = f"annotation missing: no row of image {image!r}", "no row"
-    if meant is None:
-        return Problem(key, "train", form.csv, reason, kind=kind)
-    how = difference(meant, image)
-    reason += f", did you mean row {table.rows[meant][0].line} for {meant!r}, which differs in its {how}?"
-    repair = f"Write column {form.image!r} of {form.csv} as the image files are called"
-    if "zeros" in how:
-        repair += " (spreadsheets drop leading zeros: keep the column as text)"
-    return Problem(key, "train", form.csv, reason, kind=f"{kind}: {how}", repair=repair)
 
 
 def _faults(key: str, rows: Sequence[Row], form: RunLengthTable, classes: Sequence[str]) -> list[Problem]:
@@ -176,6 +173,29 @@ def read_run_lengths(
     return _decode(rows, file, size_hw, form, classes, form.order)
 
 
+def read_objects(
+    path: Path,
+    size_hw: tuple[int, int],
+    form: RunLengthTable,
+    classes: tuple[str, ...],
+    missing_is_empty: bool = False,
+) -> Objects:
+    """Read the objects of one image: its rows, where any image and class of the table has several; else components.
+
+    Arguments and errors as ``read_run_lengths``; objects may overlap.
+    """
+    file, image = split_part(path)
+    table = read_table(file, form, classes)
+    if not table.has_objects:
+        return components(read_run_lengths(path, size_hw, form, classes, missing_is_empty), len(classes))
+    by_class: list[list[NDArray[np.int64]]] = [[] for _ in classes]
+    for row in table.rows.get(image, ()):
+        if row.rle:
+            runs = _parsed(row, file, size_hw, form)
+            by_class[classes.index(row.class_name)].append(pixels_of_runs(runs, size_hw, form.order))
+    return join_classes(size_hw, by_class)
+
+
 def is_torn(path: Path, size_hw: tuple[int, int], form: RunLengthTable, classes: tuple[str, ...]) -> bool:
     """Return whether the masks of an image make sense only in the other ``order``; arguments as ``read_run_lengths``.
 
@@ -202,13 +222,17 @@ def _decode(
 ) -> NDArray[np.uint8]:
     masks = np.zeros((len(classes), *size_hw), np.bool_)
     for row in rows:
-        where = f"{file}, row {row.line}, image {row.image}, class {row.class_name}"
-        try:
-            runs = parse(row.rle, where, size_hw[0] * size_hw[1], form.start, form.relative)
-        except CompetitionError as error:
-            raise CompetitionError(error.what, where, _REPAIR) from error
-        masks[classes.index(row.class_name)] |= runs_to_mask(runs, size_hw, order)
+        masks[classes.index(row.class_name)] |= runs_to_mask(_parsed(row, file, size_hw, form), size_hw, order)
     return pack_masks(masks)
+
+
+def _parsed(row: Row, file: Path, size_hw: tuple[int, int], form: RunLengthTable) -> NDArray[np.int64]:
+    """Return the runs (n, 2) of one row."""
+    where = f"{file}, row {row.line}, image {row.image}, class {row.class_name}"
+    try:
+        return parse(row.rle, where, size_hw[0] * size_hw[1], form.start, form.relative)
+    except CompetitionError as error:
+        raise CompetitionError(error.what, where, _REPAIR) from error
 
 
 def find_rows(

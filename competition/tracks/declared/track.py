@@ -3,7 +3,6 @@
 ``tracks/knee.yaml`` is an example. ``--track path/to/mine.yaml`` joins any other competition.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.file_listing import class_files, join_part, part_key, split_part, stem
+from competition.file_listing import join_part, part_key, stem
 from competition.formats.images import read_image, read_spacing
 from competition.masks.bit_planes import plane_count
 from competition.text import same_spelling
@@ -23,6 +22,7 @@ from competition.tracks.declared.folder_listing import list_folder, list_test_fo
 from competition.tracks.declared.image_sources import list_parts
 from competition.tracks.declared.label_sources import LabelFiles
 from competition.tracks.declared.mask_paths import find_masks
+from competition.tracks.declared.object_files import objects_reader
 from competition.tracks.declared.places import PathFaultError
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.track import Mirror, Track
@@ -43,14 +43,16 @@ def load_folder_track(path: Path) -> Track:
         name=path.stem,
         task="segmentation",
         classes=classes,
-        metric=declaration.count_metric,
+        metric=declaration.mask_metric,
         form=declaration.form,
         list_samples=partial(list_folder, declaration=declaration),
         list_test=partial(list_test_folder, declaration=declaration),
         read_image=partial(read_image, channels=declaration.channels, window=images.window, slices=images.slices),
         read_label=partial(read_mask, declaration=declaration),
+        read_objects=objects_reader(declaration),
         layout=_listed([f"DIR/{place}" for place in places]),
         channels=declaration.channels,
+        exclusive=declaration.exclusive,
         mirror=Mirror(classes=tuple(range(len(classes)))) if declaration.flip else None,
         find_labels=partial(find_labels, declaration=declaration),
         read_spacing=partial(read_spacing, slices=images.slices),
@@ -74,8 +76,7 @@ def read_mask(path: Path, size_hw: tuple[int, int], declaration: FolderTrack) ->
     if isinstance(masks, RunLengthTable):
         return run_length_table.read_run_lengths(path, size_hw, masks, classes, empty)
     if isinstance(masks, LabelFiles):
-        files = [split_part(file)[0] for of_class in class_files(path, classes) for file in of_class]
-        if empty and not any(map(os.path.lexists, files)):
+        if empty and label_sources.is_missing(path, classes):
             return np.zeros((*size_hw, plane_count(len(classes))), np.uint8)
         return label_sources.read_label(path, size_hw, masks, declaration.values, background)
     return mask_files.read_masks(path, size_hw, declaration.values, background, colours, empty, axis)

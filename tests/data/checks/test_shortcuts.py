@@ -105,6 +105,7 @@ def test_samples_without_traits_are_not_judged():
     assert find_shortcut([], Folds({}, Path("folds.csv"))) == (None, None)
 
 
+@pytest.mark.exhaustive
 def test_traits_that_tell_the_target_raise_the_alarm():
     traits, targets, folds = data(samples=200, told=1.5)
     score, alarm = find_shortcut(*entries_and_folds(traits, targets, folds))
@@ -135,7 +136,7 @@ def test_a_score_below_the_level_is_no_alarm_however_many_samples_confirm_it():
 
 def test_prepare_says_so_once_and_writes_the_figure(stage, tmp_path):
     """Drawn patients, of whom those with an aneurysm then get wider pictures."""
-    drawn = ["prepare", "--track", "aneurysm", "--people", 30, "--test-people", 1, "--size", 96, "--folds", 3]
+    drawn = ["prepare", "--track", "aneurysm", "--people", 24, "--test-people", 1, "--size", 64, "--folds", 3]
     figures, said = stage(*drawn, "--phantom")
     assert 0 < figures["shortcut_auroc"] < 0.85
     assert "LEAK ALARM" not in said

@@ -148,6 +148,17 @@ def test_a_wrong_table_is_one_sentence(tiny_patients, tmp_path, table, message) 
         read_corrections(tiny_patients.track, tmp_path, samples)
 
 
+@pytest.mark.parametrize(("corrected", "count"), [("none", 0), ("left;right", 2)])
+def test_a_sample_of_one_class_is_not_corrected_to_none_or_several(tiny_patients, tmp_path, corrected, count) -> None:
+    track = replace(tiny_patients.track, targets="multiclass")
+    samples = [Sample(str(n), str(n), "train", str(n), (None,) * 4, targets=(0, n % 2, 1 - n % 2)) for n in range(4)]
+    (tmp_path / "review.csv").write_text("sample,corrected\n1,right\n")
+    assert read_corrections(track, tmp_path, samples).targets == {"1": (0, 0, 1)}
+    (tmp_path / "review.csv").write_text(f"sample,corrected\n1,{corrected}\n")
+    with pytest.raises(CompetitionError, match=f"sample '1' is corrected to {count} classes"):
+        read_corrections(track, tmp_path, samples)
+
+
 @pytest.mark.parametrize(
     ("files", "message"),
     [

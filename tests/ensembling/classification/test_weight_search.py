@@ -1,14 +1,15 @@
 import numpy as np
 import pytest
 
-from competition.ensembling.classification.weight_search import auroc_contributions, search_weights_auroc
+from competition.ensembling.classification.weight_search import TableSamples, member_contributions, search_weights
 from competition.ensembling.selection.weight_methods import (
     METHODS,
     candidate_weights,
     evenly_spread,
     greedy_selection,
 )
-from competition.ensembling.voting.combination import SCORES
+from competition.ensembling.voting.combination import SCORES, blend_tables
+from competition.metrics.tables import AUROC
 
 FOLDS = np.arange(120) % 4
 PEOPLE = [f"patient {index // 2}" for index in range(120)]
@@ -28,6 +29,11 @@ def predictions(noise, samples=150, seed=0):
     return 1 / (1 + np.exp(-logits)), truth
 
 
+def search_weights_auroc(scores, truth, propose, folds, groups, rule="mean", **more):
+    samples = TableSamples(AUROC, truth[:, None], folds, groups)
+    return search_weights(blend_tables(rule, scores[:, :, None]), len(scores), samples, propose, **more)
+
+
 def groups_of(count):
     return [f"patient {index}" for index in range(count)]
 
@@ -37,7 +43,7 @@ def test_with_one_member_crossfit_equals_oof():
     found = search_weights_auroc(probs, truth, evenly_spread(1, 9), np.arange(150) % 5, groups_of(150))
     assert found.weights == (1000,)
     assert found.crossfit == found.oof == pytest.approx(reference_auroc(truth, probs[0]), abs=1e-12)
-    np.testing.assert_array_equal(found.crossfit_score, probs[0])
+    np.testing.assert_array_equal(found.crossfit_outputs[:, 0], probs[0])
     assert found.weights_without == dict.fromkeys(range(5), (1000,))
 
 
@@ -50,8 +56,10 @@ def test_a_good_member_gets_the_weight():
     assert found.oof == pytest.approx(reference_auroc(truth, expected), abs=1e-12)
     for fold, weights in found.weights_without.items():
         held = np.arange(150) % 5 == fold
-        np.testing.assert_allclose(found.crossfit_score[held], np.array(weights) / 1000 @ probs[:, held], rtol=1e-12)
-    assert found.crossfit == pytest.approx(reference_auroc(truth, found.crossfit_score), abs=1e-12)
+        np.testing.assert_allclose(
+            found.crossfit_outputs[:, 0][held], np.array(weights) / 1000 @ probs[:, held], rtol=1e-12
+        )
+    assert found.crossfit == pytest.approx(reference_auroc(truth, found.crossfit_outputs[:, 0]), abs=1e-12)
     assert max(found.tried.values()) == pytest.approx(found.oof)
     assert list(found.tried) == [tuple(row) for row in candidate_weights(3, 30, 0).tolist()]
 
@@ -64,7 +72,7 @@ def test_weights_of_a_fold_never_see_it(method):
     changed = truth.copy()
     changed[folds == 2] = 1 - changed[folds == 2]
     after = search_weights_auroc(probs, changed, propose, folds, groups_of(150))
-    np.testing.assert_array_equal(after.crossfit_score[folds == 2], before.crossfit_score[folds == 2])
+    np.testing.assert_array_equal(after.crossfit_outputs[:, 0][folds == 2], before.crossfit_outputs[:, 0][folds == 2])
     assert after.weights_without[2] == before.weights_without[2]
     assert any(after.weights_without[fold] != before.weights_without[fold] for fold in range(5))
 
@@ -184,7 +192,7 @@ def test_one_fold_keeps_equal_weights():
     found = search_weights_auroc(probs, truth, evenly_spread(2, 5), np.zeros(150, int), groups_of(150))
     assert found.weights == (500, 500)
     assert found.crossfit is None
-    assert found.crossfit_score is None
+    assert found.crossfit_outputs is None
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -205,7 +213,7 @@ def test_a_fold_of_one_class_does_no_harm():
 
 def contributions_of(scores, truth, rule="mean", **found):
     search = search_weights_auroc(scores, truth, evenly_spread(len(scores), 40), FOLDS, PEOPLE, rule, **found)
-    return search, auroc_contributions(scores, truth, search, FOLDS, PEOPLE, rule)
+    return search, member_contributions(search, TableSamples(AUROC, truth[:, None], FOLDS, PEOPLE))
 
 
 @pytest.mark.slow
@@ -262,7 +270,7 @@ def test_a_member_alone_is_missed_by_nobody():
 def test_where_nothing_can_be_crossfitted_members_are_scored_without_intervals():
     scores, truth = predictions([1.0, 2.0], 120)
     one_fold = search_weights_auroc(scores, truth, evenly_spread(2, 5), FOLDS * 0, PEOPLE)
-    found = auroc_contributions(scores, truth, one_fold, FOLDS * 0, PEOPLE, "mean")
+    found = member_contributions(one_fold, TableSamples(AUROC, truth[:, None], FOLDS * 0, PEOPLE))
     for member, own in zip(found, scores, strict=True):
         assert member.alone == pytest.approx(reference_auroc(truth, own))
         assert member.over_vote.value == pytest.approx(

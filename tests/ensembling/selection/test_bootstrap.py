@@ -11,10 +11,10 @@ from competition.ensembling.selection.bootstrap import (
     mean_of,
     paired_difference,
     sum_of,
-    weighted_aurocs,
 )
 from competition.ensembling.selection.crossfitting import first_best, left_out_sets
 from competition.metrics.tables import auroc
+from competition.metrics.weighted_ranking import weighted_aurocs
 
 
 def test_with_one_image_per_group_the_error_is_the_usual_one():

@@ -39,6 +39,7 @@ def test_as_many_parts_as_people_at_most_five_and_one_where_nothing_can_be_cross
     assert len(np.unique(crossfit_parts(np.zeros(18, int), groups))) == parts
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_parts_of_people_leave_equal_weights_no_oftener_than_five_folds_do():
     """Members that differ by chance alone, where every weight is as good: 200 sets give 0.33 for both."""

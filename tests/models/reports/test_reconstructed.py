@@ -82,6 +82,7 @@ def test_labels_teach_the_classifier_alone_and_pictures_the_autoencoder_alone(ne
     assert reached(bce_first_and_own(outputs, targets)) == {"encoder", "head", "slot", "autoencoder"}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_an_autoencoder_learns_to_repeat_smooth_pictures(network):
     rows, columns = np.mgrid[:32, :32] / 5

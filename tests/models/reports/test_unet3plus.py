@@ -217,6 +217,7 @@ def test_dropout_stands_before_every_head_and_is_silent_in_prediction():
     assert torch.equal(model(images), model(images))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_a_tiny_one_learns_two_images_by_heart(shared_hands, tiny_experiment, tmp_path):
     # From step to score by the training loop itself: several outputs, moving average, checkpoint, map at native size.

@@ -19,6 +19,7 @@ def views(folder, number, aneurysms, rng, noise):
     return {view: read_image(folder / image_name(patient_index("train", number), view)) for view in VIEWS}
 
 
+@pytest.mark.exhaustive
 def test_a_mask_is_where_a_patient_differs_from_the_same_without_aneurysms(tmp_path):
     noise = noise_tile(SIZE, SEED)
     compared, whole = 0, 0

@@ -67,7 +67,11 @@ def test_soft_and_nearest_targets_differ_in_nothing_else():
             "[attainable]",
             "unknown column 'attainable' beside dice, did you mean 'attainable_dice'?",
         ),
-        ("set: [train.lr=1e-5]", "rule: report", "small: rule is for locations of patients, but knee has masks"),
+        (
+            "set: [train.lr=1e-5]",
+            "rule: report",
+            "small: rule is for locations of patients, which track knee",
+        ),
         ("question:", "question: [", "not valid YAML ("),
         (COMPARISON, "knee", "comparison: Input should be a valid dictionary"),
     ],

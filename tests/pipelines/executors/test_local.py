@@ -181,6 +181,7 @@ def test_the_last_three_folds_of_two_cores_run_at_once(notes):
         run_in_processes(tasks(notes, range(3)), [{}, {}])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")
 def test_children_end_when_their_parent_is_killed(notes):
     program = (

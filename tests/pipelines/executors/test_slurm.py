@@ -121,6 +121,7 @@ def test_jobs_that_are_killed_are_finished_once_with_the_same_bytes(
     assert "fold 2: finished" in capsys.readouterr().out
 
 
+@pytest.mark.exhaustive
 @pytest.mark.slow
 def test_what_is_always_killed_is_given_up(job_workspace, fold_tasks, quick_result):
     (job_workspace.root / "ask0.1").write_text("kill always")

@@ -7,9 +7,9 @@ from sklearn.metrics import average_precision_score, confusion_matrix, roc_auc_s
 
 from competition.errors import CompetitionError
 from competition.reporting.calibration import reliability
+from competition.reporting.results.curve_points import curve_points
 from competition.reporting.results.patient_cases import patient_cases, sorted_cases
 from competition.reporting.results.table_curves import (
-    curve_points,
     decision_tables,
     location_counts,
     ranking_curves,

@@ -9,8 +9,11 @@ import scipy.io
 from array_submissions import CLASSES, SIZES, array_of, random_masks, zip_of
 
 from competition.errors import CompetitionError
+from competition.metrics.metric import make_metric
+from competition.submission.array_zip.files import write_plane_files
 from competition.submission.array_zip.form import ArrayZipForm, score_planes
 from competition.submission.known_images import KnownImages
+from competition.submission.mask_counts import stack_counts
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.lumbar.track import LUMBAR
 
@@ -125,3 +128,24 @@ def test_nothing_to_score_is_an_error(tmp_path, pair):
         score(tmp_path / "empty", tmp_path / "label")
     with pytest.raises(CompetitionError, match="has no label files"):
         score(tmp_path / "ours.zip", tmp_path / "label", track=replace(LUMBAR, read_label=None))
+
+
+def test_a_mask_metric_scores_the_masks_themselves(tmp_path):
+    images = np.zeros((2, 9, 9, 3), np.uint8)
+    images[0, 2:6, 2:6, 0] = images[1, 1:4, 1:4, 1] = 1
+    for name, shift in (("s", 1), ("t", 0)):
+        moved = np.roll(images, shift, axis=2)
+        moved[..., 2] = 1 - moved[..., :2].any(axis=-1)
+        write_plane_files(tmp_path / f"{name}.zip", [(f"{number}.dcm", one) for number, one in enumerate(moved)])
+    score = ArrayZipForm().score(
+        tmp_path / "s.zip", tmp_path / "t.zip", ("a", "b"), KnownImages(), make_metric("hausdorff")
+    )
+    moved = 1 - 1 / np.hypot(9, 9)  # one class of each image is moved by one pixel, the other is empty on both sides
+    assert score.metric == "hausdorff"
+    assert score.score == pytest.approx((moved + 1) / 2)
+
+
+def test_counts_can_not_be_scored_by_a_metric_of_masks():
+    counts = stack_counts(["x"], ("a",), [np.zeros((3, 1), np.int64)])
+    with pytest.raises(CompetitionError, match="object AP does not follow from pixel counts"):
+        counts.score(make_metric("object_ap"))

@@ -68,6 +68,6 @@ def test_columns() -> None:
     assert IMAGE_CLASS_RLE.header(classes) == ("image_name", "class", "rle")
     assert form().header(("a",)) == ("id", "rle")
     assert form(rle=None).header(classes) == ("id", "a", "b")
-    assert form(**{"class": "kind"}).masks(["1", "b", "2 1"], classes) == [("b", "2 1")]
-    assert form().masks(["1", "2 1"], ("a",)) == [("a", "2 1")]
-    assert form(rle=None).masks(["1", "2 1", ""], classes) == [("a", "2 1"), ("b", "")]
+    assert form(**{"class": "kind"}).masks(["1", "b", "2 1"], classes) == [("1", "b", "2 1")]
+    assert form().masks(["1", "2 1"], ("a",)) == [("1", "a", "2 1")]
+    assert form(rle=None).masks(["1", "2 1", ""], classes) == [("1", "a", "2 1"), ("1", "b", "")]

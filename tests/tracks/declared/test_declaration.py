@@ -169,7 +169,7 @@ def test_a_bad_table_is_an_error_in_one_sentence(tmp_path: Path, classes: str, m
     [
         ("[a]", "{image: i, rle: r}", r"submission.ending: Field required \(keys are .*ending, empty"),
         ("[a]", "{image: i, rle: r, ending: true, emty: -1}", "'submission.emty', did you mean 'submission.empty'"),
-        ("[a]", "{image: i, rle: r, ending: true, empty: none}", "submission.empty: Input should be '' or '-1'"),
+        ("[a]", "{image: i, rle: r, ending: true, empty: 1 2}", "submission.empty: must be a text that can't be taken"),
         ("[a]", "rle", "submission: Input should be"),
         ("[a, b]", "{image: i, rle: r, ending: true}", "several classes need a class column in submission"),
         ("[a, b]", "{image: i, class: c, ending: true}", "submission names a class column, so it needs an rle column"),

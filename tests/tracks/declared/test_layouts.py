@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from competition.masks.bit_planes import unpack_planes
+from competition.tracks import get_track
 from competition.tracks.declared.track import load_folder_track
 from competition.tracks.track import Listing, Track
 
@@ -55,6 +56,8 @@ def test_dsb_2018_joins_the_nuclei_of_an_image(tmp_path: Path) -> None:
         ("test", "c3", "c3", None),
     ]
     assert pixels_of(track, tmp_path, listing.samples[0].label) == [[0, 0, 0], [0, 2, 2]]
+    assert track.read_objects is not None
+    assert [len(one) for one in track.read_objects(tmp_path / str(listing.samples[0].label), SIZE_HW).pixels] == [1, 1]
     assert track.find_labels is not None
     truth = track.find_labels(tmp_path / "stage1_train")
     assert pixels_of(track, tmp_path, str(truth["a1"][0])) == [[0, 0, 0], [0, 2, 2]]
@@ -177,5 +180,5 @@ def test_segnetcmr_labels_mirror_the_folders_of_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(LAYOUTS.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_layout_is_shown_at_the_top_of_its_file(path: Path) -> None:
-    assert load_folder_track(path).name == path.stem
+    assert get_track(str(path)).name == path.stem
     assert path.read_text().splitlines()[1].startswith("#   ")

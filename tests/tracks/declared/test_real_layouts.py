@@ -69,3 +69,13 @@ def test_nuclei_joined_from_pictures_are_those_of_the_run_lengths() -> None:
         planes = pictures.read_label(root / str(one.label), (size[0], size[1]))
         assert planes.any()
         np.testing.assert_array_equal(planes, table.read_label(root / str(other.label), (size[0], size[1])))
+    assert pictures.read_objects is not None
+    assert table.read_objects is not None
+    for one, other in compared[::9]:
+        size = read_grey(root / str(one.images[0])).shape
+        nuclei = [
+            {pixels.tobytes() for pixels in read(root / str(sample.label), (size[0], size[1])).pixels}
+            for read, sample in ((pictures.read_objects, one), (table.read_objects, other))
+        ]
+        assert nuclei[0] == nuclei[1]
+        assert len(nuclei[0]) > 1

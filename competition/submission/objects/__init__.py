@@ -1,0 +1,1 @@
+"""A CSV of run lengths with one row per object."""

@@ -1,0 +1,1 @@
+"""A zip or folder of PNG masks."""

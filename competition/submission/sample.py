@@ -1,0 +1,158 @@
+"""The official sample submission: the columns, the ids and their order that the organiser wants.
+
+A form that knows it writes in its order, and checks against it, whatever the ids are made of. ``sample:`` in the YAML
+of a track names the file.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from competition.errors import CompetitionError
+from competition.file_listing import is_picture
+from competition.formats.csv_files import read_csv
+from competition.submission.check_result import CheckResult
+from competition.submission.csv_submission import open_csv
+from competition.text import few, near_misses
+
+
+@dataclass(frozen=True)
+class OfficialSample:
+    """A sample submission."""
+
+    path: Path
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]  # the cells of each row
+
+    @property
+    def digest(self) -> str:
+        """Return a checksum of columns and rows."""
+        return hashlib.sha256(repr((self.columns, self.rows)).encode()).hexdigest()[:12]
+
+    def ids(self, columns: Sequence[str]) -> list[str]:
+        """Return the cells of some columns of each row, joined by a blank, in the order of the file.
+
+        Raises:
+            CompetitionError: A column is missing.
+        """
+        if missing := [name for name in columns if name not in self.columns]:
+            what = f"the sample submission has no column {missing[0]!r}, but {', '.join(self.columns)}"
+            raise CompetitionError(what, self.path, "Fix submission: in the track's YAML file")
+        places = [self.columns.index(name) for name in columns]
+        return list(dict.fromkeys(" ".join(row[place] for place in places) for row in self.rows))
+
+    def check_columns(self, expected: Sequence[str]) -> None:
+        """Reject other columns than the declared form writes.
+
+        Raises:
+            CompetitionError: A column differs, or their order does.
+        """
+        if self.columns != tuple(expected):
+            what = f"its columns are {','.join(self.columns)}, and submission: writes {','.join(expected)}"
+            raise CompetitionError(what, self.path, "Fix submission: or classes: in the track's YAML file")
+
+    def column(self, name: str) -> list[str]:
+        """Return the cells of one column."""
+        place = self.columns.index(name)
+        return [row[place] for row in self.rows]
+
+    def arrange(
+        self, rows: Iterable[Sequence[str]], header: Sequence[str], id_columns: Sequence[str]
+    ) -> Iterator[tuple[str, ...]]:
+        """Yield rows whose cells are in the order of ``header``, in the order of the sample's ids and columns.
+
+        Rows of one id, such as the objects of an image, stay together in their own order.
+
+        Raises:
+            CompetitionError: An id is missing, or one is not in the sample, with the nearest name.
+        """
+        by_id: dict[str, list[Sequence[str]]] = {}
+        for row in rows:
+            by_id.setdefault(_id(row, header, id_columns), []).append(row)
+        wanted = self.ids(id_columns)
+        if problem := other_ids(list(by_id), wanted):
+            raise CompetitionError(f"the ids are not those of the sample submission: {problem}", self.path)
+        places = [header.index(name) for name in self.columns]
+        for one in wanted:
+            yield from (tuple(row[place] for place in places) for row in by_id[one])
+
+    def reorder(self, lines: Iterable[tuple[int, list[str]]], header: Sequence[str]) -> list[tuple[int, list[str]]]:
+        """Return numbered rows of a file with the sample's columns, their cells in the order of ``header``."""
+        places = [self.columns.index(name) for name in header]
+        return [(number, [cells[place] for place in places]) for number, cells in lines]
+
+    def both_ids(
+        self, lines: Iterable[tuple[int, list[str]]], id_columns: Sequence[str], header: Sequence[str]
+    ) -> tuple[list[str], list[str]]:
+        """Return the ids of numbered rows, each once, and those of the sample."""
+        found = dict.fromkeys(_id(cells, header, id_columns) for _, cells in lines)
+        return list(found), self.ids(id_columns)
+
+    def has_endings(self, column: str) -> bool:
+        """Return whether the ids of a column are file names with the ending of a picture."""
+        return all(is_picture(cell) for cell in self.column(column))
+
+
+def _id(cells: Sequence[str], header: Sequence[str], id_columns: Sequence[str]) -> str:
+    return " ".join(cells[header.index(name)] for name in id_columns)
+
+
+def read_sample(path: Path) -> OfficialSample:
+    """Read a sample submission; a file is read once until it changes.
+
+    Raises:
+        CompetitionError: It is missing, no CSV, has no row, or a row has more or fewer cells than the header.
+    """
+    status = path.stat() if path.exists() else None
+    return _read(path, status and (status.st_size, status.st_mtime_ns))
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, stamp: tuple[int, int] | None) -> OfficialSample:
+    header, lines = read_csv(path)
+    columns = tuple(name.strip() for name in header)
+    for number, cells in lines:
+        if len(cells) != len(columns):
+            raise CompetitionError(f"row {number} has {len(cells)} cells, not {len(columns)}", path)
+    if not lines:
+        raise CompetitionError("the sample submission has no row", path)
+    return OfficialSample(path, columns, tuple(tuple(cells) for _, cells in lines))
+
+
+def open_checked_csv(
+    path: Path, header: Sequence[str], sample: OfficialSample | None
+) -> tuple[CheckResult, list[tuple[int, list[str]]]]:
+    """Read a CSV for a check, as ``open_csv``; its columns are in the order of the sample, if there is one.
+
+    Returns:
+        The result, and the numbered rows with their cells in the order of ``header``.
+    """
+    result, lines = open_csv(path, header if sample is None else sample.columns)
+    return result, lines if sample is None else sample.reorder(lines, header)
+
+
+def check_ids(result: CheckResult, found: Sequence[str], wanted: Sequence[str], sample: OfficialSample) -> None:
+    """Record ids that are missing or not in the sample, and the first one in another place."""
+    if problem := other_ids(found, wanted):
+        result.refuse(f"the ids are not those of {sample.path.name}: {problem}")
+        return
+    different = [
+        (place, one, other) for place, (one, other) in enumerate(zip(found, wanted, strict=True)) if one != other
+    ]
+    if different:
+        place, one, other = different[0]
+        result.refuse(
+            f"the ids are in another order than in {sample.path.name}: number {place + 1} is {one!r}, not {other!r}"
+        )
+
+
+def other_ids(found: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Return which ids are missing and which are unknown, with the nearest name; None where all are the same."""
+    in_found, in_wanted = set(found), set(wanted)
+    missing = [one for one in wanted if one not in in_found]
+    unknown = [one for one in found if one not in in_wanted]
+    parts = [f"{len(missing)} are missing ({few(missing)})"] * bool(missing)
+    parts += [f"{len(unknown)} are unknown ({few(unknown)})"] * bool(unknown)
+    return " and ".join(parts) + near_misses(unknown, missing) if parts else None

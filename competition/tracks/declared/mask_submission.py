@@ -1,0 +1,138 @@
+"""The key ``submission`` of a declared segmentation, and what is taken from the organiser's sample submission."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Discriminator, Tag
+
+from competition.errors import CompetitionError
+from competition.settings import Section
+from competition.submission import FORMS
+from competition.submission.form import Form
+from competition.submission.objects.files import ObjectColumns
+from competition.submission.objects.form import ObjectForm
+from competition.submission.png.files import PngMasks
+from competition.submission.png.form import PngForm
+from competition.submission.run_lengths.columns import SubmissionColumns
+from competition.submission.run_lengths.form import RunLengthForm
+from competition.submission.run_lengths.id_template import possible_splits
+from competition.submission.sample import OfficialSample, read_sample
+from competition.text import nearest_hint, shown
+
+KINDS: dict[str, type[Section]] = {"run_lengths": SubmissionColumns, "objects": ObjectColumns, "png": PngMasks}
+"""``kind`` of a submission -> its keys; run lengths where it is left out."""
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, str):
+        return "name"
+    if isinstance(value, Section):
+        return next(kind for kind, section in KINDS.items() if type(value) is section)
+    return str(value.get("kind", "run_lengths")) if isinstance(value, dict) else "run_lengths"
+
+
+def _known_kind(value: Any) -> Any:
+    """Return a declared submission of a known kind; the kind of run lengths needs no name."""
+    if isinstance(value, str):
+        names = [name for name, one in FORMS.items() if one.of_masks]
+        if value not in names:
+            raise ValueError(f"Input should be columns of run lengths or one of {', '.join(names)}, not {shown(value)}")
+    if isinstance(value, dict) and "kind" in value:
+        if value["kind"] not in KINDS:
+            hint = nearest_hint(str(value["kind"]), list(KINDS))
+            raise ValueError(f"kind is one of {', '.join(KINDS)}, not {shown(value['kind'])}{hint}")
+        if value["kind"] == "run_lengths":
+            return {key: one for key, one in value.items() if key != "kind"}
+    return value
+
+
+Submission = Annotated[
+    Annotated[SubmissionColumns, Tag("run_lengths")]
+    | Annotated[ObjectColumns, Tag("objects")]
+    | Annotated[PngMasks, Tag("png")]
+    | Annotated[str, Tag("name")],
+    Discriminator(_kind),
+    BeforeValidator(_known_kind),
+]
+"""Columns of run lengths, of objects, PNG masks, or the name of a form."""
+
+
+def make_form(submission: Section | str | None, sample: str | None) -> Form:
+    """Return the form of a declaration, with the sample submission where one is named."""
+    if isinstance(submission, str):
+        return FORMS[submission]
+    official = None if sample is None else read_sample(Path(sample))
+    if isinstance(submission, ObjectColumns):
+        return ObjectForm(submission, sample=official)
+    if isinstance(submission, PngMasks):
+        return PngForm(submission)
+    if isinstance(submission, SubmissionColumns):
+        return RunLengthForm(submission, official)
+    return RunLengthForm()
+
+
+def contradiction(submission: Section | str | None, classes: Sequence[str], sample: str | None) -> str | None:
+    """Return why the submission contradicts the classes or the sample; None if it does not."""
+    if isinstance(submission, PngMasks):
+        return submission.contradiction(classes) or ("sample is a CSV, and PNG masks have none" if sample else None)
+    if isinstance(submission, SubmissionColumns):
+        if fault := submission.contradiction("submission", len(classes)):
+            return fault
+        if sample is not None and (odd := set(submission.header(classes)) ^ set(read_sample(Path(sample)).columns)):
+            return f"submission and {Path(sample).name} differ in the columns {', '.join(sorted(odd))}"
+        return None
+    return "sample needs columns of run lengths in submission" if sample else None
+
+
+def with_sample(content: Any, folder: Path) -> Any:
+    """Return the content of a YAML file with what its sample submission adds.
+
+    The path of the sample becomes absolute. Of a submission by columns the names of those that are left out are taken
+    from it, and whether names have endings; how pixels are counted can't be seen in a sample.
+
+    Raises:
+        CompetitionError: The sample can't be read, or a column can't be identified.
+    """
+    if not isinstance(content, dict) or not isinstance(content.get("sample"), str):
+        return content
+    path = (folder / content["sample"]).resolve()
+    sample, declared, classes = read_sample(path), content.get("submission"), content.get("classes")
+    if declared is not None and (not isinstance(declared, dict) or declared.get("kind") == "png"):
+        return content | {"sample": str(path)}
+    submission, masks = dict(declared or {}), content.get("masks")
+    if isinstance(masks, dict) and "csv" in masks:
+        kept = ("order", "start", "relative")
+        submission = {key: masks[key] for key in kept if key in masks and key not in submission} | submission
+    elif "order" not in submission:
+        what = "submission needs order: row or column, because a sample does not show how pixels are counted"
+        raise CompetitionError(what, path)
+    names = [str(name) for name in classes] if isinstance(classes, list | dict) else []
+    return content | {"sample": str(path), "submission": _columns(submission, sample, names)}
+
+
+def _columns(submission: dict[str, Any], sample: OfficialSample, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the keys of a submission with those that follow from the sample."""
+    found = dict(submission)
+    for key in ("image", "class", "rle"):
+        if isinstance(name := found.get(key), str) and name not in sample.columns:
+            hint = nearest_hint(name, sample.columns)
+            raise CompetitionError(f"submission.{key}: the sample submission has no column {name!r}{hint}", sample.path)
+    free = [name for name in sample.columns if name not in submission.values()]
+    if "image" not in found and free:
+        found["image"] = free.pop(0)
+    if "rle" not in found and not (len(classes) > 1 and set(classes) <= set(sample.columns)) and free:
+        found["rle"] = free.pop()
+    if "class" not in found and len(free) == 1 and set(sample.column(free[0])) <= set(classes):
+        found["class"] = free.pop()
+    if (image := found.get("image")) is None:
+        return found
+    template = "{image}_{class}"
+    if len(classes) > 1 and "class" not in found and "rle" in found and "id" not in found:
+        if not all(possible_splits(template, cell, classes) for cell in sample.column(image)):
+            what = f"the ids in column {image!r} don't end in _ and a class, so submission needs id"
+            raise CompetitionError(what, sample.path, 'Give submission: {id: "..."} with {image} and {class}')
+        found["id"] = template
+    if "ending" not in found:
+        found["ending"] = "id" not in found and sample.has_endings(str(image))
+    return found

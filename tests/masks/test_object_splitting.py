@@ -1,0 +1,100 @@
+"""The watershed on shapes whose parts are known, and on any mask: objects cover it once and are connected."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import label
+
+from competition.masks.bit_planes import pack_masks
+from competition.masks.object_splitting import PLAIN, ObjectRule, drop_small, split_mask, split_planes
+
+SPLIT = ObjectRule(distance=0.8, smoothing=1)
+
+
+def discs(shape, *circles):
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    return [np.hypot(rows - row, columns - column) < radius for row, column, radius in circles]
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_two_touching_discs_are_cut_in_the_middle_at_any_scale(scale) -> None:
+    one, other = discs(
+        (24 * scale, 48 * scale), (12 * scale, 14 * scale, 10 * scale), (12 * scale, 32 * scale, 10 * scale)
+    )
+    found = split_mask(one | other, SPLIT)
+    assert len(split_mask(one | other, PLAIN)) == 1
+    assert len(found) == 2
+    for pixels, column in zip(found, (14, 32), strict=True):
+        assert np.median(pixels % (48 * scale)) == pytest.approx(column * scale, abs=scale)
+        # What is on the wrong side of the middle between the two centres is at most the line itself.
+        wrong = ((pixels % (48 * scale)) > 23 * scale) == (column == 14)
+        assert wrong.sum() <= 12 * scale
+
+
+def test_discs_of_different_sizes_are_split_by_their_own_radius() -> None:
+    shape = (40, 70)
+    large, small = discs(shape, (20, 20, 16), (20, 41, 6))
+    found = split_mask(large | small, SPLIT)
+    assert sorted(len(one) > 400 for one in found) == [False, True]
+
+
+def test_a_bone_of_one_width_is_not_cut() -> None:
+    bar = np.zeros((20, 90), bool)
+    bar[6:15, 3:87] = True
+    for distance in (0.6, 1.3):
+        assert len(split_mask(bar, ObjectRule(distance, 1))) == 1
+    disc = discs((50, 50), (25, 25, 20))[0]
+    assert len(split_mask(disc, SPLIT)) == 1
+
+
+@pytest.mark.parametrize("rule", [PLAIN, SPLIT, ObjectRule(0.6, 2), ObjectRule(2, 0)])
+def test_objects_of_any_mask_cover_it_once_and_are_connected(rule) -> None:
+    random = np.random.default_rng(0)
+    shapes = [(1, 1), (1, 25), (25, 1), (30, 40)]
+    masks = [random.random(shape) < density for shape in shapes for density in (0.1, 0.6, 1)]
+    masks.append(np.any(discs((40, 50), (0, 0, 9), (8, 12, 7), (39, 49, 12), (30, 36, 8)), axis=0))
+    for mask in masks:
+        found = split_mask(mask, rule)
+        every = np.concatenate([np.empty(0, np.int64), *found])
+        np.testing.assert_array_equal(np.sort(every), np.flatnonzero(mask))
+        for pixels in found:
+            own = np.zeros(mask.size, bool)
+            own[pixels] = True
+            assert label(own.reshape(mask.shape), np.ones((3, 3)))[1] == 1
+        components = label(mask, np.ones((3, 3)))[1]
+        assert len(found) >= components
+        assert len(found) == components or rule.distance is not None
+
+
+def test_the_border_of_the_image_does_not_split_an_object() -> None:
+    half = discs((40, 40), (0, 20, 15))[0]
+    assert len(split_mask(half, SPLIT)) == 1
+    # Two halves of discs, 19 pixels apart, are as high as whole discs: nearer than 2.2 times their radius of 10.
+    for row, rows in ((0, 15), (14, 15), (15, 30)):
+        pair = np.any(discs((rows, 50), (row, 15, 10), (row, 34, 10)), axis=0)
+        assert len(split_mask(pair, ObjectRule(2.2, 1))) == 1
+        assert len(split_mask(pair, ObjectRule(1.6, 1))) == 2
+
+
+def test_small_objects_are_dropped_unless_all_are() -> None:
+    one, other = np.arange(3), np.arange(5, 15)
+    assert [len(x) for x in drop_small([one, other], 4)] == [10]
+    assert [len(x) for x in drop_small([one, other], 30)] == [3, 10]
+    mask = np.zeros((9, 9), bool)
+    mask[0, 0], mask[4:8, 4:8] = True, True
+    assert [len(x) for x in split_mask(mask, ObjectRule(None, 1, 5))] == [16]
+
+
+def test_each_class_has_its_rule() -> None:
+    pair = np.any(discs((24, 48), (12, 14, 10), (12, 32, 10)), axis=0)
+    objects = split_planes(pack_masks(np.stack([pair, pair, np.zeros_like(pair)])), (PLAIN, SPLIT, SPLIT))
+    assert objects.class_of.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_peaks_nearer_than_the_rule_says_are_one_object_at_any_scale(scale) -> None:
+    shape, radius = (24 * scale, 48 * scale), 10 * scale
+    one, other = discs(shape, (12 * scale, 18 * scale, radius), (12 * scale, 25 * scale, radius))  # 0.7 radii apart
+    assert len(split_mask(one | other, SPLIT)) == 1
+    one, other = discs(shape, (12 * scale, 16 * scale, radius), (12 * scale, 29 * scale, radius))  # 1.3 radii apart
+    assert len(split_mask(one | other, SPLIT)) == 2
+    assert len(split_mask(one | other, ObjectRule(1.6, 1))) == 1
