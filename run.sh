@@ -111,7 +111,7 @@ if [ "${1:-}" = test ]; then
     quick) shift && set -- --ignore tests/trust --ignore tests/end_to_end -m "not slow and not e2e and not exhaustive" "${all_cores[@]}" "$@" ;;
     coverage) shift && set -- --ignore tests/trust --cov "${all_cores[@]}" "$@" ;;
     exhaustive) shift && exec "$python" -m pytest -m exhaustive "${all_cores[@]}" "$@" ;;
-    trust) shift && exec "$python" -m pytest tests/trust "$@" ;;
+    trust) shift && exec "$python" -m pytest tests/trust --inputs 500 "$@" ;;
     *) exec "$python" -m pytest "$@" ;;
     esac
     "$python" -m ruff check .

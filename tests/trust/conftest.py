@@ -9,7 +9,7 @@ _TABLE = pytest.StashKey[TrustTable]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--inputs", type=int, default=500, help="damaged files for each parser")
+    parser.addoption("--inputs", type=int, default=100, help="damaged files for each parser")
     parser.addoption("--kills", type=int, default=1, help="kills of each stage")
     parser.addoption("--write-table", type=Path, help="write what was tried as Markdown")
 
@@ -21,7 +21,7 @@ def trust_table(pytestconfig: pytest.Config) -> TrustTable:
 
 @pytest.fixture(scope="session")
 def inputs(pytestconfig: pytest.Config) -> int:
-    number: int = pytestconfig.getoption("--inputs", 40)  # the option is unknown where all tests run
+    number: int = pytestconfig.getoption("--inputs", 100)  # unknown where this file was no argument
     return number
 
 

@@ -1,6 +1,6 @@
 """Every parser on thousands of damaged files: it reads them, or refuses them with one sentence.
 
-``./run.sh test`` tries 40 files for each, ``./run.sh test trust`` 500, and ``./run.sh test trust --inputs 50000`` as
+``./run.sh test`` tries 100 files for each, ``./run.sh test trust`` 500, and ``./run.sh test trust --inputs 50000`` as
 many as are asked for.
 """
 
