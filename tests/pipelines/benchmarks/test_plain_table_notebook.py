@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import roc_auc_score
 
 from pipelines.benchmarks import plain_table_notebook
 
@@ -36,7 +35,8 @@ def test_it_learns_and_writes_probabilities_of_what_is_held_out(task, tmp_path):
     assert (list(probs), list(probs.index)) == (["disc", "coin"], list(held_out))
     assert probs.to_numpy().min() >= 0
     assert probs.to_numpy().max() <= 1
-    assert roc_auc_score([disc for disc, _ in held_out.values()], probs["disc"]) > 0.9
+    # Of 12; not the AUROC, which is high by chance: a network of random weights orders them well, or backwards.
+    assert sum((probs["disc"] > 0.5) == [bool(disc) for disc, _ in held_out.values()]) >= 11
 
 
 def test_a_picture_is_rgb_keeps_its_shape_and_has_mean_0_and_deviation_1(tmp_path):
