@@ -65,7 +65,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Spare the garbage collector what was imported and collected, a gigabyte: it took a fifth of the tests' time."""
+    """Spare the garbage collector what was imported and collected, a gigabyte: 330 tests took 42 s instead of 54."""
     gc.collect()
     gc.freeze()
 
