@@ -68,7 +68,9 @@ def _patient(workspace: Workspace, track: Track, entry: Entry) -> NDArray[np.uin
     for view, present in zip(track.views, entry.present, strict=True):
         image = read_cached_image(workspace, entry.sample, view)
         picture = as_rgb(resize_image(image, grid_size(image.shape[:2], VIEW_TILE)))
-        tiles.append(_caption(_centre(picture, VIEW_TILE, VIEW_TILE), view if present else f"{view} missing"))
+        tile = _centre(picture, VIEW_TILE, VIEW_TILE)
+        name = view if present else f"{view} missing"
+        tiles.append(_caption(tile, name) if len(track.views) > 1 else tile)  # one view needs no name
     positive = [name for name, target in zip(track.classes, entry.targets, strict=True) if target]
     return _caption(np.hstack(tiles), f"{entry.name}: {', '.join(positive) or 'negative'}")
 
