@@ -4,6 +4,7 @@ Probabilities are decided without tuning: above 0.5 of independent classes, the 
 each other, the rounded mean grade for kappa. Tuned decisions are 0/1 rows, which stay as they are.
 """
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
@@ -57,9 +58,9 @@ class LabelMetric(TableMetric):
         """Return the score (k,) of independent classes from counts (k, C) and the number of samples (k, 1)."""
         return mean_of_classes(self._cell_scores(both, decided, truth, samples), self.class_weights(both.shape[1]))
 
+    @abstractmethod
     def of_confusion(self, confusion: Counts) -> NDArray[np.float64]:
         """Return the score (k,) of exclusive classes from counts (k, C true, C decided)."""
-        raise NotImplementedError
 
     def class_scores(self, truth: Truth, outputs: NDArray[Any]) -> NDArray[np.float64]:
         """Return the score of each independent class, or the recall of each class that excludes the others."""
@@ -72,6 +73,7 @@ class LabelMetric(TableMetric):
         return np.asarray(divide(both, wanted, np.nan)[0])
 
     def _cell_scores(self, both: Counts, decided: Counts, truth: Counts, samples: Counts) -> NDArray[np.float64]:
+        """Return the scores (k, C) of independent classes; only a metric that fits "multilabel" has them."""
         raise NotImplementedError
 
 

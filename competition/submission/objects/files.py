@@ -58,7 +58,7 @@ class ObjectFile:
 
 
 def is_empty(rle: str) -> bool:
-    """Return whether a cell of a file stands for no object."""
+    """Return whether a cell of a file means that there is no object."""
     return rle in NO_MASK
 
 

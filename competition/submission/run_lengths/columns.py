@@ -139,7 +139,7 @@ class SubmissionColumns(RunLengthColumns):
         return format_runs(runs, np.array([len(runs)]))[0]
 
     def is_no_mask(self, cell: str) -> bool:
-        """Return whether a cell stands for no mask; -1 does only where the form says so."""
+        """Return whether a cell means an empty mask; -1 does so only if the form declares it."""
         return cell == self.empty or (cell in NO_MASK and cell != "-1")
 
     def write(self, rle: str) -> str:

@@ -29,7 +29,8 @@ def split_id(template: str, text: str, classes: Sequence[str], known: Collection
     """Return image and class of an id.
 
     Where several classes fit ("x_a_b" with the classes b and a_b), the one whose image is ``known`` is taken, else the
-    longest. An id that fits no class has what stands in the place of the class; the whole id and "" if there is none.
+    longest. Of an id that fits no class, the text in the place of the class is returned, or the whole id and "" if the
+    template does not match.
     """
     if "{class}" not in template:
         found = re.fullmatch(_pattern(template, ""), text, re.DOTALL)

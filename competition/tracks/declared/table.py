@@ -26,7 +26,7 @@ class ImageTable(Section):
     csv: str
     """The CSV below the data folder, for example "train.csv"."""
     image: str
-    """The column of ids: the names of the images; with ``views``, what {stem} stands for."""
+    """The column of ids: the names of the images, or with ``views`` the text of their {stem}."""
     group: str | None = None
     """The column of what is never split between folds (the patient)."""
     targets: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ CLASSES = ("dark", "grey", "pale")
 
 
 def inputs(targets, name, rule, truth=None, located=False):
-    """Stands in for ``ReportInputs``: 40 samples of three classes in two folds."""
+    """A stub of ``ReportInputs`` with 40 samples of three classes in two folds."""
     random = np.random.default_rng(0)
     truth = one_hot(random.integers(0, 3, 40), 3) if truth is None else truth
     probs = random.dirichlet(np.ones(3), 40) + truth
