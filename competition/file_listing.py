@@ -157,6 +157,11 @@ def stem(name: str) -> str:
     return same_spelling(Path(path.stem).stem if path.name.lower().endswith(".nii.gz") else path.stem)
 
 
+def without_picture_ending(name: str) -> str:
+    """Return a name without the ending of an image; a key such as "case7_1.5", which has none, stays whole."""
+    return stem(name) if is_picture(name) else same_spelling(name)
+
+
 def label_files(label: Path, classes: Sequence[str]) -> list[Path]:
     """Return all files of a sample's label: those of ``class_files``."""
     return [file for files in class_files(label, classes) for file in files]

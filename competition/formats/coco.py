@@ -111,16 +111,14 @@ def _image(
     for number, label, annotation in parts:
         place = f"{path}, image {name}, annotation {number}"
         try:
-            objects += _objects(label, annotation, size_hw, place, boxes)
+            objects.append(_object(label, annotation, size_hw, place, boxes))
         except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
             raise CompetitionError("its segmentation is neither polygons nor run lengths", place, REPAIR) from error
     return DrawnImage(size_hw, tuple(objects))
 
 
-def _objects(
-    label: str, annotation: dict[str, Any], size_hw: tuple[int, int], place: str, boxes: bool
-) -> list[DrawnObject]:
-    """Return the parts of an annotation: COCO joins its polygons, so each is an object of its own."""
+def _object(label: str, annotation: dict[str, Any], size_hw: tuple[int, int], place: str, boxes: bool) -> DrawnObject:
+    """Return the object of an annotation, whose polygons are the parts that are seen of it."""
     segmentation = annotation.get("segmentation")
     if isinstance(segmentation, dict):
         counts = segmentation["counts"]
@@ -128,14 +126,15 @@ def _objects(
             found, wanted = size_text(segmentation["size"]), size_text(size_hw)
             raise CompetitionError(f"run lengths are of {found} pixels, the image has {wanted}", place, REPAIR)
         numbers = decode_text(counts) if isinstance(counts, str) else [int(count) for count in counts]
-        return [DrawnObject(label, mask=decode_counts(numbers, size_hw, place))]
+        return DrawnObject(label, mask=decode_counts(numbers, size_hw, place))
     if not segmentation and boxes:
         left, top, width, height = annotation["bbox"]
         segmentation = [box_points(left, top, left + width, top + height)]
     if not segmentation:
         what = f"an object of {shown(label)} has {'only a box' if 'bbox' in annotation else 'no outline'} and no mask"
         raise CompetitionError(what, place, f"{REPAIR}, or write boxes: true under masks")
-    return [DrawnObject(label, (make_ring(flat, label, size_hw, place, REPAIR),)) for flat in segmentation]
+    rings = tuple(make_ring(flat, label, size_hw, place, REPAIR) for flat in segmentation)
+    return DrawnObject(label, rings, joined=True)
 
 
 def encode_counts(mask: NDArray[np.bool_]) -> list[int]:

@@ -28,13 +28,15 @@ class DrawnObject:
 
     Attributes:
         label: Name of its class.
-        rings: Closed polygons (n, 2) of x, y in pixels; those after the first are holes.
+        rings: Closed polygons (n, 2) of x, y in pixels; one within another is a hole.
         mask: The pixels (H, W) bool in place of polygons, or None.
+        joined: Whether the polygons are parts of the object, none of them a hole, as in COCO.
     """
 
     label: str
     rings: tuple[NDArray[np.float64], ...] = ()
     mask: NDArray[np.bool_] | None = None
+    joined: bool = False
 
 
 @dataclass(frozen=True)

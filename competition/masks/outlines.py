@@ -79,7 +79,14 @@ def fill_objects(objects: Sequence[DrawnObject], size_hw: tuple[int, int]) -> ND
     """Return the mask (H, W) of the pixels that belong to any of the objects."""
     mask = np.zeros(size_hw, np.bool_)
     for drawn in objects:
-        mask |= fill_rings(drawn.rings, size_hw) if drawn.mask is None else drawn.mask
+        mask |= _fill_object(drawn, size_hw) if drawn.mask is None else drawn.mask
+    return mask
+
+
+def _fill_object(drawn: DrawnObject, size_hw: tuple[int, int]) -> NDArray[np.bool_]:
+    if not drawn.joined:
+        return fill_rings(drawn.rings, size_hw)
+    mask: NDArray[np.bool_] = np.logical_or.reduce([fill_rings([ring], size_hw) for ring in drawn.rings])
     return mask
 
 

@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from competition.errors import CompetitionError
 from competition.formats.coco import decode_counts, decode_text, encode_counts, open_coco, read_coco, write_coco
 from competition.formats.drawn_objects import DrawnImage, DrawnObject
-from competition.masks.outlines import drawn_planes, outline_mask
+from competition.masks.outlines import drawn_planes, fill_objects, outline_mask
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 0.97, 1.0])
@@ -91,6 +91,16 @@ def test_polygons_on_whole_pixels_and_run_lengths_of_a_crowd_are_those_of_pycoco
     theirs = COCO(str(path))
     expected = np.logical_or(*(theirs.annToMask(each) for each in theirs.loadAnns([1, 2])))
     np.testing.assert_array_equal(drawn_planes(read_coco(path)["x.png"], ["bone"])[..., 0], expected)
+
+
+def test_the_polygons_of_an_annotation_are_one_object_without_holes(tmp_path) -> None:
+    """An object is cut in two by another that lies upon it, or its parts overlap."""
+    path = tmp_path / "all.json"
+    rings = [[0, 0, 2, 0, 2, 5, 0, 5], [1, 0, 3, 0, 3, 5, 1, 5], [4, 0, 5, 0, 5, 3, 4, 3]]
+    path.write_text(json.dumps(content(segmentation=rings)))
+    (drawn,) = read_coco(path)["x.png"].objects
+    theirs = COCO(str(path))
+    np.testing.assert_array_equal(fill_objects([drawn], (5, 5)), theirs.annToMask(theirs.loadAnns(1)[0]))
 
 
 def test_a_box_is_filled_where_that_is_asked_for(tmp_path) -> None:

@@ -1,7 +1,9 @@
 """labelme's files: written and read, and what is none of them."""
 
+import base64
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -31,6 +33,36 @@ def edited(tmp_path, **shape):
     whole = {"label": "x", "points": [[0, 0], [4, 0], [4, 4]], "shape_type": "polygon"} | shape
     path.write_text(json.dumps({"shapes": [whole], "imageHeight": 5, "imageWidth": 5}))
     return path
+
+
+def encoded(mask) -> str:
+    return base64.b64encode(cv2.imencode(".png", np.asarray(mask, np.uint8))[1].tobytes()).decode()
+
+
+def test_a_mask_lies_where_its_first_point_is(tmp_path) -> None:
+    """labelme writes the box of a mask and its 0 and 1 within, for example of a model's proposal."""
+    image = read_labelme(edited(tmp_path, shape_type="mask", points=[[1, 2], [3, 3]], mask=encoded(np.eye(2, 3))))
+    expected = np.zeros((5, 5), bool)
+    expected[2, 1] = expected[3, 2] = True
+    np.testing.assert_array_equal(drawn_planes(image, ["x"])[..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"points": [[3, 2], [5, 3]]}, r"a mask of 2x3 at row 2, column 3 leaves the image of 5x5.*shape 1"),
+        ({"points": [[-1, 0], [1, 1]]}, "at row 0, column -1 leaves"),
+        ({"mask": base64.b64encode(b"text").decode()}, "the mask of a shape is no PNG in base64"),
+        ({"mask": ""}, "the mask of a shape is no PNG in base64"),
+        ({"mask": "?"}, "the mask of a shape is no PNG in base64"),
+        ({"mask": None}, "the mask of a shape is no PNG in base64"),
+        ({"points": []}, "no file of labelme"),
+    ],
+)
+def test_a_damaged_mask_is_one_sentence(tmp_path, changes, message) -> None:
+    shape = {"shape_type": "mask", "points": [[0, 0], [2, 1]], "mask": encoded(np.ones((2, 3)))}
+    with pytest.raises(CompetitionError, match=message):
+        read_labelme(edited(tmp_path, **shape | changes))
 
 
 def test_a_rectangle_is_a_polygon_of_four_points(tmp_path) -> None:

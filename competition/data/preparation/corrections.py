@@ -92,7 +92,7 @@ def _check_first_class(track: Track, samples: Sequence[Sample], corrected: Mappi
 def _digest(image: DrawnImage) -> str:
     digest = hashlib.sha256(repr(image.size_hw).encode())
     for drawn in image.objects:
-        digest.update(drawn.label.encode())
+        digest.update(drawn.label.encode() + b"joined" * (drawn.joined and len(drawn.rings) > 1))
         for array in (*drawn.rings, drawn.mask):
             digest.update(b"-" if array is None else repr(array.shape).encode() + array.tobytes())
     return digest.hexdigest()[:16]

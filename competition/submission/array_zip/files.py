@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_all_files, stem
+from competition.file_listing import find_all_files, without_picture_ending
 from competition.files import whole_file, whole_folder
 from competition.formats.numpy_files import LARGEST_ARRAY, StoredArray, read_npy
 from competition.formats.source_files import damage_named
@@ -28,8 +28,8 @@ _NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def plane_file_name(image_name: str) -> str:
-    """Return the name of an image's file in the submission: "7.dcm" becomes "7.npy"."""
-    return f"{stem(image_name)}.npy"
+    """Return the name of an image's file in the submission: "7.dcm" becomes "7.npy", a key stays whole."""
+    return f"{without_picture_ending(image_name)}.npy"
 
 
 def with_background(planes: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:

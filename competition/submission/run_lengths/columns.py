@@ -104,6 +104,12 @@ class SubmissionColumns(RunLengthColumns):
         """Return what the first column holds for an image and class."""
         return image if self.id is None else write_id(self.id, image, class_name)
 
+    def row_ids(self, images: Iterable[str], classes: Sequence[str]) -> list[str]:
+        """Return the ids of all rows of images, the cells of ``id_columns`` joined by a blank, each once."""
+        of_class = "" if self.class_column is None else " {}"
+        ids = (self.named(image, name) + of_class.format(name) for image in images for name in classes)
+        return list(dict.fromkeys(ids))
+
     def contradiction(self, key: str, classes: int) -> str | None:
         """Return why columns, id and number of classes contradict each other, None if they fit."""
         if self.id is None:

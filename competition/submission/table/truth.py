@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.file_listing import is_picture, stem
+from competition.file_listing import without_picture_ending
 from competition.formats.csv_files import read_columns, read_csv
 from competition.metrics.tables import Targets
 from competition.submission.table.layout import TableLayout
@@ -87,19 +87,18 @@ def read_truth(
         if not np.isin(values, (0, 1)).all():
             raise CompetitionError(f"the truth of {name} is not 0 or 1", path)
     called = _without_ending(submitted)
-    return {name if name in submitted else called.get(_short(name), name): values for name, values in truth.items()}
+    return {
+        name if name in submitted else called.get(without_picture_ending(name), name): values
+        for name, values in truth.items()
+    }
 
 
 def _without_ending(submitted: Collection[str]) -> dict[str, str]:
     """Return id without an image's ending -> id, of those that are then still different."""
     found = defaultdict[str, list[str]](list)
     for name in submitted:
-        found[_short(name)].append(name)
+        found[without_picture_ending(name)].append(name)
     return {short: names[0] for short, names in found.items() if len(names) == 1}
-
-
-def _short(name: str) -> str:
-    return stem(name) if is_picture(name) else name
 
 
 def _read_training_table(

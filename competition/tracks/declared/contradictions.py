@@ -11,7 +11,7 @@ from competition.text import same_spelling
 from competition.tracks.declared import mask_submission
 from competition.tracks.declared.label_sources import LabelFiles
 from competition.tracks.declared.run_length_table import RunLengthTable
-from competition.tracks.declared.templates import CLASS, fields_in, is_template, unknown_field
+from competition.tracks.declared.templates import CLASS, SLICE, fields_in, is_template, unknown_field
 
 if TYPE_CHECKING:  # it imports this module
     from competition.tracks.declared.declaration import FolderTrack
@@ -61,9 +61,10 @@ def _missing_key(declaration: FolderTrack) -> str | None:
 
 def bad_places(declaration: FolderTrack | TableTrack) -> str | None:
     """Return which template of key, group or stratum has an unknown field or none; None if all are valid."""
-    known = declaration.places.known_fields
+    common = declaration.places.known_fields
     for name in ("key", "group", "stratum"):
         template = getattr(declaration, name)
+        known = (*common, SLICE) if name == "key" and declaration.images.slices is not None else common
         if template is None or (name != "key" and not is_template(template)):
             continue
         if fault := unknown_field(template, known):

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_pictures_beside, join_part, stem
+from competition.file_listing import find_pictures_beside, join_part, stem, without_picture_ending
 from competition.text import counted, difference
 from competition.tracks.declared import run_length_table
 from competition.tracks.declared.declaration import FolderTrack
@@ -124,7 +124,7 @@ def labels_in_table(
     lacking = sum(name not in table.rows for name in keys)
     remarks = [_empty_remark(lacking, len(keys), f"row in {form.csv}")] if empty and lacking else []
     of_sample = {key: f"{form.csv}#{row_name(image)}" for key, image in training.items()}
-    return Labels(of_sample, problems, frozenset(map(stem, table.rows)), remarks=remarks)
+    return Labels(of_sample, problems, frozenset(map(without_picture_ending, table.rows)), remarks=remarks)
 
 
 def labels_in_export(

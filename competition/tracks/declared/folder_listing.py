@@ -28,6 +28,7 @@ from competition.tracks.declared.found_images import (
 from competition.tracks.declared.image_sources import list_parts
 from competition.tracks.declared.label_sources import LabelFiles
 from competition.tracks.declared.mask_paths import MaskFiles
+from competition.tracks.declared.mask_submission import check_test_names
 from competition.tracks.declared.places import PathFaultError
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.listing import NamesInUse, find_late_images, skipped_pictures
@@ -64,11 +65,13 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
     elif isinstance(declaration.masks, RunLengthTable):
         labels = labels_in_table(root, training, found, declaration.masks, declaration)
     elif isinstance(declaration.masks, LabelFiles):
-        tests = [str(sample.images[0]) for sample, _ in samples if sample.split == "test"]
-        labels = labels_in_export(root, training, declaration.masks, declaration, tests)
+        others = [str(sample.images[0]) for sample, _ in samples if sample.split == "test"]
+        labels = labels_in_export(root, training, declaration.masks, declaration, others)
     else:
         labels = labels_in_index(root, training, declaration)
     listed = [replace(sample, label=labels.of_sample.get(sample.key)) for sample, _ in samples]
+    tests = [sample.name for sample in listed if sample.split == "test"]
+    check_test_names(tests, declaration.submission, list(declaration.classes), declaration.sample)
     problems = [*problems, *labels.problems, *_skipped(root, found, listed, labels, declaration)]
     remarks = [*found.remarks, *labels.remarks, *_group_remarks(listed, declaration)]
     if "test" not in {sample.split for sample in listed} | {problem.split for problem in problems}:

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Protocol
 
 from competition.errors import CompetitionError
-from competition.file_listing import find_files, join_part, part_key, stem
+from competition.file_listing import find_files, join_part, stem
 from competition.text import counted
 from competition.tracks.declared.declaration import FolderTrack
 from competition.tracks.declared.image_sources import ImageReading, list_parts
 from competition.tracks.declared.index_table import IndexRow, IndexTable, read_index, rows_of_images
 from competition.tracks.declared.mask_paths import MaskFiles
 from competition.tracks.declared.places import PathFaultError, Places
+from competition.tracks.declared.templates import key_of_part
 from competition.tracks.track import Problem, Split
 
 
@@ -84,7 +85,7 @@ def key_of(image: FoundImage, declaration: DeclaredImages) -> str:
         raise image.fault or PathFaultError("path does not match")
     of_row = image.row is not None and "key" in image.row.cells
     key = image.row.cells["key"] if image.row is not None and of_row else declaration.places.key_of(image.fields)
-    return part_key(key, image.part)
+    return key_of_part(key, image.part)
 
 
 def with_parts(found: FoundImages, declaration: DeclaredImages) -> FoundImages:

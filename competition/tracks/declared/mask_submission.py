@@ -17,7 +17,7 @@ from competition.submission.png.form import PngForm
 from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.submission.run_lengths.id_template import possible_splits
-from competition.submission.sample import OfficialSample, read_sample
+from competition.submission.sample import OfficialSample, other_ids, read_sample
 from competition.text import nearest_hint, shown
 
 KINDS: dict[str, type[Section]] = {"run_lengths": SubmissionColumns, "objects": ObjectColumns, "png": PngMasks}
@@ -83,6 +83,22 @@ def contradiction(submission: Section | str | None, classes: Sequence[str], samp
             return f"submission and {Path(sample).name} differ in the columns {', '.join(sorted(odd))}"
         return None
     return "sample needs columns of run lengths in submission" if sample else None
+
+
+def check_test_names(
+    names: Sequence[str], submission: Section | str | None, classes: Sequence[str], sample: str | None
+) -> None:
+    """Reject test images, by their names in the submission, whose rows are not those of the sample submission.
+
+    Raises:
+        CompetitionError: A row is missing in either, with the nearest id.
+    """
+    if not names or sample is None or not isinstance(submission, SubmissionColumns):
+        return
+    official = read_sample(Path(sample))
+    if problem := other_ids(submission.row_ids(names, classes), official.ids(submission.id_columns(classes))):
+        what = f"the ids of the test images are not those of the sample submission: {problem}"
+        raise CompetitionError(what, official.path, "Fix test:, key: or submission: in the track's YAML file")
 
 
 def with_sample(content: Any, folder: Path) -> Any:

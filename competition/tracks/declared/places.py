@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from competition.names import LONGEST_KEY, file_fault
 from competition.text import same_spelling
 from competition.tracks.declared.patterns import find_group, find_named
-from competition.tracks.declared.templates import CLASS, PATH_FIELDS, fields_in, fill, is_template, path_fields
+from competition.tracks.declared.templates import CLASS, PATH_FIELDS, SLICE, fields_in, fill, is_template, path_fields
 
 DEFAULT_KEY = "{stem}"
 
@@ -94,7 +94,8 @@ def _searched(of: str, declared: str, relative: str, fields: Mapping[str, str]) 
 
 
 def _filled(of: str, template: str, fields: Mapping[str, str]) -> str:
-    if missing := [field for field in fields_in(template) if not fields.get(field)]:
+    # The number of a slice fills its field later.
+    if missing := [field for field in fields_in(template) if not fields.get(field) and field != SLICE]:
         raise PathFaultError(f"the path has no {{{missing[0]}}}, which {of}: {template} asks for")
     return fill(template, fields)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from competition.errors import CompetitionError
-from competition.file_listing import stem
+from competition.file_listing import stem, without_picture_ending
 from competition.formats.csv_files import read_columns
 from competition.metrics.tables import Targets
 from competition.settings import Section
@@ -113,7 +113,9 @@ def find_row_problems(
         form: The declaration.
         others: Ids of images that need no row, those of the test split.
     """
-    strays = [written for written in table.rows if written not in keys and stem(written) not in others]
+    strays = [
+        written for written in table.rows if written not in keys and without_picture_ending(written) not in others
+    ]
     missing = {written: key for written, key in keys.items() if written not in table.rows}
     meant = near_pairs(missing, strays)
     lines = {written: row.line for written, row in table.rows.items()}

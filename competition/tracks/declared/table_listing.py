@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from competition.errors import CompetitionError
-from competition.file_listing import stem
+from competition.file_listing import stem, without_picture_ending
 from competition.submission.sample import other_ids, read_sample
 from competition.text import same_spelling
 from competition.tracks.declared.folder_listing import REPAIR_NAMES, no_test_image, no_training_image
@@ -190,7 +190,7 @@ def _skipped(
 ) -> list[Problem]:
     """Return the pictures beside the images of each split that belong to neither."""
     problems, taken = list[Problem](), {image.file for image in found}
-    labelled = {stem(key) for key in table.rows}
+    labelled = set(map(without_picture_ending, table.rows))
     for split, pattern in declaration.patterns.items():
         repair = f"Let {split}: in the track's YAML file take them, convert them, or move them away"
         keys = {one.key for one in pictures if one.split == split}

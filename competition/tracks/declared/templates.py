@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
-from competition.file_listing import stem
+from competition.file_listing import part_key, stem
 from competition.text import nearest_hint, same_spelling
 
 PATH_FIELDS = ("stem", "name", "dir", "parent")
@@ -12,9 +12,11 @@ PATH_FIELDS = ("stem", "name", "dir", "parent")
 that folder alone."""
 CLASS = "class"
 """The field of ``masks`` that each class fills with its name."""
+SLICE = "slice"
+"""The field of ``key`` that each slice of a volume fills with its number, from 0 on."""
 
-_FIELD = re.compile(r"\{([^\W\d]\w*)\}")
-_BRACES = re.compile(r"\{([^{}]*)\}")
+_FIELD = re.compile(r"\{([^\W\d]\w*)(?::0(\d))?\}")
+_BRACES = re.compile(r"\{([^{}]*?)(?::0\d)?\}")
 
 
 def is_template(text: str) -> bool:
@@ -24,7 +26,7 @@ def is_template(text: str) -> bool:
 
 def fields_in(template: str) -> list[str]:
     """Return the fields of a template in their order."""
-    return _FIELD.findall(template)
+    return [name for name, _ in _FIELD.findall(template)]
 
 
 def unknown_field(template: str, known: Collection[str]) -> str | None:
@@ -43,5 +45,12 @@ def path_fields(relative: str) -> dict[str, str]:
 
 
 def fill(template: str, fields: Mapping[str, str]) -> str:
-    """Return a template with its fields filled; those that are not given stay."""
-    return _FIELD.sub(lambda found: fields.get(found[1], found[0]), template)
+    """Return a template with its fields filled, "{slice:04}" with four digits; those that are not given stay."""
+    return _FIELD.sub(
+        lambda found: fields[found[1]].zfill(int(found[2] or 0)) if found[1] in fields else found[0], template
+    )
+
+
+def key_of_part(key: str, part: str) -> str:
+    """Return the key of a part of a file: its number is where ``{slice}`` stays in the file's key, else at the end."""
+    return fill(key, {SLICE: str(int(part))}) if part and SLICE in fields_in(key) else part_key(key, part)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
-from competition.file_listing import join_part, part_key, stem
+from competition.file_listing import join_part, stem
 from competition.formats.images import read_image, read_spacing
 from competition.masks.bit_planes import plane_count
 from competition.text import same_spelling
@@ -25,6 +25,7 @@ from competition.tracks.declared.mask_paths import find_masks
 from competition.tracks.declared.object_files import objects_reader
 from competition.tracks.declared.places import PathFaultError
 from competition.tracks.declared.run_length_table import RunLengthTable
+from competition.tracks.declared.templates import key_of_part
 from competition.tracks.track import Mirror, Track
 
 
@@ -120,5 +121,5 @@ def _parts_of(found: Mapping[str, list[Path]], declaration: FolderTrack) -> dict
     for key, paths in found.items():
         for path in paths:
             for part in list_parts(path, declaration.images):
-                parts[part_key(key, part)].append(Path(join_part(str(path), part)))
+                parts[key_of_part(key, part)].append(Path(join_part(str(path), part)))
     return dict(parts)

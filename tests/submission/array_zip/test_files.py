@@ -21,7 +21,11 @@ from competition.submission.known_images import KnownImages
 
 
 def test_an_image_keeps_its_name():
-    assert [plane_file_name(name) for name in ("7.dcm", "a.b.DCM")] == ["7.npy", "a.b.npy"]
+    names = ("7.dcm", "a.b.DCM", "7.nii.gz", "case7_1.5", "case7_1.6", "7.npy")
+    assert [plane_file_name(name) for name in names] == [
+        *("7.npy", "a.b.npy", "7.npy"),
+        *("case7_1.5.npy", "case7_1.6.npy", "7.npy"),
+    ]
 
 
 def test_the_background_is_what_no_class_covers():

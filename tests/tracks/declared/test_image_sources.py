@@ -71,6 +71,27 @@ def test_slices_of_a_late_test_set_and_of_labels_have_the_same_keys(tmp_path) ->
     np.testing.assert_array_equal(masks[2], truth["patient001_frame12_001"] == 3)
 
 
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("{stem}_slice_{slice}", "x_slice_2"), ("{slice:04}_of_{stem}", "0002_of_x"), ("{stem}", "x_002")],
+)
+def test_the_number_of_a_slice_is_where_the_key_has_it(tmp_path, key, expected) -> None:
+    for name in ("train/x.nii", "labels/x_gt.nii.gz", "test/x.nii"):
+        write_volume(tmp_path / name, np.zeros((5, 6, 3), np.int16), (1.0, 1.0, 1.0))
+    of_test = {"path": "'(?P<of>train|test)/'", "key": f"'{{of}}{key}'"}
+    keys = {"train": "train/*.nii", "images": "{slices: 2}"}
+    listing = declare(tmp_path, **keys, **of_test).list_samples(tmp_path)
+    assert [sample.key for sample in listing.samples][2::3] == [f"train{expected}", f"test{expected}"]
+    track = declare(tmp_path, **keys, key=f"'{key}'")
+    assert list(track.find_labels(tmp_path / "labels"))[2] == expected
+    assert [sample.key for sample in track.list_test(tmp_path / "test").samples][2] == expected
+
+
+def test_a_field_of_slices_needs_slices(tmp_path) -> None:
+    with pytest.raises(CompetitionError, match=r"key holds \{slice\}, which is unknown"):
+        declare(tmp_path, "train/*.nii", key="'{stem}_{slice}'", group="'(.+)'")
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2])
 def test_a_slice_along_any_axis_is_that_of_numpy(tmp_path, axis) -> None:
     values = np.random.default_rng(0).integers(-900, 2000, (7, 9, 11)).astype(np.int16)

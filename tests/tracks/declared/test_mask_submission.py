@@ -137,6 +137,34 @@ def test_a_sample_that_does_not_fit_is_one_sentence(tmp_path: Path, lines, keys,
     assert re.search(message, str(caught.value)), caught.value
 
 
+@pytest.mark.parametrize(
+    ("keys", "lines", "problem"),
+    [
+        ({"submission": "{order: row}"}, ("id,rle", "7,", "8,"), None),
+        ({"submission": "{order: row}"}, ("id,rle", "7.png,", "8.png,"), None),
+        ({"submission": "{order: row}"}, ("id,rle", "7,", "9,"), r"1 are missing (9) and 1 are unknown (8)"),
+        ({"submission": "{order: row}"} | TWO, ("id,rle", "7_a,", "7_b,", "8_a,", "8_b,"), None),
+        ({"submission": "{order: row}"} | TWO, ("id,rle", "7_a,", "8_a,", "8_b,"), "1 are unknown (7_b)"),
+        ({"submission": "{order: row}"} | TWO, ("id,kind,rle", "7,a,", "7,b,", "8,a,", "8,b,"), None),
+        ({"submission": "{order: row}"} | TWO, ("id,kind,rle", "7,a,", "7,b,", "8,a,"), "1 are unknown (8 b)"),
+        ({"submission": "{order: row}"} | TWO, ("id,a,b", "7,,", "8,,"), None),
+        ({"submission": "{kind: objects, order: row}"}, ("id,rle", "7,1 1", "7,5 1", "8,"), None),
+        ({"submission": "{kind: objects, order: row}"}, ("id,rle", "7,1 1"), "1 are unknown (8)"),
+    ],
+)
+def test_the_sample_has_the_rows_of_the_test_images(tmp_path: Path, keys, lines, problem) -> None:
+    """Otherwise a submission fails only after training."""
+    for name in ("train/1", "masks/1", "masks/a/1", "masks/b/1", "test/7", "test/8"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4), np.uint8))
+    track = load(tmp_path, sample=with_sample(tmp_path, *lines), **keys)
+    if problem is None:
+        assert [sample.split for sample in track.list_samples(tmp_path).samples] == ["train", "test", "test"]
+    else:
+        with pytest.raises(CompetitionError, match=re.escape(problem)):
+            track.list_samples(tmp_path)
+
+
 def test_a_missing_sample_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(CompetitionError, match=r"nothing\.csv"):
         load(tmp_path, sample="nothing.csv", submission="{order: row}")

@@ -55,6 +55,15 @@ def test_images_and_rows_are_joined_by_name(tmp_path):
     assert track.read_image(tmp_path / "train/b1.png").shape == (6, 8, 3)
 
 
+def test_an_id_with_dots_is_no_file_name(tmp_path):
+    """A StudyInstanceUID ends in no ending of a picture."""
+    draw(tmp_path, *(f"train/1.2.{number}.png" for number in (5, 61, 62)), "test/1.2.7.png")
+    write(tmp_path, "id,A,B", "1.2.5,0,1", "1.2.61,1,1", "1.2.62,0,0", "1.2.7,0,0")
+    listing = declare(tmp_path, exclude=["train/1.2.6*.png"], group="(.+)").list_samples(tmp_path)
+    assert [sample.key for sample in listing.samples] == ["1.2.5", "1.2.7"]
+    assert not listing.problems
+
+
 def test_several_views_of_a_sample(tmp_path):
     draw(tmp_path, *(f"train/{key}_{side}.png" for key in ("p1", "p2") for side in "LR"), "test/p3_R.png")
     write(tmp_path, "id,grade,who", "p1,1,x", "p2,0,x")
