@@ -58,8 +58,8 @@ class ModelSettings(Section):
     one view or several, "multiview"; for several "multiview_fused", "multiview_attention", "report_fourfold",
     "contrastive" or "reconstructed"."""
     encoder: str = "resnet34"
-    """An smp encoder name, or "tu-<timm name>"; for labels of whole images a timm name, or "counting"
-    (competition/models/counting.py). The reports' networks have their own."""
+    """An smp encoder name, or "tu-<timm name>"; for labels of whole images a timm name, "patches" or
+    "counting" (competition/models/patches.py, counting.py). The reports' networks have their own."""
     anterior_encoder: str = "swinv2_cr_tiny_ns_224"
     """Only for "report_fourfold": timm name of the network of anterior locations; ``encoder`` is that of the others."""
     pretrained: bool = True

@@ -15,8 +15,13 @@ from competition.models import torchvision_ops  # noqa: F401  (must come before 
 from competition.models.counting import CountingEncoder
 from competition.models.grades import CumulativeLinks
 from competition.models.layers import Float32Linear, start_from_prior
+from competition.models.patches import PatchEncoder
 
 import timm  # isort: skip
+
+
+OWN_ENCODERS: dict[str, type[nn.Module]] = {"counting": CountingEncoder, "patches": PatchEncoder}
+"""Encoders of this project, for images with few labels."""
 
 
 class MultiViewClassifier(nn.Module):
@@ -40,7 +45,7 @@ class MultiViewClassifier(nn.Module):
         """Build the network.
 
         Args:
-            encoder: A timm model name, or "counting" (``counting.py``).
+            encoder: A timm model name, or one of ``OWN_ENCODERS``.
             pretrained: Start the encoder from timm's weights.
             channels: 1 or 3.
             classes: Number of outputs.
@@ -87,14 +92,14 @@ class MultiViewClassifier(nn.Module):
 def view_network(name: str, pretrained: bool, channels: int, outputs: int, size: int, dropout: float = 0.0) -> Any:
     """Return a timm network for one view with ``outputs`` logits; 0 gives the features before them.
 
-    "counting" is an encoder of this project, which gives features only.
+    Those of ``OWN_ENCODERS`` give features only.
 
     ``size`` is the side of an image in pixels, which Swin transformers are built for; all others take any.
     """
-    if name == "counting" and not outputs:
+    if name in OWN_ENCODERS and not outputs:
         if pretrained:
-            raise ValueError("there are no pretrained weights of counting: use --set model.pretrained=false")
-        return CountingEncoder(channels)
+            raise ValueError(f"there are no pretrained weights of {name}: use --set model.pretrained=false")
+        return OWN_ENCODERS[name](channels)
     fixed_size = {"img_size": size} if name.startswith("swin") else {}
     return timm.create_model(name, pretrained, in_chans=channels, num_classes=outputs, drop_rate=dropout, **fixed_size)
 

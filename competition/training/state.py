@@ -35,6 +35,7 @@ from competition.training.losses import weighted_loss
 from competition.training.precision import choose_precision, one_choice, time_step
 from competition.training.ranks import ALONE, Ranks
 from competition.training.steps import batch_loss, fewest_samples, make_optimizer
+from competition.training.unlabelled_start import learn_without_labels
 from competition.training.warm_start import start_file, start_from
 from competition.workspace import Workspace, last_checkpoint_file
 
@@ -126,6 +127,8 @@ def start_or_resume(
     if stored is None and job.experiment.model.init is not None:
         path = start_file(job.workspace, job.experiment.model.init, job.identity.fold)
         start_from(model, path, job.identity)
+    elif stored is None and job.ranks.first:
+        learn_without_labels(model, dataset, sampler, settings.seed)
     model, ranks = place(model, device), job.ranks
     ranks.copy_first(model)
     torch.manual_seed(settings.seed + SEED_STEP * ranks.number)
