@@ -11,7 +11,7 @@ from pathlib import Path
 
 from competition.errors import CompetitionError
 from competition.files import check_file
-from competition.text import few, shortened
+from competition.text import few, nearest_hint, shortened
 
 LARGEST_TABLE = 4 << 30
 """Bytes of a CSV, which may hold the run lengths of a whole data set."""
@@ -159,6 +159,8 @@ def header_problem(header: Sequence[str], columns: Sequence[str], others: bool =
     if len(missing) == len(columns):
         shown = shortened(",".join(header), SHOWN_HEADER)
         return f"{expected}: the first line is {shown!r} (no header, or a file of another track? See --track)"
+    if others and missing:
+        return f"there is no column {missing[0]!r}{nearest_hint(missing[0], list(counts))}"
     hint = " (a file of another track? See --track)" if missing else ""
     hint = " (an unnamed column is a row number: write with index=False)" if "" in extra else hint
     return f"{expected}: {'; '.join(parts)}{hint}"

@@ -15,7 +15,7 @@ from competition.file_listing import is_picture
 from competition.formats.csv_files import read_csv
 from competition.submission.check_result import CheckResult
 from competition.submission.csv_submission import open_csv
-from competition.text import few, near_misses
+from competition.text import counted, few, near_misses
 
 
 @dataclass(frozen=True)
@@ -146,6 +146,21 @@ def check_ids(result: CheckResult, found: Sequence[str], wanted: Sequence[str], 
         result.refuse(
             f"the ids are in another order than in {sample.path.name}: number {place + 1} is {one!r}, not {other!r}"
         )
+
+
+def other_test_images(names: Sequence[str], ids: Sequence[str], sample: OfficialSample) -> CompetitionError | None:
+    """Return an error if the ids that test images will get are not those of the sample; None if they are."""
+    in_names, in_ids = set(names), set(ids)
+    lost, strange = [one for one in ids if one not in in_names], [one for one in names if one not in in_ids]
+    parts = [f"has {counted(len(lost), 'id')} without a test image ({few(lost)})"] * bool(lost)
+    parts += [f"lacks {counted(len(strange), 'id')} of test images ({few(strange)})"] * bool(strange)
+    if not parts:
+        return None
+    what = f"the sample submission {' and '.join(parts)}{near_misses(strange, lost)}"
+    repair = (
+        "Download the test images again if some are missing; otherwise fix test:, key: or submission: in the YAML file"
+    )
+    return CompetitionError(what, sample.path, repair)
 
 
 def other_ids(found: Sequence[str], wanted: Sequence[str]) -> str | None:

@@ -7,10 +7,11 @@ import numpy as np
 
 from competition.console import say, shout, table
 from competition.data.folds import FULL
+from competition.ensembling.classification.rules import rules_of
 from competition.ensembling.decision import AloneScore, Decision
 from competition.ensembling.selection.crossfitting import FEWEST_PARTS
 from competition.ensembling.tuning_result import Rows, Tuning
-from competition.metrics.tables import AneurysmMetric
+from competition.metrics.tables import AneurysmMetric, TableMetric
 from competition.prediction.probability_maps import HALF_LEVEL
 from competition.runs.leak_alarm import too_good
 from competition.runs.out_of_fold_scores import not_measured
@@ -131,6 +132,8 @@ def say_alone(track: Track, decision: Decision, options: str) -> None:
     alone = {member.name: found for member in decision.members if (found := decision.alone.get(member.name))}
     rows = [_row(name, found) for name, found in ({"the vote": decision.vote} | alone).items()]
     how = "before post-processing" if track.task == "segmentation" else "cross-fitted"
+    if isinstance(track.metric, TableMetric) and (rule := rules_of(track.metric, len(track.classes))).fit is not None:
+        how += f", decided by {rule.searched}"
     columns = ["voter", measure, "95 % interval", "difference from the vote", "its 95 % interval"]
     table(f"members alone beside the vote ({how})", columns, rows)
     if (warning := below_best(decision, options)) is not None:

@@ -17,7 +17,7 @@ from competition.workspace import Workspace
 from pipelines.__main__ import main
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "your_competition.md").read_text(encoding="utf-8")
-TUTORIAL = PAGE.split("\n## Where images, masks and persons are\n")[0]
+TUTORIAL = PAGE.split("\n## Where images, masks and people are\n")[0]
 BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", TUTORIAL, re.MULTILINE | re.DOTALL)
 MINE, KAGGLE = (text for kind, text in BLOCKS if kind == "yaml")
 (COMMANDS,) = (text for kind, text in BLOCKS if not kind)
@@ -188,11 +188,11 @@ def test_a_changed_declaration_is_prepared_again_and_never_used_with_the_old_pix
 
 
 def test_the_other_ways_to_say_it_are_taken_too(home, capsys):
-    """One label picture by value, as in the remark, and a column per class, as in the last paragraph."""
+    """One label picture by value, as in the paragraph below it, and a column per class, as in the last paragraph."""
     values, columns = Path("values.yaml"), Path("columns.yaml")
     line = next(line for line in MINE.splitlines() if line.startswith("masks:"))
-    classes = re.search(r"classes: \{.*?\}", line)[0]
-    assert "no {class} here" in line
+    classes = re.search(r"`(classes: \{.*?\})`", TUTORIAL)[1]
+    assert "leave `{class}` out of `masks`" in TUTORIAL.replace("\n", " ")
     text = MINE.replace(line, "masks: train/labels/{stem}.png")
     values.write_text(re.sub(r"^classes: .*$", classes, text, flags=re.MULTILINE))
     (Path("mine") / "train" / "labels").mkdir()

@@ -35,7 +35,10 @@ BROKEN = {
     "a wrong class": (lambda lines: [line.replace("finger-1,", "finger-01,") for line in lines], ("finger-01",)),
     "a class too many": (lambda lines: [*lines, "a.png,Ulnar,1 2"], ("1 rows are", "a.png Ulnar")),
     "a cut row": (lambda lines: [*lines[:-1], "b.png,Ulna"], ("row 59 has 2 fields, not 3",)),
-    "a wrong header": (lambda lines: ["image,class,rle", *lines[1:]], ("missing 'image_name'; too many 'image'",)),
+    "a wrong header": (
+        lambda lines: ["image,class,rle", *lines[1:]],
+        ("no column 'image_name', did you mean 'image'?",),
+    ),
     "no header": (lambda lines: lines[1:], ("the first line is 'a.png,", "(no header, or")),
     "semicolons": (lambda lines: [line.replace(",", ";") for line in lines], ("separated by ';', not by ','",)),
     "another track": (
@@ -155,7 +158,10 @@ BROKEN_TABLES = {
     "an empty cell": (lambda lines: [*lines[:1], cell(lines[1], 1, ""), *lines[2:]], "Aneurysm is '', not a number"),
     "NaN": (lambda lines: [*lines[:1], cell(lines[1], 1, "NaN"), *lines[2:]], "Aneurysm"),
     "a probability above 1": (lambda lines: [*lines[:1], cell(lines[1], 1, "1.5"), *lines[2:]], "Aneurysm"),
-    "a wrong column": (lambda lines: [lines[0].replace("L_ICA", "L_IKA"), *lines[1:]], "missing 'L_ICA'"),
+    "a wrong column": (
+        lambda lines: [lines[0].replace("L_ICA", "L_IKA"), *lines[1:]],
+        "no column 'L_ICA', did you mean 'L_IKA'?",
+    ),
     "a cut row": (lambda lines: [*lines[:-1], lines[-1][:20]], "fields, not 23"),
 }
 ODD_TABLES = {

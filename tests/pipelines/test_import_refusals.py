@@ -102,7 +102,7 @@ BROKEN_CSV = {
     "float": (lambda t: t.replace("hand3.npy,disc,1 2", "hand3.npy,disc,1.0 2"), "'1.0' in run lengths"),
     "past the end": (lambda t: t.replace("hand3.npy,disc,1 2", "hand3.npy,disc,2867 2"), "the image has 2867"),
     "overlap": (lambda t: t.replace("hand3.npy,disc,1 2", "hand3.npy,disc,1 3 2 4"), "before the one ahead of it"),
-    "header": (lambda t: t.replace("image_name", "image"), "missing 'image_name'; too many 'image'"),
+    "header": (lambda t: t.replace("image_name", "image"), "no column 'image_name', did you mean 'image'?"),
     "cut row": (lambda t: t + "hand3.npy", "has 1 fields, not 3"),
     "empty": (lambda t: "", "the file is empty"),
 }

@@ -126,7 +126,7 @@ def build_table_decision(
         scores=honest_scores(known, tuned.oof, tuned.crossfit, tuned.interval or (None, None), tuned.gain),
         coverage=len(tuned.search.vote),
         reason=f"{tuned.search.reason}; {tuned.rule.reason}",
-        vote=_vote(tuned.search, tuned.interval),
+        vote=_vote(tuned.search, tuned.vote_interval),
         alone={member.name: alone_score(contribution) for member, contribution in found},
         metric=metric,
     )

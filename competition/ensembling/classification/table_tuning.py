@@ -38,6 +38,9 @@ class TunedTable:
     oof: float  # of everything chosen, on the samples it was chosen on
     crossfit: float | None  # everything chosen on the other parts (``crossfit_parts``); None with one part
     interval: tuple[float, float] | None  # 95 %, group bootstrap, of the cross-fitted score, or ``oof`` without one
+    vote_interval: (
+        tuple[float, float] | None
+    )  # likewise of ``search.crossfit``, by the rule that weights are compared with
     gain: Difference | None  # the cross-fitted score less that of equal weights without tuning; None with one part
     contributions: list[MemberContribution] | None  # of each member; None where the score is not defined
     class_scores: NDArray[np.float64]  # (C,) of each class, cross-fitted where that is possible
@@ -100,6 +103,9 @@ def tune_table(
         oof=metric.score_table(truth, decided),
         crossfit=None if rule.crossfit is None else metric.score_table(truth, rule.crossfit),
         interval=figure_interval(of_honest, groups, seed=0),
+        vote_interval=None
+        if search.crossfit_outputs is None
+        else figure_interval(table_figure(metric, truth, search.crossfit_outputs), groups, seed=0),
         gain=gain if gain and np.isfinite([gain.value, gain.low, gain.high]).all() else None,
         contributions=member_contributions(search, samples),
         class_scores=metric.class_scores(truth, honest),

@@ -127,7 +127,8 @@ def _say_objects(decision: Decision) -> None:
         say(f"objects of {name}: {split}" + (f", of {rule.smallest} pixels at least" if rule.smallest else ""))
     if (precision := decision.object_precision) is not None:
         figures = f"{precision.crossfit:.4f} cross-fitted, {precision.components:.4f} by plain components"
-        say(f"object AP over IoU 0.5:0.95: {figures}")
+        before = " before re-ranking" if decision.proposed_by else ""
+        say(f"object AP over IoU 0.5:0.95{before}: {figures}")
 
 
 def _ranking(found: TunedSegmentation) -> Values:

@@ -17,8 +17,9 @@ from competition.submission.png.form import PngForm
 from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.submission.run_lengths.id_template import possible_splits
-from competition.submission.sample import OfficialSample, other_ids, read_sample
+from competition.submission.sample import OfficialSample, other_test_images, read_sample
 from competition.text import nearest_hint, shown
+from competition.tracks.declared.run_length_table import RunLengthTable
 
 KINDS: dict[str, type[Section]] = {"run_lengths": SubmissionColumns, "objects": ObjectColumns, "png": PngMasks}
 """``kind`` of a submission -> its keys; run lengths where it is left out."""
@@ -96,9 +97,28 @@ def check_test_names(
     if not names or sample is None or not isinstance(submission, SubmissionColumns):
         return
     official = read_sample(Path(sample))
-    if problem := other_ids(submission.row_ids(names, classes), official.ids(submission.id_columns(classes))):
-        what = f"the ids of the test images are not those of the sample submission: {problem}"
-        raise CompetitionError(what, official.path, "Fix test:, key: or submission: in the track's YAML file")
+    ids = official.ids(submission.id_columns(classes))
+    if (error := other_test_images(submission.row_ids(names, classes), ids, official)) is not None:
+        raise error
+
+
+def submission_remarks(submission: Section | str | None, masks: object, of_objects: bool) -> list[str]:
+    """Return what is possible and yet probably wrong: a valid file that scores near 0.
+
+    Args:
+        submission: As declared.
+        masks: As declared.
+        of_objects: Whether the metric scores single objects.
+    """
+    remarks = []
+    if isinstance(masks, RunLengthTable) and isinstance(submission, SubmissionColumns):
+        read, written = masks.order, submission.order
+        question = f"masks: counts pixels {read} by {read}, submission: {written} by {written}; is that right?"
+        remarks += [question] * (read != written)
+    if of_objects and not isinstance(submission, ObjectColumns):
+        form = "submission: {kind: objects, ...} writes a row for each"
+        remarks.append(f"the metric scores single objects, and touching ones become one in this submission; {form}")
+    return remarks
 
 
 def with_sample(content: Any, folder: Path) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from competition.errors import CompetitionError
 from competition.file_listing import stem, without_picture_ending
-from competition.submission.sample import other_ids, read_sample
+from competition.submission.sample import other_test_images, read_sample
 from competition.text import same_spelling
 from competition.tracks.declared.folder_listing import REPAIR_NAMES, no_test_image, no_training_image
 from competition.tracks.declared.found_images import FoundImage, find_images, key_of, with_parts
@@ -179,9 +179,8 @@ def _in_order(samples: Sequence[Sample], declaration: TableTrack) -> list[Sample
     form, official = declaration.form, read_sample(Path(declaration.sample))
     official.check_columns(form.layout.header(declaration.names))
     ids = list(dict.fromkeys(form.names(official.path)))
-    if test and (problem := other_ids(list(test), ids)):
-        what = f"the ids of the test images are not those of the sample submission: {problem}"
-        raise CompetitionError(what, official.path, "Fix test: or key: in the track's YAML file")
+    if test and (error := other_test_images(list(test), ids, official)) is not None:
+        raise error
     return [*training, *(test[name] for name in ids if test)]
 
 

@@ -69,8 +69,8 @@ def test_takes_every_common_spelling(tmp_path, content):
     ("content", "message"),
     [
         (b"", "empty"),
-        (b"image_name,rle\na,1 2\n", "missing 'class'"),
-        (b"image,class,rle\na,x,1 2\n", "missing 'image_name'; too many 'image'"),
+        (b"image_name,rle\na,1 2\n", "there is no column 'class'; known are image_name, rle"),
+        (b"image,class,rle\na,x,1 2\n", "there is no column 'image_name', did you mean 'image'?"),
         (b"image_name,class,rle,rle\na,x,1 2,\n", "twice 'rle'"),
         (b"image_name,class,rle\na,x,1 2\na,y\n", "row 3 has 2 fields, not 3"),
         (b"image_name,class,rle\na,x,1 2\na,y,\na,x,\n", "row 4: class 'x' of image 'a' appears twice"),

@@ -54,7 +54,7 @@ def test_table_refuses_a_shape_that_does_not_fit(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("Index,Aneurysm,L_ICA\n1,0.5,0\n", "missing 'BA'"),
+        ("Index,Aneurysm,L_ICA\n1,0.5,0\n", "there is no column 'BA'"),
         ("Index,Aneurysm,L_ICA,BA\n1,0.5,0,0\n1,0.5,0,0\n", "row 3: Index '1' appears twice"),
         ("Index,Aneurysm,L_ICA,BA\n1,high,0,0\n", "row 2: Aneurysm is 'high', not a number"),
         ("Index,Aneurysm,L_ICA,BA\n1,0.5,0\n", "row 2 has 3 fields, not 4"),

@@ -89,5 +89,5 @@ def test_a_row_without_mask_has_no_object_where_that_is_declared(tmp_path: Path)
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CompetitionError, match="missing 'who'"):
+    with pytest.raises(CompetitionError, match="there is no column 'who'"):
         listed(tmp_path, "train,a,x/0.png,m/7.png,p1,,", header="split,id,file,mask,person,view,more")

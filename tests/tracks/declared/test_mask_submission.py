@@ -142,14 +142,22 @@ def test_a_sample_that_does_not_fit_is_one_sentence(tmp_path: Path, lines, keys,
     [
         ({"submission": "{order: row}"}, ("id,rle", "7,", "8,"), None),
         ({"submission": "{order: row}"}, ("id,rle", "7.png,", "8.png,"), None),
-        ({"submission": "{order: row}"}, ("id,rle", "7,", "9,"), r"1 are missing (9) and 1 are unknown (8)"),
+        (
+            {"submission": "{order: row}"},
+            ("id,rle", "7,", "9,"),
+            "has 1 id without a test image (9) and lacks 1 id of test images (8)",
+        ),
         ({"submission": "{order: row}"} | TWO, ("id,rle", "7_a,", "7_b,", "8_a,", "8_b,"), None),
-        ({"submission": "{order: row}"} | TWO, ("id,rle", "7_a,", "8_a,", "8_b,"), "1 are unknown (7_b)"),
+        ({"submission": "{order: row}"} | TWO, ("id,rle", "7_a,", "8_a,", "8_b,"), "lacks 1 id of test images (7_b)"),
         ({"submission": "{order: row}"} | TWO, ("id,kind,rle", "7,a,", "7,b,", "8,a,", "8,b,"), None),
-        ({"submission": "{order: row}"} | TWO, ("id,kind,rle", "7,a,", "7,b,", "8,a,"), "1 are unknown (8 b)"),
+        (
+            {"submission": "{order: row}"} | TWO,
+            ("id,kind,rle", "7,a,", "7,b,", "8,a,"),
+            "lacks 1 id of test images (8 b)",
+        ),
         ({"submission": "{order: row}"} | TWO, ("id,a,b", "7,,", "8,,"), None),
         ({"submission": "{kind: objects, order: row}"}, ("id,rle", "7,1 1", "7,5 1", "8,"), None),
-        ({"submission": "{kind: objects, order: row}"}, ("id,rle", "7,1 1"), "1 are unknown (8)"),
+        ({"submission": "{kind: objects, order: row}"}, ("id,rle", "7,1 1"), "lacks 1 id of test images (8)"),
     ],
 )
 def test_the_sample_has_the_rows_of_the_test_images(tmp_path: Path, keys, lines, problem) -> None:
@@ -163,6 +171,31 @@ def test_the_sample_has_the_rows_of_the_test_images(tmp_path: Path, keys, lines,
     else:
         with pytest.raises(CompetitionError, match=re.escape(problem)):
             track.list_samples(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("order", "metric", "submission", "remarks"),
+    [
+        ("row", "dice", "{image: id, rle: r, ending: false, order: row}", []),
+        (
+            "column",
+            "dice",
+            "{image: id, rle: r, ending: false}",
+            ["masks: counts pixels column by column, submission: row"],
+        ),
+        ("row", "object_ap", "{image: id, rle: r, ending: false}", ["the metric scores single objects, and touching"]),
+        ("row", "object_ap", "{kind: objects, image: id, rle: r, ending: false}", []),
+    ],
+)
+def test_what_is_valid_and_would_score_nothing_is_a_remark(tmp_path: Path, order, metric, submission, remarks) -> None:
+    for name in ("train/1", "test/7"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4), np.uint8))
+    (tmp_path / "train.csv").write_text("id,rle\n1,1 2\n")
+    masks = f"{{csv: train.csv, image: id, rle: rle, order: {order}}}"
+    found = load(tmp_path, masks=masks, submission=submission, metric=metric).list_samples(tmp_path).remarks
+    assert len(found) == len(remarks)
+    assert all(one.startswith(other) for one, other in zip(found, remarks, strict=True))
 
 
 def test_a_missing_sample_is_one_sentence(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_groups_by_column(tmp_path):
         (COLUMNS, "A B", "multilabel", ("id,A,B", "x,1,yes"), "'yes' is no number .*row 2, column 'B'"),
         (COLUMNS, "A B", "multilabel", ("id,A,B", "x,1,2"), "'2' is neither 0 nor 1"),
         (COLUMNS, "A B", "multilabel", ("id,A,B", "x,1,nan"), "'nan' is neither 0 nor 1"),
-        (COLUMNS, "A B", "multilabel", ("id,A", "x,1"), "missing 'B'"),
+        (COLUMNS, "A B", "multilabel", ("id,A", "x,1"), "there is no column 'B'"),
         (COLUMNS, "A B", "multilabel", ("id,A,B", ",1,0"), "column 'id' is empty .*row 2"),
         (GRADE, "0 1 2", "ordinal", ("id,grade", "x,two"), "'two' is no number"),
         (GRADE, "0 1 2", "ordinal", ("id,grade", "x,3"), "'3' is none of the classes 0, 1, 2"),

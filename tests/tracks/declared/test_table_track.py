@@ -123,9 +123,9 @@ def test_the_sample_submission_gives_the_order_of_the_test_set(tmp_path):
     [
         (
             "id,A,B\na9,0,0\nA7,0,0\n",
-            r"not those.*: 1 are missing \(A7\) and 1 are unknown \(a7\).*'a7'",
+            r"the sample submission has 1 id without a test image \(A7\) and lacks 1 id of test images \(a7\).*'a7'",
         ),
-        ("id,A,B\na9.png,0,0\na7.png,0,0\n", r"2 are missing \(a9.png, a7.png\)"),
+        ("id,A,B\na9.png,0,0\na7.png,0,0\n", r"has 2 ids without a test image \(a9.png, a7.png\)"),
         ("image,A,B\na9,0,0\na7,0,0\n", "its columns are image,A,B, and submission: writes id,A,B"),
         ("id,A,B\n", "the sample submission has no row"),
     ],
