@@ -71,6 +71,15 @@ def draw_hubmap(root: Path) -> None:
     (root / "train.csv").write_text("\n".join(lines) + "\n")
 
 
+def draw_sartorius(root: Path) -> None:
+    lines = ["id,annotation,width,height,cell_type"]
+    for number in range(4):
+        masks = _save_image(root / "train" / f"a{number}.png", number, colour=False)
+        lines += [f"a{number},{_runs(mask, 'row')},40,32,shsy5y" for mask in masks]
+    _save_image(root / "test" / "a9.png", 9, colour=False)
+    (root / "train.csv").write_text("\n".join(lines) + "\n")
+
+
 def draw_blood_cells(root: Path) -> None:
     lines = ["image,platelets,several_white_cells,crowded,red_cell_grade"]
     for number in range(8):
@@ -141,6 +150,7 @@ PICTURES: dict[str, Callable[[Path], None]] = {
     ),
     "uw_madison": draw_uw_madison,
     "hubmap": draw_hubmap,
+    "sartorius": draw_sartorius,
     "index": draw_index,
     "blood_cells_multilabel": draw_blood_cells,
     "blood_cells_grade": draw_blood_cells,
