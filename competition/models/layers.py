@@ -1,6 +1,8 @@
 """Layers that several networks are made of."""
 
 import math
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import torch
 from torch import nn
@@ -33,6 +35,13 @@ def start_from_prior(layer: nn.Module, prior: float) -> None:
     nn.init.constant_(bias, math.log(prior / (1 - prior)))
 
 
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which a device computes in the type of its inputs, also under autocast."""
+    if device.type == "meta":  # shapes alone, which no autocast knows
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 class Float32Linear(nn.Linear):
     """A linear layer that computes in float32 under autocast too: the last layer of a classifier.
 
@@ -41,9 +50,7 @@ class Float32Linear(nn.Linear):
 
     def forward(self, input: torch.Tensor) -> torch.Tensor:
         """Return float32 (..., outputs) for features (..., inputs)."""
-        if input.is_meta:  # shapes alone, which no autocast knows
-            return super().forward(input)
-        with torch.autocast(input.device.type, enabled=False):
+        with without_autocast(input.device):
             return super().forward(input.float())
 
 

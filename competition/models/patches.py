@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from competition.errors import CompetitionError
+from competition.models.layers import without_autocast
 
 SIDE = 12
 """Pixels of a patch."""
@@ -46,7 +47,7 @@ class PatchEncoder(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return features (N, 2 * words) float32, standardised, of images (N, channels, H, W)."""
-        with torch.autocast(images.device.type, enabled=False):  # differences of large squares
+        with without_autocast(images.device):  # differences of large squares
             found: torch.Tensor = (self._pooled(images.float()) - self.mean) / self.deviation
         return found
 
