@@ -58,9 +58,9 @@ def outlined_tile(workspace: Workspace, track: Track, entry: Entry, planes: NDAr
     image = read_cached_image(workspace, entry.sample, track.views[0])
     picture = as_rgb(resize_image(image, grid_size((entry.height, entry.width), TILE)))
     outline(picture, planes, len(track.classes))
-    return _caption(
-        _centre(picture, TILE, TILE), ("" if planes.any() else "(every class empty)  ") + f"{entry.group}  {entry.name}"
-    )
+    group = "" if entry.group in (entry.sample, entry.name) else f"{entry.group}  "
+    empty = "" if planes.any() else "(every class empty)  "
+    return _caption(_centre(picture, TILE, TILE), f"{empty}{group}{entry.name}")
 
 
 def _patient(workspace: Workspace, track: Track, entry: Entry) -> NDArray[np.uint8]:

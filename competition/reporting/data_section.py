@@ -108,7 +108,7 @@ def _samples(track: Track, workspace: Workspace, training: Sequence[Entry]) -> F
             items.append((picture, f"{caption}: {positive_classes(track, entry)}{missing}"))
     what, fault = ("with their positive classes", "an image is upside down or belongs to another patient")
     if masks:
-        what, fault = ("with their labels outlined", "an outline lies beside its organ or an image is upside down")
+        what, fault = ("with their labels outlined", "an outline lies beside its object or an image is upside down")
     sentence = (
         f"Training samples spread evenly over the data, {what}, as the pipeline reads them. If {fault}, correct that "
         "first: every later figure depends on it."

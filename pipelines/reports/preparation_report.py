@@ -44,7 +44,7 @@ def report_plan(
     balanced = f", strata {', '.join(f'{name} {count}' for name, count in sorted(strata.items()))}" if strata else ""
     samples = f"{counted(len(training), 'training sample')} of {counted(len(groups), 'group')}{balanced}"
     say(f"plan: {samples}, {counted(len(test), 'test sample')}, {counted(len(serious), 'problem')}; folds: {how}")
-    say("nothing was read or written; prepare without --plan does both")
+    say("no image was read and nothing was written; prepare without --plan does both")
     return {
         "dataset": workspace.dataset,
         "samples": {"train": len(training), "test": len(test), "read": 0},
