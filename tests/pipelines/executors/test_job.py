@@ -94,5 +94,5 @@ def test_the_command_ends_when_its_job_is_killed(job, job_workspace):
 def _runs(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # the second, if it ends while the file is read
         return False
