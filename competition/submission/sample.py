@@ -148,10 +148,15 @@ def check_ids(result: CheckResult, found: Sequence[str], wanted: Sequence[str], 
         )
 
 
+def _only_in_one(first: Sequence[str], second: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return what is only in the first and what is only in the second, in their order."""
+    in_first, in_second = set(first), set(second)
+    return [one for one in first if one not in in_second], [one for one in second if one not in in_first]
+
+
 def other_test_images(names: Sequence[str], ids: Sequence[str], sample: OfficialSample) -> CompetitionError | None:
     """Return an error if the ids that test images will get are not those of the sample; None if they are."""
-    in_names, in_ids = set(names), set(ids)
-    lost, strange = [one for one in ids if one not in in_names], [one for one in names if one not in in_ids]
+    lost, strange = _only_in_one(ids, names)
     parts = [f"has {counted(len(lost), 'id')} without a test image ({few(lost)})"] * bool(lost)
     parts += [f"lacks {counted(len(strange), 'id')} of test images ({few(strange)})"] * bool(strange)
     if not parts:
@@ -165,9 +170,7 @@ def other_test_images(names: Sequence[str], ids: Sequence[str], sample: Official
 
 def other_ids(found: Sequence[str], wanted: Sequence[str]) -> str | None:
     """Return which ids are missing and which are unknown, with the nearest name; None where all are the same."""
-    in_found, in_wanted = set(found), set(wanted)
-    missing = [one for one in wanted if one not in in_found]
-    unknown = [one for one in found if one not in in_wanted]
+    missing, unknown = _only_in_one(wanted, found)
     parts = [f"{len(missing)} are missing ({few(missing)})"] * bool(missing)
     parts += [f"{len(unknown)} are unknown ({few(unknown)})"] * bool(unknown)
     return " and ".join(parts) + near_misses(unknown, missing) if parts else None

@@ -32,6 +32,7 @@ def learn_without_labels(model: nn.Module, dataset: TrainingSet, sampler: DrawSa
             batch = collate([dataset[draw] for draw in some])
             yield standardise(batch.images.float(), batch.mean, batch.std)[batch.present]
 
+    images = sum(sum(dataset.entries[position].present) for position, _ in draws)  # all views of each sample
     for encoder in encoders:
-        encoder.learn(batches, len(draws), seed)
+        encoder.learn(batches, images, seed)
         say(f"{encoder.out_channels[0]} kinds of patches learned from {len(draws)} draws, without labels")

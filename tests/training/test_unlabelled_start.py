@@ -51,6 +51,16 @@ def test_patches_are_learned_before_training_and_stay(job, monkeypatch):
     assert not torch.equal(state.model.head.weight.cpu(), start["model"]["head.weight"])
 
 
+def test_the_views_of_a_patient_are_images_of_their_own(job, monkeypatch):
+    """Otherwise a patient of eight views gives eight times the patches, and the memory for them."""
+    seen = []
+    monkeypatch.setattr(
+        PatchEncoder, "learn", lambda _, batches, images, seed: seen.append((images, sum(map(len, batches()))))
+    )
+    loop.train_fold(job)
+    assert seen == [(sum(sum(entry.present) for entry in job.training),) * 2]
+
+
 def test_a_warm_start_brings_its_own_patches(job, tmp_path, monkeypatch):
     patches = encoder_weights(loop.train_fold(job).model.state_dict())
     monkeypatch.setattr(PatchEncoder, "learn", lambda *_: 1 / 0)
