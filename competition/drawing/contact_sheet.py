@@ -1,13 +1,13 @@
 """Contact sheets: samples with their labels outlined, exactly as the pipeline reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from competition.data.cache import read_cached_image, read_cached_planes
+from competition.data.cache import read_cached_image
 from competition.data.grid import grid_size, resize_image
 from competition.data.manifest import Entry
 from competition.drawing.outlines import CAPTION, FONT, as_rgb, coloured, legend, outline, write_png
@@ -27,8 +27,17 @@ def spread(entries: Sequence[Entry], count: int = ROWS * COLUMNS) -> list[Entry]
     return [entries[index] for index in np.unique(np.linspace(0, len(entries) - 1, count).astype(int))]
 
 
-def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: Sequence[Entry]) -> None:
-    """Draw training samples, evenly spread over the data set, with their labels, into a PNG."""
+def draw_contact_sheet(
+    path: Path,
+    workspace: Workspace,
+    track: Track,
+    entries: Sequence[Entry],
+    drawn_labels: Callable[[str], NDArray[np.uint8]],
+) -> None:
+    """Draw training samples, evenly spread over the data set, with their labels, into a PNG.
+
+    ``drawn_labels`` returns the label planes (H, W, P) of a training sample of a segmentation.
+    """
     training = [entry for entry in entries if entry.split == "train"]
     title = f"{workspace.dataset}: training samples with their LABELS, as the pipeline reads them"
     if track.task == "classification":
@@ -38,8 +47,7 @@ def draw_contact_sheet(path: Path, workspace: Workspace, track: Track, entries: 
         rows = [np.hstack(patients[start : start + in_row]) for start in range(0, len(patients), in_row)]
         write_png(path, _caption(np.vstack(rows), title))
         return
-    planes = ((entry, read_cached_planes(workspace, entry.sample)) for entry in spread(training))
-    tiles = [outlined_tile(workspace, track, entry, own) for entry, own in planes]
+    tiles = [outlined_tile(workspace, track, entry, drawn_labels(entry.sample)) for entry in spread(training)]
     write_png(path, tile_sheet(tiles, title, track.classes))
 
 

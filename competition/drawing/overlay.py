@@ -11,6 +11,7 @@ from competition.drawing.class_numbers import draw_class_numbers
 from competition.drawing.lettering import Colour
 from competition.drawing.outlines import class_colours, outline
 from competition.masks.bit_planes import class_areas
+from competition.masks.objects import Objects, separated_planes
 
 SHOWN_SIDE = 900
 """A smaller image is enlarged by the whole number that brings its longer side nearest to this many pixels: numbers on
@@ -29,6 +30,7 @@ def draw_overlay(
     planes: NDArray[np.uint8],
     classes: Sequence[str],
     spacing_mm: tuple[float, float] | None,
+    objects: Objects | None = None,
 ) -> NDArray[np.uint8]:
     """Draw what was found in an image.
 
@@ -37,6 +39,7 @@ def draw_overlay(
         planes: Label planes (H, W, ceil(C / 8)) uint8.
         classes: (C,) names.
         spacing_mm: Distance of pixel centres between rows and between columns: sizes are areas in mm2; None: in pixels.
+        objects: Those of the masks, each with an outline of its own; None where masks are not split.
 
     Returns:
         RGB (h, w, 3) uint8; the image is in its top left, enlarged by a whole number.
@@ -57,7 +60,8 @@ def draw_overlay(
     picture = canvas[:height, :width]
     shown = image if factor == 1 else cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC)
     picture[:] = shown if shown.ndim == 3 else shown[..., None]
-    outline(picture, planes, len(classes), max(1, round(max(height, width) / PIXELS_PER_LINE)))
+    drawn = planes if objects is None else separated_planes(objects, len(classes))
+    outline(picture, drawn, len(classes), max(1, round(max(height, width) / PIXELS_PER_LINE)))
     draw_class_numbers(picture, planes, palette, letters)
     draw_key(canvas[height:] if below else canvas[:, width:], layout, columns)
     return canvas

@@ -19,6 +19,8 @@ from competition.ensembling.voted_table import vote_tables
 from competition.ensembling.voting.masks import vote_bytes
 from competition.errors import CompetitionError
 from competition.machine import MB, peak_memory_mb
+from competition.masks.object_splitting import split_planes
+from competition.masks.objects import separated_planes
 from competition.phantoms import PHANTOMS
 from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.prediction.probability_maps import read_scores
@@ -73,6 +75,7 @@ def _voted_planes(
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Yield voted label planes, one image in memory at a time; append small pictures of some to ``preview``."""
     shown = {entry.sample for entry in spread(entries)}
+    rules, classes = decision.object_rules(), len(decision.classes)
     voters = decision.voters()
     weights = voters.weights_by_class(decision.class_weights())
     _say_memory(track, decision, entries)
@@ -81,7 +84,8 @@ def _voted_planes(
             maps = [_open_test_map(folder, entry) for folder in folders]
             planes = decide_image(maps, voters, weights, decision.level_array(), decision.operation_list())
             if entry.sample in shown:
-                preview.append(outlined_tile(workspace, track, entry, planes))
+                drawn = separated_planes(split_planes(planes, rules), classes) if rules else planes
+                preview.append(outlined_tile(workspace, track, entry, drawn))
             yield entry.name, planes
             ticker.advance(entry.name)
 

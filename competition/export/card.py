@@ -78,7 +78,7 @@ terms of the training data and of the pretrained weights.
 
 
 def _views(track: Track) -> str:
-    kind = "grey" if track.channels == 1 else "colour"
+    kind = "colour" if track.channels == 3 else f"grey ({track.colour} channel)" if track.colour else "grey"
     return f"a {kind} image" if len(track.views) == 1 else f"{len(track.views)} {kind} images of a patient"
 
 

@@ -49,7 +49,7 @@ def for_any_image(track: Track) -> Track:
 def read_any(track: Track, path: Path) -> NDArray[np.uint8]:
     """Read an image with the track's reader, or where that fails by its format, brought to the track's channels.
 
-    A colour picture is grey for a grey track, with a warning if its channels differ.
+    A colour picture is grey for a grey track, with a warning if its channels differ and the track names none of them.
 
     Returns:
         (H, W) uint8 for a track of one channel, else (H, W, 3).
@@ -61,9 +61,9 @@ def read_any(track: Track, path: Path) -> NDArray[np.uint8]:
     require_file(file)
     image = _read_as_track(track, path)
     if image is None:
-        image = read_image(path, track.channels)
+        image = read_image(path, track.colour or track.channels)
     require_size(image.shape[0], image.shape[1], path)
-    if track.channels == 1 and not is_dicom(file) and has_colour(file):
+    if track.channels == 1 and track.colour is None and not is_dicom(file) and has_colour(file):
         shout(f"warning: {path} is in colour and was turned to grey, because track {track.name} is grey")
     return image
 

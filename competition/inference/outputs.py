@@ -111,9 +111,8 @@ def write_mask_answer(folder: Path, answer: MaskAnswer, classes: Sequence[str]) 
     present = np.flatnonzero(class_areas(answer.planes, len(classes)) > 0).tolist()
     files = [OVERLAY, LABELS]
     (folder / answer.name).parent.mkdir(parents=True, exist_ok=True)
-    write_png(
-        folder / f"{answer.name}.{OVERLAY}", draw_overlay(answer.image, answer.planes, classes, answer.spacing_mm)
-    )
+    overlay = draw_overlay(answer.image, answer.planes, classes, answer.spacing_mm, answer.objects)
+    write_png(folder / f"{answer.name}.{OVERLAY}", overlay)
     labelled = np.zeros(answer.planes.shape[:2], np.uint8 if len(classes) <= 255 else np.uint16)
     for index, part in enumerate(class_files(classes)):
         mask = unpack_class(answer.planes, index)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from competition.masks.bit_planes import plane_count, set_pixels, unpack_class
+from competition.masks.bit_planes import plane_count, set_class, set_pixels, unpack_class
 from competition.masks.run_lengths import Order
 
 Pixels = NDArray[np.int64]
@@ -34,6 +34,10 @@ class Objects:
     def of_class(self, index: int) -> list[Pixels]:
         """Return the pixels of the objects of one class."""
         return [self.pixels[at] for at in np.flatnonzero(self.class_of == index)]
+
+    def only_class(self, index: int) -> "Objects":
+        """Return the objects of one class alone, as of class 0."""
+        return join_classes(self.size_hw, [self.of_class(index)])
 
 
 def no_objects(size_hw: tuple[int, int]) -> Objects:
@@ -91,6 +95,16 @@ def planes_of(objects: Objects, classes: int) -> NDArray[np.uint8]:
     planes = np.zeros((*objects.size_hw, plane_count(classes)), dtype=np.uint8)
     for index, pixels in zip(objects.class_of.tolist(), objects.pixels, strict=True):
         set_pixels(planes, index, *np.divmod(pixels, objects.size_hw[1]), True)
+    return planes
+
+
+def separated_planes(objects: Objects, classes: int) -> NDArray[np.uint8]:
+    """Return ``planes_of`` with a gap of one pixel where two objects of a class touch, so that both are outlined."""
+    planes = planes_of(objects, classes)
+    for index in range(classes):
+        numbers = instance_picture(objects, index)
+        highest_around = np.asarray(cv2.dilate(numbers, np.ones((3, 3), np.uint8)))
+        set_class(planes, index, (numbers > 0) & (numbers == highest_around))
     return planes
 
 

@@ -44,6 +44,22 @@ METRICS: dict[str, Callable[..., Metric]] = {
 }
 """Name -> function that makes the metric from its options."""
 
+OTHER_NAMES = {
+    "ap": ("average_precision", "object_ap"),
+    "auc": ("auroc",),
+    "cohen_kappa": ("kappa",),
+    "f2": ("f_beta",),
+    "hd95": ("hausdorff95",),
+    "jaccard": ("iou",),
+    "map": ("object_ap", "mask_ap"),
+    "nsd": ("surface_dice",),
+    "pr_auc": ("average_precision",),
+    "quadratic_weighted_kappa": ("kappa",),
+    "qwk": ("kappa",),
+    "roc_auc": ("auroc",),
+}
+"""What others call a metric -> what it may be called here, for the message on an unknown name."""
+
 UNITS = ("image", "group", "all")
 EMPTY = (0, 1, "skip")
 
@@ -69,7 +85,9 @@ def _single(options: dict[str, Any]) -> Metric:
     """Return the metric of one formula; errors as ``make_metric``."""
     name = options.pop("name", None)
     if name not in METRICS:
-        raise CompetitionError(f"metric: unknown metric {name!r}{nearest_hint(str(name), list(METRICS))}")
+        called = OTHER_NAMES.get(str(name).lower(), ())
+        hint = f", did you mean {' or '.join(map(repr, called))}?" if called else nearest_hint(str(name), list(METRICS))
+        raise CompetitionError(f"metric: unknown metric {name!r}{hint}")
     for option, allowed in (("unit", UNITS), ("empty", EMPTY)):
         if option in options and (options[option] not in allowed or isinstance(options[option], bool)):
             known = ", ".join(map(str, allowed))

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from competition.data.grid import grid_size, resize_image
 from competition.drawing.outlines import WHOLE, Window, as_rgb, frame, outline
+from competition.masks.objects import separated_planes
+from competition.metrics.masks import ImageMasks
 
 PANEL = 320
 """Pixels of each of the two square panels."""
@@ -24,23 +26,20 @@ Drawn = Sequence[tuple[NDArray[np.uint8], tuple[int, int, int]]]
 
 @dataclass(frozen=True)
 class Case:
-    """An image with its truth and what was decided.
+    """An image with its truth and what was decided, both at native size."""
 
-    Attributes:
-        image: uint8 (H, W) or (H, W, 3), at native size.
-        truth: Label planes uint8 (H, W, P).
-        decided: Label planes likewise.
-        classes: C.
-    """
-
-    image: NDArray[np.uint8]
-    truth: NDArray[np.uint8]
-    decided: NDArray[np.uint8]
-    classes: int
+    image: NDArray[np.uint8]  # (H, W) or (H, W, 3)
+    truth: ImageMasks
+    decided: ImageMasks
 
     def picture(self) -> NDArray[np.uint8]:
-        """Return ``differing_picture`` of the truth and what was decided."""
-        return differing_picture(self.image, [(self.truth, TRUTH), (self.decided, DECIDED)], self.classes)
+        """Return ``differing_picture`` of the truth and what was decided, with a gap between objects that touch."""
+        drawn = [(_separated(self.truth), TRUTH), (_separated(self.decided), DECIDED)]
+        return differing_picture(self.image, drawn, self.truth.classes)
+
+
+def _separated(masks: ImageMasks) -> NDArray[np.uint8]:
+    return masks.planes if masks.given is None else separated_planes(masks.given, masks.classes)
 
 
 def differing_picture(image: NDArray[np.uint8], drawn: Drawn, classes: int) -> NDArray[np.uint8]:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from competition.data.cache import read_label_planes
 from competition.data.checks.label_maps import map_labels
 from competition.data.folds import Folds, find_folds
 from competition.data.manifest import Entry, Manifest
 from competition.drawing.contact_sheet import spread
 from competition.ensembling.decision import Decision
+from competition.ensembling.segmentation.true_objects import open_drawn_labels
 from competition.ensembling.tuning_data import TuningData
 from competition.errors import CompetitionError
 from competition.reporting.image_figures import fold_figure, image_figure
@@ -94,11 +94,11 @@ def data_figures(
 def _samples(track: Track, workspace: Workspace, training: Sequence[Entry]) -> Figure:
     """Return some samples as they are read, with their labels."""
     masks, several = track.task == "segmentation", len(track.views) > 1
-    items = []
+    items, read_planes = [], open_drawn_labels(track, workspace)
     for entry in spread(training, SHOWN_PATIENTS if several else SHOWN_SAMPLES):
         caption = titled(entry)
         if masks:
-            planes = read_label_planes(workspace, track, entry.sample)
+            planes = read_planes(entry.sample)
             caption += "" if planes.any() else ", nothing labelled"
             items.append((outlined_picture(track, workspace, entry, planes), caption))
         else:

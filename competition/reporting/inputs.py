@@ -15,6 +15,7 @@ from competition.ensembling.classification.locations import LocationRule
 from competition.ensembling.current_decision import check_training_data
 from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.segmentation.scored_vote import SCORED_VOTE, ScoredVote, load_scored_vote
+from competition.ensembling.segmentation.true_objects import TrueObjects, compares_objects, open_true_objects
 from competition.ensembling.tuning_data import TuningData, open_tuning_data
 from competition.ensembling.voted_table import VotedTable
 from competition.ensembling.voting.combination import Combined, combine
@@ -113,6 +114,15 @@ class ReportInputs:
             what = "no training image has a pixel of any class, so nothing can be scored"
             raise CompetitionError(what, self.workspace.manifest_file(), "Check the labels, then run ./run.sh prepare")
         return vote
+
+    @cached_property
+    def true_objects(self) -> TrueObjects | None:
+        """Return how to read the objects of labels; None where neither the metric nor the submission is of objects.
+
+        Raises:
+            CompetitionError: As of ``open_true_objects``.
+        """
+        return open_true_objects(self.track, self.workspace) if compares_objects(self.track) else None
 
     @cached_property
     def member_tables(self) -> NDArray[np.float64]:

@@ -53,14 +53,22 @@ def size_figure(track: Track, training: Sequence[Entry]) -> Figure:
     axis.set_xlabel(f"area in {unit}")
     sentence = "No class has a labelled pixel: check the folder of the labels."
     if boxes:
-        smallest = int(frame["median"].argmin())
-        name, area = track.classes[smallest], float(frame["median"].iloc[smallest])
+        objects = _object_medians(training)
+        frame.insert(2, "median object in pixels", objects)
+        smallest = int(np.nanargmin(objects))
         sentence = (
             f"Area of each class where it is labelled, in {unit}: median, middle half, and whiskers from 5 to 95 %. "
-            f"The smallest is {name} with {area:,.0f} {unit} in the median; if that is under a hundred pixels of the "
-            f"training grid, raise data.size or crop.{_rest(track)}"
+            f"The smallest objects (connected components) are those of {track.classes[smallest]}, with "
+            f"{objects[smallest]:,.0f} pixels in the median; if that is under a hundred pixels of the training grid, "
+            f"raise data.size or crop.{_rest(track)}"
         )
     return Figure("class-sizes", "Sizes of the classes", sentence, as_svg(canvas, "class-sizes", sentence), frame)
+
+
+def _object_medians(training: Sequence[Entry]) -> NDArray[np.float64]:
+    """Return the median area (C,) of the components of each class, in native pixels; NaN of a class that is absent."""
+    areas = np.array([entry.object_areas for entry in training], dtype=np.float64)
+    return np.array([np.median(own[own > 0]) if own.any() else np.nan for own in areas.T])
 
 
 def _class_sizes(training: Sequence[Entry]) -> tuple[NDArray[np.float64], str]:

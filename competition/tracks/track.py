@@ -12,6 +12,7 @@ from competition.errors import CompetitionError
 from competition.file_listing import stem
 from competition.masks.objects import Objects
 from competition.metrics.counts import CountMetric
+from competition.metrics.masks import MaskMetric
 from competition.metrics.metric import Metric, as_count_metric
 from competition.metrics.tables import TableMetric, Targets
 from competition.submission.form import Form
@@ -93,7 +94,8 @@ class Track:
     # (path, size_hw) -> the objects of a label, which may overlap; None where they are the components of its masks
     read_objects: Callable[[Path, tuple[int, int]], Objects] | None = None
     views: tuple[str, ...] = ("image",)  # names of the images that make up one sample
-    channels: int = 1  # 1 (grey) or 3 (RGB) of every image as read
+    channels: Literal[1, 3] = 1  # 1 (grey) or 3 (RGB) of every image as read
+    colour: Literal["red", "green", "blue"] | None = None  # the channel of colour images that is their grey
     size_hw: tuple[int, int] | None = None  # rows and columns if the organiser fixes them; None if sizes differ
     mirror: Mirror | None = None  # the effect of a horizontal flip; None if a flip is never allowed
     # of a classification: classes are independent (multilabel), exclude each other (multiclass), or are grades that
@@ -134,15 +136,24 @@ class Track:
         return self.targets != "multilabel"
 
 
-def count_metric(track: Track) -> CountMetric:
-    """Return the count metric of a segmentation, or the one that proposes decisions for its mask metric.
+def metric_of_masks(track: Track) -> CountMetric | MaskMetric:
+    """Return the metric of a segmentation.
 
     Raises:
         TypeError: The track's metric scores tables.
     """
     if isinstance(track.metric, TableMetric):
         raise TypeError(f"track {track.name} is scored by {track.metric.label}, which has no masks")
-    return as_count_metric(track.metric)
+    return track.metric
+
+
+def count_metric(track: Track) -> CountMetric:
+    """Return the count metric of a segmentation, or the one that proposes decisions for its mask metric.
+
+    Raises:
+        TypeError: The track's metric scores tables.
+    """
+    return as_count_metric(metric_of_masks(track))
 
 
 def fold_measure(track: Track) -> str:

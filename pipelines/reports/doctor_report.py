@@ -29,7 +29,10 @@ def machine_to_plan_for(memory_gb: float | None, cpu: bool) -> Machine:
     here = this_machine()
     if memory_gb is not None:
         return card_of(round(memory_gb * GB))
-    return here if cpu or here.on_cuda else card_of(USUAL_MEMORY * GB)
+    if cpu or here.on_cuda:
+        return here
+    say(f"no card is here: this plans for one of {USUAL_MEMORY} GB; for this machine without a card add --cpu")
+    return card_of(USUAL_MEMORY * GB)
 
 
 def figures_of(diagnosis: Diagnosis) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import numpy as np
 from competition.console import say, shout, table
 from competition.data.folds import FULL, Fold
 from competition.data.resolution import describe_grid, warn_small_objects
+from competition.metrics.masks import MaskMetric
 from competition.metrics.tables import AneurysmMetric
 from competition.models.layers import STRIDE
 from competition.runs.leak_alarm import judge_shuffled, too_good
@@ -46,6 +47,8 @@ def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
     measure = fold_measure(track)
     rows = [[fold, "-" if np.isnan(score) else f"{score:.4f}"] for fold, score in scores.items()]
     table(f"{name}: {measure} of held-out samples at native size", ["fold", measure], rows)
+    if isinstance(track.metric, MaskMetric):
+        say(f"{measure} is counted in pixels; tune scores the vote by the metric of the track, {track.metric.label}")
     one_kind = [str(fold) for fold, score in scores.items() if fold != FULL and np.isnan(score)]
     if one_kind and track.task == "classification":
         say(f"fold {', '.join(one_kind)}: all held-out samples have the same label, so there is no {measure}")

@@ -8,6 +8,7 @@ from competition.drawing.class_key import PAPER
 from competition.drawing.outlines import class_colours
 from competition.drawing.overlay import draw_overlay
 from competition.masks.bit_planes import pack_masks
+from competition.masks.objects import instance_pixels, join_classes
 
 CLASSES = ("femur", "tibia", "patella")
 
@@ -115,3 +116,13 @@ def test_the_key_of_29_classes_is_complete_and_not_cut_off(texts, monkeypatch, s
     assert empty[:, -1].all()
     colours = {colour: (beside == colour).all(axis=2) for colour in class_colours(29)}
     assert all(swatch.any() for swatch in colours.values())
+
+
+def test_touching_objects_have_an_outline_each():
+    numbers = np.zeros((900, 900), np.int64)
+    numbers[300:600, 200:450], numbers[300:600, 450:700] = 1, 2
+    masks, objects = pack_masks(numbers[None] > 0), join_classes((900, 900), [instance_pixels(numbers)])
+    whole, apart = (draw_overlay(grey(900, 900), masks, ("cell",), None, found) for found in (None, objects))
+    between = np.s_[320:380, 445:455]
+    assert np.ptp(whole[between], axis=2).max() == 0  # nothing but grey
+    assert (np.ptp(apart[between], axis=2).max(axis=1) > 100).all()

@@ -7,8 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
+from competition.ensembling.segmentation.true_objects import open_drawn_labels, open_true_objects
+from competition.masks.objects import components
 from competition.masks.run_lengths import encode_mask
 from competition.metrics.objects import average_precision
+from competition.reporting.inputs import ReportInputs
+from competition.reporting.results.image_scores import score_table
+from competition.reporting.results.mask_cases import decided_case, whole_image_cases
+from competition.review.suspicious_labels import find_suspicious
+from competition.tracks import get_track
+from competition.workspace import Workspace
 from pipelines.__main__ import main
 
 SIZE = (64, 64)
@@ -104,6 +112,27 @@ def test_cells_are_split_submitted_checked_and_scored(cells) -> None:
     assert compared["objects_a"] == sum(map(len, found.values()))
     assert compared["objects_b"] == 6
     cells.run("check", submission)
+
+
+def test_the_report_ranks_images_by_the_metric_and_the_pictures_keep_cells_apart(cells) -> None:
+    track, workspace = get_track(str(cells.track)), Workspace(cells.folder / "w", "cells")
+    (decision,) = workspace.root.glob("**/decision.json")
+    inputs = ReportInputs(track, workspace, decision)
+    table, _ = score_table(inputs)
+    assert table["score"].mean() == pytest.approx(cells.tuned["oof_crossfit"], abs=1e-9)
+    (figure,) = whole_image_cases(inputs)
+    assert "object AP" in figure.body
+    apart, objects = 0, open_true_objects(track, workspace)
+    for entry in inputs.tuning.entries:
+        case = decided_case(inputs, entry)
+        true = objects(entry.sample, case.truth.planes)
+        expected = average_precision(case.decided.given.of_class(0), true.of_class(0), SIZE)
+        shown = figure.table.loc[figure.table["sample"] == entry.sample, "score"]
+        assert shown.tolist() == [pytest.approx(expected)]
+        drawn = open_drawn_labels(track, workspace)(entry.sample)
+        apart += len(components(drawn, 1)) == 2 > len(components(case.truth.planes, 1))
+    assert apart == len(inputs.tuning.entries)
+    assert not [one for one in find_suspicious(track, inputs.manifest.of("train")) if "its area" in one.reason]
 
 
 def test_predicted_objects_are_those_of_the_submission(cells, tmp_path) -> None:

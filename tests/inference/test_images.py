@@ -1,6 +1,7 @@
 """Any readable image in any track: by the track's reader where it can, with the values that Pillow and numpy give."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from PIL import Image
 from volume_phantoms import write_volume
 
 from competition.errors import CompetitionError
+from competition.formats.images import read_image
 from competition.formats.pictures import has_colour, read_grey, read_rgb
 from competition.inference.images import find_images, for_any_image, image_name, read_any
 from competition.tracks import get_track
@@ -159,3 +161,15 @@ def test_results_are_named_like_the_image(tmp_path, file, name):
 def test_pictures_are_read_as_prepare_reads_them(tmp_path):
     path = save(tmp_path / "photo.jpg", COLOUR)
     np.testing.assert_array_equal(read_any(get_track("hand_bone"), path), read_grey(path))
+
+
+@pytest.mark.parametrize(("number", "colour"), enumerate(["red", "green", "blue"]))
+def test_a_track_of_one_channel_reads_it_of_every_format_without_a_warning(number, colour, tmp_path, capsys):
+    track = replace(get_track("knee"), colour=colour, read_image=partial(read_image, channels=colour))
+    np.save(tmp_path / "c.npy", COLOUR)
+    for path in (save(tmp_path / "c.png", COLOUR), tmp_path / "c.npy"):
+        np.testing.assert_array_equal(read_any(track, path), COLOUR[..., number])
+    np.testing.assert_array_equal(read_any(track, save(tmp_path / "g.png", GREY)), GREY)
+    foreign = replace(track, read_image=read_rgb)  # a reader of something else
+    np.testing.assert_array_equal(read_any(foreign, tmp_path / "c.png"), COLOUR[..., number])
+    assert capsys.readouterr().out == ""

@@ -9,10 +9,12 @@ from competition.masks.objects import (
     component_pixels,
     components,
     instance_picture,
+    instance_pixels,
     join_classes,
     pixels_of_runs,
     planes_of,
     runs_of_pixels,
+    separated_planes,
 )
 from competition.masks.run_lengths import runs_to_mask
 
@@ -52,6 +54,16 @@ def test_overlapping_objects_make_up_one_mask() -> None:
     assert unpack_planes(planes_of(objects, 2), 2)[0].tolist() == [[True] * 3, [False] * 3]
     assert instance_picture(objects, 0).tolist() == [[1, 2, 2], [0, 0, 0]]
     assert instance_picture(objects, 1).tolist() == [[0, 0, 0], [0, 0, 1]]
+
+
+def test_touching_objects_are_drawn_apart_and_others_as_they_are() -> None:
+    numbers = np.array([[1, 1, 2, 2, 0, 3], [1, 1, 2, 2, 0, 3], [0, 0, 0, 0, 4, 0]])
+    objects = join_classes((3, 6), [instance_pixels(numbers), []])
+    drawn = unpack_planes(separated_planes(objects, 2), 2)
+    # Of two neighbours the one with the lower number keeps away: 1 from 2, 2 and 3 from 4 (diagonally).
+    expected = [[1, 0, 1, 1, 0, 1], [1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 1, 0]]
+    assert drawn[0].astype(int).tolist() == expected
+    assert not drawn[1].any()
 
 
 def test_an_empty_mask_has_no_components() -> None:

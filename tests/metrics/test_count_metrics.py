@@ -123,6 +123,8 @@ def test_a_metric_is_declared_by_name_or_with_options():
     ("declared", "message"),
     [
         ("dise", "unknown metric 'dise'.*dice"),
+        ("mAP", "unknown metric 'mAP', did you mean 'object_ap' or 'mask_ap'"),
+        ("Jaccard", "unknown metric 'Jaccard', did you mean 'iou'"),
         ({"unit": "all"}, "unknown metric None"),
         ({"name": "dice", "unit": "person"}, "unit is 'person', not one of image, group, all"),
         ({"name": "dice", "empty": True}, "empty is True, not one of 0, 1, skip"),

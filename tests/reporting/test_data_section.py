@@ -137,12 +137,22 @@ def test_of_many_classes_some_are_drawn_and_all_are_in_the_table(shared_hands) -
     entries = []
     for entry in shared_hands.train():
         areas = tuple(int(area) for area in random.integers(1, 500, 40))
-        entries.append(replace(entry, areas=areas, targets=(0, *[1] * 39)))
+        objects = tuple(area / 2 for area in areas)
+        entries.append(replace(entry, areas=areas, object_areas=objects, targets=(0, *[1] * 39)))
     for figure in (size_figure(track, entries), prevalence_figure(track, entries)):
         assert len(figure.table) == 40
         assert "bone29" in figure.body
         assert "bone30" not in figure.body
         assert f"the first {SHOWN_CLASSES} classes" in figure.sentence
+
+
+def test_the_advice_on_small_objects_is_about_objects_and_not_about_the_class(shared_hands) -> None:
+    """Of two classes that cover as much, the second does so with thirty small cells."""
+    track = replace(shared_hands.track, classes=("organ", "cell"))
+    entry = replace(shared_hands.train()[0], areas=(600, 600), object_areas=(600.0, 20.0), targets=(1, 1))
+    figure = size_figure(track, [entry, replace(entry, areas=(600, 0), object_areas=(600.0, 0.0))])
+    assert "those of cell, with 20 pixels in the median" in figure.sentence
+    assert figure.table["median object in pixels"].tolist() == [600, 20]
 
 
 def test_areas_are_in_mm2_where_every_spacing_is_known(shared_hands) -> None:

@@ -53,7 +53,8 @@ def own_artefacts() -> dict[str, tuple[bytes, Callable[[Path], Any]]]:
     counts = _RANDOM.integers(0, 99, (2, 1, 2, 256))
     pixels = np.array([[3, 2]], dtype=np.int64)
     contested = ContestedImage(_MAP[:, 0], pixels, pixels, pixels[0, :1], pixels[0, 0], pixels[0])
-    vote = ScoredVote(["a", "b"], np.ones((2, 3, 1), np.int64), counts[:, 0, :1, 0], _RANDOM.random((1, 256)))
+    measured = np.ones((2, 3, 1), np.int64), np.ones((2, 1, 1))
+    vote = ScoredVote(["a", "b"], *measured, counts[:, 0, :1, 0], _RANDOM.random((1, 256)))
     weights = {"conv.weight": torch.zeros(2, 1, 3, 3), "conv.bias": torch.ones(2)}
     best = Best(weights, Experiment(), _IDENTITY, "fp32", 3, 0.5)
     return {

@@ -35,31 +35,38 @@ class Suspicion:
     score: float
 
 
-def area_suspicions(entries: Sequence[Entry], classes: Sequence[str]) -> list[Suspicion]:
+def area_suspicions(entries: Sequence[Entry], classes: Sequence[str], of_objects: bool = False) -> list[Suspicion]:
     """Judge the areas of labelled samples, each class relative to the other classes of its image.
 
     A large hand has large bones, so the image's own scale (the median over its classes of the log area less the class's
     median) is taken out where there are several classes. The score is that of the modified z of the remainder.
+
+    Args:
+        entries: Those without masks are left out.
+        classes: Of the track.
+        of_objects: Whether to judge the median area of the connected components, where images show a class any number
+            of times.
     """
     masks = [entry for entry in entries if entry.areas]
     if not masks:
         return []
-    ratios = _relative_log_areas(masks)
+    areas = np.array([entry.object_areas if of_objects else entry.areas for entry in masks], dtype=np.float64)
+    ratios = _relative_log_areas(masks, areas)
+    what = "the median area of its objects, {:,.0f} pixels," if of_objects else "its area of {:,.0f} pixels"
     found = []
     for index, name in enumerate(classes):
         middle, sigma = middle_and_sigma(ratios[:, index], SMALLEST_AREA_SIGMA)
         scores = outlier_score(np.abs(ratios[:, index] - middle) / sigma)
-        for entry, ratio, score in zip(masks, ratios[:, index], scores, strict=True):
+        for entry, area, ratio, score in zip(masks, areas[:, index], ratios[:, index], scores, strict=True):
             if score > 0:
                 times = float(np.exp(ratio - middle))
-                reason = f"its area of {entry.areas[index]:,} pixels is {times:.2f} times the expected one"
+                reason = f"{what.format(area)} is {times:.2f} times the expected one"
                 found.append(Suspicion(entry.sample, name, reason, float(score)))
     return found
 
 
-def _relative_log_areas(masks: Sequence[Entry]) -> NDArray[np.float64]:
+def _relative_log_areas(masks: Sequence[Entry], pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return log areas (n, C) less the medians of their classes and of their images; NaN where a class is absent."""
-    pixels = np.array([entry.areas for entry in masks], dtype=np.float64)
     scale = np.array([entry.height * entry.width for entry in masks], dtype=np.float64)
     shares = np.where(pixels > 0, pixels, np.nan) / scale[:, None]
     seen = ~np.isnan(shares).all(axis=0)

@@ -22,6 +22,7 @@ from competition.ensembling.selection.bootstrap import gain_with_error
 from competition.ensembling.selection.crossfitting import TIE, Excluded, fill_held
 from competition.masks.object_splitting import ObjectRule, split_planes
 from competition.metrics.masks import ImageMasks, MaskMetric, Measured
+from competition.text import counted
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Reranked:
     reason: str  # why, as a clause
     values: Values  # by the mask metric
     counted: Values  # of the same decisions by the count metric
-    counts: NDArray[np.int64]  # (n, 3, C) of images, by what was chosen without their part, or on all
+    measured: Measured  # of n images, by what was chosen without their part, or on all
     levels: NDArray[np.int64]  # (n, C) likewise
 
 
@@ -99,15 +100,17 @@ def rerank(
         rows = {fold: of[one][images.folds == fold] for fold, one in without.items()}
         return fill_held(np.empty_like(of[chosen]), images.folds, rows)
 
-    counts, levels = scored[chosen].counts.copy(), np.tile(np.array(chosen.levels), (len(parts), 1))
+    counts, measures = scored[chosen].counts.copy(), scored[chosen].values.copy()
+    levels = np.tile(np.array(chosen.levels), (len(parts), 1))
     for fold, one in without.items():
-        counts[parts == fold], levels[parts == fold] = scored[one].counts[parts == fold], one.levels
+        own = parts == fold
+        counts[own], measures[own], levels[own] = scored[one].counts[own], scored[one].values[own], one.levels
     return Reranked(
         chosen,
         f"re-ranked by {metric.label}: {what} ({reason})",
         Values(values[half], values[chosen], held(values)),
         Values(counted[half], counted[chosen], held(counted)),
-        counts,
+        Measured(counts, measures),
         levels,
     )
 
@@ -151,7 +154,7 @@ def choose_candidate(
     means = [images.measured_means(values[one])[kept] for _, one in candidates]
     best = int(np.argmax([mean.mean() for mean in means]))
     if best == 0 or not images.present.any():
-        return (*candidates[0], f"the best of {len(candidates)}")
+        return (*candidates[0], f"the best of {counted(len(candidates), 'decision')}")
     groups = np.asarray(images.groups)[kept].tolist()
     gain, error = gain_with_error(means[best] - means[0], groups)
     figures = f"gain {gain:+.5f}, standard error {error:.5f}"

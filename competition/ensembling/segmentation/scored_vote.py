@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from competition.checksums import check_seal, sealed_file
 from competition.errors import CompetitionError
 from competition.formats.numpy_files import StoredArray, open_arrays
+from competition.metrics.masks import Measured
 from competition.prediction.histograms import LARGEST_BYTES, LEVELS
 
 SCORED_VOTE = "scored_vote.npz"
@@ -28,6 +29,8 @@ class ScoredVote:
         samples: (n,) keys.
         counts: int64 (n, 3, C), pixels in both, decided pixels and true pixels, decided at ``levels`` and with the
             decision's post-processing.
+        values: float64 (n, measures, C), what a mask metric measures of the same masks (``Measured.values``); for a
+            count metric (n, 0, C).
         levels: int64 (n, C), chosen without the image's own part where there are at least two.
         curves: float64 (C, 256), the score of every class at every level before post-processing; nan at levels that
             were not searched.
@@ -35,8 +38,14 @@ class ScoredVote:
 
     samples: Sequence[str]
     counts: NDArray[np.int64]
+    values: NDArray[np.float64]
     levels: NDArray[np.int64]
     curves: NDArray[np.float64]
+
+    @property
+    def measured(self) -> Measured:
+        """Return what a metric of masks needs of the images."""
+        return Measured(self.counts, self.values)
 
 
 def save_scored_vote(path: Path, vote: ScoredVote) -> None:
@@ -46,6 +55,7 @@ def save_scored_vote(path: Path, vote: ScoredVote) -> None:
             file,
             samples=np.array(vote.samples, dtype=np.str_),
             counts=vote.counts.astype(np.int32),
+            values=vote.values,
             levels=vote.levels.astype(np.uint8),
             curves=vote.curves,
         )
@@ -67,6 +77,7 @@ def load_scored_vote(path: Path, repair: str) -> ScoredVote:
     return ScoredVote(
         samples=arrays["samples"].tolist(),
         counts=arrays["counts"].astype(np.int64),
+        values=arrays["values"],
         levels=arrays["levels"].astype(np.int64),
         curves=arrays["curves"],
     )
@@ -75,7 +86,7 @@ def load_scored_vote(path: Path, repair: str) -> ScoredVote:
 def _fits(stored: dict[str, StoredArray]) -> bool:
     """Return whether the arrays are those of ``save_scored_vote``."""
     kinds = {name: array.dtype.kind for name, array in stored.items()}
-    if kinds != {"samples": "U", "counts": "i", "levels": "u", "curves": "f"}:
+    if kinds != {"samples": "U", "counts": "i", "values": "f", "levels": "u", "curves": "f"}:
         return False
     if sum(array.nbytes for array in stored.values()) > LARGEST_BYTES:
         return False
@@ -83,6 +94,8 @@ def _fits(stored: dict[str, StoredArray]) -> bool:
     if len(shapes["samples"]) != 1 or len(shapes["levels"]) != 2:
         return False
     images, classes = shapes["levels"]
+    if len(shapes["values"]) != 3 or shapes["values"][::2] != (images, classes):
+        return False
     return (shapes["samples"], shapes["counts"], shapes["curves"]) == (
         (images,),
         (images, 3, classes),

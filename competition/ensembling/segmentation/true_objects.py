@@ -5,15 +5,37 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.data.cache import read_label_planes
 from competition.data.manifest import read_manifest
 from competition.errors import CompetitionError
 from competition.formats.csv_files import read_columns
-from competition.masks.objects import Objects, components, planes_of
+from competition.masks.objects import Objects, components, planes_of, separated_planes
+from competition.metrics.masks import MaskMetric
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
 TrueObjects = Callable[[str, NDArray[np.uint8]], Objects]
 """Key of a sample and the label planes of its cache -> its objects."""
+
+
+def compares_objects(track: Track) -> bool:
+    """Return whether single objects are submitted, or scored."""
+    return track.form.of_objects or (isinstance(track.metric, MaskMetric) and track.metric.of_objects)
+
+
+def open_drawn_labels(track: Track, workspace: Workspace) -> Callable[[str], NDArray[np.uint8]]:
+    """Return how to read the label planes (H, W, P) of a training sample as they are outlined.
+
+    Where objects are compared, those that touch have a gap between them. Errors as ``open_true_objects``.
+    """
+    if not compares_objects(track):
+        return lambda sample: read_label_planes(workspace, track, sample)
+    objects = open_true_objects(track, workspace)
+
+    def read(sample: str) -> NDArray[np.uint8]:
+        return separated_planes(objects(sample, read_label_planes(workspace, track, sample)), len(track.classes))
+
+    return read
 
 
 def open_true_objects(track: Track, workspace: Workspace) -> TrueObjects:

@@ -115,7 +115,8 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
         searched = len(data.names) > 1 and search.given is None
         proposals = propose(curves, tuned, by_operation, THRESHOLDS[search.thresholds], searched)
         reranked = rerank(data, search.reranked_by, proposals, images, parts, objects)
-        vote = replace(vote, counts=reranked.counts, levels=reranked.levels)
+        measured = reranked.measured
+        vote = replace(vote, counts=measured.counts, values=measured.values, levels=reranked.levels)
     return TunedSegmentation(
         tuned=tuned,
         operations=operations,
@@ -163,7 +164,8 @@ def _scored_vote(
     if curves.contested is not None:  # the contested pixels decide nothing beyond the window
         low, high = window_levels(curves.window)
         scores[:, :low], scores[:, high + 1 :] = np.nan, np.nan
-    return ScoredVote(data.samples, counts, np.broadcast_to(levels, counts[:, 0].shape), scores)
+    nothing = np.empty((len(counts), 0, counts.shape[2]))
+    return ScoredVote(data.samples, counts, nothing, np.broadcast_to(levels, counts[:, 0].shape), scores)
 
 
 def _tune_curves(

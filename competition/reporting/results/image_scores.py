@@ -4,28 +4,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from competition.metrics.counts import CountMetric, checked_counts
+from competition.metrics.image_scores import image_scores
 from competition.metrics.ratios import divide
 from competition.reporting.charts import GREY, PALETTE, add_legend, as_svg, new_chart
 from competition.reporting.inputs import ReportInputs
 from competition.reporting.page import Figure, html_table
 from competition.reporting.parts import MOST_CLASSES
 from competition.reporting.results.honest_scores import worst_first
-from competition.tracks.track import count_metric
-
-
-def image_scores(metric: CountMetric, counts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the metric of single images and classes.
-
-    Args:
-        metric: Its formula, and its value of empty against empty; the unit does not matter here.
-        counts: int64 (n, 3, C): pixels in both, decided pixels, true pixels.
-
-    Returns:
-        float64 (n, C); NaN for empty against empty where the metric skips it.
-    """
-    nothing = np.nan if metric.empty == "skip" else float(metric.empty)
-    return divide(*metric.formula(*checked_counts(*np.moveaxis(counts, 1, 0))), nothing)
+from competition.tracks.track import metric_of_masks
 
 
 def measured_scores(inputs: ReportInputs) -> NDArray[np.float64]:
@@ -34,9 +20,9 @@ def measured_scores(inputs: ReportInputs) -> NDArray[np.float64]:
     Raises:
         CompetitionError: As of ``inputs.vote``.
     """
-    counts = inputs.vote.counts
-    occurs = counts[:, 2].sum(axis=0) > 0
-    return np.where(occurs, image_scores(count_metric(inputs.track), counts), np.nan)
+    measured = inputs.vote.measured
+    occurs = measured.counts[:, 2].sum(axis=0) > 0
+    return np.where(occurs, image_scores(metric_of_masks(inputs.track), measured), np.nan)
 
 
 def mean_where_known(scores: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
@@ -76,7 +62,7 @@ def class_and_fold_scores(inputs: ReportInputs) -> list[Figure]:
         CompetitionError: As of ``inputs.vote``.
     """
     _, scores = score_table(inputs)
-    folds, classes, metric = inputs.tuning.folds, inputs.track.classes, count_metric(inputs.track)
+    folds, classes, metric = inputs.tuning.folds, inputs.track.classes, metric_of_masks(inputs.track)
     table = pd.DataFrame({"class": classes, metric.label: mean_where_known(scores, axis=0)})
     names = np.unique(folds).tolist()
     for fold in names:
@@ -147,7 +133,7 @@ def score_distribution(inputs: ReportInputs) -> list[Figure]:
     axis.hist(known, bins=list(bins), color=PALETTE[0])
     median = float(np.median(known)) if len(known) else np.nan
     axis.axvline(median, color=PALETTE[1], label=f"median {median:.3f}")
-    axis.set(xlabel=f"mean {count_metric(inputs.track).label} of an image", ylabel="images")
+    axis.set(xlabel=f"mean {metric_of_masks(inputs.track).label} of an image", ylabel="images")
     add_legend(axis)
     tenth = float(np.quantile(known, 0.1)) if len(known) else np.nan
     sentence = (

@@ -12,7 +12,11 @@ from competition.data.manifest import Entry
 from competition.ensembling.segmentation.postprocessing import SURE_LEVEL, apply, decide_image
 from competition.ensembling.voting.class_votes import check_maps
 from competition.ensembling.voting.masks import vote_class
-from competition.masks.bit_planes import class_areas, intersections, pack_masks, unpack_class
+from competition.masks.bit_planes import pack_masks, select_classes
+from competition.masks.object_splitting import split_planes
+from competition.metrics.counts import CountMetric
+from competition.metrics.image_scores import image_scores, measure_image
+from competition.metrics.masks import ImageMasks, MaskMetric
 from competition.prediction.opened_maps import OpenedMap, open_map
 from competition.reporting.case_pictures import Case
 from competition.reporting.inputs import ReportInputs
@@ -20,9 +24,9 @@ from competition.reporting.page import Figure
 from competition.reporting.parts import MOST_CLASSES
 from competition.reporting.pictures import gallery
 from competition.reporting.results.honest_scores import worst_first
-from competition.reporting.results.image_scores import image_scores, mean_where_known, score_table
+from competition.reporting.results.image_scores import mean_where_known, score_table
 from competition.reporting.sample_pictures import titled
-from competition.tracks.track import count_metric
+from competition.tracks.track import metric_of_masks
 
 WORST, MEDIAN, BEST = 6, 3, 3
 LEGEND = (
@@ -40,12 +44,13 @@ def whole_image_cases(inputs: ReportInputs) -> list[Figure]:
     table, _ = score_table(inputs)
     order = [index for index in worst_first(table["score"]) if not np.isnan(table["score"].iloc[index])]
     chosen = ranked_cases(order)
-    items, rows = [], []
+    items, rows, metric = [], [], metric_of_masks(inputs.track)
+    occurs = inputs.vote.counts[:, 2].sum(axis=0) > 0  # in any training image
     with progress("cases", len(chosen)) as ticker:
         for index, kind in chosen.items():
             entry = inputs.tuning.entries[index]
             case = decided_case(inputs, entry)
-            scores = _case_scores(inputs, case)
+            scores = np.where(occurs, _case_scores(metric, case), np.nan)
             caption = f"{kind}: {titled(entry)}, {_score_text(inputs, scores)}"
             items.append((case.picture(), caption))
             rows.append({"kind": kind, "sample": entry.sample, "score": float(np.nanmean(scores))})
@@ -84,13 +89,13 @@ def class_cases(inputs: ReportInputs) -> list[Figure]:
     shown = [index for index in worst_first(by_class)[:MOST_CLASSES] if not np.isnan(present[:, index]).all()]
     if not shown:
         return []
-    items, rows, metric = [], [], count_metric(inputs.track)
+    items, rows, metric = [], [], metric_of_masks(inputs.track)
     with progress("cases of classes", len(shown)) as ticker:
         for index in shown:
             name, worst = inputs.track.classes[index], int(np.nanargmin(present[:, index]))
             entry = inputs.tuning.entries[worst]
             case = class_case(inputs, entry, index)
-            score = float(image_scores(metric, _counts(case))[0, 0])
+            score = float(_case_scores(metric, case)[0])
             items.append((case.picture(), f"{name}: {titled(entry)}, {metric.label} {score:.3f}"))
             rows.append({"class": name, "sample": entry.sample, "score": score})
             ticker.advance(name)
@@ -108,8 +113,11 @@ def decided_case(inputs: ReportInputs, entry: Entry) -> Case:
     weights = voters.weights_by_class(decision.class_weights())
     decided = decide_image(maps, voters, weights, decision.level_array(), decision.operation_list())
     image = read_cached_image(inputs.workspace, entry.sample, inputs.track.views[0])
-    truth = read_cached_planes(inputs.workspace, entry.sample)
-    return Case(image, truth, decided, len(decision.classes))
+    planes, rules = read_cached_planes(inputs.workspace, entry.sample), decision.object_rules()
+    true = None if inputs.true_objects is None else inputs.true_objects(entry.sample, planes)
+    found = split_planes(decided, rules) if rules else None
+    truth, vote = ImageMasks(planes, len(voters.rows), true), ImageMasks(decided, len(voters.rows), found)
+    return Case(image, truth, vote)
 
 
 def class_case(inputs: ReportInputs, entry: Entry, index: int) -> Case:
@@ -124,29 +132,25 @@ def class_case(inputs: ReportInputs, entry: Entry, index: int) -> Case:
         return vote_class(maps, voters, weights, index, at)
 
     decided = apply(pack_masks(voted(level)[None]), [decision.operation_list()[index]], lambda _: voted(SURE_LEVEL))
-    truth = unpack_class(read_cached_planes(inputs.workspace, entry.sample), index)
+    planes, rules = read_cached_planes(inputs.workspace, entry.sample), decision.object_rules()
     image = read_cached_image(inputs.workspace, entry.sample, inputs.track.views[0])
-    return Case(image, pack_masks(truth[None]), decided, 1)
+    true = None if inputs.true_objects is None else inputs.true_objects(entry.sample, planes).only_class(index)
+    found = split_planes(decided, (rules[index],)) if rules else None
+    return Case(image, ImageMasks(select_classes(planes, [index]), 1, true), ImageMasks(decided, 1, found))
 
 
 def _open_maps(inputs: ReportInputs, entry: Entry) -> list[OpenedMap]:
     return [open_map(folder_of[entry.sample], entry.sample) for folder_of in inputs.tuning.folders]
 
 
-def _counts(case: Case) -> NDArray[np.int64]:
-    """Return the pixels in both, decided and true pixels of a case, int64 (1, 3, C)."""
-    both = intersections(case.decided, case.truth, case.classes)
-    return np.stack([both, class_areas(case.decided, case.classes), class_areas(case.truth, case.classes)])[None]
-
-
-def _case_scores(inputs: ReportInputs, case: Case) -> NDArray[np.float64]:
-    """Return the score of every class of an image at the decision; NaN for classes that no training image has."""
-    occurs = inputs.vote.counts[:, 2].sum(axis=0) > 0
-    return np.where(occurs, image_scores(count_metric(inputs.track), _counts(case))[0], np.nan)
+def _case_scores(metric: CountMetric | MaskMetric, case: Case) -> NDArray[np.float64]:
+    """Return the score of every class of an image at the decision, (C,)."""
+    scores: NDArray[np.float64] = image_scores(metric, measure_image(metric, case.decided, case.truth))[0]
+    return scores
 
 
 def _score_text(inputs: ReportInputs, scores: NDArray[np.float64]) -> str:
-    metric, classes = count_metric(inputs.track), inputs.track.classes
+    metric, classes = metric_of_masks(inputs.track), inputs.track.classes
     text = f"{metric.label} {np.nanmean(scores):.3f}"
     if len(classes) == 1:
         return text

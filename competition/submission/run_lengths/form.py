@@ -106,7 +106,8 @@ class RunLengthForm(Form):
             if name not in known:
                 result.refuse(f"row {number}: unknown class {name!r}{nearest_hint(name, classes)}", "unknown class")
             elif first != number and (not self.columns.several_rows or (image, name, cell) in seen):
-                result.refuse(f"row {number}: class {name!r} of image {image!r} appears twice (first in row {first})")
+                twice = f"row {number}: class {name!r} of image {image!r} appears twice (first in row {first})"
+                result.refuse(f"{twice}; a row for each object is submission: {{kind: objects}} of a track's YAML file")
             else:
                 seen.add((image, name, cell))
                 try:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from competition.errors import CompetitionError
+from competition.formats.images import Channels
 from competition.formats.yaml_files import read_yaml
 from competition.metrics.counts import CountMetric
 from competition.metrics.masks import MaskMetric
@@ -107,8 +108,8 @@ class FolderTrack(Section):
     """Masks; labels of whole images (multilabel, multiclass, ordinal) are declared by ``table_track.TableTrack``."""
     exclusive: bool = False
     """Whether a pixel belongs to one class at most: the network then chooses between the classes and the background."""
-    channels: Literal[1, 3] = 1
-    """Read as grey or as RGB."""
+    channels: Channels = 1
+    """Read as grey (1), as RGB (3), or as one channel of colour images: red, green or blue."""
     flip: bool = False
     """Whether a mirrored image is as plausible as the image itself."""
     metric: str | dict[str, Any] = "dice"

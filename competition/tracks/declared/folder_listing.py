@@ -7,7 +7,6 @@ from pathlib import Path, PurePosixPath
 
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, find_pictures_beside, split_part, stem
-from competition.metrics.masks import MaskMetric
 from competition.text import counted, few, same_spelling
 from competition.tracks.declared.declaration import FolderTrack
 from competition.tracks.declared.folder_labels import (
@@ -74,10 +73,8 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
     tests = [sample.name for sample in listed if sample.split == "test"]
     check_test_names(tests, declaration.submission, list(declaration.classes), declaration.sample)
     problems = [*problems, *labels.problems, *_skipped(root, found, listed, labels, declaration)]
-    metric = declaration.mask_metric
-    of_objects = isinstance(metric, MaskMetric) and metric.of_objects
     remarks = [*found.remarks, *labels.remarks, *_group_remarks(listed, declaration)]
-    remarks += submission_remarks(declaration.submission, declaration.masks, of_objects)
+    remarks += submission_remarks(declaration.submission, declaration.masks, declaration.mask_metric)
     if "test" not in {sample.split for sample in listed} | {problem.split for problem in problems}:
         remarks.append(no_test_image(root, declaration))
     return Listing(listed, problems, remarks)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Discriminator, Tag
 
 from competition.errors import CompetitionError
+from competition.metrics.masks import MaskMetric
+from competition.metrics.metric import Metric
 from competition.settings import Section
 from competition.submission import FORMS
 from competition.submission.form import Form
@@ -102,19 +104,22 @@ def check_test_names(
         raise error
 
 
-def submission_remarks(submission: Section | str | None, masks: object, of_objects: bool) -> list[str]:
+def submission_remarks(submission: Section | str | None, masks: object, metric: Metric) -> list[str]:
     """Return what is possible and yet probably wrong: a valid file that scores near 0.
 
     Args:
         submission: As declared.
         masks: As declared.
-        of_objects: Whether the metric scores single objects.
+        metric: Of the track.
     """
     remarks = []
     if isinstance(masks, RunLengthTable) and isinstance(submission, SubmissionColumns):
         read, written = masks.order, submission.order
         question = f"masks: counts pixels {read} by {read}, submission: {written} by {written}; is that right?"
         remarks += [question] * (read != written)
+    of_objects = isinstance(metric, MaskMetric) and metric.of_objects
+    if metric.name == "mask_ap" and isinstance(submission, ObjectColumns):
+        remarks.append("the metric mask_ap scores all objects of an image as one; object_ap scores each row by itself")
     if of_objects and not isinstance(submission, ObjectColumns):
         form = "submission: {kind: objects, ...} writes a row for each"
         remarks.append(f"the metric scores single objects, and touching ones become one in this submission; {form}")

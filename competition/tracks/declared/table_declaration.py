@@ -7,6 +7,7 @@ from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, fi
 
 from competition.errors import CompetitionError
 from competition.file_listing import stem
+from competition.formats.images import Channels
 from competition.formats.yaml_files import read_yaml
 from competition.metrics.metric import make_table_metric
 from competition.metrics.tables import TableMetric
@@ -60,8 +61,8 @@ class TableTrack(Section):
     """Images that are left out: glob patterns."""
     images: ImageReading = ImageReading()
     """How DICOM, NIfTI and arrays become pictures; the id of a slice is that of its volume with "_017"."""
-    channels: Literal[1, 3] = 1
-    """Read as grey or as RGB."""
+    channels: Channels = 1
+    """Read as grey (1), as RGB (3), or as one channel of colour images: red, green or blue."""
     flip: bool = False
     """Whether a mirrored image is as plausible as the image itself."""
     metric: str | dict[str, Any] = "auroc"

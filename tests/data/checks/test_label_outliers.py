@@ -51,6 +51,18 @@ def _times(areas: np.ndarray, row: int, column: int) -> float:
     return float(np.exp(logs[row, column] - np.median(logs[:, column])))
 
 
+def test_where_objects_are_counted_their_size_is_judged_and_not_their_number() -> None:
+    counts = np.array([3, 40, 7, 12, 90, 25, 5, 60, 18, 30])
+    sizes = np.array([50, 51, 49, 50, 52, 50, 48, 51, 50, 210])
+    entries = [
+        replace(entry, object_areas=(float(size),))
+        for entry, size in zip(samples((counts * sizes)[:, None]), sizes, strict=True)
+    ]
+    (found,) = [each for each in area_suspicions(entries, CLASSES[:1], of_objects=True) if each.score > 0.5]
+    assert found.sample == "9"
+    assert found.reason.startswith("the median area of its objects, 210 pixels, is 4.2")
+
+
 def test_of_one_class_the_share_of_the_image_counts() -> None:
     areas = drawn()[:, :1]
     areas[:, 0] = 1000 + np.arange(20)

@@ -18,6 +18,7 @@ from competition.ensembling.voting.class_groups import one_group
 from competition.masks.bit_planes import pack_masks
 from competition.masks.object_splitting import PLAIN, ObjectRule, split_planes
 from competition.masks.objects import join_classes
+from competition.metrics.image_scores import image_scores
 from competition.metrics.masks import ImageMasks, measure_all
 from competition.metrics.metric import make_metric
 from competition.metrics.ratios import Ratios
@@ -92,8 +93,9 @@ def test_what_is_chosen_scores_as_it_says(cells, name) -> None:
     found = tune(cells, metric).reranked
     np.testing.assert_allclose(found.values.oof, scored(cells, metric, found.chosen), rtol=0, atol=1e-12)
     assert found.values.crossfit.shape == (IMAGES, 1)
-    both, decided, truth = np.moveaxis(found.counts, 1, 0)
+    both, decided, truth = np.moveaxis(found.measured.counts, 1, 0)
     np.testing.assert_allclose(found.counted.crossfit, 2 * both / (decided + truth), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(image_scores(metric, found.measured), found.values.crossfit, rtol=0, atol=1e-12)
     # Only where what is chosen without a fold differs these counts are those of several decisions.
     assert (len(np.unique(found.levels)) > 1) == (name == "object_ap")
     assert found.reason.startswith(f"re-ranked by {metric.label}: ")

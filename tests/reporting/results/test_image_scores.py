@@ -7,33 +7,15 @@ import pytest
 from competition.data.cache import read_cached_planes
 from competition.ensembling.segmentation.postprocessing import decide_image
 from competition.masks.bit_planes import unpack_planes
-from competition.metrics.counts import dice_metric, iou_metric
 from competition.prediction.probability_maps import read_map
 from competition.reporting.results.image_scores import (
     class_and_fold_scores,
-    image_scores,
     mean_where_known,
     score_distribution,
     score_table,
 )
 
 pytestmark = pytest.mark.slow  # draws charts
-
-# Pixels in both, decided, true: of image 0 class 0 half right, class 1 absent; of image 1 all missed, class 1 claimed.
-COUNTS = np.array([[[5, 0], [10, 0], [10, 0]], [[0, 0], [0, 7], [4, 0]]])
-
-
-@pytest.mark.parametrize(
-    ("metric", "expected"),
-    [
-        (dice_metric(), [[0.5, 1], [0, 0]]),
-        (dice_metric(empty=0), [[0.5, 0], [0, 0]]),
-        (dice_metric(unit="all", empty="skip"), [[0.5, np.nan], [0, 0]]),
-        (iou_metric(), [[5 / 15, 1], [0, 0]]),
-    ],
-)
-def test_scores_of_single_images_by_hand(metric, expected):
-    assert np.array_equal(image_scores(metric, COUNTS), expected, equal_nan=True)
 
 
 def test_means_leave_out_what_is_not_known():

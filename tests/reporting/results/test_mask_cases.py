@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from competition.masks.bit_planes import unpack_planes
+from competition.metrics.masks import ImageMasks
 from competition.reporting.case_pictures import DECIDED, PANEL, TRUTH, Case, differing_window
 from competition.reporting.results.image_scores import score_table
 from competition.reporting.results.mask_cases import (
@@ -39,8 +40,8 @@ def test_a_class_alone_is_decided_as_with_all_others(two_hands, operation):
         whole = decided_case(two_hands, entry)
         for index in range(3):
             alone = class_case(two_hands, entry, index)
-            assert np.array_equal(unpack_planes(alone.decided, 1)[0], unpack_planes(whole.decided, 3)[index])
-            assert np.array_equal(unpack_planes(alone.truth, 1)[0], unpack_planes(whole.truth, 3)[index])
+            for one, other in ((alone.decided, whole.decided), (alone.truth, whole.truth)):
+                assert np.array_equal(unpack_planes(one.planes, 1)[0], unpack_planes(other.planes, 3)[index])
 
 
 def test_the_worst_images_come_first_with_their_scores(two_hands):
@@ -86,7 +87,7 @@ def test_the_window_surrounds_the_most_wrong_place():
 
 def test_truth_is_blue_and_prediction_orange():
     truth, decided = planes_of((320, 320), (40, 40, 100, 100)), planes_of((320, 320), (200, 200, 280, 280))
-    picture = Case(np.zeros((320, 320), np.uint8), truth, decided, 1).picture()
+    picture = Case(np.zeros((320, 320), np.uint8), ImageMasks(truth, 1), ImageMasks(decided, 1)).picture()
     blue, orange = picture[70, 40].astype(int), picture[240, 200].astype(int)  # lines are smoothed
     assert np.argmax(blue) == np.argmax(TRUTH) == 2
     assert np.argmax(orange) == np.argmax(DECIDED) == 0

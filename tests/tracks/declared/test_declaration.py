@@ -48,7 +48,7 @@ def failure(path: Path) -> str:
         ("classes", "[]", "classes: "),
         ("classes", "[a, b]", "several classes need {class} in masks"),
         ("classes", "{a: x}", "classes: "),
-        ("channels", "2", "channels: Input should be 1 or 3"),
+        ("channels", "2", "channels: Input should be 1, 3, .red., .green. or .blue."),
         ("masks", "'train/labels/all.png'", "masks needs {stem}"),
         ("masks", None, "masks: Field required"),
         ("masks", "3", "masks: "),

@@ -185,6 +185,7 @@ def test_the_sample_has_the_rows_of_the_test_images(tmp_path: Path, keys, lines,
         ),
         ("row", "object_ap", "{image: id, rle: r, ending: false}", ["the metric scores single objects, and touching"]),
         ("row", "object_ap", "{kind: objects, image: id, rle: r, ending: false}", []),
+        ("row", "mask_ap", "{kind: objects, image: id, rle: r, ending: false}", ["the metric mask_ap scores all"]),
     ],
 )
 def test_what_is_valid_and_would_score_nothing_is_a_remark(tmp_path: Path, order, metric, submission, remarks) -> None:

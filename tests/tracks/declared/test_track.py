@@ -70,9 +70,14 @@ def test_flip_mirrors_without_renaming_a_class(tmp_path: Path) -> None:
 
 
 def test_images_are_read_with_the_declared_channels(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.png", np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8))
-    assert load_folder_track(declare(tmp_path)).read_image(path).shape == SIZE_HW
-    assert load_folder_track(declare(tmp_path, channels="3")).read_image(path).shape == (*SIZE_HW, 3)
+    colours = np.random.default_rng(0).integers(0, 256, (*SIZE_HW, 3), dtype=np.uint8)
+    path = save(tmp_path / "a.png", colours)
+    grey, rgb, green = (load_folder_track(declare(tmp_path, channels=each)) for each in ("1", "3", "green"))
+    assert grey.read_image(path).shape == SIZE_HW
+    assert rgb.read_image(path).shape == (*SIZE_HW, 3)
+    assert (green.channels, green.colour) == (1, "green")
+    np.testing.assert_array_equal(green.read_image(path), colours[..., 1])
+    assert green.reading != grey.reading
 
 
 def lay(root: Path, *names: str) -> None:
