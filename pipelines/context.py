@@ -115,10 +115,10 @@ def choose_experiment(track: Track, workspace: Workspace, name: str | None, give
 def settings_for_task(path: Path, given: Sequence[str], track: Track) -> list[str]:
     """Return settings that follow from a track, where neither the experiment nor --set gives them.
 
-    They are the loss, if the default does not fit, and mirrored draws of images with a table of labels.
+    They are the loss, if the default does not fit, and mirrored draws.
     """
     settings = []
-    if track.task == "classification" and track.mirror is not None and not states(path, given, "data.flip"):
+    if track.mirror is not None and not states(path, given, "data.flip"):
         settings.append("data.flip=true")
     if states(path, given, "train.loss"):
         return settings
