@@ -40,6 +40,7 @@ FIGURES = {
     "cardiac/hidden_layer": (67_174_912, [256]),
     "cardiac/quick": (6_441_881, [160]),
     "cardiac/strong": (22_646_353, [384]),
+    "folder/cells": (6_441_881, [160]),
     "folder/quick": (6_441_881, [512]),  # without images to choose a size from
     "folder/strong": (22_093_041, [512]),
     "hand_bone/convnext_upernet_tiles": (58_682_557, [1024]),
