@@ -30,7 +30,7 @@ from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import plane_count
 from competition.settings import DataSettings, Experiment
-from competition.tracks.track import Mirror, Track
+from competition.tracks.track import Mirror, Track, not_mirrored
 from competition.workspace import Workspace
 
 OPENCV_CHANNELS = 128
@@ -82,7 +82,7 @@ class TrainingSet(Dataset[Drawn]):
                 track.
         """
         if experiment.data.flip and track.mirror is None:
-            raise CompetitionError(f"data.flip mirrors the images, which track {track.name} does not allow")
+            raise not_mirrored(track, "data.flip")
         if experiment.data.copy_paste and track.task == "classification":
             raise CompetitionError(f"data.copy_paste pastes what masks mark, and track {track.name} has no masks")
         check_augmentation(experiment.data.augmentation, track)

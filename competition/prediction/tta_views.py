@@ -13,7 +13,7 @@ import ttach
 from competition.errors import CompetitionError
 from competition.prediction.scaled_views import SCALES, scaled_size
 from competition.text import nearest_hint
-from competition.tracks.track import Track
+from competition.tracks.track import Track, not_mirrored
 
 
 def _chains() -> dict[str, Any]:
@@ -71,7 +71,7 @@ def check_views(names: Sequence[str], track: Track) -> None:
         if name in SCALES and track.task == "classification":
             raise CompetitionError(f"view {name!r} is for masks, and track {track.name} has none")
         if is_mirrored(name) and track.mirror is None:
-            raise CompetitionError(f"view {name!r} mirrors the image, which track {track.name} does not allow")
+            raise not_mirrored(track, f"predict.views: {name}")
         if track.upright and name != "identity" and name not in SCALES:
             raise CompetitionError(
                 f"view {name!r} turns or mirrors the image, and track {track.name} orders its classes "

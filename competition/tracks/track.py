@@ -161,6 +161,15 @@ def fold_measure(track: Track) -> str:
     return count_metric(track).label if track.task == "segmentation" else track.metric.label
 
 
+def not_mirrored(track: Track, setting: str) -> CompetitionError:
+    """Return the error of a setting that mirrors the images of a track which does not allow it."""
+    repair = "Leave it out"
+    if track.declaration is not None:
+        repair = f"Leave it out or, if a mirrored image is as plausible, write flip: true in {track.declaration}"
+    what = f"{setting} mirrors the images, which track {track.name} does not allow"
+    return CompetitionError(what, None, repair)
+
+
 def narrow(track: Track, names: Sequence[str] | None) -> Track:
     """Return a track of some of its classes only, in its own order; ``bits`` are theirs in the cached label planes.
 

@@ -232,7 +232,7 @@ def test_mistakes_are_found_before_anything_is_trained(command, tiny_hands, tiny
     with pytest.raises(CompetitionError, match="unknown loss 'bse'"):
         command(tiny_hands, tiny_experiment(train={"loss": "bse"}))
     unmirrored = replace(tiny_hands, track=replace(tiny_hands.track, mirror=None))
-    with pytest.raises(CompetitionError, match="'hflip' mirrors the image"):
+    with pytest.raises(CompetitionError, match="hflip mirrors the images"):
         command(unmirrored, tiny_experiment(predict={"views": ["hflip"]}))
     upright = replace(tiny_hands, track=replace(tiny_hands.track, upright=True))
     with pytest.raises(CompetitionError, match=r"data\.augmentation 'turning' turns images"):

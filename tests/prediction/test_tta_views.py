@@ -58,7 +58,7 @@ def test_allowed_views_pass(shared_hands, shared_patients):
 
 def test_a_mirrored_view_is_refused_where_the_track_has_no_mirror(shared_hands, shared_patients):
     for track, name in ((shared_hands.track, "hflip_rotate90"), (shared_patients.track, "hflip")):
-        with pytest.raises(CompetitionError, match=f"'{name}' mirrors the image, which track {track.name} does not"):
+        with pytest.raises(CompetitionError, match=f"{name} mirrors the images, which track {track.name} does not"):
             check_views(["identity", name], replace(track, mirror=None))
 
 
