@@ -41,6 +41,9 @@ from competition.submission.run_lengths.files import (
 from competition.submission.sample import OfficialSample, check_ids, open_checked_csv
 from competition.text import few, near_misses, nearest_hint
 
+OBJECT_ROWS = "; a row for each object is submission: {kind: objects} of a track's YAML file"
+"""What to write where an image has several different rows of a class."""
+
 
 @dataclass(frozen=True)
 class RunLengthForm(Form):
@@ -105,9 +108,9 @@ class RunLengthForm(Form):
             first = first_row.setdefault((image, name), number)
             if name not in known:
                 result.refuse(f"row {number}: unknown class {name!r}{nearest_hint(name, classes)}", "unknown class")
-            elif first != number and (not self.columns.several_rows or (image, name, cell) in seen):
+            elif first != number and ((same := (image, name, cell) in seen) or not self.columns.several_rows):
                 twice = f"row {number}: class {name!r} of image {image!r} appears twice (first in row {first})"
-                result.refuse(f"{twice}; a row for each object is submission: {{kind: objects}} of a track's YAML file")
+                result.refuse(twice if same else twice + OBJECT_ROWS, "appears twice")
             else:
                 seen.add((image, name, cell))
                 try:

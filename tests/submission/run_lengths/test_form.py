@@ -126,7 +126,11 @@ def test_several_rows_of_an_image_are_taken_where_the_form_has_them(tmp_path):
     assert result.errors == ["row 4: class 'nucleus' of image 'a' appears twice (first in row 2)"]
     single = form.model_copy(update={"several_rows": False})
     result = RunLengthForm(single).check(path, ["nucleus"], KnownImages(["a", "b"]))
-    assert result.errors == ["row 3: class 'nucleus' of image 'a' appears twice (first in row 2) (and 1 more like it)"]
+    (error,) = result.errors
+    assert error.startswith(
+        "row 3: class 'nucleus' of image 'a' appears twice (first in row 2); a row for each object is"
+    )
+    assert error.endswith("{kind: objects} of a track's YAML file (and 1 more like it)")
 
 
 def test_shuffled_images_are_the_same_rows_in_another_order(tmp_path):
