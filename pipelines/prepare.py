@@ -1,6 +1,7 @@
 """prepare: read raw data; write the manifest, the cache, the folds and a contact sheet."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from competition.data.preparation.sample_problems import sample_remarks, settle_
 from competition.data.preparation.settled_folds import settle_folds
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.drawing.contact_sheet import draw_contact_sheet
-from competition.ensembling.segmentation.true_objects import open_drawn_labels
+from competition.ensembling.segmentation.true_objects import find_true_objects, read_drawn_labels
 from competition.errors import CompetitionError
 from competition.machine import cores
 from competition.text import counted
@@ -114,7 +115,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     sheet = workspace.contact_sheet_file()
     if made or not sheet.exists():
         try:
-            draw_contact_sheet(sheet, workspace, track, entries, open_drawn_labels(track, workspace))
+            objects = find_true_objects(track, workspace)
+            drawn_labels = partial(read_drawn_labels, track, workspace, objects=objects)
+            draw_contact_sheet(sheet, workspace, track, entries, drawn_labels)
         except CompetitionError as error:  # all else is prepared
             shout(f"warning: no contact sheet was written: {error}")
     figures = report_preparation(workspace, track, entries, folds, problems, made)

@@ -7,7 +7,7 @@ from competition.data.folds import Folds, find_folds
 from competition.data.manifest import Entry, Manifest
 from competition.drawing.contact_sheet import spread
 from competition.ensembling.decision import Decision
-from competition.ensembling.segmentation.true_objects import open_drawn_labels
+from competition.ensembling.segmentation.true_objects import TrueObjects, read_drawn_labels
 from competition.ensembling.tuning_data import TuningData
 from competition.errors import CompetitionError
 from competition.reporting.image_figures import fold_figure, image_figure
@@ -45,7 +45,7 @@ def _figures_of(inputs: ReportInputs) -> Sequence[Figure]:
         data, decision = inputs.tuning, inputs.decision
     except CompetitionError:  # the section on results says why there are none
         data, decision = None, None
-    return data_figures(inputs.track, inputs.workspace, manifest, folds, data, decision)
+    return data_figures(inputs.track, inputs.workspace, manifest, folds, data, decision, inputs.true_objects)
 
 
 def data_figures(
@@ -55,6 +55,7 @@ def data_figures(
     folds: Folds,
     data: TuningData | None = None,
     decision: Decision | None = None,
+    objects: TrueObjects | None = None,
 ) -> list[Figure]:
     """Describe the data of a track.
 
@@ -69,12 +70,13 @@ def data_figures(
         data: The out-of-fold predictions of the members of ``decision`` (``review.out_of_fold.open_decided``); None
             where nothing is tuned.
         decision: What the labels are compared with.
+        objects: Of the labels (``find_true_objects``), to outline each by itself; None outlines masks.
 
     Raises:
         CompetitionError: A cached file or a prediction is missing or damaged.
     """
     training = manifest.of("train")
-    figures = [_samples(track, workspace, training)]
+    figures = [_samples(track, workspace, training, objects)]
     maps = None
     if track.task == "segmentation":
         maps = map_labels(track, workspace, spread(training, MOST_READ))
@@ -91,14 +93,14 @@ def data_figures(
     return figures
 
 
-def _samples(track: Track, workspace: Workspace, training: Sequence[Entry]) -> Figure:
+def _samples(track: Track, workspace: Workspace, training: Sequence[Entry], objects: TrueObjects | None) -> Figure:
     """Return some samples as they are read, with their labels."""
     masks, several = track.task == "segmentation", len(track.views) > 1
-    items, read_planes = [], open_drawn_labels(track, workspace)
+    items = []
     for entry in spread(training, SHOWN_PATIENTS if several else SHOWN_SAMPLES):
         caption = titled(entry)
         if masks:
-            planes = read_planes(entry.sample)
+            planes = read_drawn_labels(track, workspace, entry.sample, objects)
             caption += "" if planes.any() else ", nothing labelled"
             items.append((outlined_picture(track, workspace, entry, planes), caption))
         else:

@@ -15,7 +15,7 @@ from competition.ensembling.classification.locations import LocationRule
 from competition.ensembling.current_decision import check_training_data
 from competition.ensembling.decision import Decision, load_decision
 from competition.ensembling.segmentation.scored_vote import SCORED_VOTE, ScoredVote, load_scored_vote
-from competition.ensembling.segmentation.true_objects import TrueObjects, compares_objects, open_true_objects
+from competition.ensembling.segmentation.true_objects import TrueObjects, find_true_objects
 from competition.ensembling.tuning_data import TuningData, open_tuning_data
 from competition.ensembling.voted_table import VotedTable
 from competition.ensembling.voting.combination import Combined, combine
@@ -117,12 +117,12 @@ class ReportInputs:
 
     @cached_property
     def true_objects(self) -> TrueObjects | None:
-        """Return how to read the objects of labels; None where neither the metric nor the submission is of objects.
+        """Return ``find_true_objects`` of the track.
 
         Raises:
             CompetitionError: As of ``open_true_objects``.
         """
-        return open_true_objects(self.track, self.workspace) if compares_objects(self.track) else None
+        return find_true_objects(self.track, self.workspace)
 
     @cached_property
     def member_tables(self) -> NDArray[np.float64]:

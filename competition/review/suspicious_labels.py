@@ -14,7 +14,6 @@ from competition.data.checks.label_outliers import (
 )
 from competition.data.manifest import Entry, target_matrix
 from competition.ensembling.decision import Decision
-from competition.ensembling.segmentation.true_objects import compares_objects
 from competition.ensembling.tuning_data import TuningData
 from competition.review.disagreement import mask_suspicions, target_suspicions
 from competition.review.out_of_fold import measure_agreement, out_of_fold_probabilities
@@ -45,9 +44,9 @@ def find_suspicious(
     """
     found: list[Suspicion] = []
     if track.task == "segmentation":
-        found += area_suspicions(training, track.classes, compares_objects(track))
+        found += area_suspicions(training, track.classes, track.compares_objects)
         found += missing_suspicions(training, track.classes)
-        if maps is not None and not compares_objects(track):  # objects may lie anywhere
+        if maps is not None and not track.compares_objects:  # objects may lie anywhere
             found += position_suspicions(training, track.classes, maps)
         if data is not None and decision is not None:
             found += mask_suspicions(measure_agreement(data, decision), track.classes)

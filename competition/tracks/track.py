@@ -135,6 +135,11 @@ class Track:
         """Return whether a sample of a classification has exactly one of the classes."""
         return self.targets != "multilabel"
 
+    @property
+    def compares_objects(self) -> bool:
+        """Return whether single objects are submitted, or scored."""
+        return self.form.of_objects or (isinstance(self.metric, MaskMetric) and self.metric.of_objects)
+
 
 def metric_of_masks(track: Track) -> CountMetric | MaskMetric:
     """Return the metric of a segmentation.

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from competition.ensembling.segmentation.true_objects import open_drawn_labels, open_true_objects
+from competition.ensembling.segmentation.true_objects import find_true_objects, read_drawn_labels
 from competition.masks.objects import components
 from competition.masks.run_lengths import encode_mask
 from competition.metrics.objects import average_precision
@@ -122,14 +122,14 @@ def test_the_report_ranks_images_by_the_metric_and_the_pictures_keep_cells_apart
     assert table["score"].mean() == pytest.approx(cells.tuned["oof_crossfit"], abs=1e-9)
     (figure,) = whole_image_cases(inputs)
     assert "object AP" in figure.body
-    apart, objects = 0, open_true_objects(track, workspace)
+    apart, objects = 0, find_true_objects(track, workspace)
     for entry in inputs.tuning.entries:
         case = decided_case(inputs, entry)
         true = objects(entry.sample, case.truth.planes)
         expected = average_precision(case.decided.given.of_class(0), true.of_class(0), SIZE)
         shown = figure.table.loc[figure.table["sample"] == entry.sample, "score"]
         assert shown.tolist() == [pytest.approx(expected)]
-        drawn = open_drawn_labels(track, workspace)(entry.sample)
+        drawn = read_drawn_labels(track, workspace, entry.sample, objects)
         apart += len(components(drawn, 1)) == 2 > len(components(case.truth.planes, 1))
     assert apart == len(inputs.tuning.entries)
     assert not [one for one in find_suspicious(track, inputs.manifest.of("train")) if "its area" in one.reason]

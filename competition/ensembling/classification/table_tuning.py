@@ -38,9 +38,8 @@ class TunedTable:
     oof: float  # of everything chosen, on the samples it was chosen on
     crossfit: float | None  # everything chosen on the other parts (``crossfit_parts``); None with one part
     interval: tuple[float, float] | None  # 95 %, group bootstrap, of the cross-fitted score, or ``oof`` without one
-    vote_interval: (
-        tuple[float, float] | None
-    )  # likewise of ``search.crossfit``, by the rule that weights are compared with
+    # likewise of ``search.crossfit``, by the rule that weights are compared with
+    vote_interval: tuple[float, float] | None
     gain: Difference | None  # the cross-fitted score less that of equal weights without tuning; None with one part
     contributions: list[MemberContribution] | None  # of each member; None where the score is not defined
     class_scores: NDArray[np.float64]  # (C,) of each class, cross-fitted where that is possible

@@ -17,7 +17,7 @@ from competition.ensembling.decision import AloneScore, ClassGroup, Decision, Ob
 from competition.ensembling.segmentation.object_choice import ObjectChoice
 from competition.ensembling.segmentation.out_of_fold import OutOfFold, TuningMaps
 from competition.ensembling.segmentation.reranking import Values
-from competition.ensembling.segmentation.true_objects import compares_objects, open_true_objects
+from competition.ensembling.segmentation.true_objects import find_true_objects
 from competition.ensembling.segmentation.tuning import Search, TunedSegmentation, tune_segmentation
 from competition.ensembling.segmentation.weight_search import SHORTLIST, WeightSearch
 from competition.ensembling.selection.bootstrap import bootstrap_interval, mean_of, paired_difference
@@ -37,7 +37,7 @@ def decide_segmentation(data: TuningData, search: Search) -> Tuning:
     """Tune a segmentation: the decision, with the tables trials.csv and confusions.csv."""
     track, workspace, members = data.track, data.workspace, data.members
     metric = count_metric(track)
-    objects = open_true_objects(track, workspace) if compares_objects(track) else None
+    objects = find_true_objects(track, workspace)
     samples = OutOfFold(
         members, data.folders, workspace, data.samples, data.folds, data.groups, track.classes, metric, objects
     )

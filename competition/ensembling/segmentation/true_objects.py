@@ -10,32 +10,28 @@ from competition.data.manifest import read_manifest
 from competition.errors import CompetitionError
 from competition.formats.csv_files import read_columns
 from competition.masks.objects import Objects, components, planes_of, separated_planes
-from competition.metrics.masks import MaskMetric
 from competition.tracks.track import Track
 from competition.workspace import Workspace
 
-TrueObjects = Callable[[str, NDArray[np.uint8]], Objects]
+Planes = NDArray[np.uint8]
+"""Label planes (H, W, ceil(C / 8))."""
+
+TrueObjects = Callable[[str, Planes], Objects]
 """Key of a sample and the label planes of its cache -> its objects."""
 
 
-def compares_objects(track: Track) -> bool:
-    """Return whether single objects are submitted, or scored."""
-    return track.form.of_objects or (isinstance(track.metric, MaskMetric) and track.metric.of_objects)
+def find_true_objects(track: Track, workspace: Workspace) -> TrueObjects | None:
+    """Return ``open_true_objects`` where the track compares objects, else None."""
+    return open_true_objects(track, workspace) if track.compares_objects else None
 
 
-def open_drawn_labels(track: Track, workspace: Workspace) -> Callable[[str], NDArray[np.uint8]]:
-    """Return how to read the label planes (H, W, P) of a training sample as they are outlined.
+def read_drawn_labels(track: Track, workspace: Workspace, sample: str, objects: TrueObjects | None) -> Planes:
+    """Return the label planes of a training sample as they are outlined: with a gap where two objects touch.
 
-    Where objects are compared, those that touch have a gap between them. Errors as ``open_true_objects``.
+    ``objects`` is the result of ``find_true_objects``; errors are those of its functions.
     """
-    if not compares_objects(track):
-        return lambda sample: read_label_planes(workspace, track, sample)
-    objects = open_true_objects(track, workspace)
-
-    def read(sample: str) -> NDArray[np.uint8]:
-        return separated_planes(objects(sample, read_label_planes(workspace, track, sample)), len(track.classes))
-
-    return read
+    planes = read_label_planes(workspace, track, sample)
+    return planes if objects is None else separated_planes(objects(sample, planes), len(track.classes))
 
 
 def open_true_objects(track: Track, workspace: Workspace) -> TrueObjects:
