@@ -58,12 +58,33 @@ class OfficialSample:
         place = self.columns.index(name)
         return [row[place] for row in self.rows]
 
+    def copied_columns(self, header: Sequence[str]) -> list[str]:
+        """Return the columns that a form with these columns does not write, such as the height of an image."""
+        return [name for name in self.columns if name not in header]
+
+    def copied_cells(self, header: Sequence[str], id_columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
+        """Return id -> cells of ``copied_columns``.
+
+        Raises:
+            CompetitionError: Rows of one id differ in such a column, so that it is no property of the id.
+        """
+        columns, cells = self.copied_columns(header), dict[str, tuple[str, ...]]()
+        for row in self.rows:
+            one, own = _id(row, self.columns, id_columns), tuple(row[self.columns.index(name)] for name in columns)
+            for name, first, second in zip(columns, cells.setdefault(one, own), own, strict=True):
+                if first != second:
+                    what = f"column {name!r} is {first!r} and {second!r} in rows of {one!r}"
+                    repair = f"Name {name} under submission: in the track's YAML file, as class, image or rle"
+                    raise CompetitionError(what, self.path, repair)
+        return cells
+
     def arrange(
         self, rows: Iterable[Sequence[str]], header: Sequence[str], id_columns: Sequence[str]
     ) -> Iterator[tuple[str, ...]]:
         """Yield rows whose cells are in the order of ``header``, in the order of the sample's ids and columns.
 
-        Rows of one id, such as the objects of an image, stay together in their own order.
+        Rows of one id, such as the objects of an image, stay together in their own order. Columns that ``header`` lacks
+        are copied from the sample.
 
         Raises:
             CompetitionError: An id is missing, or one is not in the sample, with the nearest name.
@@ -74,12 +95,15 @@ class OfficialSample:
         wanted = self.ids(id_columns)
         if problem := other_ids(list(by_id), wanted):
             raise CompetitionError(f"the ids are not those of the sample submission: {problem}", self.path)
-        places = [header.index(name) for name in self.columns]
+        copied = self.copied_cells(header, id_columns)
+        places = [(*header, *self.copied_columns(header)).index(name) for name in self.columns]
         for one in wanted:
-            yield from (tuple(row[place] for place in places) for row in by_id[one])
+            for row in by_id[one]:
+                cells = (*row, *copied[one])
+                yield tuple(cells[place] for place in places)
 
     def reorder(self, lines: Iterable[tuple[int, list[str]]], header: Sequence[str]) -> list[tuple[int, list[str]]]:
-        """Return numbered rows of a file with the sample's columns, their cells in the order of ``header``."""
+        """Return numbered rows of a file with the sample's columns, only the cells of ``header``, in its order."""
         places = [self.columns.index(name) for name in header]
         return [(number, [cells[place] for place in places]) for number, cells in lines]
 
@@ -122,15 +146,26 @@ def _read(path: Path, stamp: tuple[int, int] | None) -> OfficialSample:
 
 
 def open_checked_csv(
-    path: Path, header: Sequence[str], sample: OfficialSample | None
+    path: Path, header: Sequence[str], id_columns: Sequence[str], sample: OfficialSample | None
 ) -> tuple[CheckResult, list[tuple[int, list[str]]]]:
     """Read a CSV for a check, as ``open_csv``; its columns are in the order of the sample, if there is one.
+
+    Other cells than the sample's in a column that is copied from it are recorded.
 
     Returns:
         The result, and the numbered rows with their cells in the order of ``header``.
     """
-    result, lines = open_csv(path, header if sample is None else sample.columns)
-    return result, lines if sample is None else sample.reorder(lines, header)
+    if sample is None:
+        return open_csv(path, header)
+    result, lines = open_csv(path, sample.columns)
+    copied = sample.copied_cells(header, id_columns)
+    for number, cells in lines:
+        wanted = copied.get(_id(cells, sample.columns, id_columns), ())  # an unknown id is recorded by check_ids
+        for name, cell in zip(sample.copied_columns(header), wanted, strict=False):
+            if (found := cells[sample.columns.index(name)]) != cell:
+                other = f"row {number}: {name} is {found!r}, and {cell!r} in {sample.path.name}"
+                result.refuse(other, f"copied {name}")
+    return result, sample.reorder(lines, header)
 
 
 def check_ids(result: CheckResult, found: Sequence[str], wanted: Sequence[str], sample: OfficialSample) -> None:

@@ -88,6 +88,22 @@ def test_objects_come_in_the_order_of_its_images(tmp_path) -> None:
     assert form.check(tmp_path / "s.csv", ("a",), KnownImages(["x", "y"], size_hw=(1, 3))).ok
 
 
+def test_columns_that_no_form_writes_are_copied_and_checked(tmp_path) -> None:
+    """HuBMAP 2023 wants the height and the width of each image beside its objects."""
+    columns = ObjectColumns.model_validate({"kind": "objects", "image": "id", "rle": "rle", "ending": False})
+    pair, path = pack_masks(np.array([[[1, 0, 1]]], bool)), tmp_path / "s.csv"
+    form = ObjectForm(columns, sample=sample(tmp_path, "id,height,rle,note", "y,7,1 1,", "y,7,2 1,", "x,8,1 1,new"))
+    form.write(path, ("a",), [("x", pair), ("y", pair)])
+    written = ["id,height,rle,note", "y,7,1 1,", "y,7,3 1,", "x,8,1 1,new", "x,8,3 1,new"]
+    assert path.read_text().splitlines() == written
+    known = KnownImages(["x", "y"], size_hw=(1, 3))
+    assert form.check(path, ("a",), known).ok
+    path.write_text("\n".join(written).replace("x,8,3", "x,7,3") + "\n")
+    assert form.check(path, ("a",), known).errors == ["row 5: height is '7', and '8' in sample.csv"]
+    path.write_text("id,rle\ny,1 1\nx,1 1\n")
+    assert not form.check(path, ("a",), known).ok
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

@@ -90,8 +90,8 @@ class ObjectForm(Form):
 
     def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
         """Check the images, the run lengths, that no pixel is in two rows of a class, and the order of the images."""
-        header = self.columns.header(classes)
-        result, lines = open_checked_csv(path, header, self.sample)
+        header, id_columns = self.columns.header(classes), self.columns.id_columns(classes)
+        result, lines = open_checked_csv(path, header, id_columns, self.sample)
         parts = ["form", "classes", "run lengths", "overlap of objects"]
         result.enter_scope(parts, images, unbounded="whether runs leave their image")
         rows: dict[str, list[Row]] = {}
@@ -114,7 +114,7 @@ class ObjectForm(Form):
             if self.sample is None:
                 compare_order(result, list(rows), images.names, "image {0!r}".format, lambda one: rows[one][0].line)
         if self.sample is not None:
-            check_ids(result, *self.sample.both_ids(lines, self.columns.id_columns(classes), header), self.sample)
+            check_ids(result, *self.sample.both_ids(lines, id_columns, header), self.sample)
         if rows and (empty := [name for name, count in filled.items() if not count]):
             result.warnings.append(f"there is no object of class {', '.join(empty)} in any image")
         return result

@@ -72,8 +72,8 @@ class RunLengthForm(Form):
 
     def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
         """Check the classes of every image, the run lengths and the order of the rows."""
-        header = self.columns.header(classes)
-        result, lines = open_checked_csv(path, header, self.sample)
+        header, id_columns = self.columns.header(classes), self.columns.id_columns(classes)
+        result, lines = open_checked_csv(path, header, id_columns, self.sample)
         result.enter_scope(["form", "classes", "run lengths"], images, unbounded="whether runs leave their image")
         known = frozenset(images.names or ())
         masks = [Row(number, *mask) for number, cells in lines for mask in self.columns.masks(cells, classes, known)]
@@ -89,7 +89,7 @@ class RunLengthForm(Form):
         if images.names is not None:
             compare_names(result, "images", found, images.names)
         if self.sample is not None:
-            check_ids(result, *self.sample.both_ids(lines, self.columns.id_columns(classes), header), self.sample)
+            check_ids(result, *self.sample.both_ids(lines, id_columns, header), self.sample)
         else:
             _compare_rows(result, first_row, classes, found, found if images.names is None else images.names)
         if empty := [name for name in classes if not non_empty[name]]:

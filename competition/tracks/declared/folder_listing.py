@@ -28,7 +28,7 @@ from competition.tracks.declared.found_images import (
 from competition.tracks.declared.image_sources import list_parts
 from competition.tracks.declared.label_sources import LabelFiles
 from competition.tracks.declared.mask_paths import MaskFiles
-from competition.tracks.declared.mask_submission import check_test_names, submission_remarks
+from competition.tracks.declared.mask_submission import check_test_names, copied_columns_remark, submission_remarks
 from competition.tracks.declared.places import PathFaultError
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.listing import NamesInUse, find_late_images, skipped_pictures
@@ -75,6 +75,7 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
     problems = [*problems, *labels.problems, *_skipped(root, found, listed, labels, declaration)]
     remarks = [*found.remarks, *labels.remarks, *_group_remarks(listed, declaration)]
     remarks += submission_remarks(declaration.submission, declaration.masks, declaration.mask_metric)
+    remarks += copied_columns_remark(declaration.submission, list(declaration.classes), declaration.sample)
     if "test" not in {sample.split for sample in listed} | {problem.split for problem in problems}:
         remarks.append(no_test_image(root, declaration))
     return Listing(listed, problems, remarks)

@@ -82,8 +82,11 @@ def contradiction(submission: Section | str | None, classes: Sequence[str], samp
     if isinstance(submission, SubmissionColumns):
         if fault := submission.contradiction("submission", len(classes)):
             return fault
-        if sample is not None and (odd := set(submission.header(classes)) ^ set(read_sample(Path(sample)).columns)):
-            return f"submission and {Path(sample).name} differ in the columns {', '.join(sorted(odd))}"
+        if sample is not None:
+            official, header = read_sample(Path(sample)), submission.header(classes)
+            if odd := set(header) - set(official.columns):
+                return f"submission writes the columns {', '.join(sorted(odd))}, which {Path(sample).name} lacks"
+            official.copied_cells(header, submission.id_columns(classes))  # refuses what no id determines
         return None
     return "sample needs columns of run lengths in submission" if sample else None
 
@@ -102,6 +105,14 @@ def check_test_names(
     ids = official.ids(submission.id_columns(classes))
     if (error := other_test_images(submission.row_ids(names, classes), ids, official)) is not None:
         raise error
+
+
+def copied_columns_remark(submission: Section | str | None, classes: Sequence[str], sample: str | None) -> list[str]:
+    """Return which columns are copied from the sample submission, because no key names them."""
+    if sample is None or not isinstance(submission, SubmissionColumns):
+        return []
+    copied = read_sample(Path(sample)).copied_columns(submission.header(classes))
+    return [f"columns copied from {Path(sample).name}: {', '.join(copied)}"] * bool(copied)
 
 
 def submission_remarks(submission: Section | str | None, masks: object, metric: Metric) -> list[str]:
@@ -154,18 +165,11 @@ def with_sample(content: Any, folder: Path) -> Any:
 
 def _columns(submission: dict[str, Any], sample: OfficialSample, classes: Sequence[str]) -> dict[str, Any]:
     """Return the keys of a submission with those that follow from the sample."""
-    found = dict(submission)
     for key in ("image", "class", "rle"):
-        if isinstance(name := found.get(key), str) and name not in sample.columns:
+        if isinstance(name := submission.get(key), str) and name not in sample.columns:
             hint = nearest_hint(name, sample.columns)
             raise CompetitionError(f"submission.{key}: the sample submission has no column {name!r}{hint}", sample.path)
-    free = [name for name in sample.columns if name not in submission.values()]
-    if "image" not in found and free:
-        found["image"] = free.pop(0)
-    if "rle" not in found and not (len(classes) > 1 and set(classes) <= set(sample.columns)) and free:
-        found["rle"] = free.pop()
-    if "class" not in found and len(free) == 1 and set(sample.column(free[0])) <= set(classes):
-        found["class"] = free.pop()
+    found = submission | _free_columns(submission, sample, classes)
     if (image := found.get("image")) is None:
         return found
     template = "{image}_{class}"
@@ -177,3 +181,19 @@ def _columns(submission: dict[str, Any], sample: OfficialSample, classes: Sequen
     if "ending" not in found:
         found["ending"] = "id" not in found and sample.has_endings(str(image))
     return found
+
+
+def _free_columns(submission: dict[str, Any], sample: OfficialSample, classes: Sequence[str]) -> dict[str, str]:
+    """Return which columns that no key names are those of the image (the first one), the class and the run lengths."""
+    found, free = dict[str, str](), [name for name in sample.columns if name not in submission.values()]
+    if "image" not in submission and free:
+        found["image"] = free.pop(0)
+    wants_rle = "rle" not in submission and not (len(classes) > 1 and set(classes) <= set(sample.columns))
+    named = [name for name in free if set(sample.column(name)) <= set(classes)]
+    if "class" not in submission and len(named) == 1 and len(free) > wants_rle:
+        found["class"] = named[0]
+        free.remove(named[0])
+    if wants_rle and len(free) > 1:
+        what = f"submission needs rle, because the run lengths may be in any of the columns {', '.join(free)}"
+        raise CompetitionError(what, sample.path, "The other columns are copied from the sample")
+    return found | ({"rle": free[0]} if wants_rle and free else {})

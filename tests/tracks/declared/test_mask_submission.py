@@ -108,6 +108,16 @@ def test_columns_and_endings_come_from_the_sample(tmp_path: Path) -> None:
     assert (columns.image, columns.rle, columns.ending) == ("ImageId", "EncodedPixels", False)
 
 
+def test_other_columns_are_copied_from_the_sample_with_a_remark(tmp_path: Path) -> None:
+    for name in ("train/1", "masks/1", "test/7"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4), np.uint8))
+    sample = with_sample(tmp_path, "id,height,width,rle", "7,4,4,")
+    track = load(tmp_path, sample=sample, submission="{rle: rle, order: row}")
+    assert track.form.columns.header(("a",)) == ("id", "rle")
+    assert track.list_samples(tmp_path).remarks == ["columns copied from sample.csv: height, width"]
+
+
 def test_the_order_of_pixels_comes_from_the_training_table(tmp_path: Path) -> None:
     sample = with_sample(tmp_path, "id,rle", "7,")
     masks = "{csv: train.csv, image: id, rle: rle, order: column, start: 0}"
@@ -125,7 +135,21 @@ def test_the_order_of_pixels_comes_from_the_training_table(tmp_path: Path) -> No
             {"submission": "{image: name, order: row}"},
             "submission.image: .*no column 'name'; known are id, rle",
         ),
-        (("id,rle,x", "7,,"), {"submission": "{image: id, rle: rle, order: row}"}, "differ in the columns x"),
+        (
+            ("id", "7"),
+            {"submission": "{order: row}"} | TWO,
+            "submission writes the columns a, b, which sample.csv lacks",
+        ),
+        (
+            ("id,height,width,rle", "7,1,1,"),
+            {"submission": "{order: row}"},
+            "needs rle, because the run lengths may be in any of the columns height, width, rle",
+        ),
+        (
+            ("id,kind,rle", "7,x,", "7,y,"),
+            {"submission": "{image: id, rle: rle, order: row}"},
+            "column 'kind' is 'x' and 'y' in rows of '7'.*Name kind under submission",
+        ),
         (("id,rle", "7,"), {"submission": "{order: row}"} | TWO, "the ids in column 'id' don't end in _ and a class"),
         (("id,rle", "7,"), {"submission": "array_zip"}, "sample needs columns of run lengths"),
         (("id,rle", "7,"), {"submission": "{kind: png}"}, "sample is a CSV, and PNG masks have none"),
