@@ -8,7 +8,7 @@ import numpy as np
 
 from competition.console import say, table
 from competition.runs.imports.member import ImportedPredictions, import_member, imported_scores, open_import
-from competition.tracks.track import fold_measure
+from competition.tracks.track import fold_metric
 from pipelines.context import open_track, open_workspace
 
 HELP = "Add another team's predictions as a member: maps, arrays or a CSV. Without --oof it needs a given weight."
@@ -63,8 +63,8 @@ def _report(found: ImportedPredictions, scores: dict[int, float]) -> None:
     if not scores:
         say(f"{found.name} has no out-of-fold predictions, so it votes only with a given weight: tune --weights")
         return
-    measure = fold_measure(found.track)
+    metric = fold_metric(found.track)
     rows = [[fold, f"{score:.4f}"] for fold, score in scores.items()]
-    table(f"{found.name}: {measure} of held-out samples at native size", ["fold", measure], rows)
+    table(f"{found.name}: {metric.title} of held-out samples at native size", ["fold", metric.label], rows)
     if not found.test:
         say(f"{found.name} has no test predictions yet: it can be tuned, but not used by ensemble")

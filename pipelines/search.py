@@ -10,7 +10,7 @@ from competition.errors import CompetitionError
 from competition.runs.search import Search, SearchResult, run_search
 from competition.settings import Experiment
 from competition.text import counted
-from competition.tracks.track import Track, fold_measure
+from competition.tracks.track import Track, fold_metric
 from competition.training.search_space import Space, default_space, parse_space, settings_of
 from pipelines.context import choose_experiment, open_track, open_workspace
 from pipelines.executors import LOCAL, add_executor, open_executor
@@ -114,7 +114,7 @@ def _report(args: argparse.Namespace, search: Search, result: SearchResult) -> d
     rows = [[f"{trial.value:.4f}", " ".join(settings_of(trial.params))] for trial in result.complete[:SHOWN]]
     command = _train_command(args, search, settings_of(best.params))
     if not is_worker():
-        table(title, [fold_measure(search.track), "settings"], rows)
+        table(title, [fold_metric(search.track).label, "settings"], rows)
         say(f"train the best: {command}")
     return {
         "search": search.name,

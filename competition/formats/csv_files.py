@@ -160,7 +160,7 @@ def header_problem(header: Sequence[str], columns: Sequence[str], others: bool =
         shown = shortened(",".join(header), SHOWN_HEADER)
         return f"{expected}: the first line is {shown!r} (no header, or a file of another track? See --track)"
     if others and missing:
-        return f"there is no column {missing[0]!r}{nearest_hint(missing[0], extra or list(counts))}"
+        return f"there is no column {missing[0]!r}{nearest_hint(missing[0], list(counts))}"
     hint = " (a file of another track? See --track)" if missing else ""
     hint = " (an unnamed column is a row number: write with index=False)" if "" in extra else hint
     return f"{expected}: {'; '.join(parts)}{hint}"

@@ -48,10 +48,13 @@ OTHER_NAMES = {
     "ap": ("average_precision", "object_ap"),
     "auc": ("auroc",),
     "cohen_kappa": ("kappa",),
+    "dice_coefficient": ("dice",),
+    "dice_score": ("dice",),
     "f2": ("f_beta",),
     "hd95": ("hausdorff95",),
     "jaccard": ("iou",),
     "map": ("object_ap", "mask_ap"),
+    "mean_dice": ("dice",),
     "nsd": ("surface_dice",),
     "pr_auc": ("average_precision",),
     "quadratic_weighted_kappa": ("kappa",),
@@ -85,7 +88,7 @@ def _single(options: dict[str, Any]) -> Metric:
     """Return the metric of one formula; errors as ``make_metric``."""
     name = options.pop("name", None)
     if name not in METRICS:
-        called = OTHER_NAMES.get(str(name).lower(), ())
+        called = OTHER_NAMES.get(str(name).lower().replace(" ", "_"), ())
         hint = f", did you mean {' or '.join(map(repr, called))}?" if called else nearest_hint(str(name), list(METRICS))
         raise CompetitionError(f"metric: unknown metric {name!r}{hint}")
     for option, allowed in (("unit", UNITS), ("empty", EMPTY)):

@@ -163,7 +163,8 @@ def open_checked_csv(
         wanted = copied.get(_id(cells, sample.columns, id_columns), ())  # an unknown id is recorded by check_ids
         for name, cell in zip(sample.copied_columns(header), wanted, strict=False):
             if (found := cells[sample.columns.index(name)]) != cell:
-                other = f"row {number}: {name} is {found!r}, and {cell!r} in {sample.path.name}"
+                one = _id(cells, sample.columns, id_columns)
+                other = f"row {number}: {name} of {one} is {found!r}, not {cell!r} as in {sample.path.name}"
                 result.refuse(other, f"copied {name}")
     return result, sample.reorder(lines, header)
 
@@ -198,7 +199,7 @@ def other_test_images(names: Sequence[str], ids: Sequence[str], sample: Official
         return None
     what = f"the sample submission {' and '.join(parts)}{near_misses(strange, lost)}"
     repair = (
-        "Download the test images again if some are missing; otherwise fix test:, key: or submission: in the YAML file"
+        "If the file and the test images are those of this competition, fix test:, key: or submission: in the YAML file"
     )
     return CompetitionError(what, sample.path, repair)
 

@@ -161,9 +161,9 @@ def count_metric(track: Track) -> CountMetric:
     return as_count_metric(metric_of_masks(track))
 
 
-def fold_measure(track: Track) -> str:
-    """Return what folds, and members before post-processing, are scored by, as tables call it."""
-    return count_metric(track).label if track.task == "segmentation" else track.metric.label
+def fold_metric(track: Track) -> CountMetric | TableMetric:
+    """Return what folds, and members before post-processing, are scored by."""
+    return track.metric if isinstance(track.metric, TableMetric) else count_metric(track)
 
 
 def not_mirrored(track: Track, setting: str) -> CompetitionError:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from competition.console import say, table
+from competition.console import say, shout, table
 from competition.data.folds import Folds, fold_table
 from competition.data.manifest import Entry
 from competition.data.preparation.plan import plan_columns, plan_rows, planned_folds, usable_training
 from competition.data.preparation.sample_problems import list_problems
 from competition.errors import CompetitionError
 from competition.text import counted, size_text
-from competition.tracks.track import Listing, Problem, Track
+from competition.tracks.track import WARNING, Listing, Problem, Track
 from competition.workspace import Workspace
 
 
@@ -24,8 +24,7 @@ def report_plan(
     training = usable_training(listing)
     test = [sample for sample in listing.samples if sample.split == "test"]
     serious = list_problems(listing.problems, listing.samples)
-    for remark in listing.remarks:
-        say(remark)
+    say_remarks(listing.remarks)
     folds, fault = None, None
     try:
         folds = planned_folds(track, workspace, listing, args.folds, args.stratified, args.refold)
@@ -44,6 +43,7 @@ def report_plan(
     balanced = f", strata {', '.join(f'{name} {count}' for name, count in sorted(strata.items()))}" if strata else ""
     samples = f"{counted(len(training), 'training sample')} of {counted(len(groups), 'group')}{balanced}"
     say(f"plan: {samples}, {counted(len(test), 'test sample')}, {counted(len(serious), 'problem')}; folds: {how}")
+    say(_scored_and_written(track))
     say("no image was read and nothing was written; prepare without --plan does both")
     return {
         "dataset": workspace.dataset,
@@ -59,6 +59,16 @@ def report_plan(
     }
 
 
+def say_remarks(remarks: Sequence[str]) -> None:
+    """Print remarks on the data, warnings among them where nobody misses them."""
+    for remark in remarks:
+        (shout if remark.startswith(WARNING) else say)(remark)
+
+
+def _scored_and_written(track: Track) -> str:
+    return f"scored by {track.metric.title}, submitted as {track.form.describe(track.classes)}"
+
+
 def report_preparation(
     workspace: Workspace, track: Track, entries: Sequence[Entry], folds: Folds, problems: Sequence[Problem], made: int
 ) -> dict[str, Any]:
@@ -72,6 +82,7 @@ def report_preparation(
     counts = f"{counted(len(training), 'training sample')} of {counted(len(groups), 'group')}"
     counts += f", {counted(len(test), 'test sample')}"
     say(f"{counts}, mostly {size} (rows x columns)")
+    say(_scored_and_written(track))
     sheet = workspace.contact_sheet_file()
     say(f"{counted(made, 'sample')} read, {len(entries) - made} cached; contact sheet: {sheet}")
     return {

@@ -13,7 +13,7 @@ from competition.models.layers import STRIDE
 from competition.runs.leak_alarm import judge_shuffled, too_good
 from competition.runs.out_of_fold_scores import not_measured, ranked, unmeasured_classes
 from competition.runs.run import Run
-from competition.tracks.track import Track, fold_measure
+from competition.tracks.track import Track, fold_metric
 from competition.workspace import out_of_fold_folder
 
 
@@ -44,9 +44,10 @@ def say_grid(run: Run) -> None:
 
 
 def _say_scores(track: Track, name: str, scores: dict[Fold, float]) -> None:
-    measure = fold_measure(track)
+    metric = fold_metric(track)
+    measure = metric.label
     rows = [[fold, "-" if np.isnan(score) else f"{score:.4f}"] for fold, score in scores.items()]
-    table(f"{name}: {measure} of held-out samples at native size", ["fold", measure], rows)
+    table(f"{name}: {metric.title} of held-out samples at native size", ["fold", measure], rows)
     if isinstance(track.metric, MaskMetric):
         say(f"{measure} is counted in pixels; tune scores the vote by the metric of the track, {track.metric.label}")
     one_kind = [str(fold) for fold, score in scores.items() if fold != FULL and np.isnan(score)]

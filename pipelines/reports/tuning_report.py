@@ -16,7 +16,7 @@ from competition.prediction.probability_maps import HALF_LEVEL
 from competition.runs.leak_alarm import too_good
 from competition.runs.out_of_fold_scores import not_measured
 from competition.text import counted
-from competition.tracks.track import Track, count_metric, fold_measure
+from competition.tracks.track import Track, count_metric, fold_metric
 from competition.workspace import Workspace
 
 
@@ -83,7 +83,7 @@ def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
         processed = sum(operation != "none" for operation in decision.operations.values())
         shown_operations = f"{processed} of {len(decision.operations)} classes" if processed else "none"
         lines.append(["post-processing", shown_operations])
-    table(f"{measure} on {counted(decision.coverage, 'sample')}", ["honest numbers", measure], lines)
+    table(f"{track.metric.title} on {counted(decision.coverage, 'sample')}", ["honest numbers", measure], lines)
     _say_limits(decision, of_masks)
     by_group = {f" of {name}": group.weights for name, group in decision.class_groups.items()}
     for of, weights in (by_group or {"": {member.name: member.weight for member in decision.members}}).items():
@@ -128,7 +128,7 @@ def say_alone(track: Track, decision: Decision, options: str) -> None:
     """Print the members alone beside a vote of several, with a warning if the vote is below the best of them."""
     if decision.vote is None or len(decision.members) < 2:
         return
-    measure = fold_measure(track)
+    measure = fold_metric(track).label
     alone = {member.name: found for member in decision.members if (found := decision.alone.get(member.name))}
     rows = [_row(name, found) for name, found in ({"the vote": decision.vote} | alone).items()]
     how = "before post-processing" if track.task == "segmentation" else "cross-fitted"

@@ -22,8 +22,8 @@ from competition.workspace import Workspace
 RUN_LENGTHS = """\
 classes: [lv]
 train: train/images/*.png
-masks: {csv: train.csv, image: id, rle: rle}
-submission: {image: id, rle: rle, ending: true}
+masks: {csv: train.csv, image: id, rle: rle, order: row}
+submission: {image: id, rle: rle, ending: true, order: row}
 test: test/images/*.png
 group: '^(SC-.+)-IM'
 """

@@ -25,10 +25,10 @@ group: '^(p[0-9])_'
 RUN_LENGTHS = """\
 classes: [a]
 train: train/*.png
-masks: {csv: train.csv, image: id, rle: rle}
+masks: {csv: train.csv, image: id, rle: rle, order: row}
 test: test/*.png
 group: '^([0-9]{2})'
-submission: {image: id, rle: rle, ending: false, empty: -1}
+submission: {image: id, rle: rle, ending: false, empty: -1, order: row}
 """
 
 

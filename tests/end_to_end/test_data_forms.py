@@ -177,7 +177,7 @@ train: images/train/*.png
 masks: {csv: train.csv, image: id, class: kind, rle: pixels, order: column, start: 0, relative: true}
 test: images/test/*.png
 group: '^(\\d+)_'
-submission: {image: image_name, class: class, rle: rle, ending: true}
+submission: {image: image_name, class: class, rle: rle, ending: true, order: row}
 """
 
 

@@ -139,7 +139,7 @@ def test_the_same_commands_end_in_kaggles_form_and_every_stage_takes_it(home, ca
     assert header == ROWS.splitlines()[0].split(",")
     assert [row[:2] for row in by_columns] == [["017_a", bone] for bone in BONES]
     # The same network in the form that a YAML without Kaggle's table has.
-    house = "submission: {image: image_name, class: class, rle: rle, ending: true}"
+    house = "submission: {image: image_name, class: class, rle: rle, ending: true, order: row}"
     Path("kaggle.yaml").write_text(re.sub(r"^submission: .*$", house, KAGGLE, flags=re.MULTILINE))
     ensemble += ["--decision", "quick", "--no-report"]
     assert main(ensemble) == 1

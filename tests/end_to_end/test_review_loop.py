@@ -30,7 +30,7 @@ def leaves(tmp_path):
         np.save(tmp_path / "oof" / f"image{number:02d}.npy", blurred[None])
     (tmp_path / "leaf.yaml").write_text(
         "classes: [leaf]\ntrain: images/*.png\nmasks: masks/{stem}.png\ntest: test/*.png\n"
-        "group: '(.+)'\nsubmission: {image: id, rle: rle, ending: false}\n"
+        "group: '(.+)'\nsubmission: {image: id, rle: rle, ending: false, order: row}\n"
     )
     return tmp_path
 

@@ -97,7 +97,7 @@ def test_masks_of_the_wrong_order_or_of_the_background_are_named(tmp_path: Path,
     for name, form in (masks | {"files": "masks/{stem}.png"}).items():
         (tmp_path / f"{name}.yaml").write_text(
             f"classes: [disc]\ntrain: train/*.png\nmasks: {form}\ntest: test/*.png\ngroup: '(.+)'\n"
-            "submission: {image: id, rle: rle, ending: false}\n"
+            "submission: {image: id, rle: rle, ending: false, order: row}\n"
         )
         words = ("--track", tmp_path / f"{name}.yaml", "--data", tmp_path / "data", "--folds", "2")
         figures[name], _ = stage("prepare", *words)

@@ -99,7 +99,7 @@ def test_columns_that_no_form_writes_are_copied_and_checked(tmp_path) -> None:
     known = KnownImages(["x", "y"], size_hw=(1, 3))
     assert form.check(path, ("a",), known).ok
     path.write_text("\n".join(written).replace("x,8,3", "x,7,3") + "\n")
-    assert form.check(path, ("a",), known).errors == ["row 5: height is '7', and '8' in sample.csv"]
+    assert form.check(path, ("a",), known).errors == ["row 5: height of x is '7', not '8' as in sample.csv"]
     path.write_text("id,rle\ny,1 1\nx,1 1\n")
     assert not form.check(path, ("a",), known).ok
 

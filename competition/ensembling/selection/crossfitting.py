@@ -112,7 +112,8 @@ def choose(
     figures = f"cross-fitted gain {mean:+.5f}, standard error {error:.5f}"
     if mean - error > TIE:  # a gain of one image alone is exactly one standard error
         return Choice(best, mean, error, f"{figures}: more than one standard error")
-    return Choice(0, mean, error, f"{figures}: not more than one standard error")
+    too_little = "not more than one standard error" if mean > 0 else "no gain"
+    return Choice(0, mean, error, f"{figures}: {too_little}")
 
 
 def freest_that_gains(

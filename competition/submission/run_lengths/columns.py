@@ -15,6 +15,11 @@ from competition.submission.run_lengths.id_template import possible_splits, spli
 # pandas writes an empty cell of a float column as "nan".
 NO_MASK = frozenset(("", "-1", "nan", "NaN"))
 
+COUNTED = (
+    "row if pixels are counted row by row (left to right, then down), column if column by column (most of Kaggle's)"
+)
+"""What ``order`` says, for the message where it is missing."""
+
 
 class RunLengthColumns(Section):
     """Columns and counting."""

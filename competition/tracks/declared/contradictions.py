@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from competition.names import file_fault
-from competition.submission.run_lengths.columns import SubmissionColumns
+from competition.submission.run_lengths.columns import COUNTED, RunLengthColumns, SubmissionColumns
 from competition.text import same_spelling
 from competition.tracks.declared import mask_submission
 from competition.tracks.declared.label_sources import LabelFiles
@@ -17,13 +17,17 @@ if TYPE_CHECKING:  # it imports this module
     from competition.tracks.declared.declaration import FolderTrack
     from competition.tracks.declared.table_declaration import TableTrack
 
-_NO_GROUP = "group is missing: '^(\\d+)_' finds the person in 012_a.png, '(.+)' makes each image its own group"
+_NO_GROUP = (
+    "group is missing, the person whose images stay together: '^(\\d+)_' finds 012 in 012_a.png, '{parent}' is the "
+    "folder of an image where each person has one, and '(.+)' makes each image its own group"
+)
 
 
 def contradiction(declaration: FolderTrack) -> str | None:
     """Return why classes, masks and submission contradict each other; None if they don't."""
     classes, masks, submission = declaration.classes, declaration.masks, declaration.submission
-    if fault := _missing_key(declaration) or bad_places(declaration) or _file_name(declaration):
+    checks = (_missing_key, _uncounted, bad_places, _file_name)
+    if fault := next(filter(None, (check(declaration) for check in checks)), None):
         return fault
     if fault := _equal_names(list(classes), files="{class}" in (declaration.mask_template or "")):
         return fault
@@ -51,12 +55,20 @@ def _missing_key(declaration: FolderTrack) -> str | None:
         if column in columns and getattr(declaration, key) is not None:
             return f"{key} and index.{column} both say what the {key} of an image is: leave one out"
     if declaration.masks is None and "mask" not in columns:
-        return "masks: Field required, where the masks of training images are"
+        return "masks is missing: where the masks of training images are"
     if declaration.index is None and declaration.train is None:
-        return "train: Field required, the pattern of training images"
+        return "train is missing: the pattern of training images"
     if declaration.index is None and declaration.test is None:
-        return "test: Field required, the pattern of test images"
+        return "test is missing: the pattern of test images"
     return _NO_GROUP if declaration.group is None and "group" not in columns else None
+
+
+def _uncounted(declaration: FolderTrack) -> str | None:
+    """Return which run lengths do not say how pixels are counted: transposed masks look like masks."""
+    for key, form in (("masks", declaration.masks), ("submission", declaration.submission)):
+        if isinstance(form, RunLengthColumns) and "order" not in form.model_fields_set:
+            return f"{key}.order is missing: {COUNTED}"
+    return None
 
 
 def bad_places(declaration: FolderTrack | TableTrack) -> str | None:

@@ -24,7 +24,7 @@ from competition.tracks.declared.contradictions import contradiction
 from competition.tracks.declared.image_sources import PLAIN, ImageReading
 from competition.tracks.declared.index_table import IndexTable
 from competition.tracks.declared.label_sources import LabelFiles, Masks
-from competition.tracks.declared.mask_submission import KINDS, Submission, make_form, with_sample
+from competition.tracks.declared.mask_submission import KINDS, Submission, make_form, with_counting, with_sample
 from competition.tracks.declared.places import DEFAULT_KEY, Places, pattern_fault
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.declared.templates import is_template
@@ -280,7 +280,7 @@ def read_declaration(path: Path) -> FolderTrack:
         CompetitionError: The file is missing, not YAML, or a key is wrong.
     """
     content = absolute_plugins(read_yaml(path, "no such track declaration"), path.parent)
-    content = with_sample(content, path.parent)
+    content = with_sample(with_counting(content), path.parent)
     try:
         declaration = FolderTrack.model_validate(content)
     except ValidationError as error:
@@ -289,6 +289,13 @@ def read_declaration(path: Path) -> FolderTrack:
         raise CompetitionError(fault, path)
     declaration.mask_metric  # noqa: B018  a weight of no class
     return declaration
+
+
+MEANINGS = {
+    "classes": ", the names of what is outlined or, with the pixel values of masks, {name: value}",
+    "ending": ": true if the names of images end in .png or the like, else false",
+}
+"""What a key says that has no default, for the message where it is missing."""
 
 
 def explain(error: ValidationError, declaration: type[Section]) -> str:
@@ -305,8 +312,10 @@ def explain(error: ValidationError, declaration: type[Section]) -> str:
         return f"{reason}; background: [255] counts them as background"
     if first["type"] == "extra_forbidden":
         return f"unknown key {shown(section + key)}{nearest_hint(key, known, section)}"
+    if first["type"] == "missing":
+        return f"{section + key} is missing{MEANINGS.get(key, '')} (keys are {', '.join(known)})"
     reason = shortened(first["msg"].removeprefix("Value error, "), 500)
-    return f"{section + key}: {reason} (keys are {', '.join(known)})"
+    return f"{section + key}: {reason.removeprefix(f'{section + key}: ')}"
 
 
 def _place(place: Sequence[Any], declaration: type[Section]) -> tuple[str, type[Section], str]:

@@ -1,9 +1,9 @@
 """The samples of a declared track: its images, each with key, group, stratum and label, and what is wrong with them."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, find_pictures_beside, split_part, stem
@@ -32,7 +32,7 @@ from competition.tracks.declared.mask_submission import check_test_names, copied
 from competition.tracks.declared.places import PathFaultError
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.listing import NamesInUse, find_late_images, skipped_pictures
-from competition.tracks.track import Listing, Problem, Sample
+from competition.tracks.track import WARNING, Listing, Problem, Sample
 
 FEW_IMAGES = 5
 """With fewer images, a group for each is no sign of a wrong pattern."""
@@ -71,7 +71,10 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
         labels = labels_in_index(root, training, declaration)
     listed = [replace(sample, label=labels.of_sample.get(sample.key)) for sample, _ in samples]
     tests = [sample.name for sample in listed if sample.split == "test"]
-    check_test_names(tests, declaration.submission, list(declaration.classes), declaration.sample)
+    if not any(
+        problem.kind == "names" for problem in problems
+    ):  # or images are missing because others have their names
+        check_test_names(tests, declaration.submission, list(declaration.classes), declaration.sample)
     problems = [*problems, *labels.problems, *_skipped(root, found, listed, labels, declaration)]
     remarks = [*found.remarks, *labels.remarks, *_group_remarks(listed, declaration)]
     remarks += submission_remarks(declaration.submission, declaration.masks, declaration.mask_metric)
@@ -180,11 +183,35 @@ def _group_remarks(samples: Sequence[Sample], declaration: FolderTrack) -> list[
     if group is not None and single and not whole and len(training) >= FEW_IMAGES:
         example = f"{training[0].images[0]} is of group {training[0].group}"
         remarks.append(f"group: '{group}' makes each of {len(training)} images a group of its own ({example})")
+    if whole and (joined := _of_several_folders(training)):
+        first, second = (sample.images[0] for sample in joined[:2])
+        remarks.append(
+            f"{WARNING}group: '{group}' puts images of different folders into one group because their names are equal "
+            f"({first} and {second}), and images of one folder into different ones; where a folder holds the images of "
+            "one person, write group: '{parent}'"
+        )
     if declaration.stratum is not None and (unknown := [sample.key for sample in samples if not sample.stratum]):
         remarks.append(
             f"stratum: '{declaration.stratum}' matches nothing in {counted(len(unknown), 'image')} ({few(unknown)})"
         )
     return remarks
+
+
+def _of_several_folders(samples: Sequence[Sample]) -> list[Sample]:
+    """Return the samples of a group that holds images of several folders, of which one has several groups."""
+    groups, folders = defaultdict[str, list[Sample]](list), defaultdict[PurePath, set[str]](set)
+    for sample in samples:
+        groups[sample.group].append(sample)
+        folders[_folder(sample)].add(sample.group)
+    for members in groups.values():
+        places = {_folder(sample): sample for sample in members}
+        if len(places) > 1 and any(len(folders[place]) > 1 for place in places):
+            return list(places.values())
+    return []
+
+
+def _folder(sample: Sample) -> PurePath:
+    return PurePosixPath(str(sample.images[0])).parent
 
 
 def _name(sample: Sample) -> str:

@@ -16,7 +16,7 @@ from competition.submission.objects.files import ObjectColumns
 from competition.submission.objects.form import ObjectForm
 from competition.submission.png.files import PngMasks
 from competition.submission.png.form import PngForm
-from competition.submission.run_lengths.columns import SubmissionColumns
+from competition.submission.run_lengths.columns import COUNTED, SubmissionColumns
 from competition.submission.run_lengths.form import RunLengthForm
 from competition.submission.run_lengths.id_template import possible_splits
 from competition.submission.sample import OfficialSample, other_test_images, read_sample
@@ -149,18 +149,36 @@ def with_sample(content: Any, folder: Path) -> Any:
     if not isinstance(content, dict) or not isinstance(content.get("sample"), str):
         return content
     path = (folder / content["sample"]).resolve()
+    if not path.exists():
+        raise CompetitionError("no such sample submission", path, "sample: is a path relative to the YAML file")
     sample, declared, classes = read_sample(path), content.get("submission"), content.get("classes")
     if declared is not None and (not isinstance(declared, dict) or declared.get("kind") == "png"):
         return content | {"sample": str(path)}
     submission, masks = dict(declared or {}), content.get("masks")
     if isinstance(masks, dict) and "csv" in masks:
-        kept = ("order", "start", "relative")
-        submission = {key: masks[key] for key in kept if key in masks and key not in submission} | submission
+        columns = {key: masks[key] for key in ("image", "class", "rle") if masks.get(key) in sample.columns}
+        submission = columns | counted_as(masks) | submission
     elif "order" not in submission:
-        what = "submission needs order: row or column, because a sample does not show how pixels are counted"
-        raise CompetitionError(what, path)
+        what = "submission needs order, because a sample does not show how pixels are counted"
+        raise CompetitionError(what, path, f"Write order: {COUNTED}")
     names = [str(name) for name in classes] if isinstance(classes, list | dict) else []
     return content | {"sample": str(path), "submission": _columns(submission, sample, names)}
+
+
+def counted_as(masks: dict[str, Any]) -> dict[str, Any]:
+    """Return how pixels are counted in the masks of training images, which a submission takes over."""
+    return {key: masks[key] for key in ("order", "start", "relative") if key in masks}
+
+
+def with_counting(content: Any) -> Any:
+    """Return the content of a YAML file whose submission counts pixels as its masks do, where it does not say."""
+    if not isinstance(content, dict):
+        return content
+    masks, submission = content.get("masks"), content.get("submission")
+    if not isinstance(masks, dict) or not isinstance(submission, dict) or "csv" not in masks:
+        return content
+    by_columns = submission.get("kind", "run_lengths") in ("run_lengths", "objects")
+    return content | {"submission": counted_as(masks) | submission} if by_columns else content
 
 
 def _columns(submission: dict[str, Any], sample: OfficialSample, classes: Sequence[str]) -> dict[str, Any]:

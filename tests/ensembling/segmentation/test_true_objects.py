@@ -16,8 +16,8 @@ classes: [cell]
 train: "i/*.png"
 test: "t/*.png"
 group: (.+)
-masks: {csv: t.csv, image: id, rle: rle}
-submission: {kind: objects, image: id, rle: rle, ending: false}
+masks: {csv: t.csv, image: id, rle: rle, order: row}
+submission: {kind: objects, image: id, rle: rle, ending: false, order: row}
 """
 
 

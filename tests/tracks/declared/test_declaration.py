@@ -16,8 +16,8 @@ BASE = {
     "test": "test/images/*.png",
     "group": r"'^(\d+)'",
 }
-TABLE = "{csv: t.csv, image: id, class: kind, rle: rle}"
-BACK = "{image: id, class: kind, rle: rle, ending: false}"
+TABLE = "{csv: t.csv, image: id, class: kind, rle: rle, order: row}"
+BACK = "{image: id, class: kind, rle: rle, ending: false, order: row}"
 
 
 def declare(folder: Path, **changes: str | None) -> Path:
@@ -40,9 +40,9 @@ def failure(path: Path) -> str:
     ("key", "value", "expected"),
     [
         ("flipp", "true", "unknown key 'flipp', did you mean 'flip'"),
-        ("group", None, "group is missing: .*makes each image its own group"),
+        ("group", None, "group is missing, the person .*makes each image its own group"),
         ("group", "", "group is missing"),
-        ("train", "", "train: Field required"),
+        ("train", "", "train is missing: the pattern"),
         ("group", "'abc'", "group: .*needs a bracket"),
         ("group", "'('", "group: .*is no regular expression"),
         ("classes", "[]", "classes: "),
@@ -50,7 +50,7 @@ def failure(path: Path) -> str:
         ("classes", "{a: x}", "classes: "),
         ("channels", "2", "channels: Input should be 1, 3, .red., .green. or .blue."),
         ("masks", "'train/labels/all.png'", "masks needs {stem}"),
-        ("masks", None, "masks: Field required"),
+        ("masks", None, "masks is missing: where"),
         ("masks", "3", "masks: "),
     ],
 )
@@ -134,12 +134,14 @@ def test_a_missing_or_unreadable_declaration_is_an_error(tmp_path: Path) -> None
 
 
 def test_a_table_of_run_lengths_is_declared_with_its_columns(tmp_path: Path) -> None:
-    back = "{image: id, rle: rle, ending: true}"
-    plain = read_declaration(declare(tmp_path, masks="{csv: train.csv, image: id, rle: rle}", submission=back)).masks
+    back = "{image: id, rle: rle, ending: true, order: row}"
+    plain = read_declaration(
+        declare(tmp_path, masks="{csv: train.csv, image: id, rle: rle, order: row}", submission=back)
+    ).masks
     assert isinstance(plain, RunLengthTable)
     assert (plain.class_column, plain.order, plain.start, plain.relative) == (None, "row", 1, False)
     text = "{csv: a/b.csv, image: ImageId, class: kind, rle: pixels, order: column, start: 0, relative: true}"
-    back = "{image: id, class: kind, rle: rle, ending: false}"
+    back = "{image: id, class: kind, rle: rle, ending: false, order: row}"
     full = read_declaration(declare(tmp_path, classes="[a, b]", masks=text, submission=back)).masks
     assert isinstance(full, RunLengthTable)
     assert (full.csv, full.image, full.class_column, full.rle) == ("a/b.csv", "ImageId", "kind", "pixels")
@@ -149,15 +151,20 @@ def test_a_table_of_run_lengths_is_declared_with_its_columns(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("classes", "masks", "expected"),
     [
-        ("[a]", "{csv: t.csv, rle: rle}", r"masks.image: Field required \(keys are image, class, rle, order.*csv"),
-        ("[a]", "{csv: t.csv, image: i, rle: r, ordr: row}", "unknown key 'masks.ordr', did you mean 'masks.order'"),
+        ("[a]", "{csv: t.csv, rle: rle}", r"masks.image is missing \(keys are image, class, rle, order.*csv"),
+        (
+            "[a]",
+            "{csv: t.csv, image: i, rle: r, ordr: row, order: row}",
+            "unknown key 'masks.ordr', did you mean 'masks.order'",
+        ),
+        ("[a]", "{csv: t.csv, image: i, rle: r}", "masks.order is missing: row if pixels are counted row by row"),
         ("[a]", "{csv: t.csv, image: i, rle: r, order: both}", "masks.order: Input should be 'row' or 'column'"),
-        ("[a]", "{csv: t.csv, image: i, rle: r, start: 2}", "masks.start: Input should be 0 or 1"),
-        ("[a]", "{csv: /t.csv, image: i, rle: r}", "masks: .*below the data folder, not '/t.csv'"),
-        ("[a]", "{csv: '', image: i, rle: r}", "masks: .*below the data folder, not ''"),
-        ("[a, b]", "{csv: t.csv, image: i, rle: r}", "several classes need a class column in masks"),
-        ("[a, b]", "{csv: t.csv, image: i, class: c}", "needs an rle column too"),
-        ("{a: 1}", "{csv: t.csv, image: i, rle: r}", "with run lengths, classes is a list of names"),
+        ("[a]", "{csv: t.csv, image: i, rle: r, start: 2, order: row}", "masks.start: Input should be 0 or 1"),
+        ("[a]", "{csv: /t.csv, image: i, rle: r, order: row}", "masks: .*below the data folder, not '/t.csv'"),
+        ("[a]", "{csv: '', image: i, rle: r, order: row}", "masks: .*below the data folder, not ''"),
+        ("[a, b]", "{csv: t.csv, image: i, rle: r, order: row}", "several classes need a class column in masks"),
+        ("[a, b]", "{csv: t.csv, image: i, class: c, order: row}", "needs an rle column too"),
+        ("{a: 1}", "{csv: t.csv, image: i, rle: r, order: row}", "with run lengths, classes is a list of names"),
     ],
 )
 def test_a_bad_table_is_an_error_in_one_sentence(tmp_path: Path, classes: str, masks: str, expected: str) -> None:
@@ -167,12 +174,33 @@ def test_a_bad_table_is_an_error_in_one_sentence(tmp_path: Path, classes: str, m
 @pytest.mark.parametrize(
     ("classes", "submission", "expected"),
     [
-        ("[a]", "{image: i, rle: r}", r"submission.ending: Field required \(keys are .*ending, empty"),
-        ("[a]", "{image: i, rle: r, ending: true, emty: -1}", "'submission.emty', did you mean 'submission.empty'"),
-        ("[a]", "{image: i, rle: r, ending: true, empty: 1 2}", "submission.empty: must be a text that can't be taken"),
+        (
+            "[a]",
+            "{image: i, rle: r, order: row}",
+            r"submission.ending is missing: true if .* \(keys are .*ending, empty",
+        ),
+        (
+            "[a]",
+            "{image: i, rle: r, ending: true, emty: -1, order: row}",
+            "'submission.emty', did you mean 'submission.empty'",
+        ),
+        (
+            "[a]",
+            "{image: i, rle: r, ending: true, empty: 1 2, order: row}",
+            "submission.empty: must be a text that can't be taken",
+        ),
+        (
+            "[a]",
+            "{image: i, rle: r, ending: true}",
+            "submission.order is missing: row if pixels are counted row by row",
+        ),
         ("[a]", "rle", "submission: Input should be"),
-        ("[a, b]", "{image: i, rle: r, ending: true}", "several classes need a class column in submission"),
-        ("[a, b]", "{image: i, class: c, ending: true}", "submission names a class column, so it needs an rle column"),
+        ("[a, b]", "{image: i, rle: r, ending: true, order: row}", "several classes need a class column in submission"),
+        (
+            "[a, b]",
+            "{image: i, class: c, ending: true, order: row}",
+            "submission names a class column, so it needs an rle column",
+        ),
     ],
 )
 def test_a_bad_form_is_an_error_in_one_sentence(tmp_path: Path, classes: str, submission: str, expected: str) -> None:

@@ -42,13 +42,13 @@ def with_sample(tmp_path: Path, *lines: str) -> str:
 
 
 def test_objects_and_png_masks_are_declared_by_their_kind(tmp_path: Path) -> None:
-    track = load(tmp_path, submission="{kind: objects, image: ImageId, rle: EncodedPixels, ending: false}")
+    track = load(tmp_path, submission="{kind: objects, image: ImageId, rle: EncodedPixels, ending: false, order: row}")
     assert isinstance(track.form, ObjectForm)
     assert track.form.columns.header(("a",)) == ("ImageId", "EncodedPixels")
     assert track.label_key is not None
     track = load(tmp_path, submission="{kind: png, values: {a: 1, b: 2}}", **TWO)
     assert isinstance(track.form, PngForm)
-    track = load(tmp_path, submission="{kind: run_lengths, image: i, rle: r, ending: true, empty: '-'}")
+    track = load(tmp_path, submission="{kind: run_lengths, image: i, rle: r, ending: true, empty: '-', order: row}")
     assert isinstance(track.form, RunLengthForm)
 
 
@@ -60,7 +60,7 @@ def test_objects_and_png_masks_are_declared_by_their_kind(tmp_path: Path) -> Non
             r"kind is one of run_lengths, objects.*did you mean 'objects'",
         ),
         (
-            {"submission": "{kind: objects, image: i, ending: true, rel: r}"},
+            {"submission": "{kind: objects, image: i, ending: true, rel: r, order: row}"},
             "unknown key 'submission.rel', did",
         ),
         ({"submission": "{kind: png, fil: x.png}"}, "unknown key 'submission.fil', did you mean 'submission.file'"),
@@ -71,8 +71,14 @@ def test_objects_and_png_masks_are_declared_by_their_kind(tmp_path: Path) -> Non
         (TWO | {"submission": "{kind: png, values: {a: 1}}"}, "submission.values lacks b"),
         (TWO | {"submission": "{kind: png, values: {a: 1, bb: 2}}"}, "values: unknown class 'bb', did you mean 'b'"),
         (TWO | {"submission": "{kind: png, values: {a: 1, b: 1}}"}, "two classes the same value"),
-        (TWO | {"submission": "{image: i, rle: r, ending: true, id: '{image}'}"}, "submission.id needs {class}"),
-        (TWO | {"submission": "{image: i, class: c, rle: r, ending: true, id: '{image}'}"}, "with id there is"),
+        (
+            TWO | {"submission": "{image: i, rle: r, order: row, ending: true, id: '{image}'}"},
+            "submission.id needs {class}",
+        ),
+        (
+            TWO | {"submission": "{image: i, class: c, rle: r, order: row, ending: true, id: '{image}'}"},
+            "with id there is",
+        ),
         ({"metric": "{name: dice, weights: {aa: 2}}"}, "weights name 'aa', no class, did you mean 'a'"),
         ({"metric": "auroc"}, "metric: must score masks, which auroc does not"),
         ({"metric": "{sum: [dice]}"}, "at least two metrics"),
@@ -123,8 +129,30 @@ def test_the_order_of_pixels_comes_from_the_training_table(tmp_path: Path) -> No
     masks = "{csv: train.csv, image: id, rle: rle, order: column, start: 0}"
     columns = load(tmp_path, sample=sample, masks=masks).form.columns
     assert (columns.order, columns.start) == ("column", 0)
-    with pytest.raises(CompetitionError, match="needs order: row or column, because a sample does not show"):
+    columns = load(tmp_path, masks=masks, submission="{image: id, rle: rle, ending: false, start: 1}").form.columns
+    assert (columns.order, columns.start) == ("column", 1)
+    with pytest.raises(CompetitionError, match=r"needs order, because a sample does not show .* Write order: row if"):
         load(tmp_path, sample=sample)
+    with pytest.raises(CompetitionError, match=r"no such sample submission.*other\.csv.*relative to the YAML"):
+        load(tmp_path, sample="other.csv")
+
+
+def test_the_columns_of_the_training_table_are_those_of_a_sample_that_has_them(tmp_path: Path) -> None:
+    sample = with_sample(tmp_path, "id,height,rle", "7,4,")
+    columns = load(tmp_path, sample=sample, masks="{csv: train.csv, image: id, rle: rle, order: column}").form.columns
+    assert (columns.image, columns.rle, columns.order) == ("id", "rle", "column")
+
+
+def test_names_that_clash_are_reported_before_the_ids_of_the_sample(tmp_path: Path) -> None:
+    """Otherwise the user reads that images are missing."""
+    for name in ("train/1", "masks/1", "test/a/7", "test/b/7"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4), np.uint8))
+    sample = with_sample(tmp_path, "id,rle", "a_7,", "b_7,")
+    listing = load(tmp_path, sample=sample, submission="{order: row}", test="test/*/*.png").list_samples(tmp_path)
+    assert [problem.reason for problem in listing.problems] == [
+        "two images share the name 7 (the other is test/a/7.png)"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -204,12 +232,22 @@ def test_the_sample_has_the_rows_of_the_test_images(tmp_path: Path, keys, lines,
         (
             "column",
             "dice",
-            "{image: id, rle: r, ending: false}",
+            "{image: id, rle: r, ending: false, order: row}",
             ["masks: counts pixels column by column, submission: row"],
         ),
-        ("row", "object_ap", "{image: id, rle: r, ending: false}", ["the metric scores single objects, and touching"]),
-        ("row", "object_ap", "{kind: objects, image: id, rle: r, ending: false}", []),
-        ("row", "mask_ap", "{kind: objects, image: id, rle: r, ending: false}", ["the metric mask_ap scores all"]),
+        (
+            "row",
+            "object_ap",
+            "{image: id, rle: r, ending: false, order: row}",
+            ["the metric scores single objects, and touching"],
+        ),
+        ("row", "object_ap", "{kind: objects, image: id, rle: r, ending: false, order: row}", []),
+        (
+            "row",
+            "mask_ap",
+            "{kind: objects, image: id, rle: r, ending: false, order: row}",
+            ["the metric mask_ap scores all"],
+        ),
     ],
 )
 def test_what_is_valid_and_would_score_nothing_is_a_remark(tmp_path: Path, order, metric, submission, remarks) -> None:
@@ -229,8 +267,8 @@ def test_a_missing_sample_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_table_are_objects_where_an_image_has_several(tmp_path: Path) -> None:
-    masks = "{csv: train.csv, image: id, rle: rle}"
-    track = load(tmp_path, masks=masks, submission="{kind: objects, image: id, rle: rle, ending: false}")
+    masks = "{csv: train.csv, image: id, rle: rle, order: row}"
+    track = load(tmp_path, masks=masks, submission="{kind: objects, image: id, rle: rle, ending: false, order: row}")
     (tmp_path / "train.csv").write_text("id,rle\nx,1 2\nx,3 2\ny,-1\n")
     objects = track.read_objects(Path(f"{tmp_path}/train.csv#x"), (2, 4))
     assert [one.tolist() for one in objects.pixels] == [[0, 1], [2, 3]]
@@ -242,8 +280,8 @@ def test_rows_of_a_table_are_objects_where_an_image_has_several(tmp_path: Path) 
 
 
 def test_a_folder_of_labels_gives_objects_to_score_against(tmp_path: Path) -> None:
-    masks = "{csv: train.csv, image: id, rle: rle}"
-    track = load(tmp_path, masks=masks, submission="{kind: objects, image: id, rle: rle, ending: false}")
+    masks = "{csv: train.csv, image: id, rle: rle, order: row}"
+    track = load(tmp_path, masks=masks, submission="{kind: objects, image: id, rle: rle, ending: false, order: row}")
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "train.csv").write_text("id,rle\nx,1 2\nx,3 2\ny,-1\n")
     (tmp_path / "s.csv").write_text("id,rle\nx,1 2\ny,\n")

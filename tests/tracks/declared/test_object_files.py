@@ -17,7 +17,7 @@ KEYS = 'train: "i/*.png"\ntest: "t/*.png"\ngroup: "(.+)"\n'
 
 def track_of(folder: Path, classes: str, masks: str):
     yaml = folder / "cells.yaml"
-    form = "submission: {kind: objects, image: id, class: class, rle: rle, ending: false}\n"
+    form = "submission: {kind: objects, image: id, class: class, rle: rle, ending: false, order: row}\n"
     yaml.write_text(f"{KEYS}classes: {classes}\nmasks: {masks}\n{form}")
     return load_folder_track(yaml)
 
@@ -73,7 +73,7 @@ def test_masks_of_one_file_have_no_objects_of_their_own(tmp_path) -> None:
 
 def test_an_image_without_row_has_no_objects_where_that_is_declared(tmp_path) -> None:
     (tmp_path / "t.csv").write_text("id,class,rle\ny,cell,1 2\n")
-    masks = "{csv: t.csv, image: id, class: class, rle: rle}\nmissing: empty"
+    masks = "{csv: t.csv, image: id, class: class, rle: rle, order: row}\nmissing: empty"
     assert lists(track_of(tmp_path, "[cell]", masks).read_objects(tmp_path / "t.csv#x", SIZE)) == []
 
 

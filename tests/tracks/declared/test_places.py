@@ -15,6 +15,9 @@ SLICES = r"(?P<case>case\d+)(?:_(?P<day>day\d+))?/slice_(?P<slice>\d+)"
 BASE = {"classes": "[a]", "train": "train/*/*.png", "masks": "masks/{parent}/{stem}.png", "test": "test/*/*.png"}
 
 
+BASE_FOLDERS = ("train", "masks")
+
+
 def declare(folder: Path, **keys: str) -> Path:
     path = folder / "mine.yaml"
     path.write_text("\n".join(f"{key}: {value}" for key, value in {**BASE, **keys}.items()))
@@ -98,6 +101,25 @@ def test_a_group_for_each_image_is_remarked_unless_it_is_the_name(tmp_path: Path
         assert all("group:" not in remark for remark in list_of(tmp_path, group=group).remarks)
 
 
+def test_equal_names_in_folders_of_several_images_are_a_warning(tmp_path: Path) -> None:
+    """A folder per person and equal names of slices: each group would hold one slice of every person."""
+    names = [f"{top}/p{person}/slice_{number}.png" for person in range(3) for number in (1, 2) for top in BASE_FOLDERS]
+    listing = list_of(tmp_path, *names, key="'{parent}_{stem}'", group="'(.+)'")
+    assert {sample.group for sample in listing.samples} == {"slice_1.png", "slice_2.png"}
+    (warning,) = (remark for remark in listing.remarks if remark.startswith("warning: group: '(.+)' puts images of"))
+    assert "(train/p0/slice_1.png and train/p1/slice_1.png)" in warning
+    assert "write group: '{parent}'" in warning
+    for group in ("'{parent}'", "'{parent}_{stem}'"):
+        assert not list_of(tmp_path, key="'{parent}_{stem}'", group=group).remarks[1:]
+
+
+def test_one_image_in_each_folder_of_a_kind_is_no_warning(tmp_path: Path) -> None:
+    """Two kinds of images of each person, in a folder of each kind: equal names are one person."""
+    names = [f"{top}/{kind}/p1.png" for kind in ("t1", "t2") for top in BASE_FOLDERS]
+    listing = list_of(tmp_path, *names, key="'{parent}_{stem}'", group="'{stem}'")
+    assert not any("puts images" in remark for remark in listing.remarks)
+
+
 def test_an_unknown_stratum_is_remarked(tmp_path: Path) -> None:
     names = ("train/a/1_x.png", "train/a/2.png", "masks/a/1_x.png", "masks/a/2.png")
     listing = list_of(tmp_path, *names, group="'(.+)'", stratum="'_(x)'")
@@ -132,7 +154,7 @@ def test_a_mask_of_two_images_is_refused(tmp_path: Path) -> None:
         ({"stratum": "abc"}, "stratum: needs a bracket"),
         ({"exclude": "[/x]"}, "exclude: must be a path below the data folder"),
         ({"missing": "skip"}, "missing: Input should be 'error' or 'empty'"),
-        ({"index": "{csv: a.csv}"}, "index.image: Field required"),
+        ({"index": "{csv: a.csv}"}, "index.image is missing"),
         ({"index": "{csv: a.csv, image: i, goup: g}"}, "unknown key 'index.goup', did you mean 'index.group'"),
         ({"index": "{csv: a.csv, image: i, group: g}"}, "group and index.group both say"),
         ({"index": "{csv: a.csv, image: i, mask: m}"}, "masks and index.mask both say"),

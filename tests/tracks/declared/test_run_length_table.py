@@ -138,7 +138,7 @@ def test_rows_and_images_that_do_not_fit_are_problems(tmp_path: Path) -> None:
     ("lines", "message"),
     [
         (["id,rl", "x,1 1"], r"there is no column 'rle', did you mean 'rl'\? \(.*train\.csv"),
-        (["image,rle", "x,1 1"], r"there is no column 'id'; known are image: .*train\.csv"),
+        (["image,rle", "x,1 1"], r"there is no column 'id'; known are image, rle: .*train\.csv"),
         (["id,rle,rle", "x,1 1,"], "twice 'rle'"),
         (["id,rle", "x"], r"row 2 has 1 fields, not 2: .*train\.csv"),
     ],

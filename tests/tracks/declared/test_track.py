@@ -24,7 +24,7 @@ BASE = {
     "group": r"'^(\d+)'",
 }
 SIZE_HW = (6, 9)
-SUBMISSION = "{image: id, class: kind, rle: rle, ending: false, empty: -1}"
+SUBMISSION = "{image: id, class: kind, rle: rle, ending: false, empty: -1, order: row}"
 
 
 def declare(folder: Path, **changes: str | None) -> Path:
