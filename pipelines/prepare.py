@@ -7,6 +7,7 @@ from typing import Any
 
 from competition.console import say, shout
 from competition.data.checks.duplicates import same_labels, same_pixels
+from competition.data.checks.orientation import wrong_orientation
 from competition.data.checks.plausibility import implausible_classes, questionable_masks
 from competition.data.checks.shortcuts import find_shortcut
 from competition.data.folds import FOLDS
@@ -99,6 +100,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     entries = settle_problems(problems, entries, args.skip_bad, args.fill_bad)
     labels = {sample.key: sample.label for sample in listing.samples if sample.label is not None}
     warnings = [*implausible_classes(entries, track.classes, labels), *sample_remarks(entries, WARNING)]
+    warnings += wrong_orientation(track, workspace, entries)
     for warning in warnings:
         shout(warning)
     training = [entry for entry in entries if entry.split == "train"]

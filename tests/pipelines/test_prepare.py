@@ -108,6 +108,33 @@ def test_masks_of_the_wrong_order_or_of_the_background_are_named(tmp_path: Path,
     assert swapped.startswith("labels: disc (at least 89 %) covers more than half of every image")
 
 
+def test_square_images_show_the_wrong_order_by_their_edges(tmp_path: Path, stage) -> None:
+    """A transposed mask is whole, so that only the image shows that it lies elsewhere."""
+    random = np.random.default_rng(0)
+    (tmp_path / "train").mkdir()
+    rows = ["id,rle"]
+    for number in range(12):
+        row, column = random.integers(40, 52), random.integers(10, 22)
+        disc = np.hypot(*np.ogrid[-row : 64 - row, -column : 64 - column]) < random.integers(5, 9)
+        picture = random.normal(80, 10, disc.shape) + 90 * disc
+        Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(tmp_path / "train" / f"{number}.png")
+        edges = np.flatnonzero(np.diff(disc.ravel().astype(int), prepend=0, append=0)).reshape(-1, 2)
+        rows.append(f"{number}," + " ".join(f"{start + 1} {end - start}" for start, end in edges))
+    (tmp_path / "t.csv").write_text("\n".join(rows) + "\n")
+    warnings = {}
+    for order in ("row", "column"):
+        (tmp_path / f"{order}.yaml").write_text(
+            f"classes: [disc]\ntrain: train/*.png\nmasks: {{csv: t.csv, image: id, rle: rle, order: {order}}}\n"
+            "test: test/*.png\ngroup: '(.+)'\nsubmission: {image: id, rle: rle, ending: false}\n"
+        )
+        figures, _ = stage("prepare", "--track", tmp_path / f"{order}.yaml", "--data", tmp_path)
+        warnings[order] = figures["warnings"]
+    assert warnings["row"] == []
+    (warning,) = warnings["column"]
+    assert "follow the edges of 12 images only with rows and columns exchanged" in warning
+    assert "check order in the track's YAML file" in warning
+
+
 @pytest.mark.parametrize("option", ["--people", "--test-people", "--size", "--seed"])
 def test_options_of_drawn_data_are_refused_for_given_data(refusal, tmp_path, option):
     (tmp_path / "given").mkdir()
