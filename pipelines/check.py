@@ -92,7 +92,7 @@ def _show(track: Track, result: CheckResult) -> None:
         rows = counted(result.rows, track.form.unit.removesuffix("s"))
         images = counted(result.images, track.form.item)
         say(f"{rows}, {images}, {result.size_bytes / 1e6:.1f} MB")
-    say(f"checked{'' if result.ok else ', with errors'}: {', '.join(result.checked)}")
+    say(f"checked: {', '.join(result.checked)}")
     if result.ok:
         what = "images with a mask" if track.form.of_masks else "rows above 0.5"
         shares = {name: f"{share:.3f}" for name, share in result.positive_share.items()}

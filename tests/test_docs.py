@@ -154,11 +154,11 @@ def test_the_forms_of_a_declaration_are_forms(tmp_path):
             path.write_text(f"classes: {classes}\n{FOLDER_TRACK}{text}")
             names.append(load_folder_track(path).form.describe(("femur", "tibia")))
     assert names == [
-        "CSV ImageId,EncodedPixels, a row per object",
+        "CSV ImageId,EncodedPixels, a row per object, pixels column by column from 1",
         "zip of {class}/{image}.png, values 0, 255",
         "zip of {image}.png, values 0, 1, 2",
-        "CSV id,predicted",
-        "CSV id,predicted",
+        "CSV id,predicted, pixels column by column from 1",
+        "CSV id,predicted, pixels column by column from 1",
     ]
 
 

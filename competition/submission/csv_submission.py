@@ -47,8 +47,11 @@ def _traces_of_a_spreadsheet(path: Path) -> list[str]:
     return [f"the file {' and '.join(traces)}: was it saved by a spreadsheet?"] if traces else []
 
 
-def open_csv(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tuple[int, list[str]]]]:
-    """Read a CSV for a check; rows of another width than the header are reported and left out."""
+def open_csv(path: Path, columns: Sequence[str], if_more: str = "") -> tuple[CheckResult, list[tuple[int, list[str]]]]:
+    """Read a CSV for a check; rows of another width than the header are reported and left out.
+
+    ``if_more`` is added to the error on further columns beside all that are expected.
+    """
     result = CheckResult()
     try:
         header, lines = read_csv(path)
@@ -62,7 +65,7 @@ def open_csv(path: Path, columns: Sequence[str]) -> tuple[CheckResult, list[tupl
     if problem is None and header != list(columns):
         problem = f"the columns are in another order: {','.join(header)} instead of {','.join(columns)}"
     if problem is not None:
-        result.refuse(problem)
+        result.refuse(problem + (if_more if set(columns) < set(header) else ""))
         return result, []
     if not lines:
         result.refuse("there is no row below the header")
@@ -95,7 +98,7 @@ def compare_order(
         if have != want:
             same = "the rows are the same but" if in_found == in_expected else "the rows both have are"
             result.refuse(
-                f"{same} in another order than the organiser's, first in row {row(have)}: "
+                f"{same} in another order than the test set's, first in row {row(have)}: "
                 f"{describe(have)} where {describe(want)} belongs"
             )
             return

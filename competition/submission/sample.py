@@ -156,9 +156,10 @@ def open_checked_csv(
         The result, and the numbered rows with their cells in the order of ``header``.
     """
     if sample is None:
-        return open_csv(path, header)
+        return open_csv(path, header, "; if the organiser wants them, name the sample submission in the YAML: sample:")
     result, lines = open_csv(path, sample.columns)
     copied = sample.copied_cells(header, id_columns)
+    result.checked += ["copied columns"] * bool(sample.copied_columns(header))
     for number, cells in lines:
         wanted = copied.get(_id(cells, sample.columns, id_columns), ())  # an unknown id is recorded by check_ids
         for name, cell in zip(sample.copied_columns(header), wanted, strict=False):

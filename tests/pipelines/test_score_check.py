@@ -268,7 +268,7 @@ def test_check_of_an_aneurysm_table(tmp_path, capsys):
     path = tmp_path / "s.csv"
     assert call(check, tmp_path, "aneurysm", path)["ok"]
     prepare(tmp_path, "aneurysm", ["0002", "0001", "1003", "1004"])
-    with pytest.raises(CompetitionError, match=r"in another order than the organiser's, first in row 2: Index 0001"):
+    with pytest.raises(CompetitionError, match=r"in another order than the test set's, first in row 2: Index 0001"):
         call(check, tmp_path, "aneurysm", path)
     path.write_text(path.read_text().replace("0.9", "1.9"))
     capsys.readouterr()

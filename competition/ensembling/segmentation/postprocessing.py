@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.ensembling.selection.bootstrap import gain_with_error
-from competition.ensembling.selection.crossfitting import Excluded, choose, crossfit_rows, first_best, left_out_sets
+from competition.ensembling.selection.crossfitting import (
+    Choice,
+    Excluded,
+    choose,
+    crossfit_rows,
+    first_best,
+    left_out_sets,
+)
 from competition.ensembling.voting.class_votes import Voters
 from competition.ensembling.voting.masks import vote_class, vote_image
 from competition.masks.bit_planes import class_areas, intersections, set_pixels, unpack_class
@@ -185,14 +192,21 @@ def choose_operations(
     ``excluded`` is at most one fold, which the choice must not see.
     """
     names = list(OPERATIONS)
-    return [names[index] for index in choose_columns(scores, folds, groups, excluded)]
+    return [names[choice.index] for choice in choose_columns(scores, folds, groups, excluded)]
 
 
 def choose_columns(
     scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
-) -> list[int]:
+) -> list[Choice]:
     """Choose for each class one of the K of scores (n, C, K); 0 where the gain is within one standard error."""
     return [_choose_one(scores, index, folds, groups, excluded) for index in range(scores.numerators.shape[1])]
+
+
+def chosen_columns(
+    scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
+) -> list[int]:
+    """Return the positions that ``choose_columns`` chooses."""
+    return [choice.index for choice in choose_columns(scores, folds, groups, excluded)]
 
 
 def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str]) -> NDArray[np.int64] | None:
@@ -202,12 +216,12 @@ def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequ
         Positions in ``OPERATIONS`` int64 (n, C), or None with fewer than two folds.
     """
     rows = np.empty(scores.numerators.shape[:2], np.int64)
-    return crossfit_rows(rows, folds, lambda without: choose_columns(scores, folds, groups, without))
+    return crossfit_rows(rows, folds, lambda without: chosen_columns(scores, folds, groups, without))
 
 
 def _choose_one(
     scores: Ratios, index: int, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
-) -> int:
+) -> Choice:
     """Choose among the operations of one class, without looking at the excluded folds."""
     own = scores.classes(np.array([index]))
     kept = {left_out: ~np.isin(folds, list(left_out)) for left_out in left_out_sets(folds.tolist())}
@@ -220,4 +234,4 @@ def _choose_one(
         differences = held.at(taken[:, None]).values() - held.at(0).values()
         return gain_with_error(differences[:, 0], np.asarray(groups)[rows].tolist())
 
-    return choose(picked, gain, folds.tolist(), excluded).index
+    return choose(picked, gain, folds.tolist(), excluded)

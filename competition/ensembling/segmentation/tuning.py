@@ -19,7 +19,7 @@ from competition.ensembling.segmentation.object_choice import ObjectChoice, choo
 from competition.ensembling.segmentation.out_of_fold import TuningMaps
 from competition.ensembling.segmentation.postprocessing import (
     OPERATIONS,
-    choose_operations,
+    choose_columns,
     crossfit_operations,
     operation_counts,
     sure_pixels,
@@ -64,6 +64,7 @@ class TunedSegmentation:
 
     tuned: TunedCurves  # weights and levels, scored before post-processing
     operations: list[str]  # post-processing per class
+    operation_gains: list[float]  # cross-fitted, of each class that is processed
     oof: NDArray[np.float64]  # (n, C) of everything chosen: optimistic
     # (n, C), everything chosen without the image's own part (``crossfit_parts``); None with one part, as (C,), the same
     # decisions with pixels pooled over images.
@@ -95,8 +96,8 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
     by_image, owners, false_positives = _decided_counts(data, tuned)
     counts = np.moveaxis(data.metric.pool(by_image, data.groups), 1, 0)
     by_operation = data.metric.ratios(*counts)
-    operations = choose_operations(by_operation, images.folds, images.groups)
-    picked = np.array([list(OPERATIONS).index(name) for name in operations])
+    chosen = choose_columns(by_operation, images.folds, images.groups)
+    operations, picked = [list(OPERATIONS)[one.index] for one in chosen], np.array([one.index for one in chosen])
     unprocessed = by_operation.at(0).values()
     crossfit, pooled = None, None
     choices = crossfit_operations(by_operation, images.folds, images.groups)
@@ -120,6 +121,7 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
     return TunedSegmentation(
         tuned=tuned,
         operations=operations,
+        operation_gains=[one.gain for one in chosen if one.index and one.gain is not None],
         oof=tuned.oof + by_operation.at(picked).values() - unprocessed,
         crossfit=crossfit,
         pooled_crossfit=pooled,

@@ -79,8 +79,8 @@ class ObjectForm(Form):
         return replace(self, rules=tuple(rules))
 
     def describe(self, classes: Sequence[str]) -> str:
-        """Return the header."""
-        return f"CSV {','.join(self.columns.header(classes))}, a row per object"
+        """Return the header, and how pixels are counted."""
+        return f"CSV {','.join(self.columns.header(classes))}, a row per object, {self.columns.counting}"
 
     def write(self, path: Path, classes: Sequence[str], predictions: Iterable[tuple[str, NDArray[np.uint8]]]) -> None:
         """Split each image's masks into objects and write a row for each."""
@@ -109,12 +109,11 @@ class ObjectForm(Form):
                 filled[name] += self._check_image(result, path, of_class, images.pixels_of(image), classes)
         result.images = len(rows)
         result.positive_share = {name: count / max(len(rows), 1) for name, count in filled.items()}
-        if images.names is not None:
-            compare_names(result, "images", list(rows), images.names)
-            if self.sample is None:
-                compare_order(result, list(rows), images.names, "image {0!r}".format, lambda one: rows[one][0].line)
         if self.sample is not None:
             check_ids(result, *self.sample.both_ids(lines, id_columns, header), self.sample)
+        elif images.names is not None:
+            compare_names(result, "images", list(rows), images.names)
+            compare_order(result, list(rows), images.names, "image {0!r}".format, lambda one: rows[one][0].line)
         if rows and (empty := [name for name, count in filled.items() if not count]):
             result.warnings.append(f"there is no object of class {', '.join(empty)} in any image")
         return result

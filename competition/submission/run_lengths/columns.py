@@ -42,6 +42,12 @@ class RunLengthColumns(Section):
         between = () if self.class_column is None else (self.class_column,)
         return (self.image, *between, *(classes if self.rle is None else (self.rle,)))
 
+    @property
+    def counting(self) -> str:
+        """Return how pixels are counted, in words."""
+        relative = ", each run from the end of the one before" if self.relative else ""
+        return f"pixels {self.order} by {self.order} from {self.start}{relative}"
+
     def id_columns(self, classes: Sequence[str]) -> tuple[str, ...]:
         """Return the columns that identify a row."""
         return tuple(name for name in (self.image, self.class_column) if name is not None)

@@ -53,8 +53,8 @@ class RunLengthForm(Form):
     sample: OfficialSample | None = None  # whose ids and columns are written in its order, and checked against
 
     def describe(self, classes: Sequence[str]) -> str:
-        """Return the header."""
-        return f"CSV {','.join(self.columns.header(classes))}"
+        """Return the header, and how pixels are counted."""
+        return f"CSV {','.join(self.columns.header(classes))}, {self.columns.counting}"
 
     def write(self, path: Path, classes: Sequence[str], predictions: Iterable[tuple[str, NDArray[np.uint8]]]) -> None:
         """Write a row per image and class, or a row per image where each class has a column."""
@@ -86,11 +86,11 @@ class RunLengthForm(Form):
         non_empty = Counter(name for _, name in filled)
         result.images = len(found)
         result.positive_share = {name: non_empty[name] / len(found) for name in classes}
-        if images.names is not None:
-            compare_names(result, "images", found, images.names)
         if self.sample is not None:
             check_ids(result, *self.sample.both_ids(lines, id_columns, header), self.sample)
         else:
+            if images.names is not None:
+                compare_names(result, "images", found, images.names)
             _compare_rows(result, first_row, classes, found, found if images.names is None else images.names)
         if empty := [name for name in classes if not non_empty[name]]:
             result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")

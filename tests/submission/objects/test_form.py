@@ -41,7 +41,7 @@ def test_a_row_per_component_column_by_column_and_one_for_no_object(tmp_path) ->
     FORM.write(path, CLASSES, [("a", planes("x..x x..x ...x")), ("b", planes(".... .... ...."))])
     assert path.read_text().splitlines() == ["ImageId,EncodedPixels", "a,1 2", "a,10 3", "b,"]
     assert FORM.check(path, CLASSES, SIZES).ok
-    assert FORM.describe(CLASSES) == "CSV ImageId,EncodedPixels, a row per object"
+    assert FORM.describe(CLASSES) == "CSV ImageId,EncodedPixels, a row per object, pixels column by column from 1"
 
 
 def test_rules_split_what_touches(tmp_path) -> None:
@@ -62,7 +62,7 @@ def test_rules_split_what_touches(tmp_path) -> None:
         (("a,12 2", "b,"), "a run ends at pixel 13, but the image has 12"),
         (("a,1 2",), r"1 of 2 images missing: b"),
         (("a,1 2", "b,", "c,"), r"1 of 3 images not in the test set: c"),
-        (("b,", "a,1 2"), "another order than the organiser's"),
+        (("b,", "a,1 2"), "another order than the test set's"),
         (("a,1 x", "b,"), "'x' in run lengths is no pixel number"),
         (("a,1 2,3", "b,"), "row 2 has 3 fields, not 2"),
         (("a,-1", "b,"), "an empty mask is an empty cell, not '-1'"),
