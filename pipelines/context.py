@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from competition.console import say, shout
-from competition.data.manifest import read_manifest
+from competition.data.manifest import Entry, read_manifest
 from competition.data.resolution import suggested_repeats, suggested_size
 from competition.errors import CompetitionError
 from competition.installation import CHECKOUT, REPOSITORY
@@ -107,12 +107,26 @@ def choose_experiment(track: Track, workspace: Workspace, name: str | None, give
         say(f"experiment: {name} ({why}; choose another by --experiment NAME)")
     path = experiment_file(track, name)
     changed = [*given]
-    if not (EXPERIMENTS / track.name).exists():
-        changed = [*settings_for_task(path, given, track), *_settings_for_data(path, given, track, workspace), *given]
+    if not _has_own_experiments(track):
+        changed = [*chosen_settings(path, given, track, read_manifest(workspace, track).of("train")), *given]
     return ChosenExperiment(path.stem, path, changed, load_experiment(path, changed))
 
 
-def settings_for_task(path: Path, given: Sequence[str], track: Track) -> list[str]:
+def _has_own_experiments(track: Track) -> bool:
+    return (EXPERIMENTS / track.name).exists()
+
+
+def chosen_settings(path: Path, given: Sequence[str], track: Track, training: Sequence[Entry]) -> list[str]:
+    """Return the settings of a folder track that neither the experiment nor --set gives.
+
+    Without training samples, those that follow from the images are left out.
+    """
+    if _has_own_experiments(track):
+        return []
+    return [*_settings_for_task(path, given, track), *_settings_for_data(path, given, track, training)]
+
+
+def _settings_for_task(path: Path, given: Sequence[str], track: Track) -> list[str]:
     """Return settings that follow from a track, where neither the experiment nor --set gives them.
 
     They are the loss, if the default does not fit, and mirrored draws.
@@ -128,14 +142,15 @@ def settings_for_task(path: Path, given: Sequence[str], track: Track) -> list[st
     return settings if loss == TrainSettings().loss else [*settings, f"train.loss={loss}"]
 
 
-def _settings_for_data(path: Path, given: Sequence[str], track: Track, workspace: Workspace) -> list[str]:
+def _settings_for_data(path: Path, given: Sequence[str], track: Track, training: Sequence[Entry]) -> list[str]:
     """Return the settings chosen from the prepared data, where neither the experiment nor --set gives them."""
+    if not training:
+        return []
     size = not states(path, given, "data.size")
     by_hand = any(setting.startswith("train.epochs=") for setting in given)
     repeats = not by_hand and not states(path, given, "train.repeats")
     if not size and not repeats:
         return []
-    training = read_manifest(workspace, track).of("train")
     settings = [f"data.size={suggested_size(training, track)}"] if size else []
     if repeats:
         settings.append(f"train.repeats={suggested_repeats(len(training), load_experiment(path, given).train)}")

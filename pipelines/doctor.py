@@ -11,7 +11,7 @@ from competition.settings import load_experiment
 from competition.tracks import track_names
 from competition.tracks.track import Track, narrow
 from competition.workspace import Workspace
-from pipelines.context import choose_experiment, experiments_folder, open_track, open_workspace, settings_for_task
+from pipelines.context import choose_experiment, chosen_settings, experiments_folder, open_track, open_workspace
 
 HELP = (
     "Say what an experiment needs before anything is trained: is the card usable, memory and time of a step, hours of\n"
@@ -86,10 +86,11 @@ def _questions(args: argparse.Namespace, name: str, machine: Any) -> list[Any]:
     of_track = argparse.Namespace(**vars(args) | {"track": name})
     track, workspace = open_track(of_track), open_workspace(of_track)
     manifest = _prepared(track, workspace)
+    training = [] if manifest is None else manifest.of("train")
     files = sorted(experiments_folder(track).glob("*.yaml"))
     questions = []
     for file in files:
-        given = [*settings_for_task(file, args.set or [], track), *(args.set or [])]
+        given = [*chosen_settings(file, args.set or [], track, training), *(args.set or [])]
         experiment = load_experiment(file, given)
         work = work_of(experiment, narrow(track, experiment.data.classes), workspace, manifest)
         questions.append((name, file.stem, experiment, work, machine))

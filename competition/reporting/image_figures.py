@@ -55,12 +55,10 @@ def _shift(frame: pd.DataFrame) -> str:
     if train.empty or test.empty:
         return "There are no test images yet to compare with."
     apart = abs(train.mean() - test.mean()) / max(float(train.std(ddof=0)), 1.0)
+    differs = f"The mean grey of the test images differs from that of the training images by {apart:.1f} of their"
     if apart > 0.5:
-        return (
-            f"The mean grey of the test images differs by {apart:.1f} standard deviations: augment brightness and "
-            "contrast more, or find out why."
-        )
-    return f"The mean grey of the test images differs by {apart:.1f} standard deviations, which is no concern."
+        return f"{differs} standard deviations: augment brightness and contrast more, or find out why."
+    return f"{differs} standard deviations, which is no concern."
 
 
 def fold_figure(track: Track, training: Sequence[Entry], folds: Folds) -> Figure:

@@ -62,7 +62,7 @@ def printed_row(row: Mapping[Any, Any]) -> list[str]:
 
     # "quick:0,1,2" is exact, and too wide for a table
     members = re.sub(r":([\d,]+)", lambda folds: f" x{folds[1].count(',') + 1}", str(row["members"]))
-    mean = f"{number('cv_fold_mean')} ±{number('cv_fold_sd')}"
+    mean = number("cv_fold_mean") + ("" if pd.isna(row["cv_fold_sd"]) else f" ±{row['cv_fold_sd']:.4f}")
     interval = f"{number('cv_low')}-{number('cv_high')}"
     others = map(number, ("cv_reweighted", "test_score", "public", "private"))
     return [str(row["id"]), members, mean, number("cv_oof"), number("cv_crossfit"), interval, *others]

@@ -151,7 +151,7 @@ def test_the_advice_on_small_objects_is_about_objects_and_not_about_the_class(sh
     track = replace(shared_hands.track, classes=("organ", "cell"))
     entry = replace(shared_hands.train()[0], areas=(600, 600), object_areas=(600.0, 20.0), targets=(1, 1))
     figure = size_figure(track, [entry, replace(entry, areas=(600, 0), object_areas=(600.0, 0.0))])
-    assert "those of cell, with 20 pixels in the median" in figure.sentence
+    assert "of cell, the smallest, have 20 pixels in the median" in figure.sentence
     assert figure.table["median object in pixels"].tolist() == [600, 20]
 
 

@@ -9,6 +9,7 @@ from competition.reporting.inputs import ReportInputs
 from competition.reporting.page import Figure, html_table
 from competition.reporting.parts import MOST_CLASSES
 from competition.reporting.stored_tables import read_stored_table
+from competition.text import counted
 
 INTERVALS = ("left_out", "low", "high")
 
@@ -126,7 +127,7 @@ def tuning_gain(inputs: ReportInputs) -> list[Figure]:
         total = f"is {scores.gain:+.4f} (95 % interval {scores.gain_low:+.4f} to {scores.gain_high:+.4f})"
     sentence = (
         f"The gain of weights, thresholds and post-processing over equal weights at 0.5 {total}; "
-        f"the score of {len(changed)} of {len(table)} classes changed. "
+        f"the score of {len(changed)} of {counted(len(table), 'class', 'classes')} changed. "
         f"{decision.reason[:1].upper()}{decision.reason[1:]}. A class with a loss was tuned on too few images: "
         "it is noise, and more data would settle it."
     )

@@ -114,6 +114,9 @@ def _fold_figure(inputs: ReportInputs, scores: NDArray[np.float64], names: list[
     )
     if len(rows) == 1:
         sentence = "Only one fold is trained, so nothing shows how far folds differ: train the others."
+    metric = metric_of_masks(inputs.track)
+    if metric.unit != "image":
+        sentence += f" The track is scored by {metric.title}; here every image counts alone."
     table = pd.DataFrame(rows)
     return Figure("fold-scores", "Score of every fold", sentence, html_table(table), table)
 
