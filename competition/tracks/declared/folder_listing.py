@@ -155,7 +155,7 @@ def no_training_image(root: Path, problems: Sequence[Problem], declaration: Decl
     if refused := [problem for problem in problems if problem.split == "train"]:
         what = f"none of the {len(refused)} images of {source} can be used"
         first = f"{what}; the first: {refused[0].reason}"
-        repair = "Fix group: in the track's YAML file, or put the group into the names of the images"
+        repair = "Fix group: in the track's YAML file; '{parent}' is the folder of an image, where each person has one"
         return CompetitionError(first, root / refused[0].path, refused[0].repair or repair)
     if train is None:
         return CompetitionError("no row of a training image", root / source, "Fix index: in the track's YAML file")
