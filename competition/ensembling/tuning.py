@@ -31,6 +31,7 @@ from competition.metrics.tables import AneurysmMetric, TableMetric
 from competition.names import check_name, shortened_name
 from competition.prediction.probability_maps import HALF_LEVEL, threshold_of
 from competition.runs.members import trained_folds
+from competition.text import counted
 from competition.tracks.track import Track
 from competition.workspace import DECISION, Workspace
 
@@ -39,6 +40,9 @@ from competition.workspace import DECISION, Workspace
 # members contest more pixels: then a narrower range is searched, in the end only their weights.
 ALONE: tuple[Window, ...] = ((0.05, 0.95),)
 TOGETHER: tuple[Window, ...] = ((0.2, 0.8), (0.35, 0.65), (0.5, 0.5))
+# Of normal values of groups, a 95 % interval by drawing groups contains the mean in 0.84 of all cases with 5 groups,
+# 0.90 with 10 and 0.93 with 30.
+FEW_GROUPS = 10
 
 
 @dataclass(frozen=True)
@@ -83,7 +87,12 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
     given = _given_weights(request.weights, data)
     name = shortened_name("+".join(member.name for member in members)) if request.name is None else request.name
     covered_by = ", ".join(f"{member.name} (folds {','.join(map(str, member.folds))})" for member in members)
-    say(f"{len(data.entries)} of {len(data.training)} samples are covered by {covered_by}")
+    groups = len({entry.group for entry in data.entries})
+    covered = f"{len(data.entries)} of {len(data.training)} samples, of {counted(groups, 'group')},"
+    say(f"{covered} are covered by {covered_by}")
+    if 0 < groups < FEW_GROUPS:
+        more = "; train the other folds" if len(data.entries) < len(data.training) else ""
+        say(f"with only {counted(groups, 'group')}, the 95 % intervals below are too narrow{more}")
     with whole_folder(workspace.ensemble_folder(name), DECISION) as folder:
         if not data.entries:
             whose = "equal" if given is None else "given"

@@ -13,6 +13,7 @@ import pytest
 
 import pipelines.context
 from competition.data.cache import read_cached_planes
+from competition.ensembling import tuning
 from competition.ensembling.decision import load_decision
 from competition.ensembling.segmentation import thresholds
 from competition.ensembling.segmentation import tuning as segmentation
@@ -169,6 +170,18 @@ def test_thresholds_are_searched_by_studies_on_request(stage, hands_with_run, mo
         assert "optuna_threshold" not in row
         assert abs(row["raw_threshold"] - 0.5) <= 0.45
     assert studied["fold_mean"] == swept["fold_mean"]
+
+
+def test_intervals_of_few_groups_are_called_too_narrow(stage, hands_with_run, hand_entries, monkeypatch):
+    groups = len({entry.group for entry in hand_entries["train"]})
+    samples = len(hand_entries["train"])
+    _, said = stage("tune", "--members", "quick")
+    assert f"{samples} of {samples} samples, of {groups} groups, are covered by quick" in said
+    assert (f"with only {groups} groups, the 95 % intervals below are too narrow\n" in said) == (groups < 10)
+    monkeypatch.setattr(tuning, "FEW_GROUPS", groups)
+    assert "too narrow" not in stage("tune", "--members", "quick")[1]
+    monkeypatch.setattr(tuning, "FEW_GROUPS", groups + 1)
+    assert "intervals below are too narrow" in stage("tune", "--members", "quick")[1]
 
 
 def test_an_unknown_method_is_refused_with_those_there_are(capsys):
