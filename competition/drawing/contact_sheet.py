@@ -1,5 +1,6 @@
 """Contact sheets: samples with their labels outlined, exactly as the pipeline reads them."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -66,7 +67,9 @@ def outlined_tile(workspace: Workspace, track: Track, entry: Entry, planes: NDAr
     image = read_cached_image(workspace, entry.sample, track.views[0])
     picture = as_rgb(resize_image(image, grid_size((entry.height, entry.width), TILE)))
     outline(picture, planes, len(track.classes))
-    group = "" if entry.group in (entry.sample, entry.name) else f"{entry.group}  "
+    # The name often begins with the group: "case1324_0011", but not "12_a" of group 1.
+    named = re.match(rf"{re.escape(entry.group)}(?![0-9A-Za-z])", entry.name)
+    group = "" if named or entry.group == entry.sample else f"{entry.group}  "
     empty = "" if planes.any() else "(every class empty)  "
     return _caption(_centre(picture, TILE, TILE), f"{empty}{group}{entry.name}")
 
