@@ -3,7 +3,7 @@
 import argparse
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def choose_experiment(track: Track, workspace: Workspace, name: str | None, give
     path = experiment_file(track, name)
     changed = [*given]
     if not _has_own_experiments(track):
-        changed = [*chosen_settings(path, given, track, read_manifest(workspace, track).of("train")), *given]
+        changed = [*chosen_settings(path, given, track, lambda: read_manifest(workspace, track).of("train")), *given]
     return ChosenExperiment(path.stem, path, changed, load_experiment(path, changed))
 
 
@@ -116,14 +116,16 @@ def _has_own_experiments(track: Track) -> bool:
     return (EXPERIMENTS / track.name).exists()
 
 
-def chosen_settings(path: Path, given: Sequence[str], track: Track, training: Sequence[Entry]) -> list[str]:
+def chosen_settings(
+    path: Path, given: Sequence[str], track: Track, read_training: Callable[[], Sequence[Entry]]
+) -> list[str]:
     """Return the settings of a folder track that neither the experiment nor --set gives.
 
-    Without training samples, those that follow from the images are left out.
+    The training samples are read only where a setting follows from them; without any these settings are left out.
     """
     if _has_own_experiments(track):
         return []
-    return [*_settings_for_task(path, given, track), *_settings_for_data(path, given, track, training)]
+    return [*_settings_for_task(path, given, track), *_settings_for_data(path, given, track, read_training)]
 
 
 def _settings_for_task(path: Path, given: Sequence[str], track: Track) -> list[str]:
@@ -142,14 +144,15 @@ def _settings_for_task(path: Path, given: Sequence[str], track: Track) -> list[s
     return settings if loss == TrainSettings().loss else [*settings, f"train.loss={loss}"]
 
 
-def _settings_for_data(path: Path, given: Sequence[str], track: Track, training: Sequence[Entry]) -> list[str]:
+def _settings_for_data(
+    path: Path, given: Sequence[str], track: Track, read_training: Callable[[], Sequence[Entry]]
+) -> list[str]:
     """Return the settings chosen from the prepared data, where neither the experiment nor --set gives them."""
-    if not training:
-        return []
     size = not states(path, given, "data.size")
     by_hand = any(setting.startswith("train.epochs=") for setting in given)
     repeats = not by_hand and not states(path, given, "train.repeats")
-    if not size and not repeats:
+    training = read_training() if size or repeats else ()
+    if not training:
         return []
     settings = [f"data.size={suggested_size(training, track)}"] if size else []
     if repeats:

@@ -90,7 +90,7 @@ def _questions(args: argparse.Namespace, name: str, machine: Any) -> list[Any]:
     files = sorted(experiments_folder(track).glob("*.yaml"))
     questions = []
     for file in files:
-        given = [*chosen_settings(file, args.set or [], track, training), *(args.set or [])]
+        given = [*chosen_settings(file, args.set or [], track, lambda: training), *(args.set or [])]
         experiment = load_experiment(file, given)
         work = work_of(experiment, narrow(track, experiment.data.classes), workspace, manifest)
         questions.append((name, file.stem, experiment, work, machine))

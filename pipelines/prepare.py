@@ -32,7 +32,7 @@ from competition.text import counted
 from competition.tracks.track import WARNING
 from pipelines.context import open_track, workspace_root
 from pipelines.options import add_fill_bad, folder_or_address
-from pipelines.reports.preparation_report import report_plan, report_preparation, say_remarks
+from pipelines.reports.preparation_report import report_plan, report_preparation
 
 HELP = "Read raw data once: check every file, cache images and labels, make folds, draw a contact sheet."
 EXAMPLE = "./run.sh prepare --track hand_bone --data ~/hand_bone"
@@ -95,11 +95,14 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     entries, found, made = cache_all(reading, workspace, root, samples, problems, old, args.fill_bad, cores())
     remember_decoded(workspace, track, entries)
     problems += found + same_pixels(entries, track.views) + same_labels(entries)
-    remarks = [*listing.remarks, *sample_remarks(entries), *questionable_masks(entries, track.classes)]
-    say_remarks(remarks)
+    remarks = [remark for remark in listing.remarks if not remark.startswith(WARNING)]
+    remarks += [*sample_remarks(entries), *questionable_masks(entries, track.classes)]
+    for remark in remarks:
+        say(remark)
     entries = settle_problems(problems, entries, args.skip_bad, args.fill_bad)
     labels = {sample.key: sample.label for sample in listing.samples if sample.label is not None}
-    warnings = [*implausible_classes(entries, track.classes, labels), *sample_remarks(entries, WARNING)]
+    warnings = [remark.removeprefix(WARNING) for remark in listing.remarks if remark.startswith(WARNING)]
+    warnings += [*implausible_classes(entries, track.classes, labels), *sample_remarks(entries, WARNING)]
     warnings += wrong_orientation(track, workspace, entries)
     for warning in warnings:
         shout(warning)

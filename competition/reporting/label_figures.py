@@ -56,10 +56,12 @@ def size_figure(track: Track, training: Sequence[Entry]) -> Figure:
         objects = _object_medians(training)
         frame.insert(2, "median object in pixels", objects)
         smallest = int(np.nanargmin(objects))
+        least = ", the smallest," if len(track.classes) > 1 else ""
         sentence = (
             f"Area of each class where it is labelled, in {unit}: median, middle half, and whiskers from 5 to 95 %. "
-            f"{_smallest(track, smallest)} have {objects[smallest]:,.0f} pixels in the median; if that is under a "
-            f"hundred pixels of the training grid, raise data.size or crop.{_rest(track)}"
+            f"The objects (connected components) of {track.classes[smallest]}{least} have {objects[smallest]:,.0f} "
+            "pixels in the median; if that is under a hundred pixels of the training grid, raise data.size or "
+            f"crop.{_rest(track)}"
         )
     return Figure("class-sizes", "Sizes of the classes", sentence, as_svg(canvas, "class-sizes", sentence), frame)
 
@@ -176,11 +178,6 @@ def prevalence_figure(track: Track, training: Sequence[Entry]) -> Figure:
         f"out-of-fold score in some of them, and its threshold can't be trusted.{_rest(track)}"
     )
     return Figure("prevalence", "Frequency of the classes", sentence, as_svg(canvas, "prevalence", sentence), frame)
-
-
-def _smallest(track: Track, index: int) -> str:
-    of = f"of {track.classes[index]}, the smallest," if len(track.classes) > 1 else f"of {track.classes[index]}"
-    return f"The objects (connected components) {of}"
 
 
 def _rest(track: Track) -> str:

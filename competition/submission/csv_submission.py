@@ -65,7 +65,7 @@ def open_csv(path: Path, columns: Sequence[str], if_more: str = "") -> tuple[Che
     if problem is None and header != list(columns):
         problem = f"the columns are in another order: {','.join(header)} instead of {','.join(columns)}"
     if problem is not None:
-        result.refuse(problem + (if_more if set(columns) < set(header) else ""))
+        result.refuse(problem + (if_more if set(columns) < set(header) and "" not in header else ""))
         return result, []
     if not lines:
         result.refuse("there is no row below the header")

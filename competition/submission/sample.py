@@ -6,6 +6,7 @@ of a track names the file.
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,20 +64,37 @@ class OfficialSample:
         return [name for name in self.columns if name not in header]
 
     def copied_cells(self, header: Sequence[str], id_columns: Sequence[str]) -> dict[str, tuple[str, ...]]:
-        """Return id -> cells of ``copied_columns``.
+        """Return id -> cells of ``copied_columns``, of the first row of an id."""
+        places = [self.columns.index(name) for name in self.copied_columns(header)]
+        cells: dict[str, tuple[str, ...]] = {}
+        for row in self.rows:
+            cells.setdefault(_id(row, self.columns, id_columns), tuple(row[place] for place in places))
+        return cells
+
+    def check_copied(self, header: Sequence[str], id_columns: Sequence[str], several_rows: bool) -> None:
+        """Reject columns to copy that are no property of an id.
+
+        Args:
+            header: The columns that are not copied.
+            id_columns: Those of the id.
+            several_rows: Whether an id may be written in several rows.
 
         Raises:
-            CompetitionError: Rows of one id differ in such a column, so that it is no property of the id.
+            CompetitionError: Rows of one id differ in such a column, or it numbers rows whose number is not known.
         """
-        columns, cells = self.copied_columns(header), dict[str, tuple[str, ...]]()
-        for row in self.rows:
-            one, own = _id(row, self.columns, id_columns), tuple(row[self.columns.index(name)] for name in columns)
-            for name, first, second in zip(columns, cells.setdefault(one, own), own, strict=True):
-                if first != second:
-                    what = f"column {name!r} is {first!r} and {second!r} in rows of {one!r}"
-                    repair = f"Name {name} under submission: in the track's YAML file, as class, image or rle"
+        columns, first = self.copied_columns(header), self.copied_cells(header, id_columns)
+        for row in self.rows if columns else ():
+            one = _id(row, self.columns, id_columns)
+            for name, cell in zip(columns, first[one], strict=True):
+                if (other := row[self.columns.index(name)]) != cell:
+                    what = f"column {name!r} is {cell!r} and {other!r} in rows of {one!r}, so it can't be copied"
+                    repair = f"If it holds classes, images or run lengths, name it: submission: {{class: {name}, ...}}"
                     raise CompetitionError(what, self.path, repair)
-        return cells
+        for name in columns if several_rows else ():
+            cells = self.column(name)
+            if len(cells) > 1 and cells in ([str(number + start) for number in range(len(cells))] for start in (0, 1)):
+                what = f"column {name!r} numbers the rows, and how many there will be is not known"
+                raise CompetitionError(what, self.path, "Remove the column from a copy of the file, and name that")
 
     def arrange(
         self, rows: Iterable[Sequence[str]], header: Sequence[str], id_columns: Sequence[str]
@@ -146,35 +164,50 @@ def _read(path: Path, stamp: tuple[int, int] | None) -> OfficialSample:
 
 
 def open_checked_csv(
-    path: Path, header: Sequence[str], id_columns: Sequence[str], sample: OfficialSample | None
+    path: Path, header: Sequence[str], id_columns: Sequence[str], sample: OfficialSample | None, if_more: str = ""
 ) -> tuple[CheckResult, list[tuple[int, list[str]]]]:
     """Read a CSV for a check, as ``open_csv``; its columns are in the order of the sample, if there is one.
 
-    Other cells than the sample's in a column that is copied from it are recorded.
+    Other cells than the sample's in a column that is copied from it are recorded. ``if_more`` as of ``open_csv``.
 
     Returns:
         The result, and the numbered rows with their cells in the order of ``header``.
     """
     if sample is None:
-        return open_csv(path, header, "; if the organiser wants them, name the sample submission in the YAML: sample:")
+        return open_csv(path, header, if_more)
     result, lines = open_csv(path, sample.columns)
-    copied = sample.copied_cells(header, id_columns)
-    result.checked += ["copied columns"] * bool(sample.copied_columns(header))
+    columns = sample.copied_columns(header)
+    if not columns or not lines:
+        return result, sample.reorder(lines, header)
+    result.checked.append("copied columns")
+    places, wanted = [sample.columns.index(name) for name in columns], sample.copied_cells(header, id_columns)
     for number, cells in lines:
-        wanted = copied.get(_id(cells, sample.columns, id_columns), ())  # an unknown id is recorded by check_ids
-        for name, cell in zip(sample.copied_columns(header), wanted, strict=False):
-            if (found := cells[sample.columns.index(name)]) != cell:
-                one = _id(cells, sample.columns, id_columns)
-                other = f"row {number}: {name} of {one} is {found!r}, not {cell!r} as in {sample.path.name}"
+        one = _id(cells, sample.columns, id_columns)
+        for name, place, cell in zip(columns, places, wanted.get(one, ()), strict=False):  # others: see check_ids
+            if not _same_value(cells[place], cell):
+                other = f"row {number}: {name} of {one} is {cells[place]!r}, not {cell!r} as in {sample.path.name}"
                 result.refuse(other, f"copied {name}")
     return result, sample.reorder(lines, header)
 
 
-def check_ids(result: CheckResult, found: Sequence[str], wanted: Sequence[str], sample: OfficialSample) -> None:
-    """Record ids that are missing or not in the sample, and the first one in another place."""
+def _same_value(cell: str, other: str) -> bool:
+    """Return whether two cells are equal as text or as numbers: pandas writes 512 as 512.0."""
+    if cell == other:
+        return True
+    with suppress(ValueError):
+        return float(cell) == float(other)
+    return False
+
+
+def check_ids(result: CheckResult, found: Sequence[str], wanted: Sequence[str], sample: OfficialSample) -> bool:
+    """Record ids that are missing or not in the sample, and the first one in another place.
+
+    Returns:
+        Whether they are the same, in any order.
+    """
     if problem := other_ids(found, wanted):
         result.refuse(f"the ids are not those of {sample.path.name}: {problem}")
-        return
+        return False
     different = [
         (place, one, other) for place, (one, other) in enumerate(zip(found, wanted, strict=True)) if one != other
     ]
@@ -183,6 +216,7 @@ def check_ids(result: CheckResult, found: Sequence[str], wanted: Sequence[str], 
         result.refuse(
             f"the ids are in another order than in {sample.path.name}: number {place + 1} is {one!r}, not {other!r}"
         )
+    return True
 
 
 def _only_in_one(first: Sequence[str], second: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -199,9 +233,7 @@ def other_test_images(names: Sequence[str], ids: Sequence[str], sample: Official
     if not parts:
         return None
     what = f"the sample submission {' and '.join(parts)}{near_misses(strange, lost)}"
-    repair = (
-        "If the file and the test images are those of this competition, fix test:, key: or submission: in the YAML file"
-    )
+    repair = "If both belong to this competition, fix test:, key: or submission: in the track's YAML file"
     return CompetitionError(what, sample.path, repair)
 
 

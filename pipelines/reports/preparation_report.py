@@ -24,7 +24,8 @@ def report_plan(
     training = usable_training(listing)
     test = [sample for sample in listing.samples if sample.split == "test"]
     serious = list_problems(listing.problems, listing.samples)
-    say_remarks(listing.remarks)
+    for remark in listing.remarks:
+        (shout if remark.startswith(WARNING) else say)(remark)
     folds, fault = None, None
     try:
         folds = planned_folds(track, workspace, listing, args.folds, args.stratified, args.refold)
@@ -57,12 +58,6 @@ def report_plan(
             split: [dict(zip(plan_columns(track), row, strict=True)) for row in shown] for split, shown in rows.items()
         },
     }
-
-
-def say_remarks(remarks: Sequence[str]) -> None:
-    """Print remarks on the data, warnings among them where nobody misses them."""
-    for remark in remarks:
-        (shout if remark.startswith(WARNING) else say)(remark)
 
 
 def _scored_and_written(track: Track) -> str:

@@ -295,7 +295,7 @@ def test_a_group_that_only_the_path_has_is_named(tmp_path, refusal):
     )
     error, _ = refusal(*prepare(tmp_path / "data"))
     assert "searched in the file name only and would match the path" in error
-    assert "Fix group: in the track's YAML file; '{parent}' is the folder" in error
+    assert "Fix group: in the track's YAML file; group: '{parent}' is the folder" in error
 
 
 def test_images_of_one_name_in_several_folders_are_named(tmp_path, refusal):

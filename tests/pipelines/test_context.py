@@ -34,7 +34,7 @@ def test_draws_are_mirrored_where_the_track_allows_it_and_nothing_else_is_set(
 ) -> None:
     (tmp_path / "cells.yaml").write_text(f"{MASKS}{declared}\n")
     (tmp_path / "mine.yaml").write_text(f"{experiment}\n")
-    assert chosen_settings(tmp_path / "mine.yaml", given, get_track(str(tmp_path / "cells.yaml")), []) == chosen
+    assert chosen_settings(tmp_path / "mine.yaml", given, get_track(str(tmp_path / "cells.yaml")), list) == chosen
 
 
 def test_what_mirrors_images_of_a_track_that_does_not_allow_it_names_the_line_to_write(tmp_path: Path) -> None:

@@ -100,8 +100,39 @@ def test_columns_that_no_form_writes_are_copied_and_checked(tmp_path) -> None:
     assert form.check(path, ("a",), known).ok
     path.write_text("\n".join(written).replace("x,8,3", "x,7,3") + "\n")
     assert form.check(path, ("a",), known).errors == ["row 5: height of x is '7', not '8' as in sample.csv"]
+    path.write_text("\n".join(written).replace("x,8,", "x,8.0,") + "\n")
+    result = form.check(path, ("a",), known)
+    assert result.ok, result.errors
+    assert "copied columns" in result.checked
     path.write_text("id,rle\ny,1 1\nx,1 1\n")
-    assert not form.check(path, ("a",), known).ok
+    result = form.check(path, ("a",), known)
+    assert result.errors == [
+        "the columns are not id,height,rle,note: missing 'height', 'note' (a file of another track? See --track)"
+    ]
+    assert "copied columns" not in result.checked
+
+
+def test_images_are_compared_with_the_prepared_ones_beside_the_sample(tmp_path) -> None:
+    columns = ObjectColumns.model_validate({"kind": "objects", "image": "id", "rle": "rle", "ending": False})
+    form, path = ObjectForm(columns, sample=sample(tmp_path, "id,rle", "y,1 1", "x,1 1")), tmp_path / "s.csv"
+    path.write_text("id,rle\ny,1 1\nx,1 1\n")
+    assert form.check(path, ("a",), KnownImages(["x", "y"], size_hw=(1, 3))).ok
+    errors = form.check(path, ("a",), KnownImages(["x", "z"], size_hw=(1, 3))).errors
+    assert errors == ["1 of 2 images missing: z", "1 of 2 images not in the test set: y"]
+    path.write_text("id,rle\ny,1 1\n")
+    assert len(form.check(path, ("a",), KnownImages(["x", "y"], size_hw=(1, 3))).errors) == 1  # said once
+
+
+def test_further_columns_are_explained_where_the_track_declares_its_own(tmp_path) -> None:
+    path = tmp_path / "s.csv"
+    path.write_text("id,kind,rle,height\nx,a,1 1,7\nx,b,1 1,7\n")
+    (error,) = RunLengthForm(COLUMNS).check(path, CLASSES).errors
+    assert error.endswith(
+        "too many 'height'; if the organiser wants them, name the sample submission in the YAML file, as sample:"
+    )
+    path.write_text("image_name,class,rle,height\nx,a,1 1,7\nx,b,1 1,7\n")
+    (error,) = RunLengthForm().check(path, CLASSES).errors
+    assert error.endswith("too many 'height'")
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ def _say_search(found: TunedSegmentation) -> None:
         )
     say(weights.reason)
     say(found.tuned.chosen.reason)
-    if gains := found.operation_gains:
+    if found.reranked is None and (gains := found.operation_gains):
         most = f" to {max(gains):.5f}" if len(gains) > 1 else ""
         processed = f"{len(gains)} of {len(found.operations)} classes"
         say(f"post-processing of {processed}: cross-fitted gain {min(gains):.5f}{most}, more than one standard error")

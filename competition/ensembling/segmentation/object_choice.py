@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from competition.console import track
 from competition.ensembling.segmentation.out_of_fold import TuningMaps
-from competition.ensembling.segmentation.postprocessing import chosen_columns, decide_image
+from competition.ensembling.segmentation.postprocessing import chosen_positions, decide_image
 from competition.ensembling.selection.crossfitting import Excluded, crossfit_rows, fold_names
 from competition.masks.bit_planes import unpack_class
 from competition.masks.object_splitting import PLAIN, ObjectRule, drop_small, split_mask
@@ -66,9 +66,9 @@ def choose_rules(
         )
     values = np.array(found)
     scores = Ratios(np.where(np.isnan(values), 1.0, values))
-    chosen = chosen_columns(scores, folds, data.groups)
+    chosen = chosen_positions(scores, folds, data.groups)
     rows = crossfit_rows(
-        np.empty(values.shape[:2], np.int64), folds, lambda out: chosen_columns(scores, folds, data.groups, out)
+        np.empty(values.shape[:2], np.int64), folds, lambda out: chosen_positions(scores, folds, data.groups, out)
     )
     without = {} if rows is None else {fold: _rules(rows[folds == fold][0].tolist()) for fold in fold_names(folds)}
     picked = np.broadcast_to(np.array(chosen), values.shape[:2]) if rows is None else rows

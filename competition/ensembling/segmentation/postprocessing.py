@@ -202,7 +202,7 @@ def choose_columns(
     return [_choose_one(scores, index, folds, groups, excluded) for index in range(scores.numerators.shape[1])]
 
 
-def chosen_columns(
+def chosen_positions(
     scores: Ratios, folds: NDArray[np.integer], groups: Sequence[str], excluded: Excluded = frozenset()
 ) -> list[int]:
     """Return the positions that ``choose_columns`` chooses."""
@@ -216,7 +216,7 @@ def crossfit_operations(scores: Ratios, folds: NDArray[np.integer], groups: Sequ
         Positions in ``OPERATIONS`` int64 (n, C), or None with fewer than two folds.
     """
     rows = np.empty(scores.numerators.shape[:2], np.int64)
-    return crossfit_rows(rows, folds, lambda without: chosen_columns(scores, folds, groups, without))
+    return crossfit_rows(rows, folds, lambda without: chosen_positions(scores, folds, groups, without))
 
 
 def _choose_one(

@@ -91,9 +91,11 @@ class ObjectForm(Form):
     def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
         """Check the images, the run lengths, that no pixel is in two rows of a class, and the order of the images."""
         header, id_columns = self.columns.header(classes), self.columns.id_columns(classes)
-        result, lines = open_checked_csv(path, header, id_columns, self.sample)
+        result, lines = open_checked_csv(path, header, id_columns, self.sample, self.columns.if_more)
         parts = ["form", "classes", "run lengths", "overlap of objects"]
         result.enter_scope(parts, images, unbounded="whether runs leave their image")
+        if not lines:
+            return result
         rows: dict[str, list[Row]] = {}
         known = frozenset(images.names or ())
         for number, cells in lines:
@@ -109,11 +111,13 @@ class ObjectForm(Form):
                 filled[name] += self._check_image(result, path, of_class, images.pixels_of(image), classes)
         result.images = len(rows)
         result.positive_share = {name: count / max(len(rows), 1) for name, count in filled.items()}
-        if self.sample is not None:
-            check_ids(result, *self.sample.both_ids(lines, id_columns, header), self.sample)
-        elif images.names is not None:
-            compare_names(result, "images", list(rows), images.names)
-            compare_order(result, list(rows), images.names, "image {0!r}".format, lambda one: rows[one][0].line)
+        found = list(rows)
+        sample = self.sample
+        alike = sample is None or check_ids(result, *sample.both_ids(lines, id_columns, header), sample)
+        if alike and images.names is not None:
+            compare_names(result, "images", found, images.names)
+        if sample is None and images.names is not None:
+            compare_order(result, found, images.names, "image {0!r}".format, lambda one: rows[one][0].line)
         if rows and (empty := [name for name, count in filled.items() if not count]):
             result.warnings.append(f"there is no object of class {', '.join(empty)} in any image")
         return result

@@ -16,7 +16,8 @@ from competition.submission.run_lengths.id_template import possible_splits, spli
 NO_MASK = frozenset(("", "-1", "nan", "NaN"))
 
 COUNTED = (
-    "row if pixels are counted row by row (left to right, then down), column if column by column (most of Kaggle's)"
+    "row if pixels are counted row by row (left to right, then down), column if column by column (as in most Kaggle "
+    "competitions)"
 )
 """What ``order`` says, for the message where it is missing."""
 
@@ -41,6 +42,12 @@ class RunLengthColumns(Section):
         """Return all columns."""
         between = () if self.class_column is None else (self.class_column,)
         return (self.image, *between, *(classes if self.rle is None else (self.rle,)))
+
+    @property
+    def if_more(self) -> str:
+        """Return what to do about columns in a file beside those declared, "" where none are declared."""
+        own = self == IMAGE_CLASS_RLE
+        return "" if own else "; if the organiser wants them, name the sample submission in the YAML file, as sample:"
 
     @property
     def counting(self) -> str:

@@ -73,7 +73,7 @@ class RunLengthForm(Form):
     def check(self, path: Path, classes: Sequence[str], images: KnownImages = NOTHING_KNOWN) -> CheckResult:
         """Check the classes of every image, the run lengths and the order of the rows."""
         header, id_columns = self.columns.header(classes), self.columns.id_columns(classes)
-        result, lines = open_checked_csv(path, header, id_columns, self.sample)
+        result, lines = open_checked_csv(path, header, id_columns, self.sample, self.columns.if_more)
         result.enter_scope(["form", "classes", "run lengths"], images, unbounded="whether runs leave their image")
         known = frozenset(images.names or ())
         masks = [Row(number, *mask) for number, cells in lines for mask in self.columns.masks(cells, classes, known)]
@@ -86,11 +86,11 @@ class RunLengthForm(Form):
         non_empty = Counter(name for _, name in filled)
         result.images = len(found)
         result.positive_share = {name: non_empty[name] / len(found) for name in classes}
-        if self.sample is not None:
-            check_ids(result, *self.sample.both_ids(lines, id_columns, header), self.sample)
-        else:
-            if images.names is not None:
-                compare_names(result, "images", found, images.names)
+        sample = self.sample
+        alike = sample is None or check_ids(result, *sample.both_ids(lines, id_columns, header), sample)
+        if alike and images.names is not None:
+            compare_names(result, "images", found, images.names)
+        if sample is None:
             _compare_rows(result, first_row, classes, found, found if images.names is None else images.names)
         if empty := [name for name in classes if not non_empty[name]]:
             result.warnings.append(f"{len(empty)} of {len(classes)} classes are empty in every image: {few(empty)}")

@@ -79,8 +79,9 @@ class FolderTrack(Section):
     masks: Masks | None = None
     """The mask of a training image: "train/labels/{stem}.png", or "train/masks/{class}/{stem}.png", with the fields of
     templates (``templates.py``) and of ``path``; "{dir}/{stem}_mask*.png" joins the files that fit. Or a CSV of run
-    lengths: {csv: train.csv, image: id, class: class, rle: rle} (``run_length_table.py`` explains its keys); or files
-    of an annotation tool or arrays, {coco: annotations.json} (``label_sources.py`` explains its keys)."""
+    lengths: {csv: train.csv, image: id, class: class, rle: rle, order: row} (``run_length_table.py`` explains its
+    keys); or files of an annotation tool or arrays, {coco: annotations.json} (``label_sources.py`` explains its
+    keys)."""
     images: ImageReading = ImageReading()
     """How DICOM, NIfTI and arrays become pictures: {window: voi, slices: 2} (see ``image_sources.py``)."""
     test: str | None = None

@@ -71,9 +71,8 @@ def list_folder(root: Path, declaration: FolderTrack) -> Listing:
         labels = labels_in_index(root, training, declaration)
     listed = [replace(sample, label=labels.of_sample.get(sample.key)) for sample, _ in samples]
     tests = [sample.name for sample in listed if sample.split == "test"]
-    if not any(
-        problem.kind == "names" for problem in problems
-    ):  # or images are missing because others have their names
+    # Of test images with equal names only one is listed, so that the sample would seem to have too many.
+    if not any(problem.kind == "names" and problem.split == "test" for problem in problems):
         check_test_names(tests, declaration.submission, list(declaration.classes), declaration.sample)
     problems = [*problems, *labels.problems, *_skipped(root, found, listed, labels, declaration)]
     remarks = [*found.remarks, *labels.remarks, *_group_remarks(listed, declaration)]
@@ -155,7 +154,7 @@ def no_training_image(root: Path, problems: Sequence[Problem], declaration: Decl
     if refused := [problem for problem in problems if problem.split == "train"]:
         what = f"none of the {len(refused)} images of {source} can be used"
         first = f"{what}; the first: {refused[0].reason}"
-        repair = "Fix group: in the track's YAML file; '{parent}' is the folder of an image, where each person has one"
+        repair = "Fix group: in the track's YAML file; group: '{parent}' is the folder of an image"
         return CompetitionError(first, root / refused[0].path, refused[0].repair or repair)
     if train is None:
         return CompetitionError("no row of a training image", root / source, "Fix index: in the track's YAML file")
@@ -183,12 +182,11 @@ def _group_remarks(samples: Sequence[Sample], declaration: FolderTrack) -> list[
     if group is not None and single and not whole and len(training) >= FEW_IMAGES:
         example = f"{training[0].images[0]} is of group {training[0].group}"
         remarks.append(f"group: '{group}' makes each of {len(training)} images a group of its own ({example})")
-    if whole and (joined := _of_several_folders(training)):
+    if group is not None and whole and (joined := _of_several_folders(training)):
         first, second = (sample.images[0] for sample in joined[:2])
         remarks.append(
-            f"{WARNING}group: '{group}' puts images of different folders into one group because their names are equal "
-            f"({first} and {second}), and images of one folder into different ones; where a folder holds the images of "
-            "one person, write group: '{parent}'"
+            f"{WARNING}group: '{group}' makes one group of equal names in different folders ({first} and {second}). "
+            "Where a folder holds the images of a person, this splits the person across folds: write group: '{parent}'"
         )
     if declaration.stratum is not None and (unknown := [sample.key for sample in samples if not sample.stratum]):
         remarks.append(

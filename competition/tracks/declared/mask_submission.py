@@ -42,7 +42,7 @@ def _known_kind(value: Any) -> Any:
         if value not in names:
             raise ValueError(f"Input should be columns of run lengths or one of {', '.join(names)}, not {shown(value)}")
     if isinstance(value, dict) and "kind" in value:
-        if value["kind"] not in KINDS:
+        if not isinstance(value["kind"], str) or value["kind"] not in KINDS:
             hint = nearest_hint(str(value["kind"]), list(KINDS))
             raise ValueError(f"kind is one of {', '.join(KINDS)}, not {shown(value['kind'])}{hint}")
         if value["kind"] == "run_lengths":
@@ -76,7 +76,11 @@ def make_form(submission: Section | str | None, sample: str | None) -> Form:
 
 
 def contradiction(submission: Section | str | None, classes: Sequence[str], sample: str | None) -> str | None:
-    """Return why the submission contradicts the classes or the sample; None if it does not."""
+    """Return why the submission contradicts the classes or the sample; None if it does not.
+
+    Raises:
+        CompetitionError: The sample can't be read, or has a column that can't be copied.
+    """
     if isinstance(submission, PngMasks):
         return submission.contradiction(classes) or ("sample is a CSV, and PNG masks have none" if sample else None)
     if isinstance(submission, SubmissionColumns):
@@ -86,7 +90,7 @@ def contradiction(submission: Section | str | None, classes: Sequence[str], samp
             official, header = read_sample(Path(sample)), submission.header(classes)
             if odd := set(header) - set(official.columns):
                 return f"submission writes the columns {', '.join(sorted(odd))}, which {Path(sample).name} lacks"
-            official.copied_cells(header, submission.id_columns(classes))  # refuses what no id determines
+            official.check_copied(header, submission.id_columns(classes), isinstance(submission, ObjectColumns))
         return None
     return "sample needs columns of run lengths in submission" if sample else None
 
@@ -157,28 +161,25 @@ def with_sample(content: Any, folder: Path) -> Any:
     submission, masks = dict(declared or {}), content.get("masks")
     if isinstance(masks, dict) and "csv" in masks:
         columns = {key: masks[key] for key in ("image", "class", "rle") if masks.get(key) in sample.columns}
-        submission = columns | counted_as(masks) | submission
-    elif "order" not in submission:
+        submission = columns | submission
+    if "order" not in submission:
         what = "submission needs order, because a sample does not show how pixels are counted"
         raise CompetitionError(what, path, f"Write order: {COUNTED}")
     names = [str(name) for name in classes] if isinstance(classes, list | dict) else []
     return content | {"sample": str(path), "submission": _columns(submission, sample, names)}
 
 
-def counted_as(masks: dict[str, Any]) -> dict[str, Any]:
-    """Return how pixels are counted in the masks of training images, which a submission takes over."""
-    return {key: masks[key] for key in ("order", "start", "relative") if key in masks}
-
-
 def with_counting(content: Any) -> Any:
-    """Return the content of a YAML file whose submission counts pixels as its masks do, where it does not say."""
+    """Return the content of a YAML file whose submission counts pixels as its masks do, where it does not say how."""
     if not isinstance(content, dict):
         return content
-    masks, submission = content.get("masks"), content.get("submission")
-    if not isinstance(masks, dict) or not isinstance(submission, dict) or "csv" not in masks:
+    masks, submission = content.get("masks"), content.get("submission", {} if "sample" in content else None)
+    if not isinstance(masks, dict) or not isinstance(submission, dict) or "csv" not in masks or "order" in submission:
         return content
-    by_columns = submission.get("kind", "run_lengths") in ("run_lengths", "objects")
-    return content | {"submission": counted_as(masks) | submission} if by_columns else content
+    if submission.get("kind", "run_lengths") not in ("run_lengths", "objects"):
+        return content
+    counting = {key: masks[key] for key in ("order", "start", "relative") if key in masks}
+    return content | {"submission": counting | submission}
 
 
 def _columns(submission: dict[str, Any], sample: OfficialSample, classes: Sequence[str]) -> dict[str, Any]:
@@ -203,15 +204,29 @@ def _columns(submission: dict[str, Any], sample: OfficialSample, classes: Sequen
 
 def _free_columns(submission: dict[str, Any], sample: OfficialSample, classes: Sequence[str]) -> dict[str, str]:
     """Return which columns that no key names are those of the image (the first one), the class and the run lengths."""
-    found, free = dict[str, str](), [name for name in sample.columns if name not in submission.values()]
+    of_classes = len(classes) > 1 and set(classes) <= set(sample.columns)  # each has a column of its own
+    named = ["", *submission.values(), *(classes if of_classes else ())]
+    found, free = dict[str, str](), [name for name in sample.columns if name not in named]
     if "image" not in submission and free:
         found["image"] = free.pop(0)
-    wants_rle = "rle" not in submission and not (len(classes) > 1 and set(classes) <= set(sample.columns))
-    named = [name for name in free if set(sample.column(name)) <= set(classes)]
-    if "class" not in submission and len(named) == 1 and len(free) > wants_rle:
-        found["class"] = named[0]
-        free.remove(named[0])
+    wants_rle = "rle" not in submission and not of_classes
+    if "class" not in submission and len(free) > wants_rle and (of := _class_column(free, sample, classes)):
+        found["class"] = of
+        free.remove(of)
     if wants_rle and len(free) > 1:
-        what = f"submission needs rle, because the run lengths may be in any of the columns {', '.join(free)}"
-        raise CompetitionError(what, sample.path, "The other columns are copied from the sample")
+        what = f"the run lengths may be in any of the columns {', '.join(free)}"
+        raise CompetitionError(what, sample.path, "Write rle: COLUMN under submission:; the other columns are copied")
     return found | ({"rle": free[0]} if wants_rle and free else {})
+
+
+def _class_column(columns: Sequence[str], sample: OfficialSample, classes: Sequence[str]) -> str | None:
+    """Return the column that holds classes, None if none does; raise CompetitionError for one misspelt in a cell."""
+    for name in columns:
+        cells = set(sample.column(name))
+        odd = sorted(cells - set(classes))
+        if not odd:
+            return name
+        if len(cells) == len(classes) > 1 and "did you mean" in (hint := nearest_hint(odd[0], classes)):
+            what = f"column {name!r} of the sample submission holds {odd[0]!r}, which is no class{hint}"
+            raise CompetitionError(what, sample.path, "Write classes: as the organiser does")
+    return None

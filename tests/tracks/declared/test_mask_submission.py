@@ -109,6 +109,9 @@ def test_columns_and_endings_come_from_the_sample(tmp_path: Path) -> None:
     sample = with_sample(tmp_path, "id,a,b", "7,,")
     columns = load(tmp_path, sample=sample, submission="{order: row}", **TWO).form.columns
     assert (columns.image, columns.rle, columns.header(("a", "b"))) == ("id", None, ("id", "a", "b"))
+    sample = with_sample(tmp_path, "a,b,id", ",,7")
+    columns = load(tmp_path, sample=sample, submission="{order: row}", **TWO).form.columns
+    assert (columns.image, columns.header(("a", "b"))) == ("id", ("id", "a", "b"))
     sample = with_sample(tmp_path, "ImageId,EncodedPixels", "7,1 1")
     columns = load(tmp_path, sample=sample, submission="{kind: objects, order: column}").form.columns
     assert (columns.image, columns.rle, columns.ending) == ("ImageId", "EncodedPixels", False)
@@ -129,8 +132,11 @@ def test_the_order_of_pixels_comes_from_the_training_table(tmp_path: Path) -> No
     masks = "{csv: train.csv, image: id, rle: rle, order: column, start: 0}"
     columns = load(tmp_path, sample=sample, masks=masks).form.columns
     assert (columns.order, columns.start) == ("column", 0)
-    columns = load(tmp_path, masks=masks, submission="{image: id, rle: rle, ending: false, start: 1}").form.columns
-    assert (columns.order, columns.start) == ("column", 1)
+    for given, counting in (("start: 1", ("column", 1)), ("order: row", ("row", 1))):
+        columns = load(
+            tmp_path, masks=masks, submission=f"{{image: id, rle: rle, ending: false, {given}}}"
+        ).form.columns
+        assert (columns.order, columns.start) == counting
     with pytest.raises(CompetitionError, match=r"needs order, because a sample does not show .* Write order: row if"):
         load(tmp_path, sample=sample)
     with pytest.raises(CompetitionError, match=r"no such sample submission.*other\.csv.*relative to the YAML"):
@@ -150,6 +156,7 @@ def test_names_that_clash_are_reported_before_the_ids_of_the_sample(tmp_path: Pa
         cv2.imwrite(str(tmp_path / f"{name}.png"), np.zeros((4, 4), np.uint8))
     sample = with_sample(tmp_path, "id,rle", "a_7,", "b_7,")
     listing = load(tmp_path, sample=sample, submission="{order: row}", test="test/*/*.png").list_samples(tmp_path)
+    sample = with_sample(tmp_path, "id,rle", "a_7,", "b_7,")
     assert [problem.reason for problem in listing.problems] == [
         "two images share the name 7 (the other is test/a/7.png)"
     ]
@@ -171,13 +178,24 @@ def test_names_that_clash_are_reported_before_the_ids_of_the_sample(tmp_path: Pa
         (
             ("id,height,width,rle", "7,1,1,"),
             {"submission": "{order: row}"},
-            "needs rle, because the run lengths may be in any of the columns height, width, rle",
+            "the run lengths may be in any of the columns height, width, rle.*Write rle: COLUMN under submission",
         ),
         (
             ("id,kind,rle", "7,x,", "7,y,"),
             {"submission": "{image: id, rle: rle, order: row}"},
-            "column 'kind' is 'x' and 'y' in rows of '7'.*Name kind under submission",
+            "column 'kind' is 'x' and 'y' in rows of '7', so it can't be copied.*submission: {class: kind",
         ),
+        (
+            ("row,id,rle", "0,7,", "1,8,"),
+            {"submission": "{kind: objects, image: id, rle: rle, order: row}"},
+            "column 'row' numbers the rows",
+        ),
+        (
+            ("id,kind,rle", "7,bowel large,", "7,lung,"),
+            {"submission": "{order: row}", "classes": "[bowel_large, lung]", "masks": TWO["masks"]},
+            "column 'kind' of the sample submission holds 'bowel large', which is no class, did you mean 'bowel_large'",
+        ),
+        (("id,rle", "7,"), {"submission": "{kind: [png], order: row}"}, "kind is one of run_lengths, objects, png"),
         (("id,rle", "7,"), {"submission": "{order: row}"} | TWO, "the ids in column 'id' don't end in _ and a class"),
         (("id,rle", "7,"), {"submission": "array_zip"}, "sample needs columns of run lengths"),
         (("id,rle", "7,"), {"submission": "{kind: png}"}, "sample is a CSV, and PNG masks have none"),

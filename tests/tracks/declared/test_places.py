@@ -106,7 +106,9 @@ def test_equal_names_in_folders_of_several_images_are_a_warning(tmp_path: Path) 
     names = [f"{top}/p{person}/slice_{number}.png" for person in range(3) for number in (1, 2) for top in BASE_FOLDERS]
     listing = list_of(tmp_path, *names, key="'{parent}_{stem}'", group="'(.+)'")
     assert {sample.group for sample in listing.samples} == {"slice_1.png", "slice_2.png"}
-    (warning,) = (remark for remark in listing.remarks if remark.startswith("warning: group: '(.+)' puts images of"))
+    (warning,) = (
+        remark for remark in listing.remarks if remark.startswith("warning: group: '(.+)' makes one group of equal")
+    )
     assert "(train/p0/slice_1.png and train/p1/slice_1.png)" in warning
     assert "write group: '{parent}'" in warning
     for group in ("'{parent}'", "'{parent}_{stem}'"):
@@ -114,10 +116,13 @@ def test_equal_names_in_folders_of_several_images_are_a_warning(tmp_path: Path) 
 
 
 def test_one_image_in_each_folder_of_a_kind_is_no_warning(tmp_path: Path) -> None:
-    """Two kinds of images of each person, in a folder of each kind: equal names are one person."""
+    """Two kinds of images of a person, in a folder of each kind. With two persons nothing shows what folders are."""
     names = [f"{top}/{kind}/p1.png" for kind in ("t1", "t2") for top in BASE_FOLDERS]
     listing = list_of(tmp_path, *names, key="'{parent}_{stem}'", group="'{stem}'")
-    assert not any("puts images" in remark for remark in listing.remarks)
+    assert not any("makes one group" in remark for remark in listing.remarks)
+    more = [f"{top}/{kind}/p2.png" for kind in ("t1", "t2") for top in BASE_FOLDERS]
+    listing = list_of(tmp_path, *more, key="'{parent}_{stem}'", group="'{stem}'")
+    assert "Where a folder holds the images of a person, this splits" in listing.remarks[0]
 
 
 def test_an_unknown_stratum_is_remarked(tmp_path: Path) -> None:
