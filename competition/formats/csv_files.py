@@ -160,7 +160,10 @@ def header_problem(header: Sequence[str], columns: Sequence[str], others: bool =
         shown = shortened(",".join(header), SHOWN_HEADER)
         return f"{expected}: the first line is {shown!r} (no header, or a file of another track? See --track)"
     if others and missing:
-        return f"there is no column {missing[0]!r}{nearest_hint(missing[0], list(counts))}"
+        # A misspelt name is among the columns that are not wanted; if none is near, all are listed.
+        hint = nearest_hint(missing[0], extra)
+        hint = hint if hint.startswith(", did") else f"; known are {', '.join(counts)}"
+        return f"there is no column {missing[0]!r}{hint}"
     hint = " (a file of another track? See --track)" if missing else ""
     hint = " (an unnamed column is a row number: write with index=False)" if "" in extra else hint
     return f"{expected}: {'; '.join(parts)}{hint}"
