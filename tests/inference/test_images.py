@@ -163,7 +163,7 @@ def test_pictures_are_read_as_prepare_reads_them(tmp_path):
     np.testing.assert_array_equal(read_any(get_track("hand_bone"), path), read_grey(path))
 
 
-@pytest.mark.parametrize(("number", "colour"), enumerate(["red", "green", "blue"]))
+@pytest.mark.parametrize(("number", "colour"), list(enumerate(["red", "green", "blue"])))
 def test_a_track_of_one_channel_reads_it_of_every_format_without_a_warning(number, colour, tmp_path, capsys):
     track = replace(get_track("knee"), colour=colour, read_image=partial(read_image, channels=colour))
     np.save(tmp_path / "c.npy", COLOUR)

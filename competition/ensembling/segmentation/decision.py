@@ -42,7 +42,7 @@ def decide_segmentation(data: TuningData, search: Search) -> Tuning:
         members, data.folders, workspace, data.samples, data.folds, data.groups, track.classes, metric, objects
     )
     found = tune_segmentation(samples, search, workspace.contested_folder())
-    _say_search(found)
+    say_search(found)
     decision = build_decision(found, samples, members, track.name, workspace.dataset)
     if found.images.present.any():
         reweighted = _reweighted(track, _honest_means(found, _ranking(found)), data.entries)
@@ -99,7 +99,8 @@ def build_decision(
     )
 
 
-def _say_search(found: TunedSegmentation) -> None:
+def say_search(found: TunedSegmentation) -> None:
+    """Print how weights, thresholds and post-processing were chosen, and what each gained."""
     weights = found.tuned.search
     if found.contested is not None:
         low, high = found.window

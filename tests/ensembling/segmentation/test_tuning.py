@@ -8,6 +8,7 @@ import pytest
 from plain_curves import scores_at
 
 from competition.data.cache import read_cached_planes
+from competition.ensembling.segmentation.decision import say_search
 from competition.ensembling.segmentation.out_of_fold import OutOfFold
 from competition.ensembling.segmentation.thresholds import THRESHOLDS, best_levels
 from competition.ensembling.segmentation.tuning import Search, tune_segmentation
@@ -203,6 +204,29 @@ def moved_disc(data):
         disc = unpack_planes(data.truth(sample), 3)[0]
         found.append(2 * (disc & np.roll(disc, 2, axis=0)).sum() / (2 * disc.sum()))
     return np.mean(found)
+
+
+def test_the_gain_of_a_processed_class_is_that_of_its_masks(make_data, tmp_path, capsys):
+    """A speck in the corner of one class: without it every mask is right, so the gain is what the speck costs."""
+
+    def specked(truth):
+        levels = sure(truth)
+        levels[1, :3, :3] = 250
+        return levels
+
+    data = make_data(a=specked, b=specked)
+    found = tune(data, WINDOWS, tmp_path)
+    assert [operation != "none" for operation in found.operations] == [False, True, False]
+    costs = []
+    for sample in data.samples:
+        truth = unpack_planes(data.truth(sample), 3)[1].astype(bool)
+        predicted = truth.copy()
+        predicted[:3, :3] = True
+        costs.append(1 - 2 * (truth & predicted).sum() / (truth.sum() + predicted.sum()))
+    assert found.operation_gains == [pytest.approx(np.mean(costs))]
+    say_search(found)
+    said = f"post-processing of 1 of 3 classes: cross-fitted gain {np.mean(costs):.5f}, more than one standard error"
+    assert said in capsys.readouterr().out.replace("\n", " ")
 
 
 @pytest.mark.slow
