@@ -8,8 +8,6 @@ import pytest
 from plain_curves import scores_at
 
 from competition.data.cache import read_cached_planes
-from competition.ensembling.segmentation.decision import say_search
-from competition.ensembling.segmentation.out_of_fold import OutOfFold
 from competition.ensembling.segmentation.thresholds import THRESHOLDS, best_levels
 from competition.ensembling.segmentation.tuning import Search, tune_segmentation
 from competition.ensembling.voting.class_groups import ClassGroups, one_group
@@ -17,37 +15,8 @@ from competition.ensembling.voting.class_votes import blend
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import unpack_planes
 from competition.metrics.counts import dice
-from competition.prediction.probability_maps import write_map
-from competition.runs.members import Member
 
 WINDOWS = [(0.2, 0.8), (0.35, 0.65), (0.5, 0.5)]
-
-
-@pytest.fixture
-def make_data(shared_hands, tmp_path):
-    """Gives the out-of-fold images of members; a member is a function (truth bool (C, H, W)) -> map."""
-
-    def make(classes_of=None, **members):
-        entries = shared_hands.train()
-        for name, member in members.items():
-            for entry in entries:
-                truth = unpack_planes(read_cached_planes(shared_hands.workspace, entry.sample), 3)
-                write_map(tmp_path / name, entry.sample, member(truth.astype(bool)).astype(np.uint8))
-        samples = [entry.sample for entry in entries]
-        return OutOfFold(
-            [
-                Member(name=name, folds=(0, 1), config_hash="c", fold_hash="f", classes=(classes_of or {}).get(name))
-                for name in members
-            ],
-            [dict.fromkeys(samples, tmp_path / name) for name in members],
-            shared_hands.workspace,
-            samples,
-            np.array([shared_hands.folds.fold_of[entry.group] for entry in entries]),
-            [entry.group for entry in entries],
-            shared_hands.track.classes,
-        )
-
-    return make
 
 
 def tune(data, windows, folder, method="optuna", class_groups=None, given=None):
@@ -204,29 +173,6 @@ def moved_disc(data):
         disc = unpack_planes(data.truth(sample), 3)[0]
         found.append(2 * (disc & np.roll(disc, 2, axis=0)).sum() / (2 * disc.sum()))
     return np.mean(found)
-
-
-def test_the_gain_of_a_processed_class_is_that_of_its_masks(make_data, tmp_path, capsys):
-    """A speck in the corner of one class: without it every mask is right, so the gain is what the speck costs."""
-
-    def specked(truth):
-        levels = sure(truth)
-        levels[1, :3, :3] = 250
-        return levels
-
-    data = make_data(a=specked, b=specked)
-    found = tune(data, WINDOWS, tmp_path)
-    assert [operation != "none" for operation in found.operations] == [False, True, False]
-    costs = []
-    for sample in data.samples:
-        truth = unpack_planes(data.truth(sample), 3)[1].astype(bool)
-        predicted = truth.copy()
-        predicted[:3, :3] = True
-        costs.append(1 - 2 * (truth & predicted).sum() / (truth.sum() + predicted.sum()))
-    assert found.operation_gains == [pytest.approx(np.mean(costs))]
-    say_search(found)
-    said = f"post-processing of 1 of 3 classes: cross-fitted gain {np.mean(costs):.5f}, more than one standard error"
-    assert said in capsys.readouterr().out.replace("\n", " ")
 
 
 @pytest.mark.slow
