@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.cache import read_cached_image
+from competition.data.evenly_spread import spread
 from competition.data.grid import grid_size, resize_image
 from competition.data.manifest import Entry
 from competition.drawing.outlines import CAPTION, FONT, as_rgb, coloured, legend, outline, write_png
@@ -18,14 +19,10 @@ from competition.workspace import Workspace
 TILE = 320
 COLUMNS = 4
 ROWS = 3
+SHOWN = ROWS * COLUMNS
 VIEW_TILE = 160
 VIEWS_IN_ROW = 8
 GAP = 6
-
-
-def spread(entries: Sequence[Entry], count: int = ROWS * COLUMNS) -> list[Entry]:
-    """Return up to ``count`` entries, evenly spread over all of them."""
-    return [entries[index] for index in np.unique(np.linspace(0, len(entries) - 1, count).astype(int))]
 
 
 def draw_contact_sheet(
@@ -48,7 +45,7 @@ def draw_contact_sheet(
         rows = [np.hstack(patients[start : start + in_row]) for start in range(0, len(patients), in_row)]
         write_png(path, _caption(np.vstack(rows), title))
         return
-    tiles = [outlined_tile(workspace, track, entry, drawn_labels(entry.sample)) for entry in spread(training)]
+    tiles = [outlined_tile(workspace, track, entry, drawn_labels(entry.sample)) for entry in spread(training, SHOWN)]
     write_png(path, tile_sheet(tiles, title, track.classes))
 
 

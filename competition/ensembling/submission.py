@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import progress, say, shout
+from competition.data.evenly_spread import spread
 from competition.data.manifest import Entry, Manifest
-from competition.drawing.contact_sheet import outlined_tile, spread, tile_sheet
+from competition.drawing.contact_sheet import SHOWN, outlined_tile, tile_sheet
 from competition.drawing.outlines import write_png
 from competition.ensembling.decision import Decision
 from competition.ensembling.segmentation.postprocessing import decide_image
@@ -74,7 +75,7 @@ def _voted_planes(
     preview: list[NDArray[np.uint8]],
 ) -> Iterator[tuple[str, NDArray[np.uint8]]]:
     """Yield voted label planes, one image in memory at a time; append small pictures of some to ``preview``."""
-    shown = {entry.sample for entry in spread(entries)}
+    shown = {entry.sample for entry in spread(entries, SHOWN)}
     rules, classes = decision.object_rules(), len(decision.classes)
     voters = decision.voters()
     weights = voters.weights_by_class(decision.class_weights())

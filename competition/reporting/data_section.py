@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from competition.data.checks.label_maps import map_labels
+from competition.data.evenly_spread import spread
 from competition.data.folds import Folds, find_folds
 from competition.data.manifest import Entry, Manifest
-from competition.drawing.contact_sheet import spread
 from competition.ensembling.decision import Decision
 from competition.ensembling.segmentation.true_objects import TrueObjects, read_drawn_labels
 from competition.ensembling.tuning_data import TuningData

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.data.evenly_spread import spread
 from competition.data.manifest import Entry, Manifest, read_manifest, target_matrix
 from competition.ensembling import voted_table
 from competition.ensembling.classification.locations import LocationRule
@@ -198,4 +199,4 @@ def spread_within(entries: Sequence[Entry], values_per_pixel: int, budget: int) 
     """
     pixels = np.mean([entry.height * entry.width for entry in entries])
     count = int(np.clip(budget / (pixels * values_per_pixel), 1, len(entries)))
-    return [entries[index] for index in np.unique(np.linspace(0, len(entries) - 1, count).astype(int))]
+    return spread(entries, count)

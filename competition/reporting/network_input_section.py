@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from competition.data.boxes import Box
 from competition.data.cache import read_cached_image, read_label_planes
 from competition.data.datasets import Drawn, TrainingSet
+from competition.data.evenly_spread import spread
 from competition.data.grid import grid_size, oversampling, picture_on_grid, resize_image
 from competition.data.manifest import Entry
 from competition.data.preprocessing import by_grid, preprocess
-from competition.drawing.contact_sheet import spread
 from competition.drawing.outlines import as_rgb, outline
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import class_areas, sample_planes, unpack_class, unpack_planes
@@ -86,7 +86,7 @@ def _augmentations(run: Run, shown: Sequence[Entry], boxes: Mapping[str, Box] | 
     for index, entry in enumerate(shown):
         draws = [drawing[index, seed] for seed in range(DRAWS)]
         views = [number for number, present in enumerate(entry.present) if present]
-        rows = spread_numbers(views, SHOWN_VIEWS)
+        rows = spread(views, SHOWN_VIEWS)
         tiles = [_drawn_picture(draw, view, len(run.track.classes)) for view in rows for draw in draws]
         names = ", ".join(run.track.views[view] for view in rows) if len(run.track.views) > 1 else ""
         items.append((tiled(tiles, DRAWS), f"{shortened_middle(entry.name)}{': ' if names else ''}{names}"))
@@ -102,11 +102,6 @@ def _augmentations(run: Run, shown: Sequence[Entry], boxes: Mapping[str, Box] | 
         f"day{fits}; if not, choose a weaker data.augmentation."
     )
     return Figure("augmentations", "Augmentations", sentence, strips(items))
-
-
-def spread_numbers(numbers: Sequence[int], count: int) -> list[int]:
-    """Return up to ``count`` numbers, evenly spread over all of them."""
-    return [numbers[place] for place in np.unique(np.linspace(0, len(numbers) - 1, count).astype(int))]
 
 
 def _drawn_picture(draw: Drawn, view: int, classes: int) -> NDArray[np.uint8]:

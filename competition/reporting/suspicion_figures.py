@@ -12,9 +12,9 @@ from competition.data.checks.duplicates import same_labels, same_pixels
 from competition.data.checks.label_outliers import Suspicion
 from competition.data.checks.near_duplicates import NearDuplicate, find_near_duplicates
 from competition.data.checks.shortcuts import ALARM, find_shortcut
+from competition.data.evenly_spread import spread
 from competition.data.folds import Folds
 from competition.data.manifest import Entry
-from competition.drawing.contact_sheet import spread
 from competition.ensembling.decision import Decision
 from competition.ensembling.tuning_data import TuningData
 from competition.masks.bit_planes import unpack_class

@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 
 from competition.data.cache import read_cached_planes
+from competition.data.evenly_spread import spread
 from competition.masks.bit_planes import class_areas, unpack_planes
 from competition.reporting import network_input_section as module
-from competition.reporting.network_input_section import input_figures, smallest_class, spread_numbers
+from competition.reporting.network_input_section import input_figures, smallest_class
 from competition.runs.run import Run
 
 
@@ -83,5 +84,5 @@ def test_the_smallest_class_is_one_that_is_there(shared_hands) -> None:
     areas = class_areas(planes, 3)
     assert areas[2] == 0
     assert smallest_class(planes, 3) == int(np.argmin(areas[:2]))
-    assert spread_numbers([3, 5, 6, 7, 9], 3) == [3, 6, 9]
-    assert spread_numbers([4], 3) == [4]
+    assert spread([3, 5, 6, 7, 9], 3) == [3, 6, 9]
+    assert spread([4], 3) == [4]

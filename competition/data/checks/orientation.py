@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.cache import read_cached_image, read_cached_planes
+from competition.data.evenly_spread import spread
 from competition.data.grid import grid_size, resize_image
 from competition.data.manifest import Entry
 from competition.masks.bit_planes import sample_planes
@@ -77,11 +78,10 @@ def wrong_orientation(track: Track, workspace: Workspace, entries: Sequence[Entr
     if track.task != "segmentation" or len({entry.group for entry in labelled}) < FEWEST:
         return []
     largest = max(entry.height * entry.width for entry in labelled)
-    count = min(len(labelled), IMAGES, max(FEWEST, PIXELS // largest))
-    spread = np.linspace(0, len(labelled) - 1, count).astype(int)
+    compared = spread(labelled, min(IMAGES, max(FEWEST, PIXELS // largest)))
 
     def pictures() -> Iterator[Picture]:
-        for entry in (labelled[index] for index in spread):
+        for entry in compared:
             image = read_cached_image(workspace, entry.sample, track.views[0])
             yield entry.group, image, read_cached_planes(workspace, entry.sample)
 
@@ -91,8 +91,9 @@ def wrong_orientation(track: Track, workspace: Workspace, entries: Sequence[Entr
     name, other, as_read = found
     return [
         f"labels: their outlines follow the edges of the images better {name} (edges {other:.2f} times as strong as "
-        f"beside the outlines) than as they are read ({as_read:.2f} times; {len(spread)} images). Look at the contact "
-        "sheet; for run lengths check order in the track's YAML file, for arrays and pictures how they were saved"
+        f"beside the outlines) than as they are read ({as_read:.2f} times; {len(compared)} images). Look at the "
+        "contact sheet; for run lengths check order in the track's YAML file, for arrays and pictures how they were "
+        "saved"
     ]
 
 
@@ -104,7 +105,7 @@ def edge_ratios(pictures: Iterable[Picture]) -> tuple[NDArray[np.float64], NDArr
         images and in the next image of another group; NaN where labels do not fit the image in this orientation.
     """
     every = [find_edges(*picture) for picture in pictures]
-    names = list(dict.fromkeys(edges.group for edges in every))
+    names, groups = np.unique([edges.group for edges in every], return_inverse=True)
     own, others = (np.full((len(every), len(ORIENTATIONS)), np.nan) for _ in range(2))
     for index, edges in enumerate(every):
         following = (*every[index + 1 :], *every[:index])
@@ -112,7 +113,6 @@ def edge_ratios(pictures: Iterable[Picture]) -> tuple[NDArray[np.float64], NDArr
         if other is not None:
             own[index] = _log_ratios(edges, edges.gradient)
             others[index] = _log_ratios(edges, cv2.resize(other.gradient, edges.gradient.shape[::-1]))
-    groups = np.array([names.index(edges.group) for edges in every])
     means = [[values[groups == group].mean(axis=0) for group in range(len(names))] for values in (own, others)]
     return np.array(means[0]), np.array(means[1])
 

@@ -44,12 +44,6 @@ class RunLengthColumns(Section):
         return (self.image, *between, *(classes if self.rle is None else (self.rle,)))
 
     @property
-    def if_more(self) -> str:
-        """Return what to do about columns in a file beside those declared, "" where none are declared."""
-        own = self == IMAGE_CLASS_RLE
-        return "" if own else "; if the organiser wants them, name the sample submission in the YAML file, as sample:"
-
-    @property
     def counting(self) -> str:
         """Return how pixels are counted, in words."""
         relative = ", each run from the end of the one before" if self.relative else ""
@@ -101,6 +95,12 @@ class SubmissionColumns(RunLengthColumns):
     """How an empty mask is written: "", -1 or any text that is no run lengths, such as "-"."""
     several_rows: bool = False
     """Whether an image and class may have several rows, one per object. They are joined when read; one is written."""
+
+    @property
+    def if_more(self) -> str:
+        """Return what to do about columns in a file beside those declared, "" where none are declared."""
+        own = self == IMAGE_CLASS_RLE
+        return "" if own else "; if the organiser wants them, name the sample submission in the YAML file, as sample:"
 
     def masks(
         self, cells: Sequence[str], classes: Sequence[str], known: Collection[str] = ()

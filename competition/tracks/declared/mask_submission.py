@@ -215,7 +215,9 @@ def _free_columns(submission: dict[str, Any], sample: OfficialSample, classes: S
         free.remove(of)
     if wants_rle and len(free) > 1:
         what = f"the run lengths may be in any of the columns {', '.join(free)}"
-        raise CompetitionError(what, sample.path, "Write rle: COLUMN under submission:; the other columns are copied")
+        raise CompetitionError(
+            what, sample.path, "Name it as rle: under submission: in the YAML file; the other columns are copied"
+        )
     return found | ({"rle": free[0]} if wants_rle and free else {})
 
 

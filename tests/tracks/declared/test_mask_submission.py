@@ -178,7 +178,7 @@ def test_names_that_clash_are_reported_before_the_ids_of_the_sample(tmp_path: Pa
         (
             ("id,height,width,rle", "7,1,1,"),
             {"submission": "{order: row}"},
-            "the run lengths may be in any of the columns height, width, rle.*Write rle: COLUMN under submission",
+            "the run lengths may be in any of the columns height, width, rle.*Name it as rle: under submission",
         ),
         (
             ("id,kind,rle", "7,x,", "7,y,"),
