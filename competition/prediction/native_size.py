@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from competition.data.boxes import Box
 from competition.masks.bit_planes import CLASSES_PER_PLANE, class_areas
+from competition.masks.memory_order import class_by_class
 from competition.masks.soft_targets import plane_channels
 from competition.prediction.grid_maps import NATIVE_CHUNK_PIXELS, classes_at_once
 from competition.prediction.probability_maps import quantise
@@ -58,7 +59,7 @@ def count_native(probs: torch.Tensor, box: Box, planes: NDArray[np.uint8]) -> ND
     factors = None
     if at_once == 1:
         factors = _doublings((probs.shape[1], probs.shape[2]), box.size_hw)
-        probs = probs.contiguous()  # a convolution may leave the classes of a pixel side by side
+        probs = class_by_class(probs[None])[0]
     with torch.inference_mode():
         if factors is None:
             for first in range(0, classes, at_once):  # as ``to_native``, so that roundings are the same

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 import ttach
 
 from competition.errors import CompetitionError
+from competition.masks.memory_order import class_by_class
 from competition.prediction.scaled_views import SCALES, scaled_size
 from competition.text import nearest_hint
 from competition.tracks.track import Track, not_mirrored
@@ -48,7 +49,7 @@ def scale_back(probs: torch.Tensor, view: str, seen: torch.Tensor, image: torch.
 def turn_back(probs: torch.Tensor, view: str) -> torch.Tensor:
     """Turn and mirror probabilities (1, C, h, w) back."""
     if view == "identity" or view in SCALES:
-        return probs.contiguous()  # as ttach, which copies in any case
+        return class_by_class(probs)  # as ttach, which copies in any case
     turned: torch.Tensor = VIEWS[view].deaugment_mask(probs)
     return turned
 

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
+from competition.masks.memory_order import class_by_class
 from competition.masks.soft_targets import class_targets, plane_channels, present_classes
 from competition.training import losses
 from competition.training.losses import Loss
@@ -67,8 +68,7 @@ class _FusedLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: torch.Tensor, planes: torch.Tensor, form: Form) -> torch.Tensor:
         samples, classes, height, width = logits.shape
-        # Classes in one piece each; with the convolutions' channels-last every class would read all memory.
-        values = logits.detach().contiguous()
+        values = class_by_class(logits.detach())
         exact = torch.float64 if logits.dtype == torch.float64 else torch.float32
         # fp16 would lose small gradients before the loss scaling multiplies them.
         stored = exact if logits.dtype == torch.float16 else logits.dtype

@@ -21,21 +21,17 @@ NAMES = ("bce_dice", "focal_dice")
 def measure_loss(scale: Scale, masks: NDArray[np.bool_]) -> list[Row]:
     """Time loss and gradient of two images of half the size, and weigh the memory beyond the logits."""
     planes, size = pack_masks(masks), scale.size // 2
+    logits, labels = _inputs(planes, len(masks))
     rows = []
     for name in NAMES:
         work = f"loss {name} of {SAMPLES} x {size_text((len(masks), size, size))}"
-        ours, rival = (partial(gradient_of, name, planes, len(masks), fused) for fused in (True, False))
+        ours, rival = (partial(_gradient, name, logits, labels, fused) for fused in (True, False))
         rows.append(compare(f"{work}: time", ours, rival, min(scale.rounds, 3), target=1.5, equal=_equal))
     our_mb, rival_mb = (
         in_own_process(added_memory, NAMES[0], planes, len(masks), fused).result for fused in (True, False)
     )
     work = f"loss {NAMES[0]} of {SAMPLES} x {size_text((len(masks), size, size))}: memory beyond the logits"
     return [*rows, Row(work, "mb", our_mb, rival_mb, target=2)]
-
-
-def gradient_of(name: str, planes: NDArray[np.uint8], classes: int, fused: bool) -> torch.Tensor:
-    """Return the gradient of a loss at random logits of half the size of the label planes."""
-    return _gradient(name, *_inputs(planes, classes), fused)
 
 
 def added_memory(name: str, planes: NDArray[np.uint8], classes: int, fused: bool) -> float:
@@ -49,14 +45,16 @@ def added_memory(name: str, planes: NDArray[np.uint8], classes: int, fused: bool
 
 
 def _inputs(planes: NDArray[np.uint8], classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits as convolutions leave them, and the label planes of a batch."""
+    """Return random logits of half the size of the planes, as convolutions leave them, and the planes of a batch."""
     height, width = (side // 2 for side in planes.shape[:2])
-    logits = torch.randn(SAMPLES, classes, height, width, generator=torch.Generator().manual_seed(0))
+    # Drawn in this order: the memory of a copy would hide as much of what the loss takes.
+    logits = torch.randn(SAMPLES, height, width, classes, generator=torch.Generator().manual_seed(0))
     batch = torch.from_numpy(planes).expand(SAMPLES, -1, -1, -1).contiguous()
-    return logits.contiguous(memory_format=torch.channels_last), batch
+    return logits.permute(0, 3, 1, 2), batch
 
 
 def _gradient(name: str, logits: torch.Tensor, planes: torch.Tensor, fused: bool) -> torch.Tensor:
+    """Return the gradient of a loss, in the logits' order of memory."""
     logits = logits.detach().requires_grad_()
     loss, classes = LOSSES[name], logits.shape[1]
     if fused:

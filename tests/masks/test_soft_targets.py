@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from competition.masks.bit_planes import pack_masks, sample_planes, unpack_planes
-from competition.masks.soft_targets import soft_targets
+from competition.masks.soft_targets import plane_channels, present_classes, soft_targets
 from competition.metrics.counts import dice
 
 
@@ -149,3 +149,14 @@ def test_a_perfect_model_of_soft_targets_reaches_dice_099(size: int, training_si
     assert of_soft.min() >= 0.99
     assert (of_soft > of_nearest).all()
     assert of_soft.mean() > of_nearest.mean() + 0.003
+
+
+@pytest.mark.parametrize("size_hw", [(1, 1), (1, 2), (3, 5), (7, 7), (8, 16)])
+def test_a_class_is_present_where_a_single_pixel_shows_it(size_hw):
+    height, width = size_hw
+    masks = np.zeros((height * width, 9, height, width), np.bool_)
+    masks.reshape(height * width, 9, -1)[range(height * width), 8, range(height * width)] = True  # each pixel once
+    masks[0, 2] = True
+    planes = torch.from_numpy(np.stack([pack_masks(one) for one in masks]))
+    present = present_classes(plane_channels(planes, 9), 9)
+    assert present.tolist() == masks.any(axis=(2, 3)).tolist()
