@@ -99,16 +99,16 @@ class DataSettings(Section):
     crop: Positive | None = None
     """Side of a random square crop of the training grid, for images too large to train on whole."""
     oversample: Positive = 4
-    """Augmentation works on a grid as many times finer than the training grid as make it as fine as the images, but at
-    most this many times, and labels are area-averaged from there. Below that, labels are first shrunk to the finer grid
-    by nearest neighbour: cheaper, and nearest targets altogether at 1."""
+    """Augmentation works on a grid finer than the training grid by a whole factor: enough to match the image, but at
+    most this one. Labels are area-averaged from there. If the image is finer still, they are first shrunk to that grid
+    by nearest neighbour: cheaper, but at 1 all targets are nearest-neighbour ones."""
     augmentation: str = "light"
     """A preset of competition/data/augmentation.py."""
     preprocess: tuple[str, ...] = ()
     """Filters of every image, in training and at inference alike, in this order: names of
     competition/data/preprocessing.py, which also defines the grid of each."""
     flip: bool = False
-    """Mirror half of the draws; classes and views of left and right change places as the track declares."""
+    """Mirror half of the training draws, and swap left and right classes and views as the track declares."""
     copy_paste: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Segmentation: the share of draws into which one class of another training image is pasted, a little shifted."""
     pseudo: RunName | None = None

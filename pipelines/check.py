@@ -39,7 +39,7 @@ SHOWN = 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument("submission", type=Path, metavar="SUBMISSION", help="validate this CSV or zip of .npy")
+    parser.add_argument("submission", type=Path, metavar="SUBMISSION", help="validate this CSV or zip (.npy or PNG)")
     add_size(parser, "size of every image (default: that of the prepared images, else the track's own, as 2048x2048)")
 
 
@@ -82,7 +82,7 @@ def _prepared(args: argparse.Namespace, track: Track) -> tuple[Workspace | None,
     if workspace.phantom and not args.phantom:
         found, known = track.form.names(args.submission), {track.form.name_in_file(name) for name in expected}
         if 2 * sum(name in known for name in found) < len(found):
-            say("these are not the images of the synthetic data (compare with those by --phantom)")
+            say("these are not the synthetic images, so image names go unchecked (--phantom compares)")
             return None, None
     return workspace, expected or None
 

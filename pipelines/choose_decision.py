@@ -49,7 +49,7 @@ def warn_of_changed_data(track: Track, workspace: Workspace, decision: Decision,
     try:
         check_training_data(track, workspace, decision, path, read_manifest(workspace, track).of("train"))
     except CompetitionError as error:
-        shout(f"{error} Until then this predicts what was learned before the change")
+        shout(f"{error} Until then, predictions come from the data before the change")
 
 
 def _newest_decision(track: Track, workspace: Workspace, members: Wanted | None, options: str) -> Path:

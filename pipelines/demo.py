@@ -8,7 +8,7 @@ from competition.console import say, shout, table
 from pipelines.context import call_stage
 from pipelines.executors.local import start_importing
 
-HELP = "Run the whole pipeline on synthetic hands and angiograms: no download, no GPU, 5 to 11 minutes on two cores."
+HELP = "Run the whole pipeline on synthetic hands and angiograms: no download, no GPU, 4 to 11 minutes on two cores."
 EXAMPLE = "./run.sh demo"
 FIGURES = {
     "tracks": "Object: track -> oof, oof_crossfit and test (scores), submission and report (paths), and seconds.",

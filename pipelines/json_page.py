@@ -23,7 +23,7 @@ INTRODUCTION = """\
 
 Every stage writes its figures into one JSON object with `--json FILE`, if it succeeds. A failed stage writes nothing.
 A key is always there unless its sentence begins with "Only". Unknown figures are `null`; there is no NaN. Paths are
-text. Scores are those of the track's metric. `.venv/bin/python -m pipelines.json_page` makes this page of the `FIGURES`
+text. Scores are those of the track's metric. `.venv/bin/python -m pipelines.json_page` builds this page from `FIGURES`
 of the stages, with which the tests compare the keys that the stages write.
 
 Every stage writes:

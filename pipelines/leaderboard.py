@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         record(path, args.id, args.public, args.private)
         say(f"recorded for {args.id}")
     elif args.public is not None or args.private is not None:
-        raise CompetitionError("scores are only entered by record", path, f"For example: {EXAMPLE}")
+        raise CompetitionError("--public and --private are for leaderboard record", path, f"For example: {EXAMPLE}")
     everything = rankings(path)
     name = args.track
     if name is not None and name not in {track for track, _ in everything}:

@@ -26,7 +26,7 @@ def typed_options(args: argparse.Namespace) -> str:
 
 def add_fill_bad(parser: argparse.ArgumentParser) -> None:
     """Add --fill-bad."""
-    help_text = "replace unreadable test samples by black images, which score about 0"
+    help_text = "replace unreadable test samples with black images, which score about 0"
     parser.add_argument("--fill-bad", action="store_true", help=help_text)
 
 

@@ -24,7 +24,7 @@ from pipelines.choose_model import choose_model, split_model_file
 HELP = """\
 Predict any images with the members of a decision, or with a model file of export; prepared data is not needed.
 
-Images are PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, DICOM or .npy files, or folders of them; for a track of several views,
+Images are PNG, JPEG, TIFF, BMP, GIF, WebP, PPM, DICOM, NIfTI, .npy or .npz, or folders of them; with several views,
 folders of views named as in the organiser's test set. The folder --out receives overlays, masks and summary.csv, with
 sizes in mm where the spacing is known and the disagreement of the folds. A DICOM image also gets a DICOM SEG, which
 carries the patient's identity of that image. A model file (predict model.zip IMAGE... --out DIR) needs no runs, no

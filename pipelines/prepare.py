@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folds", type=int, metavar="K", help=f"make K folds (default: {FOLDS})")
     help_text = "balance strata over the folds (StratifiedGroupKFold); findings of patients always are balanced"
     parser.add_argument("--stratified", action="store_true", help=help_text)
-    parser.add_argument("--refold", action="store_true", help="replace the folds by yours; trained runs become invalid")
+    parser.add_argument("--refold", action="store_true", help="make new folds; runs trained on the old become invalid")
     parser.add_argument("--skip-bad", action="store_true", help="leave out invalid training samples")
     add_fill_bad(parser)
     parser.add_argument("--corrections", type=Path, metavar="DIR", help="use the corrected labels of ./run.sh review")

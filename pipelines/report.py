@@ -9,7 +9,7 @@ from competition.errors import CompetitionError
 from pipelines.context import open_track, open_workspace
 from pipelines.options import typed_options
 
-HELP = "Write a report as one HTML page that needs no network: data, training, results, why, ensemble, leaderboard."
+HELP = "Write a report as one HTML page that works offline: data, training, results, why, ensemble, leaderboard."
 EXAMPLE = "./run.sh report --track hand_bone --decision quick --open"
 FIGURES = {
     "report": "Path of the page.",

@@ -50,7 +50,7 @@ SUSPICIOUS_SCORE = 0.3
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
-    parser.add_argument("submission", type=Path, metavar="SUBMISSION", help="score this CSV or zip of .npy")
+    parser.add_argument("submission", type=Path, metavar="SUBMISSION", help="score this CSV or zip (.npy or PNG)")
     help_text = "compare with this file in submission form, or folder of labels in the track's own form"
     parser.add_argument("truth", type=Path, metavar="TRUTH", help=help_text)
     add_size(parser, "size of every image, where labels are lists of points and the track's own size is wrong")

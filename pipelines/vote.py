@@ -14,7 +14,7 @@ from competition.text import counted
 from pipelines.context import open_track, prepared_workspaces
 from pipelines.options import parse_fraction, parse_weights
 
-HELP = "Join submission files by a weighted vote, in seconds: for runs of which only the files are left."
+HELP = "Join submission files by a weighted vote, in seconds: when only the submission files are left."
 EXAMPLE = "./run.sh vote --track hand_bone A.csv B.csv C.csv --weights 2,1,1 --out V.csv"
 FIGURES = {
     "submission": "Path of the new submission.",

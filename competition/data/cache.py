@@ -212,7 +212,7 @@ def _reading(path: Path) -> Iterator[None]:
     except CompetitionError:
         raise
     except MemoryError as error:
-        raise CompetitionError("file needs more memory than there is", path) from error
+        raise CompetitionError("file does not fit into memory", path, "Use a machine with more memory") from error
     except Exception as error:  # a reader, or a library below it, did not expect this content
         raise CompetitionError(f"file can't be read ({type(error).__name__}: {first_line(error)})", path) from error
 

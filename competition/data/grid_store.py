@@ -72,7 +72,7 @@ def share_grids(reader: GridReader, entries: Sequence[Entry], folder: Path) -> G
             if not stale.name.startswith(data):
                 stale.unlink()
         if shutil.disk_usage(folder).free < SPARE * needed:
-            say(f"the disk lacks {needed // MB:,} MB for the training grid, so samples are decoded in every epoch")
+            say(f"too little disk space for the training grid ({needed // MB:,} MB): decoding samples in every epoch")
             return None
         _write(path, reader, entries)
         return _open(path)

@@ -165,7 +165,7 @@ def _check_unchanged(workspace: Workspace, manifest: Manifest, repair: str) -> N
         if stored_checksum(folder / path, repair) != checksum:
             raise CompetitionError("a cached file has changed since the data was prepared", folder / path, repair)
     if not os.path.isdir(manifest.data_root):  # False for an impossible path too, where Path.is_dir raises
-        say(f"{manifest.data_root} is not found: changes of the raw data since prepare can't be detected")
+        say(f"{manifest.data_root} is missing, so changes to the raw data since prepare can't be detected")
         return
     sources = [*manifest.tables, *(source for entry in manifest.entries for source in entry.sources)]
     if changed := changed_sources(manifest.data_root, sources):

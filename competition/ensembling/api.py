@@ -114,7 +114,7 @@ def tune(
             raise CompetitionError("a table has the ranked class first, then one column at least for each other class")
         class_names, answers = _class_names(classes, tables.shape[2]), np.asarray(truth).astype(np.int64)
         if answers.shape != tables.shape[1:]:
-            raise CompetitionError(f"a truth of {answers.shape} for tables of {tables.shape[1:]}")
+            raise CompetitionError(f"the truth has shape {answers.shape}, each table {tables.shape[1:]}")
         propose = METHODS[method](len(members), trials)
         if metric is None:
             tuned = tune_classification(tables, answers, held_out, names, propose, combination)
@@ -129,7 +129,7 @@ def tune(
     for name, of in maps.items():
         for number, (one, mask) in enumerate(zip(of, masks, strict=True)):
             if one.shape != mask.shape:
-                raise CompetitionError(f"image {number}: a map of {one.shape} for a truth of {mask.shape}", name)
+                raise CompetitionError(f"image {number}: the map has shape {one.shape}, its truth {mask.shape}", name)
     class_names = _class_names(classes, len(masks[0]))
     planes = [pack_masks(mask) for mask in masks]
     data = ArrayMaps(maps, planes, held_out, names, class_names, _count_metric(metric).for_classes(class_names))
@@ -176,7 +176,7 @@ def vote(
             raise CompetitionError(f"tables of {tables.shape[2]} classes for a {decision.task} of {count}")
         return vote_tables(decision, tables, targets != "multilabel").outputs
     if decision.task != "segmentation":
-        raise CompetitionError("the decision is a classification, and these are no tables (n, classes)")
+        raise CompetitionError("the decision is a classification, and the predictions are not tables (n, classes)")
     voters = decision.voters()
     weights = voters.weights_by_class(decision.class_weights())
     masks = []
@@ -225,12 +225,12 @@ def score(
         wanted, given = (np.asarray(one).reshape(len(one), -1) for one in (truth, prediction))
         names = _class_names(classes, wanted.shape[1])
         if wanted.shape != given.shape:
-            raise CompetitionError(f"a table of {given.shape} for a truth of {wanted.shape}")
+            raise CompetitionError(f"the table has shape {given.shape}, the truth {wanted.shape}")
         return make_table_metric("auroc" if metric is None else metric, targets, names).score_table(wanted, given)
     mask_metric, found = _as_metric("dice" if metric is None else metric), []
     for ours, theirs in zip(map(as_masks, prediction), map(as_masks, truth), strict=True):
         if ours.shape != theirs.shape:
-            raise CompetitionError(f"masks of {ours.shape} for a truth of {theirs.shape}")
+            raise CompetitionError(f"the masks have shape {ours.shape}, the truth {theirs.shape}")
         found.append((ImageMasks(pack_masks(ours), len(theirs)), ImageMasks(pack_masks(theirs), len(theirs))))
     units = [str(name) for name in (range(len(found)) if groups is None else groups)]
     if len(units) != len(found):
@@ -303,7 +303,7 @@ def vote_run_lengths(members: Sequence[str], weights: Sequence[float] | None = N
 def _tables(predictions: Predictions) -> NDArray[np.float64] | None:
     """Return tables (M, n, C); None where the predictions are maps."""
     if not predictions:
-        raise CompetitionError("there is no member")
+        raise CompetitionError("no member's predictions were given")
     first = next(iter(predictions.values()))
     if not (isinstance(first, np.ndarray) and first.ndim == 2):
         return None
@@ -318,9 +318,9 @@ def _check_lengths(predictions: Predictions, *others: Sequence[Any] | NDArray[An
     lengths = {f"predictions of {name}": len(of) for name, of in predictions.items()}
     lengths |= dict(zip(("truths", "groups", "folds"), map(len, others), strict=False))
     if len(set(lengths.values())) != 1:
-        raise CompetitionError("different numbers: " + ", ".join(f"{count} {what}" for what, count in lengths.items()))
+        raise CompetitionError("unequal lengths: " + ", ".join(f"{count} {what}" for what, count in lengths.items()))
     if others and not len(others[0]):
-        raise CompetitionError("there is no sample")
+        raise CompetitionError("no samples were given")
 
 
 def _check_name(what: str, name: str, known: Sequence[str]) -> None:

@@ -80,10 +80,10 @@ def check_training_data(
         check_same_data(workspace, member.name, member.folds, training)
     repair = f"Run ./run.sh tune --name {path.parent.name}"
     if decision.metric not in ("", track.metric.key):
-        what = f"this was tuned for {decision.metric}, and track {track.name} is scored by {track.metric.key}"
+        what = f"this decision was tuned for {decision.metric}, but track {track.name} is scored by {track.metric.key}"
         raise CompetitionError(what, path, repair)
     if decision.data_hash not in ("", data_hash(training)):  # empty in decisions of earlier versions
-        raise CompetitionError("images or labels have changed since this was tuned", path, repair)
+        raise CompetitionError("images or labels have changed since this decision was tuned", path, repair)
 
 
 def only_folds(decision: Decision, wanted: Sequence[Fold], text: str) -> Decision:

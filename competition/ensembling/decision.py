@@ -44,7 +44,7 @@ class ClassGroup(_Frozen):
 
 
 class Scores(_Frozen):
-    """The honest numbers; None where one is not defined."""
+    """The scores; None where one is not defined."""
 
     fold_mean: float | None  # at threshold 0.5 and equal weights
     fold_sd: float | None  # standard deviation over folds; None with one fold

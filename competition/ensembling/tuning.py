@@ -96,7 +96,7 @@ def tune(track: Track, workspace: Workspace, request: TuneRequest) -> tuple[Path
     with whole_folder(workspace.ensemble_folder(name), DECISION) as folder:
         if not data.entries:
             whose = "equal" if given is None else "given"
-            shout(f"no sample is covered by all members, so nothing can be tuned: {whose} weights at threshold 0.5")
+            shout(f"no sample is held out by all members, so nothing is tuned ({whose} weights): train the same folds")
             tuned = Tuning(_untuned(data, request.combine, given))
         elif track.task == "classification":
             propose = METHODS[request.method](len(members), request.trials)

@@ -45,7 +45,7 @@ def honest_scores(
     interval: tuple[float | None, float | None],
     gain: Difference | None = None,
 ) -> Scores:
-    """Return the honest numbers; the interval is that of ``crossfit``, because an optimistic figure gets none."""
+    """Return the scores; the interval is that of ``crossfit``, because an optimistic figure gets none."""
     return Scores(
         fold_mean=number(np.mean(by_fold)) if by_fold else None,
         fold_sd=number(np.std(by_fold, ddof=1)) if len(by_fold) > 1 else None,

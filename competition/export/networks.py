@@ -35,7 +35,7 @@ def to_onnx(network: nn.Module, side: int, views: tuple[int, int] | None, channe
         channels: 1 or 3.
 
     Raises:
-        CompetitionError: ONNX can't hold it, or it answers otherwise than torch; with the reason.
+        CompetitionError: ONNX can't hold it, or its output differs from torch's; with the reason.
     """
     plain = copy.deepcopy(network).to("cpu", memory_format=torch.contiguous_format).float().eval()  # type: ignore[call-overload]
     inputs = _inputs(plain, side, views, channels)
@@ -86,7 +86,7 @@ def _compare(network: nn.Module, content: bytes, inputs: list[tuple[torch.Tensor
         found = torch.from_numpy(np.asarray(logits)).sigmoid().numpy()
         if found.shape != expected.shape or not np.abs(found - expected).max() <= TOLERANCE:
             difference = "another shape" if found.shape != expected.shape else f"{np.abs(found - expected).max():.2g}"
-            raise CompetitionError(f"it answers otherwise than torch (largest difference: {difference})")
+            raise CompetitionError(f"its output differs from torch's (largest difference: {difference})")
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class ModelFile:
         with _opened(self.path) as archive:
             content = archive.read(name)
         if hashlib.sha256(content).hexdigest() != self.model.files[name]:
-            raise CompetitionError(f"{name} in it has changed or is damaged", self.path, REPAIR)
+            raise CompetitionError(f"{name} in the file has changed or is damaged", self.path, REPAIR)
         return content
 
 
@@ -143,7 +143,7 @@ def read_package(path: Path) -> ModelFile:
         for name, expected in model.files.items():
             with archive.open(name) as file:
                 if _digest(file) != expected:
-                    raise CompetitionError(f"{shown_name(name)} in it has changed or is damaged", path, REPAIR)
+                    raise CompetitionError(f"{shown_name(name)} in the file has changed or is damaged", path, REPAIR)
     _check_members(model, path)
     return ModelFile(path, model)
 
@@ -163,7 +163,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         raise
     except Exception as error:  # zipfile raises several kinds for damaged files
         reason = shortened(" ".join(str(error).split()), 100)
-        raise CompetitionError(f"this is no model file, or it is damaged ({reason})", path, REPAIR) from error
+        raise CompetitionError(f"not a model file, or it is damaged ({reason})", path, REPAIR) from error
 
 
 def _checked_names(archive: zipfile.ZipFile, path: Path) -> list[str]:
@@ -172,17 +172,17 @@ def _checked_names(archive: zipfile.ZipFile, path: Path) -> list[str]:
     names = [info.filename for info in infos]
     if DESCRIPTION not in names:
         repair = "Give a file that ./run.sh export wrote"
-        raise CompetitionError(f"this is no model file (it has no {DESCRIPTION})", path, repair)
+        raise CompetitionError(f"not a model file (it has no {DESCRIPTION})", path, repair)
     if len(infos) > MOST_FILES or len(set(names)) != len(names):
-        raise CompetitionError("this is no model file (too many files, or one twice)", path, REPAIR)
+        raise CompetitionError("not a model file (too many files, or one twice)", path, REPAIR)
     size = path.stat().st_size
     for info in infos:
         largest = LARGEST_TEXT if info.filename == DESCRIPTION else LARGEST_FILE
         stored = info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
         if not stored or info.flag_bits & 1:
-            raise CompetitionError(f"this is no model file ({shown_name(info.filename)} is compressed)", path, REPAIR)
+            raise CompetitionError(f"not a model file ({shown_name(info.filename)} is compressed)", path, REPAIR)
         if info.file_size > min(largest, size):
-            raise CompetitionError(f"{shown_name(info.filename)} in it is too large", path, REPAIR)
+            raise CompetitionError(f"{shown_name(info.filename)} in the file is too large", path, REPAIR)
     return names
 
 
@@ -190,22 +190,22 @@ def _read_description(archive: zipfile.ZipFile, path: Path) -> Model:
     try:
         content = json.loads(archive.read(DESCRIPTION).decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise CompetitionError(f"{DESCRIPTION} in it is not JSON", path, REPAIR) from error
+        raise CompetitionError(f"{DESCRIPTION} in the file is not JSON", path, REPAIR) from error
     found = content.get("format") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(found, int):
-        raise CompetitionError(f"this is no model file ({DESCRIPTION} states no format)", path, REPAIR)
+        raise CompetitionError(f"not a model file ({DESCRIPTION} states no format)", path, REPAIR)
     if found != FORMAT:
         what = f"the model file has format {found} of version {shortened(str(content.get('program')), 40)}"
         raise CompetitionError(f"{what}; this version reads format {FORMAT}", path, REPAIR)
     if content.pop(CHECKSUM, None) != json_checksum(content):
-        raise CompetitionError(f"{DESCRIPTION} in it has changed or is damaged", path, REPAIR)
+        raise CompetitionError(f"{DESCRIPTION} in the file has changed or is damaged", path, REPAIR)
     try:
         return Model.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(shortened(str(part), 60) for part in first["loc"])
         reason = shortened(first["msg"], 300)
-        raise CompetitionError(f"{DESCRIPTION} in it is wrong ({place}: {reason})", path, REPAIR) from error
+        raise CompetitionError(f"{DESCRIPTION} in the file is wrong ({place}: {reason})", path, REPAIR) from error
 
 
 def _check_members(model: Model, path: Path) -> None:
@@ -215,21 +215,21 @@ def _check_members(model: Model, path: Path) -> None:
         model.decision.classes,
         model.decision.task,
     ) or len(model.members) != len(model.decision.members):
-        raise CompetitionError("model and decision in it do not belong together", path, REPAIR)
+        raise CompetitionError("model and decision in the file do not belong together", path, REPAIR)
     for packed, member in zip(model.members, model.decision.members, strict=True):
         if packed is None:
             continue
         classes = model.classes if member.classes is None else member.classes
         if (packed.name, packed.folds, packed.classes) != (member.name, member.folds, classes):
-            raise CompetitionError(f"member {member.name!r} in it is not that of the decision", path, REPAIR)
+            raise CompetitionError(f"member {member.name!r} in the file is not that of the decision", path, REPAIR)
         stage: PackedMember | None = packed
         while stage is not None:
             if missing := [fold for fold in stage.folds if stage.network_file(fold) not in model.files]:
-                raise CompetitionError(f"fold {missing[0]} of {stage.name!r} is missing in it", path, REPAIR)
+                raise CompetitionError(f"fold {missing[0]} of {stage.name!r} is missing in the file", path, REPAIR)
             if unknown := [view for view in stage.views if view not in TURNS]:
-                raise CompetitionError(f"test-time view {unknown[0]!r} in it is unknown", path, REPAIR)
+                raise CompetitionError(f"test-time view {unknown[0]!r} in the file is unknown", path, REPAIR)
             if (stage.crop_to is None) != (stage.first_stage is None):
-                raise CompetitionError(f"the first stage of {stage.name!r} is missing in it", path, REPAIR)
+                raise CompetitionError(f"the first stage of {stage.name!r} is missing in the file", path, REPAIR)
             stage = stage.first_stage
 
 

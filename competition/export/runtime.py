@@ -206,7 +206,7 @@ def _open_network(file: ModelFile, name: str) -> Network:
         raise
     except Exception as error:  # onnxruntime has errors of its own for each kind of damage
         reason = shortened(" ".join(str(error).split()), 200)
-        raise CompetitionError(f"{name} in it can't be run ({reason})", file.path, REPAIR) from error
+        raise CompetitionError(f"{name} in the file can't be run ({reason})", file.path, REPAIR) from error
     inputs = [one.name for one in session.get_inputs()]
 
     def run(*arrays: NDArray[Any]) -> NDArray[np.float32]:
@@ -216,7 +216,7 @@ def _open_network(file: ModelFile, name: str) -> Network:
             if "alloc" in str(error).lower():  # onnxruntime raises no MemoryError
                 raise MemoryError(*error.args) from error
             reason = shortened(" ".join(str(error).split()), 200)
-            raise CompetitionError(f"{name} in it can't predict this image ({reason})", file.path) from error
+            raise CompetitionError(f"{name} in the file can't predict this image ({reason})", file.path) from error
         return np.asarray(answers[0], np.float32)
 
     return run
@@ -226,7 +226,7 @@ def _track_of(file: ModelFile) -> Track:
     """Return the track of a model: of this program, or of the declaration that the model file carries."""
     model = file.model
     if fault := name_fault(model.track) or ("is that of a file" if Path(model.track).suffix in CODE else None):
-        raise CompetitionError(f"the name of the track in it {fault}", file.path, REPAIR)
+        raise CompetitionError(f"the name of the track in the file {fault}", file.path, REPAIR)
     if model.declaration is None:
         track = get_track(model.track)
     else:
@@ -235,7 +235,7 @@ def _track_of(file: ModelFile) -> Track:
             declared.write_text(model.declaration, encoding="utf-8")
             content = read_yaml(declared, REPAIR)
             if isinstance(content, dict) and content.get("plugins"):  # a model file runs no code of its own
-                raise CompetitionError("the track in it names plugins", file.path, REPAIR)
+                raise CompetitionError("the track in the file names plugins", file.path, REPAIR)
             track = get_track(str(declared))
     if _form_of(track) != (model.task, model.classes, model.channels, model.views, _mirror_of(model)):
         what = f"track {model.track} of this version has other classes, views or channels than the model"

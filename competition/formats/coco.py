@@ -65,7 +65,7 @@ def open_coco(path: Path, boxes: bool = False) -> DrawnFile:
     annotation, so two that share one are both read, with a remark; of two images or categories it is an error.
 
     Raises:
-        CompetitionError: It is no file in COCO's form, or two images or categories share an id or a name.
+        CompetitionError: It is not a COCO file, or two images or categories share an id or a name.
     """
     content = read_json_object(path, ("images", "annotations", "categories"), REPAIR)
     try:
@@ -81,7 +81,7 @@ def open_coco(path: Path, boxes: bool = False) -> DrawnFile:
             parts[each["image_id"]].append((number, labels[each["category_id"]], each))
         repeated = _repeated([each["id"] for each in content["annotations"] if "id" in each])
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise CompetitionError("this is no file in COCO's form", path, REPAIR) from error
+        raise CompetitionError("this is not a COCO file", path, REPAIR) from error
     remarks: tuple[str, ...] = ()
     if repeated:
         many = f"{counted(len(repeated), 'id')} of annotations appear twice in {path.name}"

@@ -50,7 +50,7 @@ def read_labelme(path: Path) -> DrawnImage:
     """Read polygons, rectangles, circles and masks; ``imagePath`` and the picture in ``imageData`` are not used.
 
     Raises:
-        CompetitionError: It is no file of labelme, or has a shape of another type or of too few points.
+        CompetitionError: It is not a labelme file, or has a shape of another type or of too few points.
     """
     content = read_json_object(path, ("shapes", "imageHeight", "imageWidth"), REPAIR)
     try:
@@ -66,7 +66,7 @@ def read_labelme(path: Path) -> DrawnImage:
             ring = make_ring(_points(shape, place), label, size_hw, place, REPAIR)
             groups.setdefault((label, f"single {number}" if group is None else str(group)), []).append(ring)
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise CompetitionError("this is no file of labelme", path, REPAIR) from error
+        raise CompetitionError("this is not a labelme file", path, REPAIR) from error
     drawn = [DrawnObject(label, tuple(rings)) for (label, _), rings in groups.items()]
     return DrawnImage(size_hw, (*drawn, *masks))
 

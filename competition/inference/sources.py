@@ -85,7 +85,7 @@ def _images_of(track: Track, path: Path) -> dict[str, tuple[Place, Source]]:
         what = f"this folder holds no readable image ({counted(len(others), 'other file')})"
         raise CompetitionError(what, path, f"Give {READABLE} files")
     if others:
-        say(f"{path}: {counted(len(others), 'file')} that is no readable image left out (first: {others[0].name})")
+        say(f"{path}: {counted(len(others), 'unreadable file')} left out (first: {others[0].name})")
     return dict(each for image in images for each in _images(track, image, path))
 
 

@@ -87,7 +87,7 @@ class ReportInputs:
         data = open_tuning_data(self.track, self.workspace, training, wanted)
         for member, opened in zip(decision.members, data.members, strict=True):
             if member.config_hash != opened.config_hash:
-                what = f"run {member.name!r} was trained with other settings since this was tuned"
+                what = f"run {member.name!r} was trained with other settings since this decision was tuned"
                 raise CompetitionError(what, path, f"Run {self.tune_command}")
         if not data.entries:
             raise CompetitionError(
@@ -109,7 +109,7 @@ class ReportInputs:
         vote = load_scored_vote(path.with_name(SCORED_VOTE), f"Run {self.tune_command}")
         classes = len(self.track.classes)
         if list(vote.samples) != data.samples or vote.levels.shape[1] != classes:
-            what = "the folds of a member have changed since this was tuned"
+            what = "the folds of a member have changed since this decision was tuned"
             raise CompetitionError(what, path, f"Run {self.tune_command}")
         if not vote.counts[:, 2].any():
             what = "no training image has a pixel of any class, so nothing can be scored"

@@ -41,8 +41,8 @@ def exact_duplicate_figure(track: Track, entries: Sequence[Entry]) -> Figure:
     sentence = "No image and no label occurs in two groups."
     if problems:
         sentence = (
-            f"{counted(len(problems), 'sample')} with an image or a label of another group. Leave one of each pair "
-            "out, or put both groups into one fold: what is learned from and scored on makes every score too good."
+            f"{counted(len(problems), 'sample')} sharing an image or label with another group. Leave one of each pair "
+            "out, or put both groups into one fold: data used for both training and scoring inflates scores."
         )
     return Figure("duplicates", "Exact duplicates", sentence, _first_rows(frame), frame)
 

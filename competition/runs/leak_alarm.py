@@ -57,7 +57,7 @@ def judge_shuffled(targets: NDArray[np.int64], scores: NDArray[np.float64]) -> t
     score = auroc(targets, scores)
     said = f"shuffled labels of {len(targets)} held-out patients are predicted with an AUROC of {score:.3f}"
     if score > highest:
-        return True, f"LEAK ALARM: {said}, by chance at most {highest:.3f}: what is held out reaches the training"
+        return True, f"LEAK ALARM: {said}, by chance at most {highest:.3f}: held-out data leaks into training"
     return False, f"no leak: {said}, by chance at most {highest:.3f}"
 
 

@@ -184,7 +184,7 @@ def open_member(
             raise CompetitionError(f"run {run!r} kept no weights of epoch {epoch}", folder, repair)
         identity = _checked_identity(folder, run, folds, training, imported)
         if config_hash not in ("", identity["config_hash"]):
-            raise CompetitionError(f"folds of run {run!r} were trained with different settings", folder)
+            raise CompetitionError(f"folds of run {run!r} differ in settings", folder, "Train them again with --force")
         config_hash, classes = identity["config_hash"], tuple(identity["classes"])
     member = Member(name=name, folds=chosen, config_hash=config_hash, fold_hash=folds.hash(), classes=classes)
     out_of_fold_folders(workspace, member)  # a missing index is reported here, before anything is tuned

@@ -158,7 +158,7 @@ def open_run(name: str, track: Track, workspace: Workspace, experiment: Experime
     check_views(experiment.predict.views, track)
     check_loss(experiment.train, track)
     if experiment.data.shuffle_labels and track.task == "segmentation":
-        raise CompetitionError(f"data.shuffle_labels deals out the labels of patients; track {track.name} has masks")
+        raise CompetitionError(f"data.shuffle_labels shuffles class labels, and track {track.name} has masks instead")
     manifest = read_manifest(workspace, track)
     folds = find_folds(workspace)
     if folds is None:

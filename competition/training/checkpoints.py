@@ -79,7 +79,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         check_seal(path, RETRAIN)
     content = read_checkpoint(path, RETRAIN)
     if not isinstance(content, dict):
-        raise CompetitionError("not a checkpoint of this project", path)
+        raise CompetitionError("not a checkpoint of this project", path, RETRAIN)
     return content
 
 
@@ -109,7 +109,7 @@ def load_best(path: Path) -> Best:
             score=float(content["score"]),
         )
     except (CompetitionError, KeyError, OverflowError, TypeError, ValueError) as error:
-        raise CompetitionError("not a checkpoint of this project", path) from error
+        raise CompetitionError("not a checkpoint of this project", path, RETRAIN) from error
 
 
 def stored_identity(content: dict[str, Any], path: Path) -> Identity:
@@ -122,7 +122,7 @@ def stored_identity(content: dict[str, Any], path: Path) -> Identity:
         identity = content["identity"]
         return Identity(**identity | {"classes": tuple(identity["classes"])})
     except (KeyError, TypeError) as error:
-        raise CompetitionError("not a checkpoint of this project", path) from error
+        raise CompetitionError("not a checkpoint of this project", path, RETRAIN) from error
 
 
 def check_identity(found: Identity, expected: Identity, path: Path, settings: Sequence[str] = ()) -> None:

@@ -31,7 +31,7 @@ def machine_to_plan_for(memory_gb: float | None, cpu: bool) -> Machine:
         return card_of(round(memory_gb * GB))
     if cpu or here.on_cuda:
         return here
-    say(f"no card is here: this plans for one of {USUAL_MEMORY} GB; for this machine without a card add --cpu")
+    say(f"no GPU found: planning for one with {USUAL_MEMORY} GB; add --cpu to plan for this machine's CPU")
     return card_of(USUAL_MEMORY * GB)
 
 
@@ -77,7 +77,7 @@ def report_all(found: Sequence[Diagnosis], markdown: bool) -> None:
     else:
         table(title, COLUMNS, rows)
     if any(diagnosis.work.batches is None for diagnosis in found):
-        say("hours are those of all folds, known once the images are prepared")
+        say("hours are for all folds; they need prepared data (./run.sh prepare)")
 
 
 def _row(figures: dict[str, Any]) -> list[str]:
@@ -131,7 +131,7 @@ def report_one(
         f"{cost.moved_bytes / 1e9:.0f} GB moved"
     )
     needed, there = machine.needed(cost) / GB, machine.memory / GB
-    parts = f"{cost.held_bytes / GB:.2f} held, {(cost.peak_bytes - cost.held_bytes) / GB:.2f} of a step, the rest spare"
+    parts = f"{cost.held_bytes / GB:.2f} fixed, {(cost.peak_bytes - cost.held_bytes) / GB:.2f} per step, rest reserve"
     verdict = f"memory: {needed:.1f} GB of {there:.1f} ({parts})"
     (say if machine.fits(cost) else shout)(verdict)
     samples = largest_batch(settings, narrowed, draws, cost, machine)

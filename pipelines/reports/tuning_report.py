@@ -24,7 +24,7 @@ def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning
     """Print the result of a tuning, with the ``typed_options`` of its command in commands to type next.
 
     Returns:
-        The honest numbers, the decision's path, weights and thresholds.
+        The scores, the decision's path, weights and thresholds.
     """
     decision, rows = tuning.decision, tuning.class_rows
     _say_scores(track, decision, rows)
@@ -51,7 +51,7 @@ def report_tuning(track: Track, workspace: Workspace, path: Path, tuning: Tuning
 
 
 def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
-    """Print the honest numbers, the weights, and how many classes have a threshold other than 0.5."""
+    """Print the scores, the weights, and how many classes have a threshold other than 0.5."""
     scores = decision.scores
     measure, of_masks = track.metric.label, track.task == "segmentation"
 
@@ -83,7 +83,7 @@ def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
         processed = sum(operation != "none" for operation in decision.operations.values())
         shown_operations = f"{processed} of {len(decision.operations)} classes" if processed else "none"
         lines.append(["post-processing", shown_operations])
-    table(f"{track.metric.title} on {counted(decision.coverage, 'sample')}", ["honest numbers", measure], lines)
+    table(f"{track.metric.title} on {counted(decision.coverage, 'sample')}", ["score", measure], lines)
     _say_limits(decision, of_masks)
     by_group = {f" of {name}": group.weights for name, group in decision.class_groups.items()}
     for of, weights in (by_group or {"": {member.name: member.weight for member in decision.members}}).items():
@@ -98,7 +98,7 @@ def _say_scores(track: Track, decision: Decision, rows: Rows) -> None:
 
 
 def _say_limits(decision: Decision, of_masks: bool) -> None:
-    """Print what the honest numbers leave out, and what replaces folds where there are few."""
+    """Print what the scores leave out, and what replaces folds where there are few."""
     scores = decision.scores
     if decision.unmeasured:
         shout(not_measured(decision.unmeasured, decision.classes, f"none of the {decision.coverage} samples"))

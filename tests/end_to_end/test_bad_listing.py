@@ -201,7 +201,7 @@ def test_a_mask_of_a_near_name_is_meant_and_each_sample_counts_once(data, refusa
     assert "did you mean P0_0.png, which differs in its capital letters?" in error
     assert "problems: 8" in said
     assert said.count("annotation missing") == 1
-    assert "a mask without training image" not in said
+    assert "a mask without a training image" not in said
 
 
 @pytest.fixture

@@ -183,10 +183,10 @@ TABLE, ANSWERS = np.full((3, 2), 0.5), np.ones((3, 2))
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: api.tune({}, MASKS, NAMES, [0, 1, 2]), "there is no member"),
-        (lambda: api.tune({"a": MAPS[:2]}, MASKS, NAMES, [0, 1, 2]), "different numbers: 2 predictions of a, 3 truths"),
+        (lambda: api.tune({}, MASKS, NAMES, [0, 1, 2]), "no member's predictions were given"),
+        (lambda: api.tune({"a": MAPS[:2]}, MASKS, NAMES, [0, 1, 2]), "unequal lengths: 2 predictions of a, 3 truths"),
         (lambda: api.tune({"a": MAPS}, MASKS, NAMES, [0, 1]), "3 groups, 2 folds"),
-        (lambda: api.tune({"a": []}, [], [], []), "there is no sample"),
+        (lambda: api.tune({"a": []}, [], [], []), "no samples were given"),
         (lambda: api.tune({"a": MAPS}, MASKS, NAMES, [0, 1, 2], method="luck"), "unknown method 'luck'; there are"),
         (lambda: api.tune({"a": MAPS}, MASKS, NAMES, [0, 1, 2], "luck"), "luck"),
         (lambda: api.tune({"a": MAPS}, MASKS, NAMES, [0, 1, 2], "auroc"), "scores tables, and these are masks"),
@@ -198,7 +198,7 @@ TABLE, ANSWERS = np.full((3, 2), 0.5), np.ones((3, 2))
             r"image 2: a map of \(1, 3, 4\) for a truth of \(1, 4, 4\): b",
         ),
         (lambda: api.tune({"a": TABLE, "b": TABLE[:, :1]}, ANSWERS, NAMES, [0, 1, 2]), "tables of different shapes"),
-        (lambda: api.tune({"a": TABLE}, ANSWERS[:, :1], NAMES, [0, 1, 2]), r"truth of \(3, 1\) for tables of \(3, 2\)"),
+        (lambda: api.tune({"a": TABLE}, ANSWERS[:, :1], NAMES, [0, 1, 2]), r"truth has shape \(3, 1\), each table \(3, 2\)"),
         (lambda: api.tune({"a": TABLE[:, :1]}, ANSWERS[:, :1], NAMES, [0, 1, 2]), "the ranked class first"),
         (
             lambda: api.tune({"a": TABLE}, ANSWERS, NAMES, [0, 1, 2], "dice"),

@@ -96,7 +96,7 @@ def test_another_format_is_named(written):
 def test_what_is_no_zip_is_refused(tmp_path, content):
     path = tmp_path / "model.zip"
     path.write_bytes(content)
-    assert "this is no model file" in refused(path)
+    assert "not a model file" in refused(path)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path):
@@ -139,11 +139,11 @@ def members(**changes):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"members": members(name="other")}, "member 'quick' in it is not that of the decision"),
-        ({"members": members(folds=[1])}, "member 'quick' in it is not that of the decision"),
+        ({"members": members(name="other")}, "member 'quick' in the file is not that of the decision"),
+        ({"members": members(folds=[1])}, "member 'quick' in the file is not that of the decision"),
         ({"members": []}, "do not belong together"),
         ({"track": "legs"}, "do not belong together"),
-        ({"members": members(views=["upside_down"])}, "test-time view 'upside_down' in it is unknown"),
+        ({"members": members(views=["upside_down"])}, "test-time view 'upside_down' in the file is unknown"),
         ({"members": members(crop_to={"run": "first", "classes": ["a"]})}, "the first stage of 'quick' is missing"),
         ({"members": members(size=10**9)}, "members.0.size"),
         ({"channels": 2}, "channels"),
@@ -157,13 +157,13 @@ def test_a_description_that_does_not_fit_is_refused(written, changes, reason):
 def test_a_network_that_is_missing_is_named(tmp_path):
     fewer = {name: content for name, content in FILES.items() if not name.endswith(".onnx")}
     write_package(tmp_path / "model.zip", description(), fewer.items())
-    assert "fold 0 of 'quick' is missing in it" in refused(tmp_path / "model.zip")
+    assert "fold 0 of 'quick' is missing in the file" in refused(tmp_path / "model.zip")
 
 
 def test_a_file_that_changes_after_it_was_opened_is_noticed(written):
     file = read_package(written)
     rewritten(written, contents(written) | {"card.md": b"# CARD"})
-    with pytest.raises(CompetitionError, match=r"card\.md in it has changed"):
+    with pytest.raises(CompetitionError, match=r"card\.md in the file has changed"):
         file.read("card.md")
 
 

@@ -56,7 +56,7 @@ def test_a_mask_lies_where_its_first_point_is(tmp_path) -> None:
         ({"mask": ""}, "the mask of a shape is no PNG in base64"),
         ({"mask": "?"}, "the mask of a shape is no PNG in base64"),
         ({"mask": None}, "the mask of a shape is no PNG in base64"),
-        ({"points": []}, "no file of labelme"),
+        ({"points": []}, "not a labelme file"),
     ],
 )
 def test_a_damaged_mask_is_one_sentence(tmp_path, changes, message) -> None:
@@ -91,8 +91,8 @@ def test_a_circle_covers_the_pixels_within_its_radius(tmp_path) -> None:
         ({"points": [[1, 1], [2, 2]]}, "polygon of 'x' has 2 points, three are needed.*shape 1"),
         ({"points": [[7, 1], [9, 2], [8, 4]]}, "outside of its image of 5x5"),
         ({"points": [[1, 1], [2, 2], [1, float("nan")]]}, "not a finite number"),
-        ({"points": [[1], [2, 2]]}, "no file of labelme"),
-        ({"points": None}, "no file of labelme"),
+        ({"points": [[1], [2, 2]]}, "not a labelme file"),
+        ({"points": None}, "not a labelme file"),
     ],
 )
 def test_what_is_no_area_is_one_sentence(tmp_path, shape, message) -> None:

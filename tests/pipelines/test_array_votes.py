@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_one_sentence(refusal, members, prepared, tmp_path)
     for wrong, sentence in (
         (one, "1 files are missing, which"),
         (zip_of(tmp_path / "turned.zip", **turned), "7.npy is 9x11x7, its image has 11 rows and 9 columns"),
-        (tmp_path / "rows.csv", "this is no zip of .npy files, or it is incomplete"),
+        (tmp_path / "rows.csv", "this is not a zip of .npy files, or it is incomplete"),
         (tmp_path / "none.zip", "no such file or folder"),
     ):
         for words in (

@@ -29,8 +29,8 @@ BROKEN = {
     ),
     "wrong size": (lambda f: np.save(f / "hand3.npy", np.zeros((3, 64, 64))), "shape (3, 64, 64) fits neither (3, 61"),
     "wrong classes": (lambda f: np.save(f / "hand3.npy", np.zeros((2, 61, 47))), "shape (2, 61, 47) fits neither (3,"),
-    "above one": (lambda f: set_value(f / "hand3.npy", 1.5), "1.5 is no probability from 0 to 1"),
-    "below zero": (lambda f: set_value(f / "hand3.npy", -2), "-2 is no probability from 0 to 1"),
+    "above one": (lambda f: set_value(f / "hand3.npy", 1.5), "1.5 is not a probability from 0 to 1"),
+    "below zero": (lambda f: set_value(f / "hand3.npy", -2), "-2 is not a probability from 0 to 1"),
     "not a number": (lambda f: set_value(f / "hand3.npy", np.nan), "a probability is NaN"),
     "truncated": (lambda f: (f / "hand3.npy").write_bytes((f / "hand3.npy").read_bytes()[:900]), "can't be read as an"),
 }
@@ -59,7 +59,7 @@ def test_broken_predictions_are_named_and_nothing_is_written(refusal, hands_with
 def test_broken_test_predictions_are_named(refusal, hands_with_run, float_arrays):
     set_value(float_arrays[1] / "hand11.npy", 7)
     error, _ = refusal("import", "--name", "theirs", "--test", float_arrays[1])
-    assert "7 is no probability from 0 to 1" in error
+    assert "7 is not a probability from 0 to 1" in error
     assert "hand11.npy" in error
 
 
@@ -122,7 +122,7 @@ def test_broken_csvs_are_named(refusal, hands_with_run, hand_entries, tmp_path, 
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda v: v.__setitem__((2, 0), 1.5), "1.5 is no probability"),
+        (lambda v: v.__setitem__((2, 0), 1.5), "1.5 is not a probability"),
         (lambda v: v.__setitem__((2, 0), np.nan), "a probability is NaN"),
     ],
 )

@@ -131,7 +131,7 @@ def test_square_images_show_the_wrong_order_by_their_edges(tmp_path: Path, stage
         warnings[order] = figures["warnings"]
     assert warnings["row"] == []
     (warning,) = warnings["column"]
-    assert "follow the edges of the images better with rows and columns exchanged" in warning
+    assert "follow the edges of the images better with rows and columns swapped" in warning
     assert "check order in the track's YAML file" in warning
 
 

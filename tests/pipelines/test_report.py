@@ -89,7 +89,7 @@ def test_a_run_trained_anew_with_other_settings_is_not_mixed_with_the_decision(s
         content["identity"]["config_hash"] = "another"
         write_json(path, {name: value for name, value in content.items() if name != "sha256"})
     figures = stage_on(report_stage, tiny_hands)
-    assert "trained with other settings since this was tuned" in missing(figures, "results")
+    assert "trained with other settings since this decision was tuned" in missing(figures, "results")
     assert "scores" in figures["sections"]["results"]["figures"]
 
 

@@ -115,7 +115,7 @@ def test_a_decision_of_other_data_is_not_obeyed(stage, refusal, own_data, shared
     assert load_decision(path).data_hash
     write_json(path, read_json(path, "") | {"data_hash": "0123456789"})
     error, _ = refusal("ensemble", "--track", "tiny_hands")
-    assert "images or labels have changed since this was tuned" in error
+    assert "images or labels have changed since this decision was tuned" in error
     assert re.search(r"Run \./run\.sh tune .*--name quick", error)
 
 

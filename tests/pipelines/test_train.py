@@ -244,7 +244,7 @@ def test_mistakes_are_found_before_anything_is_trained(command, tiny_hands, tiny
 
 
 def test_masks_have_no_labels_to_shuffle(command, tiny_hands, tiny_experiment):
-    with pytest.raises(CompetitionError, match=r"shuffle_labels deals out the labels of patients; track .* has masks"):
+    with pytest.raises(CompetitionError, match=r"shuffle_labels shuffles class labels, and track .* has masks"):
         command(tiny_hands, tiny_experiment(data={"shuffle_labels": True}))
 
 

@@ -48,7 +48,7 @@ class TrustTable:
             "# Robustness tests",
             "",
             "Made by `./run.sh test trust --inputs N --kills N --write-table docs/trust.md`. Nothing below failed.",
-            "`./run.sh test` includes a short form with 500 files for each parser.",
+            "`./run.sh test` includes a short form with 100 files for each parser.",
             "",
             f"{tried:,} damaged files were given to {len(self.parsers)} parsers. Each was read, or refused with one",
             "sentence that names it, within 5 s and 1 GB. The files are valid ones after up to six edits (bytes, bits,",

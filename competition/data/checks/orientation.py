@@ -51,13 +51,13 @@ Picture = tuple[str, NDArray[np.uint8], NDArray[np.uint8]]
 
 ORIENTATIONS: dict[str, Callable[[Mask], Mask]] = {
     "": lambda mask: mask,
-    "with rows and columns exchanged": lambda mask: mask.T,
+    "with rows and columns swapped": lambda mask: mask.T,
     "mirrored left to right": lambda mask: mask[:, ::-1],
     "upside down": lambda mask: mask[::-1],
     "turned by 180 degrees": lambda mask: mask[::-1, ::-1],
     "turned by 90 degrees to the left": lambda mask: np.rot90(mask),
     "turned by 90 degrees to the right": lambda mask: np.rot90(mask, -1),
-    "with rows and columns exchanged and turned by 180 degrees": lambda mask: mask[::-1, ::-1].T,
+    "with rows and columns swapped and turned by 180 degrees": lambda mask: mask[::-1, ::-1].T,
 }
 """What has to be done with labels as they are read."""
 

@@ -50,7 +50,7 @@ def implausible_classes(entries: Sequence[Entry], classes: Sequence[str], labels
     if full := [name for name, share in zip(classes, shares.min(axis=0).tolist(), strict=True) if share >= FULL_SHARE]:
         sentences.append(
             f"class {', '.join(full)} covers the whole image in all {len(masks)} training masks: "
-            f"{_cause(example, full[0])}, and whether background and class are exchanged"
+            f"{_cause(example, full[0])}, and whether background and class are swapped"
         )
     return sentences
 
@@ -75,7 +75,7 @@ def questionable_masks(entries: Sequence[Entry], classes: Sequence[str]) -> list
     if large:
         which = ", ".join(f"{name} (at least {int(100 * share)} %)" for name, share in large.items())
         verb = "covers" if len(large) == 1 else "cover"
-        sentences.append(f"labels: {which} {verb} more than half of every image; are background and class exchanged?")
+        sentences.append(f"labels: {which} {verb} more than half of every image; are background and class swapped?")
     return sentences
 
 

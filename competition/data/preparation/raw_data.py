@@ -84,7 +84,7 @@ def _existing(folder: Path, options: list[str]) -> Path:
     if not folder.is_dir():
         raise CompetitionError("data folder not found", folder, "Give the folder of the raw data with --data DIR")
     if not any(folder.iterdir()):
-        raise CompetitionError("data folder is empty", folder)
+        raise CompetitionError("data folder is empty", folder, "Give the folder of the raw data with --data DIR")
     if options:
         repair = f"Leave {' '.join(options)} out, or make synthetic data with --phantom"
         raise CompetitionError(f"{options[0]} is for synthetic data, and real data was given", folder, repair)

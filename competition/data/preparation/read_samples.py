@@ -103,7 +103,7 @@ def find_test_samples(
         return workspace, entries[part]
     folder = stage(late, workspace) if isinstance(late, str) else late.expanduser().resolve()
     if not folder.is_dir():
-        raise CompetitionError("test folder not found", folder)
+        raise CompetitionError("test folder not found", folder, "Give the folder of the test set with --test DIR")
     listing = track.list_test(folder)
     if not listing.samples:
         what, repair = f"no test sample of track {track.name} found", "Give the folder that holds the test set"

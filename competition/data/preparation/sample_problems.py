@@ -89,7 +89,7 @@ def shout_unreadable(entries: Sequence[Entry], masked_views: int) -> None:
         views = f"{masked_views} view{'s' * (masked_views > 1)}"
         shout(f"{views} of test samples can't be read, so masked (listed above)")
     if black:
-        shout(f"nothing of {few(black)} can be read: black images are predicted in their place, which score next to 0")
+        shout(f"{few(black)} can't be read at all: black images are predicted instead and will score about 0")
 
 
 def _list_problems(title: str, problems: Sequence[Problem], names: Collection[str]) -> None:

@@ -1,4 +1,4 @@
-"""How masks are split into objects: a rule is chosen only where its cross-fitted gain of object AP is beyond doubt."""
+"""How masks are split into objects: a rule is chosen only if its cross-fitted gain exceeds one standard error."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

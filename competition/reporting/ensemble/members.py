@@ -98,7 +98,7 @@ def _member_sentence(table: pd.DataFrame) -> str:
 
 
 def tuning_gain(inputs: ReportInputs) -> list[Figure]:
-    """Return what tuning gained on each class of a segmentation; for tables that is in the honest numbers.
+    """Return what tuning gained on each class of a segmentation; for tables that is in the scores.
 
     Raises:
         CompetitionError: There is no decision, or its per_class.csv is missing.

@@ -1,4 +1,4 @@
-"""The honest numbers of a decision as a table, each with what it means."""
+"""The scores of a decision as a table, each with what it means."""
 
 import numpy as np
 import pandas as pd
@@ -64,15 +64,15 @@ def honest_scores(inputs: ReportInputs) -> list[Figure]:
         table[name] = table[name].astype("float64")
     table["emphasised"] = table["score"] == "cross-fitted"
     sentence = (
-        f"The honest numbers on {decision.coverage:,} samples, as {metric}, with 95 % intervals over groups. "
-        "Rank by the cross-fitted score; differences smaller than its interval are noise."
+        f"The scores on {decision.coverage:,} samples, as {metric}, with 95 % intervals over groups. "
+        "Rank by the cross-fitted score; differences within its interval may be noise."
     )
     if decision.unmeasured:
         sentence += f" Not measured, because no image has a pixel of it: {', '.join(decision.unmeasured)}."
     if scores.oof_crossfit is None:
         sentence += " Fewer than three groups were held out by every member, so nothing could be cross-fitted."
     body = html_table(table, highlight="emphasised")
-    return [Figure("scores", "The honest numbers", sentence, body, table.drop(columns="emphasised"))]
+    return [Figure("scores", "The scores", sentence, body, table.drop(columns="emphasised"))]
 
 
 def worst_first(values: ArrayLike) -> list[int]:

@@ -119,7 +119,7 @@ def _location_figure(inputs: ReportInputs) -> Figure:
         f"chosen on the same samples: optimistic). A dash as threshold means that a class is never called, because "
         f"calling it would lose more cells than it wins; more positive samples would change that.{gate}{rest}"
     )
-    return Figure("locations", "What is called, class by class", sentence, html_table(shown), table)
+    return Figure("locations", "Hits and false alarms, class by class", sentence, html_table(shown), table)
 
 
 def location_counts(

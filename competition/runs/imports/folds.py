@@ -61,7 +61,7 @@ def _groups_of(names: Sequence[str], training: Sequence[Entry], path: Path) -> l
     if unknown := [name for name in names if name not in known]:
         hint = NearKeys(entry.name for entry in training).hint(unknown[0])
         many = f" ({len(unknown)} of {len(names)} are not)" if len(unknown) > 1 else ""
-        raise CompetitionError(f"{unknown[0]!r} is no training image{many}{hint}", path)
+        raise CompetitionError(f"{unknown[0]!r} is not a training image{many}{hint}", path)
     return [known[name].group for name in names]
 
 

@@ -291,4 +291,4 @@ def _check_probabilities(probs: NDArray[np.floating], where: Where) -> None:
     low, high = float(probs.min(initial=0)), float(probs.max(initial=0))
     if low < -ROUNDING or high > 1 + ROUNDING:
         worst = low if low < -ROUNDING else high
-        raise CompetitionError(f"{worst:g} is no probability from 0 to 1", where, "Save probabilities, not logits")
+        raise CompetitionError(f"{worst:g} is not a probability from 0 to 1", where, "Save probabilities, not logits")

@@ -135,7 +135,7 @@ def open_plane_files(path: Path) -> Iterator[PlaneFiles]:
         return
     if not path.exists():
         raise CompetitionError("no such file or folder", path)
-    with damage_named("this is no zip of .npy files, or it is incomplete", path):
+    with damage_named("this is not a zip of .npy files, or it is incomplete", path):
         archive = zipfile.ZipFile(path)
     with archive:
         yield PlaneFiles(path, [name for name in archive.namelist() if not name.endswith("/")], archive)

@@ -202,7 +202,7 @@ def open_png_files(path: Path, form: PngMasks, classes: Sequence[str]) -> Iterat
         return
     if not path.exists():
         raise CompetitionError("no such file or folder", path)
-    with damage_named("this is no zip of PNG masks, or it is incomplete", path):
+    with damage_named("this is not a zip of PNG masks, or it is incomplete", path):
         archive = zipfile.ZipFile(path)
     with archive:
         yield PngFiles(path, form, classes, [name for name in archive.namelist() if not name.endswith("/")], archive)

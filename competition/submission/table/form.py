@@ -170,7 +170,7 @@ def read_tables_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[pd.
             hint = near_misses(here, missing)
             raise CompetitionError(f"{len(missing)} patients are missing{holder} ({few(missing)}){hint}", path)
         if not table[classes[0]].between(0, 1).all():  # NaN is not between them
-            raise CompetitionError(f"{classes[0]} is no probability from 0 to 1", path, f"See ./run.sh check {path}")
+            raise CompetitionError(f"{classes[0]} is not a probability from 0 to 1", path, f"See ./run.sh check {path}")
         if not np.isin(table[list(classes[1:])], (0, 1)).all():
             raise CompetitionError("a location is neither 0 nor 1", path, f"See ./run.sh check {path}")
     return [table.loc[tables[0].index, list(classes)] for table in tables]

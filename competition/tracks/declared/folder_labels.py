@@ -76,7 +76,7 @@ def labels_in_files(
     for path in strays:
         if path not in meant.values():
             key, where = masks.fields_of[path].get("stem", path.stem), path.relative_to(root).as_posix()
-            problems.append(Problem(key, "train", where, "a mask without training image", note=True))
+            problems.append(Problem(key, "train", where, "a mask without a training image", note=True))
     of_sample = {key: join_part(masks.label_of(image.fields or {}), image.part) for key, image in training.items()}
     if declaration.missing == "empty" and training and not owner:
         what = f"none of the {counted(len(training), 'training image')} has a mask of this name"

@@ -24,7 +24,7 @@ VERTEBRAE = tuple(f"vertebra_{number}" for number in range(1, 7))
 """From the top down."""
 LABEL_KEY = "label_separated"
 LABEL_PLANES = len(VERTEBRAE) + 1
-TURNED = "labels: {count} square labels have rows and columns exchanged and were transposed ({names})"
+TURNED = "labels: {count} square labels have rows and columns swapped and were transposed ({names})"
 
 
 def read_vertebrae(path: Path, size_hw: tuple[int, int]) -> NDArray[np.uint8]:

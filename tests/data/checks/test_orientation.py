@@ -116,7 +116,7 @@ def test_hand_computed_ratio_of_a_straight_edge() -> None:
     own, others = edge_ratios([("ramp", ramp, pack_masks(half)), ("step", step, pack_masks(half))])
     assert np.exp(own[0, 0]) == pytest.approx(1, abs=0.02)
     assert np.exp(own[1, 0]) > 4
-    assert np.exp(own[1, 1]) < 2  # rows and columns exchanged: the outline crosses the step
+    assert np.exp(own[1, 1]) < 2  # rows and columns swapped: the outline crosses the step
     assert others[0].tolist() == own[1].tolist()
     assert others[1].tolist() == own[0].tolist()
 
@@ -137,4 +137,4 @@ def test_real_hearts_are_noticed_only_where_axes_are_exchanged() -> None:
     assert better_orientation(*edge_ratios(right)) is None
     better = better_orientation(*edge_ratios(wrong))
     assert better is not None
-    assert better[0] == "with rows and columns exchanged"
+    assert better[0] == "with rows and columns swapped"

@@ -67,7 +67,7 @@ def test_plausible_masks_and_samples_without_masks_give_nothing() -> None:
 def test_a_class_that_covers_most_of_every_image_may_be_the_background() -> None:
     entries = masks((190, 20, 200), (101, 150, 200))  # of 200 pixels
     assert questionable_masks(entries, ["a", "b", "c"]) == [
-        "labels: a (at least 50 %) covers more than half of every image; are background and class exchanged?"
+        "labels: a (at least 50 %) covers more than half of every image; are background and class swapped?"
     ]
     assert questionable_masks(masks((100, 20), (190, 20)), ["a", "b"]) == []
     assert questionable_masks([ENTRY], ["a"]) == []

@@ -119,7 +119,7 @@ def test_busi_masks_lie_beside_images_and_are_joined(tmp_path: Path) -> None:
     assert found == [[[0, 0, 0], [0, 1, 1]], [[0, 2, 2]], [[0, 3, 3]]]
     assert any("fits 4 masks too" in remark for remark in listing.remarks)
     (stray,) = listing.problems
-    assert (stray.path, stray.reason) == ("benign/benign (3)_mask.png", "a mask without training image")
+    assert (stray.path, stray.reason) == ("benign/benign (3)_mask.png", "a mask without a training image")
 
 
 def test_lgg_groups_by_folder(tmp_path: Path) -> None:

@@ -159,9 +159,9 @@ def test_turned_squares_are_said_once_and_impossible_ones_are_listed(tmp_path, w
         write_mat(tmp_path / f"raw/train/label/{number}.mat", stored.transpose(1, 0, 2) if number in (2, 5) else stored)
     words = ("prepare", "--track", "lumbar", "--data", tmp_path / "raw", "--folds", 2, "--skip-bad")
     figures, said = stage(*words)
-    remark = "labels: 2 square labels have rows and columns exchanged and were transposed (2.dcm, 5.dcm)"
+    remark = "labels: 2 square labels have rows and columns swapped and were transposed (2.dcm, 5.dcm)"
     assert figures["remarks"] == [remark]
-    assert said.count("rows and columns exchanged") == 1
+    assert said.count("rows and columns swapped") == 1
     (problem,) = figures["problems"]
     assert (problem["key"], problem["path"]) == ("train_6", "train/label/6.mat")
     assert "not six vertebrae from the top down" in problem["reason"]
