@@ -195,10 +195,13 @@ TABLE, ANSWERS = np.full((3, 2), 0.5), np.ones((3, 2))
         (lambda: api.tune({"a": [m[0, 0] for m in MAPS]}, MASKS, NAMES, [0, 1, 2]), r"not \(4,\)"),
         (
             lambda: api.tune({"a": MAPS, "b": [*MAPS[:2], MAPS[2][:, 1:]]}, MASKS, NAMES, [0, 1, 2]),
-            r"image 2: a map of \(1, 3, 4\) for a truth of \(1, 4, 4\): b",
+            r"image 2: the map has shape \(1, 3, 4\), its truth \(1, 4, 4\): b",
         ),
         (lambda: api.tune({"a": TABLE, "b": TABLE[:, :1]}, ANSWERS, NAMES, [0, 1, 2]), "tables of different shapes"),
-        (lambda: api.tune({"a": TABLE}, ANSWERS[:, :1], NAMES, [0, 1, 2]), r"truth has shape \(3, 1\), each table \(3, 2\)"),
+        (
+            lambda: api.tune({"a": TABLE}, ANSWERS[:, :1], NAMES, [0, 1, 2]),
+            r"truth has shape \(3, 1\), each table \(3, 2\)",
+        ),
         (lambda: api.tune({"a": TABLE[:, :1]}, ANSWERS[:, :1], NAMES, [0, 1, 2]), "the ranked class first"),
         (
             lambda: api.tune({"a": TABLE}, ANSWERS, NAMES, [0, 1, 2], "dice"),
@@ -206,7 +209,7 @@ TABLE, ANSWERS = np.full((3, 2), 0.5), np.ones((3, 2))
         ),
         (lambda: api.tune({"a": TABLE}, ANSWERS, NAMES, [0, 1, 2], combination="luck"), "unknown combination 'luck'"),
         (lambda: api.score(MASKS[:2], MASKS), "2 predictions for 3 truths"),
-        (lambda: api.score([m[:, 1:] for m in MASKS], MASKS), r"masks of \(1, 3, 4\) for a truth of \(1, 4, 4\)"),
+        (lambda: api.score([m[:, 1:] for m in MASKS], MASKS), r"the masks have shape \(1, 3, 4\), the truth \(1, 4, 4\)"),
         (lambda: api.score([0.5, 0.1], [0, 1], "dice"), "metric dice does not fit the task multilabel"),
         (lambda: api.score(MASKS, MASKS, groups=["a"]), "1 groups for 3 images"),
         (lambda: api.encode(np.ones(3)), r"a mask has the shape \(rows, columns\), not \(3,\)"),
@@ -227,7 +230,7 @@ def test_a_decision_is_applied_to_its_own_members_and_kind_alone():
         api.vote({"b": MAPS}, masks)
     with pytest.raises(CompetitionError, match="tables of 2 classes for a segmentation of 1"):
         api.vote({"a": TABLE}, masks)
-    with pytest.raises(CompetitionError, match="is a classification, and these are no tables"):
+    with pytest.raises(CompetitionError, match="is a classification, and the predictions are not tables"):
         api.vote({"a": MAPS}, table)
 
 

@@ -63,7 +63,7 @@ def test_raw_data_that_was_copied_or_touched_is_the_same(stage, own_data):
 def test_raw_data_that_is_gone_is_said_and_its_cache_is_used(stage, own_data):
     shutil.rmtree(own_data.root / "raw")
     _, said = stage("tune", "--track", "tiny_hands")
-    assert "changes of the raw data since prepare can't be detected" in " ".join(said.split())
+    assert "changes to the raw data since prepare can't be detected" in " ".join(said.split())
 
 
 def test_a_missing_file_of_the_raw_data_is_named(refusal, own_data):

@@ -174,7 +174,7 @@ def test_full_of_other_folds_other_data_or_other_settings_is_refused(trained, tm
     stored["identity"]["config_hash"] = "0123456789"
     write_sealed_json(mark, stored)
     try:
-        with pytest.raises(CompetitionError, match="folds of run 'quick' were trained with different settings"):
+        with pytest.raises(CompetitionError, match="folds of run 'quick' differ in settings"):
             opened(trained, "quick", (0, FULL))
     finally:
         mark.write_text(content)
