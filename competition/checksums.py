@@ -2,7 +2,7 @@
 
 Every binary file that a stage writes ends in a seal: eight bytes that mark it and the SHA-256 of everything else in the
 file. It is written before the file gets its name and compared when the file is read. Without it one flipped bit passed
-silently in 376 of 378 trials in best.pt and in 1,189 of 1,434 in a probability map. blosc2, numpy and torch ignore
+silently in 376 of 378 trials in weights.pt and in 1,189 of 1,434 in a probability map. blosc2, numpy and torch ignore
 bytes after their data. A Parquet file is read from its end, so there the seal lies in front of the footer, where
 nothing refers to it. All of these files can still be read without this module.
 """

@@ -72,7 +72,7 @@ class ModelSettings(Section):
     """A checkpoint to start from, of this project or another (also 3D medical weights, see
     competition/models/checkpoint_loading.py); layers that do not fit (another head) are listed and keep the start they
     have without it: random, but in "report_fourfold" the location networks keep ``pretrained``. A path
-    with "{fold}" in it is below the data set's runs, and each fold starts from its own: contrastive/{fold}/best.pt."""
+    with "{fold}" in it is below the data set's runs, so each fold starts from its own: RUN/{fold}/weights.pt."""
     prior: Annotated[float, Field(gt=0, lt=1)] = 0.01
     """Probability that the untrained head gives everywhere. A small value saves the first epochs, which otherwise
     learn that nearly all pixels are background."""
@@ -163,7 +163,8 @@ class TrainSettings(Section):
     """The same weights from the same settings, bit for bit, on the same machine. auto: on a CPU, where it costs
     nothing; on a GPU it makes bilinear upsampling move thirty times the bytes, so there it must be asked for."""
     validate_every: Positive = 5
-    """Epochs between two scores at native size; the last epoch is always scored."""
+    """Epochs between two scores at native size, which show how training goes. The last epoch is always scored, and its
+    weights predict: the best of several would be chosen by the samples that it is scored on."""
     keep_every: Positive | None = None
     """Keep the weights of every so many epochs with predictions of their own: members RUN@EPOCH; null keeps none."""
 

@@ -228,8 +228,8 @@ def last_checkpoint_file(fold_folder: Path) -> Path:
 
 
 def checkpoint_file(fold_folder: Path, epoch: int | None = None) -> Path:
-    """Return the weights of a trained fold that predict: the best, or those kept after an epoch."""
-    return fold_folder / ("best.pt" if epoch is None else f"epoch{epoch:03d}.pt")
+    """Return the weights of a trained fold that predict: the last, or those kept after an epoch."""
+    return fold_folder / ("weights.pt" if epoch is None else f"epoch{epoch:03d}.pt")
 
 
 def out_of_fold_folder(fold_folder: Path, epoch: int | None = None, views: Sequence[str] | None = None) -> Path:
@@ -242,7 +242,7 @@ def out_of_fold_folder(fold_folder: Path, epoch: int | None = None, views: Seque
 
 
 def training_scores_folder(fold_folder: Path) -> Path:
-    """Return the predictions of a fold's best weights on its training samples, where they were asked for."""
+    """Return the predictions of a fold's last weights on its training samples, where they were asked for."""
     return fold_folder / "training_scores"
 
 

@@ -23,7 +23,7 @@ Predict = Callable[[np.ndarray, int], np.ndarray]
 """Truth bool (C, H, W) and the number of the image -> levels."""
 
 HISTORY = (
-    "epoch,loss,lr,seconds,score,memory_mb\n1,1.0,0.1,2.0,0.5,512\n2,0.5,0.05,2.5,0.75,2048\n3,0.4,0.01,1.5,,2048\n"
+    "epoch,loss,lr,seconds,score,memory_mb\n1,1.0,0.1,2.0,0.5,512\n2,0.5,0.05,2.5,,2048\n3,0.4,0.01,1.5,0.75,2048\n"
 )
 
 
@@ -92,7 +92,7 @@ def _finish(prepared, run: str, fold: int, experiment: Experiment) -> Path:
     }
     write_sealed_json(finished_file(folder), {"identity": identity, "shuffled": False})
     settings_file(folder).write_text(experiment.to_yaml())
-    (folder / "best.pt").touch()
+    (folder / "weights.pt").touch()
     history_file(folder).write_text(HISTORY)
     return out_of_fold_folder(folder)
 

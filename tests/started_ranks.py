@@ -25,7 +25,7 @@ from competition.runs.held_out_predictions import store_held_out
 from competition.settings import Experiment
 from competition.tracks.track import Track
 from competition.training import loop
-from competition.training.checkpoints import load_best, open_predictor
+from competition.training.checkpoints import load_trained, open_predictor
 from competition.training.ranks import Ranks, join_ranks
 from competition.training.state import FoldJob
 from competition.workspace import Workspace
@@ -153,8 +153,8 @@ def _checksum(batch: Batch, place: int) -> str:
 def predict(ranks: Ranks, prepared: tuple[Track, Workspace, list[Entry]], checkpoint: Path, folder: Path) -> None:
     """Store the predictions of held-out samples by a checkpoint, and the score of its network."""
     track, workspace, held_out = prepared
-    best = load_best(checkpoint)
-    predictor = open_predictor([best], track, workspace)
-    store_held_out(predictor, best, held_out, folder / "oof", "held out", ranks)
+    trained = load_trained(checkpoint)
+    predictor = open_predictor([trained], track, workspace)
+    store_held_out(predictor, trained, held_out, folder / "oof", "held out", ranks)
     score = loop.held_out_score(predictor, workspace, held_out, ranks)
     (folder / f"score{ranks.number}.txt").write_text(repr(score))

@@ -165,7 +165,7 @@ def test_the_forms_of_a_declaration_are_forms(tmp_path):
 def test_the_settings_of_the_members_are_settings(runs):
     assert runs["strong"].hash() != runs["strong_seed1"].hash()
     assert runs["pupil"].data.pseudo == "strong"
-    assert runs["strong_longer"].model.init == Path("strong/{fold}/best.pt")
+    assert runs["strong_longer"].model.init == Path("strong/{fold}/weights.pt")
     assert runs["wrist_crop"].data.crop_to.run == "strong"
     assert runs["wrist_of_quick"].data.crop_to.run == "quick"
     assert runs["wrist_of_quick"].data.classes == runs["wrist_crop"].data.classes

@@ -39,7 +39,7 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
 
 
 def test_the_written_settings_read_back_the_same(file: Path) -> None:
-    overrides = ["predict.views=[identity, hflip]", "model.init=start/best.pt", "model.decoder_channels=[64, 32]"]
+    overrides = ["predict.views=[identity, hflip]", "model.init=start/weights.pt", "model.decoder_channels=[64, 32]"]
     experiment = load_experiment(file, overrides)
     file.write_text(experiment.to_yaml())
     assert load_experiment(file) == experiment

@@ -26,7 +26,7 @@ from competition.runs.roi_run import check_stage, weights_of_stage
 from competition.runs.test_set_predictions import load_fold
 from competition.settings import CropSettings
 from competition.tracks.track import Track, narrow
-from competition.training.checkpoints import Best, open_predictor
+from competition.training.checkpoints import TrainedWeights, open_predictor
 from competition.workspace import Workspace
 
 
@@ -106,7 +106,12 @@ def load_member(track: Track, runs: Workspace, images: Workspace, member: Member
 
 
 def _load_stage(
-    track: Track, runs: Workspace, images: Workspace, settings: CropSettings, member: Member, checkpoints: list[Best]
+    track: Track,
+    runs: Workspace,
+    images: Workspace,
+    settings: CropSettings,
+    member: Member,
+    checkpoints: list[TrainedWeights],
 ) -> LoadedStage:
     """Load the run that gives the boxes, whose weights must be those that the member was trained with."""
     folder, repair = runs.run_folder(settings.run), f"Train {settings.run!r} first"

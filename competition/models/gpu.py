@@ -19,6 +19,17 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(text in str(error) for text in ALLOCATIONS)
 
 
+def gpu_answers() -> bool:
+    """Return whether this process can still use its GPU: after an illegal access or a lost card nothing runs there."""
+    if not torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        return True
+    try:
+        torch.cuda.synchronize()
+    except RuntimeError:
+        return False
+    return True
+
+
 def gpu_of(device: torch.device) -> str:
     """Return name and size of a GPU ("NVIDIA A10G, 22.5 GiB"), which differ where more memory may fit; "" of a CPU."""
     if device.type != "cuda":

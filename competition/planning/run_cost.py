@@ -105,5 +105,5 @@ def cost_of(experiment: Experiment, track: Track, draws: Draws, machine: Machine
 def checkpoint_bytes(cost: StepCost, experiment: Experiment, folds: int) -> int:
     """Return what the checkpoints of all folds take on the disk, with the copy that replaces one of them."""
     kept = 0 if experiment.train.keep_every is None else experiment.train.epochs // experiment.train.keep_every
-    best = 4 * cost.weights
-    return folds * (cost.held_bytes + (1 + kept) * best) + cost.held_bytes
+    weights = 4 * cost.weights
+    return folds * (cost.held_bytes + (1 + kept) * weights) + cost.held_bytes

@@ -31,9 +31,9 @@ def store_predictions(
 ) -> None:
     """Predict samples one at a time and store maps, or a table of scores for classification.
 
-    While the network works on a sample the next one is read and the last map is written. A sample whose map is already
-    in the folder is not predicted again, so an interrupted run continues where it stopped. Memory does not grow with
-    the number of samples.
+    While the network works on a sample the next one is read and the last map is written. Without ``truth`` a sample
+    whose map is already in the folder is not predicted again, so an interrupted run continues where it stopped. Memory
+    does not grow with the number of samples.
 
     Args:
         predictor: Networks, and the test-time views of their experiment.
@@ -41,7 +41,8 @@ def store_predictions(
         folder: Receives the maps or scores, and index.json last.
         made_by: What the predictions depend on, for the index.
         title: Of the progress bar.
-        truth: Sample -> label planes; where given, the histograms of the maps against it are stored too.
+        truth: Sample -> label planes; where given, every sample is predicted, and the histograms of the maps against it
+            are stored too.
         write: Stores a map.
         known: Sample -> scores (C,) of a classification that need not be predicted.
     """
@@ -59,7 +60,7 @@ def store_predictions(
     missing = [
         entry
         for entry in entries
-        if not (entry.sample in known if of_table else map_file(folder, entry.sample).exists())
+        if truth is not None or not (entry.sample in known if of_table else map_file(folder, entry.sample).exists())
     ]
     with progress(title, len(entries)) as ticker, one_behind() as run_behind:
         for _ in range(len(entries) - len(missing)):

@@ -15,7 +15,7 @@ from competition.reporting.page import Figure, Section, html_table
 from competition.reporting.parts import Part, section_of
 from competition.reporting.stored_tables import read_stored_table
 from competition.runs.members import finished_folds, is_imported, split_member, trained_runs
-from competition.text import counted
+from competition.text import counted, few
 from competition.workspace import history_file
 
 NAME, TITLE = "training", "Training"
@@ -59,7 +59,7 @@ def read_histories(inputs: ReportInputs, name: str, folds: Sequence[Fold]) -> pd
     """Return one row per fold and epoch of a member: fold, epoch, loss, lr, seconds, score, memory_mb and chosen.
 
     ``score`` is NaN in epochs that were not scored, ``memory_mb`` (the most so far) where training did not record it.
-    ``chosen`` marks the epoch whose weights predict.
+    ``chosen`` marks the epoch whose weights predict: the last, or that of a member RUN@EPOCH.
 
     Raises:
         CompetitionError: A history is missing or damaged.
@@ -72,18 +72,9 @@ def read_histories(inputs: ReportInputs, name: str, folds: Sequence[Fold]) -> pd
         table = table.reindex(columns=[*COLUMNS, MEMORY])
         table[MEMORY] = pd.to_numeric(table[MEMORY], errors="coerce")
         table.insert(0, "fold", str(fold))
-        table["chosen"] = table["epoch"] == (chosen_epoch(table) if epoch is None else epoch)
+        table["chosen"] = table["epoch"] == (table["epoch"].max() if epoch is None else epoch)
         tables.append(table)
     return pd.concat(tables, ignore_index=True)
-
-
-def chosen_epoch(history: pd.DataFrame) -> float:
-    """Return the epoch whose weights training kept as the best: of equal scores the first.
-
-    A model of all samples has no scores and keeps its last weights.
-    """
-    scored = history.dropna(subset="score")
-    return float((history["epoch"].iloc[-1]) if scored.empty else scored["epoch"].iloc[int(scored["score"].argmax())])
 
 
 def _training_figure(name: str, histories: pd.DataFrame, figure: str) -> Figure:
@@ -124,7 +115,7 @@ def _draw_scores(axis: Axes, table: pd.DataFrame) -> None:
 
 
 def summary_of(histories: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per fold: epochs, the chosen epoch and its score, the last loss, time and the most memory."""
+    """Return one row per fold: epochs, the epoch that predicts, its score, the last loss, time and the most memory."""
     rows = []
     for fold, table in histories.groupby("fold", sort=False):
         chosen = table[table["chosen"]]
@@ -133,7 +124,7 @@ def summary_of(histories: pd.DataFrame) -> pd.DataFrame:
             {
                 "fold": str(fold),
                 "epochs": len(table),
-                "chosen epoch": int(chosen["epoch"].iloc[0]) if len(chosen) else None,
+                "epoch that predicts": int(chosen["epoch"].iloc[0]) if len(chosen) else None,
                 "held-out score there": score,
                 "last loss": float(table["loss"].iloc[-1]),
                 "time": duration(float(table["seconds"].sum())),
@@ -150,7 +141,6 @@ def _gigabytes(memory_mb: float) -> str:
 def _sentence(histories: pd.DataFrame) -> str:
     """Say what the curves show, and what to do about it."""
     folds = histories["fold"].nunique()
-    last = histories.groupby("fold", sort=False)["epoch"].transform("max")
     scored = histories.dropna(subset="score")
     several = bool((scored.groupby("fold").size() > 1).any())
     text = (
@@ -161,10 +151,13 @@ def _sentence(histories: pd.DataFrame) -> str:
         return text + "Nothing was held out, so there is no score."
     if not several:
         return text + "Only one epoch was scored; train with --set train.validate_every=1 to see when the score peaks."
-    at_end = int((histories["chosen"] & (histories["epoch"] == last)).sum())
+    peaks = scored.loc[scored.groupby("fold", sort=False)["score"].idxmax()].set_index("fold")["epoch"]
+    at_end = int((peaks == histories.groupby("fold", sort=False)["epoch"].max()[peaks.index]).sum())
     if at_end * 2 > folds:
         return text + f"In {at_end} of {folds} the last epoch is the best: train longer with --set train.epochs=N."
     return text + (
-        "The best epoch comes before the end: fewer epochs would do. Where the loss falls on while the score does not "
-        "rise, use stronger augmentation or more data."
+        f"The score peaks before the end (epoch {few([f'{epoch:.0f}' for epoch in sorted(set(peaks))])}): fewer epochs "
+        "would do. The last epoch predicts all the same, because the best of several would be chosen by the samples "
+        "that it is scored on. Where the loss keeps falling while the score does not rise, use stronger augmentation "
+        "or more data."
     )

@@ -15,7 +15,7 @@ from competition.runs.pseudo_labels import label_test_samples
 from competition.runs.roi_run import find_boxes
 from competition.runs.run import Run, first_stage, fold_identity
 from competition.settings import TrainSettings
-from competition.training.checkpoints import load_best, open_predictor
+from competition.training.checkpoints import load_trained, open_predictor
 from competition.training.loop import train_fold
 from competition.training.ranks import ALONE, Ranks
 from competition.training.state import FoldJob
@@ -56,7 +56,7 @@ def train_one(run: Run, fold: Fold, force: bool, tracker: str | None = None, ran
 
 
 def kept_epochs(settings: TrainSettings) -> list[int]:
-    """Return the epochs whose weights are kept beside the best."""
+    """Return the epochs whose weights are kept beside the last."""
     if settings.keep_every is None:
         return []
     return list(range(settings.keep_every, settings.epochs + 1, settings.keep_every))
@@ -90,8 +90,8 @@ def _remove_trained(folder: Path) -> None:
 
 
 def _predict_held_out(run: Run, job: FoldJob, epoch: int | None) -> None:
-    """Store the predictions of held-out samples by the best weights, or by those kept after an epoch."""
-    best = load_best(checkpoint_file(job.folder, epoch))
-    predictor = open_predictor([best], run.track, run.workspace, job.boxes)
-    title = f"fold {best.identity.fold}: held out" + ("" if epoch is None else f" after epoch {epoch}")
-    store_held_out(predictor, best, job.held_out, out_of_fold_folder(job.folder, epoch), title, job.ranks)
+    """Store the predictions of held-out samples by the last weights, or by those kept after an epoch."""
+    trained = load_trained(checkpoint_file(job.folder, epoch))
+    predictor = open_predictor([trained], run.track, run.workspace, job.boxes)
+    title = f"fold {trained.identity.fold}: held out" + ("" if epoch is None else f" after epoch {epoch}")
+    store_held_out(predictor, trained, job.held_out, out_of_fold_folder(job.folder, epoch), title, job.ranks)

@@ -15,26 +15,35 @@ from competition.runs.rank_predictions import store_by_ranks
 from competition.runs.roi_run import check_stage, find_boxes, find_first_stage
 from competition.runs.test_set_predictions import load_fold
 from competition.tracks.track import Track, narrow
-from competition.training.checkpoints import Best, open_predictor
+from competition.training.checkpoints import TrainedWeights, open_predictor
 from competition.training.ranks import ALONE, Ranks
 from competition.workspace import Workspace
 
 
 def store_held_out(
-    predictor: Predictor, best: Best, held_out: Sequence[Entry], folder: Path, title: str, ranks: Ranks = ALONE
+    predictor: Predictor,
+    trained: TrainedWeights,
+    held_out: Sequence[Entry],
+    folder: Path,
+    title: str,
+    ranks: Ranks = ALONE,
 ) -> None:
     """Store the predictions of held-out samples, and their histograms against the labels; whole or not at all.
 
     Args:
         predictor: One network.
-        best: Its checkpoint.
+        trained: Its checkpoint.
         held_out: The samples.
         folder: Receives the predictions.
         title: Of the progress bar.
         ranks: Each predicts its share.
     """
     track, workspace = predictor.track, predictor.reader.workspace
-    made_by = {"config_hash": best.identity.config_hash, "fold_hash": best.identity.fold_hash, "epoch": best.epoch}
+    made_by = {
+        "config_hash": trained.identity.config_hash,
+        "fold_hash": trained.identity.fold_hash,
+        "epoch": trained.epoch,
+    }
     truth = None if track.task == "classification" else partial(read_label_planes, workspace, track)
 
     def store(entries: Sequence[Entry], part: Path) -> None:
@@ -56,12 +65,12 @@ def predict_held_out(track: Track, workspace: Workspace, member: Member) -> None
         folder = held_out_folder(workspace, member, fold)
         if fold == FULL or index_file(folder).exists():
             continue
-        best = load_fold(workspace, narrowed, member, fold)
+        trained = load_fold(workspace, narrowed, member, fold)
         held_out, boxes = folds.held_out(training, fold), None
-        if (settings := best.experiment.data.crop_to) is not None:
+        if (settings := trained.experiment.data.crop_to) is not None:
             stage = find_first_stage(workspace, folds, training, settings)
-            check_stage(workspace, member.name, settings.run, stage.stage_hash, [best])
+            check_stage(workspace, member.name, settings.run, stage.stage_hash, [trained])
             boxes = find_boxes(stage, stage.folder_of, held_out)
-        predictor = open_predictor([best], narrowed, workspace, boxes)
-        title = f"{member.name}, fold {fold}, {'+'.join(best.experiment.predict.views)}: held out"
-        store_held_out(predictor, best, held_out, folder, title)
+        predictor = open_predictor([trained], narrowed, workspace, boxes)
+        title = f"{member.name}, fold {fold}, {'+'.join(trained.experiment.predict.views)}: held out"
+        store_held_out(predictor, trained, held_out, folder, title)

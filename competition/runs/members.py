@@ -127,7 +127,7 @@ def _as_fold(text: str) -> Fold:
 def split_member(name: str) -> tuple[str, int | None]:
     """Return the run of a member and the epoch its weights were kept after: "quick@10" is ("quick", 10).
 
-    The epoch of a member that votes with the best weights of its run is None.
+    The epoch of a member that votes with the last weights of its run is None.
     """
     run, at, epoch = name.partition("@")
     return run, int(epoch) if at else None

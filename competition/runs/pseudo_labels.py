@@ -21,7 +21,14 @@ from competition.prediction.store import store_predictions
 from competition.runs.rank_predictions import store_by_ranks
 from competition.text import nearest_hint
 from competition.tracks.track import Track
-from competition.training.checkpoints import Best, Identity, check_identity, load_best, open_predictor, weights_hash
+from competition.training.checkpoints import (
+    Identity,
+    TrainedWeights,
+    check_identity,
+    load_trained,
+    open_predictor,
+    weights_hash,
+)
 from competition.training.ranks import ALONE, Ranks
 from competition.workspace import Workspace, checkpoint_file, finished_file, pseudo_label_file
 
@@ -31,7 +38,7 @@ class Teacher:
     """A trained fold that labels test samples; ``pseudo_hash`` differs when a weight or a test image differs."""
 
     run: str
-    best: Best
+    trained: TrainedWeights
     samples: tuple[Entry, ...]
     pseudo_hash: str
 
@@ -55,17 +62,17 @@ def find_teacher(workspace: Workspace, run: str, student: Identity, test: Sequen
     if not samples:
         raise CompetitionError(f"the prepared data of {workspace.dataset} has no test image to label")
     path = checkpoint_file(folder)
-    best = load_best(path)
-    if best.experiment.data.crop_to is not None:
+    trained = load_trained(path)
+    if trained.experiment.data.crop_to is not None:
         what = f"the teacher {run!r} looks at boxes that are known for training images only (data.crop_to)"
         raise CompetitionError(what, path, "Choose a teacher of whole images")
-    found = best.identity
+    found = trained.identity
     wanted = replace(student, config_hash=found.config_hash, pseudo_hash=found.pseudo_hash, init_hash=found.init_hash)
     check_identity(found, wanted, path)
-    digest = hashlib.sha256(weights_hash(best).encode())
+    digest = hashlib.sha256(weights_hash(trained).encode())
     for entry in samples:
         digest.update(f"{entry.sample} {entry.pixels}\n".encode())
-    return Teacher(run, best, samples, digest.hexdigest()[:10])
+    return Teacher(run, trained, samples, digest.hexdigest()[:10])
 
 
 def label_test_samples(
@@ -81,8 +88,8 @@ def label_test_samples(
     made_by = {"teacher": teacher.run, "pseudo_hash": teacher.pseudo_hash}
     known = index_file(folder).exists() and read_index(folder, remake(folder)).made_by == made_by
     if not ranks.of_first(known):
-        predictor = open_predictor([teacher.best], track, workspace)
-        title = f"fold {teacher.best.identity.fold}: labels by {teacher.run}"
+        predictor = open_predictor([teacher.trained], track, workspace)
+        title = f"fold {teacher.trained.identity.fold}: labels by {teacher.run}"
 
         def store(entries: Sequence[Entry], part: Path) -> None:
             store_predictions(predictor, entries, part, made_by, title, write=_write_label)

@@ -23,7 +23,7 @@ from competition.prediction.probability_maps import HALF_LEVEL, map_file
 from competition.runs.members import Member, is_imported, open_member, out_of_fold_folders
 from competition.settings import CropSettings
 from competition.text import nearest_hint, size_text
-from competition.training.checkpoints import Best, load_best, weights_hash
+from competition.training.checkpoints import TrainedWeights, load_trained, weights_hash
 from competition.workspace import Workspace, checkpoint_file
 
 SHOWN = 5
@@ -72,17 +72,19 @@ def weights_of_stage(workspace: Workspace, member: Member) -> str:
     digest = hashlib.sha256()
     for fold in member.folds:
         path = checkpoint_file(workspace.fold_folder(member.name, fold))
-        digest.update(f"{fold} {weights_hash(load_best(path))}\n".encode())
+        digest.update(f"{fold} {weights_hash(load_trained(path))}\n".encode())
     return digest.hexdigest()[:10]
 
 
-def check_stage(workspace: Workspace, member: str, stage: str, stage_hash: str, checkpoints: Sequence[Best]) -> None:
+def check_stage(
+    workspace: Workspace, member: str, stage: str, stage_hash: str, checkpoints: Sequence[TrainedWeights]
+) -> None:
     """Reject folds of a member that were trained with other weights of the run that gives their boxes.
 
     Raises:
         CompetitionError: The run was trained again since.
     """
-    if any(best.identity.stage_hash != stage_hash for best in checkpoints):
+    if any(trained.identity.stage_hash != stage_hash for trained in checkpoints):
         what = f"run {stage!r}, which gives the boxes of {member!r}, was trained again since"
         raise CompetitionError(what, workspace.run_folder(stage), f"Train {member!r} again with --force, then run tune")
 

@@ -15,6 +15,7 @@ from competition.data.manifest import target_matrix
 from competition.errors import CompetitionError
 from competition.files import file_lock, remove_folder
 from competition.metrics.tables import TableMetric
+from competition.models.gpu import gpu_answers
 from competition.names import check_run_name
 from competition.runs.fold_training import fold_job
 from competition.runs.run import Run, fold_identity, open_run
@@ -167,12 +168,12 @@ def _train_and_tell(run: Run, fold: int, folder: Path, study: optuna.Study, tria
         say(f"stopped: {reason}")
         study.tell(trial, state=TrialState.PRUNED)
     except (CompetitionError, ValueError, RuntimeError) as error:  # torch raises the last two for shapes and memory
-        if isinstance(error.__cause__, OSError):
-            raise  # a full disk is not the trial's fault
+        if isinstance(error.__cause__, OSError) or not gpu_answers():
+            raise  # neither a full disk nor a lost GPU is the trial's fault
         _fail(study, trial, error)
     else:
         study.tell(trial, score)
-        # It holds the optimizer too, twice the weights, and is no longer needed; best.pt stays.
+        # It holds the optimizer too, twice the weights, and is no longer needed; weights.pt stays.
         last_checkpoint_file(folder).unlink(missing_ok=True)
         return score
     remove_folder(folder, "*.pt", history_file(folder).name, "tensorboard", "pseudo")
@@ -186,7 +187,7 @@ def _fail(study: optuna.Study, trial: optuna.Trial, error: Exception) -> None:
 
 
 def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
-    """Return the best score of a trial.
+    """Return the score of a trial after its last epoch.
 
     Raises:
         TrialPruned: It is below the median.
@@ -201,4 +202,4 @@ def _train(run: Run, fold: int, folder: Path, trial: optuna.Trial) -> float:
             raise optuna.TrialPruned(f"{score:.4f} after epoch {epoch} is below the median of the trials before")
 
     # Trials are compared, so all of them compute in one precision, whatever timing would choose for each.
-    return train_fold(replace(fold_job(run, fold, folder), precision_of="search"), on_score).best_score
+    return train_fold(replace(fold_job(run, fold, folder), precision_of="search"), on_score).score

@@ -23,7 +23,7 @@ from competition.runs.members import Member, split_member
 from competition.runs.roi_run import check_stage, find_boxes, find_first_stage
 from competition.text import counted
 from competition.tracks.track import Track, narrow
-from competition.training.checkpoints import Best, load_best, open_predictor, weights_hash
+from competition.training.checkpoints import TrainedWeights, load_trained, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file
 
 PICTURES = "pictures"
@@ -73,7 +73,7 @@ def has_test_maps(track: Track, runs: Workspace, member: Member, entries: Sequen
 
 
 def _place(
-    runs: Workspace, member: Member, checkpoints: Sequence[Best], entries: Sequence[Entry]
+    runs: Workspace, member: Member, checkpoints: Sequence[TrainedWeights], entries: Sequence[Entry]
 ) -> tuple[Path, dict[str, Any]]:
     """Return the folder of a member's test maps, and what they depend on, of which its name is made."""
     made_by: dict[str, Any] = {
@@ -120,7 +120,7 @@ def _reuse(
     return scores
 
 
-def load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best:
+def load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> TrainedWeights:
     """Return the weights of a member's fold, of a track that was narrowed to the member's classes.
 
     Their experiment has the member's test-time views.
@@ -130,15 +130,15 @@ def load_fold(runs: Workspace, track: Track, member: Member, fold: Fold) -> Best
     """
     run, epoch = split_member(member.name)
     path = checkpoint_file(runs.fold_folder(run, fold), epoch)
-    best = load_best(path)
+    trained = load_trained(path)
     expected = (runs.dataset, track.classes, member.config_hash, member.fold_hash, fold)
-    found = best.identity
+    found = trained.identity
     if (found.dataset, found.classes, found.config_hash, found.fold_hash, found.fold) != expected:
         raise CompetitionError("the checkpoint is not the one that was tuned", path, "Run ./run.sh tune")
     if member.views is None:
-        return best
-    predict = best.experiment.predict.model_copy(update={"views": member.views})
-    return replace(best, experiment=best.experiment.model_copy(update={"predict": predict}))
+        return trained
+    predict = trained.experiment.predict.model_copy(update={"views": member.views})
+    return replace(trained, experiment=trained.experiment.model_copy(update={"predict": predict}))
 
 
 def find_test_boxes(
@@ -146,7 +146,7 @@ def find_test_boxes(
     workspace: Workspace,
     runs: Workspace,
     member: Member,
-    checkpoints: Sequence[Best],
+    checkpoints: Sequence[TrainedWeights],
     entries: Sequence[Entry],
 ) -> dict[str, Box] | None:
     """Return the boxes of a member of two stages, from its first stage's test maps; None where it sees all.

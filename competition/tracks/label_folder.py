@@ -145,5 +145,5 @@ def _joined(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> list
 
 def _image_size(path: Path) -> tuple[int, int] | None:
     """Return rows and columns of a label that is an image; None for any other form."""
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)  # turned by its EXIF orientation, as it is read as a label
     return None if image is None else (int(image.shape[0]), int(image.shape[1]))

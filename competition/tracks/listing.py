@@ -1,4 +1,4 @@
-"""Checks that all listings share: no two images of one name, and no picture left out without a remark."""
+"""What listings share: no two images of one name, and a word about skipped pictures and unknown patients."""
 
 from collections.abc import Callable, Collection, Sequence
 from fnmatch import fnmatchcase
@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, find_pictures_beside, plain_name, stem
-from competition.tracks.track import Problem, Split
+from competition.tracks.track import WARNING, Problem, Split
 
 
 def skipped_pictures(
@@ -73,6 +73,13 @@ def find_late_images(
         raise CompetitionError(what, folder / lost[0].path, lost[0].repair)
     number = f"{len(problems)} such pictures below {folder}"
     return images, [f"{first.path} is {first.reason} ({number})" for first in problems[:1]]
+
+
+def unknown_patients(unknown: int, total: int, repair: str) -> list[str]:
+    """Return a warning of training images whose patient is unknown, if there are any; ``repair`` tells what to do."""
+    what = f"no patient is known of {unknown} of {total} training images, so each of them is a group of its own"
+    effect = "images of one person may lie in two folds, and scores then come out too high"
+    return [f"{WARNING}{what}: {effect}. {repair}"] if unknown else []
 
 
 def _fits_but_for_ending(path: Path, pattern: str) -> bool:

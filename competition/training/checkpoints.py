@@ -1,11 +1,12 @@
 """Checkpoints: plain dictionaries of tensors, numbers and text, loadable with ``weights_only=True``.
 
-last.pt holds everything that an interrupted run needs to continue bit for bit; best.pt holds what predicts.
+last.pt holds everything that an interrupted run needs to continue bit for bit; weights.pt holds what predicts.
 """
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class Best:
+class TrainedWeights:
     """The weights that predict; ``score`` is at native size on the held-out fold at threshold 0.5, or NaN."""
 
     weights: dict[str, torch.Tensor]
@@ -83,15 +84,15 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return content
 
 
-def save_best(path: Path, best: Best) -> None:
-    """Write best.pt."""
-    content = asdict(best) | {"experiment": best.experiment.model_dump(mode="json"), "weights": best.weights}
-    content["identity"]["classes"] = list(best.identity.classes)
+def save_trained(path: Path, trained: TrainedWeights) -> None:
+    """Write the weights of a fold after its last epoch, or after one that is kept."""
+    content = asdict(trained) | {"experiment": trained.experiment.model_dump(mode="json"), "weights": trained.weights}
+    content["identity"]["classes"] = list(trained.identity.classes)
     save_checkpoint(path, content | {"code_hash": code_hash()})
 
 
-def load_best(path: Path) -> Best:
-    """Read best.pt.
+def load_trained(path: Path) -> TrainedWeights:
+    """Read a file of ``save_trained``.
 
     Raises:
         CompetitionError: It is missing, damaged or not one of this project.
@@ -100,7 +101,7 @@ def load_best(path: Path) -> Best:
     try:
         if content["precision"] not in AUTOCAST:
             raise ValueError(f"precision {content['precision']!r}")
-        return Best(
+        return TrainedWeights(
             weights=weights_in(content["weights"], path),
             experiment=Experiment.model_validate(content["experiment"]),
             identity=stored_identity(content, path),
@@ -180,11 +181,12 @@ def check_start(stored: object, expected: Identity, path: Path) -> None:
             f"weights of fold {found.fold} (folds {found.fold_hash}) have learned from what fold {expected.fold} "
             f"(folds {expected.fold_hash}) holds out"
         )
-        raise CompetitionError(what, path, "Start every fold from its own: --set model.init=RUN/{fold}/best.pt")
+        raise CompetitionError(what, path, "Start every fold from its own: --set model.init=RUN/{fold}/weights.pt")
 
 
+@cache
 def code_hash() -> str:
-    """Return ten characters that differ when the code that shapes weights and maps differs."""
+    """Return ten characters that differ when the code that shapes weights and maps differs: as of the first call."""
     digest = hashlib.sha256()
     for folder in ("formats", "masks", "tracks", "data", "models", "prediction", "training"):
         for path in sorted((PACKAGE / folder).rglob("*.py")):
@@ -192,9 +194,9 @@ def code_hash() -> str:
     return digest.hexdigest()[:10]
 
 
-def weights_hash(*checkpoints: Best) -> str:
+def weights_hash(*checkpoints: TrainedWeights) -> str:
     """Return sixteen characters that differ when any weight of the checkpoints differs."""
-    return state_hash(*(best.weights for best in checkpoints))
+    return state_hash(*(trained.weights for trained in checkpoints))
 
 
 def state_hash(*weights: Mapping[str, torch.Tensor]) -> str:
@@ -207,28 +209,32 @@ def state_hash(*weights: Mapping[str, torch.Tensor]) -> str:
     return digest.hexdigest()[:16]
 
 
-def load_network(best: Best, track: Track) -> nn.Module:
+def load_network(trained: TrainedWeights, track: Track) -> nn.Module:
     """Build the network of a checkpoint with its weights, on the GPU where there is one, ready to predict."""
     # Here, because tune reads checkpoints and predicts nothing: timm and its architectures take 2 s to import.
     from competition.models.factory import build_model, place
 
-    network = build_model(best.experiment, track, pretrained=False)
+    network = build_model(trained.experiment, track, pretrained=False)
     try:
-        network.load_state_dict(best.weights)
+        network.load_state_dict(trained.weights)
     except RuntimeError as error:
-        what = f"the weights of fold {best.identity.fold} do not fit the network of their settings"
+        what = f"the weights of fold {trained.identity.fold} do not fit the network of their settings"
         raise CompetitionError(what, None, RETRAIN) from error
     return place(network, computing_device()).eval()
 
 
 def open_predictor(
-    checkpoints: Sequence[Best], track: Track, workspace: Workspace, boxes: Mapping[str, Box] | None = None
+    checkpoints: Sequence[TrainedWeights], track: Track, workspace: Workspace, boxes: Mapping[str, Box] | None = None
 ) -> Predictor:
     """Return a predictor that averages networks of several folds of a run, looking at ``boxes`` only where given."""
-    networks = [load_network(best, track) for best in checkpoints]
+    networks = [load_network(trained, track) for trained in checkpoints]
     device = next(networks[0].parameters()).device
-    precision = predicting_precision({best.precision for best in checkpoints}, device)
-    others = [f"fold {best.identity.fold} in {best.precision}" for best in checkpoints if best.precision != precision]
+    precision = predicting_precision({trained.precision for trained in checkpoints}, device)
+    others = [
+        f"fold {trained.identity.fold} in {trained.precision}"
+        for trained in checkpoints
+        if trained.precision != precision
+    ]
     if others:
         say(f"predicting in {precision}, which this machine computes fast; trained otherwise: {', '.join(others)}")
     return make_predictor(networks, checkpoints[0].experiment, track, workspace, AUTOCAST[precision], boxes)

@@ -4,6 +4,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from typing import Literal
 
@@ -31,8 +32,7 @@ from competition.models.layers import stride_of
 from competition.prediction.predictor import Predictor, make_predictor, predict_counts, predict_scores
 from competition.text import counted
 from competition.tracks.track import count_metric
-from competition.training.checkpoints import Best, save_best
-from competition.training.losses import weighted_loss
+from competition.training.checkpoints import TrainedWeights, save_trained
 from competition.training.precision import AUTOCAST
 from competition.training.ranks import ALONE, Ranks
 from competition.training.state import FoldJob, FoldState, open_start, save_last, start_or_resume
@@ -49,7 +49,7 @@ class DivergedError(CompetitionError):
 
 
 def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = None) -> FoldState:
-    """Train one fold, or continue where it was interrupted; best.pt and history.csv are in the job's folder.
+    """Train one fold, or continue where it was interrupted; weights.pt and history.csv are in the job's folder.
 
     After an epoch, at most every half minute, last.pt is replaced as a whole; a run killed at any moment and started
     again gives the same weights, bit for bit on a CPU, as one that was not killed. ``on_score`` is called with the
@@ -74,7 +74,9 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     # Pseudo-labels are of one fold's teacher, so they are not among the shared samples.
     everyone = [entry for entry in (*job.training, *job.held_out) if entry.split == "train"]
     dataset.share(sorted(everyone, key=lambda entry: entry.sample), job.workspace.grids_folder())
-    make_deterministic(settings.deterministic, device, dataset.one_size())
+    # Of crops, whole images are still scored, unless in tiles.
+    one_size = dataset.one_size() and (job.experiment.data.crop is None or job.experiment.predict.tile is not None)
+    make_deterministic(settings.deterministic, device, one_size)
     sampler = fold_sampler(dataset.canvases, settings, job.identity.fold)
     state = start_or_resume(job, start, dataset, sampler, device)
     if on_score is not None:
@@ -82,10 +84,13 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
             if "score" in row:
                 on_score(int(row["epoch"]), row["score"])
     loader = training_loader(dataset, sampler, job.experiment, _share(job, state))
-    curves = SummaryWriter(str(job.folder / "tensorboard"), purge_step=state.epoch + 1) if ranks.first else None
     saved = time.monotonic()
     title, batches = f"fold {job.identity.fold}", (settings.epochs - state.epoch) * len(sampler)
-    with track(job.tracker if ranks.first else None, _tracked(job, state)) as log, progress(title, batches) as ticker:
+    with (
+        _curves(job, state) as curves,
+        track(job.tracker if ranks.first else None, _tracked(job, state)) as log,
+        progress(title, batches) as ticker,
+    ):
         for done in range(len(state.history)):  # of a resumed run
             log(state.history[: done + 1])
         while state.epoch < settings.epochs:
@@ -104,9 +109,14 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
                 saved = time.monotonic()
             if on_score is not None and "score" in row:
                 on_score(state.epoch, row["score"])
-    if curves is not None:
-        curves.close()
     return state
+
+
+def _curves(job: FoldJob, state: FoldState) -> AbstractContextManager[SummaryWriter | None]:
+    """Open the TensorBoard of a fold, for the first rank alone."""
+    if not job.ranks.first:
+        return nullcontext()
+    return SummaryWriter(str(job.folder / "tensorboard"), purge_step=state.epoch + 1)
 
 
 def _share(job: FoldJob, state: FoldState) -> Share:
@@ -135,8 +145,8 @@ def _train_epoch(
                 repair = "Try a smaller --set train.lr=... or train.precision=fp32 under another name (--name NEW)"
                 job.ranks.fail(DivergedError(what, job.folder, repair))
             total += loss
-            best = "" if math.isnan(state.best_score) else f", best score {state.best_score:.4f}"
-            ticker.advance(f"epoch {state.epoch + 1}/{settings.epochs}, loss {total / done:.4f}{best}")
+            score = "" if math.isnan(state.score) else f", score {state.score:.4f}"
+            ticker.advance(f"epoch {state.epoch + 1}/{settings.epochs}, loss {total / done:.4f}{score}")
         _optimizer_step(state, settings.clip)
     rate = state.optimizer.param_groups[0]["lr"]
     return {"epoch": state.epoch + 1, "loss": total / batches, "lr": rate, "seconds": time.perf_counter() - started}
@@ -169,11 +179,10 @@ def _summed_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], fa
 
 def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], factor: int) -> list[float]:
     """Add the gradients of this rank's shares, in smaller chunks once GPU memory was short; return their losses."""
-    loss = weighted_loss(job.experiment.train, job.track, job.training)
     autocast = AUTOCAST[state.precision]
 
     def loss_of(part: Batch) -> torch.Tensor:
-        return batch_loss(state.model, part, factor, len(job.track.classes), loss, autocast)
+        return batch_loss(state.model, part, factor, len(job.track.classes), job.loss, autocast)
 
     def backward(value: torch.Tensor) -> None:
         state.scaler.scale(value / len(group)).backward()  # type: ignore[no-untyped-call]
@@ -185,17 +194,18 @@ def _add_gradients(job: FoldJob, state: FoldState, group: Sequence[Batch], facto
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            largest = max(size for own in sizes for size in own)
-            if largest // 2 < state.fewest:
-                needed = "one sample" if state.fewest == 1 else f"the {largest} samples it must see at once"
-                what = f"the GPU's memory does not hold {needed} of {job.experiment.data.size} pixels"
-                repair = "Train on crops (--set data.crop=512 --set predict.tile=512) or smaller (--set data.size=...)"
-                raise CompetitionError(what, None, repair) from error
-            # The gradients hold part of a batch, inseparable from the rest: the whole group is repeated.
-            state.optimizer.zero_grad(set_to_none=True)
-            torch.cuda.empty_cache()
-            state.chunk = largest // 2
-            say(f"GPU memory is short: batches are now split into chunks of at most {state.chunk}")
+            shortage = error.with_traceback(None)  # it holds on to the tensors of the step that did not fit
+        largest = max(size for own in sizes for size in own)
+        if largest // 2 < state.fewest:
+            needed = "one sample" if state.fewest == 1 else f"the {largest} samples it must see at once"
+            what = f"the GPU's memory does not hold {needed} of {job.experiment.data.size} pixels"
+            repair = "Train on crops (--set data.crop=512 --set predict.tile=512) or smaller (--set data.size=...)"
+            raise CompetitionError(what, None, repair) from shortage
+        # The gradients hold part of a batch, inseparable from the rest: the whole group is repeated.
+        state.optimizer.zero_grad(set_to_none=True)
+        torch.cuda.empty_cache()
+        state.chunk = largest // 2
+        say(f"GPU memory is short: batches are now split into chunks of at most {state.chunk}")
 
 
 def _optimizer_step(state: FoldState, clip: float | None) -> None:
@@ -215,7 +225,7 @@ def _optimizer_step(state: FoldState, clip: float | None) -> None:
 
 def _score(job: FoldJob, state: FoldState) -> float:
     if not job.held_out:
-        return math.nan  # a model of all samples has nothing to be scored on: its last weights are its best
+        return math.nan  # a model of all samples has nothing to be scored on
     model = state.predicting()
     autocast = AUTOCAST[state.precision]
     predictor = make_predictor([model], job.experiment, job.track, job.workspace, autocast, job.boxes)
@@ -231,19 +241,13 @@ def _most_memory_mb(device: torch.device) -> float:
 
 def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves: SummaryWriter | None) -> None:
     state.history.append(row)
-    score = row.get("score", math.nan)
-    # "not <=" is also true where one of the two is NaN (no AUROC of one kind, no Dice without a class): then the newest
-    # is kept.
-    best = "score" in row and not score <= state.best_score
-    if best:
-        state.best_score = score
     if curves is None:
         return  # the first rank writes
-    if best:
-        save_best(checkpoint_file(job.folder), _predicting_weights(job, state, score))
-    keep_every = job.experiment.train.keep_every
-    if keep_every is not None and state.epoch % keep_every == 0:
-        save_best(checkpoint_file(job.folder, state.epoch), _predicting_weights(job, state, score))
+    score, settings = row.get("score", math.nan), job.experiment.train
+    if settings.keep_every is not None and state.epoch % settings.keep_every == 0:
+        save_trained(checkpoint_file(job.folder, state.epoch), _predicting_weights(job, state, score))
+    if state.epoch == settings.epochs:
+        save_trained(checkpoint_file(job.folder), _predicting_weights(job, state, score))
     for name in ("loss", "lr", "score"):
         if name in row:
             curves.add_scalar(name, row[name], state.epoch)
@@ -263,9 +267,9 @@ def _tracked(job: FoldJob, state: FoldState) -> Tracked:
     return Tracked(job.identity.dataset, name, facts, job.workspace.tracking_folder())
 
 
-def _predicting_weights(job: FoldJob, state: FoldState, score: float) -> Best:
+def _predicting_weights(job: FoldJob, state: FoldState, score: float) -> TrainedWeights:
     weights = {name: value.detach().cpu().clone() for name, value in state.predicting().state_dict().items()}
-    return Best(weights, job.experiment, job.identity, state.precision, state.epoch, score)
+    return TrainedWeights(weights, job.experiment, job.identity, state.precision, state.epoch, score)
 
 
 def make_deterministic(wanted: bool | Literal["auto"], device: torch.device, one_size: bool) -> None:

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from competition.data.manifest import Entry, target_matrix
+from competition.data.manifest import Entry
 from competition.errors import CompetitionError
 from competition.models.probabilities import with_background
 from competition.settings import TrainSettings
@@ -275,7 +275,8 @@ def weighted_loss(settings: TrainSettings, track: Track, training: Sequence[Entr
     if settings.class_weights is None:
         return loss
     if settings.class_weights == "balanced":
-        counts = torch.from_numpy(target_matrix(training).sum(axis=0)).float()
+        # Not by ``target_matrix``: those of a teacher are probabilities.
+        counts = torch.tensor([entry.targets for entry in training]).float().sum(dim=0)
         weights = counts.sum() / ((counts > 0).sum() * counts.clamp_min(1))
     else:
         weights = torch.tensor([settings.class_weights[name] for name in track.classes])

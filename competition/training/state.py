@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from competition.training.checkpoints import (
     save_checkpoint,
     stored_identity,
 )
-from competition.training.losses import weighted_loss
+from competition.training.losses import Loss, weighted_loss
 from competition.training.precision import choose_precision, one_choice, time_step
 from competition.training.ranks import ALONE, Ranks
 from competition.training.steps import batch_loss, fewest_samples, make_optimizer
@@ -61,6 +62,11 @@ class FoldJob:
     ranks: Ranks = ALONE  # the processes that train it together
     precision_of: str = ""  # what shares one choice of precision, beside each other's folders; "" is the same settings
 
+    @cached_property
+    def loss(self) -> Loss:
+        """Return the loss, with the weights of its classes where it has them."""
+        return weighted_loss(self.experiment.train, self.track, self.training)
+
 
 @dataclass
 class FoldState:
@@ -75,8 +81,12 @@ class FoldState:
     fewest: int = 1  # samples that must go through it at once (``steps.fewest_samples``), whatever ``chunk`` is
     epoch: int = 0  # epochs done
     step: int = 0  # optimizer steps done
-    best_score: float = math.nan  # at native size; NaN before the first score
     history: list[dict[str, float]] = field(default_factory=list)  # one row per epoch
+
+    @property
+    def score(self) -> float:
+        """Return the last score at native size; NaN before the first."""
+        return next((row["score"] for row in reversed(self.history) if "score" in row), math.nan)
 
     def predicting(self) -> nn.Module:
         """Return the weights that predict: the moving average where there is one."""
@@ -86,7 +96,7 @@ class FoldState:
         return averaged
 
 
-PROGRESS = ("chunk", "epoch", "step", "best_score", "history")
+PROGRESS = ("chunk", "epoch", "step", "history")
 """Fields of ``FoldState`` that last.pt holds as they are."""
 
 SEED_STEP = 1_000_003
@@ -191,13 +201,12 @@ def _fewest_samples(model: nn.Module, job: FoldJob) -> int:
 def _choose_precision(job: FoldJob, model: nn.Module, dataset: TrainingSet, sampler: DrawSampler) -> str:
     """Choose the precision of a run, by timing one real batch where the kind of processor does not decide."""
     settings = job.experiment.train
-    loss = weighted_loss(settings, job.track, job.training)
 
     def time_of(precision: str) -> float:
         batch = collate([dataset[draw] for draw in next(iter(sampler))])
 
         def step(trial: nn.Module, autocast: torch.dtype | None) -> torch.Tensor:
-            return batch_loss(trial, batch, dataset.factor, len(job.track.classes), loss, autocast)
+            return batch_loss(trial, batch, dataset.factor, len(job.track.classes), job.loss, autocast)
 
         return time_step(model, step, precision)
 

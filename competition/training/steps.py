@@ -151,14 +151,26 @@ def slice_batch(batch: Batch, start: int, stop: int) -> Batch:
 
 
 def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Return AdamW or SGD; biases and normalisation layers are not decayed."""
-    decayed = [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
-    plain = [p for p in model.parameters() if p.requires_grad and p.ndim <= 1]
+    """Return AdamW or SGD; biases, normalisation layers and what timm's networks exempt are not decayed."""
+    exempt = _exempt_from_decay(model)
+    learned = [p for p in model.parameters() if p.requires_grad]
+    plain = [p for p in learned if p.ndim <= 1 or id(p) in exempt]
+    decayed = [p for p in learned if p.ndim > 1 and id(p) not in exempt]
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
     # Fused: on small networks the plain loop over tensors takes a tenth of a step.
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
+
+
+def _exempt_from_decay(model: nn.Module) -> set[int]:
+    """Return the ids of parameters that timm's networks list, such as tables of relative positions."""
+    exempt = set()
+    for module in model.modules():
+        if callable(listed := getattr(module, "no_weight_decay", None)):
+            parameters = dict(module.named_parameters())
+            exempt |= {id(parameters[name]) for name in listed() if name in parameters}
+    return exempt
 
 
 def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> float:

@@ -1,4 +1,4 @@
-"""Experiment trackers: the settings, the curves and the best score of a fold, in W&B or MLflow; off by default.
+"""Experiment trackers: the settings, the curves and the scores of a fold, in W&B or MLflow; off by default.
 
 Neither gets images, names of samples or printed lines. MLflow writes to a file in the workspace. W&B writes there too
 and sends nothing, unless WANDB_MODE=online is set.
@@ -43,7 +43,7 @@ def track(tracker: str | None, tracked: Tracked) -> Iterator[Callable[[History],
     """Open a tracker for a fold; None tracks nothing.
 
     Yields:
-        A function that takes the history so far and logs its last epoch: all its columns, the best epoch and score.
+        A function that takes the history so far and logs its last epoch: all its columns.
 
     Raises:
         CompetitionError: The tracker is not installed, can't start or can't write.
@@ -69,15 +69,8 @@ def check_tracker(tracker: str) -> None:
 
 
 def figures_of(history: History) -> dict[str, float]:
-    """Return the last epoch's figures that are numbers; where it was scored, with the best epoch and score so far."""
-    figures = {name: value for name, value in history[-1].items() if name != "epoch"}
-    if "score" in figures:
-        best = math.nan
-        for row in history:
-            if "score" in row and not row["score"] <= best:  # as best.pt is chosen, also with NaN
-                best = row["score"]
-                figures |= {"best_epoch": row["epoch"], "best_score": best}
-    return {name: value for name, value in figures.items() if not math.isnan(value)}
+    """Return the last epoch's figures that are numbers."""
+    return {name: value for name, value in history[-1].items() if name != "epoch" and not math.isnan(value)}
 
 
 def _wandb_mode() -> str:

@@ -166,16 +166,16 @@ def test_weights_of_another_experiment_and_untrained_folds_are_refused(patients,
     stage(*train, "--name", "other", "--set", "train.lr=1e-4")
     stage("tune", *track, "--members", "tiny", "--name", "mine")
     runs = tmp_path / "workspace" / "runs" / "aneurysm"
-    kept = (runs / "tiny" / "fold0" / "best.pt").read_bytes()
-    shutil.copy(runs / "other" / "fold0" / "best.pt", runs / "tiny" / "fold0" / "best.pt")
+    kept = (runs / "tiny" / "fold0" / "weights.pt").read_bytes()
+    shutil.copy(runs / "other" / "fold0" / "weights.pt", runs / "tiny" / "fold0" / "weights.pt")
     assert "the checkpoint is not the one that was tuned" in refusal("ensemble", *track, "--decision", "mine")[0]
     error, _ = refusal(*train)
     assert "trained with other settings" in error
     assert "--name NEW" in error
-    (runs / "tiny" / "fold0" / "best.pt").write_bytes(kept[:1000])
+    (runs / "tiny" / "fold0" / "weights.pt").write_bytes(kept[:1000])
     assert "damaged" in refusal("ensemble", *track, "--decision", "mine")[0]
     assert not (tmp_path / "workspace" / "submissions" / "aneurysm" / "submission.csv").exists()
-    save_checkpoint(runs / "tiny" / "fold0" / "best.pt", {"a": 1})
+    save_checkpoint(runs / "tiny" / "fold0" / "weights.pt", {"a": 1})
     assert "not a checkpoint of this project" in refusal("ensemble", *track, "--decision", "mine")[0]
 
 
@@ -187,7 +187,7 @@ def test_weights_of_changed_images_are_refused_and_of_a_changed_program_reported
     assert "program has changed" not in stage(*train)[1]
     assert "program has changed" not in stage(*train)[1]
     monkeypatch.setattr("competition.runs.run.code_hash", lambda: "another")
-    assert "the program has changed since best.pt was made" in stage(*train)[1]
+    assert "the program has changed since weights.pt was made" in stage(*train)[1]
     view = min((patients / "train_set").glob("*.jpg"))
     cv2.imwrite(str(view), 255 - cv2.imread(str(view)))
     stage("prepare", "--track", "aneurysm")

@@ -80,7 +80,7 @@ def one_fold(drawn, experiment):
     workspace, _ = drawn
     here(workspace, "train", "--experiment", experiment, "--fold", 0)
     fold = workspace / "runs" / "phantom_hand_bone" / "tiny" / "fold0"
-    marks = {name: hashlib.sha256((fold / name).read_bytes()).hexdigest() for name in ("best.pt", "last.pt")}
+    marks = {name: hashlib.sha256((fold / name).read_bytes()).hexdigest() for name in ("weights.pt", "last.pt")}
     return workspace, marks, here(workspace, "ensemble", "--no-report")
 
 
@@ -344,7 +344,7 @@ def test_a_killed_training_goes_on_to_the_same_weights_bit_for_bit(drawn, experi
     cut = (tmp_path / fold / "last.pt").exists()
     _, said = here(tmp_path, *words)
     assert ("fold 0: resumed after epoch" in said) == cut, when
-    for name, parts in (("best.pt", ["weights"]), ("last.pt", ["model", "ema", "optimizer", "random", "epoch"])):
+    for name, parts in (("weights.pt", ["weights"]), ("last.pt", ["model", "ema", "optimizer", "random", "epoch"])):
         found, expected = (torch.load(root / fold / name, weights_only=True) for root in (tmp_path, drawn[0]))
         for part in parts:
             assert list(leaves(found[part])) == list(leaves(expected[part])), f"{name} {part}, {when}"

@@ -8,7 +8,7 @@ import torch
 from competition.data.manifest import data_hash
 from competition.models.factory import build_model
 from competition.runs.members import Member
-from competition.training.checkpoints import Best, Identity, save_best
+from competition.training.checkpoints import Identity, TrainedWeights, save_trained
 from competition.workspace import checkpoint_file
 
 
@@ -35,7 +35,7 @@ def random_member() -> Callable[..., Member]:
             )
             path = checkpoint_file(workspace.fold_folder("random", fold))
             path.parent.mkdir(parents=True)
-            save_best(path, Best(network.state_dict(), experiment, identity, "fp32", 1, 0.5))
+            save_trained(path, TrainedWeights(network.state_dict(), experiment, identity, "fp32", 1, 0.5))
         return Member(
             name="random",
             folds=folds,

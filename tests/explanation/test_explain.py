@@ -15,7 +15,7 @@ from competition.explanation.explain import at_native_size, explain_sample
 from competition.explanation.grad_cam import grad_cam
 from competition.explanation.held_out_networks import open_held_out
 from competition.prediction.predictor import predict_scores, view_input
-from competition.training.checkpoints import load_best, load_network
+from competition.training.checkpoints import load_network, load_trained
 from competition.workspace import checkpoint_file
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def hands(tiny_hands, tiny_experiment, random_member):
 
 def networks(prepared, folds):
     paths = [checkpoint_file(prepared.workspace.fold_folder("random", fold)) for fold in folds]
-    return [load_network(load_best(path), prepared.track) for path in paths]
+    return [load_network(load_trained(path), prepared.track) for path in paths]
 
 
 def explained(prepared, member, sample, class_names=None):

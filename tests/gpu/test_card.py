@@ -15,7 +15,7 @@ from competition.masks.soft_targets import soft_targets
 from competition.models.factory import place
 from competition.prediction.predictor import predict_map
 from competition.training import loop
-from competition.training.checkpoints import load_best, load_checkpoint, open_predictor
+from competition.training.checkpoints import load_checkpoint, load_trained, open_predictor
 from competition.training.fused_loss import FORMS, fused_loss
 from competition.training.losses import LOSSES
 from competition.training.ranks import Ranks
@@ -47,7 +47,7 @@ def test_a_fold_is_trained_killed_resumed_and_predicts(tmp_path):
     subprocess.run(train, check=True)
     subprocess.run(stage(tmp_path, "ensemble", "--no-report", "--out", tmp_path / "submission.csv"), check=True)
     assert (tmp_path / "submission.csv").read_text().count("\n") > 29
-    assert load_best(fold / "best.pt").precision in ("bf16", "fp16")
+    assert load_trained(fold / "weights.pt").precision in ("bf16", "fp16")
 
 
 def test_the_same_weights_come_out_twice_where_they_are_asked_for(shared_hands, tiny_experiment, tmp_path):
@@ -68,7 +68,7 @@ def test_short_memory_splits_batches_and_the_fold_ends(shared_hands, tiny_experi
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
     assert state.chunk < 16
-    assert (tmp_path / "best.pt").exists()
+    assert (tmp_path / "weights.pt").exists()
 
 
 @pytest.mark.parametrize("name", ["bce_dice", "focal_dice"])
@@ -89,7 +89,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_plain_form(name, form):
 
 def test_sums_in_main_memory_give_the_same_map(shared_hands, tiny_experiment, tmp_path):
     loop.train_fold(shared_hands.job(tiny_experiment(), tmp_path))
-    predictor = open_predictor([load_best(tmp_path / "best.pt")], shared_hands.track, shared_hands.workspace)
+    predictor = open_predictor([load_trained(tmp_path / "weights.pt")], shared_hands.track, shared_hands.workspace)
     entry, views, failures = shared_hands.train()[0], ("identity", "hflip"), [1]
     plain = predict_map(predictor, entry, views)
     network = predictor.models[0]

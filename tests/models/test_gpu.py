@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from competition.errors import CompetitionError
-from competition.models.gpu import computing_device, gpu_fault, gpu_of, is_out_of_memory, runs_on
+from competition.models.gpu import computing_device, gpu_answers, gpu_fault, gpu_of, is_out_of_memory, runs_on
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,18 @@ from competition.models.gpu import computing_device, gpu_fault, gpu_of, is_out_o
 )
 def test_short_memory_is_told_from_other_errors(error, expected):
     assert is_out_of_memory(error) is expected
+
+
+def test_a_lost_gpu_answers_no_more(monkeypatch):
+    def lost():
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    assert gpu_answers()  # nothing has used one
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    assert not gpu_answers()
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    assert gpu_answers()
 
 
 def test_a_gpu_has_a_name_and_a_size_and_a_processor_neither(monkeypatch):

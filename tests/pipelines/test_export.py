@@ -26,7 +26,7 @@ from competition.export.package import read_package
 from competition.formats.json_files import read_json
 from competition.masks.bit_planes import unpack_class
 from competition.prediction.probability_maps import read_map
-from competition.training.checkpoints import load_best, save_best
+from competition.training.checkpoints import load_trained, save_trained
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,7 @@ def test_tables_are_those_of_the_run(patients_with_run, shared_patients, known, 
     stage("tune", "--members", "quick", "--name", "all")
     edit(patients_with_run, "all", thresholds={"left": 0.0, "right": 1.0}, gate=0.0)
     for fold in (0, 1):  # as if trained with this view
-        _add_view(patients_with_run.fold_folder("quick", fold) / "best.pt")
+        _add_view(patients_with_run.fold_folder("quick", fold) / "weights.pt")
     model, raw = tmp_path / "model.zip", shared_patients.workspace.root / "raw"
     stage("export", "--out", model)
     expected, _ = stage("predict", raw, "--out", tmp_path / "torch")
@@ -121,9 +121,9 @@ def test_tables_are_those_of_the_run(patients_with_run, shared_patients, known, 
 
 
 def _add_view(path):
-    best = load_best(path)
-    predict = best.experiment.predict.model_copy(update={"views": ("identity", "hflip")})
-    save_best(path, replace(best, experiment=best.experiment.model_copy(update={"predict": predict})))
+    trained = load_trained(path)
+    predict = trained.experiment.predict.model_copy(update={"views": ("identity", "hflip")})
+    save_trained(path, replace(trained, experiment=trained.experiment.model_copy(update={"predict": predict})))
 
 
 class ByValue(torch.nn.Module):

@@ -26,7 +26,7 @@ from competition.masks.run_lengths import encode_mask
 from competition.prediction.predictor import predict_on_grid
 from competition.submission.run_lengths.files import read_rle_csv
 from competition.tracks.track import Sample
-from competition.training.checkpoints import load_best, open_predictor
+from competition.training.checkpoints import load_trained, open_predictor
 from competition.workspace import Workspace
 
 pytestmark = pytest.mark.slow
@@ -90,8 +90,8 @@ def fold_grids(workspace, track, picture, folder):
     sample = Sample("x", "x.npy", "test", "x", (picture.name,))
     images = Workspace(folder, "tiny_hands")
     entry, _ = cache_sample(images, track, picture.parent, sample)
-    bests = [load_best(workspace.fold_folder("quick", fold) / "best.pt") for fold in (0, 1)]
-    predictors = [open_predictor([best], track, images) for best in bests]
+    trained_folds = [load_trained(workspace.fold_folder("quick", fold) / "weights.pt") for fold in (0, 1)]
+    predictors = [open_predictor([trained], track, images) for trained in trained_folds]
     return torch.stack([predict_on_grid(predictor, entry, ["identity"])[0] for predictor in predictors])
 
 

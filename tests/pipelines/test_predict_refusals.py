@@ -47,7 +47,7 @@ def test_bad_files_do_not_stop_the_others(hands_with_run, stage, refusal, pictur
         f"{pictures / 'text.png'}. {readable}",
         f"not predicted: picture has a size of 4x0 pixels: {pictures / 'nothing.npy'}.",
         "colour.png is in colour and was turned to grey",
-        "1 file that is no readable image left out (first: notes.txt)",
+        "1 unreadable file left out (first: notes.txt)",
     ):
         assert said.count(reason) == 1
     assert said.count("not predicted") == 5
@@ -143,6 +143,6 @@ def test_members_without_weights_are_named(hands_with_run, stage, refusal, float
     assert "member 'theirs' was imported and has no weights to predict new images" in error
     shutil.rmtree(hands_with_run.fold_folder("quick", 1))
     stage("tune", "--members", "quick:0", "--name", "zero")
-    (hands_with_run.fold_folder("quick", 0) / "best.pt").unlink()
+    (hands_with_run.fold_folder("quick", 0) / "weights.pt").unlink()
     error, _ = refusal("predict", pictures / "good.png", "--out", tmp_path / "out", "--decision", "zero")
-    assert "best.pt" in error
+    assert "weights.pt" in error

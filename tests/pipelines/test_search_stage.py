@@ -12,7 +12,7 @@ from competition.data.manifest import write_manifest
 from competition.errors import CompetitionError
 from competition.runs import search as search_run
 from competition.settings import Experiment, load_experiment
-from competition.training.checkpoints import load_best
+from competition.training.checkpoints import load_trained
 from competition.training.loop import DivergedError
 from pipelines import search, train
 from pipelines.__main__ import build_parser
@@ -43,13 +43,13 @@ def pretended(monkeypatch):
     def train_fold(job, on_score):
         rates.append(job.experiment.train.lr)
         job.folder.mkdir(parents=True, exist_ok=True)
-        for name in ("last.pt", "best.pt"):
+        for name in ("last.pt", "weights.pt"):
             (job.folder / name).touch()
         best = 1 - abs(math.log10(job.experiment.train.lr / 3e-3)) / 4
         for epoch in range(1, job.experiment.train.epochs + 1):
             if epoch % job.experiment.train.validate_every == 0:
                 on_score(epoch, best * epoch / job.experiment.train.epochs)
-        return SimpleNamespace(best_score=best)
+        return SimpleNamespace(score=best)
 
     monkeypatch.setattr(search_run, "train_fold", train_fold)
     return rates
@@ -82,7 +82,7 @@ def test_what_was_stopped_leaves_no_folder_and_the_rest_its_best_weights(
     figures = command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=12)
     folder = tiny_hands.workspace.root / "runs" / "tiny_hands" / "search"
     assert figures["pruned"] > 0
-    assert len(list(folder.glob("tiny/*/best.pt"))) == 12 - figures["pruned"]
+    assert len(list(folder.glob("tiny/*/weights.pt"))) == 12 - figures["pruned"]
     assert not list(folder.glob("tiny/*/last.pt"))  # with its optimizer it is three times as large
     assert (folder / "tiny.journal").is_file()
 
@@ -191,15 +191,19 @@ def test_a_search_in_which_all_trials_fail_says_why(command, tiny_hands, tiny_ex
         command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=2)
 
 
-def test_a_full_disk_ends_the_search_and_its_trial_is_run_again(
-    command, tiny_hands, tiny_experiment, pretended, monkeypatch
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_full_disk_or_a_lost_gpu_ends_the_search_and_its_trial_is_run_again(
+    command, tiny_hands, tiny_experiment, pretended, monkeypatch, lost
 ):
-    def full(job, on_score):
+    def fail(job, on_score):
+        if lost:
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         raise CompetitionError("can't write") from OSError("no space left")
 
     original = search_run.train_fold
-    monkeypatch.setattr(search_run, "train_fold", full)
-    with pytest.raises(CompetitionError, match="can't write"):
+    monkeypatch.setattr(search_run, "train_fold", fail)
+    monkeypatch.setattr(search_run, "gpu_answers", lambda: not lost)
+    with pytest.raises((CompetitionError, RuntimeError), match="illegal memory access" if lost else "can't write"):
         command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=3)
     monkeypatch.setattr(search_run, "train_fold", original)
     assert command(tiny_hands, pretend(tiny_experiment), space=RATE, trials=3)["failed"] == 0
@@ -309,8 +313,8 @@ def test_the_score_of_a_real_trial_is_that_of_the_training_it_recommends(
     figures = command(tiny_hands, experiment, space=["train.lr=log:1e-3:1e-1"], trials=2)
     assert figures["all"][0]["settings"] == ["train.lr=0.001"]
     stage_on(train, tiny_hands, *shlex.split(figures["command"])[2:], "--fold", "0")
-    best = load_best(tiny_hands.workspace.fold_folder("tiny_best", 0) / "best.pt")
-    assert best.score == figures["best"]["score"]
+    trained = load_trained(tiny_hands.workspace.fold_folder("tiny_best", 0) / "weights.pt")
+    assert trained.score == figures["best"]["score"]
 
 
 def test_all_trials_compute_in_one_precision_whatever_a_timing_says(

@@ -160,7 +160,7 @@ def test_every_damaged_file_ends_a_stage_in_one_sentence_with_its_repair(stage, 
     again = f"Delete {fold / 'finished.json'} and run ./run.sh train"
     oof = sorted((fold / "oof").glob("*.b2"))[0]
     for path, words, repair in [
-        (fold / "best.pt", ("ensemble",), "Train the fold again with --force"),
+        (fold / "weights.pt", ("ensemble",), "Train the fold again with --force"),
         (oof, ("tune",), again),
         (fold / "oof" / "histograms.npz", ("tune",), again),
         (own_data.label_file(oof.stem), ("tune",), "Run ./run.sh prepare"),
@@ -179,13 +179,13 @@ def test_every_damaged_file_ends_a_stage_in_one_sentence_with_its_repair(stage, 
 def test_the_repair_of_a_damaged_map_predicts_again_without_training(stage, own_data):
     fold = own_data.fold_folder("quick", 0)
     oof = sorted((fold / "oof").glob("*.b2"))[0]
-    before, best = oof.read_bytes(), (fold / "best.pt").stat().st_mtime_ns
+    before, trained = oof.read_bytes(), (fold / "weights.pt").stat().st_mtime_ns
     flip(oof)
     (fold / "finished.json").unlink()
     words = ("--experiment", fold / "config.yaml", "--name", "quick", "--fold", "0")
     stage("train", "--track", "tiny_hands", *words)
     assert oof.read_bytes() == before
-    assert (fold / "best.pt").stat().st_mtime_ns == best
+    assert (fold / "weights.pt").stat().st_mtime_ns == trained
 
 
 def test_damaged_test_maps_are_made_again_when_their_folder_is_deleted(stage, refusal, own_data):

@@ -16,7 +16,7 @@ from competition.prediction.probability_maps import read_index, read_map, read_s
 from competition.runs import fold_training as one_fold
 from competition.settings import load_experiment
 from competition.training import tracking
-from competition.training.checkpoints import load_best, load_checkpoint, load_network
+from competition.training.checkpoints import load_checkpoint, load_network, load_trained
 from pipelines import train
 
 pytestmark = pytest.mark.slow
@@ -45,9 +45,9 @@ def test_a_trained_fold_has_maps_of_what_it_held_out_and_their_score(command, ti
     assert index.samples == tuple(entry.sample for entry in held_out)
     assert index.classes == tiny_hands.track.classes
     assert index.made_by["config_hash"] == experiment.hash()
-    best = load_best(folder / "best.pt")
+    trained = load_trained(folder / "weights.pt")
     predictor = make_predictor(
-        [load_network(best, tiny_hands.track)], experiment, tiny_hands.track, tiny_hands.workspace, None
+        [load_network(trained, tiny_hands.track)], experiment, tiny_hands.track, tiny_hands.workspace, None
     )
     histograms = load_histograms(folder / "oof" / "histograms.npz")
     scores, nearest = [], 0
@@ -88,12 +88,12 @@ def test_a_tracker_gets_the_settings_and_every_epoch_with_the_best_so_far(
     assert tracked.facts["identity"]["config_hash"] == experiment.hash()
     assert tracking.flat(tracked.facts)["settings.train.validate_every"] == 2
     assert [epoch for epoch, _ in logged] == [1, 2, 3, 4]
-    assert ["best_score" in figures for _, figures in logged] == [False, True, False, True]
+    assert ["score" in figures for _, figures in logged] == [False, True, False, True]
     folders = [tiny_hands.workspace.fold_folder(name, 1) for name in ("tiny", "plain")]
-    tracked_best, plain = (load_best(folder / "best.pt") for folder in folders)
-    assert logged[-1][1]["best_epoch"] == tracked_best.epoch
-    assert all(torch.equal(tracked_best.weights[name], value) for name, value in plain.weights.items())
-    assert tracked_best.identity == plain.identity
+    tracked, plain = (load_trained(folder / "weights.pt") for folder in folders)
+    assert logged[-1][1]["score"] == tracked.score
+    assert all(torch.equal(tracked.weights[name], value) for name, value in plain.weights.items())
+    assert tracked.identity == plain.identity
 
 
 def test_patients_get_a_table_of_scores(command, tiny_patients, tiny_experiment):
@@ -102,7 +102,7 @@ def test_patients_get_a_table_of_scores(command, tiny_patients, tiny_experiment)
     folder = tiny_patients.workspace.fold_folder("other", 1)
     held_out = tiny_patients.folds.held_out(tiny_patients.train(), 1)
     table = read_scores(folder / "oof", [entry.sample for entry in held_out], tiny_patients.track.classes)
-    network = load_network(load_best(folder / "best.pt"), tiny_patients.track)
+    network = load_network(load_trained(folder / "weights.pt"), tiny_patients.track)
     predictor = make_predictor([network], experiment, tiny_patients.track, tiny_patients.workspace, None)
     for row, entry in zip(table, held_out, strict=True):
         assert np.array_equal(row, predict_scores(predictor, entry, ["identity"]))
@@ -125,7 +125,7 @@ def test_a_finished_fold_is_left_alone_and_trained_again_with_force(command, tin
     assert "fold 1: finished before" in capsys.readouterr().out
     assert times == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
     assert command(tiny_hands, experiment, force=True)["scores"] == first["scores"]
-    assert (folder / "best.pt").stat().st_mtime_ns > times[folder / "best.pt"]
+    assert (folder / "weights.pt").stat().st_mtime_ns > times[folder / "weights.pt"]
 
 
 def test_other_settings_need_another_name_or_force(command, tiny_hands, tiny_experiment):
@@ -159,7 +159,7 @@ def test_other_folds_need_another_name_or_force(command, tiny_hands, tiny_experi
     command(tiny_hands, experiment)
     moved = tiny_hands.folds.fold_of | {"person0": 1}
     write_folds(tiny_hands.workspace.fold_file(), moved, "moved by hand")
-    with pytest.raises(CompetitionError, match=r"trained with other folds .*best\.pt.*Restore that fold file"):
+    with pytest.raises(CompetitionError, match=r"trained with other folds .*weights\.pt.*Restore that fold file"):
         command(tiny_hands, experiment)
 
 
@@ -253,4 +253,4 @@ def test_a_fold_of_one_kind_of_patients_has_no_score(command, tiny_patients, tin
     write_folds(tiny_patients.workspace.fold_file(), healthy, "made for a test")
     experiment = tiny_experiment(multiview=True, model={"encoder": "test_resnet"}, train={"epochs": 1})
     assert command(tiny_patients, experiment)["scores"] == {"1": None}
-    assert torch.isnan(torch.tensor(load_best(tiny_patients.workspace.fold_folder("tiny", 1) / "best.pt").score))
+    assert torch.isnan(torch.tensor(load_trained(tiny_patients.workspace.fold_folder("tiny", 1) / "weights.pt").score))

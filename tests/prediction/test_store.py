@@ -27,12 +27,14 @@ def predictor(shared_hands, tiny_experiment):
     return Predictor((Bright(),), tiny_experiment(), shared_hands.track, reader, torch.device("cpu"), None)
 
 
-def test_every_map_is_stored_with_its_histogram(shared_hands, predictor, tmp_path):
+@pytest.mark.parametrize("stored", [0, 2, None])
+def test_every_map_is_stored_with_its_histogram_whatever_was_there(shared_hands, predictor, tmp_path, stored):
     entries = shared_hands.train()
 
     def truth(sample):
         return read_label_planes(shared_hands.workspace, shared_hands.track, sample)
 
+    store_predictions(predictor, entries[:stored], tmp_path, {"run": "r"}, "maps")
     store_predictions(predictor, entries, tmp_path, {"run": "r"}, "maps", truth)
     histograms = load_histograms(histograms_file(tmp_path))
     assert list(histograms) == [entry.sample for entry in entries]

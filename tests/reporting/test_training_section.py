@@ -1,22 +1,31 @@
 """Training curves: the epochs that were chosen, and members without a history."""
 
-import pandas as pd
 import pytest
 
 from competition.reporting.inputs import ReportInputs
-from competition.reporting.training_section import chosen_epoch, read_histories, summary_of, training_section
+from competition.reporting.training_section import read_histories, summary_of, training_section
 from competition.workspace import history_file
 
 pytestmark = pytest.mark.slow  # draws charts
 
 
 @pytest.mark.parametrize(
-    ("scores", "epoch"),
-    [([0.2, 0.9, 0.9], 2), ([None, 0.1, None], 2), ([None, None, None], 3), ([0.3, None, 0.2], 1)],
+    ("scores", "said"),
+    [
+        ([".2", ".9", ".9"], "The score peaks before the end (epoch 2)"),
+        ([".2", ".3", ".9"], "In 2 of 2 the last epoch is the best"),
+        (["", "", ".9"], "Only one epoch was scored"),
+        (["", "", ""], "Nothing was held out"),
+    ],
 )
-def test_the_first_of_the_best_scores_is_chosen_and_without_any_the_last_epoch(scores, epoch):
-    table = pd.DataFrame({"epoch": [1.0, 2.0, 3.0], "score": pd.Series(scores, dtype="float64")})
-    assert chosen_epoch(table) == epoch
+def test_the_last_epoch_predicts_and_a_score_that_peaks_earlier_is_named(tuned_hands, scores, said):
+    rows = [f"{epoch},1.0,0.1,2.0,{score}" for epoch, score in enumerate(scores, start=1)]
+    for fold in (0, 1):
+        path = history_file(tuned_hands.workspace.fold_folder("quick", fold))
+        path.write_text("\n".join(["epoch,loss,lr,seconds,score", *rows, ""]))
+    (figure,) = training_section(tuned_hands).figures
+    assert figure.table[figure.table["chosen"]]["epoch"].tolist() == [3, 3]
+    assert said in figure.sentence
 
 
 def test_each_member_has_its_curves_and_a_row_per_fold(tuned_hands):
@@ -24,7 +33,7 @@ def test_each_member_has_its_curves_and_a_row_per_fold(tuned_hands):
     assert [figure.title for figure in section.figures] == ["Training of quick"]
     table = section.figures[0].table
     assert len(table) == 6
-    assert table[table["chosen"]]["epoch"].tolist() == [2, 2]
+    assert table[table["chosen"]]["epoch"].tolist() == [3, 3]
     summary = summary_of(read_histories(tuned_hands, "quick", (0, 1)))
     assert summary["time"].tolist() == ["6 s", "6 s"]
     assert summary["most memory"].tolist() == ["2.0 GB", "2.0 GB"]

@@ -15,7 +15,7 @@ from competition.runs.fold_training import fold_job, kept_epochs, train_one
 from competition.runs.out_of_fold_scores import out_of_fold_score
 from competition.runs.run import Run, check_fold
 from competition.training import loop
-from competition.training.checkpoints import load_best, load_checkpoint, load_network
+from competition.training.checkpoints import load_checkpoint, load_network, load_trained
 
 pytestmark = pytest.mark.slow
 
@@ -25,7 +25,7 @@ def run_of(prepared, experiment, name="tiny"):
 
 
 def weights_of(path):
-    return load_best(path).weights
+    return load_trained(path).weights
 
 
 def assert_equal_weights(first, second):
@@ -53,14 +53,14 @@ def test_kept_weights_are_those_of_a_run_that_ended_there(tiny_hands, tiny_exper
     for run in (long, short):
         train_one(run, 0, force=False)
     files = sorted(path.name for path in long.folder(0).glob("*.pt"))
-    assert files == ["best.pt", "epoch002.pt", "last.pt"]
+    assert files == ["epoch002.pt", "last.pt", "weights.pt"]
     assert_equal_weights(
         weights_of(long.folder(0) / "epoch002.pt"), load_checkpoint(short.folder(0) / "last.pt")["model"]
     )
-    kept = load_best(long.folder(0) / "epoch002.pt")
+    kept = load_trained(long.folder(0) / "epoch002.pt")
     assert (kept.epoch, kept.identity, kept.experiment) == (
         2,
-        load_best(long.folder(0) / "best.pt").identity,
+        load_trained(long.folder(0) / "weights.pt").identity,
         long.experiment,
     )
     assert kept.score == load_checkpoint(long.folder(0) / "last.pt")["history"][1]["score"]
@@ -72,7 +72,7 @@ def test_kept_weights_have_out_of_fold_maps_of_their_own(tiny_hands, tiny_experi
     train_one(run, 1, force=False)
     different = 0
     for epoch in (1, 2):
-        network = load_network(load_best(run.folder(1) / f"epoch00{epoch}.pt"), run.track)
+        network = load_network(load_trained(run.folder(1) / f"epoch00{epoch}.pt"), run.track)
         predictor = make_predictor([network], experiment, run.track, run.workspace, None)
         index = read_index(run.folder(1) / f"oof@{epoch}", "")
         assert index.made_by["epoch"] == epoch
@@ -98,8 +98,10 @@ def test_training_over_a_run_leaves_no_weights_of_the_old_one(tiny_hands, tiny_e
 
 def test_a_pupil_is_not_finished_any_more_when_the_run_it_starts_from_is_trained_again(tiny_hands, tiny_experiment):
     source = run_of(tiny_hands, tiny_experiment(train={"epochs": 1}), "source")
-    pupil = run_of(tiny_hands, tiny_experiment(train={"epochs": 1}, model={"init": "source/{fold}/best.pt"}), "pupil")
-    with pytest.raises(CompetitionError, match=r"checkpoint not found: .*source/fold0/best\.pt"):
+    pupil = run_of(
+        tiny_hands, tiny_experiment(train={"epochs": 1}, model={"init": "source/{fold}/weights.pt"}), "pupil"
+    )
+    with pytest.raises(CompetitionError, match=r"checkpoint not found: .*source/fold0/weights\.pt"):
         check_fold(pupil, 0)
     for fold in (0, 1):
         train_one(source, fold, force=False)
@@ -125,10 +127,10 @@ def test_full_learns_from_every_sample_and_keeps_its_last_weights(tiny_hands, ti
     assert job.training == tiny_hands.train()
     assert job.held_out == []
     train_one(run, FULL, force=False)
-    best, last = load_best(run.folder(FULL) / "best.pt"), load_checkpoint(run.folder(FULL) / "last.pt")
-    assert (best.epoch, best.identity.fold) == (3, FULL)
-    assert math.isnan(best.score)
-    assert_equal_weights(best.weights, last["ema"])
+    trained, last = load_trained(run.folder(FULL) / "weights.pt"), load_checkpoint(run.folder(FULL) / "last.pt")
+    assert (trained.epoch, trained.identity.fold) == (3, FULL)
+    assert math.isnan(trained.score)
+    assert_equal_weights(trained.weights, last["ema"])
     assert not list(run.folder(FULL).glob("oof*"))
     assert math.isnan(out_of_fold_score(run, FULL))
     assert json.loads((run.folder(FULL) / "finished.json").read_text())["identity"]["fold"] == FULL
@@ -154,7 +156,7 @@ class CutError(Exception):
 
 
 @pytest.mark.parametrize("fold", [0, pytest.param(FULL, marks=pytest.mark.exhaustive)])
-@pytest.mark.parametrize(("function", "call"), [("_optimizer_step", 4), ("save_best", 3), ("write_csv", 2)])
+@pytest.mark.parametrize(("function", "call"), [("_optimizer_step", 4), ("save_trained", 3), ("write_csv", 2)])
 def test_a_cut_run_ends_with_the_same_kept_weights(tiny_hands, tiny_experiment, monkeypatch, fold, function, call):
     train = {"epochs": 3, "keep_every": 1, "validate_every": 2, "batch_size": 4}
     experiment = tiny_experiment(
@@ -179,7 +181,7 @@ def test_a_cut_run_ends_with_the_same_kept_weights(tiny_hands, tiny_experiment, 
             train_one(cut, fold, force=False)
     torch.manual_seed(99)
     train_one(cut, fold, force=False)
-    for file in ("epoch001.pt", "epoch002.pt", "epoch003.pt", "best.pt"):
+    for file in ("epoch001.pt", "epoch002.pt", "epoch003.pt", "weights.pt"):
         assert_equal_weights(weights_of(cut.folder(fold) / file), weights_of(whole.folder(fold) / file))
     for part in ("model", "ema"):
         first, second = (load_checkpoint(run.folder(fold) / "last.pt")[part] for run in (cut, whole))
@@ -193,7 +195,7 @@ def test_patients_keep_weights_too(tiny_patients, tiny_experiment):
         train_one(run, fold, force=False)
     assert (run.folder(0) / "oof@1" / "scores.parquet").exists()
     assert not list(run.folder(FULL).glob("oof*"))
-    assert_equal_weights(weights_of(run.folder(0) / "epoch001.pt"), weights_of(run.folder(0) / "best.pt"))
+    assert_equal_weights(weights_of(run.folder(0) / "epoch001.pt"), weights_of(run.folder(0) / "weights.pt"))
 
 
 def test_a_data_set_without_test_images_trains_all_the_same(tiny_hands, tiny_experiment):

@@ -19,7 +19,7 @@ from competition.runs.members import (
     trained_runs,
 )
 from competition.runs.run import Run
-from competition.training.checkpoints import load_best
+from competition.training.checkpoints import load_trained
 
 pytestmark = pytest.mark.slow
 
@@ -123,7 +123,9 @@ def test_a_run_of_another_seed_is_another_member(trained):
     assert first.config_hash != second.config_hash
     one, other = (out_of_fold_folders(trained.workspace, member) for member in (first, second))
     assert sorted(one) == sorted(other)
-    weights = [load_best(trained.workspace.fold_folder(run, 0) / "best.pt").weights for run in ("quick", "other_seed")]
+    weights = [
+        load_trained(trained.workspace.fold_folder(run, 0) / "weights.pt").weights for run in ("quick", "other_seed")
+    ]
     assert not torch.equal(weights[0]["encoder.model.conv1.0.weight"], weights[1]["encoder.model.conv1.0.weight"])
 
 

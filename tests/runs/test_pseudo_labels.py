@@ -20,7 +20,7 @@ from competition.runs.fold_training import fold_job, train_one
 from competition.runs.run import Run, check_fold, fold_identity
 from competition.settings import Experiment
 from competition.training import loop
-from competition.training.checkpoints import load_best, load_checkpoint, load_network, save_best
+from competition.training.checkpoints import load_checkpoint, load_network, load_trained, save_trained
 
 pytestmark = pytest.mark.slow
 
@@ -55,9 +55,9 @@ def taught(classroom, copy_prepared, tiny_experiment, tmp_path):
 
 def decisions(teacher, fold):
     """What the teacher's fold says about the test images, (C, H, W) bool each."""
-    best = load_best(teacher.folder(fold) / "best.pt")
+    trained = load_trained(teacher.folder(fold) / "weights.pt")
     predictor = make_predictor(
-        [load_network(best, teacher.track)], teacher.experiment, teacher.track, teacher.workspace, None
+        [load_network(trained, teacher.track)], teacher.experiment, teacher.track, teacher.workspace, None
     )
     views = ["identity", "hflip"]
     return {entry.sample: predict_map(predictor, entry, views) >= 128 for entry in teacher.manifest.of("test")}
@@ -111,7 +111,7 @@ def test_only_the_weights_of_the_own_fold_are_ever_asked(taught, monkeypatch):
         pseudo_labels,
         "open_predictor",
         lambda checkpoints, *others: (
-            asked.extend(best.identity.fold for best in checkpoints) or original(checkpoints, *others)
+            asked.extend(trained.identity.fold for trained in checkpoints) or original(checkpoints, *others)
         ),
     )
     for fold in (1, 0):
@@ -126,10 +126,10 @@ def test_a_teacher_that_has_changed_makes_another_student(taught):
     train_one(student, 0, force=False)
     check_fold(student, 0)
     before = fold_identity(student, 0)[0].pseudo_hash
-    path = teacher.folder(0) / "best.pt"
-    best = load_best(path)
-    next(iter(best.weights.values())).flatten()[0] += 1e-3
-    save_best(path, best)
+    path = teacher.folder(0) / "weights.pt"
+    trained = load_trained(path)
+    next(iter(trained.weights.values())).flatten()[0] += 1e-3
+    save_trained(path, trained)
     after = fold_identity(student, 0)[0].pseudo_hash
     assert after != before
     with pytest.raises(
@@ -137,7 +137,7 @@ def test_a_teacher_that_has_changed_makes_another_student(taught):
     ):
         check_fold(student, 0)
     train_one(student, 0, force=True)
-    assert load_best(student.folder(0) / "best.pt").identity.pseudo_hash == after
+    assert load_trained(student.folder(0) / "weights.pt").identity.pseudo_hash == after
     planes = read_array(student.folder(0) / "pseudo" / "hand10.b2")
     np.testing.assert_array_equal(unpack_planes(planes, 3), decisions(teacher, 0)["hand10"])
 
@@ -179,9 +179,9 @@ def test_a_student_of_all_samples_has_the_teacher_of_all_samples(taught):
 
 
 def changed_identity(teacher, **change):
-    path = teacher.folder(0) / "best.pt"
-    best = load_best(path)
-    save_best(path, replace(best, identity=replace(best.identity, **change)))
+    path = teacher.folder(0) / "weights.pt"
+    trained = load_trained(path)
+    save_trained(path, replace(trained, identity=replace(trained.identity, **change)))
 
 
 @pytest.mark.parametrize(
@@ -206,11 +206,11 @@ def test_a_teacher_of_something_else_is_refused(taught, change, sentence):
 
 def test_a_teacher_of_parts_of_images_is_refused(taught):
     teacher, student = taught
-    path = teacher.folder(0) / "best.pt"
-    best = load_best(path)
-    settings = best.experiment.model_dump()
+    path = teacher.folder(0) / "weights.pt"
+    trained = load_trained(path)
+    settings = trained.experiment.model_dump()
     settings["data"]["crop_to"] = {"run": "first", "classes": ["disc"]}
-    save_best(path, replace(best, experiment=Experiment.model_validate(settings)))
+    save_trained(path, replace(trained, experiment=Experiment.model_validate(settings)))
     with pytest.raises(CompetitionError, match=r"teacher 'teacher' looks at boxes .*Choose a teacher of whole images"):
         check_fold(student, 0)
 
@@ -218,7 +218,7 @@ def test_a_teacher_of_parts_of_images_is_refused(taught):
 def test_a_fold_file_that_has_changed_since_the_teacher_was_trained_is_refused(taught):
     _, student = taught
     moved = replace(student, folds=Folds(student.folds.fold_of | {"person0": 1}, student.folds.path))
-    with pytest.raises(CompetitionError, match=r"trained with other folds .*teacher.fold0.best\.pt"):
+    with pytest.raises(CompetitionError, match=r"trained with other folds .*teacher.fold0.weights\.pt"):
         check_fold(moved, 0)
 
 
@@ -274,7 +274,7 @@ def test_patients_are_taught_probabilities(tiny_patients, tiny_experiment):
     job = fold_job(student, 0, student.folder(0))
     entry = job.training[-1]
     assert entry.sample == "8"
-    network = load_network(load_best(teacher.folder(0) / "best.pt"), teacher.track)
+    network = load_network(load_trained(teacher.folder(0) / "weights.pt"), teacher.track)
     predictor = make_predictor([network], teacher.experiment, teacher.track, teacher.workspace, None)
     probs = predict_scores(predictor, entry, ["identity"])
     assert entry.targets == tuple(probs)

@@ -141,8 +141,8 @@ def test_the_second_stage_predicts_its_classes_inside_of_its_boxes_alone(first, 
         assert not levels.any()
         masks = raw_masks(first, entry)
         assert histograms[entry.sample][:, 1].sum(axis=1).tolist() == [masks[1].sum(), masks[2].sum()]
-    best, last = (run.folder(0) / name for name in ("best.pt", "last.pt"))
-    assert best.exists()
+    trained, last = (run.folder(0) / name for name in ("weights.pt", "last.pt"))
+    assert trained.exists()
     assert last.exists()
 
 
@@ -151,7 +151,7 @@ def test_a_second_stage_of_another_first_stage_is_refused(first, tiny_experiment
     train_one(run, 0, force=False)
     check_fold(run, 0)
     before = stage_of(first).stage_hash
-    monkeypatch.setattr("competition.runs.roi_run.weights_hash", lambda best: "other")
+    monkeypatch.setattr("competition.runs.roi_run.weights_hash", lambda trained: "other")
     assert stage_of(first).stage_hash != before
     with pytest.raises(CompetitionError, match=r"run of data\.crop_to.* was trained again since .*--force"):
         check_fold(run, 0)

@@ -13,7 +13,7 @@ import pytest
 from competition.runs import search as search_run
 from competition.runs.search import Search, run_search
 from competition.training import shared_study
-from competition.training.checkpoints import load_best
+from competition.training.checkpoints import load_trained
 from competition.training.search_space import parse_space
 from competition.training.shared_study import finished_trials
 from competition.workspace import last_checkpoint_file
@@ -53,8 +53,8 @@ class Trained:
                 (self.file.parent / "hanging").touch()
                 time.sleep(0.01)
         last_checkpoint_file(job.folder).touch()
-        (job.folder / "best.pt").touch()
-        return SimpleNamespace(best_score=4 * job.experiment.train.lr)
+        (job.folder / "weights.pt").touch()
+        return SimpleNamespace(score=4 * job.experiment.train.lr)
 
 
 @pytest.fixture
@@ -156,7 +156,9 @@ def test_a_training_that_was_interrupted_ends_with_the_same_weights(search, monk
     result = run_search(search, 1)
     assert result.best.params == expected.best.params
     assert result.best.intermediate_values == expected.best.intermediate_values
-    folders = [next(search.workspace.trial_folder(name, "x").parent.glob("*/best.pt")) for name in ("whole", "shared")]
-    first, second = (load_best(path) for path in folders)
+    folders = [
+        next(search.workspace.trial_folder(name, "x").parent.glob("*/weights.pt")) for name in ("whole", "shared")
+    ]
+    first, second = (load_trained(path) for path in folders)
     assert first.score == second.score == result.best.value
     assert all((first.weights[name] == second.weights[name]).all() for name in first.weights)

@@ -13,7 +13,7 @@ from competition.runs.fold_training import train_one
 from competition.runs.members import Member
 from competition.runs.run import Run
 from competition.runs.test_set_predictions import predict_test_set
-from competition.training.checkpoints import load_best, load_network
+from competition.training.checkpoints import load_network, load_trained
 
 pytestmark = pytest.mark.slow
 
@@ -40,7 +40,7 @@ def maps_of(run, member):
 
 def expected(run, entry, *files):
     """What the mean of these checkpoints says."""
-    networks = [load_network(load_best(run.workspace.run_folder("maps") / file), run.track) for file in files]
+    networks = [load_network(load_trained(run.workspace.run_folder("maps") / file), run.track) for file in files]
     predictor = make_predictor(networks, run.experiment, run.track, run.workspace, None)
     return predict_map(predictor, entry, run.experiment.predict.views)
 
@@ -48,10 +48,10 @@ def expected(run, entry, *files):
 @pytest.mark.parametrize(
     ("name", "folds", "files"),
     [
-        ("maps", (0,), ["fold0/best.pt"]),
+        ("maps", (0,), ["fold0/weights.pt"]),
         ("maps@1", (0,), ["fold0/epoch001.pt"]),
         ("maps@2", (0,), ["fold0/epoch002.pt"]),
-        ("maps", (0, FULL), ["fold0/best.pt", "full/best.pt"]),
+        ("maps", (0, FULL), ["fold0/weights.pt", "full/weights.pt"]),
         ("maps@1", (FULL,), ["full/epoch001.pt"]),
     ],
 )
@@ -138,9 +138,9 @@ def test_weights_that_were_not_tuned_are_refused(trained, change):
 
 
 def test_weights_of_another_fold_in_its_place_are_refused(trained):
-    path = trained.workspace.run_folder("maps") / "fold0" / "best.pt"
+    path = trained.workspace.run_folder("maps") / "fold0" / "weights.pt"
     kept = path.read_bytes()
-    shutil.copyfile(trained.workspace.run_folder("maps") / "full" / "best.pt", path)
+    shutil.copyfile(trained.workspace.run_folder("maps") / "full" / "weights.pt", path)
     try:
         with pytest.raises(CompetitionError, match=r"not the one that was tuned: .*fold0"):
             maps_of(trained, member_of(trained))

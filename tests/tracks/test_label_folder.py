@@ -1,14 +1,17 @@
 from dataclasses import replace
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 from encoded_masks import CLASSES, blobs, keyed, rle_file
+from PIL import ExifTags, Image
 
 from competition.errors import CompetitionError
-from competition.masks.bit_planes import pack_masks
+from competition.masks.bit_planes import pack_masks, unpack_planes
 from competition.submission.known_images import KnownImages
 from competition.submission.run_lengths.form import RunLengthForm, encode_labels, score_rle
+from competition.tracks.declared.mask_files import read_masks
 from competition.tracks.label_folder import LabelFolder
 from competition.tracks.track import Listing, Track
 
@@ -54,6 +57,19 @@ def test_label_images_of_different_sizes_are_read_at_their_own(tmp_path):
     assert truth == keyed(masks)
     assert sizes == {"a.dcm.png": (5, 7), "b.png": (9, 4)}
     assert score_rle(rle_file(tmp_path / "s.csv", masks), truth, CLASSES, KnownImages(sizes=sizes)).score == 1.0
+
+
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+@pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 3), (8, 1)])
+def test_a_label_picture_has_the_size_at_which_it_is_shown(tmp_path, ending, orientation, turns):
+    mask = np.zeros((16, 40), bool)
+    mask[:8, :16] = True
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(mask.astype(np.uint8) * 255).save(tmp_path / f"a.{ending}", exif=exif, quality=100)
+    track = replace(folder_track(partial(read_masks, classes=["left"])), classes=("left",))
+    read = LabelFolder(track, tmp_path).join(["a.dcm"])
+    np.testing.assert_array_equal(unpack_planes(read("a.dcm", None), 1)[0], np.rot90(mask, turns))
 
 
 @pytest.mark.parametrize(

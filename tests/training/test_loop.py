@@ -15,7 +15,7 @@ from competition.machine import peak_memory_mb
 from competition.models.factory import build_model
 from competition.prediction.predictor import make_predictor
 from competition.training import loop
-from competition.training.checkpoints import load_best, load_checkpoint, load_network
+from competition.training.checkpoints import load_checkpoint, load_network, load_trained
 from competition.training.loop import held_out_score
 from competition.training.state import FoldState, open_start, start_or_resume
 from competition.training.steps import learning_rate, make_optimizer
@@ -96,7 +96,7 @@ def test_gradients_are_clipped_to_the_norm_of_all(tiny_experiment):
     assert model.weight.grad is None
 
 
-def test_a_run_leaves_history_curves_and_the_best_of_its_weights(shared_hands, tiny_experiment, tmp_path):
+def test_a_run_leaves_history_curves_and_its_last_weights(shared_hands, tiny_experiment, tmp_path):
     experiment = tiny_experiment(train={"epochs": 5, "validate_every": 2, "ema": False, "lr": 1e-2})
     job = shared_hands.job(experiment, tmp_path)
     state = loop.train_fold(job)
@@ -109,30 +109,23 @@ def test_a_run_leaves_history_curves_and_the_best_of_its_weights(shared_hands, t
     # Two batches an epoch; the row shows the rate of the last.
     rates = [learning_rate(experiment.train, step, 2) for step in (1, 3, 5, 7, 9)]
     assert [float(row["lr"]) for row in rows] == pytest.approx(rates)
-    best = load_best(tmp_path / "best.pt")
-    scores = {int(row["epoch"]): float(row["score"]) for row in rows if row["score"]}
-    assert best.score == scores[best.epoch] == max(scores.values()) == state.best_score
-    assert (best.identity, best.experiment, best.precision) == (job.identity, experiment, "fp32")
+    trained = load_trained(tmp_path / "weights.pt")
+    assert (trained.epoch, trained.score) == (5, state.score) == (5, float(rows[-1]["score"]))
+    assert all(torch.equal(trained.weights[name], value) for name, value in state.model.state_dict().items())
+    assert (trained.identity, trained.experiment, trained.precision) == (job.identity, experiment, "fp32")
     assert list((tmp_path / "tensorboard").glob("events*"))
 
 
-@pytest.mark.parametrize(
-    ("scores", "kept"),
-    [
-        ([0.2, 0.9, 0.3], 2),
-        ([0.5, 0.5, 0.5], 1),
-        ([math.nan, math.nan, math.nan], 3),
-        ([math.nan, 0.1, 0.0], 2),
-    ],
-)
-def test_the_best_epoch_is_kept_the_first_of_equals_and_the_newest_without_a_score(
-    shared_hands, tiny_experiment, tmp_path, monkeypatch, scores, kept
+@pytest.mark.parametrize("scores", [[0.2, 0.9, 0.3], [math.nan, 0.1, 0.0], [math.nan, math.nan, math.nan]])
+def test_the_last_epoch_is_kept_whatever_the_held_out_samples_say(
+    shared_hands, tiny_experiment, tmp_path, monkeypatch, scores
 ):
     answers = iter(scores)
     monkeypatch.setattr(loop, "held_out_score", lambda *_: next(answers))
     experiment = tiny_experiment(train={"epochs": 3, "validate_every": 1})
     loop.train_fold(shared_hands.job(experiment, tmp_path))
-    assert load_best(tmp_path / "best.pt").epoch == kept
+    trained = load_trained(tmp_path / "weights.pt")
+    assert (trained.epoch, trained.score) == (3, pytest.approx(scores[-1], nan_ok=True))
 
 
 @pytest.mark.parametrize("ema", [True, False])
@@ -140,12 +133,12 @@ def test_the_weights_that_are_scored_are_those_that_are_kept(shared_hands, tiny_
     experiment = tiny_experiment(train={"epochs": 1, "ema": ema, "lr": 0.1})
     job = shared_hands.job(experiment, tmp_path)
     loop.train_fold(job)
-    last, best = load_checkpoint(tmp_path / "last.pt"), load_best(tmp_path / "best.pt")
+    last, trained = load_checkpoint(tmp_path / "last.pt"), load_trained(tmp_path / "weights.pt")
     expected = last["ema" if ema else "model"]
-    assert all(torch.equal(best.weights[name], value) for name, value in expected.items())
-    network = load_network(best, shared_hands.track)
+    assert all(torch.equal(trained.weights[name], value) for name, value in expected.items())
+    network = load_network(trained, shared_hands.track)
     predictor = make_predictor([network], experiment, shared_hands.track, shared_hands.workspace, None)
-    assert held_out_score(predictor, shared_hands.workspace, job.held_out) == pytest.approx(best.score, abs=1e-3)
+    assert held_out_score(predictor, shared_hands.workspace, job.held_out) == pytest.approx(trained.score, abs=1e-3)
 
 
 def test_the_same_settings_give_the_same_weights_and_another_fold_or_seed_others(
@@ -191,7 +184,7 @@ def test_a_loss_that_is_no_number_names_the_samples(shared_hands, tiny_experimen
     names = ", ".join(job.training[index].sample for index, _ in next(iter(sampler)))
     with pytest.raises(CompetitionError, match=rf"loss became nan in epoch 1, batch 1 \({names}\).*train\.lr"):
         loop.train_fold(job)
-    assert not (job.folder / "best.pt").exists()
+    assert not (job.folder / "weights.pt").exists()
 
 
 def test_a_warm_start_begins_with_the_given_weights_and_lists_what_does_not_fit(
@@ -226,15 +219,15 @@ def test_every_fold_starts_from_the_checkpoint_of_its_own_fold(tiny_hands, tiny_
     for fold, folder in folders.items():
         folder.mkdir(parents=True)
         loop.train_fold(tiny_hands.job(source, folder, fold=fold))
-    learned = {fold: load_best(folder / "best.pt").weights for fold, folder in folders.items()}
+    learned = {fold: load_trained(folder / "weights.pt").weights for fold, folder in folders.items()}
     name = "segmentation_head.0.weight"
     assert not torch.equal(learned[0][name], learned[1][name])
-    experiment = tiny_experiment(model={"init": "first/{fold}/best.pt"})
+    experiment = tiny_experiment(model={"init": "first/{fold}/weights.pt"})
     for fold in (0, 1):
         (tmp_path / f"next{fold}").mkdir()
         state = fresh_state(tiny_hands, experiment, tmp_path / f"next{fold}", fold)
         assert torch.equal(state.model.state_dict()[name], learned[fold][name])
-    leaking = tiny_experiment(model={"init": folders[1] / "best.pt"})
+    leaking = tiny_experiment(model={"init": folders[1] / "weights.pt"})
     with pytest.raises(CompetitionError, match=r"weights of fold 1 .* have learned from what fold 0 .* holds out"):
         fresh_state(tiny_hands, leaking, tmp_path / "leak")
 
@@ -249,9 +242,9 @@ def test_a_network_with_a_loss_of_its_own_trains_and_starts_a_classifier(
     folder = tiny_patients.workspace.fold_folder("first", 0)
     folder.mkdir(parents=True)
     loop.train_fold(tiny_patients.job(experiment, folder))
-    learned = load_best(folder / "best.pt")
+    learned = load_trained(folder / "weights.pt")
     assert 0 <= learned.score <= 1
-    classifier = tiny_experiment(multiview=True, model={"encoder": "test_resnet", "init": "first/{fold}/best.pt"})
+    classifier = tiny_experiment(multiview=True, model={"encoder": "test_resnet", "init": "first/{fold}/weights.pt"})
     capsys.readouterr()
     state = fresh_state(tiny_patients, classifier, tmp_path)
     own = state.model.state_dict()
@@ -285,7 +278,7 @@ def test_a_network_that_normalises_single_pixels_is_not_asked_to_learn_from_one_
     assert section == "train"
     mended = tiny_experiment(model=model, data={"size": 64}, train=train | {"epochs": 1, key: 2})
     loop.train_fold(replace(job, experiment=mended))
-    assert (tmp_path / "best.pt").exists()
+    assert (tmp_path / "weights.pt").exists()
 
 
 @pytest.mark.parametrize(("epochs", "decay"), [(1, 0.5), (400, 1 - 20 / 800)])
@@ -327,8 +320,8 @@ def test_a_network_learns_the_task(shared_hands, tiny_experiment, tmp_path):
         train={"epochs": 6, "repeats": 4, "batch_size": 4, "lr": 1e-2, "validate_every": 6}, model={"prior": 0.1}
     )
     state = loop.train_fold(shared_hands.job(experiment, tmp_path, fold=1))
-    assert np.isfinite(state.best_score)
-    assert state.best_score > 0.6
+    assert np.isfinite(state.score)
+    assert state.score > 0.6
 
 
 def test_to_group_normalisation_the_split_of_the_effective_batch_does_not_matter(

@@ -157,6 +157,20 @@ def test_balanced_weights_let_all_classes_count_alike(shared_patients):
     assert only == pytest.approx([4 / (2 * 3), 4 / (2 * 1)], rel=1e-6)
 
 
+def test_balanced_weights_count_what_a_teacher_is_unsure_of(shared_patients):
+    rest = (0.0,) * (len(shared_patients.track.classes) - 2)
+    known, unsure = [(1, 0), (0, 1)], [(0.75, 0.25), (0.75, 0.25)]  # 2.5 of the first class, 1.5 of the second
+    entries = [
+        replace(entry, targets=two + rest)
+        for entry, two in zip(shared_patients.train(), [*known, *unsure], strict=False)
+    ]
+    track = table(shared_patients.track, "multiclass")
+    loss = weighted_loss(TrainSettings(loss="cross_entropy", class_weights="balanced"), track, entries)
+    even, classes = torch.zeros(1, len(rest) + 2), len(rest) + 2
+    only = [loss(even, one_hot([grade], classes).float()).item() / np.log(classes) for grade in (0, 1)]
+    assert only == pytest.approx([4 / (2 * 2.5), 4 / (2 * 1.5)], rel=1e-6)
+
+
 def test_probabilities_of_every_kind(shared_hands, shared_patients):
     scores = logits_of((2, 3, 4, 4))
     assert torch.equal(to_probabilities(scores, shared_hands.track), scores.sigmoid())

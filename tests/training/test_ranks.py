@@ -12,7 +12,7 @@ from started_ranks import GroupNetwork, finish, note_draws, predict, start, trai
 from competition.data.loader import Share
 from competition.errors import CompetitionError
 from competition.training import loop
-from competition.training.checkpoints import load_best, load_checkpoint
+from competition.training.checkpoints import load_checkpoint, load_trained
 from competition.training.ranks import ALONE, Ranks, join_ranks
 from competition.training.state import restore
 
@@ -121,8 +121,8 @@ def test_after_a_rank_was_killed_the_other_ends_and_both_resume_bit_for_bit(uncu
     assert torch.equal(found["random"], wanted["random"])
     assert torch.equal(found["other_ranks"][0]["random"], wanted["other_ranks"][0]["random"])
     assert not torch.equal(found["random"], found["other_ranks"][0]["random"])
-    best = [load_best(folder / "best.pt") for folder in (job.folder, uncut)]
-    assert all(torch.equal(value, best[1].weights[name]) for name, value in best[0].weights.items())
+    trained = [load_trained(folder / "weights.pt") for folder in (job.folder, uncut)]
+    assert all(torch.equal(value, trained[1].weights[name]) for name, value in trained[0].weights.items())
     assert [row["loss"] for row in found["history"]] == [row["loss"] for row in wanted["history"]]
 
 
@@ -161,7 +161,7 @@ def test_ranks_store_and_score_what_one_does_byte_for_byte(data, tiny_experiment
         loop.train_fold(job)
         for folder in ("alone", "both"):
             (tmp_path / folder).mkdir()
-        what = (travelling(job.track), job.workspace, job.held_out[:3]), job.folder / "best.pt"
+        what = (travelling(job.track), job.workspace, job.held_out[:3]), job.folder / "weights.pt"
         predict(ALONE, *what, tmp_path / "alone")
     finally:
         torch.set_num_threads(threads)

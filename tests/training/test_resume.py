@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from competition.training import loop
-from competition.training.checkpoints import load_best, load_checkpoint
+from competition.training.checkpoints import load_checkpoint, load_trained
 from competition.training.state import restore, snapshot
 
 pytestmark = pytest.mark.slow
@@ -53,7 +53,7 @@ def assert_same(first, second):
 
 def assert_same_run(folder, uncut):
     assert_same(load_checkpoint(folder / "last.pt"), load_checkpoint(uncut / "last.pt"))
-    assert_same(load_checkpoint(folder / "best.pt"), load_checkpoint(uncut / "best.pt"))
+    assert_same(load_checkpoint(folder / "weights.pt"), load_checkpoint(uncut / "weights.pt"))
     rows = [[line.split(",") for line in (run / "history.csv").read_text().splitlines()] for run in (folder, uncut)]
     assert [row[:3] + row[4:5] for row in rows[0]] == [row[:3] + row[4:5] for row in rows[1]]
 
@@ -86,7 +86,7 @@ def test_a_run_cut_in_any_epoch_ends_the_same(shared_hands, experiment, uncut, t
     assert_same_run(tmp_path, uncut)
 
 
-@pytest.mark.parametrize(("name", "call"), [("_score", 1), ("save_last", 2), ("write_csv", 3), ("save_best", 1)])
+@pytest.mark.parametrize(("name", "call"), [("_score", 1), ("save_last", 2), ("write_csv", 3), ("save_trained", 1)])
 def test_a_run_cut_between_two_files_ends_the_same(shared_hands, experiment, uncut, tmp_path, monkeypatch, name, call):
     job = shared_hands.job(experiment, tmp_path, fold=1)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
@@ -101,23 +101,21 @@ def test_a_run_cut_between_two_files_ends_the_same(shared_hands, experiment, unc
 def test_a_run_cut_in_its_first_half_minute_starts_afresh(shared_hands, experiment, uncut, tmp_path, monkeypatch):
     job = shared_hands.job(experiment, tmp_path, fold=1)
     with monkeypatch.context() as patch:
-        cut_at(patch, "_optimizer_step", 6)  # best.pt of epoch 2 is there already
+        cut_at(patch, "_optimizer_step", 6)
         with pytest.raises(CutError):
             loop.train_fold(job)
-    assert (tmp_path / "best.pt").exists()
     assert load_checkpoint(tmp_path / "last.pt")["epoch"] == 0
     loop.train_fold(job)
     assert_same_run(tmp_path, uncut)
 
 
 def test_the_run_had_dropout_a_moving_average_and_scores(shared_hands, uncut):
-    last, best = load_checkpoint(uncut / "last.pt"), load_best(uncut / "best.pt")
+    last, trained = load_checkpoint(uncut / "last.pt"), load_trained(uncut / "weights.pt")
     assert last["step"] == EPOCHS * STEPS_PER_EPOCH
     assert [math.isnan(row.get("score", math.nan)) for row in last["history"]] == [True, False, True, False]
-    assert best.score == max(row["score"] for row in last["history"] if "score" in row) == last["best_score"]
+    assert (trained.epoch, trained.score) == (EPOCHS, last["history"][-1]["score"])
     assert any(not torch.equal(last["model"][name], last["ema"][name]) for name in last["ema"])
-    if best.epoch == EPOCHS:
-        assert_same(best.weights, last["ema"])
+    assert_same(trained.weights, dict(last["ema"]))
 
 
 def test_a_finished_run_is_not_trained_on(shared_hands, experiment, uncut, monkeypatch):

@@ -73,6 +73,24 @@ def test_only_weight_matrices_are_decayed(name):
         assert torch.equal(after[key], before[key])
 
 
+class Places(nn.Module):
+    """As a network of timm: a table of places that it exempts from weight decay."""
+
+    def __init__(self):
+        super().__init__()
+        self.table, self.inner = nn.Parameter(torch.zeros(4, 4)), nn.Linear(2, 2)
+
+    def no_weight_decay(self):
+        return {"table", "a name that a wrapper has changed"}
+
+
+def test_what_a_part_of_the_network_exempts_is_not_decayed():
+    model = nn.Sequential(Places(), nn.Linear(2, 2))
+    decayed, plain = (group["params"] for group in make_optimizer(model, TrainSettings()).param_groups)
+    assert [id(one) for one in decayed] == [id(model[0].inner.weight), id(model[1].weight)]
+    assert id(model[0].table) in [id(one) for one in plain]
+
+
 def test_frozen_parameters_are_left_out():
     model = nn.Linear(2, 2)
     model.bias.requires_grad_(False)

@@ -1,3 +1,5 @@
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -281,9 +283,11 @@ class Limited(nn.Module):
     def __init__(self, limit, spared=0):
         super().__init__()
         self.inner, self.limit, self.spared = small_network(), limit, spared
-        self.sizes = []
+        self.sizes, self.held = [], lambda: None
 
     def forward(self, images):
+        assert self.held() is None  # nothing of the step before is kept, even if it failed
+        self.held = weakref.ref(_activations := images * 2)
         self.sizes.append(len(images))
         if len(images) > self.limit and len(self.sizes) > self.spared:
             raise torch.cuda.OutOfMemoryError("CUDA out of memory")
@@ -336,10 +340,8 @@ def test_memory_too_short_for_one_sample_says_what_to_do(batches, shared_hands, 
 
 
 def test_a_network_that_needs_two_samples_is_never_shown_one(batches, shared_hands, tiny_experiment, tmp_path):
-    experiment = steps_experiment(tiny_experiment, 1)
-    limited = Limited(3)
-    state = state_of(limited, experiment, chunk=99, fewest=2)
-    job = shared_hands.job(experiment, tmp_path)
+    experiment, limited = steps_experiment(tiny_experiment, 1), Limited(3)
+    state, job = state_of(limited, experiment, fewest=2), shared_hands.job(experiment, tmp_path)
     loop._add_gradients(job, state, [batches[0]], 2)
     assert limited.sizes == [5, 2, 3]
     limited.limit = 2

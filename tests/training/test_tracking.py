@@ -12,7 +12,7 @@ import torch
 
 from competition.errors import CompetitionError
 from competition.training import loop, tracking
-from competition.training.checkpoints import load_best
+from competition.training.checkpoints import load_trained
 
 pytestmark = pytest.mark.slow
 NAN = math.nan
@@ -87,7 +87,7 @@ def experiment(tiny_experiment):
 def untracked(shared_hands, experiment, tmp_path_factory):
     folder = tmp_path_factory.mktemp("untracked")
     loop.train_fold(shared_hands.job(experiment, folder))
-    return load_best(folder / "best.pt")
+    return load_trained(folder / "weights.pt")
 
 
 class CutError(Exception):
@@ -109,9 +109,9 @@ def test_a_tracked_and_resumed_fold_has_its_curves_in_the_tracker_and_the_same_w
     with pytest.raises(CutError):
         loop.train_fold(job, cut)
     loop.train_fold(job)
-    best = load_best(job.folder / "best.pt")
-    assert best.weights.keys() == untracked.weights.keys()
-    assert all(torch.equal(best.weights[name], value) for name, value in untracked.weights.items())
+    trained = load_trained(job.folder / "weights.pt")
+    assert trained.weights.keys() == untracked.weights.keys()
+    assert all(torch.equal(trained.weights[name], value) for name, value in untracked.weights.items())
 
     tracked = tiny_hands.workspace.tracking_folder()
     said = capsys.readouterr().out
@@ -127,8 +127,7 @@ def test_a_tracked_and_resumed_fold_has_its_curves_in_the_tracker_and_the_same_w
         for name in ("loss", "lr", "seconds"):
             assert stored[name] == pytest.approx(row[name], rel=1e-12)
         assert ("score" in stored) == (row["epoch"] % 2 == 0)
-    assert second["epochs"][4]["best_epoch"] == best.epoch
-    assert second["epochs"][4]["best_score"] == pytest.approx(best.score, rel=1e-12)
+    assert second["epochs"][4]["score"] == pytest.approx(trained.score, rel=1e-12)
 
     config = second["config"] if tracker == "mlflow" else tracking.flat(second["config"])
     assert str(config["settings.train.lr"]) == "0.003"
@@ -176,13 +175,11 @@ def test_a_missing_package_is_answered_with_the_command_that_installs_it(tracker
     [
         ([None], {}),
         ([0.5, None], {}),
-        ([0.5, 0.7, 0.7], {"score": 0.7, "best_epoch": 2, "best_score": 0.7}),
-        ([0.5, 0.7, 0.6], {"score": 0.6, "best_epoch": 2, "best_score": 0.7}),
-        ([NAN, 0.7, NAN], {"best_epoch": 3}),  # as best.pt: where one of two scores is NaN, the newer is kept
-        ([0.9, NAN, 0.7], {"score": 0.7, "best_epoch": 3, "best_score": 0.7}),
+        ([0.5, 0.7, 0.6], {"score": 0.6}),
+        ([NAN, 0.7, NAN], {}),
     ],
 )
-def test_the_best_so_far_is_that_of_the_checkpoint(scores, expected):
+def test_figures_are_those_of_the_last_epoch_that_are_numbers(scores, expected):
     history = [
         {"epoch": epoch, "loss": 1 / epoch} | ({} if score is None else {"score": score})
         for epoch, score in enumerate(scores, start=1)

@@ -64,7 +64,7 @@ def test_the_views_of_a_patient_are_images_of_their_own(job, monkeypatch):
 def test_a_warm_start_brings_its_own_patches(job, tmp_path, monkeypatch):
     patches = encoder_weights(loop.train_fold(job).model.state_dict())
     monkeypatch.setattr(PatchEncoder, "learn", lambda *_: 1 / 0)
-    model = job.experiment.model.model_copy(update={"init": job.folder / "best.pt"})
+    model = job.experiment.model.model_copy(update={"init": job.folder / "weights.pt"})
     later = replace(job, experiment=job.experiment.model_copy(update={"model": model}), folder=tmp_path / "later")
     later.folder.mkdir()
     kept = encoder_weights(loop.train_fold(later).model.state_dict())

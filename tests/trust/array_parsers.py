@@ -35,7 +35,7 @@ from competition.prediction.opened_maps import open_map
 from competition.prediction.probability_maps import read_map, read_scores
 from competition.runs.imports.predictions import hold_masks, read_imported_map
 from competition.settings import Experiment
-from competition.training.checkpoints import Best, Identity, load_best, load_checkpoint, save_best
+from competition.training.checkpoints import Identity, TrainedWeights, load_checkpoint, load_trained, save_trained
 
 _RANDOM = np.random.default_rng(0)
 _MAP = _RANDOM.integers(0, 256, (2, 6, 5), dtype=np.uint8)
@@ -56,7 +56,7 @@ def own_artefacts() -> dict[str, tuple[bytes, Callable[[Path], Any]]]:
     measured = np.ones((2, 3, 1), np.int64), np.ones((2, 1, 1))
     vote = ScoredVote(["a", "b"], *measured, counts[:, 0, :1, 0], _RANDOM.random((1, 256)))
     weights = {"conv.weight": torch.zeros(2, 1, 3, 3), "conv.bias": torch.ones(2)}
-    best = Best(weights, Experiment(), _IDENTITY, "fp32", 3, 0.5)
+    trained = TrainedWeights(weights, Experiment(), _IDENTITY, "fp32", 3, 0.5)
     return {
         "a.b2": (_written(lambda path: write_array(path, _MAP)), read_array),
         "map.b2": (_written(lambda path: write_array(path, _MAP)), _read_map),
@@ -65,8 +65,8 @@ def own_artefacts() -> dict[str, tuple[bytes, Callable[[Path], Any]]]:
         "histograms.npz": (_written(lambda path: save_histograms(path, ["a", "b"], counts)), load_histograms),
         "scored_vote.npz": (_written(lambda path: save_scored_vote(path, vote)), _read_scored_vote),
         "contested": (_written(lambda path: save_contested(path, contested, "maps")), load_contested),
-        "best.pt": (_written(lambda path: save_best(path, best)), load_best),
-        "last.pt": (_written(lambda path: save_best(path, best)), load_checkpoint),
+        "weights.pt": (_written(lambda path: save_trained(path, trained)), load_trained),
+        "last.pt": (_written(lambda path: save_trained(path, trained)), load_checkpoint),
     }
 
 

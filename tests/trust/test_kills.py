@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from trust_table import TrustTable
 
-from competition.training.checkpoints import load_best, state_hash
+from competition.training.checkpoints import load_trained, state_hash
 from pipelines.__main__ import main
 
 DATA = ("--track", "cardiac", "--phantom")
@@ -73,8 +73,8 @@ def outcome(workspace: Path) -> dict[str, str]:
 
 
 def content_hash(path: Path) -> str:
-    if path.name == "best.pt":  # torch.save writes the name of the file into it, and that was a process's own
-        return state_hash(load_best(path).weights)
+    if path.name == "weights.pt":  # torch.save writes the name of the file into it, and that was a process's own
+        return state_hash(load_trained(path).weights)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

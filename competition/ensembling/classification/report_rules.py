@@ -19,7 +19,7 @@ from competition.prediction.probability_maps import INDEX, index_file, read_inde
 from competition.prediction.store import store_predictions
 from competition.runs.members import Member, out_of_fold_folders
 from competition.tracks.track import Track
-from competition.training.checkpoints import load_best, open_predictor, weights_hash
+from competition.training.checkpoints import load_trained, open_predictor, weights_hash
 from competition.workspace import Workspace, checkpoint_file, training_scores_folder
 
 CALLED_BEFORE = 0.9
@@ -51,7 +51,7 @@ def decide_as_the_report(
         track: A classification.
         workspace: Of the data set.
         folds: The current fold file.
-        member: The run, at its best weights.
+        member: The run, at its last weights.
         training: All training samples.
         entries: Those to decide.
 
@@ -83,18 +83,18 @@ def decide_as_the_report(
 def training_scores(
     track: Track, workspace: Workspace, run: str, fold: Fold, training: Sequence[Entry]
 ) -> NDArray[np.float64]:
-    """Return probabilities (n, C) of what a fold learned from, by its best weights, predicted now or before.
+    """Return probabilities (n, C) of what a fold learned from, by its last weights, predicted now or before.
 
     Raises:
         CompetitionError: The fold is not trained.
     """
     folder = workspace.fold_folder(run, fold)
-    best = load_best(checkpoint_file(folder))
+    trained = load_trained(checkpoint_file(folder))
     kept, samples = training_scores_folder(folder), [entry.sample for entry in training]
-    made_by = {"weights": weights_hash(best)}
+    made_by = {"weights": weights_hash(trained)}
     index = read_index(kept, "Delete it") if index_file(kept).exists() else None
     if index is None or index.made_by != made_by or not set(samples) <= set(index.samples):
         with whole_folder(kept, INDEX) as part:
             title = f"fold {fold}: what it learned from"
-            store_predictions(open_predictor([best], track, workspace), training, part, made_by, title)
+            store_predictions(open_predictor([trained], track, workspace), training, part, made_by, title)
     return read_scores(kept, samples, track.classes)

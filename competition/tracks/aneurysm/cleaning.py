@@ -51,7 +51,8 @@ def clean_angiogram(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if image.ndim != 2 or image.dtype != np.uint8 or image.size == 0:
         raise ValueError(f"expected a grey uint8 image (H, W), got {image.dtype} {image.shape}")
     # Edge lines come last: where text runs across the edge of the picture, it looks like ticks.
-    return _trim_edge_lines(cover_text(image, margin_box(image)))
+    picture = cover_text(image, margin_box(image))
+    return picture[lines_kept(picture)]
 
 
 def window_kept(image: NDArray[np.uint8]) -> tuple[slice, slice]:
@@ -109,13 +110,11 @@ def _grey_run(grey_share: NDArray[np.float64], least: float) -> tuple[int, int]:
     return (int(grey[0]), int(grey[-1]) + 1) if grey.size else (0, 0)
 
 
-def _trim_edge_lines(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Crop black outermost lines and lines of ticks: at most ``EDGE_LINES`` lines and 1 % of each side."""
-    return picture[lines_kept(picture)]
-
-
 def lines_kept(picture: NDArray[np.uint8]) -> tuple[slice, slice]:
-    """Return the rows and columns of a picture that ``trim_edge_lines`` keeps."""
+    """Return the rows and columns of a picture (H, W) uint8 between its black outermost lines and lines of ticks.
+
+    At most ``EDGE_LINES`` lines and 1 % of each side are left out.
+    """
     grey = median_grey(picture)
     white, black = picture > (grey + WHITE) / 2, picture < grey / 2
     cuts = []
@@ -176,7 +175,7 @@ def text_mask(corner: NDArray[np.uint8], background: NDArray[np.uint8], height: 
 
     Args:
         corner: One text corner, (h, w) uint8.
-        background: Its ``local_background``.
+        background: Its local background, (h, w) uint8: what lies behind the strokes.
         height: Rows of the picture, which bounds a letter: 1/120 to 1/20 of it, 3 to 12 pixels in small stills.
 
     Returns:

@@ -18,6 +18,7 @@ from competition.formats.pictures import stretch
 from competition.formats.tfrecords import Example, parse_example, read_record, read_records
 from competition.text import same_spelling
 from competition.tracks.cardiac import PATIENT, disease, padded, slice_name
+from competition.tracks.listing import unknown_patients
 from competition.tracks.track import Listing, Problem, Sample, Split
 
 IMAGE = ("image_raw", "img_raw")
@@ -49,12 +50,9 @@ def list_records(root: Path) -> Listing:
                 problems.append(Problem(sample.key, split, path, reason))
     if not any(sample.split == "train" for sample in samples):
         raise CompetitionError("no training image found: no record in a file whose name begins with train", root)
-    unknown = sum(sample.split == "train" and sample.group == sample.key for sample in samples)
-    remark = (
-        f"{unknown} training records name no patient, so each counts as one: slices of a patient may be on both sides "
-        "of a fold, and scores come out too high. Add a feature 'name' (SC-HF-I-02-IM-0001-0060) to the records"
-    )
-    return Listing(samples, problems, [remark] if unknown else [])
+    unnamed = [sample.group == sample.key for sample in samples if sample.split == "train"]
+    repair = "Add a feature 'name' (SC-HF-I-02-IM-0001-0060) to the records"
+    return Listing(samples, problems, unknown_patients(sum(unnamed), len(unnamed), repair))
 
 
 def list_test_records(folder: Path) -> Listing:

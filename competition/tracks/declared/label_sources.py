@@ -170,13 +170,14 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def _longest(names: Sequence[str], image: str) -> list[str]:
-    """Return those of the names that share the longest end with the path of an image."""
+    """Return those of the names that share the longest end with the path of an image, or are that path."""
 
-    def shared(name: str) -> int:
-        pairs = zip(reversed(_parts(name)), reversed(_parts(image)), strict=False)
-        return next((number for number, (one, other) in enumerate(pairs) if one != other), len(_parts(name)))
+    def shared(name: str) -> tuple[int, bool]:
+        pairs = list(zip(reversed(_parts(name)), reversed(_parts(image)), strict=False))
+        count = next((number for number, (one, other) in enumerate(pairs) if one != other), len(pairs))
+        return count, _parts(name) == _parts(image)
 
-    longest = max(map(shared, names), default=0)
+    longest = max(map(shared, names), default=(0, False))
     return [name for name in names if shared(name) == longest]
 
 

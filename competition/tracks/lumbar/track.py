@@ -9,7 +9,6 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +21,16 @@ from competition.formats.pictures import read_grey
 from competition.metrics.counts import DICE
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.text import same_spelling
-from competition.tracks.listing import check_names, find_late_images, skipped_pictures
+from competition.tracks.listing import check_names, find_late_images, skipped_pictures, unknown_patients
 from competition.tracks.lumbar.labels import VERTEBRAE, inspect_label, read_vertebrae
 from competition.tracks.track import Listing, Mirror, Problem, Sample, Split, Track
 
 _IMAGES = (".dcm", ".png")
 _LABELS = (".mat", ".png")
+_NAME_PATIENTS = (
+    "Where a person has several images, write a PatientID into the DICOM files, or give these images the same fold in "
+    "folds/lumbar.csv before training"
+)
 
 
 def number_of(name: str) -> str:
@@ -123,6 +126,7 @@ def _groups(images: Sequence[Path]) -> tuple[dict[Path, str], list[str]]:
     if commonest and count > 2 and 2 * count > len(images):
         remarks.append(f"one PatientID is in {count} of {len(images)} files, so it does not identify a patient")
         patients = {image: "" if patient == commonest else patient for image, patient in patients.items()}
+    remarks += unknown_patients(list(patients.values()).count(""), len(images), _NAME_PATIENTS)
     return {image: _pseudonym(patient) if patient else image.name for image, patient in patients.items()}, remarks
 
 
@@ -134,11 +138,14 @@ def _pseudonym(patient: str) -> str:
     return f"patient-{hashlib.sha256(patient.encode()).hexdigest()[:10]}"
 
 
-def _patient(image: Path) -> str:
-    if image.suffix.lower() != ".png":
-        with suppress(CompetitionError):  # prepare reports the file when it reads the pixels
-            return read_patient_id(image)
-    return ""
+def _patient(image: Path) -> str | None:
+    """Return the PatientID; "" if there is none, None if the header can't be read, so that prepare rejects the file."""
+    if image.suffix.lower() == ".png":
+        return ""
+    try:
+        return read_patient_id(image)
+    except CompetitionError:
+        return None
 
 
 def read_spine(path: Path) -> NDArray[np.uint8]:

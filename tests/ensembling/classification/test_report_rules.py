@@ -15,7 +15,7 @@ from competition.prediction.probability_maps import read_scores
 from competition.runs.fold_training import train_one
 from competition.runs.members import open_member
 from competition.runs.run import Run
-from competition.training.checkpoints import load_best, load_network, save_best
+from competition.training.checkpoints import load_network, load_trained, save_trained
 from competition.workspace import checkpoint_file
 
 pytestmark = pytest.mark.slow
@@ -85,8 +85,8 @@ def member_of(run, folds=None):
 def test_training_scores_are_those_of_the_best_weights_on_what_the_fold_learned_from(run):
     learned = run.folds.training(run.manifest.of("train"), 1)
     found = training_scores(run.track, run.workspace, run.name, 1, learned)
-    best = load_best(checkpoint_file(run.folder(1)))
-    predictor = make_predictor([load_network(best, run.track)], run.experiment, run.track, run.workspace, None)
+    trained = load_trained(checkpoint_file(run.folder(1)))
+    predictor = make_predictor([load_network(trained, run.track)], run.experiment, run.track, run.workspace, None)
     wanted = [predict_scores(predictor, entry, ("identity", "hflip")) for entry in learned]
     np.testing.assert_array_equal(found, wanted)
 
@@ -99,11 +99,11 @@ def test_training_scores_are_kept_until_the_weights_change(run, monkeypatch):
     np.testing.assert_array_equal(turned, first[::-1])
     monkeypatch.undo()
     path = checkpoint_file(run.folder(0))
-    best = load_best(path)
-    changed = {name: value + 0.5 if name == "head.bias" else value for name, value in best.weights.items()}
-    save_best(path, replace(best, weights=changed))
+    trained = load_trained(path)
+    changed = {name: value + 0.5 if name == "head.bias" else value for name, value in trained.weights.items()}
+    save_trained(path, replace(trained, weights=changed))
     after = training_scores(run.track, run.workspace, run.name, 0, learned)
-    save_best(path, best)
+    save_trained(path, trained)
     assert (after > first).all()
 
 
@@ -132,4 +132,4 @@ def test_a_sample_no_fold_held_out_is_an_error(run):
 
 
 def test_the_rule_uses_the_weights_of_the_fold(run):
-    assert not torch.equal(*(load_best(checkpoint_file(run.folder(fold))).weights["head.weight"] for fold in (0, 1)))
+    assert not torch.equal(*(load_trained(checkpoint_file(run.folder(fold))).weights["head.weight"] for fold in (0, 1)))

@@ -106,7 +106,7 @@ def test_labels_teach_the_head_alone_and_pairs_the_encoder_alone(network, images
 def test_a_classifier_takes_over_all_but_the_projection(network, tmp_path):
     torch.manual_seed(5)
     classifier = MultiViewClassifier(**OPTIONS)
-    loaded = load_weights(classifier, network.state_dict(), tmp_path / "best.pt")
+    loaded = load_weights(classifier, network.state_dict(), tmp_path / "weights.pt")
     assert set(loaded.names) == set(classifier.state_dict())
     assert {sentence.split()[0] for sentence in loaded.unmatched} == {
         f"project.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")

@@ -84,9 +84,9 @@ def test_a_fold_that_leaks_names_the_first_person_why_and_the_other_way(matched,
         ("group,fold\nann\n", "columns group,fold or image,fold"),
         ("group,fold\nann,0\nann,1\n", "'ann' is in their folds '0' and '1'.*seen the group"),
         ("image,fold\nann1,0\nann1.png,1\n", "'ann' is in their folds '0' and '1'"),
-        ("image,fold\nann2,0\n", "'ann2' is no training image"),
-        ("image,fold\nx\\ANN1.jpg,0\n", "'x.*ANN1.jpg' is no training image, did you mean 'ann1.png'"),
-        ("image,fold\n\x00\xff", "not a fold file|is no training image|columns group"),
+        ("image,fold\nann2,0\n", "'ann2' is not a training image"),
+        ("image,fold\nx\\ANN1.jpg,0\n", "'x.*ANN1.jpg' is not a training image, did you mean 'ann1.png'"),
+        ("image,fold\n\x00\xff", "not a fold file|is not a training image|columns group"),
     ],
 )
 def test_what_is_no_fold_file_is_named(matched, content, sentence):

@@ -82,9 +82,9 @@ def test_one_class_needs_no_axis_of_its_own(shape):
         (np.zeros((3, 4, 5)), r"shape \(3, 4, 5\) fits neither \(3, 5, 4\)"),  # rows and columns changed places
         (np.zeros((5, 4)), r"shape \(5, 4\) fits neither"),
         (np.full((3, 5, 4), np.nan), "a probability is NaN"),
-        (np.full((3, 5, 4), 255.0), "255 is no probability from 0 to 1.*not logits"),
-        (np.full((3, 5, 4), -0.01), "-0.01 is no probability"),
-        (np.full((3, 5, 4), np.inf), "inf is no probability"),
+        (np.full((3, 5, 4), 255.0), "255 is not a probability from 0 to 1.*not logits"),
+        (np.full((3, 5, 4), -0.01), "-0.01 is not a probability"),
+        (np.full((3, 5, 4), np.inf), "inf is not a probability"),
         (np.ones((3, 5, 4), np.uint8), "none is above 1.*Save masks as bool"),
         (np.ones((3, 5, 4), np.int64), "values of type int64"),
         (np.ones((3, 5, 4), np.complex64), "values of type complex64"),

@@ -120,6 +120,6 @@ def test_a_missing_file_of_a_class_and_a_broken_zip_are_found(tmp_path) -> None:
     with pytest.raises(CompetitionError, match=r"1 files are missing \(b/x.png\)"):
         BY_CLASS.score(path, path, CLASSES, SIZES, DICE)
     (tmp_path / "broken.zip").write_bytes(b"PK no zip")
-    assert "no zip of PNG masks" in BY_CLASS.check(tmp_path / "broken.zip", CLASSES, SIZES).errors[0]
+    assert "not a zip of PNG masks" in BY_CLASS.check(tmp_path / "broken.zip", CLASSES, SIZES).errors[0]
     with pytest.raises(CompetitionError, match="no such file or folder"):
         BY_CLASS.score(tmp_path / "none.zip", path, CLASSES, SIZES, DICE)

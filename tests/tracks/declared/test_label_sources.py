@@ -82,6 +82,24 @@ def test_images_are_joined_by_the_longest_end_of_their_path(tmp_path) -> None:
     assert first.label == "annotations/instances_train.json#train\\01_a.png"
 
 
+@pytest.mark.parametrize("names", [("extra/{}", "{}", "train/02_b.png"), ("{}", "extra/{}", "train/02_b.png")])
+def test_the_path_itself_wins_over_a_longer_one_that_ends_in_it(tmp_path, names) -> None:
+    content = coco_content()
+    for listed, name in zip(content["images"], names, strict=False):
+        listed["file_name"] = name.format("images/train/01_a.png")
+    first = next(sample for sample in coco(tmp_path, content).samples if sample.key == "01_a")
+    assert first.label == "annotations/instances_train.json#images/train/01_a.png"
+
+
+def test_two_longer_paths_that_end_in_the_image_are_a_problem(tmp_path) -> None:
+    content = coco_content()
+    content["images"][0]["file_name"] = "much/more/images/train/01_a.png"
+    assert coco(tmp_path / "one", content).samples[0].label.endswith("#much/more/images/train/01_a.png")
+    content["images"][2]["file_name"] = "x/images/train/01_a.png"
+    reasons = [problem.reason for problem in coco(tmp_path / "two", content).problems]
+    assert any("'x/images/train/01_a.png' could both be 'images/train/01_a.png'" in reason for reason in reasons)
+
+
 def test_two_names_that_fit_one_image_are_a_problem(tmp_path) -> None:
     content = coco_content()
     content["images"][2]["file_name"] = "x/01_a.png"

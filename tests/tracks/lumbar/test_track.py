@@ -11,6 +11,7 @@ from competition.submission.array_zip.form import ArrayZipForm
 from competition.tracks.lumbar.track import LUMBAR, list_spines, list_test_spines, number_of
 
 SIZE_HW = (40, 30)
+UNKNOWN = "warning: no patient is known of {} of {} training images, so each of them is a group of its own"
 
 
 def put_label(path):
@@ -114,11 +115,16 @@ def pseudonym(group: str) -> str:
 @pytest.mark.parametrize(
     ("patients", "groups", "remarks"),
     [
-        (["A", "A", "B", "B"], ["A", "A", "B", "B"], 0),
-        (["A", "", " ", "B"], ["A", "2.dcm", "3.dcm", "B"], 0),
-        (["ANON", "ANON", "ANON", "B"], ["1.dcm", "2.dcm", "3.dcm", "B"], 1),
-        (["A", "A"], ["A", "A"], 0),
-        (["A", "A", "A", "B", "C", "D"], ["A", "A", "A", "B", "C", "D"], 0),
+        (["A", "A", "B", "B"], ["A", "A", "B", "B"], []),
+        (["A", "", " ", "B"], ["A", "2.dcm", "3.dcm", "B"], [UNKNOWN.format(2, 4)]),
+        (["", ""], ["1.dcm", "2.dcm"], [UNKNOWN.format(2, 2)]),
+        (
+            ["ANON", "ANON", "ANON", "B"],
+            ["1.dcm", "2.dcm", "3.dcm", "B"],
+            ["one PatientID is in 3 of 4 files, so it does not identify a patient", UNKNOWN.format(3, 4)],
+        ),
+        (["A", "A"], ["A", "A"], []),
+        (["A", "A", "A", "B", "C", "D"], ["A", "A", "A", "B", "C", "D"], []),
     ],
 )
 def test_the_group_is_the_patient_unless_the_id_is_everybodys(tmp_path, write_dicom, patients, groups, remarks) -> None:
@@ -127,8 +133,22 @@ def test_the_group_is_the_patient_unless_the_id_is_everybodys(tmp_path, write_di
         put_label(tmp_path / f"train/label/{number}.mat")
     listing = list_spines(tmp_path)
     assert [sample.group for sample in listing.samples] == [pseudonym(group) for group in groups]
-    assert len(listing.remarks) == remarks
-    assert all("one PatientID is in 3 of 4 files" in remark for remark in listing.remarks)
+    assert [remark.partition(": images of")[0] for remark in listing.remarks] == remarks
+
+
+def test_pngs_name_no_patient_and_a_damaged_file_is_no_such_image(tmp_path, write_dicom) -> None:
+    for number in (1, 2, 3, 4):
+        put_label(tmp_path / f"train/label/{number}.mat")
+    write_dicom(tmp_path / "train/img/1.dcm", np.ones(SIZE_HW, np.uint16), PatientID="A")
+    (tmp_path / "train/img/2.dcm").write_bytes(b"DICM")  # prepare rejects it, so no model sees it
+    assert list_spines(tmp_path).remarks == []
+    for number in (3, 4):
+        (tmp_path / f"train/img/{number}.png").touch()
+    (remark,) = list_spines(tmp_path).remarks
+    assert remark.startswith("warning: no patient is known of 2 of 4 training images")
+    assert "may lie in two folds" in remark
+    assert "PatientID into the DICOM files" in remark
+    assert "same fold in folds/lumbar.csv" in remark
 
 
 def test_no_patient_id_is_in_a_listing(tmp_path, write_dicom) -> None:
