@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from competition.console import say, shout
+from competition.console import say
 from competition.data.folds import read_fold_names
 from competition.data.manifest import read_manifest
 from competition.data.preparation.read_samples import find_test_samples
@@ -21,15 +21,16 @@ from competition.ensembling.expectation import expect_of_folds
 from competition.ensembling.submission import leaderboard_row, score_phantom, write_submission
 from competition.errors import CompetitionError
 from competition.files import sweep_below, whole_file, write_json
-from competition.runs.out_of_fold_scores import not_measured
-from competition.submission.leaderboard import append, new_submission_id
+from competition.submission.leaderboard import Row, append, new_submission_id
 from competition.text import counted
+from competition.tracks.track import Track
+from competition.workspace import Workspace
 from pipelines.choose_decision import choose_decision
 from pipelines.context import open_track, open_workspace
 from pipelines.options import add_fill_bad, folder_or_address, typed_options
 from pipelines.part_predictions import add_parts, chosen_part, predict_members
 from pipelines.reports.drawn_report import draw_report
-from pipelines.reports.tuning_report import operations_text, say_alone, say_expectation
+from pipelines.reports.submission_report import report_submission
 
 HELP = "Predict the test images with all members, vote, validate, and enter the submission in the leaderboard."
 EXAMPLE = "./run.sh ensemble --track hand_bone --decision quick --out submission.csv"
@@ -72,19 +73,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     track, workspace = open_track(args), open_workspace(args)
     if args.out is not None and args.out.is_dir():
         raise CompetitionError("--out is a folder", args.out, f"Give a file in it, such as x{track.form.ending}")
-    decision_file, tuned = choose_decision(track, workspace, args.decision, args.members, typed_options(args))
-    decision = tuned
-    if args.folds is not None:
-        decision = only_folds(tuned, read_fold_names(args.folds, "--folds"), args.folds)
-        say(f"only folds {args.folds} vote")
-    some_folds = decision.members != tuned.members
-    # Without prepared data (--test on a machine that has only the runs) nothing can have changed.
-    if args.test is None or workspace.manifest_file().exists():
-        training = read_manifest(workspace, track).of("train")
-        check_training_data(track, workspace, decision, decision_file, training)
-    start = time.perf_counter()
+    decision_file, decision, some_folds = _choose(args, track, workspace)
+    start, name = time.perf_counter(), decision_file.parent.name
     prepared, entries = find_test_samples(track, workspace, args.test, args.fill_bad, chosen_part(args))
-    name = decision_file.parent.name
     folders = predict_members(args, track, prepared, workspace, name, decision, entries)
     if args.part is not None:
         say(f"part {args.part}: {counted(len(entries), 'test sample')} predicted")
@@ -92,51 +83,55 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if some_folds:
         decision = expect_of_folds(track, workspace, decision)
     moment = datetime.now().astimezone()
-    submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
-    path = workspace.submission_file(submission_id, track.form.ending)
-    sweep_below(workspace.submissions_folder())
+    submission_id, path = _new_submission(track, workspace, name, moment)
     write_submission(track, decision, prepared, folders, entries, path)
     per_sample = (time.perf_counter() - start) / len(entries)
     say(f"{counted(len(entries), 'test sample')}: {per_sample:.2f} s per test sample")
     drawn = workspace.phantom and args.test is None
     test_score = score_phantom(track, read_manifest(workspace, track), path) if drawn else None
+    row = leaderboard_row(submission_id, moment, decision, decision_file, path, test_score)
+    recorded = args.record or not (some_folds or args.test is not None)
+    _record(args, track, workspace, decision, path, row, recorded)
+    figures = report_submission(args, track, decision, path, row, some_folds, recorded)
+    drawn_too = recorded and args.test is None and not args.no_report
+    report = draw_report(track, workspace, name, typed_options(args)) if drawn_too else None
+    figures |= {"samples": len(entries), "seconds_per_sample": round(per_sample, 4), "report": report}
+    return {name: figures[name] for name in FIGURES}
+
+
+def _choose(args: argparse.Namespace, track: Track, workspace: Workspace) -> tuple[Path, Decision, bool]:
+    """Return the decision's file, the decision, and whether only some of its folds vote."""
+    path, tuned = choose_decision(track, workspace, args.decision, args.members, typed_options(args))
+    decision = tuned
+    if args.folds is not None:
+        decision = only_folds(tuned, read_fold_names(args.folds, "--folds"), args.folds)
+        say(f"only folds {args.folds} vote")
+    # Without prepared data (--test on a machine that has only the runs) nothing can have changed.
+    if args.test is None or workspace.manifest_file().exists():
+        check_training_data(track, workspace, decision, path, read_manifest(workspace, track).of("train"))
+    return path, decision, decision.members != tuned.members
+
+
+def _new_submission(track: Track, workspace: Workspace, name: str, moment: datetime) -> tuple[str, Path]:
+    """Return the id and the file of a new submission; remove what killed processes left beside the others."""
+    submission_id = new_submission_id(workspace.leaderboard_file(), workspace.submissions_folder(), name, moment)
+    sweep_below(workspace.submissions_folder())
+    return submission_id, workspace.submission_file(submission_id, track.form.ending)
+
+
+def _record(
+    args: argparse.Namespace,
+    track: Track,
+    workspace: Workspace,
+    decision: Decision,
+    path: Path,
+    row: Row,
+    recorded: bool,
+) -> None:
+    """Copy a submission, write its decision beside it, and enter it in the leaderboard if it is to be recorded."""
     for copy in filter(None, (workspace.latest_submission_file(track.form.ending), args.out)):
         with whole_file(copy) as part:
             shutil.copyfile(path, part)
-    row = leaderboard_row(submission_id, moment, decision, decision_file, path, test_score)
     write_json(path.parent / "manifest.json", vars(row) | {"decision": decision.model_dump(mode="json")})
-    recorded = args.record or not (some_folds or args.test is not None)
     if recorded:
         append(workspace.leaderboard_file(), row)
-    say_alone(track, decision, typed_options(args))
-    say_expectation(decision, some_folds, args.test is not None)
-    _report(decision, path, test_score)
-    if not recorded:
-        say("not entered in the leaderboard, which is for all folds and the prepared test set (see --record)")
-    if args.out is not None:
-        say(f"copied to {args.out}")
-    drawn_too = recorded and args.test is None and not args.no_report
-    report = draw_report(track, workspace, name, typed_options(args)) if drawn_too else None
-    return {
-        "submission": str(path),
-        "id": submission_id,
-        "samples": len(entries),
-        "seconds_per_sample": round(per_sample, 4),
-        "oof": decision.scores.oof,
-        "oof_crossfit": decision.scores.oof_crossfit,
-        "test": test_score,
-        "recorded": recorded,
-        "report": report,
-    }
-
-
-def _report(decision: Decision, path: Path, test_score: float | None) -> None:
-    if decision.operations:
-        say(f"post-processing: {operations_text(decision)}")
-    if decision.unmeasured:
-        shout(not_measured(decision.unmeasured, decision.classes, f"none of the {decision.coverage} tuning samples"))
-    if test_score is not None:
-        say(f"score on the synthetic test samples: {test_score:.4f}")
-    say(f"submission: {path}")
-    if (preview := path.with_name("preview.png")).exists():
-        say(f"preview: {preview}")

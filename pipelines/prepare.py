@@ -1,27 +1,27 @@
 """prepare: read raw data; write the manifest, the cache, the folds and a contact sheet."""
 
 import argparse
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from competition.console import say, shout
 from competition.data.checks.duplicates import same_labels, same_pixels
-from competition.data.checks.orientation import wrong_orientation
-from competition.data.checks.plausibility import implausible_classes, questionable_masks
 from competition.data.checks.shortcuts import find_shortcut
 from competition.data.folds import FOLDS
 from competition.data.manifest import (
+    Entry,
     Manifest,
     check_namesake,
     remember_decoded,
     reusable_entries,
     write_manifest,
 )
-from competition.data.preparation.corrections import read_corrections, record_corrections, with_corrections
+from competition.data.preparation.corrections import Corrections, read_corrections, record_corrections, with_corrections
 from competition.data.preparation.raw_data import Drawing, find_data
 from competition.data.preparation.read_samples import cache_all
-from competition.data.preparation.sample_problems import sample_remarks, settle_problems
+from competition.data.preparation.sample_problems import settle_problems
 from competition.data.preparation.settled_folds import settle_folds
 from competition.data.sources import content_of, describe_source, find_data_files
 from competition.drawing.contact_sheet import draw_contact_sheet
@@ -29,9 +29,11 @@ from competition.ensembling.segmentation.true_objects import find_true_objects, 
 from competition.errors import CompetitionError
 from competition.machine import cores
 from competition.text import counted
-from competition.tracks.track import WARNING
+from competition.tracks.track import Listing, Problem, Track
+from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
 from pipelines.options import add_fill_bad, folder_or_address
+from pipelines.reports.data_remarks import say_remarks, shout_warnings
 from pipelines.reports.preparation_report import report_plan, report_preparation
 
 HELP = "Read raw data once: check every file, cache images and labels, make folds, draw a contact sheet."
@@ -82,48 +84,61 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     count = FOLDS if args.folds is None else args.folds
     workspace, root = find_data(track, workspace_root(args), args.data, args.phantom, drawing, count)
     check_namesake(workspace, track)
+    # Described before they are read, so that a table that changes meanwhile is seen to have changed.
     table_files, pictures = find_data_files(root, workspace.written_folders())
     tables = tuple(describe_source(root, table) for table in table_files)
     listing = track.list_samples(root)
     say(f"{counted(len(listing.samples), 'sample')} listed below {root}")
     if args.plan:
         return report_plan(args, track, workspace, root, listing)
+    entries, problems, made, corrections = _read(args, track, workspace, root, listing)
+    remarks = say_remarks(track, listing, entries)
+    entries = settle_problems(problems, entries, args.skip_bad, args.fill_bad)
+    warnings = shout_warnings(track, workspace, listing, entries)
+    training = [entry for entry in entries if entry.split == "train"]
+    folds = settle_folds(track, workspace, training, listing.kinds, args.folds, args.stratified, args.refold)
+    # Only now, because earlier errors leave the old manifest valid.
+    write_manifest(workspace, track, Manifest(root, tuple(entries), tables, _unused(pictures, entries)))
+    corrected = record_corrections(track, workspace, root, listing.samples, entries, corrections)
+    shortcut_auroc, alarm = find_shortcut(training, folds)
+    if alarm:
+        shout(alarm)
+    if made or not workspace.contact_sheet_file().exists():
+        _draw_sheet(track, workspace, entries)
+    figures = report_preparation(workspace, track, entries, folds, problems, made)
+    figures |= {"remarks": remarks, "warnings": warnings}
+    return figures | {"shortcut_auroc": shortcut_auroc, "corrected_labels": corrected}
+
+
+def _read(
+    args: argparse.Namespace, track: Track, workspace: Workspace, root: Path, listing: Listing
+) -> tuple[list[Entry], list[Problem], int, Corrections]:
+    """Cache what is new; return all samples, their problems, how many were read, and their corrections."""
     problems = list(listing.problems)
     old = reusable_entries(workspace, track)
     corrections = read_corrections(track, args.corrections, listing.samples)
     reading, samples = with_corrections(track, root, listing.samples, corrections)
     entries, found, made = cache_all(reading, workspace, root, samples, problems, old, args.fill_bad, cores())
+    # Before problems stop the stage: what is cached is not read again once they are repaired.
     remember_decoded(workspace, track, entries)
     problems += found + same_pixels(entries, track.views) + same_labels(entries)
-    remarks = [remark for remark in listing.remarks if not remark.startswith(WARNING)]
-    remarks += [*sample_remarks(entries), *questionable_masks(entries, track.classes)]
-    for remark in remarks:
-        say(remark)
-    entries = settle_problems(problems, entries, args.skip_bad, args.fill_bad)
-    labels = {sample.key: sample.label for sample in listing.samples if sample.label is not None}
-    warnings = [remark.removeprefix(WARNING) for remark in listing.remarks if remark.startswith(WARNING)]
-    warnings += [*implausible_classes(entries, track.classes, labels), *sample_remarks(entries, WARNING)]
-    warnings += wrong_orientation(track, workspace, entries)
-    for warning in warnings:
-        shout(warning)
-    training = [entry for entry in entries if entry.split == "train"]
-    folds = settle_folds(track, workspace, training, listing.kinds, args.folds, args.stratified, args.refold)
-    # Last, because earlier errors leave the old manifest valid.
+    return entries, problems, made, corrections
+
+
+def _unused(pictures: Sequence[str], entries: Sequence[Entry]) -> tuple[str, ...]:
+    """Return the pictures that no sample was read from."""
     used = {content_of(source)[1] for entry in entries for source in entry.sources}
-    unused = tuple(picture for picture in pictures if picture not in used)
-    write_manifest(workspace, track, Manifest(root, tuple(entries), tables, unused))
-    corrected = record_corrections(track, workspace, root, listing.samples, entries, corrections)
-    shortcut_auroc, alarm = find_shortcut(training, folds)
-    if alarm:
-        shout(alarm)
-    sheet = workspace.contact_sheet_file()
-    if made or not sheet.exists():
-        try:
-            objects = find_true_objects(track, workspace)
-            drawn_labels = partial(read_drawn_labels, track, workspace, objects=objects)
-            draw_contact_sheet(sheet, workspace, track, entries, drawn_labels)
-        except CompetitionError as error:  # all else is prepared
-            shout(f"warning: no contact sheet was written: {error}")
-    figures = report_preparation(workspace, track, entries, folds, problems, made)
-    figures |= {"remarks": remarks, "warnings": warnings}
-    return figures | {"shortcut_auroc": shortcut_auroc, "corrected_labels": corrected}
+    return tuple(picture for picture in pictures if picture not in used)
+
+
+def _draw_sheet(track: Track, workspace: Workspace, entries: Sequence[Entry]) -> None:
+    """Draw the contact sheet; warn where that fails, because all else is prepared by then.
+
+    True objects are found by the manifest and the record of corrections, so both must have been written.
+    """
+    try:
+        objects = find_true_objects(track, workspace)
+        drawn_labels = partial(read_drawn_labels, track, workspace, objects=objects)
+        draw_contact_sheet(workspace.contact_sheet_file(), workspace, track, entries, drawn_labels)
+    except CompetitionError as error:
+        shout(f"warning: no contact sheet was written: {error}")

@@ -15,6 +15,7 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.storages.journal import JournalFileBackend, JournalStorage
 from optuna.trial import TrialState
 
@@ -200,10 +201,24 @@ def _take(shared: SharedStudy, space: Space, total: int, held: ExitStack) -> opt
         )
         if killed:
             say(f"trial {killed[0].number + 1} was interrupted and is continued")
-        trial = optuna.Trial(study, killed[0]._trial_id) if killed else study.ask()
-        for name, values in space.items():  # as ``study.ask`` does; a killed trial keeps the values that it has
-            trial._suggest(name, values)
+        trial = _continued(study, killed[0], space) if killed else study.ask(fixed_distributions=space)
         held.enter_context(FileLock(trial_lock_file(shared.path, trial.number)))
+    return trial
+
+
+def _continued(study: optuna.Study, killed: optuna.trial.FrozenTrial, space: Space) -> optuna.Trial:
+    """Return a running trial under its number, with its values and reported scores; draw the values that it lacks.
+
+    Its id is private, and Optuna advises against making a ``Trial``, but nothing public returns a running one. Queueing
+    its values again would make a trial of another number, with another seed and without the reported scores.
+    """
+    trial = optuna.Trial(study, killed._trial_id)
+    for name, values in space.items():
+        if isinstance(values, CategoricalDistribution):
+            trial.suggest_categorical(name, values.choices)
+        else:
+            suggest = trial.suggest_int if isinstance(values, IntDistribution) else trial.suggest_float
+            suggest(name, values.low, values.high, step=values.step, log=values.log)
     return trial
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 import optuna
 import pytest
 from filelock import FileLock
-from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
 from competition.errors import CompetitionError
@@ -104,13 +104,17 @@ def test_a_trial_that_failed_by_itself_has_ended_and_one_that_was_cut_has_not(pa
     assert cut.params != failed.params
 
 
-def test_a_process_killed_while_it_draws_leaves_a_trial_that_is_completed(path):
-    shared = opened(path)
-    shared.study.ask()  # the first trial, of which nothing is drawn yet
-    with next_trial(opened(path), SPACE, 9) as trial:
-        assert trial.number == 0
-        assert trial.params["train.lr"] == OWN["train.lr"]
-        assert trial.params.keys() == SPACE.keys()
+def test_a_process_killed_while_it_draws_leaves_a_trial_that_is_completed(tmp_path, path):
+    steps = {"a": IntDistribution(10, 1000, log=True), "b": IntDistribution(0, 90, step=30)}
+    space = SPACE | steps | {"c": FloatDistribution(0.0, 1.0, step=0.25)}
+    whole, cut = opened(tmp_path / "whole.journal"), opened(path)
+    for number in range(2):
+        cut.study.ask()  # of which nothing is drawn yet
+        with next_trial(whole, space, 9) as expected, next_trial(cut, space, 9) as trial:
+            assert trial.number == number
+            assert (trial.params, trial.distributions) == (expected.params, space)
+            for shared in (whole, cut):
+                shared.study.tell(number, 0.5)
 
 
 def test_a_trial_whose_lock_is_held_is_left_alone(path):
@@ -296,6 +300,26 @@ def test_a_trial_below_the_median_of_the_same_epoch_is_stopped(path, before, epo
     with next_trial(shared, SPACE, 9) as trial:
         trial.report(score, epoch)
         assert trial.should_prune() == pruned
+
+
+def test_a_killed_trial_is_stopped_for_what_it_had_reported(path):
+    shared = opened(path)
+    for _ in range(TRIALS_BEFORE_PRUNING):
+        with next_trial(shared, SPACE, 9) as trial:
+            trial.report(0.2, 3)
+            trial.report(0.3, 4)
+            shared.study.tell(trial, 0.3)
+    with next_trial(shared, SPACE, 9) as cut:
+        cut.report(0.1, 3)
+    again = opened(path)
+    with next_trial(again, SPACE, 9) as trial:
+        assert trial.should_prune()
+        trial.report(0.4, 4)
+        assert not trial.should_prune()
+        again.study.tell(trial, 0.4)
+    assert [each.number for each in again.study.trials] == list(range(TRIALS_BEFORE_PRUNING + 1))
+    assert (again.study.trials[-1].params, again.study.trials[-1].value) == (cut.params, 0.4)
+    assert again.study.trials[-1].intermediate_values == {3: 0.1, 4: 0.4}
 
 
 def test_no_option_of_the_sampler_is_left_to_the_version_of_optuna(path, monkeypatch):
