@@ -36,7 +36,7 @@ FIGURES = {
     "oof_crossfit": "Out-of-fold score, tuned on the other folds: rank by this; null with too few groups.",
     "interval_low": "Lower end of the 95 % interval of oof_crossfit.",
     "interval_high": "Upper end of the 95 % interval of oof_crossfit.",
-    "oof_reweighted": "The score re-weighted to the test's mix of images; null where the mix is unknown.",
+    "oof_reweighted": "The score re-weighted to the mix of the test images; null without a mix or a mean over images.",
     "gain": "oof_crossfit less the score of equal weights without tuning; null with too few groups.",
     "gain_low": "Lower end of the 95 % interval of gain.",
     "gain_high": "Upper end of the 95 % interval of gain.",

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.ensembling.array_maps import ArrayMaps, as_map, as_masks
+from competition.ensembling.array_tables import as_answers, as_scores
 from competition.ensembling.classification.decision import build_decision as build_decision_of_locations
 from competition.ensembling.classification.decision import build_table_decision
 from competition.ensembling.classification.table_tuning import tune_table
@@ -73,7 +74,8 @@ def tune(
     Args:
         predictions: Member -> its out-of-fold prediction of each image or sample, all in one order: maps (C, H, W) of
             probabilities 0..1 or uint8 values ((H, W) with one class), or a table (n, C) of probabilities.
-        truth: Masks bool (C, H, W) of each image, or a table (n, C) of 0 and 1.
+        truth: Masks bool (C, H, W) of each image, or a table (n, C) of 0 and 1, with one 1 in each row unless
+            ``targets`` is "multilabel".
         groups: (n,) what must not be split, such as the patient.
         folds: (n,) the fold that held out each image or sample.
         metric: A name, or a mapping with options, as in a track's YAML; of masks "dice" by default. Tables without one
@@ -112,9 +114,10 @@ def tune(
     if tables is not None:
         if metric is None and tables.shape[2] < 2:
             raise CompetitionError("a table has the ranked class first, then one column at least for each other class")
-        class_names, answers = _class_names(classes, tables.shape[2]), np.asarray(truth).astype(np.int64)
-        if answers.shape != tables.shape[1:]:
-            raise CompetitionError(f"the truth has shape {answers.shape}, each table {tables.shape[1:]}")
+        class_names = _class_names(classes, tables.shape[2])
+        if np.shape(truth) != tables.shape[1:]:
+            raise CompetitionError(f"the truth has shape {np.shape(truth)}, each table {tables.shape[1:]}")
+        answers = as_answers(truth, targets)
         propose = METHODS[method](len(members), trials)
         if metric is None:
             tuned = tune_classification(tables, answers, held_out, names, propose, combination)
@@ -156,7 +159,7 @@ def vote(
         the decision; without a metric the first class as a score, the others 0 or 1.
 
     Raises:
-        CompetitionError: A member is missing or unknown, or maps differ in number or shape.
+        CompetitionError: A member is missing or unknown, maps differ in number or shape, or a score is not finite.
 
     Example:
         >>> truth = [np.eye(4, dtype=bool) for _ in range(3)]
@@ -200,7 +203,7 @@ def score(
 
     Args:
         prediction: Masks (C, H, W) of each image; a table (n, C), or one column (n,).
-        truth: Likewise; 0 and 1.
+        truth: Likewise; 0 and 1, of a table as for ``tune``.
         metric: A name, or a mapping with options; "dice" for masks and "auroc" for probabilities by default.
         groups: (n,) for a metric that pools the images of a group; each image is a group of its own by default.
         classes: (C,) names of a table's columns, which the metric's options may name; numbers by default.
@@ -210,7 +213,7 @@ def score(
         The score; of masks the mean over the classes that occur in the truth, nan where none does.
 
     Raises:
-        CompetitionError: Different numbers of images, shapes that differ, or an unknown metric.
+        CompetitionError: Different numbers of images, shapes that differ, a wrong value, or an unknown metric.
 
     Example:
         >>> truth = [np.array([[1, 1, 0, 0]])]
@@ -226,7 +229,8 @@ def score(
         names = _class_names(classes, wanted.shape[1])
         if wanted.shape != given.shape:
             raise CompetitionError(f"the table has shape {given.shape}, the truth {wanted.shape}")
-        return make_table_metric("auroc" if metric is None else metric, targets, names).score_table(wanted, given)
+        table_metric = make_table_metric("auroc" if metric is None else metric, targets, names)
+        return table_metric.score_table(as_answers(wanted, targets), as_scores(given, "the prediction"))
     mask_metric, found = _as_metric("dice" if metric is None else metric), []
     for ours, theirs in zip(map(as_masks, prediction), map(as_masks, truth), strict=True):
         if ours.shape != theirs.shape:
@@ -307,7 +311,7 @@ def _tables(predictions: Predictions) -> NDArray[np.float64] | None:
     first = next(iter(predictions.values()))
     if not (isinstance(first, np.ndarray) and first.ndim == 2):
         return None
-    tables = [np.asarray(table, dtype=np.float64) for table in predictions.values()]
+    tables = [as_scores(table, f"predictions of {name}") for name, table in predictions.items()]
     if len({table.shape for table in tables}) != 1:
         raise CompetitionError(f"tables of different shapes: {', '.join(str(table.shape) for table in tables)}")
     return np.stack(tables)

@@ -10,9 +10,9 @@ import numpy as np
 from competition.console import say, shout
 from competition.data.manifest import data_hash, read_manifest
 from competition.ensembling.classification.decision import decide_classification
-from competition.ensembling.classification.locations import NEVER
 from competition.ensembling.classification.rules import plain_rule
 from competition.ensembling.classification.table_tuning import check_combination
+from competition.ensembling.classification.thresholds import NEVER
 from competition.ensembling.decision import Decision, Scores, save_decision
 from competition.ensembling.segmentation.decision import decide_segmentation
 from competition.ensembling.segmentation.scored_vote import SCORED_VOTE, save_scored_vote

@@ -74,6 +74,15 @@ def exif_orientation(path: Path) -> int:
     return 1
 
 
+def picture_size(path: Path) -> tuple[int, int] | None:
+    """Return rows and columns of an image as it is shown, by its header; None where it is no image."""
+    with suppress(CompetitionError), _opened(path) as picture:
+        columns, rows = picture.size
+        turned = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+        return (columns, rows) if turned and picture.format != "TIFF" else (rows, columns)  # Pillow turns a TIFF itself
+    return None
+
+
 def has_wide_grey(path: Path) -> bool:
     """Return whether an image's grey has more than 8 bits, so that it is stretched; False where it is no image."""
     with suppress(CompetitionError), _opened(path) as picture:

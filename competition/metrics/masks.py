@@ -57,6 +57,10 @@ class Measured:
         """Return n."""
         return len(self.counts)
 
+    def take(self, rows: NDArray[np.integer] | NDArray[np.bool_]) -> "Measured":
+        """Return some of the images: positions, or a bool mask (n,)."""
+        return Measured(self.counts[rows], self.values[rows])
+
 
 @dataclass(frozen=True)
 class MaskMetric:

@@ -129,7 +129,9 @@ def _proposed(metric: Metric, declared: str | Mapping[str, Any]) -> MaskMetric:
     if (proposer.unit == "group") != (metric.unit == "group"):
         what = f"{proposer.name} has unit {proposer.unit}, and what it proposes for has unit {metric.unit}"
         raise CompetitionError(f"metric: proposed_by: {what}")
-    return replace(metric, proposer=proposer)
+    if proposer.weights is not None:
+        raise CompetitionError(f"metric: proposed_by: the weights of classes belong to {metric.name}")
+    return replace(metric, proposer=replace(proposer, weights=metric.weights))
 
 
 def of_masks(metric: Metric) -> bool:

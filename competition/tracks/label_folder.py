@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import shout
 from competition.errors import CompetitionError
 from competition.file_listing import find_files, label_files, split_part
+from competition.formats.pictures import picture_size
 from competition.masks.bit_planes import plane_count
 from competition.submission.known_images import ReadLabel, ReadObjects
 from competition.text import few, near_misses, size_text
@@ -69,7 +69,7 @@ class LabelFolder:
         own = (
             size_hw
             or self.size_hw
-            or _image_size(label_files(split_part(path)[0], track.classes)[0])
+            or picture_size(label_files(split_part(path)[0], track.classes)[0])
             or self.sizes.get(name)
             or track.size_hw
         )
@@ -141,9 +141,3 @@ def _joined(folder: Path, files: Sequence[Path], classes: Sequence[str]) -> list
     if len(templates) == 1 and set(label_files(min(templates), classes)) == set(files):
         return list(templates)
     return list(files)
-
-
-def _image_size(path: Path) -> tuple[int, int] | None:
-    """Return rows and columns of a label that is an image; None for any other form."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)  # turned by its EXIF orientation, as it is read as a label
-    return None if image is None else (int(image.shape[0]), int(image.shape[1]))

@@ -208,9 +208,33 @@ TABLE, ANSWERS = np.full((3, 2), 0.5), np.ones((3, 2))
             "metric dice does not fit the task multilabel",
         ),
         (lambda: api.tune({"a": TABLE}, ANSWERS, NAMES, [0, 1, 2], combination="luck"), "unknown combination 'luck'"),
+        (lambda: api.tune({"a": TABLE}, ANSWERS * np.nan, NAMES, [0, 1, 2]), r"truth at \[0, 0\] is nan, not 0 or 1"),
+        (
+            lambda: api.tune({"a": TABLE}, ANSWERS / 2, NAMES, [0, 1, 2], "auroc"),
+            r"truth at \[0, 0\] is 0.5, not 0 or 1",
+        ),
+        (
+            lambda: api.tune({"a": TABLE}, ANSWERS, NAMES, [0, 1, 2], "kappa", targets="ordinal"),
+            "row 0 of the truth has 2 classes, and classes that exclude each other need one",
+        ),
+        (
+            lambda: api.tune({"a": TABLE, "b": TABLE * np.nan}, ANSWERS, NAMES, [0, 1, 2], "auroc"),
+            r"the score at \[0, 0\] is nan, not a finite number: predictions of b",
+        ),
         (lambda: api.score(MASKS[:2], MASKS), "2 predictions for 3 truths"),
-        (lambda: api.score([m[:, 1:] for m in MASKS], MASKS), r"the masks have shape \(1, 3, 4\), the truth \(1, 4, 4\)"),
+        (
+            lambda: api.score([m[:, 1:] for m in MASKS], MASKS),
+            r"the masks have shape \(1, 3, 4\), the truth \(1, 4, 4\)",
+        ),
         (lambda: api.score([0.5, 0.1], [0, 1], "dice"), "metric dice does not fit the task multilabel"),
+        (lambda: api.score([0.5, np.nan], [0, 1]), r"the score at \[1, 0\] is nan, not a finite number"),
+        (lambda: api.score([0.5, -np.inf], [0, 1]), r"the score at \[1, 0\] is -inf, not a finite number"),
+        (lambda: api.score([0.5, 0.1], [0, np.nan]), r"the truth at \[1, 0\] is nan, not 0 or 1"),
+        (lambda: api.score([0.5, 0.1], [0, 2]), r"the truth at \[1, 0\] is 2, not 0 or 1"),
+        (
+            lambda: api.score(np.eye(2), np.array([[1, 0], [0, 0]]), "accuracy", targets="multiclass"),
+            "row 1 of the truth has 0 classes",
+        ),
         (lambda: api.score(MASKS, MASKS, groups=["a"]), "1 groups for 3 images"),
         (lambda: api.encode(np.ones(3)), r"a mask has the shape \(rows, columns\), not \(3,\)"),
         (lambda: api.decode("1 9", (2, 2)), "run lengths"),
@@ -228,6 +252,8 @@ def test_a_decision_is_applied_to_its_own_members_and_kind_alone():
     table = api.tune({"a": TABLE}, [[0, 0], [1, 1], [0, 1]], NAMES, [0, 1, 2])
     with pytest.raises(CompetitionError, match="has the members a, not b"):
         api.vote({"b": MAPS}, masks)
+    with pytest.raises(CompetitionError, match="is inf, not a finite number: predictions of a"):
+        api.vote({"a": TABLE + np.inf}, table)
     with pytest.raises(CompetitionError, match="tables of 2 classes for a segmentation of 1"):
         api.vote({"a": TABLE}, masks)
     with pytest.raises(CompetitionError, match="is a classification, and the predictions are not tables"):

@@ -114,6 +114,7 @@ def test_classes_count_by_their_weights(masks) -> None:
         ({"name": "surface_dice", "tolerance": -1}, "tolerance must be at least 0"),
         ({"name": "dice", "proposed_by": "iou"}, "for a metric that is none itself"),
         ({"name": "object_ap", "proposed_by": {"name": "dice", "unit": "group"}}, "has unit group"),
+        ({"name": "object_ap", "proposed_by": {"name": "dice", "weights": {"a": 2}}}, "weights .* belong to object_ap"),
         ({"name": "dice", "weights": {"disc": 0}}, "the weight of disc must be a number above 0, not 0"),
         ({"name": "dice", "weights": [1, 2]}, "weights are a mapping"),
     ],

@@ -40,7 +40,7 @@ def test_a_member_without_out_of_fold_predictions_votes_with_its_weight(
     assert "it votes only with a given weight" in said
     tuned, said = stage("tune", "--members", "quick,theirs", "--weights", "3,1", "--name", "both")
     assert "weights, normalised: quick 0.750, theirs 0.250" in said
-    assert "nothing can be tuned: given weights at threshold 0.5" in said
+    assert "so nothing is tuned (given weights): train the same folds" in said
     assert "was trained on every sample" not in said
     assert tuned["members"] == {"quick": 0.75, "theirs": 0.25}
     assert set(tuned["thresholds"].values()) == {0.5}

@@ -59,7 +59,7 @@ def test_label_images_of_different_sizes_are_read_at_their_own(tmp_path):
     assert score_rle(rle_file(tmp_path / "s.csv", masks), truth, CLASSES, KnownImages(sizes=sizes)).score == 1.0
 
 
-@pytest.mark.parametrize("ending", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("ending", ["png", "jpg", "webp", "tif"])
 @pytest.mark.parametrize(("orientation", "turns"), [(1, 0), (6, 3), (8, 1)])
 def test_a_label_picture_has_the_size_at_which_it_is_shown(tmp_path, ending, orientation, turns):
     mask = np.zeros((16, 40), bool)

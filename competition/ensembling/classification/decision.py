@@ -6,8 +6,8 @@ import numpy as np
 
 from competition.console import say
 from competition.data.manifest import Entry, target_matrix
-from competition.ensembling.classification.locations import NEVER
 from competition.ensembling.classification.table_tuning import TunedTable, tune_table
+from competition.ensembling.classification.thresholds import NEVER
 from competition.ensembling.classification.tuning import TunedClassification, tune_classification
 from competition.ensembling.classification.weight_search import WeightSearch
 from competition.ensembling.decision import AloneScore, Decision

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.ensembling.classification.thresholds import NEVER, best_threshold
 from competition.ensembling.selection.bootstrap import gain_with_error
 from competition.ensembling.selection.crossfitting import Excluded, crossfit_rows, freest_that_gains, left_out_sets
 from competition.errors import CompetitionError
-
-NEVER = 1.0  # no probability is greater
+from competition.metrics.labels import Counts
 
 # Gates that are tried: the deciles of the patients' scores. Finer steps fit the patients at hand, not the next ones.
 GATE_QUANTILES = np.arange(1, 10) / 10
@@ -71,21 +71,12 @@ def location_thresholds(truth: NDArray[np.integer], probs: NDArray[np.floating])
         CompetitionError: A probability is not a number.
     """
     pairs = zip(truth.T, _numbers(probs).T, strict=True)
-    return np.array([_best_threshold(column, column_probs) for column, column_probs in pairs], dtype=np.float64)
+    return np.array([best_threshold(column, own, _cells_right) for column, own in pairs], dtype=np.float64)
 
 
-def _best_threshold(truth: NDArray[np.integer], probs: NDArray[np.float64]) -> float:
-    values, members = np.unique(probs, return_inverse=True)
-    gain = np.bincount(members, weights=2.0 * truth - 1.0)  # calling a cell positive gains or loses one
-    gains = np.cumsum(gain[::-1])[::-1]  # entry i: everything from value i up is positive
-    below = np.concatenate([[0.0], values[:-1]])
-    gains[below >= values] = 0.0  # a probability of 0 is never greater than a threshold
-    best = len(gains) - 1 - int(np.argmax(gains[::-1]))
-    if gains[best] <= 0:
-        return NEVER
-    middle = float(below[best] + (values[best] - below[best]) / 2)
-    # Between two neighbouring floats there is no middle; "greater than the lower one" decides the same.
-    return middle if middle < values[best] else float(below[best])
+def _cells_right(both: Counts, called: Counts) -> Counts:
+    """Return the correct cells above all zeros: one more for each positive that is called, one less for the others."""
+    return 2 * both - called
 
 
 def _without_gate(thresholds: Thresholds) -> Fit:

@@ -21,7 +21,6 @@ from competition.ensembling.segmentation.true_objects import find_true_objects
 from competition.ensembling.segmentation.tuning import Search, TunedSegmentation, tune_segmentation
 from competition.ensembling.segmentation.weight_search import SHORTLIST, WeightSearch
 from competition.ensembling.selection.bootstrap import bootstrap_interval, mean_of, paired_difference
-from competition.ensembling.selection.crossfitting import fold_names
 from competition.ensembling.tuning_data import TuningData
 from competition.ensembling.tuning_result import Rows, Tuning, alone_score, honest_scores, member_rows, weigh
 from competition.ensembling.voting.blend import round_weights
@@ -30,7 +29,7 @@ from competition.metrics.counts import measured_mean
 from competition.metrics.strata import reweighted_mean
 from competition.prediction.probability_maps import threshold_of
 from competition.runs.members import Member
-from competition.tracks.track import Track, count_metric
+from competition.tracks.track import Track, count_metric, metric_of_masks
 
 
 def decide_segmentation(data: TuningData, search: Search) -> Tuning:
@@ -45,7 +44,7 @@ def decide_segmentation(data: TuningData, search: Search) -> Tuning:
     say_search(found)
     decision = build_decision(found, samples, members, track.name, workspace.dataset)
     if found.images.present.any():
-        reweighted = _reweighted(track, _honest_means(found, _ranking(found)), data.entries)
+        reweighted = reweighted_score(track, _honest_means(found, _ranking(found)), data.entries)
         scores = decision.scores.model_copy(update={"oof_reweighted": reweighted})
         decision = decision.model_copy(update={"scores": scores})
     _say_objects(decision)
@@ -69,7 +68,7 @@ def build_decision(
     if (reranked := found.reranked) is not None:
         weights, levels = np.array(reranked.chosen.weights), np.array(reranked.chosen.levels)
         operations, reason = list(reranked.chosen.operations), f"{reason}; {reranked.reason}"
-        counted = _scores(data, found, reranked.counted)
+        counted = _scores(found, reranked.counted)
     return Decision(
         track=track,
         dataset=dataset,
@@ -80,7 +79,7 @@ def build_decision(
         levels=dict(zip(classes, levels.tolist(), strict=True)),
         thresholds=dict(zip(classes, threshold_of(levels).tolist(), strict=True)),
         operations=dict(zip(classes, operations, strict=True)),
-        scores=_scores(data, found, _ranking(found)),
+        scores=_scores(found, _ranking(found)),
         coverage=len(data.samples),
         unmeasured=tuple(name for name, area in zip(classes, found.areas, strict=True) if not area),
         reason=reason,
@@ -139,7 +138,7 @@ def _ranking(found: TunedSegmentation) -> Values:
     """Return the values by the metric that ranks: the one of the re-ranking, else the count metric."""
     if found.reranked is not None:
         return found.reranked.values
-    return Values(found.tuned.at_half, found.oof, found.crossfit)
+    return Values(found.tuned.at_half, found.oof, found.crossfit, found.by_fold)
 
 
 def _object_splits(classes: Sequence[str], objects: ObjectChoice | None) -> dict[str, ObjectSplit]:
@@ -177,22 +176,17 @@ def _honest_means(found: TunedSegmentation, values: Values) -> NDArray[np.float6
     return found.images.measured_means(values.oof if values.crossfit is None else values.crossfit)
 
 
-def _scores(data: TuningMaps, found: TunedSegmentation, values: Values) -> Scores:
-    # Where parts replace folds, the images of the search have parts; the fold mean is one of trained folds.
-    _, first = data.metric.units(data.groups)
-    at_half, present, groups = values.at_half, found.images.present, found.images.groups
-    weights = found.images.class_weights
+def _scores(found: TunedSegmentation, values: Values) -> Scores:
+    present, groups, weights = found.images.present, found.images.groups, found.images.class_weights
     if not present.any():
         return honest_scores([], float("nan"), None, (None, None))
-    folds = data.folds[first]
-    by_fold = [measured_mean(at_half[folds == fold], present[folds == fold], weights) for fold in fold_names(folds)]
     per_image = _honest_means(found, values)
     gain = None
     if values.crossfit is not None:
-        equal = found.images.measured_means(at_half)
+        equal = found.images.measured_means(values.at_half)
         gain = paired_difference(mean_of(per_image), mean_of(equal), groups, seed=0)
     return honest_scores(
-        [score for score in by_fold if not np.isnan(score)],
+        [score for score in values.by_fold if not np.isnan(score)],
         measured_mean(values.oof, present, weights),
         None if values.crossfit is None else measured_mean(values.crossfit, present, weights),
         bootstrap_interval(per_image, groups, seed=0),
@@ -200,9 +194,19 @@ def _scores(data: TuningMaps, found: TunedSegmentation, values: Values) -> Score
     )
 
 
-def _reweighted(track: Track, per_image: NDArray[np.float64], entries: Sequence[Entry]) -> float | None:
-    """Return the mean with the strata in the test's shares; print what it leaves out, or why there is none."""
-    if track.test_mix is None or count_metric(track).unit != "image":  # a stratum is one of images
+def reweighted_score(track: Track, per_image: NDArray[np.float64], entries: Sequence[Entry]) -> float | None:
+    """Return the mean with the strata in the test's shares; print what it leaves out, or why there is none.
+
+    Args:
+        track: Its metric and the test's mix.
+        per_image: (n,), whose mean is the score.
+        entries: (n,), the images.
+    """
+    if track.test_mix is None:
+        return None
+    metric = metric_of_masks(track)
+    if not metric.is_mean_over_images:
+        say(f"no score re-weighted to the test's mix: the metric ({metric.key}) is no mean over all images")
         return None
     strata = [entry.stratum for entry in entries]
     if absent := [stratum for stratum in track.test_mix if stratum not in strata]:

@@ -2,13 +2,13 @@
 
 The count metric proposes its own decision and its neighbours: other post-processing, other levels at which its score is
 almost as high, and the next best weights. All are decided again on the stored out-of-fold maps and scored by the mask
-metric. Another than the count metric's own is taken only where its gain exceeds one standard error. For a cross-fitted
-score this is repeated without each fold: proposals and choice see nothing of the fold that is scored, and the objects'
-rules only the levels at which the images of the other folds were decided.
+metric. Another than the count metric's own is taken only where its gain on left-out folds exceeds one standard error.
+For a cross-fitted score this is repeated without each fold: proposals and choice see nothing of the fold that is
+scored, and the objects' rules only the levels at which the images of the other folds were decided.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,9 @@ from competition.ensembling.segmentation.out_of_fold import TuningMaps
 from competition.ensembling.segmentation.postprocessing import decide_image
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.selection.bootstrap import gain_with_error
-from competition.ensembling.selection.crossfitting import TIE, Excluded, fill_held
+from competition.ensembling.selection.crossfitting import Excluded, choose, fill_held, first_best, fold_names
 from competition.masks.object_splitting import ObjectRule, split_planes
 from competition.metrics.masks import ImageMasks, MaskMetric, Measured
-from competition.text import counted
 
 
 @dataclass(frozen=True)
@@ -45,11 +44,14 @@ class Proposals:
 
 @dataclass(frozen=True)
 class Values:
-    """Values of units and classes whose mean is the score (``Ratios.values``)."""
+    """Values of units and classes whose mean over all units is the score (``Ratios.values``)."""
 
     at_half: NDArray[np.float64]  # (n, C) of equal weights at threshold 0.5
     oof: NDArray[np.float64]  # (n, C) of the decision: optimistic
     crossfit: NDArray[np.float64] | None  # (n, C), each unit by what was chosen without its part; None with one part
+    # Of each trained fold, equal weights at threshold 0.5; nan where no class occurs. They don't follow from
+    # ``at_half``, whose means over some of the units are no scores.
+    by_fold: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -86,32 +88,30 @@ def rerank(
         excluded: [(what, _with_rules(one, objects, excluded)) for what, one in candidates]
         for excluded, candidates in proposals.candidates.items()
     }
-    half = proposals.half
+    half, groups = proposals.half, np.asarray(data.groups)
     scored = _measure(data, metric, list(dict.fromkeys([half, *(one for own in sets.values() for _, one in own)])))
-    values = {one: metric.values(measured, data.groups) for one, measured in scored.items()}
-    counted = {one: _count_values(metric, measured, data.groups) for one, measured in scored.items()}
-    picked = {excluded: choose_candidate(own, values, images, excluded) for excluded, own in sets.items()}
-    what, chosen, reason = picked[frozenset()]
-    without = {next(iter(excluded)): found[1] for excluded, found in picked.items() if excluded}
+    rivals = Rivals(sets, scored, metric, images, parts, groups)
+    what, chosen, reason = rivals.choose()
+    without = {next(iter(excluded)): rivals.choose(excluded)[1] for excluded in sets if excluded}
+    honest = rivals.measured(without or dict.fromkeys(images.names, chosen))
 
-    def held(of: Mapping[Candidate, NDArray[np.float64]]) -> NDArray[np.float64] | None:
-        if not without:
-            return None
-        rows = {fold: of[one][images.folds == fold] for fold, one in without.items()}
-        return fill_held(np.empty_like(of[chosen]), images.folds, rows)
+    def values(by: MaskMetric) -> Values:
+        trained = [data.folds == fold for fold in fold_names(data.folds)]
+        return Values(
+            by.values(scored[half], data.groups),
+            by.values(scored[chosen], data.groups),
+            by.values(honest, data.groups) if without else None,
+            [by.score(scored[half].take(rows), groups[rows].tolist()) for rows in trained],
+        )
 
-    counts, measures = scored[chosen].counts.copy(), scored[chosen].values.copy()
     levels = np.tile(np.array(chosen.levels), (len(parts), 1))
-    for fold, one in without.items():
-        own = parts == fold
-        counts[own], measures[own], levels[own] = scored[one].counts[own], scored[one].values[own], one.levels
     return Reranked(
         chosen,
         f"re-ranked by {metric.label}: {what} ({reason})",
-        Values(values[half], values[chosen], held(values)),
-        Values(counted[half], counted[chosen], held(counted)),
-        Measured(counts, measures),
-        levels,
+        values(metric),
+        values(replace(metric, parts=((1.0, metric.proposer),))),
+        honest,
+        fill_held(levels, parts, {part: one.levels for part, one in without.items()}),
     )
 
 
@@ -138,26 +138,55 @@ def _measure(data: TuningMaps, metric: MaskMetric, candidates: Sequence[Candidat
     }
 
 
-def _count_values(metric: MaskMetric, measured: Measured, groups: Sequence[str]) -> NDArray[np.float64]:
-    counts = metric.proposer.pool(measured.counts, groups)
-    return metric.proposer.ratios(*np.moveaxis(counts, 1, 0)).values()
+@dataclass(frozen=True)
+class Rivals:
+    """Candidates, measured on all images."""
 
+    sets: Mapping[Excluded, Sequence[tuple[str, Candidate]]]  # as ``Proposals.candidates``
+    scored: Mapping[Candidate, Measured]
+    metric: MaskMetric
+    images: TuningImages  # the units of the metric
+    parts: NDArray[np.int64]  # (n,) what is cross-fitted over, of images
+    groups: NDArray[np.str_]  # (n,)
 
-def choose_candidate(
-    candidates: Sequence[tuple[str, Candidate]],
-    values: Mapping[Candidate, NDArray[np.float64]],
-    images: TuningImages,
-    excluded: Excluded,
-) -> tuple[str, Candidate, str]:
-    """Choose on the folds that are not excluded; return what was taken, with the reason as a clause."""
-    kept = ~np.isin(images.folds, list(excluded))
-    means = [images.measured_means(values[one])[kept] for _, one in candidates]
-    best = int(np.argmax([mean.mean() for mean in means]))
-    if best == 0 or not images.present.any():
-        return (*candidates[0], f"the best of {counted(len(candidates), 'decision')}")
-    groups = np.asarray(images.groups)[kept].tolist()
-    gain, error = gain_with_error(means[best] - means[0], groups)
-    figures = f"gain {gain:+.5f}, standard error {error:.5f}"
-    if gain - error > TIE:
-        return (*candidates[best], f"{figures}: more than one standard error")
-    return (*candidates[0], f"{candidates[best][0]}: {figures}, not more than one standard error")
+    def measured(self, of: Mapping[int, Candidate]) -> Measured:
+        """Return the images of the given parts in their order, each measured by the candidate of its part."""
+        rows = np.concatenate([np.flatnonzero(self.parts == part) for part in of])
+        found = [self.scored[one].take(self.parts == part) for part, one in of.items()]
+        joined = Measured(np.concatenate([one.counts for one in found]), np.concatenate([one.values for one in found]))
+        return joined.take(np.argsort(rows))
+
+    def values(self, of: Mapping[int, Candidate]) -> NDArray[np.float64]:
+        """Return the values (units, C) of the given parts likewise."""
+        return self.metric.values(self.measured(of), self.groups[np.isin(self.parts, list(of))].tolist())
+
+    def score(self, candidate: Candidate, without: Excluded) -> float:
+        """Return the score of one candidate on the parts that are not left out."""
+        rows = ~np.isin(self.parts, list(without))
+        return self.metric.score(self.scored[candidate].take(rows), self.groups[rows].tolist())
+
+    def choose(self, excluded: Excluded = frozenset()) -> tuple[str, Candidate, str]:
+        """Choose on the parts that are not excluded (at most one is).
+
+        The gain on a part is that of the candidate with the highest score on the others, of those proposed without it.
+        Nothing is proposed without two parts, so where one is excluded, what was proposed without that one is compared.
+
+        Returns:
+            What was taken in words, the candidate, and the reason as a clause.
+        """
+        remaining = [part for part in self.images.names if part not in excluded]
+        others = [excluded | {part} for part in remaining] if len(remaining) > 1 else []
+        own = {without: self.sets.get(without, self.sets[excluded]) for without in [excluded, *others]}
+
+        def gain(_: Excluded, picked: dict[int, int]) -> tuple[float, float]:
+            taken = self.values({part: own[excluded | {part}][index][1] for part, index in picked.items()})
+            first = self.values({part: own[excluded | {part}][0][1] for part in picked})
+            kept = self.images.take(np.flatnonzero(np.isin(self.images.folds, remaining)))
+            return gain_with_error(kept.measured_means(taken - first), kept.groups)
+
+        best = {
+            without: first_best(np.array([self.score(candidate, without) for _, candidate in listed]))
+            for without, listed in own.items()
+        }
+        choice = choose(best, gain, self.images.names, excluded)
+        return (*own[excluded][choice.index], choice.reason)

@@ -82,12 +82,17 @@ class TunedCurves:
     search: WeightSearch
     chosen: ChosenLevels
     curves: Ratios  # (n, C, 256) of these weights
-    at_half: NDArray[np.float64]  # (n, C), equal weights at threshold 0.5
+    half: Ratios  # (n, C), equal weights at threshold 0.5
     oof: NDArray[np.float64]  # (n, C) of the weights at the levels: optimistic
     # (n, C), each image scored with weights and levels that were chosen without its fold by the same rules; None with
     # fewer than two folds, as the levels (n, C) of these weights that were chosen without each image's fold.
     crossfit: NDArray[np.float64] | None
     honest_levels: NDArray[np.int64] | None
+
+    @property
+    def at_half(self) -> NDArray[np.float64]:
+        """Return the values (n, C) of equal weights at threshold 0.5."""
+        return self.half.values()
 
 
 def tune_curves(
@@ -96,14 +101,14 @@ def tune_curves(
     """Choose levels for the weights of a search, and score both together."""
     everything = np.arange(len(images.folds))
     equal = np.tile(round_weights(np.ones(search.weights.shape[1])), (len(search.weights), 1))
-    at_half = evaluate(equal, everything).at(HALF_LEVEL).values()
+    half = evaluate(equal, everything).at(HALF_LEVEL)
     curves = evaluate(search.weights, everything)
     chosen = choose_levels(curves, images, window, find=find)
     return TunedCurves(
         search=search,
         chosen=chosen,
         curves=curves,
-        at_half=at_half,
+        half=half,
         oof=curves.at(chosen.levels).values(),
         crossfit=_crossfit_scores(evaluate, search, curves, images, window, find),
         honest_levels=crossfit_levels(curves, images, window, find),

@@ -32,12 +32,13 @@ from competition.ensembling.segmentation.thresholds import THRESHOLDS, Window, w
 from competition.ensembling.segmentation.tuning_images import TuningImages
 from competition.ensembling.segmentation.weight_search import given_weights, search_weights
 from competition.ensembling.selection.bootstrap import MemberContribution
-from competition.ensembling.selection.crossfitting import crossfit_parts
+from competition.ensembling.selection.crossfitting import crossfit_parts, fold_names
 from competition.ensembling.selection.weight_methods import METHODS, expected_vectors
 from competition.ensembling.voting.class_groups import ClassGroups
 from competition.ensembling.voting.masks import vote_image
-from competition.metrics.counts import false_positive_owners, pooled_dice
+from competition.metrics.counts import false_positive_owners, measured_mean, pooled_dice
 from competition.metrics.masks import MaskMetric
+from competition.metrics.ratios import Ratios
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,9 @@ class TunedSegmentation:
     # decisions with pixels pooled over images.
     crossfit: NDArray[np.float64] | None
     pooled_crossfit: NDArray[np.float64] | None
+    # Score of each trained fold, at equal weights and threshold 0.5; nan where no class occurs. (Where parts replace
+    # folds, ``images`` has the parts.)
+    by_fold: list[float]
     contributions: list[MemberContribution]  # of each member
     # (C, C + 1) and (C,) of ``metrics.false_positive_owners`` summed over the images, each decided at levels chosen
     # without its own part, before post-processing.
@@ -125,6 +129,7 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
         oof=tuned.oof + by_operation.at(picked).values() - unprocessed,
         crossfit=crossfit,
         pooled_crossfit=pooled,
+        by_fold=_fold_scores(data, tuned.half, images),
         contributions=member_contributions(
             curves.evaluate,
             tuned.search.weights,
@@ -144,6 +149,13 @@ def tune_segmentation(data: TuningMaps, search: Search, folder: Path | None) -> 
         objects=objects,
         reranked=reranked,
     )
+
+
+def _fold_scores(data: TuningMaps, half: Ratios, images: TuningImages) -> list[float]:
+    """Return ``TunedSegmentation.by_fold`` of ratios (n, C)."""
+    _, first = data.metric.units(data.groups)
+    trained = [data.folds[first] == fold for fold in fold_names(data.folds)]
+    return [measured_mean(half.take(rows).values(), images.present[rows], images.class_weights) for rows in trained]
 
 
 def _operations_of_images(

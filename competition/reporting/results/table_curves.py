@@ -8,7 +8,7 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from competition.ensembling.classification.locations import NEVER
+from competition.ensembling.classification.thresholds import NEVER
 from competition.errors import CompetitionError
 from competition.metrics.tables import auroc
 from competition.reporting.calibration import calibration_verdict, reliability, reliability_figure

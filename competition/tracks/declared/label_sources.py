@@ -5,7 +5,6 @@ template of a file for each image, which is found as pictures of masks are.
 """
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,7 +29,8 @@ from competition.masks.bit_planes import pack_masks
 from competition.masks.objects import Objects, Pixels, instance_pixels, join_classes
 from competition.masks.outlines import drawn_planes, fill_objects
 from competition.settings import Section
-from competition.text import NearKeys, same_spelling, size_text
+from competition.text import size_text
+from competition.tracks.declared.listed_names import join_names, parts_of
 from competition.tracks.declared.mask_files import binarise, read_masks
 from competition.tracks.declared.run_length_table import RunLengthTable
 from competition.tracks.track import Problem
@@ -141,44 +141,18 @@ def list_labels(
     """
     drawn = _open(root / form.place, form)
     require_known(drawn.labels, classes, "", root / form.place)
-    by_name = defaultdict[str, list[str]](list)
+    joined = join_names(images, list(drawn.images))
+    labels = {key: f"{form.place}#{name}" for key, name in joined.names.items()}
+    problems = [
+        Problem(key, "train", form.place, reason, kind="images not listed") for key, reason in joined.missing.items()
+    ]
+    problems += [Problem(key, "train", form.place, reason) for key, reason in joined.unclear.items()]
+    used, known = set(joined.names.values()), {parts_of(other)[-1] for other in others}
     for name in drawn.images:
-        by_name[_parts(name)[-1]].append(name)
-    near, labels, problems, used = NearKeys(by_name), dict[str, str](), list[Problem](), set[str]()
-    for key, image in images.items():
-        found = _longest(by_name.get(_parts(image)[-1], []), image)
-        if len(found) == 1:
-            labels[key] = f"{form.place}#{found[0]}"
-            used.add(found[0])
-            continue
-        name = PurePosixPath(image).name
-        reason = f"annotation missing: the file does not list {name!r}{near.hint(name)}"
-        if found:
-            reason = f"{found[0]!r} and {found[1]!r} could both be {image!r}"
-        problems.append(Problem(key, "train", form.place, reason, kind="images not listed" if not found else ""))
-    known = {_parts(other)[-1] for other in others}
-    for name in drawn.images:
-        if name not in used and _parts(name)[-1] not in known:
+        if name not in used and parts_of(name)[-1] not in known:
             reason = f"it lists {name!r}, which is no training image"
-            problems.append(Problem(stem(_parts(name)[-1]), "train", form.place, reason, note=True, kind="no image"))
+            problems.append(Problem(stem(parts_of(name)[-1]), "train", form.place, reason, note=True, kind="no image"))
     return LabelsOfAll(labels, problems, drawn.remarks)
-
-
-def _parts(path: str) -> tuple[str, ...]:
-    """Return the parts of a path, which a tool on Windows writes with backslashes."""
-    return PurePosixPath(same_spelling(path).replace("\\", "/")).parts or ("",)
-
-
-def _longest(names: Sequence[str], image: str) -> list[str]:
-    """Return those of the names that share the longest end with the path of an image, or are that path."""
-
-    def shared(name: str) -> tuple[int, bool]:
-        pairs = list(zip(reversed(_parts(name)), reversed(_parts(image)), strict=False))
-        count = next((number for number, (one, other) in enumerate(pairs) if one != other), len(pairs))
-        return count, _parts(name) == _parts(image)
-
-    longest = max(map(shared, names), default=(0, False))
-    return [name for name in names if shared(name) == longest]
 
 
 def read_label(
@@ -316,7 +290,7 @@ def find_labels(folder: Path, form: LabelFiles) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in find_files(folder, f"**/{PurePosixPath(form.place).name}"):
         for name in _open(path, form).images:
-            found.setdefault(stem(_parts(name)[-1]), []).append(Path(f"{path}#{name}"))
+            found.setdefault(stem(parts_of(name)[-1]), []).append(Path(f"{path}#{name}"))
     return found
 
 

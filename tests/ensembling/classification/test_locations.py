@@ -5,13 +5,13 @@ import pytest
 
 from competition.ensembling.classification import locations
 from competition.ensembling.classification.locations import (
-    NEVER,
     RULES,
     LocationRule,
     cells_gained,
     choose_locations,
     location_thresholds,
 )
+from competition.ensembling.classification.thresholds import NEVER
 from competition.errors import CompetitionError
 
 

@@ -71,6 +71,16 @@ def test_a_submission_is_scored_with_the_weights(data) -> None:
     assert np.mean(list(weighted.per_unit.values())) == pytest.approx(weighted.score, abs=1e-12)
 
 
+def test_weights_hold_where_another_metric_proposes(data) -> None:
+    truth, maps = data
+    metric = {"name": "surface_dice", "weights": {"b": 5}, "proposed_by": "iou"}
+    decision = api.tune({"one": maps[0]}, truth, GROUPS, FOLDS.tolist(), metric, classes="ab")
+    masks = np.array(api.vote({"one": maps[0]}, decision))
+    of_a, of_b = (api.score(masks[:, index], truth[:, index], "surface_dice") for index in range(2))
+    assert abs(of_a - of_b) > 1e-3
+    assert decision.scores.oof == pytest.approx((of_a + 5 * of_b) / 6, abs=1e-12)
+
+
 def test_weights_without_the_names_of_the_classes_are_an_error() -> None:
     with pytest.raises(ValueError, match="need the names of the classes"):
         dice_metric(weights={"a": 2}).score(np.zeros((1, 3, 2), np.int64), ["x"])

@@ -10,7 +10,7 @@ from competition.ensembling.array_maps import ArrayMaps, as_map
 from competition.ensembling.segmentation.decision import build_decision
 from competition.ensembling.segmentation.object_choice import RULES, choose_rules
 from competition.ensembling.segmentation.postprocessing import decide_image
-from competition.ensembling.segmentation.reranking import Candidate, choose_candidate
+from competition.ensembling.segmentation.reranking import Candidate, Rivals
 from competition.ensembling.segmentation.threshold_choice import choose_levels
 from competition.ensembling.segmentation.tuning import Search, tune_segmentation
 from competition.ensembling.segmentation.tuning_images import TuningImages
@@ -19,7 +19,7 @@ from competition.masks.bit_planes import pack_masks
 from competition.masks.object_splitting import PLAIN, ObjectRule, split_planes
 from competition.masks.objects import join_classes
 from competition.metrics.image_scores import image_scores
-from competition.metrics.masks import ImageMasks, measure_all
+from competition.metrics.masks import ImageMasks, ImageMeasure, MaskMetric, Measured, measure_all
 from competition.metrics.metric import make_metric
 from competition.metrics.ratios import Ratios
 from competition.runs.members import Member
@@ -99,6 +99,17 @@ def test_what_is_chosen_scores_as_it_says(cells, name) -> None:
     # Only where what is chosen without a fold differs these counts are those of several decisions.
     assert (len(np.unique(found.levels)) > 1) == (name == "object_ap")
     assert found.reason.startswith(f"re-ranked by {metric.label}: ")
+
+
+def test_decisions_of_several_folds_are_pooled_before_they_are_scored(cells) -> None:
+    """Without each fold another level is chosen; the pooled Dice is of all pixels that these decide together."""
+    pooled = {"name": "dice", "unit": "all", "weight": 0.001}
+    found = tune(cells, make_metric({"sum": [pooled, {"name": "object_ap", "weight": 1}]})).reranked
+    assert len(np.unique(found.levels)) > 1
+    both, decided, truth = np.moveaxis(found.measured.counts, 1, 0)
+    dice = 2 * both.sum() / (decided + truth).sum()
+    assert found.counted.crossfit.mean() == pytest.approx(dice, abs=1e-12)
+    assert found.values.crossfit.mean() == pytest.approx(0.001 * dice + found.measured.values.mean(), abs=1e-12)
 
 
 def test_a_higher_threshold_is_taken_where_it_parts_the_discs(cells) -> None:
@@ -195,21 +206,33 @@ def test_plain_arrays_are_tuned_by_a_mask_metric_too(cells) -> None:
     assert api.score(masks, truth, "hausdorff95") == pytest.approx(decision.scores.oof)
 
 
-NEAR, FAR = (Candidate(((1000,),), (level,), ("none",)) for level in (100, 150))
-PAIR = [("near", NEAR), ("far", FAR)]
+NEAR, FAR, OTHER = (Candidate(((1000,),), (level,), ("none",)) for level in (100, 150, 200))
+PLAIN_MEAN = MaskMetric("mean", "mean", ((1.0, ImageMeasure("mean", lambda *_: 0.0)),))
+PARTS = np.arange(8) // 2
+
+
+def rivals(measured, sets=None, metric=PLAIN_MEAN):
+    """Candidates that score so much on each of eight images in four folds; by default each set is all of them."""
+    scored = {
+        one: Measured(np.ones((8, 3, 1), np.int64), np.array(values, dtype=float)[:, None, None])
+        for one, values in measured.items()
+    }
+    every = [("", one) for one in measured]
+    images = TuningImages(PARTS, list("abcdefgh"), np.ones((8, 1), bool))
+    return Rivals({frozenset(): every} | (sets or {}), scored, metric, images, PARTS, np.array(list("abcdefgh")))
 
 
 def choice(gains, excluded=frozenset()):
     """What is taken where FAR gains so much over NEAR on each image of four folds."""
-    values = {NEAR: np.zeros((8, 1)), FAR: np.array(gains, dtype=float)[:, None]}
-    images = TuningImages(np.arange(8) // 2, list("abcdefgh"), np.ones((8, 1), bool))
-    return choose_candidate(PAIR, values, images, excluded)[0]
+    measured = {NEAR: np.zeros(8), FAR: gains}
+    listed = [("near", NEAR), ("far", FAR)]
+    return rivals(measured, {frozenset(): listed, excluded: listed}).choose(excluded)[0]
 
 
 def test_another_decision_is_taken_only_beyond_one_standard_error() -> None:
     assert choice([1, 2, 1, 2, 1, 2, 1, 2]) == "far"
     assert choice([-1] * 8) == "near"
-    # The mean is 0.5 and its standard error 0.5: eight values, one of 4.
+    # The mean is 0.5 and its standard error 0.5: eight values, one of 4; without the fold of the 4 it is a tie.
     assert choice([4, 0, 0, 0, 0, 0, 0, 0]) == "near"
     assert choice([4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]) == "far"
 
@@ -219,6 +242,37 @@ def test_a_fold_that_is_left_out_has_no_say() -> None:
     assert choice(gains) == "near"  # one fold alone is within the error
     assert choice([-gain for gain in gains]) == "near"
     assert choice([-gain for gain in gains], frozenset({0})) == "far"
+
+
+def test_the_best_of_several_pays_only_for_what_it_gains_on_folds_it_was_not_picked_on() -> None:
+    """FAR gains 2.25 on average, with a standard error of 0.82; without fold 0 OTHER is best, and loses 9 there."""
+    measured = {NEAR: np.zeros(8), FAR: [6, 6, 1, 1, 1, 1, 1, 1], OTHER: [-9, -9, 2, 2, 2, 2, 2, 2]}
+    _, taken, reason = rivals(measured).choose()
+    assert taken == NEAR
+    assert reason.startswith("cross-fitted gain -1.50000, standard error")  # (2 * -9 + 6 * 1) / 8
+    assert rivals({one: measured[one] for one in (NEAR, FAR)}).choose()[1] == FAR
+
+
+def test_a_fold_is_decided_by_what_was_proposed_without_it() -> None:
+    """FAR gains 1 on each image, but without fold 3 only OTHER is proposed, which loses 9 there."""
+    measured = {NEAR: np.zeros(8), FAR: np.ones(8), OTHER: [1, 1, 1, 1, 1, 1, -9, -9]}
+    without = {frozenset({3}): [("", NEAR), ("", OTHER)]}
+    assert rivals(measured).choose()[1] == FAR
+    _, taken, reason = rivals(measured, without).choose()
+    assert taken == NEAR
+    assert reason.startswith("cross-fitted gain -1.50000")  # (6 * 1 + 2 * -9) / 8
+    # Where fold 3 is left out itself, nothing is proposed without another one, and these two are compared.
+    assert rivals(measured, without).choose(frozenset({3}))[1] == OTHER
+
+
+def test_a_choice_without_a_fold_is_scored_without_it() -> None:
+    """FAR skips every other image and has 0.2 on the rest; linearised with fold 0 the mean of its values is 0.184."""
+    skip = replace(PLAIN_MEAN, parts=((1.0, ImageMeasure("mean", lambda *_: 0.0, "skip")),))
+    listed = [("near", NEAR), ("far", FAR)]
+    measured = {NEAR: np.full(8, 0.19), FAR: [0, 0, *[0.2, np.nan] * 3]}
+    what, _, reason = rivals(measured, {frozenset({0}): listed}, skip).choose(frozenset({0}))
+    assert what == "far"
+    assert reason.startswith("cross-fitted gain +0.01000, standard error 0.00000")
 
 
 def test_weights_of_classes_decide_whether_levels_are_tuned() -> None:
