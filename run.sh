@@ -13,6 +13,7 @@ home=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 venv=$home/.venv
 python=$venv/bin/python
 stamp=$venv/installed.sha256
+export PYTHONSAFEPATH=1 # otherwise a statistics.py in the current folder would be run in place of Python's own module
 
 fail() { echo "run.sh: $*" >&2; exit 1; }
 

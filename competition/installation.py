@@ -1,8 +1,10 @@
 """Where the program is installed: a checkout of the repository, or the packages of a Python environment."""
 
+import hashlib
 import importlib.util
 import re
 import sys
+from functools import cache
 from pathlib import Path
 
 from competition.errors import CompetitionError
@@ -22,6 +24,16 @@ def needs_package(package: str, option: str) -> None:
     if importlib.util.find_spec(package) is None:
         what = f"{option} needs the package {package}, which is not installed"
         raise CompetitionError(what, None, f"Run {sys.executable} -m pip install {package}")
+
+
+@cache
+def source_hash(*folders: str) -> str:
+    """Return ten characters that differ when the code in folders of the package differs: as of the first call."""
+    digest = hashlib.sha256()
+    for folder in folders:
+        for path in sorted((PACKAGE / folder).rglob("*.py")):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:10]
 
 
 def typed(text: str) -> str:

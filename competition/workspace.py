@@ -1,10 +1,12 @@
 """Every path that the pipeline writes; none is built elsewhere."""
 
+import re
 import shlex
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from competition.installation import CHECKOUT, PACKAGE, REPOSITORY
 from competition.names import inside
@@ -104,14 +106,25 @@ class Workspace:
 
     def finished_runs(self) -> list[str]:
         """Return the names of the runs of which any fold, or the model of all samples, is finished."""
-        names = {path.parent.parent.name for path in self._runs_folder().glob("*/*/finished.json")}
-        return sorted(name for name in names if name[0] != ".")
+        # A hidden folder is what an import that was killed has left.
+        names = sorted({path.parent.parent.name for path in self._runs_folder().glob("[!.]*/*/finished.json")})
+        return [run for run in names if self.folds_with(finished_file, run)]
+
+    def folds_with(self, file_of: Callable[[Path], Path], run: str) -> list[int | Literal["full"]]:
+        """Return the folds of a run whose folders have a file, "full" last; a copy, "fold0_old", is no fold."""
+        names = [path.name for path in self.run_folder(run).glob("*") if file_of(path).exists()]
+        numbers = sorted(int(name[4:]) for name in names if re.fullmatch("fold(0|[1-9][0-9]*)", name))
+        return [*numbers, "full"] if "full" in names else [*numbers]
+
+    def settings_files(self, run: str) -> list[Path]:
+        """Return the settings that the folds of a run were trained with, by fold; an imported run has none."""
+        return [settings_file(self.fold_folder(run, fold)) for fold in self.folds_with(settings_file, run)]
 
     def train_command(self, run: str, fold: int | str) -> str:
         """Return the command that trains one more fold of a run, with the settings of its other folds."""
-        kept = sorted(self.run_folder(run).glob("*/config.yaml"))
+        kept = self.settings_files(run)
         experiment = f" --experiment {shlex.quote(str(kept[0]))}" if kept else ""
-        return f"./run.sh train{experiment} --name {run} --fold {fold}"
+        return f"./run.sh train{experiment} --name {shlex.quote(run)} --fold {fold}"
 
     def fold_folder(self, run: str, fold: int | str) -> Path:
         """Return the folder of one trained fold: config, history, checkpoints and out-of-fold maps."""

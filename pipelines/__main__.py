@@ -36,6 +36,7 @@ ALIASES = {"contest": "comparison"}
 
 # As run.sh exports it, with the reasons. The C library reads its part before Python starts.
 ENVIRONMENT = {
+    "PYTHONSAFEPATH": "1",
     "NO_ALBUMENTATIONS_UPDATE": "1",
     "OMP_WAIT_POLICY": "PASSIVE",
     "MALLOC_MMAP_THRESHOLD_": "33554432",

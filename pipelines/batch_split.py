@@ -46,7 +46,7 @@ def with_fitting_batch(chosen: ChosenExperiment, run: Run, sharers: int) -> Chos
 def _trained_batch(run: Run) -> int | None:
     """Return the batch of a run's trained folds if it divides the effective batch that is wanted; else None."""
     wanted = run.experiment.train
-    for file in sorted(run.workspace.run_folder(run.name).glob("*/config.yaml")):
+    for file in run.workspace.settings_files(run.name):
         try:
             trained = load_experiment(file).train
         except CompetitionError:  # written by a version that had other settings

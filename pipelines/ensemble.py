@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     test_score = score_phantom(track, read_manifest(workspace, track), path) if drawn else None
     row = leaderboard_row(submission_id, moment, decision, decision_file, path, test_score)
     recorded = args.record or not (some_folds or args.test is not None)
-    _record(args, track, workspace, decision, path, row, recorded)
+    _store(args, track, workspace, decision, path, row, recorded)
     figures = report_submission(args, track, decision, path, row, some_folds, recorded)
     drawn_too = recorded and args.test is None and not args.no_report
     report = draw_report(track, workspace, name, typed_options(args)) if drawn_too else None
@@ -119,7 +119,7 @@ def _new_submission(track: Track, workspace: Workspace, name: str, moment: datet
     return submission_id, workspace.submission_file(submission_id, track.form.ending)
 
 
-def _record(
+def _store(
     args: argparse.Namespace,
     track: Track,
     workspace: Workspace,

@@ -1,6 +1,7 @@
 """export: the whole ensemble as one file, which predict runs without torch."""
 
 import argparse
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -73,5 +74,5 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     networks = sum(name.endswith(".onnx") for name in model.files)
     size = args.out.stat().st_size
     say(f"{args.out}: {counted(networks, 'network')}, {size / 2**20:.0f} MB, {time.perf_counter() - start:.0f} s")
-    say(f"to run it: ./run.sh predict {args.out} IMAGE... --out DIR")
+    say(f"to run it: ./run.sh predict {shlex.quote(str(args.out))} IMAGE... --out DIR")
     return figures | {"networks": networks, "bytes": size}

@@ -4,13 +4,16 @@ Each ranking holds one track, and either real or synthetic data.
 """
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from competition.console import say, table
 from competition.errors import CompetitionError
+from competition.metrics.metric import Metric
 from competition.submission.leaderboard import rankings, record
 from competition.submission.leaderboard_export import COLUMNS, check_export, export_rankings, printed_row, title_of
+from competition.tracks import get_track, track_names
 from competition.workspace import Workspace
 from pipelines.context import open_track, workspace_root
 
@@ -45,7 +48,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     if args.action == "record":
         if args.id is None:
             raise CompetitionError("record needs the id of a submission", path, f"For example: {EXAMPLE}")
-        record(path, args.id, args.public, args.private)
+        record(path, args.id, partial(_metric, args), args.public, args.private)
         say(f"recorded for {args.id}")
     elif args.public is not None or args.private is not None:
         raise CompetitionError("--public and --private are for leaderboard record", path, f"For example: {EXAMPLE}")
@@ -66,3 +69,13 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     export_rankings(args.out, found)
     say(f"leaderboard: {args.out}")
     return {"rankings": listed, "file": str(args.out)}
+
+
+def _metric(args: argparse.Namespace, track: str) -> Metric:
+    """Return the metric of the track of a submission; that of a file has to be named by --track."""
+    if track in track_names():
+        return get_track(track).metric
+    if args.track is None or (given := open_track(args)).name != track:
+        what = f"the metric of the track {track!r} says which scores are possible"
+        raise CompetitionError(what, args.id, f"Add --track with the YAML or Python file of {track}")
+    return given.metric

@@ -36,7 +36,7 @@ FIGURES = {
     "oof_crossfit": "Out-of-fold score, tuned on the other folds: rank by this; null with too few groups.",
     "interval_low": "Lower end of the 95 % interval of oof_crossfit.",
     "interval_high": "Upper end of the 95 % interval of oof_crossfit.",
-    "oof_reweighted": "The score re-weighted to the mix of the test images; null without a mix or a mean over images.",
+    "oof_reweighted": "The score in the test set's mix; null where it is unknown or the metric is no mean over images.",
     "gain": "oof_crossfit less the score of equal weights without tuning; null with too few groups.",
     "gain_low": "Lower end of the 95 % interval of gain.",
     "gain_high": "Upper end of the 95 % interval of gain.",

@@ -28,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the stage's options."""
     parser.add_argument("submissions", type=Path, nargs="+", metavar="SUBMISSION", help="two files or more")
     parser.add_argument("--weights", metavar="W,W,...", help="one per file, in any scale (default: equal)")
-    help_text = "share of the votes that a pixel must exceed to be positive (default: 0.5)"
-    parser.add_argument("--threshold", default="0.5", help=help_text)
+    help_text = "share of the votes that a pixel, or a cell of 0 or 1, must exceed to be positive (default: 0.5)"
+    parser.add_argument("--threshold", help=help_text)
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="write the submission there")
 
 
@@ -49,7 +49,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     )
     if args.out.resolve() in [path.resolve() for path in paths]:
         raise CompetitionError("--out is one of the submissions, which would be lost", args.out, "Give another name")
-    election = quorum(weights, parse_fraction(args.threshold, "--threshold"))
+    if args.threshold is not None and not track.form.elects:
+        what = (
+            f"--threshold has no effect on submissions of {track.name}, which hold neither masks nor cells of 0 and 1"
+        )
+        raise CompetitionError(what, repair="Leave it out")
+    election = quorum(weights, parse_fraction("0.5" if args.threshold is None else args.threshold, "--threshold"))
     shares = [float(weight / sum(weights)) for weight in weights]
     if args.weights and sum(weights) != 1:
         say(f"weights, normalised: {', '.join(f'{share:.4f}' for share in shares)}")

@@ -9,13 +9,13 @@ import yaml
 from test_layering import LAYERS
 
 from competition.metrics.metric import make_metric
-from competition.runs.fold_training import kept_epochs
 from competition.runs.members import parse_members, split_member
 from competition.settings import load_experiment
 from competition.tracks import get_track
 from competition.tracks.declared.track import load_folder_track
 from competition.tracks.hand_bone.lists import with_strata, without_excluded, wrongly_labelled
 from competition.tracks.track import Listing, Sample
+from competition.training.checkpoints import kept_epochs
 from pipelines.__main__ import STAGES
 from pipelines.context import experiment_file
 

@@ -1,10 +1,15 @@
 """How the sentence of an error is put together."""
 
+import shlex
 from pathlib import Path
 
 import pytest
 
 from competition.errors import CompetitionError
+from competition.files import write_text
+from competition.prediction.probability_maps import remake
+from competition.runs.members import check_trained
+from competition.workspace import Workspace, settings_file
 
 
 def test_a_sentence_stays_one_line_of_readable_length():
@@ -18,6 +23,20 @@ def test_a_sentence_stays_one_line_of_readable_length():
     assert (long[:10], long[-21:]) == ("it has key", ": a.mat. Run prepare.")
     path = "d/" * 400
     assert path in str(CompetitionError("no such file", path))
+
+
+def test_commands_for_names_and_paths_with_blanks_can_be_pasted(tmp_path):
+    workspace = Workspace(tmp_path / "my data", "knee")
+    fold = workspace.fold_folder("big net", 0)
+    assert "--name 'big net' --fold 0" in workspace.train_command("big net", 0)
+    write_text(settings_file(fold), "")
+    settings = str(settings_file(fold))
+    command = ["./run.sh", "train", "--experiment", settings, "--name", "big net", "--fold"]
+    assert shlex.split(workspace.train_command("big net", 3)) == [*command, "3"]
+    repair = remake(fold / "oof").partition("and run ")[2].partition(", which")[0]
+    assert shlex.split(repair) == [*command, "0"]
+    with pytest.raises(CompetitionError, match=r"--name 'big net'\.$"):
+        check_trained(workspace, "big net")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What pip installs: a package with all its files, and the command medcomp, which works like run.sh."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -11,11 +12,22 @@ import pytest
 
 from competition import installation
 from competition.console import say
-from competition.installation import REPOSITORY, typed
+from competition.installation import REPOSITORY, source_hash, typed
 from competition.workspace import SHIPPED_FOLDS
 from pipelines.__main__ import ENVIRONMENT, command, main
 
 DATA_FILES = ("*.yaml", "*.csv")
+
+
+def test_the_hash_of_code_is_that_of_the_folders_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data" / "deep").mkdir(parents=True)
+    (tmp_path / "data" / "deep" / "a.py").write_text("a = 1")
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "masks" / "b.py").write_text("b = 2")
+    monkeypatch.setattr(installation, "PACKAGE", tmp_path)
+    assert source_hash("data", "masks") == hashlib.sha256(b"a = 1b = 2").hexdigest()[:10]
+    assert source_hash("masks") == hashlib.sha256(b"b = 2").hexdigest()[:10]
+    source_hash.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +106,17 @@ def test_the_folds_of_the_package_are_those_of_the_repository() -> None:
 def test_the_command_has_the_environment_of_run_sh() -> None:
     exported = re.findall(r"^export (\w+)=(?:\$\{\w+:-)?([\w:]+)", (REPOSITORY / "run.sh").read_text(), re.MULTILINE)
     assert dict(exported) == ENVIRONMENT
+
+
+@pytest.mark.e2e
+def test_scripts_in_the_current_folder_are_not_run(tmp_path: Path) -> None:
+    for name in ("statistics", "competition", "pipelines"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a script of the user was run')\n")
+    given = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", *ENVIRONMENT)}
+    command = [REPOSITORY / "run.sh", "tracks"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=given)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "hand_bone" in done.stdout
 
 
 def test_the_command_begins_again_once_with_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:

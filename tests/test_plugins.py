@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 
 from competition import plugins
+from competition.data.cache import fingerprint
 from competition.errors import CompetitionError
 from competition.metrics.metric import METRICS
 from competition.plugins import load_plugins, registered
 from competition.settings import changed_settings, load_experiment
 from competition.tracks import get_track
 from competition.tracks.declared.track import load_folder_track
+from competition.tracks.track import Sample
 from competition.training.losses import LOSSES, get_loss
 
 LOSS = """
@@ -126,7 +128,7 @@ def test_all_dictionaries_that_a_plugin_can_add_to_are_there():
         assert getattr(importlib.import_module(module), name)
 
 
-def test_a_track_of_a_python_file(tmp_path):
+def test_a_track_of_a_python_file(tmp_path, monkeypatch):
     path = tmp_path / "mine.py"
     path.write_text(
         "from dataclasses import replace\nfrom competition.tracks.cardiac.track import CARDIAC as _CARDIAC\n"
@@ -134,6 +136,13 @@ def test_a_track_of_a_python_file(tmp_path):
     )
     track = get_track(str(path))
     assert (track.name, track.declaration) == ("my_hearts", path)
+    sample = Sample("a", "a", "test", "a", (None,))
+    read = fingerprint(track, tmp_path, sample)
+    path.write_text(path.read_text() + "# another reader\n")
+    monkeypatch.setattr(plugins, "_LOADED", {})  # as a new process has it
+    changed = get_track(str(path))
+    assert fingerprint(changed, tmp_path, sample) != read == fingerprint(track, tmp_path, sample)
+    assert changed.data_form != track.data_form  # the stages after prepare ask for it
     path = tmp_path / "none.py"
     path.write_text("")
     with pytest.raises(CompetitionError, match=r"defines 0 tracks.*none\.py.*one Track at its top level"):

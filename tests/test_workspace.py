@@ -9,7 +9,16 @@ import pytest
 from competition.errors import CompetitionError
 from competition.files import remove_folder, whole_file, whole_folder, write_json, write_text
 from competition.formats.json_files import read_json
-from competition.workspace import REPOSITORY, Workspace, comparison_root, contested_file, pseudo_label_file
+from competition.runs.members import finished_folds, trained_runs
+from competition.workspace import (
+    REPOSITORY,
+    Workspace,
+    comparison_root,
+    contested_file,
+    finished_file,
+    pseudo_label_file,
+    settings_file,
+)
 
 
 def names(folder: Path) -> set[str]:
@@ -92,6 +101,26 @@ def test_nothing_written_has_the_name_of_a_shipped_fold_file() -> None:
     assert Workspace(REPOSITORY, "hand_bone").fold_file() == REPOSITORY / "folds" / "hand_bone_own.csv"
     assert Workspace(REPOSITORY, "phantom_hand_bone").fold_file() == REPOSITORY / "folds" / "phantom_hand_bone.csv"
     assert (REPOSITORY / "pyproject.toml").exists()
+
+
+def test_a_copy_of_a_folds_folder_is_no_fold(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path, "knee")
+    folders = ("fold0", "fold10", "fold2", "full", "fold0_old", "fold00", "fold", "fold²", "fold3 copy", "test")
+    for run, inside in {"quick": folders, "kept": ("fold0_old",), "whole": ("full",), ".part": ("fold0",)}.items():
+        for folder in inside:
+            write_json(finished_file(workspace.run_folder(run) / folder), {"identity": {}})
+            write_text(settings_file(workspace.run_folder(run) / folder), "")
+    write_text(settings_file(workspace.fold_folder("quick", 1)), "")
+    assert workspace.folds_with(finished_file, "quick") == finished_folds(workspace, "quick") == [0, 2, 10, "full"]
+    assert workspace.finished_runs() == ["quick", "whole"]
+    assert trained_runs(workspace) == ["quick"]
+    assert [path.parent.name for path in workspace.settings_files("quick")] == [
+        "fold0",
+        "fold1",
+        "fold2",
+        "fold10",
+        "full",
+    ]
 
 
 def test_a_file_appears_only_when_it_is_whole(tmp_path: Path) -> None:

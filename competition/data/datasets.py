@@ -91,6 +91,7 @@ class TrainingSet(Dataset[Drawn]):
         self.canvases = [self._canvas(entry, track, experiment.data, boxes, stride) for entry in self.entries]
         self._track = track
         self._settings = experiment.data
+        self._plugins = experiment.plugins
         self._augment = Augmenter(experiment.data.augmentation, labelled=track.task == "segmentation")
         self._store: GridStore | None = None
         budget = MEMORY_BUDGET_BYTES // max(1, sharers)
@@ -126,7 +127,7 @@ class TrainingSet(Dataset[Drawn]):
             CompetitionError: A cached image or label is missing or damaged, or the file can't be written.
         """
         if sum(self._reader.sample_bytes(entry) for entry in self.entries) > self._reader.budget_bytes:
-            self._store = share_grids(self._reader, entries, folder)
+            self._store = share_grids(self._reader, entries, folder, self._plugins)
 
     def _read(self, entry: Entry) -> GridSample:
         stored = None if self._store is None else self._store.read(entry.sample)

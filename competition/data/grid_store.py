@@ -22,7 +22,9 @@ from competition.console import progress, say
 from competition.data.grid import GridReader, GridSample
 from competition.data.manifest import Entry, data_hash
 from competition.files import file_lock
+from competition.installation import source_hash
 from competition.machine import MB
+from competition.plugins import plugin_hash
 
 ENDING = ".grids"
 SPARE = 1.05
@@ -55,21 +57,25 @@ class GridStore:
         return self.pixels[start : start + int(np.prod(shape))].reshape(shape)
 
 
-def share_grids(reader: GridReader, entries: Sequence[Entry], folder: Path) -> GridStore | None:
+def share_grids(
+    reader: GridReader, entries: Sequence[Entry], folder: Path, plugins: Sequence[str] = ()
+) -> GridStore | None:
     """Return the samples on the grid of a reader, written now or before; None where the disk is too small.
 
-    Processes that start at once wait for the first one. Files of other data than is prepared now are removed.
+    Processes that start at once wait for the first one. Files of other data than is prepared now, or of other code, are
+    removed. ``plugins`` are the experiment's, whose content counts where images are preprocessed.
 
     Raises:
         CompetitionError: A cached image or label is missing or damaged, or the file can't be written.
     """
-    data, needed = data_hash(entries), sum(reader.sample_bytes(entry) for entry in entries)
-    path = folder / f"{data}-{_grid_hash(reader, entries)}{ENDING}"
+    needed = sum(reader.sample_bytes(entry) for entry in entries)
+    current = f"{data_hash(entries)}-{source_hash('masks', 'data')}-"
+    path = folder / f"{current}{_grid_hash(reader, entries, plugins)}{ENDING}"
     with file_lock(folder / ".lock"):
         if path.exists():
             return _open(path)
         for stale in folder.glob(f"*{ENDING}"):
-            if not stale.name.startswith(data):
+            if not stale.name.startswith(current):
                 stale.unlink()
         if shutil.disk_usage(folder).free < SPARE * needed:
             say(f"too little disk space for the training grid ({needed // MB:,} MB): decoding samples in every epoch")
@@ -78,9 +84,10 @@ def share_grids(reader: GridReader, entries: Sequence[Entry], folder: Path) -> G
         return _open(path)
 
 
-def _grid_hash(reader: GridReader, entries: Sequence[Entry]) -> str:
+def _grid_hash(reader: GridReader, entries: Sequence[Entry], plugins: Sequence[str]) -> str:
+    filters = [*reader.preprocessing, *plugin_hash(plugins), reader.track.reading] if reader.preprocessing else []
     boxes = None if reader.boxes is None else [vars(reader.boxes[entry.sample]) for entry in entries]
-    grid = [reader.long_side, reader.finer, list(reader.preprocessing), reader.track.views, reader.track.classes, boxes]
+    grid = [reader.long_side, reader.finer, filters, reader.track.views, reader.track.classes, boxes]
     return hashlib.sha256(json.dumps(grid).encode()).hexdigest()[:10]
 
 

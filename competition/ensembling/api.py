@@ -203,7 +203,7 @@ def score(
 
     Args:
         prediction: Masks (C, H, W) of each image; a table (n, C), or one column (n,).
-        truth: Likewise; 0 and 1, of a table as for ``tune``.
+        truth: Likewise, of 0 and 1; a table follows the rules of ``tune``.
         metric: A name, or a mapping with options; "dice" for masks and "auroc" for probabilities by default.
         groups: (n,) for a metric that pools the images of a group; each image is a group of its own by default.
         classes: (C,) names of a table's columns, which the metric's options may name; numbers by default.

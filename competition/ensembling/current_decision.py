@@ -1,5 +1,6 @@
 """Find the decision that a submission follows, and check that it was made of the current data."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def named_decision(workspace: Workspace, name: str) -> Path:
     path = workspace.decision_file(name)
     if not path.exists():
         known = ", ".join(file.parent.name for file in workspace.decision_files())
-        repair = None if known else f"Run ./run.sh tune --name {name}"
+        repair = None if known else f"Run ./run.sh tune --name {shlex.quote(name)}"
         raise CompetitionError(f"no decision {name!r} (there are: {known or 'none'})", path, repair)
     return path
 
@@ -65,7 +66,8 @@ def check_members(
         check_trained(workspace, name)
     voting = (member.with_folds() for member in decision.members)
     what = f"decision has the members {','.join(voting)}, not {text}"
-    raise CompetitionError(what, path, f"Run ./run.sh tune --members {text}, or name another one with --decision")
+    repair = f"Run ./run.sh tune --members {shlex.quote(text)}, or name another one with --decision"
+    raise CompetitionError(what, path, repair)
 
 
 def check_training_data(
@@ -78,7 +80,7 @@ def check_training_data(
     """
     for member in decision.members:
         check_same_data(workspace, member.name, member.folds, training)
-    repair = f"Run ./run.sh tune --name {path.parent.name}"
+    repair = f"Run ./run.sh tune --name {shlex.quote(path.parent.name)}"
     if decision.metric not in ("", track.metric.key):
         what = f"this decision was tuned for {decision.metric}, but track {track.name} is scored by {track.metric.key}"
         raise CompetitionError(what, path, repair)

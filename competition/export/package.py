@@ -21,6 +21,7 @@ from competition.errors import CompetitionError
 from competition.export.arrays import TURNS
 from competition.files import CHECKSUM, LARGEST_TEXT, json_checksum, whole_file
 from competition.formats.source_files import require_file
+from competition.prediction.scaled_views import SCALES
 from competition.settings import CropSettings
 from competition.text import shortened
 
@@ -216,6 +217,7 @@ def _check_members(model: Model, path: Path) -> None:
         model.decision.task,
     ) or len(model.members) != len(model.decision.members):
         raise CompetitionError("model and decision in the file do not belong together", path, REPAIR)
+    views = {*TURNS, *(SCALES if model.task == "segmentation" else ())}
     for packed, member in zip(model.members, model.decision.members, strict=True):
         if packed is None:
             continue
@@ -226,7 +228,7 @@ def _check_members(model: Model, path: Path) -> None:
         while stage is not None:
             if missing := [fold for fold in stage.folds if stage.network_file(fold) not in model.files]:
                 raise CompetitionError(f"fold {missing[0]} of {stage.name!r} is missing in the file", path, REPAIR)
-            if unknown := [view for view in stage.views if view not in TURNS]:
+            if unknown := [view for view in stage.views if view not in views]:
                 raise CompetitionError(f"test-time view {unknown[0]!r} in the file is unknown", path, REPAIR)
             if (stage.crop_to is None) != (stage.first_stage is None):
                 raise CompetitionError(f"the first stage of {stage.name!r} is missing in the file", path, REPAIR)

@@ -1,6 +1,7 @@
 """Pictures and labels as NumPy arrays: a .npy file, or a .npz file of one array or of one with a known name."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,21 @@ def read_image_array(path: Path) -> NDArray[Any]:
     values = stored.read()
     require_finite(values, "array", path)
     return values[..., 0] if shape[2:] == (1,) else values
+
+
+def is_wide_array(path: Path) -> bool:
+    """Return whether a picture has other values than those of 8 bits, by its header; False where it is no picture."""
+    with suppress(CompetitionError):
+        return _choose(path, IMAGE_NAMES).dtype != np.uint8
+    return False
+
+
+def is_colour_array(path: Path) -> bool:
+    """Return whether the channels of a picture differ; False where it is no picture."""
+    with suppress(CompetitionError):
+        image = read_image_array(path)
+        return image.ndim == 3 and bool((image != image[..., :1]).any())
+    return False
 
 
 def read_label_array(path: Path) -> NDArray[np.integer]:

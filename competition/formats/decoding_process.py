@@ -13,6 +13,7 @@ import resource
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from threading import Lock
@@ -26,6 +27,7 @@ from competition.formats.source_files import first_line
 
 _START_SECONDS = 120.0
 """Generous: on a busy machine the imports alone take several seconds."""
+_READY = b"ready"
 _SECONDS, _BYTES_PER_SECOND = 10.0, 5_000_000
 _MEMORY = 1 << 30
 """Beyond what the process holds when idle and what the array itself needs."""
@@ -48,7 +50,10 @@ class _Decoder:
             env=os.environ | {"PYTHONPATH": paths},
         )
         theirs.close()
-        if not self.connection.poll(_START_SECONDS):
+        ready = False
+        with suppress(EOFError, OSError):  # it has ended, which poll takes for an answer
+            ready = self.connection.poll(_START_SECONDS) and self.connection.recv_bytes() == _READY
+        if not ready:
             self.stop()
             raise CompetitionError("the process that decodes MATLAB and compressed DICOM files does not start")
 
@@ -81,7 +86,6 @@ def decode_elsewhere(function: str, path: Path, arguments: list[Any], array_byte
     with _lock:
         if _decoder is None or _decoder.owner != os.getpid():
             _decoder = _Decoder()
-            _decoder.connection.recv_bytes()  # "ready"
         decoder = _decoder
         try:
             decoder.connection.send_bytes(json.dumps([function, str(path), arguments, array_bytes]).encode())
@@ -115,7 +119,7 @@ def serve(descriptor: int) -> None:
     """Answer requests until the other end closes; runs in the decoding process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     connection = Connection(descriptor)
-    connection.send_bytes(b"ready")
+    connection.send_bytes(_READY)
     while True:
         try:
             function, path, arguments, array_bytes = json.loads(connection.recv_bytes())

@@ -19,7 +19,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from competition.errors import CompetitionError
 from competition.formats.decoding_process import decode_elsewhere
-from competition.formats.pictures import stretch
+from competition.formats.pictures import UnknownFormatError, stretch
 from competition.formats.source_files import damage_named, require_file, require_finite, require_size
 
 Window = Literal["min-max", "voi"] | tuple[float, float]
@@ -97,11 +97,17 @@ def _rescale(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArr
 
 
 def _padding(dataset: Dataset, stored: NDArray[np.generic], path: Path) -> NDArray[np.bool_]:
-    """Return where stored values are padding; the value may be written unsigned although pixels are signed."""
+    """Return where stored values are padding; the value may be written unsigned although pixels are signed.
+
+    A value that has more bits than the pixels marks none of them.
+    """
     value, limit = (_numbers(dataset, f"PixelPadding{name}", path) for name in ("Value", "RangeLimit"))
     if not value or stored.dtype.kind not in "iu":
         return np.zeros(stored.shape, np.bool_)
-    ends = np.array([int(value[0]), int((limit or value)[0])]).astype(stored.dtype)
+    written, bits = np.array([int(value[0]), int((limit or value)[0])]), 8 * stored.dtype.itemsize
+    if written.min() < -(1 << bits - 1) or written.max() >= 1 << bits:
+        return np.zeros(stored.shape, np.bool_)
+    ends = written.astype(stored.dtype)
     return np.asarray((stored >= ends.min()) & (stored <= ends.max()))
 
 
@@ -132,13 +138,17 @@ def _mirrored(window: tuple[float, float], mirror: float | None) -> tuple[float,
 
 
 def _window(dataset: Dataset, path: Path) -> tuple[float, float] | None:
-    """Return the first VOI window, by the function LINEAR or LINEAR_EXACT (DICOM PS3.3 C.11.2.1.2), if there is one."""
-    centre, width = _numbers(dataset, "WindowCenter", path), _numbers(dataset, "WindowWidth", path)
-    if not centre or not width or width[0] < 1:
+    """Return the first VOI window by its function (DICOM PS3.3 C.11.2.1.2 and 3), if there is one and it is valid.
+
+    Of SIGMOID this is the tangent at the centre, which is the line of LINEAR_EXACT.
+    """
+    centres, widths = _numbers(dataset, "WindowCenter", path), _numbers(dataset, "WindowWidth", path)
+    if not centres or not widths:
         return None
-    if _text(dataset, "VOILUTFunction", path) == "LINEAR_EXACT":
-        return centre[0] - width[0] / 2, centre[0] + width[0] / 2
-    return centre[0] - 0.5 - (width[0] - 1) / 2, centre[0] - 0.5 + (width[0] - 1) / 2
+    centre, width = centres[0], widths[0]
+    if _text(dataset, "VOILUTFunction", path) in ("LINEAR_EXACT", "SIGMOID"):
+        return (centre - width / 2, centre + width / 2) if width > 0 else None
+    return (centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2) if width >= 1 else None
 
 
 def read_patient_id(path: Path) -> str:
@@ -186,7 +196,7 @@ def _load_without_prefix(path: Path, header_only: bool, cause: InvalidDicomError
     except Exception:  # as above; here it only shows that this is no data set
         is_picture = False
     if not is_picture:
-        raise CompetitionError("file is no DICOM, or truncated within its header", path, _REPAIR) from cause
+        raise UnknownFormatError("file is no DICOM, or truncated within its header", path, _REPAIR) from cause
     return dataset
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.file_listing import split_part
-from competition.formats import array_images, dicom, nifti
+from competition.formats import array_images, dicom, nifti, pictures
 from competition.formats.array_images import is_array, read_image_array
 from competition.formats.dicom import Window, is_dicom, read_dicom_grey, read_spacing_mm
 from competition.formats.pictures import UnknownFormatError, read_grey, read_rgb, stretch
@@ -62,6 +62,22 @@ def read_image(
     except UnknownFormatError as error:
         what = "this is no image that can be read, or it is damaged in its first bytes"
         raise CompetitionError(what, path, f"Give {READABLE} files") from error
+
+
+def is_stretched(path: Path) -> bool:
+    """Return whether ``read_image`` stretches the grey of a file; False where it is no image."""
+    file, _ = split_part(path)
+    if is_array(file):
+        return array_images.is_wide_array(file)
+    return nifti.is_nifti(file) or is_dicom(file) or pictures.has_wide_grey(file)
+
+
+def has_colour(path: Path) -> bool:
+    """Return whether the channels of an image differ, so that grey loses something; False where it is no image."""
+    file, _ = split_part(path)
+    if is_array(file):
+        return array_images.is_colour_array(file)
+    return not is_dicom(file) and pictures.has_colour(file)  # DICOM is read in grey only
 
 
 def _read_nifti(file: Path, part: str, window: Window, slices: Literal[0, 1, 2] | None) -> NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from competition.errors import CompetitionError
 from competition.formats.label_values import describe_values
@@ -20,7 +21,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "GIF", "WEBP", "PPM")
 
 
 class UnknownFormatError(CompetitionError):
-    """A file that does not begin like a picture of any of ``FORMATS``."""
+    """A file of another format than its reader knows, here any but ``FORMATS``; damage is another error."""
 
 
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -75,8 +76,12 @@ def exif_orientation(path: Path) -> int:
 
 
 def picture_size(path: Path) -> tuple[int, int] | None:
-    """Return rows and columns of an image as it is shown, by its header; None where it is no image."""
-    with suppress(CompetitionError), _opened(path) as picture:
+    """Return rows and columns of an image as it is shown, by its header; None where it is no image.
+
+    Raises:
+        CompetitionError: It is one that is not read, such as one of several pages.
+    """
+    with suppress(UnknownFormatError), _opened(path) as picture:
         columns, rows = picture.size
         turned = picture.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
         return (columns, rows) if turned and picture.format != "TIFF" else (rows, columns)  # Pillow turns a TIFF itself
@@ -141,21 +146,30 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
     """Read an image as grey values, (H, W) uint8.
 
     Sixteen-bit grey is stretched from its own minimum and maximum to 0..255, because a 12-bit X-ray in a 16-bit file
-    would be black otherwise. Colour is turned to luminance.
+    would be black otherwise. Colour is turned to luminance. Of a TIFF in which 0 is white, it is the brightest.
 
     Raises:
         CompetitionError: As ``decode_picture``, a value is not finite, or only the opacity varies.
     """
     picture = _decode_image(path)
-    return stretch(np.asarray(picture)) if _is_wide(picture) else np.asarray(picture.convert("L"))
+    return _stretched(picture) if _is_wide(picture) else np.asarray(picture.convert("L"))
 
 
 def read_rgb(path: Path) -> NDArray[np.uint8]:
     """Read an image as (H, W, 3) uint8; grey is repeated. Errors as ``read_grey``."""
     picture = _decode_image(path)
     if _is_wide(picture):
-        return np.repeat(stretch(np.asarray(picture))[..., None], 3, axis=2)
+        return np.repeat(_stretched(picture)[..., None], 3, axis=2)
     return np.asarray(picture.convert("RGB"))
+
+
+def _stretched(picture: Image.Image) -> NDArray[np.uint8]:
+    """Stretch wide grey; where 0 is white it is mirrored between minimum and maximum, as ``read_dicom`` does."""
+    values = np.asarray(picture)
+    # Of up to 8 bits Pillow does it itself.
+    if isinstance(picture, TiffImageFile) and picture.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0:
+        values = values.min() + (values.max() - values)
+    return stretch(values)
 
 
 def read_values(path: Path) -> NDArray[np.integer]:
@@ -276,9 +290,12 @@ def stretch(values: NDArray[Any], between: tuple[float, float] | None = None) ->
     Args:
         values: (H, W) finite numbers. They are stretched some rows at a time, because a large image as float64 takes
             eight times the memory of the result.
-        between: The lowest and highest value in place of the image's own; what lies outside becomes 0 or 255.
+        between: The lowest and highest value in place of the image's own; what lies outside becomes 0 or 255. If they
+            are equal, what is above becomes 255.
     """
     low, high = between or (float(values.min()), float(values.max()))
+    if between is not None and low == high:
+        return np.asarray((values > low) * np.uint8(255))
     stretched = np.zeros(values.shape, np.uint8)
     if high > low:
         rows = max(1, (1 << 20) // values[0].size)

@@ -8,11 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.console import shout
+from competition.errors import CompetitionError
 from competition.file_listing import find_all_files, split_part, stem
 from competition.formats.dicom import is_dicom
-from competition.formats.images import has_image_ending, read_image, read_spacing
+from competition.formats.images import has_colour, has_image_ending, read_image, read_spacing
 from competition.formats.nifti import is_nifti
-from competition.formats.pictures import has_colour
+from competition.formats.pictures import UnknownFormatError
 from competition.formats.source_files import require_file, require_size
 from competition.tracks.track import Track
 
@@ -47,8 +48,9 @@ def for_any_image(track: Track) -> Track:
 
 
 def read_any(track: Track, path: Path) -> NDArray[np.uint8]:
-    """Read an image with the track's reader, or where that fails by its format, brought to the track's channels.
+    """Read an image with the track's reader, or where that does not know its format, by the format's reader.
 
+    Any other error of the track's reader counts: another reader could choose another window, unlike in training.
     A colour picture is grey for a grey track, with a warning if its channels differ and the track names none of them.
 
     Returns:
@@ -63,18 +65,22 @@ def read_any(track: Track, path: Path) -> NDArray[np.uint8]:
     if image is None:
         image = read_image(path, track.colour or track.channels)
     require_size(image.shape[0], image.shape[1], path)
-    if track.channels == 1 and track.colour is None and not is_dicom(file) and has_colour(file):
+    if track.channels == 1 and track.colour is None and has_colour(path):
         shout(f"warning: {path} is in colour and was turned to grey, because track {track.name} is grey")
     return image
 
 
 def _read_as_track(track: Track, path: Path) -> NDArray[np.uint8] | None:
-    """Return what the track's reader gives, None where it fails or gives something else than an image of the track."""
+    """Return what the track's reader gives, None where it knows no such file or gives no image of the track."""
     try:
         image = track.read_image(path)
-    except MemoryError:
+    except UnknownFormatError:
+        return None
+    except (CompetitionError, MemoryError):
         raise
-    except Exception:  # it may be made for one format only; the reader of the format names what is wrong
+    except Exception as error:  # of a plugin for one format, which may fail in any way on others
+        how = f"the reader of track {track.name} fails on it ({type(error).__name__})"
+        shout(f"warning: {path} is read as any file of its format, because {how}: its grey may differ from training's")
         return None
     wanted = image.ndim == 2 if track.channels == 1 else image.ndim == 3 and image.shape[2] == 3
     return image if wanted and image.dtype == np.uint8 else None

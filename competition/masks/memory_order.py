@@ -7,7 +7,7 @@ CACHED_VALUES = 1 << 18
 
 
 def class_by_class(values: torch.Tensor) -> torch.Tensor:
-    """Return values (N, C, H, W) with each class of a sample in one piece: themselves, or a copy.
+    """Return values (N, C, H, W) with each class of a sample in one piece; a copy unless they are so already.
 
     Convolutions leave the classes of a pixel side by side, and ``contiguous`` reads all of a sample again for every
     class. Some rows at a time, 2x29x1024x1024 float32 take 170 instead of 304 ms on two cores, 70 of them for the new

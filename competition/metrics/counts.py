@@ -17,6 +17,8 @@ from competition.metrics.ratios import Ratios, divide
 
 Tuned = Literal["exactly", "by re-ranking", "scored only"]
 """How a decision is tuned for a metric: exactly, among the best few that a count metric proposes, or not at all."""
+Bounds = tuple[float, float]
+"""The worst and the best score that a metric can have."""
 Unit = Literal["image", "group", "all"]
 Empty = Literal[0, 1, "skip"]
 Counts = NDArray[np.float64]
@@ -40,6 +42,7 @@ class CountMetric:
     weights: ClassWeights | None = None  # of the classes in their mean; None where all count alike
 
     tuned: ClassVar[Tuned] = "exactly"
+    bounds: ClassVar[Bounds] = (0, 1)
 
     def ratios(self, both: ArrayLike, predicted: ArrayLike, truth: ArrayLike) -> Ratios:
         """Return the ratios whose sums give the score of any set of units.
@@ -53,7 +56,8 @@ class CountMetric:
             ValueError: Counts that no two masks can have (an intersection larger than an area, or below 0).
         """
         numerators, denominators = self.formula(*checked_counts(both, predicted, truth))
-        # With "skip" a class that no unit has scores alike at every threshold, so it decides nothing.
+        # With "skip" a class that no unit has scores alike at every threshold, so it decides nothing; ``score`` leaves
+        # it out, and so does the score of a submission.
         nothing = 1.0 if self.empty == "skip" else float(self.empty)
         if self.unit == "all":
             return Ratios(numerators, denominators, nothing)
@@ -85,9 +89,14 @@ class CountMetric:
         return self if self.weights is None else replace(self, weights=self.weights.ordered(classes))
 
     @property
+    def skips(self) -> bool:
+        """Return whether units where neither side has a pixel are left out."""
+        return self.empty == "skip"
+
+    @property
     def is_mean_over_images(self) -> bool:
         """Whether the score is the plain mean of every image's own score, so that it can be split by kind of image."""
-        return self.unit == "image" and self.empty != "skip"
+        return self.unit == "image" and not self.skips
 
     @property
     def title(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from competition.metrics.counts import Bounds
 from competition.metrics.ratios import divide
 from competition.metrics.tables import (
     Outputs,
@@ -97,6 +98,11 @@ class Accuracy(LabelMetric):
         """Return whether it is balanced."""
         return f"balanced {super().title}" if self.balanced else super().title
 
+    @property
+    def weighs_classes(self) -> bool:
+        """Return whether classes are independent; others are found by one decision for all."""
+        return self.targets == "multilabel"
+
     def of_confusion(self, confusion: Counts) -> NDArray[np.float64]:
         """Return the share of samples, or the mean recall over the classes in the truth."""
         right = np.diagonal(confusion, axis1=1, axis2=2)
@@ -132,6 +138,11 @@ class F1(LabelMetric):
         """Return the average."""
         return super().title if self.average == "binary" else f"{self.average} F1"
 
+    @property
+    def weighs_classes(self) -> bool:
+        """Return whether it is a mean over classes."""
+        return self.average == "macro"
+
     def of_cells(self, both: Counts, decided: Counts, truth: Counts, samples: Counts) -> NDArray[np.float64]:
         """Return the mean over classes, or F1 of the summed counts."""
         if self.average == "micro":
@@ -159,6 +170,7 @@ class Kappa(LabelMetric):
     name: ClassVar[str] = "kappa"
     label: ClassVar[str] = "kappa"
     fits: ClassVar[tuple[Targets, ...]] = ("ordinal",)
+    bounds: ClassVar[Bounds] = (-1, 1)
 
     @property
     def title(self) -> str:

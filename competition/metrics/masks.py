@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from competition.masks.bit_planes import class_areas, intersections, unpack_class
 from competition.masks.objects import Objects, components
-from competition.metrics.class_weights import ClassWeights, class_means, weigh_classes
-from competition.metrics.counts import DICE, CountMetric, Empty, Tuned, dice_metric, measured_mean
+from competition.metrics.class_weights import ClassWeights, weigh_classes
+from competition.metrics.counts import DICE, Bounds, CountMetric, Empty, Tuned, dice_metric, measured_mean
 from competition.metrics.objects import average_precision
 from competition.metrics.ratios import Ratios, divide
 from competition.metrics.surfaces import PIXELS, Spacing, hausdorff_score, surface_dice
@@ -86,6 +86,11 @@ class MaskMetric:
         return any(measure.of_objects for measure in self.measures)
 
     @property
+    def bounds(self) -> Bounds:
+        """Return the worst and the best score: weights of a sum may have any sum."""
+        return 0, round(sum(weight for weight, _ in self.parts), 9)
+
+    @property
     def title(self) -> str:
         """Return the metric in a few words."""
         return f"mean {self.label}" + (" per group" if self.unit == "group" else "")
@@ -105,12 +110,15 @@ class MaskMetric:
         return [part for _, part in self.parts]
 
     @property
+    def skips(self) -> bool:
+        """Return whether a part leaves out units where neither side has a pixel."""
+        return any(part.empty == "skip" for part in self._of)
+
+    @property
     def is_mean_over_images(self) -> bool:
         """Return whether the score is the plain mean of every image's own score."""
-        plain = (
-            part.is_mean_over_images if isinstance(part, CountMetric) else part.empty != "skip" for part in self._of
-        )
-        return self.unit == "image" and all(plain)
+        units = {self.unit, *(part.unit for part in self._of if isinstance(part, CountMetric))}
+        return units == {"image"} and not self.skips
 
     @property
     def class_weights(self) -> NDArray[np.float64] | None:
@@ -164,10 +172,6 @@ class MaskMetric:
         """Return the mean over units and those classes that occur in the truth of any; nan where none does."""
         pooled = self.proposer.pool(measured.counts, groups)
         return measured_mean(self.values(measured, groups), pooled[:, 2] > 0, self.class_weights)
-
-    def class_mean(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the mean over all classes: (..., C) -> (...)."""
-        return class_means(values, self.class_weights)
 
 
 def measure_all(metric: MaskMetric, images: Iterable[tuple[ImageMasks, ImageMasks]]) -> Measured:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
+from competition.metrics.counts import Bounds
 from competition.metrics.ratios import divide
 from competition.metrics.tables import (
     Outputs,
@@ -26,17 +27,19 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 @dataclass(frozen=True)
 class LogLoss(TableMetric):
-    """The negative of the weighted mean of -log p of what is true.
+    """The negative of the mean of -log p of what is true, over all rows at once: sum of weight * loss / sum of weights.
 
     Of independent classes each cell (sample, class) counts, with the weight of its class, times ``positive_weight``
-    where it is positive (RSNA 2022: patient_overall 7, positive 2). Of classes that exclude each other each sample
-    counts, with the weight of its true class (RSNA 2024: 1, 2 and 4 by severity). ``any_of`` adds a column "any of
-    these classes", whose probability is the highest of theirs, with the weight ``any_weight``.
+    where it is positive. RSNA 2022 differs: it divides by the weights of each row, then takes the mean over rows. Of
+    classes that exclude each other each sample counts, with the weight of its true class. ``any_of`` adds a column "any
+    of these classes" with the weight ``any_weight`` to each row, whose probability is the highest of theirs, or the sum
+    where they exclude each other. RSNA 2024 differs: its "any severe" is the maximum over the levels of a study.
     """
 
     name: ClassVar[str] = "log_loss"
     label: ClassVar[str] = "-log loss"
     outputs: ClassVar[Outputs] = "probabilities"
+    bounds: ClassVar[Bounds] = (-np.inf, 0)
 
     positive_weight: float = 1.0
     any_of: tuple[str, ...] = ()
@@ -60,6 +63,11 @@ class LogLoss(TableMetric):
         if targets != "multilabel" and self.positive_weight != 1:
             raise CompetitionError("metric log_loss: positive is for independent classes; weights are by true class")
         return super().of(targets, classes)
+
+    @property
+    def total_weight(self) -> float:
+        """Return the sum of the weights of all columns."""
+        return super().total_weight + self.any_weight * bool(self.any_of)
 
     def figures(self, truth: Truth, outputs: NDArray[Any], times: Times) -> NDArray[np.float64]:
         """Return the negative weighted mean loss."""
@@ -129,6 +137,7 @@ class MeanGradeError(TableMetric):
     label: ClassVar[str] = "-RMSE"
     outputs: ClassVar[Outputs] = "mean grade"
     fits: ClassVar[tuple[Targets, ...]] = ("ordinal",)
+    bounds: ClassVar[Bounds] = (-np.inf, 0)
 
     @property
     def title(self) -> str:
@@ -154,7 +163,7 @@ def log_loss_metric(
     Args:
         weights: Class -> weight.
         positive: Factor of positive cells of independent classes.
-        any: Classes of a further column, "any of these"; RSNA 2024: [severe].
+        any: Classes of a further column, "any of these".
         any_weight: Weight of that column.
 
     Raises:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from competition.errors import CompetitionError
-from competition.metrics.counts import Tuned
+from competition.metrics.counts import Bounds, Tuned
 from competition.metrics.weighted_ranking import weighted_aurocs
 from competition.text import nearest_hint
 
@@ -42,6 +42,7 @@ class TableMetric(ABC):
     fits: ClassVar[tuple[Targets, ...]] = TARGETS
     # Weights, thresholds and cut points are all compared by the score itself.
     tuned: ClassVar[Tuned] = "exactly"
+    bounds: ClassVar[Bounds] = (0, 1)
 
     targets: Targets = "multilabel"
     classes: tuple[str, ...] = ()  # of the track; empty until ``of`` binds the metric to it
@@ -105,15 +106,35 @@ class TableMetric(ABC):
         """Return the metric of a track's classes.
 
         Raises:
-            CompetitionError: It does not fit the task, or an option names an unknown class.
+            CompetitionError: It does not fit the task, an option names no class, or weights have no effect or are
+                all 0.
         """
         if targets not in self.fits:
             raise CompetitionError(f"metric {self.name} does not fit the task {targets}")
+        if not (self.column is None or isinstance(self.column, str) or _is_position(self.column, len(classes))):
+            what = f"column is {self.column!r}, neither a class nor a whole number from 0 to {len(classes) - 1}"
+            raise CompetitionError(f"metric {self.name}: {what}")
         named = [*(self.weights or {}), *([self.column] if isinstance(self.column, str) else [])]
         for name in named:
             if name not in classes:
                 raise CompetitionError(f"metric {self.name}: unknown class {name!r}{nearest_hint(name, list(classes))}")
-        return replace(self, targets=targets, classes=tuple(classes))
+        bound = replace(self, targets=targets, classes=tuple(classes))
+        if self.weights and not bound.weighs_classes:
+            what = f"weights have no effect on {self.title} (task {targets}), so leave them out"
+            raise CompetitionError(f"metric {self.name}: {what}")
+        if not bound.total_weight > 0:
+            raise CompetitionError(f"metric {self.name}: the weights of all classes are 0, so nothing is scored")
+        return bound
+
+    @property
+    def weighs_classes(self) -> bool:
+        """Return whether ``weights`` have an effect."""
+        return self.column is None
+
+    @property
+    def total_weight(self) -> float:
+        """Return the sum of all weights."""
+        return float(self.class_weights(len(self.classes)).sum())
 
     def class_weights(self, count: int) -> NDArray[np.float64]:
         """Return the weight of each of ``count`` classes; 0 of those that are not scored."""
@@ -129,14 +150,18 @@ def checked_weights(weights: Mapping[str, float] | None) -> Mapping[str, float] 
     """Return class weights; a class that is not named weighs 1.
 
     Raises:
-        ValueError: One is negative or no number, or all are 0.
+        ValueError: One is negative or no number.
     """
     if weights is None:
         return None
     for name, weight in dict(weights).items():
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight < 1e9:
             raise ValueError(f"the weight of {name} is {weight!r}, not a number from 0 up")
-    return dict(weights)
+    return {str(name): weight for name, weight in dict(weights).items()}
+
+
+def _is_position(column: object, classes: int) -> bool:
+    return isinstance(column, int) and not isinstance(column, bool) and 0 <= column < classes
 
 
 def mean_of_classes(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArray[np.float64]:

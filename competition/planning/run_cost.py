@@ -15,6 +15,7 @@ from competition.planning.devices import SUPPOSED_RATES, Machine
 from competition.planning.step_cost import Draws, StepCost, step_cost
 from competition.settings import Experiment
 from competition.tracks.track import Track
+from competition.training.checkpoints import kept_epochs
 from competition.workspace import Workspace
 
 SHARE_OF_MAP = 0.02
@@ -104,6 +105,5 @@ def cost_of(experiment: Experiment, track: Track, draws: Draws, machine: Machine
 
 def checkpoint_bytes(cost: StepCost, experiment: Experiment, folds: int) -> int:
     """Return what the checkpoints of all folds take on the disk, with the copy that replaces one of them."""
-    kept = 0 if experiment.train.keep_every is None else experiment.train.epochs // experiment.train.keep_every
-    weights = 4 * cost.weights
-    return folds * (cost.held_bytes + (1 + kept) * weights) + cost.held_bytes
+    weights = (1 + len(kept_epochs(experiment.train))) * 4 * cost.weights
+    return folds * (cost.held_bytes + weights) + cost.held_bytes

@@ -8,6 +8,7 @@ threshold 0.5 is 127.5, so from 128 on, the same as "> 0.5" on floats.
 The predictions of a classification member are a table: one row per sample, one float column per class.
 """
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,7 +94,8 @@ def remake(folder: Path) -> str:
     if folder.name.partition("@")[0] != "oof":
         return f"Delete the folder {folder} and run the same command again"
     number = fold.name.removeprefix("fold")
-    train = f"./run.sh train --experiment {settings_file(fold)} --name {fold.parent.name} --fold {number}"
+    settings, run = (shlex.quote(str(word)) for word in (settings_file(fold), fold.parent.name))
+    train = f"./run.sh train --experiment {settings} --name {run} --fold {number}"
     return f"Delete {finished_file(fold)} and run {train}, which predicts again without training"
 
 

@@ -1,5 +1,6 @@
 """The section on the leaderboard: all submissions, and whether cross-validation ranks as the organiser does."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,10 +71,16 @@ def submissions_over_time(inputs: ReportInputs) -> list[Figure]:
     sentence = (
         f"{counted(len(own), 'submission')} in the order they were made, with 95 % intervals of the cross-fitted "
         f"score.{which} Submit the best cross-fitted one; enter the organiser's scores with "
-        "./run.sh leaderboard record ID --public S."
+        f"{_command(inputs, 'ID')} --public S."
     )
     body = as_svg(canvas, "submissions", f"Scores of {len(own)} submissions over time.") + html_table(shown)
     return [Figure("submissions", "Every submission", sentence, body, table)]
+
+
+def _command(inputs: ReportInputs, submission_id: str) -> str:
+    declared = inputs.track.declaration
+    track = "" if declared is None else f" --track {shlex.quote(str(declared))}"
+    return f"./run.sh leaderboard record {submission_id}{track}"
 
 
 def rank_agreement(inputs: ReportInputs) -> list[Figure]:
@@ -88,7 +95,7 @@ def rank_agreement(inputs: ReportInputs) -> list[Figure]:
         raise CompetitionError(
             "no score from the organiser is recorded yet to compare cross-validation with",
             inputs.workspace.leaderboard_file(),
-            f"Run ./run.sh leaderboard record {own['id'].iloc[-1]} --public SCORE",
+            f"Run {_command(inputs, own['id'].iloc[-1])} --public SCORE",
         )
     canvas, axes = new_chart(3.6 * len(known), 3.2, columns=len(known))
     verdicts, rows = [], []

@@ -99,7 +99,7 @@ def _training_figure(name: str, histories: pd.DataFrame, figure: str) -> Figure:
 
 
 def _draw_scores(axis: Axes, table: pd.DataFrame) -> None:
-    """Draw the scored epochs, and a ring around the one that was chosen."""
+    """Draw the scored epochs, and a ring around the one that predicts."""
     scored = table.dropna(subset="score")
     (line,) = axis.plot(scored["epoch"], scored["score"], linewidth=1.2, marker=".", markersize=4)
     chosen = scored[scored["chosen"]]
@@ -152,12 +152,12 @@ def _sentence(histories: pd.DataFrame) -> str:
     if not several:
         return text + "Only one epoch was scored; train with --set train.validate_every=1 to see when the score peaks."
     peaks = scored.loc[scored.groupby("fold", sort=False)["score"].idxmax()].set_index("fold")["epoch"]
-    at_end = int((peaks == histories.groupby("fold", sort=False)["epoch"].max()[peaks.index]).sum())
-    if at_end * 2 > folds:
-        return text + f"In {at_end} of {folds} the last epoch is the best: train longer with --set train.epochs=N."
+    early = peaks[peaks < histories.groupby("fold", sort=False)["epoch"].max()[peaks.index]]
+    if len(early) * 2 < len(peaks):
+        at_end = f"In {len(peaks) - len(early)} of {len(peaks)}"
+        return text + f"{at_end} the last epoch is the best: train longer with --set train.epochs=N."
     return text + (
-        f"The score peaks before the end (epoch {few([f'{epoch:.0f}' for epoch in sorted(set(peaks))])}): fewer epochs "
-        "would do. The last epoch predicts all the same, because the best of several would be chosen by the samples "
-        "that it is scored on. Where the loss keeps falling while the score does not rise, use stronger augmentation "
-        "or more data."
+        f"The score peaks before the end (epoch {few([f'{epoch:.0f}' for epoch in sorted(set(early))])}): fewer epochs "
+        "would do. The best epoch does not predict, because it would be chosen by the samples that it is scored on. "
+        "Where the loss keeps falling while the score does not rise, use stronger augmentation or more data."
     )

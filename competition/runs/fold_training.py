@@ -14,8 +14,7 @@ from competition.runs.held_out_predictions import store_held_out
 from competition.runs.pseudo_labels import label_test_samples
 from competition.runs.roi_run import find_boxes
 from competition.runs.run import Run, first_stage, fold_identity
-from competition.settings import TrainSettings
-from competition.training.checkpoints import load_trained, open_predictor
+from competition.training.checkpoints import kept_epochs, load_trained, open_predictor
 from competition.training.loop import train_fold
 from competition.training.ranks import ALONE, Ranks
 from competition.training.state import FoldJob
@@ -53,13 +52,6 @@ def train_one(run: Run, fold: Fold, force: bool, tracker: str | None = None, ran
         if ranks.first:
             write_finished(folder, job.identity, run.experiment.data.shuffle_labels)
         ranks.wait()
-
-
-def kept_epochs(settings: TrainSettings) -> list[int]:
-    """Return the epochs whose weights are kept beside the last."""
-    if settings.keep_every is None:
-        return []
-    return list(range(settings.keep_every, settings.epochs + 1, settings.keep_every))
 
 
 def fold_job(run: Run, fold: Fold, folder: Path, ranks: Ranks = ALONE) -> FoldJob:

@@ -1,5 +1,6 @@
 """Members: trained or imported runs whose out-of-fold predictions are weighted against each other."""
 
+import shlex
 from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,7 +61,7 @@ def load_run_plugins(workspace: Workspace) -> None:
         CompetitionError: A plugin can't be imported.
     """
     for run in workspace.finished_runs():
-        for path in sorted(workspace.run_folder(run).glob("*/config.yaml")):
+        for path in workspace.settings_files(run):
             with path.open(encoding="utf-8", errors="replace") as file:
                 first_line = file.readline()  # the settings of a fold begin with their plugins
             if first_line.startswith("plugins:") and first_line.strip() != "plugins: []":
@@ -135,10 +136,12 @@ def split_member(name: str) -> tuple[str, int | None]:
 
 def trained_runs(workspace: Workspace) -> list[str]:
     """Return the runs, imported ones too, that have a finished fold and are no leak alarm, by name."""
-    # A hidden folder is what an import that was killed has left.
-    folds = [path.parent for path in workspace.run_folder("*").parent.glob("[!.]*/fold*/finished.json")]
-    shuffled = {fold.parent.name for fold in folds if learned_shuffled_labels(fold)}
-    return sorted({fold.parent.name for fold in folds} - shuffled)
+    runs = []
+    for run in workspace.finished_runs():
+        folders = [workspace.fold_folder(run, fold) for fold in finished_folds(workspace, run) if fold != FULL]
+        if folders and not any(map(learned_shuffled_labels, folders)):
+            runs.append(run)
+    return runs
 
 
 def trained_folds(workspace: Workspace) -> dict[str, tuple[int, ...]]:
@@ -178,8 +181,11 @@ def open_member(
             command = f"Run {workspace.train_command(run, fold)}"
             raise CompetitionError(f"fold {fold} of run {run!r} is not trained yet", folder, command)
         if not imported and not checkpoint_file(folder, epoch).exists():
+            if epoch is None:
+                command = f"Run {workspace.train_command(run, fold)} --force"
+                raise CompetitionError("the weights of this fold are missing", checkpoint_file(folder), command)
             kept = ", ".join(str(int(path.stem[5:])) for path in sorted(folder.glob("epoch*.pt")))
-            repair = f"It kept those of epochs {kept}"
+            repair = f"Its kept epochs: {kept}"
             repair = repair if kept else "Train it under another name with --set train.keep_every=N"
             raise CompetitionError(f"run {run!r} kept no weights of epoch {epoch}", folder, repair)
         identity = _checked_identity(folder, run, folds, training, imported)
@@ -209,7 +215,7 @@ def check_trained(workspace: Workspace, name: str) -> None:
     if not finished_folds(workspace, run):
         known = trained_runs(workspace)
         what = f"run {run!r} has no trained fold{nearest_hint(run, known)}"
-        repair = None if known else f"Run ./run.sh train --name {run}"
+        repair = None if known else f"Run ./run.sh train --name {shlex.quote(run)}"
         raise CompetitionError(what, workspace.run_folder(run), repair)
 
 
@@ -257,9 +263,7 @@ def _check_data(identity: dict[str, Any], run: str, folder: Path, training: Sequ
 
 def finished_folds(workspace: Workspace, run: str) -> list[Fold]:
     """Return the folds of a run that are trained and have predicted what they held out, ``FULL`` last."""
-    finished = workspace.run_folder(run).glob("fold*/finished.json")
-    numbers: list[Fold] = [*sorted(int(path.parent.name[4:]) for path in finished)]
-    return [*numbers, FULL] if finished_file(workspace.fold_folder(run, FULL)).exists() else numbers
+    return workspace.folds_with(finished_file, run)
 
 
 def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) -> CompetitionError:
@@ -267,11 +271,12 @@ def _without_folds(workspace: Workspace, name: str, finished: Sequence[Fold]) ->
     run, _ = split_member(name)
     held_out = [str(fold) for fold in finished if fold != FULL]
     first = "Use" if held_out else f"Train a fold of it too ({workspace.train_command(run, 0)}), then use"
+    members = shlex.quote(f"{name}:{','.join([*(held_out or ['0']), FULL])}")
     return CompetitionError(
         f"{FULL} of run {run!r} learned from every sample, so without folds of its run it has no held-out score to "
         "weight it by",
         workspace.fold_folder(run, FULL),
-        f"{first} --members {name}:{','.join([*(held_out or ['0']), FULL])}",
+        f"{first} --members {members}",
     )
 
 

@@ -116,7 +116,7 @@ def _check(search: Search) -> Run:
 def _made_for(search: Search, base: Run) -> dict[str, str]:
     identity, _ = fold_identity(base, search.fold)
     return {
-        "experiment": identity.config_hash,
+        "experiment": f"{identity.config_hash}, scored after its last epoch",
         "fold": str(search.fold),
         "fold file": identity.fold_hash,
         "data": identity.data_hash,
@@ -168,8 +168,11 @@ def _train_and_tell(run: Run, fold: int, folder: Path, study: optuna.Study, tria
         say(f"stopped: {reason}")
         study.tell(trial, state=TrialState.PRUNED)
     except (CompetitionError, ValueError, RuntimeError) as error:  # torch raises the last two for shapes and memory
-        if isinstance(error.__cause__, OSError) or not gpu_answers():
-            raise  # neither a full disk nor a lost GPU is the trial's fault
+        if isinstance(error.__cause__, OSError):
+            raise  # a full disk is not the trial's fault
+        if not gpu_answers():
+            repair = "Run the same command again, which continues this trial; if that fails too, restart the machine"
+            raise CompetitionError("the GPU does not answer any more", None, repair) from error
         _fail(study, trial, error)
     else:
         study.tell(trial, score)

@@ -115,6 +115,11 @@ class Form(ABC):
         """Return the name by which a submission and its truth are joined."""
         return self.name_in_file(image_name)
 
+    @property
+    def elects(self) -> bool:
+        """Return whether a vote elects pixels or cells by its threshold, instead of averaging values."""
+        return True
+
     def splitting(self, rules: Sequence[ObjectRule]) -> "Form":
         """Return the form that splits masks into objects by these rules, one per class; only one of objects does."""
         return self

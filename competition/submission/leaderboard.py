@@ -8,7 +8,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from competition.console import shout
 from competition.errors import CompetitionError
 from competition.files import check_file, file_lock, read_text, whole_file
 from competition.formats.csv_files import other_encoding
+from competition.metrics.metric import Metric
 from competition.text import nearest_hint, shortened, shown
 
 
@@ -107,11 +108,24 @@ def read(path: Path) -> pd.DataFrame:
         return _frame(path, _read_lines(path))
 
 
-def record(path: Path, submission_id: str, public: float | None = None, private: float | None = None) -> None:
-    """Set the organiser's scores of a submission, 0 to 1 or of an error negative; None keeps the recorded score.
+def record(
+    path: Path,
+    submission_id: str,
+    metric_of: Callable[[str], Metric],
+    public: float | None = None,
+    private: float | None = None,
+) -> None:
+    """Set the organiser's scores of a submission.
+
+    Args:
+        path: The leaderboard.
+        submission_id: Of the submission.
+        metric_of: Returns the metric of the track of a name.
+        public: The public score, that of an error negative; None keeps the recorded one.
+        private: The private score, likewise.
 
     Raises:
-        CompetitionError: There is no such submission, or no score between 0 and 1 is given.
+        CompetitionError: There is no such submission, no score is given, or one that its metric can't have.
     """
     scores = {name: value for name, value in (("public", public), ("private", private)) if value is not None}
     if not scores:
@@ -125,26 +139,24 @@ def record(path: Path, submission_id: str, public: float | None = None, private:
             what = f"unknown submission {shown(submission_id)}{nearest_hint(submission_id, known)}"
             raise CompetitionError(what, path)
         line = lines[known.index(submission_id)]
+        metric = metric_of(line[COLUMNS.index("track")])
         for name, value in scores.items():
-            _check_score(name, value, line)
+            _check_score(name, value, metric, submission_id)
         for name, value in scores.items():
             line[COLUMNS.index(name)] = _cell(value)
         _rewrite(path, lines)
 
 
-def _check_score(name: str, value: float, line: Sequence[str]) -> None:
-    """Reject a score that is none of the kind of a line's own: 0 to 1, or negative for an error such as log loss.
-
-    Raises:
-        CompetitionError: It is.
-    """
-    own = [line[COLUMNS.index(column)] for column in ("cv_crossfit", "cv_oof", "cv_fold_mean", "test_score")]
-    if any(cell.startswith("-") for cell in own):
-        if not -math.inf < value <= 0:
-            what = f"the {name} score {value} is not negative, as those of an error such as log loss are here"
-            raise CompetitionError(what, line[0], f"Give --{name} {-abs(value)}")
-    elif not 0 <= value <= 1:
-        raise CompetitionError(f"the {name} score {value} is not between 0 and 1", line[0])
+def _check_score(name: str, value: float, metric: Metric, submission_id: str) -> None:
+    """Raise CompetitionError if a score is none that its metric can have: a loss without its minus, or a percentage."""
+    low, high = metric.bounds
+    if low <= value <= high and math.isfinite(value):
+        return
+    if high == 0 and 0 < value < math.inf:
+        what = f"the {name} score {value} is not negative, as those of an error are here ({metric.title})"
+        raise CompetitionError(what, submission_id, f"Give --{name} {-value}")
+    span = f"between {low:g} and {high:g}" if low > -math.inf else "a number"
+    raise CompetitionError(f"the {name} score {value} is not {span}, as {metric.title} is", submission_id)
 
 
 def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:

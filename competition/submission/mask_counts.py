@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import class_areas, intersections
-from competition.metrics.class_weights import class_means
-from competition.metrics.counts import DICE, CountMetric, dice
+from competition.metrics.counts import DICE, CountMetric, dice, measured_mean, measured_means
+from competition.metrics.masks import MaskMetric
 from competition.metrics.metric import Metric
 from competition.submission.form import ComparisonTable, Score
 from competition.text import few
@@ -38,27 +38,52 @@ class MaskCounts:
             groups: Image -> group, for a metric that pools the images of a group.
 
         Raises:
-            CompetitionError: The metric needs more than counts, or it pools the images of a group and the group of an
-                image is unknown.
+            CompetitionError: The metric needs more than counts, it pools the images of a group and the group of an
+                image is unknown, or it leaves all images out.
         """
         if not isinstance(metric, CountMetric):
             raise CompetitionError(
                 f"{metric.label} does not follow from pixel counts, which are all that is known here"
             )
         group_of = groups_of(self.images, metric.unit == "group", metric.label, groups or {})
-        counts = metric.pool(np.stack([self.both, self.first, self.second], axis=1), group_of)
-        values = metric.ratios(*np.moveaxis(counts, 1, 0)).values()
-        units = self.images if metric.unit != "group" else list(dict.fromkeys(group_of))
-        means = class_means(values, metric.class_weights)
-        per_unit = dict(zip(units, means.tolist(), strict=True))
-        return Score(
-            metric=metric.name,
-            score=float(values.mean() if metric.weights is None else means.mean()),
-            per_class=dict(zip(self.classes, values.mean(axis=0).tolist(), strict=True)),
-            rows=self.both.size,
-            per_image=per_unit if metric.is_mean_over_images else {},
-            per_unit=per_unit,
-        )
+        counts = np.stack([self.both, self.first, self.second], axis=1)
+        values = metric.ratios(*np.moveaxis(metric.pool(counts, group_of), 1, 0)).values()
+        return score_values(metric, values, counts, self.classes, group_of if metric.unit == "group" else self.images)
+
+
+def score_values(
+    metric: CountMetric | MaskMetric,
+    values: NDArray[np.float64],
+    counts: NDArray[np.int64],
+    classes: Sequence[str],
+    unit_of: Sequence[str],
+) -> Score:
+    """Return the score of values of units; a metric that skips empty units leaves out the classes that none has.
+
+    Args:
+        metric: Whose values these are.
+        values: float64 (units, C), in the order of the first image of each.
+        counts: int64 (n, 3, C) of images: pixels in both masks, in the first, in the second.
+        classes: C names.
+        unit_of: (n,) the unit of each image.
+
+    Raises:
+        CompetitionError: There is no pixel, and the metric leaves out what is empty.
+    """
+    present = np.asarray(counts[:, 1:].any(axis=1)) | (not metric.skips)
+    if not present.any():
+        raise CompetitionError("every mask is empty on both sides, and the metric leaves these out (empty: skip)")
+    means, scored = values.mean(axis=0).tolist(), np.asarray(present.any(axis=0)).tolist()
+    of_units = measured_means(values, present, metric.class_weights)
+    per_unit = dict(zip(dict.fromkeys(unit_of), of_units.tolist(), strict=True))
+    return Score(
+        metric=metric.name,
+        score=measured_mean(values, present, metric.class_weights),
+        per_class={name: mean if has else None for name, mean, has in zip(classes, means, scored, strict=True)},
+        rows=len(counts) * len(classes),
+        per_image=per_unit if metric.is_mean_over_images else {},
+        per_unit=per_unit,
+    )
 
 
 def groups_of(images: Sequence[str], needed: bool, label: str, groups: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ from competition.metrics.masks import ImageMasks, MaskMetric, Measured
 from competition.metrics.metric import Metric
 from competition.submission.form import Score
 from competition.submission.known_images import KnownImages, Labels
-from competition.submission.mask_counts import count_pixels, groups_of, stack_counts
+from competition.submission.mask_counts import count_pixels, groups_of, score_values, stack_counts
 
 ReadMasks = Callable[[str, tuple[int, int]], ImageMasks]
 """(image name, rows and columns) -> its masks."""
@@ -63,28 +63,13 @@ def _score_measured(
     metric: MaskMetric, measured: Measured, names: Sequence[str], classes: Sequence[str], groups: Mapping[str, str]
 ) -> Score:
     group_of = groups_of(names, metric.unit == "group", metric.label, groups)
-    values = metric.values(measured, group_of)
-    means = metric.class_mean(values)
-    units = list(names) if metric.unit == "image" else list(dict.fromkeys(group_of))
-    per_unit = dict(zip(units, means.tolist(), strict=True))
-    counted = _count_score(metric, measured, group_of)
-    return Score(
-        metric=metric.name,
-        score=float(means.mean()),
-        per_class=dict(zip(classes, values.mean(axis=0).tolist(), strict=True)),
-        rows=len(names) * len(classes),
+    values, units = metric.values(measured, group_of), names if metric.unit == "image" else group_of
+    counted = stack_counts(names, classes, measured.counts).score(metric.proposer, groups).score
+    return replace(
+        score_values(metric, values, measured.counts, classes, units),
         beside={"count_score": counted},
-        per_image=per_unit if metric.is_mean_over_images else {},
-        per_unit=per_unit,
         note=f"{metric.proposer.title} {counted:.6f}",
     )
-
-
-def _count_score(metric: MaskMetric, measured: Measured, groups: Sequence[str]) -> float:
-    """Return the score by the metric's count metric over all classes, as a submission is scored by it."""
-    counts = metric.proposer.pool(measured.counts, groups)
-    ratios = metric.proposer.ratios(*np.moveaxis(counts, 1, 0))
-    return float(metric.class_mean(ratios.values()).mean())
 
 
 def label_masks(labels: Labels, names: Sequence[str], classes: int, metric: Metric) -> ReadTruth:

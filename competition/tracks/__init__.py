@@ -5,7 +5,7 @@ from pathlib import Path
 
 from competition.errors import CompetitionError
 from competition.names import check_name, name_fault
-from competition.plugins import load_plugins
+from competition.plugins import load_plugins, plugin_hash
 from competition.text import nearest_hint, shown
 from competition.tracks.aneurysm.track import ANEURYSM
 from competition.tracks.cardiac.track import CARDIAC
@@ -56,13 +56,14 @@ def get_track(name: str) -> Track:
 
 def _track_of_plugin(path: Path) -> Track:
     """Return the track that a Python file defines at its top level."""
-    (module,) = load_plugins([path])
+    (module,), (content,) = load_plugins([path]), plugin_hash([path])
     defined = [value for value in vars(module).values() if isinstance(value, Track)]
     if len(defined) != 1:
         raise CompetitionError(f"the file defines {len(defined)} tracks", path, "Define one Track at its top level")
     if reason := _taken(path.with_name(f"{defined[0].name}.py")):
         raise CompetitionError(reason, path, "Give the track another name")
-    return replace(defined[0], declaration=path)
+    reading, data_form = f"{defined[0].reading}{content}", f"{defined[0].data_form}{content}"
+    return replace(defined[0], declaration=path, reading=reading, data_form=data_form)
 
 
 def _taken(declaration: Path) -> str | None:

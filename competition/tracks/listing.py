@@ -77,7 +77,7 @@ def find_late_images(
 
 def unknown_patients(unknown: int, total: int, repair: str) -> list[str]:
     """Return a warning of training images whose patient is unknown, if there are any; ``repair`` tells what to do."""
-    what = f"no patient is known of {unknown} of {total} training images, so each of them is a group of its own"
+    what = f"{unknown} of {total} training images name no patient, so each of them is a group of its own"
     effect = "images of one person may lie in two folds, and scores then come out too high"
     return [f"{WARNING}{what}: {effect}. {repair}"] if unknown else []
 

@@ -126,9 +126,15 @@ class Track:
     class_groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     upright: bool = False  # whether classes differ by their order from the top: no image may be turned or mirrored
     public_data: str = ""  # name and licence of public data in the organiser's form; empty if none is known
-    declaration: Path | None = None  # the YAML file of a declared track, which --track takes in place of a name
+    declaration: Path | None = None  # the YAML or Python file of a track, which --track takes in place of a name
     reading: str = ""  # how a declared track reads images and labels, as text: if it changes, samples are read again
     data_form: str = ""  # all that a declaration contains about the data: if it changes, prepare has to run again
+
+    def __post_init__(self) -> None:
+        """Reject with a CompetitionError a class of a table that is called as the column of the samples' keys."""
+        if self.task == "classification" and "sample" in self.classes:
+            what = "no class can be called 'sample', because tables of predictions keep the samples in a column of it"
+            raise CompetitionError(what, f"track {self.name}", "Give the class another name")
 
     @property
     def one_of_classes(self) -> bool:

@@ -6,7 +6,6 @@ last.pt holds everything that an interrupted run needs to continue bit for bit; 
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +17,11 @@ from competition.console import say
 from competition.data.boxes import Box
 from competition.data.folds import FULL, Fold
 from competition.errors import CompetitionError
-from competition.installation import PACKAGE
+from competition.installation import source_hash
 from competition.models.checkpoint_loading import read_checkpoint, weights_in
 from competition.models.gpu import computing_device
 from competition.prediction.predictor import Predictor, make_predictor
-from competition.settings import Experiment
+from competition.settings import Experiment, TrainSettings
 from competition.tracks.track import Track
 from competition.training.precision import AUTOCAST, predicting_precision
 from competition.workspace import Workspace
@@ -82,6 +81,11 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CompetitionError("not a checkpoint of this project", path, RETRAIN)
     return content
+
+
+def kept_epochs(settings: TrainSettings) -> range:
+    """Return the epochs whose weights are kept beside the last."""
+    return range(0) if settings.keep_every is None else range(settings.keep_every, settings.epochs, settings.keep_every)
 
 
 def save_trained(path: Path, trained: TrainedWeights) -> None:
@@ -184,14 +188,9 @@ def check_start(stored: object, expected: Identity, path: Path) -> None:
         raise CompetitionError(what, path, "Start every fold from its own: --set model.init=RUN/{fold}/weights.pt")
 
 
-@cache
 def code_hash() -> str:
     """Return ten characters that differ when the code that shapes weights and maps differs: as of the first call."""
-    digest = hashlib.sha256()
-    for folder in ("formats", "masks", "tracks", "data", "models", "prediction", "training"):
-        for path in sorted((PACKAGE / folder).rglob("*.py")):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:10]
+    return source_hash("formats", "masks", "tracks", "data", "models", "prediction", "training")
 
 
 def weights_hash(*checkpoints: TrainedWeights) -> str:

@@ -32,7 +32,7 @@ from competition.models.layers import stride_of
 from competition.prediction.predictor import Predictor, make_predictor, predict_counts, predict_scores
 from competition.text import counted
 from competition.tracks.track import count_metric
-from competition.training.checkpoints import TrainedWeights, save_trained
+from competition.training.checkpoints import TrainedWeights, kept_epochs, save_trained
 from competition.training.precision import AUTOCAST
 from competition.training.ranks import ALONE, Ranks
 from competition.training.state import FoldJob, FoldState, open_start, save_last, start_or_resume
@@ -75,8 +75,8 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
     everyone = [entry for entry in (*job.training, *job.held_out) if entry.split == "train"]
     dataset.share(sorted(everyone, key=lambda entry: entry.sample), job.workspace.grids_folder())
     # Of crops, whole images are still scored, unless in tiles.
-    one_size = dataset.one_size() and (job.experiment.data.crop is None or job.experiment.predict.tile is not None)
-    make_deterministic(settings.deterministic, device, one_size)
+    fixed_shapes = dataset.one_size() and (job.experiment.data.crop is None or job.experiment.predict.tile is not None)
+    make_deterministic(settings.deterministic, device, fixed_shapes)
     sampler = fold_sampler(dataset.canvases, settings, job.identity.fold)
     state = start_or_resume(job, start, dataset, sampler, device)
     if on_score is not None:
@@ -91,8 +91,8 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
         track(job.tracker if ranks.first else None, _tracked(job, state)) as log,
         progress(title, batches) as ticker,
     ):
-        for done in range(len(state.history)):  # of a resumed run
-            log(state.history[: done + 1])
+        for row in state.history:  # of a resumed run
+            log(row)
         while state.epoch < settings.epochs:
             sampler.set_epoch(state.epoch)
             row = _train_epoch(job, state, loader, len(sampler), dataset.factor, ticker)
@@ -103,12 +103,15 @@ def train_fold(job: FoldJob, on_score: Callable[[int, float], None] | None = Non
                 row["score"] = _score(job, state)
             row["memory_mb"] = _most_memory_mb(device)
             _finish_epoch(job, state, row, curves)
-            log(state.history)
+            log(row)
             if ranks.of_first(time.monotonic() - saved > CHECKPOINT_SECONDS or state.epoch == settings.epochs):
                 save_last(job, state)
                 saved = time.monotonic()
             if on_score is not None and "score" in row:
                 on_score(state.epoch, row["score"])
+    if ranks.first and not checkpoint_file(job.folder).exists():
+        save_trained(checkpoint_file(job.folder), _predicting_weights(job, state, state.score))
+    ranks.wait()
     return state
 
 
@@ -244,10 +247,8 @@ def _finish_epoch(job: FoldJob, state: FoldState, row: dict[str, float], curves:
     if curves is None:
         return  # the first rank writes
     score, settings = row.get("score", math.nan), job.experiment.train
-    if settings.keep_every is not None and state.epoch % settings.keep_every == 0:
+    if state.epoch in kept_epochs(settings):
         save_trained(checkpoint_file(job.folder, state.epoch), _predicting_weights(job, state, score))
-    if state.epoch == settings.epochs:
-        save_trained(checkpoint_file(job.folder), _predicting_weights(job, state, score))
     for name in ("loss", "lr", "score"):
         if name in row:
             curves.add_scalar(name, row[name], state.epoch)
@@ -272,13 +273,13 @@ def _predicting_weights(job: FoldJob, state: FoldState, score: float) -> Trained
     return TrainedWeights(weights, job.experiment, job.identity, state.precision, state.epoch, score)
 
 
-def make_deterministic(wanted: bool | Literal["auto"], device: torch.device, one_size: bool) -> None:
+def make_deterministic(wanted: bool | Literal["auto"], device: torch.device, fixed_shapes: bool) -> None:
     """Let torch give the same numbers each time, or choose the fastest way.
 
     Args:
         wanted: Whether they are the same; auto on a CPU.
         device: That computes.
-        one_size: Whether all draws have one size, so that cuDNN needs to try its ways only once.
+        fixed_shapes: Whether all that the network sees has one size, so that cuDNN needs to try its ways only once.
     """
     deterministic = device.type == "cpu" if wanted == "auto" else wanted
     if deterministic:
@@ -286,7 +287,7 @@ def make_deterministic(wanted: bool | Literal["auto"], device: torch.device, one
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     # Otherwise torch writes NaN into every new tensor, to show who reads it before writing: nobody here does.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = not deterministic and one_size
+    torch.backends.cudnn.benchmark = not deterministic and fixed_shapes
 
 
 # One plain view, because a score every few epochs must not take longer than the training between.

@@ -150,27 +150,23 @@ def slice_batch(batch: Batch, start: int, stop: int) -> Batch:
     return Batch(**parts | {"whole": len(parts["samples"])})
 
 
+NOT_DECAYED = ("relative_position_bias_table", "pos_embed", "cls_token")
+"""Tables of places and tokens, by name: timm's networks list them, but not once they are wrapped as encoders."""
+
+
 def make_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.Optimizer:
-    """Return AdamW or SGD; biases, normalisation layers and what timm's networks exempt are not decayed."""
-    exempt = _exempt_from_decay(model)
-    learned = [p for p in model.parameters() if p.requires_grad]
-    plain = [p for p in learned if p.ndim <= 1 or id(p) in exempt]
-    decayed = [p for p in learned if p.ndim > 1 and id(p) not in exempt]
+    """Return AdamW or SGD; biases, normalisation layers and ``NOT_DECAYED`` are not decayed."""
+    plain: list[nn.Parameter] = []
+    decayed: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            exempt = parameter.ndim <= 1 or name.rpartition(".")[2] in NOT_DECAYED
+            (plain if exempt else decayed).append(parameter)
     groups = [{"params": decayed, "weight_decay": settings.weight_decay}, {"params": plain, "weight_decay": 0.0}]
     if settings.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=settings.lr, momentum=settings.momentum)
     # Fused: on small networks the plain loop over tensors takes a tenth of a step.
     return torch.optim.AdamW(groups, lr=settings.lr, fused=True)
-
-
-def _exempt_from_decay(model: nn.Module) -> set[int]:
-    """Return the ids of parameters that timm's networks list, such as tables of relative positions."""
-    exempt = set()
-    for module in model.modules():
-        if callable(listed := getattr(module, "no_weight_decay", None)):
-            parameters = dict(module.named_parameters())
-            exempt |= {id(parameters[name]) for name in listed() if name in parameters}
-    return exempt
 
 
 def learning_rate(settings: TrainSettings, step: int, steps_per_epoch: int) -> float:

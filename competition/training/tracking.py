@@ -6,7 +6,7 @@ and sends nothing, unless WANDB_MODE=online is set.
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from competition.files import file_lock
 from competition.installation import needs_package
 from competition.text import shortened, shown
 
-History = Sequence[Mapping[str, float]]
+Row = Mapping[str, float]
 """A row of figures per epoch, as ``FoldState.history``."""
 
 WANDB_MODES = ("offline", "online")
@@ -39,22 +39,22 @@ class Tracked:
 
 
 @contextmanager
-def track(tracker: str | None, tracked: Tracked) -> Iterator[Callable[[History], None]]:
+def track(tracker: str | None, tracked: Tracked) -> Iterator[Callable[[Row], None]]:
     """Open a tracker for a fold; None tracks nothing.
 
     Yields:
-        A function that takes the history so far and logs its last epoch: all its columns.
+        A function that logs an epoch: all columns of its row in history.csv.
 
     Raises:
         CompetitionError: The tracker is not installed, can't start or can't write.
     """
     if tracker is None:
-        yield lambda history: None
+        yield lambda row: None
         return
     check_tracker(tracker)
     tracked.folder.mkdir(parents=True, exist_ok=True)
     with TRACKERS[tracker](tracked) as log:
-        yield lambda history: log(int(history[-1]["epoch"]), figures_of(history))
+        yield lambda row: log(int(row["epoch"]), figures_of(row))
 
 
 def check_tracker(tracker: str) -> None:
@@ -68,9 +68,9 @@ def check_tracker(tracker: str) -> None:
         raise CompetitionError(f"WANDB_MODE is {shown(_wandb_mode())}", None, f"Set it to {' or '.join(WANDB_MODES)}")
 
 
-def figures_of(history: History) -> dict[str, float]:
-    """Return the last epoch's figures that are numbers."""
-    return {name: value for name, value in history[-1].items() if name != "epoch" and not math.isnan(value)}
+def figures_of(row: Row) -> dict[str, float]:
+    """Return an epoch's figures that are numbers."""
+    return {name: value for name, value in row.items() if name != "epoch" and not math.isnan(value)}
 
 
 def _wandb_mode() -> str:

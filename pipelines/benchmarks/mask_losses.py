@@ -47,7 +47,7 @@ def added_memory(name: str, planes: NDArray[np.uint8], classes: int, fused: bool
 def _inputs(planes: NDArray[np.uint8], classes: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return random logits of half the size of the planes, as convolutions leave them, and the planes of a batch."""
     height, width = (side // 2 for side in planes.shape[:2])
-    # Drawn in this order: the memory of a copy would hide as much of what the loss takes.
+    # Drawn in the final order: a copy would raise the peak first and hide that much of what the loss takes.
     logits = torch.randn(SAMPLES, height, width, classes, generator=torch.Generator().manual_seed(0))
     batch = torch.from_numpy(planes).expand(SAMPLES, -1, -1, -1).contiguous()
     return logits.permute(0, 3, 1, 2), batch

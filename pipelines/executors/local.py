@@ -14,7 +14,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 
-from competition.console import say
+from competition.console import say, shout
 from competition.errors import CompetitionError
 from competition.machine import AT_ONCE, cores
 from competition.text import counted
@@ -27,7 +27,8 @@ def visible_gpus() -> list[str]:
 
     gpus = torch.cuda.device_count()
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return visible.split(",") if gpus and visible else [str(index) for index in range(gpus)]
+    # CUDA itself takes the names up to the first of a GPU that is not there.
+    return visible.split(",")[:gpus] if visible else [str(index) for index in range(gpus)]
 
 
 def slots(tasks: int, devices: int = 1, per_gpu: int = 1) -> list[dict[str, str]]:
@@ -47,6 +48,9 @@ def slots(tasks: int, devices: int = 1, per_gpu: int = 1) -> list[dict[str, str]
             what = f"--folds-per-gpu {per_gpu}: there is no GPU, and without one the cores are shared anyway"
             raise CompetitionError(what, None, "Leave it out")
         return [{}] * max(1, min(tasks, cores() // devices))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if visible.count(",") >= len(names):
+        shout(f"CUDA_VISIBLE_DEVICES={visible}: CUDA finds only {', '.join(names)}, so no other GPU is used")
     if len(names) < devices:
         what = f"--gpus-per-fold {devices}: this machine has {counted(len(names), 'GPU')}"
         raise CompetitionError(what, None, f"Give --gpus-per-fold {len(names)} or fewer")

@@ -1,5 +1,6 @@
 """What train prints: the network's view of the images, the scores of the folds, and leak alarms."""
 
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -71,7 +72,7 @@ def _say_unmeasured(run: Run, folds: Sequence[Fold]) -> None:
 def _how_full_votes(run: Run) -> str:
     """Return how the model of all samples votes, given the folds that are trained."""
     trained = [str(fold) for fold in range(run.folds.count) if run.is_finished(fold)]
-    together = f"--members {run.name}:{','.join([*(trained or ['0']), FULL])}"
+    together = "--members " + shlex.quote(f"{run.name}:{','.join([*(trained or ['0']), FULL])}")
     how = "use" if trained else "train a fold too (--fold 0), then"
     return f"{FULL} was trained on every sample and has no score; it votes only with folds of its run: {how} {together}"
 

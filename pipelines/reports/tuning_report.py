@@ -1,5 +1,6 @@
 """What tune and ensemble print of a decision: scores, weights, members alone, and the expected score."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -153,9 +154,10 @@ def below_best(decision: Decision, options: str) -> str | None:
     if found.over_vote_low is not None and found.over_vote_high is not None:
         interval = f"95 % interval {-found.over_vote_high:+.4f} .. {-found.over_vote_low:+.4f}"
     (member,) = (member for member in decision.members if member.name == best)
+    alone = shlex.quote(member.with_folds())
     return (
         f"the vote ({vote.score:.4f}) is below its best member {best} ({found.score:.4f}; difference "
-        f"{-found.over_vote:+.4f}, {interval}); to use it alone: ./run.sh tune{options} --members {member.with_folds()}"
+        f"{-found.over_vote:+.4f}, {interval}); to use it alone: ./run.sh tune{options} --members {alone}"
     )
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from mixed_samples import KNEE, VESSELS, entries, epochs, experiment, patients, write_samples
 
-from competition.data import datasets
+from competition import plugins
+from competition.data import datasets, grid_store
 from competition.data.boxes import Box
 from competition.data.datasets import TrainingSet
 from competition.data.grid import GridReader
 from competition.data.grid_store import ENDING, share_grids
+from competition.data.preprocessing import PREPROCESSINGS
 from competition.errors import CompetitionError
 from competition.settings import Experiment
 from competition.workspace import Workspace
@@ -94,6 +96,36 @@ def test_every_grid_has_a_file_and_earlier_data_none(workspace: Workspace) -> No
     assert first not in files(workspace)
 
 
+@pytest.mark.parametrize("preprocess", [(), ("shifted",)])
+def test_a_changed_plugin_counts_where_it_can_change_pixels(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preprocess: tuple[str, ...]
+) -> None:
+    plugin = tmp_path / "mine.py"
+    for shift in (10, 100):  # texts of different length, because Python keeps compiled files of a second
+        plugin.write_text(
+            f"from competition.data.preprocessing import PREPROCESSINGS\n"
+            f"PREPROCESSINGS['shifted'] = lambda picture: picture // 2 + {shift}\n"
+        )
+        monkeypatch.setattr(plugins, "_LOADED", {})  # as a new process has it
+        monkeypatch.setitem(PREPROCESSINGS, "shifted", np.copy)
+        data = {"size": 20, "augmentation": "none", "preprocess": preprocess}
+        settings = Experiment.model_validate({"plugins": [str(plugin)], "data": data})
+        plain, shared = (TrainingSet(entries(), workspace, KNEE, settings) for _ in range(2))
+        monkeypatch.setattr(shared._reader, "budget_bytes", 0)
+        shared.share(entries(), workspace.grids_folder())
+        assert_same_draws(plain, shared)
+    assert len(files(workspace)) == 1 + len(preprocess)
+
+
+def test_pixels_of_other_code_are_made_again(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    share_grids(reader(workspace), entries(), workspace.grids_folder())
+    (first,) = files(workspace)
+    monkeypatch.setattr(grid_store, "source_hash", lambda *folders: "another")
+    share_grids(reader(workspace), entries(), workspace.grids_folder())
+    (second,) = files(workspace)
+    assert second != first
+
+
 def _share(root: Path, found: "multiprocessing.Queue[bytes]") -> None:
     workspace = Workspace(root, "mixed")
     store = share_grids(reader(workspace), entries(), workspace.grids_folder())
@@ -128,7 +160,7 @@ def test_on_a_full_disk_samples_are_read_as_before(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=100))
     assert share_grids(reader(workspace), entries(), workspace.grids_folder()) is None
-    assert "MB for the training grid, so samples are decoded in every epoch" in capsys.readouterr().out
+    assert "training grid (0 MB): decoding samples in every epoch" in capsys.readouterr().out
     assert not files(workspace)
 
 

@@ -105,7 +105,7 @@ def test_a_data_folder_that_no_disk_can_have_is_one_that_is_not_here(
 ) -> None:
     write_manifest(workspace, KNEE, Manifest(Path(root), (TRAIN,)))
     assert read_manifest(workspace, KNEE).entries == (TRAIN,)
-    assert "is not found" in " ".join(capsys.readouterr().out.split())
+    assert "is missing" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_damaged_table_of_what_was_decoded_is_said_and_nothing_is_reused(

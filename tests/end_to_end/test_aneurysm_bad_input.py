@@ -97,4 +97,4 @@ def test_a_late_test_set_is_asked_for_and_taken(patients, stage, refusal, tiny, 
     assert "--fill-bad" in error
     figures, said = stage("ensemble", "--track", "aneurysm", "--test", late, "--fill-bad")
     assert [line.split(",")[0] for line in Path(figures["submission"]).read_text().splitlines()] == written
-    assert f"*** nothing of {int(patient)} can be read: black images are predicted" in said
+    assert f"*** {int(patient)} can't be read at all: black images are predicted" in said

@@ -57,6 +57,11 @@ def test_a_model_file_is_read_as_it_was_written(written):
     assert {name: file.read(name) for name in file.model.files} == FILES
 
 
+def test_every_view_of_a_segmentation_is_known(written):
+    views = ("identity", "hflip_rotate270", "scale75", "scale125")
+    assert read_package(edited(written, members=members(views=views))).model.members[0].views == views
+
+
 def test_equal_models_are_equal_files(written):
     again = written.with_name("again.zip")
     write_package(again, description(), FILES.items())

@@ -1,6 +1,8 @@
 """Files that crash or flood a native decoder end only the decoding process."""
 
 import os
+import shutil
+import sys
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -53,6 +55,18 @@ def test_a_crash_is_a_sentence_and_the_next_file_is_read(file: Path) -> None:
     with pytest.raises(CompetitionError, match=r"decoder crash \(SIGABRT\).*a\.bin"):
         decode_elsewhere(f"{HERE}:crash", file, [])
     assert decode_elsewhere(f"{HERE}:columns_first", file, []).shape == (2, 3, 4)
+
+
+def test_a_decoder_that_can_not_start_is_a_sentence_and_the_next_file_is_read(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding_process, "_decoder", None)
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", shutil.which("false"))
+        with pytest.raises(CompetitionError, match=r"the process that decodes MATLAB .* files does not start"):
+            decode_elsewhere(f"{HERE}:columns_first", file, [])
+    assert decode_elsewhere(f"{HERE}:columns_first", file, []).shape == (2, 3, 4)
+    decoding_process._stop()
 
 
 def test_memory_beyond_the_declared_size_is_a_sentence(file: Path) -> None:

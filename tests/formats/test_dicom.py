@@ -214,6 +214,49 @@ def test_padding_is_black_and_no_part_of_the_grey_range(tmp_path, write_dicom, p
     np.testing.assert_array_equal(read_dicom_grey(path), down if photometric == "MONOCHROME1" else up)
 
 
+@pytest.mark.parametrize(("written", "signed", "meant"), [(65535, True, -1), (-1, False, 65535)])
+def test_padding_may_be_written_with_the_other_sign(tmp_path, write_dicom, written, signed, meant):
+    stored = np.array([[meant, 100], [200, 300]], np.int16 if signed else np.uint16)
+    path = write_dicom(tmp_path / "a.dcm", stored)
+    with pydicom.dcmread(path) as dataset:
+        dataset.add_new("PixelPaddingValue", "SS" if written < 0 else "US", written)
+        dataset.save_as(path)
+    np.testing.assert_array_equal(read_dicom(path).pixels, [[100, 100], [200, 300]])
+
+
+@pytest.mark.parametrize(
+    "padding", [{"Value": 65535}, {"Value": 300, "RangeLimit": 10}, {"Value": 0, "RangeLimit": 256}]
+)
+def test_padding_of_more_bits_than_the_pixels_marks_none(tmp_path, write_dicom, padding):
+    stored = np.array([[0, 44], [10, 255]], np.uint8)
+    attributes = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
+    attributes |= {f"PixelPadding{name}": value for name, value in padding.items()}
+    np.testing.assert_array_equal(read_dicom(write_dicom(tmp_path / "a.dcm", stored, **attributes)).pixels, stored)
+
+
+@pytest.mark.parametrize(
+    ("function", "centre", "width", "expected"),  # of the formulas in PS3.3 C.11.2.1.2 and C.11.2.1.3.2
+    [
+        ("LINEAR_EXACT", 0.5, 0.5, [0, 0, 64, 255]),  # 0.25 to 0.75
+        ("SIGMOID", 0.5, 0.5, [0, 0, 64, 255]),
+        ("LINEAR_EXACT", 0.5, 1, [0, 64, 96, 255]),
+        ("LINEAR", 0.875, 1, [0, 0, 0, 255]),  # a step above 0.375
+        ("LINEAR", 1, 2, [0, 64, 96, 255]),
+        ("LINEAR", 0.5, 0.5, None),
+        ("LINEAR_EXACT", 0.5, 0, None),
+    ],
+)
+def test_windows_are_as_narrow_as_their_function_allows(tmp_path, write_dicom, function, centre, width, expected):
+    stored = np.array([[0, 2, 3, 8]], np.uint16)
+    window = {"VOILUTFunction": function, "WindowCenter": centre, "WindowWidth": width}
+    path = write_dicom(tmp_path / "a.dcm", stored, RescaleSlope="0.125", RescaleIntercept="0", **window)
+    if expected is not None:
+        np.testing.assert_array_equal(read_dicom_grey(path, "voi"), [expected])
+        return
+    with pytest.raises(CompetitionError, match="no VOI window"):
+        read_dicom_grey(path, "voi")
+
+
 @pytest.mark.parametrize(
     ("photometric", "shape", "mirrored"),
     [

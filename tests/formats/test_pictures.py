@@ -75,6 +75,37 @@ def test_a_picture_that_lies_in_its_opacity_is_refused(tmp_path: Path, mode: str
         read(tmp_path / "a.png")
 
 
+def write_tiff(path: Path, values: NDArray[np.generic], photometric: int) -> Path:
+    """A TIFF of one strip by the specification: eight entries of type SHORT or LONG, then the values."""
+    order, code = ("MM", ">") if values.dtype.byteorder == ">" else ("II", "<")
+    rows, columns = values.shape
+    entries = {256: columns, 257: rows, 258: 8 * values.itemsize, 259: 1, 262: photometric}
+    entries |= {273: 8 + 2 + 12 * 8 + 4, 279: values.nbytes, 339: 3 if values.dtype.kind == "f" else 1}
+    head = order.encode() + struct.pack(f"{code}HIH", 42, 8, len(entries))
+    fields = b"".join(struct.pack(f"{code}HHII", tag, 4, 1, value) for tag, value in entries.items())
+    path.write_bytes(head + fields + bytes(4) + values.tobytes())
+    return path
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2", "<f4", ">f4"])
+def test_tiffs_in_which_zero_is_white_are_shown_so_and_keep_their_labels(tmp_path: Path, dtype: str) -> None:
+    values = np.array([[0, 50], [100, 255]], dtype)
+    white, black = (write_tiff(tmp_path / f"{number}.tif", values, number) for number in (0, 1))
+    np.testing.assert_array_equal(read_grey(black), [[0, 50], [100, 255]])
+    np.testing.assert_array_equal(read_grey(white), [[255, 205], [155, 0]])
+    np.testing.assert_array_equal(read_rgb(white), np.repeat(read_grey(white)[..., None], 3, axis=2))
+    if dtype != "u1":  # of which Pillow gives what is shown
+        np.testing.assert_array_equal(read_values(white), values)
+    constant = write_tiff(tmp_path / "c.tif", np.full((2, 3), 60000, "<u2"), 0)
+    assert not read_grey(constant).any()
+
+
+@pytest.mark.parametrize("dtype", [">u2", "<u4"])
+def test_a_tiff_that_pillow_does_not_show_is_refused(tmp_path: Path, dtype: str) -> None:
+    with pytest.raises(CompetitionError, match=r"image can't be read.*a\.tif"):
+        read_grey(write_tiff(tmp_path / "a.tif", np.array([[0, 1], [2, 3]], dtype), 0))
+
+
 def test_sixteen_bits_are_stretched_from_their_own_minimum_to_their_own_maximum(tmp_path: Path) -> None:
     values = np.array([[1000, 1051], [1102, 2020]], np.uint16)
     path = save(tmp_path / "a.png", values)

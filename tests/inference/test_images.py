@@ -10,8 +10,8 @@ from PIL import Image
 from volume_phantoms import write_volume
 
 from competition.errors import CompetitionError
-from competition.formats.images import read_image
-from competition.formats.pictures import has_colour, read_grey, read_rgb
+from competition.formats.images import has_colour, read_image
+from competition.formats.pictures import read_grey, read_rgb
 from competition.inference.images import find_images, for_any_image, image_name, read_any
 from competition.tracks import get_track
 
@@ -57,24 +57,35 @@ def test_a_track_in_colour_gets_three_channels_of_everything(tmp_path, write_dic
     np.testing.assert_array_equal(read_any(track, save(tmp_path / "c.png", COLOUR)), COLOUR)
 
 
-def test_colour_in_a_grey_track_is_converted_with_one_line_that_names_the_file(tmp_path, capsys):
-    path = save(tmp_path / "photo.png", COLOUR)
-    image = read_any(get_track("hand_bone"), path)
+@pytest.mark.parametrize(
+    ("track", "name"), [("hand_bone", "photo.png"), ("hand_bone", "photo.npy"), ("knee", "photo.npy")]
+)
+def test_colour_in_a_grey_track_is_converted_with_one_line_that_names_the_file(tmp_path, capsys, track, name):
+    save(tmp_path / "photo.png", COLOUR)
+    np.save(tmp_path / "photo.npy", COLOUR)
+    image = read_any(get_track(track), tmp_path / name)
     luminance = COLOUR @ np.array([0.299, 0.587, 0.114])
     assert np.abs(image - luminance).max() < 1
     out = capsys.readouterr().out
     assert out.count("\n") == 1
-    assert "photo.png is in colour and was turned to grey, because track hand_bone is grey" in out
+    assert f"{name} is in colour and was turned to grey, because track {track} is grey" in out
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("grey.png", False), ("equal.png", False), ("colour.png", True), ("palette.png", True), ("text.png", False)],
+    [
+        *(("grey.png", False), ("equal.png", False), ("colour.png", True), ("palette.png", True), ("text.png", False)),
+        *(("grey.npy", False), ("equal.npy", False), ("colour.npy", True), ("one.npy", False), ("cube.npy", False)),
+        ("grey.dcm", False),
+    ],
 )
-def test_colour_is_where_channels_differ(tmp_path, name, expected):
-    save(tmp_path / "grey.png", GREY)
-    save(tmp_path / "equal.png", np.repeat(GREY[..., None], 3, axis=2))
-    save(tmp_path / "colour.png", COLOUR)
+def test_colour_is_where_channels_differ(tmp_path, write_dicom, name, expected):
+    for kind, values in (("grey", GREY), ("equal", np.repeat(GREY[..., None], 3, axis=2)), ("colour", COLOUR)):
+        save(tmp_path / f"{kind}.png", values)
+        np.save(tmp_path / f"{kind}.npy", values / 7)
+    np.save(tmp_path / "one.npy", COLOUR[..., :1])
+    np.save(tmp_path / "cube.npy", np.zeros((2, 3, 4)))
+    write_dicom(tmp_path / "grey.dcm", GREY.astype(np.uint16))
     Image.fromarray(COLOUR).quantize(8).save(tmp_path / "palette.png")
     (tmp_path / "text.png").write_text("no image")
     assert has_colour(tmp_path / name) == expected
@@ -83,6 +94,30 @@ def test_colour_is_where_channels_differ(tmp_path, name, expected):
 def test_the_tracks_own_reader_goes_first():
     track = replace(get_track("knee"), read_image=lambda path: np.full((2, 3), 9, np.uint8))
     assert (read_any(track, Path(__file__)) == 9).all()
+
+
+def test_what_the_tracks_reader_refuses_is_not_read_with_another_window(tmp_path, write_dicom):
+    windowed = replace(get_track("knee"), read_image=partial(read_image, channels=1, window="voi"))
+    wide = GREY.astype(np.uint16)
+    np.save(tmp_path / "wide.npy", wide)
+    for path, reason in (
+        (write_dicom(tmp_path / "none.dcm", wide), r"DICOM has no VOI window.*none\.dcm"),
+        (tmp_path / "wide.npy", r"an array names no window: .*wide\.npy"),
+    ):
+        with pytest.raises(CompetitionError, match=reason):
+            read_any(windowed, path)
+    path = write_dicom(tmp_path / "a.dcm", wide, WindowCenter=100.5, WindowWidth=101)  # 50 to 150
+    expected = np.round((GREY.clip(50, 150) - 50.0) * 2.55).astype(np.uint8)
+    np.testing.assert_array_equal(read_any(windowed, path), expected)
+
+
+def test_a_plugins_reader_that_fails_on_other_formats_is_replaced_with_a_warning(tmp_path, capsys):
+    def read(path):
+        return np.load(path)
+
+    assert (read_any(replace(get_track("knee"), read_image=read), save(tmp_path / "a.png", GREY)) == GREY).all()
+    out = " ".join(capsys.readouterr().out.split())
+    assert "a.png is read as any file of its format, because the reader of track knee fails on it (" in out
 
 
 def bad_files(folder, write_dicom):

@@ -120,6 +120,21 @@ def test_any_of_some_classes_is_a_column_of_its_own():
     assert metric.score_table(CELLS, SCORES) == pytest.approx(wanted, abs=1e-12)
 
 
+def test_a_column_may_be_the_only_one_that_counts():
+    only = {"name": "log_loss", "weights": dict.fromkeys("abcd", 0), "any": ["a", "b"]}
+    wanted = sk.log_loss(CELLS[:, :2].max(axis=1), SCORES[:, :2].max(axis=1))
+    assert make_table_metric(only, "multilabel", CLASSES).score_table(CELLS, SCORES) == pytest.approx(-wanted)
+    last = make_table_metric({"name": "auroc", "column": 3}, "multilabel", CLASSES)
+    assert last.score_table(CELLS, SCORES) == pytest.approx(sk.roc_auc_score(CELLS[:, 3], SCORES[:, 3]))
+
+
+def test_weights_of_grades_are_by_name_as_a_file_holds_them():
+    grades = ("0", "1", "2", "3")
+    metric = make_table_metric({"name": "f1", "weights": {3: 5}}, "ordinal", grades)
+    wanted = np.average(sk.f1_score(which(ONE_HOT), which(PROBS), average=None), weights=[1, 1, 1, 5])
+    assert metric.score_table(ONE_HOT, PROBS) == pytest.approx(wanted)
+
+
 @pytest.mark.parametrize(
     ("declared", "targets", "sentence"),
     [
@@ -130,6 +145,17 @@ def test_any_of_some_classes_is_a_column_of_its_own():
         ({"name": "f1", "average": "weighted"}, "multilabel", "not one of macro"),
         ({"name": "log_loss", "weights": {"a": -1}}, "multilabel", "the weight of a is -1"),
         ("aurok", "multilabel", "did you mean 'auroc'"),
+        *(
+            ({"name": "pf1", "column": value}, "multilabel", f"column is {value}.*0 to 3")
+            for value in (4, -1, 1.5, True)
+        ),
+        ({"name": "auroc", "weights": {"a": 3}, "column": "b"}, "multilabel", "weights have no effect on AUROC of b"),
+        ({"name": "f1", "weights": {"a": 3}, "column": 1}, "ordinal", "weights have no effect on F1 of column 1"),
+        ({"name": "f1", "weights": {"a": 3}, "average": "micro"}, "multilabel", "no effect on micro F1"),
+        ({"name": "f1", "weights": {"a": 3}, "average": "micro"}, "multiclass", "no effect on micro F1"),
+        ({"name": "accuracy", "weights": {"a": 3}}, "multiclass", "no effect on accuracy .task multiclass."),
+        ({"name": "accuracy", "weights": {"a": 3}, "balanced": True}, "ordinal", "no effect on balanced accuracy"),
+        ({"name": "auroc", "weights": dict.fromkeys("abcd", 0)}, "multilabel", "the weights of all classes are 0"),
     ],
 )
 def test_a_metric_that_does_not_fit_is_one_sentence(declared, targets, sentence):

@@ -29,6 +29,7 @@ def test_a_lost_gpu_answers_no_more(monkeypatch):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setattr(torch.cuda, "synchronize", lost)
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: False)
     assert gpu_answers()  # nothing has used one
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     assert not gpu_answers()

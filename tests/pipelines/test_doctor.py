@@ -35,7 +35,7 @@ def test_a_table_of_a_track_without_data(tmp_path, capsys):
     assert 8 < strong["memory_gb"] < 20
     assert strong["fits"]
     assert strong["hours"] is None
-    assert "known once the images are prepared" in capsys.readouterr().out
+    assert "they need prepared data" in capsys.readouterr().out
 
 
 OURS = (

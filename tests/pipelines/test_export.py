@@ -50,7 +50,7 @@ def test_masks_are_those_of_two_runs_of_which_one_is_cropped_by_the_other(
     track = known(replace(shared_hands.track, list_test=list_hands))
     crop = {"run": "quick", "classes": ["square"], "margin": 0.5}
     data = {"crop_to": crop, "classes": ["bar", "square"], "size": 64}
-    predict = {"views": ["identity", "hflip"], "tile": 32}
+    predict = {"views": ["identity", "hflip", "scale75"], "tile": 32}
     add_second_run(hands_with_run, track, tiny_experiment(data=data, predict=predict, model={"prior": 0.3}))
     stage("tune", "--members", "quick,second:0", "--weights", "3,2", "--name", "both")
     edit(hands_with_run, "both", operations={"disc": "surest+fill", "square": "none", "bar": "drop<25px"})

@@ -8,9 +8,10 @@ import torch
 
 import competition.prediction.store as store
 import pipelines.ensemble
-from competition.data.manifest import read_manifest
+from competition.data.manifest import read_manifest, write_manifest
 from competition.errors import CompetitionError
 from competition.prediction.probability_maps import read_scores
+from competition.tracks import get_track
 from pipelines import part_predictions
 from pipelines.executors.local import LocalExecutor
 from pipelines.executors.task import Task
@@ -49,18 +50,21 @@ def whole(stage, hands_with_run, one_thread) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def track_file(tmp_path) -> Path:
-    """A file that makes the track known to processes that are started."""
+def track_file(tmp_path, hands_with_run) -> Path:
+    """A file that makes the track known to processes that are started; the data is prepared for it."""
     tests = Path(__file__).parent.parent
     path = tmp_path / "tiny_hands.py"
     lines = ("import sys", f"sys.path.append({str(tests)!r})", "import conftest", "TRACK = conftest._hands_track()")
     path.write_text("\n".join(lines))
+    prepared = read_manifest(hands_with_run, pipelines.context.get_track(""))
+    write_manifest(hands_with_run, get_track(str(path)), prepared)
     return path
 
 
-def test_two_processes_predict_the_same_bytes(whole, stage, hands_with_run, track_file, monkeypatch):
+def test_two_processes_predict_the_same_bytes(whole, track_file, stage, hands_with_run, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
     monkeypatch.setattr(store, "predict_map", lambda *_: pytest.fail("in this process"))
+    monkeypatch.setattr(pipelines.context, "get_track", get_track)
     figures, said = stage("ensemble", "--decision", "quick", "--track", track_file, "--parts", "2")
     assert "running 2 tasks at once, one per core" in said
     assert "2 of 2 test samples were predicted before, with the same pictures" in said

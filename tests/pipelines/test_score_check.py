@@ -247,7 +247,7 @@ def test_real_submissions_are_not_compared_with_drawn_images(tmp_path, capsys):
     write_rle_csv(path, hand_rows(["b.png", "a.png"]))
     assert call(check, tmp_path, "hand_bone", path)["prepared"] is False
     said = capsys.readouterr().out
-    assert "these are not the images of the synthetic data" in said
+    assert "these are not the synthetic images" in said
     assert "NOT checked: whether images are missing or unknown" in said
     with pytest.raises(CompetitionError, match=r"2 of 2 images missing: p1\.png, p2\.png"):
         call(check, tmp_path, "hand_bone", path, "--phantom")
@@ -329,7 +329,7 @@ def test_leaderboard_shows_and_records(tmp_path, capsys):
     assert "0.9730" in said
     with pytest.raises(CompetitionError, match="needs the id"):
         call(leaderboard, tmp_path, None, "record", "--public", "0.9")
-    with pytest.raises(CompetitionError, match="only entered by record"):
+    with pytest.raises(CompetitionError, match="are for leaderboard record"):
         call(leaderboard, tmp_path, None, "--public", "0.9")
     with pytest.raises(CompetitionError, match="did you mean 'better'"):
         call(leaderboard, tmp_path, None, "record", "beter", "--public", "0.9")

@@ -67,9 +67,7 @@ def test_a_trained_fold_has_maps_of_what_it_held_out_and_their_score(command, ti
     assert figures["folder"] == str(folder.parent)
 
 
-def test_a_tracker_gets_the_settings_and_every_epoch_with_the_best_so_far(
-    command, tiny_hands, tiny_experiment, monkeypatch
-):
+def test_a_tracker_gets_the_settings_and_every_epoch_with_its_score(command, tiny_hands, tiny_experiment, monkeypatch):
     opened, logged = [], []
 
     @contextmanager

@@ -126,6 +126,34 @@ def test_a_wrong_vote_is_one_sentence_and_writes_nothing(run, masks, tmp_path, m
     assert not (tmp_path / "V.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("values", "task", "column", "cells"),
+    [
+        ("probability", "task: multilabel", "targets: [a]", ("0.2", "0.9")),
+        ("binary", "task: multilabel", "targets: [a]", ("0", "1")),
+        ("class", "task: multiclass\nclasses: [p, q]", "target: a", ("p", "q")),
+    ],
+)
+def test_a_threshold_is_for_cells_that_are_elected(run, tmp_path, values, task, column, cells):
+    (tmp_path / "mine.yaml").write_text(
+        f"{task}\ntrain: train/*.png\ntest: test/*.png\ngroup: (.+)\nmetric: accuracy\n"
+        f"table: {{csv: train.csv, image: id, {column}}}\n"
+        f"submission: {{kind: table, values: {values}, ending: false}}\n"
+    )
+    for name, cell in zip("AB", cells, strict=True):
+        (tmp_path / f"{name}.csv").write_text(f"id,a\nx,{cell}\n")
+    out = tmp_path / "V.csv"
+    words = ["vote", "--track", tmp_path / "mine.yaml", tmp_path / "A.csv", tmp_path / "B.csv", "--out", out]
+    status, _, said = run(*words, "--weights", "1,2", "--threshold", "0.7")
+    if values == "binary":
+        assert (status, out.read_text()) == (0, "id,a\nx,0\n")  # 2/3 of the votes are too few
+    else:
+        assert status == 1
+        assert "--threshold has no effect on submissions of mine, which hold neither masks nor" in said
+        assert not out.exists()
+    assert run(*words, "--weights", "1,2")[0] == 0
+
+
 def test_a_vote_does_not_take_the_place_of_its_own_votes(run, masks, tmp_path):
     for number in range(2):
         write_masks(tmp_path / f"{number}.csv", masks[number])

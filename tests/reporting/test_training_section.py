@@ -9,18 +9,23 @@ from competition.workspace import history_file
 pytestmark = pytest.mark.slow  # draws charts
 
 
+EARLY, LATE, ONCE, NEVER = [".2", ".9", ".9"], [".2", ".3", ".9"], ["", "", ".9"], ["", "", ""]
+
+
 @pytest.mark.parametrize(
     ("scores", "said"),
     [
-        ([".2", ".9", ".9"], "The score peaks before the end (epoch 2)"),
-        ([".2", ".3", ".9"], "In 2 of 2 the last epoch is the best"),
-        (["", "", ".9"], "Only one epoch was scored"),
-        (["", "", ""], "Nothing was held out"),
+        ((EARLY, EARLY), "The score peaks before the end (epoch 2)"),
+        ((EARLY, LATE), "The score peaks before the end (epoch 2)"),
+        ((LATE, LATE), "In 2 of 2 the last epoch is the best"),
+        ((LATE, NEVER), "In 1 of 1 the last epoch is the best"),
+        ((ONCE, ONCE), "Only one epoch was scored"),
+        ((NEVER, NEVER), "Nothing was held out"),
     ],
 )
 def test_the_last_epoch_predicts_and_a_score_that_peaks_earlier_is_named(tuned_hands, scores, said):
-    rows = [f"{epoch},1.0,0.1,2.0,{score}" for epoch, score in enumerate(scores, start=1)]
-    for fold in (0, 1):
+    for fold, own in enumerate(scores):
+        rows = [f"{epoch},1.0,0.1,2.0,{score}" for epoch, score in enumerate(own, start=1)]
         path = history_file(tuned_hands.workspace.fold_folder("quick", fold))
         path.write_text("\n".join(["epoch,loss,lr,seconds,score", *rows, ""]))
     (figure,) = training_section(tuned_hands).figures

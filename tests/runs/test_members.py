@@ -30,7 +30,7 @@ def run_of(prepared, experiment, name):
 
 @pytest.fixture(scope="module")
 def trained(shared_hands, tiny_experiment):
-    """Runs: quick (both folds and full, epochs 1 and 2 kept), other_seed (fold 0), whole (only full)."""
+    """Runs: quick (both folds and full, epoch 1 kept), other_seed (fold 0), whole (only full)."""
     quick = run_of(shared_hands, tiny_experiment(train={"keep_every": 1}), "quick")
     other_seed = run_of(shared_hands, tiny_experiment(train={"epochs": 1, "seed": 1}), "other_seed")
     whole = run_of(shared_hands, tiny_experiment(train={"epochs": 1}), "whole")
@@ -91,10 +91,10 @@ def test_a_member_is_a_run_and_an_epoch():
     assert split_member("quick@10") == ("quick", 10)
 
 
-def test_the_best_weights_vote_from_oof_and_kept_ones_from_a_folder_beside_it(trained):
+def test_the_last_weights_vote_from_oof_and_kept_ones_from_a_folder_beside_it(trained):
     runs = trained.workspace.run_folder("quick")
     everyone = sorted(entry.sample for entry in trained.train())
-    for name, folder in (("quick", "oof"), ("quick@1", "oof@1"), ("quick@2", "oof@2")):
+    for name, folder in (("quick", "oof"), ("quick@1", "oof@1")):
         member = opened(trained, name)
         assert (member.name, member.folds) == (name, (0, 1))
         folder_of = out_of_fold_folders(trained.workspace, member)
@@ -146,8 +146,8 @@ def test_a_run_of_another_seed_is_another_member(trained):
             (0, FULL),
             r"fold full of run 'other_seed' is not trained yet.*seed/fold0/config\.yaml --name other_seed --fold full",
         ),
-        ("quick@7", None, r"run 'quick' kept no weights of epoch 7: .*fold0\. It kept those of epochs 1, 2\."),
-        ("quick@7", (FULL, 0), r"run 'quick' kept no weights of epoch 7: .*full\. It kept those of epochs 1, 2\."),
+        ("quick@7", None, r"run 'quick' kept no weights of epoch 7: .*fold0\. Its kept epochs: 1\."),
+        ("quick@7", (FULL, 0), r"run 'quick' kept no weights of epoch 7: .*full\. Its kept epochs: 1\."),
         ("quick", (FULL,), r"full of run 'quick' learned from every sample.*Use --members quick:0,1,full\."),
         ("quick@1", (FULL,), r"full of run 'quick' learned .*Use --members quick@1:0,1,full\."),
         (
@@ -161,6 +161,16 @@ def test_a_run_of_another_seed_is_another_member(trained):
 def test_what_can_not_vote_is_named_with_what_mends_it(trained, name, wanted, sentence):
     with pytest.raises(CompetitionError, match=sentence):
         opened(trained, name, wanted)
+
+
+def test_a_fold_whose_weights_are_gone_is_named_with_the_command_that_trains_it_again(trained, tmp_path):
+    weights = trained.workspace.fold_folder("quick", 0) / "weights.pt"
+    weights.rename(tmp_path / "weights.pt")
+    try:
+        with pytest.raises(CompetitionError, match=r"weights of this fold are missing: .*fold0.*--fold 0 --force"):
+            opened(trained, "quick")
+    finally:
+        (tmp_path / "weights.pt").rename(weights)
 
 
 def test_full_of_other_folds_other_data_or_other_settings_is_refused(trained, tmp_path):

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def trained(shared_hands, tiny_experiment):
-    """A run of fold 0 and full, with the weights of epochs 1 and 2."""
-    experiment = tiny_experiment(train={"keep_every": 1, "lr": 1e-2}, model={"prior": 0.3})
+    """A run of fold 0 and full, with the weights of epochs 1 and 2 of 3."""
+    experiment = tiny_experiment(train={"epochs": 3, "keep_every": 1, "lr": 1e-2}, model={"prior": 0.3})
     run = Run("maps", shared_hands.track, shared_hands.workspace, experiment, shared_hands.manifest, shared_hands.folds)
     for fold in (0, FULL):
         train_one(run, fold, force=False)

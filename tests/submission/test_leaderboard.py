@@ -9,6 +9,7 @@ from datetime import datetime
 import pytest
 
 from competition.errors import CompetitionError
+from competition.metrics.metric import make_metric
 from competition.submission.leaderboard import COLUMNS, Row, append, new_submission_id, rankings, read, record
 
 SHA = "0123456789abcdef" * 4
@@ -26,6 +27,10 @@ def row(submission_id, crossfit=0.9, track="hand_bone", phantom=False, **more):
         file_sha256=SHA,
         **more,
     )
+
+
+def dice(track):
+    return make_metric("dice")
 
 
 def append_many(path, worker, count):
@@ -50,7 +55,7 @@ def test_a_leaderboard_that_is_no_text_is_one_sentence(tmp_path, damage):
     append(path, row("a"))
     path.write_bytes(path.read_bytes() + damage + b"\n")
     before = path.read_bytes()
-    for act in (lambda: read(path), lambda: append(path, row("b")), lambda: record(path, "a", 0.5)):
+    for act in (lambda: read(path), lambda: append(path, row("b")), lambda: record(path, "a", dice, 0.5)):
         with pytest.raises(CompetitionError, match=r"can't be read as a leaderboard \(.*Restore the file from git"):
             act()
     assert path.read_bytes() == before
@@ -124,7 +129,7 @@ def test_a_board_without_the_reweighted_score_is_read_and_grows_with_its_next_en
 def test_scores_are_recorded_on_a_board_without_the_reweighted_score(tmp_path):
     path = tmp_path / "leaderboard.csv"
     path.write_text(EARLIER.removesuffix("\n"))  # as some editors leave it
-    record(path, "old", private=0.96)
+    record(path, "old", dice, private=0.96)
     assert read(path).loc[0, ["cv_high", "public", "private"]].to_list() == [0.93, 0.95, 0.96]
     assert not (tmp_path / "leaderboard.csv.cut").exists()
 
@@ -169,7 +174,7 @@ def test_processes_appending_at_once_lose_nothing(tmp_path):
 
 def record_many(path, worker, count):
     for number in range(count):
-        record(path, f"{worker}-{number}", public=0.5)
+        record(path, f"{worker}-{number}", dice, public=0.5)
 
 
 def test_recording_while_others_append_loses_nothing(tmp_path):
@@ -195,8 +200,8 @@ def test_record_changes_only_the_scores_and_corrects_them(tmp_path):
     for name in ("a", "b"):
         append(path, row(name))
     before = path.read_text().splitlines()
-    record(path, "b", public=0.9730, private=0.9733)
-    record(path, "b", public=0.9740)
+    record(path, "b", dice, public=0.9730, private=0.9733)
+    record(path, "b", dice, public=0.9740)
     after = path.read_text().splitlines()
     assert after[:2] == before[:2]
     old, new = before[2].split(","), after[2].split(",")
@@ -207,15 +212,45 @@ def test_record_changes_only_the_scores_and_corrects_them(tmp_path):
 def test_record_refuses_what_makes_no_sense(tmp_path):
     path = tmp_path / "leaderboard.csv"
     with pytest.raises(CompetitionError, match=r"no submission was made yet.*Run \./run\.sh ensemble"):
-        record(path, "x", public=0.5)
+        record(path, "x", dice, public=0.5)
     append(path, row("20261121-153012-quick"))
     with pytest.raises(CompetitionError, match="did you mean '20261121-153012-quick'"):
-        record(path, "20261121-153021-quick", public=0.5)
+        record(path, "20261121-153021-quick", dice, public=0.5)
     with pytest.raises(CompetitionError, match="no score is given"):
-        record(path, "20261121-153012-quick")
-    for wrong in (97.3, -0.1, math.nan):
-        with pytest.raises(CompetitionError, match="not between 0 and 1"):
-            record(path, "20261121-153012-quick", private=wrong)
+        record(path, "20261121-153012-quick", dice)
+
+
+MORE_THAN_ONE = {"sum": [{"name": "dice", "weight": 0.5}, {"name": "hausdorff", "weight": 0.8}]}
+
+
+@pytest.mark.parametrize(
+    ("metric", "crossfit", "score", "message"),
+    [
+        ("dice", 0.9, 0.973, None),
+        ("dice", 0.9, 97.3, "the private score 97.3 is not between 0 and 1, as mean Dice is: a"),
+        ("auroc", 0.9, -0.1, "-0.1 is not between 0 and 1, as mean AUROC is"),
+        ("dice", 0.9, math.nan, "nan is not between 0 and 1"),
+        ({"sum": [{"name": "dice", "weight": one} for one in (0.7, 0.2, 0.1)]}, 0.9, 1, None),
+        (MORE_THAN_ONE, 1.1, 1.2, None),
+        (MORE_THAN_ONE, 0.9, 1.31, r"not between 0 and 1.3, as mean 0.5 Dice \+ 0.8 Hausdorff is"),
+        ("kappa", 0.3, -0.05, None),
+        ("kappa", -0.02, 0.1, None),
+        ("kappa", 0.3, 30, "not between -1 and 1, as quadratic weighted kappa is"),
+        ("log_loss", -0.4, -0.31, None),
+        ("log_loss", None, 0.31, r"0.31 is not negative, .* \(negative log loss\): a. Give --private -0.31"),
+        ("rmse", -0.4, -math.inf, "-inf is not a number, as negative RMSE"),
+    ],
+)
+def test_what_is_recorded_is_a_score_that_the_metric_can_have(tmp_path, metric, crossfit, score, message):
+    path = tmp_path / "leaderboard.csv"
+    append(path, row("a", crossfit, track="mine"))
+    if message is None:
+        record(path, "a", {"mine": make_metric(metric)}.__getitem__, private=score)
+        assert read(path)["private"][0] == score
+        return
+    with pytest.raises(CompetitionError, match=message):
+        record(path, "a", {"mine": make_metric(metric)}.__getitem__, private=score)
+    assert math.isnan(read(path)["private"][0])
 
 
 @pytest.mark.parametrize("keep", [1, 30, 90])

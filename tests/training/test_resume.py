@@ -1,6 +1,7 @@
 """A run cut anywhere and started again gives bit for bit the same weights as one that was not cut."""
 
 import math
+import shutil
 
 import pytest
 import torch
@@ -116,6 +117,13 @@ def test_the_run_had_dropout_a_moving_average_and_scores(shared_hands, uncut):
     assert (trained.epoch, trained.score) == (EPOCHS, last["history"][-1]["score"])
     assert any(not torch.equal(last["model"][name], last["ema"][name]) for name in last["ema"])
     assert_same(trained.weights, dict(last["ema"]))
+
+
+def test_weights_that_are_lost_come_back_from_the_finished_state(shared_hands, experiment, uncut, tmp_path):
+    shutil.copytree(uncut, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "weights.pt").unlink()
+    loop.train_fold(shared_hands.job(experiment, tmp_path, fold=1))
+    assert_same_run(tmp_path, uncut)
 
 
 def test_a_finished_run_is_not_trained_on(shared_hands, experiment, uncut, monkeypatch):

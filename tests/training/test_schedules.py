@@ -5,7 +5,9 @@ import torch
 from torch import nn
 
 from competition.settings import TrainSettings
-from competition.training.steps import learning_rate, make_optimizer, set_learning_rate
+from competition.training.steps import NOT_DECAYED, learning_rate, make_optimizer, set_learning_rate
+
+import timm  # isort: skip  (after competition.training, which makes it importable)
 
 
 def rates(steps, steps_per_epoch, **settings):
@@ -73,22 +75,17 @@ def test_only_weight_matrices_are_decayed(name):
         assert torch.equal(after[key], before[key])
 
 
-class Places(nn.Module):
-    """As a network of timm: a table of places that it exempts from weight decay."""
-
-    def __init__(self):
-        super().__init__()
-        self.table, self.inner = nn.Parameter(torch.zeros(4, 4)), nn.Linear(2, 2)
-
-    def no_weight_decay(self):
-        return {"table", "a name that a wrapper has changed"}
-
-
-def test_what_a_part_of_the_network_exempts_is_not_decayed():
-    model = nn.Sequential(Places(), nn.Linear(2, 2))
-    decayed, plain = (group["params"] for group in make_optimizer(model, TrainSettings()).param_groups)
-    assert [id(one) for one in decayed] == [id(model[0].inner.weight), id(model[1].weight)]
-    assert id(model[0].table) in [id(one) for one in plain]
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["swin_tiny_patch4_window7_224", "vit_tiny_patch16_224"])
+def test_what_timm_exempts_is_not_decayed_in_an_encoder_either(name):
+    network = timm.create_model(name, pretrained=False)
+    listed = {path.rpartition(".")[2] for path in network.no_weight_decay()} & set(NOT_DECAYED)
+    assert listed
+    encoder = timm.create_model(name, pretrained=False, features_only=True)
+    decayed, _ = (group["params"] for group in make_optimizer(encoder, TrainSettings()).param_groups)
+    wrong = {id(value) for path, value in encoder.named_parameters() if path.rpartition(".")[2] in listed}
+    assert wrong
+    assert not wrong & {id(one) for one in decayed}
 
 
 def test_frozen_parameters_are_left_out():

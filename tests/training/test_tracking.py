@@ -184,4 +184,4 @@ def test_figures_are_those_of_the_last_epoch_that_are_numbers(scores, expected):
         {"epoch": epoch, "loss": 1 / epoch} | ({} if score is None else {"score": score})
         for epoch, score in enumerate(scores, start=1)
     ]
-    assert tracking.figures_of(history) == {"loss": 1 / len(scores)} | expected
+    assert tracking.figures_of(history[-1]) == {"loss": 1 / len(scores)} | expected

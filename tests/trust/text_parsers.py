@@ -20,6 +20,7 @@ from competition.ensembling.voting.blend import round_weights
 from competition.errors import CompetitionError
 from competition.formats.csv_files import read_csv
 from competition.formats.json_files import read_json
+from competition.metrics.counts import DICE
 from competition.prediction.probability_maps import read_index
 from competition.reporting.stored_tables import read_stored_table
 from competition.runs.imports.member import read_imported
@@ -208,7 +209,7 @@ def _leaderboard() -> list[Parser]:
     def record(path: Path) -> None:
         before = path.read_bytes()
         try:
-            leaderboard.record(path, row.id, 0.5)
+            leaderboard.record(path, row.id, lambda track: DICE, 0.5)
         except CompetitionError:  # a line that was cut by a kill is moved to a file beside it
             assert path.read_bytes() == before or not before.endswith(b"\n")
             raise

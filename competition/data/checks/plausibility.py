@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from competition.data.manifest import Entry
-from competition.file_listing import split_part
+from competition.formats.images import is_stretched
 from competition.formats.nifti import is_nifti
-from competition.formats.pictures import has_wide_grey
 
 FULL_SHARE = 0.995
 """Of an image's pixels; a mask of more covers all of it. A mask painted in full often lacks its last row."""
@@ -99,7 +98,7 @@ def is_narrow(path: Path, image: NDArray[np.uint8]) -> bool:
     """Return whether a stretched image has 99 % of its pixels within a tenth of the grey levels.
 
     Args:
-        path: Its file, or record of a file; the range of DICOM and of grey of more than 8 bits was stretched.
+        path: Its file, or part of a file; where ``is_stretched``, its range was stretched.
         image: (H, W) or (H, W, 3) uint8 as read.
     """
     counts = np.bincount(image.reshape(-1), minlength=256)
@@ -113,4 +112,4 @@ def _was_stretched(path: Path, counts: NDArray[np.intp]) -> bool:
     # The pixels of a record have 1 or more bytes; of those that are stretched, the darkest is 0 and the brightest 255.
     if ".tfrecord" in path.name.lower():
         return bool(counts[0] and counts[255])
-    return path.suffix.lower() == ".dcm" or is_nifti(split_part(path)[0]) or has_wide_grey(path)
+    return is_stretched(path)

@@ -11,6 +11,7 @@ uses as long as the hash of its maps and its truth is the same.
 """
 
 import hashlib
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -132,9 +133,10 @@ def check_contested_share(share: float, window: Window, where: Path | str, membe
     narrower = f"{low + (0.5 - low) / 2:.2f}:{high + (0.5 - high) / 2:.2f}"
     repair = f"Narrow the window of thresholds, for example --window {narrower}"
     if low == high:
+        alone, together = shlex.quote(members[0]), shlex.quote(",".join(members))
         repair = (
             f"The members disagree there, and no weights are searched: score each alone (./run.sh tune "
-            f"--members {members[0]}), or give their weights (./run.sh tune --members {','.join(members)} "
+            f"--members {alone}), or give their weights (./run.sh tune --members {together} "
             f"--weights {','.join('1' for _ in members)})"
         )
     what = f"{share:.1%} of the pixels are contested (depend on the weights) between the thresholds {low} and {high}"

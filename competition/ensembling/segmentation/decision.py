@@ -206,7 +206,7 @@ def reweighted_score(track: Track, per_image: NDArray[np.float64], entries: Sequ
         return None
     metric = metric_of_masks(track)
     if not metric.is_mean_over_images:
-        say(f"no score re-weighted to the test's mix: the metric ({metric.key}) is no mean over all images")
+        say(f"no score re-weighted to the test's mix: the metric ({metric.key}) is not a plain mean over images")
         return None
     strata = [entry.stratum for entry in entries]
     if absent := [stratum for stratum in track.test_mix if stratum not in strata]:

@@ -49,8 +49,8 @@ class Values:
     at_half: NDArray[np.float64]  # (n, C) of equal weights at threshold 0.5
     oof: NDArray[np.float64]  # (n, C) of the decision: optimistic
     crossfit: NDArray[np.float64] | None  # (n, C), each unit by what was chosen without its part; None with one part
-    # Of each trained fold, equal weights at threshold 0.5; nan where no class occurs. They don't follow from
-    # ``at_half``, whose means over some of the units are no scores.
+    # Of each trained fold, equal weights at threshold 0.5; nan where no class occurs. Not from ``at_half``: its values
+    # are linearised over all units, so that their mean over one fold is not its score.
     by_fold: Sequence[float]
 
 

@@ -1,5 +1,6 @@
 """The images to look at next: test images on which the members disagree, or training images that are unsure."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,7 +111,7 @@ def test_folder(inputs: ReportInputs, member: Member, entries: Sequence[Entry]) 
     raise CompetitionError(
         f"member {member.name!r} has not predicted the test images yet, on which members could disagree",
         workspace.run_folder(run),
-        f"Run ./run.sh ensemble --decision {name}",
+        f"Run ./run.sh ensemble --decision {shlex.quote(name)}",
     )
 
 

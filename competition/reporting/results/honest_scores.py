@@ -52,7 +52,7 @@ def honest_scores(inputs: ReportInputs) -> list[Figure]:
     if (counted := decision.count_scores) is not None:
         meaning = f"The same decisions, cross-fitted, by the metric that proposed them ({decision.proposed_by})."
         rows.append(("count metric", counted.oof_crossfit, counted.interval_low, counted.interval_high, meaning))
-    if track.test_mix is not None:
+    if track.test_mix is not None and scores.oof_reweighted is not None:
         mix = ", ".join(f"{share:.0%} {stratum}" for stratum, share in track.test_mix.items())
         meaning = (
             f"The cross-fitted score in the test set's mix of images ({mix}): the better estimate of the test score if "

@@ -130,9 +130,10 @@ def score_distribution(inputs: ReportInputs) -> list[Figure]:
     table, _ = score_table(inputs)
     table = table.iloc[worst_first(table["score"])].reset_index(drop=True)
     known = table["score"].dropna().to_numpy()
-    low = np.floor(10 * known.min(initial=1.0)) / 10
+    best = metric_of_masks(inputs.track).bounds[1]
+    low = np.floor(10 * known.min(initial=best)) / 10
     canvas, (axis,) = new_chart(6.4, 2.8)
-    bins = np.linspace(min(low, 0.9), 1, 21)
+    bins = np.linspace(min(low, 0.9 * best), known.max(initial=best), 21)
     axis.hist(known, bins=list(bins), color=PALETTE[0])
     median = float(np.median(known)) if len(known) else np.nan
     axis.axvline(median, color=PALETTE[1], label=f"median {median:.3f}")

@@ -5,6 +5,7 @@ weights tuned on its predictions promise too much.
 """
 
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,9 @@ def read_imported_folds(path: Path, training: Sequence[Entry]) -> dict[str, str]
     """
     check_file(path)
     try:
-        frame = pd.read_csv(path, comment="#", dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            text = "".join(line for line in file if not line.startswith("#"))
+        frame = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
     except OSError as error:
         raise CompetitionError(f"can't read the fold file ({error.strerror or error})", path) from error
     except UnicodeDecodeError as error:

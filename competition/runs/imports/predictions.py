@@ -98,6 +98,7 @@ def read_imported_scores(
             names, file = list(read_index(path, "Give a CSV, or a folder of our form").samples), path / "scores.parquet"
             values = read_scores(path, names, classes, imported=True)
         _check_probabilities(values, path)
+        values = values.clip(0, 1)  # ``read_scores`` takes nothing that is rounded beside them
         return FoundPredictions([file], _by_sample(names, [row.copy for row in values], entries, path))
 
     return _join(paths, entries, read_one)

@@ -16,7 +16,7 @@ from competition.errors import CompetitionError
 from competition.masks.objects import Objects, join_classes, pixels_of_runs, runs_of_pixels
 from competition.masks.run_length_text import format_runs, parse
 from competition.submission.csv_submission import write_csv
-from competition.submission.run_lengths.columns import NO_MASK, SubmissionColumns
+from competition.submission.run_lengths.columns import SubmissionColumns
 from competition.submission.run_lengths.files import Row, check_classes, read_rows
 from competition.submission.sample import OfficialSample
 from competition.text import few, nearest_hint
@@ -36,7 +36,7 @@ class ObjectFile:
     path: Path
     columns: SubmissionColumns
     classes: Sequence[str]
-    rows: dict[str, list[Row]]  # image name -> its rows in the order of the file
+    rows: dict[str, list[Row]]  # image name -> its rows in the order of the file, with "" for no object
 
     def objects(self, image: str, size_hw: tuple[int, int]) -> Objects:
         """Return the objects of an image.
@@ -46,7 +46,7 @@ class ObjectFile:
         """
         by_class: list[list[NDArray[np.int64]]] = [[] for _ in self.classes]
         for row in self.rows[image]:
-            if not is_empty(row.rle):
+            if row.rle:
                 runs = self.runs(row, size_hw[0] * size_hw[1])
                 by_class[self.classes.index(row.class_name)].append(pixels_of_runs(runs, size_hw, self.columns.order))
         return join_classes(size_hw, by_class)
@@ -55,11 +55,6 @@ class ObjectFile:
         """Return the runs (n, 2) of one object in the order of the columns; errors as ``objects``."""
         where = f"{self.path}, row {row.line}, image {row.image}"
         return parse(row.rle, where, pixels, self.columns.start, self.columns.relative)
-
-
-def is_empty(rle: str) -> bool:
-    """Return whether a cell of a file means that there is no object."""
-    return rle in NO_MASK
 
 
 def read_object_file(path: Path, classes: Sequence[str], columns: SubmissionColumns) -> ObjectFile:
@@ -74,7 +69,7 @@ def read_object_file(path: Path, classes: Sequence[str], columns: SubmissionColu
             check_classes([row.class_name], classes, path)
             what = f"row {row.line}: unknown class {row.class_name!r}{nearest_hint(row.class_name, classes)}"
             raise CompetitionError(what, path)
-        rle = "" if columns.is_no_mask(row.rle) else row.rle
+        rle = "" if columns.is_empty(row.rle) else row.rle
         rows.setdefault(row.image, []).append(row._replace(rle=rle))
     for own in rows.values():
         if fault := next(empty_beside_objects(own), None):
@@ -85,12 +80,12 @@ def read_object_file(path: Path, classes: Sequence[str], columns: SubmissionColu
 
 
 def empty_beside_objects(rows: Sequence[Row]) -> Iterator[str]:
-    """Yield what is wrong with the empty rows of an image: other rows of the class lie beside them."""
+    """Yield what is wrong with the empty rows ("") of an image: other rows of the class lie beside them."""
     first: dict[str, Row] = {}
     for row in rows:
         other = first.setdefault(row.class_name, row)
-        if other is not row and (is_empty(row.rle) or is_empty(other.rle)):
-            empty, beside = (row, other) if is_empty(row.rle) else (other, row)
+        if other is not row and not (row.rle and other.rle):
+            empty, beside = (other, row) if row.rle else (row, other)
             yield f"row {empty.line} is empty, but row {beside.line} is of the same image and class ({row.image!r})"
 
 

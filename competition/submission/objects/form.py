@@ -29,7 +29,6 @@ from competition.submission.objects.files import (
     ObjectFile,
     check_same_images,
     empty_beside_objects,
-    is_empty,
     overlaps,
     read_object_file,
     write_object_csv,
@@ -135,11 +134,12 @@ class ObjectForm(Form):
                     whole.append(row)
             except CompetitionError as error:
                 result.refuse(str(error), error.what)
-        for fault in empty_beside_objects(rows):
+        cells = [row._replace(rle="") if self.columns.is_empty(row.rle) else row for row in rows]
+        for fault in empty_beside_objects(cells):
             result.refuse(fault, "is empty beside objects")
         for fault in overlaps(whole, runs):
             result.refuse(fault, "shares pixels with another row")
-        return any(not is_empty(row.rle) for row in rows)
+        return any(row.rle for row in cells)
 
     def score(self, path: Path, truth: Truth, classes: Sequence[str], images: KnownImages, metric: Metric) -> Score:
         """Return the score: by a count metric of all objects of a class together."""

@@ -150,21 +150,21 @@ class SubmissionColumns(RunLengthColumns):
         return self.start == 1 and not self.relative
 
     def read(self, cell: str, where: str) -> str:
-        """Return the mask of a cell; any text for no mask is accepted where an empty mask is -1.
+        """Return the mask of a cell; -1 is an empty one only if the form declares it.
 
         Raises:
             CompetitionError: Malformed run lengths that have to be converted; ``where`` is the file and row.
         """
-        if self.is_no_mask(cell):
+        if cell == self.empty or (cell in NO_MASK and cell != "-1"):
             return ""
         if self.plain:
             return cell
         runs = parse(cell, where, None, self.start, self.relative)
         return format_runs(runs, np.array([len(runs)]))[0]
 
-    def is_no_mask(self, cell: str) -> bool:
-        """Return whether a cell means an empty mask; -1 does so only if the form declares it."""
-        return cell == self.empty or (cell in NO_MASK and cell != "-1")
+    def is_empty(self, cell: str) -> bool:
+        """Return whether a cell means an empty mask, as it is declared or as other programs write it."""
+        return cell == self.empty or cell in NO_MASK
 
     def write(self, rle: str) -> str:
         """Return the cell of a mask."""
@@ -189,7 +189,7 @@ class SubmissionColumns(RunLengthColumns):
         Raises:
             CompetitionError: The cell is invalid.
         """
-        if cell in NO_MASK or cell == self.empty:
+        if self.is_empty(cell):
             wanted = NO_MASK - {"-1"} if self.empty == "" else {self.empty}
             if cell not in wanted:
                 how = "an empty cell" if self.empty == "" else f"{self.empty!r}"

@@ -12,8 +12,8 @@ from competition.metrics.masks import ImageMasks, MaskMetric
 from competition.submission.form import Score
 from competition.submission.known_images import KnownImages, Truth, same_rows
 from competition.submission.mask_scores import ReadTruth, given_size, label_masks, score_masks
-from competition.submission.run_lengths.columns import NO_MASK, SubmissionColumns
-from competition.submission.run_lengths.files import Key, check_classes, read_rle_csv, read_rows, read_truth_csv
+from competition.submission.run_lengths.columns import SubmissionColumns
+from competition.submission.run_lengths.files import Key, check_classes, read_masks, read_rle_csv, read_truth_csv
 
 
 def score_drawn_masks(
@@ -79,8 +79,7 @@ def _draw(
 def _object_rows(path: Path, classes: Sequence[str], columns: SubmissionColumns) -> dict[Key, list[str]]:
     """Return the run lengths of each row of a truth, counted from pixel 1; nothing where no key has two rows."""
     rows: dict[Key, list[str]] = {}
-    for row in read_rows(path, columns, classes):
-        if row.rle not in NO_MASK:
-            where = f"{path}, row {row.line}, class {row.class_name}"
-            rows.setdefault((row.image, row.class_name), []).append(columns.read(row.rle, where))
+    for row in read_masks(path, classes, columns, truth=True):
+        if row.rle:
+            rows.setdefault((row.image, row.class_name), []).append(row.rle)
     return rows if any(len(own) > 1 for own in rows.values()) else {}

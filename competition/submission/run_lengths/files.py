@@ -17,7 +17,7 @@ from competition.errors import CompetitionError
 from competition.formats.csv_files import read_columns
 from competition.masks.run_length_text import format_runs, parse
 from competition.submission.csv_submission import write_csv
-from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, NO_MASK, RunLengthColumns, SubmissionColumns
+from competition.submission.run_lengths.columns import IMAGE_CLASS_RLE, RunLengthColumns, SubmissionColumns
 from competition.submission.sample import OfficialSample
 from competition.text import few
 
@@ -95,21 +95,21 @@ def read_rle_csv(
         CompetitionError: The file or a column is missing, a row is incomplete, or an image and class has two rows where
             the form allows one.
     """
-    return _by_key(_texts(path, classes, columns, truth=False), path, columns.several_rows)
+    return _by_key(read_masks(path, classes, columns, truth=False), path, columns.several_rows)
 
 
 def read_truth_csv(
     path: Path, classes: Sequence[str] = (), columns: SubmissionColumns = IMAGE_CLASS_RLE
 ) -> dict[Key, str]:
     """Read a truth in submission form as ``read_rle_csv``; rows of an image and class are joined, -1 is no mask too."""
-    return _by_key(_texts(path, classes, columns, truth=True), path, several=True)
+    return _by_key(read_masks(path, classes, columns, truth=True), path, several=True)
 
 
-def _texts(path: Path, classes: Sequence[str], columns: SubmissionColumns, truth: bool) -> Iterator[Row]:
-    """Yield the rows of a file, their run lengths counted from pixel 1 and "" for no mask."""
+def read_masks(path: Path, classes: Sequence[str], columns: SubmissionColumns, truth: bool) -> Iterator[Row]:
+    """Yield the rows of a file, their run lengths counted from pixel 1 and "" for no mask; of a ``truth`` -1 too."""
     for row in read_rows(path, columns, classes):
         where = "" if columns.plain else f"{path}, row {row.line}, class {row.class_name}"
-        rle = "" if truth and (row.rle in NO_MASK or columns.is_no_mask(row.rle)) else columns.read(row.rle, where)
+        rle = "" if truth and columns.is_empty(row.rle) else columns.read(row.rle, where)
         yield row if rle == row.rle else row._replace(rle=rle)
 
 

@@ -41,6 +41,11 @@ class ClassTableForm(Form):
     targets: Targets = "multilabel"
     truth: TruthTable | None = None  # the columns of the training table, in whose form a truth may come
 
+    @property
+    def elects(self) -> bool:
+        """Return whether cells are 0 or 1."""
+        return self.layout.values == "binary"
+
     def describe(self, classes: Sequence[str]) -> str:
         """Return the columns."""
         header = self.layout.header(classes)

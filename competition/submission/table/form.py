@@ -1,6 +1,7 @@
 """The form of a table: a row per patient; scored against a truth in the same form."""
 
 import math
+import shlex
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -169,10 +170,11 @@ def read_tables_alike(paths: Sequence[Path], classes: Sequence[str]) -> list[pd.
             holder = held_by(missing, paths, [set(map(str, other.index)) for other in tables])
             hint = near_misses(here, missing)
             raise CompetitionError(f"{len(missing)} patients are missing{holder} ({few(missing)}){hint}", path)
+        repair = f"See ./run.sh check {shlex.quote(str(path))}"
         if not table[classes[0]].between(0, 1).all():  # NaN is not between them
-            raise CompetitionError(f"{classes[0]} is not a probability from 0 to 1", path, f"See ./run.sh check {path}")
+            raise CompetitionError(f"{classes[0]} is not a probability from 0 to 1", path, repair)
         if not np.isin(table[list(classes[1:])], (0, 1)).all():
-            raise CompetitionError("a location is neither 0 nor 1", path, f"See ./run.sh check {path}")
+            raise CompetitionError("a location is neither 0 nor 1", path, repair)
     return [table.loc[tables[0].index, list(classes)] for table in tables]
 
 

@@ -29,10 +29,6 @@ def join_names(images: Mapping[str, str], listed: Sequence[str]) -> JoinedNames:
         by_name[parts_of(name)[-1]].append(name)
     joined, near, claims = JoinedNames(), NearKeys(by_name), defaultdict[str, list[str]](list)
 
-    def miss(key: str) -> None:
-        name = PurePosixPath(images[key]).name
-        joined.missing[key] = f"annotation missing: the file does not list {name!r}{near.hint(name)}"
-
     for key, image in images.items():
         found = _nearest(by_name.get(parts_of(image)[-1], []), image)
         if len(found) == 1:
@@ -40,12 +36,14 @@ def join_names(images: Mapping[str, str], listed: Sequence[str]) -> JoinedNames:
         elif found:
             joined.unclear[key] = f"{found[0]!r} and {found[1]!r} could both be {image!r}"
         else:
-            miss(key)
+            name = PurePosixPath(image).name
+            joined.missing[key] = f"annotation missing: the file does not list {name!r}{near.hint(name)}"
     for name, keys in claims.items():
         found = _nearest([images[key] for key in keys], name)
         for key in keys:
             if images[key] not in found:
-                miss(key)
+                other = f"{name!r} is nearer to {found[0]!r}"
+                joined.missing[key] = f"annotation missing: the file does not list {images[key]!r}; {other}"
             elif len(found) == 1:
                 joined.names[key] = name
             else:

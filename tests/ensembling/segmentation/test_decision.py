@@ -111,4 +111,4 @@ def test_only_a_mean_over_images_is_reweighted(capsys):
     for metric in (SKIP, POOLED, {"name": "hausdorff", "empty": "skip"}):
         assert reweighted_score(replace(HAND_BONE, metric=make_metric(metric)), values, entries) is None
     said = " ".join(capsys.readouterr().out.split())
-    assert "the metric (Dice, unit image, empty skip) is no mean over all images" in said
+    assert "the metric (Dice, unit image, empty skip) is not a plain mean over images" in said

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from competition.workspace import REPOSITORY, Workspace
+from pipelines.executors import jobs
 from pipelines.executors.task import Task
 
 EPOCHS = 3
@@ -18,6 +19,7 @@ from pipelines.executors.task import end_with_starter
 words = sys.argv[1:]
 root, fold = Path(words[words.index("--workspace") + 1]), words[words.index("--fold") + 1]
 assert end_with_starter()
+(root / f"folder{{fold}}").write_text(os.getcwd())
 with (root / f"starts{{fold}}").open("a") as file:
     file.write(f"{{os.getpid()}}\\n")
 last = root / f"last{{fold}}"
@@ -39,19 +41,25 @@ for epoch in range(epoch, {EPOCHS}):
     part = root / f"part{{fold}}"
     part.write_text(json.dumps([epoch + 1, state]))
     part.rename(last)
-with (root / f"best{{fold}}").open("a") as file:
+with (root / f"weights{{fold}}").open("a") as file:
     file.write(state)
 """
 
 
 @pytest.fixture
 def job_workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """A workspace for jobs that run the stand-in; it lies in the current folder, where Python looks first."""
-    package = tmp_path / "typed_here" / "pipelines"
+    """A workspace for jobs that run the stand-in of another checkout, and no script of the folder of the user."""
+    package, typed_here = tmp_path / "checkout" / "pipelines", tmp_path / "typed_here"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(f"__path__.append({str(REPOSITORY / 'pipelines')!r})\n")
     (package / "__main__.py").write_text(STAND_IN)
-    monkeypatch.chdir(package.parent)
+    (package.parent / "competition").symlink_to(REPOSITORY / "competition")
+    monkeypatch.setattr(jobs, "PACKAGE", package.parent / "competition")
+    typed_here.mkdir()
+    for name in ("pipelines", "statistics"):
+        (typed_here / f"{name}.py").write_text("raise SystemExit('a script of the user was run')\n")
+    monkeypatch.chdir(typed_here)
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # as run.sh does
     (tmp_path / "workspace").mkdir()
     return Workspace(tmp_path / "workspace", "knee")
 

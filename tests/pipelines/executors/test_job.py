@@ -29,7 +29,7 @@ def test_a_job_returns_the_status_and_the_end_of_the_log(job, job_workspace, tra
     status, text = run_job(job)
     assert (status, text.splitlines()[1:]) == (0, ["fold 0: from epoch 0"])
     assert text.startswith(socket.gethostname())
-    assert (job_workspace.root / "best0").read_text() == trained_here(0)
+    assert (job_workspace.root / "weights0").read_text() == trained_here(0)
     (log,) = log_files(job.logs, "fold_0")
     assert log.read_text() == text
     assert log.name == "fold_0.1.log"
@@ -47,13 +47,13 @@ def test_each_start_has_a_log_and_continues_where_the_last_one_was_killed(job, j
     (job_workspace.root / "ask0.1").write_text("kill")
     with pytest.raises(KilledError, match=f"killed on {socket.gethostname()}"):
         run_job(job)
-    assert not (job_workspace.root / "best0").exists()
+    assert not (job_workspace.root / "weights0").exists()
     assert run_job(job)[0] == 0
     assert [path.read_text().splitlines()[1] for path in log_files(job.logs, "fold_0")] == [
         "fold 0: from epoch 0",
         "fold 0: from epoch 1",
     ]
-    assert (job_workspace.root / "best0").read_text() == trained_here(0)
+    assert (job_workspace.root / "weights0").read_text() == trained_here(0)
 
 
 def test_logs_are_in_the_order_of_their_numbers(tmp_path):
@@ -70,8 +70,9 @@ def test_a_machine_that_does_not_see_the_workspace_is_named(job, tmp_path):
 
 
 def test_without_the_folder_where_it_was_typed_a_job_runs_in_the_workspace(job, job_workspace):
-    (job_workspace.root / "pipelines").symlink_to(Path(job.folder) / "pipelines")
-    assert run_job(replace(job, folder="/not/on/this/machine"))[0] == 0
+    for folder, expected in ((job.folder, "typed_here"), ("/not/on/this/machine", "workspace")):
+        assert run_job(replace(job, folder=folder))[0] == 0
+        assert Path((job_workspace.root / "folder0").read_text()).name == expected
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="looks at processes in /proc")

@@ -69,6 +69,20 @@ def test_each_fold_gets_a_gpu_of_its_own(monkeypatch, folds, visible, expected):
 
 
 @pytest.mark.parametrize(
+    ("visible", "found", "expected"),
+    [("3,7", 2, ["3", "7"]), ("0,1,2,3", 2, ["0", "1"]), ("1,-1,0", 1, ["1"]), ("5", 0, [])],
+)
+def test_gpus_that_cuda_does_not_find_are_left_out(monkeypatch, capsys, visible, found, expected):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert local.visible_gpus() == expected
+    places = slots(5)
+    assert [place.get("CUDA_VISIBLE_DEVICES") for place in places] == (expected or [None] * len(places))
+    warned = f"CUDA_VISIBLE_DEVICES={visible}: CUDA finds only {', '.join(expected)}, so" in capsys.readouterr().out
+    assert warned == (0 < found < len(visible.split(",")))
+
+
+@pytest.mark.parametrize(
     ("tasks", "devices", "per_gpu", "expected"),
     [
         (5, 1, 2, ["0", "1", "2", "0", "1"]),  # the first three have a GPU to themselves

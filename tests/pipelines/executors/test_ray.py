@@ -139,7 +139,7 @@ def test_tasks_whose_workers_are_killed_are_finished_once_with_the_same_bytes(
     (job_workspace.root / "ask3.2").write_text("kill the job")
     JobExecutor(Ray(), job_workspace).run(fold_tasks(5))
     for fold in range(5):
-        assert (job_workspace.root / f"best{fold}").read_text() == trained_here(fold)
+        assert (job_workspace.root / f"weights{fold}").read_text() == trained_here(fold)
     starts = [len((job_workspace.root / f"starts{fold}").read_text().split()) for fold in range(5)]
     assert starts == [1, 1, 2, 2, 1]
     assert signal.getsignal(signal.SIGTERM) is handler

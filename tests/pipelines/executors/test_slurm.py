@@ -113,7 +113,7 @@ def test_jobs_that_are_killed_are_finished_once_with_the_same_bytes(
     (job_workspace.root / "ask3.2").write_text("kill the job")
     JobExecutor(Slurm(cluster="local"), job_workspace).run(fold_tasks(5))
     for fold in range(5):
-        assert (job_workspace.root / f"best{fold}").read_text() == trained_here(fold)
+        assert (job_workspace.root / f"weights{fold}").read_text() == trained_here(fold)
     starts = [len((job_workspace.root / f"starts{fold}").read_text().split()) for fold in range(5)]
     assert starts == [1, 1, 2, 2, 1]
     logs = sorted(path.name for path in job_workspace.root.glob("jobs/knee/*/fold_2.*.log"))

@@ -3,11 +3,14 @@
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.axes import Axes
 
 from competition.data.cache import read_cached_planes
 from competition.ensembling.segmentation.postprocessing import decide_image
 from competition.masks.bit_planes import unpack_planes
+from competition.metrics.metric import make_metric
 from competition.prediction.probability_maps import read_map
+from competition.reporting.results import image_scores
 from competition.reporting.results.image_scores import (
     class_and_fold_scores,
     mean_where_known,
@@ -55,6 +58,18 @@ def test_classes_and_folds_are_means_of_the_same_table(tuned_hands):
         assert (row["fold"], row["images"], row["groups"]) == (str(fold), here.sum(), (3, 2)[fold])
         assert row["mean score"] == pytest.approx(table["score"][here].mean())
         assert row["worst image"] == table["score"][here].min()
+
+
+def test_the_histogram_holds_every_image_of_a_sum_that_exceeds_one(tuned_hands, monkeypatch):
+    terms = [{"name": "dice", "weight": 0.8}, {"name": "iou", "weight": 0.7}]
+    monkeypatch.setattr(image_scores, "metric_of_masks", lambda track: make_metric({"sum": terms}))
+    drawn, draw = [], Axes.hist
+    monkeypatch.setattr(Axes, "hist", lambda axis, *args, **more: drawn.append(draw(axis, *args, **more)))
+    (figure,) = score_distribution(tuned_hands)
+    assert figure.table["score"].max() > 1
+    ((counts, edges, _),) = drawn
+    assert counts.sum() == len(figure.table)
+    assert edges[-1] == 1.5
 
 
 def test_the_csv_of_images_is_sorted_and_complete(tuned_hands):

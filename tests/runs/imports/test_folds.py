@@ -1,5 +1,7 @@
 """Folds of others: taken where the same people lie together, refused with the first person where they do not."""
 
+from dataclasses import replace
+
 import pytest
 
 from competition.data.folds import read_folds, write_folds
@@ -46,6 +48,12 @@ def test_rows_in_any_order_comments_a_mark_and_windows_line_ends(matched):
 @pytest.mark.parametrize("ending", ["", ".png"])
 def test_images_stand_for_their_people(matched, ending):
     assert matched(csv_of({f"{group}1{ending}": fold for group, fold in OURS.items()}, "image")) == [0, 1, 2]
+
+
+def test_a_name_with_the_sign_of_comments_is_whole(shared_hands, tmp_path):
+    entries = [replace(entry, name=f"case#{n}.png", group=f"p{n}") for n, entry in enumerate(shared_hands.train()[:2])]
+    (tmp_path / "f.csv").write_text('# theirs\nimage,fold\ncase#0.png,a\n#case#9.png,b\n"case#1.png",b#2\n')
+    assert read_imported_folds(tmp_path / "f.csv", entries) == {"p0": "a", "p1": "b#2"}
 
 
 def test_some_of_the_folds_are_enough(matched):

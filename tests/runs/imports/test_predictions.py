@@ -11,7 +11,13 @@ from array_submissions import array_of, random_masks, zip_of
 
 from competition.errors import CompetitionError
 from competition.masks.bit_planes import pack_masks
-from competition.runs.imports.predictions import hold_masks, open_imported_maps, read_imported_map
+from competition.prediction.probability_maps import read_scores, write_scores
+from competition.runs.imports.predictions import (
+    hold_masks,
+    open_imported_maps,
+    read_imported_map,
+    read_imported_scores,
+)
 from competition.submission.array_zip.form import ArrayZipForm
 from competition.submission.run_lengths.form import RunLengthForm
 
@@ -200,6 +206,19 @@ def test_a_type_of_any_size_is_refused_before_it_is_read(tmp_path, dtype):
         file.truncate(10 + len(header) + 60 * np.dtype(dtype).itemsize)  # a hole, no bytes on disk
     with pytest.raises(CompetitionError, match=r"values of type .*a\.npy"):
         read_imported_map(tmp_path / "a.npy", CLASSES, SIZE)
+
+
+@pytest.mark.parametrize(("value", "kept"), [(1.0000001, 1.0), (-1e-7, 0.0), (0.75, 0.75)])
+def test_scores_that_are_rounded_beside_0_or_1_can_be_kept(shared_patients, tmp_path, value, kept):
+    entry, classes = shared_patients.manifest.of("test")[0], shared_patients.track.classes
+    path = tmp_path / "theirs.csv"
+    path.write_text(f"Index,{','.join(classes)}\n{entry.name},{value:.7f}{',0' * (len(classes) - 1)}\n")
+    found = read_imported_scores([path], classes, [entry], shared_patients.track.form).read[entry.sample]()
+    write_scores(tmp_path, [entry.sample], classes, found[None])
+    assert read_scores(tmp_path, [entry.sample], classes).tolist() == [[kept, *[0.0] * (len(classes) - 1)]]
+    path.write_text(path.read_text().replace(f"{value:.7f}", "1.001"))
+    with pytest.raises(CompetitionError, match=r"1\.001 is not a probability"):
+        read_imported_scores([path], classes, [entry], shared_patients.track.form)
 
 
 @pytest.fixture

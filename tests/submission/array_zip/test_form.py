@@ -96,7 +96,7 @@ def test_what_is_no_zip_is_one_error(tmp_path, good):
     (tmp_path / "a.zip").write_text("image_name,class,rle\n")
     (tmp_path / "cut.zip").write_bytes(good.read_bytes()[:-40])
     (tmp_path / "empty").mkdir()
-    for name, reason in (("a.zip", "no zip"), ("cut.zip", "no zip"), ("none.zip", "no such file")):
+    for name, reason in (("a.zip", "not a zip"), ("cut.zip", "not a zip"), ("none.zip", "no such file")):
         found = errors(tmp_path / name)
         assert len(found) == 1
         assert reason in found[0]
@@ -192,7 +192,7 @@ def test_what_can_not_be_joined_is_named(members, tmp_path):
     with pytest.raises(CompetitionError, match="there are no files"):
         joined(tmp_path / "empty", tmp_path / "empty")
     (tmp_path / "a.zip").write_text("image_name,class,rle\n")
-    with pytest.raises(CompetitionError, match="this is no zip"):
+    with pytest.raises(CompetitionError, match="this is not a zip"):
         joined(one, tmp_path / "a.zip")
 
 

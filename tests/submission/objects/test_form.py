@@ -73,6 +73,20 @@ def test_what_is_wrong_is_found(tmp_path, rows, message) -> None:
     assert any(re.search(message, error) for error in result.errors), result.errors
 
 
+@pytest.mark.parametrize("empty", ["-", "-1", ""])
+def test_empty_rows_are_found_however_they_are_written(tmp_path, empty) -> None:
+    form = ObjectForm(COLUMNS.model_copy(update={"empty": empty}))
+    beside = write(tmp_path / "s.csv", "a,1 3", f"a,{empty}", f"b,{empty}")
+    assert form.check(beside, CLASSES, SIZES).errors == [
+        "row 3 is empty, but row 2 is of the same image and class ('a')"
+    ]
+    with pytest.raises(CompetitionError, match="row 3 is empty, but row 2"):
+        form.score(beside, beside, CLASSES, SIZES, DICE)
+    nothing = form.check(write(tmp_path / "n.csv", f"a,{empty}", f"b,{empty}"), CLASSES, SIZES)
+    assert (nothing.ok, nothing.positive_share) == (True, {"cell": 0})
+    assert nothing.warnings == ["there is no object of class cell in any image"]
+
+
 def test_objects_that_touch_without_sharing_a_pixel_are_right(tmp_path) -> None:
     result = FORM.check(write(tmp_path / "s.csv", "a,1 2", "a,3 2", "a,5 8", "b,"), CLASSES, SIZES)
     assert result.ok, result.errors

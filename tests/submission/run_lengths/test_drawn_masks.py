@@ -49,6 +49,19 @@ def test_several_rows_of_a_truth_are_its_objects(tmp_path: Path) -> None:
     assert FORM.score(whole, joined, CLASSES, SIZES, make_metric("object_ap")).score == 1
 
 
+@pytest.mark.parametrize("empty", ["-", "-1", ""])
+@pytest.mark.parametrize("start", [0, 1])
+def test_objects_of_a_truth_are_its_rows_but_the_empty_ones(tmp_path: Path, empty: str, start: int) -> None:
+    declared = {"image": "id", "rle": "rle", "ending": False, "empty": empty, "several_rows": True, "start": start}
+    form = RunLengthForm(SubmissionColumns.model_validate(declared))
+    truth = write(tmp_path / "t.csv", f"x,{start} 2", f"x,{start + 6} 2", f"y,{empty}", f"z,{empty}")
+    images = KnownImages(sizes=dict.fromkeys("xyz", (3, 6)))
+    # Rows 1 and 2 of x touch: one component against two objects. What is empty on both sides is right.
+    assert form.score(truth, truth, CLASSES, images, make_metric("object_ap")).score == pytest.approx(2 / 3)
+    apart = write(tmp_path / "a.csv", f"x,{start} 2", f"x,{start + 12} 2", f"y,{empty}", f"z,{empty}")
+    assert form.score(apart, apart, CLASSES, images, make_metric("object_ap")).score == 1
+
+
 class Labels:
     """Labels in a track's own form, with or without objects."""
 

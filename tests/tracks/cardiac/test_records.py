@@ -59,7 +59,7 @@ def test_records_that_name_no_patient_are_groups_of_their_own_and_that_is_said(t
     listing = list_records(tmp_path)
     assert [s.group for s in listing.samples] == ["train-0000", "train-0001", "SC-N-02"]
     (remark,) = listing.remarks
-    assert remark.startswith("warning: no patient is known of 2 of 3 training images")
+    assert remark.startswith("warning: 2 of 3 training images name no patient")
     assert "may lie in two folds" in remark
     assert "Add a feature 'name'" in remark
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from competition.errors import CompetitionError
+from competition.prediction.probability_maps import read_scores, write_scores
 from competition.tracks import get_track
 from competition.tracks.track import Track
 
@@ -53,6 +54,14 @@ def test_images_and_rows_are_joined_by_name(tmp_path):
     assert (track.task, track.targets, track.classes, track.channels) == ("classification", "multilabel", ("A", "B"), 3)
     assert track.mirror.classes == (0, 1)
     assert track.read_image(tmp_path / "train/b1.png").shape == (6, 8, 3)
+
+
+def test_no_class_takes_the_column_of_the_samples(tmp_path):
+    with pytest.raises(CompetitionError, match=r"no class can be called 'sample', .*: track mine\. Give the class an"):
+        declare(tmp_path, table={"csv": "train.csv", "image": "id", "targets": ["A", "sample"]})
+    track = declare(tmp_path, table={"csv": "train.csv", "image": "id", "targets": ["A", "samples"]})
+    write_scores(tmp_path, ["a"], track.classes, np.array([[0.25, 0.5]]))
+    assert read_scores(tmp_path, ["a"], track.classes).tolist() == [[0.25, 0.5]]
 
 
 def test_an_id_with_dots_is_no_file_name(tmp_path):

@@ -11,7 +11,7 @@ from competition.submission.array_zip.form import ArrayZipForm
 from competition.tracks.lumbar.track import LUMBAR, list_spines, list_test_spines, number_of
 
 SIZE_HW = (40, 30)
-UNKNOWN = "warning: no patient is known of {} of {} training images, so each of them is a group of its own"
+UNKNOWN = "warning: {} of {} training images name no patient, so each of them is a group of its own"
 
 
 def put_label(path):
@@ -145,7 +145,7 @@ def test_pngs_name_no_patient_and_a_damaged_file_is_no_such_image(tmp_path, writ
     for number in (3, 4):
         (tmp_path / f"train/img/{number}.png").touch()
     (remark,) = list_spines(tmp_path).remarks
-    assert remark.startswith("warning: no patient is known of 2 of 4 training images")
+    assert remark.startswith("warning: 2 of 4 training images name no patient")
     assert "may lie in two folds" in remark
     assert "PatientID into the DICOM files" in remark
     assert "same fold in folds/lumbar.csv" in remark
