@@ -156,7 +156,8 @@ def _check_score(name: str, value: float, metric: Metric, submission_id: str) ->
         what = f"the {name} score {value} is not negative, as those of an error are here ({metric.title})"
         raise CompetitionError(what, submission_id, f"Give --{name} {-value}")
     span = f"between {low:g} and {high:g}" if low > -math.inf else "a number"
-    raise CompetitionError(f"the {name} score {value} is not {span}, as {metric.title} is", submission_id)
+    repair = f"If it is a percentage, give --{name} {value / 100:g}" if high == 1 < value <= 100 else None
+    raise CompetitionError(f"the {name} score {value} is not {span}, as {metric.title} is", submission_id, repair)
 
 
 def rankings(path: Path) -> dict[tuple[str, bool], pd.DataFrame]:

@@ -227,7 +227,7 @@ MORE_THAN_ONE = {"sum": [{"name": "dice", "weight": 0.5}, {"name": "hausdorff", 
     ("metric", "crossfit", "score", "message"),
     [
         ("dice", 0.9, 0.973, None),
-        ("dice", 0.9, 97.3, "the private score 97.3 is not between 0 and 1, as mean Dice is: a"),
+        ("dice", 0.9, 97.3, "97.3 is not between 0 and 1, as mean Dice is: a. .* give --private 0.973"),
         ("auroc", 0.9, -0.1, "-0.1 is not between 0 and 1, as mean AUROC is"),
         ("dice", 0.9, math.nan, "nan is not between 0 and 1"),
         ({"sum": [{"name": "dice", "weight": one} for one in (0.7, 0.2, 0.1)]}, 0.9, 1, None),
