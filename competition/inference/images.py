@@ -48,9 +48,9 @@ def for_any_image(track: Track) -> Track:
 
 
 def read_any(track: Track, path: Path) -> NDArray[np.uint8]:
-    """Read an image with the track's reader, or where that does not know its format, by the format's reader.
+    """Read an image with the track's reader; use the general reader only for formats that the track's does not know.
 
-    Any other error of the track's reader counts: another reader could choose another window, unlike in training.
+    Any other error of the track's reader is raised: the general reader could choose another window than training did.
     A colour picture is grey for a grey track, with a warning if its channels differ and the track names none of them.
 
     Returns:
@@ -71,7 +71,7 @@ def read_any(track: Track, path: Path) -> NDArray[np.uint8]:
 
 
 def _read_as_track(track: Track, path: Path) -> NDArray[np.uint8] | None:
-    """Return what the track's reader gives, None where it knows no such file or gives no image of the track."""
+    """Return what the track's reader returns; None if it does not know the format or returns no image of the track."""
     try:
         image = track.read_image(path)
     except UnknownFormatError:
@@ -80,7 +80,7 @@ def _read_as_track(track: Track, path: Path) -> NDArray[np.uint8] | None:
         raise
     except Exception as error:  # of a plugin for one format, which may fail in any way on others
         how = f"the reader of track {track.name} fails on it ({type(error).__name__})"
-        shout(f"warning: {path} is read as any file of its format, because {how}: its grey may differ from training's")
+        shout(f"warning: {path} is read by the general reader, because {how}: its grey levels may differ from training")
         return None
     wanted = image.ndim == 2 if track.channels == 1 else image.ndim == 3 and image.shape[2] == 3
     return image if wanted and image.dtype == np.uint8 else None

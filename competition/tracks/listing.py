@@ -76,7 +76,7 @@ def find_late_images(
 
 
 def unknown_patients(unknown: int, total: int, repair: str) -> list[str]:
-    """Return a warning of training images whose patient is unknown, if there are any; ``repair`` tells what to do."""
+    """Return a warning if some training images name no patient, else nothing; ``repair`` is its last sentence."""
     what = f"{unknown} of {total} training images name no patient, so each of them is a group of its own"
     effect = "images of one person may lie in two folds, and scores then come out too high"
     return [f"{WARNING}{what}: {effect}. {repair}"] if unknown else []

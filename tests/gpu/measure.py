@@ -146,7 +146,7 @@ def measure_training(run: Measured) -> float:
         ("deterministic", loss, True),
     ]
     for way, own_loss, deterministic in ways:
-        make_deterministic(deterministic, run.device, one_size=True)
+        make_deterministic(deterministic, run.device, fixed_shapes=True)
         step = training_step(run, model, dataset.factor, own_loss)
         row = f"a step of the experiment's batch, {way}"
         try:
@@ -157,7 +157,7 @@ def measure_training(run: Measured) -> float:
             continue
         usual = usual or seconds
         run.table.put(row, run.name, f"{1000 * seconds:.0f} ms, {memory / 1024:.1f} GB")
-    make_deterministic("auto", run.device, one_size=True)
+    make_deterministic("auto", run.device, fixed_shapes=True)
     return usual
 
 

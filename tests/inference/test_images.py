@@ -117,7 +117,7 @@ def test_a_plugins_reader_that_fails_on_other_formats_is_replaced_with_a_warning
 
     assert (read_any(replace(get_track("knee"), read_image=read), save(tmp_path / "a.png", GREY)) == GREY).all()
     out = " ".join(capsys.readouterr().out.split())
-    assert "a.png is read as any file of its format, because the reader of track knee fails on it (" in out
+    assert "a.png is read by the general reader, because the reader of track knee fails on it (" in out
 
 
 def bad_files(folder, write_dicom):

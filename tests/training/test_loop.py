@@ -62,7 +62,7 @@ def test_a_step_that_the_scaler_leaves_out_counts_for_nothing(tiny_experiment):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "device", "one_size", "expected"),
+    ("wanted", "device", "fixed_shapes", "expected"),
     [
         ("auto", "cpu", True, (True, False)),
         ("auto", "cuda", True, (False, True)),
@@ -71,10 +71,10 @@ def test_a_step_that_the_scaler_leaves_out_counts_for_nothing(tiny_experiment):
         (False, "cpu", True, (False, True)),
     ],
 )
-def test_equal_weights_must_be_asked_for_on_a_gpu(wanted, device, one_size, expected):
+def test_equal_weights_must_be_asked_for_on_a_gpu(wanted, device, fixed_shapes, expected):
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     try:
-        loop.make_deterministic(wanted, torch.device(device), one_size)
+        loop.make_deterministic(wanted, torch.device(device), fixed_shapes)
         assert (torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark) == expected
         assert not torch.utils.deterministic.fill_uninitialized_memory
     finally:
